@@ -1,0 +1,185 @@
+"""The frozen types every other module speaks in. Imports nothing of ours and does nothing.
+
+Argo's words for Argo's things: a Rollout has steps, a step may start an AnalysisRun, an
+AnalysisRun takes measurements of metrics, and everything judged has a phase.
+All times are seconds, as floats; instants are seconds on whatever clock the caller keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """The phases of a measurement, a metric or an AnalysisRun (Argo's AnalysisPhase)."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+    ERROR = "Error"
+    INCONCLUSIVE = "Inconclusive"
+
+    @property
+    def completed(self) -> bool:
+        """Whether nothing more will happen to what has this phase."""
+        return self not in (Phase.PENDING, Phase.RUNNING)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of an AnalysisTemplate with its arguments filled in: a gate.
+
+    `count` and `consecutive_success_limit` are 0 where the manifest leaves them out;
+    `failure_limit` −1 switches the failure limit off, as in Argo.
+    """
+
+    name: str
+    query: str
+    success_condition: str = ""
+    failure_condition: str = ""
+    count: int = 0
+    interval_s: float | None = None
+    initial_delay_s: float = 0.0
+    failure_limit: int = 0
+    inconclusive_limit: int = 0
+    consecutive_error_limit: int = 4
+    consecutive_success_limit: int = 0
+    dry_run: bool = False
+    timeout_s: float = 30.0
+    address: str = ""
+
+    @property
+    def effective_count(self) -> int | None:
+        """How many measurements end the metric; None is no end (interval without count)."""
+        if self.count:
+            return self.count
+        return 1 if self.interval_s is None else None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One look at one metric: what was read, and the phase the conditions gave it.
+
+    `value` is what Argo would show ("[0.0312]", "[]", "" when nothing could be read).
+    """
+
+    phase: Phase
+    started_at: float
+    finished_at: float
+    value: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """What an AnalysisRun knows of one metric so far."""
+
+    name: str
+    phase: Phase = Phase.PENDING
+    message: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    count: int = 0
+    successful: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    error: int = 0
+    consecutive_error: int = 0
+    consecutive_success: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class AnalysisRun:
+    """A run of some metrics; `results` is keyed by metric name and lacks metrics not yet measured."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+    started_at: float
+    results: Mapping[str, MetricResult] = field(default_factory=dict)
+    phase: Phase = Phase.RUNNING
+    message: str = ""
+    terminate: bool = False
+    completed_at: float | None = None
+
+
+@dataclass(frozen=True)
+class SetWeight:
+    """Step: ask for a share of the replicas, in per cent."""
+
+    weight: int
+
+    def __str__(self) -> str:
+        return f"setWeight: {self.weight}"
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Step: wait; None waits for a person."""
+
+    duration_s: float | None
+
+    def __str__(self) -> str:
+        return "pause" if self.duration_s is None else f"pause: {self.duration_s:g}s"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Step, or background: the metrics to run, still holding `{{args.…}}` of the ReplicaSets.
+
+    `metrics` hold unresolved text; `controller` resolves `args` when the run is created, since
+    the pod-template hashes are known only then. `arguments` maps a name to a literal or to one of
+    the hashes.
+    """
+
+    templates: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    arguments: Mapping[str, Argument]
+    starting_step: int = 0
+
+    def __str__(self) -> str:
+        return f"analysis: {', '.join(self.templates)}"
+
+
+class ReplicaSetName(StrEnum):
+    """Which ReplicaSet a pod-template hash is asked of (Argo's Latest and Stable)."""
+
+    LATEST = "Latest"
+    STABLE = "Stable"
+
+
+# An argument is its text, or the pod-template hash of one of the two ReplicaSets.
+Argument = str | ReplicaSetName
+
+Step = SetWeight | Pause | Analysis
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The parts of a Rollout that decide how a canary walks.
+
+    `max_surge` and `max_unavailable` are as written: an int, or text such as "25%" (Argo reads
+    a quoted "1" as 1 %).
+    """
+
+    name: str
+    namespace: str
+    replicas: int
+    steps: tuple[Step, ...]
+    background: Analysis | None = None
+    max_surge: int | str = "25%"
+    max_unavailable: int | str = "25%"
+    min_ready_s: float = 0.0
+    progress_deadline_s: float = 600.0
+    progress_deadline_abort: bool = False
+
+
+@dataclass(frozen=True)
+class ReplicaCounts:
+    """One ReplicaSet as the controller sees it: asked for, existing and available pods."""
+
+    desired: int
+    current: int
+    available: int
