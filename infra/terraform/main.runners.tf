@@ -1,0 +1,118 @@
+# Runners inside the network, for what only the inside can do. A job each: started by a queued
+# workflow job, gone when that is done, so that no job finds what another left.
+
+locals {
+  runners_count = var.runners == null ? 0 : 1
+
+  # https://github.com/owner/gridos
+  repository_parts = split("/", trimprefix(var.repository, "https://"))
+  repository_path  = join("/", slice(local.repository_parts, 1, 3))
+  github_url       = "https://${local.repository_parts[0]}"
+  github_api       = "https://api.${local.repository_parts[0]}"
+}
+
+resource "azurerm_container_app_environment" "runners" {
+  count = local.runners_count
+
+  name                           = "cae-${local.stem}"
+  resource_group_name            = local.resource_group
+  location                       = var.location
+  infrastructure_subnet_id       = azurerm_subnet.this["runners"].id
+  internal_load_balancer_enabled = true
+  public_network_access          = "Disabled"
+  logs_destination               = "azure-monitor"
+  zone_redundancy_enabled        = length(var.zones) > 1
+  tags                           = local.tags
+
+  workload_profile {
+    name                  = "Consumption"
+    workload_profile_type = "Consumption"
+  }
+}
+
+resource "azurerm_container_app_job" "runners" {
+  count = local.runners_count
+
+  name                         = "caj-runner-${local.stem}"
+  resource_group_name          = local.resource_group
+  location                     = var.location
+  container_app_environment_id = azurerm_container_app_environment.runners[0].id
+  workload_profile_name        = "Consumption"
+  tags                         = local.tags
+
+  # An apply that makes everything takes about 40 minutes, the gateway and the database most of it.
+  replica_timeout_in_seconds = 5400
+  # A workflow job is not started twice; GitHub says what failed.
+  replica_retry_limit = 0
+
+  identity {
+    type         = "UserAssigned"
+    identity_ids = [azurerm_user_assigned_identity.this["runners"].id]
+  }
+
+  secret {
+    name                = "app-key"
+    identity            = azurerm_user_assigned_identity.this["runners"].id
+    key_vault_secret_id = azurerm_key_vault_secret.placeholder[local.runner_key_name].versionless_id
+  }
+
+  event_trigger_config {
+    scale {
+      min_executions              = 0
+      max_executions              = var.runners.max_executions
+      polling_interval_in_seconds = 30
+
+      rules {
+        name             = "queued-jobs"
+        custom_rule_type = "github-runner"
+        metadata = {
+          githubAPIURL   = local.github_api
+          owner          = split("/", local.repository_path)[0]
+          repos          = split("/", local.repository_path)[1]
+          runnerScope    = "repo"
+          labels         = local.stem
+          applicationID  = var.runners.app_id
+          installationID = var.runners.installation_id
+        }
+
+        authentication {
+          secret_name       = "app-key"
+          trigger_parameter = "appKey"
+        }
+      }
+    }
+  }
+
+  template {
+    container {
+      name    = "runner"
+      image   = var.runners.image
+      command = ["bash", "-c", file("${path.module}/runners/start")]
+      cpu     = 2
+      memory  = "4Gi"
+
+      dynamic "env" {
+        for_each = {
+          APP_ID          = var.runners.app_id
+          INSTALLATION_ID = var.runners.installation_id
+          REPOSITORY      = local.repository_path
+          GITHUB_URL      = local.github_url
+          GITHUB_API      = local.github_api
+          LABELS          = local.stem
+        }
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      env {
+        name        = "APP_KEY"
+        secret_name = "app-key"
+      }
+    }
+  }
+
+  depends_on = [azurerm_role_assignment.this, azurerm_subnet_nat_gateway_association.this]
+}

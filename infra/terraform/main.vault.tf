@@ -1,0 +1,91 @@
+# Secrets. Terraform makes the places, people fill them: a value is written once as a placeholder,
+# write-only, so that neither the state nor a later apply knows or changes it.
+
+locals {
+  api_keys_name    = "gridos-api-keys"
+  runner_key_name  = "github-runner-app-key"
+  certificate_name = "gridos-tls"
+
+  placeholders = merge(
+    { (local.api_keys_name) = "The service's API keys, comma-separated; mounted by the Key Vault CSI driver" },
+    var.runners == null ? {} : { (local.runner_key_name) = "Private key of the GitHub App that registers runners, PEM" },
+  )
+}
+
+resource "azurerm_key_vault" "this" {
+  name                = "kv-${local.stem}-${var.name_suffix}"
+  resource_group_name = local.resource_group
+  location            = var.location
+  tenant_id           = local.tenant_id
+  sku_name            = "standard"
+  tags                = local.tags
+
+  rbac_authorization_enabled = true
+  purge_protection_enabled   = true
+  soft_delete_retention_days = 90
+
+  # Shut, but for the minutes of the first apply: see `applier_ip_ranges`.
+  public_network_access_enabled = length(var.applier_ip_ranges) > 0
+
+  network_acls {
+    default_action = "Deny"
+    bypass         = "AzureServices" # Application Gateway fetches its certificate this way.
+    ip_rules       = var.applier_ip_ranges
+  }
+}
+
+resource "azurerm_key_vault_secret" "placeholder" {
+  for_each = local.placeholders
+
+  name         = each.key
+  key_vault_id = azurerm_key_vault.this.id
+  content_type = each.value
+  tags         = local.tags
+
+  value_wo         = "set-me"
+  value_wo_version = 1 # Stays 1: raising it would overwrite what people have set.
+}
+
+# The private key is made in the vault and never leaves it, so it is not in the state either.
+resource "azurerm_key_vault_certificate" "gateway" {
+  name         = local.certificate_name
+  key_vault_id = azurerm_key_vault.this.id
+  tags         = local.tags
+
+  certificate_policy {
+    issuer_parameters {
+      name = var.certificate_issuer
+    }
+
+    key_properties {
+      exportable = true # Application Gateway needs the key itself.
+      key_type   = "RSA"
+      key_size   = 3072
+      reuse_key  = false
+    }
+
+    lifetime_action {
+      action {
+        action_type = "AutoRenew"
+      }
+      trigger {
+        days_before_expiry = 30
+      }
+    }
+
+    secret_properties {
+      content_type = "application/x-pkcs12"
+    }
+
+    x509_certificate_properties {
+      subject            = "CN=${var.hostname}"
+      validity_in_months = 6
+      key_usage          = ["digitalSignature", "keyEncipherment"]
+      extended_key_usage = ["1.3.6.1.5.5.7.3.1"] # TLS server
+
+      subject_alternative_names {
+        dns_names = [var.hostname]
+      }
+    }
+  }
+}
