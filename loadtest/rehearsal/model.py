@@ -63,7 +63,8 @@ class Metric:
 class Measurement:
     """One look at one metric: what was read, and the phase the conditions gave it.
 
-    `value` is what Argo would show ("[0.0312]", "[]", "" when nothing could be read).
+    `value` is what Argo would show ("[0.0312]", "[]", "" when nothing could be read). `number` is
+    its first sample, and `control` that of the same query asked of the stable ReplicaSet.
     """
 
     phase: Phase
@@ -71,6 +72,8 @@ class Measurement:
     finished_at: float
     value: str = ""
     message: str = ""
+    number: float | None = None
+    control: float | None = None
 
 
 @dataclass(frozen=True)

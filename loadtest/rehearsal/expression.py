@@ -1,0 +1,507 @@
+"""Argo's condition language: the part that both its library versions read alike.
+
+Argo evaluates conditions with antonmedv/expr 1.15.5 up to v1.9.1 and expr-lang/expr 1.17 after it
+(`EvalCondition`, utils/evaluate/evaluate.go @9f8d111). Text → tokens → a tree of frozen nodes →
+a value. Go's rules hold: nothing is converted silently, a condition must be a boolean, and an
+index outside a slice is an error, not nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+Result = float | tuple[float, ...]
+
+
+class ExpressionError(ValueError):
+    """A condition that cannot be read or evaluated; the message quotes it."""
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A number, a text, a boolean or nil."""
+
+    value: float | str | bool | None
+
+
+@dataclass(frozen=True)
+class Name:
+    """A variable: `result`, or `#` inside a predicate."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Array:
+    """`[1, 2]`."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """`of[at]`."""
+
+    of: Node
+    at: Node
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of Argo's environment or a built-in."""
+
+    name: str
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Unary:
+    """`!x`, `-x`, `+x`."""
+
+    operator: str
+    operand: Node
+
+
+@dataclass(frozen=True)
+class Binary:
+    """`left operator right`."""
+
+    operator: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """`test ? yes : no`."""
+
+    test: Node
+    yes: Node
+    no: Node
+
+
+Node = Literal | Name | Array | Index | Call | Unary | Binary | Conditional
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)
+      | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+      | (?P<name>[A-Za-z_]\w*|\#)
+      | (?P<sign>\|\||&&|==|!=|<=|>=|\*\*|\.\.|[-+*/%<>!?:()\[\]{},.])
+    )""",
+    re.VERBOSE,
+)
+
+# Loosest first, as in expr's own table; `not in` is read as `not (a in b)`.
+_PRECEDENCE = {
+    "||": 10, "or": 10,
+    "&&": 15, "and": 15,
+    "==": 20, "!=": 20, "<": 20, ">": 20, "<=": 20, ">=": 20, "in": 20, "not": 20,
+    "+": 30, "-": 30,
+    "*": 60, "/": 60, "%": 60,
+    "**": 100,
+}  # fmt: skip
+_UNARY = {"!": 50, "not": 50, "-": 90, "+": 90}
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+_PREDICATES = ("all", "any", "none", "one", "filter", "map", "count")
+
+
+def evaluate(condition: str, result: Result) -> bool:
+    """Whether a condition holds for a measurement's result.
+
+    Args:
+        condition: The text of a successCondition or failureCondition.
+        result: A float for a scalar, a tuple of floats for a vector.
+
+    Raises:
+        ExpressionError: if it cannot be read, does not apply to this result, or is no boolean.
+    """
+    try:
+        value = _value(parse(condition), {"result": result})
+    except _Mismatch as wrong:
+        raise ExpressionError(f"{wrong} in: {condition}") from None
+    if not isinstance(value, bool):
+        raise ExpressionError(f"expected bool, but got {_kind(value)} in: {condition}")
+    return value
+
+
+@lru_cache(maxsize=512)
+def parse(condition: str) -> Node:
+    """Reads a condition.
+
+    Raises:
+        ExpressionError: if it is not an expression of the language.
+    """
+    parser = _Parser(condition)
+    tree = parser.expression(0)
+    parser.expect_end()
+    return tree
+
+
+class _Mismatch(Exception):
+    """A value of the wrong kind, found while evaluating."""
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+class _Parser:
+    """A Pratt parser: each operator binds as tightly as `_PRECEDENCE` says."""
+
+    def __init__(self, condition: str) -> None:
+        self._condition = condition
+        self._tokens = _tokens(condition)
+        self._at = 0
+
+    def expression(self, tightness: int) -> Node:
+        left = self._operand()
+        while (sign := self._peek()) in _PRECEDENCE and _PRECEDENCE[sign] > tightness:
+            left = self._binary(left)
+        return self._conditional(left) if tightness == 0 and self._peek() == "?" else left
+
+    def expect_end(self) -> None:
+        if self._peek():
+            raise self._error(f"unexpected {self._peek()!r}")
+
+    def _binary(self, left: Node) -> Node:
+        sign = self._next()[1]
+        if sign == "not":
+            self._expect("in")
+            return Unary("!", Binary("in", left, self.expression(_PRECEDENCE["in"])))
+        # `**` binds to the right: 2 ** 3 ** 2 is 2 ** 9.
+        tightness = _PRECEDENCE[sign] - (1 if sign == "**" else 0)
+        return Binary(sign, left, self.expression(tightness))
+
+    def _conditional(self, test: Node) -> Node:
+        self._expect("?")
+        yes = self.expression(0)
+        self._expect(":")
+        return Conditional(test, yes, self.expression(0))
+
+    def _operand(self) -> Node:
+        kind, text = self._next()
+        if text in _UNARY:
+            return Unary("!" if text == "not" else text, self.expression(_UNARY[text]))
+        if text == "(":
+            inner = self.expression(0)
+            self._expect(")")
+            return self._postfix(inner)
+        if text == "[":
+            return self._postfix(Array(self._list("]")))
+        if kind == "number":
+            return Literal(_number(text))
+        if kind == "text":
+            return Literal(re.sub(r"\\(.)", r"\1", text[1:-1]))
+        if kind == "name":
+            return self._postfix(self._named(text))
+        raise self._error(f"unexpected {text!r}" if text else "unexpected end")
+
+    def _named(self, name: str) -> Node:
+        if name in _CONSTANTS:
+            return Literal(_CONSTANTS[name])
+        if self._peek() != "(":
+            return Name(name)
+        self._next()
+        if name in _PREDICATES:
+            return self._predicate(name)
+        if name not in _FUNCTIONS:
+            raise self._error(f"unknown function {name}")
+        return Call(name, self._list(")"))
+
+    def _predicate(self, name: str) -> Node:
+        sequence = self.expression(0)
+        self._expect(",")
+        braces = self._peek() == "{"
+        if braces:
+            self._next()
+        body = self.expression(0)
+        if braces:
+            self._expect("}")
+        self._expect(")")
+        return Call(name, (sequence, body))
+
+    def _postfix(self, node: Node) -> Node:
+        while self._peek() == "[":
+            self._next()
+            node = Index(node, self.expression(0))
+            self._expect("]")
+        return node
+
+    def _list(self, end: str) -> tuple[Node, ...]:
+        items: list[Node] = []
+        while self._peek() != end:
+            items.append(self.expression(0))
+            if self._peek() != end:
+                self._expect(",")
+        self._expect(end)
+        return tuple(items)
+
+    def _peek(self) -> str:
+        kind, text = self._tokens[self._at]
+        # A text such as "||" between quotes is not an operator.
+        return "" if kind == "text" else text
+
+    def _next(self) -> tuple[str, str]:
+        token = self._tokens[self._at]
+        self._at += 1 if token[0] else 0
+        return token
+
+    def _expect(self, text: str) -> None:
+        found = self._next()[1]
+        if found != text:
+            raise self._error(f"expected {text!r}, found {found or 'the end'!r}")
+
+    def _error(self, cause: str) -> ExpressionError:
+        return ExpressionError(f"{cause} in: {self._condition}")
+
+
+def _tokens(condition: str) -> list[tuple[str, str]]:
+    """(kind, text) of every token, and an empty pair at the end."""
+    tokens, at, end = [], 0, len(condition.rstrip())
+    while at < end:
+        found = _TOKEN.match(condition, at)
+        if found is None or found.lastgroup is None:
+            raise ExpressionError(f"unexpected {condition[at:].strip()[:1]!r} in: {condition}")
+        tokens.append((found.lastgroup, found[found.lastgroup]))
+        at = found.end()
+    return [*tokens, ("", "")]
+
+
+def _number(text: str) -> float:
+    digits = text.replace("_", "")
+    return int(digits) if digits.isdigit() else float(digits)
+
+
+# ---------------------------------------------------------------------------------- evaluating
+
+Scope = Mapping[str, Any]
+
+
+def _value(node: Node, scope: Scope) -> Any:
+    match node:
+        case Literal(value):
+            return value
+        case Name(name):
+            if name not in scope:
+                raise _Mismatch(f"unknown name {name}")
+            return scope[name]
+        case Array(items):
+            return tuple(_value(item, scope) for item in items)
+        case Index(of, at):
+            return _element(_value(of, scope), _value(at, scope))
+        case Unary(sign, operand):
+            return _unary(sign, _value(operand, scope))
+        case Binary(sign, left, right):
+            return _binary(sign, left, right, scope)
+        case Conditional(test, yes, no):
+            return _value(yes if _boolean("?", _value(test, scope)) else no, scope)
+        case Call(name, arguments):
+            return _call(name, arguments, scope)
+
+
+def _element(sequence: Any, at: Any) -> Any:
+    if not isinstance(sequence, tuple):
+        raise _Mismatch(f"cannot index {_kind(sequence)}")
+    if not _is_number(at) or at != int(at):
+        raise _Mismatch(f"cannot index with {_kind(at)}")
+    # Both versions count a negative index from the end.
+    if not -len(sequence) <= at < len(sequence):
+        raise _Mismatch(f"index out of range: {int(at)} (array length is {len(sequence)})")
+    return sequence[int(at)]
+
+
+def _unary(sign: str, value: Any) -> Any:
+    if sign == "!":
+        return not _boolean("!", value)
+    if not _is_number(value):
+        raise _Mismatch(f"invalid operation: {sign} {_kind(value)}")
+    return -value if sign == "-" else value
+
+
+def _binary(sign: str, left: Node, right: Node, scope: Scope) -> Any:
+    first = _value(left, scope)
+    if sign in ("||", "or"):
+        return _boolean(sign, first) or _boolean(sign, _value(right, scope))
+    if sign in ("&&", "and"):
+        return _boolean(sign, first) and _boolean(sign, _value(right, scope))
+    second = _value(right, scope)
+    if sign in ("==", "!="):
+        return _equal(first, second) == (sign == "==")
+    if sign == "in":
+        return _contains(first, second)
+    if sign in _COMPARISONS:
+        return _compare(sign, first, second)
+    return _calculate(sign, first, second)
+
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _compare(sign: str, first: Any, second: Any) -> bool:
+    texts = isinstance(first, str) and isinstance(second, str)
+    if not texts and not (_is_number(first) and _is_number(second)):
+        raise _Mismatch(f"invalid operation: {_kind(first)} {sign} {_kind(second)}")
+    return _COMPARISONS[sign](first, second)
+
+
+def _calculate(sign: str, first: Any, second: Any) -> Any:
+    if sign == "+" and isinstance(first, str) and isinstance(second, str):
+        return first + second
+    if not (_is_number(first) and _is_number(second)):
+        raise _Mismatch(f"invalid operation: {_kind(first)} {sign} {_kind(second)}")
+    if sign == "%":
+        return _remainder(first, second)
+    if sign == "/":
+        return _quotient(first, second)
+    try:
+        calculate = {"+": operator.add, "-": operator.sub, "*": operator.mul, "**": math.pow}[sign]
+        return calculate(first, second)
+    except OverflowError:
+        return math.inf
+
+
+def _quotient(first: float, second: float) -> float:
+    """Go's float division: x/0 is ±Inf, 0/0 is NaN."""
+    if second:
+        return first / second
+    return math.nan if not first or math.isnan(first) else math.copysign(math.inf, first)
+
+
+def _remainder(first: float, second: float) -> int:
+    """Go's integer remainder, with the sign of the dividend; integers only."""
+    if not (isinstance(first, int) and isinstance(second, int)):
+        raise _Mismatch(f"invalid operation: {_kind(first)} % {_kind(second)}")
+    if not second:
+        raise _Mismatch("integer divide by zero")
+    return int(math.fmod(first, second))
+
+
+def _contains(item: Any, sequence: Any) -> bool:
+    if not isinstance(sequence, tuple):
+        raise _Mismatch(f"invalid operation: {_kind(item)} in {_kind(sequence)}")
+    return any(_equal(item, candidate) for candidate in sequence)
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, bool) != isinstance(second, bool):
+        return False
+    return bool(first == second)
+
+
+def _call(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
+    if name in _PREDICATES:
+        return _quantify(name, arguments, scope)
+    values = [_value(argument, scope) for argument in arguments]
+    arity, function = _FUNCTIONS[name]
+    if arity is not None and len(values) != arity:
+        raise _Mismatch(f"{name} takes {arity} argument(s), not {len(values)}")
+    return function(*values)
+
+
+def _quantify(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
+    sequence = _value(arguments[0], scope)
+    if not isinstance(sequence, tuple):
+        raise _Mismatch(f"builtin {name} takes only array (got {_kind(sequence)})")
+    values = [_value(arguments[1], {**scope, "#": item}) for item in sequence]
+    if name == "map":
+        return tuple(values)
+    held = [_boolean(name, value) for value in values]
+    if name == "filter":
+        return tuple(item for item, kept in zip(sequence, held, strict=True) if kept)
+    counted = sum(held)
+    answers = {
+        "all": counted == len(held),
+        "any": counted > 0,
+        "none": counted == 0,
+        "one": counted == 1,
+        "count": counted,
+    }
+    return answers[name]
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, tuple | str):
+        raise _Mismatch(f"invalid argument for len (type {_kind(value)})")
+    return len(value)
+
+
+def _float_of(name: str) -> Callable[[Any], float]:
+    """Argo's functions of one float64: a slice is an error, not its first element."""
+
+    def convert(value: Any) -> float:
+        if not _is_number(value):
+            raise _Mismatch(f"cannot use {_kind(value)} as argument of {name}")
+        return float(value)
+
+    return convert
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise _Mismatch(f"asFloat() not supported for {_kind(value)}") from None
+
+
+def _extreme(name: str, pick: Callable[..., float]) -> Callable[..., float]:
+    def choose(*values: Any) -> float:
+        flat = [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
+        if not flat or not all(_is_number(v) for v in flat):
+            raise _Mismatch(f"invalid argument for {name}")
+        return pick(flat)
+
+    return choose
+
+
+def _sum(value: Any) -> float:
+    if not isinstance(value, tuple):
+        raise _Mismatch(f"cannot sum {_kind(value)}")
+    return sum(value)
+
+
+# Number of arguments (None: any), and what is done with them.
+_FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., Any]]] = {
+    "len": (1, _length),
+    "isNaN": (1, lambda value: math.isnan(_float_of("isNaN")(value))),
+    "isInf": (1, lambda value: math.isinf(_float_of("isInf")(value))),
+    "isNil": (1, lambda value: value is None),
+    "asInt": (1, lambda value: int(_as_float(value))),
+    "asFloat": (1, _as_float),
+    # An empty slice is not nil: `default(result, 0) < T` stays an error (evaluate.go:247).
+    "default": (2, lambda value, fallback: fallback if value is None else value),
+    "abs": (1, lambda value: abs(_float_of("abs")(value))),
+    "ceil": (1, lambda value: math.ceil(_float_of("ceil")(value))),
+    "floor": (1, lambda value: math.floor(_float_of("floor")(value))),
+    "max": (None, _extreme("max", max)),
+    "min": (None, _extreme("min", min)),
+    "sum": (1, _sum),
+}
+
+
+def _boolean(sign: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Mismatch(f"invalid operation: {sign} {_kind(value)}")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(value: Any) -> str:
+    """Go's name for the type of a value."""
+    if isinstance(value, tuple):
+        return "[]float64"
+    names = {bool: "bool", int: "int", float: "float64", str: "string", type(None): "nil"}
+    return names[type(value)]

@@ -1,0 +1,75 @@
+"""Where a rehearsal happens, and what it tells: the interface between a ground and everything else.
+
+The report, the view and the verdict know only `Observation`s. Local processes are one ground
+(`local`); a Kubernetes cluster, whose own controller walks the steps, can be another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from rehearsal.gateway import Counts
+from rehearsal.load import Second
+from rehearsal.model import AnalysisRun, ReplicaCounts
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth a line in the log; `at_s` counts from the moment of release."""
+
+    at_s: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The two ReplicaSets a rehearsal is about."""
+
+    stable_hash: str
+    latest_hash: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The state of the release at one moment, and what was new since the one before.
+
+    `at_s` counts from the release and is negative before it. `stable_traffic` and
+    `canary_traffic` are what the gateway counted since the start; `seconds` is what users met.
+    `settled` says that nothing more will happen.
+    """
+
+    at_s: float
+    phase: str
+    message: str
+    step_index: int | None
+    stable: ReplicaCounts
+    canary: ReplicaCounts
+    runs: tuple[AnalysisRun, ...] = ()
+    stable_traffic: Counts = Counts()
+    canary_traffic: Counts = Counts()
+    seconds: tuple[Second, ...] = ()
+    events: tuple[Event, ...] = ()
+    step_remaining_s: float | None = None
+    promoted: bool = False
+    aborted: bool = False
+    inconclusive: bool = False
+    settled: bool = False
+
+
+class Ground(Protocol):
+    """A place where a release can be rehearsed."""
+
+    name: str
+    release: Release
+
+    def prepare(self) -> Iterator[Observation]:
+        """Brings the stable release up, under load; ends when it is steady."""
+
+    def rehearse(self) -> Iterator[Observation]:
+        """Ships the candidate and follows it until nothing more will happen."""
+
+    def tear_down(self) -> tuple[str, ...]:
+        """Ends everything that was started; says what."""

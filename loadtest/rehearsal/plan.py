@@ -1,0 +1,162 @@
+"""Manifests → the Rollout that will be walked: steps, and gates with their literal arguments.
+
+Arguments are merged as Argo does it (`MergeArgs`, utils/analysis/helpers.go @9f8d111): the
+reference's values win over the template's, and a value for a name that the template does not
+declare is dropped in silence. The two pod-template hashes are not known yet; they stay
+`{{args.…}}` and are filled in by `analysis.resolve` when a run is created.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from rehearsal import durations, manifests
+from rehearsal.errors import UsageError
+from rehearsal.model import (
+    Analysis,
+    Argument,
+    Metric,
+    Pause,
+    ReplicaSetName,
+    Rollout,
+    SetWeight,
+    Step,
+)
+
+_PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
+
+
+def rollout(bundle: manifests.Bundle) -> Rollout:
+    """Builds the Rollout to walk, at its real durations.
+
+    Raises:
+        UsageError: if a template is missing, an argument has no value, or a number is none.
+    """
+    spec = bundle.rollout.spec
+    canary = spec.strategy.canary
+    background = canary.analysis
+    return Rollout(
+        name=bundle.rollout.metadata.name,
+        namespace=bundle.namespace,
+        replicas=spec.replicas,
+        steps=tuple(_step(bundle, index, step) for index, step in enumerate(canary.steps)),
+        background=_analysis(bundle, background, background.starting_step) if background else None,
+        max_surge=canary.max_surge,
+        max_unavailable=canary.max_unavailable,
+        min_ready_s=spec.min_ready_seconds,
+        progress_deadline_s=spec.progress_deadline_seconds,
+        progress_deadline_abort=spec.progress_deadline_abort,
+    )
+
+
+def _step(bundle: manifests.Bundle, index: int, step: manifests.CanaryStep) -> Step:
+    if len(step.model_fields_set) != 1:
+        raise UsageError(
+            f"{bundle.source}: step {index} has {len(step.model_fields_set)} actions",
+            "give each step exactly one of setWeight, pause and analysis",
+        )
+    if step.set_weight is not None:
+        return SetWeight(step.set_weight)
+    if step.analysis is not None:
+        return _analysis(bundle, step.analysis)
+    return Pause(step.pause.duration if step.pause else None)
+
+
+def _analysis(
+    bundle: manifests.Bundle, reference: manifests.AnalysisRef, starting_step: int = 0
+) -> Analysis:
+    names = tuple(template.template_name for template in reference.templates)
+    templates = [_template(bundle, name) for name in names]
+    arguments = _merge(templates, reference.args)
+    literals = {
+        name: value for name, value in arguments.items() if not isinstance(value, ReplicaSetName)
+    }
+    dry_runs = [run.metric_name for t in templates for run in t.spec.dry_run]
+    dry_runs += [run.metric_name for run in reference.dry_run]
+    metrics = tuple(
+        _metric(template.metadata.name, metric, literals, arguments, dry_runs)
+        for template in templates
+        for metric in template.spec.metrics
+    )
+    hashes = {n: v for n, v in arguments.items() if isinstance(v, ReplicaSetName)}
+    return Analysis(names, metrics, hashes, starting_step)
+
+
+def _template(bundle: manifests.Bundle, name: str) -> manifests.AnalysisTemplate:
+    try:
+        return bundle.templates[name]
+    except KeyError:
+        known = ", ".join(sorted(bundle.templates)) or "none"
+        raise UsageError(
+            f"AnalysisTemplate {name!r} is referenced and missing from {bundle.source}",
+            f"add it, or reference one that is there ({known})",
+        ) from None
+
+
+def _merge(
+    templates: Sequence[manifests.AnalysisTemplate], given: Sequence[manifests.Argument]
+) -> Mapping[str, Argument]:
+    """The arguments that the templates declare, each with its value if it has one."""
+    overrides = {argument.name: argument for argument in given}
+    declared = [argument for template in templates for argument in template.spec.args]
+    chosen = {argument.name: overrides.get(argument.name, argument) for argument in declared}
+    return {name: value for name, a in chosen.items() if (value := _value(a)) is not None}
+
+
+def _value(argument: manifests.Argument) -> Argument | None:
+    if argument.value_from is not None:
+        return ReplicaSetName(argument.value_from.pod_template_hash_value)
+    return argument.value
+
+
+def _metric(
+    template: str,
+    spec: manifests.MetricSpec,
+    literals: Mapping[str, Argument],
+    arguments: Mapping[str, Argument],
+    dry_runs: Sequence[str],
+) -> Metric:
+    place = f"AnalysisTemplate {template}, metric {spec.name}"
+
+    def fill(text: str) -> str:
+        unknown = [name for name in _PLACEHOLDER.findall(text) if name not in arguments]
+        if unknown:
+            raise UsageError(
+                f"{place}: argument {unknown[0]!r} has no value",
+                "declare it in the template's args and give it a value there or in the Rollout",
+            )
+        return _PLACEHOLDER.sub(lambda found: str(literals.get(found[1], found[0])), text)
+
+    def number(value: str | int | None, default: int) -> int:
+        text = fill(str(value)) if value is not None else str(default)
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(f"{place}: {text!r} is not a whole number", "correct it") from None
+
+    def seconds(value: str | int | None) -> float | None:
+        if value is None or not (text := fill(str(value))):
+            return None
+        try:
+            return durations.parse(text)
+        except ValueError as wrong:
+            raise UsageError(f"{place}: {wrong}", "correct it") from None
+
+    name = fill(spec.name)
+    return Metric(
+        name=name,
+        query=fill(spec.provider.prometheus.query).strip(),
+        success_condition=fill(spec.success_condition).strip(),
+        failure_condition=fill(spec.failure_condition).strip(),
+        count=number(spec.count, 0),
+        interval_s=seconds(spec.interval),
+        initial_delay_s=seconds(spec.initial_delay) or 0.0,
+        failure_limit=number(spec.failure_limit, 0),
+        inconclusive_limit=number(spec.inconclusive_limit, 0),
+        consecutive_error_limit=number(spec.consecutive_error_limit, 4),
+        consecutive_success_limit=number(spec.consecutive_success_limit, 0),
+        # Argo matches dry-run names as unanchored regular expressions (GetDryRunMetrics).
+        dry_run=any(re.search(pattern, name) for pattern in dry_runs),
+        timeout_s=float(spec.provider.prometheus.timeout),
+    )

@@ -1,0 +1,205 @@
+"""A real Prometheus: found or unpacked, fed, and asked as the Argo controller asks it.
+
+What the cluster's scrape adds to the pods' series is added here from the PodMonitor: `namespace`,
+`pod`, `container`, `endpoint`, `job` and the pod labels it names. The kubelet's and
+kube-state-metrics' series come from `exporter`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rehearsal import durations, processes
+from rehearsal.errors import MachineError
+from rehearsal.waiting import wait_until
+
+
+class QueryError(Exception):
+    """Prometheus could not answer; Argo makes a measurement in Error of it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One process to scrape, and the labels its series get."""
+
+    port: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ScrapeJob:
+    """How a set of targets is scraped."""
+
+    name: str
+    path: str
+    interval_s: float
+    honour_labels: bool = False
+
+
+class Prometheus:
+    """One Prometheus on loopback, its data in a folder of the run."""
+
+    def __init__(self, folder: Path, jobs: Sequence[ScrapeJob]) -> None:
+        self._folder = folder
+        self._jobs = jobs
+        self.port = processes.free_port()
+        self._child: processes.Child | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the program still runs."""
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """Starts it and waits until it answers queries.
+
+        Raises:
+            MachineError: if there is no program or it does not come up.
+        """
+        program = find()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for job in self._jobs:
+            self.scrape(job.name, [])
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
+        command = [
+            str(program),
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--log.level=warn",
+        ]
+        self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
+        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
+            raise MachineError(f"prometheus did not start: {self._child.tail()}", "see its log")
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=3)
+
+    def scrape(self, job: str, targets: Sequence[Target]) -> None:
+        """Scrapes exactly these targets from now on (Prometheus watches the file)."""
+        content = [
+            {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
+            for target in targets
+        ]
+        fresh = self._folder / f"{job}.json.new"
+        fresh.write_text(json.dumps(content), encoding="utf-8")
+        fresh.rename(self._folder / f"{job}.targets.json")
+
+    def query(self, query: str, timeout_s: float = 30.0) -> float | tuple[float, ...]:
+        """Asks an instant query at the server's now.
+
+        Returns:
+            A float for a scalar, the samples' values for a vector (Argo's `result`).
+
+        Raises:
+            QueryError: if there is no answer, or not one of those two.
+        """
+        body = urllib.parse.urlencode({"query": query}).encode()
+        url = f"http://127.0.0.1:{self.port}/api/v1/query"
+        try:
+            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
+                data = json.load(answer)["data"]
+        except urllib.error.HTTPError as refused:
+            raise QueryError(_reason(refused)) from None
+        except (OSError, ValueError) as gone:
+            raise QueryError(f"prometheus does not answer: {gone}") from None
+        if data["resultType"] == "scalar":
+            return float(data["result"][1])
+        if data["resultType"] == "vector":
+            return tuple(float(sample["value"][1]) for sample in data["result"])
+        raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "global": {"scrape_interval": "15s"},
+            "scrape_configs": [self._scrape_config(job) for job in self._jobs],
+        }
+
+    def _scrape_config(self, job: ScrapeJob) -> dict[str, Any]:
+        interval = durations.render(job.interval_s)
+        return {
+            "job_name": job.name,
+            "metrics_path": job.path,
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "honor_labels": job.honour_labels,
+            "file_sd_configs": [
+                {"files": [str(self._folder / f"{job.name}.targets.json")], "refresh_interval": "5s"}
+            ],
+        }
+
+
+def find() -> Path:
+    """The prometheus program: on PATH, else unpacked from the distribution's package.
+
+    Raises:
+        MachineError: if there is neither, with how to get it.
+    """
+    found = shutil.which("prometheus")
+    if found:
+        return Path(found)
+    unpacked = _cache() / "usr" / "bin" / "prometheus"
+    if not unpacked.is_file():
+        _unpack()
+    return unpacked
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "gridos" / "prometheus"
+
+
+def _unpack() -> None:
+    """Downloads the distribution's package as an ordinary user and unpacks it; installs nothing."""
+    if sys.platform == "darwin":
+        raise MachineError("prometheus is not on PATH", "run: brew install prometheus")
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        raise MachineError("prometheus is not on PATH", "install it with your package manager")
+    folder = _cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    download = _quietly(["apt-get", "download", "prometheus"], folder)
+    package = next(folder.glob("prometheus_*.deb"), None)
+    if download.returncode != 0 or package is None:
+        raise MachineError(
+            "prometheus is not on PATH and its package could not be downloaded",
+            "run: sudo apt-get update   (then try again), or put prometheus on PATH",
+        )
+    unpack = _quietly(["dpkg", "-x", package.name, "."], folder)
+    package.unlink()
+    if unpack.returncode != 0:
+        raise MachineError(f"{package.name} could not be unpacked: {unpack.stderr.strip()}")
+
+
+def _quietly(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def _reason(refused: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(refused)["error"])
+    except (ValueError, KeyError):
+        return f"prometheus answered {refused.code}"

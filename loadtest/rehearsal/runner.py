@@ -1,0 +1,72 @@
+"""One rehearsal from start to verdict: follow a ground, record, decide, write, tear down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from rehearsal import verdict
+from rehearsal.errors import RehearsalError
+from rehearsal.ground import Ground, Observation
+from rehearsal.machine import MachineWatch
+from rehearsal.recording import Recording
+from rehearsal.verdict import Outcome, Verdict
+
+# The load is met if no more than this share of the seconds fell short by a tenth.
+SHORT_SECONDS = 0.1
+
+Watcher = Callable[[Recording, Observation], None]
+
+
+@dataclass
+class Run:
+    """What one rehearsal left: the record, the verdict, and what was torn down."""
+
+    record: Recording = field(default_factory=Recording)
+    watch: MachineWatch = field(default_factory=lambda: MachineWatch(expected_s=0.3))
+    verdict: Verdict | None = None
+    torn_down: tuple[str, ...] = ()
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
+    """Runs a rehearsal on a ground; whatever happens, the ground is torn down.
+
+    Args:
+        ground: Where it happens.
+        rate: The requests a second that the users are to send; 0 where none are.
+        watcher: Called after each observation, to show it.
+    """
+    run = Run()
+    try:
+        _follow(run, ground.prepare(), watcher)
+        run.record.rebase()
+        _follow(run, ground.rehearse(), watcher)
+        run.verdict = _decide(run, rate)
+    except KeyboardInterrupt:
+        run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
+    except RehearsalError as failed:
+        outcome = Outcome.FAULT if failed.exit_code == Outcome.FAULT.exit_code else Outcome.NOT_MEASURED
+        run.verdict = Verdict(outcome, str(failed))
+    finally:
+        run.torn_down = ground.tear_down()
+        run.ended_at = datetime.now(UTC)
+    return run
+
+
+def _follow(run: Run, observations: Iterator[Observation], watcher: Watcher) -> None:
+    for observation in observations:
+        run.watch.tick()
+        run.record.take(observation)
+        watcher(run.record, observation)
+
+
+def _decide(run: Run, rate: float) -> Verdict:
+    last = run.record.last
+    if last is None:
+        return Verdict(Outcome.FAULT, "The ground ended without an observation")
+    seconds = run.record.seconds
+    short = sum(second.requests < 0.9 * rate for second in seconds)
+    return verdict.decide(last, load_met=short <= SHORT_SECONDS * max(1, len(seconds)))

@@ -1,0 +1,1 @@
+"""One blueprint a file; each turns HTTP into a call of `store` or `domain` and back."""

@@ -1,0 +1,1 @@
+"""The grid itself: no Flask, no SQL, no clock."""

@@ -1,0 +1,78 @@
+"""How gunicorn runs the service: read by `gunicorn -c python:gridos.gunicorn_config`.
+
+One worker a pod, scaled by pods: more workers would need metrics shared through files, and one
+core has no use for them. When the worker dies unasked the server goes with it, so that the kubelet
+restarts the container and the restart is counted where a gate can see it.
+"""
+
+from __future__ import annotations
+
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from gridos import create_app, faults, logs, store
+# gunicorn takes any name here that it knows for a setting; `config` is one.
+from gridos.config import read as read_settings
+from gridos.store import THREADS
+
+_settings = read_settings()
+
+bind = f"{_settings.host}:{_settings.port}"
+wsgi_app = "gridos.gunicorn_config:make_app()"
+workers = 1
+worker_class = "gthread"
+# More threads raise the tail latency before they raise the throughput.
+threads = THREADS
+# Above any proxy's idle time-out in front (Envoy here 30 s, App Gateway 20 s … 60 s): the proxy
+# must be the side that closes.
+keepalive = 75
+graceful_timeout = 25
+timeout = 60
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 — heartbeat file
+control_socket_disable = True
+logconfig_dict = logs.configuration(_settings)
+_state: dict[str, Any] = {}
+
+
+def make_app() -> Any:
+    """The application, made in the worker, after the fork."""
+    _state["app"] = create_app(_settings)
+    return _state["app"]
+
+
+def post_worker_init(worker: Any) -> None:
+    """Connects to the database; never before the fork, connections cannot be shared."""
+    del worker
+    store.open_pool(_state["app"])
+
+
+def when_ready(server: Any) -> None:
+    """Starts what a cpu fault needs beside the worker."""
+    del server
+    _state["burner"] = faults.start_burner(_settings)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Closes the connections of a worker that ends in order."""
+    del server, worker
+    if "app" in _state:
+        store.close_pool(_state["app"])
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """A worker that ended unasked ends the container."""
+    # gunicorn closes its listeners first when it is told to stop.
+    if server.LISTENERS:
+        server.log.error("worker %s ended unasked; the container ends with it", worker.pid)
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def on_exit(server: Any) -> None:
+    """Ends what was started beside the worker."""
+    del server
+    burner = _state.get("burner")
+    if burner is not None:
+        burner.kill()

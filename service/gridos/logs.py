@@ -1,0 +1,57 @@
+"""JSON log lines on standard output, one shape for the application, gunicorn and libraries."""
+
+from __future__ import annotations
+
+import logging.config
+from typing import Any
+
+from flask import has_request_context, request
+from pythonjsonlogger.json import JsonFormatter
+
+from gridos.config import Settings
+
+
+class RequestIdFilter(logging.Filter):
+    """Adds the id of the request a line was written for, if it was written for one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a line."""
+        if has_request_context():
+            record.request_id = request.environ.get("gridos.request_id", "")
+        return True
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """A `logging.config.dictConfig` configuration, for gunicorn as well."""
+    formatter = {
+        "()": JsonFormatter,
+        "fmt": "{asctime}{levelname}{name}{message}",
+        "style": "{",
+        "rename_fields": {"asctime": "timestamp", "levelname": "level", "name": "logger"},
+        "static_fields": {"pod": settings.pod, "version": settings.version},
+        "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+    }
+    handler = {
+        "class": "logging.StreamHandler",
+        "stream": "ext://sys.stdout",
+        "formatter": "json",
+        "filters": ["request_id"],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "filters": {"request_id": {"()": RequestIdFilter}},
+        "handlers": {"stdout": handler},
+        "root": {"handlers": ["stdout"], "level": settings.log_level.upper()},
+        "loggers": {
+            # gunicorn's own handlers would write these a second time, and not as JSON.
+            "gunicorn.error": {"handlers": [], "propagate": True, "level": "WARNING"},
+            "gunicorn.access": {"handlers": [], "propagate": False},
+        },
+    }
+
+
+def configure(settings: Settings) -> None:
+    """Applies it to this process."""
+    logging.config.dictConfig(configuration(settings))
