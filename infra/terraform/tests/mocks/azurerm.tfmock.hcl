@@ -139,3 +139,9 @@ mock_resource "azurerm_key_vault_certificate" {
     versionless_secret_id = "https://kv.vault.azure.net/secrets/gridos-tls"
   }
 }
+
+mock_resource "azurerm_key_vault_secret" {
+  defaults = {
+    versionless_id = "https://kv.vault.azure.net/secrets/placeholder"
+  }
+}

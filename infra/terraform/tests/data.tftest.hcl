@@ -1,0 +1,214 @@
+# Images, secrets, the database, and the locks on them.
+
+mock_provider "azurerm" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+run "the_registry_is_private_and_has_no_password" {
+  command = plan
+
+  assert {
+    condition     = azurerm_container_registry.this.sku == "Premium" && !azurerm_container_registry.this.public_network_access_enabled
+    error_message = "The registry would be reachable from the internet."
+  }
+
+  assert {
+    condition     = !azurerm_container_registry.this.admin_enabled
+    error_message = "The registry would have an administrator's password."
+  }
+
+  assert {
+    condition     = !azurerm_container_registry.this.anonymous_pull_enabled
+    error_message = "Anybody could pull."
+  }
+
+  assert {
+    condition     = !azurerm_container_registry.this.export_policy_enabled
+    error_message = "Images could be exported to another registry."
+  }
+
+  assert {
+    condition     = azurerm_container_registry.this.retention_policy_in_days == 30 && azurerm_container_registry.this.zone_redundancy_enabled
+    error_message = "Untagged images would pile up, or a zone would take the images with it."
+  }
+}
+
+run "the_vault_is_shut_and_cannot_be_emptied" {
+  command = plan
+
+  assert {
+    condition     = azurerm_key_vault.this.rbac_authorization_enabled
+    error_message = "Access policies would give rights on the whole vault."
+  }
+
+  assert {
+    condition     = azurerm_key_vault.this.purge_protection_enabled && azurerm_key_vault.this.soft_delete_retention_days == 90
+    error_message = "Deleted secrets could not be brought back."
+  }
+
+  assert {
+    condition     = !azurerm_key_vault.this.public_network_access_enabled
+    error_message = "The vault would be reachable from the internet."
+  }
+
+  assert {
+    condition     = one(azurerm_key_vault.this.network_acls).default_action == "Deny"
+    error_message = "The vault would admit every network."
+  }
+}
+
+run "the_first_apply_opens_the_vault_to_one_address" {
+  command = plan
+
+  variables {
+    applier_ip_ranges = ["192.0.2.7/32"]
+  }
+
+  assert {
+    condition     = azurerm_key_vault.this.public_network_access_enabled && one(azurerm_key_vault.this.network_acls).ip_rules == toset(["192.0.2.7/32"])
+    error_message = "The first apply could not write its placeholders."
+  }
+
+  assert {
+    condition     = one(azurerm_key_vault.this.network_acls).default_action == "Deny"
+    error_message = "The vault would be open to everybody during the first apply."
+  }
+}
+
+run "no_secret_reaches_the_state" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for secret in azurerm_key_vault_secret.placeholder :
+      secret.value_wo == null && secret.value_wo_version == 1
+    ])
+    error_message = "A secret's value would be in the plan and in the state, or overwrite what people have set."
+  }
+
+  assert {
+    condition     = keys(azurerm_key_vault_secret.placeholder) == ["github-runner-app-key", "gridos-api-keys"]
+    error_message = "A secret would have no place, or one that nobody reads."
+  }
+}
+
+run "the_certificate_renews_itself_and_its_key_is_made_in_the_vault" {
+  command = plan
+
+  assert {
+    condition     = one(one(one(azurerm_key_vault_certificate.gateway.certificate_policy).lifetime_action).action).action_type == "AutoRenew"
+    error_message = "The certificate would run out."
+  }
+
+  assert {
+    condition     = length(azurerm_key_vault_certificate.gateway.certificate) == 0
+    error_message = "A key that was imported has been somewhere else, the state among them."
+  }
+
+  assert {
+    condition     = one(one(one(azurerm_key_vault_certificate.gateway.certificate_policy).x509_certificate_properties).subject_alternative_names).dns_names == toset([var.hostname])
+    error_message = "The certificate would not be for the hostname."
+  }
+}
+
+run "the_database_is_inside_the_network" {
+  command = plan
+
+  assert {
+    condition     = !azurerm_postgresql_flexible_server.this.public_network_access_enabled
+    error_message = "The database would be reachable from the internet."
+  }
+
+  assert {
+    condition = (
+      azurerm_postgresql_flexible_server.this.delegated_subnet_id == azurerm_subnet.this["database"].id &&
+      azurerm_postgresql_flexible_server.this.private_dns_zone_id == azurerm_private_dns_zone.this["database"].id
+    )
+    error_message = "The database would not be in its subnet."
+  }
+}
+
+run "the_database_knows_entra_identities_only" {
+  command = plan
+
+  assert {
+    condition     = !one(azurerm_postgresql_flexible_server.this.authentication).password_auth_enabled
+    error_message = "The database would take passwords."
+  }
+
+  assert {
+    condition     = one(azurerm_postgresql_flexible_server.this.authentication).active_directory_auth_enabled
+    error_message = "Nobody could enter the database."
+  }
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server_active_directory_administrator.this.object_id == var.database_admin_group.object_id && azurerm_postgresql_flexible_server_active_directory_administrator.this.principal_type == "Group"
+    error_message = "Somebody else would administer the database."
+  }
+}
+
+run "the_database_insists_on_tls" {
+  command = plan
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server_configuration.this["require_secure_transport"].value == "ON"
+    error_message = "Connections in the clear would be accepted."
+  }
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server_configuration.this["ssl_min_protocol_version"].value == "TLSv1.2"
+    error_message = "TLS below 1.2 would be accepted."
+  }
+}
+
+run "the_database_is_of_a_current_version_with_its_name_and_encoding" {
+  command = plan
+
+  assert {
+    condition     = tonumber(azurerm_postgresql_flexible_server.this.version) >= 17
+    error_message = "The version would be older than 17."
+  }
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server_database.gridos.name == "gridos" && azurerm_postgresql_flexible_server_database.gridos.charset == "UTF8"
+    error_message = "The service would not find its database."
+  }
+}
+
+run "production_can_lose_a_zone_a_region_or_a_month" {
+  command = plan
+
+  assert {
+    condition     = one(azurerm_postgresql_flexible_server.this.high_availability).mode == "ZoneRedundant"
+    error_message = "A zone would take the database with it."
+  }
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server.this.geo_redundant_backup_enabled
+    error_message = "A region would take the backups with it."
+  }
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server.this.backup_retention_days == 35 && azurerm_postgresql_flexible_server.this.auto_grow_enabled
+    error_message = "A mistake of last month could not be undone, or a full disc would stop writing."
+  }
+}
+
+run "what_code_cannot_make_again_is_locked" {
+  command = plan
+
+  assert {
+    condition = { for key, lock in azurerm_management_lock.this : key => lock.scope } == {
+      database = azurerm_postgresql_flexible_server.this.id
+      registry = azurerm_container_registry.this.id
+      vault    = azurerm_key_vault.this.id
+    }
+    error_message = "Data, images or secrets could be deleted by one wrong command."
+  }
+
+  assert {
+    condition     = alltrue([for lock in azurerm_management_lock.this : lock.lock_level == "CanNotDelete"])
+    error_message = "A lock would not keep, or keep from working."
+  }
+}

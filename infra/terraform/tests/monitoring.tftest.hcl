@@ -1,0 +1,211 @@
+# Logs, alerts, Azure's Prometheus, runners, and what others are told.
+
+mock_provider "azurerm" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+run "everything_that_has_diagnostics_sends_them" {
+  command = plan
+
+  assert {
+    condition = length(setsubtract(
+      ["cluster", "database", "gateway", "public-ip", "registry", "vault", "vnet", "workspace", "runners"],
+      keys(azurerm_monitor_diagnostic_setting.this),
+    )) == 0
+    error_message = "Something would not say what happened to it."
+  }
+
+  assert {
+    condition     = alltrue([for subnet in keys(azurerm_subnet.this) : contains(keys(azurerm_monitor_diagnostic_setting.this), "nsg-${subnet}")])
+    error_message = "A security group would not say whom it turned away."
+  }
+
+  assert {
+    condition     = alltrue([for setting in azurerm_monitor_diagnostic_setting.this : setting.log_analytics_workspace_id == azurerm_log_analytics_workspace.this.id && length(setting.enabled_log) > 0])
+    error_message = "A setting would send nothing, or somewhere else."
+  }
+
+  assert {
+    condition     = contains([for log in azurerm_monitor_diagnostic_setting.this["cluster"].enabled_log : log.category], "kube-audit-admin")
+    error_message = "Nobody could tell who changed what in the cluster."
+  }
+}
+
+run "the_workspace_takes_no_keys_and_no_endless_bill" {
+  command = plan
+
+  assert {
+    condition     = !azurerm_log_analytics_workspace.this.local_authentication_enabled
+    error_message = "A workspace key could write anything into the log."
+  }
+
+  assert {
+    condition     = azurerm_log_analytics_workspace.this.daily_quota_gb == 20 && azurerm_log_analytics_workspace.this.retention_in_days == 90
+    error_message = "A loop in a log would become a bill, or last month's log be gone."
+  }
+}
+
+run "alerts_see_what_prometheus_cannot" {
+  command = plan
+
+  assert {
+    condition = { for key, alert in azurerm_monitor_metric_alert.this : key => "${one(alert.criteria).metric_name} > ${one(alert.criteria).threshold}" } == {
+      gateway-unhealthy-hosts = "UnhealthyHostCount > 0.5"
+      gateway-connect-time    = "BackendConnectTime > 50"
+      database-storage        = "storage_percent > 85"
+    }
+    error_message = "Something that only Azure sees would go unseen."
+  }
+
+  assert {
+    condition     = one(azurerm_monitor_scheduled_query_rules_alert_v2.bad_gateway.criteria).query == "AGWAccessLogs | where HttpStatus == 502"
+    error_message = "Clients would get 502 and nobody hear of it."
+  }
+
+  assert {
+    condition     = azurerm_monitor_diagnostic_setting.this["gateway"].log_analytics_destination_type == "Dedicated"
+    error_message = "The table that the 502 alert reads would stay empty."
+  }
+}
+
+run "alerts_reach_somebody" {
+  command = plan
+
+  assert {
+    condition     = toset([for receiver in azurerm_monitor_action_group.this.email_receiver : receiver.email_address]) == toset(values(var.alert_emails))
+    error_message = "Somebody would not hear the alerts."
+  }
+
+  assert {
+    condition = (
+      alltrue([for alert in azurerm_monitor_metric_alert.this : one(alert.action).action_group_id == azurerm_monitor_action_group.this.id]) &&
+      one(azurerm_monitor_scheduled_query_rules_alert_v2.bad_gateway.action).action_groups == tolist([azurerm_monitor_action_group.this.id])
+    )
+    error_message = "An alert would reach nobody."
+  }
+}
+
+run "azures_prometheus_is_off_unless_asked_for" {
+  command = plan
+
+  assert {
+    condition     = length(azurerm_monitor_workspace.this) == 0 && length(azurerm_dashboard_grafana.this) == 0 && length(azurerm_kubernetes_cluster.this.monitor_metrics) == 0
+    error_message = "Azure's Prometheus would cost what nobody asked for."
+  }
+}
+
+run "azures_prometheus_reaches_from_the_agent_to_grafana" {
+  command = plan
+
+  variables {
+    managed_prometheus_enabled = true
+  }
+
+  assert {
+    condition     = one(azurerm_kubernetes_cluster.this.monitor_metrics).labels_allowed == "pods=[rollouts-pod-template-hash]"
+    error_message = "The gates could not tell canary from stable."
+  }
+
+  assert {
+    condition = (
+      azurerm_monitor_data_collection_rule_association.cluster[0].target_resource_id == azurerm_kubernetes_cluster.this.id &&
+      one(one(azurerm_monitor_data_collection_rule.this[0].destinations).monitor_account).monitor_account_id == azurerm_monitor_workspace.this[0].id &&
+      one(azurerm_dashboard_grafana.this[0].azure_monitor_workspace_integrations).resource_id == azurerm_monitor_workspace.this[0].id
+    )
+    error_message = "The chain from agent to Grafana would be broken."
+  }
+
+  assert {
+    condition     = azurerm_role_assignment.this["grafana-reads-metrics"].role_definition_name == "Monitoring Data Reader" && !azurerm_dashboard_grafana.this[0].api_key_enabled
+    error_message = "Grafana would read nothing, or be entered with a key."
+  }
+
+  assert {
+    condition     = contains(keys(azurerm_monitor_diagnostic_setting.this), "grafana")
+    error_message = "Grafana would not say who entered."
+  }
+}
+
+run "runners_are_inside_and_run_one_job_each" {
+  command = plan
+
+  assert {
+    condition     = azurerm_container_app_environment.runners[0].public_network_access == "Disabled" && azurerm_container_app_environment.runners[0].internal_load_balancer_enabled
+    error_message = "The runners would be reachable from the internet."
+  }
+
+  assert {
+    condition     = azurerm_container_app_environment.runners[0].infrastructure_subnet_id == azurerm_subnet.this["runners"].id
+    error_message = "The runners would be outside and reach nothing."
+  }
+
+  assert {
+    condition     = one(one(azurerm_container_app_job.runners[0].event_trigger_config).scale).min_executions == 0
+    error_message = "Idle runners would cost."
+  }
+
+  assert {
+    condition     = one(azurerm_container_app_job.runners[0].secret).value == null && one(azurerm_container_app_job.runners[0].secret).key_vault_secret_id == azurerm_key_vault_secret.placeholder["github-runner-app-key"].versionless_id
+    error_message = "The key would be in the state and not in the vault."
+  }
+
+  assert {
+    condition     = strcontains(one(one(azurerm_container_app_job.runners[0].template).container).command[2], "--ephemeral")
+    error_message = "A job would find what another left."
+  }
+
+  assert {
+    condition     = { for env in one(one(azurerm_container_app_job.runners[0].template).container).env : env.name => env.value if env.value != null && env.value != "" }["REPOSITORY"] == "example/gridos"
+    error_message = "Runners would register somewhere else."
+  }
+}
+
+run "without_runners_nothing_of_them_is_left" {
+  command = plan
+
+  variables {
+    runners = null
+  }
+
+  assert {
+    condition     = length(azurerm_container_app_environment.runners) == 0 && length(azurerm_container_app_job.runners) == 0
+    error_message = "Runners would be made that nobody asked for."
+  }
+
+  assert {
+    condition     = !contains(keys(azurerm_role_assignment.this), "runners-read-their-key") && keys(azurerm_key_vault_secret.placeholder) == ["gridos-api-keys"]
+    error_message = "A right or a secret without a user would be left."
+  }
+}
+
+run "deploy_and_argo_cd_are_told_what_they_need" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for key, value in output.overlay : value != null && value != ""])
+    error_message = "deploy/ would be told nothing about one of its settings."
+  }
+
+  assert {
+    condition     = output.overlay.INGRESS_HOST == "gridos.example.com" && output.overlay.KEY_VAULT_NAME == "kv-gridos-prd-weu-x1g"
+    error_message = "deploy/ would be told another platform."
+  }
+
+  assert {
+    condition     = alltrue([for key, value in output.gitops_labels : can(regex("^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$", value))])
+    error_message = "Kubernetes would refuse a label: ${jsonencode(output.gitops_labels)}"
+  }
+}
+
+run "everything_says_whose_it_is" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for tags in [azurerm_kubernetes_cluster.this.tags, azurerm_postgresql_flexible_server.this.tags, azurerm_key_vault.this.tags, azurerm_application_gateway.this.tags] :
+      tags["owner"] == var.owner && tags["environment"] == var.environment && tags["workload"] == "gridos"
+    ])
+    error_message = "A bill could not be told apart."
+  }
+}
