@@ -55,6 +55,7 @@ class Observation:
     step_remaining_s: float | None = None
     promoted: bool = False
     aborted: bool = False
+    timed_out: bool = False
     inconclusive: bool = False
     settled: bool = False
 

@@ -102,7 +102,7 @@ class Image:
 class Kubelet:
     """Runs the pods of one node: this machine."""
 
-    spec: manifests.PodSpec
+    template: manifests.PodTemplate
     image: Image
     folder: Path
     working_directory: Path
@@ -153,7 +153,7 @@ class Kubelet:
         return pod.child.tail() if pod.child else ""
 
     def _run(self, pod: Pod, now: float) -> None:
-        container = self.spec.container
+        container = self.template.spec.container
         variables = {
             **self.variables(pod.facts),
             self.image.host_variable: "127.0.0.1",
@@ -218,7 +218,7 @@ class Kubelet:
 
     def _terminate(self, pod: Pod, now: float) -> None:
         since = pod.terminating_since if pod.terminating_since is not None else now
-        pre_stop = self.spec.container.lifecycle.pre_stop
+        pre_stop = self.template.spec.container.lifecycle.pre_stop
         sleep_s = pre_stop.sleep.seconds if pre_stop else 0.0
         child = pod.child
         if child is None or not child.running:
@@ -227,7 +227,7 @@ class Kubelet:
         if now - since >= sleep_s and not pod.signalled:
             child.terminate()
             pod.signalled = True
-        if now - since >= self.spec.termination_grace_period_seconds:
+        if now - since >= self.template.spec.termination_grace_period_seconds:
             child.kill()
             self._log(pod, "killed at the end of its grace period")
 

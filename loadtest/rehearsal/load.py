@@ -51,6 +51,7 @@ class Load:
 
     def start(self, url: str) -> None:
         """Starts sending."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "locust", "-f", str(self.locustfile), "--headless"]
         command += ["--host", url, "--users", str(self.traffic.users)]
         command += ["--spawn-rate", str(self.traffic.users), "--run-time", LONGEST_RUN]

@@ -58,7 +58,7 @@ class Recording:
         return self.samples[-1].observation.at_s
 
     def _mark(self, seen: Observation) -> None:
-        decided = seen.promoted or seen.aborted or seen.inconclusive
+        decided = seen.promoted or seen.aborted or seen.inconclusive or seen.timed_out
         if decided and self.decided_at_s is None:
             self.decided_at_s = seen.at_s
         before = self.last.canary_traffic.requests if self.last else 0
