@@ -12,3 +12,8 @@ output "node_resource_group" {
   description = "The group that AKS itself makes for the nodes; most of the cost is in it."
   value       = "rg-${local.stem}-nodes"
 }
+
+output "region" {
+  description = "The region's abbreviation: weu."
+  value       = local.regions[var.location]
+}
