@@ -1,0 +1,76 @@
+mock_provider "helm" {}
+
+variables {
+  cluster_name   = "aks-gridos-dev-weu"
+  sso_client_id  = "00000000-0000-4000-8000-00000000e001"
+  admin_group_id = "00000000-0000-4000-8000-00000000a001"
+  labels = {
+    environment        = "dev"
+    workload_client_id = "00000000-0000-4000-8000-00000000e002"
+    tenant_id          = "00000000-0000-4000-8000-000000000002"
+    vault_name         = "kv-gridos-dev-weu-x1g"
+    registry           = "crgridosdevweux1g.azurecr.io"
+  }
+}
+
+run "argo_cd_knows_the_platform" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.clusterCredentials.in-cluster.labels == var.labels
+    error_message = "An ApplicationSet could not fill in the platform."
+  }
+}
+
+run "argo_cd_has_no_password_and_no_public_address" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.cm["admin.enabled"] == false
+    error_message = "Argo CD would have an administrator's password."
+  }
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[0]).server.service.type == "ClusterIP" && !yamldecode(helm_release.argo_cd.values[0]).server.ingress.enabled
+    error_message = "Argo CD's console would be public."
+  }
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.rbac["policy.default"] == "role:readonly"
+    error_message = "Everybody in the tenant could change production."
+  }
+
+  assert {
+    condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", helm_release.argo_cd.version))
+    error_message = "Argo CD's version would be whatever is newest."
+  }
+}
+
+run "values_of_the_wrong_kind_are_refused" {
+  command = plan
+
+  variables {
+    cluster_name   = "docker-desktop"
+    sso_client_id  = "argocd"
+    admin_group_id = "admins"
+    labels         = { tenant_id = "t" }
+  }
+
+  expect_failures = [var.cluster_name, var.sso_client_id, var.admin_group_id, var.labels]
+}
+
+run "a_label_that_kubernetes_refuses_is_refused" {
+  command = plan
+
+  variables {
+    labels = {
+      environment        = "dev"
+      workload_client_id = "00000000-0000-4000-8000-00000000e002"
+      tenant_id          = "00000000-0000-4000-8000-000000000002"
+      vault_name         = "/subscriptions/s/resourceGroups/rg"
+      registry           = "crgridosdevweux1g.azurecr.io"
+    }
+  }
+
+  expect_failures = [var.labels]
+}
