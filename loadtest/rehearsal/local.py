@@ -104,6 +104,7 @@ class LocalGround:
         self._standins.prepare(self._sets.slots()[0].facts)
         self._scale(ReplicaSetName.STABLE, self.rollout.replicas)
         yield from self._until_ready()
+        yield from self._until_scraping()
         if not self.options.without_traffic:
             self._load = self._start_load()
             yield from self._until_steady(self._load)
@@ -166,14 +167,13 @@ class LocalGround:
         interval_s = timescale.scrape_interval_s(
             endpoint.interval if endpoint else 30.0, self.options.time_scale
         )
-        jobs = [ScrapeJob("kubelet", EXPORTER_PATH, interval_s, honour_labels=True)]
-        jobs += [ScrapeJob("pods", endpoint.path, interval_s)] if endpoint else []
+        kubelet = [Target(exporter.port, {})]
+        jobs = [ScrapeJob("kubelet", EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
+        if endpoint:
+            jobs.append(ScrapeJob("pods", endpoint.path, interval_s, self._targets()))
         prometheus = Prometheus(self.folder / "prometheus", jobs)
         self._ending("prometheus", prometheus.stop)
         prometheus.start()
-        prometheus.scrape("kubelet", [Target(exporter.port, {})])
-        if endpoint:
-            prometheus.scrape("pods", self._targets())
         return prometheus
 
     def _targets(self) -> Sequence[Target]:
@@ -231,6 +231,15 @@ class LocalGround:
                     "run the image's command by hand with the manifest's environment",
                 )
             time.sleep(TICK_S)
+            yield self._observe()
+
+    def _until_scraping(self) -> Iterator[Observation]:
+        deadline = time.monotonic() + WARM_UP_TIMEOUT_S
+        while not self._prometheus.scraping():
+            self._tick()
+            if time.monotonic() > deadline:
+                raise MachineError("prometheus does not take up its targets", "see its log")
+            time.sleep(OBSERVE_S)
             yield self._observe()
 
     def _until_steady(self, load: Load) -> Iterator[Observation]:

@@ -41,11 +41,16 @@ class Target:
 
 @dataclass(frozen=True)
 class ScrapeJob:
-    """How a set of targets is scraped."""
+    """Targets, and how they are scraped.
+
+    They are all named in advance: Prometheus takes up to 10 s to notice new ones, whatever its
+    scrape interval, and one that does not answer yet costs nothing.
+    """
 
     name: str
     path: str
     interval_s: float
+    targets: Sequence[Target]
     honour_labels: bool = False
 
 
@@ -71,8 +76,6 @@ class Prometheus:
         """
         program = find()
         self._folder.mkdir(parents=True, exist_ok=True)
-        for job in self._jobs:
-            self.scrape(job.name, [])
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
         command = [
             str(program),
@@ -90,15 +93,13 @@ class Prometheus:
         if self._child is not None:
             self._child.stop(grace_s=3)
 
-    def scrape(self, job: str, targets: Sequence[Target]) -> None:
-        """Scrapes exactly these targets from now on (Prometheus watches the file)."""
-        content = [
-            {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
-            for target in targets
-        ]
-        fresh = self._folder / f"{job}.json.new"
-        fresh.write_text(json.dumps(content), encoding="utf-8")
-        fresh.rename(self._folder / f"{job}.targets.json")
+    def scraping(self) -> bool:
+        """Whether every target has been taken up."""
+        try:
+            data = self._get("/api/v1/targets?state=active")["activeTargets"]
+        except QueryError:
+            return False
+        return len(data) >= sum(len(job.targets) for job in self._jobs)
 
     def query(self, query: str, timeout_s: float = 30.0) -> float | tuple[float, ...]:
         """Asks an instant query at the server's now.
@@ -110,19 +111,22 @@ class Prometheus:
             QueryError: if there is no answer, or not one of those two.
         """
         body = urllib.parse.urlencode({"query": query}).encode()
-        url = f"http://127.0.0.1:{self.port}/api/v1/query"
-        try:
-            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
-                data = json.load(answer)["data"]
-        except urllib.error.HTTPError as refused:
-            raise QueryError(_reason(refused)) from None
-        except (OSError, ValueError) as gone:
-            raise QueryError(f"prometheus does not answer: {gone}") from None
+        data = self._get("/api/v1/query", body, timeout_s)
         if data["resultType"] == "scalar":
             return float(data["result"][1])
         if data["resultType"] == "vector":
             return tuple(float(sample["value"][1]) for sample in data["result"])
         raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
+
+    def _get(self, path: str, body: bytes | None = None, timeout_s: float = 5.0) -> Any:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as refused:
+            raise QueryError(_reason(refused)) from None
+        except (OSError, ValueError) as gone:
+            raise QueryError(f"prometheus does not answer: {gone}") from None
 
     def _ready(self) -> bool:
         try:
@@ -145,8 +149,9 @@ class Prometheus:
             "scrape_interval": interval,
             "scrape_timeout": interval,
             "honor_labels": job.honour_labels,
-            "file_sd_configs": [
-                {"files": [str(self._folder / f"{job.name}.targets.json")], "refresh_interval": "5s"}
+            "static_configs": [
+                {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
+                for target in job.targets
             ],
         }
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rehearsal import recording, timescale, verdict
 from rehearsal.config import Config
 from rehearsal.ground import Ground, Observation
-from rehearsal.machine import MachineWatch
 from rehearsal.model import Analysis, AnalysisRun, Metric, Pause, Rollout, SetWeight, Step
 from rehearsal.recording import Recording
 from rehearsal.replicas import split
+from rehearsal.runner import Run
 from rehearsal.verdict import Decision, Verdict
 
 SCHEMA = "gridos.rehearsal/v1"
@@ -28,52 +27,45 @@ class Rehearsal:
 
     id: str
     command: str
-    started_at: datetime
-    ended_at: datetime
     config: Config
     rollout: Rollout
     scaled: Rollout
     time_scale: float
     faults: tuple[str, ...]
     rate: float
+    manifests: str
     unenforced: tuple[str, ...]
 
 
-def build(
-    what: Rehearsal,
-    ground: Ground,
-    record: Recording,
-    decided: Verdict,
-    watch: MachineWatch,
-    torn_down: Sequence[str],
-) -> dict[str, Any]:
+def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
     """Assembles the document."""
+    record, decided = run.record, run.verdict
     last = record.last
     return {
         "schema": SCHEMA,
         "id": what.id,
         "command": what.command,
-        "started_at": what.started_at.isoformat(timespec="seconds"),
-        "ended_at": what.ended_at.isoformat(timespec="seconds"),
-        "elapsed_s": round((what.ended_at - what.started_at).total_seconds(), 1),
+        "started_at": run.started_at.isoformat(timespec="seconds"),
+        "ended_at": run.ended_at.isoformat(timespec="seconds"),
+        "elapsed_s": round((run.ended_at - run.started_at).total_seconds(), 1),
         "ground": ground.name,
-        "manifests": str(what.config.manifests),
+        "manifests": what.manifests,
         "time_scale": what.time_scale,
         "release": _release(what, ground),
         "verdict": _verdict(what, record, decided),
         "rollout": _rollout(what),
         "gates": [_gate(m, template) for m, template in _gates(what.scaled, last)],
-        "analysis_runs": [_run(run, what.rollout) for run in (last.runs if last else ())],
+        "analysis_runs": [_run(done, what.rollout) for done in (last.runs if last else ())],
         "series": recording.series(record.samples),
         "events": [
             {"at_s": round(e.at_s, 2), "kind": e.kind, "text": e.text} for e in record.events
         ],
         "traffic": _traffic(what, record),
         "budget": _budget(what, record),
-        "machine": _machine(watch, decided),
+        "machine": _machine(run),
         "not_scaled": list(timescale.NOT_SCALED) if what.time_scale != 1 else [],
         "not_enforced": list(what.unenforced),
-        "torn_down": list(torn_down),
+        "torn_down": list(run.torn_down),
     }
 
 
@@ -286,13 +278,12 @@ def _budget(what: Rehearsal, record: Recording) -> dict[str, Any]:
     }
 
 
-def _machine(watch: MachineWatch, decided: Verdict) -> dict[str, Any]:
+def _machine(run: Run) -> dict[str, Any]:
     return {
-        "cores": watch.cores,
-        "cpu_busy_share": round(watch.busy_share, 2),
-        "harness_lag_p99_ms": round(watch.lag_p99_ms, 1),
-        "honest": decided.outcome is not verdict.Outcome.FAULT,
-        "notes": [],
+        "cores": run.watch.cores,
+        "cpu_busy_share": round(run.watch.busy_share, 2),
+        "harness_lag_p99_ms": round(run.watch.lag_p99_ms, 1),
+        "honest": run.verdict.outcome is not verdict.Outcome.FAULT,
     }
 
 
@@ -320,5 +311,3 @@ def _rounded(value: float | None) -> float | None:
 def _middle(ordered: Sequence[float]) -> float | None:
     return round(ordered[len(ordered) // 2], 1) if ordered else None
 
-
-__all__: Iterable[str] = ("SCHEMA", "Rehearsal", "build", "write")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rehearsal import verdict
 from rehearsal.errors import RehearsalError
-from rehearsal.ground import Ground, Observation
+from rehearsal.ground import Event, Ground, Observation
 from rehearsal.machine import MachineWatch
 from rehearsal.recording import Recording
 from rehearsal.verdict import Outcome, Verdict
@@ -16,7 +16,7 @@ from rehearsal.verdict import Outcome, Verdict
 # The load is met if no more than this share of the seconds fell short by a tenth.
 SHORT_SECONDS = 0.1
 
-Watcher = Callable[[Recording, Observation], None]
+Watcher = Callable[[Recording, Observation, Sequence[Event]], None]
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Run:
 
     record: Recording = field(default_factory=Recording)
     watch: MachineWatch = field(default_factory=lambda: MachineWatch(expected_s=0.3))
-    verdict: Verdict | None = None
+    verdict: Verdict = Verdict(Outcome.FAULT, "Nothing was rehearsed")
     torn_down: tuple[str, ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -59,8 +59,8 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
 def _follow(run: Run, observations: Iterator[Observation], watcher: Watcher) -> None:
     for observation in observations:
         run.watch.tick()
-        run.record.take(observation)
-        watcher(run.record, observation)
+        fresh = run.record.take(observation)
+        watcher(run.record, observation, fresh)
 
 
 def _decide(run: Run, rate: float) -> Verdict:

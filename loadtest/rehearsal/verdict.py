@@ -85,6 +85,11 @@ def decide(last: Observation, *, load_met: bool) -> Verdict:
     decision = _decision(last.runs)
     if last.promoted:
         return Verdict(Outcome.PROMOTED, "Promoted: every gate passed at every step")
+    if last.timed_out:
+        return Verdict(
+            Outcome.ROLLED_BACK,
+            f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
+        )
     if last.inconclusive:
         return Verdict(Outcome.INCONCLUSIVE, _inconclusive(decision, load_met=load_met), decision)
     if decision is None:

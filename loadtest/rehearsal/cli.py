@@ -1,0 +1,257 @@
+"""The `rehearse` program.
+
+Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, 2 could not be measured
+(or the input cannot be used), 3 paused inconclusive, 4 the harness or the machine is at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from rehearsal import config as configuration
+from rehearsal import manifests, plan, report, result, runner, timescale
+from rehearsal.errors import MachineError, RehearsalError, UsageError
+from rehearsal.local import LocalGround, Options
+from rehearsal.result import Rehearsal
+from rehearsal.view import View
+from rehearsal.verdict import Outcome
+
+# A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
+NEEDED_BYTES = 200_000_000
+
+EPILOG = """\
+faults (in the candidate's pods only; give --fault several times for several at once):
+  errors=3%             this share of requests fails with a 500
+  latency=400ms@10%     added to this share of requests (all of them without @)
+  cpu=90%               the pod's total CPU, of its limit
+  slow-start=20s        ready only after this time
+  crash=500             the pod dies after so many requests
+
+exit codes:
+  0 promoted   1 rolled back by a gate or the progress deadline   2 could not be measured
+  3 paused inconclusive   4 the harness or the machine is at fault
+  (`make rehearse` turns every one of 1 to 4 into its own 2: CI should call this program)
+
+examples:
+  rehearse                                   a healthy release, in about a minute and a half
+  rehearse --fault errors=3%                 a bad one: rolled back at the first step
+  rehearse --time-scale 1                    in real time, at the traffic the gates are made for
+  rehearse serve --port 8000                 one pod of it to try by hand, with a database
+
+Each run leaves result.json and report.html in out/rehearsals/<id>, and out/rehearsals/latest.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one rehearsal, or one pod; every failure is one line on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if given[:1] == ["serve"]:
+            return _serve(_serve_parser().parse_args(given[1:]))
+        return _rehearse(_parser().parse_args(given), given)
+    except RehearsalError as failed:
+        return _fail(str(failed), failed.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", Outcome.INTERRUPTED.exit_code)
+    except OSError as failed:
+        return _fail(f"{failed} — is the disk full or the folder not writable?", 4)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rehearse",
+        description="Run the shipped canary, its pods and its gates on real traffic on this "
+        "machine, and say promote or roll back, and why.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="F", help="make the candidate a bad release"
+    )
+    parser.add_argument(
+        "--time-scale",
+        type=_positive,
+        default=6.0,
+        metavar="N",
+        help="how much faster than real time the steps go (6)",
+    )
+    parser.add_argument(
+        "--manifests", type=Path, metavar="DIR", help="kustomization to rehearse (deploy/base)"
+    )
+    parser.add_argument(
+        "--without",
+        choices=("traffic", "prometheus"),
+        action="append",
+        default=[],
+        help="send no requests, or kill Prometheus halfway through the first pause",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="the gateway's port (any free one)")
+    _add_config(parser)
+    return parser
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rehearse serve",
+        description="Run one pod of the manifests on this machine, with a database and what "
+        "rehearsal.yaml prepares, until Ctrl-C.",
+    )
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="(8000)")
+    parser.add_argument("--manifests", type=Path, metavar="DIR", help="(deploy/base)")
+    _add_config(parser)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("loadtest/rehearsal.yaml"),
+        metavar="FILE",
+        help="what stands in for images, secrets and users (loadtest/rehearsal.yaml)",
+    )
+
+
+def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
+    config = configuration.read(chosen.config)
+    bundle = manifests.read(chosen.manifests or config.manifests)
+    rollout = plan.rollout(bundle)
+    scaled = timescale.scale(rollout, chosen.time_scale)
+    traffic = config.traffic
+    rate = timescale.requests_per_second(
+        rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
+    )
+    folder = _folder(chosen.out, chosen.fault)
+    options = Options(
+        rate=rate,
+        time_scale=chosen.time_scale,
+        faults=tuple(chosen.fault),
+        port=chosen.port,
+        without_traffic="traffic" in chosen.without,
+        without_prometheus="prometheus" in chosen.without,
+    )
+    ground = LocalGround(bundle, scaled, config, chosen.config, options, folder)
+    title = f"rehearsing {rollout.name} · {', '.join(chosen.fault) or 'a healthy release'} · ×{chosen.time_scale:g}"
+    view = View(title, scaled)
+    try:
+        with view:
+            run = runner.rehearse(ground, 0.0 if options.without_traffic else rate, view.watch)
+    except Exception:
+        return _report_bug(folder)
+    what = Rehearsal(
+        id=folder.name,
+        command=shlex.join(["rehearse", *given]),
+        config=config,
+        rollout=rollout,
+        scaled=scaled,
+        time_scale=chosen.time_scale,
+        faults=options.faults,
+        rate=0.0 if options.without_traffic else rate,
+        manifests=bundle.source,
+        unenforced=bundle.unenforced,
+    )
+    document = result.build(what, ground, run)
+    file = result.write(document, folder)
+    page = report.write(document, folder / "report.html")
+    view.conclude(_lines(document, file, page), document["verdict"]["headline"], run.verdict.outcome.exit_code)
+    return run.verdict.outcome.exit_code
+
+
+def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, str]]:
+    """What stands below the verdict."""
+    said, traffic, budget = document["verdict"], document["traffic"], document["budget"]
+    lines = [("Rollout", f"{said['rollout_phase']}  {said['rollout_message']}")]
+    if said["gate"]:
+        gate = said["gate"]
+        control = "" if gate["control"] is None else f"; the stable release: {gate['control']:.4g}"
+        lines.append(("gate", f"{gate['name']}{control}"))
+        lines.append(("seen", f"{said['requests_seen']} canary requests in the look's window"))
+    if said["decided_after_s"] is not None:
+        lines.append(("decided after", f"{said['decided_after_s']:.1f} s"))
+    if said["last_canary_response_after_s"] is not None and said["exit_code"] == 1:
+        lines.append(("last bad response", f"{said['last_canary_response_after_s']:.1f} s"))
+    lines += [
+        (
+            "users",
+            f"{traffic['requests']} requests, {traffic['failed']} failed, {traffic['lost']} lost",
+        ),
+        (
+            "error budget",
+            f"{budget['spent_unscaled_requests']:.0f} of {budget['monthly_budget']} requests a "
+            f"month ({budget['spent_share']:.3%}), unscaled",
+        ),
+        ("torn down", ", ".join(document["torn_down"])),
+        ("report", str(page)),
+        ("result", str(file)),
+    ]
+    return lines
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from rehearsal import serving  # noqa: PLC0415 — only this command needs it
+
+    config = configuration.read(chosen.config)
+    bundle = manifests.read(chosen.manifests or config.manifests)
+    return serving.serve(bundle, config, chosen.port)
+
+
+def _folder(out: Path, faults: Sequence[str]) -> Path:
+    """A fresh folder for this run.
+
+    Raises:
+        MachineError: if there is too little disk space for one.
+    """
+    words = "-".join(faults) or "healthy"
+    slug = re.sub(r"[^a-z0-9]+", "-", words.replace("%", "pct")).strip("-")
+    folder = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
+    folder.mkdir(parents=True)
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        folder.rmdir()
+        raise MachineError(
+            f"{out} has {free // 1_000_000} MB free and a run needs {NEEDED_BYTES // 1_000_000}",
+            "free some, or choose another folder with --out",
+        )
+    return folder
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 60:  # noqa: PLR2004 — beyond it a step is shorter than a second
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 60")
+    return value
+
+
+def _report_bug(folder: Path) -> int:
+    """A fault of ours: the traceback goes to a file, a line to the user."""
+    log = folder / "harness.log"
+    log.write_text(traceback.format_exc(), encoding="utf-8")
+    return _fail(f"the harness itself failed — please report {log}", 4)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends a rehearsal as Ctrl-C does: everything is torn down."""
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"rehearse: {message}", file=sys.stderr)  # noqa: T201 — a program's error
+    return code
+
+
+__all__ = ["UsageError", "main"]

@@ -1,0 +1,54 @@
+"""One pod of the manifests on a port of the caller's, with the database it needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+from rehearsal import database, processes
+from rehearsal.config import Config
+from rehearsal.environment import PodFacts
+from rehearsal.errors import UsageError
+from rehearsal.manifests import Bundle
+from rehearsal.standins import StandIns
+
+
+def serve(bundle: Bundle, config: Config, port: int) -> int:
+    """Runs until Ctrl-C; returns the pod's exit code if it ends by itself.
+
+    Raises:
+        UsageError: if the port is taken.
+    """
+    if not processes.port_is_free(port):
+        raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
+    spec = bundle.rollout.spec.template
+    pod = PodFacts(
+        bundle.rollout.metadata.name,
+        bundle.namespace,
+        spec.metadata.labels,
+        spec.metadata.annotations,
+        "127.0.0.1",
+    )
+    with database.running() as url:
+        standins = StandIns(bundle, config, url)
+        standins.prepare(pod)
+        image = standins.image()
+        variables = standins.variables(pod) | {
+            image.host_variable: "127.0.0.1",
+            image.port_variable: str(port),
+        }
+        command = [*image.command, *spec.spec.container.args]
+        print(f"http://127.0.0.1:{port} — Ctrl-C ends it and its database", flush=True)  # noqa: T201
+        for name, value in standins.values.items():
+            if "://" not in value:
+                print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone
+        with subprocess.Popen(command, env=variables, cwd=Path.cwd(), start_new_session=True) as pod_process:
+            try:
+                return pod_process.wait()
+            except KeyboardInterrupt:
+                pod_process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    pod_process.wait(timeout=30)
+                return os.EX_OK
