@@ -38,7 +38,8 @@ class Observation:
 
     `at_s` counts from the release and is negative before it. `stable_traffic` and
     `canary_traffic` are what the gateway counted since the start; `seconds` is what users met.
-    `settled` says that nothing more will happen.
+    `weight` is the
+    share in per cent that the steps ask for; `settled` says that nothing more will happen.
     """
 
     at_s: float
@@ -52,6 +53,7 @@ class Observation:
     canary_traffic: Counts = Counts()
     seconds: tuple[Second, ...] = ()
     events: tuple[Event, ...] = ()
+    weight: int | None = None
     step_remaining_s: float | None = None
     promoted: bool = False
     aborted: bool = False

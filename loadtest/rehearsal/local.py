@@ -32,7 +32,6 @@ from rehearsal.standins import StandIns, check_faults
 
 TICK_S = 0.1
 OBSERVE_S = 0.3
-COUNT_S = 1.0
 WARM_UP_TIMEOUT_S = 60.0
 STEADY_SECONDS = 3
 # A second below this share of the asked rate is one in which the load was not met.
@@ -73,7 +72,6 @@ class LocalGround:
     _events: list[Event] = field(default_factory=list)
     _seconds: list[Second] = field(default_factory=list)
     _counts: Mapping[int, Counts] = field(default_factory=dict)
-    _counted_at: float = 0.0
     _routed: set[int] = field(default_factory=set)
     _load: Load | None = None
 
@@ -278,9 +276,6 @@ class LocalGround:
         self._follow_pods()
         if not self._gateway.running:
             raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
-        if time.monotonic() - self._counted_at >= COUNT_S:
-            self._counted_at = time.monotonic()
-            self._counts = self._gateway.counts()
         if self._load is not None:
             self._seconds += self._load.read()
 
@@ -324,6 +319,7 @@ class LocalGround:
     # -------------------------------------------------------------------------------- observing
 
     def _observe(self) -> Observation:
+        self._counts = self._gateway.counts()
         status, now = self._status, self._now()
         events, self._events = tuple(self._events), []
         seconds, self._seconds = tuple(self._seconds), []
@@ -348,6 +344,7 @@ class LocalGround:
             message=status.message,
             step_index=status.step_index,
             runs=(*status.finished_runs, *_current(status)),
+            weight=controller.weight_in_force(self.rollout, status),
             step_remaining_s=self._remaining_s(status, now),
             promoted=status.promoted,
             aborted=bool(status.abort_message),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 20.0, 22.0
 
@@ -157,8 +157,3 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
     first = math.ceil(low / step)
     return [round(step * index, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def hover(text: str, *values: object) -> str:
-    """A hover title; only for readability at the call."""
-    return str(escape(text.format(*values)))

@@ -81,6 +81,7 @@ def series(samples: Sequence[Sample]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "at_s": column(lambda s: round(s.observation.at_s, 2)),
         "step_index": column(lambda s: s.observation.step_index),
+        "weight": column(lambda s: s.observation.weight),
     }
     for side in ("stable", "canary"):
         columns |= {

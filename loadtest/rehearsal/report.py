@@ -67,7 +67,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def pods_plot(document: Document) -> Markup:
-    """Available pods over time, stable below canary, with the steps behind and the looks on top."""
+    """Available pods over time, stable below canary, with the weights behind and the looks on top."""
     series = document["series"]
     if not series:
         return Markup("")
@@ -78,7 +78,7 @@ def pods_plot(document: Document) -> Markup:
         for t, s, c in zip(times, series["stable_available"], series["canary_available"], strict=True)
     ]
     frame = Frame(_span(document), (0, max([1, *(count for _, count in both)])), height=190)
-    frame.bands(_step_bands(document))
+    frame.bands(_weight_bands(document))
     frame.area([(t, 0.0) for t in times], stable, "stable", "stable pods available")
     frame.area(stable, both, "canary", "canary pods available")
     return _moments(frame, document).svg("available pods over time")
@@ -98,7 +98,7 @@ def requests_plot(document: Document) -> Markup:
     ]
     canary = _points(series, "canary_requests")
     frame = Frame(_span(document), (0, _top([*sent, *canary])))
-    frame.bands(_step_bands(document))
+    frame.bands(_weight_bands(document))
     frame.line(sent, "plain", "requests a second, all pods")
     frame.line(canary, "canary", "requests a second that the canary answered")
     frame.line(failed, "bad", "failed or lost a second")
@@ -112,7 +112,7 @@ def latency_plot(document: Document) -> Markup:
         return Markup("")
     p95, p50 = _points(series, "client_p95_ms"), _points(series, "client_p50_ms")
     frame = Frame(_span(document), (0, _top([*p95, *p50])), unit="")
-    frame.bands(_step_bands(document))
+    frame.bands(_weight_bands(document))
     frame.line(p95, "canary", "95th percentile, ms")
     frame.line(p50, "stable", "median, ms")
     return _moments(frame, document).svg("latency over time, in milliseconds")
@@ -145,29 +145,18 @@ def gate_plot(document: Document, gate: Mapping[str, Any]) -> Markup:
     return frame.svg(f"looks at {gate['name']}")
 
 
-def _step_bands(document: Document) -> list[Band]:
-    """The stretches of time spent in each step that took any."""
-    series, steps = document["series"], document["rollout"]["steps"]
+def _weight_bands(document: Document) -> list[Band]:
+    """The stretches of time in which one weight was in force."""
+    series = document["series"]
     bands: list[Band] = []
-    times, indexes = series["at_s"], series["step_index"]
-    ends = [*times[1:], times[-1]]
-    for start, end, index in zip(times, ends, indexes, strict=True):
-        label = _step_label(index, steps)
+    ends = [*series["at_s"][1:], series["at_s"][-1]]
+    for start, end, weight in zip(series["at_s"], ends, series["weight"], strict=True):
+        label = "" if weight is None else f"{weight} %"
         if bands and bands[-1].label == label:
             bands[-1] = Band(bands[-1].start, end, label)
         elif label:
             bands.append(Band(start, end, label))
     return bands
-
-
-def _step_label(index: int | None, steps: Sequence[Mapping[str, Any]]) -> str:
-    """The weight in force at a step: what a reader wants to know of a moment."""
-    if index is None:
-        return ""
-    if index >= len(steps):
-        return "100 %"
-    weights = [step["weight"] for step in steps[: index + 1] if step["kind"] == "setWeight"]
-    return f"{weights[-1]} %" if weights else "0 %"
 
 
 def _moments(frame: Frame, document: Document) -> Frame:

@@ -91,7 +91,8 @@ def decide(last: Observation, *, load_met: bool) -> Verdict:
             f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
         )
     if last.inconclusive:
-        return Verdict(Outcome.INCONCLUSIVE, _inconclusive(decision, load_met=load_met), decision)
+        outcome = Outcome.INCONCLUSIVE if load_met else Outcome.FAULT
+        return Verdict(outcome, _inconclusive(decision, load_met=load_met), decision)
     if decision is None:
         return Verdict(Outcome.ROLLED_BACK, f"Rolled back: {_reason(last.message)}")
     if decision.result.phase is Phase.ERROR:
@@ -157,14 +158,17 @@ def _not_measured(decision: Decision) -> str:
 
 
 def _inconclusive(decision: Decision | None, *, load_met: bool) -> str:
-    if decision is None:
-        return "Paused: an analysis was inconclusive"
-    limit = threshold(decision.metric)
-    wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
-    machine = "" if load_met else "; the machine could not keep up the load"
+    looked = "an analysis was inconclusive"
+    if decision is not None:
+        limit = threshold(decision.metric)
+        wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
+        read = f"{decision.metric.name} read {_number(decision)}{wanted}"
+        looked = f"{read} and is neither good nor bad"
+    if load_met:
+        return f"Paused for a person: {looked}"
     return (
-        f"Paused for a person: {decision.metric.name} read {_number(decision)}{wanted} "
-        f"and is neither good nor bad{machine}"
+        f"Not the release: {looked}, and the machine could not keep up the load — use an idler "
+        "machine or a smaller --time-scale"
     )
 
 

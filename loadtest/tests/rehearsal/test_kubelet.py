@@ -1,0 +1,155 @@
+"""Pods as real processes: probed, restarted with the kubelet's back-off, drained and ended."""
+
+import sys
+import time
+
+import pytest
+from rehearsal.environment import PodFacts
+from rehearsal.exporter import ContainerFacts, PodCollector
+from rehearsal.kubelet import BACK_OFF_S, Image, Kubelet
+from rehearsal.manifests import PodTemplate
+
+from rehearsal import processes
+
+SERVER = """
+import http.server, os, signal, sys, time
+if os.environ.get("CRASH"): sys.exit(3)
+time.sleep(float(os.environ.get("SLOW", "0")))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ok = self.path != "/readyz" or not os.path.exists(os.environ["UNREADY"])
+        self.send_response(200 if ok else 503); self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def probe(path, **fields):
+    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": 0.1, **fields}
+
+
+TEMPLATE = PodTemplate.model_validate(
+    {
+        "spec": {
+            "terminationGracePeriodSeconds": 5,
+            "containers": [
+                {
+                    "name": "c",
+                    "image": "i",
+                    "ports": [{"name": "http", "containerPort": 8000}],
+                    "startupProbe": probe("/livez", failureThreshold=100),
+                    "readinessProbe": probe("/readyz", failureThreshold=2),
+                    "lifecycle": {"preStop": {"sleep": {"seconds": 0.5}}},
+                }
+            ],
+        }
+    }
+)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes kubelets whose pods run the little server above, with extra variables."""
+    made = []
+
+    def make(**variables):
+        given = {"UNREADY": str(tmp_path / "unready"), "PATH": "", **variables}
+        kubelet = Kubelet(
+            template=TEMPLATE,
+            image=Image([sys.executable, "-c", SERVER], "HOST", "PORT"),
+            folder=tmp_path,
+            working_directory=tmp_path,
+            variables=lambda _: given,
+        )
+        made.append(kubelet)
+        return kubelet
+
+    yield make
+    for kubelet in made:
+        kubelet.stop()
+
+
+def create(kubelet):
+    facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
+    return kubelet.create(facts, "hash", processes.free_port(), time.monotonic())
+
+
+def until(kubelet, condition):
+    """Ticks until a condition holds; returns what happened meanwhile."""
+    events, deadline = [], time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, events
+        events += [event.text for event in kubelet.tick(time.monotonic())]
+        time.sleep(0.02)
+    return events
+
+
+def test_a_pod_is_ready_once_its_startup_and_readiness_probes_say_so(make):
+    kubelet = make(SLOW="0.5")
+    pod = create(kubelet)
+    events = until(kubelet, lambda: pod.ready)
+    assert events[0].startswith("ready after")
+
+
+def test_a_pod_that_fails_readiness_twice_is_sent_nothing_until_it_recovers(make, tmp_path):
+    kubelet = make()
+    pod = create(kubelet)
+    until(kubelet, lambda: pod.ready)
+    (tmp_path / "unready").touch()
+    until(kubelet, lambda: not pod.ready)
+    assert pod.restarts == 0
+    (tmp_path / "unready").unlink()
+    until(kubelet, lambda: pod.ready)
+
+
+def test_a_pod_that_dies_is_restarted_at_once_and_then_with_back_off(make):
+    kubelet = make(CRASH="1")
+    pod = create(kubelet)
+    events = until(kubelet, lambda: pod.restarts == 2)
+    assert events == [
+        "container exited with 3; restart 1 in 0 s",
+        f"container exited with 3; restart 2 in {BACK_OFF_S[1]:.0f} s",
+    ]
+    assert pod.restart_at - time.monotonic() == pytest.approx(BACK_OFF_S[1], abs=1)
+
+
+def test_a_deleted_pod_leaves_the_endpoints_at_once_and_ends_after_its_pre_stop_sleep(make):
+    kubelet = make()
+    pod = create(kubelet)
+    until(kubelet, lambda: pod.ready)
+    kubelet.delete(pod, time.monotonic())
+    assert not pod.ready
+    kubelet.tick(time.monotonic())
+    assert pod.child.running
+    until(kubelet, lambda: kubelet.pods == [])
+    assert pod.child.popen.returncode == 0
+
+
+def test_stopping_leaves_no_process(make):
+    kubelet = make()
+    pods = [create(kubelet) for _ in range(3)]
+    until(kubelet, lambda: all(pod.ready for pod in pods))
+    assert kubelet.stop() == 3
+    assert not any(pod.child.running for pod in pods)
+
+
+def test_the_exporter_sees_cpu_that_a_pods_child_burns(tmp_path):
+    burning = "import subprocess,sys,time; subprocess.Popen([sys.executable,'-c','while True: pass']); time.sleep(60)"
+    child = processes.start("burner", [sys.executable, "-c", burning], tmp_path / "log")
+    try:
+        facts = ContainerFacts("n", "pod-1", "c", "i", child.pid, 2, 0.5)
+        deadline, used = time.monotonic() + 20, 0.0
+        while used < 0.3:
+            assert time.monotonic() < deadline
+            families = {f.name: f for f in PodCollector(lambda: [facts]).collect()}
+            (sample,) = families["container_cpu_usage_seconds"].samples
+            used = sample.value
+        assert sample.labels == {"namespace": "n", "pod": "pod-1", "container": "c", "image": "i"}
+        (restarts,) = families["kube_pod_container_status_restarts"].samples
+        assert restarts.value == 2
+        (limit,) = families["kube_pod_container_resource_limits"].samples
+        assert (limit.value, limit.labels["resource"], limit.labels["unit"]) == (0.5, "cpu", "core")
+    finally:
+        child.kill()

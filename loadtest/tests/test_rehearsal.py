@@ -1,0 +1,100 @@
+"""End to end: the shipped manifests, on real traffic. Given a release, when it is rehearsed, then …
+
+The rest of the bars, which take longer, are `make prove-rehearsal`.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REHEARSE = Path(sys.executable).parent / "rehearse"
+
+
+def rehearse(root, out, *arguments):
+    done = subprocess.run(
+        [REHEARSE, "--out", str(out), *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    result = json.loads((out / "latest/result.json").read_text())
+    return done, result
+
+
+@pytest.fixture(scope="module")
+def healthy(root, tmp_path_factory):
+    return rehearse(root, tmp_path_factory.mktemp("healthy"))
+
+
+def test_a_healthy_release_is_promoted(healthy):
+    done, result = healthy
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert result["verdict"]["outcome"] == "promoted"
+    assert result["verdict"]["rollout_phase"] == "Healthy"
+
+
+def test_a_healthy_release_costs_its_users_nothing(healthy):
+    _, result = healthy
+    assert (result["traffic"]["failed"], result["traffic"]["lost"]) == (0, 0)
+    assert result["budget"]["spent_unscaled_requests"] == 0
+
+
+def test_every_look_saw_the_requests_its_gate_was_sized_for(healthy):
+    _, result = healthy
+    looks = [
+        look["number"]
+        for run in result["analysis_runs"]
+        for metric in run["metrics"]
+        if metric["name"] == "canary-requests"
+        for look in metric["measurements"]
+    ]
+    assert len(looks) > 3
+    assert min(looks) >= 300
+
+
+def test_the_shares_the_gateway_saw_are_the_pods_shares(healthy):
+    _, result = healthy
+    series = result["series"]
+    for step in result["rollout"]["steps"]:
+        if step["kind"] != "setWeight":
+            continue
+        inside = [
+            (canary, canary + stable)
+            for index, canary, stable in zip(
+                series["step_index"],
+                series["canary_requests"],
+                series["stable_requests"],
+                strict=True,
+            )
+            if index == step["index"] + 1
+        ][1:-1]
+        share = sum(c for c, _ in inside) / sum(total for _, total in inside)
+        assert share == pytest.approx(step["share"], abs=0.02)
+
+
+def test_a_release_that_fails_three_per_cent_is_rolled_back_at_the_first_step_by_its_gate(
+    root, tmp_path
+):
+    done, result = rehearse(root, tmp_path, "--fault", "errors=3%")
+    verdict = result["verdict"]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert (verdict["outcome"], verdict["gate"]["name"]) == ("rolled-back", "error-ratio")
+    assert verdict["weight"] == 10
+    assert verdict["gate"]["value"] == pytest.approx(0.03, abs=0.025)
+    assert verdict["requests_seen"] >= 300
+    assert result["budget"]["spent_unscaled_requests"] > 0
+    bad = {
+        metric["name"]
+        for run in result["analysis_runs"]
+        for metric in run["metrics"]
+        if metric["phase"] == "Failed"
+    }
+    assert bad == {"error-ratio"}
+    assert "Rolled back by error-ratio" in done.stdout
+    page = (tmp_path / "latest/report.html").read_text()
+    assert "Rolled back by error-ratio" in page
