@@ -38,6 +38,9 @@ USERS = int(os.environ.get("LOADTEST_USERS", TRAFFIC.users))
 VALUES = json.loads(os.environ.get("LOADTEST_VALUES", "{}"))
 LOG = os.environ.get("LOADTEST_LOG")
 
+# Of an answer, by the first digit of its status; 0 is no answer at all.
+KIND_OF_CLASS = {0: "lost", 4: "refused", 5: "failed"}
+
 _user_numbers = count()
 
 
@@ -87,8 +90,7 @@ class SecondLog:
     def take(self, response: Any = None, response_time: float = 0.0, **_: Any) -> None:
         """Counts one answer, or the lack of one."""
         status = getattr(response, "status_code", 0) or 0
-        kind = "lost" if not status else ("refused" if 400 <= status < 500 else "answered")
-        self._kinds["failed" if status >= 500 else kind] += 1
+        self._kinds[KIND_OF_CLASS.get(status // 100, "answered")] += 1
         self._latencies_ms.append(response_time)
 
     def run(self) -> None:

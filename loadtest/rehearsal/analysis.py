@@ -92,9 +92,7 @@ def start(name: str, metrics: tuple[Metric, ...], now: float) -> AnalysisRun:
     refusal = _refusal(metrics)
     if refusal:
         message = f"Analysis spec invalid: {refusal}"
-        return AnalysisRun(
-            name, metrics, now, phase=Phase.ERROR, message=message, completed_at=now
-        )
+        return AnalysisRun(name, metrics, now, phase=Phase.ERROR, message=message, completed_at=now)
     return AnalysisRun(name, metrics, now)
 
 

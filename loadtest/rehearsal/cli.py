@@ -24,8 +24,8 @@ from rehearsal import manifests, plan, report, result, runner, timescale
 from rehearsal.errors import MachineError, RehearsalError, UsageError
 from rehearsal.local import LocalGround, Options
 from rehearsal.result import Rehearsal
-from rehearsal.view import View
 from rehearsal.verdict import Outcome
+from rehearsal.view import View
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
@@ -146,12 +146,13 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
         without_prometheus="prometheus" in chosen.without,
     )
     ground = LocalGround(bundle, scaled, config, chosen.config, options, folder)
-    title = f"rehearsing {rollout.name} · {', '.join(chosen.fault) or 'a healthy release'} · ×{chosen.time_scale:g}"
+    release = ", ".join(chosen.fault) or "a healthy release"
+    title = f"rehearsing {rollout.name} · {release} · ×{chosen.time_scale:g}"
     view = View(title, scaled)
     try:
         with view:
             run = runner.rehearse(ground, 0.0 if options.without_traffic else rate, view.watch)
-    except Exception:
+    except Exception:  # noqa: BLE001 — the last line of defence: a user sees no traceback
         return _report_bug(folder)
     what = Rehearsal(
         id=folder.name,
@@ -168,7 +169,9 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
     document = result.build(what, ground, run)
     file = result.write(document, folder)
     page = report.write(document, folder / "report.html")
-    view.conclude(_lines(document, file, page), document["verdict"]["headline"], run.verdict.outcome.exit_code)
+    view.conclude(
+        _lines(document, file, page), document["verdict"]["headline"], run.verdict.outcome.exit_code
+    )
     return run.verdict.outcome.exit_code
 
 

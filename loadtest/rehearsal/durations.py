@@ -16,7 +16,7 @@ _UNIT_S = {
     "w": 604800.0,
 }
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
-# In PromQL a duration follows `[`, a subquery's colon or the word `offset`; strings are passed over.
+# In PromQL a duration follows `[`, a subquery's colon or `offset`; strings are passed over.
 _TOKEN = re.compile(
     r"""(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)"""
     r"""|\[\s*(?P<range>[0-9a-z.]+)\s*(?P<step>:\s*[0-9a-z.]*\s*)?\]"""

@@ -34,7 +34,9 @@ class ProbeState:
 
     def take(self, success: bool) -> None:
         """Counts an answer; the state flips after the manifest's number of equal ones."""
-        self.successes, self.failures = (self.successes + 1, 0) if success else (0, self.failures + 1)
+        self.successes, self.failures = (
+            (self.successes + 1, 0) if success else (0, self.failures + 1)
+        )
         if self.successes >= self.probe.success_threshold:
             self.passed = True
         elif self.exhausted:
@@ -244,6 +246,6 @@ def _probe(probe: manifests.Probe | None, now: float, passed: bool = False) -> P
 def _answers(url: str, timeout_s: float) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-            return bool(200 <= answer.status < 400)
+            return bool(answer.status // 100 in (2, 3))
     except (OSError, ValueError):
         return False

@@ -19,7 +19,9 @@ from rehearsal.prometheus import Prometheus, QueryError
 class Looks:
     """Measurements under way, by run."""
 
-    def __init__(self, prometheus: Prometheus, release: Release, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, prometheus: Prometheus, release: Release, clock: Callable[[], float]
+    ) -> None:
         self._prometheus = prometheus
         self._release = release
         self._clock = clock

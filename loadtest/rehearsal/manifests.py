@@ -252,7 +252,7 @@ class TemplateRef(Manifest):
 
 
 class ArgumentSource(Manifest):
-    """Only the pod-template hashes: fields and secrets have no meaning before a cluster has them."""
+    """Only the pod-template hashes: fields and Secrets mean nothing without a cluster."""
 
     pod_template_hash_value: Literal["Latest", "Stable"]
 
@@ -550,7 +550,9 @@ def _unenforced(thing: _Object | str) -> Iterator[str]:
 
 def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not path.exists():
-        raise UsageError(f"{path} does not exist", "name a folder with manifests, such as deploy/base")
+        raise UsageError(
+            f"{path} does not exist", "name a folder with manifests, such as deploy/base"
+        )
     if path.is_file():
         yield from _parse(str(path), path.read_text(encoding="utf-8"))
         return

@@ -96,7 +96,7 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class AnalysisRun:
-    """A run of some metrics; `results` is keyed by metric name and lacks metrics not yet measured."""
+    """A run of some metrics; `results` is keyed by name and lacks metrics not yet measured."""
 
     name: str
     metrics: tuple[Metric, ...]

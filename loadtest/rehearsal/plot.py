@@ -48,7 +48,13 @@ class Frame:
             self._add(
                 '<g class="{} n{}"><title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{:.1f}" '
                 'height="{:.1f}"/>',
-                band.style, index % 2, band.label, left, TOP, right - left, height,
+                band.style,
+                index % 2,
+                band.label,
+                left,
+                TOP,
+                right - left,
+                height,
             )
             if right - left > 6.2 * len(band.label):
                 self._add('<text x="{:.1f}" y="{:.1f}">{}</text>', left + 3, TOP - 6, band.label)
@@ -76,7 +82,10 @@ class Frame:
         for (x, y), title in zip(points, titles, strict=True):
             self._add(
                 '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}</title></circle>',
-                style, self._x(x), self._y(y), title,
+                style,
+                self._x(x),
+                self._y(y),
+                title,
             )
         return self
 
@@ -86,7 +95,14 @@ class Frame:
         self._add(
             '<g class="{}"><line x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>'
             '<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text></g>',
-            style, LEFT, self.width - RIGHT, at, at, self.width - RIGHT - 2, at - 4, label,
+            style,
+            LEFT,
+            self.width - RIGHT,
+            at,
+            at,
+            self.width - RIGHT - 2,
+            at - 4,
+            label,
         )
         return self
 
@@ -96,15 +112,20 @@ class Frame:
         self._add(
             '<g class="moment {}"><title>{}</title><line x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" '
             'y2="{:.1f}"/></g>',
-            style, label, at, at, TOP, self.height - BOTTOM,
+            style,
+            label,
+            at,
+            at,
+            TOP,
+            self.height - BOTTOM,
         )
         return self
 
     def svg(self, title: str) -> Markup:
         """The finished picture."""
-        opening = Markup(
-            '<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">'
-        ).format(self.width, self.height, title)
+        opening = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(
+            self.width, self.height, title
+        )
         return opening + self._axes() + Markup("").join(self._marks) + Markup("</svg>")
 
     def _axes(self) -> Markup:
@@ -117,12 +138,9 @@ class Frame:
                     '<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>'
                 ).format(LEFT, self.width - RIGHT, at, at, LEFT - 5, at + 4, f"{tick:g}{self.unit}")
             )
-        for tick in ticks(*self.x, count=8):
-            parts.append(
-                Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(
-                    self._x(tick), self.height - 6, f"{tick:g} s"
-                )
-            )
+        along = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{:g} s</text>')
+        at = self.height - 6
+        parts += [along.format(self._x(tick), at, tick) for tick in ticks(*self.x, count=8)]
         return Markup("").join([*parts, Markup("</g>")])
 
     def _add(self, template: str, *values: object) -> None:

@@ -150,7 +150,9 @@ def cpu_seconds(roots: Iterable[int]) -> dict[int, float]:
     return totals
 
 
-def _ancestor(pid: int, table: Mapping[int, dict[str, Any]], roots: Mapping[int, float]) -> int | None:
+def _ancestor(
+    pid: int, table: Mapping[int, dict[str, Any]], roots: Mapping[int, float]
+) -> int | None:
     """The root that a process descends from, itself included."""
     for _ in range(len(table)):
         if pid in roots:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,32 +68,25 @@ class Recording:
 
 def series(samples: Sequence[Sample]) -> dict[str, list[Any]]:
     """Columns of one value per sample; rates are per second over the sample's own length."""
-
-    def column(read: Callable[[Sample], object]) -> list[Any]:
-        return [read(sample) for sample in samples]
-
-    def rate(read: Callable[[Observation], int]) -> list[float]:
-        pairs = zip([samples[0], *samples], samples, strict=False)
-        return [_per_second(a.observation, b.observation, read) for a, b in pairs]
-
-    if not samples:
+    seen = [sample.observation for sample in samples]
+    if not seen:
         return {}
     columns: dict[str, list[Any]] = {
-        "at_s": column(lambda s: round(s.observation.at_s, 2)),
-        "step_index": column(lambda s: s.observation.step_index),
-        "weight": column(lambda s: s.observation.weight),
+        "at_s": [round(o.at_s, 2) for o in seen],
+        "step_index": [o.step_index for o in seen],
+        "weight": [o.weight for o in seen],
+        "stable_desired": [o.stable.desired for o in seen],
+        "stable_available": [o.stable.available for o in seen],
+        "canary_desired": [o.canary.desired for o in seen],
+        "canary_available": [o.canary.available for o in seen],
+        "stable_requests": _rates(seen, [o.stable_traffic.requests for o in seen]),
+        "stable_failed": _rates(seen, [o.stable_traffic.failed for o in seen]),
+        "canary_requests": _rates(seen, [o.canary_traffic.requests for o in seen]),
+        "canary_failed": _rates(seen, [o.canary_traffic.failed for o in seen]),
     }
-    for side in ("stable", "canary"):
-        columns |= {
-            f"{side}_desired": column(lambda s, side=side: getattr(s.observation, side).desired),
-            f"{side}_available": column(lambda s, side=side: getattr(s.observation, side).available),
-            f"{side}_requests": rate(lambda o, side=side: getattr(o, f"{side}_traffic").requests),
-            f"{side}_failed": rate(lambda o, side=side: getattr(o, f"{side}_traffic").failed),
-        }
     for name in ("requests", "failed", "lost", "p50_ms", "p95_ms"):
-        columns[f"client_{name}"] = column(
-            lambda s, name=name: getattr(s.second, name) if s.second else None
-        )
+        values = [getattr(sample.second, name, None) for sample in samples]
+        columns[f"client_{name}"] = values
     return columns
 
 
@@ -118,17 +111,22 @@ def unscaled_failures(
     return total
 
 
-def _per_second(a: Observation, b: Observation, read: Callable[[Observation], int]) -> float:
-    elapsed = b.at_s - a.at_s
-    return round((read(b) - read(a)) / elapsed, 1) if elapsed > 0 else 0.0
+def _rates(seen: Sequence[Observation], totals: Sequence[int]) -> list[float]:
+    """How fast a running total grew to each observation, per second; 0 for the first."""
+    rates = [0.0]
+    for index in range(1, len(seen)):
+        elapsed = seen[index].at_s - seen[index - 1].at_s
+        grown = totals[index] - totals[index - 1]
+        rates.append(round(grown / elapsed, 1) if elapsed > 0 else 0.0)
+    return rates
 
 
 def _narrate(before: Observation | None, now: Observation) -> tuple[Event, ...]:
     """What changed between two observations, in a reader's words."""
     told: list[Event] = []
-    if now.step_index is not None and (before is None or before.step_index != now.step_index):
-        if not now.aborted:
-            told.append(Event(now.at_s, "step", f"step {now.step_index}"))
+    stepped = before is None or before.step_index != now.step_index
+    if now.step_index is not None and stepped and not now.aborted:
+        told.append(Event(now.at_s, "step", f"step {now.step_index}"))
     phases = {run.name: run.phase for run in before.runs} if before else {}
     for run in now.runs:
         if run.name not in phases:

@@ -11,9 +11,7 @@ import math
 from rehearsal.model import ReplicaCounts, Rollout
 
 
-def fenceposts(
-    max_surge: int | str, max_unavailable: int | str, replicas: int
-) -> tuple[int, int]:
+def fenceposts(max_surge: int | str, max_unavailable: int | str, replicas: int) -> tuple[int, int]:
     """How many pods may be there too many, and missing: surge rounds up, unavailable down.
 
     Text is a percentage with or without its sign: a quoted "1" means 1 %.
@@ -85,9 +83,7 @@ def scale(
     return new_canary, new_stable
 
 
-def at_desired(
-    rollout: Rollout, weight: int, canary: ReplicaCounts, stable: ReplicaCounts
-) -> bool:
+def at_desired(rollout: Rollout, weight: int, canary: ReplicaCounts, stable: ReplicaCounts) -> bool:
     """Whether a setWeight step is complete: canary available, stable created, both as wanted.
 
     Source: `AtDesiredReplicaCountsForCanary`.

@@ -67,7 +67,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def pods_plot(document: Document) -> Markup:
-    """Available pods over time, stable below canary, with the weights behind and the looks on top."""
+    """Available pods over time, stable below canary, the weights behind and the looks on top."""
     series = document["series"]
     if not series:
         return Markup("")
@@ -75,7 +75,9 @@ def pods_plot(document: Document) -> Markup:
     stable = list(zip(times, series["stable_available"], strict=True))
     both = [
         (t, s + c)
-        for t, s, c in zip(times, series["stable_available"], series["canary_available"], strict=True)
+        for t, s, c in zip(
+            times, series["stable_available"], series["canary_available"], strict=True
+        )
     ]
     frame = Frame(_span(document), (0, max([1, *(count for _, count in both)])), height=190)
     frame.bands(_weight_bands(document))

@@ -310,4 +310,3 @@ def _rounded(value: float | None) -> float | None:
 
 def _middle(ordered: Sequence[float]) -> float | None:
     return round(ordered[len(ordered) // 2], 1) if ordered else None
-

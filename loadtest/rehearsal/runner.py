@@ -48,7 +48,9 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
     except KeyboardInterrupt:
         run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
     except RehearsalError as failed:
-        outcome = Outcome.FAULT if failed.exit_code == Outcome.FAULT.exit_code else Outcome.NOT_MEASURED
+        outcome = (
+            Outcome.FAULT if failed.exit_code == Outcome.FAULT.exit_code else Outcome.NOT_MEASURED
+        )
         run.verdict = Verdict(outcome, str(failed))
     finally:
         run.torn_down = ground.tear_down()

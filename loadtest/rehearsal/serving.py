@@ -44,7 +44,9 @@ def serve(bundle: Bundle, config: Config, port: int) -> int:
         for name, value in standins.values.items():
             if "://" not in value:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone
-        with subprocess.Popen(command, env=variables, cwd=Path.cwd(), start_new_session=True) as pod_process:
+        with subprocess.Popen(
+            command, env=variables, cwd=Path.cwd(), start_new_session=True
+        ) as pod_process:
             try:
                 return pod_process.wait()
             except KeyboardInterrupt:

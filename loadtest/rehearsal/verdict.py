@@ -138,8 +138,9 @@ def _machine_fault(decision: Decision, *, load_met: bool) -> str:
     alike = control > 0 and canary < DISTINCT_FACTOR * control
     if not load_met and alike:
         return (
-            f"Not the release: {name} is {canary:.4g} on the canary, {control:.4g} on stable, and the "
-            "machine could not keep up the load — use an idler machine or a smaller --time-scale"
+            f"Not the release: {name} is {canary:.4g} on the canary and {control:.4g} on stable, "
+            "and the machine could not keep up the load — use an idler machine or a smaller "
+            "--time-scale"
         )
     return ""
 

@@ -1,4 +1,4 @@
-"""What a person sees while a rehearsal runs: a live picture on a terminal, plain lines elsewhere."""
+"""What a person sees of a running rehearsal: a live picture on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -28,7 +28,13 @@ STYLES = {
     Phase.RUNNING: "cyan",
     Phase.PENDING: "dim",
 }
-OUTCOME_STYLES = {0: "bold green", 1: "bold red", 2: "bold magenta", 3: "bold yellow", 4: "bold white on red"}
+OUTCOME_STYLES = {
+    0: "bold green",
+    1: "bold red",
+    2: "bold magenta",
+    3: "bold yellow",
+    4: "bold white on red",
+}
 SHOWN_EVENTS = 8
 # Without a terminal: a line of figures no more often than this.
 PLAIN_EVERY_S = 10.0
@@ -57,7 +63,7 @@ class View:
         self._plain_at = 0.0
         self._started = time.monotonic()
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         self._console.print(f"[bold]{self._title}[/bold]")
         if self._console.is_terminal:
             self._live.start()
@@ -112,7 +118,9 @@ class View:
             current = seen.step_index
             done = current is not None and index < current
             style = "green" if done else ("bold reverse" if index == current else "dim")
-            remaining = f" {seen.step_remaining_s:.0f}s" if seen.step_remaining_s is not None else ""
+            remaining = (
+                f" {seen.step_remaining_s:.0f}s" if seen.step_remaining_s is not None else ""
+            )
             line.append(f" {label}{remaining if index == current else ''} ", style=style)
             line.append(" ")
         return line

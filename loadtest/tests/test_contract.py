@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from rehearsal.waiting import wait_until
-
 from rehearsal import config, durations, manifests, plan, processes
+from rehearsal.waiting import wait_until
 
 # Not the service's: the kubelet's and kube-state-metrics'.
 PLATFORM_METRICS = {

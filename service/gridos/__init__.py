@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from flask import Flask
 
+from gridos import errors, faults, lifecycle, recorder, store
+from gridos.api import feeders, health, readings
 from gridos.config import Settings
 
 
@@ -17,9 +19,6 @@ def create_app(settings: Settings) -> Flask:
     Args:
         settings: Read once, at start (`gridos.config.read`).
     """
-    from gridos import errors, faults, lifecycle, recorder, store
-    from gridos.api import feeders, health, readings
-
     app = Flask("gridos", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes

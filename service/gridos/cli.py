@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(wrong), OUR_FAULT)
     except psycopg.OperationalError as unreachable:
         cause = " ".join(str(unreachable).split())
-        return _fail(f"the database cannot be reached: {cause} — check GRIDOS_DATABASE_URL", UNREACHABLE)
+        return _fail(
+            f"the database cannot be reached: {cause} — check GRIDOS_DATABASE_URL", UNREACHABLE
+        )
     except psycopg.ProgrammingError as unusable:
         # A text that is no URL at all, or a database that was not migrated.
         cause = " ".join(str(unusable).split())
@@ -66,7 +68,7 @@ def _serve(_: argparse.Namespace) -> None:
     config.read()  # complain here, in one line, and not from inside gunicorn
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:gridos.gunicorn_config"]
     sys.stdout.flush()
-    os.execv(sys.executable, gunicorn)
+    os.execv(sys.executable, gunicorn)  # noqa: S606 — no shell is wanted
 
 
 def _migrate(_: argparse.Namespace) -> None:

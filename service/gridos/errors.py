@@ -105,9 +105,7 @@ def _answer_http(error: HTTPException) -> Response:
     title = error.name
     slug = title.lower().replace(" ", "-")
     # Flask's own headers (Allow on a 405) are part of the answer.
-    headers = {
-        key: value for key, value in error.get_headers() if key.lower() not in ("content-type",)
-    }
+    headers = {key: value for key, value in error.get_headers() if key.lower() != "content-type"}
     remedy = "See service/README.md for the routes and what they take."
     return _respond(status, slug, title, error.description or title, remedy, headers)
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NoReturn
 
-if TYPE_CHECKING:
-    from flask import Flask
+from flask import Flask, request
 
+if TYPE_CHECKING:
     from gridos.config import Settings
 
 WORDS = "errors=3%, latency=400ms@10%, cpu=90%, slow-start=20s, crash=500"
@@ -103,8 +103,6 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def strike() -> None:
-        from flask import request
-
         if request.path.startswith(API_PREFIX):
             striker.strike()
 

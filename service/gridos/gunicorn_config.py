@@ -7,12 +7,13 @@ restarts the container and the restart is counted where a gate can see it.
 
 from __future__ import annotations
 
-
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from gridos import create_app, faults, logs, store
+
 # gunicorn takes any name here that it knows for a setting; `config` is one.
 from gridos.config import read as read_settings
 from gridos.store import THREADS

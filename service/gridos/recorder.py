@@ -42,7 +42,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 def init_app(app: Flask) -> None:
     """Wraps the application; call it after every route is registered."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     metrics = PrometheusMetrics(app, path="/metrics", export_defaults=False, registry=registry)
     app.extensions["metrics"] = metrics
@@ -77,9 +77,8 @@ class Recorder:
         self._line_end = f',"pod":{quote(pod)},"version":{quote(version)}}}\n'
         self._start_at_zero(app)
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request as the application does."""
         if environ["PATH_INFO"] in UNCOUNTED:
             return self._inner(environ, start_response)
         response = _Response(self, environ, start_response)
@@ -139,7 +138,7 @@ class _Response:
         environ["gridos.request_id"] = self._request_id
 
     def start(self, status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[..., Any]:
-        """Takes note of status and route; the route is known only while the request's context is."""
+        """Takes note of status and route, which is known only while the request's context is."""
         self._status = status[:3]
         rule = request.url_rule if request else None
         self._route = rule.rule if rule is not None else UNMATCHED

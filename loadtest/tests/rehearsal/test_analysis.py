@@ -1,9 +1,8 @@
 """AnalysisRuns: schedule, limits and phases, as analysis/analysis.go @9f8d111 has them."""
 
 import pytest
-from rehearsal.model import Measurement, Metric, Phase
-
 from rehearsal import analysis
+from rehearsal.model import Measurement, Metric, Phase
 
 OK, BAD, ERR, UNSURE = Phase.SUCCESSFUL, Phase.FAILED, Phase.ERROR, Phase.INCONCLUSIVE
 
@@ -129,7 +128,9 @@ def test_a_dry_run_metric_is_measured_and_never_decides():
     run = analysis.record(run, "dry", Measurement(BAD, 0, 0))
     run = analysis.assess(run, 0.0)
     assert run.phase is Phase.RUNNING
-    assert run.results["dry"].message == "Metric assessed Failed due to failed (1) > failureLimit (0)"
+    assert (
+        run.results["dry"].message == "Metric assessed Failed due to failed (1) > failureLimit (0)"
+    )
     run = analysis.assess(analysis.record(run, "real", Measurement(OK, 1, 1)), 1.0)
     assert run.phase is OK
 

@@ -15,7 +15,16 @@ LAYERS = [
     {"result", "report", "view"},
     {"cli"},
 ]
-PURE = {"model", "durations", "expression", "replicas", "analysis", "controller", "timescale", "plan"}
+PURE = {
+    "model",
+    "durations",
+    "expression",
+    "replicas",
+    "analysis",
+    "controller",
+    "timescale",
+    "plan",
+}
 IMPURE_LIBRARIES = {"time", "subprocess", "threading", "urllib", "socket", "psutil", "os", "random"}
 
 

@@ -6,6 +6,7 @@ Expected sequences are those seen on the real controller v1.9.1 (10 replicas, de
 from dataclasses import replace
 
 import pytest
+from rehearsal import analysis, controller
 from rehearsal.controller import Hashes, RolloutPhase, begin, reconcile, record_measurements, resume
 from rehearsal.model import (
     Analysis,
@@ -18,8 +19,6 @@ from rehearsal.model import (
     Rollout,
     SetWeight,
 )
-
-from rehearsal import analysis, controller
 
 GATE = Metric("gate", 'x{hash="{{args.hash}}"}', success_condition="result[0] < 1")
 GUARD = replace(GATE, name="guard", interval_s=20)

@@ -7,10 +7,9 @@ answers agree on every row.
 import math
 
 import pytest
+from rehearsal import analysis
 from rehearsal.expression import ExpressionError, evaluate
 from rehearsal.model import Metric, Phase
-
-from rehearsal import analysis
 
 NAN, EMPTY, TWO = (math.nan,), (), (0.005, 0.02)
 T = "0.01"

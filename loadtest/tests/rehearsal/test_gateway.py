@@ -6,11 +6,10 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from rehearsal import processes
 from rehearsal.errors import MachineError
 from rehearsal.gateway import Counts, Gateway
 from rehearsal.waiting import wait_until
-
-from rehearsal import processes
 
 
 @pytest.fixture

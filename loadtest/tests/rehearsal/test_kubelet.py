@@ -4,12 +4,11 @@ import sys
 import time
 
 import pytest
+from rehearsal import processes
 from rehearsal.environment import PodFacts
 from rehearsal.exporter import ContainerFacts, PodCollector
 from rehearsal.kubelet import BACK_OFF_S, Image, Kubelet
 from rehearsal.manifests import PodTemplate
-
-from rehearsal import processes
 
 SERVER = """
 import http.server, os, signal, sys, time

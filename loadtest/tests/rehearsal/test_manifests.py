@@ -5,10 +5,9 @@ import subprocess
 
 import pytest
 import yaml
+from rehearsal import manifests, plan
 from rehearsal.errors import UsageError
 from rehearsal.model import Analysis, Pause, ReplicaSetName, SetWeight
-
-from rehearsal import manifests, plan
 
 
 @pytest.fixture
@@ -113,7 +112,12 @@ def test_what_is_not_understood_is_refused_with_file_and_path(
 @pytest.mark.parametrize(
     ("file", "before", "after", "complaint"),
     [
-        ("rollout.yaml", "templateName: release-gates", "templateName: gone", "'gone' is referenced"),
+        (
+            "rollout.yaml",
+            "templateName: release-gates",
+            "templateName: gone",
+            "'gone' is referenced",
+        ),
         (
             "analysis-release-gates.yaml",
             '    - name: min-requests\n      value: "300"\n',

@@ -2,10 +2,9 @@
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
+from rehearsal import processes, prometheus
 from rehearsal.prometheus import Prometheus, QueryError, ScrapeJob, Target
 from rehearsal.waiting import wait_until
-
-from rehearsal import processes, prometheus
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def test_a_vector_is_a_tuple_and_a_scalar_a_float(served):
 
 
 def test_a_target_that_does_not_answer_yet_costs_nothing(served):
-    assert served.query('up{pod="dead"}') == (0.0,)
+    assert wait_until(lambda: served.query('up{pod="dead"}') == (0.0,), timeout_s=30)
 
 
 def test_a_query_that_is_wrong_carries_prometheuss_own_words(served):

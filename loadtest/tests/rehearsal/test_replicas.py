@@ -1,9 +1,8 @@
 """Replica counts, against the tables of the real controller's own tests and runs."""
 
 import pytest
-from rehearsal.model import ReplicaCounts, Rollout
-
 from rehearsal import replicas
+from rehearsal.model import ReplicaCounts, Rollout
 
 DEFAULT = ("25%", "25%")
 

@@ -2,12 +2,11 @@
 
 import json
 import re
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
-from rehearsal.plot import Frame, ticks
-
 from rehearsal import report
+from rehearsal.plot import Frame, ticks
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def test_every_picture_is_well_formed_and_named(document):
     pictures = re.findall(r"<svg.*?</svg>", report.render(document), re.DOTALL)
     assert len(pictures) == 3 + len(document["gates"])
     for picture in pictures:
-        assert ElementTree.fromstring(picture).get("aria-label")
+        assert ET.fromstring(picture).get("aria-label")
 
 
 def test_what_a_message_quotes_is_text_and_never_markup(document):
@@ -85,5 +84,5 @@ def test_ticks_are_round_numbers_inside_the_range(low, high, expected):
 def test_a_threshold_is_drawn_at_its_height():
     frame = Frame((0, 10), (0, 1), height=142)
     picture = frame.level(0.5, "half").svg("p")
-    (line,) = ElementTree.fromstring(picture).findall(".//g[@class='limit']/line")
+    (line,) = ET.fromstring(picture).findall(".//g[@class='limit']/line")
     assert float(line.get("y1")) == pytest.approx(20 + (142 - 20 - 22) / 2)

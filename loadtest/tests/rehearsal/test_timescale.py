@@ -1,7 +1,6 @@
 import pytest
-from rehearsal.model import Analysis, Pause
-
 from rehearsal import manifests, plan, timescale
+from rehearsal.model import Analysis, Pause
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from rehearsal import analysis
 from rehearsal.ground import Observation
 from rehearsal.model import AnalysisRun, Measurement, Metric, Phase, ReplicaCounts
 from rehearsal.verdict import Outcome, Threshold, decide, threshold
 
-from rehearsal import analysis
-
-GATE = Metric("p95", "x[1m]", success_condition="result[0] < 0.25", failure_condition="result[0] >= 0.25")
+GATE = Metric(
+    "p95", "x[1m]", success_condition="result[0] < 0.25", failure_condition="result[0] >= 0.25"
+)
 NONE = ReplicaCounts(0, 0, 0)
 BASE = Observation(1.0, "Degraded", "", 0, NONE, NONE)
 

@@ -1,0 +1,106 @@
+"""The service on a real database: in process for speed, and as its own server for the truth."""
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from gridos import create_app, schema, seed, store
+from gridos.config import Settings
+from rehearsal import processes
+from rehearsal.waiting import wait_until
+
+PROGRAM = str(Path(sys.executable).parent / "gridos")
+KEY = "a-key"
+
+
+@pytest.fixture(scope="session")
+def seeded(database_url: str) -> str:
+    """The URL of a database that is migrated and seeded."""
+    schema.migrate(database_url)
+    seed.seed(database_url)
+    return database_url
+
+
+@pytest.fixture
+def app(seeded: str):
+    """The application, connected."""
+    app = create_app(Settings(seeded, api_keys=("other-key", KEY), pod="pod-1", version="1.2.3"))
+    store.open_pool(app)
+    yield app
+    store.close_pool(app)
+
+
+@pytest.fixture
+def client(app):
+    """A caller with no key."""
+    return app.test_client()
+
+
+@pytest.fixture
+def rows(seeded: str) -> Callable[[], int]:
+    """How many readings are stored now."""
+
+    def count() -> int:
+        with psycopg.connect(seeded) as connection:
+            (number,) = connection.execute("SELECT count(*) FROM reading").fetchone()
+        return number
+
+    return count
+
+
+class Server:
+    """A `gridos serve` of its own: asked over HTTP, its log kept."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.port = int(environment["PORT"])
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen([PROGRAM, "serve"], env=environment, stdout=output)
+
+    def ask(self, path, method="GET", body=None, headers=None):
+        """(status, text, headers) of one request; status 0 where there was no answer."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode(), refused.headers
+        except OSError:
+            return 0, "", {}
+
+    def ready(self) -> bool:
+        """Whether it says that it is ready."""
+        return self.ask("/readyz")[0] == 200
+
+
+@pytest.fixture(scope="session")
+def serve(seeded: str, tmp_path_factory):
+    """Starts servers on ports of their own; `with serve(GRIDOS_FAULTS=…) as server`."""
+
+    @contextmanager
+    def start(*, wait: bool = True, **variables: str) -> Iterator[Server]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "GRIDOS_DATABASE_URL": seeded,
+            "GRIDOS_API_KEYS": KEY,
+            "GRIDOS_POD": "pod-1",
+            "PORT": str(processes.free_port()),
+            **variables,
+        }
+        server = Server(environment, tmp_path_factory.mktemp("server") / "log")
+        try:
+            assert not wait or wait_until(server.ready, timeout_s=30), server.log.read_text()
+            yield server
+        finally:
+            server.process.terminate()
+            server.process.wait(40)
+
+    return start

@@ -1,0 +1,118 @@
+"""The process: how it starts, what it says when it cannot, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from rehearsal import processes
+from rehearsal.waiting import wait_until
+
+PROGRAM = str(Path(sys.executable).parent / "gridos")
+
+
+def run(command, **variables):
+    environment = {"PATH": os.environ["PATH"], **variables}
+    return subprocess.run(
+        [PROGRAM, *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "code", "words"),
+    [
+        (["serve"], {}, 4, "GRIDOS_DATABASE_URL is not set"),
+        (
+            ["migrate"],
+            {"GRIDOS_DATABASE_URL": "postgresql://127.0.0.1:1/x"},
+            2,
+            "cannot be reached",
+        ),
+        (["seed"], {"GRIDOS_DATABASE_URL": "nonsense"}, 4, "cannot be used"),
+        (["faults", "rain=1%"], {}, 4, "'rain=1%' is no fault"),
+    ],
+)
+def test_what_keeps_it_from_working_is_one_line_with_its_own_exit_code(
+    command, variables, code, words
+):
+    done = run(command, **variables)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_lists_the_settings():
+    assert "GRIDOS_DATABASE_URL" in run(["--help"]).stdout
+
+
+def test_a_request_under_way_is_answered_before_the_process_ends(serve):
+    with serve(GRIDOS_FAULTS="latency=1s") as server:
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(server.ask("/v1/feeders")[0]))
+        asking.start()
+        in_flight = psutil.Process(server.process.pid)
+        assert wait_until(lambda: connected(in_flight, server.port), timeout_s=10)
+        server.process.terminate()
+        asking.join()
+        assert answers == [200]
+        assert server.process.wait(30) == 0
+
+
+def connected(process, port):
+    family = [process, *process.children()]
+    return any(
+        c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port
+        for p in family
+        for c in p.net_connections("tcp")
+    )
+
+
+def test_a_worker_that_dies_takes_the_container_with_it(serve):
+    with serve() as server:
+        (worker,) = psutil.Process(server.process.pid).children()
+        os.kill(worker.pid, signal.SIGKILL)
+        assert server.process.wait(20) == 1
+        assert "the container ends with it" in server.log.read_text()
+
+
+def test_a_crash_fault_ends_the_pod_abruptly_after_so_many_requests(serve):
+    with serve(GRIDOS_FAULTS="crash=5") as server:
+        assert [server.ask("/v1/feeders")[0] for _ in range(5)] == [200] * 5
+        assert server.ask("/v1/feeders")[0] == 0
+        assert server.process.wait(20) == -signal.SIGKILL
+
+
+def test_a_slow_start_is_alive_and_not_ready(serve):
+    with serve(wait=False, GRIDOS_FAULTS="slow-start=1h") as server:
+        assert wait_until(lambda: server.ask("/livez")[0] == 200, timeout_s=30)
+        assert server.ask("/readyz")[0] == 503
+
+
+def test_a_cpu_fault_fills_the_pods_limit_and_no_more(serve):
+    with serve(GRIDOS_FAULTS="cpu=60%", GRIDOS_CPU_LIMIT_MILLICORES="500") as server:
+        root = server.process.pid
+        assert wait_until(lambda: len(psutil.Process(root).children()) == 2, timeout_s=10)
+        # CPU seconds against the same machine's clock: a ratio, as wide as a busy machine needs.
+        start = processes.cpu_seconds([root])[root], time.monotonic()
+        assert wait_until(lambda: time.monotonic() - start[1] > 3, timeout_s=30)
+        used = processes.cpu_seconds([root])[root] - start[0]
+        assert 0.15 < used / (time.monotonic() - start[1]) < 0.36
+
+
+def test_a_database_that_is_gone_is_503_with_retry_after_and_the_process_stays_alive(serve):
+    url = f"postgresql://127.0.0.1:{processes.free_port()}/gone"
+    with serve(wait=False, GRIDOS_DATABASE_URL=url) as server:
+        assert wait_until(lambda: server.ask("/livez")[0] == 200, timeout_s=30)
+        assert server.ask("/readyz")[0] == 503
+        status, _, headers = server.ask("/v1/feeders")
+        assert (status, headers["Retry-After"]) == (503, "5")
