@@ -11,7 +11,7 @@ PORT ?= 8000
 FAULT ?=
 SCALE ?= 6
 
-.PHONY: help setup rehearse serve test lint format lock clean
+.PHONY: help setup rehearse serve test prove-rehearsal lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database an
 
 test: setup  ## every quick test, on a real database, Prometheus and gateway
 	@$(BIN)/python -m pytest -q
+
+prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
+	@$(BIN)/python loadtest/prove_rehearsal.py
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .

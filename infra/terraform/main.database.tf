@@ -20,6 +20,8 @@ locals {
 }
 
 resource "azurerm_postgresql_flexible_server" "this" {
+  #checkov:skip=CKV2_AZURE_57:inside the network already; a server has a subnet or an endpoint, not both
+
   name                = "psql-${local.stem}-${var.name_suffix}"
   resource_group_name = local.resource_group
   location            = var.location

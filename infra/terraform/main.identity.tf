@@ -14,7 +14,7 @@ locals {
     var.managed_prometheus_enabled ? { grafana = "Managed Grafana: reads metrics" } : {},
   )
 
-  # The namespace and ServiceAccount of deploy/base; tests_py/test_names.py holds the two together.
+  # The namespace and ServiceAccount of deploy/base; tests/test_names.py holds the two together.
   workload_subject = "system:serviceaccount:gridos:gridos"
 }
 

@@ -13,6 +13,8 @@ locals {
 }
 
 resource "azurerm_key_vault" "this" {
+  #checkov:skip=CKV_AZURE_189:public access follows applier_ip_ranges, which checkov does not evaluate; tests/data.tftest.hcl proves it off
+
   name                = "kv-${local.stem}-${var.name_suffix}"
   resource_group_name = local.resource_group
   location            = var.location
@@ -35,6 +37,8 @@ resource "azurerm_key_vault" "this" {
 }
 
 resource "azurerm_key_vault_secret" "placeholder" {
+  #checkov:skip=CKV_AZURE_41:a placeholder; whoever sets the value sets its expiry (README, Rotate)
+
   for_each = local.placeholders
 
   name         = each.key

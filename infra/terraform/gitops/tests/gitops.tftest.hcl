@@ -17,7 +17,7 @@ run "argo_cd_knows_the_platform" {
   command = plan
 
   assert {
-    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.clusterCredentials.in-cluster.labels == var.labels
+    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.clusterCredentials.in-cluster.labels == { for key, value in var.labels : key => value }
     error_message = "An ApplicationSet could not fill in the platform."
   }
 }

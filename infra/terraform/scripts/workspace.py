@@ -1,0 +1,94 @@
+"""A copy of these Terraform roots to run the real `terraform` in.
+
+A copy, so that a check leaves neither providers nor lock files in the checkout, can run beside
+another, and can change the code to see whether a test notices.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parent.parent
+
+# Each has its own state, or none; `.` is the platform.
+ROOTS = (".", "bootstrap", "gitops", "modules/naming")
+
+# The longest thing that is run is one root's tests, about 40 s on two cores.
+TIME_LIMIT_S = 300
+
+LOCAL_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
+
+
+class UnavailableError(RuntimeError):
+    """Terraform or the providers' schemas are not to be had here; the message says which."""
+
+
+def copy(target: Path) -> Path:
+    """Copy the code, without what `terraform init` left behind; return the copy."""
+    ignored = shutil.ignore_patterns(
+        ".terraform", ".terraform.lock.hcl", "*.tfstate*", "__pycache__"
+    )
+    return Path(shutil.copytree(SOURCE, target, symlinks=True, ignore=ignored, dirs_exist_ok=True))
+
+
+def terraform(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Terraform in a root, whatever its outcome.
+
+    Raises:
+        UnavailableError: There is no `terraform`.
+    """
+    try:
+        return subprocess.run(
+            ["terraform", *arguments],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIME_LIMIT_S,
+        )
+    except FileNotFoundError:
+        raise UnavailableError(
+            "terraform is not on PATH; install Terraform 1.11 or newer"
+        ) from None
+
+
+def initialise(root: Path) -> None:
+    """Fetch a root's providers, without its backend.
+
+    Raises:
+        UnavailableError: Terraform or a provider is not to be had.
+    """
+    done = terraform(root, "init", "-backend=false", "-input=false", "-no-color")
+    if done.returncode != 0:
+        reason = next((line for line in done.stderr.splitlines() if "Error" in line), "init failed")
+        raise UnavailableError(
+            f"terraform init in {root.name or root}: {reason.strip()}; the providers' registry, "
+            "or a mirror named in TF_CLI_CONFIG_FILE, must be reachable"
+        )
+
+
+def plan(root: Path, variables: Path) -> Mapping[str, Any]:
+    """Plan a root from nothing, with local state, and return what `terraform show -json` says.
+
+    Args:
+        root: An uninitialised root of a copy; it gets a local backend.
+        variables: A `.tfvars` file.
+
+    Raises:
+        UnavailableError: Terraform or a provider is not to be had.
+        ValueError: The plan failed; the message is Terraform's.
+    """
+    (root / "backend_override.tf").write_text(LOCAL_BACKEND)
+    started = terraform(root, "init", "-input=false", "-no-color", "-reconfigure")
+    if started.returncode != 0:
+        raise UnavailableError(started.stderr.strip())
+    made = terraform(
+        root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}"
+    )
+    if made.returncode != 0:
+        raise ValueError(made.stderr)
+    shown: Mapping[str, Any] = json.loads(terraform(root, "show", "-json", "plan.bin").stdout)
+    return shown

@@ -1,0 +1,126 @@
+"""The bars of the rehearsal that take longer than a test may: `make prove-rehearsal`.
+
+Each scenario is run as a user would run it; a row says what was expected and what came. Exit code
+1 if any differs. `--only WORD` runs the scenarios whose name holds the word; `--healthy N` says how
+many healthy releases in a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+REHEARSE = Path(sys.executable).parent / "rehearse"
+LONGEST_S = 900
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A release, and how its rehearsal must end; `gate` is the one that must decide."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = (0,)
+    gate: str | None = None
+    words: str = ""
+    busy: bool = False
+
+
+FAULTS = (
+    Scenario("errors", ("--fault", "errors=3%"), (1,), "error-ratio"),
+    Scenario("latency", ("--fault", "latency=400ms@10%"), (1,), "p95-latency-seconds"),
+    Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
+)
+SCENARIOS = (
+    *FAULTS,
+    Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
+    Scenario("slow start", ("--fault", "slow-start=20s"), (0,)),
+    Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
+    Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
+    Scenario("prometheus killed", ("--without", "prometheus"), (2,), None, "could not be read 5"),
+    Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
+    # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
+    Scenario("busy, healthy", (), (0, 4), busy=True),
+    *(Scenario(f"busy, {s.name}", s.arguments, (1, 4), s.gate, busy=True) for s in FAULTS),
+)
+
+
+def main() -> int:
+    """Runs the scenarios and prints a row for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD")
+    parser.add_argument("--healthy", type=int, default=10, metavar="N")
+    chosen = parser.parse_args()
+    healthy = tuple(Scenario(f"healthy {n + 1}") for n in range(chosen.healthy))
+    wanted = [s for s in (*healthy, *SCENARIOS) if chosen.only in s.name]
+    print(f"{'scenario':<20}{'exit':>5}{'seconds':>9}  verdict", flush=True)
+    failed = sum(not _holds(scenario) for scenario in wanted)
+    print(f"\n{len(wanted) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def _holds(scenario: Scenario) -> bool:
+    began = time.monotonic()
+    with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0):
+        code = subprocess.run(
+            [REHEARSE, *scenario.arguments],
+            stdout=subprocess.DEVNULL,
+            check=False,
+            timeout=LONGEST_S,
+        ).returncode
+    verdict = json.loads(Path("out/rehearsals/latest/result.json").read_text())["verdict"]
+    gate = verdict["gate"]["name"] if verdict["gate"] else None
+    good = (
+        code in scenario.exit_codes
+        and (scenario.gate is None or gate == scenario.gate or code == 4)
+        and scenario.words in verdict["headline"]
+    )
+    left = _left_running()
+    took = time.monotonic() - began
+    mark = "" if good and not left else f"   ✗ expected {scenario.exit_codes} {scenario.gate or ''}"
+    print(
+        f"{scenario.name:<20}{code:>5}{took:>9.0f}  {verdict['headline']}{mark}{left}", flush=True
+    )
+    return good and not left
+
+
+def _left_running() -> str:
+    """Programs of a rehearsal that outlived it."""
+    names = ("envoy", "gridos.gunicorn_config", "gridos-pg-", "prometheus.yml", "locustfile.py")
+    lines = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    left = [line for line in lines if any(name in line for name in names)]
+    return f"   ✗ left running: {left}" if left else ""
+
+
+@contextmanager
+def _hogs(count: int) -> Iterator[None]:
+    """Keeps so many cores busy with something else; each hog ends by itself."""
+    hogs = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(count)]
+    for hog in hogs:
+        hog.start()
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.join()
+
+
+def _spin() -> None:
+    until = time.monotonic() + LONGEST_S
+    while time.monotonic() < until:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())
