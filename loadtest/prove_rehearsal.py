@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def _holds(scenario: Scenario) -> bool:
-    began = time.monotonic()
+    began, before = time.monotonic(), _programs()
     with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0):
         code = subprocess.run(
             [REHEARSE, *scenario.arguments],
@@ -85,7 +85,8 @@ def _holds(scenario: Scenario) -> bool:
         and (scenario.gate is None or gate == scenario.gate or code == 4)
         and scenario.words in verdict["headline"]
     )
-    left = _left_running()
+    outlived = _programs() - before
+    left = f"   ✗ left running: {sorted(outlived)}" if outlived else ""
     took = time.monotonic() - began
     mark = "" if good and not left else f"   ✗ expected {scenario.exit_codes} {scenario.gate or ''}"
     print(
@@ -94,12 +95,11 @@ def _holds(scenario: Scenario) -> bool:
     return good and not left
 
 
-def _left_running() -> str:
-    """Programs of a rehearsal that outlived it."""
+def _programs() -> set[tuple[int, str]]:
+    """(pid, command line) of everything that runs now and is such as a rehearsal starts."""
     names = ("envoy", "gridos.gunicorn_config", "gridos-pg-", "prometheus.yml", "locustfile.py")
-    lines = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
-    left = [line for line in lines if any(name in line for name in names)]
-    return f"   ✗ left running: {left}" if left else ""
+    lines = {p.pid: " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])}
+    return {(pid, line) for pid, line in lines.items() if any(name in line for name in names)}
 
 
 @contextmanager
