@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gridos import errors, faults, lifecycle, recorder, store
+from gridos import errors, injection, lifecycle, recorder, store
 from gridos.api import feeders, health, readings
 from gridos.config import Settings
 
@@ -28,7 +28,7 @@ def create_app(settings: Settings) -> Flask:
     errors.init_app(app)
     for blueprint in (health.blueprint, feeders.blueprint, readings.blueprint):
         app.register_blueprint(blueprint)
-    faults.init_app(app)
+    injection.init_app(app)
     # Last, so that it wraps everything and knows every route.
     recorder.init_app(app)
     return app

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gridos import create_app, faults, logs, store
+from gridos import create_app, injection, logs, store
 
 # gunicorn takes any name here that it knows for a setting; `config` is one.
 from gridos.config import read as read_settings
@@ -52,7 +52,7 @@ def post_worker_init(worker: Any) -> None:
 def when_ready(server: Any) -> None:
     """Starts what a cpu fault needs beside the worker."""
     del server
-    _state["burner"] = faults.start_burner(_settings)
+    _state["burner"] = injection.start_burner(_settings)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -1,5 +1,5 @@
 import pytest
-from gridos.faults import FaultError, Faults, InjectedError, Striker, parse
+from gridos.faults import FaultError, Faults, parse
 
 
 @pytest.mark.parametrize(
@@ -29,23 +29,3 @@ def test_what_is_no_fault_is_refused_with_the_known_words(text):
 def test_a_fault_given_twice_is_refused():
     with pytest.raises(FaultError, match="given twice"):
         parse("errors=1%,errors=2%")
-
-
-def strikes(faults, seed, times):
-    striker, failed = Striker(faults, seed), []
-    for number in range(times):
-        try:
-            striker.strike()
-        except InjectedError:
-            failed.append(number)
-    return failed
-
-
-def test_the_share_of_failures_is_the_one_asked_for():
-    assert len(strikes(Faults(error_share=0.03), "pod", 10_000)) == pytest.approx(300, abs=60)
-
-
-def test_the_same_pod_fails_the_same_requests_and_another_pod_others():
-    first = strikes(Faults(error_share=0.1), "pod-1", 500)
-    assert strikes(Faults(error_share=0.1), "pod-1", 500) == first
-    assert strikes(Faults(error_share=0.1), "pod-2", 500) != first
