@@ -55,8 +55,17 @@ class Gate:
 class View:
     """Shows a rehearsal; use it as a context manager around the run."""
 
-    def __init__(self, title: str, rollout: Rollout, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stdout, highlight=False)
+    def __init__(
+        self,
+        title: str,
+        rollout: Rollout,
+        stream: TextIO | None = None,
+        *,
+        terminal: bool | None = None,
+    ) -> None:
+        """Shows on `stream` (standard output); `terminal` overrides whether it is one."""
+        stream = stream or sys.stdout
+        self._console = Console(file=stream, force_terminal=terminal, highlight=False)
         self._title = title
         self._steps = [str(step).split(":")[0] + _amount(str(step)) for step in rollout.steps]
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)

@@ -1,16 +1,19 @@
 """The program: what it says when it cannot start, and that it leaves nothing behind."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
+from rehearsal import processes
 from rehearsal.waiting import wait_until
 
 REHEARSE = Path(sys.executable).parent / "rehearse"
@@ -77,6 +80,32 @@ def test_an_occupied_port_is_one_line_with_the_remedy(root):
         taken.listen()
         port = str(taken.getsockname()[1])
         assert_one_line(run("serve", "--port", port, root=root), 2, "is occupied", "--port")
+
+
+def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
+    port = processes.free_port()
+    serving = subprocess.Popen(
+        [REHEARSE, "serve", "--port", str(port)], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    children = []
+
+    def feeders():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/feeders", timeout=5) as answer:
+                return json.load(answer)["feeders"]
+        except OSError:
+            return []
+
+    try:
+        assert wait_until(lambda: feeders() != [], timeout_s=60)
+        assert feeders()[0]["id"] == "ieee33"
+        children = psutil.Process(serving.pid).children(recursive=True)
+    finally:
+        serving.send_signal(signal.SIGINT)
+        output, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 0
+    assert "gridos-api-keys.keys: " in output
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a tiny disk")
