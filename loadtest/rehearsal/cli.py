@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from rehearsal import config as configuration
 from rehearsal import manifests, plan, report, result, runner, timescale
-from rehearsal.errors import MachineError, RehearsalError, UsageError
+from rehearsal.errors import MachineError, RehearsalError
 from rehearsal.local import LocalGround, Options
 from rehearsal.result import Rehearsal
 from rehearsal.verdict import Outcome
@@ -29,6 +29,8 @@ from rehearsal.view import View
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 EPILOG = """\
 faults (in the candidate's pods only; give --fault several times for several at once):
@@ -56,7 +58,8 @@ Each run leaves result.json and report.html in out/rehearsals/<id>, and out/rehe
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one rehearsal, or one pod; every failure is one line on standard error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in ENDING:
+        signal.signal(number, _interrupt)
     try:
         if given[:1] == ["serve"]:
             return _serve(_serve_parser().parse_args(given[1:]))
@@ -128,51 +131,53 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
-    config = configuration.read(chosen.config)
-    bundle = manifests.read(chosen.manifests or config.manifests)
-    rollout = plan.rollout(bundle)
-    scaled = timescale.scale(rollout, chosen.time_scale)
-    traffic = config.traffic
-    rate = timescale.requests_per_second(
-        rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
-    )
-    folder = _folder(chosen.out, chosen.fault)
+    what = _plan(chosen, given)
     options = Options(
-        rate=rate,
-        time_scale=chosen.time_scale,
-        faults=tuple(chosen.fault),
+        rate=what.rate,
+        time_scale=what.time_scale,
+        faults=what.faults,
         port=chosen.port,
         without_traffic="traffic" in chosen.without,
         without_prometheus="prometheus" in chosen.without,
     )
-    ground = LocalGround(bundle, scaled, config, chosen.config, options, folder)
-    release = ", ".join(chosen.fault) or "a healthy release"
-    title = f"rehearsing {rollout.name} · {release} · ×{chosen.time_scale:g}"
-    view = View(title, scaled)
+    folder = chosen.out / what.id
+    ground = LocalGround(what.bundle, what.scaled, what.config, chosen.config, options, folder)
+    _make(folder)
+    release = ", ".join(what.faults) or "a healthy release"
+    view = View(f"rehearsing {what.rollout.name} · {release} · ×{what.time_scale:g}", what.scaled)
     try:
         with view:
-            run = runner.rehearse(ground, 0.0 if options.without_traffic else rate, view.watch)
+            run = runner.rehearse(ground, what.rate, view.watch)
+        document = result.build(what, ground, run)
     except Exception:  # noqa: BLE001 — the last line of defence: a user sees no traceback
         return _report_bug(folder)
-    what = Rehearsal(
-        id=folder.name,
-        command=shlex.join(["rehearse", *given]),
-        config=config,
-        rollout=rollout,
-        scaled=scaled,
-        time_scale=chosen.time_scale,
-        faults=options.faults,
-        rate=0.0 if options.without_traffic else rate,
-        manifests=bundle.source,
-        unenforced=bundle.unenforced,
-    )
-    document = result.build(what, ground, run)
     file = result.write(document, folder)
     page = report.write(document, folder / "report.html")
-    view.conclude(
-        _lines(document, file, page), document["verdict"]["headline"], run.verdict.outcome.exit_code
+    said = document["verdict"]
+    view.conclude(_lines(document, file, page), said["headline"], said["exit_code"])
+    return int(said["exit_code"])
+
+
+def _plan(chosen: argparse.Namespace, given: Sequence[str]) -> Rehearsal:
+    """What is to be rehearsed, and how, from the arguments and the files they name."""
+    config = configuration.read(chosen.config)
+    bundle = manifests.read(chosen.manifests or config.manifests)
+    rollout = plan.rollout(bundle)
+    traffic = config.traffic
+    rate = timescale.requests_per_second(
+        rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
     )
-    return run.verdict.outcome.exit_code
+    return Rehearsal(
+        id=_name(chosen.fault),
+        command=shlex.join(["rehearse", *given]),
+        config=config,
+        bundle=bundle,
+        rollout=rollout,
+        scaled=timescale.scale(rollout, chosen.time_scale),
+        time_scale=chosen.time_scale,
+        faults=tuple(chosen.fault),
+        rate=0.0 if "traffic" in chosen.without else rate,
+    )
 
 
 def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, str]]:
@@ -213,24 +218,28 @@ def _serve(chosen: argparse.Namespace) -> int:
     return serving.serve(bundle, config, chosen.port)
 
 
-def _folder(out: Path, faults: Sequence[str]) -> Path:
-    """A fresh folder for this run.
+def _name(faults: Sequence[str]) -> str:
+    """A run's name: when it began, and what is wrong with its release."""
+    words = "-".join(faults).replace("%", "pct") or "healthy"
+    slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
+
+
+def _make(folder: Path) -> None:
+    """Makes the run's folder.
 
     Raises:
-        MachineError: if there is too little disk space for one.
+        MachineError: if there is too little disk space for a run.
     """
-    words = "-".join(faults) or "healthy"
-    slug = re.sub(r"[^a-z0-9]+", "-", words.replace("%", "pct")).strip("-")
-    folder = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
-    folder.mkdir(parents=True)
-    free = shutil.disk_usage(folder).free
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
     if free < NEEDED_BYTES:
-        folder.rmdir()
         raise MachineError(
-            f"{out} has {free // 1_000_000} MB free and a run needs {NEEDED_BYTES // 1_000_000}",
+            f"{folder.parent} has {free // 1_000_000} MB free and a run needs "
+            f"{NEEDED_BYTES // 1_000_000}",
             "free some, or choose another folder with --out",
         )
-    return folder
+    folder.mkdir()
 
 
 def _positive(text: str) -> float:
@@ -248,13 +257,12 @@ def _report_bug(folder: Path) -> int:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends a rehearsal as Ctrl-C does: everything is torn down."""
+    """Either signal ends a rehearsal once: a second one must not stop the tearing down."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> int:
     print(f"rehearse: {message}", file=sys.stderr)  # noqa: T201 — a program's error
     return code
-
-
-__all__ = ["UsageError", "main"]

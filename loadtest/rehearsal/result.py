@@ -11,6 +11,7 @@ from typing import Any
 from rehearsal import recording, timescale, verdict
 from rehearsal.config import Config
 from rehearsal.ground import Ground, Observation
+from rehearsal.manifests import Bundle
 from rehearsal.model import Analysis, AnalysisRun, Metric, Pause, Rollout, SetWeight, Step
 from rehearsal.recording import Recording
 from rehearsal.replicas import split
@@ -28,13 +29,12 @@ class Rehearsal:
     id: str
     command: str
     config: Config
+    bundle: Bundle
     rollout: Rollout
     scaled: Rollout
     time_scale: float
     faults: tuple[str, ...]
     rate: float
-    manifests: str
-    unenforced: tuple[str, ...]
 
 
 def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
         "ended_at": run.ended_at.isoformat(timespec="seconds"),
         "elapsed_s": round((run.ended_at - run.started_at).total_seconds(), 1),
         "ground": ground.name,
-        "manifests": what.manifests,
+        "manifests": what.bundle.source,
         "time_scale": what.time_scale,
         "release": _release(what, ground),
         "verdict": _verdict(what, record, decided),
@@ -64,7 +64,7 @@ def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
         "budget": _budget(what, record),
         "machine": _machine(run),
         "not_scaled": list(timescale.NOT_SCALED) if what.time_scale != 1 else [],
-        "not_enforced": list(what.unenforced),
+        "not_enforced": list(what.bundle.unenforced),
         "torn_down": list(run.torn_down),
     }
 

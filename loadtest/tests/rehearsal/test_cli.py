@@ -50,6 +50,7 @@ def test_help_explains_faults_exit_codes_and_what_is_left(root):
 def test_a_bad_fault_is_one_line_with_the_known_words(root, tmp_path, fault):
     done = run("--fault", fault, "--out", str(tmp_path), root=root)
     assert_one_line(done, 2, fault)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_manifest_with_an_unknown_field_is_one_line_with_file_and_path(root, tmp_path):
@@ -136,6 +137,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
     assert wait_until(lambda: len(programs(process, "envoy", "gunicorn")) > 1, timeout_s=60)
     children = process.children(recursive=True)
     rehearsal.send_signal(ended_by)
+    rehearsal.send_signal(signal.SIGINT)  # an impatient second one changes nothing
     output, _ = rehearsal.communicate(timeout=60)
     assert rehearsal.returncode == 2
     assert "Interrupted" in output
