@@ -3,28 +3,20 @@
 A field is understood (it has an attribute here), or known to mean nothing on one machine (an
 attribute of type `Unenforced`, listed in the report), or refused with its file and path: a
 manifest that is half understood would be rehearsed wrongly and believed.
-
-Kustomizations that only list resources and set a namespace are read here, so that a bare machine
-can rehearse; anything richer is handed to `kustomize` or `kubectl kustomize`.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from rehearsal import durations
+from rehearsal import documents, durations
 from rehearsal.errors import UsageError
-
-KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 # Kinds that one machine has no counterpart for; they are admitted and tested on a cluster.
 UNENFORCED_KINDS = frozenset(
@@ -481,7 +473,7 @@ def read(path: Path) -> Bundle:
     Raises:
         UsageError: if there is no Rollout, more than one, or something not understood.
     """
-    objects = [_understand(file, document) for file, document in _documents(path)]
+    objects = [_understand(file, document) for file, document in documents.read(path)]
     understood = [(file, thing) for file, thing in objects if isinstance(thing, _Object)]
     rollouts = [thing for _, thing in understood if isinstance(thing, Rollout)]
     if len(rollouts) != 1:
@@ -546,62 +538,3 @@ def _unenforced(thing: _Object | str) -> Iterator[str]:
             for name, field in type(holder).model_fields.items():
                 if field.annotation is Any and name in holder.model_fields_set:
                     yield f"{field.alias or name} of the {type(holder).__name__.lower()}"
-
-
-def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not path.exists():
-        raise UsageError(
-            f"{path} does not exist", "name a folder with manifests, such as deploy/base"
-        )
-    if path.is_file():
-        yield from _parse(str(path), path.read_text(encoding="utf-8"))
-        return
-    kustomization = next((path / n for n in KUSTOMIZATION_NAMES if (path / n).is_file()), None)
-    if kustomization is None:
-        for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]):
-            yield from _parse(str(file), file.read_text(encoding="utf-8"))
-        return
-    yield from _kustomization(kustomization)
-
-
-def _kustomization(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    (_, content), *_ = _parse(str(file), file.read_text(encoding="utf-8"))
-    if set(content) - {"apiVersion", "kind", "resources", "namespace"}:
-        yield from _build(file.parent)
-        return
-    for resource in content.get("resources", []):
-        for source, document in _documents(file.parent / resource):
-            if "namespace" in content and document.get("kind") != "Namespace":
-                document.setdefault("metadata", {})["namespace"] = content["namespace"]
-            yield source, document
-
-
-def _build(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Renders a kustomization that uses more than resources with the real program."""
-    program = next((p for p in ("kustomize", "kubectl") if shutil.which(p)), None)
-    if program is None:
-        raise UsageError(
-            f"{folder} uses Kustomize features beyond resources and namespace",
-            "install kustomize or kubectl, or pipe the rendered manifests into a file",
-        )
-    verb = "build" if program == "kustomize" else "kustomize"
-    built = subprocess.run(
-        [program, verb, str(folder)], capture_output=True, text=True, check=False, timeout=60
-    )
-    if built.returncode != 0:
-        raise UsageError(f"{program} {verb} {folder}: {built.stderr.strip()}", "correct it")
-    yield from _parse(f"{folder} (rendered)", built.stdout)
-
-
-def _parse(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as broken:
-        where = " ".join(str(broken).split())
-        raise UsageError(f"{file} is not YAML: {where}", "correct the file") from None
-    for document in documents:
-        if document is None:
-            continue
-        if not isinstance(document, dict):
-            raise UsageError(f"{file} holds {type(document).__name__}, not an object", "correct it")
-        yield file, document

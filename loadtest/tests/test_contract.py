@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from gates import contract
 from prometheus_client.parser import text_string_to_metric_families
 from rehearsal import config, durations, manifests, plan, processes
 from rehearsal.waiting import wait_until
@@ -140,3 +141,10 @@ def test_the_rehearsals_traffic_meets_routes_that_exist(root, live):
     for request in config.read(root / "loadtest/rehearsal.yaml").traffic.requests:
         if request.method == "GET":
             assert urllib.request.urlopen(f"{live}{request.path}", timeout=5).status == 200
+
+
+def test_the_saved_scrape_names_what_the_live_service_exports(root, live, tmp_path):
+    with urllib.request.urlopen(f"{live}/metrics", timeout=5) as answer:
+        (tmp_path / "live.prom").write_bytes(answer.read())
+    saved = contract.load(str(root / "observability/contract.prom"))
+    assert saved == contract.load(str(tmp_path / "live.prom"))

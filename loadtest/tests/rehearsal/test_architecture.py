@@ -7,7 +7,8 @@ import pytest
 # A module may import those of its own or an earlier layer.
 LAYERS = [
     {"model", "errors", "durations", "waiting"},
-    {"expression", "replicas", "processes", "config", "manifests", "database", "machine", "plot"},
+    {"expression", "replicas", "processes", "config", "documents", "database", "machine", "plot"},
+    {"manifests"},
     {"analysis", "environment", "plan", "timescale", "traffic", "gateway", "prometheus", "load"},
     {"controller", "exporter", "kubelet", "ground"},
     {"standins", "replicasets", "looks", "recording", "verdict"},

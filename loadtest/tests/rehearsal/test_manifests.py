@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import yaml
-from rehearsal import manifests, plan
+from rehearsal import documents, manifests, plan
 from rehearsal.errors import UsageError
 from rehearsal.model import Analysis, Pause, ReplicaSetName, SetWeight
 
@@ -59,10 +59,7 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
         ["kubectl", "kustomize", root / "deploy/base"], capture_output=True, check=True
     ).stdout
     theirs = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(built)}
-    ours = {
-        (d["kind"], d["metadata"]["name"]): d
-        for _, d in manifests._documents(root / "deploy/base")  # noqa: SLF001 — what is compared
-    }
+    ours = {(d["kind"], d["metadata"]["name"]): d for _, d in documents.read(root / "deploy/base")}
     assert ours == theirs
 
 

@@ -1,0 +1,1 @@
+"""Gates you can trust: lint them, compute their power, simulate releases, break them on purpose."""

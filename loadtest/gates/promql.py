@@ -1,0 +1,249 @@
+"""PromQL, parsed by the real parser, reduced to what a rule needs to know of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import promql_parser
+
+# One value without labels comes of these when nothing is grouped by.
+_TO_ONE = {"sum", "avg", "min", "max", "count", "stddev", "stdvar", "group", "quantile"}
+_COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """One label matcher; `sign` is =, !=, =~ or !~."""
+
+    label: str
+    sign: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Selector:
+    """One series selector; `range_s` is 0 for an instant vector."""
+
+    metric: str
+    matchers: tuple[Matcher, ...]
+    range_s: float
+    offset_s: float
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels it names."""
+        return frozenset(matcher.label for matcher in self.matchers)
+
+    def mentions(self, tokens: tuple[str, ...]) -> bool:
+        """Whether a positive matcher holds one of the texts."""
+        positive = [m.value for m in self.matchers if m.sign in ("=", "=~")]
+        return any(token in value for token in tokens for value in positive)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed query."""
+
+    tree: Any
+    selectors: tuple[Selector, ...]
+
+    @property
+    def window_s(self) -> float:
+        """The longest range it looks back over; 0 for an instant query."""
+        return max((selector.range_s for selector in self.selectors), default=0.0)
+
+
+class PromqlError(ValueError):
+    """A query that Prometheus would refuse."""
+
+
+@lru_cache(maxsize=1024)
+def parse(query: str) -> Query:
+    """Parses and type-checks a query.
+
+    Raises:
+        PromqlError: if Prometheus would refuse it, with the parser's words.
+    """
+    try:
+        tree = promql_parser.parse(query)
+    except ValueError as wrong:
+        raise PromqlError(str(wrong)) from None
+    return Query(tree, tuple(_selectors(tree, 0.0)))
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Every node of a tree, outermost first."""
+    yield tree
+    for child in children(tree):
+        yield from nodes(child)
+
+
+def children(node: Any) -> list[Any]:
+    """The parts of a node."""
+    if isinstance(node, promql_parser.BinaryExpr):
+        return [node.lhs, node.rhs]
+    if isinstance(node, promql_parser.Call):
+        return list(node.args)
+    if isinstance(node, promql_parser.MatrixSelector):
+        return [node.vector_selector]
+    inner = getattr(node, "expr", None)
+    return [] if inner is None else [inner]
+
+
+def may_be_empty(tree: Any) -> bool:
+    """Whether the query can return no series although it is healthy PromQL.
+
+    Only literals, `vector()`, `scalar()`, `absent()` beside a zero fill, and sums of such, cannot.
+    """
+    tree = bare(tree)
+    if isinstance(tree, promql_parser.NumberLiteral):
+        return False
+    if isinstance(tree, promql_parser.Call):
+        if tree.func.name in ("vector", "scalar", "time"):
+            return False
+        return any(may_be_empty(argument) for argument in tree.args) or not tree.args
+    if isinstance(tree, promql_parser.BinaryExpr):
+        sign = str(tree.op)
+        if sign == "or":
+            return may_be_empty(tree.lhs) and may_be_empty(tree.rhs)
+        if sign in _COMPARISONS and not _returns_bool(tree):
+            return True
+        return may_be_empty(tree.lhs) or may_be_empty(tree.rhs)
+    if isinstance(tree, promql_parser.AggregateExpr | promql_parser.UnaryExpr):
+        return may_be_empty(tree.expr)
+    return True
+
+
+def may_be_many(tree: Any) -> bool:
+    """Whether the query can return more than one series."""
+    tree = bare(tree)
+    if isinstance(tree, promql_parser.NumberLiteral):
+        return False
+    if isinstance(tree, promql_parser.AggregateExpr):
+        grouped = tree.modifier is not None and bool(tree.modifier.labels)
+        by_nothing = tree.modifier is None or (
+            not grouped and tree.modifier.type == promql_parser.AggModifierType.By
+        )
+        return str(tree.op) not in _TO_ONE or not by_nothing
+    if isinstance(tree, promql_parser.BinaryExpr):
+        return may_be_many(tree.lhs) and not _matched_to_one(tree)
+    if isinstance(tree, promql_parser.Call):
+        return _many_of_call(tree)
+    return True
+
+
+def has_minimum(tree: Any) -> bool:
+    """Whether a comparison inside drops the result where there is too little to judge by."""
+    return any(
+        isinstance(node, promql_parser.BinaryExpr)
+        and str(node.op) in (">", ">=")
+        and isinstance(bare(node.rhs), promql_parser.NumberLiteral)
+        and bare(node.rhs).val > 0
+        and not _returns_bool(node)
+        for node in nodes(tree)
+    )
+
+
+def divides(tree: Any) -> bool:
+    """Whether anything is divided."""
+    return any(isinstance(n, promql_parser.BinaryExpr) and str(n.op) == "/" for n in nodes(tree))
+
+
+def numerator_may_be_empty(tree: Any) -> bool:
+    """Whether a ratio's numerator picks out failures and is not filled with zero."""
+    return any(
+        isinstance(node, promql_parser.BinaryExpr)
+        and str(node.op) == "/"
+        and may_be_empty(node.lhs)
+        and any(picks_failures(selector) for selector in _selectors(node.lhs, 0.0))
+        for node in nodes(tree)
+    )
+
+
+def picks_failures(selector: Selector) -> bool:
+    """Whether it selects responses by a status in the five hundreds, or an error label."""
+    return any(
+        m.sign in ("=", "=~") and (m.value.startswith("5") or m.value.lower() in ("error", "true"))
+        for m in selector.matchers
+    )
+
+
+def quantiles(tree: Any) -> list[float]:
+    """The quantiles that `histogram_quantile` is asked for."""
+    return [
+        bare(node.args[0]).val
+        for node in nodes(tree)
+        if isinstance(node, promql_parser.Call)
+        and node.func.name == "histogram_quantile"
+        and isinstance(bare(node.args[0]), promql_parser.NumberLiteral)
+    ]
+
+
+def bare(tree: Any) -> Any:
+    """The tree without its outer brackets."""
+    while isinstance(tree, promql_parser.ParenExpr):
+        tree = tree.expr
+    return tree
+
+
+def matchers_of(selector: Any) -> tuple[Matcher, ...]:
+    """A vector selector's matchers."""
+    signs = (
+        (promql_parser.MatchOp.Equal, "="),
+        (promql_parser.MatchOp.NotEqual, "!="),
+        (promql_parser.MatchOp.Re, "=~"),
+        (promql_parser.MatchOp.NotRe, "!~"),
+    )
+    found = list(selector.matchers.matchers)
+    return tuple(Matcher(m.name, next(s for op, s in signs if m.op == op), m.value) for m in found)
+
+
+def _selectors(tree: Any, range_s: float) -> Iterator[Selector]:
+    if isinstance(tree, promql_parser.MatrixSelector):
+        yield from _selectors(tree.vector_selector, _length_s(tree.range))
+        return
+    if isinstance(tree, promql_parser.SubqueryExpr):
+        yield from _selectors(tree.expr, max(range_s, _length_s(tree.range)))
+        return
+    if isinstance(tree, promql_parser.VectorSelector):
+        offset = _length_s(tree.offset)
+        matchers = matchers_of(tree)
+        named = next((m.value for m in matchers if m.label == "__name__"), "")
+        yield Selector(tree.name or named, matchers, range_s, offset)
+        return
+    for child in children(tree):
+        yield from _selectors(child, range_s)
+
+
+def _length_s(length: timedelta | None) -> float:
+    return length.total_seconds() if length else 0.0
+
+
+def _returns_bool(node: Any) -> bool:
+    return node.modifier is not None and bool(node.modifier.return_bool)
+
+
+def _matched_to_one(node: Any) -> bool:
+    """Whether arithmetic with a series without labels leaves nothing of the many on the left."""
+    if str(node.op) in ("and", "or", "unless") or (node.modifier and node.modifier.matching):
+        return False
+    return not isinstance(bare(node.rhs), promql_parser.NumberLiteral) and not may_be_many(node.rhs)
+
+
+def _many_of_call(call: Any) -> bool:
+    if call.func.name in ("vector", "scalar", "time", "absent", "absent_over_time"):
+        return False
+    if call.func.name == "histogram_quantile":
+        inner = bare(call.args[1])
+        by = getattr(inner, "modifier", None)
+        return not (by is not None and set(by.labels) == {"le"})
+    vectors = [argument for argument in call.args if not _literal(argument)]
+    return any(may_be_many(argument) for argument in vectors)
+
+
+def _literal(node: Any) -> bool:
+    return isinstance(bare(node), promql_parser.NumberLiteral | promql_parser.StringLiteral)

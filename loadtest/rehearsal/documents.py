@@ -1,0 +1,88 @@
+"""Files, folders and kustomizations → the Kubernetes objects in them, each with its file.
+
+Kustomizations that only list resources and set a namespace are read here, so that a bare machine
+can rehearse; anything richer is handed to `kustomize` or `kubectl kustomize`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rehearsal.errors import UsageError
+
+KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file, object) of everything in a kustomization, a folder of manifests or one file.
+
+    Raises:
+        UsageError: if there is nothing there, or it is not YAML, or cannot be rendered.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"{path} does not exist", "name a folder with manifests, such as deploy/base"
+        )
+    if path.is_file():
+        yield from parse(str(path), path.read_text(encoding="utf-8"))
+        return
+    kustomization = next((path / n for n in KUSTOMIZATION_NAMES if (path / n).is_file()), None)
+    if kustomization is None:
+        for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]):
+            yield from parse(str(file), file.read_text(encoding="utf-8"))
+        return
+    yield from _kustomization(kustomization)
+
+
+def _kustomization(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    (_, content), *_ = parse(str(file), file.read_text(encoding="utf-8"))
+    if set(content) - {"apiVersion", "kind", "resources", "namespace"}:
+        yield from _build(file.parent)
+        return
+    for resource in content.get("resources", []):
+        for source, document in read(file.parent / resource):
+            if "namespace" in content and document.get("kind") != "Namespace":
+                document.setdefault("metadata", {})["namespace"] = content["namespace"]
+            yield source, document
+
+
+def _build(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Renders a kustomization that uses more than resources with the real program."""
+    program = next((p for p in ("kustomize", "kubectl") if shutil.which(p)), None)
+    if program is None:
+        raise UsageError(
+            f"{folder} uses Kustomize features beyond resources and namespace",
+            "install kustomize or kubectl, or pipe the rendered manifests into a file",
+        )
+    verb = "build" if program == "kustomize" else "kustomize"
+    built = subprocess.run(
+        [program, verb, str(folder)], capture_output=True, text=True, check=False, timeout=60
+    )
+    if built.returncode != 0:
+        raise UsageError(f"{program} {verb} {folder}: {built.stderr.strip()}", "correct it")
+    yield from parse(f"{folder} (rendered)", built.stdout)
+
+
+def parse(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file, object) of each document in a text of YAML.
+
+    Raises:
+        UsageError: if it is not YAML, or a document is no object.
+    """
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as broken:
+        where = " ".join(str(broken).split())
+        raise UsageError(f"{file} is not YAML: {where}", "correct the file") from None
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            raise UsageError(f"{file} holds {type(document).__name__}, not an object", "correct it")
+        yield file, document
