@@ -82,6 +82,8 @@ class Prometheus:
             f"--config.file={self._folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
+            # No run is this long; what was recorded or synthesised is never thrown away.
+            "--storage.tsdb.retention.time=1y",
             "--log.level=warn",
         ]
         self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
@@ -101,8 +103,10 @@ class Prometheus:
             return False
         return len(data) >= sum(len(job.targets) for job in self._jobs)
 
-    def query(self, query: str, timeout_s: float = 30.0) -> float | tuple[float, ...]:
-        """Asks an instant query at the server's now.
+    def query(
+        self, query: str, timeout_s: float = 30.0, at_s: float | None = None
+    ) -> float | tuple[float, ...]:
+        """Asks an instant query, at the server's now or at an instant of the Unix epoch.
 
         Returns:
             A float for a scalar, the samples' values for a vector (Argo's `result`).
@@ -110,7 +114,8 @@ class Prometheus:
         Raises:
             QueryError: if there is no answer, or not one of those two.
         """
-        body = urllib.parse.urlencode({"query": query}).encode()
+        asked = {"query": query} if at_s is None else {"query": query, "time": f"{at_s:.3f}"}
+        body = urllib.parse.urlencode(asked).encode()
         data = self._get("/api/v1/query", body, timeout_s)
         if data["resultType"] == "scalar":
             return float(data["result"][1])

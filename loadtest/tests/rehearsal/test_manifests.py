@@ -117,7 +117,7 @@ def test_what_is_not_understood_is_refused_with_file_and_path(
         ),
         (
             "analysis-release-gates.yaml",
-            '    - name: min-requests\n      value: "300"\n',
+            '    - name: min-requests\n      value: "80"\n',
             "",
             "metric canary-requests: argument 'min-requests' has no value",
         ),
