@@ -1,7 +1,8 @@
 """Small changes to manifests, written as data: the examples of the rules, and the mutants.
 
 An edit names an object by kind, a path inside it, and what to do there: `set` a value, `delete`
-what is there, or `replace` one text by another. Paths are dotted, list items by index or `*`.
+what is there, or `replace` one text by another. Paths are dotted; list items are chosen by index,
+by `name=…`, or all by `*`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def _children(holder: Any, part: str, *, make: bool) -> Iterator[Any]:
 
 def _keys(holder: Any, part: str) -> list[Any]:
     if isinstance(holder, list):
+        if part.startswith("name="):
+            return [i for i, item in enumerate(holder) if item.get("name") == part[5:]]
         return list(range(len(holder))) if part == "*" else [int(part)]
     return list(holder) if part == "*" else [part]
 

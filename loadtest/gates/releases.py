@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal import durations
+from rehearsal import durations, model
 from rehearsal.model import Metric
 from rehearsal.replicas import split
 
@@ -74,7 +74,47 @@ def resolve(value: str, arguments: Mapping[str, str]) -> tuple[str, tuple[str, .
     return _PLACEHOLDER.sub(lambda found: arguments.get(found[1], found[0]), value), unknown
 
 
+def walkable(release: Release) -> model.Rollout:
+    """The release as the step machine walks it, its gates resolved with the stand-in hashes.
+
+    Shares of a traffic router are those of a hundred pods. Steps that change no share, and metrics
+    of other providers, are walked past.
+    """
+    spec = release.rollout.spec
+    canary = mapping(mapping(spec.get("strategy")).get("canary"))
+    inline = {a.look.step: a for a in release.analyses if not a.look.background}
+    background = next((a for a in release.analyses if a.look.background), None)
+    steps = listed(canary.get("steps"))
+    return model.Rollout(
+        name=release.rollout.name or "rollout",
+        namespace=text(mapping(release.rollout.body.get("metadata")).get("namespace")) or "default",
+        replicas=100 if release.routed else release.replicas,
+        steps=tuple(_step(raw, inline.get(index)) for index, raw in enumerate(steps)),
+        background=_walked(background) if background else None,
+        max_surge=0 if release.routed else release.max_surge,
+        max_unavailable=1 if release.routed else release.max_unavailable,
+        min_ready_s=seconds(spec.get("minReadySeconds")) or 0.0,
+        progress_deadline_s=seconds(spec.get("progressDeadlineSeconds")) or 600.0,
+        progress_deadline_abort=spec.get("progressDeadlineAbort") is True,
+    )
+
+
 # ------------------------------------------------------------------------------------- details
+
+
+def _step(raw: object, analysis: Analysis | None) -> model.Step:
+    weight = mapping(raw).get("setWeight")
+    if isinstance(weight, int) and not isinstance(weight, bool):
+        return model.SetWeight(weight)
+    if analysis is not None and (walked := _walked(analysis)).metrics:
+        return walked
+    return model.Pause(pause_s(raw))
+
+
+def _walked(analysis: Analysis) -> model.Analysis:
+    metrics = tuple(gate.metric for gate in analysis.gates if gate.metric is not None)
+    templates = tuple(dict.fromkeys(gate.template.name for gate in analysis.gates))
+    return model.Analysis(templates, metrics, {}, analysis.look.step)
 
 
 def _strategy(rollout: Document) -> Mapping[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rehearsal.analysis import ERROR_RETRY_S
 from rehearsal.model import Metric, Phase
@@ -339,7 +340,7 @@ def _first_series_only(context: Context) -> Iterator[Hit]:
     remedy='divide by kube_pod_container_resource_limits{resource="cpu"}',
 )
 def _cores_as_ratio(context: Context) -> Iterator[Hit]:
-    limit = _cpu_limit(context.release.rollout)
+    limit = cpu_limit_cores(context.release.rollout)
     for gate, metric, query in _queries(context):
         cores = any(_CORES.search(selector.metric) for selector in query.selectors)
         highest = max(conditions.thresholds(metric), default=math.inf)
@@ -690,16 +691,24 @@ def _from_service(metric: str) -> bool:
     return not metric.startswith(("container_", "kube_", "node_")) and ":" not in metric
 
 
-def _cpu_limit(rollout: Document) -> float | None:
+def container_of(rollout: Document) -> str:
+    """The first container's name."""
+    return text(_container(rollout).get("name"))
+
+
+def cpu_limit_cores(rollout: Document) -> float | None:
     """The first container's CPU limit, in cores."""
-    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
-    containers = listed(template.get("containers"))
-    limits = mapping(mapping(mapping(next(iter(containers), None)).get("resources")).get("limits"))
+    limits = mapping(mapping(_container(rollout).get("resources")).get("limits"))
     words = text(limits.get("cpu"))
     try:
         return float(words[:-1]) / 1000 if words.endswith("m") else float(words)
     except ValueError:
         return None
+
+
+def _container(rollout: Document) -> Mapping[str, Any]:
+    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
+    return mapping(next(iter(listed(template.get("containers"))), None))
 
 
 def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:

@@ -1,0 +1,302 @@
+"""What the gates of a release can see: the outcome of thousands of releases of each fault.
+
+The looks, their instants and their arguments come from walking the Rollout; each look's value from
+`algebra` over the drawn counters; each verdict from the metric's own conditions. Where one look
+alone is asked of a plain error ratio, `chance` gives it exactly, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from rehearsal.analysis import ERROR_RETRY_S
+from rehearsal.controller import Hashes
+from rehearsal.model import Metric, Phase, Rollout
+from scipy import special
+
+from gates import algebra, conditions, promql, walking, worlds
+from gates.algebra import Scene, UnmodelledError, Value
+from gates.promql import PromqlError
+from gates.releases import LATEST, STABLE
+from gates.walking import Walk
+from gates.worlds import Fault, Traffic, World
+
+# A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
+READY_S = 5.0
+
+HASHES = Hashes(LATEST, STABLE)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One measurement of the walk: when, of which run, of which metric."""
+
+    at_s: float
+    run: str
+    metric: Metric
+    step: int
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What came of n releases of one fault; arrays have one entry per release.
+
+    `ended_s` is when a release was stopped (NaN if it was not), `by` the index of the gate that
+    stopped it in `gates` (−1 if none), `step` where, `errors` how many errors users saw of it.
+    """
+
+    gates: tuple[str, ...]
+    rolled_back: NDArray[np.bool_]
+    paused: NDArray[np.bool_]
+    ended_s: NDArray[np.float64]
+    by: NDArray[np.int64]
+    step: NDArray[np.int64]
+    errors: NDArray[np.float64]
+
+    @property
+    def rollback_rate(self) -> float:
+        """The share of releases that were rolled back."""
+        return float(self.rolled_back.mean())
+
+    @property
+    def pause_rate(self) -> float:
+        """The share of releases that wait for a person."""
+        return float(self.paused.mean())
+
+    def rollback_rate_at(self, step: int) -> float:
+        """The share of releases rolled back at one step (−1: by the background analysis)."""
+        return float((self.rolled_back & (self.step == step)).mean())
+
+    def rollback_rate_by(self, gate: str) -> float:
+        """The share of releases that one gate rolled back first."""
+        index = self.gates.index(gate)
+        return float((self.rolled_back & (self.by == index)).mean())
+
+    def detect_s(self, quantile: float = 0.5) -> float:
+        """Seconds from the release to its rollback; NaN if none was."""
+        times = self.ended_s[self.rolled_back]
+        return float(np.quantile(times, quantile)) if len(times) else math.nan
+
+
+class Study:
+    """One Rollout under one traffic: ask it about faults."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        traffic: Traffic,
+        *,
+        scrape_s: float = 5.0,
+        cpu_limit: float = 1.0,
+        canary_tokens: Sequence[str] = (LATEST,),
+        n: int = 4000,
+        seed: int = 1,
+    ) -> None:
+        self.rollout, self.traffic, self.n, self.seed = rollout, traffic, n, seed
+        self.scrape_s, self.cpu_limit = scrape_s, cpu_limit
+        self.canary_tokens = tuple(canary_tokens)
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The way of a release that passes every look."""
+        return walking.walk(self.rollout, HASHES, walking.promise, lambda: READY_S)
+
+    @cached_property
+    def looks(self) -> tuple[Look, ...]:
+        """Every look that a release which passes them all meets, in order of time."""
+        metrics = {(run.name, m.name): m for run in self.walk.runs for m in run.metrics}
+        return tuple(
+            Look(at, run.name, metrics[run.name, name], _step(run.name))
+            for at, run, name in walking.looks(self.walk)
+        )
+
+    @cached_property
+    def gates(self) -> tuple[str, ...]:
+        """The names of the gates, in order of their first look."""
+        return tuple(dict.fromkeys(look.metric.name for look in self.looks))
+
+    @cached_property
+    def unmodelled(self) -> Mapping[str, str]:
+        """The gates that cannot be followed here, and why."""
+        world = self.world(Fault(), n=2)
+        reasons: dict[str, str] = {}
+        for look in self.looks:
+            try:
+                self._value(look, world)
+            except (UnmodelledError, PromqlError) as why:
+                reasons[look.metric.name] = str(why)
+        return reasons
+
+    def world(self, fault: Fault, n: int | None = None) -> World:
+        """Draws the releases of a fault; the same seed for every fault, so curves are smooth."""
+        return worlds.make(
+            self.walk.pods,
+            self.walk.ended_s + 30.0,
+            self.traffic,
+            fault,
+            n or self.n,
+            scrape_s=self.scrape_s,
+            cpu_limit=self.cpu_limit,
+            seed=self.seed,
+        )
+
+    def outcomes(self, fault: Fault) -> Outcomes:
+        """What comes of `n` releases of a fault."""
+        world = self.world(fault)
+        state = _State(self.n, self.gates)
+        for look in self.looks:
+            if look.metric.name not in self.unmodelled and not look.metric.dry_run:
+                state.judge(look, self._value(look, world))
+        return state.conclude(world, self.walk.ended_s)
+
+    def smallest_caught(
+        self, faults: Callable[[float], Fault], power: float = 0.95
+    ) -> float | None:
+        """The smallest size, to 2 %, that is rolled back with this power; None if even 1 is not."""
+        low, high = 0.0, 1.0
+        if self.outcomes(faults(high)).rollback_rate < power:
+            return None
+        while high - low > 0.02 * high and high > 1e-5:  # noqa: PLR2004 — two per cent, and a floor
+            middle = (low + high) / 2
+            caught = self.outcomes(faults(middle)).rollback_rate >= power
+            low, high = (low, middle) if caught else (middle, high)
+        return high
+
+    def _value(self, look: Look, world: World) -> Value:
+        scene = Scene(world, look.at_s, self.canary_tokens)
+        return algebra.evaluate(promql.parse(look.metric.query).tree, scene)
+
+
+class _State:
+    """The AnalysisRuns of n releases side by side: failures and inconclusive looks so far."""
+
+    def __init__(self, n: int, gates: tuple[str, ...]) -> None:
+        self.gates = gates
+        self.open = np.ones(n, dtype=bool)
+        self.rolled_back, self.paused = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.ended_s = np.full(n, np.nan)
+        self.by = np.full(n, -1)
+        self.step = np.full(n, -1)
+        self.failed: dict[tuple[str, str], NDArray[np.int64]] = {}
+
+    def judge(self, look: Look, value: Value) -> None:
+        """Counts one look's verdicts against the metric's limits."""
+        phases = _phases(look.metric, value)
+        late = look.metric.consecutive_error_limit * ERROR_RETRY_S
+        bad = self._over(look, phases, Phase.FAILED, look.metric.failure_limit)
+        stuck = self._over(look, phases, Phase.INCONCLUSIVE, look.metric.inconclusive_limit)
+        self._end(look, bad, self.rolled_back, 0.0)
+        self._end(look, phases == _CODES[Phase.ERROR], self.rolled_back, late)
+        self._end(look, stuck, self.paused, 0.0)
+
+    def conclude(self, world: World, ended_s: float) -> Outcomes:
+        """The outcomes, with the errors that users saw until each release's end."""
+        end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
+        slot = np.clip((end / world.scrape_s).astype(int), 0, world.errors_seen.shape[1] - 1)
+        errors = world.errors_seen[np.arange(world.n), slot]
+        return Outcomes(
+            self.gates, self.rolled_back, self.paused, self.ended_s, self.by, self.step, errors
+        )
+
+    def _over(
+        self, look: Look, phases: NDArray[np.int64], phase: Phase, limit: int
+    ) -> NDArray[np.bool_]:
+        if limit < 0:
+            return np.zeros_like(self.open)
+        key = (look.run, f"{look.metric.name} {phase}")
+        count = self.failed.setdefault(key, np.zeros(len(self.open), dtype=np.int64))
+        count += phases == _CODES[phase]
+        return count > limit
+
+    def _end(
+        self, look: Look, now: NDArray[np.bool_], into: NDArray[np.bool_], late_s: float
+    ) -> None:
+        ending = self.open & now
+        into |= ending
+        self.ended_s[ending] = look.at_s + late_s
+        self.by[ending] = self.gates.index(look.metric.name)
+        self.step[ending] = look.step
+        self.open &= ~ending
+
+
+_CODES = {phase: code for code, phase in enumerate(Phase)}
+
+
+def _phases(metric: Metric, value: Value) -> NDArray[np.int64]:
+    """The phase of every release's value, as codes.
+
+    Conditions change only at the numbers they compare with, so each stretch between them is asked
+    once, and the numbers themselves, instead of every value.
+    """
+    limits = conditions.thresholds(metric)
+    number = value.number
+    codes = np.full(len(number), _CODES[conditions.phase_of(metric, math.nan)])
+    probes = [-math.inf, *limits, math.inf]
+    for low, high in itertools.pairwise(probes):
+        inside = (number > low) & (number < high)
+        codes[inside] = _CODES[conditions.phase_of(metric, _between(low, high))]
+    for limit in limits:
+        codes[number == limit] = _CODES[conditions.phase_of(metric, limit)]
+    codes[~value.present] = _CODES[conditions.phase_of(metric)]
+    return codes
+
+
+def _between(low: float, high: float) -> float:
+    if math.isinf(low) and math.isinf(high):
+        return 0.0
+    if math.isinf(low):
+        return high - 1.0
+    return low + 1.0 if math.isinf(high) else (low + high) / 2
+
+
+def _step(run: str) -> int:
+    """The step in a run's name; −1 for the background run, whose name has none."""
+    parts = run.rsplit("-", 2)
+    return int(parts[2]) if parts[1].isdigit() and parts[2].isdigit() else -1
+
+
+def chance(requests: float, error_rate: float, limit: float, minimum: float = 0.0) -> float:
+    """Exactly: how likely an error ratio over Poisson traffic reaches its limit.
+
+    Failed and good requests are independent Poisson counts; the look trips if failed ÷ all ≥ limit
+    and there are at least `minimum` of all.
+
+    Args:
+        requests: The expected number of requests in the window.
+        error_rate: The true share of failures, 0 to 1.
+        limit: The gate's threshold, 0 to 1.
+        minimum: Below this many requests the look does not judge.
+    """
+    bad, good = requests * error_rate, requests * (1 - error_rate)
+    most = int(bad + 12 * math.sqrt(bad) + 20)
+    failed = np.arange(1, most + 1)
+    weights = np.exp(failed * math.log(bad) - bad - special.gammaln(failed + 1)) if bad else 0.0
+    # failed ≥ limit of all is the same as good ≤ failed (1 / limit - 1)
+    ceiling = np.floor(failed * (1 - limit) / limit + 1e-9)
+    floor = np.maximum(np.ceil(minimum - failed), 0.0) - 1
+    tail = special.pdtr(np.maximum(ceiling, 0.0), good)
+    below = np.where(floor >= 0, special.pdtr(np.maximum(floor, 0.0), good), 0.0)
+    return float(np.sum(weights * np.clip(tail - below, 0.0, 1.0)))
+
+
+def requests_needed(error_rate: float, limit: float, power: float = 0.95) -> int | None:
+    """How many requests one look needs to trip on a fault with this power; None at the limit."""
+    if error_rate <= limit:
+        return None
+    for requests in _grid():
+        if chance(requests, error_rate, limit) >= power:
+            return int(requests)
+    return None
+
+
+def _grid() -> Iterator[int]:
+    size = 20.0
+    while size < 2e6:  # noqa: PLR2004 — beyond two million no canary goes
+        yield int(size)
+        size *= 1.05
