@@ -162,7 +162,6 @@ def _counter(matrix: Any, scene: Scene, *, per_second: bool) -> Value:
     selector, window = matrix.vector_selector, matrix.range.total_seconds()
     track = _track(promql.matchers_of(selector), scene)
     first, last = scene.world.slots(scene.at_s, window)
-    covered = (last - first) * scene.world.scrape_s
     seen = track.pods[first:last]
     n = scene.world.n
     alive = np.full(n, bool(seen.any()))
@@ -171,28 +170,43 @@ def _counter(matrix: Any, scene: Scene, *, per_second: bool) -> Value:
         pods = np.full(n, seen.mean() if len(seen) else 0.0)
         number = usage * scene.world.cpu_limit * (1.0 if per_second else window)
         return Value(number, alive, pods=pods)
-    # Extrapolation to the window's edges, as rate() does where a series spans it.
-    stretch = window / covered if covered else 1.0
+    stretch = _stretch(seen, window, scene)
     scale = stretch / window if per_second else stretch
-    counts = {
-        key: getattr(track, key)[:, first:last].sum(axis=1)
-        for key in ("requests", "failed", "slow")
-    }
+    requests = track.requests[:, first:last].sum(axis=1)
     if selector.name.endswith("_bucket"):
-        return Value(counts["requests"] * scale, alive, slow=counts["slow"] * scale)
-    number, present = _chosen(promql.matchers_of(selector), counts, alive)
+        slow = track.slow[:, first:last].sum(axis=1)
+        return Value(requests * scale, alive, slow=slow * scale)
+    failed = track.failed[:, first:last].sum(axis=1)
+    number, present = _chosen(promql.matchers_of(selector), requests, failed, alive)
     return Value(number * scale, present)
 
 
+def _stretch(seen: NDArray[np.float64], window: float, scene: Scene) -> float:
+    """What rate() makes of the samples' own span: it reaches to the window's edges.
+
+    A series that begins inside the window is only taken to have begun half a scrape earlier
+    (`extrapolatedRate`, promql/functions.go of Prometheus).
+    """
+    held = np.flatnonzero(seen)
+    if not len(held):
+        return 1.0
+    span = (len(seen) - held[0]) * scene.world.scrape_s
+    spans_it = held[0] == 0 and scene.at_s >= window
+    return float(window / span if spans_it else min(window, span + scene.world.scrape_s) / span)
+
+
 def _chosen(
-    matchers: tuple[Matcher, ...], counts: dict[str, NDArray[np.float64]], alive: Present
+    matchers: tuple[Matcher, ...],
+    requests: NDArray[np.float64],
+    failed: NDArray[np.float64],
+    alive: Present,
 ) -> tuple[NDArray[np.float64], Present]:
     """Requests, or the failed ones; a series of failures is there from the first failure on."""
     if any(m.sign in ("!~", "!=") and m.value.startswith("5") for m in matchers):
-        return counts["requests"] - counts["failed"], alive
+        return requests - failed, alive
     if any(m.sign in ("=~", "=") and m.value.startswith("5") for m in matchers):
-        return counts["failed"], alive & (counts["failed"] > 0)
-    return counts["requests"], alive
+        return failed, alive & (failed > 0)
+    return requests, alive
 
 
 def _instant(selector: Any, scene: Scene) -> Value:

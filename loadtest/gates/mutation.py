@@ -29,18 +29,22 @@ MUTANTS = Path(__file__).with_name("mutants.yaml")
 # A first step that shows the canary to more users than this is not the one that was asked for.
 FIRST_SHARE = 0.12
 
+# Argo gives 10 % of four replicas one pod of five, of five one of six (ten: one of ten).
+REPLICAS = (4, 5, 10)
+
 # Two of each kind: the kinds are far enough from the limits that one could do.
 RELEASES = 2
 
 
 @dataclass(frozen=True)
 class Demand:
-    """How a kind of release must end: how, by which gate (if it matters), and by when."""
+    """How a kind of release must end: how, by which gate (if it matters), by when, how far."""
 
     scenario: Scenario
     outcome: str
     gate: str = ""
     by_s: float = 1e9
+    most_weight: int = 100
 
     def broken_by(self, walk: Walk) -> str:
         """What is wrong with how a release of this kind ended; nothing if it ended as it must."""
@@ -50,6 +54,9 @@ class Demand:
             return f"{self.scenario.name} by {', '.join(walk.tripped)}"
         if walk.ended_s > self.by_s:
             return f"{self.scenario.name} at {walk.ended_s:.0f} s"
+        reached = max((weight for _, weight in walk.weights), default=0)
+        if reached > self.most_weight:
+            return f"{self.scenario.name} reaches {reached} %"
         return ""
 
 
@@ -61,7 +68,9 @@ def _s(name: str, fault: Fault | None = None, rps: float = 100.0, **more: Any) -
 DEMANDS = (
     Demand(_s("healthy"), PROMOTED),
     Demand(_s("errors 0.5 %", Fault(error_rate=0.005)), PROMOTED),
+    Demand(_s("errors 1.5 %", Fault(error_rate=0.015)), ROLLED_BACK, "error-ratio"),
     Demand(_s("errors 2 %", Fault(error_rate=0.02)), ROLLED_BACK, "error-ratio"),
+    Demand(_s("errors 3 %", Fault(error_rate=0.03)), ROLLED_BACK, "error-ratio"),
     Demand(_s("errors 10 %", Fault(error_rate=0.1)), ROLLED_BACK, "error-ratio", 85.0),
     Demand(_s("slow 2 %", Fault(slow_share=0.02)), PROMOTED),
     Demand(_s("slow 10 %", Fault(slow_share=0.1)), ROLLED_BACK, "p95-latency-seconds", 85.0),
@@ -70,13 +79,13 @@ DEMANDS = (
     Demand(_s("crash", Fault(restarts=1)), ROLLED_BACK, "container-restarts", 85.0),
     Demand(
         _s("errors 10 % from 80 s", Fault(error_rate=0.1, onset_s=80.0)),
-        ROLLED_BACK, "error-ratio", 215.0,
+        ROLLED_BACK, "error-ratio", 215.0, 25,
     ),
     Demand(
         _s("errors 10 % from 230 s", Fault(error_rate=0.1, onset_s=230.0)),
         ROLLED_BACK, "error-ratio", 290.0,
     ),
-    Demand(_s("idle", rps=0.01), PAUSED),
+    Demand(_s("idle", rps=0.01), PAUSED, "", 85.0),
     Demand(_s("4 requests/s", rps=4.0), PAUSED),
     Demand(_s("20 requests/s", rps=20.0), PROMOTED),
     Demand(_s("late scrapes", weather=Weather(discovery_s=20.0)), PROMOTED),
@@ -139,6 +148,21 @@ def complaints(documents: Sequence[Document]) -> list[str]:
     demands = {demand.scenario.name: demand for demand in DEMANDS}
     found += [_complaint(demands, trial, walk) for trial, walk in trials]
     return list(dict.fromkeys(text for text in found if text))
+
+
+def endings(documents: Sequence[Document], replicas: int) -> dict[str, str]:
+    """How each kind of release ends with so many replicas, by its name."""
+    counted = edits.Edit("Rollout", ("spec", "replicas"), replicas)
+    ours = all(d.spec.get("replicas") == replicas for d in documents if d.kind == "Rollout")
+    (release,) = releases.find(documents if ours else edits.apply(documents, [counted]))
+    scenarios = [demand.scenario for demand in DEMANDS]
+    trials = simulation.simulate(subject_of(release), scenarios, 1)
+    return {trial.scenario.name: _ending(walk) for trial, walk in trials}
+
+
+def _ending(walk: Walk) -> str:
+    by = f" by {walk.tripped[0]}" if walk.tripped else ""
+    return walk.outcome + (f"{by} at {walk.ended_s:.0f} s" if walk.outcome != PROMOTED else "")
 
 
 def subject_of(release: Release) -> Subject:

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,12 @@ from rehearsal.controller import Hashes
 from rehearsal.model import Metric, Phase, Rollout
 from scipy import special
 
-from gates import algebra, conditions, promql, walking, worlds
+from gates import algebra, conditions, promql, walking
 from gates.algebra import Scene, UnmodelledError, Value
 from gates.promql import PromqlError
 from gates.releases import LATEST, STABLE
 from gates.walking import Walk
-from gates.worlds import Fault, Traffic, World
+from gates.worlds import Draws, Fault, Traffic, World
 
 # A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
 READY_S = 5.0
@@ -124,7 +124,7 @@ class Study:
     @cached_property
     def unmodelled(self) -> Mapping[str, str]:
         """The gates that cannot be followed here, and why."""
-        world = self.world(Fault(), n=2)
+        world = self._draws(2).world(Fault())
         reasons: dict[str, str] = {}
         for look in self.looks:
             try:
@@ -133,14 +133,17 @@ class Study:
                 reasons[look.metric.name] = str(why)
         return reasons
 
-    def world(self, fault: Fault, n: int | None = None) -> World:
-        """Draws the releases of a fault; the same seed for every fault, so curves are smooth."""
-        return worlds.make(
+    @cached_property
+    def draws(self) -> Draws:
+        """The chance that every fault shares."""
+        return self._draws(self.n)
+
+    def _draws(self, n: int) -> Draws:
+        return Draws(
             self.walk.pods,
             self.walk.ended_s + 30.0,
             self.traffic,
-            fault,
-            n or self.n,
+            n,
             scrape_s=self.scrape_s,
             cpu_limit=self.cpu_limit,
             seed=self.seed,
@@ -148,7 +151,7 @@ class Study:
 
     def outcomes(self, fault: Fault) -> Outcomes:
         """What comes of `n` releases of a fault."""
-        world = self.world(fault)
+        world = self.draws.world(fault)
         state = _State(self.n, self.gates)
         for look in self.looks:
             if look.metric.name not in self.unmodelled and not look.metric.dry_run:
@@ -234,17 +237,40 @@ def _phases(metric: Metric, value: Value) -> NDArray[np.int64]:
     Conditions change only at the numbers they compare with, so each stretch between them is asked
     once, and the numbers themselves, instead of every value.
     """
-    limits = conditions.thresholds(metric)
+    table = _table(metric)
     number = value.number
-    codes = np.full(len(number), _CODES[conditions.phase_of(metric, math.nan)])
-    probes = [-math.inf, *limits, math.inf]
-    for low, high in itertools.pairwise(probes):
-        inside = (number > low) & (number < high)
-        codes[inside] = _CODES[conditions.phase_of(metric, _between(low, high))]
-    for limit in limits:
-        codes[number == limit] = _CODES[conditions.phase_of(metric, limit)]
-    codes[~value.present] = _CODES[conditions.phase_of(metric)]
+    codes = np.full(len(number), table.of_nan)
+    for low, high, code in table.stretches:
+        codes[(number > low) & (number < high)] = code
+    for limit, code in table.limits:
+        codes[number == limit] = code
+    codes[~value.present] = table.of_nothing
     return codes
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a metric makes of each stretch of numbers, each limit, NaN and nothing, as codes."""
+
+    stretches: tuple[tuple[float, float, int], ...]
+    limits: tuple[tuple[float, int], ...]
+    of_nan: int
+    of_nothing: int
+
+
+@cache
+def _table(metric: Metric) -> _Table:
+    def code(*values: float) -> int:
+        return _CODES[conditions.phase_of(metric, *values)]
+
+    limits = conditions.thresholds(metric)
+    edges = itertools.pairwise((-math.inf, *limits, math.inf))
+    return _Table(
+        stretches=tuple((low, high, code(_between(low, high))) for low, high in edges),
+        limits=tuple((limit, code(limit)) for limit in limits),
+        of_nan=code(math.nan),
+        of_nothing=code(),
+    )
 
 
 def _between(low: float, high: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -181,6 +182,14 @@ def quantiles(tree: Any) -> list[float]:
         and node.func.name == "histogram_quantile"
         and isinstance(bare(node.args[0]), promql_parser.NumberLiteral)
     ]
+
+
+def render(selector: Selector) -> str:
+    """A selector as PromQL."""
+    inside = ", ".join(f"{m.label}{m.sign}{json.dumps(m.value)}" for m in selector.matchers)
+    span = f"[{selector.range_s:.0f}s]" if selector.range_s else ""
+    offset = f" offset {selector.offset_s:.0f}s" if selector.offset_s else ""
+    return f"{selector.metric}{{{inside}}}{span}{offset}"
 
 
 def bare(tree: Any) -> Any:

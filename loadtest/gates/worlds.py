@@ -8,15 +8,17 @@ Requests arrive as a Poisson process and are shared by the pods that are ready; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gates.walking import Life
 
-Counts = NDArray[np.float64]
+Counts = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Track:
     slow: Counts
     pods: NDArray[np.float64]
     cpu: Counts
-    restarts: float
+    restarts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,14 @@ class World:
     n: int
     scrape_s: float
     canary: Track
-    stable: Track
+    draw_stable: Callable[[], Track]
     cpu_limit: float
     errors_seen: Counts
+
+    @property
+    def stable(self) -> Track:
+        """The stable pods' answers; drawn when first asked for, since most gates never do."""
+        return self.draw_stable()
 
     @property
     def both(self) -> Track:
@@ -95,82 +102,119 @@ class World:
 CPU_NOISE = 0.03
 
 
-def make(
-    pods: Sequence[Life],
-    end_s: float,
-    traffic: Traffic,
-    fault: Fault,
-    n: int,
-    *,
-    scrape_s: float = 5.0,
-    cpu_limit: float = 1.0,
-    seed: int = 0,
-) -> World:
-    """Draws `n` releases whose pods live as in a walk."""
-    rng = np.random.default_rng(seed)
-    slots = int(np.ceil(end_s / scrape_s)) + 1
-    seen = {
-        canary: _exposure(pods, slots, scrape_s, canary, scraped=True) for canary in (True, False)
-    }
-    real = {canary: _exposure(pods, slots, scrape_s, canary) for canary in (True, False)}
-    everything = np.maximum(real[True] + real[False], 1e-9)
-    per_slot = traffic.requests_per_s * scrape_s
-    bad = Traffic(
-        traffic.requests_per_s,
-        traffic.error_rate if fault.error_rate is None else fault.error_rate,
-        traffic.slow_share if fault.slow_share is None else fault.slow_share,
-        traffic.cpu if fault.cpu is None else fault.cpu,
-        traffic.overdispersion,
-    )
-    canary = _track(rng, n, per_slot * seen[True] / everything, bad, seen[True], fault.restarts)
-    stable = _track(rng, n, per_slot * seen[False] / everything, traffic, seen[False], 0.0)
-    # What users met counts from the first request, scraped or not.
-    unseen = per_slot * (real[True] - seen[True]) / everything * bad.error_rate
-    errors_seen = np.cumsum(canary.failed + unseen, axis=1)
-    return World(n, scrape_s, canary, stable, cpu_limit, errors_seen)
+class Draws:
+    """The chance that all faults of one rollout share; `world` adds a fault to it.
 
+    Every fault meets the same arrivals and the same noise, so curves over sizes are smooth.
 
-def _exposure(
-    pods: Sequence[Life], slots: int, scrape_s: float, canary: bool, *, scraped: bool = False
-) -> NDArray[np.float64]:
-    """Pods of one ReplicaSet answering in each slot; `scraped` from their first scrape on only."""
-    starts = np.arange(slots) * scrape_s
-    total = np.zeros(slots)
-    for pod in pods:
-        if pod.canary is not canary:
-            continue
-        ready = np.ceil(pod.ready_s / scrape_s) * scrape_s if scraped else pod.ready_s
-        gone = np.inf if pod.gone_s is None else pod.gone_s
-        held = np.minimum(starts + scrape_s, gone) - np.maximum(starts, ready)
-        total += np.clip(held, 0.0, scrape_s) / scrape_s
-    return total
+    Args:
+        pods: As a walk left them.
+        end_s: How long to look, in seconds of the walk.
+        traffic: What users send.
+        n: How many releases.
+        scrape_s: Seconds between two scrapes.
+        cpu_limit: Cores that a container may use.
+        seed: The same seed, the same releases.
+    """
 
+    def __init__(
+        self,
+        pods: Sequence[Life],
+        end_s: float,
+        traffic: Traffic,
+        n: int,
+        *,
+        scrape_s: float = 5.0,
+        cpu_limit: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.pods, self.traffic, self.n = tuple(pods), traffic, n
+        self.scrape_s, self.cpu_limit, self.seed = scrape_s, cpu_limit, seed
+        self.slots = int(np.ceil(end_s / scrape_s)) + 1
 
-def _track(
-    rng: np.random.Generator,
-    n: int,
-    mean: NDArray[np.float64],
-    rates: Traffic,
-    pods: NDArray[np.float64],
-    restarts: float,
-) -> Track:
-    requests = rng.poisson(mean, size=(n, len(mean)))
-    share = (rates.error_rate, rates.slow_share)
-    failed, slow = (
-        rng.binomial(requests, _clustered(rng, p, rates.overdispersion, requests.shape)).astype(
-            float
+    def world(self, fault: Fault) -> World:
+        """`n` releases of a fault."""
+        canary = self._canary
+        if fault.error_rate is not None:
+            rates = self._rates(fault.error_rate, self.traffic.error_rate, fault)
+            canary = replace(canary, failed=self._some(canary.requests, rates, "failed"))
+        if fault.slow_share is not None:
+            rates = self._rates(fault.slow_share, self.traffic.slow_share, fault)
+            canary = replace(canary, slow=self._some(canary.requests, rates, "slow"))
+        if fault.cpu is not None:
+            rates = self._rates(fault.cpu, self.traffic.cpu, fault)
+            canary = replace(canary, cpu=canary.cpu * (rates / max(self.traffic.cpu, 1e-9)))
+        canary = replace(canary, restarts=fault.restarts)
+        bad = self._rates(fault.error_rate, self.traffic.error_rate, fault)
+        errors = np.cumsum(canary.failed + self._unseen * bad, axis=1)
+        return World(self.n, self.scrape_s, canary, self._stable, self.cpu_limit, errors)
+
+    def _rates(self, faulty: float | None, usual: float, fault: Fault) -> NDArray[np.float64]:
+        begun = np.arange(self.slots) * self.scrape_s >= fault.onset_s
+        return np.where(begun, usual if faulty is None else faulty, usual)
+
+    @cached_property
+    def _canary(self) -> Track:
+        return self._track(canary=True)
+
+    def _stable(self) -> Track:
+        return self._stable_track
+
+    @cached_property
+    def _stable_track(self) -> Track:
+        return self._track(canary=False)
+
+    @cached_property
+    def _unseen(self) -> NDArray[np.float64]:
+        """Requests to canary pods that no scrape has met yet; users meet them all the same."""
+        seen = self._exposure(canary=True, scraped=True)
+        return self._share(self._exposure(canary=True) - seen)
+
+    def _track(self, *, canary: bool) -> Track:
+        pods = self._exposure(canary=canary, scraped=True)
+        who = "canary" if canary else "stable"
+        size = (self.n, self.slots)
+        requests = self._rng(f"{who} requests").poisson(self._share(pods), size=size)
+        traffic = self.traffic
+        noise = self._rng(f"{who} cpu").standard_normal(size, dtype=np.float32)
+        return Track(
+            requests=requests,
+            failed=self._some(requests, np.full(self.slots, traffic.error_rate), f"{who} failed"),
+            slow=self._some(requests, np.full(self.slots, traffic.slow_share), f"{who} slow"),
+            pods=pods,
+            cpu=traffic.cpu * (1 + CPU_NOISE * noise),
         )
-        for p in share
-    )
-    cpu = rates.cpu * (1 + CPU_NOISE * rng.standard_normal(requests.shape))
-    return Track(requests.astype(float), failed, slow, pods, cpu, restarts)
 
+    def _share(self, pods: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The requests in each slot that so many pods answer."""
+        everybody = self._exposure(canary=True) + self._exposure(canary=False)
+        expected = self.traffic.requests_per_s * self.scrape_s
+        return expected * pods / np.maximum(everybody, 1e-9)
 
-def _clustered(
-    rng: np.random.Generator, p: float, correlation: float, shape: tuple[int, ...]
-) -> Counts | float:
-    """Beta-binomial rates: the same mean, with requests of a slot correlated."""
-    if correlation <= 0 or not 0 < p < 1:
-        return p
-    strength = 1 / correlation - 1
-    return rng.beta(p * strength, (1 - p) * strength, size=shape)
+    def _exposure(self, *, canary: bool, scraped: bool = False) -> NDArray[np.float64]:
+        """Pods of one ReplicaSet answering in each slot; `scraped`: from their first scrape on."""
+        starts = np.arange(self.slots) * self.scrape_s
+        total = np.zeros(self.slots)
+        for pod in self.pods:
+            if pod.canary is canary:
+                scrape_s = np.ceil(pod.ready_s / self.scrape_s) * self.scrape_s
+                ready = scrape_s if scraped else pod.ready_s
+                gone = np.inf if pod.gone_s is None else pod.gone_s
+                held = np.minimum(starts + self.scrape_s, gone) - np.maximum(starts, ready)
+                total += np.clip(held, 0.0, self.scrape_s) / self.scrape_s
+        return total
+
+    def _some(self, requests: Counts, rates: NDArray[np.float64], purpose: str) -> Counts:
+        """Which requests fail, or are slow: binomial, or beta-binomial if they cluster."""
+        rng = self._rng(purpose)
+        correlation = self.traffic.overdispersion
+        if correlation <= 0:
+            return rng.binomial(requests, rates)
+        strength = 1 / correlation - 1
+        certain = (rates <= 0) | (rates >= 1)
+        inner = np.where(certain, 0.5, rates)
+        drawn = rng.beta(inner * strength, (1 - inner) * strength, size=requests.shape)
+        return rng.binomial(requests, np.where(certain, rates, drawn))
+
+    def _rng(self, purpose: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *purpose.encode()])
