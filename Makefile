@@ -11,7 +11,7 @@ PORT ?= 8000
 FAULT ?=
 SCALE ?= 6
 
-.PHONY: help setup rehearse serve test prove-rehearsal lint format lock clean
+.PHONY: help setup rehearse serve gates test prove-rehearsal prove-gates lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,18 @@ rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it a bad one, SC
 serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
 	@$(BIN)/rehearse serve --port $(PORT)
 
+gates: setup  ## what the canary gates can see, and whether lint objects to them
+	@$(BIN)/gates lint
+	@$(BIN)/gates power --html out/power.html
+
 test: setup  ## every quick test, on a real database, Prometheus and gateway
 	@$(BIN)/python -m pytest -q
 
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py
+
+prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
+	@$(BIN)/python loadtest/prove_gates.py
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .

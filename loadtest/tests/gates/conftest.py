@@ -1,12 +1,23 @@
 """What the tests of the gates share."""
 
 import pytest
-from gates import catalogue, contract, documents
+from gates import catalogue, contract, documents, mutation, releases
 
 
 @pytest.fixture(scope="session")
 def shipped(root):
     return documents.read([str(root / "deploy/base")])
+
+
+@pytest.fixture(scope="session")
+def release(shipped):
+    (release,) = releases.find(shipped)
+    return release
+
+
+@pytest.fixture(scope="session")
+def subject(release):
+    return mutation.subject_of(release)
 
 
 @pytest.fixture(scope="session")

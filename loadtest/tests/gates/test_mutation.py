@@ -1,0 +1,49 @@
+"""Broken gates are noticed; `make prove-gates` tries all of them."""
+
+import pytest
+from gates import matrix, mutation
+from gates.matrix import Matrix
+from gates.mutation import Verdict
+
+SOME = ("error limit ×10", "minimum sample removed", "metric renamed", "everything a dry run")
+
+
+@pytest.fixture(scope="module")
+def verdicts(shipped, saved):
+    chosen = [m for m in mutation.mutants() if m.name in SOME]
+    return tuple(mutation.try_all(shipped, saved, chosen))
+
+
+def test_the_shipped_gates_do_what_is_demanded_of_them(shipped):
+    assert mutation.complaints(shipped) == []
+
+
+def test_some_broken_gates_of_different_kinds_are_killed_by_running_them(verdicts):
+    assert {v.mutant.name for v in verdicts if v.killed_by} == set(SOME)
+
+
+def test_lint_notices_what_can_be_read_and_not_a_wrong_number(verdicts):
+    said = {v.mutant.name: v.linted for v in verdicts}
+    assert said["metric renamed"] == ("not-exported",)
+    assert said["error limit ×10"] == ()
+
+
+def test_every_mutant_still_fits_the_manifests(shipped):
+    for mutant in mutation.mutants():
+        mutation.edits.apply(shipped, mutant.edits)
+
+
+def test_an_equivalent_mutant_gives_its_reason_before_the_run():
+    equivalent = [m for m in mutation.mutants() if m.equivalent]
+    assert len(equivalent) < 4
+    said = matrix.introduction(equivalent)
+    assert all(m.name in said and m.equivalent in said for m in equivalent)
+
+
+def test_a_mutant_that_lives_is_shown_and_fails(verdicts):
+    alive = Verdict(verdicts[0].mutant, (), ())
+    found = Matrix((), (*verdicts[1:], alive), (), {})
+    assert not found.complete
+    assert "LIVES" in matrix.table(found)
+    assert "3 of 4 killed" in matrix.table(found)
+    assert 'failures="1"' in matrix.junit(found)

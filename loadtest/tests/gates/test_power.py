@@ -1,0 +1,153 @@
+"""What the gates can see: exact where it can be, and in agreement with the real query engine."""
+
+import math
+
+import numpy as np
+import pytest
+from gates import alternatives, simulation, sweep, trials
+from gates.power import Study, chance, requests_needed
+from gates.releases import LATEST
+from gates.simulation import Scenario
+from gates.worlds import Fault, Traffic
+from rehearsal.model import Analysis, Metric, Pause, Rollout, SetWeight
+from scipy import stats
+
+RATIO = (
+    f'(sum(increase(http_requests_total{{hash="{LATEST}", status=~"5.."}}[1m])) or vector(0))'
+    f' / sum(increase(http_requests_total{{hash="{LATEST}"}}[1m]))'
+)
+
+
+def study_of(subject, traffic, n=2000):
+    return Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, n=n)
+
+
+def one_look(query=RATIO, limit=0.01):
+    """A release of a hundred pods, half of them canary for a minute, and one look at the end."""
+    metric = Metric("errors", query, f"result[0] < {limit}", f"result[0] >= {limit}")
+    look = Analysis(("gate",), (metric,), {}, 2)
+    return Rollout(
+        name="shop",
+        namespace="default",
+        replicas=100,
+        steps=(SetWeight(50), Pause(60.0), look),
+        background=None,
+        max_surge=0,
+        max_unavailable=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("requests", "error_rate", "limit"),
+    [(200, 0.01, 0.02), (1000, 0.02, 0.01), (50, 0.3, 0.2), (5000, 0.009, 0.01)],
+)
+def test_the_exact_chance_is_that_of_the_binomial_averaged_over_poisson_traffic(
+    requests, error_rate, limit
+):
+    n = np.arange(1, int(requests + 12 * math.sqrt(requests) + 20))
+    reaches = stats.binom.sf(np.ceil(n * limit - 1e-9) - 1, n, error_rate)
+    expected = float(np.sum(stats.poisson.pmf(n, requests) * reaches))
+    assert chance(requests, error_rate, limit) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_minimum_of_requests_takes_the_look_away_where_there_are_fewer():
+    assert chance(100, 0.5, 0.01, minimum=1000) == pytest.approx(0.0, abs=1e-12)
+    assert chance(2000, 0.5, 0.01, minimum=1000) == pytest.approx(1.0)
+
+
+def test_requests_needed_is_where_the_exact_chance_crosses_the_power():
+    needed = requests_needed(0.02, 0.01)
+    assert chance(needed, 0.02, 0.01) >= 0.95
+    assert chance(needed * 0.8, 0.02, 0.01) < 0.95
+    assert requests_needed(0.01, 0.01) is None
+
+
+@pytest.mark.parametrize("error_rate", [0.005, 0.01, 0.015])
+def test_one_look_over_drawn_releases_agrees_with_the_exact_chance(error_rate):
+    study = Study(one_look(), Traffic(20.0), n=4000)
+    outcomes = study.outcomes(Fault(error_rate=error_rate))
+    first, last = study.draws.world(Fault()).slots(study.looks[0].at_s, 60.0)
+    seen = study.draws.world(Fault()).canary.requests[:, first:last].sum(axis=1).mean()
+    exact = chance(float(seen), error_rate, 0.01)
+    low, high = trials.interval(int(outcomes.rolled_back.sum()), study.n, 0.999)
+    assert low <= exact <= high
+
+
+def test_clustered_failures_roll_back_more_good_releases():
+    calm = Study(one_look(), Traffic(20.0, error_rate=0.005), n=4000)
+    gusty = Study(one_look(), Traffic(20.0, error_rate=0.005, overdispersion=0.01), n=4000)
+    assert gusty.outcomes(Fault()).rollback_rate > 1.5 * calm.outcomes(Fault()).rollback_rate
+
+
+def test_larger_faults_are_caught_more_often_and_sooner(subject):
+    study = study_of(subject, Traffic(100.0))
+    sizes = (0.005, 0.01, 0.02, 0.05)
+    found = [study.outcomes(Fault(error_rate=size)) for size in sizes]
+    rates = [outcomes.rollback_rate for outcomes in found]
+    assert rates == sorted(rates)
+    assert found[-1].detect_s() < found[1].detect_s()
+
+
+def test_every_shipped_gate_is_modelled_and_each_fault_trips_its_own(subject):
+    study = study_of(subject, Traffic(100.0))
+    assert study.unmodelled == {}
+    for fault, gate in (
+        (Fault(error_rate=0.1), "error-ratio"),
+        (Fault(slow_share=0.2), "p95-latency-seconds"),
+        (Fault(cpu=0.9), "cpu-saturation-ratio"),
+        (Fault(restarts=1), "container-restarts"),
+    ):
+        assert study.outcomes(fault).rollback_rate_by(gate) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("rps", "fault"),
+    [
+        (100.0, Fault(error_rate=0.01)),
+        (100.0, Fault(error_rate=0.0125)),
+        (20.0, Fault(error_rate=0.015)),
+        (100.0, Fault(slow_share=0.04)),
+    ],
+    ids=["errors 1 %", "errors 1.25 %", "errors 1.5 % at 20/s", "slow 4 %"],
+)
+def test_power_agrees_with_the_real_query_engine_near_the_limits(subject, rps, fault):
+    """Near the limits the chance is neither 0 nor 1, so an error in either would show."""
+    traffic, n = Traffic(rps), 60
+    computed = study_of(subject, traffic).outcomes(fault).rollback_rate
+    results = simulation.simulate(subject, [Scenario("fault", fault, traffic)], n)
+    (tally,) = trials.summarize("gridos", results, 0.0).tallies
+    low, high = trials.interval(tally.rolled_back, n, 0.999)
+    assert low <= computed <= high
+
+
+def test_an_unscoped_gate_is_blind_to_a_small_canary(subject):
+    unscoped = RATIO.replace(f'hash="{LATEST}", ', "").replace(f'hash="{LATEST}"', "")
+    seen = Study(one_look(), Traffic(100.0), n=500).outcomes(Fault(error_rate=0.015))
+    missed = Study(one_look(unscoped), Traffic(100.0), n=500).outcomes(Fault(error_rate=0.015))
+    assert seen.rollback_rate > 0.9
+    assert missed.rollback_rate < 0.1
+
+
+def test_what_is_not_modelled_is_named_and_judges_nothing():
+    study = Study(one_look("predict_linear(x[1h], 60)"), Traffic(100.0), n=10)
+    assert "predict_linear" in study.unmodelled["errors"]
+    assert study.outcomes(Fault(error_rate=1.0)).rollback_rate == 0
+
+
+def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
+    power = sweep.sweep(study_of(subject, Traffic(100.0), n=500), "gridos")
+    smallest = {curve.kind: curve.caught_95 for curve in power.curves}
+    assert 0.01 < smallest["errors"] < 0.02
+    assert 0.04 < smallest["slow"] < 0.06
+    assert 0.65 < smallest["cpu"] < 0.75
+    assert power.false_rollback <= 0.01
+    assert power.limits["error-ratio"] == 0.01
+    assert "smallest errors stopped" in sweep.table(power)
+
+
+def test_canary_against_stable_is_not_fooled_by_a_shared_outage(subject):
+    found = {s.name: s for s in alternatives.compare(study_of(subject, Traffic(100.0), n=500))}
+    assert found["plain ratio"].shared_outage > 0.9
+    assert found["canary against stable"].shared_outage < 0.1
+    assert found["canary against stable"].caught_95 < found["as it is"].caught_95
+    assert all(s.false_rollback <= 0.03 for s in found.values())
