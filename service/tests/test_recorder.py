@@ -40,6 +40,8 @@ def counted(server):
 def test_a_response_is_counted_once_under_its_template(server, method, path, body, expected):
     before = counted(server)
     server.ask(path, method, body, KEY if body else None)
+    # A response is counted when it has been handed over, which its receiver may know first.
+    assert wait_until(lambda: counted(server) != before, timeout_s=5)
     after = counted(server)
     grown = {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key)}
     assert grown == {expected: 1}
@@ -56,7 +58,8 @@ def test_failures_are_counted_where_the_fault_strikes_and_probes_are_spared(serv
     with serve(GRIDOS_FAULTS="errors=100%") as server:
         assert server.ask("/v1/feeders")[0] == 500
         assert server.ask("/version")[0] == 200
-        assert counted(server)[("GET", "/v1/feeders", "500")] == 1
+        failed = ("GET", "/v1/feeders", "500")
+        assert wait_until(lambda: counted(server).get(failed) == 1, timeout_s=5)
         assert {server.ask(p)[0] for p in ("/livez", "/readyz", "/metrics")} == {200}
 
 
@@ -75,10 +78,10 @@ def test_series_at_zero_and_no_created_ones_stand_from_the_first_scrape(serve):
 def test_added_latency_is_seen_in_the_histogram(serve):
     with serve(GRIDOS_FAULTS="latency=300ms") as server:
         server.ask("/v1/feeders")
-        text = server.ask("/metrics")[1]
         bucket = 'request_duration_seconds_bucket{{le="{}",method="GET",route="/v1/feeders"}} {}'
-        assert bucket.format("0.25", "0.0") in text
-        assert bucket.format("10.0", "1.0") in text
+        counts_it = bucket.format("10.0", "1.0")
+        assert wait_until(lambda: counts_it in server.ask("/metrics")[1], timeout_s=5)
+        assert bucket.format("0.25", "0.0") in server.ask("/metrics")[1]
 
 
 def test_the_build_is_a_metric(server):
@@ -106,5 +109,6 @@ def test_an_id_that_could_spoil_a_log_line_is_replaced(server, given):
 def test_every_log_line_is_json(serve):
     with serve(GRIDOS_FAULTS="errors=100%") as server:
         server.ask("/v1/feeders")
+        assert wait_until(lambda: '"status":500' in server.log.read_text(), timeout_s=5)
         lines = server.log.read_text().splitlines()
     assert {json.loads(line)["level"] for line in lines} >= {"INFO", "ERROR"}
