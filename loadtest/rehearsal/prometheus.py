@@ -8,10 +8,6 @@ kube-state-metrics' series come from `exporter`.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from rehearsal import durations, processes
+from rehearsal import distribution, durations, processes
 from rehearsal.errors import MachineError
 from rehearsal.waiting import wait_until
 
@@ -57,9 +53,13 @@ class ScrapeJob:
 class Prometheus:
     """One Prometheus on loopback, its data in a folder of the run."""
 
-    def __init__(self, folder: Path, jobs: Sequence[ScrapeJob]) -> None:
+    def __init__(
+        self, folder: Path, jobs: Sequence[ScrapeJob], extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """`extra` is more of its configuration: rule files, Alertmanagers, evaluation interval."""
         self._folder = folder
         self._jobs = jobs
+        self._extra = extra or {}
         self.port = processes.free_port()
         self._child: processes.Child | None = None
 
@@ -144,6 +144,7 @@ class Prometheus:
         return {
             "global": {"scrape_interval": "15s"},
             "scrape_configs": [self._scrape_config(job) for job in self._jobs],
+            **self._extra,
         }
 
     def _scrape_config(self, job: ScrapeJob) -> dict[str, Any]:
@@ -167,45 +168,7 @@ def find() -> Path:
     Raises:
         MachineError: if there is neither, with how to get it.
     """
-    found = shutil.which("prometheus")
-    if found:
-        return Path(found)
-    unpacked = _cache() / "usr" / "bin" / "prometheus"
-    if not unpacked.is_file():
-        _unpack()
-    return unpacked
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "gridos" / "prometheus"
-
-
-def _unpack() -> None:
-    """Downloads the distribution's package as an ordinary user and unpacks it; installs nothing."""
-    if sys.platform == "darwin":
-        raise MachineError("prometheus is not on PATH", "run: brew install prometheus")
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise MachineError("prometheus is not on PATH", "install it with your package manager")
-    folder = _cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    download = _quietly(["apt-get", "download", "prometheus"], folder)
-    package = next(folder.glob("prometheus_*.deb"), None)
-    if download.returncode != 0 or package is None:
-        raise MachineError(
-            "prometheus is not on PATH and its package could not be downloaded",
-            "run: sudo apt-get update   (then try again), or put prometheus on PATH",
-        )
-    unpack = _quietly(["dpkg", "-x", package.name, "."], folder)
-    package.unlink()
-    if unpack.returncode != 0:
-        raise MachineError(f"{package.name} could not be unpacked: {unpack.stderr.strip()}")
-
-
-def _quietly(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
-    )
+    return distribution.program("prometheus")
 
 
 def _reason(refused: urllib.error.HTTPError) -> str:

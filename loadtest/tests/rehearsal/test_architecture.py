@@ -7,7 +7,8 @@ import pytest
 # A module may import those of its own or an earlier layer.
 LAYERS = [
     {"model", "errors", "durations", "waiting"},
-    {"expression", "replicas", "processes", "config", "documents", "database", "machine", "plot"},
+    {"expression", "replicas", "processes", "config", "documents", "database", "machine", "plot"}
+    | {"distribution"},
     {"manifests"},
     {"analysis", "environment", "plan", "timescale", "traffic", "gateway", "prometheus", "load"},
     {"controller", "exporter", "kubelet", "ground"},
