@@ -11,7 +11,7 @@ PORT ?= 8000
 FAULT ?=
 SCALE ?= 6
 
-.PHONY: help setup rehearse serve gates test prove-rehearsal prove-gates lint format lock clean
+.PHONY: help setup rehearse serve gates test generate prove-rehearsal prove-gates lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ gates: setup  ## what the canary gates can see, and whether lint objects to them
 
 test: setup  ## every quick test, on a real database, Prometheus and gateway
 	@$(BIN)/python -m pytest -q
+
+generate: setup  ## write every generated file anew; CI checks that nothing changes
+	@$(BIN)/observe generate
 
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py

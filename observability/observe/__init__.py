@@ -1,0 +1,1 @@
+"""Observability that is tested: rules, alerts, dashboards, logs and runbooks of GridOS."""

@@ -1,0 +1,107 @@
+"""Compact alert cases → the test files that promtool runs.
+
+A case gives the series, the instant, and what the alert says then; the texts that do not change
+(summary, cost, runbook) are taken from the rule, since promtool compares every annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rehearsal.errors import UsageError
+
+from observe.rules import Rule
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series under which an alert does or does not fire; `says` is its description when it does.
+
+    `without` names rule files that are not loaded. An alert that is always firing has no silent
+    case, which its entry must say in so many words (`silent: never`).
+    """
+
+    alert: str
+    fires: bool
+    series: Mapping[str, str]
+    at: str
+    labels: Mapping[str, str]
+    says: str
+    without: frozenset[str] = frozenset()
+
+
+def read(file: Path) -> tuple[Case, ...]:
+    """Both cases of every alert in a file.
+
+    Raises:
+        UsageError: if the file is no list of alerts with the two cases.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return tuple(case for entry in content for case in _cases(entry))
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as wrong:
+        raise UsageError(f"{file}: {wrong!r}", "give alert, fires and silent") from None
+
+
+def promtool_tests(
+    cases: Sequence[Case], alerts: Sequence[Rule], rule_files: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """The contents of promtool test files: one for each set of rule files that cases ask for.
+
+    Raises:
+        UsageError: if a case is about an alert that does not exist, which promtool would pass.
+    """
+    known = {alert.name: alert for alert in alerts}
+    unknown = sorted({case.alert for case in cases} - known.keys())
+    if unknown:
+        raise UsageError(f"a case is about {unknown[0]}, which is no alert", "correct its name")
+    return [
+        {
+            "rule_files": [str(file) for file in rule_files if file.name not in without],
+            "evaluation_interval": "1m",
+            "tests": [_test(case, known[case.alert]) for case in cases if case.without == without],
+        }
+        for without in sorted({case.without for case in cases}, key=len)
+    ]
+
+
+def _cases(entry: Mapping[str, Any]) -> Iterator[Case]:
+    for kind in ("fires", "silent"):
+        body = entry[kind]
+        if kind == "silent" and body == "never":
+            continue
+        yield Case(
+            alert=entry["alert"],
+            fires=kind == "fires",
+            series=body["series"],
+            at=body["at"],
+            labels=body.get("labels", {}),
+            says=body.get("says", ""),
+            without=frozenset(entry.get("without", ())),
+        )
+
+
+def _test(case: Case, alert: Rule) -> dict[str, Any]:
+    expected = {
+        "exp_labels": {**alert.labels, **case.labels},
+        "exp_annotations": {
+            **alert.annotations,
+            "description": case.says or alert.annotations["description"],
+        },
+    }
+    return {
+        "name": f"{case.alert} {'fires' if case.fires else 'is silent'}",
+        "interval": "1m",
+        "input_series": [{"series": s, "values": v} for s, v in case.series.items()],
+        "alert_rule_test": [
+            {
+                "eval_time": case.at,
+                "alertname": case.alert,
+                "exp_alerts": [expected] if case.fires else [],
+            }
+        ],
+    }

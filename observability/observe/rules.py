@@ -1,0 +1,142 @@
+"""Rule files → frozen types, and back into the forms in which others want them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rehearsal import durations
+from rehearsal.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A recorded series, or an alert; `hold_s` is an alert's `for`."""
+
+    name: str
+    expression: str
+    alert: bool = False
+    hold_s: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def severity(self) -> str:
+        """The alert's severity; empty for a recorded series."""
+        return self.labels.get("severity", "")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rules that are evaluated one after another; `interval_s` is None for the server's own."""
+
+    name: str
+    file: Path
+    interval_s: float | None
+    rules: tuple[Rule, ...]
+
+
+def files(folder: Path) -> list[Path]:
+    """Every rule file below a folder, the generated one included, in a fixed order."""
+    return sorted(folder.rglob("*.yaml"))
+
+
+def read(folder: Path) -> tuple[Group, ...]:
+    """Every group of every rule file below a folder.
+
+    Raises:
+        UsageError: if there are none, or a file is not one of rules.
+    """
+    groups = tuple(group for file in files(folder) for group in _groups(file))
+    if not groups:
+        raise UsageError(f"{folder} holds no rules", "name a folder with rule files")
+    return groups
+
+
+def alerts(groups: Sequence[Group]) -> tuple[Rule, ...]:
+    """The alerts among the rules."""
+    return tuple(rule for group in groups for rule in group.rules if rule.alert)
+
+
+def records(groups: Sequence[Group]) -> tuple[Rule, ...]:
+    """The recorded series among the rules."""
+    return tuple(rule for group in groups for rule in group.rules if not rule.alert)
+
+
+def scaled(groups: Sequence[Group], factor: float, shortest_s: float) -> tuple[Group, ...]:
+    """The same rules with every window, `for` and interval divided by `factor`.
+
+    A window never gets shorter than `shortest_s`: below four scrapes a rate says nothing.
+    """
+    return tuple(_scaled_group(group, factor, shortest_s) for group in groups)
+
+
+def document(groups: Sequence[Group]) -> dict[str, Any]:
+    """The groups as the content of one rule file."""
+    return {"groups": [_group_body(group) for group in groups]}
+
+
+def _groups(file: Path) -> Iterator[Group]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for group in content["groups"]:
+            rules = tuple(_rule(body) for body in group["rules"])
+            interval = group.get("interval")
+            seconds = durations.parse(interval) if interval else None
+            yield Group(group["name"], file, seconds, rules)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as wrong:
+        raise UsageError(f"{file} is no rule file: {wrong!r}", "run promtool check rules") from None
+
+
+def _rule(body: Mapping[str, Any]) -> Rule:
+    return Rule(
+        name=body.get("alert") or body["record"],
+        expression=str(body["expr"]).strip(),
+        alert="alert" in body,
+        hold_s=durations.parse(body.get("for", "0")),
+        labels=body.get("labels", {}),
+        annotations=body.get("annotations", {}),
+    )
+
+
+def _scaled_group(group: Group, factor: float, shortest_s: float) -> Group:
+    rules = tuple(
+        replace(
+            rule,
+            expression=_scaled_expression(rule.expression, factor, shortest_s),
+            hold_s=rule.hold_s / factor,
+        )
+        for rule in group.rules
+    )
+    interval_s = None if group.interval_s is None else max(1.0, group.interval_s / factor)
+    return replace(group, rules=rules, interval_s=interval_s)
+
+
+def _scaled_expression(expression: str, factor: float, shortest_s: float) -> str:
+    shrunk = durations.scale_query(expression, factor)
+    for seconds in set(durations.ranges_s(shrunk)):
+        if seconds < shortest_s:
+            short = durations.render(seconds)
+            shrunk = shrunk.replace(f"[{short}]", f"[{durations.render(shortest_s)}]")
+    return shrunk
+
+
+def _group_body(group: Group) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": group.name}
+    if group.interval_s is not None:
+        body["interval"] = durations.render(group.interval_s)
+    return body | {"rules": [_rule_body(rule) for rule in group.rules]}
+
+
+def _rule_body(rule: Rule) -> dict[str, Any]:
+    body: dict[str, Any] = {"alert" if rule.alert else "record": rule.name, "expr": rule.expression}
+    if rule.hold_s:
+        body["for"] = durations.render(rule.hold_s)
+    if rule.labels:
+        body["labels"] = dict(rule.labels)
+    if rule.annotations:
+        body["annotations"] = dict(rule.annotations)
+    return body

@@ -1,0 +1,54 @@
+"""The gates' numbers and the objective, as series: what alerts and panels compare with.
+
+The AnalysisTemplate owns the gates' numbers and `rehearsal.yaml` the objective; nothing here or in
+the rules states them again.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rehearsal.config import Slo
+from rehearsal.errors import UsageError
+from rehearsal.manifests import AnalysisTemplate
+
+from observe.rules import Rule
+
+# Argument of the template → series.
+SERIES = {
+    "max-error-ratio": "gridos:gate_error_ratio:max",
+    "max-p95-seconds": "gridos:gate_p95_latency_seconds:max",
+    "max-cpu-saturation": "gridos:gate_cpu_saturation_ratio:max",
+    "max-restarts": "gridos:gate_container_restarts:max",
+    "min-requests": "gridos:gate_requests:min",
+    "sigmas": "gridos:gate_sigmas:count",
+}
+_MINUTES_A_DAY = 24 * 60
+
+
+def of_gates(template: AnalysisTemplate) -> list[Rule]:
+    """A series for each threshold of a template, with the text it has there.
+
+    Raises:
+        UsageError: if the template lacks one of them.
+    """
+    values = {argument.name: argument.value for argument in template.spec.args}
+    missing = [name for name in SERIES if not values.get(name)]
+    if missing:
+        raise UsageError(
+            f"AnalysisTemplate {template.metadata.name} has no argument {missing[0]}",
+            "declare it with a value, or change observe/thresholds.py",
+        )
+    return [Rule(series, f"vector({values[name]})") for name, series in SERIES.items()]
+
+
+def of_objective(slo: Slo) -> list[Rule]:
+    """The objective, its budget as a ratio, and the budget in minutes of its window."""
+    objective = Decimal(str(slo.objective))
+    budget = 1 - objective
+    minutes = budget * Decimal(str(slo.window)) / 60
+    return [
+        Rule("gridos:slo_objective:ratio", f"vector({objective})"),
+        Rule("gridos:slo_error_budget:ratio", f"vector({budget})"),
+        Rule("gridos:slo_error_budget:minutes", f"vector({minutes.normalize():f})"),
+    ]
