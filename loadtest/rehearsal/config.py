@@ -69,6 +69,7 @@ class Config(_Section):
     listen: Listen
     secrets: dict[str, dict[str, str]] = Field(default_factory=dict)
     prepare: list[list[str]] = Field(default_factory=list)
+    release: list[list[str]] = Field(default_factory=list)
     faults: Faults
     slo: Slo
     traffic: Traffic

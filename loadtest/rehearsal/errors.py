@@ -1,6 +1,7 @@
 """What can go wrong with a rehearsal itself, as one small tree.
 
 RehearsalError          carries the exit code and says cause and remedy in one line
+├── ReleaseError        the candidate cannot be applied at all, so no gate is asked         (1)
 ├── UsageError          the caller's input: manifests, rehearsal.yaml, a fault, a port     (2)
 ├── MeasureError        nothing could be measured, through no fault of the release        (2)
 └── MachineError        the harness or the machine failed, so no verdict would be honest  (4)
@@ -22,6 +23,12 @@ class RehearsalError(Exception):
         super().__init__(f"{cause} — {remedy}" if remedy else cause)
         self.cause = cause
         self.remedy = remedy
+
+
+class ReleaseError(RehearsalError):
+    """The candidate would not even be applied: its own preparations fail."""
+
+    exit_code = 1
 
 
 class UsageError(RehearsalError):

@@ -48,11 +48,36 @@ class ProbeState:
         return self.failures >= self.probe.failure_threshold
 
 
+@dataclass(frozen=True)
+class Image:
+    """What stands in for a container image, and how it is told where to listen."""
+
+    command: Sequence[str]
+    host_variable: str
+    port_variable: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the pods of one ReplicaSet are made from, and the environment of each."""
+
+    template: manifests.PodTemplate
+    image: Image
+    working_directory: Path
+    variables: Callable[[PodFacts], Mapping[str, str]]
+
+    @property
+    def container(self) -> manifests.Container:
+        """The one container of such a pod."""
+        return self.template.spec.container
+
+
 @dataclass
 class Pod:
     """One pod: its process, its probes, and what the controllers need to know of it."""
 
     facts: PodFacts
+    source: Source
     replica_set: str
     port: int
     created_at: float
@@ -91,31 +116,19 @@ class PodEvent:
     text: str
 
 
-@dataclass(frozen=True)
-class Image:
-    """What stands in for a container image, and how it is told where to listen."""
-
-    command: Sequence[str]
-    host_variable: str
-    port_variable: str
-
-
 @dataclass
 class Kubelet:
-    """Runs the pods of one node: this machine."""
+    """Runs the pods of one node: this machine. `sources` are by ReplicaSet."""
 
-    template: manifests.PodTemplate
-    image: Image
+    sources: Mapping[str, Source]
     folder: Path
-    working_directory: Path
-    variables: Callable[[PodFacts], Mapping[str, str]]
     pods: list[Pod] = field(default_factory=list)
     _events: list[PodEvent] = field(default_factory=list)
     _probers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "probe"))
 
     def create(self, facts: PodFacts, replica_set: str, port: int, now: float) -> Pod:
         """Starts a pod."""
-        pod = Pod(facts, replica_set, port, now)
+        pod = Pod(facts, self.sources[replica_set], replica_set, port, now)
         self._run(pod, now)
         self.pods.append(pod)
         return pod
@@ -155,15 +168,15 @@ class Kubelet:
         return pod.child.tail() if pod.child else ""
 
     def _run(self, pod: Pod, now: float) -> None:
-        container = self.template.spec.container
+        source, container = pod.source, pod.source.container
         variables = {
-            **self.variables(pod.facts),
-            self.image.host_variable: "127.0.0.1",
-            self.image.port_variable: str(pod.port),
+            **source.variables(pod.facts),
+            source.image.host_variable: "127.0.0.1",
+            source.image.port_variable: str(pod.port),
         }
-        command = [*(container.command or self.image.command), *container.args]
+        command = [*(container.command or source.image.command), *container.args]
         log = self.folder / f"{pod.name}.log"
-        pod.child = processes.start(pod.name, command, log, variables, self.working_directory)
+        pod.child = processes.start(pod.name, command, log, variables, source.working_directory)
         pod.startup = _probe(container.startup_probe, now)
         pod.readiness = _probe(container.readiness_probe, now)
         pod.liveness = _probe(container.liveness_probe, now, passed=True)
@@ -220,7 +233,7 @@ class Kubelet:
 
     def _terminate(self, pod: Pod, now: float) -> None:
         since = pod.terminating_since if pod.terminating_since is not None else now
-        pre_stop = self.template.spec.container.lifecycle.pre_stop
+        pre_stop = pod.source.container.lifecycle.pre_stop
         sleep_s = pre_stop.sleep.seconds if pre_stop else 0.0
         child = pod.child
         if child is None or not child.running:
@@ -229,7 +242,7 @@ class Kubelet:
         if now - since >= sleep_s and not pod.signalled:
             child.terminate()
             pod.signalled = True
-        if now - since >= self.template.spec.termination_grace_period_seconds:
+        if now - since >= pod.source.template.spec.termination_grace_period_seconds:
             child.kill()
             self._log(pod, "killed at the end of its grace period")
 

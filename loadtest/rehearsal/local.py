@@ -6,33 +6,35 @@ would see on a cluster, carries out what it decides, and takes the looks that ar
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rehearsal import controller, database, timescale
-from rehearsal.config import Config
+from rehearsal import config as configuration
+from rehearsal import controller, database, processes, timescale
+from rehearsal.builds import Build
 from rehearsal.controller import RolloutPhase, Status
 from rehearsal.environment import PodFacts
-from rehearsal.errors import MachineError, UsageError
+from rehearsal.errors import MachineError, ReleaseError, UsageError
 from rehearsal.exporter import PATH as EXPORTER_PATH
 from rehearsal.exporter import ContainerFacts, Exporter
 from rehearsal.gateway import Counts, Gateway
 from rehearsal.ground import Event, Observation, Release
-from rehearsal.kubelet import Kubelet
+from rehearsal.kubelet import Kubelet, Pod
 from rehearsal.load import Load, Second
 from rehearsal.looks import Looks
-from rehearsal.manifests import Bundle
 from rehearsal.model import AnalysisRun, Pause, ReplicaSetName, Rollout
 from rehearsal.prometheus import Prometheus, ScrapeJob, Target
-from rehearsal.replicasets import HASH_LABEL, ReplicaSets, release_of, target_labels
-from rehearsal.standins import StandIns, check_faults
+from rehearsal.replicasets import ReplicaSets, release_of, target_labels
+from rehearsal.standins import StandIns, check_faults, local_command
 
 TICK_S = 0.1
 OBSERVE_S = 0.3
 WARM_UP_TIMEOUT_S = 60.0
+MIGRATION_TIMEOUT_S = 120.0
 STEADY_SECONDS = 3
 # A second below this share of the asked rate is one in which the load was not met.
 MET_SHARE = 0.9
@@ -55,12 +57,17 @@ class Options:
 
 @dataclass
 class LocalGround:
-    """One rehearsal on this machine; `rollout` is already at the rehearsal's time scale."""
+    """One rehearsal on this machine; `rollout` is already at the rehearsal's time scale.
 
-    bundle: Bundle
+    The candidate's manifests decide how the release walks and what judges it, as they would once
+    Argo CD has applied them; `config_path` is the file whose traffic the users send.
+    """
+
+    stable: Build
+    candidate: Build
     rollout: Rollout
-    config: Config
     config_path: Path
+    locustfile: Path
     options: Options
     folder: Path
     name: str = "local processes"
@@ -82,8 +89,8 @@ class LocalGround:
                 f"step {waits[0]} pauses until a person resumes it",
                 "give the pause a duration in the overlay you rehearse",
             )
-        check_faults(self.config, self.options.faults)
-        self.release = release_of(self.bundle, self.options.faults)
+        check_faults(self.candidate, self.options.faults)
+        self.release = release_of(self.stable, self.candidate, self.options.faults)
 
     # ------------------------------------------------------------------ the ground's interface
 
@@ -91,7 +98,9 @@ class LocalGround:
         """Starts everything, waits for the stable pods, and loads them until they are steady."""
         database_url = self._stack.enter_context(database.running())
         self._stack.callback(self._torn_down.append, "postgresql")
-        self._standins = StandIns(self.bundle, self.config, database_url)
+        secret = secrets.token_urlsafe(24)
+        self._standins = StandIns(self.stable, database_url, secret)
+        self._candidates = StandIns(self.candidate, database_url, secret)
         self._sets = self._make_replica_sets()
         self._prometheus = self._start_prometheus()
         self._looks = Looks(self._prometheus, self.release, self._now)
@@ -99,7 +108,7 @@ class LocalGround:
         self._gateway = Gateway(self.folder / "gateway", self.options.port)
         self._ending("envoy", self._gateway.stop)
         self._gateway.start()
-        self._standins.prepare(self._sets.slots()[0].facts)
+        self._standins.prepare(self._sets.slots(ReplicaSetName.STABLE)[0].facts)
         self._scale(ReplicaSetName.STABLE, self.rollout.replicas)
         yield from self._until_ready()
         yield from self._until_scraping()
@@ -110,7 +119,8 @@ class LocalGround:
     def rehearse(self) -> Iterator[Observation]:
         """Applies the candidate and walks the steps until the release has settled."""
         self._zero = time.monotonic()
-        words = ", ".join(self.options.faults) or "no faults"
+        yield from self._migrate()
+        words = ", ".join(self.options.faults) or str(self.candidate)
         self._log("release", f"{self.rollout.name}-{self.release.latest_hash} applied ({words})")
         hashes = controller.Hashes(self.release.latest_hash, self.release.stable_hash)
         self._status = controller.begin(self.rollout, hashes, self._now())
@@ -141,26 +151,51 @@ class LocalGround:
         self._stack.callback(end)
 
     def _make_replica_sets(self) -> ReplicaSets:
-        kubelet = Kubelet(
-            template=self.bundle.rollout.spec.template,
-            image=self._standins.image(),
-            folder=self.folder / "pods",
-            working_directory=Path.cwd(),
-            variables=self._variables,
-        )
+        candidate = replace(self._candidates.source(), variables=self._faulty_variables)
+        sources = {
+            self.release.stable_hash: self._standins.source(),
+            self.release.latest_hash: candidate,
+        }
+        kubelet = Kubelet(sources, self.folder / "pods")
         self._ending("pods", kubelet.stop)
-        return ReplicaSets(self.rollout, self.release, kubelet, self.config.traffic.seed)
+        return ReplicaSets(self.rollout, self.release, kubelet, self._traffic_asked.seed)
 
-    def _variables(self, pod: PodFacts) -> Mapping[str, str]:
-        variables = self._standins.variables(pod)
-        if pod.labels[HASH_LABEL] == self.release.latest_hash and self.options.faults:
-            variables[self.config.faults.variable] = ",".join(self.options.faults)
+    def _faulty_variables(self, pod: PodFacts) -> Mapping[str, str]:
+        variables = self._candidates.variables(pod)
+        if self.options.faults:
+            variables[self.candidate.config.faults.variable] = ",".join(self.options.faults)
         return variables
+
+    def _migrate(self) -> Iterator[Observation]:
+        """Runs the candidate's own preparations while stable pods answer, as a sync hook would.
+
+        Raises:
+            ReleaseError: if one fails: the release would not be applied, and users notice nothing.
+        """
+        pod = self._sets.slots(ReplicaSetName.LATEST)[0].facts
+        for command in self.candidate.config.release:
+            words = " ".join(command)
+            child = processes.start(
+                words,
+                local_command(command, self.candidate.programs),
+                self.folder / "release.log",
+                self._candidates.variables(pod),
+                self.candidate.folder,
+            )
+            deadline = time.monotonic() + MIGRATION_TIMEOUT_S
+            while child.running and time.monotonic() < deadline:
+                self._tick()
+                time.sleep(TICK_S)
+                yield self._observe()
+            if child.running or child.popen.returncode:
+                child.kill()
+                raise ReleaseError(f"the candidate's `{words}` failed: {child.tail()}")
+            self._log("release", f"{words}: {child.tail(1)}")
 
     def _start_prometheus(self) -> Prometheus:
         exporter = Exporter(self._containers)
         self._stack.callback(exporter.stop)
-        monitor = self.bundle.pod_monitor
+        monitor = self.candidate.bundle.pod_monitor
         endpoint = monitor.spec.pod_metrics_endpoints[0] if monitor else None
         interval_s = timescale.scrape_interval_s(
             endpoint.interval if endpoint else 30.0, self.options.time_scale
@@ -175,11 +210,11 @@ class LocalGround:
         return prometheus
 
     def _targets(self) -> Sequence[Target]:
-        monitor = self.bundle.pod_monitor
+        monitor = self.candidate.bundle.pod_monitor
         assert monitor is not None  # noqa: S101 — only called where there is one
         job = f"{self.rollout.namespace}/{monitor.metadata.name}"
         endpoint = monitor.spec.pod_metrics_endpoints[0].port
-        container = self.bundle.rollout.spec.template.spec.container.name
+        container = self.candidate.bundle.rollout.spec.template.spec.container.name
         copied = monitor.spec.pod_target_labels
         return [
             Target(slot.port, target_labels(slot, job, endpoint, container, copied))
@@ -187,18 +222,8 @@ class LocalGround:
         ]
 
     def _containers(self) -> Sequence[ContainerFacts]:
-        container = self.bundle.rollout.spec.template.spec.container
-        limit = container.resources.cpu_limit_millicores
         return [
-            ContainerFacts(
-                namespace=self.rollout.namespace,
-                pod=pod.name,
-                container=container.name,
-                image=container.image,
-                pid=pod.child.pid,
-                restarts=pod.restarts,
-                cpu_limit_cores=None if limit is None else limit / 1000,
-            )
+            _facts(pod, pod.child.pid, self.rollout.namespace)
             for pod in list(self._sets.kubelet.pods)
             if pod.child is not None
         ]
@@ -206,15 +231,20 @@ class LocalGround:
     def _start_load(self) -> Load:
         load = Load(
             folder=self.folder / "load",
-            locustfile=self.config_path.parent / "locustfile.py",
+            locustfile=self.locustfile,
             config=self.config_path,
-            traffic=self.config.traffic,
+            traffic=self._traffic_asked,
             rate=self.options.rate,
             values=self._standins.values,
         )
         self._ending("locust", load.stop)
         load.start(self._gateway.url)
         return load
+
+    @property
+    def _traffic_asked(self) -> configuration.Traffic:
+        """What users send: they know only what is released already."""
+        return self.stable.config.traffic
 
     def _until_ready(self) -> Iterator[Observation]:
         deadline = time.monotonic() + self.rollout.progress_deadline_s
@@ -386,6 +416,20 @@ class LocalGround:
 
     def _log(self, kind: str, text: str) -> None:
         self._events.append(Event(self._now(), kind, text))
+
+
+def _facts(pod: Pod, pid: int, namespace: str) -> ContainerFacts:
+    container = pod.source.container
+    limit = container.resources.cpu_limit_millicores
+    return ContainerFacts(
+        namespace=namespace,
+        pod=pod.name,
+        container=container.name,
+        image=container.image,
+        pid=pid,
+        restarts=pod.restarts,
+        cpu_limit_cores=None if limit is None else limit / 1000,
+    )
 
 
 def _current(status: Status) -> tuple[AnalysisRun, ...]:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from rehearsal import processes
+from rehearsal.builds import Build
 from rehearsal.environment import PodFacts
 from rehearsal.ground import Release
 from rehearsal.kubelet import Kubelet, Pod
-from rehearsal.manifests import Bundle
 from rehearsal.model import ReplicaCounts, ReplicaSetName, Rollout
 
 HASH_LABEL = "rollouts-pod-template-hash"
@@ -93,8 +93,10 @@ class ReplicaSets:
         """Every port that a ReplicaSet's pods have or may get."""
         return {slot.port for slot in self._slots[self.hash_of(replica_set)]}
 
-    def slots(self) -> Sequence[Slot]:
-        """Every pod there is or may be."""
+    def slots(self, replica_set: ReplicaSetName | None = None) -> Sequence[Slot]:
+        """Every pod there is or may be, of one ReplicaSet or of both."""
+        if replica_set is not None:
+            return self._slots[self.hash_of(replica_set)]
         return [slot for slots in self._slots.values() for slot in slots]
 
     def _pods(self, pod_hash: str) -> Iterator[Pod]:
@@ -107,7 +109,7 @@ class ReplicaSets:
         return slots[index]
 
     def _set_aside(self, pod_hash: str, names: Random) -> Slot:
-        metadata = self.kubelet.template.metadata
+        metadata = self.kubelet.sources[pod_hash].template.metadata
         suffix = "".join(names.choice(ALPHABET) for _ in range(5))
         facts = PodFacts(
             name=f"{self.rollout.name}-{pod_hash}-{suffix}",
@@ -119,10 +121,12 @@ class ReplicaSets:
         return Slot(facts, processes.free_port())
 
 
-def release_of(bundle: Bundle, faults: Sequence[str]) -> Release:
-    """The pod-template hashes, as long as Argo's; the same for the same template and faults."""
-    template = bundle.rollout.spec.template.model_dump_json()
-    return Release(_hash(template + "stable"), _hash(template + "latest" + ",".join(faults)))
+def release_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Release:
+    """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
+    return Release(
+        _hash("stable" + _identity(stable)),
+        _hash("latest" + _identity(candidate) + ",".join(faults)),
+    )
 
 
 def target_labels(
@@ -139,6 +143,10 @@ def target_labels(
     given = slot.facts.labels
     underscored = str.maketrans("-./", "___")
     return labels | {name.translate(underscored): given[name] for name in copied if name in given}
+
+
+def _identity(build: Build) -> str:
+    return build.commit + build.bundle.rollout.spec.template.model_dump_json()
 
 
 def _hash(text: str) -> str:

@@ -25,6 +25,7 @@ _PHASE_STYLES = {
 _OUTCOMES = {
     "promoted": ("good", "Promoted"),
     "rolled-back": ("bad", "Rolled back"),
+    "not-released": ("bad", "Not released"),
     "not-measured": ("error", "Not measured"),
     "inconclusive": ("unsure", "Paused: inconclusive"),
     "fault": ("fault", "Harness or machine at fault"),

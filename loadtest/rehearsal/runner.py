@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rehearsal import verdict
-from rehearsal.errors import RehearsalError
+from rehearsal.errors import RehearsalError, ReleaseError
 from rehearsal.ground import Event, Ground, Observation
 from rehearsal.machine import MachineWatch
 from rehearsal.recording import Recording
@@ -47,6 +47,8 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
         run.verdict = _decide(run, rate)
     except KeyboardInterrupt:
         run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
+    except ReleaseError as failed:
+        run.verdict = Verdict(Outcome.NOT_RELEASED, f"Not released: {failed}")
     except RehearsalError as failed:
         outcome = (
             Outcome.FAULT if failed.exit_code == Outcome.FAULT.exit_code else Outcome.NOT_MEASURED

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import subprocess
 from pathlib import Path
 
 from rehearsal import database, processes
-from rehearsal.config import Config
+from rehearsal.builds import Build
 from rehearsal.environment import PodFacts
 from rehearsal.errors import UsageError
-from rehearsal.manifests import Bundle
 from rehearsal.standins import StandIns
 
 
-def serve(bundle: Bundle, config: Config, port: int) -> int:
+def serve(build: Build, port: int) -> int:
     """Runs until Ctrl-C; returns the pod's exit code if it ends by itself.
 
     Raises:
@@ -23,16 +23,16 @@ def serve(bundle: Bundle, config: Config, port: int) -> int:
     """
     if not processes.port_is_free(port):
         raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
-    spec = bundle.rollout.spec.template
+    spec = build.bundle.rollout.spec.template
     pod = PodFacts(
-        bundle.rollout.metadata.name,
-        bundle.namespace,
+        build.bundle.rollout.metadata.name,
+        build.bundle.namespace,
         spec.metadata.labels,
         spec.metadata.annotations,
         "127.0.0.1",
     )
     with database.running() as url:
-        standins = StandIns(bundle, config, url)
+        standins = StandIns(build, url, secrets.token_urlsafe(24))
         standins.prepare(pod)
         image = standins.image()
         variables = standins.variables(pod) | {

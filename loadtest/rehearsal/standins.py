@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rehearsal.config import Config
+from rehearsal.builds import OWN_PROGRAMS, Build
 from rehearsal.environment import PodFacts, Sources, resolve
 from rehearsal.errors import MachineError, UsageError
-from rehearsal.kubelet import Image
-from rehearsal.manifests import Bundle
+from rehearsal.kubelet import Image, Source
 
 PREPARE_TIMEOUT_S = 120.0
 
 
 class StandIns:
-    """The stand-ins of `rehearsal.yaml`, filled in for one run."""
+    """The stand-ins of one side's `rehearsal.yaml`, filled in for one run.
 
-    def __init__(self, bundle: Bundle, config: Config, database_url: str) -> None:
-        self._container = bundle.rollout.spec.template.spec.container
-        self._config = config
-        fresh = {"{database}": database_url, "{secret}": secrets.token_urlsafe(24)}
+    Args:
+        build: The side.
+        database_url: What `{database}` stands for.
+        secret: What `{secret}` stands for; the same for both sides, as a Secret is.
+    """
+
+    def __init__(self, build: Build, database_url: str, secret: str) -> None:
+        self._build = build
+        self._container = build.bundle.rollout.spec.template.spec.container
+        fresh = {"{database}": database_url, "{secret}": secret}
         self._sources = Sources(
-            {name: config_map.data for name, config_map in bundle.config_maps.items()},
+            {name: config_map.data for name, config_map in build.bundle.config_maps.items()},
             {
                 name: {key: fresh.get(text, text) for key, text in values.items()}
-                for name, values in config.secrets.items()
+                for name, values in build.config.secrets.items()
             },
         )
 
@@ -51,13 +54,23 @@ class StandIns:
         """
         reference = self._container.image
         name = reference.rpartition("/")[2].partition("@")[0].partition(":")[0]
-        if name not in self._config.images:
+        config = self._build.config
+        if name not in config.images:
             raise UsageError(
                 f"image {reference!r} has no local command",
                 f"add {name} under `images` in rehearsal.yaml",
             )
-        listen = self._config.listen
-        return Image(local_command(self._config.images[name]), listen.host, listen.port)
+        command = local_command(config.images[name], self._build.programs)
+        return Image(command, config.listen.host, config.listen.port)
+
+    def source(self) -> Source:
+        """What the kubelet makes this side's pods from."""
+        return Source(
+            self._build.bundle.rollout.spec.template,
+            self.image(),
+            self._build.folder,
+            self.variables,
+        )
 
     def variables(self, pod: PodFacts) -> dict[str, str]:
         """A container's environment; only PATH comes from this machine, or nothing would start."""
@@ -65,41 +78,42 @@ class StandIns:
         return {"PATH": path, **resolve(self._container, pod, self._sources)}
 
     def prepare(self, pod: PodFacts) -> None:
-        """Runs the release's preparations, each with the container's own environment.
+        """Runs what comes before the first pod, each with the container's own environment.
 
         Raises:
             MachineError: if one fails.
         """
-        for command in self._config.prepare:
-            done = _run(local_command(command), self.variables(pod))
+        for command in self._build.config.prepare:
+            done = _run(local_command(command, self._build.programs), self.variables(pod))
             if done.returncode != 0:
                 said = " ".join((done.stderr or done.stdout).split())
                 raise MachineError(f"`{' '.join(command)}` failed: {said}", "run it by hand")
 
 
-def check_faults(config: Config, faults: Sequence[str]) -> None:
-    """Asks the service's own program whether it understands the words.
+def check_faults(build: Build, faults: Sequence[str]) -> None:
+    """Asks the release's own program whether it understands the words.
 
     Raises:
         UsageError: with that program's answer.
     """
-    if not faults or not config.faults.check:
+    check = build.config.faults.check
+    if not faults or not check:
         return
-    command = local_command(config.faults.check)
+    command = local_command(check, build.programs)
     done = _run([*command, ",".join(faults)], dict(os.environ))
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split())
-        raise UsageError(said.removeprefix(f"{config.faults.check[0]}: "))
+        raise UsageError(said.removeprefix(f"{check[0]}: "))
 
 
-def local_command(command: Sequence[str]) -> list[str]:
-    """A command whose program is found beside our own Python first, then on PATH.
+def local_command(command: Sequence[str], programs: Path = OWN_PROGRAMS) -> list[str]:
+    """A command whose program is found in a folder of programs first, then on PATH.
 
     Raises:
         UsageError: if it is in neither place.
     """
     program, *arguments = command
-    beside = Path(sys.executable).parent / program
+    beside = programs / program
     found = str(beside) if beside.is_file() else shutil.which(program)
     if found is None:
         raise UsageError(f"{program} is not installed", "run: make setup")

@@ -28,6 +28,7 @@ class Outcome(Enum):
 
     PROMOTED = ("promoted", 0)
     ROLLED_BACK = ("rolled-back", 1)
+    NOT_RELEASED = ("not-released", 1)
     NOT_MEASURED = ("not-measured", 2)
     INTERRUPTED = ("interrupted", 2)
     INCONCLUSIVE = ("inconclusive", 3)

@@ -7,7 +7,7 @@ import pytest
 from rehearsal import processes
 from rehearsal.environment import PodFacts
 from rehearsal.exporter import ContainerFacts, PodCollector
-from rehearsal.kubelet import BACK_OFF_S, Image, Kubelet
+from rehearsal.kubelet import BACK_OFF_S, Image, Kubelet, Source
 from rehearsal.manifests import PodTemplate
 
 SERVER = """
@@ -55,13 +55,8 @@ def make(tmp_path):
 
     def make(**variables):
         given = {"UNREADY": str(tmp_path / "unready"), "PATH": "", **variables}
-        kubelet = Kubelet(
-            template=TEMPLATE,
-            image=Image([sys.executable, "-c", SERVER], "HOST", "PORT"),
-            folder=tmp_path,
-            working_directory=tmp_path,
-            variables=lambda _: given,
-        )
+        image = Image([sys.executable, "-c", SERVER], "HOST", "PORT")
+        kubelet = Kubelet({"hash": Source(TEMPLATE, image, tmp_path, lambda _: given)}, tmp_path)
         made.append(kubelet)
         return kubelet
 
