@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 
 PORT ?= 8000
 FAULT ?=
+STABLE ?=
+CANDIDATE ?=
 SCALE ?= 6
 
 .PHONY: help setup rehearse serve gates test generate prove-rehearsal prove-gates lint format lock clean
@@ -28,8 +30,9 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it a bad one, SCALE=1 is real time
-	@$(BIN)/rehearse --time-scale $(SCALE) $(foreach fault,$(FAULT),--fault $(fault))
+rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
+	@$(BIN)/rehearse --time-scale $(SCALE) $(foreach fault,$(FAULT),--fault $(fault)) \
+	  $(if $(STABLE),--stable $(STABLE)) $(if $(CANDIDATE),--candidate $(CANDIDATE))
 
 serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
 	@$(BIN)/rehearse serve --port $(PORT)

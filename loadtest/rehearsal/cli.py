@@ -19,11 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rehearsal import config as configuration
-from rehearsal import manifests, plan, report, result, runner, timescale
+from rehearsal import plan, pullrequest, report, result, runner, sides, timescale
 from rehearsal.errors import MachineError, RehearsalError
 from rehearsal.local import LocalGround, Options
 from rehearsal.result import Rehearsal
+from rehearsal.sides import Sides
 from rehearsal.verdict import Outcome
 from rehearsal.view import View
 
@@ -49,9 +49,12 @@ examples:
   rehearse                                   a healthy release, in about a minute and a half
   rehearse --fault errors=3%                 a bad one: rolled back at the first step
   rehearse --time-scale 1                    in real time, at the traffic the gates are made for
+  rehearse --stable main --candidate fix-42  one branch released over another
+  rehearse --stable main                     this working tree released over main
   rehearse serve --port 8000                 one pod of it to try by hand, with a database
 
-Each run leaves result.json and report.html in out/rehearsals/<id>, and out/rehearsals/latest.
+Each run leaves result.json, report.html, report.md and junit.xml in out/rehearsals/<id>, and
+out/rehearsals/latest points at the newest.
 """
 
 
@@ -82,6 +85,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--fault", action="append", default=[], metavar="F", help="make the candidate a bad release"
+    )
+    parser.add_argument(
+        "--stable",
+        metavar="REF",
+        help="git reference of the release that users have (this checkout; main with --candidate)",
+    )
+    parser.add_argument(
+        "--candidate",
+        metavar="REF",
+        help="git reference of the release to try (this checkout, with what is not committed yet)",
     )
     parser.add_argument(
         "--time-scale",
@@ -124,14 +137,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("loadtest/rehearsal.yaml"),
         metavar="FILE",
-        help="what stands in for images, secrets and users (loadtest/rehearsal.yaml)",
+        help=f"what stands in for images, secrets and users ({sides.CONFIG})",
     )
 
 
 def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
-    what = _plan(chosen, given)
+    chosen_sides = sides.choose(
+        chosen.stable, chosen.candidate, chosen.config, chosen.manifests, _say
+    )
+    what = _plan(chosen, given, chosen_sides)
     options = Options(
         rate=what.rate,
         time_scale=what.time_scale,
@@ -141,9 +156,17 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
         without_prometheus="prometheus" in chosen.without,
     )
     folder = chosen.out / what.id
-    ground = LocalGround(what.bundle, what.scaled, what.config, chosen.config, options, folder)
+    ground = LocalGround(
+        what.stable,
+        what.candidate,
+        what.scaled,
+        chosen_sides.traffic_file,
+        (chosen.config or sides.CONFIG).with_name("locustfile.py"),
+        options,
+        folder,
+    )
     _make(folder)
-    release = ", ".join(what.faults) or "a healthy release"
+    release = _title(what)
     view = View(f"rehearsing {what.rollout.name} · {release} · ×{what.time_scale:g}", what.scaled)
     try:
         with view:
@@ -153,25 +176,24 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
         return _report_bug(folder)
     file = result.write(document, folder)
     page = report.write(document, folder / "report.html")
+    pullrequest.write(document, folder)
     said = document["verdict"]
     view.conclude(_lines(document, file, page), said["headline"], said["exit_code"])
     return int(said["exit_code"])
 
 
-def _plan(chosen: argparse.Namespace, given: Sequence[str]) -> Rehearsal:
+def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehearsal:
     """What is to be rehearsed, and how, from the arguments and the files they name."""
-    config = configuration.read(chosen.config)
-    bundle = manifests.read(chosen.manifests or config.manifests)
-    rollout = plan.rollout(bundle)
-    traffic = config.traffic
+    rollout = plan.rollout(two.candidate.bundle)
+    traffic = two.stable.config.traffic
     rate = timescale.requests_per_second(
         rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
     )
     return Rehearsal(
-        id=_name(chosen.fault),
+        id=_name(chosen.fault, two),
         command=shlex.join(["rehearse", *given]),
-        config=config,
-        bundle=bundle,
+        stable=two.stable,
+        candidate=two.candidate,
         rollout=rollout,
         scaled=timescale.scale(rollout, chosen.time_scale),
         time_scale=chosen.time_scale,
@@ -205,6 +227,7 @@ def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, 
         ),
         ("torn down", ", ".join(document["torn_down"])),
         ("report", str(page)),
+        ("pull request", f"{page.with_name('report.md')}, {page.with_name('junit.xml')}"),
         ("result", str(file)),
     ]
     return lines
@@ -213,14 +236,22 @@ def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, 
 def _serve(chosen: argparse.Namespace) -> int:
     from rehearsal import serving  # noqa: PLC0415 — only this command needs it
 
-    config = configuration.read(chosen.config)
-    bundle = manifests.read(chosen.manifests or config.manifests)
-    return serving.serve(bundle, config, chosen.port)
+    own = sides.choose(None, None, chosen.config, chosen.manifests, _say)
+    return serving.serve(own.candidate, chosen.port)
 
 
-def _name(faults: Sequence[str]) -> str:
-    """A run's name: when it began, and what is wrong with its release."""
-    words = "-".join(faults).replace("%", "pct") or "healthy"
+def _title(what: Rehearsal) -> str:
+    """The release in a few words."""
+    fault = ", ".join(what.faults)
+    if not what.candidate.commit:
+        return fault or "a healthy release"
+    return f"{what.candidate} over {what.stable}" + (f" with {fault}" if fault else "")
+
+
+def _name(faults: Sequence[str], two: Sides) -> str:
+    """A run's name: when it began, and what was released or is wrong with it."""
+    reference = [two.candidate.name] if two.candidate.commit else []
+    words = "-".join([*reference, *faults]).replace("%", "pct") or "healthy"
     slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
 
@@ -261,6 +292,10 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(f"rehearse: {text}", file=sys.stderr, flush=True)  # noqa: T201 — what takes long
 
 
 def _fail(message: str, code: int) -> int:

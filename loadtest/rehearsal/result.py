@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rehearsal import recording, timescale, verdict
+from rehearsal import builds, recording, timescale, verdict
+from rehearsal.builds import Build
 from rehearsal.config import Config
 from rehearsal.ground import Ground, Observation
 from rehearsal.manifests import Bundle
@@ -28,13 +29,23 @@ class Rehearsal:
 
     id: str
     command: str
-    config: Config
-    bundle: Bundle
+    stable: Build
+    candidate: Build
     rollout: Rollout
     scaled: Rollout
     time_scale: float
     faults: tuple[str, ...]
     rate: float
+
+    @property
+    def bundle(self) -> Bundle:
+        """The manifests that decide how the release walks and what judges it."""
+        return self.candidate.bundle
+
+    @property
+    def config(self) -> Config:
+        """The candidate's stand-ins, and the traffic of the stable release's users."""
+        return self.candidate.config.model_copy(update={"traffic": self.stable.config.traffic})
 
 
 def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
@@ -80,13 +91,16 @@ def write(result: Mapping[str, Any], folder: Path) -> Path:
 
 
 def _release(what: Rehearsal, ground: Ground) -> dict[str, Any]:
-    def side(pod_hash: str) -> dict[str, str]:
-        return {"hash": pod_hash, "replica_set": f"{what.rollout.name}-{pod_hash}"}
+    def side(build: Build, pod_hash: str) -> dict[str, str]:
+        replica_set = f"{what.rollout.name}-{pod_hash}"
+        reference = {"reference": build.name, "commit": build.commit}
+        return {"hash": pod_hash, "replica_set": replica_set, **reference}
 
     return {
         "faults": list(what.faults),
-        "stable": side(ground.release.stable_hash),
-        "candidate": side(ground.release.latest_hash),
+        "stable": side(what.stable, ground.release.stable_hash),
+        "candidate": side(what.candidate, ground.release.latest_hash),
+        "changes": list(builds.changes(what.stable, what.candidate)),
     }
 
 

@@ -9,12 +9,14 @@ LAYERS = [
     {"model", "errors", "durations", "waiting"},
     {"expression", "replicas", "processes", "config", "documents", "database", "machine", "plot"}
     | {"distribution"},
-    {"manifests"},
-    {"analysis", "environment", "plan", "timescale", "traffic", "gateway", "prometheus", "load"},
+    {"manifests", "references"},
+    {"analysis", "builds", "environment", "gateway", "load", "plan", "prometheus", "timescale"},
+    {"sides", "traffic"},
     {"controller", "exporter", "kubelet", "ground"},
     {"standins", "replicasets", "looks", "recording", "verdict"},
     {"local", "runner", "serving"},
     {"result", "report", "view"},
+    {"pullrequest"},
     {"cli"},
 ]
 PURE = {
