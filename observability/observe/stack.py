@@ -1,0 +1,110 @@
+"""Prometheus, Alertmanager and a receiver on loopback, with our rules at a faster clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from rehearsal.errors import MachineError
+from rehearsal.prometheus import Prometheus, ScrapeJob, Target
+from rehearsal.waiting import wait_until
+
+from observe import alertmanager, rules
+from observe.alertmanager import Alertmanager
+from observe.receiver import Receiver
+from observe.rules import Group
+
+FOLDER = Path("observability")
+SCRAPE_S = 1.0
+SCRAPES_A_WINDOW = 4
+
+
+class Stack:
+    """A context manager: entered, everything answers; left, everything has ended.
+
+    `factor` divides every window, `for` and wait; thresholds stay as they are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Sequence[ScrapeJob] = (),
+        factor: float = 1.0,
+        source: Path = FOLDER,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        self.folder = folder
+        self.factor = factor
+        self.receiver = Receiver()
+        shipped = yaml.safe_load((source / "alertmanager/alertmanager.yaml").read_text())
+        quick = alertmanager.local(shipped, self.receiver, folder / "alertmanager", factor)
+        self.alertmanager = Alertmanager(folder / "alertmanager", quick, source / "alertmanager")
+        self._groups = [g for g in rules.read(source / "rules") if g.file.name not in without]
+        self._jobs = [*jobs]
+        self.prometheus = Prometheus(folder / "prometheus", self._jobs, self._extra())
+        own = (("prometheus", self.prometheus.port), ("alertmanager", self.alertmanager.port))
+        self._jobs += [
+            ScrapeJob(name, "/metrics", SCRAPE_S, [Target(port, {})]) for name, port in own
+        ]
+        self._ends = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts everything.
+
+        Raises:
+            MachineError: if a part does not come up.
+        """
+        self._ends.callback(self.receiver.stop)
+        try:
+            for part in (self.alertmanager, self.prometheus):
+                self._ends.callback(part.stop)
+                part.start()
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends everything."""
+        self._ends.close()
+
+    def fires(self, alert: str) -> bool:
+        """Whether Prometheus holds that an alert is firing now."""
+        firing = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        return self.prometheus.query(firing) != ()
+
+    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+        """Waits for something of the stack.
+
+        Raises:
+            MachineError: if it does not happen in time.
+        """
+        if not wait_until(condition, timeout_s, every_s=0.2):
+            raise MachineError(f"{what} did not happen within {timeout_s:.0f} s", str(self.folder))
+
+    def _extra(self) -> dict[str, Any]:
+        """The rules and the Alertmanager, for Prometheus's configuration."""
+        quick = rules.scaled(self._groups, self.factor, SCRAPES_A_WINDOW * SCRAPE_S)
+        rule_file = (self.folder / "rules.yaml").resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rule_file.write_text(yaml.safe_dump(rules.document(_evaluated(quick))), encoding="utf-8")
+        target = f"127.0.0.1:{self.alertmanager.port}"
+        return {
+            "global": {"scrape_interval": "15s", "evaluation_interval": "1s"},
+            "rule_files": [str(rule_file)],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [target]}]}]},
+        }
+
+
+def _evaluated(groups: Sequence[Group]) -> Sequence[Group]:
+    """Thresholds first, so that the first evaluation of the others finds them."""
+    return sorted(groups, key=lambda group: group.name != "gridos-thresholds")

@@ -1,0 +1,158 @@
+"""Who hears of which alert, and that they really do."""
+
+import json
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from observe import alertmanager
+from observe.receiver import read
+from observe.stack import SCRAPE_S, Stack
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from rehearsal import processes
+from rehearsal.errors import MachineError
+from rehearsal.prometheus import ScrapeJob, Target
+
+CONFIGURATION = Path(__file__).parent.parent / "alertmanager/alertmanager.yaml"
+
+# (severity, team, blocks releases) → receivers
+ROUTES = {
+    ("page", "service", True): ["releases", "pages-service"],
+    ("page", "platform", True): ["releases", "pages-platform"],
+    ("page", "platform", False): ["pages-platform"],
+    ("ticket", "service", False): ["tickets-service"],
+    ("ticket", "service", True): ["releases", "tickets-service"],
+    ("ticket", "platform", False): ["tickets-platform"],
+    ("ticket", "platform", True): ["releases", "tickets-platform"],
+    ("freeze", "service", True): ["releases"],
+    ("none", "platform", False): ["dead-mans-switch"],
+}
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return yaml.safe_load(CONFIGURATION.read_text())
+
+
+def test_amtool_accepts_the_configuration_and_its_templates(amtool_or_skip):
+    assert alertmanager.check(amtool_or_skip, CONFIGURATION) == ""
+
+
+def test_amtool_is_asked_something_it_can_refuse(amtool_or_skip, tmp_path):
+    wrong = tmp_path / "alertmanager.yaml"
+    wrong.write_text(CONFIGURATION.read_text().replace("receiver: releases", "receiver: release"))
+    assert "release" in alertmanager.check(amtool_or_skip, wrong)
+
+
+def test_every_alert_reaches_the_people_of_its_severity_and_team(amtool_or_skip, alerts):
+    for alert in alerts:
+        key = (alert.severity, alert.labels["team"], "blocks_release" in alert.labels)
+        labels = {"alertname": alert.name, "namespace": "gridos", **alert.labels}
+        reached = alertmanager.receivers(amtool_or_skip, CONFIGURATION, labels)
+        assert reached == ROUTES[key], alert.name
+
+
+def test_an_alert_that_nobody_thought_of_is_somebodys_ticket(amtool_or_skip):
+    reached = alertmanager.receivers(amtool_or_skip, CONFIGURATION, {"alertname": "Unheard"})
+    assert reached == ["tickets-platform"]
+
+
+def test_every_receiver_is_reached_by_some_route(shipped):
+    assert {r["name"] for r in shipped["receivers"]} == {
+        n for names in ROUTES.values() for n in names
+    }
+
+
+def test_what_silences_and_what_is_silenced_are_alerts_that_exist(shipped, alerts):
+    names = [alert.name for alert in alerts]
+    for rule in shipped["inhibit_rules"]:
+        for side in ("source_matchers", "target_matchers"):
+            (matcher,) = rule[side]
+            pattern = matcher.split('"')[1]
+            assert any(re.fullmatch(pattern, name) for name in names), matcher
+
+
+def test_no_secret_stands_in_the_configuration(shipped):
+    text = CONFIGURATION.read_text()
+    assert text.count("_file:") == 7 - 1
+    for key in ("routing_key:", "service_key:", "api_url:", "credentials:", "password:"):
+        assert key not in text
+
+
+def test_a_pagerduty_resolve_is_told_from_a_trigger():
+    resolved = {"routing_key": "k", "event_action": "resolve", "payload": {"summary": "X: y"}}
+    assert read("k", resolved, "").status == "resolved"
+    assert read("k", resolved | {"event_action": "trigger"}, "").status == "firing"
+
+
+# -------------------------------------------------------------------------------- end to end
+
+
+@pytest.fixture(scope="module")
+def database_gauge():
+    """A pod's word on its database, to be set by the test."""
+    registry = CollectorRegistry()
+    gauge = Gauge("gridos_db_up", "1 if the last attempt connected", registry=registry)
+    gauge.set(1)
+    port = processes.free_port()
+    server, thread = start_http_server(port, "127.0.0.1", registry)
+    yield gauge, port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def stack(root, database_gauge, tmp_path_factory):
+    """The real rules, Prometheus and Alertmanager, sixty times as fast."""
+    labels = {"namespace": "gridos", "pod": "gridos-aaa-1", "container": "gridos"}
+    jobs = [ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [Target(database_gauge[1], labels)])]
+    folder = tmp_path_factory.mktemp("stack")
+    try:
+        alertmanager.find()
+    except MachineError as missing:
+        pytest.skip(str(missing))
+    with Stack(folder, jobs, factor=60, source=root / "observability") as started:
+        yield started
+
+
+def test_a_real_alert_reaches_its_pager_and_the_release_channel_and_resolves(stack, database_gauge):
+    gauge, _ = database_gauge
+    alert = "GridosDatabaseDown"
+    gauge.set(0)
+    stack.wait(lambda: len(stack.receiver.about(alert)) >= 2, f"{alert} reached its receivers")
+    told = {n.receiver for n in stack.receiver.about(alert)}
+    assert told == {"pages-service", "releases"}
+    (page, *_) = [n for n in stack.receiver.about(alert) if n.receiver == "pages-service"]
+    assert "0% of the pods reached the database" in page.text
+    assert f"docs/runbooks/{alert}.md" in page.text
+
+    gauge.set(1)
+    stack.wait(lambda: stack.receiver.about(alert, "resolved") != [], f"{alert} resolved")
+    assert not stack.fires(alert)
+
+
+def test_the_dead_mans_switch_hears_the_watchdog_again_and_again(stack):
+    stack.wait(lambda: len(stack.receiver.about("Watchdog")) >= 2, "the watchdog was heard")
+    heard = stack.receiver.about("Watchdog")
+    assert {n.receiver for n in heard} == {"dead-mans-switch"}
+    assert {n.authorization for n in heard} == {"Bearer token-of-dead-mans-switch"}
+
+
+def test_a_cause_silences_its_consequence(stack, database_gauge):
+    gauge, _ = database_gauge
+    gauge.set(0)
+    stack.wait(lambda: stack.alertmanager.state("GridosDatabaseDown") == "active", "it fires")
+    consequence = [{"labels": {"alertname": "GridosLatencyAboveGate", "namespace": "gridos"}}]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.alertmanager.port}/api/v2/alerts",
+        json.dumps(consequence).encode(),
+        {"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=5)
+    stack.wait(
+        lambda: stack.alertmanager.state("GridosLatencyAboveGate") == "suppressed", "it is silenced"
+    )
+    assert stack.receiver.about("GridosLatencyAboveGate") == []
