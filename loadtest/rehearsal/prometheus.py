@@ -54,12 +54,17 @@ class Prometheus:
     """One Prometheus on loopback, its data in a folder of the run."""
 
     def __init__(
-        self, folder: Path, jobs: Sequence[ScrapeJob], extra: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        jobs: Sequence[ScrapeJob],
+        extra: Mapping[str, Any] | None = None,
+        flags: Sequence[str] = (),
     ) -> None:
         """`extra` is more of its configuration: rule files, Alertmanagers, evaluation interval."""
         self._folder = folder
         self._jobs = jobs
         self._extra = extra or {}
+        self._flags = flags
         self.port = processes.free_port()
         self._child: processes.Child | None = None
 
@@ -85,6 +90,7 @@ class Prometheus:
             # No run is this long; what was recorded or synthesised is never thrown away.
             "--storage.tsdb.retention.time=1y",
             "--log.level=warn",
+            *self._flags,
         ]
         self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
         if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):

@@ -21,6 +21,8 @@ from observe.rules import Group
 FOLDER = Path("observability")
 SCRAPE_S = 1.0
 SCRAPES_A_WINDOW = 4
+# What fires before Prometheus has found its Alertmanager is sent again after this, not a minute.
+RESEND = "2s"
 
 
 class Stack:
@@ -45,7 +47,12 @@ class Stack:
         self.alertmanager = Alertmanager(folder / "alertmanager", quick, source / "alertmanager")
         self._groups = [g for g in rules.read(source / "rules") if g.file.name not in without]
         self._jobs = [*jobs]
-        self.prometheus = Prometheus(folder / "prometheus", self._jobs, self._extra())
+        self.prometheus = Prometheus(
+            folder / "prometheus",
+            self._jobs,
+            self._extra(),
+            [f"--rules.alert.resend-delay={RESEND}"],
+        )
         own = (("prometheus", self.prometheus.port), ("alertmanager", self.alertmanager.port))
         self._jobs += [
             ScrapeJob(name, "/metrics", SCRAPE_S, [Target(port, {})]) for name, port in own
