@@ -5,6 +5,7 @@ CPU is read from each pod's process tree, so a program that burns in a child is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,9 +36,10 @@ class PodCollector(Collector):
 
     def __init__(self, containers: Callable[[], Sequence[ContainerFacts]]) -> None:
         self._containers = containers
+        self._created: dict[str, float] = {}
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the three families the gates read."""
+        """Yields the families that the gates and the rules of a release read."""
         containers = self._containers()
         seconds = processes.cpu_seconds(container.pid for container in containers)
         labels = ["namespace", "pod", "container"]
@@ -56,13 +58,21 @@ class PodCollector(Collector):
             "Container restarts (kube-state-metrics' name)",
             labels=labels,
         )
+        created = GaugeMetricFamily(
+            "kube_pod_created",
+            "Unix time of a pod's creation (kube-state-metrics' name)",
+            labels=["namespace", "pod"],
+        )
         for facts in containers:
+            # A pod is as old as its first container, whatever restarts after that.
+            first_seen = self._created.setdefault(facts.pod, time.time())
+            created.add_metric([facts.namespace, facts.pod], first_seen)
             names = [facts.namespace, facts.pod, facts.container]
             usage.add_metric([*names, facts.image], seconds[facts.pid])
             restarts.add_metric(names, facts.restarts)
             if facts.cpu_limit_cores is not None:
                 limits.add_metric([*names, "cpu", "core"], facts.cpu_limit_cores)
-        yield from (usage, limits, restarts)
+        yield from (usage, limits, restarts, created)
 
 
 class Exporter:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import yaml
 from rehearsal import config, manifests
 from rehearsal.errors import UsageError
 
-from observe import rules, thresholds
+from observe import dashboards, grafana, rules, thresholds
 from observe.rules import Group
 
 TEMPLATE = "release-gates"
 THRESHOLDS = Path("observability/rules/gates.generated.yaml")
 OBJECTS = Path("observability/kubernetes/prometheusrules.generated.yaml")
+DASHBOARDS = Path("observability/dashboards")
+KUSTOMIZATION = Path("observability/kustomization.yaml")
 NAMESPACE = "monitoring"
 
 
@@ -29,9 +32,12 @@ def outputs(root: Path) -> dict[Path, str]:
         UsageError: if a source cannot be read.
     """
     of_thresholds = _thresholds(root)
+    models = {DASHBOARDS / f"{d.uid}.json": _json(grafana.render(d)) for d in dashboards.ALL}
     return {
         THRESHOLDS: of_thresholds,
         OBJECTS: _objects(root, of_thresholds),
+        KUSTOMIZATION: _kustomization(list(models)),
+        **models,
     }
 
 
@@ -90,6 +96,29 @@ def _object(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         },
         "spec": content,
     }
+
+
+def _kustomization(models: Sequence[Path]) -> str:
+    """Rules as they are, dashboards as ConfigMaps with the label that the sidecar looks for."""
+    folder = KUSTOMIZATION.parent
+    generators = [{"name": path.stem, "files": [str(path.relative_to(folder))]} for path in models]
+    body = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": NAMESPACE,
+        "resources": [str(OBJECTS.relative_to(folder))],
+        "configMapGenerator": generators,
+        # Without a hash in the name: the sidecar follows the object, and old ones would stay.
+        "generatorOptions": {
+            "disableNameSuffixHash": True,
+            "labels": {"grafana_dashboard": "1"},
+        },
+    }
+    return _banner("observe/dashboards.py") + _yaml(body)
+
+
+def _json(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
 
 def _banner(source: str) -> str:

@@ -1,0 +1,188 @@
+"""Dashboards → Grafana's JSON.
+
+Plain dictionaries and not Grafana's SDK: an unpinned `pip install grafana-foundation-sdk` resolves
+to a release for Grafana 10.1, since its versions carry an epoch, and six dashboards need twenty
+fields of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from observe.panels import Annotation, Dashboard, Kind, Panel, Source, Unit, Variable
+
+# Grafana 11 and 12, Azure's managed one included, read this without migrating it.
+SCHEMA_VERSION = 39
+COLUMNS = 24
+HEIGHT = 8
+_TYPES = {Source.PROMETHEUS: "prometheus", Source.LOKI: "loki"}
+
+
+def render(dashboard: Dashboard) -> dict[str, Any]:
+    """The JSON model of a dashboard."""
+    sources = sorted({panel.source for panel in dashboard.panels} | {Source.PROMETHEUS})
+    return {
+        "uid": dashboard.uid,
+        "title": dashboard.title,
+        "description": dashboard.description,
+        "tags": ["gridos"],
+        "editable": False,
+        "schemaVersion": SCHEMA_VERSION,
+        "time": {"from": "now-1h", "to": "now"},
+        "refresh": "10s",
+        "timezone": "utc",
+        "graphTooltip": 1,
+        "links": [_link()],
+        "templating": {
+            "list": [
+                *(_data_source(source) for source in sources),
+                *(_variable(variable) for variable in dashboard.variables),
+            ]
+        },
+        "annotations": {"list": [_annotation(a) for a in dashboard.annotations]},
+        "panels": list(_panels(dashboard)),
+    }
+
+
+def _panels(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
+    number, y = 0, 0
+    for title, panels in dashboard.rows:
+        number += 1
+        yield {
+            "id": number,
+            "type": "row",
+            "title": title,
+            "collapsed": False,
+            "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
+            "panels": [],
+        }
+        y, x = y + 1, 0
+        for panel in panels:
+            if x + panel.width > COLUMNS:
+                x, y = 0, y + HEIGHT
+            number += 1
+            place = {"x": x, "y": y, "w": panel.width, "h": HEIGHT}
+            yield _panel(panel, number) | {"gridPos": place}
+            x += panel.width
+        y += HEIGHT
+
+
+def _panel(panel: Panel, number: int) -> dict[str, Any]:
+    reference = _reference(panel.source)
+    targets = [
+        {
+            "refId": chr(ord("A") + index),
+            "datasource": reference,
+            "expr": target.query,
+            "legendFormat": target.legend or "__auto",
+            "instant": panel.kind in (Kind.STAT, Kind.TABLE),
+            "range": panel.kind not in (Kind.STAT, Kind.TABLE),
+            **({"format": "table"} if panel.kind is Kind.TABLE else {}),
+        }
+        for index, target in enumerate(panel.targets)
+    ]
+    if panel.limit:
+        targets.append(
+            {
+                "refId": "L",
+                "datasource": reference,
+                "expr": panel.limit,
+                "legendFormat": "limit",
+                "instant": False,
+                "range": True,
+            }
+        )
+    return {
+        "id": number,
+        "type": str(panel.kind),
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": reference,
+        "targets": targets,
+        "fieldConfig": {
+            "defaults": _defaults(panel),
+            "overrides": [_limit_override()] if panel.limit else [],
+        },
+        "options": _options(panel.kind),
+    }
+
+
+def _defaults(panel: Panel) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"unit": str(panel.unit)}
+    if panel.unit in (Unit.RATIO, Unit.PER_SECOND, Unit.SECONDS, Unit.BYTES):
+        defaults["min"] = 0
+    if panel.kind is Kind.TIMESERIES:
+        defaults["custom"] = {"drawStyle": "line", "lineWidth": 1, "spanNulls": False}
+    return defaults
+
+
+def _limit_override() -> dict[str, Any]:
+    """The threshold is a dashed red line without a fill, whatever else is drawn."""
+    return {
+        "matcher": {"id": "byName", "options": "limit"},
+        "properties": [
+            {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}},
+            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
+        ],
+    }
+
+
+def _options(kind: Kind) -> dict[str, Any]:
+    if kind is Kind.STAT:
+        return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "none"}
+    if kind is Kind.TIMESERIES:
+        return {"legend": {"displayMode": "list"}, "tooltip": {"mode": "multi", "sort": "desc"}}
+    if kind is Kind.LOGS:
+        return {"showTime": True, "wrapLogMessage": True, "sortOrder": "Descending"}
+    return {"showHeader": True}
+
+
+def _reference(source: Source) -> dict[str, str]:
+    return {"type": _TYPES[source], "uid": f"${{{source}}}"}
+
+
+def _data_source(source: Source) -> dict[str, Any]:
+    return {
+        "type": "datasource",
+        "name": str(source),
+        "label": f"{str(source).capitalize()} data source",
+        "query": _TYPES[source],
+    }
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    return {
+        "type": "query",
+        "name": variable.name,
+        "label": variable.name.capitalize(),
+        "datasource": _reference(Source.PROMETHEUS),
+        "query": {"query": f"label_values({variable.series}, {variable.label})", "refId": "V"},
+        "includeAll": True,
+        "allValue": ".*",
+        "multi": True,
+        "refresh": 2,
+    }
+
+
+def _annotation(annotation: Annotation) -> dict[str, Any]:
+    return {
+        "name": annotation.name,
+        "enable": True,
+        "datasource": _reference(Source.PROMETHEUS),
+        "expr": annotation.query,
+        "titleFormat": annotation.name,
+        "textFormat": annotation.text,
+        "iconColor": "blue",
+    }
+
+
+def _link() -> dict[str, Any]:
+    return {
+        "title": "GridOS dashboards",
+        "type": "dashboards",
+        "tags": ["gridos"],
+        "asDropdown": True,
+        "includeVars": True,
+        "keepTime": True,
+    }

@@ -1,0 +1,24 @@
+"""A panel's query as a server takes it: Grafana's variables filled in."""
+
+from __future__ import annotations
+
+import re
+
+from observe.panels import Dashboard
+
+_BUILT_IN = {"$__rate_interval": "rate", "$__auto": "rate", "$__range": "range"}
+
+
+def filled(query: str, rate: str = "1m", span: str = "1h") -> str:
+    """The query with ranges of `rate` and `span`, and every choice set to all."""
+    values = {"rate": rate, "range": span}
+    for variable, which in _BUILT_IN.items():
+        query = query.replace(variable, values[which])
+    return re.sub(r"\$\w+", ".*", query)
+
+
+def of(dashboard: Dashboard) -> list[str]:
+    """Every query of a dashboard's panels, thresholds and annotations included, as written."""
+    queries = [target.query for panel in dashboard.panels for target in panel.targets]
+    queries += [panel.limit for panel in dashboard.panels if panel.limit]
+    return queries + [annotation.query for annotation in dashboard.annotations]
