@@ -1,7 +1,8 @@
 """Files, folders and kustomizations → the Kubernetes objects in them, each with its file.
 
-Kustomizations that only list resources and set a namespace are read here, so that a bare machine
-can rehearse; anything richer is handed to `kustomize` or `kubectl kustomize`.
+Kustomizations that only list resources, set a namespace and generate ConfigMaps of literals are
+read here, so that a bare machine can rehearse; anything richer is handed to `kustomize` or
+`kubectl kustomize`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,24 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rehearsal.errors import UsageError
+
+# What is read here. `configurations` tells Kustomize where names stand that get a hash; a generated
+# ConfigMap gets none here, so nothing that names it must change.
+UNDERSTOOD = {
+    "apiVersion",
+    "kind",
+    "resources",
+    "namespace",
+    "configMapGenerator",
+    "configurations",
+}
 
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
@@ -42,14 +55,28 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _kustomization(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     (_, content), *_ = parse(str(file), file.read_text(encoding="utf-8"))
-    if set(content) - {"apiVersion", "kind", "resources", "namespace"}:
+    generators = content.get("configMapGenerator", [])
+    if set(content) - UNDERSTOOD or any(set(g) - {"name", "literals"} for g in generators):
         yield from _build(file.parent)
         return
-    for resource in content.get("resources", []):
-        for source, document in read(file.parent / resource):
-            if "namespace" in content and document.get("kind") != "Namespace":
-                document.setdefault("metadata", {})["namespace"] = content["namespace"]
-            yield source, document
+    listed = (
+        found for resource in content.get("resources", []) for found in read(file.parent / resource)
+    )
+    generated = ((str(file), _config_map(generator)) for generator in generators)
+    for source, document in chain(listed, generated):
+        if "namespace" in content and document.get("kind") != "Namespace":
+            document.setdefault("metadata", {})["namespace"] = content["namespace"]
+        yield source, document
+
+
+def _config_map(generator: dict[str, Any]) -> dict[str, Any]:
+    literals = [literal.partition("=") for literal in generator.get("literals", [])]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": generator["name"]},
+        "data": {key: value for key, _, value in literals},
+    }
 
 
 def _build(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rehearsal import config as configuration
 from rehearsal import controller, database, processes, timescale
@@ -99,8 +100,11 @@ class LocalGround:
         database_url = self._stack.enter_context(database.running())
         self._stack.callback(self._torn_down.append, "postgresql")
         secret = secrets.token_urlsafe(24)
-        self._standins = StandIns(self.stable, database_url, secret)
-        self._candidates = StandIns(self.candidate, database_url, secret)
+        mounted = self._stack.enter_context(TemporaryDirectory(prefix="rehearsal-secrets-"))
+        self._standins, self._candidates = (
+            StandIns(build, database_url, secret, Path(mounted) / side)
+            for side, build in (("stable", self.stable), ("candidate", self.candidate))
+        )
         self._sets = self._make_replica_sets()
         self._prometheus = self._start_prometheus()
         self._looks = Looks(self._prometheus, self.release, self._now)

@@ -27,6 +27,9 @@ UNENFORCED_KINDS = frozenset(
         "NetworkPolicy",
         "PodDisruptionBudget",
         "HorizontalPodAutoscaler",
+        "SecretProviderClass",
+        "Job",
+        "CronJob",
     }
 )
 
@@ -178,6 +181,44 @@ class Resources(Manifest):
         return None if text is None else millicores(text)
 
 
+class CsiVolume(Manifest):
+    """A volume of the Secrets Store CSI driver, by the name of its SecretProviderClass."""
+
+    driver: Literal["secrets-store.csi.k8s.io"]
+    read_only: bool = False
+    volume_attributes: dict[str, str]
+
+
+class SecretVolume(Manifest):
+    """A Secret, each key a file."""
+
+    secret_name: str
+
+
+class Volume(Manifest):
+    """A volume: one that holds secrets, which have stand-ins here, or one that needs none."""
+
+    name: str
+    csi: CsiVolume | None = None
+    secret: SecretVolume | None = None
+    empty_dir: Unenforced = None
+
+    @property
+    def secret_source(self) -> str | None:
+        """The SecretProviderClass or Secret whose values its files are, if they are secrets."""
+        if self.csi is not None:
+            return self.csi.volume_attributes["secretProviderClass"]
+        return self.secret.secret_name if self.secret else None
+
+
+class VolumeMount(Manifest):
+    """Where a container sees a volume."""
+
+    name: str
+    mount_path: str
+    read_only: bool = False
+
+
 class Container(Manifest):
     """The container to run as a local process."""
 
@@ -195,7 +236,7 @@ class Container(Manifest):
     lifecycle: Lifecycle = Lifecycle()
     image_pull_policy: Unenforced = None
     security_context: Unenforced = None
-    volume_mounts: Unenforced = None
+    volume_mounts: list[VolumeMount] = Field(default_factory=list)
 
     def port(self, name_or_number: int | str) -> int:
         """The number of a port given by name or number."""
@@ -212,7 +253,7 @@ class PodSpec(Manifest):
     service_account_name: Unenforced = None
     automount_service_account_token: Unenforced = None
     security_context: Unenforced = None
-    volumes: Unenforced = None
+    volumes: list[Volume] = Field(default_factory=list)
     affinity: Unenforced = None
     topology_spread_constraints: Unenforced = None
     enable_service_links: Unenforced = None
@@ -221,6 +262,15 @@ class PodSpec(Manifest):
     def container(self) -> Container:
         """The one container."""
         return self.containers[0]
+
+    @property
+    def secret_mounts(self) -> dict[str, str]:
+        """Where the container sees secrets as files: mount path → what they come from."""
+        sources = {volume.name: volume.secret_source for volume in self.volumes}
+        mounts = {
+            mount.mount_path: sources.get(mount.name) for mount in self.container.volume_mounts
+        }
+        return {path: source for path, source in mounts.items() if source is not None}
 
 
 class PodTemplate(Manifest):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import subprocess
+import tempfile
 from pathlib import Path
 
 from rehearsal import database, processes
@@ -31,8 +32,8 @@ def serve(build: Build, port: int) -> int:
         spec.metadata.annotations,
         "127.0.0.1",
     )
-    with database.running() as url:
-        standins = StandIns(build, url, secrets.token_urlsafe(24))
+    with database.running() as url, tempfile.TemporaryDirectory() as folder:
+        standins = StandIns(build, url, secrets.token_urlsafe(24), Path(folder))
         standins.prepare(pod)
         image = standins.image()
         variables = standins.variables(pod) | {

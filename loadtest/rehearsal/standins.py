@@ -23,11 +23,15 @@ class StandIns:
         build: The side.
         database_url: What `{database}` stands for.
         secret: What `{secret}` stands for; the same for both sides, as a Secret is.
+        folder: Where mounted secrets are written; emptied by whoever made it.
     """
 
-    def __init__(self, build: Build, database_url: str, secret: str) -> None:
+    def __init__(self, build: Build, database_url: str, secret: str, folder: Path) -> None:
         self._build = build
-        self._container = build.bundle.rollout.spec.template.spec.container
+        spec = build.bundle.rollout.spec.template.spec
+        self._container = spec.container
+        self._mounts = spec.secret_mounts
+        self._folder = folder
         fresh = {"{database}": database_url, "{secret}": secret}
         self._sources = Sources(
             {name: config_map.data for name, config_map in build.bundle.config_maps.items()},
@@ -36,6 +40,21 @@ class StandIns:
                 for name, values in build.config.secrets.items()
             },
         )
+
+        for source in self._mounts.values():
+            self._write(source)
+
+    def _write(self, source: str) -> None:
+        """Writes a mounted secret's files, readable by this user only, as the pod's volume is."""
+        if source not in self._sources.secrets:
+            raise UsageError(
+                f"{source} is mounted and has no stand-in",
+                "add it under `secrets` in rehearsal.yaml",
+            )
+        folder = self._folder / source
+        folder.mkdir(parents=True, mode=0o700)
+        for key, value in self._sources.secrets[source].items():
+            (folder / key).write_text(value, encoding="utf-8")
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -75,7 +94,13 @@ class StandIns:
     def variables(self, pod: PodFacts) -> dict[str, str]:
         """A container's environment; only PATH comes from this machine, or nothing would start."""
         path = os.environ.get("PATH", os.defpath)
-        return {"PATH": path, **resolve(self._container, pod, self._sources)}
+        variables = resolve(self._container, pod, self._sources)
+        return {"PATH": path, **{name: self._local(value) for name, value in variables.items()}}
+
+    def _local(self, value: str) -> str:
+        """A variable that says where secrets are mounted, told where they are on this machine."""
+        source = self._mounts.get(value)
+        return value if source is None else str((self._folder / source).absolute())
 
     def prepare(self, pod: PodFacts) -> None:
         """Runs what comes before the first pod, each with the container's own environment.
