@@ -13,7 +13,7 @@ STABLE ?=
 CANDIDATE ?=
 SCALE ?= 6
 
-.PHONY: help setup rehearse serve gates test generate prove-rehearsal prove-gates lint format lock clean
+.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDAT
 serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
 	@$(BIN)/rehearse serve --port $(PORT)
 
+policies: setup  ## every overlay against its schemas and policies
+	@$(BIN)/policies $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+
 gates: setup  ## what the canary gates can see, and whether lint objects to them
 	@$(BIN)/gates lint
 	@$(BIN)/gates power --html out/power.html
@@ -50,7 +53,10 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py
 
-prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
+prove-policies: setup  ## every overlay against its schemas and policies
+	@$(BIN)/policies $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+
+gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
 	@$(BIN)/python loadtest/prove_gates.py
 
 lint: setup  ## style and types

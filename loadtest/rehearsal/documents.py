@@ -7,8 +7,6 @@ read here, so that a bare machine can rehearse; anything richer is handed to `ku
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from rehearsal import kustomize
 from rehearsal.errors import UsageError
 
 # What is read here. `configurations` tells Kustomize where names stand that get a hash; a generated
@@ -57,7 +56,7 @@ def _kustomization(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     (_, content), *_ = parse(str(file), file.read_text(encoding="utf-8"))
     generators = content.get("configMapGenerator", [])
     if set(content) - UNDERSTOOD or any(set(g) - {"name", "literals"} for g in generators):
-        yield from _build(file.parent)
+        yield from parse(f"{file.parent} (rendered)", kustomize.build(file.parent))
         return
     listed = (
         found for resource in content.get("resources", []) for found in read(file.parent / resource)
@@ -77,23 +76,6 @@ def _config_map(generator: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"name": generator["name"]},
         "data": {key: value for key, _, value in literals},
     }
-
-
-def _build(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Renders a kustomization that uses more than resources with the real program."""
-    program = next((p for p in ("kustomize", "kubectl") if shutil.which(p)), None)
-    if program is None:
-        raise UsageError(
-            f"{folder} uses Kustomize features beyond resources and namespace",
-            "install kustomize or kubectl, or pipe the rendered manifests into a file",
-        )
-    verb = "build" if program == "kustomize" else "kustomize"
-    built = subprocess.run(
-        [program, verb, str(folder)], capture_output=True, text=True, check=False, timeout=60
-    )
-    if built.returncode != 0:
-        raise UsageError(f"{program} {verb} {folder}: {built.stderr.strip()}", "correct it")
-    yield from parse(f"{folder} (rendered)", built.stdout)
 
 
 def parse(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,8 +7,9 @@ import pytest
 # A module may import those of its own or an earlier layer.
 LAYERS = [
     {"model", "errors", "durations", "waiting"},
-    {"expression", "replicas", "processes", "config", "documents", "database", "machine", "plot"}
+    {"expression", "replicas", "processes", "config", "kustomize", "database", "machine", "plot"}
     | {"distribution"},
+    {"documents"},
     {"manifests", "references"},
     {"analysis", "builds", "environment", "gateway", "load", "plan", "prometheus", "timescale"},
     {"sides", "traffic"},

@@ -1,0 +1,61 @@
+"""`policies`: check rendered manifests before a cluster does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rehearsal.errors import RehearsalError
+
+from policies import objects, rules, schemas
+
+EPILOG = """\
+exit codes: 0 nothing found   1 findings   2 the input cannot be read   4 no Kustomize to be had
+
+examples:
+  policies deploy/overlays/production
+  policies --rules                       what is checked, and where it comes from
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Checks each path; every failure is one line on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="policies",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", nargs="*", type=Path, help="kustomizations, folders or files")
+    parser.add_argument("--rules", action="store_true", help="list the rules")
+    parser.add_argument("--kubernetes", choices=schemas.VERSIONS, default="1.35")
+    chosen = parser.parse_args(arguments)
+    if chosen.rules:
+        return _say(f"{rule.id:<30} {rule.control}" for rule in rules.RULES.values()) * 0
+    if not chosen.path:
+        parser.error("name a kustomization, such as deploy/overlays/production")
+    try:
+        return 1 if sum(_check(path, chosen.kubernetes) for path in chosen.path) else 0
+    except RehearsalError as wrong:
+        sys.stderr.write(f"policies: {wrong}\n")
+        return wrong.exit_code
+
+
+def _check(path: Path, version: str) -> int:
+    found = objects.read(path)
+    said = [f"{f.rule}: {f.object}: {f.text}" for f in rules.check(found)]
+    said += [f"schema {version}: {text}" for text in schemas.check(found, version)]
+    _say([*said, f"{path}: {len(found)} objects, {len(said)} findings"])
+    return len(said)
+
+
+def _say(lines: object) -> int:
+    text = [str(line) for line in lines]  # type: ignore[attr-defined]
+    sys.stdout.write("\n".join(text) + "\n")
+    return len(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

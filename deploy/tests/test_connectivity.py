@@ -1,0 +1,118 @@
+"""Every allowed flow and every refused one, over the rendered objects."""
+
+import pytest
+from policies import connectivity, objects
+from policies.connectivity import Address, Flow, Pod
+
+
+@pytest.fixture(scope="session")
+def production(root):
+    return objects.read(root / "deploy/overlays/production")
+
+
+@pytest.fixture(scope="session")
+def local(root):
+    return objects.read(root / "deploy/overlays/local")
+
+
+OTHER = Pod("another pod of the namespace", "gridos", {"app": "other"}, {"http": 8000})
+STRANGER = Pod("a pod of another namespace", "default", {"app.kubernetes.io/name": "gridos"})
+PROMETHEUS = Pod("prometheus", "monitoring", {"app.kubernetes.io/name": "prometheus"})
+IMPOSTOR = Pod("prometheus elsewhere", "default", {"app.kubernetes.io/name": "prometheus"})
+DNS = Pod("dns", "kube-system", {"k8s-app": "kube-dns"})
+API = Address("the API server", "10.42.5.20")
+GATEWAY = Address("Application Gateway", "10.42.4.10")
+NODE = Address("another subnet", "10.42.0.7")
+DATABASE = Address("PostgreSQL", "10.42.5.4")
+INTERNET = Address("Entra", "20.190.128.1")
+METADATA = Address("the instance metadata", "169.254.169.254")
+
+
+def ours(things):
+    return {pod.name: pod for pod in connectivity.declared(things)}
+
+
+# Each row: who asks whom, on which port, and whether it passes.
+PRODUCTION = [
+    (GATEWAY, "gridos", 8000, "TCP", True),
+    (GATEWAY, "gridos", 9090, "TCP", False),
+    (PROMETHEUS, "gridos", 8000, "TCP", True),
+    (IMPOSTOR, "gridos", 8000, "TCP", False),
+    (STRANGER, "gridos", 8000, "TCP", False),
+    (OTHER, "gridos", 8000, "TCP", False),
+    (NODE, "gridos", 8000, "TCP", False),
+    (INTERNET, "gridos", 8000, "TCP", False),
+    ("gridos", "gridos", 8000, "TCP", False),
+    (GATEWAY, "gridos-migrate", 8000, "TCP", False),
+    *(
+        flow
+        for pod in ("gridos", "gridos-migrate", "gridos-retain")
+        for flow in [
+            (pod, DATABASE, 5432, "TCP", True),
+            (pod, DATABASE, 22, "TCP", False),
+            (pod, DNS, 53, "UDP", True),
+            (pod, DNS, 53, "TCP", True),
+            (pod, DNS, 443, "TCP", False),
+            (pod, INTERNET, 443, "TCP", True),
+            (pod, INTERNET, 80, "TCP", False),
+            (pod, METADATA, 80, "TCP", False),
+            (pod, METADATA, 443, "TCP", False),
+            (pod, API, 443, "TCP", False),
+            (pod, NODE, 443, "TCP", False),
+            (pod, PROMETHEUS, 9090, "TCP", False),
+            (pod, STRANGER, 8000, "TCP", False),
+        ]
+    ),
+    (OTHER, DATABASE, 5432, "TCP", False),
+    (OTHER, INTERNET, 443, "TCP", False),
+    (OTHER, DNS, 53, "UDP", True),
+]
+
+LOCAL = [
+    ("gateway", "gridos", 8000, "TCP", True),
+    ("gateway", "postgresql", 5432, "TCP", False),
+    (OTHER, "gateway", 8080, "TCP", False),
+    (STRANGER, "gateway", 8080, "TCP", True),
+    (NODE, "gateway", 8080, "TCP", True),
+    (NODE, "gridos", 8000, "TCP", False),
+    ("gridos", "postgresql", 5432, "TCP", True),
+    ("gridos-migrate", "postgresql", 5432, "TCP", True),
+    ("gridos-seed", "postgresql", 5432, "TCP", True),
+    ("gridos-retain", "postgresql", 5432, "TCP", True),
+    (OTHER, "postgresql", 5432, "TCP", False),
+    (STRANGER, "postgresql", 5432, "TCP", False),
+    ("gridos", INTERNET, 443, "TCP", False),
+    ("prometheus", "gridos", 8000, "TCP", True),
+    ("kube-state-metrics", "gridos", 8000, "TCP", False),
+]
+
+
+def flow(things, source, target, port, protocol):
+    pods = ours(things)
+    ends = [pods[end] if isinstance(end, str) else end for end in (source, target)]
+    return Flow(*ends, port, protocol)
+
+
+@pytest.mark.parametrize(("source", "target", "port", "protocol", "passes"), PRODUCTION)
+def test_production_lets_pass_what_is_needed_and_nothing_else(
+    production, source, target, port, protocol, passes
+):
+    assert (
+        connectivity.allowed(production, flow(production, source, target, port, protocol)) is passes
+    )
+
+
+@pytest.mark.parametrize(("source", "target", "port", "protocol", "passes"), LOCAL)
+def test_the_local_overlay_does_too(local, source, target, port, protocol, passes):
+    assert connectivity.allowed(local, flow(local, source, target, port, protocol)) is passes
+
+
+@pytest.mark.parametrize("name", ["default-deny", "dns", "gateway", "metrics", "database", "entra"])
+def test_without_any_one_of_the_policies_some_flow_changes(production, name):
+    def outcome(things):
+        return [connectivity.allowed(things, flow(things, *row[:4])) for row in PRODUCTION]
+
+    without = [
+        t for t in production if (t["kind"], t["metadata"]["name"]) != ("NetworkPolicy", name)
+    ]
+    assert outcome(without) != outcome(production)

