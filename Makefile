@@ -12,8 +12,12 @@ FAULT ?=
 STABLE ?=
 CANDIDATE ?=
 SCALE ?= 6
+TESTS ?=
+# Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
+COMPARE ?= origin/main
+FLOOR ?= 90
 
-.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean
+.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +49,7 @@ gates: setup  ## what the canary gates can see, and whether lint objects to them
 	@$(BIN)/gates power --html out/power.html
 
 test: setup  ## every quick test, on a real database, Prometheus and gateway
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(TESTS)
 
 generate: setup  ## write every generated file anew; CI checks that nothing changes
 	@$(BIN)/observe generate
@@ -56,13 +60,70 @@ prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a tab
 prove-policies: setup  ## every overlay against its schemas and policies
 	@$(BIN)/policies $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
 
-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
+coverage: setup  ## every quick test, and a floor for the lines changed since COMPARE
+	@mkdir -p out/coverage
+	@$(BIN)/python -m pytest -q --cov --cov-config=pyproject.toml --cov-report=xml $(TESTS)
+	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch=$(COMPARE) --fail-under=$(FLOOR) \
+	  --exclude '*/tests/*' '*/prove_*.py'
+
+prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 15 minutes
+	@$(BIN)/python scripts/prove_overlay.py
+
+secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
+	@"$$(scripts/tool gitleaks)" git --no-banner --redact .
+
+terraform-plan terraform-apply:  ## what CI does with ENVIRONMENT (needs its Azure login)
+	@scripts/terraform $(@:terraform-%=%) $(ENVIRONMENT)
+
+prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
 	@$(BIN)/python loadtest/prove_gates.py
 
-lint: setup  ## style and types
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+LINTS := lint-python lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
+  lint-manifests lint-rules lint-terraform
+.PHONY: $(LINTS)
+
+lint: setup  ## style, types and all that is read rather than run, within half a minute
+	@$(MAKE) --no-print-directory -j4 --output-sync=target --keep-going $(LINTS)
+
+lint-python:
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+lint-types:
 	@$(BIN)/mypy
+
+lint-yaml:
+	@$(BIN)/yamllint --strict .
+
+lint-dockerfile:
+	@$(BIN)/hadolint Dockerfile
+
+lint-shell:  # by their first line, since scripts have no ending
+	@git grep -lE '^#!.*\b(ba)?sh$$' -- ':!*.tf' ':!*.md' | xargs $(BIN)/shellcheck
+
+lint-links:
+	@$(BIN)/lychee --quiet '**/*.md'
+
+lint-workflows:
+	@$(BIN)/zizmor --quiet --offline --persona pedantic .github
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml
+	@$(BIN)/pipeline controls >/dev/null || $(BIN)/pipeline controls
+	@if command -v actionlint >/dev/null; then PATH=$(BIN):$$PATH actionlint; \
+	  else echo "actionlint is not here, so GitHub's expressions went unchecked: scripts/tool actionlint"; fi
+
+lint-manifests:
+	@$(BIN)/gates lint >/dev/null || $(BIN)/gates lint
+	@scripts/check-manifests $(BIN)/kubernetes-validate
+
+lint-rules:
+	@$(BIN)/observe generate --check
+	@$(BIN)/python -c 'import pathlib; from observe import promtool; \
+	  promtool.debian().check(sorted(pathlib.Path("observability/rules").rglob("*.yaml")))'
+
+lint-terraform:
+	@if command -v terraform >/dev/null; then terraform fmt -check -recursive -diff infra/terraform; \
+	  else echo "terraform is not here, so its style went unchecked: install Terraform 1.11"; fi
 
 format: setup  ## put the style right
 	@$(BIN)/ruff check --fix .
@@ -71,7 +132,9 @@ format: setup  ## put the style right
 lock: setup  ## resolve the requirements anew (needs uv)
 	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/service.txt
-	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	@uv pip compile --group pipeline --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -o requirements/pipeline.txt
+	@uv pip compile pyproject.toml --all-extras --group pipeline --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
 
 clean:  ## remove what runs and builds left

@@ -1,0 +1,257 @@
+"""The `pipeline` program: each of its commands is one step of a workflow, and runs on a laptop too.
+
+Exit codes: 0 good, 1 findings or refused, 2 cannot be read, measured or reached.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import (
+    changes,
+    comment,
+    controls,
+    images,
+    layout,
+    overlay,
+    registry,
+    releases,
+    vulnerabilities,
+)
+from pipeline.checkout import Checkout
+from pipeline.errors import Exit, PipelineError
+from pipeline.github import GitHub
+from pipeline.registry import Image
+from pipeline.releases import Release
+from pipeline.repository import Repository
+
+EPILOG = """\
+exit codes:
+  0 good   1 findings, or refused   2 cannot be read, measured or reached
+
+examples:
+  pipeline version                                      the one version, from pyproject.toml
+  pipeline vulnerabilities scan.json                    fails on HIGH, and on a scan of nothing
+  kubectl kustomize deploy/overlays/staging | pipeline images --registry REGISTRY
+  pipeline overlay --environment staging --source SHA --digest sha256:… --version 1.2.3
+  pipeline controls                                     the workflows against the controls
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; every failure is one line on standard error."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.command
+    try:
+        return command(chosen)
+    except PipelineError as failed:
+        sys.stderr.write(f"pipeline: {failed}\n")
+        return failed.exit_code
+    except (OSError, UnicodeDecodeError) as failed:
+        sys.stderr.write(f"pipeline: {failed}\n")
+        return Exit.UNREADABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeline",
+        description="The steps of the workflows that are more than a call of make.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=function)
+        return command
+
+    pin = add("overlay", _overlay, "pin a release in an environment's overlay, on the remote")
+    pin.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
+    pin.add_argument("--after", default="", metavar="ENV", help="refuse unless ENV runs it now")
+    pin.add_argument("--remote", default="origin", help="(origin)")
+    pin.add_argument("--branch", default="main", help="(main)")
+    _add_release(pin)
+    whole = add("layout", _layout, "check that a folder holds this image, whole")
+    whole.add_argument("folder", type=Path, help="an OCI image layout")
+    whole.add_argument("--digest", required=True)
+    pushed = add("push", _push, "push an image by digest, sign it and attest what it is made of")
+    pushed.add_argument(
+        "--layout", type=Path, required=True, metavar="DIR", help="OCI image layout"
+    )
+    pushed.add_argument("--sbom", type=Path, required=True, metavar="FILE", help="CycloneDX JSON")
+    pushed.add_argument("--registry", required=True)
+    pushed.add_argument("--key", type=Path, metavar="FILE", help="sign with it, not keyless")
+    _add_release(pushed)
+    promotion = add("promotable", _promotable, "print the release that an environment runs")
+    promotion.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
+    promotion.add_argument("--run-of", metavar="WORKFLOW", help="and the run of it that built it")
+    changed = add(
+        "changes", _changes, "say which areas differ between two commits, as name=true|false"
+    )
+    changed.add_argument("base", help="a commit; all zeros where there is none")
+    changed.add_argument("head", help="a commit")
+    version = add("version", _version, "print the one version")
+    version.add_argument(
+        "--source",
+        metavar="COMMIT",
+        help="of a build from this commit: its tag and time too, as name=value",
+    )
+    notes = add("notes", _notes, "print the release notes of the version")
+    notes.add_argument("--version", help="another version's")
+    gate = add("vulnerabilities", _vulnerabilities, "fail on HIGH and above in a scan, and on none")
+    gate.add_argument("report", type=Path, help="Trivy's JSON, with --list-all-pkgs")
+    gate.add_argument(
+        "--ignores",
+        type=Path,
+        default=Path(".github/vulnerability-ignores.yaml"),
+        metavar="FILE",
+        help="(.github/vulnerability-ignores.yaml)",
+    )
+    named = add(
+        "images", _images, "check that manifests on standard input run our images by digest"
+    )
+    named.add_argument(
+        "--registry", required=True, help="the only one, such as crgridos.azurecr.io"
+    )
+    body = add("comment", _comment, "make a pull request's comment of a rehearsal's result.json")
+    body.add_argument("result", type=Path, help="a missing file makes a comment that says so")
+    body.add_argument("--run-url", required=True, help="the run that has the whole report")
+    publish = add("publish", _publish, "keep the comment on standard input on a pull request")
+    publish.add_argument("--owner", required=True, help="whose branch it is")
+    publish.add_argument("--branch", required=True)
+    publish.add_argument("--head", required=True, help="the commit that was rehearsed")
+    checks = add("controls", _controls, "check workflows, image and policies against the controls")
+    checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
+    return parser
+
+
+def _add_release(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", required=True, help="the commit on main it was built from")
+    parser.add_argument("--digest", required=True, help="sha256:… of the image")
+    parser.add_argument("--version", required=True, help="such as 1.2.3")
+
+
+def _release(chosen: argparse.Namespace) -> Release:
+    return Release(chosen.version, chosen.source, chosen.digest)
+
+
+def _overlay(chosen: argparse.Namespace) -> int:
+    release = _release(chosen)
+    request = overlay.Request(chosen.environment, release, chosen.branch, chosen.after)
+    repository = Repository(Path(), chosen.remote, os.environ.get("PUSH_TOKEN", ""))
+    outcome = overlay.update(repository, request)
+    _say(f"{release.tag} for {chosen.environment}: {outcome.action} ({outcome.commit})")
+    return Exit.GOOD
+
+
+def _layout(chosen: argparse.Namespace) -> int:
+    size = layout.check(chosen.folder, chosen.digest)
+    _say(f"{chosen.digest} is whole, {size / 1e6:.1f} MB compressed")
+    return Exit.GOOD
+
+
+def _push(chosen: argparse.Namespace) -> int:
+    image = Image(chosen.layout, chosen.sbom, chosen.registry, _release(chosen))
+    registry.push(image, chosen.key)
+    _say(f"{image.name} is pushed and signed")
+    return Exit.GOOD
+
+
+def _promotable(chosen: argparse.Namespace) -> int:
+    release = overlay.promotable(Repository(Path()), chosen.environment)
+    _say(f"version={release.version}\nsource={release.source}\ndigest={release.digest}")
+    if chosen.run_of:
+        _say(f"run-id={_github().run_of(chosen.run_of, release.source)}")
+    return Exit.GOOD
+
+
+def _changes(chosen: argparse.Namespace) -> int:
+    new = not chosen.base.strip("0")
+    paths = None if new else Repository(Path()).changed(chosen.base, chosen.head)
+    _say("\n".join(f"{area}={str(yes).lower()}" for area, yes in changes.areas(paths).items()))
+    return Exit.GOOD
+
+
+def _version(chosen: argparse.Namespace) -> int:
+    version = releases.version(Path())
+    if chosen.source is None:
+        _say(version)
+        return Exit.GOOD
+    commit, epoch = Repository(Path()).commit_and_time(chosen.source)
+    _say(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
+    return Exit.GOOD
+
+
+def _notes(chosen: argparse.Namespace) -> int:
+    wanted = chosen.version or releases.version(Path())
+    _say(releases.notes(Path("CHANGELOG.md").read_text(encoding="utf-8"), wanted).rstrip())
+    return Exit.GOOD
+
+
+def _vulnerabilities(chosen: argparse.Namespace) -> int:
+    today = datetime.now(UTC).date()
+    ignores = vulnerabilities.read_ignores(chosen.ignores.read_text(encoding="utf-8"), today)
+    verdict = vulnerabilities.judge(chosen.report.read_text(encoding="utf-8"), ignores, today)
+    _say(vulnerabilities.show(verdict))
+    return Exit.GOOD if verdict.good else Exit.FINDINGS
+
+
+def _images(chosen: argparse.Namespace) -> int:
+    found = images.uses(sys.stdin.read())
+    refused = images.refused(found, chosen.registry)
+    _say("\n".join(refused) or f"{len(found)} containers, each ours and by digest")
+    return Exit.FINDINGS if refused else Exit.GOOD
+
+
+def _comment(chosen: argparse.Namespace) -> int:
+    if chosen.result.exists():
+        _say(comment.render(chosen.result.read_text(encoding="utf-8"), chosen.run_url).rstrip())
+    else:
+        _say(comment.missing(chosen.run_url).rstrip())
+    return Exit.GOOD
+
+
+def _publish(chosen: argparse.Namespace) -> int:
+    github, body = _github(), sys.stdin.read()
+    number = github.pull_request(chosen.owner, chosen.branch, chosen.head)
+    if number is None:
+        _say(f"{chosen.head} is no open pull request's head (any more): nothing to say")
+        return Exit.GOOD
+    _say(github.comment(number, body, comment.MARKER))
+    return Exit.GOOD
+
+
+def _controls(chosen: argparse.Namespace) -> int:
+    checkout, broken = Checkout(chosen.root), False
+    for control in controls.CONTROLS:
+        findings = list(control.check(checkout))
+        broken = broken or bool(findings)
+        _say(f"{'FAILS' if findings else 'holds'}  {control.row}  {control.sentence}")
+        for finding in findings:
+            _say(f"       {finding}")
+    return Exit.FINDINGS if broken else Exit.GOOD
+
+
+def _github() -> GitHub:
+    return GitHub(
+        os.environ.get("GITHUB_API_URL", "https://api.github.com"),
+        _environment("GITHUB_REPOSITORY"),
+        _environment("GITHUB_TOKEN"),
+    )
+
+
+def _environment(name: str) -> str:
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise PipelineError(f"{name} is not set: a workflow sets it") from None
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,177 @@
+"""The comment that a rehearsal leaves on a pull request: verdict, gates and a plot. Pure.
+
+The result comes from a job that ran the pull request's own code, so nothing in it is trusted: only
+known fields are read, numbers are made numbers, and every word stands inside a code span, where it
+can neither mention anybody nor link anywhere.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+# By this the comment finds itself again.
+MARKER = "<!-- gridos-rehearsal -->"
+SCHEMA = "gridos.rehearsal/"
+_LONGEST_WORD = 160
+_LARGEST_RESULT = 20_000_000
+_POINTS = 30
+_SIGNS = {
+    "promoted": "✅ Promoted",
+    "rolled-back": "❌ Rolled back",
+    "not-measured": "⚠️ Could not be measured",
+    "inconclusive": "⏸️ Inconclusive",
+}
+
+
+def render(result: str, run_url: str) -> str:
+    """Makes the comment's Markdown.
+
+    Args:
+        result: The text of a `result.json`.
+        run_url: The workflow run, where the whole report is kept.
+
+    Raises:
+        PipelineError: It is no result of a rehearsal.
+    """
+    document = _read(result)
+    verdict = _mapping(document.get("verdict"))
+    outcome = str(verdict.get("outcome"))
+    parts = [
+        MARKER,
+        f"### Rehearsal: {_SIGNS.get(outcome, f'⚠️ {code(outcome)}')}",
+        code(verdict.get("headline")),
+        _gates(document),
+        _plot(_mapping(document.get("series"))),
+        _traffic(document),
+        f"[The whole report]({run_url}), as an artifact of the run.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def missing(run_url: str) -> str:
+    """Makes the comment of a run that left no result."""
+    return (
+        f"{MARKER}\n\n### Rehearsal: ⚠️ no result\n\n"
+        f"The rehearsal ended before it had a verdict. [Its log]({run_url}) says why.\n"
+    )
+
+
+def code(word: Any) -> str:
+    """Makes a code span of an untrusted word, whatever is in it."""
+    text = "".join(c if c.isprintable() else " " for c in str(word))
+    text = re.sub(r"[`|]", "'", text).strip()[:_LONGEST_WORD]
+    return f"`{text or ' '}`"
+
+
+def _read(result: str) -> Mapping[str, Any]:
+    if len(result) > _LARGEST_RESULT:
+        raise PipelineError("the result is too large to be one")
+    try:
+        document = json.loads(result)
+    except (json.JSONDecodeError, RecursionError) as cause:
+        raise PipelineError(f"the result is no JSON: {cause}") from None
+    if not isinstance(document, dict) or not str(document.get("schema")).startswith(SCHEMA):
+        raise PipelineError(f"the result is not of schema {SCHEMA}…")
+    return document
+
+
+def _gates(document: Mapping[str, Any]) -> str:
+    last = _last_measurements(document)
+    rows = [
+        _row(gate, last.get(str(gate.get("name")), {}))
+        for gate in map(_mapping, _list(document.get("gates")))
+    ]
+    if not rows:
+        return ""
+    return "\n".join(["| gate | canary | stable | limit | |", "|---|--:|--:|--:|---|", *rows])
+
+
+def _row(gate: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
+    limit = f"{code(gate.get('comparison') or '')} {_number(gate.get('threshold'))}"
+    numbers = f"{_number(seen.get('number'))} | {_number(seen.get('control'))}"
+    return f"| {code(gate.get('name'))} | {numbers} | {limit} | {_phase(seen)} |"
+
+
+def _last_measurements(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Each gate's last measurement; a failed one stays, whatever was measured after it."""
+    last: dict[str, Mapping[str, Any]] = {}
+    for run in map(_mapping, _list(document.get("analysis_runs"))):
+        for metric in map(_mapping, _list(run.get("metrics"))):
+            for seen in map(_mapping, _list(metric.get("measurements"))):
+                name = str(metric.get("name"))
+                if last.get(name, {}).get("phase") != "Failed":
+                    last[name] = seen
+    return last
+
+
+def _phase(seen: Mapping[str, Any]) -> str:
+    signs = {"Successful": "✅", "Failed": "❌", "Inconclusive": "⏸️", "Error": "⚠️"}
+    return signs.get(str(seen.get("phase")), "not asked")
+
+
+def _plot(series: Mapping[str, Any]) -> str:
+    """The share of failed responses over time, stable and canary, as a Mermaid chart."""
+    at = [_float(v) for v in _list(series.get("at_s"))]
+    canary = _shares(series, "canary")
+    stable = _shares(series, "stable")
+    if len(at) < 2 or not len(at) == len(canary) == len(stable):  # noqa: PLR2004 — a line
+        return ""
+    every = max(1, len(at) // _POINTS)
+    top = max(1.0, *canary, *stable)
+    return "\n".join(
+        (
+            "```mermaid",
+            "xychart-beta",
+            '  title "Failed responses, % (first line the canary, second the stable release)"',
+            f'  x-axis "s" 0 --> {at[-1]:.0f}',
+            f'  y-axis "%" 0 --> {top:.1f}',
+            f"  line [{_points(canary, every)}]",
+            f"  line [{_points(stable, every)}]",
+            "```",
+        )
+    )
+
+
+def _shares(series: Mapping[str, Any], track: str) -> list[float]:
+    pairs = zip(
+        _list(series.get(f"{track}_failed")), _list(series.get(f"{track}_requests")), strict=False
+    )
+    return [100 * _float(f) / _float(n) if _float(n) else 0.0 for f, n in pairs]
+
+
+def _points(values: Sequence[float], every: int) -> str:
+    """The worst of each stretch: a mean would hide a spike."""
+    return ", ".join(f"{max(values[i : i + every]):.2f}" for i in range(0, len(values), every))
+
+
+def _traffic(document: Mapping[str, Any]) -> str:
+    traffic = _mapping(document.get("traffic"))
+    if not traffic:
+        return ""
+    return (
+        f"{_number(traffic.get('requests'))} requests, {_number(traffic.get('failed'))} failed, "
+        f"{_number(traffic.get('lost'))} lost; the canary answered "
+        f"{_number(traffic.get('canary_requests'))}."
+    )
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:20]
+
+
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,95 @@
+"""What is asked of GitHub's API: whose head a commit is, which run built it, and one comment.
+
+Endpoints, under `/repos/{repo}` of https://docs.github.com/en/rest: `GET pulls?head=…`,
+`GET actions/workflows/{file}/runs`, `GET|POST issues/{n}/comments`, `PATCH issues/comments/{id}`.
+"""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+TIME_LIMIT_S = 30
+_PAGE = 100
+# A pull request with more comments than this gets a second comment rather than an endless search.
+_PAGES = 10
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """One repository, seen with one token."""
+
+    api: str
+    repository: str
+    token: str
+
+    def pull_request(self, owner: str, branch: str, head: str) -> int | None:
+        """Returns the open pull request whose head this is now, or None.
+
+        The event of a fork's run names no pull request, and what the run left behind is not to be
+        believed; the branch and the commit are GitHub's own words.
+        """
+        query = urllib.parse.urlencode({"state": "open", "head": f"{owner}:{branch}"})
+        for pull in self._call("GET", f"pulls?{query}"):
+            if pull["head"]["sha"] == head:
+                return int(pull["number"])
+        return None
+
+    def run_of(self, workflow: str, head: str) -> int:
+        """Returns the newest successful run of a workflow for a commit.
+
+        Raises:
+            PipelineError: There is none.
+        """
+        query = urllib.parse.urlencode({"head_sha": head, "status": "success"})
+        runs = self._call("GET", f"actions/workflows/{workflow}/runs?{query}")["workflow_runs"]
+        if not runs:
+            raise PipelineError(f"no run of {workflow} for {head} succeeded: was it deleted?")
+        return max(int(run["id"]) for run in runs)
+
+    def comment(self, pull_request: int, body: str, marker: str) -> str:
+        """Edits the comment with the marker, or makes it; returns its address."""
+        mine = self._find(pull_request, marker)
+        if mine is None:
+            made = self._call("POST", f"issues/{pull_request}/comments", {"body": body})
+        else:
+            made = self._call("PATCH", f"issues/comments/{mine}", {"body": body})
+        return str(made["html_url"])
+
+    def _find(self, pull_request: int, marker: str) -> int | None:
+        """Only a bot's: anybody may write the marker into a comment, and ours must stay ours."""
+        for page in range(1, _PAGES + 1):
+            path = f"issues/{pull_request}/comments?per_page={_PAGE}&page={page}"
+            comments = self._call("GET", path)
+            for comment in comments:
+                if comment["user"]["type"] == "Bot" and comment["body"].startswith(marker):
+                    return int(comment["id"])
+            if len(comments) < _PAGE:
+                return None
+        return None
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.api}/repos/{self.repository}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Accept": "application/vnd.github+json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIME_LIMIT_S) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            why = refusal.read(500).decode(errors="replace")
+            raise PipelineError(
+                f"GitHub answered {refusal.code} to {method} {path}: {why}"
+            ) from None
+        except (OSError, ValueError) as cause:
+            raise PipelineError(f"GitHub cannot be reached at {self.api}: {cause}") from None

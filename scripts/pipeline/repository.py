@@ -1,0 +1,178 @@
+"""A git repository and its remote, by git's own plumbing: no checkout, no index of the user's.
+
+Commits are made on a branch as it is on the remote, in objects only; a push is a fast-forward or
+nothing. What the checkout holds, and whether it is dirty, makes no difference.
+"""
+
+import os
+import subprocess
+import tempfile
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+
+# A fetch or push that takes longer than this hangs.
+TIME_LIMIT_S = 120
+_NAME, _EMAIL = "gridos-release[bot]", "gridos-release[bot]@users.noreply.github.com"
+# What the pipeline commits is by the pipeline, whoever's machine it runs on.
+_IDENTITY = {
+    "GIT_AUTHOR_NAME": _NAME,
+    "GIT_AUTHOR_EMAIL": _EMAIL,
+    "GIT_COMMITTER_NAME": _NAME,
+    "GIT_COMMITTER_EMAIL": _EMAIL,
+}
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True)
+class Push:
+    """Whether a push arrived, and what git said if not."""
+
+    arrived: bool
+    reason: str = ""
+
+
+class Repository:
+    """One clone."""
+
+    def __init__(self, folder: Path, remote: str = "origin", token: str = "") -> None:
+        """Takes a clone, the name (or address) of its remote, and a token of GitHub's, if any."""
+        self._folder = folder
+        self._remote = remote
+        self._login = _login(token) if token else {}
+
+    def fetch(self, branch: str) -> str:
+        """Returns where the branch stands on the remote now, with its whole history here.
+
+        Raises:
+            PipelineError: The remote or the branch cannot be had.
+        """
+        ref = f"refs/pipeline/{branch}"
+        whole = (
+            ["--unshallow"] if self._git("rev-parse", "--is-shallow-repository") == "true" else []
+        )
+        self._git(
+            "fetch", "--quiet", "--no-tags", *whole, self._remote, f"+refs/heads/{branch}:{ref}"
+        )
+        return self._git("rev-parse", ref)
+
+    def read(self, commit: str, path: str) -> str:
+        """Returns a file's text at a commit.
+
+        Raises:
+            PipelineError: It has no such file.
+        """
+        return self._git("show", f"{commit}:{path}", strip=False)
+
+    def commit_and_time(self, name: str) -> tuple[str, int]:
+        """Returns a commit's whole id and its time, in seconds since 1970.
+
+        Raises:
+            PipelineError: There is no such commit.
+        """
+        commit, epoch = self._git("log", "-1", "--format=%H %ct", name).split()
+        return commit, int(epoch)
+
+    def exists(self, commit: str) -> bool:
+        """Says whether this clone knows the commit."""
+        return self._try("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Says whether `newer` is `older` or builds on it."""
+        return self._try("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    def descendants(self, commit: str, head: str) -> frozenset[str]:
+        """Returns every commit between the two that builds on the first."""
+        listed = self._git("rev-list", "--ancestry-path", f"{commit}..{head}")
+        return frozenset(listed.split())
+
+    def trailers(self, head: str, path: str, keys: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Returns, newest first, the commits that touched a file and what their trailers say.
+
+        Returns:
+            Tuples of the commit's id and then each key's value, empty where a commit has it not.
+        """
+        fields = ["%H", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in keys)]
+        form = f"--format={'%x09'.join(fields)}"
+        listed = self._git("log", "--full-history", form, head, "--", path, strip=False)
+        return [tuple(line.split("\t")) for line in listed.splitlines()]
+
+    def changed(self, base: str, head: str) -> list[str]:
+        """Returns the paths in which `head` differs from where it left `base`.
+
+        Raises:
+            PipelineError: A commit is not known here.
+        """
+        listed = self._git("diff", "--name-only", "--no-renames", "-z", f"{base}...{head}")
+        return [path for path in listed.split("\0") if path]
+
+    def commit(self, parent: str, files: Mapping[str, str], message: str) -> str:
+        """Makes a commit on top of `parent` in which only these files differ; returns its id."""
+        with tempfile.TemporaryDirectory() as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self._git("read-tree", parent, environment=index)
+            for path, text in files.items():
+                blob = self._git("hash-object", "-w", "--stdin", given=text)
+                mode = self._git("ls-tree", "--format=%(objectmode)", parent, path) or "100644"
+                self._git(
+                    "update-index",
+                    "--add",
+                    "--cacheinfo",
+                    f"{mode},{blob},{path}",
+                    environment=index,
+                )
+            tree = self._git("write-tree", environment=index)
+        return self._git("commit-tree", tree, "-p", parent, given=message, environment=_IDENTITY)
+
+    def push(self, commit: str, branch: str) -> Push:
+        """Moves the remote's branch forward to the commit, or leaves everything as it was."""
+        done = self._try("push", "--quiet", self._remote, f"{commit}:refs/heads/{branch}")
+        return Push(done.returncode == 0, done.stderr.strip())
+
+    def _git(
+        self,
+        *arguments: str,
+        given: str = "",
+        environment: Mapping[str, str] | None = None,
+        strip: bool = True,
+    ) -> str:
+        done = self._try(*arguments, given=given, environment=environment)
+        if done.returncode != 0:
+            cause = " ".join(done.stderr.split()) or f"exit {done.returncode}"
+            raise PipelineError(f"git {arguments[0]} failed: {cause}")
+        return done.stdout.strip() if strip else done.stdout
+
+    def _try(
+        self, *arguments: str, given: str = "", environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                ["git", "-C", str(self._folder), *arguments],
+                input=given,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=TIME_LIMIT_S,
+                # Nobody is there to type a password.
+                env={**os.environ, **_QUIET, **self._login, **(environment or {})},
+            )
+        except FileNotFoundError:
+            raise PipelineError("there is no git on PATH: install git") from None
+        except subprocess.TimeoutExpired:
+            raise PipelineError(
+                f"git {arguments[0]} took more than {TIME_LIMIT_S} s: is the remote reachable?"
+            ) from None
+
+
+def _login(token: str) -> dict[str, str]:
+    """Git's settings as environment: neither in the clone's nor among the arguments."""
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    basic = b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+    }
