@@ -1,1 +1,0 @@
-"""PostgreSQL: the pool, and one statement for each thing the API does."""
