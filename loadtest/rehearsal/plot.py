@@ -7,7 +7,7 @@ coordinates in, markup out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -36,6 +36,7 @@ class Frame:
     width: float = 720.0
     height: float = 150.0
     unit: str = ""
+    along: Callable[[float], str] = "{:g} s".format
     _marks: list[Markup] = field(default_factory=list)
 
     def bands(self, bands: Iterable[Band]) -> Frame:
@@ -138,9 +139,11 @@ class Frame:
                     '<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>'
                 ).format(LEFT, self.width - RIGHT, at, at, LEFT - 5, at + 4, f"{tick:g}{self.unit}")
             )
-        along = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{:g} s</text>')
+        along = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>')
         at = self.height - 6
-        parts += [along.format(self._x(tick), at, tick) for tick in ticks(*self.x, count=8)]
+        parts += [
+            along.format(self._x(tick), at, self.along(tick)) for tick in ticks(*self.x, count=8)
+        ]
         return Markup("").join([*parts, Markup("</g>")])
 
     def _add(self, template: str, *values: object) -> None:
