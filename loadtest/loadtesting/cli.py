@@ -1,0 +1,219 @@
+"""`loadtest`: load that can fail, judged by the limits that judge a release."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from openarrivals.schedule import SPACINGS
+
+from loadtesting import commands
+from loadtesting.errors import RehearsalError
+
+EPILOG = """\
+exit codes:
+  0 PASS   1 FAIL   2 the target cannot be reached, or the input cannot be read
+  3 INCONCLUSIVE: too few requests, dropped work, a generator out of CPU   4 our own fault
+
+examples:
+  loadtest profiles                                      what there is, and what each must say
+  loadtest run smoke --host http://127.0.0.1:8000        is everything there?
+  loadtest run errors-bad --host https://grid.example --api-key-file key.txt
+  loadtest run errors-good --near 0.5%,1.5% --host …     a closer pair, and as many requests
+  loadtest run cpu-good --host … --prometheus http://127.0.0.1:9090
+  loadtest run capacity --host …                         the highest rate that holds
+  loadtest run smoke --host … --shape "10..200 for 1m"   the same checks under another shape
+  loadtest compare before/result.json after/result.json  is it slower?
+
+Each run leaves result.json, report.html, summary.md and junit.xml in out/loadtest/<id>.
+"""
+
+FAULT_LOG = Path("out/loadtest/fault.log")
+
+Commands = argparse._SubParsersAction  # noqa: SLF001 — argparse has no public name for it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; every failure is one line on standard error."""
+    chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(chosen.run(chosen))
+    except RehearsalError as wrong:
+        return _fail(str(wrong), wrong.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 — the last line of defence: a user sees no traceback
+        FAULT_LOG.parent.mkdir(parents=True, exist_ok=True)
+        FAULT_LOG.write_text(traceback.format_exc(), encoding="utf-8")
+        return _fail(f"the program itself failed — please report {FAULT_LOG}", 4)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="loadtest",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands_of = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(commands_of)
+    _add_compare(commands_of)
+    _add_profiles(commands_of)
+    return parser
+
+
+def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
+    what = "send a profile's load to a target and judge what came back"
+    parser = _command(commands_of, "run", what)
+    parser.set_defaults(run=commands.run)
+    parser.add_argument("profile", metavar="PROFILE", help="see `loadtest profiles`")
+    parser.add_argument(
+        "--host", required=True, metavar="URL", help="base URL of the target, such as https://…"
+    )
+    parser.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="without one nothing is posted"
+    )
+    parser.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="the certificate authority to trust"
+    )
+    _add_wishes(parser)
+    parser.add_argument("--shape", metavar="SHAPE", help='such as "10..200 for 1m, 200 for 30s"')
+    parser.add_argument("--spacing", choices=SPACINGS, default="poisson", help="(poisson)")
+    parser.add_argument("--users", type=int, metavar="N", help="requests under way at most")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="seconds that an arrival waits for a free user before it is dropped (1)",
+    )
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="(1)")
+    parser.add_argument(
+        "--expect-workers", type=int, default=0, metavar="N", help="be the master of N workers"
+    )
+    parser.add_argument(
+        "--closed", action="store_true", help="closed users at the mean rate (hides stalls)"
+    )
+    parser.add_argument("--to-the-end", action="store_true", help="even when failing is certain")
+    parser.add_argument("--prometheus", metavar="URL", help="for CPU and memory")
+    parser.add_argument("--pod-hash", default=".+", metavar="HASH", help="whose CPU (all pods)")
+    parser.add_argument(
+        "--service-metrics",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a pod's /metrics, to compare both sides' counts; once for each pod",
+    )
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="N", help="serve our own /metrics there"
+    )
+    parser.add_argument(
+        "--metrics-address", default="127.0.0.1", metavar="ADDR", help="(127.0.0.1)"
+    )
+    parser.add_argument("--keep-baseline", action="store_true", help="for later `compare`")
+    _add_folder(parser)
+    _add_limits(parser)
+
+
+def _add_compare(commands_of: Commands[argparse.ArgumentParser]) -> None:
+    what = "what differs between two runs, with intervals, or that nothing is shown to"
+    parser = _command(commands_of, "compare", what)
+    parser.set_defaults(run=commands.compare)
+    parser.add_argument(
+        "results",
+        nargs="+",
+        type=Path,
+        metavar="RESULT",
+        help="two runs; or one, which is compared with the branch's kept baseline",
+    )
+    parser.add_argument("-o", "--output", choices=("table", "markdown", "json"), default="table")
+    _add_folder(parser)
+
+
+def _add_profiles(commands_of: Commands[argparse.ArgumentParser]) -> None:
+    what = "the profiles, the fault that goes with each, and how many requests each needs"
+    parser = _command(commands_of, "profiles", what)
+    parser.set_defaults(run=commands.profiles)
+    _add_wishes(parser)
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    _add_limits(parser)
+
+
+def _add_wishes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rate", type=_positive, metavar="N", help="requests a second (50)")
+    parser.add_argument("--seconds", type=_positive, metavar="S", help="instead of the profile's")
+    parser.add_argument(
+        "--near", type=_pair, metavar="GOOD,BAD", help="a closer pair, such as 0.5%%,1.5%%"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of every choice (1)")
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/loadtest"), metavar="DIR", help="(out/loadtest)"
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--manifests",
+        type=Path,
+        default=Path("deploy/base"),
+        metavar="DIR",
+        help="whose AnalysisTemplates hold the limits (deploy/base)",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("loadtest/rehearsal.yaml"),
+        metavar="FILE",
+        help="where the SLO stands (loadtest/rehearsal.yaml)",
+    )
+
+
+def _command(
+    commands_of: Commands[argparse.ArgumentParser], name: str, what: str
+) -> argparse.ArgumentParser:
+    return commands_of.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _pair(text: str) -> tuple[float, float]:
+    try:
+        good, bad = (float(part.strip().rstrip("%")) / 100 for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no pair such as 0.5%,1.5%") from None
+    return good, bad
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """A pod's end is an interruption as well."""
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"loadtest: {message}", file=sys.stderr)  # noqa: T201 — a program's error
+    return code

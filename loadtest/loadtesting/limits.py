@@ -1,0 +1,78 @@
+"""The thresholds, read from the AnalysisTemplates and the SLO: they stand nowhere here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rehearsal import config, manifests
+from rehearsal.errors import UsageError
+
+from loadtesting.model import Limits
+
+CPU_GATE = "max-cpu-saturation"
+_QUANTILE = re.compile(r"histogram_quantile\(\s*([\d.]+)")
+_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "": 1}
+
+
+def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
+    """Reads the limits of the one AnalysisTemplate that states all of them.
+
+    Raises:
+        UsageError: if a file cannot be read, or states no limit of some kind.
+    """
+    bundle = manifests.read(manifests_path)
+    texts = _arguments(bundle)
+    queries = [
+        m.provider.prometheus.query for t in bundle.templates.values() for m in t.spec.metrics
+    ]
+    conditions = {
+        m.provider.prometheus.query: m.success_condition
+        for t in bundle.templates.values()
+        for m in t.spec.metrics
+    }
+    return Limits(
+        max_error_ratio=_number(texts, "max-error-ratio", bundle.source),
+        quantile=_quantile(queries, bundle.source),
+        max_latency_s=_number(texts, "max-p95-seconds", bundle.source),
+        max_cpu_saturation=_number(texts, CPU_GATE, bundle.source),
+        min_requests=int(_number(texts, "min-requests", bundle.source)),
+        objective=config.read(rehearsal_path).slo.objective,
+        cpu_query=next((q for q, c in conditions.items() if f"args.{CPU_GATE}" in c), ""),
+        memory_limit_bytes=_memory(bundle),
+        source=bundle.source,
+    )
+
+
+def _arguments(bundle: manifests.Bundle) -> dict[str, str]:
+    return {
+        argument.name: argument.value
+        for template in bundle.templates.values()
+        for argument in template.spec.args
+        if argument.value is not None
+    }
+
+
+def _number(texts: dict[str, str], name: str, source: str) -> float:
+    try:
+        return float(texts[name])
+    except KeyError:
+        raise UsageError(
+            f"no AnalysisTemplate in {source} has an argument {name}", "name others: --manifests"
+        ) from None
+    except ValueError:
+        raise UsageError(f"{source}: {name} is {texts[name]!r}", "give a number") from None
+
+
+def _quantile(queries: list[str], source: str) -> float:
+    found = [match for query in queries for match in _QUANTILE.findall(query)]
+    if not found:
+        raise UsageError(f"no gate in {source} asks for a histogram_quantile", "add a latency gate")
+    return float(found[0])
+
+
+def _memory(bundle: manifests.Bundle) -> float | None:
+    container = bundle.rollout.spec.template.spec.container
+    text = container.resources.limits.get("memory", "")
+    found = re.fullmatch(r"(\d+)(Ki|Mi|Gi|)", text)
+    return float(found[1]) * _BYTES[found[2]] if found else None

@@ -1,0 +1,119 @@
+"""A run's document as text: for a terminal, a job summary, and a CI's test report."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from loadtesting.result import Document
+
+
+def milliseconds(seconds: float | None) -> str:
+    """A latency as a person reads it."""
+    return "–" if seconds is None else f"{seconds * 1000:,.4g} ms"
+
+
+def lines(document: Document) -> list[str]:
+    """What a terminal shows below the verdict."""
+    checks = [f"  {c['result']:<13}{c['message']}" for c in document["checks"]]
+    notes = [f"  note         {note}" for note in document["verdict"]["notes"]]
+    head = (
+        f"  {'route':<36}{'requests':>9}{'failed':>8}{'lost':>6}{'p50':>11}{'p95':>11}{'p99':>11}"
+    )
+    routes = [_row(name, group) for name, group in _groups(document)]
+    return [*checks, *notes, "", head, *routes]
+
+
+def _groups(document: Document) -> list[tuple[str, Document]]:
+    return [*document["routes"].items(), ("all", document["overall"])]
+
+
+def _row(name: str, group: Document) -> str:
+    values = {q["quantile"]: milliseconds(q["value_s"]) for q in group["quantiles"]}
+    failed = group["outcomes"].get("failed", 0)
+    return (
+        f"  {name:<36}{group['requests']:>9,}{failed:>8,}{group['unseen']:>6,}"
+        f"{values.get(0.5, '–'):>11}{values.get(0.95, '–'):>11}{values.get(0.99, '–'):>11}"
+    )
+
+
+def markdown(document: Document) -> str:
+    """For a pull request or $GITHUB_STEP_SUMMARY."""
+    verdict, counts = document["verdict"], document["counts"]
+    rows = [
+        f"| {c['result']} | {_cell(c['message'])} | {_interval(c)} |" for c in document["checks"]
+    ]
+    routes = [
+        f"| {name} | {g['requests']:,} | {g['outcomes'].get('failed', 0):,} | {g['unseen']:,} | "
+        + " | ".join(milliseconds(_value(g, q)) for q in (0.5, 0.95, 0.99))
+        + " |"
+        for name, g in _groups(document)
+    ]
+    return "\n".join(
+        [
+            f"### loadtest {document['profile']['name']}: **{verdict['result']}**",
+            "",
+            f"{verdict['headline']}",
+            "",
+            f"`{document['host']}`, {document['shape']} ({document['spacing']}, seed "
+            f"{document['seed']}): {counts['due']:,} due, {counts['dropped']:,} dropped.",
+            "",
+            "| | check | 95 % interval |",
+            "|---|---|---|",
+            *rows,
+            *(f"| note | {_cell(note)} | |" for note in verdict["notes"]),
+            "",
+            "| route | requests | failed | lost | p50 | p95 | p99 |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+            *routes,
+            "",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _value(group: Document, quantile: float) -> float | None:
+    return next((q["value_s"] for q in group["quantiles"] if q["quantile"] == quantile), None)
+
+
+def _interval(check: Document) -> str:
+    if check["low"] is None:
+        return ""
+    if check["unit"] == "%":
+        return f"{check['low']:.2%} … {check['high']:.2%}"
+    if check["unit"] == "s":
+        return f"{milliseconds(check['low'])} … {milliseconds(check['high'])}"
+    return ""
+
+
+def junit(document: Document) -> str:
+    """A test case a check: failed, skipped (inconclusive), or passed."""
+    checks = document["checks"]
+    suite = ET.Element(
+        "testsuite",
+        name=f"loadtest {document['profile']['name']}",
+        tests=str(len(checks)),
+        failures=str(sum(c["result"] == "FAIL" for c in checks)),
+        skipped=str(sum(c["result"] == "INCONCLUSIVE" for c in checks)),
+        time=f"{document['seconds']:.1f}",
+        timestamp=document["started_at"],
+    )
+    for check in checks:
+        case = ET.SubElement(
+            suite, "testcase", classname=document["profile"]["name"], name=check["name"]
+        )
+        if check["result"] == "FAIL":
+            ET.SubElement(case, "failure", message=check["message"])
+        elif check["result"] == "INCONCLUSIVE":
+            ET.SubElement(case, "skipped", message=check["message"])
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def write(document: Document, folder: Path) -> None:
+    """Writes summary.md and junit.xml beside result.json."""
+    (folder / "summary.md").write_text(markdown(document), encoding="utf-8")
+    (folder / "junit.xml").write_text(junit(document), encoding="utf-8")

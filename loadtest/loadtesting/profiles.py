@@ -1,0 +1,169 @@
+"""The profiles, generated from the limits: a good and a bad release on either side of each gate.
+
+The ratios of a pair are the limit times a factor, so that they move with the gate. With this
+repository's limits: errors 0.2 % and 3 %, slow requests 2 % and 10 %, CPU 40 % and 90 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from openarrivals import shapes
+from openarrivals.schedule import Plan
+from openarrivals.shapes import Shape
+from rehearsal.errors import UsageError
+
+from loadtesting import sizing
+from loadtesting.model import Kind, Limits, Profile, Result
+
+# Of the limit: far enough that some hundred requests tell, near enough to mean something.
+ERRORS, SLOW = (0.2, 3.0), (0.4, 2.0)
+CPU = (4 / 7, 9 / 7)
+# A slow request takes this much longer than the limit, so that no other delay decides.
+SLOW_FACTOR = 1.6
+# What one pod carries without strain; the gates' own 100/s are over ten.
+RATE = 50.0
+# A window of CPU must hold four scrapes of 5 s, and a start that is not counted.
+CPU_SECONDS = 30.0
+SMOKE_SECONDS, SOAK_SECONDS, SPIKE_SECONDS = 10.0, 1800.0, 30.0
+IDLE_RATE, IDLE_SECONDS = 1.0, 20.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller may change: requests a second, and the ratios of a closer pair."""
+
+    rate: float = RATE
+    near: tuple[float, float] | None = None
+    seed: int = 1
+    seconds: float | None = None
+
+
+def catalogue(limits: Limits, wish: Wish = Wish()) -> dict[str, Profile]:
+    """Every profile by name."""
+    found = [*_errors(limits, wish), *_latency(limits, wish), *_cpu(limits, wish)]
+    found += [_idle(limits), *_others(limits, wish)]
+    return {profile.name: profile for profile in found}
+
+
+def find(name: str, limits: Limits, wish: Wish = Wish()) -> Profile:
+    """One of them.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    known = catalogue(limits, wish)
+    if name not in known:
+        raise UsageError(f"there is no profile {name!r}", f"choose one of {', '.join(known)}")
+    return known[name]
+
+
+def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
+    limit = limits.max_error_ratio
+    good, bad = wish.near or (ERRORS[0] * limit, ERRORS[1] * limit)
+    needed = sizing.requests_needed(limit, good, bad)
+    shape = _shape(needed, wish)
+    for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
+        yield Profile(
+            name=f"errors-{name}",
+            purpose=f"{ratio:.3g} of one fail; the gate allows {limit:g}",
+            shape=shape,
+            needed=needed,
+            fault=f"errors={_percent(ratio)}",
+            expected=expected,
+            gate="error-ratio",
+        )
+
+
+def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
+    limit = limits.max_slow_ratio
+    good, bad = wish.near or (SLOW[0] * limit, SLOW[1] * limit)
+    if wish.near and not good < limit < bad:
+        return
+    needed = sizing.requests_needed(limit, good, bad)
+    shape = _shape(needed, wish)
+    slow_ms = round(limits.max_latency_s * SLOW_FACTOR * 1000)
+    for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
+        yield Profile(
+            name=f"latency-{name}",
+            purpose=f"{ratio:.3g} of one take {slow_ms} ms more; the gate allows {limit:g}",
+            shape=shape,
+            needed=needed,
+            fault=f"latency={slow_ms}ms@{_percent(ratio)}",
+            expected=expected,
+            gate="p95-latency-seconds",
+        )
+
+
+def _cpu(limits: Limits, wish: Wish) -> Iterable[Profile]:
+    seconds = wish.seconds or CPU_SECONDS
+    shape = shapes.constant(wish.rate / 5, seconds)
+    for name, factor, expected in (("good", CPU[0], Result.PASS), ("bad", CPU[1], Result.FAIL)):
+        share = round(limits.max_cpu_saturation * factor, 2)
+        yield Profile(
+            name=f"cpu-{name}",
+            purpose=f"{share:.0%} of the limit; the gate allows {limits.max_cpu_saturation:.0%}",
+            shape=shape,
+            needed=limits.min_requests,
+            fault=f"cpu={share:.0%}",
+            expected=expected,
+            judges=("cpu-saturation",),
+            gate="cpu-saturation-ratio",
+        )
+
+
+def _idle(limits: Limits) -> Profile:
+    return Profile(
+        name="idle",
+        purpose=f"too few requests for any verdict; the gates want {limits.min_requests}",
+        shape=shapes.constant(IDLE_RATE, IDLE_SECONDS),
+        needed=limits.min_requests,
+        expected=Result.INCONCLUSIVE,
+        gate="canary-requests",
+    )
+
+
+def _others(limits: Limits, wish: Wish) -> Iterable[Profile]:
+    yield Profile(
+        name="smoke",
+        purpose="is everything there? A short run of the whole mix",
+        shape=shapes.constant(max(wish.rate / 2, 10.0), wish.seconds or SMOKE_SECONDS),
+        needed=limits.min_requests,
+    )
+    yield Profile(
+        name="soak",
+        purpose="half an hour at one rate: does memory grow, is the objective held?",
+        shape=shapes.constant(wish.rate, wish.seconds or SOAK_SECONDS),
+        needed=limits.min_requests,
+        judges=("memory-growth", "objective"),
+    )
+    yield Profile(
+        name="spike",
+        purpose="four times the rate for a third of the run, and back",
+        shape=shapes.spike(wish.rate, 4 * wish.rate, wish.seconds or SPIKE_SECONDS),
+        needed=limits.min_requests,
+    )
+    yield Profile(
+        name="capacity",
+        purpose="the highest rate that holds the limits and the objective, by bisection",
+        shape=shapes.constant(wish.rate, wish.seconds or SMOKE_SECONDS),
+        kind=Kind.CAPACITY,
+    )
+
+
+def _shape(needed: int, wish: Wish) -> Shape:
+    """Whole seconds at the rate, until the seeded schedule holds the requests that are needed."""
+    seconds = wish.seconds or max(1.0, needed // wish.rate)
+    while wish.seconds is None and _planned(wish, seconds) < needed:
+        seconds += 1
+    return shapes.constant(wish.rate, seconds)
+
+
+def _planned(wish: Wish, seconds: float) -> int:
+    """How many requests the seeded Poisson schedule holds."""
+    return sum(1 for _ in Plan(shapes.constant(wish.rate, seconds), seed=wish.seed).due())
+
+
+def _percent(ratio: float) -> str:
+    return f"{ratio * 100:.6g}%"

@@ -1,0 +1,50 @@
+"""What a person sees while a run goes on: one live line, or a line every few seconds in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from loadtesting import histograms, output
+from loadtesting.model import Outcome
+from loadtesting.tally import Tally
+
+LOG_EVERY_S = 10.0
+
+
+class LiveLine:
+    """Rewrites its line on a terminal; elsewhere prints one now and then."""
+
+    def __init__(self, seconds: float, planned: int, stream: TextIO | None = None) -> None:
+        self._seconds = seconds
+        self._planned = planned
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._began = self._shown = time.monotonic()
+
+    def show(self, measured: Tally) -> None:
+        """Shows how it stands."""
+        now = time.monotonic()
+        if self._live:
+            self._stream.write(f"\r\033[K{self._text(measured, now)}")
+        elif now - self._shown >= LOG_EVERY_S:
+            self._shown = now
+            self._stream.write(self._text(measured, now) + "\n")
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Leaves the terminal's line free."""
+        if self._live:
+            self._stream.write("\r\033[K")
+            self._stream.flush()
+
+    def _text(self, measured: Tally, now: float) -> str:
+        group = measured.overall
+        p95 = output.milliseconds(histograms.quantile_s(group.histogram, 0.95))
+        return (
+            f"{min(now - self._began, self._seconds):5.0f} of {self._seconds:.0f} s  "
+            f"{group.requests:,} of {self._planned:,} requests  "
+            f"failed {group.outcomes[Outcome.FAILED]}  lost {group.unseen}  "
+            f"dropped {measured.counts.dropped}  p95 {p95}"
+        )

@@ -1,0 +1,73 @@
+"""The command line: what it prints, and what it refuses."""
+
+import json
+
+import pytest
+from loadtesting import cli
+
+
+@pytest.fixture
+def loadtest(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+
+    def run(*arguments):
+        code = cli.main(list(arguments))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_profiles_are_listed_with_their_faults_and_sizes(loadtest):
+    code, out, _ = loadtest("profiles")
+    assert code == 0
+    for word in ("errors-bad", "errors=3%", "latency=400ms@10%", "cpu=90%", "INCONCLUSIVE", "601"):
+        assert word in out
+
+
+def test_a_nearer_pair_prints_what_it_needs(loadtest):
+    _, out, _ = loadtest("profiles", "--near", "0.5%,1.5%", "-o", "json")
+    (profile,) = [p for p in json.loads(out) if p["name"] == "errors-good"]
+    assert profile["needed"] == pytest.approx(5000, rel=0.1)
+
+
+REFUSED = [
+    (("run", "fast", "--host", "http://127.0.0.1:9"), "no profile 'fast'"),
+    (("run", "smoke", "--host", "http://127.0.0.1:9", "--shape", "often"), "no stretch"),
+    (("run", "smoke", "--host", "http://127.0.0.1:9", "--api-key-file", "none"), "does not exist"),
+    (("run", "smoke", "--host", "http://127.0.0.1:9", "--manifests", "none"), "does not exist"),
+    (("compare", "none.json", "none.json"), "none.json"),
+    (("compare", "README.md", "README.md"), "is not JSON"),
+    (("profiles", "--near", "2%,3%"), "either side"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), REFUSED)
+def test_what_cannot_be_used_is_one_line_and_code_2(loadtest, arguments, words):
+    code, _, err = loadtest(*arguments)
+    assert code == 2
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_fault_of_our_own_is_code_4_without_a_traceback(loadtest, monkeypatch, root, tmp_path):
+    from loadtesting import commands
+
+    def broken(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(commands, "profiles", broken)
+    monkeypatch.setattr(cli, "FAULT_LOG", tmp_path / "fault.log")
+    code, _, err = loadtest("profiles")
+    assert code == 4
+    assert "please report" in err
+    assert "Traceback" not in err
+    assert "ZeroDivisionError" in (tmp_path / "fault.log").read_text()
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "profiles"])
+def test_every_command_explains_itself(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert "exit codes:" in capsys.readouterr().out

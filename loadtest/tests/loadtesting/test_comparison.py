@@ -1,0 +1,93 @@
+"""Two runs: what is shown, and what is not."""
+
+import numpy as np
+import pytest
+from loadtesting import comparison, result
+from loadtesting.errors import UsageError
+from loadtesting.model import Result, Verdict
+from loadtesting.tally import Tally
+from openarrivals.samples import Batch, Counts, Sample
+
+SECONDS, RATE = 30, 100
+
+
+@pytest.fixture
+def run(limits, catalogue):
+    """The document of a run whose latencies and failures are drawn."""
+
+    def build(seed, scale=1.0, failing=0.0, stall_s=None, seconds=SECONDS):
+        random = np.random.default_rng(seed)
+        count = seconds * RATE
+        due = np.sort(random.uniform(0, seconds, count))
+        latency = random.gamma(4, 0.005, count) * scale
+        if stall_s is not None:
+            inside = (due > stall_s) & (due < stall_s + 1)
+            latency[inside] += stall_s + 1 - due[inside]
+        status = np.where(random.random(count) < failing, 500, 200)
+        samples = [
+            Sample("/", int(s), "", float(d), float(t), 0.0)
+            for s, d, t in zip(status, due, latency, strict=True)
+        ]
+        tally = Tally(limits.max_latency_s)
+        tally.take(Batch(samples, [], Counts(count, count, 0, count, 0)))
+        head = {"closed": False, "spacing": "poisson", "shape": f"{RATE} for {seconds}s"}
+        head |= {"complete": True, "seconds": seconds}
+        return result.build(head, catalogue["smoke"], limits, tally, Verdict(Result.PASS, ""))
+
+    return build
+
+
+def shown(compared):
+    return {e.name for e in compared.effects if e.verdict != "no difference shown"}
+
+
+def test_no_difference_is_shown_where_there_is_none(run):
+    different = sum(
+        bool(shown(comparison.compare(run(seed), run(seed + 100)))) for seed in range(10)
+    )
+    assert different <= 1
+
+
+def test_a_slower_run_is_worse_in_its_percentiles(run):
+    compared = comparison.compare(run(1), run(2, scale=1.3))
+    assert compared.result is Result.FAIL
+    assert shown(compared) >= {"p50-latency", "p95-latency"}
+    (p50,) = [e for e in compared.effects if e.name == "p50-latency"]
+    assert p50.low < 0.3 * p50.first < p50.high
+
+
+def test_a_faster_run_is_better_and_passes(run):
+    compared = comparison.compare(run(1, scale=1.3), run(2))
+    assert compared.result is Result.PASS
+    assert compared.headline.startswith("better: p50-latency")
+
+
+def test_more_failures_are_worse(run):
+    compared = comparison.compare(run(1, failing=0.001), run(2, failing=0.02))
+    assert shown(compared) == {"error-ratio"}
+    assert compared.headline == "worse: error-ratio"
+
+
+def test_one_stalled_second_alone_is_not_shown_as_a_difference(run):
+    compared = comparison.compare(run(1), run(2, stall_s=10))
+    (p99,) = [e for e in compared.effects if e.name == "p99-latency"]
+    assert p99.second > 5 * p99.first
+    assert p99.verdict == "no difference shown"
+
+
+def test_runs_that_are_not_alike_are_named(run):
+    compared = comparison.compare(run(1), run(2, seconds=20) | {"closed": True})
+    assert any("another shape" in warning for warning in compared.warnings)
+    assert any("closed" in warning for warning in compared.warnings)
+
+
+def test_a_run_of_a_few_seconds_is_refused(run):
+    with pytest.raises(UsageError, match="too short"):
+        comparison.compare(run(1), run(2, seconds=3))
+
+
+def test_both_tables_say_the_same(run):
+    compared = comparison.compare(run(1), run(2, scale=1.3))
+    for text in (comparison.table(compared), comparison.markdown(compared)):
+        assert "p95-latency" in text
+        assert "worse" in text

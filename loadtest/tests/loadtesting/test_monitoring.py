@@ -1,0 +1,44 @@
+"""What is asked of Prometheus: really asked, and honest when there is no answer."""
+
+import numpy as np
+from loadtesting import monitoring
+from loadtesting.model import Result
+
+LIMIT = 256 * 2.0**20
+
+
+def points(slope_bytes_s, noise=2e5, seconds=1800):
+    random = np.random.default_rng(1)
+    times = np.arange(0, seconds, 15.0)
+    values = 60e6 + slope_bytes_s * times + random.normal(0, noise, len(times))
+    return list(zip(times, values, strict=True))
+
+
+def test_without_prometheus_cpu_is_inconclusive_and_says_what_to_do(limits):
+    check = monitoring.cpu(None, limits, ".+", 30)
+    assert check.result is Result.INCONCLUSIVE
+    assert "--prometheus" in check.message
+
+
+def test_a_prometheus_that_is_not_there_is_inconclusive(limits):
+    check = monitoring.cpu("http://127.0.0.1:9", limits, ".+", 30)
+    assert check.result is Result.INCONCLUSIVE
+    assert "does not answer" in check.message
+
+
+def test_steady_memory_passes():
+    assert monitoring.growth(points(0), LIMIT).result is Result.PASS
+
+
+def test_memory_that_fills_the_container_in_a_day_fails():
+    check = monitoring.growth(points(5000), LIMIT)
+    assert check.result is Result.FAIL
+    assert "MiB/h" in check.message
+
+
+def test_slow_growth_that_would_take_weeks_passes():
+    assert monitoring.growth(points(100, noise=1000), LIMIT).result is Result.PASS
+
+
+def test_a_few_points_say_nothing():
+    assert monitoring.growth(points(5000, seconds=60), LIMIT).result is Result.INCONCLUSIVE

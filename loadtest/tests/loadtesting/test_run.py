@@ -1,0 +1,166 @@
+"""The program as its user runs it, against the real service on a real database."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from loadtesting import cli
+from rehearsal import processes
+from rehearsal.waiting import wait_until
+
+BIN = Path(sys.executable).parent
+KEY = "load-key"
+
+
+@pytest.fixture(scope="module")
+def serve(database_url, tmp_path_factory):
+    """Starts the service with faults; returns (base URL, process)."""
+    base = {**os.environ, "GRIDOS_DATABASE_URL": database_url, "GRIDOS_API_KEYS": KEY}
+    for command in ("migrate", "seed"):
+        subprocess.run([BIN / "gridos", command], env=base, check=True, capture_output=True)
+    started = []
+
+    def start(faults=""):
+        port = processes.free_port()
+        environment = {**base, "PORT": str(port), "GRIDOS_FAULTS": faults}
+        service = subprocess.Popen(
+            [BIN / "gridos", "serve"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        started.append(service)
+        url = f"http://127.0.0.1:{port}"
+
+        def answers():
+            try:
+                return urllib.request.urlopen(f"{url}/readyz", timeout=2).status == 200
+            except OSError:
+                return False
+
+        assert wait_until(answers, timeout_s=30)
+        return url, service
+
+    yield start
+    for service in started:
+        kill(service)
+
+
+def kill(service):
+    """Ends the server and its worker at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(service.pid, signal.SIGKILL)
+    service.wait(10)
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n")
+    return file
+
+
+@pytest.fixture
+def loadtest(root, tmp_path, monkeypatch, capsys):
+    """Runs the program; returns (exit code, what it printed, the run's document or None)."""
+    monkeypatch.chdir(root)
+
+    def run(*arguments):
+        code = cli.main([*arguments, "--out", str(tmp_path / "out")])
+        files = sorted((tmp_path / "out").glob("2*/result.json"))
+        document = json.loads(files[-1].read_text()) if files else None
+        said = capsys.readouterr()
+        return code, said.out + said.err, document
+
+    return run
+
+
+def assert_nothing_failed(code, said, document):
+    """On a busy machine it may be slow, and says so; nothing may fail or be lost."""
+    results = {check["name"]: check["result"] for check in document["checks"]}
+    assert code in (0, 1, 3), said
+    assert {results[name] for name in ("error-ratio", "lost-ratio", "refused-ratio")} == {"PASS"}
+
+
+def test_a_smoke_run_of_the_whole_mix(serve, loadtest, key_file, tmp_path):
+    url, _ = serve()
+    code, said, document = loadtest(
+        *("run", "smoke", "--host", url, "--api-key-file", str(key_file), "--rate", "80"),
+        *("--seconds", "3", "--service-metrics", f"{url}/metrics"),
+    )
+    assert_nothing_failed(code, said, document)
+    posted = document["routes"]["/v1/readings"]
+    assert posted["outcomes"] == {"ok": posted["requests"]}
+    assert document["counts"]["finished"] == document["planned"] == document["overall"]["requests"]
+    both = document["service"]
+    assert both["counted_by_service"] == both["sent"] == document["planned"]
+    assert both["before_service_s"] > 0
+    folder = next((tmp_path / "out").glob("2*"))
+    assert ET.parse(folder / "junit.xml").getroot().get("tests") == str(len(document["checks"]))
+    assert "<svg" in (folder / "report.html").read_text()
+    assert document["profile"]["name"] in (folder / "summary.md").read_text()
+
+
+def test_a_release_that_fails_is_failed_and_stopped_early(serve, loadtest):
+    url, _ = serve("errors=30%")
+    code, said, document = loadtest("run", "errors-bad", "--host", url)
+    assert code in (1, 3), said
+    assert "error-ratio" in said
+    assert document["overall"]["outcomes"]["failed"] > 6
+    assert document["overall"]["unseen"] == 0
+    assert not document["complete"]
+
+
+def test_a_target_that_is_killed_is_told_apart(serve, loadtest):
+    url, service = serve()
+    killer = threading.Timer(6.0, kill, [service])
+    killer.start()
+    try:
+        code, said, _ = loadtest("run", "smoke", "--host", url, "--rate", "40", "--seconds", "25")
+    finally:
+        killer.cancel()
+    assert code == 1, said
+    assert "target-gone: no answer since second" in said
+
+
+def test_closed_users_are_there_for_those_who_want_them(serve, loadtest):
+    url, _ = serve()
+    code, said, document = loadtest(
+        *("run", "smoke", "--host", url, "--closed", "--rate", "80", "--seconds", "3")
+    )
+    assert_nothing_failed(code, said, document)
+    assert document["closed"]
+    assert document["overall"]["requests"] > 50
+
+
+def test_a_kept_baseline_is_compared_with(serve, loadtest):
+    url, _ = serve()
+    run = ("run", "smoke", "--host", url, "--rate", "60", "--seconds", "6", "--to-the-end")
+    loadtest(*run, "--keep-baseline")
+    _, said, _ = loadtest(*run)
+    file = next(line.split()[-1] for line in said.splitlines() if line.startswith("  result"))
+    code, said, _ = loadtest("compare", file)
+    assert code in (0, 1), said
+    assert "p95-latency" in said
+    assert "baselines" in said
+
+
+def test_the_generators_own_metrics_are_served(serve, loadtest):
+    from loadtesting.metrics import Metrics
+    from loadtesting.model import Outcome
+    from openarrivals.samples import Sample
+
+    metrics = Metrics()
+    metrics.take([(Sample("/", 200, "", 0.0, 0.2, 0.0), Outcome.OK)], dropped=2)
+    value = metrics.registry.get_sample_value
+    assert value("loadtest_requests_total", {"route": "/", "outcome": "ok"}) == 1
+    assert value("loadtest_request_duration_seconds_bucket", {"route": "/", "le": "0.25"}) == 1
+    assert value("loadtest_dropped_total") == 2
