@@ -1,6 +1,6 @@
-"""GridOS: loads and ratings of an electricity distribution grid, over HTTP.
+"""GridOS: loads, ratings and state of an electricity distribution grid, over HTTP.
 
-The arrows point one way: `cli` and `gunicorn_config` → `create_app` → `api` → `store` → `domain`.
+The arrows point one way: `cli` and `gunicorn_config` → `create_app` → `api` → `storage` → `domain`.
 `domain` knows neither Flask nor SQL.
 """
 
@@ -8,27 +8,52 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gridos import errors, injection, lifecycle, recorder, store
-from gridos.api import feeders, health, readings
+from gridos import (
+    access,
+    errors,
+    exposition,
+    injection,
+    lifecycle,
+    meters,
+    recorder,
+    secretsource,
+    traces,
+)
+from gridos.api import documents, feeders, health, networks, overloads, readings, series
 from gridos.config import Settings
+from gridos.storage import pool
+from gridos.storage.networks import KnownBuses
+from gridos.tally import Tally
 
 
 def create_app(settings: Settings) -> Flask:
-    """Builds the application; nothing is connected until `gridos.store.open_pool`.
+    """Builds the application; nothing is connected until `gridos.storage.pool.open_pool`.
 
     Args:
         settings: Read once, at start (`gridos.config.read`).
+
+    Raises:
+        gridos.secretsource.SecretsUnavailable: if the secret source cannot be read.
     """
-    app = Flask("gridos", static_folder=None)
+    app = documents.make_app("gridos", settings.version)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["settings"] = settings
+    app.extensions["secrets"] = secretsource.open_secrets(settings)
+    app.extensions["known_buses"] = KnownBuses()
     lifecycle.init_app(app)
-    store.init_app(app)
+    pool.init_app(app)
+    access.init_app(app)
     errors.init_app(app)
-    for blueprint in (health.blueprint, feeders.blueprint, readings.blueprint):
-        app.register_blueprint(blueprint)
+    for plain in (health.blueprint, documents.page):
+        app.register_blueprint(plain)
+    for part in (feeders, series, overloads, readings, networks):
+        app.register_api(part.blueprint)
     injection.init_app(app)
+    tally = Tally()
+    metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)
+    meters.init_app(app, metrics.registry)
+    traces.init_app(app)
     # Last, so that it wraps everything and knows every route.
-    recorder.init_app(app)
+    recorder.init_app(app, tally)
     return app

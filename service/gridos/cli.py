@@ -1,4 +1,4 @@
-"""The `gridos` program: serve, migrate, seed, and a check of fault words.
+"""The `gridos` program: serve, migrate, seed, retain, key, and a check of fault words.
 
 Exit codes: 0 good, 2 a dependency could not be reached, 4 bad configuration or our own fault.
 """
@@ -9,15 +9,20 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from gridos import config, faults, schema, seed
+from gridos import access, config, faults, schema, secretsource, seed
 from gridos.config import ConfigurationError
 from gridos.faults import FaultError
 from gridos.schema import MigrationError
+from gridos.secretsource import SecretsUnavailable
+from gridos.storage import partitions
 
 UNREACHABLE, OUR_FAULT = 2, 4
+GUNICORN = ("gunicorn", "-c", "python:gridos.gunicorn_config")
+GRANIAN = ("gridos.granian_server",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command(chosen)
     except (ConfigurationError, FaultError, MigrationError) as wrong:
         return _fail(str(wrong), OUR_FAULT)
+    except SecretsUnavailable as unreadable:
+        return _fail(str(unreadable), UNREACHABLE)
     except psycopg.OperationalError as unreachable:
         cause = " ".join(str(unreachable).split())
         return _fail(
@@ -56,8 +63,18 @@ def _parser() -> argparse.ArgumentParser:
         ("serve", _serve, "answer requests, under gunicorn"),
         ("migrate", _migrate, "bring the database's schema up to date"),
         ("seed", _seed, "store the IEEE 33-bus feeder"),
+        (
+            "retain",
+            _retain,
+            "make the coming months' partitions and drop readings that are too old",
+        ),
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(command=function)
+    key = commands.add_parser("key", help="make an API key and the entry to configure for it")
+    key.add_argument(
+        "--scope", action="append", choices=sorted(access.SCOPES), help="readings if none is given"
+    )
+    key.set_defaults(command=_make_key)
     check = commands.add_parser("faults", help="check the words of GRIDOS_FAULTS")
     check.add_argument("words", help=f"such as {faults.WORDS}")
     check.set_defaults(command=_check_faults)
@@ -65,19 +82,42 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_: argparse.Namespace) -> None:
-    config.read()  # complain here, in one line, and not from inside gunicorn
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:gridos.gunicorn_config"]
+    settings = config.read()
+    secretsource.open_secrets(settings)  # complain here, in one line, and not from inside a server
+    command = GRANIAN if settings.server == "granian" else GUNICORN
     sys.stdout.flush()
-    os.execv(sys.executable, gunicorn)  # noqa: S606 — no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 — no shell is wanted
 
 
 def _migrate(_: argparse.Namespace) -> None:
-    applied = schema.migrate(config.read().database_url)
-    print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")  # noqa: T201
+    applied = schema.migrate(_database())
+    _say("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
 def _seed(_: argparse.Namespace) -> None:
-    print(f"seeded {seed.seed(config.read().database_url)} buses")  # noqa: T201
+    _say(f"seeded {seed.seed(_database())} buses")
+
+
+def _retain(_: argparse.Namespace) -> None:
+    keep = timedelta(days=config.read().retention_days)
+    with psycopg.connect(_database(), autocommit=True, connect_timeout=5) as connection:
+        done = partitions.retain(connection, datetime.now(UTC), keep)
+    _say("\n".join(f"made {name}" for name in done.made) or "no partition was missing")
+    _say("\n".join(f"dropped {name}" for name in done.dropped) or "no partition was too old")
+    _say(f"deleted {done.deleted_rows} single readings that were too old")
+
+
+def _make_key(chosen: argparse.Namespace) -> None:
+    key, entry = access.make(chosen.scope or [access.READINGS])
+    _say(f"the holder's: {key}\nthe service's: {entry}")
+
+
+def _database() -> str:
+    return secretsource.open_secrets(config.read()).conninfo()
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 — a program's output
 
 
 def _check_faults(chosen: argparse.Namespace) -> None:

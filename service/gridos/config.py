@@ -19,15 +19,36 @@ class Setting:
     """A variable of the environment, its default, and why it is there."""
 
     variable: str
-    default: str | None
+    default: str
     why: str
 
 
 TABLE: Mapping[str, Setting] = {
-    "database_url": Setting("GRIDOS_DATABASE_URL", None, "libpq URL of the PostgreSQL to use"),
+    "database_url": Setting(
+        "GRIDOS_DATABASE_URL",
+        "",
+        "libpq URL of the PostgreSQL to use, unless a secret source has it",
+    ),
+    "database_auth": Setting(
+        "GRIDOS_DATABASE_AUTH", "password", "password, or entra: a fresh Entra token for each login"
+    ),
+    "secrets_dir": Setting(
+        "GRIDOS_SECRETS_DIR", "", "directory with the files database-url and api-keys; comes first"
+    ),
+    "key_vault_url": Setting(
+        "GRIDOS_KEY_VAULT_URL", "", "Azure Key Vault with the secrets database-url and api-keys"
+    ),
+    "secrets_refresh_seconds": Setting(
+        "GRIDOS_SECRETS_REFRESH_SECONDS", "30", "how often a directory or vault is read again"
+    ),
     "host": Setting("GRIDOS_HOST", "127.0.0.1", "address to listen on; 0.0.0.0 in a container"),
     "port": Setting("PORT", "8000", "port to listen on"),
-    "api_keys": Setting("GRIDOS_API_KEYS", "", "comma-joined keys that may write; none: no writes"),
+    "api_keys": Setting(
+        "GRIDOS_API_KEYS", "", "comma-joined keys that may write (`gridos key` makes one)"
+    ),
+    "key_requests_per_second": Setting(
+        "GRIDOS_KEY_REQUESTS_PER_SECOND", "100", "writes a second that a pod takes from one key"
+    ),
     "faults": Setting("GRIDOS_FAULTS", "", "comma-joined faults that make a bad release"),
     "pod": Setting("GRIDOS_POD", "", "pod name, for log lines"),
     "version": Setting("GRIDOS_VERSION", "dev", "release, for /version, metrics and log lines"),
@@ -36,53 +57,74 @@ TABLE: Mapping[str, Setting] = {
     ),
     "log_level": Setting("GRIDOS_LOG_LEVEL", "info", "debug, info, warning or error"),
     "max_body_bytes": Setting("GRIDOS_MAX_BODY_BYTES", "1048576", "larger bodies are refused: 413"),
+    "drain_seconds": Setting(
+        "GRIDOS_DRAIN_SECONDS", "0", "unready but still serving after SIGTERM; 0 behind a preStop"
+    ),
+    "retention_days": Setting("GRIDOS_RETENTION_DAYS", "400", "readings older than this may go"),
+    "server": Setting("GRIDOS_SERVER", "gunicorn", "gunicorn, or granian: faster, fewer hooks"),
+    "traces": Setting("GRIDOS_TRACES", "off", "off, or otlp: spans to OTEL_EXPORTER_OTLP_ENDPOINT"),
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process was started with."""
+    """What a process was started with; secrets only as the environment has them."""
 
-    database_url: str
+    database_url: str = ""
+    database_auth: str = "password"
+    secrets_dir: str = ""
+    key_vault_url: str = ""
+    secrets_refresh_seconds: int = 30
     host: str = "127.0.0.1"
     port: int = 8000
-    api_keys: tuple[str, ...] = ()
+    api_keys: str = ""
+    key_requests_per_second: int = 100
     faults: Faults = Faults()
     pod: str = ""
     version: str = "dev"
     cpu_limit_millicores: int = 1000
     log_level: str = "info"
     max_body_bytes: int = 1_048_576
+    drain_seconds: int = 0
+    retention_days: int = 400
+    server: str = "gunicorn"
+    traces: str = "off"
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
     """Reads the settings.
 
     Raises:
-        ConfigurationError: if a variable is missing or does not make sense.
+        ConfigurationError: if a variable does not make sense.
     """
     environment = os.environ if environment is None else environment
     texts = {field.name: _text(field.name, environment) for field in fields(Settings)}
-    return Settings(
-        database_url=texts["database_url"],
-        host=texts["host"],
-        port=_whole("port", texts, 1, 65535),
-        api_keys=tuple(key for key in texts["api_keys"].split(",") if key),
-        faults=_faults(texts["faults"]),
-        pod=texts["pod"],
-        version=texts["version"],
-        cpu_limit_millicores=_whole("cpu_limit_millicores", texts, 1, 1_000_000),
-        log_level=_level(texts["log_level"]),
-        max_body_bytes=_whole("max_body_bytes", texts, 1, 1 << 30),
-    )
+    wholes = {name: _whole(name, texts, *bounds) for name, bounds in _BOUNDS.items()}
+    for name, words in _WORDS.items():
+        _check_word(name, texts[name], words)
+    return Settings(**{**texts, **wholes, "faults": _faults(texts["faults"])})  # type: ignore[arg-type]
+
+
+_BOUNDS = {
+    "port": (1, 65535),
+    "cpu_limit_millicores": (1, 1_000_000),
+    "max_body_bytes": (1, 1 << 30),
+    "key_requests_per_second": (1, 1_000_000),
+    "secrets_refresh_seconds": (1, 86_400),
+    "drain_seconds": (0, 600),
+    "retention_days": (1, 36_500),
+}
+_WORDS = {
+    "log_level": ("debug", "info", "warning", "error"),
+    "database_auth": ("password", "entra"),
+    "server": ("gunicorn", "granian"),
+    "traces": ("off", "otlp"),
+}
 
 
 def _text(name: str, environment: Mapping[str, str]) -> str:
     setting = TABLE[name]
-    text = environment.get(setting.variable, setting.default)
-    if text is None:
-        raise ConfigurationError(f"{setting.variable} is not set — it is the {setting.why}")
-    return text
+    return environment.get(setting.variable, setting.default)
 
 
 def _whole(name: str, texts: Mapping[str, str], least: int, most: int) -> int:
@@ -95,12 +137,11 @@ def _whole(name: str, texts: Mapping[str, str], least: int, most: int) -> int:
     return int(text)
 
 
-def _level(text: str) -> str:
-    if text not in ("debug", "info", "warning", "error"):
+def _check_word(name: str, text: str, words: tuple[str, ...]) -> None:
+    if text not in words:
         raise ConfigurationError(
-            f"GRIDOS_LOG_LEVEL is {text!r} — give debug, info, warning or error"
+            f"{TABLE[name].variable} is {text!r} — give {', '.join(words[:-1])} or {words[-1]}"
         )
-    return text
 
 
 def _faults(text: str) -> Faults:

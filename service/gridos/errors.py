@@ -1,9 +1,20 @@
 """Every error a caller can meet, as one tree and one shape: RFC 9457 problem+json.
 
 Problem                 slug, status, cause, remedy
+├── MalformedBody       400  no JSON, no gzip
 ├── Unauthorised        401  no key, or not a known one
+├── Forbidden           403  a key without the scope
 ├── UnknownFeeder       404
+├── UnknownBus          404
+├── SlowBody            408  the body did not arrive in time
+├── NetworkConflict     409  another network has this id
+├── UnsolvableState     409  the loads have no power flow solution
+├── BodyTooLarge        413  as sent, or unpacked
+├── WrongMediaType      415
 ├── InvalidReadings     422  every bad row named; nothing stored
+├── InvalidNetwork      422  every fault named; nothing stored
+├── InvalidParameters   422  every bad parameter named
+├── TooManyWrites       429  with Retry-After
 └── DatabaseUnavailable 503  with Retry-After; nothing stored
 
 Anything else that escapes a view is an HTTP error of Flask's own (404, 405, 413, …) or a 500,
@@ -18,13 +29,11 @@ from typing import Any, ClassVar
 
 import psycopg
 from flask import Flask, Response, current_app, json, request
-from psycopg_pool import PoolTimeout, TooManyRequests
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from werkzeug.exceptions import HTTPException
 
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
-# Long enough for a failover to have a chance, short enough that a meter's buffer holds.
-RETRY_AFTER_S = 5
 
 
 class Problem(Exception):
@@ -35,10 +44,23 @@ class Problem(Exception):
     title: ClassVar[str] = "Something broke on our side"
     remedy: ClassVar[str] = "Try again; if it stays, report the request id."
 
-    def __init__(self, detail: str, **members: Any) -> None:
+    retry_after_s: int | None = None
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None, **members: Any) -> None:
         super().__init__(detail)
         self.detail = detail
         self.members: Mapping[str, Any] = members
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+
+
+class MalformedBody(Problem):
+    """The body is not what its headers say."""
+
+    status = 400
+    slug = "malformed-body"
+    title = "The body cannot be read"
+    remedy = "Send JSON, or one JSON reading a line as application/x-ndjson; gzip is welcome."
 
 
 class Unauthorised(Problem):
@@ -50,6 +72,15 @@ class Unauthorised(Problem):
     remedy = "Send a key you were given in the X-API-Key header."
 
 
+class Forbidden(Problem):
+    """The key is known and may not do this."""
+
+    status = 403
+    slug = "forbidden"
+    title = "This key may not do that"
+    remedy = "Ask for a key with the scope that the detail names."
+
+
 class UnknownFeeder(Problem):
     """There is no such feeder."""
 
@@ -57,6 +88,60 @@ class UnknownFeeder(Problem):
     slug = "unknown-feeder"
     title = "There is no such feeder"
     remedy = "GET /v1/feeders lists the ones there are."
+
+
+class UnknownBus(Problem):
+    """There is no such bus."""
+
+    status = 404
+    slug = "unknown-bus"
+    title = "There is no such bus"
+    remedy = "GET /v1/feeders/{feeder_id}/buses lists the ones there are."
+
+
+class SlowBody(Problem):
+    """The body came too slowly."""
+
+    status = 408
+    slug = "slow-body"
+    title = "The body did not arrive in time"
+    remedy = "Send the whole request within 10 s; split a large batch or compress it."
+
+
+class NetworkConflict(Problem):
+    """A network of this id is stored, and differs."""
+
+    status = 409
+    slug = "network-exists"
+    title = "Another network has this id"
+    remedy = "Give the feeder an id of its own; networks are never overwritten."
+
+
+class UnsolvableState(Problem):
+    """The loads have no power flow solution."""
+
+    status = 409
+    slug = "no-power-flow-solution"
+    title = "These loads have no power flow solution"
+    remedy = "Look for a wrong reading: more is drawn than the lines could carry."
+
+
+class BodyTooLarge(Problem):
+    """The body is too large, as sent or unpacked."""
+
+    status = 413
+    slug = "body-too-large"
+    title = "The body is too large"
+    remedy = "Split the batch; gzip makes it about eight times smaller."
+
+
+class WrongMediaType(Problem):
+    """The body is of a type that is not taken."""
+
+    status = 415
+    slug = "wrong-media-type"
+    title = "This media type is not taken here"
+    remedy = "Send application/json or application/x-ndjson, as it is or with gzip."
 
 
 class InvalidReadings(Problem):
@@ -68,6 +153,33 @@ class InvalidReadings(Problem):
     remedy = "Correct the rows named under `rows` and send the batch again."
 
 
+class InvalidNetwork(Problem):
+    """A network with something wrong in it; nothing of it was stored."""
+
+    status = 422
+    slug = "invalid-network"
+    title = "The network was refused as a whole"
+    remedy = "Correct what is named under `faults` and send the network again."
+
+
+class InvalidParameters(Problem):
+    """Query parameters that do not make sense."""
+
+    status = 422
+    slug = "invalid-parameters"
+    title = "The query parameters do not make sense"
+    remedy = "Correct what is named under `faults`; /v1/docs says what each may be."
+
+
+class TooManyWrites(Problem):
+    """A key is used too often."""
+
+    status = 429
+    slug = "too-many-writes"
+    title = "Too many requests with this key"
+    remedy = "Nothing was stored. Send again after Retry-After seconds, in larger batches."
+
+
 class DatabaseUnavailable(Problem):
     """The database did not answer in time."""
 
@@ -75,20 +187,25 @@ class DatabaseUnavailable(Problem):
     slug = "database-unavailable"
     title = "The database does not answer"
     remedy = "Nothing was stored. Send the same request again after Retry-After seconds."
+    # Long enough for a failover to have a chance, short enough that a meter's buffer holds.
+    retry_after_s = 5
 
 
 def init_app(app: Flask) -> None:
     """Answers every error in one shape."""
-    app.register_error_handler(Problem, _answer_problem)
+    app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(psycopg.OperationalError, _answer_database)
     app.register_error_handler(PoolTimeout, _answer_database)
     app.register_error_handler(TooManyRequests, _answer_database)
+    app.register_error_handler(PoolClosed, _answer_database)
     app.register_error_handler(Exception, _answer_unexpected)
 
 
-def _answer_problem(problem: Problem) -> Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}  # noqa: PLR2004
+def answer(problem: Problem) -> Response:
+    """A problem as the response to the current request."""
+    wait_s = problem.retry_after_s
+    headers = {"Retry-After": str(wait_s)} if wait_s is not None else {}
     return _respond(
         problem.status,
         problem.slug,
@@ -106,18 +223,18 @@ def _answer_http(error: HTTPException) -> Response:
     slug = title.lower().replace(" ", "-")
     # Flask's own headers (Allow on a 405) are part of the answer.
     headers = {key: value for key, value in error.get_headers() if key.lower() != "content-type"}
-    remedy = "See service/README.md for the routes and what they take."
+    remedy = "/v1/docs lists the routes and what they take."
     return _respond(status, slug, title, error.description or title, remedy, headers)
 
 
 def _answer_database(error: Exception) -> Response:
     log.warning("database unavailable", extra={"cause": str(error).strip()})
-    return _answer_problem(DatabaseUnavailable("The request could not be carried out in time."))
+    return answer(DatabaseUnavailable("The request could not be carried out in time."))
 
 
 def _answer_unexpected(error: Exception) -> Response:
     log.error("unhandled exception", exc_info=error)
-    return _answer_problem(Problem("The error was logged under this request id."))
+    return answer(Problem("The error was logged under this request id."))
 
 
 def _respond(
@@ -129,13 +246,14 @@ def _respond(
     headers: Mapping[str, str],
     members: Mapping[str, Any] | None = None,
 ) -> Response:
+    ids = request.environ.get("gridos.ids")
     body = {
         "type": f"urn:gridos:problem:{slug}",
         "title": title,
         "status": status,
         "detail": detail,
         "remedy": remedy,
-        "request_id": request.environ.get("gridos.request_id", ""),
+        "request_id": ids.request if ids else "",
         **(members or {}),
     }
     response: Response = current_app.response_class(

@@ -8,24 +8,27 @@ restarts the container and the restart is counted where a gate can see it.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-from gridos import create_app, injection, logs, store
+from gridos import create_app, exits, injection, lifecycle, logs, traces
 
 # gunicorn takes any name here that it knows for a setting; `config` is one.
 from gridos.config import read as read_settings
-from gridos.store import THREADS
+from gridos.storage import pool
 
 _settings = read_settings()
 
 bind = f"{_settings.host}:{_settings.port}"
 wsgi_app = "gridos.gunicorn_config:make_app()"
 workers = 1
-worker_class = "gthread"
+# gthread, with a limit to how long a request may take to arrive.
+worker_class = "gridos.worker.Worker"
 # More threads raise the tail latency before they raise the throughput.
-threads = THREADS
+threads = pool.THREADS
 # Above any proxy's idle time-out in front (Envoy here 30 s, App Gateway 20 s … 60 s): the proxy
 # must be the side that closes.
 keepalive = 75
@@ -46,26 +49,46 @@ def make_app() -> Any:
 def post_worker_init(worker: Any) -> None:
     """Connects to the database; never before the fork, connections cannot be shared."""
     del worker
-    store.open_pool(_state["app"])
+    pool.open_pool(_state["app"])
 
 
 def when_ready(server: Any) -> None:
-    """Starts what a cpu fault needs beside the worker."""
+    """Starts what a cpu fault needs beside the worker, and listens for the order to stop."""
     del server
     _state["burner"] = injection.start_burner(_settings)
+    if _settings.drain_seconds:
+        stop = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *_: _drain(stop))
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """The worker drains when the server tells it to and not by itself."""
+    del server, worker
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _drain(stop: Any) -> None:
+    """Unready first, still serving; then gunicorn's own graceful stop, at once if told again."""
+    lifecycle.drain()
+    signal.signal(signal.SIGTERM, stop)
+    timer = threading.Timer(_settings.drain_seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Closes the connections of a worker that ends in order."""
     del server, worker
     if "app" in _state:
-        store.close_pool(_state["app"])
+        traces.close(_state["app"])
+        pool.close_pool(_state["app"])
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """A worker that ended unasked ends the container."""
     # gunicorn closes its listeners first when it is told to stop.
     if server.LISTENERS:
+        exits.add(_settings)
         server.log.error("worker %s ended unasked; the container ends with it", worker.pid)
         sys.stdout.flush()
         os._exit(1)

@@ -11,13 +11,14 @@ from pythonjsonlogger.json import JsonFormatter
 from gridos.config import Settings
 
 
-class RequestIdFilter(logging.Filter):
-    """Adds the id of the request a line was written for, if it was written for one."""
+class IdsFilter(logging.Filter):
+    """Adds the ids of the request a line was written for, if it was written for one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Never drops a line."""
-        if has_request_context():
-            record.request_id = request.environ.get("gridos.request_id", "")
+        ids = request.environ.get("gridos.ids") if has_request_context() else None
+        if ids is not None:
+            record.request_id, record.trace_id, record.span_id = ids.request, ids.trace, ids.span
         return True
 
 
@@ -35,13 +36,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "class": "logging.StreamHandler",
         "stream": "ext://sys.stdout",
         "formatter": "json",
-        "filters": ["request_id"],
+        "filters": ["ids"],
     }
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": formatter},
-        "filters": {"request_id": {"()": RequestIdFilter}},
+        "filters": {"ids": {"()": IdsFilter}},
         "handlers": {"stdout": handler},
         "root": {"handlers": ["stdout"], "level": settings.log_level.upper()},
         "loggers": {

@@ -8,74 +8,62 @@ The contract, which the canary's gates are written against:
 
     http_requests_total{method, route, status}      counter
     request_duration_seconds{method, route}         histogram, with a bound at the gate's 0.25 s
+    http_requests_in_flight                         gauge
 
 `route` is the rule's template and never the path. Probes and /metrics are not counted. Failures
-stand at zero from the first scrape, so that the first one is an increase.
+stand at zero from the first scrape, so that the first one is an increase. A response is counted
+when its last byte has been handed over; one that breaks on its way is a 500, whatever
+its head said.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quote
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_flask_exporter import PrometheusMetrics
+from flask import Flask
+
+from gridos.tally import Tally
+from gridos.tracecontext import Ids, identify
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 UNMATCHED = "<unmatched>"
 UNCOUNTED = frozenset({"/metrics", "/livez", "/readyz"})
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-FAILURES = ("500", "502", "503", "504")
-# A bound at the gate's threshold makes its verdict exact; its neighbours keep the shown p95 honest.
-BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.4, 0.5, 1, 2.5, 10)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Flask adds HEAD and OPTIONS to every route; standing at zero they would only be scraped in vain.
+ZEROED = METHODS - {"HEAD", "OPTIONS"}
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, tally: Tally) -> None:
     """Wraps the application; call it after every route is registered."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
-    metrics = PrometheusMetrics(app, path="/metrics", export_defaults=False, registry=registry)
-    app.extensions["metrics"] = metrics
+    tally.start_at_zero([*_routes(app), *((method, UNMATCHED) for method in ("GET", "POST"))])
     settings = app.extensions["settings"]
-    build = Gauge("gridos_build_info", "The release", ["version"], registry=registry)
-    build.labels(settings.version).set(1)
-    recorder = Recorder(app, registry, settings.pod, settings.version)
-    app.wsgi_app = recorder  # type: ignore[method-assign]
+    app.wsgi_app = Recorder(  # type: ignore[method-assign]
+        app.wsgi_app, tally, settings.pod, settings.version, kept=settings.traces != "off"
+    )
 
 
 class Recorder:
-    """WSGI middleware: an id for each request, a count, a duration and a log line."""
+    """WSGI middleware: ids for each request, a count, a duration and a log line."""
 
-    def __init__(self, app: Flask, registry: CollectorRegistry, pod: str, version: str) -> None:
-        self._inner: WSGIApplication = app.wsgi_app
-        self._requests = Counter(
-            "http_requests_total",
-            "Responses sent, by method, route template and status",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self._durations = Histogram(
-            "request_duration_seconds",
-            "Time from a request's arrival to the last byte of its response",
-            ["method", "route"],
-            buckets=BOUNDS_S,
-            registry=registry,
-        )
-        # `.labels()` costs more than the count itself; each child is looked up once.
-        self._counters: dict[tuple[str, str, str], Counter] = {}
-        self._histograms: dict[tuple[str, str], Histogram] = {}
+    def __init__(
+        self, inner: WSGIApplication, tally: Tally, pod: str, version: str, *, kept: bool = False
+    ) -> None:
+        self._inner = inner
+        self.tally = tally
         self._line_end = f',"pod":{quote(pod)},"version":{quote(version)}}}\n'
-        self._start_at_zero(app)
+        # Whether a trace that begins here is kept; one that began elsewhere says so itself.
+        self._kept = kept
+        self._out = sys.stdout.fileno()
+        self._clock = (0, "")
+        self._quoted: dict[str, str] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request as the application does."""
@@ -87,105 +75,112 @@ class Recorder:
         except BaseException:
             response.finish("500")
             raise
-        return response.carry(body)
+        response.body = body
+        return response
 
-    def record(self, method: str, route: str, status: str, seconds: float, request_id: str) -> None:
-        """Counts one response and writes its access line."""
-        self._counter(method, route, status).inc()
-        self._histogram(method, route).observe(seconds)
-        instant = datetime.now(UTC).isoformat(timespec="milliseconds")
+    def identify(self, environ: WSGIEnvironment) -> Ids:
+        """The ids of a request, left in its environ for log lines and tracing."""
+        given = environ.get("HTTP_TRACEPARENT")
+        ids = identify(environ.get("HTTP_X_REQUEST_ID"), given)
+        if self._kept and given is None:
+            ids = ids._replace(sampled=True)
+        environ["gridos.ids"] = ids
+        return ids
+
+    def write(self, method: str, route: str, status: str, seconds: float, ids: Ids) -> None:
+        """Writes the access line."""
+        route = self._quoted.get(route) or self._quoted.setdefault(route, quote(route))
         line = (
-            f'{{"timestamp":"{instant}","level":"INFO","logger":"gridos.access",'
-            f'"message":"request","method":"{method}","route":{quote(route)},"status":{status},'
-            f'"duration_ms":{seconds * 1000:.2f},"request_id":"{request_id}"{self._line_end}'
+            f'{{"timestamp":"{self._now()}","level":"INFO","logger":"gridos.access",'
+            f'"message":"request","method":"{method}","route":{route},"status":{status},'
+            f'"duration_ms":{seconds * 1000:.2f},"request_id":"{ids.request}",'
+            f'"trace_id":"{ids.trace}","span_id":"{ids.span}"{self._line_end}'
         )
         # One write: lines of several threads never mix, and no logging machinery is paid for.
-        os.write(sys.stdout.fileno(), line.encode())
+        os.write(self._out, line.encode())
 
-    def _counter(self, method: str, route: str, status: str) -> Counter:
-        key = (method, route, status)
-        if key not in self._counters:
-            self._counters[key] = self._requests.labels(*key)
-        return self._counters[key]
-
-    def _histogram(self, method: str, route: str) -> Histogram:
-        key = (method, route)
-        if key not in self._histograms:
-            self._histograms[key] = self._durations.labels(*key)
-        return self._histograms[key]
-
-    def _start_at_zero(self, app: Flask) -> None:
-        for method, route in [*_routes(app), *((method, UNMATCHED) for method in ("GET", "POST"))]:
-            self._histogram(method, route)
-            for status in FAILURES:
-                self._counter(method, route, status)
+    def _now(self) -> str:
+        """UTC with milliseconds; the part up to the second is made once a second."""
+        now = time.time()
+        second, text = self._clock
+        if second != int(now):
+            second = int(now)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._clock = second, text
+        return f"{text}.{int((now - second) * 1000):03d}+00:00"
 
 
 class _Response:
-    """One response on its way out; counted when its last byte has been handed over."""
+    """One response on its way out: its start, its body, and the record made at its end."""
+
+    __slots__ = (
+        "_began", "_environ", "_finished", "_ids", "_next", "_recorder", "_route", "_shard",
+        "_start_response", "_status", "body",
+    )  # fmt: skip
+
+    body: Iterable[bytes]
 
     def __init__(
         self, recorder: Recorder, environ: WSGIEnvironment, start_response: StartResponse
     ) -> None:
+        self._began = perf_counter()
         self._recorder = recorder
         self._environ = environ
         self._start_response = start_response
-        self._began = time.perf_counter()
         self._status = "500"
         self._route = UNMATCHED
-        self._request_id = _request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         self._finished = False
-        environ["gridos.request_id"] = self._request_id
+        self._ids = recorder.identify(environ)
+        self._shard = recorder.tally.shard()
+        self._shard.in_flight += 1
 
     def start(self, status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[..., Any]:
         """Takes note of status and route, which is known only while the request's context is."""
         self._status = status[:3]
-        rule = request.url_rule if request else None
+        request = self._environ.get("werkzeug.request")
+        rule = getattr(request, "url_rule", None)
         self._route = rule.rule if rule is not None else UNMATCHED
-        headers.append(("X-Request-ID", self._request_id))
+        headers.append(("X-Request-ID", self._ids.request))
+        headers.append(("traceparent", self._ids.traceparent))
         return self._start_response(status, headers, *rest)
 
-    def carry(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """Hands the body on; a failure while it is sent is a failed response."""
-        return _Body(body, self)
-
-    def finish(self, status: str | None = None) -> None:
-        """Records the response; the first call counts."""
-        if self._finished:
-            return
-        self._finished = True
-        method = self._environ["REQUEST_METHOD"]
-        self._recorder.record(
-            method if method in METHODS else "other",
-            self._route,
-            status or self._status,
-            time.perf_counter() - self._began,
-            self._request_id,
-        )
-
-
-class _Body:
-    """A response body that reports its end."""
-
-    def __init__(self, inner: Iterable[bytes], response: _Response) -> None:
-        self._inner = inner
-        self._response = response
-
     def __iter__(self) -> Iterator[bytes]:
+        self._next = iter(self.body).__next__
+        return self
+
+    def __next__(self) -> bytes:
         try:
-            yield from self._inner
+            return self._next()
+        except StopIteration:
+            raise
         except BaseException:
-            self._response.finish("500")
+            # Its head is gone with whatever status; what the caller got is a failure.
+            self.finish("500")
             raise
 
     def close(self) -> None:
         """Called by the server in any case, also when the caller has gone away."""
         try:
-            close = getattr(self._inner, "close", None)
+            close = getattr(self.body, "close", None)
             if close is not None:
                 close()
         finally:
-            self._response.finish()
+            self.finish(self._status)
+
+    def finish(self, status: str) -> None:
+        """Records the response; the first call counts."""
+        if self._finished:
+            return
+        self._finished = True
+        self._shard.in_flight -= 1
+        seconds = perf_counter() - self._began
+        method = self._environ["REQUEST_METHOD"]
+        if method not in METHODS:
+            method = "other"
+        ids, recorder = self._ids, self._recorder
+        trace_id = ids.trace if ids.sampled else None
+        recorder.tally.add(method, self._route, status, seconds, trace_id)
+        recorder.write(method, self._route, status, seconds, ids)
 
 
 def _routes(app: Flask) -> list[tuple[str, str]]:
@@ -193,11 +188,6 @@ def _routes(app: Flask) -> list[tuple[str, str]]:
     return [
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
-        for method in sorted(rule.methods or ())
+        for method in sorted(ZEROED & (rule.methods or set()))
         if rule.rule not in UNCOUNTED
     ]
-
-
-def _request_id(given: str) -> str:
-    """The caller's id if it is a harmless one, else a fresh one."""
-    return given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()

@@ -1,15 +1,39 @@
-"""The database's shape: plain SQL files, applied in order, once, by one process at a time."""
+"""The database's shape: plain SQL files, applied in order, once, by one process at a time.
+
+A canary and the stable release run on one database, so a file may only add (expand). What a running
+release might still use goes in a later release (contract), in a statement with the marker
+
+    -- contract: why nothing uses it any more
+
+and a statement that takes something away without it is refused before anything is applied.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 
 import psycopg
 
+from gridos.storage import partitions
+
 # Any constant will do, as long as every process of this service takes the same lock.
 LOCK_KEY = 0x6772_6964_6F73  # "gridos"
+# A lock that is not had soon would make every request wait behind it.
+LOCK_TIMEOUT = "5s"
+CONTRACT = re.compile(r"--\s*contract:\s*\S")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+# What breaks a release that does not know of it: things gone, renamed, of another type, or newly
+# demanded of rows that the older release writes.
+_DESTRUCTIVE = re.compile(
+    r"\bDROP\s+(?!CONSTRAINT\s+IF\b)|\bTRUNCATE\b|\bDELETE\s+FROM\b|\bRENAME\b"
+    r"|\bALTER\s+(?:COLUMN\s+)?\S+\s+(?:SET\s+DATA\s+)?TYPE\b|\bSET\s+NOT\s+NULL\b"
+    r"|\bADD\s+(?:COLUMN\s+)?(?!CONSTRAINT)[^,;]*\bNOT\s+NULL\b(?![^,;]*\bDEFAULT\b)",
+    re.IGNORECASE,
+)
 
 
 class MigrationError(Exception):
@@ -40,11 +64,17 @@ def migrate(database_url: str) -> list[str]:
     """Applies what is missing, each file in a transaction; returns the names applied.
 
     Raises:
-        MigrationError: if an applied file was changed afterwards.
+        MigrationError: if an applied file was changed afterwards, or one takes something away
+            without saying why.
         psycopg.OperationalError: if the database cannot be reached.
     """
+    migrations = available()
+    for migration in migrations:
+        check(migration)
     with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+        # Waiting for another migration is fine; waiting behind a query with every request is not.
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         connection.execute(
             """
             CREATE TABLE IF NOT EXISTS migration (
@@ -55,10 +85,26 @@ def migrate(database_url: str) -> list[str]:
         )
         rows = connection.execute("SELECT name, checksum FROM migration").fetchall()
         applied: dict[str, str] = {str(name): str(checksum) for name, checksum in rows}
-        missing = [migration for migration in available() if not _is_applied(migration, applied)]
+        missing = [migration for migration in migrations if not _is_applied(migration, applied)]
         for migration in missing:
             _apply(connection, migration)
+        partitions.make_ahead(connection, datetime.now(UTC))
     return [migration.name for migration in missing]
+
+
+def check(migration: Migration) -> None:
+    """Refuses a statement that takes something away and is not marked.
+
+    Raises:
+        MigrationError: naming the statement.
+    """
+    for statement in migration.sql.split(";"):
+        plain = " ".join(_COMMENT.sub(" ", statement).split())
+        if _DESTRUCTIVE.search(plain) and not CONTRACT.search(statement):
+            raise MigrationError(
+                f"{migration.name} takes something away that a running release may use: {plain} —"
+                " add it in this release and take it away in a later one, marked `-- contract: why`"
+            )
 
 
 def _is_applied(migration: Migration, applied: dict[str, str]) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from gridos import create_app, schema, seed, store
+from gridos import create_app, schema, seed
 from gridos.config import Settings
+from gridos.storage import pool
 from rehearsal import processes
 from rehearsal.waiting import wait_until
 
@@ -31,10 +32,14 @@ def seeded(database_url: str) -> str:
 @pytest.fixture
 def app(seeded: str):
     """The application, connected."""
-    app = create_app(Settings(seeded, api_keys=("other-key", KEY), pod="pod-1", version="1.2.3"))
-    store.open_pool(app)
+    app = create_app(
+        Settings(
+            seeded, api_keys=f"other-key,{KEY}:readings+networks", pod="pod-1", version="1.2.3"
+        )
+    )
+    pool.open_pool(app)
     yield app
-    store.close_pool(app)
+    pool.close_pool(app)
 
 
 @pytest.fixture

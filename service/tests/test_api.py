@@ -36,9 +36,9 @@ def test_the_seed_is_the_published_network(client):
 def test_the_nominal_load_is_the_published_total(seeded, client):
     from gridos import seed
 
-    buses = seed.network()["buses"]
-    assert (sum(b["kw"] for b in buses), sum(b["kvar"] for b in buses)) == (3715, 2300)
-    assert len([b for b in buses if b["kw"]]) == 32
+    buses = seed.network().buses
+    assert (sum(b.kw for b in buses), sum(b.kvar for b in buses)) == (3715, 2300)
+    assert len([b for b in buses if b.kw]) == 32
     load = client.get("/v1/feeders/ieee33/load").get_json()
     assert load["reporting_buses"] == 33
     assert load["share_of_rating"] == pytest.approx(load["kva"] / 5000)

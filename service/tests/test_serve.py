@@ -31,7 +31,7 @@ def run(command, **variables):
 @pytest.mark.parametrize(
     ("command", "variables", "code", "words"),
     [
-        (["serve"], {}, 4, "GRIDOS_DATABASE_URL is not set"),
+        (["serve"], {}, 4, "set GRIDOS_DATABASE_URL"),
         (
             ["migrate"],
             {"GRIDOS_DATABASE_URL": "postgresql://127.0.0.1:1/x"},

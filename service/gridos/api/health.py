@@ -6,7 +6,7 @@ import psycopg
 from flask import Blueprint, Response, current_app, jsonify
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from gridos import store
+from gridos.storage import pool
 
 blueprint = Blueprint("health", __name__)
 
@@ -35,7 +35,7 @@ def version() -> Response:
 
 def _database_refusal() -> str:
     try:
-        store.ping()
+        pool.ping()
     except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests):
         return "the database does not answer"
     return ""

@@ -2,64 +2,75 @@
 
 from __future__ import annotations
 
-import hmac
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from flask import Blueprint, Response, current_app, jsonify, request
-from psycopg.errors import ForeignKeyViolation
+from flask import Response, current_app, jsonify
+from flask_openapi3 import APIBlueprint
 
-from gridos import store
-from gridos.domain import grid
-from gridos.domain.grid import BadRow, Reading
-from gridos.errors import InvalidReadings, Unauthorised
+from gridos import access
+from gridos.api import bodies, models
+from gridos.api.documents import READINGS, WRITES, batch_body, problems
+from gridos.domain import batch
+from gridos.domain.batch import BadRow, MalformedBatch, Reading, RefusedBatch
+from gridos.errors import InvalidReadings, MalformedBody
+from gridos.meters import Meters
+from gridos.storage import networks, readings
 
-blueprint = Blueprint("readings", __name__, url_prefix="/v1/readings")
+blueprint = APIBlueprint("readings", __name__, url_prefix="/v1/readings", abp_tags=[READINGS])
 
 
-@blueprint.post("")
+@blueprint.post(
+    "",
+    responses={201: models.Stored, **problems(400, 401, 403, 408, 413, 415, 429)},
+    security=WRITES,
+    openapi_extensions={"requestBody": batch_body()},
+)
 def add_readings() -> tuple[Response, int]:
-    """Stores a batch; the same batch sent twice is stored once."""
-    _require_key()
-    readings, bad = grid.read_batch(_rows())
-    if bad:
-        raise _refusal(bad + _unknown(readings))
+    """Stores a batch; the same batch sent twice is stored once (the key is bus and time)."""
+    access.require(access.READINGS)
+    lines = bodies.require_media_type(bodies.JSON, bodies.LINES) == bodies.LINES
+    batched = _read(bodies.read(), lines=lines)
+    unknown = _unknown(dict(enumerate(batched)))
+    if unknown:
+        raise _refusal([], unknown, len(batched))
+    stored = readings.add_readings(batched)
+    _meters().stored(stored)
+    return jsonify(stored=stored, duplicates=len(batched) - stored), 201
+
+
+def _read(body: bytes, *, lines: bool) -> list[Reading]:
     try:
-        stored = store.add_readings(list(readings.values()))
-    except ForeignKeyViolation:
-        raise _refusal(_unknown(readings)) from None
-    return jsonify(stored=stored, duplicates=len(readings) - stored), 201
+        return batch.read(body, lines=lines)
+    except MalformedBatch as malformed:
+        raise MalformedBody(str(malformed)) from None
+    except RefusedBatch as refused:
+        if refused.rows:
+            raise _refusal(refused.rows, _unknown(refused.good), refused.size) from None
+        _meters().refused("invalid", refused.size)
+        raise InvalidReadings(str(refused), rows=[]) from None
 
 
-def _require_key() -> None:
-    """Compares with every key, in constant time, so that timing tells nothing."""
-    given = request.headers.get("X-API-Key", "").encode()
-    keys = current_app.extensions["settings"].api_keys
-    matches = [hmac.compare_digest(given, key.encode()) for key in keys]
-    if not any(matches):
-        raise Unauthorised("No valid X-API-Key header came with the request.")
-
-
-def _rows() -> list[object]:
-    body = request.get_json()
-    rows = body.get("readings") if isinstance(body, dict) else None
-    if not isinstance(rows, list) or not rows:
-        raise InvalidReadings('The body must be {"readings": [ … ]} with at least one reading.')
-    if len(rows) > grid.MOST_READINGS:
-        raise InvalidReadings(f"At most {grid.MOST_READINGS} readings fit in a batch.")
-    return rows
-
-
-def _refusal(bad: list[BadRow]) -> InvalidReadings:
-    ordered = sorted(bad, key=lambda row: row.row)
-    return InvalidReadings(
-        f"{len(bad)} of the batch's rows cannot be stored.", rows=[asdict(row) for row in ordered]
-    )
-
-
-def _unknown(readings: dict[int, Reading]) -> list[BadRow]:
-    unknown = store.unknown_buses([reading.bus_id for reading in readings.values()])
+def _unknown(numbered: Mapping[int, Reading]) -> list[BadRow]:
+    """The rows whose bus there is not."""
+    unknown = networks.find_unknown_buses({reading.bus_id for reading in numbered.values()})
     return [
-        BadRow(row, f"no bus has the id {reading.bus_id!r}")
-        for row, reading in readings.items()
-        if reading.bus_id in unknown
+        BadRow(number, f"no bus has the id {reading.bus_id!r}")
+        for number, reading in numbered.items()
+        if unknown and reading.bus_id in unknown
     ]
+
+
+def _refusal(invalid: Sequence[BadRow], unknown: Sequence[BadRow], size: int) -> InvalidReadings:
+    bad = sorted([*invalid, *unknown], key=lambda row: row.row)
+    meters = _meters()
+    meters.refused("invalid", len(invalid))
+    meters.refused("unknown-bus", len(unknown))
+    meters.refused("batch-refused", size - len(bad))
+    detail = f"{len(bad)} of the batch's {size} rows cannot be stored."
+    return InvalidReadings(detail, rows=[asdict(row) for row in bad])
+
+
+def _meters() -> Meters:
+    meters: Meters = current_app.extensions["meters"]
+    return meters

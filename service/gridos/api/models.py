@@ -1,0 +1,194 @@
+"""What the API takes and answers, as the OpenAPI document shows it.
+
+Answers are built by hand, which is faster, and tested against the document.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gridos.domain.series import DEFAULT_LIMIT, MOST_ROWS, Bucket
+
+
+class FeederPath(BaseModel):
+    """Which feeder."""
+
+    feeder_id: str
+
+
+class BusPath(BaseModel):
+    """Which bus."""
+
+    bus_id: str
+
+
+class SeriesQuery(BaseModel):
+    """Which part of a series; a day that ends now if nothing is said."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: Annotated[datetime | None, Field(description="with a zone; included")] = None
+    end: Annotated[datetime | None, Field(description="with a zone; not included")] = None
+    bucket: Annotated[Bucket, Field(description="raw, or mean and greatest of a time")] = Bucket.RAW
+    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = DEFAULT_LIMIT
+    after: Annotated[
+        str | None, Field(max_length=400, description="the `next` of the page before")
+    ] = None
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Kept where nothing is asked of it, as flask-openapi3 does with every request."""
+        if args or options:
+            return super().model_json_schema(*args, **options)
+        return _series_schema()
+
+
+@cache
+def _series_schema() -> dict[str, Any]:
+    return super(SeriesQuery, SeriesQuery).model_json_schema()
+
+
+class Feeder(BaseModel):
+    """A feeder, its rating in kVA, and how many buses it has."""
+
+    id: str
+    name: str
+    rated_kva: float
+    nominal_kv: float
+    buses: int
+
+
+class FeederList(BaseModel):
+    """Every feeder."""
+
+    feeders: list[Feeder]
+
+
+class Bus(BaseModel):
+    """A bus: nominal load, and the rating of its transformer in kVA if it has one."""
+
+    id: str
+    number: int
+    nominal_kw: float
+    nominal_kvar: float
+    rated_kva: float | None
+
+
+class BusList(BaseModel):
+    """The buses of a feeder."""
+
+    feeder_id: str
+    buses: list[Bus]
+
+
+class Line(BaseModel):
+    """A line between two buses."""
+
+    from_bus: str
+    to_bus: str
+    r_ohm: float
+    x_ohm: float
+    rated_a: float | None
+
+
+class LineList(BaseModel):
+    """The lines of a feeder."""
+
+    feeder_id: str
+    lines: list[Line]
+
+
+class BusLoad(BaseModel):
+    """The latest reading of a bus; nulls where it never reported."""
+
+    bus_id: str
+    measured_at: datetime | None
+    kw: float | None
+    kvar: float | None
+
+
+class Load(BaseModel):
+    """What a feeder carries now."""
+
+    feeder_id: str
+    rated_kva: float
+    kw: float
+    kvar: float
+    kva: float
+    share_of_rating: float
+    reporting_buses: int
+    buses: list[BusLoad]
+
+
+class OverloadEntry(BaseModel):
+    """A feeder (bus_id null) or bus above its rating."""
+
+    feeder_id: str
+    bus_id: str | None
+    kva: float
+    rated_kva: float
+    share_of_rating: float
+
+
+class OverloadList(BaseModel):
+    """The worst first."""
+
+    overloads: list[OverloadEntry]
+
+
+class BusVoltage(BaseModel):
+    """Voltage of a bus in p.u. of nominal, and its angle in degrees."""
+
+    bus_id: str
+    voltage_pu: float
+    angle_deg: float
+
+
+class LineFlow(BaseModel):
+    """Current of a line and what it loses."""
+
+    from_bus: str
+    to_bus: str
+    current_a: float
+    share_of_rating: float | None
+    losses_kw: float
+
+
+class FeederState(BaseModel):
+    """The power flow of the latest loads."""
+
+    feeder_id: str
+    losses_kw: float
+    losses_kvar: float
+    lowest: BusVoltage
+    silent_buses: int
+    buses: list[BusVoltage]
+    lines: list[LineFlow]
+
+
+class Series(BaseModel):
+    """A page of a series: rows in the order of the columns; `next` is null on the last page."""
+
+    columns: list[str]
+    rows: list[list[str | float]]
+    next: str | None
+
+
+class Stored(BaseModel):
+    """How many readings of a batch were new, and how many were stored already."""
+
+    stored: int
+    duplicates: int
+
+
+class NetworkStored(BaseModel):
+    """What was imported; `created` is false if it was there already, just so."""
+
+    feeder_id: str
+    buses: int
+    lines: int
+    created: bool

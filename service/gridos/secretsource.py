@@ -1,0 +1,172 @@
+"""Secrets: where they come from, and how a change takes effect without a restart.
+
+A directory that a CSI driver mounts comes first, then Azure Key Vault, then the environment; what
+the first does not hold is taken from the environment. A source is read at start and then again and
+again in the background; when it cannot be read, what was read last goes on being used.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from psycopg.conninfo import make_conninfo
+
+from gridos.config import ConfigurationError, Settings
+
+log = logging.getLogger(__name__)
+
+DATABASE_URL, API_KEYS = "database-url", "api-keys"
+NAMES = (DATABASE_URL, API_KEYS)
+# A refused password is a reason to read again, but not more often than this.
+LEAST_RENEWAL_S = 5.0
+
+
+class SecretsUnavailable(Exception):
+    """The source could not be read; the message names it and the cause."""
+
+
+class Source(Protocol):
+    """Anything that secrets can be read from."""
+
+    def read(self) -> Mapping[str, str]:
+        """Those of `NAMES` that it holds.
+
+        Raises:
+            SecretsUnavailable: if it cannot be read.
+        """
+
+
+class Directory:
+    """Files named as the secrets are, as mounted by the Secrets Store CSI driver."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> Mapping[str, str]:
+        """The files there are; see `Source.read`."""
+        if not self._folder.is_dir():
+            raise SecretsUnavailable(f"{self._folder} is no directory — is the volume mounted?")
+        try:
+            present = [name for name in NAMES if (self._folder / name).exists()]
+            return {name: (self._folder / name).read_text("utf-8").strip() for name in present}
+        except (OSError, UnicodeDecodeError) as failed:
+            raise SecretsUnavailable(f"{self._folder} cannot be read: {failed}") from None
+
+
+class Nothing:
+    """No source beside the environment."""
+
+    def read(self) -> Mapping[str, str]:
+        """Nothing at all."""
+        return {}
+
+
+class Secrets:
+    """What was read last, and the thread that reads it again.
+
+    Args:
+        source: Read at once, and then every `refresh_s` seconds once `watch` was called.
+        fallback: For what the source does not hold.
+        token: Gives the password of a new connection, instead of one in the URL.
+
+    Raises:
+        SecretsUnavailable: if the source cannot be read at start.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        fallback: Mapping[str, str],
+        refresh_s: float,
+        token: Callable[[], str] | None = None,
+    ) -> None:
+        self._source = source
+        self._fallback = fallback
+        self._refresh_s = refresh_s
+        self._token = token
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._values: Mapping[str, str] = {}
+        self.refreshed_at = 0.0
+        self._read()
+
+    def get(self, name: str) -> str:
+        """A secret's present value, or nothing."""
+        return self._values.get(name, "")
+
+    def conninfo(self) -> str:
+        """What a new database connection logs in with."""
+        url = self.get(DATABASE_URL)
+        return make_conninfo(url, password=self._token()) if self._token else url
+
+    def renew(self) -> bool:
+        """Reads again because a login was refused; False if that failed or was done just now."""
+        with self._lock:
+            if time.time() - self.refreshed_at < LEAST_RENEWAL_S:
+                return False
+            return self._refresh()
+
+    def watch(self) -> None:
+        """Starts reading again in the background."""
+        if self._thread is None and not isinstance(self._source, Nothing):
+            self._thread = threading.Thread(target=self._keep_fresh, name="secrets", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stops reading."""
+        self._stopped.set()
+
+    def _keep_fresh(self) -> None:
+        while not self._stopped.wait(self._refresh_s):
+            with self._lock:
+                self._refresh()
+
+    def _refresh(self) -> bool:
+        try:
+            self._read()
+        except SecretsUnavailable as failed:
+            log.warning("secrets not refreshed", extra={"cause": str(failed)})
+            return False
+        return True
+
+    def _read(self) -> None:
+        self._values = {**self._fallback, **self._source.read()}
+        self.refreshed_at = time.time()
+
+
+def open_secrets(settings: Settings) -> Secrets:
+    """The secrets that the settings name.
+
+    Raises:
+        SecretsUnavailable: if they cannot be read.
+        ConfigurationError: if there is no database among them, or a package is missing.
+    """
+    fallback = {DATABASE_URL: settings.database_url, API_KEYS: settings.api_keys}
+    source, token = _source(settings), None
+    if settings.database_auth == "entra":
+        from gridos import azure  # noqa: PLC0415 — an extra
+
+        token = azure.DatabaseToken()
+    secrets = Secrets(source, fallback, settings.secrets_refresh_seconds, token)
+    if not secrets.get(DATABASE_URL):
+        raise ConfigurationError(
+            f"no database is named — set GRIDOS_DATABASE_URL, or put {DATABASE_URL} into"
+            " GRIDOS_SECRETS_DIR or GRIDOS_KEY_VAULT_URL"
+        )
+    return secrets
+
+
+def _source(settings: Settings) -> Source:
+    if settings.secrets_dir:
+        return Directory(Path(settings.secrets_dir))
+    if settings.key_vault_url:
+        from gridos import azure  # noqa: PLC0415 — an extra
+
+        return azure.KeyVault(settings.key_vault_url)
+    return Nothing()

@@ -1,0 +1,1 @@
+"""PostgreSQL: the pool, and one statement for each thing the API does."""

@@ -1,0 +1,166 @@
+"""Feeders, buses and lines."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from flask import current_app
+from psycopg import Connection
+
+from gridos.domain.network import Network
+from gridos.storage.pool import connection
+
+# Above any statement's: a file of 20,000 buses is stored in one transaction.
+IMPORT_TIMEOUT_MS = 20_000
+
+
+class NetworkExists(Exception):
+    """A feeder of this id is stored already, and differently."""
+
+
+def list_feeders() -> list[dict[str, Any]]:
+    """Every feeder with its number of buses, in order of their ids."""
+    with connection() as connected:
+        return connected.execute(
+            """
+            SELECT f.id, f.name, f.rated_kva, f.nominal_kv, count(b.id) AS buses
+            FROM feeder f LEFT JOIN bus b ON b.feeder_id = f.id
+            GROUP BY f.id ORDER BY f.id
+            """
+        ).fetchall()
+
+
+def get_feeder(feeder_id: str) -> dict[str, Any] | None:
+    """One feeder, or None."""
+    with connection() as connected:
+        return connected.execute(
+            """
+            SELECT f.id, f.name, f.rated_kva, f.nominal_kv,
+                   (SELECT count(*) FROM bus b WHERE b.feeder_id = f.id) AS buses
+            FROM feeder f WHERE f.id = %s
+            """,
+            (feeder_id,),
+        ).fetchone()
+
+
+def list_buses(feeder_id: str) -> list[dict[str, Any]]:
+    """A feeder's buses in order of their numbers; empty if there is no such feeder."""
+    with connection() as connected:
+        return connected.execute(
+            """
+            SELECT id, number, nominal_kw, nominal_kvar, rated_kva
+            FROM bus WHERE feeder_id = %s ORDER BY number
+            """,
+            (feeder_id,),
+        ).fetchall()
+
+
+def list_lines(feeder_id: str) -> list[dict[str, Any]]:
+    """A feeder's lines in order of the buses they lead to."""
+    with connection() as connected:
+        return connected.execute(
+            """
+            SELECT l.from_bus, l.to_bus, l.r_ohm, l.x_ohm, l.rated_a
+            FROM line l JOIN bus b ON b.id = l.to_bus
+            WHERE b.feeder_id = %s ORDER BY b.number, l.from_bus
+            """,
+            (feeder_id,),
+        ).fetchall()
+
+
+class KnownBuses:
+    """The ids of all buses, kept: buses are added rarely and never taken away."""
+
+    def __init__(self) -> None:
+        self._ids: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+
+    def find_unknown(self, bus_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that no bus has; asks the database only if one is not known yet."""
+        unknown = set(bus_ids) - self._ids
+        if not unknown:
+            return unknown
+        with self._lock, connection() as connected:
+            rows = connected.execute("SELECT id FROM bus").fetchall()
+            self._ids = frozenset(row["id"] for row in rows)
+        return unknown - self._ids
+
+
+def find_unknown_buses(bus_ids: Iterable[str]) -> set[str]:
+    """Those of the ids that no bus has."""
+    known: KnownBuses = current_app.extensions["known_buses"]
+    return known.find_unknown(bus_ids)
+
+
+def add_network(network: Network) -> bool:
+    """Stores a network whole or not at all; False if it was stored already, just so.
+
+    Raises:
+        NetworkExists: if another one has its feeder's id.
+    """
+    with connection() as connected, connected.transaction():
+        connected.execute(f"SET LOCAL statement_timeout = {IMPORT_TIMEOUT_MS}")
+        return store(connected, network)
+
+
+def store(connected: Connection[Any], network: Network) -> bool:
+    """As `add_network`, within a transaction of the caller's."""
+    feeder = network.feeder
+    inserted = connected.execute(
+        "INSERT INTO feeder (id, name, nominal_kv, rated_kva)"
+        " VALUES (%(id)s, %(name)s, %(nominal_kv)s, %(rated_kva)s) ON CONFLICT DO NOTHING",
+        feeder.model_dump(),
+    ).rowcount
+    if not inserted:
+        if not _is_stored(connected, network):
+            raise NetworkExists(feeder.id)
+        return False
+    buses, lines = _bus_rows(network), _line_rows(network)
+    with connected.cursor() as cursor:
+        with cursor.copy(
+            "COPY bus (id, feeder_id, number, nominal_kw, nominal_kvar, rated_kva) FROM STDIN"
+        ) as copy:
+            for bus in buses:
+                copy.write_row(bus)
+        with cursor.copy("COPY line (from_bus, to_bus, r_ohm, x_ohm, rated_a) FROM STDIN") as copy:
+            for line in lines:
+                copy.write_row(line)
+    return True
+
+
+def _is_stored(connected: psycopg.Connection[Any], network: Network) -> bool:
+    with connected.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        feeder = cursor.execute(
+            "SELECT id, name, nominal_kv, rated_kva FROM feeder WHERE id = %s", (network.feeder.id,)
+        ).fetchone()
+        buses = cursor.execute(
+            "SELECT id, feeder_id, number, nominal_kw, nominal_kvar, rated_kva"
+            " FROM bus WHERE feeder_id = %s",
+            (network.feeder.id,),
+        ).fetchall()
+        lines = cursor.execute(
+            "SELECT from_bus, to_bus, l.r_ohm, l.x_ohm, l.rated_a"
+            " FROM line l JOIN bus b ON b.id = l.to_bus WHERE b.feeder_id = %s",
+            (network.feeder.id,),
+        ).fetchall()
+    part = network.feeder
+    same_feeder = feeder == (part.id, part.name, part.nominal_kv, part.rated_kva)
+    same_buses = set(buses) == set(_bus_rows(network))
+    return same_feeder and same_buses and set(lines) == set(_line_rows(network))
+
+
+def _bus_rows(network: Network) -> list[tuple[Any, ...]]:
+    return [
+        (network.bus_id(b.number), network.feeder.id, b.number, b.kw, b.kvar, b.rated_kva)
+        for b in network.buses
+    ]
+
+
+def _line_rows(network: Network) -> list[tuple[Any, ...]]:
+    return [
+        (network.bus_id(x.from_bus), network.bus_id(x.to_bus), x.r_ohm, x.x_ohm, x.rated_a)
+        for x in network.lines
+    ]

@@ -1,0 +1,160 @@
+"""The connections: how many, how long anything may take, and what a login is made of."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+import psycopg
+from flask import Flask, current_app
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
+
+from gridos.config import Settings
+from gridos.secretsource import Secrets
+
+# One connection for each of gunicorn's threads: more could never be used at once.
+THREADS = 4
+# Below a client's patience: a request gives up on the pool, a statement or a lock before its
+# caller gives up on the request.
+POOL_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_S = 3
+OPTIONS = (
+    "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
+)
+READY_TIMEOUT_S = 0.2
+
+
+class Pool(ConnectionPool[Connection[DictRow]]):
+    """A pool that knows how many of its connections are in use, for a metric."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._busy: set[int] = set()
+        super().__init__(*arguments, **options)
+
+    @property
+    def busy(self) -> int:
+        """Connections that are lent out."""
+        return len(self._busy)
+
+    def getconn(self, timeout: float | None = None) -> Connection[DictRow]:
+        """Lends one."""
+        lent = super().getconn(timeout)
+        self._busy.add(id(lent))
+        return lent
+
+    def putconn(self, conn: Connection[DictRow]) -> None:
+        """Takes it back."""
+        self._busy.discard(id(conn))
+        super().putconn(conn)
+
+
+class Attempts:
+    """What became of the last attempt to connect; None before the first."""
+
+    succeeded: bool | None = None
+
+
+def init_app(app: Flask) -> None:
+    """Makes the pool, closed: it must be opened after gunicorn's fork (`open_pool`)."""
+    settings: Settings = app.extensions["settings"]
+    secrets: Secrets = app.extensions["secrets"]
+    attempts = app.extensions["attempts"] = Attempts()
+
+    def conninfo() -> str:
+        try:
+            return secrets.conninfo()
+        except psycopg.OperationalError:
+            attempts.succeeded = False
+            raise
+
+    app.extensions["pool"] = Pool(
+        # Asked for each connection, so that a rotated password or a fresh token is the next's.
+        conninfo,
+        connection_class=_watched(attempts, secrets),
+        min_size=1,
+        max_size=THREADS,
+        timeout=POOL_TIMEOUT_S,
+        max_waiting=2 * THREADS,
+        max_lifetime=1800,
+        # The pool's own backoff doubles up to this; a database that is back is used soon after.
+        reconnect_timeout=5,
+        check=ConnectionPool.check_connection,
+        kwargs={
+            "row_factory": dict_row,
+            "autocommit": True,
+            "options": OPTIONS,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": f"gridos {settings.pod}".strip(),
+            # Every statement is prepared the first time it is used on a connection.
+            "prepare_threshold": 0,
+        },
+        open=False,
+    )
+
+
+def open_pool(app: Flask) -> None:
+    """Starts connecting, without waiting: readiness says when it worked."""
+    app.extensions["secrets"].watch()
+    app.extensions["pool"].open(wait=False)
+
+
+def close_pool(app: Flask) -> None:
+    """Closes every connection."""
+    app.extensions["secrets"].close()
+    app.extensions["pool"].close()
+
+
+def connection() -> AbstractContextManager[Connection[DictRow]]:
+    """A connection of the current application's, for one request.
+
+    Raises:
+        PoolTimeout, TooManyRequests, OperationalError: if the database cannot be had in time.
+    """
+    pool: Pool = current_app.extensions["pool"]
+    return pool.connection()
+
+
+def ping() -> None:
+    """Asks the database for a sign of life.
+
+    Raises:
+        PoolTimeout, OperationalError: if there is none within 200 ms.
+    """
+    pool: Pool = current_app.extensions["pool"]
+    with pool.connection(timeout=READY_TIMEOUT_S) as connected:
+        connected.execute("SELECT 1")
+
+
+def _watched(attempts: Attempts, secrets: Secrets) -> type[Connection[DictRow]]:
+    """Connections that note whether connecting worked, and re-read a password once refused."""
+
+    class WatchedConnection(Connection[DictRow]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            try:
+                connected = cls._connect(conninfo, options)
+            except psycopg.OperationalError:
+                attempts.succeeded = False
+                raise
+            attempts.succeeded = True
+            return connected
+
+        @classmethod
+        def _connect(cls, conninfo: str, options: dict[str, Any]) -> Self:
+            try:
+                return super().connect(conninfo, **options)
+            except psycopg.OperationalError as refused:
+                if not _is_password_refusal(refused) or not secrets.renew():
+                    raise
+            return super().connect(secrets.conninfo(), **options)
+
+    return WatchedConnection
+
+
+def _is_password_refusal(error: psycopg.OperationalError) -> bool:
+    """Libpq reports a refused login without its SQLSTATE (28P01, 28000), by message alone."""
+    if error.sqlstate is not None:
+        return error.sqlstate.startswith("28")
+    return "authentication failed" in str(error)

@@ -1,0 +1,65 @@
+"""OpenTelemetry spans, if they are wanted: an extra that costs nothing when off.
+
+With GRIDOS_TRACES=otlp each request that is counted becomes a server span, sent as OTLP over HTTP
+in the background; the SDK's own OTEL_* variables say where to and how many. The span goes on from
+the same `traceparent` that log lines and exemplars carry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+from gridos.config import ConfigurationError
+
+
+def init_app(app: Flask) -> None:
+    """Wraps the application in OpenTelemetry's WSGI middleware, if the settings ask for it."""
+    settings = app.extensions["settings"]
+    if settings.traces == "off":
+        return
+    try:
+        from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            f"{missing.name} is not installed — install gridos[traces]"
+        ) from missing
+    provider = app.extensions["tracer_provider"] = _provider(settings.version, settings.pod)
+    app.wsgi_app = _Continued(  # type: ignore[method-assign]
+        OpenTelemetryMiddleware(app.wsgi_app, tracer_provider=provider)
+    )
+
+
+def close(app: Flask) -> None:
+    """Sends what is left."""
+    provider = app.extensions.get("tracer_provider")
+    if provider is not None:
+        provider.shutdown()
+
+
+class _Continued:
+    """Lets a request that came without a trace begin one with the ids it is logged under."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        ids = environ.get("gridos.ids")
+        if ids is not None:
+            environ["HTTP_TRACEPARENT"] = ids.traceparent
+        return self._inner(environ, start_response)
+
+
+def _provider(version: str, pod: str) -> Any:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    named = {"service.name": "gridos", "service.version": version, "k8s.pod.name": pod}
+    provider = TracerProvider(resource=Resource.create(named))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

@@ -1,0 +1,93 @@
+"""A batch: what a reading must satisfy, and how what is wrong is said."""
+
+import json
+
+import pytest
+from gridos.domain import batch
+from gridos.domain.batch import MalformedBatch, RefusedBatch
+
+GOOD = {"bus_id": "b", "measured_at": "2026-11-24T09:30:00Z", "kw": 1.5, "kvar": -2}
+
+
+def read(*rows):
+    return batch.read(json.dumps({"readings": list(rows)}).encode(), lines=False)
+
+
+def test_a_good_row_becomes_a_reading():
+    (reading,) = read(GOOD)
+    assert (reading.kw, reading.kvar) == (1.5, -2.0)
+    assert reading.measured_at.isoformat() == "2026-11-24T09:30:00+00:00"
+
+
+def test_lines_are_read_as_an_array_is():
+    lines = (json.dumps(GOOD) + "\n\n") * 3
+    assert batch.read(lines.encode(), lines=True) == read(GOOD, GOOD, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("row", "cause"),
+    [
+        ("text", "Expected `object`, got `str`"),
+        ({**GOOD, "extra": 1}, "unknown field `extra`"),
+        ({"bus_id": "b"}, "missing required field `measured_at`"),
+        ({**GOOD, "bus_id": 7}, "`$.bus_id`"),
+        ({**GOOD, "bus_id": ""}, "`$.bus_id`"),
+        ({**GOOD, "kw": "1"}, "Expected `float`, got `str` - at `$.kw`"),
+        ({**GOOD, "kw": True}, "`$.kw`"),
+        ({**GOOD, "kw": None}, "`$.kw`"),
+        ({**GOOD, "kw": 1e7}, "<= 1000000.0 - at `$.kw`"),
+        ({**GOOD, "kvar": 10**400}, "`$.kvar`"),
+        ({**GOOD, "measured_at": 5}, "`$.measured_at`"),
+        ({**GOOD, "measured_at": "yesterday"}, "Invalid RFC3339"),
+        ({**GOOD, "measured_at": "2026-11-24T09:30:00"}, "timezone"),
+        ({**GOOD, "measured_at": "9999-12-31T23:59:59-12:00"}, "measured_at"),
+        ({**GOOD, "measured_at": "9999-12-31T23:59:59Z"}, "between the years 2000 and 2100"),
+        ({**GOOD, "measured_at": "1999-12-31T23:59:59Z"}, "between the years 2000 and 2100"),
+    ],
+)
+@pytest.mark.parametrize("lines", [False, True])
+def test_every_bad_row_is_named_with_its_cause(row, cause, lines):
+    rows = [GOOD, row, GOOD, row]
+    body = "\n".join(map(json.dumps, rows)) if lines else json.dumps({"readings": rows})
+    with pytest.raises(RefusedBatch) as caught:
+        batch.read(body.encode(), lines=lines)
+    assert [(bad.row, cause in bad.cause) for bad in caught.value.rows] == [(1, True), (3, True)], (
+        caught.value.rows
+    )
+    assert caught.value.size == 4
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_json_does_not_have_is_no_reading(number):
+    text = json.dumps(GOOD).replace("1.5", number)
+    for body, lines in ((f'{{"readings": [{text}]}}', False), (text, True)):
+        with pytest.raises((RefusedBatch, MalformedBatch)):
+            batch.read(body.encode(), lines=lines)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"{", MalformedBatch),
+        (b"\xff", MalformedBatch),
+        (b'{"readings": [' + b"[" * 100_000, MalformedBatch),
+        (b"[]", RefusedBatch),
+        (b"{}", RefusedBatch),
+        (b'{"readings": []}', RefusedBatch),
+        (b'{"readings": 7}', RefusedBatch),
+        (b'{"readings": [], "more": 1}', RefusedBatch),
+    ],
+)
+def test_what_is_no_batch_is_told_from_what_is_no_json(body, error):
+    with pytest.raises(error):
+        batch.read(body, lines=False)
+
+
+def test_a_batch_has_an_end():
+    with pytest.raises(RefusedBatch, match="at most 10000"):
+        read(*[GOOD] * 10_001)
+
+
+def test_an_empty_body_of_lines_is_no_batch():
+    with pytest.raises(RefusedBatch, match="at least one"):
+        batch.read(b"\n\n", lines=True)
