@@ -32,7 +32,7 @@ class Exposition(PrometheusMetrics):  # type: ignore[misc]
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._tally = _Hideable(tally)
         self._renderer = Renderer(tally)
-        registry = CollectorRegistry()
+        registry = CollectorRegistry(auto_describe=True)
         super().__init__(app, path="/metrics", export_defaults=False, registry=registry)
         registry.register(self._tally)
 

@@ -68,7 +68,7 @@ class Totals:
     in_flight: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Tally(Collector):
     """All shards; a Prometheus collector of the three request metrics."""
 
