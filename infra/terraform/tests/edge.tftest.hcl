@@ -44,22 +44,44 @@ run "the_firewall_has_the_current_rules" {
   }
 }
 
-run "the_firewall_overlooks_nothing_but_the_api_key" {
+run "the_firewall_overlooks_nothing_without_a_reason" {
   command = plan
 
+  # `make prove-edge` tries exactly these on a real firewall, so the resource must have no others.
   assert {
-    condition     = [for exclusion in one(azurerm_web_application_firewall_policy.this.managed_rules).exclusion : "${exclusion.match_variable} ${exclusion.selector_match_operator} ${exclusion.selector}"] == ["RequestHeaderValues Equals X-API-Key"]
-    error_message = "The rules would overlook something without a reason."
+    condition     = [for exclusion in one(azurerm_web_application_firewall_policy.this.managed_rules).exclusion : "${exclusion.match_variable} ${exclusion.selector_match_operator} ${exclusion.selector}"] == ["RequestHeaderKeys Equals Content-Encoding"]
+    error_message = "The rules would overlook something else than compressed bodies."
   }
 
   assert {
-    condition     = alltrue([for reason in keys(local.waf_exclusions) : length(reason) > 20])
+    condition = flatten([
+      for set in one(azurerm_web_application_firewall_policy.this.managed_rules).managed_rule_set : [
+        for override in set.rule_group_override : [for rule in override.rule : "${set.type} ${rule.id} ${rule.enabled}"]
+      ]
+      ]) == [
+      "Microsoft_DefaultRuleSet 200002 false",
+      "Microsoft_DefaultRuleSet 920420 false",
+    ]
+    error_message = "Other rules would be off than those that our own traffic needs off: ${jsonencode(one(azurerm_web_application_firewall_policy.this.managed_rules).managed_rule_set)}"
+  }
+
+  assert {
+    condition     = alltrue([for reason in concat(keys(local.waf_exclusions), keys(local.waf_disabled_rules)) : length(reason) > 40])
     error_message = "An exclusion has no reason."
   }
 
   assert {
     condition     = one(one(azurerm_web_application_firewall_policy.this.policy_settings).log_scrubbing).enabled
     error_message = "API keys would be in the firewall's log."
+  }
+}
+
+run "the_firewall_reads_as_much_as_the_service_takes" {
+  command = plan
+
+  assert {
+    condition     = one(azurerm_web_application_firewall_policy.this.policy_settings).max_request_body_size_in_kb == local.waf_body_limit_kib && local.waf_body_limit_kib == 1024
+    error_message = "A batch that the service takes would be refused at the edge, or one that it refuses let in."
   }
 }
 
