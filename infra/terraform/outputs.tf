@@ -48,6 +48,11 @@ output "workload_principal_id" {
   value       = azurerm_user_assigned_identity.this["workload"].principal_id
 }
 
+output "database_admin_group" {
+  description = "The Entra group that scripts/create_role connects as."
+  value       = azurerm_postgresql_flexible_server_active_directory_administrator.this.principal_name
+}
+
 output "push_client_id" {
   description = "The release pipeline signs in as this to push images."
   value       = azurerm_user_assigned_identity.this["push"].client_id
