@@ -8,14 +8,16 @@ when one was not, 2 when Terraform cannot be had, 4 when a flip no longer fits t
 """
 
 import argparse
-import json
 import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import workspace
 
@@ -23,6 +25,9 @@ EXIT_NOTICED = 0
 EXIT_MISSED = 1
 EXIT_UNMEASURED = 2
 EXIT_FLIP_BROKEN = 4
+
+MISSED = "MISSED"
+BROKEN = "BROKEN"
 
 FLIPS = workspace.SOURCE / "tests" / "flips.toml"
 
@@ -54,6 +59,7 @@ class Flip:
         old: What is there; white space counts as one space.
         new: What is put in its place.
         test: The test file that must notice, without its ending.
+        refused: For a rule on a variable, the variable: only runs that expect its refusal matter.
     """
 
     control: str
@@ -63,6 +69,7 @@ class Flip:
     old: str
     new: str
     test: str
+    refused: str = ""
 
 
 def listed() -> Iterator[Flip]:
@@ -82,7 +89,7 @@ def rules() -> Iterator[Flip]:
                 variable = found["variable"] or variable
                 if block := found["block"]:
                     title = f"{variable} takes anything: {reason(block)}"
-                    yield Flip("rule", title, root, path.name, block, "\n", test)
+                    yield Flip("rule", title, root, path.name, block, "\n", test, variable)
 
 
 def reason(block: str) -> str:
@@ -104,58 +111,85 @@ def flipped(text: str, flip: Flip) -> str:
     return text.replace(found[0], flip.new)
 
 
+def runs_that_refuse(text: str, variable: str) -> str:
+    """A test file without the runs that do not expect a variable's refusal; they cost time only."""
+    head, *runs = re.split(r"(?m)^(?=run \")", text)
+    wanted = re.compile(rf"\bvar\.{variable}\b")
+    return head + "".join(run for run in runs if wanted.search(run.partition("expect_failures")[2]))
+
+
 def noticed_by(copy: Path, flip: Flip) -> str | None:
     """Break the copy, run the tests that guard it, mend it; return the run that noticed, or None.
 
     Raises:
         ValueError: The flip does not fit, or the broken copy does not even plan.
     """
-    path = copy / flip.root / flip.file
-    whole = path.read_text()
-    path.write_text(flipped(whole, flip))
+    code = copy / flip.root / flip.file
+    test = copy / flip.root / "tests" / f"{flip.test}.tftest.hcl"
+    whole = {path: path.read_text() for path in (code, test)}
+    code.write_text(flipped(whole[code], flip))
+    if flip.refused:
+        test.write_text(runs_that_refuse(whole[test], flip.refused))
     try:
-        done = workspace.terraform(
-            copy / flip.root, "test", "-json", f"-filter=tests/{flip.test}.tftest.hcl"
-        )
+        with closing(workspace.test_events(copy / flip.root, flip.test)) as events:
+            return verdict(events)
     finally:
-        path.write_text(whole)
-    return verdict([json.loads(line) for line in done.stdout.splitlines()])
+        for path, text in whole.items():
+            path.write_text(text)
 
 
-def verdict(events: list[dict[str, object]]) -> str | None:
+def verdict(events: Iterable[Mapping[str, object]]) -> str | None:
     """Read Terraform's events: the first run that failed by an assertion, or None if all passed.
 
     Raises:
         ValueError: Something failed, but no assertion did.
     """
-    errors = [event for event in events if event.get("@level") == "error"]
-    for event in errors:
+    first_error = ""
+    for event in events:
+        if event.get("@level") != "error":
+            continue
         detail = event.get("diagnostic")
         if isinstance(detail, dict) and detail.get("summary") in NOTICED:
             return str(event.get("@testrun"))
-    if errors:
-        raise ValueError(f"the flip breaks the code itself: {errors[0].get('@message')}")
+        first_error = first_error or str(event.get("@message"))
+    if first_error:
+        raise ValueError(f"the flip breaks the code itself: {first_error}")
     return None
 
 
-def prove(flips: list[Flip]) -> int:
-    """Try each flip in turn and print a line for each."""
-    missed = broken = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = workspace.copy(Path(scratch) / "terraform")
-        for root in sorted({flip.root for flip in flips}):
-            workspace.initialise(copy / root)
-        for flip in flips:
-            try:
-                run = noticed_by(copy, flip)
-            except ValueError as cause:
-                broken += 1
-                run = f"BROKEN: {cause}"
-            missed += run is None
-            sys.stdout.write(f"{flip.control:>4}  {flip.title:<72.72}  {run or 'MISSED'}\n")
+def outcome(copies: SimpleQueue[Path], flip: Flip) -> str:
+    """Try one flip in a copy that nobody else uses: the run that noticed, or what is wrong."""
+    copy = copies.get()
+    try:
+        return noticed_by(copy, flip) or MISSED
+    except ValueError as cause:
+        return f"{BROKEN}: {cause}"
+    finally:
+        copies.put(copy)
+
+
+def prove(flips: list[Flip], jobs: int) -> int:
+    """Try each flip and print a line for each, in their order; `jobs` at a time."""
+    copies: SimpleQueue[Path] = SimpleQueue()
+    outcomes = []
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
+        for number in range(jobs):
+            copy = workspace.copy(Path(scratch) / str(number))
+            for root in sorted({flip.root for flip in flips}):
+                workspace.initialise(copy / root)
+            copies.put(copy)
+        for flip, noticed in zip(
+            flips, pool.map(lambda one: outcome(copies, one), flips), strict=True
+        ):
+            outcomes.append(noticed)
+            sys.stdout.write(f"{flip.control:>4}  {flip.title:<72.72}  {noticed}\n")
             sys.stdout.flush()
-    noticed = len(flips) - missed - broken
-    sys.stdout.write(f"{len(flips)} flips: {noticed} noticed, {missed} missed, {broken} broken\n")
+    missed = outcomes.count(MISSED)
+    broken = sum(noticed.startswith(BROKEN) for noticed in outcomes)
+    noticed_count = len(flips) - missed - broken
+    sys.stdout.write(
+        f"{len(flips)} flips: {noticed_count} noticed, {missed} missed, {broken} broken\n"
+    )
     if broken:
         return EXIT_FLIP_BROKEN
     return EXIT_MISSED if missed else EXIT_NOTICED
@@ -165,10 +199,14 @@ def main(arguments: list[str]) -> int:
     """Choose the flips and try them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="flips whose title or file contains this")
-    only = parser.parse_args(arguments).only
-    flips = [flip for flip in (*listed(), *rules()) if only in f"{flip.title} {flip.file}"]
+    parser.add_argument("--part", default="1/1", help="2/3: the second third of them")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    given = parser.parse_args(arguments)
+    part, parts = (int(number) for number in given.part.split("/"))
+    flips = [flip for flip in (*listed(), *rules()) if given.only in f"{flip.title} {flip.file}"]
+    flips = flips[len(flips) * (part - 1) // parts : len(flips) * part // parts]
     try:
-        return prove(flips)
+        return prove(flips, given.jobs)
     except workspace.UnavailableError as cause:
         sys.stderr.write(f"skipped: {cause}\n")
         return EXIT_UNMEASURED

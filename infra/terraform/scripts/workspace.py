@@ -7,7 +7,8 @@ another, and can change the code to see whether a test notices.
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,41 @@ def terraform(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ) from None
 
 
+def test_events(root: Path, test: str) -> Generator[Mapping[str, object], None, None]:
+    """Run one test file and yield what Terraform says as it says it; stop reading to stop the run.
+
+    Args:
+        root: An initialised root of a copy.
+        test: The test file's name, without its ending.
+    """
+    command = ["terraform", "test", "-json", f"-filter=tests/{test}.tftest.hcl"]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as running:
+        watch = threading.Timer(TIME_LIMIT_S, running.kill)
+        watch.start()
+        try:
+            for line in running.stdout or ():
+                yield json.loads(line)
+        finally:
+            watch.cancel()
+            running.terminate()
+
+
 def initialise(root: Path) -> None:
     """Fetch a root's providers, without its backend.
 
     Raises:
         UnavailableError: Terraform or a provider is not to be had.
     """
-    done = terraform(root, "init", "-backend=false", "-input=false", "-no-color")
+    _init(root, "-backend=false")
+
+
+def _init(root: Path, option: str) -> None:
+    done = terraform(root, "init", option, "-input=false", "-no-color")
     if done.returncode != 0:
         reason = next((line for line in done.stderr.splitlines() if "Error" in line), "init failed")
         raise UnavailableError(
-            f"terraform init in {root.name or root}: {reason.strip()}; the providers' registry, "
-            "or a mirror named in TF_CLI_CONFIG_FILE, must be reachable"
+            f"terraform init: {reason.strip()}; the providers' registry, or a mirror named in "
+            "TF_CLI_CONFIG_FILE, must be reachable"
         )
 
 
@@ -82,9 +106,7 @@ def plan(root: Path, variables: Path) -> Mapping[str, Any]:
         ValueError: The plan failed; the message is Terraform's.
     """
     (root / "backend_override.tf").write_text(LOCAL_BACKEND)
-    started = terraform(root, "init", "-input=false", "-no-color", "-reconfigure")
-    if started.returncode != 0:
-        raise UnavailableError(started.stderr.strip())
+    _init(root, "-reconfigure")
     made = terraform(
         root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}"
     )
