@@ -17,7 +17,7 @@ TESTS ?=
 COMPARE ?= origin/main
 FLOOR ?= 90
 
-.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply
+.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply terraform-docs prove-terraform prove-edge
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,7 @@ test: setup  ## every quick test, on a real database, Prometheus and gateway
 
 generate: setup  ## write every generated file anew; CI checks that nothing changes
 	@$(BIN)/observe generate
+	@$(BIN)/python infra/terraform/scripts/document.py
 
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py
@@ -77,6 +78,16 @@ terraform-plan terraform-apply:  ## what CI does with ENVIRONMENT (needs its Azu
 
 prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
 	@$(BIN)/python loadtest/prove_gates.py
+
+terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
+	@$(BIN)/python infra/terraform/scripts/document.py
+
+prove-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
+	@$(BIN)/python infra/terraform/scripts/mutate.py
+	@$(BIN)/python infra/terraform/scripts/linters.py
+
+prove-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
+	@$(BIN)/python infra/terraform/edge/prove_edge.py
 
 LINTS := lint-python lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
   lint-manifests lint-rules lint-terraform

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Run checkov and tflint over the roots: `make prove-terraform` does, after the matrix.
+
+checkov's requirements clash with ours, so it gets a virtual environment of its own in a cache.
+tflint is a Go program; where it is not on PATH it is built from its module: minutes, once.
+Exit 0 when nothing was found, 1 when something was, 2 when a linter cannot be had.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+import document
+import workspace
+
+EXIT_CLEAN = 0
+EXIT_FOUND = 1
+EXIT_UNMEASURED = 2
+
+CHECKOV = "checkov==3.3.30"
+TFLINT = "github.com/terraform-linters/tflint@v0.61.0"
+
+
+def cache() -> Path:
+    """Where the linters are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridos"
+
+
+def checkov() -> Path:
+    """The checkov program.
+
+    Raises:
+        UnavailableError: It cannot be installed.
+    """
+    folder = cache() / CHECKOV
+    program = folder / "bin" / "checkov"
+    if not program.is_file():
+        venv.create(folder, with_pip=True, clear=True)
+        install: list[str | Path] = [
+            folder / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            CHECKOV,
+        ]
+        _must(install, {}, f"{CHECKOV} cannot be installed")
+    return program
+
+
+def tflint() -> Path:
+    """The tflint program.
+
+    Raises:
+        UnavailableError: It is neither on PATH nor can it be built.
+    """
+    if found := shutil.which("tflint"):
+        return Path(found)
+    program = cache() / "bin" / "tflint"
+    if not program.is_file():
+        if shutil.which("go") is None:
+            raise workspace.UnavailableError("tflint is not on PATH; install it, or Go to build it")
+        _must(["go", "install", TFLINT], {"GOBIN": str(program.parent)}, "tflint cannot be built")
+    return program
+
+
+def _run(command: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _must(command: Sequence[str | Path], more: dict[str, str], complaint: str) -> None:
+    done = subprocess.run(
+        command, env={**os.environ, **more}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise workspace.UnavailableError(f"{complaint}: {last}")
+
+
+def check(copy: Path) -> tuple[int, int, list[str]]:
+    """Run checkov; return how many checks passed, how many are skipped, and what failed."""
+    command: list[str | Path] = [
+        checkov(),
+        "--directory",
+        copy,
+        "--framework",
+        "terraform",
+        "--quiet",
+        "-o",
+        "json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        report = json.loads(done.stdout)
+    except ValueError:
+        raise workspace.UnavailableError(f"checkov: {done.stderr.strip()[-200:]}") from None
+    failed = [
+        f"{found['check_id']} {found['resource']}: {found['check_name']}"
+        for found in report["results"]["failed_checks"]
+    ]
+    return report["summary"]["passed"], report["summary"]["skipped"], failed
+
+
+def lint(copy: Path) -> list[str]:
+    """Run tflint over each root; return what it found."""
+    program = tflint()
+    found = []
+    for root in workspace.ROOTS:
+        workspace.initialise(copy / root)
+        command: list[str | Path] = [
+            program,
+            f"--config={copy / '.tflint.hcl'}",
+            "--format=compact",
+        ]
+        done = subprocess.run(command, cwd=copy / root, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 2):
+            raise workspace.UnavailableError(f"tflint: {done.stderr.strip()[-200:]}")
+        found += [line for line in done.stdout.splitlines() if ": " in line]
+    return found
+
+
+def main() -> int:
+    """Print what was found."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = workspace.copy(Path(scratch) / "terraform")
+        try:
+            passed, skipped, failed = check(copy)
+            complaints = failed + lint(copy)
+        except workspace.UnavailableError as cause:
+            sys.stderr.write(f"linters: {cause}\n")
+            return EXIT_UNMEASURED
+    if skipped != len(document.skips()):
+        complaints.append(
+            f"checkov skipped {skipped}, the code gives {len(document.skips())} reasons"
+        )
+    sys.stdout.writelines(f"{line}\n" for line in complaints)
+    sys.stdout.write(
+        f"checkov: {passed} passed, {len(failed)} failed, {skipped} skipped with a reason; "
+        f"tflint: {len(complaints) - len(failed)} found\n"
+    )
+    return EXIT_FOUND if complaints else EXIT_CLEAN
+
+
+if __name__ == "__main__":
+    sys.exit(main())
