@@ -47,7 +47,7 @@ def render(settings: Mapping[str, str]) -> str:
     unknown = sorted(settings.keys() - SETTINGS.keys())
     if missing or unknown:
         raise ValueError(f"not the platform's output: missing {missing}, unknown {unknown}")
-    odd = sorted(key for key, value in settings.items() if not PLAIN.match(str(value)))
+    odd = sorted(key for key, value in settings.items() if not PLAIN.match(value or ""))
     if odd:
         raise ValueError(f"no plain text in {odd}; was the platform applied?")
     return HEADER + "".join(f"{key}={settings[key]}\n" for key in SETTINGS)

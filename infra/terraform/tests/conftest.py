@@ -1,0 +1,39 @@
+"""The programs under test, and a copy of the code to run Terraform in."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+TERRAFORM = Path(__file__).parent.parent
+sys.path[:0] = [str(TERRAFORM / "scripts"), str(TERRAFORM / "edge")]
+
+import workspace  # noqa: E402 — found by the line above
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the roots, initialised; skips, and says how to mend it, where that cannot be."""
+    copy = workspace.copy(tmp_path_factory.mktemp("terraform"))
+    try:
+        for root in workspace.ROOTS:
+            workspace.initialise(copy / root)
+    except workspace.UnavailableError as cause:
+        pytest.skip(str(cause))
+    return copy
+
+
+@pytest.fixture(scope="session")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """Each environment's plan from nothing, and bootstrap's, as `terraform show -json` has them."""
+    plans = {}
+    for name in ("dev", "staging", "production", "bootstrap"):
+        copy = workspace.copy(tmp_path_factory.mktemp(name))
+        root, variables = copy, f"environments/{name}.tfvars"
+        if name == "bootstrap":
+            root, variables = copy / "bootstrap", "gridos.tfvars"
+        try:
+            plans[name] = workspace.plan(root, root / variables)
+        except workspace.UnavailableError as cause:
+            pytest.skip(str(cause))
+    return plans

@@ -1,0 +1,99 @@
+"""The code as a whole: format, Terraform's own tests, and tests that cannot rot."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import mutate
+import pytest
+import workspace
+
+FILES = [
+    (root, path.relative_to(workspace.SOURCE / root))
+    for root in workspace.ROOTS
+    for path in sorted((workspace.SOURCE / root / "tests").glob("*.tftest.hcl"))
+]
+
+
+def test_the_code_is_formatted(code):
+    checked = workspace.terraform(code, "fmt", "-check", "-recursive", "-diff")
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_terraforms_own_tests_pass(code):
+    """Each file asserts decisions; two at a time, because each waits for its providers."""
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(
+            pool.map(
+                lambda file: workspace.terraform(
+                    code / file[0], "test", "-no-color", f"-filter={file[1]}"
+                ),
+                FILES,
+            )
+        )
+
+    failed = [done.stdout + done.stderr for done in outcomes if done.returncode != 0]
+    assert not failed, "\n".join(failed)
+
+
+@pytest.mark.parametrize("root", workspace.ROOTS)
+def test_every_root_is_valid(code, root):
+    checked = workspace.terraform(code / root, "validate", "-no-color")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    "flip", [*mutate.listed(), *mutate.rules()], ids=lambda flip: f"{flip.file}: {flip.title}"[:70]
+)
+def test_every_flip_still_fits_the_code(flip):
+    """`make prove-terraform` takes minutes; that its flips fit is seen here."""
+    text = (workspace.SOURCE / flip.root / flip.file).read_text()
+
+    assert mutate.flipped(text, flip) != text
+
+
+def test_a_flip_that_fits_twice_or_never_is_refused():
+    flip = mutate.Flip("1", "both", ".", "main.tf", "a = 1", "a = 2", "cluster")
+
+    for text in ("a = 1\na  =  1\n", "b = 1\n"):
+        with pytest.raises(ValueError, match="times, not once"):
+            mutate.flipped(text, flip)
+
+
+def test_only_an_assertion_that_fails_counts_as_noticing():
+    """A copy that does not even plan proves nothing."""
+    noticed = {
+        "@level": "error",
+        "@testrun": "nobody_enters",
+        "diagnostic": {"summary": "Test assertion failed"},
+    }
+    broken = {"@level": "error", "@message": "no", "diagnostic": {"summary": "Invalid index"}}
+
+    assert mutate.verdict([{"@level": "info"}]) is None
+    assert mutate.verdict([broken, noticed]) == "nobody_enters"
+    with pytest.raises(ValueError, match="breaks the code itself: no"):
+        mutate.verdict([broken])
+
+
+def test_a_missed_flip_is_seen(code, tmp_path):
+    """The matrix can fail: turn a setting that no test looks at."""
+    copy = workspace.copy(tmp_path)
+    workspace.initialise(copy / "modules/naming")
+    flip = mutate.Flip(
+        "-",
+        "another region",
+        "modules/naming",
+        "main.tf",
+        'italynorth = "itn"',
+        'italynorth = "ity"',
+        "naming",
+    )
+
+    assert mutate.noticed_by(copy, flip) is None
+
+
+def test_without_terraform_it_is_said_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(workspace.UnavailableError, match=r"install Terraform 1\.11"):
+        workspace.terraform(tmp_path, "version")

@@ -1,0 +1,174 @@
+"""The environments' plans, and what the policies say of them."""
+
+import copy
+import json
+
+import plan_policies
+import pytest
+
+ENVIRONMENTS = ("dev", "staging", "production")
+
+
+def resources(plan, kind):
+    return {
+        change["address"]: change["change"]["after"]
+        for change in plan["resource_changes"]
+        if change["type"] == kind and change["mode"] == "managed"
+    }
+
+
+@pytest.mark.parametrize("name", [*ENVIRONMENTS, "bootstrap"])
+def test_a_plan_gives_nothing_away(plans, name):
+    assert plan_policies.violations(plans[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "tier", "replicas", "standby", "locks", "runners"),
+    [
+        ("dev", "Free", 1, 0, 0, 0),
+        ("staging", "Standard", 3, 1, 3, 1),
+        ("production", "Standard", 3, 1, 3, 1),
+    ],
+)
+def test_environments_differ_in_size_and_resilience(
+    plans, name, tier, replicas, standby, locks, runners
+):
+    plan = plans[name]
+    cluster = resources(plan, "azurerm_kubernetes_cluster")["azurerm_kubernetes_cluster.this"]
+    pool = resources(plan, "azurerm_kubernetes_cluster_node_pool")
+    database = resources(plan, "azurerm_postgresql_flexible_server")
+
+    assert cluster["sku_tier"] == tier
+    assert pool["azurerm_kubernetes_cluster_node_pool.user"]["min_count"] == replicas
+    assert len(database["azurerm_postgresql_flexible_server.this"]["high_availability"]) == standby
+    assert len(resources(plan, "azurerm_management_lock")) == locks
+    assert len(resources(plan, "azurerm_container_app_job")) == runners
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_environments_do_not_differ_in_security(plans, name):
+    """What a test of staging says of production holds only if the doors are the same."""
+    plan = plans[name]
+    cluster = resources(plan, "azurerm_kubernetes_cluster")["azurerm_kubernetes_cluster.this"]
+    vault = resources(plan, "azurerm_key_vault")["azurerm_key_vault.this"]
+    firewall = resources(plan, "azurerm_web_application_firewall_policy")
+
+    assert cluster["private_cluster_enabled"]
+    assert cluster["local_account_disabled"]
+    assert not vault["public_network_access_enabled"]
+    policy = firewall["azurerm_web_application_firewall_policy.this"]["policy_settings"][0]
+    assert policy["mode"] == "Prevention"
+
+
+def test_networks_do_not_overlap(plans):
+    """They may be peered one day."""
+    spaces = [
+        resources(plans[name], "azurerm_virtual_network")["azurerm_virtual_network.this"][
+            "address_space"
+        ][0]
+        for name in ENVIRONMENTS
+    ]
+
+    assert len(set(spaces)) == len(ENVIRONMENTS)
+
+
+def made(kind, address, after, sensitive=None, unknown=None):
+    return {
+        "resource_changes": [
+            {
+                "mode": "managed",
+                "type": kind,
+                "address": address,
+                "change": {
+                    "after": after,
+                    "after_unknown": unknown or {},
+                    "after_sensitive": sensitive or {},
+                },
+            }
+        ]
+    }
+
+
+GROUP = "/subscriptions/s/resourceGroups/rg"
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "complaint"),
+    [
+        (
+            "azurerm_role_assignment",
+            {"role_definition_name": "Owner", "scope": GROUP},
+            "every right",
+        ),
+        (
+            "azurerm_role_assignment",
+            {"role_definition_name": "User Access Administrator", "scope": GROUP},
+            "every right",
+        ),
+        (
+            "azurerm_role_assignment",
+            {"role_definition_name": "Role Based Access Control Administrator", "scope": GROUP},
+            "needs a condition",
+        ),
+        ("azurerm_role_assignment", {"role_definition_id": "x", "scope": GROUP}, "by name"),
+        (
+            "azurerm_role_assignment",
+            {"role_definition_name": "Reader", "scope": "/subscriptions/s"},
+            "wider than a resource group",
+        ),
+        (
+            "azurerm_role_assignment",
+            {"role_definition_name": "Reader", "scope": "/providers/Microsoft.Management/x"},
+            "wider than a resource group",
+        ),
+        ("azurerm_public_ip", {"name": "pip"}, "a public address"),
+        ("azurerm_public_ip_prefix", {"name": "ippre"}, "a public address"),
+        ("azurerm_key_vault", {"public_network_access_enabled": True}, "reachable"),
+    ],
+)
+def test_what_gives_too_much_away_is_named(kind, after, complaint):
+    found = plan_policies.violations(made(kind, f"{kind}.that", after))
+
+    assert len(found) == 1
+    assert found[0].startswith(f"{kind}.that: ")
+    assert complaint in found[0]
+
+
+def test_a_secret_that_the_state_would_hold_is_named():
+    plan = made(
+        "azurerm_postgresql_flexible_server",
+        "azurerm_postgresql_flexible_server.this",
+        {"administrator_password": "hunter2", "block": [{"name": "x", "value": "s"}]},
+        sensitive={"administrator_password": True, "block": True},
+    )
+
+    found = plan_policies.violations(plan)
+
+    assert [line.partition(" is a secret")[0] for line in found] == [
+        "azurerm_postgresql_flexible_server.this: administrator_password",
+        "azurerm_postgresql_flexible_server.this: block.0.value",
+    ]
+
+
+def test_a_broken_environment_is_refused_and_not_only_made_up_plans(plans):
+    """One change to the real plan of production, and the policy says which resource it is."""
+    broken = copy.deepcopy(plans["production"])
+    pushes = 'azurerm_role_assignment.this["pipeline-pushes"]'
+    for change in broken["resource_changes"]:
+        if change["address"] == pushes:
+            change["change"]["after"]["role_definition_name"] = "Owner"
+
+    assert [line.partition(": ")[0] for line in plan_policies.violations(broken)] == [pushes]
+
+
+def test_the_program_says_what_it_found_and_by_what_code(tmp_path, capsys):
+    good, bad, none = (tmp_path / name for name in ("good", "bad", "none"))
+    good.write_text(json.dumps({"resource_changes": []}))
+    bad.write_text(json.dumps(made("azurerm_public_ip", "azurerm_public_ip.x", {})))
+    none.write_text("{}")
+
+    assert plan_policies.main([str(good)]) == 0
+    assert plan_policies.main([str(bad)]) == 1
+    assert "azurerm_public_ip.x" in capsys.readouterr().out
+    assert plan_policies.main([str(none)]) == 2
+    assert "terraform show -json" in capsys.readouterr().err

