@@ -6,6 +6,7 @@ that is added there and not here is noticed.
 
 from __future__ import annotations
 
+import gzip
 import json
 import secrets
 import urllib.parse
@@ -18,10 +19,17 @@ from wire import Request
 FEEDER = "ieee33"
 BUS = f"{FEEDER}-18"
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+LAST = FIRST + timedelta(days=7)
+JSON, LINES = "application/json", "application/x-ndjson"
+GZIP = {"Content-Encoding": "gzip"}
 # The service's own limit on a batch.
 MOST_READINGS = 10_000
 # Keys are random; with a thousand of them, one that looks like an attack would show.
 KEYS = 1000
+
+
+Rows = Sequence[Mapping[str, object]]
+Render = Callable[[Rows], bytes]
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Exchange:
         name: What it shows.
         route: Method and path as the OpenAPI document has them; empty for no route of the API's.
         request: It.
-        status: The status that the service gives it.
+        statuses: What the service may answer.
         revalidated: Whether it is then sent again with the answer's ETag, for a 304.
         large: Whether it is a small exchange over again, but for its size.
     """
@@ -40,7 +48,7 @@ class Exchange:
     name: str
     route: str
     request: Request
-    status: int = 200
+    statuses: tuple[int, ...] = (200,)
     revalidated: bool = False
     large: bool = False
 
@@ -70,12 +78,40 @@ def _printable(length: int) -> str:
     return "".join(chr(secrets.choice(range(0x21, 0x7F))) for _ in range(length))
 
 
+# What the service answers with an ETag.
+TAGGED = {
+    "/v1/feeders/{feeder_id}/buses",
+    "/v1/feeders/{feeder_id}/lines",
+    "/v1/feeders/{feeder_id}/readings",
+    "/v1/buses/{bus_id}/readings",
+    "/v1/overloads",
+}
+
+
 def _reads() -> Iterator[Exchange]:
-    yield Exchange("the feeders", "GET /v1/feeders", Request(target="/v1/feeders"))
-    for name, path in (("a feeder", ""), ("its load", "/load")):
+    feeder, bus = "/v1/feeders/{feeder_id}", "/v1/buses/{bus_id}"
+    whole = {"start": FIRST.isoformat(), "end": LAST.isoformat(), "limit": "1000"}
+    for name, route, query in (
+        ("the feeders", "/v1/feeders", {}),
+        ("a feeder", feeder, {}),
+        ("its buses", f"{feeder}/buses", {}),
+        ("its lines", f"{feeder}/lines", {}),
+        ("its load", f"{feeder}/load", {}),
+        ("its state", f"{feeder}/state", {}),
+        ("its readings", f"{feeder}/readings", {**whole, "bucket": "1h"}),
+        ("a bus's readings", f"{bus}/readings", {**whole, "bucket": "raw"}),
+        ("a bus's readings by the minute", f"{bus}/readings", {**whole, "bucket": "1m"}),
+        ("what is overloaded", "/v1/overloads", {}),
+        ("the OpenAPI document", "", {}),
+    ):
+        path = (route or "/v1/openapi.json").format(feeder_id=FEEDER, bus_id=BUS)
         yield Exchange(
-            name, f"GET /v1/feeders/{{feeder_id}}{path}", _get(f"/v1/feeders/{FEEDER}{path}")
+            name, route and f"GET {route}", _get(path, **query), revalidated=route in TAGGED
         )
+    packed = Request(target=f"/v1/feeders/{FEEDER}/buses", headers={"Accept-Encoding": "gzip, br"})
+    yield Exchange("an answer compressed", f"GET {feeder}/buses", packed)
+    page = Request(target="/v1/docs", headers={"Accept": "text/html,application/xhtml+xml"})
+    yield Exchange("the page for people", "", page, (200, 302))
 
 
 def _get(path: str, **query: str) -> Request:
@@ -85,27 +121,42 @@ def _get(path: str, **query: str) -> Request:
 
 def _writes(api_key: str, limit: int) -> Iterator[Exchange]:
     route = "POST /v1/readings"
-    batch = _json(_readings(33, 0))
-    most = _json(_readings(_fitting(limit, _json), 1))
-    yield Exchange("a batch, JSON", route, _post(api_key, batch, "application/json"), 201)
-    yield Exchange(
-        "the largest batch, JSON", route, _post(api_key, most, "application/json"), 201, large=True
+    kinds: Sequence[tuple[str, Render, str, Mapping[str, str]]] = (
+        ("JSON", _json, JSON, {}),
+        ("JSON, compressed", _packed(_json), JSON, GZIP),
+        ("lines", _ndjson, LINES, {}),
+        ("lines, compressed", _packed(_ndjson), LINES, GZIP),
     )
+    for series, (kind, render, content_type, more) in enumerate(kinds):
+        small, most = render(_readings(33, series)), render(_readings(_most(limit), series))
+        post = _post(api_key, small, content_type, more)
+        yield Exchange(f"a batch, {kind}", route, post, (201,))
+        yield Exchange(f"the same batch again, {kind}", route, post, (201,))
+        post = _post(api_key, most, content_type, more)
+        yield Exchange(f"the largest batch, {kind}", route, post, (201,), large=True)
+    for name, status in (("a network", 201), ("the same network again", 200)):
+        body = json.dumps(_network(), ensure_ascii=False).encode()
+        post = _post(api_key, body, JSON, path="/v1/networks")
+        yield Exchange(name, "POST /v1/networks", post, (status,))
 
 
 def _refused_by_the_service(api_key: str) -> Iterator[Exchange]:
     """Mistakes of honest clients: the service explains them, so the firewall must not eat them."""
-    route = "POST /v1/readings"
-    yield Exchange("no key", route, _post("", b"{}", "application/json"), 401)
-    yield Exchange("no batch", route, _post(api_key, b"{}", "application/json"), 422)
-    yield Exchange(
-        "no such feeder", "GET /v1/feeders/{feeder_id}", _get("/v1/feeders/nowhere"), 404
-    )
+    route, one = "POST /v1/readings", _json(_readings(1, 0))
+    yield Exchange("no key", route, _post("", one, JSON), (401,))
+    yield Exchange("an empty batch", route, _post(api_key, _json([]), JSON), (422,))
+    yield Exchange("half a batch", route, _post(api_key, one[:-5], JSON), (400,))
+    yield Exchange("a type that is not read", route, _post(api_key, b"a;b", "text/csv"), (415,))
+    feeder = "GET /v1/feeders/{feeder_id}"
+    yield Exchange("no such feeder", feeder, _get("/v1/feeders/nowhere"), (404,))
+    backwards = {"start": LAST.isoformat(), "end": FIRST.isoformat()}
+    series = _get(f"/v1/buses/{BUS}/readings", **backwards)
+    yield Exchange("a range backwards", "GET /v1/buses/{bus_id}/readings", series, (422,))
 
 
-def _readings(count: int, series: int) -> Sequence[Mapping[str, object]]:
+def _readings(count: int, series: int) -> Rows:
     """`count` readings of the feeder's buses, a minute apart; another series has other instants."""
-    start = FIRST + timedelta(days=365 * series)
+    start = FIRST + timedelta(days=series)
     return [
         {
             "bus_id": f"{FEEDER}-{number % 33 + 1}",
@@ -117,21 +168,43 @@ def _readings(count: int, series: int) -> Sequence[Mapping[str, object]]:
     ]
 
 
-def _fitting(limit: int, render: Callable[[Sequence[Mapping[str, object]]], bytes]) -> int:
-    """How many readings the largest batch has: as many as the API takes, or as the body holds."""
-    return min(MOST_READINGS, limit // len(render(_readings(1, 0))))
+def _most(limit: int) -> int:
+    """How many readings the largest batch has: as many as the API takes, or as a body holds."""
+    return min(MOST_READINGS, limit // len(_ndjson(_readings(1, 0))))
 
 
-def _json(rows: Sequence[Mapping[str, object]]) -> bytes:
+def _network() -> Mapping[str, object]:
+    """A feeder with a name as people give them."""
+    name = "Zürich – Höngg (Netz 4, 11/0.4 kV) & O'Brien Street"
+    return {
+        "source": "network plan 2026, sheet 3; drawn by <planning@grid.example.com>",
+        "feeder": {"id": "edge-proof", "name": name, "nominal_kv": 11, "rated_kva": 4000},
+        "buses": [{"number": number, "kw": 12.5, "kvar": 3.1} for number in range(1, 201)],
+        "lines": [
+            {"from": number, "to": number + 1, "r_ohm": 0.0922, "x_ohm": 0.047}
+            for number in range(1, 200)
+        ],
+    }
+
+
+def _json(rows: Rows) -> bytes:
     return json.dumps({"readings": rows}, separators=(",", ":")).encode()
 
 
-def _ndjson(rows: Sequence[Mapping[str, object]]) -> bytes:
+def _ndjson(rows: Rows) -> bytes:
     return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
 
 
+def _packed(render: Render) -> Render:
+    return lambda rows: gzip.compress(render(rows), mtime=0)
+
+
 def _post(
-    api_key: str, body: bytes, content_type: str, more: Mapping[str, str] | None = None
+    api_key: str,
+    body: bytes,
+    content_type: str,
+    more: Mapping[str, str] | None = None,
+    path: str = "/v1/readings",
 ) -> Request:
     headers = {"Content-Type": content_type, "X-API-Key": api_key, **(more or {})}
-    return Request("POST", "/v1/readings", headers, body)
+    return Request("POST", path, headers, body)

@@ -6,8 +6,11 @@ import firewall
 import policy
 import prove_edge
 import pytest
+import traffic
 import wire
-from gridos.config import TABLE
+from gridos import create_app
+from gridos.config import TABLE, Settings
+from gridos.domain import batch
 from rehearsal.errors import MachineError
 
 PROGRAMS = firewall.Programs(policy.FILE.parent)
@@ -61,6 +64,30 @@ def test_there_are_a_hundred_attacks_and_each_is_another():
         "A07",
         "A10",
     }
+
+
+def test_the_traffic_is_every_operation_of_the_api():
+    """A route that the service gains and the proof does not know is a hole in the proof."""
+    client = create_app(Settings("postgresql://nowhere")).test_client()
+    paths = client.get("/v1/openapi.json").get_json()["paths"]
+    operations = {
+        f"{method.upper()} {path}" for path, methods in paths.items() for method in methods
+    }
+    sent = {exchange.route for exchange in traffic.exchanges("key", policy.read().body_limit_bytes)}
+
+    assert sent - {""} == operations
+
+
+def test_the_largest_batch_is_as_large_as_both_sides_take():
+    limit = policy.read().body_limit_bytes
+    bodies = [
+        exchange.request.body or b""
+        for exchange in traffic.exchanges("key", limit)
+        if exchange.large
+    ]
+
+    assert traffic.MOST_READINGS == batch.MOST_READINGS
+    assert 0.8 * limit < max(map(len, bodies)) <= limit
 
 
 def test_an_answer_of_the_firewalls_is_told_from_one_of_the_services():
