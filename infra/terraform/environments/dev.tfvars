@@ -34,3 +34,10 @@ alert_emails       = { platform = "grid-platform@example.com" }
 
 # OWNER@OWNER_ID/REPO@REPO_ID: `gh api repos/OWNER/REPO --jq '.owner.id, .id'`.
 push_subjects = { dev = "repo:example@1000001/gridos@2000001:environment:dev" }
+
+# Idle they cost nothing, and without them nothing inside this network can be applied or pushed.
+runners = {
+  image           = "ghcr.io/example/gridos-runner@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  app_id          = "3000001"
+  installation_id = "4000001"
+}

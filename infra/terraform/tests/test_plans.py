@@ -25,7 +25,7 @@ def test_a_plan_gives_nothing_away(plans, name):
 @pytest.mark.parametrize(
     ("name", "tier", "replicas", "standby", "locks", "runners"),
     [
-        ("dev", "Free", 1, 0, 0, 0),
+        ("dev", "Free", 1, 0, 0, 1),
         ("staging", "Standard", 3, 1, 3, 1),
         ("production", "Standard", 3, 1, 3, 1),
     ],
