@@ -8,7 +8,7 @@ environments = {
   dev = {
     plan_subject   = "repo:example@1000001/gridos@2000001:environment:dev-plan"
     apply_subject  = "repo:example@1000001/gridos@2000001:environment:dev"
-    monthly_budget = 700
+    monthly_budget = 940
     budget_emails  = ["grid-platform@example.com"]
   }
   staging = {
@@ -20,7 +20,7 @@ environments = {
   production = {
     plan_subject   = "repo:example@1000001/gridos@2000001:environment:production-plan"
     apply_subject  = "repo:example@1000001/gridos@2000001:environment:production"
-    monthly_budget = 4000
+    monthly_budget = 3600
     budget_emails  = ["grid-platform@example.com", "grid-on-call@example.com"]
   }
 }

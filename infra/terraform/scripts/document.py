@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write REFERENCE.md: each root's inputs and outputs, and each check that was switched off.
+"""Write REFERENCE.md: inputs, outputs, what an environment costs, and which checks are off.
 
 Read from the code, so that it cannot be wrong; `--check` writes nothing and fails when the file is
 not what the code says.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import configuration
+import costs
 
 EXIT_CURRENT = 0
 EXIT_STALE = 1
@@ -55,6 +56,9 @@ def render() -> str:
         lines += ["", f"## {title}", "", f"`infra/terraform/{root}`".replace("/.", "")]
         lines += table("Input", ("default", "what"), inputs(configuration.SOURCE / root))
         lines += table("Output", ("what",), outputs(configuration.SOURCE / root))
+    as_of = costs.read_prices()["as_of"]
+    lines += ["", "## Costs", "", f"USD a month, {as_of}, with what `prices.toml` assumes:"]
+    lines += table("What", costs.ENVIRONMENTS, costs.table())
     off = skips()
     lines += [
         "",

@@ -1,5 +1,7 @@
 """What is generated is current, and what is switched off has a reason."""
 
+import configuration
+import costs
 import document
 import pytest
 
@@ -38,6 +40,24 @@ def test_every_skip_has_a_reason_and_the_list_is_counted():
 )
 def test_a_description_becomes_one_cell_of_a_table(description, written):
     assert document.sentence(description) == written
+
+
+@pytest.mark.parametrize("environment", costs.ENVIRONMENTS)
+def test_the_budget_is_the_estimate_and_some_room(environment):
+    """Below, every month is an alarm; far above, none is."""
+    budgets = configuration.load(configuration.SOURCE / "bootstrap" / "gridos.tfvars")
+    budget = budgets["environments"][environment]["monthly_budget"]
+
+    assert 1.1 < budget / costs.total(environment) < 1.4
+
+
+def test_a_standby_is_paid_for_twice_and_a_copy_elsewhere_besides():
+    prices = {"database": {"D": 100}, "each": {"database_gib": 0.5, "backup_gib": 0.1}}
+    single = {"sku_name": "D", "storage_mb": 10240, "zone_redundant": False}
+
+    assert costs.database({**single, "geo_redundant_backup": False}, prices) == 105
+    both = {**single, "zone_redundant": True, "geo_redundant_backup": True}
+    assert costs.database(both, prices) == 211
 
 
 def test_defaults_are_written_as_one_writes_them():
