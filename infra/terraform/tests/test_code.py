@@ -92,6 +92,17 @@ def test_a_missed_flip_is_seen(code, tmp_path):
     assert mutate.noticed_by(copy, flip) is None
 
 
+def test_a_run_that_is_cut_off_is_not_taken_for_one_that_noticed_nothing(monkeypatch, tmp_path):
+    slow = tmp_path / "terraform"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(workspace, "TIME_LIMIT_S", 0.1)
+
+    with pytest.raises(ValueError, match="did not finish"):
+        mutate.verdict(workspace.test_events(tmp_path, "naming"))
+
+
 def test_without_terraform_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
