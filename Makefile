@@ -17,7 +17,7 @@ TESTS ?=
 COMPARE ?= origin/main
 FLOOR ?= 90
 
-.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply terraform-docs prove-terraform prove-edge
+.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply terraform-docs prove-terraform prove-edge workflows
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +67,11 @@ coverage: setup  ## every quick test, and a floor for the lines changed since CO
 	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch=$(COMPARE) --fail-under=$(FLOOR) \
 	  --exclude '*/tests/*' '*/prove_*.py'
 
-prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 15 minutes
+prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
 	@$(BIN)/python scripts/prove_overlay.py
+
+workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
+	@$(BIN)/python scripts/run_workflows.py
 
 secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
 	@"$$(scripts/tool gitleaks)" git --no-banner --redact .

@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+"""Run the workflows here, by act, in clones of the last commit, good ones and bad ones.
+
+Actions cannot be fetched where this was made: folders under `standins/` take their places, as small
+as they can be. Every step of our own is run as it stands. What this does not run is listed in
+docs/pipeline.md, "Run the workflows".
+
+Exit codes: 0 every case ended as it should, 1 one did not, 2 act or what it needs is missing.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import kustomization, overlay
+from pipeline.checkout import WORKFLOWS, Checkout
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+STANDINS = HERE / "standins"
+# A rehearsal in its clone takes about four minutes on two busy cores, the set-up before it two.
+TIME_LIMIT_S = 1500
+DIGEST = "sha256:" + "ab" * 32
+
+
+@dataclass(frozen=True)
+class World:
+    """A bare remote, and a clone in which the workflow runs."""
+
+    folder: Path
+
+    @property
+    def clone(self) -> Path:
+        """The checkout."""
+        return self.folder / "clone"
+
+    @property
+    def remote(self) -> Path:
+        """What the clone calls origin."""
+        return self.folder / "remote.git"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where the stand-ins of upload and download keep what they are given."""
+        return self.folder / "artifacts"
+
+    def git(self, *arguments: str) -> str:
+        """Runs git in the clone."""
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        return subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=self.clone,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    def commit(self, path: str, text: str) -> str:
+        """Commits one changed file; returns the commit."""
+        (self.clone / path).write_text(text)
+        self.git("add", path)
+        self.git("commit", "--quiet", "-m", f"Change {path}")
+        return self.git("rev-parse", "HEAD")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A workflow, an event, and what must come of it."""
+
+    name: str
+    workflow: str
+    job: str
+    event: str
+    prepare: Callable[[World], dict[str, object]]
+    succeeds: bool
+    check: Callable[[World, str], str] = lambda _, __: ""
+
+
+def act(
+    world: World, case: Case, payload: dict[str, object], *, cached: bool
+) -> subprocess.CompletedProcess[str]:
+    """Runs one job and those it needs."""
+    event = world.folder / "event.json"
+    event.write_text(json.dumps(payload))
+    tool = subprocess.run(
+        [HERE / "tool", "act"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return subprocess.run(
+        [
+            tool,
+            case.event,
+            "--job",
+            case.job,
+            "--eventpath",
+            str(event),
+            "--workflows",
+            f"{WORKFLOWS}/{case.workflow}",
+            "--platform",
+            "ubuntu-24.04=-self-hosted",
+            "--env",
+            f"ARTIFACTS={world.artifacts}",
+            "--env",
+            f"REMOTE={world.remote}",
+            "--env",
+            f"CLONE={world.clone}",
+            "--env",
+            f"VENV={ROOT / '.venv' if cached else ''}",
+            "--env",
+            "GITHUB_SERVER_URL=https://github.com",
+            "--secret",
+            "GITHUB_TOKEN=none",
+            "--no-skip-checkout",
+            *_standins(world.clone),
+        ],
+        cwd=world.clone,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIME_LIMIT_S,
+        env={**os.environ, "DO_NOT_TRACK": "1"},
+    )
+
+
+def _standins(clone: Path) -> list[str]:
+    """Every action that a workflow pins and that has a stand-in."""
+    used = set()
+    for file in (clone / ".github").glob("**/*.yaml"):
+        used |= set(re.findall(r"uses: ([\w-]+/[\w-]+)@([0-9a-f]{40})", file.read_text()))
+    return [
+        argument
+        for name, version in sorted(used)
+        if (STANDINS / name).is_dir()
+        for argument in ("--local-repository", f"{name}@{version}={STANDINS / name}")
+    ]
+
+
+def make_world(folder: Path) -> World:
+    """Clones the last commit of this checkout, with a remote of its own called main."""
+    world = World(folder)
+    world.artifacts.mkdir()
+    subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, world.remote], check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    subprocess.run(["git", "-C", world.remote, "update-ref", "refs/heads/main", head], check=True)
+    subprocess.run(
+        ["git", "-C", world.remote, "symbolic-ref", "HEAD", "refs/heads/main"], check=True
+    )
+    subprocess.run(["git", "clone", "--quiet", world.remote, world.clone], check=True)
+    return world
+
+
+def _as_it_is(_: World) -> dict[str, object]:
+    return {}
+
+
+def _with_a_bad_file(world: World) -> dict[str, object]:
+    world.commit("deploy/bad.yaml", "kind:   [Rollout\n")
+    return {}
+
+
+def _pull_request(world: World, base: str) -> dict[str, object]:
+    head = world.git("rev-parse", "HEAD")
+    return {"pull_request": {"number": 1, "base": {"sha": base}, "head": {"sha": head}}}
+
+
+def _documentation_only(world: World) -> dict[str, object]:
+    base = world.git("rev-parse", "HEAD")
+    world.commit("docs/other.md", "# Other\n")
+    return _pull_request(world, base)
+
+
+def _harmless_change(world: World) -> dict[str, object]:
+    base = world.git("rev-parse", "HEAD")
+    file = "service/gridos/api/health.py"
+    world.commit(file, (world.clone / file).read_text() + "\n# Harmless.\n")
+    return _pull_request(world, base)
+
+
+def _release(world: World) -> dict[str, object]:
+    """Without the job that pushes: a registry, Azure and Sigstore are not here."""
+    path = world.clone / WORKFLOWS / "publish.yaml"
+    text = path.read_text()
+    start, end = text.index("  push:\n"), text.index("  overlay:\n")
+    shortened = text[:start] + text[end:].replace("    needs: push\n", "")
+    inputs = re.search(r"  workflow_call:\n.*?(?=\npermissions)", shortened, re.DOTALL)
+    if inputs is None:
+        raise ValueError("publish.yaml has no inputs any more")
+    world.commit(f"{WORKFLOWS}/publish.yaml", shortened)
+    source = world.git("rev-parse", "origin/main")
+    return {
+        "inputs": {
+            "environment": "staging",
+            "after": "",
+            "digest": DIGEST,
+            "version": "1.2.3",
+            "source": source,
+            "run-id": "1",
+            "runner": "none",
+        },
+        "repository": {"name": "gridos", "default_branch": "main"},
+    }
+
+
+def _release_of_a_stranger(world: World) -> dict[str, object]:
+    payload = _release(world)
+    inputs = payload["inputs"]
+    if isinstance(inputs, dict):
+        inputs["source"] = "0123456789" * 4
+    return payload
+
+
+def _pinned(world: World, _: str) -> str:
+    remote = subprocess.run(
+        ["git", "-C", world.remote, "show", f"main:{overlay.path('staging')}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    runs = kustomization.read(remote).digest
+    return "" if runs == DIGEST else f"staging runs {runs}"
+
+
+def _not_pinned(world: World, said: str) -> str:
+    return "" if _pinned(world, said) else "the overlay was changed"
+
+
+def _rehearsed(world: World, _: str) -> str:
+    found = world.artifacts / "rehearsal/result.json"
+    if not found.exists():
+        return "no result was left"
+    outcome = json.loads(found.read_text())["verdict"]["outcome"]
+    return "" if outcome == "promoted" else f"the rehearsal ended {outcome}"
+
+
+def _not_rehearsed(world: World, _: str) -> str:
+    return "it was rehearsed" if (world.artifacts / "rehearsal").exists() else ""
+
+
+CASES = (
+    Case("ci lint, as it is", "ci.yaml", "lint", "push", _as_it_is, succeeds=True),
+    Case(
+        "ci lint, with a file that is no YAML",
+        "ci.yaml",
+        "lint",
+        "push",
+        _with_a_bad_file,
+        succeeds=False,
+    ),
+    Case("ci test, as it is", "ci.yaml", "test", "push", _as_it_is, succeeds=True),
+    Case(
+        "rehearse, a change of documents only",
+        "rehearse.yaml",
+        "rehearse",
+        "pull_request",
+        _documentation_only,
+        succeeds=True,
+        check=_not_rehearsed,
+    ),
+    Case(
+        "rehearse, a harmless change",
+        "rehearse.yaml",
+        "rehearse",
+        "pull_request",
+        _harmless_change,
+        succeeds=True,
+        check=_rehearsed,
+    ),
+    Case(
+        "overlay, a release of main",
+        "publish.yaml",
+        "overlay",
+        "workflow_call",
+        _release,
+        succeeds=True,
+        check=_pinned,
+    ),
+    Case(
+        "overlay, a commit that is not on main",
+        "publish.yaml",
+        "overlay",
+        "workflow_call",
+        _release_of_a_stranger,
+        succeeds=False,
+        check=_not_pinned,
+    ),
+)
+
+
+def run(case: Case, logs: Path, *, cached: bool) -> str:
+    """Runs one case; returns what was wrong with how it ended, or nothing."""
+    with tempfile.TemporaryDirectory(prefix="workflows-") as folder:
+        world = make_world(Path(folder))
+        payload = case.prepare(world)
+        done = act(world, case, payload, cached=cached)
+        said = done.stdout + done.stderr
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{case.name.replace(' ', '-').replace(',', '')}.log").write_text(said)
+        if (done.returncode == 0) is not case.succeeds:
+            return f"it ended with {done.returncode}: {said[-1500:]}"
+        return case.check(world, said)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the cases whose names contain the words given, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("words", nargs="*", help="only cases whose names contain one of these")
+    parser.add_argument("--list", action="store_true", help="list the cases, and run none")
+    text = "use this checkout's .venv, as a restored cache, instead of installing in each clone"
+    parser.add_argument("--cached", action="store_true", help=text)
+    chosen = parser.parse_args(arguments)
+    Checkout(ROOT).workflows  # noqa: B018 — complains here where there are none
+    wrong = 0
+    for case in CASES:
+        if chosen.words and not any(word in case.name for word in chosen.words):
+            continue
+        if chosen.list:
+            continue
+        time.monotonic()
+        finding = run(case, Path("out/workflows"), cached=chosen.cached)
+        wrong += bool(finding)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
