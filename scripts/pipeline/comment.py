@@ -22,8 +22,11 @@ _POINTS = 30
 _SIGNS = {
     "promoted": "✅ Promoted",
     "rolled-back": "❌ Rolled back",
+    "not-released": "❌ Not released",
     "not-measured": "⚠️ Could not be measured",
     "inconclusive": "⏸️ Inconclusive",
+    "interrupted": "⚠️ Interrupted",
+    "fault": "⚠️ The harness or the machine was at fault",
 }
 
 

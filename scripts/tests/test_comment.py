@@ -6,6 +6,7 @@ import re
 import pytest
 from pipeline import comment
 from pipeline.errors import PipelineError
+from rehearsal.verdict import Outcome
 
 RUN = "https://github.com/example/gridos/actions/runs/1"
 RESULT = "loadtest/tests/rehearsal/results/rolled-back.json"
@@ -29,6 +30,12 @@ def test_a_real_result_gives_verdict_gates_and_plot(result):
     assert re.search(r"\| `error-ratio` .* \| `<` 0.01 \| ✅ \|", body)
     assert "```mermaid\nxychart-beta" in body
     assert f"]({RUN})" in body
+
+
+def test_every_outcome_of_a_rehearsal_has_words(result):
+    for outcome in Outcome:
+        result["verdict"]["outcome"] = str(outcome)
+        assert f"`{outcome}`" not in render(result)
 
 
 def test_a_gate_that_failed_once_stays_failed_whatever_came_after(result):
