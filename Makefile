@@ -11,7 +11,8 @@ PORT ?= 8000
 FAULT ?=
 STABLE ?=
 CANDIDATE ?=
-SCALE ?= 6
+SCALE ?=
+GROUND ?= local
 TESTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
 COMPARE ?= origin/main
@@ -35,7 +36,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	@touch $@
 
 rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
-	@$(BIN)/rehearse --time-scale $(SCALE) $(foreach fault,$(FAULT),--fault $(fault)) \
+	@$(BIN)/rehearse --ground $(GROUND) $(if $(SCALE),--time-scale $(SCALE)) $(foreach fault,$(FAULT),--fault $(fault)) \
 	  $(if $(STABLE),--stable $(STABLE)) $(if $(CANDIDATE),--candidate $(CANDIDATE))
 
 serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data

@@ -19,16 +19,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rehearsal import plan, pullrequest, report, result, runner, sides, timescale
-from rehearsal.errors import MachineError, RehearsalError
+from rehearsal import kubectl, plan, pullrequest, report, result, runner, sides, timescale
+from rehearsal.cluster import ClusterGround, Shipping, refuse_manual_pauses
+from rehearsal.errors import MachineError, RehearsalError, UsageError
 from rehearsal.local import LocalGround, Options
 from rehearsal.result import Rehearsal
 from rehearsal.sides import Sides
+from rehearsal.standins import check_faults
 from rehearsal.verdict import Outcome
 from rehearsal.view import View
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
+
+# Runs on any cluster without Azure.
+DEFAULT_SCALE = {"local": 6.0, "cluster": 1.0}
+CLUSTER_MANIFESTS = Path("deploy/overlays/local")
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -99,9 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--time-scale",
         type=_positive,
-        default=6.0,
         metavar="N",
-        help="how much faster than real time the steps go (6)",
+        help="how much faster than real time the steps go (6; on a cluster 1)",
     )
     parser.add_argument(
         "--manifests", type=Path, metavar="DIR", help="kustomization to rehearse (deploy/base)"
@@ -118,7 +123,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, metavar="N", help="the gateway's port (any free one)")
     _add_config(parser)
+    _add_cluster(parser)
     return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "on a cluster",
+        "The release is shipped to a real Kubernetes, and its own Argo Rollouts walks it in real "
+        "time. deploy/README.md says how to get one.",
+    )
+    group.add_argument("--ground", choices=("local", "cluster"), default="local", help="(local)")
+    group.add_argument(
+        "--context", metavar="NAME", help="kube context (the current one, unless it is production)"
+    )
+    group.add_argument(
+        "--url", default="", metavar="URL", help="the gateway's address (a port-forward to it)"
+    )
+    group.add_argument(
+        "--image", default="", metavar="REF", help="the candidate's image (the overlay's)"
+    )
 
 
 def _serve_parser() -> argparse.ArgumentParser:
@@ -143,28 +167,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
+    if chosen.ground == "cluster":
+        _refuse_on_cluster(chosen)
+        chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
+    chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.ground]
     chosen_sides = sides.choose(
         chosen.stable, chosen.candidate, chosen.config, chosen.manifests, _say
     )
     what = _plan(chosen, given, chosen_sides)
-    options = Options(
-        rate=what.rate,
-        time_scale=what.time_scale,
-        faults=what.faults,
-        port=chosen.port,
-        without_traffic="traffic" in chosen.without,
-        without_prometheus="prometheus" in chosen.without,
-    )
     folder = chosen.out / what.id
-    ground = LocalGround(
-        what.stable,
-        what.candidate,
-        what.scaled,
-        chosen_sides.traffic_file,
-        (chosen.config or sides.CONFIG).with_name("locustfile.py"),
-        options,
-        folder,
-    )
+    ground = _ground(chosen, what, chosen_sides.traffic_file, folder)
     _make(folder)
     release = _title(what)
     view = View(f"rehearsing {what.rollout.name} · {release} · ×{what.time_scale:g}", what.scaled)
@@ -180,6 +192,63 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
     said = document["verdict"]
     view.conclude(_lines(document, file, page), said["headline"], said["exit_code"])
     return int(said["exit_code"])
+
+
+def _ground(
+    chosen: argparse.Namespace, what: Rehearsal, traffic_file: Path, folder: Path
+) -> LocalGround | ClusterGround:
+    locustfile = (chosen.config or sides.CONFIG).with_name("locustfile.py")
+    without_traffic = "traffic" in chosen.without
+    if chosen.ground == "cluster":
+        check_faults(what.candidate, what.faults)
+        refuse_manual_pauses(what.rollout)
+        shipping = Shipping(
+            rate=what.rate,
+            faults=what.faults,
+            time_scale=what.time_scale,
+            image=chosen.image,
+            url=chosen.url,
+            without_traffic=without_traffic,
+        )
+        return ClusterGround(
+            kubectl.connect(chosen.context),
+            what.bundle,
+            what.config,
+            what.scaled,
+            traffic_file,
+            locustfile,
+            shipping,
+            folder,
+        )
+    options = Options(
+        rate=what.rate,
+        time_scale=what.time_scale,
+        faults=what.faults,
+        port=chosen.port,
+        without_traffic=without_traffic,
+        without_prometheus="prometheus" in chosen.without,
+    )
+    return LocalGround(
+        what.stable, what.candidate, what.scaled, traffic_file, locustfile, options, folder
+    )
+
+
+def _refuse_on_cluster(chosen: argparse.Namespace) -> None:
+    """What only one machine can do.
+
+    Raises:
+        UsageError: if it was asked for.
+    """
+    asked = {
+        "--stable": chosen.stable,
+        "--candidate": chosen.candidate,
+        "--port": chosen.port,
+        "--without prometheus": "prometheus" in chosen.without,
+    }
+    if wrong := [name for name, value in asked.items() if value]:
+        raise UsageError(
+            f"{', '.join(wrong)} cannot be had on a cluster", "name the candidate by --image"
+        )
 
 
 def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehearsal:

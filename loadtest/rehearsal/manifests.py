@@ -30,6 +30,9 @@ UNENFORCED_KINDS = frozenset(
         "SecretProviderClass",
         "Job",
         "CronJob",
+        "Deployment",
+        "ClusterRole",
+        "ClusterRoleBinding",
     }
 )
 
@@ -367,6 +370,7 @@ class RolloutSpec(Manifest):
     progress_deadline_seconds: float = 600
     progress_deadline_abort: bool = False
     revision_history_limit: Unenforced = None
+    rollback_window: Unenforced = None
 
 
 class Authentication(Manifest):

@@ -6,11 +6,16 @@ more requests a second, so that each look still sees the requests its gate was s
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from rehearsal import durations
 from rehearsal.model import Analysis, Metric, Pause, Rollout, SetWeight, Step
 from rehearsal.replicas import split
+
+_DURATION = re.compile(r"(\d+(ms|s|m|h))+")
 
 NOT_SCALED = (
     "pod start-up, and progressDeadlineSeconds, which bounds it",
@@ -33,6 +38,29 @@ def scale(rollout: Rollout, factor: float) -> Rollout:
         background=_analysis(rollout.background, factor) if rollout.background else None,
         min_ready_s=rollout.min_ready_s / factor,
     )
+
+
+def shorten(documents: Sequence[dict[str, Any]], factor: float) -> None:
+    """The same for manifests that a cluster's own controller will read, in place.
+
+    Pauses, measurement intervals, and every analysis argument that is a duration.
+    """
+    for body in documents:
+        spec = body.get("spec", {})
+        if body.get("kind") == "AnalysisTemplate":
+            _shorten_values(spec.get("args", []), "value", factor)
+            _shorten_values(spec["metrics"], "interval", factor)
+        if body.get("kind") == "Rollout":
+            canary = spec["strategy"]["canary"]
+            for step in (*canary["steps"], {"analysis": canary.get("analysis", {})}):
+                _shorten_values([step.get("pause") or {}], "duration", factor)
+                _shorten_values(step.get("analysis", {}).get("args", []), "value", factor)
+
+
+def _shorten_values(holders: Sequence[dict[str, Any]], key: str, factor: float) -> None:
+    for holder in holders:
+        if _DURATION.fullmatch(str(holder.get(key, ""))):
+            holder[key] = durations.render(durations.parse(holder[key]) / factor)
 
 
 def scrape_interval_s(interval_s: float, factor: float) -> float:

@@ -1,0 +1,84 @@
+"""Runs the evaluator's cases on a cluster that is up, and compares."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from rehearsal.kubectl import Kubectl, connect
+
+from conformance import evaluator
+from conformance.evaluator import Case, Judged
+from conformance.scripted import Scripted
+
+BATCH = 250
+POLL_S = 2.0
+# A case of four looks with two errors between them takes 25 s; the rest is the controller's queue.
+LONGEST_S = 480.0
+
+
+def compare(host: str, count: int, seed: int) -> tuple[int, int, list[str]]:
+    """How many cases were compared, how many left out, and each that differs, with both sides.
+
+    Left out are those in which the controller asked more often than it kept measurements: it met a
+    conflict when it wrote its status, dropped the answer and asked anew, so the script was read on.
+    """
+    cases = list(evaluator.generate(count, seed))
+    kubectl = connect(None)
+    server = Scripted(host, {case.name: case.script for case in cases})
+    try:
+        _create(kubectl, cases, server.url)
+        seen = _await(kubectl, len(cases))
+    finally:
+        server.close()
+        kubectl.run("delete", "namespace", evaluator.NAMESPACE, "--wait=false")
+    kept = [c for c in cases if c.name in seen and _kept_all(seen[c.name], server.asked(c.name))]
+    said = [text for case in kept if (text := _difference(case, seen[case.name]))]
+    return len(kept), len(seen) - len(kept), said
+
+
+def _kept_all(real: Judged, asked: int) -> bool:
+    return asked <= len(real.measurements)
+
+
+def _create(kubectl: Kubectl, cases: Sequence[Case], url: str) -> None:
+    kubectl.run("create", "namespace", evaluator.NAMESPACE)
+    for start in range(0, len(cases), BATCH):
+        kubectl.run("create", "-f", "-", given=evaluator.bodies(cases[start : start + BATCH], url))
+
+
+def _await(kubectl: Kubectl, count: int) -> dict[str, Judged]:
+    deadline = time.monotonic() + LONGEST_S
+    done: dict[str, Judged] = {}
+    while len(done) < count and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        found = json.loads(
+            kubectl.run("get", "analysisruns", "-n", evaluator.NAMESPACE, "-o", "json")
+        )["items"]
+        done = {b["metadata"]["name"]: evaluator.theirs(b) for b in found if evaluator.ended(b)}
+        print(f"{len(done)} of {count} ended", flush=True)  # noqa: T201 — progress of minutes
+    return done
+
+
+def _difference(case: Case, real: Judged) -> str:
+    mine = evaluator.ours(case)
+    if mine == real:
+        return ""
+    return f"{case.name} {json.dumps(case.spec)} {case.answers}: real {real}, ours {mine}"
+
+
+def main(host: str, count: int, seed: int) -> int:
+    """Prints what differs; exit 0 if nothing does, 1 if something, 2 if not all ended."""
+    compared, left_out, differences = compare(host, count, seed)
+    print(*differences, sep="\n")  # noqa: T201 — a program that prints
+    print(  # noqa: T201 — same
+        f"{compared} of {count} cases compared, {len(differences)} differ; "
+        f"{left_out} asked anew and left out"
+    )
+    return 1 if differences else 0 if compared + left_out == count else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,100 @@
+"""Runs every scenario on a cluster that is up, beside our own controller, and writes the table."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehearsal.errors import RehearsalError
+from rehearsal.kubectl import Kubectl, connect
+
+from conformance import real, walks
+from conformance.real import Follower
+from conformance.scenarios import SCENARIOS, Scenario
+from conformance.scripted import Scripted
+from conformance.walks import Walk
+
+# A node has room for 110 pods, and a release of ten takes thirteen.
+TOGETHER = 3
+PAUSE_IMAGE = "gridos.local/pause:1"
+HEAD = """\
+| scenario | ends | pods at each pause (canary + stable) | analyses | agree |
+|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scenario's outcome: the real walk if there was one, and what differs."""
+
+    scenario: Scenario
+    walk: Walk | None
+    differences: tuple[str, ...]
+
+
+def run(host: str, names: Sequence[str], image: str = PAUSE_IMAGE) -> list[Row]:
+    """Walks the named scenarios, or all of them, some at a time."""
+    chosen = [s for s in SCENARIOS if not names or s.name in names]
+    kubectl = connect(None)
+    server = Scripted(host, {scenario.name: scenario.script for scenario in chosen})
+    try:
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            rows = pool.map(lambda s: _row(kubectl, s, server.url, image), chosen)
+            return [_told(row) for row in rows]
+    finally:
+        server.close()
+
+
+def _row(kubectl: Kubectl, scenario: Scenario, url: str, image: str) -> Row:
+    follower = Follower(kubectl, scenario, url, image)
+    try:
+        walk = follower.walk()
+    except RehearsalError as failed:
+        return Row(scenario, None, (str(failed),))
+    if scenario.expected:
+        wrong = real.as_expected(follower, walk)
+        return Row(scenario, walk, (wrong,) if wrong else ())
+    with tempfile.TemporaryDirectory() as folder:
+        mine = walks.ours(scenario, Path(folder))
+    return Row(scenario, walk, tuple(walks.differences(mine, walk)))
+
+
+def _told(row: Row) -> Row:
+    words = "; ".join(row.differences) or "agree"
+    print(f"{row.scenario.name}: {words}", flush=True)  # noqa: T201 — progress of minutes
+    return row
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The outcome as Markdown."""
+    return HEAD + "".join(_line(row) + "\n" for row in rows)
+
+
+def _line(row: Row) -> str:
+    walk = row.walk
+    if walk is None:
+        return f"| {row.scenario.name} | – | – | – | **no**: {row.differences[0]} |"
+    ends = f"{walk.phase}, aborted" if walk.aborted else walk.phase
+    counts = ", ".join(f"{c} + {s}" for _, (c, s) in sorted(walk.counts.items())) or "–"
+    runs = ", ".join(f"{r.place} {r.phase}" for r in walk.runs) or "–"
+    agree = f"as expected: {row.scenario.expected}" if row.scenario.expected else "yes"
+    if row.differences:
+        agree = "**no**: " + "; ".join(row.differences)
+    return f"| {row.scenario.name} | {ends} | {counts} | {runs} | {agree} |"
+
+
+def main(host: str, names: Sequence[str]) -> int:
+    """Prints the table; exit 0 if all agree, 1 if not."""
+    rows = run(host, names)
+    differing = [row for row in rows if row.differences]
+    print(table(rows))  # noqa: T201 — a program that prints
+    print(f"{len(rows) - len(differing)} of {len(rows)} scenarios agree")  # noqa: T201 — same
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,86 @@
+"""The proofs' own parts: every scenario walks, and the script answers as it says."""
+
+import json
+import urllib.parse
+import urllib.request
+
+import pytest
+from conformance import evaluator, kit, walks
+from conformance.scenarios import SCENARIOS
+from conformance.scripted import WORDS, Scripted, gate_of
+from policies import objects, schemas
+from rehearsal import manifests, plan
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+OURS = [scenario for scenario in SCENARIOS if not scenario.expected]
+
+
+def ask(url, query):
+    data = urllib.parse.urlencode({"query": query}).encode()
+    with urllib.request.urlopen(f"{url}/api/v1/query", data=data, timeout=5) as answer:
+        return [float(s["value"][1]) for s in json.load(answer)["data"]["result"]]
+
+
+def test_each_shipped_gate_is_told_by_a_word_of_its_query(root):
+    background = plan.rollout(manifests.read(root / "deploy/base")).background
+    assert {m.name: gate_of(m.query) for m in background.metrics} == {name: name for name in WORDS}
+
+
+def test_answers_come_in_order_and_the_last_one_repeats():
+    server = Scripted("127.0.0.1", {"s": {"*": [(1.0,), (2.0, 3.0)]}})
+    try:
+        assert [ask(f"{server.url}/s", "up") for _ in range(3)] == [[1.0], [2.0, 3.0], [2.0, 3.0]]
+        assert server.asked("s") == 3
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("scenario", OURS, ids=lambda s: s.name)
+def test_our_controller_ends_every_scenario(scenario, tmp_path):
+    walk = walks.ours(scenario, tmp_path)
+    assert walk.phase in {"Healthy", "Degraded", "Paused"}
+    assert walk.aborted is (walk.phase == "Degraded")
+
+
+def test_a_fault_at_the_second_step_has_shown_the_first_to_users(tmp_path):
+    walk = walks.ours(BY_NAME["errors-at-the-second-step"], tmp_path)
+    assert walk.counts == {1: (1, 9), 4: (3, 8)}
+    assert [(run.place, run.phase) for run in walk.runs] == [
+        ("step 2", "Successful"),
+        ("step 5", "Failed"),
+    ]
+
+
+def test_two_walks_that_differ_are_told_apart(tmp_path):
+    good, bad = (walks.ours(BY_NAME[name], tmp_path) for name in ("healthy", "errors"))
+    assert list(walks.differences(good, good)) == []
+    assert len(list(walks.differences(good, bad))) == 4
+
+
+def test_what_a_scenario_ships_is_valid(tmp_path):
+    for scenario in SCENARIOS:
+        assert schemas.check(walks.objects(scenario, "http://p", "pause:1"), "1.35") == []
+
+
+def test_generated_cases_are_the_same_each_time_and_end_in_every_phase():
+    cases = list(evaluator.generate(300, 7))
+    assert cases == list(evaluator.generate(300, 7))
+    phases = {evaluator.ours(case).run for case in cases}
+    assert phases == {"Successful", "Failed", "Inconclusive", "Error"}
+
+
+def test_the_local_overlays_images_all_have_a_stand_in(root):
+    images = {
+        c["image"]
+        for group in objects.pods(objects.read(root / "deploy/overlays/local"))
+        for c in group.containers
+    }
+    assert images == {"localhost/gridos:dev", *kit.STAND_INS}
+    for name in kit.STAND_INS.values():
+        assert (kit.IMAGES / f"{name}.Dockerfile").is_file()
+
+
+def test_a_machine_without_a_kit_is_told_what_to_do(monkeypatch):
+    monkeypatch.setenv("GRIDOS_CLUSTER_KIT", "/nowhere/cluster")
+    assert "rehearse --ground cluster" in kit.unusable()
+    assert kit.find() is None
