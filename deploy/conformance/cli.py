@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from policies import objects
 from rehearsal.errors import MachineError, RehearsalError
@@ -112,7 +113,7 @@ def _evaluate(found: Kit) -> None:
     _python(found, "conformance.prove_evaluator", HOST, str(CASES), str(SEED))
 
 
-def _rehearse(found: Kit, wanted: int, *arguments: str) -> dict[str, dict[str, object]]:
+def _rehearse(found: Kit, wanted: int, *arguments: str) -> dict[str, Any]:
     """A rehearsal on the cluster: its result, if it ends with the code that is wanted."""
     command = ["rehearse", "--ground", "cluster", "--time-scale", SCALE, *arguments]
     code = _run(found, *command)
