@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from openarrivals import shapes
 from openarrivals.shapes import Shape
@@ -56,8 +56,7 @@ def from_message(message: Mapping[str, Any]) -> Plan:
     return Plan(**{**message, "shape": shapes.parse(message["shape"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A request of the schedule: its number in the run, when it is due, and for which user class.
 
     `due_s` counts from the start of the run.
@@ -72,12 +71,17 @@ def slots(
     plan: Plan, weights: Mapping[str, float], index: int = 0, workers: int = 1
 ) -> Iterator[Slot]:
     """One worker's share of the schedule, with a user class drawn for each request by weight."""
-    kinds, shares = list(weights), list(weights.values())
-    random = Random(f"{plan.seed}-kinds")
-    for number, due_s in enumerate(plan.due()):
-        (kind,) = random.choices(kinds, shares)
-        if number % workers == index:
-            yield Slot(number, due_s, kind)
+    kinds = _kinds(weights, Random(f"{plan.seed}-kinds"))
+    every = zip(itertools.count(), plan.due(), kinds, strict=False)
+    return itertools.starmap(Slot, itertools.islice(every, index, None, workers))
+
+
+def _kinds(weights: Mapping[str, float], random: Random) -> Iterator[str]:
+    """User classes by weight, without end; a draw is only paid for where there is a choice."""
+    if len(weights) == 1:
+        return itertools.repeat(next(iter(weights)))
+    kinds, bounds = list(weights), list(itertools.accumulate(weights.values()))
+    return (random.choices(kinds, cum_weights=bounds)[0] for _ in itertools.count())
 
 
 def draws(plan: Plan, number: int) -> Random:

@@ -46,11 +46,12 @@ class Session:
     pool: Pool = field(default_factory=Pool)
     listeners: list[Callable[[Batch], None]] = field(default_factory=list)
     counts_of_workers: dict[str, Counts] = field(default_factory=dict)
-    _samples: list[Sample] = field(default_factory=list)
+    # Plain tuples, which the garbage collector need not look at again and again.
+    _samples: list[tuple[Any, ...]] = field(default_factory=list)
     _dropped_s: list[float] = field(default_factory=list)
 
-    def record(self, sample: Sample) -> None:
-        """Takes note of one request."""
+    def record(self, sample: tuple[str, int, str, float, float, float]) -> None:
+        """Takes note of one request, a `Sample` or its values."""
         self._samples.append(sample)
 
     @property
@@ -93,7 +94,7 @@ class Session:
         """Adds what this worker measured to its report to the master."""
         del client_id
         data[REPORT] = {
-            "samples": [list(sample) for sample in self._drain()],
+            "samples": self._drain(),
             "dropped_s": self.pool.dropped_s,
             "counts": asdict(self.pool.counts),
         }
@@ -103,7 +104,7 @@ class Session:
         """Takes what a worker measured."""
         report = data.get(REPORT)
         if report:
-            self._samples += [Sample(*sample) for sample in report["samples"]]
+            self._samples += report["samples"]
             self._dropped_s += report["dropped_s"]
             self.counts_of_workers[client_id] = Counts(**report["counts"])
 
@@ -112,12 +113,13 @@ class Session:
         if not isinstance(self.environment.runner, MasterRunner):
             self.counts_of_workers["local"] = self.pool.counts
             self._dropped_s, self.pool.dropped_s = self.pool.dropped_s, []
-        batch = Batch(self._drain(), self._dropped_s, self.counts)
+        samples = [Sample(*sample) for sample in self._drain()]
+        batch = Batch(samples, self._dropped_s, self.counts)
         self._dropped_s = []
         for listener in self.listeners:
             listener(batch)
 
-    def _drain(self) -> list[Sample]:
+    def _drain(self) -> list[tuple[Any, ...]]:
         samples, self._samples = self._samples, []
         return samples
 
