@@ -42,7 +42,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 — argparse has no public
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
-    chosen = _parser().parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return int(chosen.run(chosen))
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"the program itself failed — please report {FAULT_LOG}", 4)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line, all of it."""
     parser = argparse.ArgumentParser(
         prog="loadtest",
         description=__doc__,

@@ -15,6 +15,7 @@ LAYERS = [
     {"capacity"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 PURE = {"model", "histograms", "intervals", "sizing", "outcomes", "tally", "verdict"}
 IMPURE = {"time", "subprocess", "threading", "urllib", "socket", "os", "random"}
