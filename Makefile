@@ -18,7 +18,7 @@ TESTS ?=
 COMPARE ?= origin/main
 FLOOR ?= 90
 
-.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply terraform-docs prove-terraform prove-edge workflows
+.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates prove-load lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply terraform-docs prove-terraform prove-edge workflows
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ LINTS := lint-python lint-types lint-yaml lint-dockerfile lint-shell lint-links 
   lint-manifests lint-rules lint-terraform
 .PHONY: $(LINTS)
 
+prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 30 minutes
+	@$(BIN)/python loadtest/prove_load.py
+
 lint: setup  ## style, types and all that is read rather than run, within half a minute
 	@$(MAKE) --no-print-directory -j4 --output-sync=target --keep-going $(LINTS)
 
@@ -149,6 +152,8 @@ lock: setup  ## resolve the requirements anew (needs uv)
 	  --no-emit-index-url --no-header --no-annotate -o requirements/service.txt
 	@uv pip compile --group pipeline --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/pipeline.txt
+	@uv pip compile pyproject.toml --extra load --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -o requirements/load.txt
 	@uv pip compile pyproject.toml --all-extras --group pipeline --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
 

@@ -138,6 +138,7 @@ class Recorder:
         cpu = [self._own_cpu_percent(), *(node.cpu_usage for node in workers)]
         line = {
             "at": time.time(),
+            "start_at": session.of(self._environment).start_at,
             "samples": batch.samples,
             "dropped_s": batch.dropped_s,
             "counts": asdict(batch.counts),

