@@ -131,18 +131,17 @@ def main() -> int:
         copy = workspace.copy(Path(scratch) / "terraform")
         try:
             passed, skipped, failed = check(copy)
-            complaints = failed + lint(copy)
+            linted = lint(copy)
         except workspace.UnavailableError as cause:
             sys.stderr.write(f"linters: {cause}\n")
             return EXIT_UNMEASURED
-    if skipped != len(document.skips()):
-        complaints.append(
-            f"checkov skipped {skipped}, the code gives {len(document.skips())} reasons"
-        )
+    reasons = len(document.skips())
+    uncounted = [] if skipped == reasons else [f"checkov skipped {skipped}, with {reasons} reasons"]
+    complaints = [*failed, *uncounted, *linted]
     sys.stdout.writelines(f"{line}\n" for line in complaints)
     sys.stdout.write(
         f"checkov: {passed} passed, {len(failed)} failed, {skipped} skipped with a reason; "
-        f"tflint: {len(complaints) - len(failed)} found\n"
+        f"tflint: {len(linted)} found\n"
     )
     return EXIT_FOUND if complaints else EXIT_CLEAN
 
