@@ -19,7 +19,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rehearsal import kubectl, plan, pullrequest, report, result, runner, sides, timescale
+from rehearsal import (
+    kubectl,
+    plan,
+    pullrequest,
+    replaying,
+    report,
+    result,
+    runner,
+    sides,
+    timescale,
+)
 from rehearsal.cluster import ClusterGround, Shipping, refuse_manual_pauses
 from rehearsal.errors import MachineError, RehearsalError, UsageError
 from rehearsal.local import LocalGround, Options
@@ -57,6 +67,8 @@ examples:
   rehearse --time-scale 1                    in real time, at the traffic the gates are made for
   rehearse --stable main --candidate fix-42  one branch released over another
   rehearse --stable main                     this working tree released over main
+  rehearse --replay out/rehearsals/latest --arg window=2m
+                                             would other gates have caught it?
   rehearse serve --port 8000                 one pod of it to try by hand, with a database
 
 Each run leaves result.json, report.html, report.md and junit.xml in out/rehearsals/<id>, and
@@ -72,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given[:1] == ["serve"]:
             return _serve(_serve_parser().parse_args(given[1:]))
-        return _rehearse(_parser().parse_args(given), given)
+        chosen = _parser().parse_args(given)
+        return _replay(chosen) if chosen.replay else _rehearse(chosen, given)
     except RehearsalError as failed:
         return _fail(str(failed), failed.exit_code)
     except KeyboardInterrupt:
@@ -110,6 +123,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--manifests", type=Path, metavar="DIR", help="kustomization to rehearse (deploy/base)"
+    )
+    parser.add_argument(
+        "--arg",
+        type=_argument,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of the gates instead of the manifests' own, such as window=2m",
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
+    )
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="RUN",
+        help="judge a recorded run (such a file, or its folder) by these gates; nothing is run",
     )
     parser.add_argument(
         "--without",
@@ -189,6 +219,8 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
     file = result.write(document, folder)
     page = report.write(document, folder / "report.html")
     pullrequest.write(document, folder)
+    if chosen.record:
+        replaying.pack(folder, chosen.record)
     said = document["verdict"]
     view.conclude(_lines(document, file, page), said["headline"], said["exit_code"])
     return int(said["exit_code"])
@@ -243,6 +275,8 @@ def _refuse_on_cluster(chosen: argparse.Namespace) -> None:
         "--stable": chosen.stable,
         "--candidate": chosen.candidate,
         "--port": chosen.port,
+        "--arg": chosen.arg,
+        "--record": chosen.record,
         "--without prometheus": "prometheus" in chosen.without,
     }
     if wrong := [name for name, value in asked.items() if value]:
@@ -253,7 +287,7 @@ def _refuse_on_cluster(chosen: argparse.Namespace) -> None:
 
 def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehearsal:
     """What is to be rehearsed, and how, from the arguments and the files they name."""
-    rollout = plan.rollout(two.candidate.bundle)
+    rollout = plan.rollout(two.candidate.bundle, dict(chosen.arg))
     traffic = two.stable.config.traffic
     rate = timescale.requests_per_second(
         rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
@@ -302,6 +336,20 @@ def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, 
     return lines
 
 
+def _replay(chosen: argparse.Namespace) -> int:
+    """Judges a recorded run by other gates."""
+    two = sides.choose(None, None, chosen.config, chosen.manifests, _say)
+    rollout = plan.rollout(two.candidate.bundle, dict(chosen.arg))
+    with replaying.opened(chosen.replay) as recording:
+        scaled = timescale.scale(rollout, recording.time_scale)
+        judged = replaying.replay(recording, scaled)
+        said = replaying.decide(recording, judged)
+        print(replaying.table(recording, judged))  # noqa: T201 — what was asked for
+        print(f"\nrecorded: {recording.document['verdict']['headline']}")  # noqa: T201 — same
+        print(f"these gates, after {judged.last.at_s:.0f} s: {said.headline}")  # noqa: T201 — same
+    return said.outcome.exit_code
+
+
 def _serve(chosen: argparse.Namespace) -> int:
     from rehearsal import serving  # noqa: PLC0415 — only this command needs it
 
@@ -340,6 +388,13 @@ def _make(folder: Path) -> None:
             "free some, or choose another folder with --out",
         )
     folder.mkdir()
+
+
+def _argument(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def _positive(text: str) -> float:

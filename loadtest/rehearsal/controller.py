@@ -176,7 +176,7 @@ def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
     prefix = f"{rollout.name}-{hashes.latest}-{REVISION}"
     step = _step(rollout, status)
     if isinstance(step, Analysis) and status.step_run is None:
-        run = _start(f"{prefix}-{status.step_index}", step, hashes, now)
+        run = start_run(f"{prefix}-{status.step_index}", step, hashes, now)
         status = replace(status, step_run=run)
     background = rollout.background
     if (
@@ -184,11 +184,12 @@ def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
         and status.background_run is None
         and status.step_index >= background.starting_step
     ):
-        status = replace(status, background_run=_start(prefix, background, hashes, now))
+        status = replace(status, background_run=start_run(prefix, background, hashes, now))
     return status
 
 
-def _start(name: str, what: Analysis, hashes: Hashes, now: float) -> AnalysisRun:
+def start_run(name: str, what: Analysis, hashes: Hashes, now: float) -> AnalysisRun:
+    """An AnalysisRun of the release with these hashes."""
     values = analysis.resolve_arguments(what, hashes.latest, hashes.stable)
     metrics = tuple(analysis.resolve(metric, values) for metric in what.metrics)
     return analysis.start(name, metrics, now)

@@ -35,7 +35,8 @@ class Looks:
                 continue
             due = analysis.due(run, now)
             if due:
-                asked = {metric.name: self._askers.submit(self._look, metric) for metric in due}
+                ask = (self._prometheus, self._release)
+                asked = {m.name: self._askers.submit(take, *ask, m, self._clock) for m in due}
                 self._under_way[run.name] = asked
 
     def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
@@ -49,24 +50,32 @@ class Looks:
         """Forgets what is under way."""
         self._askers.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self, metric: Metric) -> Measurement:
-        started_at = self._clock()
-        stable_query = metric.query.replace(self._release.latest_hash, self._release.stable_hash)
-        try:
-            result = self._prometheus.query(metric.query, metric.timeout_s)
-            control = self._prometheus.query(stable_query, metric.timeout_s)
-        except QueryError as failed:
-            return Measurement(Phase.ERROR, started_at, self._clock(), message=str(failed))
-        phase, message = analysis.judge(metric, result)
-        return Measurement(
-            phase=phase,
-            started_at=started_at,
-            finished_at=self._clock(),
-            value=_shown(result),
-            message=message,
-            number=_first(result),
-            control=_first(control),
-        )
+
+def take(
+    prometheus: Prometheus,
+    release: Release,
+    metric: Metric,
+    clock: Callable[[], float],
+    at_s: float | None = None,
+) -> Measurement:
+    """One look at a metric, at the server's now or at an instant of the Unix epoch."""
+    started_at = clock()
+    stable_query = metric.query.replace(release.latest_hash, release.stable_hash)
+    try:
+        result = prometheus.query(metric.query, metric.timeout_s, at_s)
+        control = prometheus.query(stable_query, metric.timeout_s, at_s)
+    except QueryError as failed:
+        return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
+    phase, message = analysis.judge(metric, result)
+    return Measurement(
+        phase=phase,
+        started_at=started_at,
+        finished_at=clock(),
+        value=_shown(result),
+        message=message,
+        number=_first(result),
+        control=_first(control),
+    )
 
 
 def _first(result: Result) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rehearsal import durations, manifests
 from rehearsal.errors import UsageError
@@ -24,11 +25,17 @@ from rehearsal.model import (
     Step,
 )
 
+NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
+
 _PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
 
 
-def rollout(bundle: manifests.Bundle) -> Rollout:
+def rollout(bundle: manifests.Bundle, given: Mapping[str, str] = NOTHING_GIVEN) -> Rollout:
     """Builds the Rollout to walk, at its real durations.
+
+    Args:
+        bundle: The manifests.
+        given: Arguments of the analyses that win over what the manifests say, wherever declared.
 
     Raises:
         UsageError: if a template is missing, an argument has no value, or a number is none.
@@ -36,12 +43,21 @@ def rollout(bundle: manifests.Bundle) -> Rollout:
     spec = bundle.rollout.spec
     canary = spec.strategy.canary
     background = canary.analysis
+    declared = {a.name for t in bundle.templates.values() for a in t.spec.args}
+    for name in given:
+        if name not in declared:
+            raise UsageError(
+                f"no AnalysisTemplate declares the argument {name!r}",
+                f"there are {', '.join(sorted(declared))}",
+            )
     return Rollout(
         name=bundle.rollout.metadata.name,
         namespace=bundle.namespace,
         replicas=spec.replicas,
-        steps=tuple(_step(bundle, index, step) for index, step in enumerate(canary.steps)),
-        background=_analysis(bundle, background, background.starting_step) if background else None,
+        steps=tuple(_step(bundle, i, step, given) for i, step in enumerate(canary.steps)),
+        background=_analysis(bundle, background, given, background.starting_step)
+        if background
+        else None,
         max_surge=canary.max_surge,
         max_unavailable=canary.max_unavailable,
         min_ready_s=spec.min_ready_seconds,
@@ -50,7 +66,9 @@ def rollout(bundle: manifests.Bundle) -> Rollout:
     )
 
 
-def _step(bundle: manifests.Bundle, index: int, step: manifests.CanaryStep) -> Step:
+def _step(
+    bundle: manifests.Bundle, index: int, step: manifests.CanaryStep, given: Mapping[str, str]
+) -> Step:
     if len(step.model_fields_set) != 1:
         raise UsageError(
             f"{bundle.source}: step {index} has {len(step.model_fields_set)} actions",
@@ -59,16 +77,19 @@ def _step(bundle: manifests.Bundle, index: int, step: manifests.CanaryStep) -> S
     if step.set_weight is not None:
         return SetWeight(step.set_weight)
     if step.analysis is not None:
-        return _analysis(bundle, step.analysis)
+        return _analysis(bundle, step.analysis, given)
     return Pause(step.pause.duration if step.pause else None)
 
 
 def _analysis(
-    bundle: manifests.Bundle, reference: manifests.AnalysisRef, starting_step: int = 0
+    bundle: manifests.Bundle,
+    reference: manifests.AnalysisRef,
+    given: Mapping[str, str],
+    starting_step: int = 0,
 ) -> Analysis:
     names = tuple(template.template_name for template in reference.templates)
     templates = [_template(bundle, name) for name in names]
-    arguments = _merge(templates, reference.args)
+    arguments = _merge(templates, reference.args, given)
     literals = {
         name: value for name, value in arguments.items() if not isinstance(value, ReplicaSetName)
     }
@@ -95,10 +116,13 @@ def _template(bundle: manifests.Bundle, name: str) -> manifests.AnalysisTemplate
 
 
 def _merge(
-    templates: Sequence[manifests.AnalysisTemplate], given: Sequence[manifests.Argument]
+    templates: Sequence[manifests.AnalysisTemplate],
+    referred: Sequence[manifests.Argument],
+    given: Mapping[str, str],
 ) -> Mapping[str, Argument]:
     """The arguments that the templates declare, each with its value if it has one."""
-    overrides = {argument.name: argument for argument in given}
+    overrides = {argument.name: argument for argument in referred}
+    overrides |= {name: manifests.Argument(name=name, value=text) for name, text in given.items()}
     declared = [argument for template in templates for argument in template.spec.args]
     chosen = {argument.name: overrides.get(argument.name, argument) for argument in declared}
     return {name: value for name, a in chosen.items() if (value := _value(a)) is not None}

@@ -57,6 +57,7 @@ def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
         "id": what.id,
         "command": what.command,
         "started_at": run.started_at.isoformat(timespec="seconds"),
+        "released_at": run.released_at and run.released_at.isoformat(timespec="milliseconds"),
         "ended_at": run.ended_at.isoformat(timespec="seconds"),
         "elapsed_s": round((run.ended_at - run.started_at).total_seconds(), 1),
         "ground": ground.name,

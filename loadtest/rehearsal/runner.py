@@ -28,6 +28,7 @@ class Run:
     verdict: Verdict = Verdict(Outcome.FAULT, "Nothing was rehearsed")
     torn_down: tuple[str, ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    released_at: datetime | None = None
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -43,6 +44,7 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
     try:
         _follow(run, ground.prepare(), watcher)
         run.record.rebase()
+        run.released_at = datetime.now(UTC)
         _follow(run, ground.rehearse(), watcher)
         run.verdict = _decide(run, rate)
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ LAYERS = [
     {"sides", "traffic"},
     {"controller", "exporter", "kubectl", "kubelet", "ground"},
     {"observing", "standins", "replicasets", "looks", "recording", "verdict"},
-    {"cluster", "local", "runner", "serving"},
+    {"cluster", "local", "replaying", "runner", "serving"},
     {"result", "report", "view"},
     {"pullrequest"},
     {"cli"},
