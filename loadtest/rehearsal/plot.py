@@ -91,8 +91,10 @@ class Frame:
         return self
 
     def level(self, y: float, label: str, style: str = "limit") -> Frame:
-        """A horizontal line across the plot, such as a threshold."""
+        """A horizontal line across the plot, such as a threshold, with its name at the right."""
         at = self._y(y)
+        # Near the top there is no room above it.
+        below = at - TOP < 14  # noqa: PLR2004 — a line of text
         self._add(
             '<g class="{}"><line x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>'
             '<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text></g>',
@@ -102,7 +104,7 @@ class Frame:
             at,
             at,
             self.width - RIGHT - 2,
-            at - 4,
+            at + (13 if below else -4),
             label,
         )
         return self
@@ -120,6 +122,13 @@ class Frame:
             TOP,
             self.height - BOTTOM,
         )
+        return self
+
+    def name(self, at: Point, style: str, text: str) -> Frame:
+        """A word beside a line, in the line's own colour."""
+        x, y = at
+        template = '<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>'
+        self._add(template, style, self._x(x), self._y(y), text)
         return self
 
     def svg(self, title: str) -> Markup:
