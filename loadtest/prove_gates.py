@@ -27,7 +27,7 @@ BAD = Fault(error_rate=0.02)
 LEAST_CAUGHT, MOST_DISTURBED = 0.95, 0.01
 RATES = (20.0, 100.0, 500.0)
 BASELINES = (0.0005, 0.001, 0.002, 0.005)
-SIMULATED_RELEASES, COMPUTED_RELEASES = 250, 4000
+BAD_RELEASES, SIMULATED_RELEASES, COMPUTED_RELEASES = 250, 100, 4000
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def _promise(subject: simulation.Subject) -> bool:
     """The stated traffic: healthy releases in number, and bad ones."""
     began = time.monotonic()
     healthy = simulation.simulate(subject, [Scenario("healthy")], HEALTHY_RELEASES)
-    bad = simulation.simulate(subject, [Scenario("errors 2 %", BAD)], SIMULATED_RELEASES)
+    bad = simulation.simulate(subject, [Scenario("errors 2 %", BAD)], BAD_RELEASES)
     summary = trials.summarize("gridos", [*healthy, *bad], time.monotonic() - began)
     print(trials.table(summary), flush=True)
     good, faulty = summary.tallies

@@ -191,7 +191,7 @@ def _stretch(seen: NDArray[np.float64], window: float, scene: Scene) -> float:
     if not len(held):
         return 1.0
     span = (len(seen) - held[0]) * scene.world.scrape_s
-    spans_it = held[0] == 0 and scene.at_s >= window
+    spans_it = held[0] == 0 and scene.at_s - window >= scene.world.start_s
     return float(window / span if spans_it else min(window, span + scene.world.scrape_s) / span)
 
 

@@ -106,6 +106,12 @@ def _add_power(commands_of: Commands[argparse.ArgumentParser]) -> None:
     _add_releases(parser, POWER_RELEASES, "drawn for each size")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the curves as a page")
     parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="draw what the first step stops, as one picture"
+    )
+    parser.add_argument(
+        "--against", metavar="PATH", help="other manifests to draw beside these in that picture"
+    )
+    parser.add_argument(
         "--alternatives", action="store_true", help="compare the error gate with other queries"
     )
     parser.add_argument("-o", "--output", choices=SHORT_FORMATS, default="table")

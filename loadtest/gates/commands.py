@@ -56,6 +56,12 @@ def run_power(chosen: argparse.Namespace) -> int:
             raise UsageError(f"no gate of {release.rollout} reads errors", "there is none to ask")
         say(alternatives.table(standings))
         return 0
+    if chosen.svg:
+        from gates import page
+
+        page.picture(_pictured(chosen, study, traffic), chosen.svg)
+        print(f"gates: wrote {chosen.svg}", file=sys.stderr)  # noqa: T201 — not the output
+        return 0
     power = sweep.sweep(study, release.rollout.name)
     if chosen.html:
         from gates import page
@@ -64,6 +70,17 @@ def run_power(chosen: argparse.Namespace) -> int:
         print(f"gates: wrote {chosen.html}", file=sys.stderr)  # noqa: T201 — not the output
     say(sweep.FORMATS[chosen.output](power))
     return 0
+
+
+def _pictured(
+    chosen: argparse.Namespace, study: Study, traffic: Traffic
+) -> list[tuple[str, Study]]:
+    """What is drawn: the release, and beside it the one that it is compared with."""
+    drawn = [(Path(chosen.path or DEFAULT_PATH).name, study)]
+    if chosen.against:
+        _, other = _release(chosen, chosen.against)
+        drawn.append((Path(chosen.against).name, _study(other, traffic, chosen.releases)))
+    return drawn
 
 
 def run_plan(chosen: argparse.Namespace) -> int:
@@ -134,10 +151,12 @@ def _contract(chosen: argparse.Namespace) -> Contract | None:
     return load(source) if source else None
 
 
-def _release(chosen: argparse.Namespace) -> tuple[tuple[Document, ...], Release]:
+def _release(
+    chosen: argparse.Namespace, path: str | None = None
+) -> tuple[tuple[Document, ...], Release]:
     from gates import releases
 
-    paths = [chosen.path or DEFAULT_PATH]
+    paths = [path or chosen.path or DEFAULT_PATH]
     found = documents.read(paths)
     named = [r for r in releases.find(found) if chosen.rollout in (None, r.rollout.name)]
     if not named:

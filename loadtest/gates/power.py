@@ -130,7 +130,7 @@ class Study:
             try:
                 self._value(look, world)
             except (UnmodelledError, PromqlError) as why:
-                reasons[look.metric.name] = str(why)
+                reasons[look.metric.name] = f"{why}{_if_empty(look.metric)}"
         return reasons
 
     @cached_property
@@ -146,8 +146,22 @@ class Study:
             n,
             scrape_s=self.scrape_s,
             cpu_limit=self.cpu_limit,
+            history_s=self._history_s,
             seed=self.seed,
         )
+
+    @cached_property
+    def _history_s(self) -> float:
+        """How far some look reaches back before the release; nothing of a canary lies there."""
+        return max((self._before_s(look) for look in self.looks), default=0.0)
+
+    def _before_s(self, look: Look) -> float:
+        try:
+            query = promql.parse(look.metric.query)
+        except PromqlError:
+            return 0.0
+        reaching = [s.range_s for s in query.selectors if not s.mentions(self.canary_tokens)]
+        return max(0.0, max(reaching, default=0.0) - look.at_s)
 
     def outcomes(self, fault: Fault) -> Outcomes:
         """What comes of `n` releases of a fault."""
@@ -201,7 +215,8 @@ class _State:
     def conclude(self, world: World, ended_s: float) -> Outcomes:
         """The outcomes, with the errors that users saw until each release's end."""
         end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
-        slot = np.clip((end / world.scrape_s).astype(int), 0, world.errors_seen.shape[1] - 1)
+        slot = ((end - world.start_s) / world.scrape_s).astype(int)
+        slot = np.clip(slot, 0, world.errors_seen.shape[1] - 1)
         errors = world.errors_seen[np.arange(world.n), slot]
         return Outcomes(
             self.gates, self.rolled_back, self.paused, self.ended_s, self.by, self.step, errors
@@ -279,6 +294,15 @@ def _between(low: float, high: float) -> float:
     if math.isinf(low):
         return high - 1.0
     return low + 1.0 if math.isinf(high) else (low + high) / 2
+
+
+def _if_empty(metric: Metric) -> str:
+    """What a gate does where its series does not exist, which a reader should know first."""
+    phase = conditions.phase_of(metric)
+    if phase is Phase.ERROR:
+        late_s = metric.consecutive_error_limit * ERROR_RETRY_S
+        return f"; if its series is missing it aborts every release, {late_s:.0f} s after its look"
+    return f"; if its series is missing its look is {phase}"
 
 
 def _step(run: str) -> int:

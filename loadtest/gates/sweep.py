@@ -157,6 +157,7 @@ def table(power: Power) -> str:
         f"a healthy release: rolled back {power.false_rollback:.2%}, "
         f"paused for a person {power.false_pause:.2%}",
     ]
+    lines += [f"left out: {gate}: {why}" for gate, why in power.unmodelled.items()]
     for curve in power.curves:
         lines += ["", *_curve_lines(curve)]
     for gate, requests in power.needed.items():
@@ -164,7 +165,6 @@ def table(power: Power) -> str:
             f"\n{gate}: one look needs {requests} canary requests to fail a release at twice its "
             "limit with 95 % (exact, without a margin for luck)"
         )
-    lines += [f"\nnot modelled: {gate}: {why}" for gate, why in power.unmodelled.items()]
     return "\n".join(lines)
 
 

@@ -62,9 +62,10 @@ class Track:
 
 @dataclass(frozen=True)
 class World:
-    """`n` releases of one fault, seen every `scrape_s` seconds."""
+    """`n` releases of one fault, seen every `scrape_s` seconds from `start_s` of the walk on."""
 
     n: int
+    start_s: float
     scrape_s: float
     canary: Track
     draw_stable: Callable[[], Track]
@@ -93,8 +94,8 @@ class World:
 
     def slots(self, at_s: float, window_s: float) -> tuple[int, int]:
         """The slots between the first and the last scrape inside a window."""
-        first = int(np.ceil(round((at_s - window_s) / self.scrape_s, 6)))
-        last = int(np.floor(round(at_s / self.scrape_s, 6)))
+        first = int(np.ceil(round((at_s - window_s - self.start_s) / self.scrape_s, 6)))
+        last = int(np.floor(round((at_s - self.start_s) / self.scrape_s, 6)))
         return max(first, 0), min(max(last, 0), self.canary.requests.shape[1])
 
 
@@ -114,6 +115,7 @@ class Draws:
         n: How many releases.
         scrape_s: Seconds between two scrapes.
         cpu_limit: Cores that a container may use.
+        history_s: How long stable pods have been scraped before the release.
         seed: The same seed, the same releases.
     """
 
@@ -126,11 +128,13 @@ class Draws:
         *,
         scrape_s: float = 5.0,
         cpu_limit: float = 1.0,
+        history_s: float = 0.0,
         seed: int = 0,
     ) -> None:
+        self.start_s = -float(np.ceil(history_s / scrape_s)) * scrape_s
         self.pods, self.traffic, self.n = tuple(pods), traffic, n
         self.scrape_s, self.cpu_limit, self.seed = scrape_s, cpu_limit, seed
-        self.slots = int(np.ceil(end_s / scrape_s)) + 1
+        self.slots = int(np.ceil((end_s - self.start_s) / scrape_s)) + 1
 
     def world(self, fault: Fault) -> World:
         """`n` releases of a fault."""
@@ -147,11 +151,18 @@ class Draws:
         canary = replace(canary, restarts=fault.restarts)
         bad = self._rates(fault.error_rate, self.traffic.error_rate, fault)
         errors = np.cumsum(canary.failed + self._unseen * bad, axis=1)
-        return World(self.n, self.scrape_s, canary, self._stable, self.cpu_limit, errors)
+        return World(
+            self.n, self.start_s, self.scrape_s, canary, self._stable, self.cpu_limit, errors
+        )
 
     def _rates(self, faulty: float | None, usual: float, fault: Fault) -> NDArray[np.float64]:
-        begun = np.arange(self.slots) * self.scrape_s >= fault.onset_s
+        begun = self._starts >= fault.onset_s
         return np.where(begun, usual if faulty is None else faulty, usual)
+
+    @property
+    def _starts(self) -> NDArray[np.float64]:
+        """When each slot begins, in seconds of the walk."""
+        return self.start_s + np.arange(self.slots, dtype=np.float64) * self.scrape_s
 
     @cached_property
     def _canary(self) -> Track:
@@ -193,12 +204,14 @@ class Draws:
 
     def _exposure(self, *, canary: bool, scraped: bool = False) -> NDArray[np.float64]:
         """Pods of one ReplicaSet answering in each slot; `scraped`: from their first scrape on."""
-        starts = np.arange(self.slots) * self.scrape_s
+        starts = self._starts
         total = np.zeros(self.slots)
         for pod in self.pods:
             if pod.canary is canary:
                 scrape_s = np.ceil(pod.ready_s / self.scrape_s) * self.scrape_s
                 ready = scrape_s if scraped else pod.ready_s
+                # What was ready when the release began has been so for as long as one can look.
+                ready = self.start_s if pod.ready_s <= 0 else ready
                 gone = np.inf if pod.gone_s is None else pod.gone_s
                 held = np.minimum(starts + self.scrape_s, gone) - np.maximum(starts, ready)
                 total += np.clip(held, 0.0, self.scrape_s) / self.scrape_s

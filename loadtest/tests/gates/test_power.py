@@ -4,7 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from gates import alternatives, simulation, sweep, trials
+from gates import (
+    alternatives,
+    documents,
+    edits,
+    mutation,
+    releases,
+    simulation,
+    sweep,
+    trials,
+    walking,
+)
 from gates.power import Study, chance, requests_needed
 from gates.releases import LATEST
 from gates.simulation import Scenario
@@ -126,6 +136,40 @@ def test_an_unscoped_gate_is_blind_to_a_small_canary(subject):
     missed = Study(one_look(unscoped), Traffic(100.0), n=500).outcomes(Fault(error_rate=0.015))
     assert seen.rollback_rate > 0.9
     assert missed.rollback_rate < 0.1
+
+
+@pytest.fixture
+def design(root):
+    """The error gate as first drawn: canary and stable as one, over the last five minutes."""
+    found = documents.read([str(root / "loadtest/tests/gates/design.yaml")])
+    for metric in (2, 1):
+        path = ("spec", "metrics", str(metric))
+        found = edits.apply(found, [edits.Edit("AnalysisTemplate", path, delete=True)])
+    (release,) = releases.find(found)
+    return mutation.subject_of(release)
+
+
+def test_a_window_that_reaches_back_before_the_release_is_full_of_the_stable_one(design):
+    """Lint's arithmetic: the canary is 4 % of the first look, so it takes 25 % to trip 1 %."""
+    study = study_of(design, Traffic(100.0))
+    blind, seen = (study.outcomes(Fault(error_rate=size)) for size in (0.18, 0.32))
+    assert blind.rollback_rate_at(2) < 0.01
+    assert seen.rollback_rate_at(2) > 0.99
+
+
+def test_power_agrees_with_the_real_query_engine_on_an_unscoped_gate_too(design):
+    fault, n = Fault(error_rate=0.225), 20
+    computed = study_of(design, Traffic(100.0)).outcomes(fault).rollback_rate_at(2)
+    results = simulation.simulate(design, [Scenario("fault", fault)], n)
+    stopped = sum(walk.step == 2 and walk.outcome == walking.ROLLED_BACK for _, walk in results)
+    low, high = trials.interval(stopped, n, 0.999)
+    assert 0.2 < computed < 0.8
+    assert low <= computed <= high
+
+
+def test_a_gate_whose_series_may_be_missing_is_said_to_abort_every_release():
+    study = Study(one_look("job:errors:ratio5m"), Traffic(100.0), n=10)
+    assert "it aborts every release, 40 s after its look" in study.unmodelled["errors"]
 
 
 def test_what_is_not_modelled_is_named_and_judges_nothing():
