@@ -6,13 +6,14 @@ Exit codes: 0 good, 1 findings, 2 something cannot be read or reached, 4 the mac
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rehearsal.errors import RehearsalError
 
-from observe import generate
+from observe import generate, proof, runbooks, walk
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     generating = commands.add_parser("generate", help=text, description=text)
     generating.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     generating.set_defaults(command=_generate)
+    text = "bring every alert about on a live stack and walk its runbook (about ten minutes)"
+    walking = commands.add_parser("prove-runbooks", help=text, description=text)
+    walking.add_argument("--only", metavar="TEXT", help="scenarios whose name or alerts hold this")
+    walking.add_argument("--out", type=Path, default=Path("out/runbooks"), metavar="DIR")
+    walking.set_defaults(command=_prove_runbooks)
     return parser
 
 
@@ -45,6 +51,30 @@ def _generate(chosen: argparse.Namespace) -> int:
     for path in stale:
         print(f"{path} {'is stale: run make generate' if chosen.check else 'written'}")
     return 1 if chosen.check and stale else 0
+
+
+def _prove_runbooks(chosen: argparse.Namespace) -> int:
+    scenarios = [
+        scenario
+        for scenario in walk.SCENARIOS
+        if chosen.only is None or chosen.only in f"{scenario.name} {' '.join(scenario.alerts)}"
+    ]
+    shutil.rmtree(chosen.out, ignore_errors=True)
+    walked = walk.walk(chosen.out, scenarios, runbooks.read(Path("docs/runbooks")), _tell)
+    table = proof.lines(walked)
+    if chosen.only is not None:
+        table = [line for line in table if line.walked is not None]
+    text = proof.render(table)
+    (chosen.out / "table.md").write_text(text, encoding="utf-8")
+    print(text)
+    found = proof.problems(table)
+    for problem in found:
+        print(problem)
+    return 1 if found else 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _fail(message: str, code: int) -> int:

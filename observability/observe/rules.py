@@ -74,6 +74,16 @@ def scaled(groups: Sequence[Group], factor: float, shortest_s: float) -> tuple[G
     return tuple(_scaled_group(group, factor, shortest_s) for group in groups)
 
 
+def scaled_expression(expression: str, factor: float, shortest_s: float) -> str:
+    """A query with every window divided by `factor`, and none shorter than `shortest_s`."""
+    shrunk = durations.scale_query(expression, factor)
+    for seconds in set(durations.ranges_s(shrunk)):
+        if seconds < shortest_s:
+            short = durations.render(seconds)
+            shrunk = shrunk.replace(f"[{short}]", f"[{durations.render(shortest_s)}]")
+    return shrunk
+
+
 def document(groups: Sequence[Group]) -> dict[str, Any]:
     """The groups as the content of one rule file."""
     return {"groups": [_group_body(group) for group in groups]}
@@ -106,22 +116,13 @@ def _scaled_group(group: Group, factor: float, shortest_s: float) -> Group:
     rules = tuple(
         replace(
             rule,
-            expression=_scaled_expression(rule.expression, factor, shortest_s),
+            expression=scaled_expression(rule.expression, factor, shortest_s),
             hold_s=rule.hold_s / factor,
         )
         for rule in group.rules
     )
     interval_s = None if group.interval_s is None else max(1.0, group.interval_s / factor)
     return replace(group, rules=rules, interval_s=interval_s)
-
-
-def _scaled_expression(expression: str, factor: float, shortest_s: float) -> str:
-    shrunk = durations.scale_query(expression, factor)
-    for seconds in set(durations.ranges_s(shrunk)):
-        if seconds < shortest_s:
-            short = durations.render(seconds)
-            shrunk = shrunk.replace(f"[{short}]", f"[{durations.render(shortest_s)}]")
-    return shrunk
 
 
 def _group_body(group: Group) -> dict[str, Any]:

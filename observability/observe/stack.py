@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,7 +38,6 @@ class Stack:
         jobs: Sequence[ScrapeJob] = (),
         factor: float = 1.0,
         source: Path = FOLDER,
-        without: frozenset[str] = frozenset(),
     ) -> None:
         self.folder = folder
         self.factor = factor
@@ -45,7 +45,7 @@ class Stack:
         shipped = yaml.safe_load((source / "alertmanager/alertmanager.yaml").read_text())
         quick = alertmanager.local(shipped, self.receiver, folder / "alertmanager", factor)
         self.alertmanager = Alertmanager(folder / "alertmanager", quick, source / "alertmanager")
-        self._groups = [g for g in rules.read(source / "rules") if g.file.name not in without]
+        self._groups = rules.read(source / "rules")
         self._jobs = [*jobs]
         self.prometheus = Prometheus(
             folder / "prometheus",
@@ -98,20 +98,34 @@ class Stack:
         if not wait_until(condition, timeout_s, every_s=0.2):
             raise MachineError(f"{what} did not happen within {timeout_s:.0f} s", str(self.folder))
 
+    def load(self, without: frozenset[str] = frozenset(), more: Sequence[Group] = ()) -> None:
+        """Loads the rules again, less some files, plus some groups."""
+        self._write([g for g in self._groups if g.file.name not in without], more)
+        url = f"http://127.0.0.1:{self.prometheus.port}/-/reload"
+        urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
+
+    def quick(self, query: str) -> str:
+        """A query as it is to be asked here: its windows as much shorter as the rules' are."""
+        return rules.scaled_expression(query, self.factor, SCRAPES_A_WINDOW * SCRAPE_S)
+
+    def _write(self, groups: Sequence[Group], more: Sequence[Group] = ()) -> Path:
+        quick = rules.scaled(groups, self.factor, SCRAPES_A_WINDOW * SCRAPE_S)
+        file = (self.folder / "rules.yaml").resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        body = rules.document([*_thresholds_first(quick), *more])
+        file.write_text(yaml.safe_dump(body), encoding="utf-8")
+        return file
+
     def _extra(self) -> dict[str, Any]:
         """The rules and the Alertmanager, for Prometheus's configuration."""
-        quick = rules.scaled(self._groups, self.factor, SCRAPES_A_WINDOW * SCRAPE_S)
-        rule_file = (self.folder / "rules.yaml").resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        rule_file.write_text(yaml.safe_dump(rules.document(_evaluated(quick))), encoding="utf-8")
         target = f"127.0.0.1:{self.alertmanager.port}"
         return {
             "global": {"scrape_interval": "15s", "evaluation_interval": "1s"},
-            "rule_files": [str(rule_file)],
+            "rule_files": [str(self._write(self._groups))],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [target]}]}]},
         }
 
 
-def _evaluated(groups: Sequence[Group]) -> Sequence[Group]:
-    """Thresholds first, so that the first evaluation of the others finds them."""
+def _thresholds_first(groups: Sequence[Group]) -> Sequence[Group]:
+    """So that the first evaluation of the others finds them."""
     return sorted(groups, key=lambda group: group.name != "gridos-thresholds")

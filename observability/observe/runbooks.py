@@ -1,0 +1,82 @@
+"""Runbooks: pages of one shape, their queries told apart from their prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehearsal.errors import UsageError
+
+SECTIONS = (
+    "See it",
+    "Do first",
+    "Confirm that it is over",
+    "Roll back",
+    "When it was false",
+)
+_QUERY = re.compile(r"```promql\n(.*?)```", re.DOTALL)
+_PANEL = re.compile(r"Dashboard \*\*(.+?)\*\*, panel \*\*(.+?)\*\*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """One page.
+
+    Attributes:
+        alert: Its alert, which is its file's name and its title.
+        meaning: What the alert means to a user.
+        seen: Queries that answer while the alert fires.
+        over: The query that answers once it is over, and not before.
+        dashboard: Title of the dashboard that shows it.
+        panel: Title of the panel on it.
+        text: The whole page.
+    """
+
+    alert: str
+    meaning: str
+    seen: tuple[str, ...]
+    over: str
+    dashboard: str
+    panel: str
+    text: str
+
+
+def read(folder: Path) -> tuple[Runbook, ...]:
+    """Every runbook of an alert in a folder; other pages there (README, rollback-…) are not.
+
+    Raises:
+        UsageError: if a page has not the one shape.
+    """
+    return tuple(_page(file) for file in sorted(folder.glob("[A-Z]*.md")) if file.stem != "README")
+
+
+def _page(file: Path) -> Runbook:
+    text = file.read_text(encoding="utf-8")
+    parts = dict(_sections(text))
+    if tuple(parts)[1:] != SECTIONS:
+        raise UsageError(f"{file} has the sections {list(parts)[1:]}", f"use {list(SECTIONS)}")
+    panel = _PANEL.search(parts["See it"])
+    seen = tuple(query.strip() for query in _QUERY.findall(parts["See it"]))
+    over = [query.strip() for query in _QUERY.findall(parts["Confirm that it is over"])]
+    if panel is None or not seen or len(over) != 1:
+        raise UsageError(
+            f"{file} lacks a panel, a query to see it by, or the one that says it is over",
+            "see docs/runbooks/README.md",
+        )
+    return Runbook(
+        alert=next(iter(parts)),
+        meaning=parts[next(iter(parts))],
+        seen=seen,
+        over=over[0],
+        dashboard=" ".join(panel[1].split()),
+        panel=" ".join(panel[2].split()),
+        text=text,
+    )
+
+
+def _sections(text: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^#{1,2} ", text, flags=re.MULTILINE)[1:]:
+        title, _, body = part.partition("\n")
+        yield title.strip(), body.strip()
