@@ -151,6 +151,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
     )
+    parser.add_argument(
+        "--rules",
+        type=Path,
+        metavar="DIR",
+        help="rule files that the run's Prometheus evaluates too, such as observability/rules",
+    )
     parser.add_argument("--port", type=int, metavar="N", help="the gateway's port (any free one)")
     _add_config(parser)
     _add_cluster(parser)
@@ -259,6 +265,7 @@ def _ground(
         port=chosen.port,
         without_traffic=without_traffic,
         without_prometheus="prometheus" in chosen.without,
+        rules=chosen.rules,
     )
     return LocalGround(
         what.stable, what.candidate, what.scaled, traffic_file, locustfile, options, folder

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rehearsal import config as configuration
 from rehearsal import controller, database, processes, timescale
@@ -45,7 +46,8 @@ MET_SHARE = 0.9
 class Options:
     """How this rehearsal differs from the manifests' ordinary day.
 
-    `rate` is the requests a second to send; `port` the gateway's, or any free one.
+    `rate` is the requests a second to send; `port` the gateway's, or any free one; `rules` a folder
+    of rule files that the run's Prometheus evaluates as well.
     """
 
     rate: float
@@ -54,6 +56,7 @@ class Options:
     port: int | None = None
     without_traffic: bool = False
     without_prometheus: bool = False
+    rules: Path | None = None
 
 
 @dataclass
@@ -208,10 +211,20 @@ class LocalGround:
         jobs = [ScrapeJob("kubelet", EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
         if endpoint:
             jobs.append(ScrapeJob("pods", endpoint.path, interval_s, self._targets()))
-        prometheus = Prometheus(self.folder / "prometheus", jobs)
+        prometheus = Prometheus(self.folder / "prometheus", jobs, self._rules())
         self._ending("prometheus", prometheus.stop)
         prometheus.start()
         return prometheus
+
+    def _rules(self) -> Mapping[str, Any]:
+        """Configuration for the rule files, at their own windows: these are not scaled."""
+        if self.options.rules is None:
+            return {}
+        files = sorted(str(file.resolve()) for file in self.options.rules.rglob("*.yaml"))
+        return {
+            "rule_files": files,
+            "global": {"scrape_interval": "15s", "evaluation_interval": "1s"},
+        }
 
     def _targets(self) -> Sequence[Target]:
         monitor = self.candidate.bundle.pod_monitor
