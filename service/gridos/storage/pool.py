@@ -75,8 +75,9 @@ def init_app(app: Flask) -> None:
         connection_class=_watched(attempts, secrets),
         min_size=1,
         max_size=THREADS,
+        # No max_waiting: who gave up stays in the pool's queue until a connection comes, and a full
+        # queue refuses before it connects, so that an outage would never end. Threads bound it.
         timeout=POOL_TIMEOUT_S,
-        max_waiting=2 * THREADS,
         max_lifetime=1800,
         # The pool's own backoff doubles up to this; a database that is back is used soon after.
         reconnect_timeout=5,
