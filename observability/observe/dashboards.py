@@ -683,7 +683,6 @@ PIPELINE = Dashboard(
                         ),
                     ),
                     kind=Kind.STAT,
-                    needs="a release that is on its way",
                 ),
             ),
         ),
