@@ -1,0 +1,156 @@
+"""A real Loki on loopback, and a real OpenTelemetry Collector that feeds it, where installed.
+
+Neither is in Debian: they are found on PATH, or where the cluster kit builds them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rehearsal import processes
+from rehearsal.errors import MachineError
+from rehearsal.prometheus import QueryError
+from rehearsal.waiting import wait_until
+
+KIT = Path("~/.cache/gridos-cluster/bin")
+FOLDER = Path("observability/logs")
+HTTP_OK = 200
+
+
+def find(name: str) -> Path:
+    """A program by its name.
+
+    Raises:
+        MachineError: if it is not here, with how to get it.
+    """
+    found = shutil.which(name) or str(KIT.expanduser() / name)
+    if not Path(found).is_file():
+        raise MachineError(
+            f"{name} is not on PATH", f"install it from its releases, or build the kit's ({KIT})"
+        )
+    return Path(found)
+
+
+class Loki:
+    """One Loki with the shipped local configuration, its data in a folder of the run."""
+
+    def __init__(self, folder: Path, source: Path = FOLDER) -> None:
+        self._folder = folder
+        self._source = source
+        self.port = processes.free_port()
+        self._child: processes.Child | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the program still runs."""
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """Starts it and waits until it takes lines.
+
+        Raises:
+            MachineError: if there is none, or it does not come up.
+        """
+        program = find("loki")
+        command = [str(program), f"-config.file={self._source / 'loki.yaml'}"]
+        command += ["-config.expand-env=true", "-server.http-listen-address=127.0.0.1"]
+        command += [f"-server.http-listen-port={self.port}"]
+        command += ["-server.grpc-listen-address=127.0.0.1"]
+        command += [f"-server.grpc-listen-port={processes.free_port()}"]
+        variables = {**os.environ, "LOKI_DATA": str(self._folder / "data")}
+        self._child = processes.start("loki", command, self._folder / "loki.log", variables)
+        if not wait_until(self._ready, timeout_s=90, give_up=lambda: not self.running):
+            raise MachineError(f"loki did not start: {self._child.tail()}", "see its log")
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=3)
+
+    def parse(self, query: str) -> str:
+        """The query as Loki would write it.
+
+        Raises:
+            QueryError: if Loki refuses it, with its words.
+        """
+        return str(self._get("format_query", {"query": query})["data"])
+
+    def query(self, query: str, **asked: str) -> list[dict[str, Any]]:
+        """Asks over the last hour (streams), or now (numbers).
+
+        Raises:
+            QueryError: if Loki refuses it.
+        """
+        path = "query_range" if query.startswith("{") else "query"
+        found: list[dict[str, Any]] = self._get(path, {"query": query, **asked})["data"]["result"]
+        return found
+
+    def labels(self) -> set[str]:
+        """The names of the labels that streams are found by."""
+        return set(self._get("labels", {})["data"])
+
+    def _get(self, path: str, asked: Mapping[str, str]) -> Any:
+        url = f"http://127.0.0.1:{self.port}/loki/api/v1/{path}?{urllib.parse.urlencode(asked)}"
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            raise QueryError(refused.read().decode().strip()) from None
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2) as said:
+                return bool(said.status == HTTP_OK)
+        except OSError:
+            return False
+
+
+class Collector:
+    """One collector with the shipped configuration, reading plain files of lines."""
+
+    def __init__(self, folder: Path, logs: Path, loki: Loki, source: Path = FOLDER) -> None:
+        self._folder = folder
+        self._logs = logs
+        self._loki = loki
+        self._source = source
+        self._child: processes.Child | None = None
+
+    def start(self) -> None:
+        """Starts it.
+
+        Raises:
+            MachineError: if there is none, or it ends at once.
+        """
+        state = self._folder / "state"
+        state.mkdir(parents=True, exist_ok=True)
+        command = [str(find("otelcol"))]
+        both = ("collector.yaml", "collector.local.yaml")
+        command += [f"--config=file:{self._source / name}" for name in both]
+        variables = {
+            **os.environ,
+            "GRIDOS_LOGS": str(self._logs),
+            "OTEL_STATE": str(state),
+            "LOKI_ENDPOINT": f"http://127.0.0.1:{self._loki.port}/otlp",
+        }
+        log = self._folder / "otelcol.log"
+        self._child = processes.start("otelcol", command, log, variables)
+        if wait_until(lambda: not self.running, timeout_s=2):
+            raise MachineError(f"otelcol did not start: {self._child.tail()}", "see its log")
+
+    @property
+    def running(self) -> bool:
+        """Whether the program still runs."""
+        return self._child is not None and self._child.running
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=3)

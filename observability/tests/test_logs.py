@@ -1,0 +1,157 @@
+"""The service's real lines in a real Loki by way of the real collector, and what is asked of them."""
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from observe import dashboards, loki, queries
+from observe.panels import Source
+from rehearsal import processes
+from rehearsal.errors import MachineError
+from rehearsal.prometheus import QueryError
+from rehearsal.waiting import wait_until
+
+LOGS = Path(__file__).parent.parent / "logs"
+QUERIES = yaml.safe_load((LOGS / "queries.yaml").read_text())
+STABLE, CANARY = "gridos-aaa111-pod01", "gridos-bbb222-pod02"
+REQUEST = "the-request-that-is-asked-for"
+
+
+def merged(base, over):
+    if isinstance(base, dict) and isinstance(over, dict):
+        return base | {key: merged(base.get(key), value) for key, value in over.items()}
+    return over
+
+
+def installed(name):
+    try:
+        return loki.find(name)
+    except MachineError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    installed("loki")
+    started = loki.Loki(tmp_path_factory.mktemp("loki"), LOGS)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def lines(database_url, tmp_path_factory):
+    """Logs of two real pods, the canary's with failures; one request's id is chosen."""
+    folder = tmp_path_factory.mktemp("pods")
+    program = str(Path(sys.executable).parent / "gridos")
+    base = {**os.environ, "GRIDOS_DATABASE_URL": database_url}
+    for command in ("migrate", "seed"):
+        subprocess.run([program, command], env=base, check=True, capture_output=True)
+    for pod, faults in ((STABLE, ""), (CANARY, "errors=100%")):
+        port = processes.free_port()
+        environment = base | {"PORT": str(port), "GRIDOS_POD": pod, "GRIDOS_FAULTS": faults}
+        child = processes.start(pod, [program, "serve"], folder / f"{pod}.log", environment)
+        try:
+            assert wait_until(lambda at=port: status(at, "/readyz") == 200, timeout_s=60)
+            for number in range(6):
+                request_id = REQUEST if (pod, number) == (CANARY, 0) else f"{pod}-{number}"
+                status(port, "/v1/feeders", request_id)
+            wait_until(lambda at=pod: written(folder / f"{at}.log") >= 6, timeout_s=10)
+        finally:
+            child.stop(grace_s=10)
+    return folder
+
+
+def written(file):
+    return file.read_text().count('"route":"/v1/feeders"')
+
+
+def status(port, path, request_id="none"):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", headers={"X-Request-ID": request_id}
+    )
+    try:
+        return urllib.request.urlopen(request, timeout=5).status
+    except urllib.error.HTTPError as answered:
+        return answered.code
+    except OSError:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def shipped(server, lines, tmp_path_factory):
+    """Loki with every line of the two pods in it."""
+    installed("otelcol")
+    collector = loki.Collector(tmp_path_factory.mktemp("otelcol"), lines, server, LOGS)
+    collector.start()
+    counted = QUERIES["canary-against-stable"]
+    assert wait_until(lambda: len(server.query(counted)) == 2, timeout_s=60, every_s=0.5)
+    yield server
+    collector.stop()
+
+
+def test_loki_accepts_every_query_and_every_panel_of_the_logs_dashboard(server):
+    panels = [p for d in dashboards.ALL for p in d.panels if p.source is Source.LOKI]
+    asked = [queries.filled(t.query, rate="5m") for p in panels for t in p.targets]
+    for query in [*QUERIES.values(), *asked]:
+        assert server.parse(query.replace("{request_id}", REQUEST))
+    assert len(asked) == 3
+
+
+def test_loki_is_asked_something_it_can_refuse(server):
+    with pytest.raises(QueryError, match="parse error"):
+        server.parse('{app="gridos"} | jsn')
+
+
+def test_all_lines_of_a_request_are_found_by_its_id(shipped):
+    query = QUERIES["all-lines-of-a-request"].replace("{request_id}", REQUEST)
+    found = [value[1] for stream in shipped.query(query) for value in stream["values"]]
+    assert len(found) >= 1
+    assert all(f'"request_id":"{REQUEST}"' in line or REQUEST in line for line in found)
+
+
+def test_failures_are_counted_by_route(shipped):
+    (route,) = shipped.query(QUERIES["failures-by-route"])
+    assert route["metric"] == {"route": "/v1/feeders"}
+    assert float(route["value"][1]) == 6
+
+
+def test_canary_and_stable_are_told_apart(shipped):
+    counted = {
+        r["metric"]["rollouts_pod_template_hash"]: float(r["value"][1])
+        for r in shipped.query(QUERIES["canary-against-stable"])
+    }
+    assert set(counted) == {"aaa111", "bbb222"}
+    assert min(counted.values()) >= 6
+
+
+def test_labels_stay_few_whatever_the_lines_say(shipped):
+    streams = shipped.query('{app="gridos"}', limit="1000")
+    assert shipped.labels() <= {"app", "namespace", "env", "__stream_shard__", "service_name"}
+    assert streams
+
+
+def test_azure_differs_in_its_storage_and_enters_it_without_a_key():
+    local = yaml.safe_load((LOGS / "loki.yaml").read_text())
+    azure = merged(local, yaml.safe_load((LOGS / "loki.azure.yaml").read_text()))
+    assert azure["storage_config"]["azure"]["use_federated_token"] is True
+    assert "account_key" not in str(azure)
+    (schema,) = azure["schema_config"]["configs"]
+    assert (schema["schema"], schema["store"], schema["object_store"]) == ("v13", "tsdb", "azure")
+    assert azure["limits_config"] == local["limits_config"]
+
+
+def test_the_dashboard_asks_for_the_labels_that_the_collector_sets():
+    config = yaml.safe_load((LOGS / "collector.yaml").read_text())
+    set_labels = set(
+        yaml.safe_load((LOGS / "loki.yaml").read_text())["limits_config"]["otlp_config"][
+            "resource_attributes"
+        ]["attributes_config"][0]["attributes"]
+    )
+    statements = config["processors"]["transform/sort"]["log_statements"][0]["statements"]
+    assert {s.split('"')[1] for s in statements} == set_labels
