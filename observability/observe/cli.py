@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rehearsal.errors import RehearsalError
 
-from observe import generate, proof, runbooks, walk
+from observe import cost, dashboards, filling, generate, live, proof, runbooks, walk
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +37,20 @@ def _parser() -> argparse.ArgumentParser:
     generating = commands.add_parser("generate", help=text, description=text)
     generating.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     generating.set_defaults(command=_generate)
+    text = "run the service under gentle load with its Prometheus, Alertmanager and one page to see"
+    looking = commands.add_parser("up", help=text, description=text)
+    looking.add_argument("--port", type=int, default=9300, metavar="N", help="of the page (9300)")
+    looking.add_argument("--seconds", type=float, default=live.LONGEST_S, help="then end (8 hours)")
+    looking.add_argument("--faults", default="", metavar="F", help='of the canary: "errors=3%%"')
+    looking.add_argument("--out", type=Path, default=Path("out/observe"), metavar="DIR")
+    looking.set_defaults(command=_look)
+    text = "ask every panel of a rehearsal's data, the design's queries, and what the rules cost"
+    proving = commands.add_parser("prove", help=text, description=text)
+    proving.add_argument(
+        "--recorded", type=Path, metavar="DIR", help="a rehearsal made with --rules"
+    )
+    proving.add_argument("--out", type=Path, default=Path("out/observability"), metavar="DIR")
+    proving.set_defaults(command=_prove)
     text = "bring every alert about on a live stack and walk its runbook (about ten minutes)"
     walking = commands.add_parser("prove-runbooks", help=text, description=text)
     walking.add_argument("--only", metavar="TEXT", help="scenarios whose name or alerts hold this")
@@ -51,6 +65,34 @@ def _generate(chosen: argparse.Namespace) -> int:
     for path in stale:
         print(f"{path} {'is stale: run make generate' if chosen.check else 'written'}")
     return 1 if chosen.check and stale else 0
+
+
+def _look(chosen: argparse.Namespace) -> int:
+    try:
+        live.look(chosen.out, chosen.port, chosen.seconds, chosen.faults)
+    except KeyboardInterrupt:
+        _tell("ended")
+    return 0
+
+
+def _prove(chosen: argparse.Namespace) -> int:
+    _tell("rehearsing a release with the rules loaded" if chosen.recorded is None else "reading")
+    record = (
+        filling.recorded(chosen.recorded.resolve())
+        if chosen.recorded
+        else filling.rehearse(chosen.out)
+    )
+    filled = filling.fill(record, dashboards.ALL)
+    print(proof.render_panels(filled))
+    for name, query, value in filling.design_answers(record):
+        print(f"the design's {name} answers {value:.4g}: {query}")
+    drawn = filling.draw(record, chosen.out / "dashboards.html")
+    print(f"the dashboards of this run: {drawn}")
+    _tell(f"fifty pods of forty routes for {cost.LONG_S:.0f} s")
+    spent = cost.measure(chosen.out / "cost")
+    print(proof.render_cost(spent))
+    bad = [one for one in filled if not one.good or one.stale]
+    return 1 if bad or sum(spent.values()) > cost.ALLOWED_S else 0
 
 
 def _prove_runbooks(chosen: argparse.Namespace) -> int:

@@ -706,7 +706,7 @@ LOGS = Dashboard(
                     (
                         Target(
                             f"sum by (route) (rate({_LINES} | json status, route "
-                            "| status >= 500 [$__auto]))",
+                            '| status=~"5.." [$__auto]))',
                             "{{route}}",
                         ),
                     ),
@@ -738,7 +738,7 @@ LOGS = Dashboard(
                     "Every line at level ERROR and every response 5xx; a line's request id finds "
                     "the others of its request.",
                     Unit.COUNT,
-                    (Target(f'{_LINES} | json level, status | level="ERROR" or status >= 500'),),
+                    (Target(f'{_LINES} | json level, status | level="ERROR" or status=~"5.."'),),
                     kind=Kind.LOGS,
                     source=Source.LOKI,
                     needs=_LOKI,

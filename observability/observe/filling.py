@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -19,8 +20,10 @@ from gates import backfill
 from rehearsal.errors import MachineError
 from rehearsal.prometheus import Prometheus, QueryError
 
-from observe import queries
+from observe import dashboards, live, page, queries
+from observe.page import Head
 from observe.panels import Dashboard, Panel, Source
+from observe.ranges import Span
 
 RULES = Path("observability/rules")
 DESIGN = Path("loadtest/tests/gates/design.yaml")
@@ -92,12 +95,12 @@ def recorded(run: Path) -> Recorded:
     return Recorded(run / "prometheus", start, end)
 
 
-def fill(record: Recorded, dashboards: Sequence[Dashboard]) -> list[Filled]:
+def fill(record: Recorded, asked: Sequence[Dashboard]) -> list[Filled]:
     """Asks every Prometheus panel of every dashboard."""
     with backfill.serving(record.folder) as server:
         return [
             _fill(server, record, dashboard.title, panel)
-            for dashboard in dashboards
+            for dashboard in asked
             for panel in dashboard.panels
             if panel.source is Source.PROMETHEUS
         ]
@@ -116,6 +119,20 @@ def design_answers(record: Recorded) -> Iterator[tuple[str, str, float]]:
             query = metric["provider"]["prometheus"]["query"]
             answer = server.query(query, at_s=at_s)
             yield metric["name"], query, _number(answer)
+
+
+def draw(record: Recorded, file: Path) -> Path:
+    """One page of every dashboard over the whole run; returns its path."""
+    span = Span(record.start_s, record.end_s, 2.0)
+    head = Head(
+        title="GridOS dashboards, drawn from a rehearsal's own data",
+        text=f"Not Grafana: the panels' queries, asked of what one release left in Prometheus "
+        f"from {page.clock(record.start_s)}.",
+    )
+    with backfill.serving(record.folder) as server:
+        text = page.render(head, dashboards.ALL, partial(live.ask, server.port, span), span)
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
 def _fill(server: Prometheus, record: Recorded, dashboard: str, panel: Panel) -> Filled:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from observe import alertmanager, cases, rules
+from observe.filling import Filled
 from observe.rules import Rule
 from observe.walk import Walked
 
@@ -58,6 +59,26 @@ def render(table: Sequence[Line]) -> str:
     text += f"\n{good} of {len(real)} alerts walked by a real fault, "
     well = sum(line.walked is not None and line.walked.good for line in standing)
     return text + f"{well} of {len(standing)} by stand-in series.\n"
+
+
+def render_panels(filled: Sequence[Filled]) -> str:
+    """How many panels showed something, and each that did not, with its reason."""
+    shown = [one for one in filled if not one.error and all(one.answers)]
+    excused = [one for one in filled if one.panel.needs and one not in shown]
+    text = f"{len(shown)} of {len(filled)} panels show data of the rehearsal, "
+    text += f"{len(excused)} need what a rehearsal has not:\n"
+    text += "".join(f"  {o.dashboard}, {o.panel.title}: {o.panel.needs}\n" for o in excused)
+    bad = [one for one in filled if not one.good]
+    text += "".join(f"EMPTY {o.dashboard}, {o.panel.title} {o.error}\n" for o in bad)
+    stale = [one for one in filled if one.stale]
+    return text + "".join(f"NEEDLESS EXCUSE {o.dashboard}, {o.panel.title}\n" for o in stale)
+
+
+def render_cost(spent: Mapping[str, float]) -> str:
+    """Seconds that each group's evaluation took, and all together."""
+    worst = sorted(spent.items(), key=lambda pair: -pair[1])[:4]
+    named = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in worst)
+    return f"all rules evaluate in {sum(spent.values()):.3f} s ({named})"
 
 
 def problems(table: Sequence[Line]) -> list[str]:

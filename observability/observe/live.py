@@ -1,0 +1,113 @@
+"""`observe up`: the service under gentle load, watched by the real thing, while one looks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from rehearsal import processes
+from rehearsal.errors import UsageError
+from rehearsal.prometheus import QueryError
+
+from observe import dashboards, page, queries, ranges
+from observe.page import Head
+from observe.ranges import Series, Span
+from observe.stack import Stack
+from observe.world import World
+
+SHOWN_S = 300.0
+STEP_S = 5.0
+RENDER_S = 5.0
+RATE = 20.0
+# Whoever forgets it finds their machine quiet in the morning.
+LONGEST_S = 8 * 3600.0
+
+
+def look(folder: Path, port: int, seconds: float, faults: str) -> None:
+    """Runs until Ctrl-C, or for so many seconds; the page is at the port.
+
+    Raises:
+        UsageError: if the port is taken.
+        MachineError: if a part does not come up.
+    """
+    if not processes.port_is_free(port):
+        raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "index.html"
+    with World(folder / "world", canaries=1, rate=RATE) as world:
+        world.start(world.canaries, faults)
+        with Stack(folder / "stack", world.jobs()) as stack, _Pages(folder, port):
+            _say(world, stack, port)
+            _follow(world, stack, file, min(seconds, LONGEST_S))
+
+
+def ask(port: int, span: Span, query: str, legend: str) -> Sequence[Series]:
+    """A panel's query over a span; nothing where Prometheus cannot answer it."""
+    try:
+        return ranges.ask(port, queries.filled(query, rate="30s"), legend, span)
+    except QueryError:
+        return ()
+
+
+def _follow(world: World, stack: Stack, file: Path, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        world.tick()
+        now = time.time()
+        span = Span(now - SHOWN_S, now, STEP_S)
+        asking = partial(ask, stack.prometheus.port, span)
+        fresh = file.with_suffix(".new")
+        text = page.render(_head(stack, now), dashboards.ALL, asking, span)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.rename(file)
+        time.sleep(RENDER_S)
+
+
+def _head(stack: Stack, now: float) -> Head:
+    firing = [a["labels"]["alertname"] for a in stack.alertmanager.alerts()]
+    names = ", ".join(sorted(set(firing))) or "none"
+    return Head(
+        title="GridOS, live on this machine",
+        text=f"The last {SHOWN_S / 60:.0f} minutes until {page.clock(now)}. Alerts: {names}.",
+        links=[
+            ("Prometheus", f"http://127.0.0.1:{stack.prometheus.port}/alerts"),
+            ("Alertmanager", f"http://127.0.0.1:{stack.alertmanager.port}"),
+        ],
+        reload_s=int(RENDER_S),
+    )
+
+
+def _say(world: World, stack: Stack, port: int) -> None:
+    for name, url in (
+        ("the page", f"http://127.0.0.1:{port}"),
+        ("the service", f"{world.gateway.url}/v1/feeders"),
+        ("Prometheus", f"http://127.0.0.1:{stack.prometheus.port}"),
+        ("Alertmanager", f"http://127.0.0.1:{stack.alertmanager.port}"),
+    ):
+        print(f"{name:<14} {url}", flush=True)  # noqa: T201 — this is what one came for
+    print("Ctrl-C ends everything", flush=True)  # noqa: T201 — same
+
+
+class _Pages:
+    """Serves a folder on a loopback port while it is entered."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        handler = partial(_Quiet, directory=str(folder))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
+        """Says nothing."""
