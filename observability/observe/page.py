@@ -122,7 +122,7 @@ def _plot(panel: Panel, series: Sequence[Series], ask: Ask, span: Span) -> Marku
     limit = [one for one in (ask(panel.limit, "limit") if panel.limit else ()) if one.points]
     level = limit[0].points[-1][1] * factor if limit else None
     values = [v * factor for one in shown for _, v in one.points if math.isfinite(v)]
-    low, high = min([0.0, *values]), max([*values, level or 0.0, 1e-9]) * 1.1
+    low, high = min([0.0, *values]), (max([*values, level or 0.0]) or 1.0) * 1.1
     frame = Frame((0.0, span.end_s - span.start_s), (low, high), 360.0, 150.0, unit.strip())
     for index, one in enumerate(shown):
         points = [(at - span.start_s, value * factor) for at, value in one.points]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from rehearsal.errors import MachineError
 from rehearsal.prometheus import QueryError
 from rehearsal.waiting import wait_until
 
@@ -124,7 +125,10 @@ def walk(
                 tell(f"{scenario.name}: {', '.join(scenario.alerts)}")
                 if not stage.wait(partial(_quiet, stage, scenario), HEALTHY_TIMEOUT_S):
                     tell("  the alerts fire before the fault; walked all the same")
-                walked += _walk(stage, scenario, by_alert)
+                try:
+                    walked += _walk(stage, scenario, by_alert)
+                except MachineError as failed:
+                    tell(f"  given up: {failed}")
             return walked
 
 
@@ -220,7 +224,8 @@ def _pods(faults: str) -> Callable[[Stage], AbstractContextManager[None]]:
 
     @contextmanager
     def inject(stage: Stage) -> Iterator[None]:
-        stage.world.start(stage.world.pods, faults)
+        # Pods that crash are never all ready at once.
+        stage.world.start(stage.world.pods, faults, patient="crash" not in faults)
         try:
             yield
         finally:

@@ -127,8 +127,8 @@ class World:
         self.exporter.stop()
         self.scenery.stop()
 
-    def start(self, pods: Sequence[Pod], faults: str = "") -> None:
-        """Starts pods, or starts them anew, with these faults; returns when they are ready.
+    def start(self, pods: Sequence[Pod], faults: str = "", *, patient: bool = True) -> None:
+        """Starts pods, or starts them anew, with these faults; patiently: until they are ready.
 
         Raises:
             MachineError: if one does not become ready.
@@ -137,7 +137,7 @@ class World:
             self.stop(pod)
             pod.faults = faults
             self._run(pod)
-        if not wait_until(lambda: all(pod.answers() for pod in pods), READY_TIMEOUT_S):
+        if patient and not wait_until(lambda: all(p.answers() for p in pods), READY_TIMEOUT_S):
             tail = next((p.child.tail() for p in pods if p.child and not p.answers()), "")
             raise MachineError(f"a pod did not become ready: {tail}", str(self.folder))
         self.tick()
