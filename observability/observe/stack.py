@@ -89,7 +89,7 @@ class Stack:
         firing = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
         return self.prometheus.query(firing) != ()
 
-    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 180) -> None:
         """Waits for something of the stack.
 
         Raises:
