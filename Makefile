@@ -157,5 +157,12 @@ lock: setup  ## resolve the requirements anew (needs uv)
 	@uv pip compile pyproject.toml --all-extras --group pipeline --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
 
+.PHONY: bench prove-service
+bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 10 minutes
+	@cd service && ../$(BIN)/python -m bench
+
+prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20 minutes
+	@$(BIN)/python service/prove_service.py
+
 clean:  ## remove what runs and builds left
 	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import prometheus_client.utils
@@ -85,7 +86,7 @@ class Renderer:
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self._counts: dict[tuple[str, str, str], str] = {}
-        self._cells: dict[RouteKey, tuple[list[str], str, str]] = {}
+        self._cells: dict[RouteKey, str] = {}
 
     def render(self, *, open_metrics: bool) -> str:
         """The three families, in the order of the tally's own `collect`."""
@@ -93,8 +94,9 @@ class Renderer:
         lines = _head(*REQUESTS, "counter", suffix="" if open_metrics else "_total")
         lines += [self._count_start(key) + f"{count}.0\n" for key, count in totals.counts.items()]
         lines += _head(*DURATIONS, "histogram")
-        for key, cell in totals.cells.items():
-            lines += self._cell(key, cell, open_metrics=open_metrics)
+        lines += [
+            self._cell(key, cell, open_metrics=open_metrics) for key, cell in totals.cells.items()
+        ]
         lines += _in_flight(totals)
         return "".join(lines)
 
@@ -105,28 +107,26 @@ class Renderer:
             start = self._counts[key] = f"{REQUESTS[0]}_total{{{labels}}} "
         return start
 
-    def _cell(self, key: RouteKey, cell: Cell, *, open_metrics: bool) -> list[str]:
-        starts, count_start, sum_start = self._cell_starts(key)
-        lines, cumulated = [], 0
-        for start, count in zip(starts, cell.buckets, strict=True):
-            cumulated += count
-            lines.append(f"{start}{cumulated}.0\n")
-        if open_metrics and cell.exemplars:
-            for index, exemplar in cell.exemplars.items():
-                lines[index] = f"{lines[index][:-1]}{_exemplar(*exemplar)}\n"
-        lines.append(f"{count_start}{cumulated}.0\n")
-        lines.append(f"{sum_start}{_number(cell.total_s)}\n")
-        return lines
+    def _cell(self, key: RouteKey, cell: Cell, *, open_metrics: bool) -> str:
+        form = self._cells.get(key) or self._cells.setdefault(key, _form(key))
+        cumulated = tuple(accumulate(cell.buckets))
+        text = form % (*cumulated, cumulated[-1], _number(cell.total_s))
+        return _add_exemplars(text, cell) if open_metrics and cell.exemplars else text
 
-    def _cell_starts(self, key: RouteKey) -> tuple[list[str], str, str]:
-        starts = self._cells.get(key)
-        if starts is None:
-            name = DURATIONS[0]
-            plain = _labels(zip(("method", "route"), key, strict=True))
-            buckets = [f'{name}_bucket{{le="{bound}",{plain}}} ' for bound in _BOUNDS]
-            starts = (buckets, f"{name}_count{{{plain}}} ", f"{name}_sum{{{plain}}} ")
-            self._cells[key] = starts
-        return starts
+
+def _form(key: RouteKey) -> str:
+    """The lines of a route's histogram, with places for their numbers."""
+    name = DURATIONS[0]
+    plain = _labels(zip(("method", "route"), key, strict=True)).replace("%", "%%")
+    buckets = [f'{name}_bucket{{le="{bound}",{plain}}} %d.0\n' for bound in _BOUNDS]
+    return "".join([*buckets, f"{name}_count{{{plain}}} %d.0\n", f"{name}_sum{{{plain}}} %s\n"])
+
+
+def _add_exemplars(text: str, cell: Cell) -> str:
+    lines = text.splitlines(keepends=True)
+    for index, exemplar in cell.exemplars.items():
+        lines[index] = f"{lines[index][:-1]}{_exemplar(*exemplar)}\n"
+    return "".join(lines)
 
 
 def _head(name: str, text: str, kind: str, suffix: str = "") -> list[str]:

@@ -47,6 +47,22 @@ class Cell:
         # By bucket: trace id, seconds, Unix time.
         self.exemplars: dict[int, tuple[str, float, float]] = {}
 
+    def copy(self) -> Cell:
+        """As it is now."""
+        copied = Cell.__new__(Cell)
+        copied.buckets = self.buckets.copy()
+        copied.total_s = self.total_s
+        copied.exemplars = self.exemplars.copy()
+        return copied
+
+    def add(self, other: Cell) -> None:
+        """Adds another's counts; of two exemplars the later one stays."""
+        self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
+        self.total_s += other.total_s
+        for bucket, exemplar in other.exemplars.copy().items():
+            if bucket not in self.exemplars or exemplar[2] > self.exemplars[bucket][2]:
+                self.exemplars[bucket] = exemplar
+
 
 class Shard:
     """What one thread has counted."""
@@ -115,7 +131,11 @@ class Tally(Collector):
             for key, count in shard.counts.copy().items():
                 totals.counts[key] = totals.counts.get(key, 0) + count
             for route, cell in shard.cells.copy().items():
-                _add_cell(totals.cells.setdefault(route, Cell()), cell)
+                total = totals.cells.get(route)
+                if total is None:
+                    totals.cells[route] = cell.copy()
+                else:
+                    total.add(cell)
         return totals
 
     def collect(self) -> Iterator[Metric]:
@@ -125,14 +145,6 @@ class Tally(Collector):
         yield _duration_family(totals)
         in_flight = GaugeMetricFamily(*IN_FLIGHT, value=totals.in_flight)
         yield in_flight
-
-
-def _add_cell(total: Cell, cell: Cell) -> None:
-    total.buckets = [a + b for a, b in zip(total.buckets, cell.buckets, strict=True)]
-    total.total_s += cell.total_s
-    for bucket, exemplar in cell.exemplars.copy().items():
-        if bucket not in total.exemplars or exemplar[2] > total.exemplars[bucket][2]:
-            total.exemplars[bucket] = exemplar
 
 
 def _request_family(totals: Totals) -> Metric:

@@ -54,6 +54,11 @@ def test_an_unrated_line_has_no_share_and_a_silent_bus_no_load():
     assert state.losses_kw == pytest.approx(0, abs=1e-6)
 
 
+def test_a_feeder_of_one_bus_has_a_state_too():
+    state = powerflow.solve(10.0, [{"bus_id": "f-1", "kw": 5.0, "kvar": 0.0}], [])
+    assert (state.losses_kw, state.lowest.voltage_pu, state.lines) == (0.0, 1.0, [])
+
+
 def test_more_than_the_lines_can_carry_has_no_solution():
     with pytest.raises(NoSolution):
         powerflow.solve(*parts(scale=10))

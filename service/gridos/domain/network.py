@@ -10,14 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 # What a URL carries without escaping, so that an id can be read in a log and typed by hand.
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-_Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+# From a millionth to a thousand million of kV, kVA or A: beyond it is a unit mix-up, and far beyond
+# the solver's arithmetic ends.
+_Positive = Annotated[float, Field(ge=1e-6, le=1e9, allow_inf_nan=False)]
 _Ohm = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 _Load = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _Number = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FeederPart(_Part):

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from power_grid_model import LoadGenType, PowerGridModel, initialize_array
+from power_grid_model import (
+    DatasetType,
+    LoadGenType,
+    PowerGridModel,
+    initialize_array,
+    power_grid_meta_data,
+)
 from power_grid_model.errors import PowerGridError
 
 # Short-circuit power of the source. The library's default of 1e10 VA would sag by 4e-4 p.u. under
@@ -20,6 +26,7 @@ from power_grid_model.errors import PowerGridError
 STIFF_VA = 1e20
 # The library needs a rating to compute loading; where there is none, the result is dropped.
 _NO_RATING_A = 1.0
+_LINE_RESULT = power_grid_meta_data[DatasetType.sym_output]["line"].dtype
 
 
 class NoSolution(Exception):
@@ -128,7 +135,9 @@ def _state(
     buses: Sequence[Mapping[str, Any]],
     lines: Sequence[Mapping[str, Any]],
 ) -> State:
-    nodes, branches = solved["node"], solved["line"]
+    # The solver leaves out a kind of part that there is none of.
+    nodes = solved["node"]
+    branches = solved.get("line", np.zeros(0, dtype=_LINE_RESULT))
     losses_kw = (branches["p_from"] + branches["p_to"]) / 1e3
     losses_kvar = (branches["q_from"] + branches["q_to"]) / 1e3
     if not np.isfinite(nodes["u_pu"]).all():

@@ -44,11 +44,12 @@ def add_readings(readings: Sequence[Reading]) -> int:
 def store(connected: Connection[Any], readings: Sequence[Reading]) -> int:
     """As `add_readings`, on a connection of the caller's that commits by itself."""
     if len(readings) <= MOST_AS_ARRAYS:
-        return _store_arrays(connected, readings)
-    return _store_staged(connected, readings)
+        return store_arrays(connected, readings)
+    return store_staged(connected, readings)
 
 
-def _store_arrays(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+def store_arrays(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+    """One INSERT from an array a column."""
     columns = (
         [r.bus_id for r in readings],
         [r.measured_at for r in readings],
@@ -58,7 +59,8 @@ def _store_arrays(connected: Connection[Any], readings: Sequence[Reading]) -> in
     return connected.execute(INSERT_ARRAYS, columns).rowcount
 
 
-def _store_staged(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+def store_staged(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+    """COPY into a table of the transaction's own, and one INSERT from there."""
     with connected.transaction(), connected.cursor() as cursor:
         cursor.execute(STAGE)
         with cursor.copy(COPY_STAGED) as copy:

@@ -1,0 +1,118 @@
+"""`python -m bench [part …]`: measures, and prints each goal with what came of it.
+
+Exit code 0 whatever the figures: a benchmark reports, and a busy machine is no fault of the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proofs import postgres
+from proofs.pods import Pod
+
+from bench import database, instructions, scrape, throughput
+
+CONTESTANTS = ("bare", "metrics", "ours", "usual", "usual_log", "ours@granian", "fastapi_")
+COUNTED = ("bare", "metrics", "ours", "usual", "usual_log")
+
+Line = tuple[str, str, str]
+
+
+def bench_instructions(_: argparse.Namespace) -> Iterator[Line]:
+    """What watching costs, in instructions."""
+    if not instructions.available():
+        yield "instructions", "", "valgrind is not there: sudo apt-get install valgrind"
+        return
+    counts = {name: instructions.count(name) for name in COUNTED}
+    for name, goal in (("metrics", "≥ 0.985"), ("ours", ""), ("usual", ""), ("usual_log", "")):
+        share = counts["bare"] / counts[name]
+        more = (counts[name] - counts["bare"]) / 1e3
+        yield f"bare ÷ {name}, instructions", goal, f"{share:.3f} (+{more:.0f} k)"
+
+
+def bench_throughput(chosen: argparse.Namespace) -> Iterator[Line]:
+    """Requests a second."""
+    with tempfile.TemporaryDirectory(prefix="gridos-bench-") as folder:
+        rates = throughput.measure(Path(folder), CONTESTANTS, chosen.rounds)
+    goals = {"ours": "≥ 0.95", "ours@granian": ""}
+    for name in CONTESTANTS[1:]:
+        middle, low, high = throughput.ratio(rates, name, "bare")
+        rate = statistics.median(rates[name])
+        shown = f"{middle:.3f} ({low:.3f}…{high:.3f}), {rate:.0f}/s"
+        yield f"{name} ÷ bare, requests/s", goals.get(name, ""), shown
+    middle, low, high = throughput.ratio(rates, "ours@granian", "fastapi_")
+    yield "ours@granian ÷ fastapi_, requests/s", "≥ 1.4", f"{middle:.2f} ({low:.2f}…{high:.2f})"
+
+
+def bench_scrape(_: argparse.Namespace) -> Iterator[Line]:
+    """/metrics."""
+    for label_sets, most in ((50, "0.5"), (500, "5")):
+        ours, stock, ratio = scrape.measure(label_sets)
+        shown = f"{ours:.2f} ms; stock {stock:.1f} ms; {ratio:.0f} ×"
+        yield f"/metrics with {label_sets} label sets", f"≤ {most} ms, ≥ 15 ×", shown
+
+
+def bench_ingest(chosen: argparse.Namespace) -> Iterator[Line]:
+    """Ingest against raw COPY."""
+    goals = {("arrays", 1000): "≥ 0.7", ("http", 1000): "≥ 0.5"}
+    with _database() as url:
+        for size in (100, 1000, 5000):
+            times = database.ingest(url, size, chosen.rounds)
+            for name in ("arrays", "staged", "http"):
+                pairs = [c / t for c, t in zip(times["copy"], times[name], strict=True)]
+                low, middle, high = statistics.quantiles(pairs, n=4)
+                copied = size / statistics.median(times["copy"])
+                shown = f"{middle:.2f} ({low:.2f}…{high:.2f}); COPY {copied / 1e3:.0f} k rows/s"
+                yield f"{size} rows, {name} ÷ COPY", goals.get((name, size), ""), shown
+
+
+def bench_series(chosen: argparse.Namespace) -> Iterator[Line]:
+    """A month's series as the table grows."""
+    with _database() as url:
+        for rows in sorted({1_000_000, *chosen.rows}):
+            database.grow(url, rows)
+            seconds, plain, packed, count = database.month(url)
+            shown = f"{seconds * 1e3:.0f} ms, {plain / 1e6:.1f} MB ({packed / 1e6:.2f} packed)"
+            yield f"month of 33 buses, {count} rows of {rows / 1e6:.0f} M", "flat", shown
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
+    "scrape": bench_scrape,
+    "ingest": bench_ingest,
+    "throughput": bench_throughput,
+    "series": bench_series,
+    "instructions": bench_instructions,
+}
+
+
+@contextmanager
+def _database() -> Iterator[str]:
+    with postgres.running() as running, tempfile.TemporaryDirectory() as folder:
+        pod = Pod(Path(folder), "bench", {"GRIDOS_DATABASE_URL": running.url})
+        pod.run("migrate")
+        pod.run("seed")
+        yield running.url
+
+
+def main() -> int:
+    """Prints a table, line by line as it is measured."""
+    parser = argparse.ArgumentParser(prog="bench", description="what the service costs, in ratios")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--rounds", type=int, default=24, help="of each shuffled comparison")
+    parser.add_argument("--rows", type=int, nargs="*", default=[10_000_000], help="table sizes")
+    chosen = parser.parse_args()
+    print("| what | goal | measured |\n|---|---|---|")
+    for part in chosen.parts or PARTS:
+        for what, goal, measured in PARTS[part](chosen):
+            print(f"| {what} | {goal} | {measured} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

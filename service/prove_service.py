@@ -1,0 +1,105 @@
+"""The service's long proofs, as a table: `make prove-service` (about 20 minutes).
+
+    python service/prove_service.py [kills|restarts|fuzz …] [--seed N]
+
+Exit code 0: every bar is met; 1: one is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proofs import fuzz, kills, postgres, restarts
+from proofs.pods import Pod
+
+KILLS, RESTARTS, REQUESTS = 50, 20, 20_000
+EXAMPLES = 1500
+
+Row = tuple[str, str, bool]
+
+
+def prove_kills(folder: Path, seed: int) -> list[Row]:
+    """Database and workers are killed under ingest."""
+    found = kills.prove(folder, KILLS, seed, _say)
+    done = ", ".join(f"{kind} {count}" for kind, count in sorted(found.kills.items()))
+    met = ", ".join(f"{status or 'none'}: {n}" for status, n in sorted(found.statuses.items()))
+    return [
+        (f"{KILLS} kills under ingest", done, sum(found.kills.values()) >= KILLS),
+        ("batches acknowledged", f"{found.acknowledged} (answers {met})", found.acknowledged > 0),
+        ("rows lost of them", str(found.lost_rows), not found.lost_rows),
+        ("rows there twice", str(found.doubled_rows), not found.doubled_rows),
+        ("batches there in part", str(found.torn_batches), not found.torn_batches),
+    ]
+
+
+def prove_restarts(folder: Path, _: int) -> list[Row]:
+    """Pods are restarted in turn under load."""
+    with _database(folder) as url:
+        found = restarts.prove(folder, url, RESTARTS, _say)
+    sent = sum(found.statuses.values())
+    return [
+        (f"{RESTARTS} restarts under load", str(found.restarts), found.restarts >= RESTARTS),
+        ("requests that failed", f"{found.failed} of {sent}", not found.failed and sent > 0),
+    ]
+
+
+def prove_fuzz(folder: Path, seed: int) -> list[Row]:
+    """Requests are made from the OpenAPI document, and against it."""
+    with _database(folder) as url:
+        found = fuzz.prove(folder, url, EXAMPLES, seed)
+    if not found.passed:
+        print(found.report[-6000:])
+    return [
+        (f"{REQUESTS} generated requests", str(found.requests), found.requests >= REQUESTS),
+        ("answers of 500 and above", str(found.server_errors), not found.server_errors),
+        ("breaches of the document", "none" if found.passed else "see above", found.passed),
+    ]
+
+
+PROOFS: dict[str, Callable[[Path, int], list[Row]]] = {
+    "kills": prove_kills,
+    "restarts": prove_restarts,
+    "fuzz": prove_fuzz,
+}
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL that is migrated and seeded."""
+    with postgres.running() as database:
+        pod = Pod(folder, "prepare", {"GRIDOS_DATABASE_URL": database.url})
+        pod.run("migrate")
+        pod.run("seed")
+        yield database.url
+
+
+def main() -> int:
+    """Runs the proofs that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("proofs", nargs="*", choices=[*PROOFS, []], help="all if none is named")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of every random choice")
+    chosen = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="gridos-proof-") as folder:
+        for name in chosen.proofs or PROOFS:
+            began = time.monotonic()
+            rows += PROOFS[name](Path(folder), chosen.seed)
+            _say(f"{name}: {time.monotonic() - began:.0f} s")
+    print(f"\nseed {chosen.seed}\n\n| bar | measured | met |\n|---|---|---|")
+    for bar, measured, met in rows:
+        print(f"| {bar} | {measured} | {'yes' if met else 'NO'} |")
+    return 0 if all(met for *_, met in rows) else 1
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
