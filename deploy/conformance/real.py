@@ -193,7 +193,7 @@ def _reached(act: Act, status: Mapping[str, Any], pause: str) -> bool:
 
 def _inconclusive(status: Mapping[str, Any]) -> bool:
     conditions = status.get("pauseConditions") or []
-    return any(condition["reason"] == "InconclusiveAnalysis" for condition in conditions)
+    return any(condition["reason"] == "InconclusiveAnalysisRun" for condition in conditions)
 
 
 def _judged(thing: Mapping[str, Any]) -> Judged:

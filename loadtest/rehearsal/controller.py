@@ -353,7 +353,7 @@ def _phase(
         words = f'ProgressDeadlineExceeded: ReplicaSet "{name}" has timed out progressing.'
         return RolloutPhase.DEGRADED, words
     if status.paused_inconclusive:
-        return RolloutPhase.PAUSED, "InconclusiveAnalysis"
+        return RolloutPhase.PAUSED, "InconclusiveAnalysisRun"
     if status.pause_started_at is not None:
         return RolloutPhase.PAUSED, "CanaryPauseStep"
     if canary.current < rollout.replicas:

@@ -112,7 +112,7 @@ def observe(
     canary = state.replica_counts(release.latest_hash)
     promoted = released and _promoted(status, release)
     aborted = released and bool(status.get("abort"))
-    inconclusive = _paused_for(status, "InconclusiveAnalysis")
+    inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
     timed_out = "ProgressDeadlineExceeded" in status.get("message", "") and not aborted
     index = status.get("currentStepIndex") if released else None
     return Observation(
