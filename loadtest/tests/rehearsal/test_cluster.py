@@ -93,7 +93,9 @@ def test_an_abort_is_over_when_the_candidates_pods_are_gone(walked):
 def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(walked):
     paused = rollout(
         phase="Paused",
-        pauseConditions=[{"reason": "InconclusiveAnalysisRun", "startTime": "2026-01-01T00:00:00Z"}],
+        pauseConditions=[
+            {"reason": "InconclusiveAnalysisRun", "startTime": "2026-01-01T00:00:00Z"}
+        ],
     )
     seen = observe(walked, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
     assert seen.inconclusive

@@ -143,7 +143,10 @@ def test_a_background_guard_that_fails_aborts_in_the_middle_of_a_pause():
 def test_an_inconclusive_look_pauses_and_halts_scaling_until_a_person_resumes():
     walk = Walk(phase_of=lambda run: Phase.INCONCLUSIVE)
     walk.until(lambda walk: walk.status.paused_inconclusive)
-    assert (walk.status.phase, walk.status.message) == (RolloutPhase.PAUSED, "InconclusiveAnalysisRun")
+    assert (walk.status.phase, walk.status.message) == (
+        RolloutPhase.PAUSED,
+        "InconclusiveAnalysisRun",
+    )
     before = list(walk.sequence)
     for _ in range(500):
         walk.tick()
