@@ -178,6 +178,25 @@ def _documentation_only(world: World) -> dict[str, object]:
     return _pull_request(world, base)
 
 
+BAD_RELEASE = """
+
+@blueprint.before_request
+def fail_every_tenth() -> None:
+    \"\"\"Makes this a bad release.\"\"\"
+    import secrets
+
+    if secrets.randbelow(10) == 0:
+        raise RuntimeError("a bad release")
+"""
+
+
+def _bad_change(world: World) -> dict[str, object]:
+    base = world.git("rev-parse", "HEAD")
+    file = "service/gridos/api/feeders.py"
+    world.commit(file, (world.clone / file).read_text() + BAD_RELEASE)
+    return _pull_request(world, base)
+
+
 def _harmless_change(world: World) -> dict[str, object]:
     base = world.git("rev-parse", "HEAD")
     file = "service/gridos/api/health.py"
@@ -233,12 +252,15 @@ def _not_pinned(world: World, said: str) -> str:
     return "" if _pinned(world, said) else "the overlay was changed"
 
 
-def _rehearsed(world: World, _: str) -> str:
-    found = world.artifacts / "rehearsal/result.json"
-    if not found.exists():
-        return "no result was left"
-    outcome = json.loads(found.read_text())["verdict"]["outcome"]
-    return "" if outcome == "promoted" else f"the rehearsal ended {outcome}"
+def _rehearsed(outcome: str) -> Callable[[World, str], str]:
+    def check(world: World, _: str) -> str:
+        found = world.artifacts / "rehearsal/result.json"
+        if not found.exists():
+            return "no result was left"
+        ended = json.loads(found.read_text())["verdict"]["outcome"]
+        return "" if ended == outcome else f"the rehearsal ended {ended}"
+
+    return check
 
 
 def _not_rehearsed(world: World, _: str) -> str:
@@ -272,7 +294,16 @@ CASES = (
         "pull_request",
         _harmless_change,
         succeeds=True,
-        check=_rehearsed,
+        check=_rehearsed("promoted"),
+    ),
+    Case(
+        "rehearse, a change that fails every tenth request",
+        "rehearse.yaml",
+        "rehearse",
+        "pull_request",
+        _bad_change,
+        succeeds=False,
+        check=_rehearsed("rolled-back"),
     ),
     Case(
         "overlay, a release of main",
@@ -323,10 +354,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.words and not any(word in case.name for word in chosen.words):
             continue
         if chosen.list:
+            print(case.name)
             continue
-        time.monotonic()
+        began = time.monotonic()
         finding = run(case, Path("out/workflows"), cached=chosen.cached)
         wrong += bool(finding)
+        took = time.monotonic() - began
+        verdict = "WRONG" if finding else "good "
+        print(f"{verdict}  {case.name}, {took:.0f} s  {finding}", flush=True)
     return 1 if wrong else 0
 
 
