@@ -43,7 +43,7 @@ serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database an
 	@$(BIN)/rehearse serve --port $(PORT)
 
 policies: setup  ## every overlay against its schemas and policies
-	@$(BIN)/policies $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+	@$(BIN)/policies --against deploy/base $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
 
 gates: setup  ## what the canary gates can see, and whether lint objects to them
 	@$(BIN)/gates lint
@@ -59,8 +59,12 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py
 
-prove-policies: setup  ## every overlay against its schemas and policies
-	@$(BIN)/policies $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+.PHONY: test-cluster prove-conformance
+test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back
+	@$(BIN)/python -m conformance cluster
+
+prove-conformance: setup  ## every scenario and 1,000 analyses beside the real Argo Rollouts, about 20 minutes
+	@$(BIN)/python -m conformance conformance
 
 coverage: setup  ## every quick test, and a floor for the lines changed since COMPARE
 	@mkdir -p out/coverage

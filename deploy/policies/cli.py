@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rehearsal.errors import RehearsalError
 
-from policies import objects, rules, schemas
+from policies import differences, objects, rules, schemas
 
 EPILOG = """\
 exit codes: 0 nothing found   1 findings   2 the input cannot be read   4 no Kustomize to be had
@@ -17,6 +17,7 @@ exit codes: 0 nothing found   1 findings   2 the input cannot be read   4 no Kus
 examples:
   policies deploy/overlays/production
   policies --rules                       what is checked, and where it comes from
+  policies --against deploy/base deploy/overlays/production    and how it differs, object by object
 """
 
 
@@ -30,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("path", nargs="*", type=Path, help="kustomizations, folders or files")
     parser.add_argument("--rules", action="store_true", help="list the rules")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="BASE",
+        help="show how each path's objects differ from these",
+    )
     parser.add_argument("--kubernetes", choices=schemas.VERSIONS, default="1.35")
     chosen = parser.parse_args(arguments)
     if chosen.rules:
@@ -37,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen.path:
         parser.error("name a kustomization, such as deploy/overlays/production")
     try:
+        if chosen.against:
+            for path in chosen.path:
+                _say(differences.between(objects.read(chosen.against), objects.read(path)))
         return 1 if sum(_check(path, chosen.kubernetes) for path in chosen.path) else 0
     except RehearsalError as wrong:
         sys.stderr.write(f"policies: {wrong}\n")

@@ -1,6 +1,8 @@
 """The shipped overlays break no policy, and each policy is broken by something."""
 
 import copy
+import re
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,43 @@ def test_every_policy_has_something_that_breaks_it():
 def test_the_program_says_what_it_checked_and_ends_with_zero(root, capsys):
     assert cli.main([str(root / "deploy/argocd")]) == 0
     assert "0 findings" in capsys.readouterr().out
+
+
+def test_the_program_shows_how_an_overlay_differs_from_the_base(root, capsys):
+    paths = [str(root / "deploy" / name) for name in ("base", "overlays/production")]
+    assert cli.main(["--against", *paths]) == 0
+    shown = capsys.readouterr().out
+    assert "-  maxReplicas: 30" in shown
+    assert "+  maxReplicas: 60" in shown
+    assert "gridos-config-" not in re.sub("gridos-config-HASH", "", shown)
+
+
+def test_argo_cd_may_make_every_kind_that_an_environment_has_and_no_more(root):
+    projects = objects.read(root / "deploy/argocd/project-gridos.yaml")
+    spec = find(projects, "AppProject", "gridos")["spec"]
+    lists = spec["namespaceResourceWhitelist"] + spec["clusterResourceWhitelist"]
+    allowed = {(entry["group"], entry["kind"]) for entry in lists}
+    needed = {
+        (body["apiVersion"].rpartition("/")[0], body["kind"])
+        for overlay in ("dev", "staging", "production")
+        for body in objects.read(root / "deploy/overlays" / overlay)
+    }
+    swapped = {("external-secrets.io", "ExternalSecret"), ("external-secrets.io", "SecretStore")}
+    assert allowed == needed | swapped
+
+
+def test_the_alerts_that_abort_a_canary_are_those_that_observability_labels(root):
+    (template,) = objects.read(
+        root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
+    )
+    url = urllib.parse.unquote(template["spec"]["metrics"][0]["provider"]["web"]["url"])
+    label, value = re.search(r'filter=(\w+)="(\w+)"', url).groups()
+    rules_file = root / "observability/kubernetes/prometheusrules.generated.yaml"
+    groups = [g for body in objects.read(rules_file) for g in body["spec"]["groups"]]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    blocking = [rule["alert"] for rule in alerts if rule["labels"].get(label) == value]
+    assert "GridosMetricsAbsent" in blocking
+    assert len(blocking) < len(alerts)
 
 
 def test_the_program_names_object_and_rule_and_ends_with_one(tmp_path, capsys):
