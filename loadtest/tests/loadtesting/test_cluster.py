@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from loadtesting import cli, limits
+from loadtesting import cli, limits, mix
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,13 @@ def test_workers_find_their_master_by_the_services_name_and_port(folder):
     labels = read(folder / "job.yaml")["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"] == labels
     assert service["spec"]["ports"][0]["port"] == 5557  # Locust's default
+
+
+def test_workers_are_told_of_every_newer_route(folder):
+    told = {
+        e["name"]: e["value"] for e in container(read(folder / "deployment-workers.yaml"))["env"]
+    }
+    assert told["LOADTEST_NEWER"].split() == [ask.path for ask in mix.NEWER_READS]
 
 
 def test_the_kustomization_names_every_file_but_the_analysis(folder):
