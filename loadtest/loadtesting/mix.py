@@ -3,7 +3,7 @@
     users       share  what they do
     operators    50 %  read: the list (20 %), a feeder (20 %), its load (60 %)
     meters       20 %  post a batch of 1 to 48 readings: one meter's last minutes to a day's halves
-    dashboards   30 %  poll a feeder's load with the ETag of the answer before
+    dashboards   30 %  poll a feeder's series with the ETag of the answer before
 
 Sizes and choices come from the arrival's own seeded randomness, so a run can be repeated exactly.
 What a target does not offer yet is left out: the share goes to the rest.
@@ -40,21 +40,20 @@ READS: Mapping[Ask, int] = {
     Ask("GET", "/v1/feeders/<feeder_id>", f"/v1/feeders/{FEEDER}"): 20,
     Ask("GET", "/v1/feeders/<feeder_id>/load", f"/v1/feeders/{FEEDER}/load"): 60,
 }
-# Asked for only where the target has them: (weight among the reads, request).
+SERIES = Ask(
+    "GET", "/v1/feeders/<feeder_id>/readings", f"/v1/feeders/{FEEDER}/readings?bucket=15m&limit=100"
+)
+# Asked for only where the target has them.
 NEWER_READS: Mapping[Ask, int] = {
     Ask("GET", "/v1/feeders/<feeder_id>/buses", f"/v1/feeders/{FEEDER}/buses"): 5,
     Ask("GET", "/v1/feeders/<feeder_id>/lines", f"/v1/feeders/{FEEDER}/lines"): 5,
-    Ask(
-        "GET",
-        "/v1/feeders/<feeder_id>/readings",
-        f"/v1/feeders/{FEEDER}/readings?bucket=15m&limit=100",
-    ): 15,
+    SERIES: 15,
     Ask(
         "GET", "/v1/buses/<bus_id>/readings", f"/v1/buses/{FEEDER}-7/readings?bucket=raw&limit=100"
     ): 10,
     Ask("GET", "/v1/overloads", "/v1/overloads"): 5,
 }
-POLL = Ask("GET", "/v1/feeders/<feeder_id>/load", f"/v1/feeders/{FEEDER}/load")
+LOAD = Ask("GET", "/v1/feeders/<feeder_id>/load", f"/v1/feeders/{FEEDER}/load")
 
 
 def read(random: Random, reads: Mapping[Ask, int]) -> Ask:
@@ -80,3 +79,8 @@ def _reading(random: Random, bus: str, at: datetime) -> dict[str, Any]:
 def offered(paths: Sequence[str]) -> Mapping[Ask, int]:
     """The reads, with those newer ones whose paths the target answered."""
     return {**READS, **{ask: weight for ask, weight in NEWER_READS.items() if ask.path in paths}}
+
+
+def polled(paths: Sequence[str]) -> Ask:
+    """What dashboards ask for: the series, or the load where there are none yet."""
+    return SERIES if SERIES.path in paths else LOAD

@@ -35,7 +35,8 @@ from openarrivals.user import sample_of
 from loadtesting import mix, outcomes
 from loadtesting.mix import Ask
 
-READS = mix.offered(os.environ.get("LOADTEST_NEWER", "").split())
+NEWER = os.environ.get("LOADTEST_NEWER", "").split()
+READS, POLLED = mix.offered(NEWER), mix.polled(NEWER)
 CLOSED = float(os.environ.get("LOADTEST_CLOSED", "0"))
 USERS = int(os.environ.get("LOADTEST_USERS", "100"))
 SECONDS = float(os.environ.get("LOADTEST_SECONDS", "30"))
@@ -106,9 +107,9 @@ class Dashboard(GridUser):
 
     @task
     def poll(self) -> None:
-        """Asks whether the load has changed."""
+        """Asks whether what is shown has changed."""
         known = {"If-None-Match": self._etag} if self._etag else {}
-        response = self.send(mix.POLL, **known)
+        response = self.send(POLLED, **known)
         self._etag = (response.headers or {}).get("ETag", "")
 
 

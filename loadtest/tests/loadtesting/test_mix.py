@@ -1,10 +1,11 @@
 """The mix: seeded, of the stated sizes, and valid to the service."""
 
+import json
 from collections import Counter
 from random import Random
 
 import pytest
-from gridos.domain import grid
+from gridos.domain import batch
 from loadtesting import mix
 
 
@@ -15,9 +16,9 @@ def test_the_same_seed_asks_the_same():
 
 def test_every_batch_is_one_that_the_service_takes():
     for seed in range(50):
-        rows = mix.batch(Random(seed)).json["readings"]
-        readings, bad = grid.read_batch(rows)
-        assert (len(readings), bad) == (len(rows), [])
+        body = mix.batch(Random(seed)).json
+        stored = batch.read(json.dumps(body).encode(), lines=False)
+        assert len(stored) == len(body["readings"])
 
 
 def test_batch_sizes_follow_their_weights():
@@ -25,6 +26,11 @@ def test_batch_sizes_follow_their_weights():
     sizes = Counter(len(mix.batch(random).json["readings"]) for _ in range(4000))
     for size, weight in zip(mix.BATCHES, mix.BATCH_WEIGHTS, strict=True):
         assert sizes[size] / 4000 == pytest.approx(weight / 100, abs=0.03)
+
+
+def test_dashboards_poll_the_series_once_there_are_any():
+    assert mix.polled([]) is mix.LOAD
+    assert mix.polled([mix.SERIES.path]) is mix.SERIES
 
 
 def test_what_a_target_does_not_offer_is_not_asked_for():

@@ -99,11 +99,12 @@ def test_a_smoke_run_of_the_whole_mix(serve, loadtest, key_file, tmp_path):
     assert_nothing_failed(code, said, document)
     posted = document["routes"]["/v1/readings"]
     assert posted["outcomes"] == {"ok": posted["requests"]}
+    folder = next((tmp_path / "out").glob("2*"))
+    assert ",304," in (folder / "samples.jsonl").read_text()
     assert document["counts"]["finished"] == document["planned"] == document["overall"]["requests"]
     both = document["service"]
     assert both["counted_by_service"] == both["sent"] == document["planned"]
     assert both["before_service_s"] > 0
-    folder = next((tmp_path / "out").glob("2*"))
     assert ET.parse(folder / "junit.xml").getroot().get("tests") == str(len(document["checks"]))
     assert "<svg" in (folder / "report.html").read_text()
     assert document["profile"]["name"] in (folder / "summary.md").read_text()
