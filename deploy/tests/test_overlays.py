@@ -180,3 +180,9 @@ def test_whatever_the_autoscaler_does_the_shares_stay_near_what_the_steps_ask(we
     for wanted in range(10, 61):
         canary, stable = replicas.split(wanted, weight, "25%", "25%")
         assert abs(100 * canary / (canary + stable) - weight) < 3.5
+
+
+def test_what_the_api_server_would_fill_in_is_said_so_that_argo_cd_sees_no_difference(base):
+    """A custom resource's defaults come from its schema; Argo CD compares without them."""
+    container = base["Rollout", "gridos"]["spec"]["template"]["spec"]["containers"][0]
+    assert all("protocol" in port for port in container["ports"])
