@@ -118,7 +118,9 @@ def _said(panel: Panel, value: float) -> str:
 
 def _plot(panel: Panel, series: Sequence[Series], ask: Ask, span: Span) -> Markup:
     factor, unit = _SCALE.get(panel.unit, (1.0, ""))
-    shown = sorted(series, key=_peak, reverse=True)[:COLOURS]
+    highest = sorted(series, key=_peak, reverse=True)[:COLOURS]
+    # By name, so that a track has its colour in every panel.
+    shown = sorted(highest, key=lambda one: one.name)
     limit = [one for one in (ask(panel.limit, "limit") if panel.limit else ()) if one.points]
     level = limit[0].points[-1][1] * factor if limit else None
     values = [v * factor for one in shown for _, v in one.points if math.isfinite(v)]

@@ -6,6 +6,7 @@ came to, their text, and whether they fired or resolved.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from dataclasses import dataclass
@@ -91,9 +92,11 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             """Says nothing."""
 
         def _answer(self, status: HTTPStatus) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
+            # Whoever sent it may be gone by now, which is no trouble of ours.
+            with contextlib.suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
 
     return Handler

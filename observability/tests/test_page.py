@@ -1,0 +1,50 @@
+"""The page: panels drawn from answers, and honest where there is none."""
+
+from observe import page
+from observe.page import Head
+from observe.panels import Dashboard, Kind, Panel, Target, Unit
+from observe.ranges import Series, Span, named
+
+SPAN = Span(1000.0, 1060.0, 5.0)
+DRAWN = Panel("Failing <share>", "Of all.", Unit.RATIO, (Target("a", "x"),), limit="threshold")
+NEEDY = Panel("Phase", "Of the Rollout.", Unit.COUNT, (Target("b", "y"),), needs="a controller")
+NUMBER = Panel("Left", "Of the budget.", Unit.RATIO, (Target("a", "x"),), kind=Kind.STAT)
+DASHBOARD = Dashboard("uid", "Some", "About.", (("Row", (DRAWN, NEEDY, NUMBER)),))
+
+
+def answers(query, legend):
+    known = {"a": 0.02, "threshold": 0.01}
+    if query not in known:
+        return []
+    return [Series(legend, tuple((1000.0 + at, known[query]) for at in range(0, 60, 5)))]
+
+
+def drawn():
+    return page.render(Head("Title", "Text."), [DASHBOARD], answers, SPAN)
+
+
+def test_a_panel_with_data_is_drawn_with_its_threshold_and_its_last_value():
+    text = drawn()
+    assert text.count("<svg") == 1
+    assert 'class="limit"' in text
+    assert "x 2 %" in text
+
+
+def test_a_number_is_said_in_its_unit():
+    assert '<p class="number">2 %</p>' in drawn()
+
+
+def test_a_panel_without_data_says_what_it_needs():
+    assert "nothing here: it needs a controller" in drawn()
+
+
+def test_texts_are_escaped_and_nothing_is_fetched_from_elsewhere():
+    text = drawn()
+    assert "Failing &lt;share&gt;" in text
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_a_legend_is_filled_in_as_grafana_does():
+    labels = {"track": "canary", "rollouts_pod_template_hash": "abc"}
+    assert named("{{track}} {{rollouts_pod_template_hash}}", labels) == "canary abc"
