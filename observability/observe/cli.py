@@ -53,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     proving.set_defaults(command=_prove)
     text = "bring every alert about on a live stack and walk its runbook (about ten minutes)"
     walking = commands.add_parser("prove-runbooks", help=text, description=text)
-    walking.add_argument("--only", metavar="TEXT", help="scenarios whose name or alerts hold this")
+    walking.add_argument(
+        "--only",
+        metavar="TEXT",
+        action="append",
+        help="scenarios whose name or alerts hold this; may be given several times",
+    )
     walking.add_argument("--out", type=Path, default=Path("out/runbooks"), metavar="DIR")
     walking.set_defaults(command=_prove_runbooks)
     return parser
@@ -99,12 +104,12 @@ def _prove_runbooks(chosen: argparse.Namespace) -> int:
     scenarios = [
         scenario
         for scenario in walk.SCENARIOS
-        if chosen.only is None or chosen.only in f"{scenario.name} {' '.join(scenario.alerts)}"
+        if not chosen.only or any(text in _words(scenario) for text in chosen.only)
     ]
     shutil.rmtree(chosen.out, ignore_errors=True)
     walked = walk.walk(chosen.out, scenarios, runbooks.read(Path("docs/runbooks")), _tell)
     table = proof.lines(walked)
-    if chosen.only is not None:
+    if chosen.only:
         table = [line for line in table if line.walked is not None]
     text = proof.render(table)
     (chosen.out / "table.md").write_text(text, encoding="utf-8")
@@ -113,6 +118,10 @@ def _prove_runbooks(chosen: argparse.Namespace) -> int:
     for problem in found:
         print(problem)
     return 1 if found else 0
+
+
+def _words(scenario: walk.Scenario) -> str:
+    return f"{scenario.name} {' '.join(scenario.alerts)}"
 
 
 def _tell(text: str) -> None:

@@ -51,7 +51,7 @@ class Stack:
             folder / "prometheus",
             self._jobs,
             self._extra(),
-            [f"--rules.alert.resend-delay={RESEND}"],
+            [f"--rules.alert.resend-delay={RESEND}", "--web.enable-lifecycle"],
         )
         own = (("prometheus", self.prometheus.port), ("alertmanager", self.alertmanager.port))
         self._jobs += [
@@ -99,10 +99,17 @@ class Stack:
             raise MachineError(f"{what} did not happen within {timeout_s:.0f} s", str(self.folder))
 
     def load(self, without: frozenset[str] = frozenset(), more: Sequence[Group] = ()) -> None:
-        """Loads the rules again, less some files, plus some groups."""
+        """Loads the rules again, less some files, plus some groups.
+
+        Raises:
+            MachineError: if Prometheus refuses them.
+        """
         self._write([g for g in self._groups if g.file.name not in without], more)
         url = f"http://127.0.0.1:{self.prometheus.port}/-/reload"
-        urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
+        except OSError as refused:
+            raise MachineError(f"prometheus does not load the rules: {refused}", url) from None
 
     def quick(self, query: str) -> str:
         """A query as it is to be asked here: its windows as much shorter as the rules' are."""

@@ -126,9 +126,13 @@ def walk(
                 if not stage.wait(partial(_quiet, stage, scenario), HEALTHY_TIMEOUT_S):
                     tell("  the alerts fire before the fault; walked all the same")
                 try:
-                    walked += _walk(stage, scenario, by_alert)
+                    done = _walk(stage, scenario, by_alert)
                 except MachineError as failed:
                     tell(f"  given up: {failed}")
+                    continue
+                walked += done
+                for one in done:
+                    tell(f"  {'good' if one.good else 'NOT GOOD'}: {one.alert}")
             return walked
 
 
