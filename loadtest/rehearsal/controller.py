@@ -125,13 +125,19 @@ def record_measurements(
 
 
 def resume(status: Status, now: float) -> Status:
-    """What `kubectl argo rollouts promote` does to an inconclusive pause: fresh runs are made."""
+    """What `kubectl argo rollouts promote` does to an inconclusive pause.
+
+    An inline analysis that could not judge is passed over, and the next step begins; only a
+    background one is made anew. Source: `getPatches`, cmd/promote/promote.go of v1.9.1; seen there.
+    """
     runs = (status.step_run, status.background_run)
     retired = tuple(run for run in runs if run is not None and _inconclusive(run))
+    passed_over = _inconclusive(status.step_run)
     return replace(
         status,
+        step_index=status.step_index + passed_over,
         paused_inconclusive=False,
-        step_run=None if _inconclusive(status.step_run) else status.step_run,
+        step_run=None if passed_over else status.step_run,
         background_run=None if _inconclusive(status.background_run) else status.background_run,
         finished_runs=(*status.finished_runs, *retired),
         last_progress_at=now,

@@ -152,7 +152,9 @@ def test_an_inconclusive_look_pauses_and_halts_scaling_until_a_person_resumes():
         walk.tick()
     assert walk.sequence == before
     walk.phase_of = lambda run: Phase.SUCCESSFUL
+    index = walk.status.step_index
     walk.status = resume(walk.status, walk.now)
+    assert walk.status.step_index == index + 1, "the step that could not judge is passed over"
     walk.until(promoted)
     assert walk.sequence == FORWARD
 
