@@ -166,17 +166,17 @@ def _counter(matrix: Any, scene: Scene, *, per_second: bool) -> Value:
     n = scene.world.n
     alive = np.full(n, bool(seen.any()))
     if selector.name.startswith("container_cpu_usage"):
-        usage = (track.cpu[:, first:last] * seen).sum(axis=1) / max(last - first, 1)
+        usage = track.total("busy", first, last) / max(last - first, 1)
         pods = np.full(n, seen.mean() if len(seen) else 0.0)
         number = usage * scene.world.cpu_limit * (1.0 if per_second else window)
         return Value(number, alive, pods=pods)
     stretch = _stretch(seen, window, scene)
     scale = stretch / window if per_second else stretch
-    requests = track.requests[:, first:last].sum(axis=1)
+    requests = track.total("requests", first, last)
     if selector.name.endswith("_bucket"):
-        slow = track.slow[:, first:last].sum(axis=1)
+        slow = track.total("slow", first, last)
         return Value(requests * scale, alive, slow=slow * scale)
-    failed = track.failed[:, first:last].sum(axis=1)
+    failed = track.total("failed", first, last)
     number, present = _chosen(promql.matchers_of(selector), requests, failed, alive)
     return Value(number * scale, present)
 

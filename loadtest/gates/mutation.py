@@ -151,13 +151,17 @@ def complaints(documents: Sequence[Document]) -> list[str]:
 
 
 def endings(documents: Sequence[Document], replicas: int) -> dict[str, str]:
-    """How each kind of release ends with so many replicas, by its name."""
+    """How each kind of release ends with so many replicas, by its name; ✗ where a demand breaks."""
     counted = edits.Edit("Rollout", ("spec", "replicas"), replicas)
     ours = all(d.spec.get("replicas") == replicas for d in documents if d.kind == "Rollout")
     (release,) = releases.find(documents if ours else edits.apply(documents, [counted]))
     scenarios = [demand.scenario for demand in DEMANDS]
     trials = simulation.simulate(subject_of(release), scenarios, 1)
-    return {trial.scenario.name: _ending(walk) for trial, walk in trials}
+    demands = {demand.scenario.name: demand for demand in DEMANDS}
+    return {
+        trial.scenario.name: _ending(walk) + (" ✗" if _complaint(demands, trial, walk) else "")
+        for trial, walk in trials
+    }
 
 
 def _ending(walk: Walk) -> str:

@@ -59,6 +59,39 @@ class Track:
     cpu: Counts
     restarts: float = 0.0
 
+    def total(self, what: str, first: int, last: int) -> Counts:
+        """The sum of `requests`, `failed`, `slow` or `busy` over slots `first` to `last` - 1."""
+        sums: Counts = getattr(self, f"_{what}_sums")
+        between: Counts = sums[max(first, last)] - sums[first]
+        return between
+
+    # Every gate asks for the same few sums at every look; running ones make each a subtraction.
+
+    @cached_property
+    def _requests_sums(self) -> Counts:
+        return _running(self.requests)
+
+    @cached_property
+    def _failed_sums(self) -> Counts:
+        return _running(self.failed)
+
+    @cached_property
+    def _slow_sums(self) -> Counts:
+        return _running(self.slow)
+
+    @cached_property
+    def _busy_sums(self) -> Counts:
+        """Cores used by all pods, as shares of one pod's limit."""
+        return _running(self.cpu * self.pods)
+
+
+def _running(counts: Counts) -> Counts:
+    """Sums of each release's first 0, 1, 2 … slots: an array of slots + 1 × releases."""
+    n, slots = counts.shape
+    sums = np.zeros((slots + 1, n), dtype=np.result_type(counts, np.float64))
+    np.cumsum(counts.T, axis=0, out=sums[1:])
+    return sums
+
 
 @dataclass(frozen=True)
 class World:
