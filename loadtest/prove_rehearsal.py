@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,47 @@ class Scenario:
     gate: str | None = None
     words: str = ""
     busy: bool = False
+    regression: tuple[str, str] | None = None
 
+
+# Real code that a branch might bring, appended to a file of the service.
+_APP = "service/gridos/__init__.py"
+_ONE_ROUTE = """
+
+_create_app = create_app
+
+
+def create_app(*arguments, **named):
+    app = _create_app(*arguments, **named)
+
+    @app.before_request
+    def regress():
+        import time
+        from flask import request
+        if request.path.endswith("/load"):
+            {what}
+
+    return app
+"""
+BRANCHES = (
+    Scenario("branch, as it was", (), (0,), regression=(_APP, "\n# Nothing to see.\n")),
+    Scenario(
+        "branch, slow route", (), (1,), "p95-latency-seconds",
+        regression=(_APP, _ONE_ROUTE.format(what="time.sleep(0.4)")),
+    ),
+    Scenario(
+        "branch, exception", (), (1,), "error-ratio",
+        regression=(_APP, _ONE_ROUTE.format(what="raise RuntimeError(request.path)")),
+    ),
+    Scenario(
+        "branch, migration", (), (1,), None, "`gridos migrate` failed",
+        regression=("service/gridos/migrations/9999_again.sql", "CREATE TABLE feeder (id text);\n"),
+    ),
+    Scenario(
+        "branch, cannot start", (), (1,), None, "has timed out progressing",
+        regression=(_APP, "\nraise ImportError('a package that the image lacks')\n"),
+    ),
+)  # fmt: skip
 
 FAULTS = (
     Scenario("errors", ("--fault", "errors=3%"), (1,), "error-ratio"),
@@ -42,6 +83,7 @@ FAULTS = (
     Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
 )
 SCENARIOS = (
+    *BRANCHES,
     *FAULTS,
     Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
     Scenario("slow start", ("--fault", "slow-start=20s"), (0,)),
@@ -69,11 +111,38 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def _commit(path: str, text: str) -> str:
+    """A commit on top of HEAD with a text appended to a file; nothing here changes."""
+    who = ("-c", "user.name=prove", "-c", "user.email=prove@localhost")
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        _git("worktree", "add", "--detach", str(tree), "HEAD")
+        with (tree / path).open("a", encoding="utf-8") as file:
+            file.write(text)
+        _git("-C", str(tree), "add", "--all")
+        _git("-C", str(tree), *who, "commit", "--quiet", "--message", "Regress")
+        commit = _git("-C", str(tree), "rev-parse", "HEAD")
+        _git("worktree", "remove", "--force", str(tree))
+    return commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _arguments(scenario: Scenario) -> tuple[str, ...]:
+    if scenario.regression is None:
+        return scenario.arguments
+    return ("--stable", "HEAD", "--candidate", _commit(*scenario.regression))
+
+
 def _holds(scenario: Scenario) -> bool:
+    arguments = _arguments(scenario)
     began, before = time.monotonic(), _programs()
     with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0):
         code = subprocess.run(
-            [REHEARSE, *scenario.arguments],
+            [REHEARSE, *arguments],
             stdout=subprocess.DEVNULL,
             check=False,
             timeout=LONGEST_S,
