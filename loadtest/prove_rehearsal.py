@@ -165,10 +165,16 @@ def _holds(scenario: Scenario) -> bool:
 
 
 def _programs() -> set[tuple[int, str]]:
-    """(pid, command line) of everything that runs now and is such as a rehearsal starts."""
+    """(pid, command line) of everything that runs now and is such as a rehearsal here starts."""
     names = ("envoy", "gridos.gunicorn_config", "gridos-pg-", "prometheus.yml", "locustfile.py")
-    lines = {p.pid: " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])}
-    return {(pid, line) for pid, line in lines.items() if any(name in line for name in names)}
+    here = str(Path.cwd())
+    found = set()
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = " ".join(process.info["cmdline"] or [])
+        ours = here in f"{process.info['cwd']} {line}"
+        if ours and any(name in line for name in names):
+            found.add((process.pid, line))
+    return found
 
 
 @contextmanager
