@@ -87,3 +87,14 @@ def test_nothing_from_a_fork_reaches_a_runner_inside_the_network(checkout):
             own = "github.event.pull_request.head.repo.full_name == github.repository"
             pushed = "github.event_name == 'push'"
             assert job.raw["if"] in {pushed, f"{pushed} || {own}"}, str(job)
+
+
+def test_azure_lets_push_the_job_that_pushes_and_no_job_that_applies(checkout, root):
+    (push,) = (j for j in checkout.jobs if j.file == "publish.yaml" and j.name == "push")
+    applies = {str(j.raw["environment"]) for j in checkout.jobs if j.file == "terraform.yaml"}
+    for environment in overlay.ENVIRONMENTS:
+        settings = (root / f"infra/terraform/environments/{environment}.tfvars").read_text()
+        (subject,) = re.findall(r'push_subjects = \{ \w+ = "(.*)" \}', settings)
+        named = push.raw["environment"].replace("${{ inputs.environment }}", environment)
+        assert subject.endswith(f":environment:{named}")
+        assert named not in {a.replace("${{ matrix.environment }}", environment) for a in applies}

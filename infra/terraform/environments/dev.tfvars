@@ -33,7 +33,8 @@ log_daily_quota_gb = 1
 alert_emails       = { platform = "grid-platform@example.com" }
 
 # OWNER@OWNER_ID/REPO@REPO_ID: `gh api repos/OWNER/REPO --jq '.owner.id, .id'`.
-push_subjects = { dev = "repo:example@1000001/gridos@2000001:environment:dev" }
+# An environment of its own: a job of the one that applies could sign in as both.
+push_subjects = { dev = "repo:example@1000001/gridos@2000001:environment:dev-push" }
 
 # Idle they cost nothing, and without them nothing inside this network can be applied or pushed.
 runners = {

@@ -32,7 +32,8 @@ log_retention_days = 90
 log_daily_quota_gb = 20
 alert_emails       = { on-call = "grid-on-call@example.com", platform = "grid-platform@example.com" }
 
-push_subjects = { production = "repo:example@1000001/gridos@2000001:environment:production" }
+# An environment of its own: a job of the one that applies could sign in as both.
+push_subjects = { production = "repo:example@1000001/gridos@2000001:environment:production-push" }
 
 runners = {
   image           = "ghcr.io/example/gridos-runner@sha256:0000000000000000000000000000000000000000000000000000000000000000"

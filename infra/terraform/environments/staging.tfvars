@@ -28,7 +28,8 @@ gateway_capacity = { min = 1, max = 5 }
 log_daily_quota_gb = 5
 alert_emails       = { platform = "grid-platform@example.com" }
 
-push_subjects = { staging = "repo:example@1000001/gridos@2000001:environment:staging" }
+# An environment of its own: a job of the one that applies could sign in as both.
+push_subjects = { staging = "repo:example@1000001/gridos@2000001:environment:staging-push" }
 
 runners = {
   image           = "ghcr.io/example/gridos-runner@sha256:0000000000000000000000000000000000000000000000000000000000000000"

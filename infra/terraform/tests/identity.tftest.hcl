@@ -108,7 +108,7 @@ run "the_pipeline_is_one_github_environment_and_no_other" {
 
   assert {
     condition = { for key, credential in azurerm_federated_identity_credential.push : key => credential.subject } == {
-      production = "repo:example@1000001/gridos@2000001:environment:production"
+      production = "repo:example@1000001/gridos@2000001:environment:production-push"
     }
     error_message = "Another repository, branch or environment could push images."
   }
