@@ -71,6 +71,14 @@ def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
     assert {curve["kind"] for curve in data["curves"]} == {"errors", "slow", "cpu"}
 
 
+def test_two_releases_are_drawn_side_by_side(root, tmp_path):
+    picture = tmp_path / "gates.svg"
+    done = run("power", "--releases", "100", "--against", DESIGN, "--svg", str(picture), root=root)
+    assert done.returncode == 0
+    lines = ET.parse(picture).findall(".//{http://www.w3.org/2000/svg}path")
+    assert [line.get("class") for line in lines] == ["line canary", "line before"]
+
+
 def test_power_reads_any_rollout_the_designs_too(root):
     done = run("power", DESIGN, "--releases", "200", root=root)
     assert done.returncode == 0
