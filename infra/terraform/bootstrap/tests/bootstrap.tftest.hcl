@@ -122,7 +122,7 @@ run "an_apply_cannot_make_an_owner" {
   assert {
     condition = alltrue([
       for key, given in azurerm_role_assignment.group :
-      given.condition_version == "2.0" && length(regexall("GuidEquals \\{7f951dda[^}]*\\}", given.condition)) == 2
+      given.condition_version == "2.0" && length(regexall("GuidEquals \\{7f951dda[^}]*\\}", coalesce(given.condition, "none"))) == 2
       if given.role_definition_name == "Role Based Access Control Administrator"
     ])
     error_message = "An apply could give any role to anybody."
