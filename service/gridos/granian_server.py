@@ -15,9 +15,8 @@ from gridos.config import ConfigurationError, read
 from gridos.storage import pool
 
 
-def load(target: str) -> Any:
-    """The application, in the worker; `target` is granian's name for it and not needed."""
-    del target
+def load() -> Any:
+    """The application, made in the worker."""
     app = create_app(read())
     pool.open_pool(app)
     return app

@@ -33,6 +33,8 @@ threads = pool.THREADS
 # must be the side that closes.
 keepalive = 75
 graceful_timeout = 25
+# The most gunicorn allows: an id or cursor of the longest kind still fits when it is escaped.
+limit_request_line = 8190
 timeout = 60
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 — heartbeat file
 control_socket_disable = True

@@ -62,6 +62,8 @@ def _command(url: str, examples: int, seed: int) -> list[str]:
     command = [program, "run", f"{url}/v1/openapi.json", "--no-color", "--seed", str(seed)]
     command += ["--max-examples", str(examples), "--exclude-checks", LEFT_OUT]
     command += ["--header", f"X-API-Key: {KEY}", "--continue-on-failure", "--warnings", "off"]
+    # As many at once as the pod has threads to answer with.
+    command += ["--workers", "4"]
     return [*command, "--suppress-health-check", "all"]
 
 

@@ -5,25 +5,40 @@ Answers are built by hand, which is faster, and tested against the document.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gridos.domain.series import DEFAULT_LIMIT, MOST_ROWS, Bucket
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+def _rfc_3339(text: Any) -> Any:
+    """Lets no number pass for a time, which pydantic would read as seconds since 1970."""
+    if isinstance(text, str) and not _RFC_3339.fullmatch(text):
+        raise ValueError("must be RFC 3339 with a zone, such as 2026-11-24T09:30:00Z")
+    return text
+
+
+_Instant = Annotated[datetime, BeforeValidator(_rfc_3339)]
 
 
 class FeederPath(BaseModel):
     """Which feeder."""
 
-    feeder_id: str
+    feeder_id: Annotated[str, Field(max_length=128)]
 
 
 class BusPath(BaseModel):
     """Which bus."""
 
-    bus_id: str
+    bus_id: Annotated[str, Field(max_length=128)]
 
 
 class SeriesQuery(BaseModel):
@@ -31,12 +46,13 @@ class SeriesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    start: Annotated[datetime | None, Field(description="with a zone; included")] = None
-    end: Annotated[datetime | None, Field(description="with a zone; not included")] = None
+    start: Annotated[_Instant | None, Field(description="with a zone; included")] = None
+    end: Annotated[_Instant | None, Field(description="with a zone; not included")] = None
     bucket: Annotated[Bucket, Field(description="raw, or mean and greatest of a time")] = Bucket.RAW
     limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = DEFAULT_LIMIT
     after: Annotated[
-        str | None, Field(max_length=400, description="the `next` of the page before")
+        str | None,
+        Field(pattern=r"^[A-Za-z0-9_-]{1,400}$", description="the `next` of the page before"),
     ] = None
 
     @classmethod
