@@ -17,6 +17,9 @@ from pathlib import Path
 from rehearsal import manifests, processes
 from rehearsal.environment import PodFacts
 
+MIB = 2**20
+# The kernel kills at the very byte; looking costs a few milliseconds a pod, so here it is a moment.
+MEMORY_PERIOD_S = 2.0
 # The kubelet's restart back-off: at once, then 10 s, doubling to 5 min.
 BACK_OFF_S = (0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 
@@ -124,6 +127,7 @@ class Kubelet:
     folder: Path
     pods: list[Pod] = field(default_factory=list)
     _events: list[PodEvent] = field(default_factory=list)
+    _weigh_at: float = 0.0
     _probers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "probe"))
 
     def create(self, facts: PodFacts, replica_set: str, port: int, now: float) -> Pod:
@@ -140,6 +144,9 @@ class Kubelet:
 
     def tick(self, now: float) -> list[PodEvent]:
         """Lets time pass for every pod; returns what happened since the last tick."""
+        if now >= self._weigh_at:
+            self._weigh_at = now + MEMORY_PERIOD_S
+            self._kill_heavy(now)
         for pod in self.pods:
             if pod.active:
                 self._check(pod, now)
@@ -230,6 +237,20 @@ class Kubelet:
         pod.restarts += 1
         pod.restart_at = now + wait_s
         self._log(pod, f"{reason}; restart {pod.restarts} in {wait_s:.0f} s")
+
+    def _kill_heavy(self, now: float) -> None:
+        """Restarts the containers above their memory limit, as the kernel would have them."""
+        limits = {
+            pod.child.pid: (pod, limit)
+            for pod in self.pods
+            if pod.active and pod.child is not None and pod.child.running
+            if (limit := pod.source.container.resources.memory_limit_bytes) is not None
+        }
+        for pid, held in processes.memory_bytes(limits).items():
+            pod, limit = limits[pid]
+            if held > limit:
+                text = f"out of memory: {held / MIB:.0f} MiB held, {limit / MIB:.0f} MiB allowed"
+                self._restart(pod, now, text)
 
     def _terminate(self, pod: Pod, now: float) -> None:
         since = pod.terminating_since if pod.terminating_since is not None else now

@@ -36,6 +36,8 @@ UNENFORCED_KINDS = frozenset(
     }
 )
 
+_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
+
 # A field whose meaning needs a kubelet or an API server; read, reported, not acted on.
 Unenforced = Any
 
@@ -49,6 +51,15 @@ def millicores(value: object) -> float:
     """Kubernetes CPU quantities: "500m", "0.5", 1."""
     text = str(value)
     return float(text[:-1]) if text.endswith("m") else float(text) * 1000
+
+
+def quantity_bytes(value: object) -> int:
+    """Kubernetes memory quantities: "256Mi", "1G", 1048576."""
+    text = str(value)
+    for suffix, factor in _BYTES.items():
+        if text.endswith(suffix):
+            return int(float(text.removesuffix(suffix)) * factor)
+    return int(float(text))
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
@@ -172,7 +183,7 @@ class ContainerPort(Manifest):
 
 
 class Resources(Manifest):
-    """CPU is measured against its limit; memory is not enforced on one machine."""
+    """CPU is measured against its limit; above the memory limit a container is killed."""
 
     requests: dict[str, str] = Field(default_factory=dict)
     limits: dict[str, str] = Field(default_factory=dict)
@@ -182,6 +193,12 @@ class Resources(Manifest):
         """The CPU limit in thousandths of a core, if there is one."""
         text = self.limits.get("cpu")
         return None if text is None else millicores(text)
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The memory limit in bytes, if there is one."""
+        text = self.limits.get("memory")
+        return None if text is None else quantity_bytes(text)
 
 
 class CsiVolume(Manifest):

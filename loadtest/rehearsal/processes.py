@@ -150,6 +150,26 @@ def cpu_seconds(roots: Iterable[int]) -> dict[int, float]:
     return totals
 
 
+def memory_bytes(roots: Iterable[int]) -> dict[int, int]:
+    """Memory held by each process and its descendants; pages that they share count once."""
+    table = {p.pid: p.info for p in psutil.process_iter(["ppid"])}
+    totals = dict.fromkeys(roots, 0)
+    for pid in table:
+        root = _ancestor(pid, table, totals)
+        if root is not None:
+            totals[root] += _held_bytes(pid)
+    return totals
+
+
+def _held_bytes(pid: int) -> int:
+    try:
+        held = psutil.Process(pid).memory_full_info()
+    except psutil.Error:
+        return 0  # it ended meanwhile, or is not ours to look into
+    # PSS shares a page out among its users; where there is none (macOS), what nobody shares.
+    return int(getattr(held, "pss", held.uss))
+
+
 def _ancestor(
     pid: int, table: Mapping[int, dict[str, Any]], roots: Mapping[int, float]
 ) -> int | None:

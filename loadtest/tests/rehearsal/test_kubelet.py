@@ -1,5 +1,6 @@
 """Pods as real processes: probed, restarted with the kubelet's back-off, drained and ended."""
 
+import re
 import sys
 import time
 
@@ -13,6 +14,7 @@ from rehearsal.manifests import PodTemplate
 SERVER = """
 import http.server, os, signal, sys, time
 if os.environ.get("CRASH"): sys.exit(3)
+held = bytearray(os.urandom(int(os.environ.get("HOLD_MIB", "0")) * 2**20))
 time.sleep(float(os.environ.get("SLOW", "0")))
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -37,6 +39,7 @@ TEMPLATE = PodTemplate.model_validate(
                 {
                     "name": "c",
                     "image": "i",
+                    "resources": {"limits": {"memory": "100Mi"}},
                     "ports": [{"name": "http", "containerPort": 8000}],
                     "startupProbe": probe("/livez", failureThreshold=100),
                     "readinessProbe": probe("/readyz", failureThreshold=2),
@@ -107,6 +110,20 @@ def test_a_pod_that_dies_is_restarted_at_once_and_then_with_back_off(make):
         f"container exited with 3; restart 2 in {BACK_OFF_S[1]:.0f} s",
     ]
     assert pod.restart_at - time.monotonic() == pytest.approx(BACK_OFF_S[1], abs=1)
+
+
+def test_a_pod_above_its_memory_limit_is_killed_and_restarted_and_one_below_is_not(make):
+    modest = make(HOLD_MIB="20")
+    spared = create(modest)
+    until(modest, lambda: spared.ready)
+    hungry = make(HOLD_MIB="150")
+    pod = create(hungry)
+    events = until(hungry, lambda: pod.restarts == 1)
+    assert re.fullmatch(
+        r"out of memory: 1\d\d MiB held, 100 MiB allowed; restart 1 in 0 s", events[-1]
+    )
+    modest.tick(time.monotonic())
+    assert spared.restarts == 0
 
 
 def test_a_deleted_pod_leaves_the_endpoints_at_once_and_ends_after_its_pre_stop_sleep(make):

@@ -150,3 +150,11 @@ def test_what_one_machine_cannot_enforce_is_listed(root):
     unenforced = manifests.read(root / "deploy/base").unenforced
     assert "securityContext of the container" in unenforced
     assert "Namespace objects" in unenforced
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("256Mi", 2**28), ("1Gi", 2**30), ("1.5G", 1_500_000_000), (1048576, 2**20), ("64k", 64_000)],
+)
+def test_memory_quantities_are_read_as_kubernetes_writes_them(text, expected):
+    assert manifests.quantity_bytes(text) == expected
