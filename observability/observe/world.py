@@ -74,7 +74,7 @@ class World:
     """A context manager; entered, the stable pods answer through the gateway."""
 
     def __init__(
-        self, folder: Path, stable: int = 3, canaries: int = 0, rate: float = 40.0
+        self, folder: Path, stable: int = 3, canaries: int = 0, rate: float = 20.0
     ) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
