@@ -106,7 +106,8 @@ def _body(rows: list[Row]) -> bytes:
 
 
 def _batches(size: int) -> Iterator[list[Row]]:
-    number = 0
+    # Each size has readings of its own: a row's number is a bus and a time.
+    number = size * 1_000_000
     while True:
         yield [
             (f"ieee33-{row % BUSES + 1}", FIRST + timedelta(seconds=row // BUSES), 61.5, 29.5)
