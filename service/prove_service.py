@@ -82,9 +82,12 @@ def _database(folder: Path) -> Iterator[str]:
 def main() -> int:
     """Runs the proofs that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("proofs", nargs="*", choices=[*PROOFS, []], help="all if none is named")
+    parser.add_argument("proofs", nargs="*", help=f"of {', '.join(PROOFS)}; all if none is named")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of every random choice")
     chosen = parser.parse_args()
+    unknown = set(chosen.proofs) - PROOFS.keys()
+    if unknown:
+        parser.error(f"{', '.join(unknown)} is no proof: there are {', '.join(PROOFS)}")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="gridos-proof-") as folder:
         for name in chosen.proofs or PROOFS:

@@ -107,6 +107,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=24, help="of each shuffled comparison")
     parser.add_argument("--rows", type=int, nargs="*", default=[10_000_000], help="table sizes")
     chosen = parser.parse_args()
+    unknown = set(chosen.parts) - PARTS.keys()
+    if unknown:
+        parser.error(f"{', '.join(unknown)} is no part: there are {', '.join(PARTS)}")
     print("| what | goal | measured |\n|---|---|---|")
     for part in chosen.parts or PARTS:
         for what, goal, measured in PARTS[part](chosen):
