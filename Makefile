@@ -152,7 +152,7 @@ format: setup  ## put the style right
 	@$(BIN)/ruff format .
 
 lock: setup  ## resolve the requirements anew (needs uv)
-	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	@uv pip compile pyproject.toml --extra azure --extra traces --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/service.txt
 	@uv pip compile --group pipeline --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/pipeline.txt
