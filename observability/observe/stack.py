@@ -39,7 +39,8 @@ class Stack:
         factor: float = 1.0,
         source: Path = FOLDER,
     ) -> None:
-        self.folder = folder
+        # Alertmanager takes a relative credentials_file from its configuration's folder.
+        folder = self.folder = folder.resolve()
         self.factor = factor
         self.receiver = Receiver()
         shipped = yaml.safe_load((source / "alertmanager/alertmanager.yaml").read_text())
