@@ -57,6 +57,7 @@ def create_app(*arguments, **named):
 
     return app
 """
+_LEAK = "app.config.setdefault('seen', []).append(b'x' * 2**20)"  # a MiB a request
 BRANCHES = (
     Scenario("branch, as it was", (), (0,), regression=(_APP, "\n# Nothing to see.\n")),
     Scenario(
@@ -66,6 +67,10 @@ BRANCHES = (
     Scenario(
         "branch, exception", (), (1,), "error-ratio",
         regression=(_APP, _ONE_ROUTE.format(what="raise RuntimeError(request.path)")),
+    ),
+    Scenario(
+        "branch, leak", (), (1,), "container-restarts",
+        regression=(_APP, _ONE_ROUTE.format(what=_LEAK)),
     ),
     Scenario(
         "branch, migration", (), (1,), None, "`gridos migrate` failed",
