@@ -22,10 +22,10 @@ def main() -> int:
         loop = Loop(kubectl, Path(folder), f"http://{address}", key)
         loop.begin()
         try:
-            loop.break_it()
+            loop.break_it("errors=30%")
             _say(f"an undo alone is taken back after {loop.undo_without_pausing()} s")
             _say(str(loop.revert()))
-            loop.break_it()
+            loop.break_it("errors=31%")
             _say(str(loop.undo()))
         finally:
             loop.end()

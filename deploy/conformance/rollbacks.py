@@ -25,7 +25,6 @@ from rehearsal.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE, APPLICATION = "gridos", "gridos"
-BAD = "errors=30%"
 RATE = 40.0
 READY_S, BAD_S, QUIET_S = 240, 120, 15
 SETTLED_S = 90
@@ -81,12 +80,16 @@ class Loop:
             self._load.stop()
         self.kubectl.run("delete", "application", APPLICATION, "-n", "argocd")
 
-    def break_it(self) -> None:
-        """Ships a bad release and promotes it past its gates: every user meets it."""
+    def break_it(self, fault: str) -> None:
+        """Ships a bad release and promotes it past its gates: every user meets it.
+
+        A fault of its own each time: one that was shipped before would come back by the rollback
+        window, without a step to be promoted from.
+        """
         rollout = self.checkout / "deploy/base/rollout.yaml"
         text = rollout.read_text()
         marker = "          env:\n"
-        bad = f"{marker}            - name: GRIDOS_FAULTS\n              value: {BAD}\n"
+        bad = f"{marker}            - name: GRIDOS_FAULTS\n              value: {fault}\n"
         rollout.write_text(text.replace(marker, bad, 1))
         self._commit("Ship a bad release")
         self._push()
