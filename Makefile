@@ -56,6 +56,16 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 	@$(BIN)/observe generate
 	@$(BIN)/python infra/terraform/scripts/document.py
 
+.PHONY: observe prove-runbooks prove-observability
+observe: setup  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
+	@$(BIN)/observe up $(if $(FAULT),--faults "$(FAULT)")
+
+prove-runbooks: setup  ## bring every alert about on a live stack and walk its runbook, about 10 minutes
+	@$(BIN)/observe prove-runbooks
+
+prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
+	@$(BIN)/observe prove
+
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py
 
