@@ -1,6 +1,6 @@
 """Burns CPU beside the service until the pod's processes together use a given number of cores.
 
-    python -m gridos.burner 0.45
+    python burner.py 0.45
 
 Short slices keep a container with a CPU limit from being throttled for a whole period; the share
 burnt is corrected by what the service itself uses. It ends with its parent.

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from random import Random
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ from gridos.config import Settings
 from gridos.faults import Faults
 
 API_PREFIX = "/v1"
+BURNER = Path(__file__).with_name("burner.py")
 
 
 class InjectedError(RuntimeError):
@@ -80,4 +82,5 @@ def start_burner(settings: Settings) -> subprocess.Popen[bytes] | None:
     if not settings.faults.cpu_share:
         return None
     cores = settings.faults.cpu_share * settings.cpu_limit_millicores / 1000
-    return subprocess.Popen([sys.executable, "-m", "gridos.burner", str(cores)])
+    # By its path: as a module it would import the whole service first, and burn and hold for that.
+    return subprocess.Popen([sys.executable, "-I", str(BURNER), str(cores)])
