@@ -73,6 +73,10 @@ BRANCHES = (
         regression=(_APP, _ONE_ROUTE.format(what=_LEAK)),
     ),
     Scenario(
+        "branch, hungry start", (), (1,), "container-restarts",
+        regression=(_APP, "\nHELD = b'x' * (400 * 2**20)\n"),
+    ),
+    Scenario(
         "branch, migration", (), (1,), None, "`gridos migrate` failed",
         regression=("service/gridos/migrations/9999_again.sql", "CREATE TABLE feeder (id text);\n"),
     ),
