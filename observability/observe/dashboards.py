@@ -23,6 +23,7 @@ _CADVISOR = "a kubelet's cAdvisor"
 _STATE = "kube-state-metrics"
 _ARGO_CD = "Argo CD's metrics"
 _LOKI = "Loki"
+_LOAD_TEST = "a load test, scraped at its --metrics-port"
 
 _ROUTE = Variable("route", f"http_requests_total{{{_NS}}}", "route")
 _PODS_OF = f'{_NS}, container="gridos"'
@@ -60,6 +61,17 @@ def _delta(series: str) -> str:
     )
 
 
+def _clients(series: str, legend: str) -> Target:
+    """What a load test's clients met, a second."""
+    return Target(f"sum(rate({series}[$__rate_interval]))", legend)
+
+
+def _p95(buckets: str, legend: str) -> Target:
+    """The 95th percentile of a histogram."""
+    rate = f"sum by (le) (rate({buckets}[$__rate_interval]))"
+    return Target(f"histogram_quantile(0.95, {rate})", legend)
+
+
 SERVICE = Dashboard(
     uid="gridos-service",
     title="GridOS / Service",
@@ -90,6 +102,43 @@ SERVICE = Dashboard(
                     Unit.SECONDS,
                     (Target(f"gridos:http_p95_latency_seconds:rate5m{{{_NS}}}", "p95"),),
                     limit="gridos:gate_p95_latency_seconds:max",
+                ),
+            ),
+        ),
+        (
+            "A load test's clients beside the service",
+            (
+                Panel(
+                    "Requests a second, from both sides",
+                    "Clients above the service: lost before it. Dropped: the generator could not "
+                    "send them in time.",
+                    Unit.PER_SECOND,
+                    (
+                        _clients("loadtest_requests_total", "clients: ended"),
+                        _clients(
+                            'loadtest_requests_total{outcome=~"lost|gateway"}',
+                            "clients: without the service's answer",
+                        ),
+                        _clients("loadtest_dropped_total", "clients: dropped"),
+                        Target(
+                            f"sum(rate(http_requests_total{{{_NS}}}[$__rate_interval]))",
+                            "service: counted",
+                        ),
+                    ),
+                    width=12,
+                    needs=_LOAD_TEST,
+                ),
+                Panel(
+                    "95th percentile, from both sides",
+                    "Clients count from when a request was due. What they wait longer than the "
+                    "service takes is spent before it: gateway, network, queue.",
+                    Unit.SECONDS,
+                    (
+                        _p95("loadtest_request_duration_seconds_bucket", "clients"),
+                        _p95(f"request_duration_seconds_bucket{{{_NS}}}", "service"),
+                    ),
+                    width=12,
+                    needs=_LOAD_TEST,
                 ),
             ),
         ),
