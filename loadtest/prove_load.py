@@ -1,11 +1,12 @@
 """The bars of the load tests that take longer than a test may: `make prove-load`.
 
-    .venv/bin/python loadtest/prove_load.py --only stall
+    .venv/bin/python loadtest/prove_load.py --only stall,latency-bad
 
 Each part is run against the real service on a real database, prints a table, and says whether its
-bar was held. Parts: stall, errors, latency, cpu, idle, codes, overhead, peers, rehearsals. The
-peers are k6 and vegeta, wherever they are found on PATH; without them that part says so and is not
-held. Exit code 1 if a bar is missed.
+bar was held. A part is a profile of a pair, or stall, idle, codes, overhead, peers, soak, or a
+profile's rehearsal (`rehearsal-cpu-bad`); `--only errors` takes all whose name begins so. The peers
+are k6 and vegeta, wherever they are found on PATH; without them that part says so and is not held.
+Exit code 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loadtesting import limits as reading
 from loadtesting import profiles
+from loadtesting.model import Profile
 from openarrivals.schedule import Plan
 from openarrivals.shapes import constant
 from rehearsal import database, processes
@@ -51,8 +54,18 @@ PEER_RATE, PEER_FAULT = 20.0, "latency=30ms"
 AMPLE, SCARCE = 600, 10
 CLOSE = 0.05
 LEAST_THROUGHPUT = 0.9
+# Half of the profile's own: a scrape a second gives the window its points sooner.
+CPU_SECONDS = "15"
 # Of a container; what the manifest gives it.
 CPU_LIMIT_CORES = 0.5
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every part stands on: the service's environment, and how often a profile is run."""
+
+    environment: Mapping[str, str]
+    times: int
 
 
 @dataclass(frozen=True)
@@ -72,19 +85,23 @@ def main() -> int:
     """Runs the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", metavar="WORDS", help="parts, joined by commas")
-    chosen = [word for word in parser.parse_args().only.split(",") if word]
+    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="of a profile (10)")
+    asked = parser.parse_args()
+    chosen = tuple(word for word in asked.only.split(",") if word) or ("",)
     OUT.mkdir(parents=True, exist_ok=True)
-    parts = {name: part for name, part in PARTS.items() if not chosen or name in chosen}
+    parts = {name: part for name, part in _parts().items() if name.startswith(chosen)}
     held: dict[str, bool] = {}
     with database.running() as url:
-        base = {**os.environ, "GRIDOS_DATABASE_URL": url, "GRIDOS_API_KEYS": KEY}
+        environment = {**os.environ, "GRIDOS_DATABASE_URL": url, "GRIDOS_API_KEYS": KEY}
         for command in ("migrate", "seed"):
-            subprocess.run([BIN / "gridos", command], env=base, check=True, capture_output=True)
+            subprocess.run(
+                [BIN / "gridos", command], env=environment, check=True, capture_output=True
+            )
         (OUT / "key").write_text(KEY, encoding="utf-8")
         for name, part in parts.items():
             began = time.monotonic()
             print(f"\n== {name}", flush=True)
-            held[name] = part(base)
+            held[name] = part(Bench(environment, asked.times))
             word = "held" if held[name] else "MISSED"
             print(f"{word}: {name}, in {time.monotonic() - began:.0f} s", flush=True)
     print(f"\n{sum(held.values())} of {len(held)} parts held their bar")
@@ -92,9 +109,7 @@ def main() -> int:
 
 
 @contextmanager
-def serving(
-    base: Mapping[str, str], faults: str = "", pod: str = "gridos-prove-1"
-) -> Iterator[Service]:
+def serving(bench: Bench, faults: str = "", pod: str = "gridos-prove-1") -> Iterator[Service]:
     """The real service, ended with its worker."""
     port, log = processes.free_port(), Path(tempfile.mkstemp(prefix="prove-load-")[1])
     settings = {"PORT": str(port), "GRIDOS_FAULTS": faults, "GRIDOS_POD": pod}
@@ -102,7 +117,7 @@ def serving(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [BIN / "gridos", "serve"],
-            env={**base, **settings},
+            env={**bench.environment, **settings},
             stdout=output,
             start_new_session=True,
         )
@@ -140,10 +155,10 @@ def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dic
 # -- the stall ---------------------------------------------------------------------------------
 
 
-def stall(base: Mapping[str, str]) -> bool:
+def stall(bench: Bench) -> bool:
     """What is reported of a stall, against the server's own account of the same requests."""
-    reported, truth, said = _stalled_run(base)
-    _, closed, _ = _frozen(base, "--closed", "--users", "100")
+    reported, truth, said = _stalled_run(bench)
+    _, closed, _ = _frozen(bench, "--closed", "--users", "100")
     print(f"{'':<22}{'p50':>10}{'p95':>10}{'p99':>10}{'slower than 250 ms':>20}")
     rows = {"reported": reported, "truth (server's log)": truth, "closed model": closed}
     for name, values in rows.items():
@@ -155,8 +170,8 @@ def stall(base: Mapping[str, str]) -> bool:
     return abs(off) <= CLOSE
 
 
-def _stalled_run(base: Mapping[str, str]) -> tuple[list[float], list[float], str]:
-    document, reported, log = _frozen(base)
+def _stalled_run(bench: Bench) -> tuple[list[float], list[float], str]:
+    document, reported, log = _frozen(bench)
     due = dict(enumerate(Plan(constant(STALL_RATE, STALL_SECONDS)).due()))
     start_at = _lines(document)[-1]["start_at"]
     ended = _ended(log, document["id"])
@@ -164,10 +179,10 @@ def _stalled_run(base: Mapping[str, str]) -> tuple[list[float], list[float], str
     return reported, truth, document["verdict"]["headline"]
 
 
-def _frozen(base: Mapping[str, str], *options: str) -> tuple[dict[str, Any], list[float], str]:
+def _frozen(bench: Bench, *options: str) -> tuple[dict[str, Any], list[float], str]:
     """A run whose server is frozen for a while: (document, its latencies, the server's log)."""
     shape = f"{STALL_RATE:g} for {STALL_SECONDS:g}s"
-    with serving(base) as service:
+    with serving(bench) as service:
         freezing = threading.Thread(target=_freeze, args=(service,))
         freezing.start()
         arguments = ("run", "smoke", "--host", service.url, "--shape", shape, "--to-the-end")
@@ -209,26 +224,20 @@ def _ended(log: str, run: str) -> dict[int, float]:
 # -- the pairs ---------------------------------------------------------------------------------
 
 
-def _pair(base: Mapping[str, str], name: str) -> bool:
-    """Both sides of a gate, ten times each."""
-    found = profiles.catalogue(reading.read(Path("deploy/base"), Path("loadtest/rehearsal.yaml")))
-    names = [n for n in found if n.startswith(f"{name}-") or n == name]
-    return all([_ten_times(base, found[n]) for n in names])  # noqa: C419 — each is run
-
-
-def _ten_times(base: Mapping[str, str], profile: Any) -> bool:
-    runs = [_judged(base, profile, number) for number in range(TIMES)]
+def _many_times(profile: Profile, bench: Bench) -> bool:
+    """One side of a gate, as often as was asked."""
+    runs = [_judged(bench, profile, number) for number in range(bench.times)]
     right = sum(run.verdict == profile.expected for run in runs)
     numbers = [run.value for run in runs if run.value is not None]
     spread = f"{min(numbers):.2%} … {max(numbers):.2%}" if numbers else ""
     again = sum(run.repeats for run in runs)
     print(
-        f"{profile.name:<14}{profile.fault or '–':<22}{profile.expected:<14}{right:>3} of {TIMES}"
-        f"   {profile.gate} {spread}   {statistics.median(r.seconds for r in runs):.0f} s each"
+        f"{profile.name:<14}{profile.fault:<22}{profile.expected:<14}{right:>3} of {bench.times}   "
+        f"{profile.gate} {spread}   {statistics.median(r.seconds for r in runs):.0f} s each"
         f"{f', {again} repeated: the machine was busy' if again else ''}",
         flush=True,
     )
-    return right == TIMES
+    return right == bench.times
 
 
 @dataclass(frozen=True)
@@ -241,10 +250,10 @@ class Judged:
     repeats: int = 0
 
 
-def _judged(base: Mapping[str, str], profile: Any, number: int) -> Judged:
+def _judged(bench: Bench, profile: Profile, number: int) -> Judged:
     """One verdict; a run whose generator had no CPU is no verdict on the release, and repeated."""
     for repeats in range(MOST_REPEATS + 1):  # noqa: B007 — how often it came to that
-        document, said = _once(base, profile, number)
+        document, said = _once(bench, profile, number)
         headline = document["verdict"]["headline"] if document["folder"] else said.strip()
         if not headline.startswith("generator-lag"):
             break
@@ -256,15 +265,15 @@ def _judged(base: Mapping[str, str], profile: Any, number: int) -> Judged:
     return Judged(verdict, _deciding(document), document["seconds"], repeats)
 
 
-def _once(base: Mapping[str, str], profile: Any, number: int) -> tuple[dict[str, Any], str]:
+def _once(bench: Bench, profile: Profile, number: int) -> tuple[dict[str, Any], str]:
     with ExitStack() as stack:
         # Another pod's name draws other requests to fail.
         pod = f"gridos-prove-{number}"
-        service = stack.enter_context(serving(base, profile.fault, pod))
+        service = stack.enter_context(serving(bench, profile.fault, pod))
         more: list[str] = []
         if "cpu-saturation" in profile.judges:
             address = stack.enter_context(_watching(service, pod))
-            more = ["--prometheus", address, "--seconds", "10"]
+            more = ["--prometheus", address, "--seconds", CPU_SECONDS]
         _, said, document = loadtest(
             *("run", profile.name, "--host", service.url, "--seed", str(number + 1)),
             *("--api-key-file", str(OUT / "key"), *more),
@@ -300,29 +309,29 @@ def _watching(service: Service, pod: str) -> Iterator[str]:
         exporter.stop()
 
 
-def idle(base: Mapping[str, str]) -> bool:
+def idle(bench: Bench) -> bool:
     """Ten idle runs, at the same time: they need no CPU."""
-    with serving(base) as service:
+    with serving(bench) as service:
         codes: list[int] = []
         arguments = ("run", "idle", "--host", service.url)
         threads = [
             threading.Thread(target=lambda: codes.append(loadtest(*arguments)[0]))
-            for _ in range(TIMES)
+            for _ in range(bench.times)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    print(f"idle          {'–':<22}INCONCLUSIVE {codes.count(3):>4} of {TIMES}")
-    return codes.count(3) == TIMES
+    print(f"idle          {'–':<22}INCONCLUSIVE {codes.count(3):>4} of {bench.times}")
+    return codes.count(3) == bench.times
 
 
 # -- messages and codes ------------------------------------------------------------------------
 
 
-def codes(base: Mapping[str, str]) -> bool:
+def codes(bench: Bench) -> bool:
     """What goes wrong outside of the release, each with its own words and code."""
-    with serving(base) as service:
+    with serving(bench) as service:
         cases = [
             ("no such host", 2, "no such host name", _plainly("http://grid.invalid")),
             ("wrong port", 2, "refuses connections", _plainly("http://127.0.0.1:9")),
@@ -336,7 +345,7 @@ def codes(base: Mapping[str, str]) -> bool:
             ("generator out of CPU", 3, "out of CPU", lambda: _starved(service)),
         ]
         held = [_case(*case) for case in cases]
-    with serving(base) as service:
+    with serving(bench) as service:
         held.append(_case("killed mid-run", 1, "target-gone", lambda: _killed(service)))
     return all(held)
 
@@ -474,7 +483,7 @@ def _fast_server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def overhead(_base: Mapping[str, str]) -> bool:
+def overhead(_bench: Bench) -> bool:
     """Requests a CPU second: open arrivals beside plain FastHttpUser, in turns."""
     rounds: list[dict[str, float]] = []
     with _fast_server() as host:
@@ -529,13 +538,13 @@ export default function () { http.get('URL/v1/feeders'); }
 """
 
 
-def peers(base: Mapping[str, str]) -> bool:
+def peers(bench: Bench) -> bool:
     """The same schedule from three generators at once, through the same stall."""
     missing = [name for name in ("k6", "vegeta") if shutil.which(name) is None]
     if missing:
         print(f"not on PATH: {', '.join(missing)} — go install them as loadtest/README.md says")
         return False
-    ample = _three(base)
+    ample = _three(bench)
     print(f"{'':<12}{'sent':>7}{'p50':>11}{'p95':>11}{'p99':>11}")
     for name, row in ample.items():
         cells = "".join(f"{_ms(row[q]):>11}" for q in ("p50", "p95", "p99"))
@@ -546,15 +555,15 @@ def peers(base: Mapping[str, str]) -> bool:
         for name, row in ample.items()
         for q in ("p50", "p95", "p99")
     }
-    scarce = _two_with_few_places(base)
+    scarce = _two_with_few_places(bench)
     print(f"with {SCARCE} places: loadtest dropped {scarce[0]:.0f}, k6 {scarce[1]:.0f}")
     off["dropped k6"] = scarce[0] / scarce[1] - 1
     print("difference: " + ", ".join(f"{name} {value:+.1%}" for name, value in off.items()))
     return all(abs(value) <= CLOSE for value in off.values())
 
 
-def _three(base: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    with serving(base, PEER_FAULT) as service:
+def _three(bench: Bench) -> dict[str, dict[str, float]]:
+    with serving(bench, PEER_FAULT) as service:
         runs: dict[str, Callable[[], dict[str, float]]] = {
             "loadtest": lambda: _ours(service.url, AMPLE, 1.0),
             "k6": lambda: _k6(service.url, AMPLE),
@@ -563,8 +572,8 @@ def _three(base: Mapping[str, str]) -> dict[str, dict[str, float]]:
         return _together(service, runs)
 
 
-def _two_with_few_places(base: Mapping[str, str]) -> tuple[float, float]:
-    with serving(base, PEER_FAULT) as service:
+def _two_with_few_places(bench: Bench) -> tuple[float, float]:
+    with serving(bench, PEER_FAULT) as service:
         runs: dict[str, Callable[[], dict[str, float]]] = {
             "loadtest": lambda: _ours(service.url, SCARCE, 0.0),
             "k6": lambda: _k6(service.url, SCARCE),
@@ -643,13 +652,8 @@ def _vegeta(url: str) -> dict[str, float]:
 # -- rehearsals --------------------------------------------------------------------------------
 
 
-def rehearsals(_base: Mapping[str, str]) -> bool:
-    """Every profile's fault, rehearsed: its own gate decides, and no other fails."""
-    found = profiles.catalogue(reading.read(Path("deploy/base"), Path("loadtest/rehearsal.yaml")))
-    return all([_flips(p) for p in found.values() if p.gate])  # noqa: C419 — each is run
-
-
-def _flips(profile: Any) -> bool:
+def _flips(profile: Profile, _bench: Bench) -> bool:
+    """The profile's fault, rehearsed: its own gate decides, and no other fails."""
     folder = OUT / "rehearsals"
     how = ["--fault", profile.fault] if profile.fault else ["--without", "traffic"]
     done = subprocess.run(
@@ -697,17 +701,18 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:,.1f} ms"
 
 
-PARTS: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
-    "stall": stall,
-    "errors": lambda base: _pair(base, "errors"),
-    "latency": lambda base: _pair(base, "latency"),
-    "cpu": lambda base: _pair(base, "cpu"),
-    "idle": idle,
-    "codes": codes,
-    "overhead": overhead,
-    "peers": peers,
-    "rehearsals": rehearsals,
-}
+Part = Callable[[Bench], bool]
+
+
+def _parts() -> Mapping[str, Part]:
+    found = profiles.catalogue(reading.read(Path("deploy/base"), Path("loadtest/rehearsal.yaml")))
+    gated = [profile for profile in found.values() if profile.gate]
+    paired = {p.name: partial(_many_times, p) for p in gated if p.fault}
+    rehearsed = {f"rehearsal-{p.name}": partial(_flips, p) for p in gated}
+    alone: dict[str, Part] = {"stall": stall, "idle": idle, "codes": codes}
+    alone |= {"overhead": overhead, "peers": peers}
+    return {**paired, **alone, **rehearsed}
+
 
 if __name__ == "__main__":
     sys.exit(main())
