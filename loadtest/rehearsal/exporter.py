@@ -1,6 +1,6 @@
 """What a kubelet's cAdvisor and kube-state-metrics would say of the pods, under their names.
 
-CPU is read from each pod's process tree, so a program that burns in a child is seen.
+CPU and memory are read from each pod's process tree, so a program that burns in a child is seen.
 """
 
 from __future__ import annotations
@@ -42,10 +42,16 @@ class PodCollector(Collector):
         """Yields the families that the gates and the rules of a release read."""
         containers = self._containers()
         seconds = processes.cpu_seconds(container.pid for container in containers)
+        memory = processes.memory_bytes(container.pid for container in containers)
         labels = ["namespace", "pod", "container"]
         usage = CounterMetricFamily(
             "container_cpu_usage_seconds",
             "Cumulative CPU time consumed (cAdvisor's name)",
+            labels=[*labels, "image"],
+        )
+        held = GaugeMetricFamily(
+            "container_memory_working_set_bytes",
+            "Memory held, pages shared within the pod counted once (cAdvisor's name)",
             labels=[*labels, "image"],
         )
         limits = GaugeMetricFamily(
@@ -69,10 +75,11 @@ class PodCollector(Collector):
             created.add_metric([facts.namespace, facts.pod], first_seen)
             names = [facts.namespace, facts.pod, facts.container]
             usage.add_metric([*names, facts.image], seconds[facts.pid])
+            held.add_metric([*names, facts.image], memory[facts.pid])
             restarts.add_metric(names, facts.restarts)
             if facts.cpu_limit_cores is not None:
                 limits.add_metric([*names, "cpu", "core"], facts.cpu_limit_cores)
-        yield from (usage, limits, restarts, created)
+        yield from (usage, held, limits, restarts, created)
 
 
 class Exporter:

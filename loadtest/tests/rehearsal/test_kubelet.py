@@ -146,7 +146,7 @@ def test_stopping_leaves_no_process(make):
     assert not any(pod.child.running for pod in pods)
 
 
-def test_the_exporter_sees_cpu_that_a_pods_child_burns(tmp_path):
+def test_the_exporter_sees_memory_and_the_cpu_that_a_pods_child_burns(tmp_path):
     burning = "import subprocess,sys,time; subprocess.Popen([sys.executable,'-c','while True: pass']); time.sleep(60)"
     child = processes.start("burner", [sys.executable, "-c", burning], tmp_path / "log")
     try:
@@ -158,6 +158,9 @@ def test_the_exporter_sees_cpu_that_a_pods_child_burns(tmp_path):
             (sample,) = families["container_cpu_usage_seconds"].samples
             used = sample.value
         assert sample.labels == {"namespace": "n", "pod": "pod-1", "container": "c", "image": "i"}
+        (held,) = families["container_memory_working_set_bytes"].samples
+        assert held.value > 2 * 2**20  # two Pythons
+        assert held.labels == sample.labels
         (restarts,) = families["kube_pod_container_status_restarts"].samples
         assert restarts.value == 2
         (limit,) = families["kube_pod_container_resource_limits"].samples
