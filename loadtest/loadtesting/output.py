@@ -21,7 +21,24 @@ def lines(document: Document) -> list[str]:
         f"  {'route':<36}{'requests':>9}{'failed':>8}{'lost':>6}{'p50':>11}{'p95':>11}{'p99':>11}"
     )
     routes = [_row(name, group) for name, group in _groups(document)]
-    return [*checks, *notes, "", head, *routes]
+    sides = [f"  {'both sides':<13}{line}" for line in both_sides(document)]
+    return [*checks, *notes, *sides, "", head, *routes]
+
+
+def both_sides(document: Document) -> list[str]:
+    """What clients sent and saw against what the service counted, if its metrics were read."""
+    said = document["service"]
+    if said is None:
+        return []
+    lost, unseen = said["lost_before_service"], said["failed_seen"] - said["failed_counted"]
+    return [
+        f"{said['sent']:,.0f} sent, {said['counted_by_service']:,.0f} counted by the service: "
+        f"{lost:,.0f} lost before it",
+        f"{said['failed_seen']:,.0f} answers of 5xx, {said['failed_counted']:,.0f} counted by the "
+        f"service: {unseen:,.0f} it never saw",
+        f"{milliseconds(said['client_mean_s'])} on average, {milliseconds(said['service_mean_s'])} "
+        f"in the service: {milliseconds(said['before_service_s'])} before it",
+    ]
 
 
 def _groups(document: Document) -> list[tuple[str, Document]]:
@@ -67,6 +84,7 @@ def markdown(document: Document) -> str:
             "|---|---:|---:|---:|---:|---:|---:|",
             *routes,
             "",
+            *(f"- both sides: {line}" for line in both_sides(document)),
         ]
     )
 

@@ -108,6 +108,8 @@ def test_a_smoke_run_of_the_whole_mix(serve, loadtest, key_file, tmp_path):
     assert ET.parse(folder / "junit.xml").getroot().get("tests") == str(len(document["checks"]))
     assert "<svg" in (folder / "report.html").read_text()
     assert document["profile"]["name"] in (folder / "summary.md").read_text()
+    for text in (said, (folder / "summary.md").read_text()):
+        assert "counted by the service: 0 lost before it" in text
 
 
 def test_a_release_that_fails_is_failed_and_stopped_early(serve, loadtest):
