@@ -26,7 +26,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,8 @@ CLOSE = 0.05
 LEAST_THROUGHPUT = 0.9
 # Half of the profile's own: a scrape a second gives the window its points sooner.
 CPU_SECONDS = "15"
+# Of half an hour: enough points of memory for a slope.
+SOAK_SECONDS = "240"
 # Of a container; what the manifest gives it.
 CPU_LIMIT_CORES = 0.5
 
@@ -324,6 +326,46 @@ def idle(bench: Bench) -> bool:
             thread.join()
     print(f"idle          {'–':<22}INCONCLUSIVE {codes.count(3):>4} of {bench.times}")
     return codes.count(3) == bench.times
+
+
+LEAK = """
+import threading
+import time
+
+held = []
+
+
+def leak():
+    while True:
+        held.append(b"x" * 10_000)
+        time.sleep(0.1)
+
+
+threading.Thread(target=leak, daemon=True).start()
+"""
+
+
+def soak(bench: Bench) -> bool:
+    """What a short soak says of the service, and of the service with a leak of 100 kB/s."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Python imports this by itself, before the service.
+        (Path(folder) / "sitecustomize.py").write_text(LEAK)
+        leaking = replace(bench, environment={**bench.environment, "PYTHONPATH": folder})
+        return all([_soaked(bench, "steady", "PASS"), _soaked(leaking, "leaking", "FAIL")])
+
+
+def _soaked(bench: Bench, name: str, wanted: str) -> bool:
+    with serving(bench) as service, _watching(service, "gridos-prove-1") as address:
+        _, said, document = loadtest(
+            *("run", "soak", "--host", service.url, "--api-key-file", str(OUT / "key")),
+            *("--rate", "20", "--seconds", SOAK_SECONDS, "--prometheus", address),
+        )
+    if not document["folder"]:
+        raise SystemExit(said)
+    grown = next(c["message"] for c in document["checks"] if c["name"] == "memory-growth")
+    verdict = document["verdict"]
+    print(f"{name:<10}{verdict['result']:<14}{grown}\n{'':<10}{verdict['headline']}", flush=True)
+    return bool(verdict["result"] == wanted)
 
 
 # -- messages and codes ------------------------------------------------------------------------
@@ -710,7 +752,7 @@ def _parts() -> Mapping[str, Part]:
     paired = {p.name: partial(_many_times, p) for p in gated if p.fault}
     rehearsed = {f"rehearsal-{p.name}": partial(_flips, p) for p in gated}
     alone: dict[str, Part] = {"stall": stall, "idle": idle, "codes": codes}
-    alone |= {"overhead": overhead, "peers": peers}
+    alone |= {"overhead": overhead, "peers": peers, "soak": soak}
     return {**paired, **alone, **rehearsed}
 
 
