@@ -114,6 +114,10 @@ LINTS := lint-python lint-types lint-yaml lint-dockerfile lint-shell lint-links 
 prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 30 minutes
 	@$(BIN)/python loadtest/prove_load.py
 
+.PHONY: prove-load-cluster
+prove-load-cluster: setup  ## the load test's Job, workers and analysis on a real cluster, about 10 minutes
+	@$(BIN)/python loadtest/prove_load_cluster.py
+
 lint: setup  ## style, types and all that is read rather than run, within half a minute
 	@$(MAKE) --no-print-directory -j4 --output-sync=target --keep-going $(LINTS)
 

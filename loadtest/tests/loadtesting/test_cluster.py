@@ -21,6 +21,10 @@ def container(thing):
     return pod["containers"][0]
 
 
+def ingress(folder):
+    return read(folder / "networkpolicy.yaml")["spec"]["ingress"]
+
+
 def job_of_the_analysis(folder):
     (metric,) = read(folder / "analysis-load.yaml")["spec"]["metrics"]
     return metric["provider"]["job"]
@@ -53,10 +57,34 @@ def test_workers_are_told_of_every_newer_route(folder):
     assert told["LOADTEST_NEWER"].split() == [ask.path for ask in mix.NEWER_READS]
 
 
-def test_the_kustomization_names_every_file_but_the_analysis(folder):
+def test_the_kustomization_names_every_file_but_those_of_the_analysis(folder):
     named = set(read(folder / "kustomization.yaml")["resources"])
     present = {file.name for file in folder.glob("*.yaml")}
-    assert named == present - {"kustomization.yaml", "analysis-load.yaml"}
+    analysis = {"analysis-load.yaml", "networkpolicy-analysis.yaml"}
+    assert named == present - {"kustomization.yaml"} - analysis
+
+
+def test_the_analysis_is_let_out_to_the_edge(folder):
+    policy = read(folder / "networkpolicy-analysis.yaml")["spec"]
+    labels = job_of_the_analysis(folder)["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"] == labels
+
+
+def test_the_masters_metrics_are_scraped_where_they_are_served(folder):
+    (endpoint,) = read(folder / "podmonitor.yaml")["spec"]["podMetricsEndpoints"]
+    master = container(read(folder / "job.yaml"))
+    (port,) = (p for p in master["ports"] if p["name"] == endpoint["port"])
+    assert f"--metrics-port={port['containerPort']}" in master["args"]
+    let_in = [p["port"] for rule in ingress(folder) for p in rule["ports"]]
+    assert endpoint["port"] in let_in
+
+
+def test_the_local_overlay_replaces_the_host_where_it_stands(folder):
+    patches = read(folder / "local/kustomization.yaml")["patches"]
+    (patch,) = (p["patch"] for p in patches if p.get("target", {}).get("kind") == "Job")
+    (place,) = (o["path"] for o in yaml.safe_load(patch) if o["value"].startswith("--host="))
+    args = container(read(folder / "job.yaml"))["args"]
+    assert args[int(place.rpartition("/")[2])].startswith("--host=")
 
 
 def test_the_image_copies_what_is_there_and_is_enough_to_read_the_limits(folder, root, tmp_path):
