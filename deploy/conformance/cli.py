@@ -29,7 +29,7 @@ exit codes: 0 as it should be, or skipped with its reason   1 not   2 not to be 
 
 OVERLAYS = ("dev", "staging", "production", "local")
 # APIs whose controllers the kit does not have; their objects are held against schemas instead.
-ABSENT = {"SecretProviderClass", "PodMonitor", "ExternalSecret", "SecretStore"}
+ABSENT = {"SecretProviderClass", "PodMonitor", "Probe", "ExternalSecret", "SecretStore"}
 BAD, SCALE = "errors=20%", "3"
 CASES, SEED = 1000, 1
 

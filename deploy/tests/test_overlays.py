@@ -66,9 +66,13 @@ def test_an_overlay_differs_from_the_base_in_nothing_else(base, overlay):
             assert any(k == name[0] and re.fullmatch(p, path) for k, p in MAY_DIFFER), (name, path)
 
 
-def test_an_overlay_adds_the_platforms_names_and_the_alerts_and_nothing_else(base, overlay):
+def test_an_overlay_adds_the_platforms_names_its_watchers_and_nothing_else(base, overlay):
     _, rendered = overlay
-    added = {("ConfigMap", "platform"), ("AnalysisTemplate", "blocking-alerts")}
+    added = {
+        ("ConfigMap", "platform"),
+        ("AnalysisTemplate", "blocking-alerts"),
+        ("Probe", "gridos"),
+    }
     assert rendered.keys() - base.keys() <= added
 
 
@@ -165,6 +169,30 @@ def test_the_local_prometheus_scrapes_as_the_podmonitor_says(root):
     sources = {label for rule in pods["relabel_configs"] for label in rule["source_labels"]}
     for label in monitor.spec.pod_target_labels:
         assert f"__meta_kubernetes_pod_label_{label.replace('-', '_')}" in sources
+
+
+def values(root, chart):
+    return yaml.safe_load((root / f"deploy/argocd/platform/{chart}-values.yaml").read_text())
+
+
+def test_the_certificate_is_asked_for_by_the_exporter_that_the_platform_brings(root, overlay):
+    _, rendered = overlay
+    spec = rendered["Probe", "gridos"]["spec"]
+    name, namespace, *_ = spec["prober"]["url"].split(".")
+    exporter = yaml.safe_load((root / "deploy/argocd/platform/blackbox-exporter.yaml").read_text())
+    assert name == values(root, "blackbox-exporter")["fullnameOverride"]
+    assert namespace == exporter["spec"]["destination"]["namespace"]
+    path = rendered["Ingress", "gridos"]["spec"]["rules"][0]["http"]["paths"][0]["path"]
+    assert spec["targets"]["ingress"]["relabelingConfigs"][0]["replacement"] == f"https://$1{path}/"
+
+
+def test_the_controllers_series_keep_the_namespace_that_they_are_about(root):
+    prometheus = values(root, "kube-prometheus-stack")["prometheus"]
+    monitors = {m["name"]: m["endpoints"] for m in prometheus["additionalServiceMonitors"]}
+    assert monitors.keys() == {"argo-rollouts", "argo-cd"}
+    assert all(e["honorLabels"] for endpoints in monitors.values() for e in endpoints)
+    # The chart's own monitor, which cannot, would scrape them a second time.
+    assert values(root, "argo-rollouts")["controller"]["metrics"] == {"enabled": True}
 
 
 def test_the_local_gateway_lets_in_what_the_ingress_does(root, base):
