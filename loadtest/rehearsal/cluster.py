@@ -24,7 +24,7 @@ from rehearsal.config import Config
 from rehearsal.errors import MachineError, UsageError
 from rehearsal.gateway import Counts
 from rehearsal.ground import Event, Observation, Release
-from rehearsal.kubectl import Kubectl
+from rehearsal.kubectl import Kubectl, Watch
 from rehearsal.load import Load, Second
 from rehearsal.manifests import Bundle
 from rehearsal.model import Pause, Rollout
@@ -81,6 +81,7 @@ class ClusterGround:
     _hashes: dict[str, str] = field(default_factory=dict)
     _admin: str = ""
     _load: Load | None = None
+    _watch: Watch | None = None
 
     def __post_init__(self) -> None:
         self.name = f"cluster {self.kubectl.context}"
@@ -89,6 +90,8 @@ class ClusterGround:
 
     def prepare(self) -> Iterator[Observation]:
         """Applies the overlay, waits until it is stable, and loads it until it is steady."""
+        self._watch = Watch(self.kubectl, self.folder / "kubectl-proxy.log")
+        self._stack.callback(self._watch.close)
         self._apply()
         yield from self._until_stable()
         hash_ = str(self._rollout()["status"]["stableRS"])
@@ -123,7 +126,12 @@ class ClusterGround:
         return self.rollout.namespace
 
     def _rollout(self) -> Mapping[str, Any]:
-        return self.kubectl.one(self._namespace, "rollout", self.rollout.name)
+        return self._watching.one(self._namespace, "rollouts", self.rollout.name)
+
+    @property
+    def _watching(self) -> Watch:
+        assert self._watch is not None  # noqa: S101 — `prepare` comes first
+        return self._watch
 
     def _apply(self) -> None:
         """Applies the manifests as they are; Jobs cannot be changed, so they are made anew."""
@@ -246,7 +254,7 @@ class ClusterGround:
 
     def _observe(self) -> Observation:
         kinds = ["rollouts", "replicasets", "analysisruns", "pods"]
-        state = observing.State(self.kubectl.get(self._namespace, kinds), self.rollout.name)
+        state = observing.State(self._watching.get(self._namespace, kinds), self.rollout.name)
         now = time.monotonic() - self._zero
         if self._released and not self.release.latest_hash:
             latest = state.latest_hash

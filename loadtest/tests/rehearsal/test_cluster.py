@@ -3,6 +3,7 @@
 import base64
 import os
 import stat
+import sys
 
 import pytest
 from rehearsal import cli, kubectl, manifests, observing, plan, timescale
@@ -202,6 +203,52 @@ def test_a_cluster_that_does_not_answer_is_one_line_with_kubectls_words(kube):
     kube("kind-kind")
     with pytest.raises(MachineError, match="connection refused"):
         kubectl.connect(None).get("gridos", ["pods"])
+
+
+SERVING = """\
+#!{python}
+import http.server, json, sys
+from urllib.parse import urlsplit
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        parts = urlsplit(self.path).path.split("/")
+        if parts[-1] == "gone":
+            return self.send_error(404)
+        body = {{"kind": "PodList", "items": [{{"metadata": {{"name": "/".join(parts)}}}}]}}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+assert sys.argv[1:] == ["--context", "kind-kind", "proxy", "--port=0"]
+print("Starting to serve on 127.0.0.1:" + str(server.server_port), flush=True)
+server.serve_forever()
+"""
+
+
+def test_many_looks_at_a_cluster_go_through_one_proxy(tmp_path):
+    program = tmp_path / "kubectl"
+    program.write_text(SERVING.format(python=sys.executable))
+    program.chmod(0o755)
+    watch = kubectl.Watch(kubectl.Kubectl(program, "kind-kind"), tmp_path / "log")
+    try:
+        (pod,) = watch.get("gridos", ["pods"])
+        assert pod["kind"] == "Pod"
+        assert pod["metadata"]["name"] == "/api/v1/namespaces/gridos/pods"
+        with pytest.raises(MachineError, match=r"did not answer to .*gone"):
+            watch.one("gridos", "rollouts", "gone")
+    finally:
+        watch.close()
+
+
+def test_a_proxy_that_does_not_serve_is_an_error_with_its_words(kube, tmp_path):
+    kube("kind-kind")
+    with pytest.raises(MachineError, match="connection refused"):
+        kubectl.Watch(kubectl.connect(None), tmp_path / "log")
 
 
 def test_what_only_one_machine_can_do_is_refused_on_a_cluster(capsys):
