@@ -16,7 +16,7 @@ from typing import Any
 from rehearsal import analysis
 from rehearsal.model import AnalysisRun, Measurement, Metric, Phase
 
-from conformance.scripted import Answer, Script, look
+from conformance.scripted import Answer, Reader, Script
 
 NAMESPACE = "conformance-evaluator"
 SUCCESS = [
@@ -78,7 +78,7 @@ class Case:
     @property
     def script(self) -> Script:
         """What the scripted Prometheus answers it."""
-        return {"*": self.answers}
+        return Script({"*": self.answers})
 
     def body(self, url: str) -> dict[str, Any]:
         """The AnalysisRun to create."""
@@ -150,10 +150,9 @@ def ours(case: Case) -> Judged:
     """Our evaluator's run of a case, on a clock that waits for nobody."""
     metric, now = case.metric, 0.0
     run = analysis.start(case.name, (metric,), now)
-    asked = 0
+    reader = Reader(case.script)
     while not run.phase.completed and now < LONGEST_S:
-        run = analysis.assess(_measure(run, metric, look(case.script, "gate", asked), now), now)
-        asked += 1
+        run = analysis.assess(_measure(run, metric, reader.read(metric.query), now), now)
         due = analysis.next_due(run)
         now = max(now, due) + 0.001 if due is not None else LONGEST_S
     return _judged(run)

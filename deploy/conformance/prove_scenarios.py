@@ -6,11 +6,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from rehearsal.errors import RehearsalError
-from rehearsal.kubectl import Kubectl, connect
+from rehearsal.kubectl import Watch, connect
 
 from conformance import real, walks
 from conformance.real import Follower
@@ -18,8 +19,8 @@ from conformance.scenarios import SCENARIOS, Scenario
 from conformance.scripted import Scripted
 from conformance.walks import Walk
 
-# A node has room for 110 pods, and a release of ten takes thirteen.
-TOGETHER = 3
+# They mostly wait. A node has room for 110 pods, and a release of ten takes thirteen.
+TOGETHER = 6
 PAUSE_IMAGE = "gridos.local/pause:1"
 HEAD = """\
 | scenario | ends | pods at each pause (canary + stable) | analyses | agree |
@@ -40,17 +41,19 @@ def run(host: str, names: Sequence[str], image: str = PAUSE_IMAGE) -> list[Row]:
     """Walks the named scenarios, or all of them, some at a time."""
     chosen = [s for s in SCENARIOS if not names or s.name in names]
     kubectl = connect(None)
-    server = Scripted(host, {scenario.name: scenario.script for scenario in chosen})
-    try:
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            rows = pool.map(lambda s: _row(kubectl, s, server.url, image), chosen)
-            return [_told(row) for row in rows]
-    finally:
-        server.close()
+    with ExitStack() as stack:
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "kubectl-proxy.log"
+        watch = Watch(kubectl, log)
+        stack.callback(watch.close)
+        server = Scripted(host, {scenario.name: scenario.script for scenario in chosen})
+        stack.callback(server.close)
+        pool = stack.enter_context(ThreadPoolExecutor(TOGETHER))
+        rows = pool.map(lambda s: _row(Follower(kubectl, watch, s, server.url, image)), chosen)
+        return [_told(row) for row in rows]
 
 
-def _row(kubectl: Kubectl, scenario: Scenario, url: str, image: str) -> Row:
-    follower = Follower(kubectl, scenario, url, image)
+def _row(follower: Follower) -> Row:
+    scenario = follower.scenario
     try:
         walk = follower.walk()
     except RehearsalError as failed:

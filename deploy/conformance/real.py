@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from rehearsal.errors import MachineError
-from rehearsal.kubectl import Kubectl
+from rehearsal.kubectl import Kubectl, Watch
 from rehearsal.observing import HASH_LABEL, State, stable
 
 from conformance import walks
@@ -45,6 +45,7 @@ class Follower:
     """One scenario on the cluster, from its stable release to where nothing more happens."""
 
     kubectl: Kubectl
+    watch: Watch
     scenario: Scenario
     url: str
     image: str
@@ -88,7 +89,7 @@ class Follower:
         self.first_hash = rollout["status"]["stableRS"]
 
     def _rollout(self) -> dict[str, Any]:
-        return self.kubectl.one(self._namespace, "rollout", "gridos")
+        return self.watch.one(self._namespace, "rollouts", "gridos")
 
     def _release(self, release: str, changes: list[dict[str, Any]]) -> None:
         change = {"op": "replace", "path": f"{PLACE}/env/0/value", "value": release}
@@ -99,7 +100,7 @@ class Follower:
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
             kinds = ["rollouts", "replicasets", "analysisruns"]
-            state = State(self.kubectl.get(self._namespace, kinds), "gridos")
+            state = State(self.watch.get(self._namespace, kinds), "gridos")
             self._note(state)
             if self._over(state):
                 return self._told(state)

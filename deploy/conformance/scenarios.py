@@ -7,18 +7,21 @@ scripted Prometheus: what the gates read is given, and everything that follows f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conformance.scripted import Answer, Script
 
 # What each gate reads of a release with nothing wrong.
-HEALTHY: Mapping[str, Sequence[Answer]] = {
+GOOD: Mapping[str, Sequence[Answer]] = {
     "canary-requests": [(500.0,)],
     "error-ratio": [(0.0,)],
     "p95-latency-seconds": [(0.05,)],
     "cpu-saturation-ratio": [(0.2,)],
     "container-restarts": [(0.0,)],
 }
+HEALTHY = Script(GOOD)
+# The window of the last step's look, its pause being cut to a fifteenth (walks.FACTOR).
+LAST_LOOK = "[12s]"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Scenario:
     """
 
     name: str
-    script: Script = field(default_factory=lambda: HEALTHY)
+    script: Script = HEALTHY
     replicas: int = 10
     pods: str = "ready"
     acts: tuple[Act, ...] = ()
@@ -49,7 +52,7 @@ class Scenario:
 
 
 def _reading(**gates: Sequence[Answer]) -> Script:
-    return {**HEALTHY, **{name.replace("_", "-"): answers for name, answers in gates.items()}}
+    return Script({**GOOD, **{name.replace("_", "-"): given for name, given in gates.items()}})
 
 
 SCENARIOS = (
@@ -57,7 +60,10 @@ SCENARIOS = (
     Scenario("healthy-of-four", replicas=4),
     Scenario("errors", _reading(error_ratio=[(0.03,)])),
     Scenario("errors-at-the-second-step", _reading(error_ratio=[(0.0,), (0.03,)])),
-    Scenario("errors-after-the-last-look", _reading(error_ratio=[(0.0,)] * 4 + [(0.03,)])),
+    Scenario(
+        "errors-after-the-last-look",
+        Script(GOOD, turn=LAST_LOOK, then={**GOOD, "error-ratio": [(0.03,)]}),
+    ),
     Scenario("latency", _reading(p95_latency_seconds=[(0.4,)])),
     Scenario("cpu", _reading(cpu_saturation_ratio=[(0.9,)])),
     Scenario("restarts", _reading(container_restarts=[(1.0,)])),
@@ -75,7 +81,7 @@ SCENARIOS = (
         _reading(canary_requests=[(0.0,)], error_ratio=[()], p95_latency_seconds=[(float("nan"),)]),
     ),
     Scenario("prometheus-gone-and-back", _reading(error_ratio=[None, None, (0.0,)])),
-    Scenario("prometheus-gone", {gate: [None] for gate in HEALTHY}),
+    Scenario("prometheus-gone", Script({"*": [None]})),
     Scenario(
         "inconclusive-then-resumed",
         _reading(canary_requests=[(10.0,), (500.0,)]),

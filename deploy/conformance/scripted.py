@@ -1,7 +1,8 @@
 """A Prometheus that answers what a scenario says, and nothing else.
 
 The path's first part names the scenario; which gate is asked is told by the query's own words. Each
-gate has its list of answers, one a question; the last one repeats.
+gate has its list of answers, one a question; the last one repeats. A script may turn: once a gate
+was asked for a certain window, it has other answers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import urllib.parse
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -25,15 +27,48 @@ WORDS = {
 
 # What a query answers: samples of a vector, or None for no answer at all.
 Answer = Sequence[float] | None
-Script = Mapping[str, Sequence[Answer]]
+
+
+@dataclass(frozen=True)
+class Script:
+    """Each gate's answers in order, `*` for any other; `then` once it was asked for `turn`."""
+
+    answers: Mapping[str, Sequence[Answer]]
+    turn: str = ""
+    then: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
+
+
+class Reader:
+    """A script as far as it was read."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._asked: Counter[tuple[str, bool]] = Counter()
+        self._turned: set[str] = set()
+
+    @property
+    def asked(self) -> int:
+        """How many questions were answered."""
+        return self._asked.total()
+
+    def read(self, query: str) -> Answer:
+        """The answer to a query."""
+        gate = gate_of(query)
+        turned = gate in self._turned
+        if self._script.turn and self._script.turn in query:
+            self._turned.add(gate)
+        number = self._asked[gate, turned]
+        self._asked[gate, turned] += 1
+        chosen = self._script.then if turned else self._script.answers
+        answers = chosen.get(gate) or chosen["*"]
+        return answers[min(number, len(answers) - 1)]
 
 
 class Scripted:
     """One server for many scenarios, on an address that the controller reaches."""
 
     def __init__(self, host: str, scripts: Mapping[str, Script], port: int = 0) -> None:
-        self._scripts = scripts
-        self._asked: Counter[tuple[str, str]] = Counter()
+        self._readers = {name: Reader(script) for name, script in scripts.items()}
         self._lock = threading.Lock()
         outer = self
 
@@ -66,7 +101,7 @@ class Scripted:
 
     def asked(self, scenario: str) -> int:
         """How many questions of a scenario were answered."""
-        return sum(count for (name, _), count in self._asked.items() if name == scenario)
+        return self._readers[scenario].asked
 
     def close(self) -> None:
         """Stops answering."""
@@ -75,11 +110,8 @@ class Scripted:
 
     def answer(self, scenario: str, query: str) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to a query."""
-        gate = gate_of(query)
         with self._lock:
-            number = self._asked[scenario, gate]
-            self._asked[scenario, gate] += 1
-        said = look(self._scripts[scenario], gate, number)
+            said = self._readers[scenario].read(query)
         if said is None:
             return 503, {"status": "error", "errorType": "unavailable", "error": "scripted away"}
         samples = [{"metric": {"n": str(i)}, "value": [0, _text(v)]} for i, v in enumerate(said)]
@@ -89,12 +121,6 @@ class Scripted:
 def gate_of(query: str) -> str:
     """Which gate a query belongs to; a query of a conformance metric is its name."""
     return next((gate for gate, word in WORDS.items() if word in query), query)
-
-
-def look(script: Script, gate: str, number: int) -> Answer:
-    """What the script answers a gate's question of this number, from 0."""
-    answers = script.get(gate) or script["*"]
-    return answers[min(number, len(answers) - 1)]
 
 
 def _text(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,13 +23,15 @@ from rehearsal.model import (
 )
 
 from conformance.scenarios import Act, Scenario
-from conformance.scripted import look
+from conformance.scripted import Reader
 
 BASE = Path(__file__).parents[1] / "base"
 # Pauses of 4, 8 and 12 s: long enough to be seen, and to be acted in.
 FACTOR = 15.0
 DEADLINE_S = 25
 TICK_S, LONGEST_S = 0.25, 400.0
+# What a pod takes to be available; real ones of the pause image take about as long.
+START_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -98,19 +99,24 @@ def ours(scenario: Scenario, folder: Path) -> Walk:
 
 
 class _Walker:
-    """Pods that become what the scenario says within a tick, and gates that read its script."""
+    """Pods that become what the scenario says, and gates that read its script."""
 
     def __init__(self, scenario: Scenario, rollout: Rollout) -> None:
         self._scenario = scenario
         self._rollout = rollout
         self._acts = list(scenario.acts)
-        self._asked: Counter[str] = Counter()
+        self._reader = Reader(scenario.script)
         self._now = 0.0
         self._status = controller.begin(rollout, Hashes("latest", "stable"), 0.0)
         count = rollout.replicas
         self._counts = {
             ReplicaSetName.LATEST: ReplicaCounts(0, 0, 0),
             ReplicaSetName.STABLE: ReplicaCounts(count, count, count),
+        }
+        # When each pod is ready, the oldest first.
+        self._ready: dict[ReplicaSetName, list[float]] = {
+            ReplicaSetName.LATEST: [],
+            ReplicaSetName.STABLE: [0.0] * count,
         }
         self._at_pause: dict[int, tuple[int, int]] = {}
 
@@ -144,22 +150,20 @@ class _Walker:
             self._rollout, self._status, latest, stable, self._now
         )
         self._status = status
-        for name, counts in self._counts.items():
-            self._counts[name] = replace(counts, available=self._available(name, counts))
         for scale in scales:
-            before = self._counts[scale.replica_set]
-            available = min(before.available, scale.replicas)
-            self._counts[scale.replica_set] = ReplicaCounts(
-                scale.replicas, scale.replicas, available
-            )
+            kept = self._ready[scale.replica_set][: scale.replicas]
+            fresh = [self._now + START_S] * (scale.replicas - len(kept))
+            self._ready[scale.replica_set] = kept + fresh
+        for name, ready in self._ready.items():
+            self._counts[name] = ReplicaCounts(len(ready), len(ready), self._available(name))
         if status.pause_started_at is not None and not status.abort_message:
             self._at_pause[status.step_index] = (latest.desired, stable.desired)
         self._act()
         return bool(scales)
 
-    def _available(self, name: ReplicaSetName, counts: ReplicaCounts) -> int:
+    def _available(self, name: ReplicaSetName) -> int:
         broken = name is ReplicaSetName.LATEST and self._scenario.pods != "ready"
-        return 0 if broken else counts.current
+        return 0 if broken else sum(at <= self._now for at in self._ready[name])
 
     def _measure(self) -> None:
         for run in (self._status.step_run, self._status.background_run):
@@ -172,8 +176,7 @@ class _Walker:
                 )
 
     def _look(self, metric: Metric) -> Measurement:
-        answer = look(self._scenario.script, metric.name, self._asked[metric.name])
-        self._asked[metric.name] += 1
+        answer = self._reader.read(metric.query)
         phase = Phase.ERROR if answer is None else analysis.judge(metric, tuple(answer))[0]
         return Measurement(phase, self._now, self._now)
 

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from conformance import evaluator, kit, walks
 from conformance.scenarios import SCENARIOS
-from conformance.scripted import WORDS, Scripted, gate_of
+from conformance.scripted import WORDS, Reader, Script, Scripted, gate_of
 from policies import objects, schemas
 from rehearsal import manifests, plan
 
@@ -27,7 +27,7 @@ def test_each_shipped_gate_is_told_by_a_word_of_its_query(root):
 
 
 def test_answers_come_in_order_and_the_last_one_repeats():
-    server = Scripted("127.0.0.1", {"s": {"*": [(1.0,), (2.0, 3.0)]}})
+    server = Scripted("127.0.0.1", {"s": Script({"*": [(1.0,), (2.0, 3.0)]})})
     try:
         assert [ask(f"{server.url}/s", "up") for _ in range(3)] == [[1.0], [2.0, 3.0], [2.0, 3.0]]
         assert server.asked("s") == 3
@@ -49,6 +49,21 @@ def test_a_fault_at_the_second_step_has_shown_the_first_to_users(tmp_path):
         ("step 2", "Successful"),
         ("step 5", "Failed"),
     ]
+
+
+def test_a_script_turns_once_its_gate_was_asked_for_a_window():
+    reader = Reader(Script({"*": [(0.0,)]}, turn="[12s]", then={"*": [(1.0,), (2.0,)]}))
+    asked = [f"increase(x[{window}])" for window in ("4s", "12s", "4s", "4s")]
+    assert [reader.read(query) for query in asked] == [(0.0,), (0.0,), (1.0,), (2.0,)]
+
+
+def test_a_fault_after_the_last_look_is_met_by_the_guard_while_the_last_pods_come(tmp_path):
+    walk = walks.ours(BY_NAME["errors-after-the-last-look"], tmp_path)
+    assert walk.aborted
+    assert walk.counts.keys() == {1, 4, 7}
+    guard, *looks = walk.runs
+    assert (guard.place, guard.phase) == ("background", "Failed")
+    assert {look.phase for look in looks} == {"Successful"}
 
 
 def test_two_walks_that_differ_are_told_apart(tmp_path):
