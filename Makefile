@@ -13,6 +13,7 @@ STABLE ?=
 CANDIDATE ?=
 SCALE ?=
 GROUND ?= local
+PART ?= cluster
 TESTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
 COMPARE ?= origin/main
@@ -70,10 +71,11 @@ prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a tab
 	@$(BIN)/python loadtest/prove_rehearsal.py
 
 .PHONY: test-cluster prove-conformance
-test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back
-	@$(BIN)/python -m conformance cluster
+test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
+	@$(BIN)/python -m conformance $(PART)
 
 prove-conformance: setup  ## every scenario and 1,000 analyses beside the real Argo Rollouts, about 20 minutes
+	@$(BIN)/python -m conformance.prove_connectivity
 	@$(BIN)/python -m conformance conformance
 
 coverage: setup  ## every quick test, and a floor for the lines changed since COMPARE

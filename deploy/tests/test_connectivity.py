@@ -2,7 +2,20 @@
 
 import pytest
 from policies import connectivity, objects
-from policies.connectivity import Address, Flow, Pod
+from policies.connectivity import Flow
+from policies.ends import (
+    API,
+    DATABASE,
+    DNS,
+    GATEWAY,
+    IMPOSTOR,
+    INTERNET,
+    METADATA,
+    NODE,
+    OTHER,
+    PROMETHEUS,
+    STRANGER,
+)
 
 
 @pytest.fixture(scope="session")
@@ -13,19 +26,6 @@ def production(root):
 @pytest.fixture(scope="session")
 def local(root):
     return objects.read(root / "deploy/overlays/local")
-
-
-OTHER = Pod("another pod of the namespace", "gridos", {"app": "other"}, {"http": 8000})
-STRANGER = Pod("a pod of another namespace", "default", {"app.kubernetes.io/name": "gridos"})
-PROMETHEUS = Pod("prometheus", "monitoring", {"app.kubernetes.io/name": "prometheus"})
-IMPOSTOR = Pod("prometheus elsewhere", "default", {"app.kubernetes.io/name": "prometheus"})
-DNS = Pod("dns", "kube-system", {"k8s-app": "kube-dns"})
-API = Address("the API server", "10.42.5.20")
-GATEWAY = Address("Application Gateway", "10.42.4.10")
-NODE = Address("another subnet", "10.42.0.7")
-DATABASE = Address("PostgreSQL", "10.42.5.4")
-INTERNET = Address("Entra", "20.190.128.1")
-METADATA = Address("the instance metadata", "169.254.169.254")
 
 
 def ours(things):
