@@ -54,10 +54,11 @@ PEER_RATE, PEER_FAULT = 20.0, "latency=30ms"
 AMPLE, SCARCE = 600, 10
 CLOSE = 0.05
 LEAST_THROUGHPUT = 0.9
+LONGEST_S = 1200
 # Half of the profile's own: a scrape a second gives the window its points sooner.
 CPU_SECONDS = "15"
-# Of half an hour: enough points of memory for a slope.
-SOAK_SECONDS = "240"
+# Of half an hour: a leak shows soon, and that there is none takes longer.
+STEADY_SECONDS, LEAKING_SECONDS = "900", "240"
 # Of a container; what the manifest gives it.
 CPU_LIMIT_CORES = 0.5
 
@@ -147,7 +148,7 @@ def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dic
     """(exit code, what was said, the run's document) of one `loadtest run`."""
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=OUT))
     command = [*prefix, str(BIN / "loadtest"), *arguments, "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_S)
     found = sorted(folder.glob("2*/result.json"))
     document = json.loads(found[-1].read_text()) if found else {}
     document["folder"] = str(found[-1].parent) if found else ""
@@ -351,14 +352,19 @@ def soak(bench: Bench) -> bool:
         # Python imports this by itself, before the service.
         (Path(folder) / "sitecustomize.py").write_text(LEAK)
         leaking = replace(bench, environment={**bench.environment, "PYTHONPATH": folder})
-        return all([_soaked(bench, "steady", "PASS"), _soaked(leaking, "leaking", "FAIL")])
+        return all(
+            [
+                _soaked(bench, "steady", STEADY_SECONDS, "PASS"),
+                _soaked(leaking, "leaking", LEAKING_SECONDS, "FAIL"),
+            ]
+        )
 
 
-def _soaked(bench: Bench, name: str, wanted: str) -> bool:
+def _soaked(bench: Bench, name: str, seconds: str, wanted: str) -> bool:
     with serving(bench) as service, _watching(service, "gridos-prove-1") as address:
         _, said, document = loadtest(
             *("run", "soak", "--host", service.url, "--api-key-file", str(OUT / "key")),
-            *("--rate", "20", "--seconds", SOAK_SECONDS, "--prometheus", address),
+            *("--rate", "20", "--seconds", seconds, "--prometheus", address),
         )
     if not document["folder"]:
         raise SystemExit(said)

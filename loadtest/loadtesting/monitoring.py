@@ -66,14 +66,22 @@ def growth(points: Sequence[tuple[float, float]], limit_bytes: float | None) -> 
     times, values = zip(*points, strict=True)
     slope, _, low, high = stats.theilslopes(values, times, alpha=0.95)
     allowed = (limit_bytes - values[-1]) / HORIZON_S
-    # Only growth that is beyond chance and fills the container in the horizon is a finding.
-    result = Result.FAIL if low > 0 and slope >= allowed else Result.PASS
+    result = _grown(slope, low, high, allowed)
     text = (
         f"{MEMORY}: {slope * 3600 / 2**20:+.2f} MiB/h (95 % {low * 3600 / 2**20:+.2f} … "
         f"{high * 3600 / 2**20:+.2f}); {allowed * 3600 / 2**20:.2f} MiB/h would fill the container "
         "in a day"
     )
+    if result is Result.INCONCLUSIVE:
+        text += " — more of the same soak would tell which it is"
     return Check(MEMORY, result, text, float(slope), float(low), float(high), allowed, "B/s")
+
+
+def _grown(slope: float, low: float, high: float, allowed: float) -> Result:
+    """Growth beyond chance that fills the container fails; to pass, it must be ruled out."""
+    if low > 0 and slope >= allowed:
+        return Result.FAIL
+    return Result.PASS if high < allowed else Result.INCONCLUSIVE
 
 
 def _unknown(name: str, why: str, limit: float | None) -> Check:

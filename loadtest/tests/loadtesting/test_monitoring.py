@@ -40,5 +40,12 @@ def test_slow_growth_that_would_take_weeks_passes():
     assert monitoring.growth(points(100, noise=1000), LIMIT).result is Result.PASS
 
 
+def test_a_soak_too_short_to_rule_a_leak_out_is_inconclusive_and_says_so():
+    check = monitoring.growth(points(0, noise=1e6, seconds=180), LIMIT)
+    assert check.low < check.limit < check.high
+    assert check.result is Result.INCONCLUSIVE
+    assert "more of the same soak" in check.message
+
+
 def test_a_few_points_say_nothing():
     assert monitoring.growth(points(5000, seconds=60), LIMIT).result is Result.INCONCLUSIVE
