@@ -87,7 +87,9 @@ def arrivals_plot(document: Document) -> Markup:
     due = [(_middle(s, length), (s["requests"] + s["dropped"]) / length) for s in _slices(document)]
     ended = [(_middle(s, length), s["finished"] / length) for s in _slices(document)]
     shape = shapes.parse(document["shape"])
-    wanted = [(t, shape.rate_at(t)) for t in _instants(shape.seconds)]
+    # A run that was stopped early wanted more than the frame shows.
+    seconds = min(shape.seconds, _seconds(document))
+    wanted = [(t, shape.rate_at(t)) for t in _instants(seconds)]
     top = _top([y for _, y in (*due, *ended, *wanted)])
     frame = Frame((0, _seconds(document)), (0, top), height=150, unit="/s")
     frame.line(wanted, "wanted", "wanted by the shape")
