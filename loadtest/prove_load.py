@@ -54,6 +54,8 @@ PEER_RATE, PEER_FAULT = 20.0, "latency=30ms"
 AMPLE, SCARCE = 600, 10
 CLOSE = 0.05
 LEAST_THROUGHPUT = 0.9
+# Of the requests a second that a core can send, in a comparison at one rate.
+LOADED = 0.75
 LONGEST_S = 1200
 # Half of the profile's own: a scrape a second gives the window its points sooner.
 CPU_SECONDS = "15"
@@ -162,7 +164,10 @@ def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dic
 
 def stall(bench: Bench) -> bool:
     """What is reported of a stall, against the server's own account of the same requests."""
-    reported, truth, said = _stalled_run(bench)
+    for _ in range(MOST_REPEATS + 1):
+        reported, truth, said = _stalled_run(bench)
+        if not _no_cpu(said):
+            break
     _, closed, _ = _frozen(bench, "--closed", "--users", "100")
     print(f"{'':<22}{'p50':>10}{'p95':>10}{'p99':>10}{'slower than 250 ms':>20}")
     rows = {"reported": reported, "truth (server's log)": truth, "closed model": closed}
@@ -173,6 +178,11 @@ def stall(bench: Bench) -> bool:
     print(f"{len(truth)} requests joined by their id; {said}")
     print(f"p95 is {off:+.2%} off the truth (at most ±{CLOSE:.0%})")
     return abs(off) <= CLOSE
+
+
+def _no_cpu(headline: str) -> bool:
+    """Whether a run says that it measured its own generator, so that it is none of the target."""
+    return headline.startswith("generator-lag")
 
 
 def _stalled_run(bench: Bench) -> tuple[list[float], list[float], str]:
@@ -260,7 +270,7 @@ def _judged(bench: Bench, profile: Profile, number: int) -> Judged:
     for repeats in range(MOST_REPEATS + 1):  # noqa: B007 — how often it came to that
         document, said = _once(bench, profile, number)
         headline = document["verdict"]["headline"] if document["folder"] else said.strip()
-        if not headline.startswith("generator-lag"):
+        if not _no_cpu(headline):
             break
     if not document["folder"]:
         return Judged(headline, None, 0.0, repeats)
@@ -539,16 +549,18 @@ def overhead(_bench: Bench) -> bool:
     with _fast_server() as host:
         for _ in range(5):
             fastest = _throughput(host, "closed", 50)
-            rate = round(0.9 * fastest)
+            # What both can send on the wall clock as well, when the core is not all theirs.
+            rate = round(LOADED * fastest)
             paced, opened = (_throughput(host, kind, 50, rate) for kind in ("paced", "open"))
             rounds.append({"closed": fastest, "paced": paced, "open": opened})
     for kind in ("closed", "paced", "open"):
         values = [row[kind] for row in rounds]
         print(f"{kind:<10}{statistics.median(values):>8,.0f} requests a CPU second (median of 5)")
     ratios = {k: statistics.median(r["open"] / r[k] for r in rounds) for k in ("closed", "paced")}
+    spread = sorted(r["open"] / r["paced"] for r in rounds)
     print(
-        f"open / plain at the same rate {ratios['paced']:.2f} (at least {LEAST_THROUGHPUT}), "
-        f"open / plain at full speed {ratios['closed']:.2f}"
+        f"open / plain at the same rate {ratios['paced']:.3f}, {spread[0]:.2f} … {spread[-1]:.2f} "
+        f"(at least {LEAST_THROUGHPUT}); open / plain at full speed {ratios['closed']:.2f}"
     )
     return ratios["paced"] >= LEAST_THROUGHPUT
 
@@ -599,7 +611,10 @@ def peers(bench: Bench) -> bool:
     for name, row in ample.items():
         cells = "".join(f"{_ms(row[q]):>11}" for q in ("p50", "p95", "p99"))
         print(f"{name:<12}{row['sent']:>7.0f}{cells}")
+    # The peers time a request from when they sent it, so that is what can be compared.
     ours = ample.pop("loadtest")
+    due = "".join(f"{_ms(ours[f'{q} due']):>11}" for q in ("p50", "p95", "p99"))
+    print(f"{'  from due':<12}{'':>7}{due}")
     off = {
         f"{q} {name}": ours[q] / row[q] - 1
         for name, row in ample.items()
@@ -658,9 +673,13 @@ def _ours(url: str, places: int, patience_s: float) -> dict[str, float]:
     variables = {**os.environ, "PROVE_USERS": "open", "PROVE_OUT": str(folder / "samples.json")}
     subprocess.run(command, env=variables, capture_output=True, check=True, timeout=180)
     told = json.loads((folder / "samples.json").read_text())
-    values = told["latencies"]
-    quantiles = {f"p{round(q * 100)}": _quantile(values, q) for q in (0.5, 0.95, 0.99)}
-    return {**quantiles, "sent": len(values), "dropped": told["dropped"]}
+    due = [latency_s for latency_s, _ in told["latencies"]]
+    sent = [latency_s - lag_s for latency_s, lag_s in told["latencies"]]
+    quantiles = {}
+    for q in (0.5, 0.95, 0.99):
+        name = f"p{round(q * 100)}"
+        quantiles |= {name: _quantile(sent, q), f"{name} due": _quantile(due, q)}
+    return {**quantiles, "sent": len(due), "dropped": told["dropped"]}
 
 
 def _k6(url: str, places: int) -> dict[str, float]:

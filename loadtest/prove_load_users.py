@@ -2,7 +2,7 @@
 
 PROVE_USERS says which: `open`, `closed` (as fast as answers come) or `paced`. At the end the run
 prints its requests and the CPU seconds that they took, start-up left out, and writes the latencies
-of open users to the file PROVE_OUT.
+of open users, each with the generator's own lateness in it, to the file PROVE_OUT.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ else:
 
 @events.init.add_listener
 def _listen(environment: Any, **_: Any) -> None:
-    latencies: list[float] = []
+    latencies: list[tuple[float, float]] = []
 
     def take(batch: Batch) -> None:
-        latencies.extend(sample.latency_s for sample in batch.samples)
+        latencies.extend((sample.latency_s, sample.lag_s) for sample in batch.samples)
         told = {"latencies": latencies, "dropped": batch.counts.dropped}
         Path(os.environ["PROVE_OUT"]).write_text(json.dumps(told), encoding="utf-8")
 
