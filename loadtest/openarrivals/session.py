@@ -113,11 +113,11 @@ class Session:
         if not isinstance(self.environment.runner, MasterRunner):
             self.counts_of_workers["local"] = self.pool.counts
             self._dropped_s, self.pool.dropped_s = self.pool.dropped_s, []
-        samples = [Sample(*sample) for sample in self._drain()]
-        batch = Batch(samples, self._dropped_s, self.counts)
-        self._dropped_s = []
-        for listener in self.listeners:
-            listener(batch)
+        drained, dropped_s, self._dropped_s = self._drain(), self._dropped_s, []
+        if self.listeners:
+            batch = Batch([Sample(*sample) for sample in drained], dropped_s, self.counts)
+            for listener in self.listeners:
+                listener(batch)
 
     def _drain(self) -> list[tuple[Any, ...]]:
         samples, self._samples = self._samples, []
@@ -128,12 +128,16 @@ class Session:
         if self.plan is None or self.start_at is None:
             return
         over_at = self.start_at + self.plan.shape.seconds
+        while time.time() < over_at:
+            gevent.sleep(1.0)
+            self.publish()
+        # Counted only now: it takes a moment, in which nothing could be sent on time.
         planned = sum(1 for _ in self.plan.due())
         while time.time() < over_at + LONGEST_DRAIN_S:
-            gevent.sleep(1.0 if time.time() < over_at else 0.2)
-            self.publish()
-            if time.time() >= over_at and self.counts.finished + self.counts.dropped >= planned:
+            if self.counts.finished + self.counts.dropped >= planned:
                 break
+            gevent.sleep(0.2)
+            self.publish()
         self.pool.close()
         self.publish()
         counts = self.counts

@@ -36,8 +36,10 @@ class Stretch:
 
     def until(self, requests: float) -> float:
         """Seconds from its beginning until so many requests are expected."""
+        if self.first == self.last > 0:
+            return requests / self.first
         slope = (self.last - self.first) / self.seconds
-        # The root of first·t + slope·t²/2 = requests, in the form that also holds for slope 0.
+        # The root of first·t + slope·t²/2 = requests, in the form that holds near slope 0.
         root = math.sqrt(max(self.first**2 + 2 * slope * requests, 0.0))
         return 2 * requests / (self.first + root) if requests else 0.0
 
@@ -90,13 +92,14 @@ class Shape:
         begin = passed = 0.0
         ahead = iter(self.stretches)
         stretch = next(ahead)
+        holds = stretch.expected
         for point in points:
-            while point - passed >= stretch.expected:
-                begin, passed = begin + stretch.seconds, passed + stretch.expected
+            while point - passed >= holds:
+                begin, passed = begin + stretch.seconds, passed + holds
                 following = next(ahead, None)
                 if following is None:
                     return
-                stretch = following
+                stretch, holds = following, following.expected
             yield begin + stretch.until(point - passed)
 
     def __str__(self) -> str:
