@@ -3,10 +3,10 @@
     .venv/bin/python loadtest/prove_load.py --only stall,latency-bad
 
 Each part is run against the real service on a real database, prints a table, and says whether its
-bar was held. A part is a profile of a pair, or stall, idle, codes, overhead, peers, soak, or a
-profile's rehearsal (`rehearsal-cpu-bad`); `--only errors` takes all whose name begins so. The peers
-are k6 and vegeta, wherever they are found on PATH; without them that part says so and is not held.
-Exit code 1 if a bar is missed.
+bar was held. A part is a profile of a pair, or stall, idle, codes, overhead, peers, soak, spike,
+capacity, or a profile's rehearsal (`rehearsal-cpu-bad`); `--only errors` takes all that begin
+so. The peers are k6 and vegeta, wherever they are found on PATH; without them that part says so and
+is not held. Exit code 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -386,6 +386,24 @@ def _soaked(bench: Bench, name: str, seconds: str, wanted: str) -> bool:
     return bool(verdict["result"] == wanted)
 
 
+def spike(bench: Bench) -> bool:
+    """Four times the rate, and back, to a healthy service."""
+    return _shown(bench, "spike")
+
+
+def capacity(bench: Bench) -> bool:
+    """The highest rate that one pod holds here."""
+    return _shown(bench, "capacity")
+
+
+def _shown(bench: Bench, profile: str) -> bool:
+    with serving(bench) as service:
+        run = ("run", profile, "--host", service.url, "--api-key-file", str(OUT / "key"))
+        code, said, _ = loadtest(*run, "--service-metrics", f"{service.url}/metrics")
+    print(said, flush=True)
+    return code == 0
+
+
 # -- messages and codes ------------------------------------------------------------------------
 
 
@@ -675,7 +693,7 @@ def _ours(url: str, places: int, patience_s: float) -> dict[str, float]:
     told = json.loads((folder / "samples.json").read_text())
     due = [latency_s for latency_s, _ in told["latencies"]]
     sent = [latency_s - lag_s for latency_s, lag_s in told["latencies"]]
-    quantiles = {}
+    quantiles: dict[str, float] = {}
     for q in (0.5, 0.95, 0.99):
         name = f"p{round(q * 100)}"
         quantiles |= {name: _quantile(sent, q), f"{name} due": _quantile(due, q)}
@@ -780,6 +798,7 @@ def _parts() -> Mapping[str, Part]:
     rehearsed = {f"rehearsal-{p.name}": partial(_flips, p) for p in gated}
     alone: dict[str, Part] = {"stall": stall, "idle": idle, "codes": codes}
     alone |= {"overhead": overhead, "peers": peers, "soak": soak}
+    alone |= {"spike": spike, "capacity": capacity}
     return {**paired, **alone, **rehearsed}
 
 
