@@ -29,6 +29,26 @@ def seeded(database_url: str) -> str:
     return database_url
 
 
+@pytest.fixture(scope="session")
+def fresh(database_url: str):
+    """Makes databases of their own, with nothing in them; `with fresh() as url`."""
+
+    @contextmanager
+    def make(encoding: str = "UTF8") -> Iterator[str]:
+        name = "fresh"
+        with psycopg.connect(database_url, autocommit=True) as server:
+            server.execute(
+                f"CREATE DATABASE {name} TEMPLATE template0"
+                f" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+            )
+            try:
+                yield psycopg.conninfo.make_conninfo(database_url, dbname=name)
+            finally:
+                server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return make
+
+
 @pytest.fixture
 def app(seeded: str):
     """The application, connected."""

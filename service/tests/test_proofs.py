@@ -1,6 +1,7 @@
 """The proofs in short; `make prove-service` is their long form."""
 
-from proofs import kills, restarts
+from gridos import schema, seed
+from proofs import fuzz, kills, restarts
 
 
 def test_what_was_acknowledged_survives_the_killing_of_database_and_worker(tmp_path):
@@ -15,3 +16,14 @@ def test_restarts_under_load_drop_no_request(tmp_path, seeded):
     assert found.restarts == 2
     assert found.statuses[200] > 50
     assert found.failed == 0, found.statuses
+
+
+def test_generated_requests_meet_no_failure_and_no_breach_of_the_document(tmp_path, fresh):
+    # A database of its own: what is made up here, the other tests need not meet.
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        found = fuzz.prove(tmp_path, url, examples=200, seed=33, phases="examples,coverage,fuzzing")
+    assert found.requests > 2000
+    assert found.server_errors == 0
+    assert found.passed, found.report[-6000:]
