@@ -23,8 +23,9 @@ except ModuleNotFoundError as missing:  # pragma: no cover — the extra is in t
         f"{missing.name} is not installed — install gridos[azure]"
     ) from missing
 
-# The whole of a read, retries included, stays far below the interval between reads.
+# A secret's `timeout` includes its retries, so that reading all of them ends before the next read.
 TIMEOUTS: Mapping[str, Any] = {
+    "timeout": 12,
     "connection_timeout": 3,
     "read_timeout": 5,
     "retry_total": 2,

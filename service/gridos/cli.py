@@ -18,7 +18,7 @@ from gridos.config import ConfigurationError
 from gridos.faults import FaultError
 from gridos.schema import MigrationError
 from gridos.secretsource import SecretsUnavailable
-from gridos.storage import partitions
+from gridos.storage import partitions, pool
 
 UNREACHABLE, OUR_FAULT = 2, 4
 GUNICORN = ("gunicorn", "-c", "python:gridos.gunicorn_config")
@@ -100,7 +100,7 @@ def _seed(_: argparse.Namespace) -> None:
 
 def _retain(_: argparse.Namespace) -> None:
     keep = timedelta(days=config.read().retention_days)
-    with psycopg.connect(_database(), autocommit=True, connect_timeout=5) as connection:
+    with pool.connect(_database()) as connection:
         done = partitions.retain(connection, datetime.now(UTC), keep)
     _say("\n".join(f"made {name}" for name in done.made) or "no partition was missing")
     _say("\n".join(f"dropped {name}" for name in done.dropped) or "no partition was too old")

@@ -18,12 +18,14 @@ from importlib.resources import files
 
 import psycopg
 
-from gridos.storage import partitions
+from gridos.storage import partitions, pool
 
 # Any constant will do, as long as every process of this service takes the same lock.
 LOCK_KEY = 0x6772_6964_6F73  # "gridos"
 # A lock that is not had soon would make every request wait behind it.
 LOCK_TIMEOUT = "5s"
+# SQL_ASCII keeps what it is given, which is UTF-8. Any other lacks letters that a name may have.
+ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})
 CONTRACT = re.compile(r"--\s*contract:\s*\S")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 # What breaks a release that does not know of it: things gone, renamed, of another type, or newly
@@ -65,13 +67,14 @@ def migrate(database_url: str) -> list[str]:
 
     Raises:
         MigrationError: if an applied file was changed afterwards, or one takes something away
-            without saying why.
+            without saying why; or if the database cannot hold every text.
         psycopg.OperationalError: if the database cannot be reached.
     """
     migrations = available()
     for migration in migrations:
         check(migration)
-    with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+    with pool.connect(database_url) as connection:
+        _check_encoding(connection)
         # Waiting for another migration is fine; waiting behind a query with every request is not.
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
         connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
@@ -105,6 +108,15 @@ def check(migration: Migration) -> None:
                 f"{migration.name} takes something away that a running release may use: {plain} —"
                 " add it in this release and take it away in a later one, marked `-- contract: why`"
             )
+
+
+def _check_encoding(connection: psycopg.Connection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ENCODINGS:
+        raise MigrationError(
+            f"the database's encoding is {encoding}, in which not every name can be stored — make"
+            " one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _is_applied(migration: Migration, applied: dict[str, str]) -> bool:

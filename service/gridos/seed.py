@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-import psycopg
-
 from gridos.domain.network import Network
-from gridos.storage import networks
+from gridos.storage import networks, pool
 
 # The moment of the nominal readings: fixed, so that seeding again stores nothing new.
 NOMINAL_AT = "2026-01-01T00:00:00Z"
@@ -21,7 +19,7 @@ def network() -> Network:
 def seed(database_url: str) -> int:
     """Stores what is missing of the network and its readings; returns the number of buses."""
     published = network()
-    with psycopg.connect(database_url, connect_timeout=5) as connection:
+    with pool.connect(database_url) as connection, connection.transaction():
         networks.store(connection, published)
         connection.cursor().executemany(
             "INSERT INTO reading (bus_id, measured_at, kw, kvar)"

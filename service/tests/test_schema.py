@@ -2,18 +2,17 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from gridos import schema, seed
+from gridos import create_app, schema, seed
+from gridos.config import Settings
 from gridos.schema import MigrationError
+from gridos.storage import pool
 
 
 @pytest.fixture
-def empty(database_url):
+def empty(fresh):
     """A database of its own, with nothing in it."""
-    name = "schema_test"
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield psycopg.conninfo.make_conninfo(database_url, dbname=name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with fresh() as url:
+        yield url
 
 
 def test_each_migration_is_applied_once(empty):
@@ -45,3 +44,23 @@ def test_seeding_again_stores_nothing_new(empty):
     assert seed.seed(empty) == seed.seed(empty) == 33
     with psycopg.connect(empty) as connection:
         assert connection.execute("SELECT count(*) FROM reading").fetchone() == (33,)
+
+
+def test_a_database_without_an_encoding_keeps_and_gives_back_every_text(fresh):
+    with fresh(encoding="SQL_ASCII") as url:
+        assert schema.migrate(url) != schema.migrate(url) == []
+        seed.seed(url)
+        app = create_app(Settings(url, api_keys="k:networks"))
+        pool.open_pool(app)
+        client = app.test_client()
+        network = {
+            "feeder": {"id": "north", "name": "Nørd 北", "nominal_kv": 10, "rated_kva": 8},
+            "buses": [{"number": 1, "kw": 0, "kvar": 0}, {"number": 2, "kw": 1, "kvar": 0}],
+            "lines": [{"from": 1, "to": 2, "r_ohm": 0.4, "x_ohm": 0.3}],
+        }
+        posted = client.post("/v1/networks", json=network, headers={"X-API-Key": "k"})
+        assert posted.status_code == 201, posted.text
+        assert client.get("/v1/feeders/north").get_json()["name"] == "Nørd 北"
+        for path in ("load", "state", "lines", "readings?start=2026-01-01T00:00:00Z"):
+            assert client.get(f"/v1/feeders/ieee33/{path}").status_code == 200, path
+        pool.close_pool(app)

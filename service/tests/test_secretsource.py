@@ -1,5 +1,6 @@
 """Secrets: a directory first, Key Vault, the environment; and a change without a restart."""
 
+import contextlib
 import json
 import ssl
 import threading
@@ -103,10 +104,14 @@ class Vault(BaseHTTPRequestHandler):
     secrets: ClassVar[dict[str, str]] = {}
     trouble: ClassVar[list[int]] = []
     asked: ClassVar[list[str]] = []
+    # Cleared, it takes its time; a caller that waits for it is let go at the end of the test.
+    prompt: ClassVar[threading.Event] = threading.Event()
 
     def do_GET(self):
         path = urlsplit(self.path).path
         type(self).asked.append(path)
+        if not self.prompt.wait(60):
+            return None
         if "Authorization" not in self.headers:
             return self._answer(401, {}, challenge=True)
         if self.trouble:
@@ -129,8 +134,10 @@ class Vault(BaseHTTPRequestHandler):
             )
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # Who gave up waiting has hung up.
+        with contextlib.suppress(OSError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_):
         pass
@@ -141,6 +148,7 @@ def vault(tmp_path):
     """(url, CA file) of a vault on loopback, over TLS with an authority of its own."""
     Vault.secrets = {"database-url": "postgresql://from-vault", "api-keys": "from-vault"}
     Vault.trouble, Vault.asked = [], []
+    Vault.prompt.set()
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -149,6 +157,7 @@ def vault(tmp_path):
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"https://127.0.0.1:{server.server_port}", str(tmp_path / "ca.pem")
+    Vault.prompt.set()
     server.shutdown()
     server.server_close()
 
@@ -190,6 +199,30 @@ def test_a_rotated_secret_of_the_vault_takes_effect(vault):
     Vault.secrets["api-keys"] = "rotated"
     assert wait_until(lambda: secrets.get("api-keys") == "rotated", timeout_s=10)
     secrets.close()
+
+
+def test_a_slow_vault_is_given_up_and_what_was_read_last_goes_on_being_used(vault):
+    secrets = Secrets(open_vault(vault, read_timeout=0.1), {}, refresh_s=60)
+    secrets.refreshed_at = 1.0
+    Vault.prompt.clear()
+    asked = len(Vault.asked)
+    renewing = threading.Thread(target=secrets.renew)
+    renewing.start()
+    assert wait_until(lambda: len(Vault.asked) > asked, timeout_s=10)
+    assert secrets.get("api-keys") == "from-vault", "nobody waits for a vault that is being read"
+    renewing.join(30)
+    assert not renewing.is_alive()
+    assert len(Vault.asked) - asked == 1 + azure.TIMEOUTS["retry_total"]
+    assert (secrets.get("api-keys"), secrets.refreshed_at) == ("from-vault", 1.0)
+    Vault.prompt.set()
+    Vault.secrets["api-keys"] = "rotated"
+    assert secrets.renew()
+    assert secrets.get("api-keys") == "rotated"
+
+
+def test_a_read_of_the_slowest_vault_ends_before_the_next_one_is_due():
+    longest_s = len(secretsource.NAMES) * azure.TIMEOUTS["timeout"]
+    assert longest_s < Settings().secrets_refresh_seconds
 
 
 def test_workload_identity_that_is_not_set_up_is_said_so(monkeypatch):

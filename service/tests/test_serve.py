@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 from rehearsal import processes
 from rehearsal.waiting import wait_until
@@ -51,6 +52,15 @@ def test_what_keeps_it_from_working_is_one_line_with_its_own_exit_code(
     assert done.stderr.count("\n") == 1
 
 
+def test_a_database_that_cannot_hold_every_text_is_refused_before_anything_is_made(fresh):
+    with fresh(encoding="LATIN1") as url:
+        done = run(["migrate"], GRIDOS_DATABASE_URL=url)
+        assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+        assert "encoding is LATIN1" in done.stderr
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT to_regclass('migration')").fetchone() == (None,)
+
+
 def test_help_lists_the_settings():
     assert "GRIDOS_DATABASE_URL" in run(["--help"]).stdout
 
@@ -77,12 +87,28 @@ def connected(process, port):
     )
 
 
-def test_a_worker_that_dies_takes_the_container_with_it(serve):
-    with serve() as server:
+def test_a_worker_that_dies_takes_the_container_with_it_and_the_next_one_counts_that(
+    serve, tmp_path
+):
+    # A pod's port and temporary directory outlive its containers.
+    pod = {"PORT": str(processes.free_port()), "TMPDIR": str(tmp_path)}
+    with serve(**pod) as server:
+        assert exits(server) == 0
         (worker,) = psutil.Process(server.process.pid).children()
         os.kill(worker.pid, signal.SIGKILL)
         assert server.process.wait(20) == 1
         assert "the container ends with it" in server.log.read_text()
+    with serve(**pod) as server:
+        assert exits(server) == 1
+        server.process.terminate()
+        assert server.process.wait(40) == 0
+    with serve(**pod) as server:
+        assert exits(server) == 1, "a worker that was told to end is no failure"
+
+
+def exits(server):
+    lines = server.ask("/metrics")[1].splitlines()
+    return next(float(x.split()[1]) for x in lines if x.startswith("gridos_worker_exits_total "))
 
 
 def test_a_crash_fault_ends_the_pod_abruptly_after_so_many_requests(serve):

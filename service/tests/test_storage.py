@@ -12,16 +12,12 @@ NOW = datetime(2033, 5, 20, tzinfo=UTC)
 
 
 @pytest.fixture
-def connection(database_url):
+def connection(fresh):
     """A migrated database of its own."""
-    name = "storage_test"
-    with psycopg.connect(database_url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-        url = psycopg.conninfo.make_conninfo(database_url, dbname=name)
+    with fresh() as url:
         schema.migrate(url)
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def store(connection, *instants):

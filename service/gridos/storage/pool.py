@@ -20,6 +20,9 @@ THREADS = 4
 # caller gives up on the request.
 POOL_TIMEOUT_S = 2.0
 CONNECT_TIMEOUT_S = 3
+# Whatever the URL or the environment says: a database in SQL_ASCII (initdb's choice where there is
+# no locale) would otherwise answer with bytes in place of text.
+ENCODING = "UTF8"
 OPTIONS = (
     "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
 )
@@ -87,11 +90,23 @@ def init_app(app: Flask) -> None:
             "autocommit": True,
             "options": OPTIONS,
             "connect_timeout": CONNECT_TIMEOUT_S,
+            "client_encoding": ENCODING,
             "application_name": f"gridos {settings.pod}".strip(),
             # Every statement is prepared the first time it is used on a connection.
             "prepare_threshold": 0,
         },
         open=False,
+    )
+
+
+def connect(database_url: str) -> Connection[Any]:
+    """A connection beside the pool's, which commits by itself, for a command.
+
+    Raises:
+        psycopg.OperationalError: if the database cannot be reached.
+    """
+    return psycopg.connect(
+        database_url, autocommit=True, connect_timeout=5, client_encoding=ENCODING
     )
 
 
