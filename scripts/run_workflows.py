@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Run the workflows here, by act, in clones of the last commit, good ones and bad ones.
 
+Words choose cases; `--resume` leaves out those that ended as they should on this very commit. Logs,
+and what a case left behind, are kept under out/workflows.
+
 Actions cannot be fetched where this was made: folders under `standins/` take their places, as small
 as they can be. Every step of our own is run as it stands. What this does not run is listed in
 docs/pipeline.md, "Run the workflows".
@@ -12,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,14 +24,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import kustomization, overlay
+from pipeline import comment, kustomization, overlay
 from pipeline.checkout import WORKFLOWS, Checkout
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 STANDINS = HERE / "standins"
-# A rehearsal in its clone takes about four minutes on two busy cores, the set-up before it two.
-TIME_LIMIT_S = 1500
+KEPT = Path("out/workflows")
+# The tests take ten minutes on two idle cores, and longer beside others and under coverage.
+TIME_LIMIT_S = 3600
 DIGEST = "sha256:" + "ab" * 32
 
 
@@ -82,6 +87,12 @@ class Case:
     prepare: Callable[[World], dict[str, object]]
     succeeds: bool
     check: Callable[[World, str], str] = lambda _, __: ""
+    environment: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The case's name as a file's."""
+        return self.name.replace(" ", "-").replace(",", "")
 
 
 def act(
@@ -115,6 +126,7 @@ def act(
             f"VENV={ROOT / '.venv' if cached else ''}",
             "--env",
             "GITHUB_SERVER_URL=https://github.com",
+            *(word for given in case.environment for word in ("--env", given)),
             "--secret",
             "GITHUB_TOKEN=none",
             "--no-skip-checkout",
@@ -147,10 +159,9 @@ def make_world(folder: Path) -> World:
     world = World(folder)
     world.artifacts.mkdir()
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, world.remote], check=True)
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
-    subprocess.run(["git", "-C", world.remote, "update-ref", "refs/heads/main", head], check=True)
+    subprocess.run(
+        ["git", "-C", world.remote, "update-ref", "refs/heads/main", _head()], check=True
+    )
     subprocess.run(
         ["git", "-C", world.remote, "symbolic-ref", "HEAD", "refs/heads/main"], check=True
     )
@@ -164,6 +175,22 @@ def _as_it_is(_: World) -> dict[str, object]:
 
 def _with_a_bad_file(world: World) -> dict[str, object]:
     world.commit("deploy/bad.yaml", "kind:   [Rollout\n")
+    return {}
+
+
+UNTESTED = """
+
+def nobody_calls_this(value: int) -> int:
+    \"\"\"Doubles.\"\"\"
+    if value > 1:
+        return value * 2
+    return value
+"""
+
+
+def _with_untested_lines(world: World) -> dict[str, object]:
+    file = "scripts/pipeline/changes.py"
+    world.commit(file, (world.clone / file).read_text() + UNTESTED)
     return {}
 
 
@@ -252,15 +279,27 @@ def _not_pinned(world: World, said: str) -> str:
     return "" if _pinned(world, said) else "the overlay was changed"
 
 
-def _rehearsed(outcome: str) -> Callable[[World, str], str]:
+def _rehearsed(outcome: str, sign: str) -> Callable[[World, str], str]:
+    """The result is there, and makes the comment that rehearse-comment.yaml would publish."""
+
     def check(world: World, _: str) -> str:
         found = world.artifacts / "rehearsal/result.json"
         if not found.exists():
             return "no result was left"
-        ended = json.loads(found.read_text())["verdict"]["outcome"]
-        return "" if ended == outcome else f"the rehearsal ended {ended}"
+        text = found.read_text()
+        ended = json.loads(text)["verdict"]["outcome"]
+        if ended != outcome:
+            return f"the rehearsal ended {ended}"
+        body = comment.render(text, "https://github.com/example/gridos/actions/runs/1")
+        (world.artifacts / "comment.md").write_text(body)
+        whole = sign in body and "| `error-ratio` |" in body and "```mermaid" in body
+        return "" if whole else f"the comment is {body}"
 
     return check
+
+
+def _names(word: str) -> Callable[[World, str], str]:
+    return lambda _, said: "" if word in said else f"nothing named {word}"
 
 
 def _not_rehearsed(world: World, _: str) -> str:
@@ -276,8 +315,20 @@ CASES = (
         "push",
         _with_a_bad_file,
         succeeds=False,
+        check=_names("bad.yaml"),
     ),
     Case("ci test, as it is", "ci.yaml", "test", "push", _as_it_is, succeeds=True),
+    Case(
+        "ci test, with lines that no test reaches",
+        "ci.yaml",
+        "test",
+        "push",
+        _with_untested_lines,
+        succeeds=False,
+        check=_names("changes.py (16.7%)"),
+        # The tests of what changed, so that nothing but the floor can fail.
+        environment=("TESTS=scripts/tests/test_changes.py",),
+    ),
     Case(
         "rehearse, a change of documents only",
         "rehearse.yaml",
@@ -294,7 +345,7 @@ CASES = (
         "pull_request",
         _harmless_change,
         succeeds=True,
-        check=_rehearsed("promoted"),
+        check=_rehearsed("promoted", "✅ Promoted"),
     ),
     Case(
         "rehearse, a change that fails every tenth request",
@@ -303,7 +354,7 @@ CASES = (
         "pull_request",
         _bad_change,
         succeeds=False,
-        check=_rehearsed("rolled-back"),
+        check=_rehearsed("rolled-back", "❌ Rolled back"),
     ),
     Case(
         "overlay, a release of main",
@@ -326,18 +377,38 @@ CASES = (
 )
 
 
-def run(case: Case, logs: Path, *, cached: bool) -> str:
+def run(case: Case, *, cached: bool) -> str:
     """Runs one case; returns what was wrong with how it ended, or nothing."""
     with tempfile.TemporaryDirectory(prefix="workflows-") as folder:
         world = make_world(Path(folder))
         payload = case.prepare(world)
         done = act(world, case, payload, cached=cached)
         said = done.stdout + done.stderr
-        logs.mkdir(parents=True, exist_ok=True)
-        (logs / f"{case.name.replace(' ', '-').replace(',', '')}.log").write_text(said)
+        (KEPT / f"{case.file}.log").write_text(said)
         if (done.returncode == 0) is not case.succeeds:
             return f"it ended with {done.returncode}: {said[-1500:]}"
-        return case.check(world, said)
+        finding = case.check(world, said)
+        shutil.rmtree(KEPT / case.file, ignore_errors=True)
+        shutil.copytree(world.artifacts, KEPT / case.file)
+        return finding
+
+
+class Memory:
+    """Which cases ended as they should, by the commit that they ran on."""
+
+    def __init__(self, commit: str) -> None:
+        """Remembers what was written down for this commit."""
+        self._file = KEPT / f"{commit}.good"
+        KEPT.mkdir(parents=True, exist_ok=True)
+
+    def has(self, case: Case) -> bool:
+        """Whether the case is one of them."""
+        return self._file.exists() and case.name in self._file.read_text().splitlines()
+
+    def add(self, case: Case) -> None:
+        """Writes the case down."""
+        with self._file.open("a") as file:
+            file.write(f"{case.name}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -347,22 +418,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the cases, and run none")
     text = "use this checkout's .venv, as a restored cache, instead of installing in each clone"
     parser.add_argument("--cached", action="store_true", help=text)
+    text = "leave out what ended as it should on this commit before"
+    parser.add_argument("--resume", action="store_true", help=text)
     chosen = parser.parse_args(arguments)
     Checkout(ROOT).workflows  # noqa: B018 — complains here where there are none
+    named = [c for c in CASES if not chosen.words or any(w in c.name for w in chosen.words)]
+    if chosen.list:
+        print("\n".join(case.name for case in named))
+        return 0
+    memory = Memory(_head())
     wrong = 0
-    for case in CASES:
-        if chosen.words and not any(word in case.name for word in chosen.words):
-            continue
-        if chosen.list:
-            print(case.name)
+    for case in named:
+        if chosen.resume and memory.has(case):
+            print(f"before {case.name}", flush=True)
             continue
         began = time.monotonic()
-        finding = run(case, Path("out/workflows"), cached=chosen.cached)
+        finding = run(case, cached=chosen.cached)
         wrong += bool(finding)
+        if not finding:
+            memory.add(case)
         took = time.monotonic() - began
-        verdict = "WRONG" if finding else "good "
-        print(f"{verdict}  {case.name}, {took:.0f} s  {finding}", flush=True)
+        verdict = "WRONG " if finding else "good  "
+        print(f"{verdict} {case.name}, {took:.0f} s  {finding}", flush=True)
     return 1 if wrong else 0
+
+
+def _head() -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 if __name__ == "__main__":
