@@ -19,6 +19,7 @@ from pipeline import (
     overlay,
     registry,
     releases,
+    ruleset,
     vulnerabilities,
 )
 from pipeline.checkout import Checkout
@@ -126,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--owner", required=True, help="whose branch it is")
     publish.add_argument("--branch", required=True)
     publish.add_argument("--head", required=True, help="the commit that was rehearsed")
+    rules = add("ruleset", _ruleset, "print the rules of main for GitHub, with the App's id")
+    rules.add_argument("--app-id", type=int, required=True, help="of the App that commits overlays")
     checks = add("controls", _controls, "check workflows, image and policies against the controls")
     checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
     return parser
@@ -224,6 +227,11 @@ def _publish(chosen: argparse.Namespace) -> int:
         _say(f"{chosen.head} is no open pull request's head (any more): nothing to say")
         return Exit.GOOD
     _say(github.comment(number, body, comment.MARKER))
+    return Exit.GOOD
+
+
+def _ruleset(chosen: argparse.Namespace) -> int:
+    _say(ruleset.fill(Path(".github/rulesets/main.json").read_text("utf-8"), chosen.app_id))
     return Exit.GOOD
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline import ruleset as rulesets
 from pipeline import vulnerabilities
 from pipeline.checkout import Checkout, Step
 from pipeline.errors import PipelineError
@@ -260,6 +261,9 @@ def _ruleset(checkout: Checkout) -> Iterator[str]:
     ruleset = json.loads(checkout.text(".github/rulesets/main.json") or '{"rules": []}')
     rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
     yield from (f"rulesets/main.json: no rule {rule}" for rule in BRANCH_RULES if rule not in rules)
+    yield from (
+        f"rulesets/main.json: past review goes {who}" for who in rulesets.strangers(ruleset)
+    )
     names = {str(job.raw.get("name", job.name)) for job in checkout.jobs}
     for check in rules.get("required_status_checks", {}).get("required_status_checks", []):
         if check["context"] not in names:

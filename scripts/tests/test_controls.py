@@ -207,6 +207,7 @@ BAD = [
         "static analysis",
     ),
     (29, ".github/rulesets/main.json", r'"deletion"', '"creation"', "no rule deletion"),
+    (29, ".github/rulesets/main.json", '"Integration"', '"OrganizationAdmin"', "past review goes"),
     (
         29,
         ".github/rulesets/main.json",
