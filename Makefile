@@ -87,6 +87,10 @@ coverage: setup  ## every quick test, and a floor for the lines changed since CO
 prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
 	@$(BIN)/python scripts/prove_overlay.py
 
+.PHONY: prove-gitops
+prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py
+
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
 	@$(BIN)/python scripts/run_workflows.py
 
