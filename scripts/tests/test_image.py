@@ -4,12 +4,14 @@ GRIDOS_IMAGE names one that podman has; docs/pipeline.md says how to build it.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -48,6 +50,7 @@ def served():
         "PORT": str(port),
         "GRIDOS_API_KEYS": "key",
         "GRIDOS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+        "GRIDOS_FAULTS": "latency=2s",  # of the API's answers; probes are at once
     }
     given = [word for key, value in settings.items() for word in ("--env", f"{key}={value}")]
     name = f"gridos-test-{port}"
@@ -90,6 +93,34 @@ def test_nothing_in_it_is_compiled_again_at_each_start(served):
     )
     for path in found.stdout.split():
         assert podman("exec", name, "test", "-e", path).returncode == 0, path
+
+
+def status(address):
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
+
+
+def in_flight(address):
+    with urllib.request.urlopen(f"{address}/metrics", timeout=10) as answer:
+        found = re.search(r"^http_requests_in_flight (\d+)", answer.read().decode(), re.MULTILINE)
+    return int(found.group(1))
+
+
+def test_it_answers_what_it_was_asked_before_it_ends(served):
+    name, address = served
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(status, f"{address}/v1/feeders")
+        end = time.monotonic() + 30
+        while not in_flight(address):
+            assert time.monotonic() < end
+        podman("kill", "--signal=TERM", name)
+        assert not asked.done()
+        # There is no database, and it says so in order; a cut connection would raise here.
+        assert asked.result(60) == 503
+    assert podman("wait", name).stdout.strip() == "0"
 
 
 def test_it_ends_in_order_when_it_is_asked_to(served):
