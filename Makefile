@@ -135,6 +135,7 @@ lint-types:
 
 lint-yaml:
 	@$(BIN)/yamllint --strict .
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 
 lint-dockerfile:
 	@$(BIN)/hadolint Dockerfile
@@ -151,7 +152,8 @@ lint-workflows:
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yaml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml
 	@$(BIN)/pipeline controls >/dev/null || $(BIN)/pipeline controls
-	@if command -v actionlint >/dev/null; then PATH=$(BIN):$$PATH actionlint; \
+	@# By its whole path: actionlint runs no shellcheck that it finds in a folder of this one.
+	@if command -v actionlint >/dev/null; then PATH="$(CURDIR)/$(BIN):$$PATH" actionlint; \
 	  else echo "actionlint is not here, so GitHub's expressions went unchecked: scripts/tool actionlint"; fi
 
 lint-manifests:

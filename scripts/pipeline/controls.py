@@ -42,6 +42,7 @@ FORGIVEN = {"rehearse-comment.yaml, job comment"}
 
 # In a script, whatever is not a constant is passed as environment.
 EXPRESSION = re.compile(r"\$\{\{")
+PIPE = re.compile(r"[^|]\|[^|]")
 PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
 APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
 SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
@@ -178,7 +179,17 @@ def _scans(checkout: Checkout) -> Iterator[str]:
     for step in checkout.steps:
         if step.raw.get("continue-on-error") and step.where not in FORGIVEN:
             yield f"{step.where}: a step that cannot fail"
+    yield from _hidden(checkout)
     yield from _expired(checkout)
+
+
+def _hidden(checkout: Checkout) -> Iterator[str]:
+    """GitHub's own shell has no pipefail; the one that is asked for by name has."""
+    for file, workflow in checkout.workflows.items():
+        shell = workflow.get("defaults", {}).get("run", {}).get("shell")
+        for step in checkout.steps:
+            if step.where.startswith(f"{file},") and PIPE.search(step.run) and shell != "bash":
+                yield f"{step.where}: a pipe hides that its first program failed"
 
 
 def _expired(checkout: Checkout) -> Iterator[str]:

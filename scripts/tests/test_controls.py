@@ -121,6 +121,7 @@ BAD = [
         "- {id: CVE-1, package: p, reason: x, expires: 2026-01-01}",
         "say why",
     ),
+    (25, f"{WORKFLOWS}/rehearse.yaml", r"shell: bash", "shell: sh", "a pipe hides"),
     (26, f"{WORKFLOWS}/build.yaml", r"workflow_call:", "push:", "could change"),
     (26, f"{WORKFLOWS}/publish.yaml", r"workflow_call:", "push:", "its caller's"),
     (26, f"{WORKFLOWS}/build.yaml", r" +sbom-path: .*\n", "", "no bill of materials"),
