@@ -20,6 +20,7 @@ from pipeline import (
     registry,
     releases,
     ruleset,
+    trend,
     vulnerabilities,
 )
 from pipeline.checkout import Checkout
@@ -129,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--head", required=True, help="the commit that was rehearsed")
     rules = add("ruleset", _ruleset, "print the rules of main for GitHub, with the App's id")
     rules.add_argument("--app-id", type=int, required=True, help="of the App that commits overlays")
+    night = add("trend", _trend, "add a benchmark's table to its history, and show the last nights")
+    night.add_argument("table", type=Path, help="what the benchmark printed")
+    night.add_argument(
+        "--history", type=Path, required=True, metavar="FILE", help="made if missing"
+    )
+    night.add_argument("--commit", required=True, help="what was measured")
     checks = add("controls", _controls, "check workflows, image and policies against the controls")
     checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
     return parser
@@ -232,6 +239,17 @@ def _publish(chosen: argparse.Namespace) -> int:
 
 def _ruleset(chosen: argparse.Namespace) -> int:
     _say(ruleset.fill(Path(".github/rulesets/main.json").read_text("utf-8"), chosen.app_id))
+    return Exit.GOOD
+
+
+def _trend(chosen: argparse.Namespace) -> int:
+    file: Path = chosen.history
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    today = datetime.now(UTC).date().isoformat()
+    history = trend.add(before, chosen.table.read_text(encoding="utf-8"), today, chosen.commit)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(history, encoding="utf-8")
+    _say(trend.show(history))
     return Exit.GOOD
 
 
