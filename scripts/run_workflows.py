@@ -26,6 +26,7 @@ from pathlib import Path
 
 from pipeline import comment, kustomization, overlay
 from pipeline.checkout import WORKFLOWS, Checkout
+from standins.github_api import GitHubServer, serving
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -38,9 +39,10 @@ DIGEST = "sha256:" + "ab" * 32
 
 @dataclass(frozen=True)
 class World:
-    """A bare remote, and a clone in which the workflow runs."""
+    """A bare remote, a clone in which the workflow runs, and what stands in for GitHub's API."""
 
     folder: Path
+    github: GitHubServer
 
     @property
     def clone(self) -> Path:
@@ -126,6 +128,8 @@ def act(
             f"VENV={ROOT / '.venv' if cached else ''}",
             "--env",
             "GITHUB_SERVER_URL=https://github.com",
+            "--env",
+            f"GITHUB_API_URL={world.github.url}",
             *(word for given in case.environment for word in ("--env", given)),
             "--secret",
             "GITHUB_TOKEN=none",
@@ -154,9 +158,9 @@ def _standins(clone: Path) -> list[str]:
     ]
 
 
-def make_world(folder: Path) -> World:
+def make_world(folder: Path, github: GitHubServer) -> World:
     """Clones the last commit of this checkout, with a remote of its own called main."""
-    world = World(folder)
+    world = World(folder, github)
     world.artifacts.mkdir()
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, world.remote], check=True)
     subprocess.run(
@@ -302,6 +306,44 @@ def _names(word: str) -> Callable[[World, str], str]:
     return lambda _, said: "" if word in said else f"nothing named {word}"
 
 
+RESULT = "loadtest/tests/rehearsal/results/rolled-back.json"
+
+
+def _rehearsal_that_ended(world: World) -> dict[str, object]:
+    """A pull request of a fork, and what its rehearsal left; the stand-in knows both."""
+    head = world.git("rev-parse", "HEAD")
+    left = world.artifacts / "rehearsal"
+    left.mkdir()
+    shutil.copy(world.clone / RESULT, left / "result.json")
+    world.github.pulls.append({"number": 7, "head": {"sha": head, "label": "someone:fix"}})
+    run = {
+        "id": 1,
+        "event": "pull_request",
+        "conclusion": "failure",
+        "html_url": "https://github.com/example/gridos/actions/runs/1",
+        "head_repository": {"owner": {"login": "someone"}},
+        "head_branch": "fix",
+        "head_sha": head,
+    }
+    return {"workflow_run": run, "repository": {"name": "gridos", "default_branch": "main"}}
+
+
+def _rehearsal_that_left_nonsense(world: World) -> dict[str, object]:
+    payload = _rehearsal_that_ended(world)
+    (world.artifacts / "rehearsal/result.json").write_text("<script>")
+    return payload
+
+
+def _commented(world: World, _: str) -> str:
+    bodies = [made["body"] for made in world.github.comments]
+    whole = len(bodies) == 1 and "❌ Rolled back" in bodies[0] and "```mermaid" in bodies[0]
+    return "" if whole else f"the comments are {bodies}"
+
+
+def _not_commented(world: World, _: str) -> str:
+    return "it was commented" if world.github.comments else ""
+
+
 def _not_rehearsed(world: World, _: str) -> str:
     return "it was rehearsed" if (world.artifacts / "rehearsal").exists() else ""
 
@@ -357,6 +399,24 @@ CASES = (
         check=_rehearsed("rolled-back", "❌ Rolled back"),
     ),
     Case(
+        "comment, a rehearsal that was rolled back",
+        "rehearse-comment.yaml",
+        "comment",
+        "workflow_run",
+        _rehearsal_that_ended,
+        succeeds=True,
+        check=_commented,
+    ),
+    Case(
+        "comment, a result that is none",
+        "rehearse-comment.yaml",
+        "comment",
+        "workflow_run",
+        _rehearsal_that_left_nonsense,
+        succeeds=False,
+        check=_not_commented,
+    ),
+    Case(
         "overlay, a release of main",
         "publish.yaml",
         "overlay",
@@ -379,8 +439,8 @@ CASES = (
 
 def run(case: Case, *, cached: bool) -> str:
     """Runs one case; returns what was wrong with how it ended, or nothing."""
-    with tempfile.TemporaryDirectory(prefix="workflows-") as folder:
-        world = make_world(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="workflows-") as folder, serving() as github:
+        world = make_world(Path(folder), github)
         payload = case.prepare(world)
         done = act(world, case, payload, cached=cached)
         said = done.stdout + done.stderr

@@ -1,14 +1,9 @@
 """What is asked of GitHub's API.
 
-GitHub itself cannot be had in a test: a server on the loopback stands in for the five endpoints,
-with the fields that GitHub documents, and keeps what it is sent.
+GitHub itself cannot be had in a test: `standins/github_api.py` takes its place.
 """
 
-import json
-import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+import importlib.util
 
 import pytest
 from pipeline import cli
@@ -19,65 +14,20 @@ from pipeline.github import GitHub
 HEAD = "ab" * 20
 
 
-class Stand(BaseHTTPRequestHandler):
-    """The endpoints, over what the server holds."""
-
-    def do_GET(self):
-        where = urlsplit(self.path)
-        query = parse_qs(where.query)
-        if where.path.startswith("/wrong"):
-            self.answer({"message": "Not Found"}, 404)
-        elif where.path.endswith("/pulls"):
-            self.answer([p for p in self.server.pulls if p["head"]["label"] == query["head"][0]])
-        elif where.path.endswith("/comments"):
-            page, size = int(query["page"][0]), int(query["per_page"][0])
-            self.answer(self.server.comments[(page - 1) * size : page * size])
-        elif where.path.endswith("/runs"):
-            found = [r for r in self.server.runs if r["head_sha"] == query["head_sha"][0]]
-            self.answer({"workflow_runs": found})
-
-    def do_POST(self):
-        body = self.body()
-        made = {"id": len(self.server.comments) + 1, "body": body, "user": {"type": "Bot"}}
-        self.server.comments.append(made)
-        self.answer({"html_url": f"made/{made['id']}"}, 201)
-
-    def do_PATCH(self):
-        number = int(re.search(r"(\d+)$", self.path).group(1))
-        self.server.comments[number - 1]["body"] = self.body()
-        self.answer({"html_url": f"edited/{number}"})
-
-    def body(self):
-        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
-
-    def answer(self, document, status=200):
-        self.server.tokens.add(self.headers["Authorization"])
-        text = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def server():
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Stand)
-    served.pulls = [{"number": 7, "head": {"sha": HEAD, "label": "someone:fix"}}]
-    served.comments, served.runs, served.tokens = [], [], set()
-    thread = threading.Thread(target=served.serve_forever)
-    thread.start()
-    yield served
-    served.shutdown()
-    thread.join()
-    served.server_close()
+def server(root):
+    path = root / "scripts/standins/github_api.py"
+    spec = importlib.util.spec_from_file_location("github_api", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.serving() as served:
+        served.pulls.append({"number": 7, "head": {"sha": HEAD, "label": "someone:fix"}})
+        yield served
 
 
 @pytest.fixture
 def github(server):
-    return GitHub(f"http://127.0.0.1:{server.server_port}", "example/gridos", "secret")
+    return GitHub(server.url, "example/gridos", "secret")
 
 
 def test_a_pull_request_is_found_by_branch_and_commit(github):
