@@ -302,6 +302,20 @@ def _rehearsed(outcome: str, sign: str) -> Callable[[World, str], str]:
     return check
 
 
+def _pushed(path: str, old: str, new: str) -> Callable[[World], dict[str, object]]:
+    def prepare(world: World) -> dict[str, object]:
+        before = world.git("rev-parse", "HEAD")
+        text = (world.clone / path).read_text()
+        after = world.commit(path, text.replace(old, new, 1))
+        return {"before": before, "after": after, "ref": "refs/heads/main"}
+
+    return prepare
+
+
+def _from_nowhere(_: World) -> dict[str, object]:
+    return {"before": "0123456789" * 4, "after": "0123456789" * 4, "ref": "refs/heads/main"}
+
+
 def _names(word: str) -> Callable[[World, str], str]:
     return lambda _, said: "" if word in said else f"nothing named {word}"
 
@@ -415,6 +429,33 @@ CASES = (
         _rehearsal_that_left_nonsense,
         succeeds=False,
         check=_not_commented,
+    ),
+    Case(
+        "release, its own commit of an overlay",
+        "release.yaml",
+        "changes",
+        "push",
+        _pushed(overlay.path("staging"), "newTag: none", "newTag: 1.2.3-g0123456789ab"),
+        succeeds=True,
+        check=_names("image=false"),
+    ),
+    Case(
+        "release, a change of the service",
+        "release.yaml",
+        "changes",
+        "push",
+        _pushed("Dockerfile", "WORKDIR /app", "WORKDIR /app\n"),
+        succeeds=True,
+        check=_names("image=true"),
+    ),
+    Case(
+        "release, commits that nobody has",
+        "release.yaml",
+        "changes",
+        "push",
+        _from_nowhere,
+        succeeds=False,
+        check=_names("git diff failed"),
     ),
     Case(
         "overlay, a release of main",
