@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     key.set_defaults(command=_make_key)
     check = commands.add_parser("faults", help="check the words of GRIDOS_FAULTS")
-    check.add_argument("words", help=f"such as {faults.WORDS}")
+    # To argparse a single per cent sign is a format.
+    check.add_argument("words", help=f"such as {faults.WORDS.replace('%', '%%')}")
     check.set_defaults(command=_check_faults)
     return parser
 

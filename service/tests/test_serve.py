@@ -65,6 +65,10 @@ def test_help_lists_the_settings():
     assert "GRIDOS_DATABASE_URL" in run(["--help"]).stdout
 
 
+def test_help_of_the_faults_shows_their_per_cent_signs():
+    assert "errors=3%," in run(["faults", "--help"]).stdout
+
+
 def test_a_request_under_way_is_answered_before_the_process_ends(serve):
     with serve(GRIDOS_FAULTS="latency=1s") as server:
         answers = []
