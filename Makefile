@@ -88,8 +88,8 @@ prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates
 	@$(BIN)/python scripts/prove_overlay.py
 
 .PHONY: prove-gitops
-prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py
+prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $(if $(SCALE),--scale $(SCALE))
 
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
 	@$(BIN)/python scripts/run_workflows.py

@@ -6,7 +6,8 @@ git remote that a real Argo CD follows; the Rollout walks its steps under load a
 the same with a bad image: aborted by a gate, and `git revert` leads back. In between, admission is
 asked about images that it must refuse.
 
-The Rollout, its gates and their durations are deploy/base's. What stands in: a registry on the
+The Rollout, its gates and their durations are deploy/base's; `--scale 2` halves pauses and windows.
+What stands in: a registry on the
 node's loopback, a key instead of Sigstore, overlays/local's content as the overlay of staging, and
 this program for the workflow's jobs, whose commands it runs.
 
@@ -34,7 +35,7 @@ from conformance import kit
 from conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
 from pipeline import kustomization, overlay
 from pipeline.releases import Release, version
-from rehearsal import observing
+from rehearsal import observing, timescale
 from rehearsal.errors import RehearsalError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.waiting import wait_until
@@ -76,8 +77,8 @@ class Wrong(Exception):
 class Staging(Loop):
     """The remote whose staging overlay needs no Azure, and the Application that follows it."""
 
-    def prepare(self) -> None:
-        """Makes the remote out of this checkout's last commit."""
+    def prepare(self, scale: float = 1) -> None:
+        """Makes the remote out of this checkout's last commit, its waits divided by `scale`."""
         run("git", "clone", "--quiet", "--bare", str(ROOT), str(self.remote))
         git(self.remote, "update-ref", "refs/heads/main", "HEAD")
         git(self.remote, "symbolic-ref", "HEAD", "refs/heads/main")
@@ -89,6 +90,12 @@ class Staging(Loop):
         old = f"newName: {local['newName']}\n    newTag: {local['newTag']}\n"
         new = f"newName: {REGISTRY}/gridos\n    newTag: none\n    digest: sha256:{'0' * 64}\n"
         pinned.write_text(text.replace(old, new))
+        if scale != 1:
+            for name in ("rollout", "analysis-release-gates"):
+                file = self.checkout / f"deploy/base/{name}.yaml"
+                bodies = list(yaml.safe_load_all(file.read_text()))
+                timescale.shorten(bodies, scale)
+                file.write_text(yaml.safe_dump_all(bodies))
         git(self.checkout, "add", "-A")
         git(self.checkout, "commit", "--quiet", "-m", "Let staging run without Azure")
         git(self.checkout, "push", "--quiet", "origin", "main")
@@ -369,10 +376,10 @@ def revert(staging: Staging, jobs: Pipeline, bad: Release, legs: Legs) -> None:
     print(f"            the job again: {said}", flush=True)
 
 
-def walk(staging: Staging, jobs: Pipeline) -> None:
+def walk(staging: Staging, jobs: Pipeline, scale: float) -> None:
     """The whole proof, on a cluster that is up."""
     legs = Legs()
-    staging.prepare()
+    staging.prepare(scale)
     jobs.prepare()
     install(staging, jobs, legs)
     try:
@@ -409,13 +416,13 @@ def require(true: bool, otherwise: str) -> None:
 # -------------------------------------------------------------------------------------- the cluster
 
 
-def inside(program: str, outside: str) -> int:
+def inside(program: str, outside: str, scale: float) -> int:
     """The proof, inside the cluster's network."""
     with tempfile.TemporaryDirectory(prefix="gitops-") as name:
         folder = Path(name)
         staging = Staging(connect(None), folder, "", "")
         try:
-            walk(staging, Pipeline(folder, staging.remote, Path(program), int(outside)))
+            walk(staging, Pipeline(folder, staging.remote, Path(program), int(outside)), scale)
         except (Wrong, RehearsalError) as wrong:
             print(f"WRONG: {wrong}", flush=True)
             return 1
@@ -423,7 +430,7 @@ def inside(program: str, outside: str) -> int:
     return 0
 
 
-def outside() -> int:
+def outside(scale: float) -> int:
     """Brings the cluster up with Argo CD and a registry, runs the proof, and takes it down."""
     if reason := kit.unusable():
         print(f"prove-gitops: {reason}", file=sys.stderr)
@@ -438,7 +445,7 @@ def outside() -> int:
         cluster.run("argo-cd")
         serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
         cluster.run("start", "registry", str(shutil.which("crane")), *serve)
-        again = [__file__, "inside", str(cluster.program), str(os.getpid())]
+        again = [__file__, "inside", str(cluster.program), str(os.getpid()), "--scale", str(scale)]
         return subprocess.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
     except RehearsalError as failed:
         print(f"prove-gitops: {failed}", file=sys.stderr)
@@ -448,13 +455,17 @@ def outside() -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Outside of the cluster's network this takes no arguments; inside it is called by itself."""
+    """Outside of the cluster's network this takes no words; inside it is called by itself."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("inside", nargs="*", help=argparse.SUPPRESS)
+    text = "divide the pauses and windows of the steps by this"
+    parser.add_argument("--scale", type=float, default=1, metavar="N", help=text)
     chosen = parser.parse_args(arguments)
-    return inside(*chosen.inside[1:]) if chosen.inside else outside()
+    if chosen.inside:
+        return inside(*chosen.inside[1:], chosen.scale)
+    return outside(chosen.scale)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,27 @@ def test_every_pod_of_ours_runs_what_the_overlay_update_pins(gitops, staging, jo
     assert images(gitops, staging) == {f"{gitops.REGISTRY}/gridos:{release.tag}@{release.digest}"}
 
 
+def test_shorter_steps_keep_their_weights_and_every_limit(gitops, staging, tmp_path):
+    (tmp_path / "short").mkdir()
+    short = gitops.Staging(None, tmp_path / "short", "", "")
+    short.prepare(scale=2)
+    whole, halved = (
+        next(b for b in objects.read(s.checkout / gitops.FOLDER) if b["kind"] == "Rollout")
+        for s in (staging, short)
+    )
+    pauses = [
+        step["pause"]["duration"]
+        for step in halved["spec"]["strategy"]["canary"]["steps"]
+        if "pause" in step
+    ]
+    assert pauses == ["30s", "1m", "1m30s"]
+    weights = [
+        [s.get("setWeight") for s in r["spec"]["strategy"]["canary"]["steps"]]
+        for r in (whole, halved)
+    ]
+    assert weights[0] == weights[1]
+
+
 @pytest.mark.parametrize("change", ["GOOD", "BAD"])
 def test_a_change_is_part_of_the_image(gitops, staging, change):
     source = staging.change(*getattr(gitops, change), "Change the service")
