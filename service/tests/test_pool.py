@@ -1,12 +1,14 @@
-"""The pool in an outage: it gives up in time, and is back when the database is."""
+"""The pool in an outage: nobody queues for it in vain, and it is back when the database is."""
 
 import threading
 
 import pytest
 from gridos import create_app, schema, seed
 from gridos.config import Settings
-from gridos.storage.pool import THREADS, close_pool, open_pool
+from gridos.storage.pool import RETRY_S, THREADS, Attempts, close_pool, open_pool
 from proofs import postgres
+from psycopg_pool import PoolTimeout
+from rehearsal import processes
 from rehearsal.waiting import wait_until
 
 
@@ -51,3 +53,56 @@ def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_th
             caller.join()
         close_pool(app)
     assert set(answers) <= {200, 503}
+
+
+@pytest.fixture
+def away():
+    """A service whose database refuses connections, and knows it."""
+    url = f"postgresql://gridos@127.0.0.1:{processes.free_port()}/gridos"
+    app = create_app(Settings(url, api_keys="a-key", pod="pod-1", version="1.2.3"))
+    open_pool(app)
+    attempts = app.extensions["attempts"]
+    assert wait_until(lambda: attempts.succeeded is False, timeout_s=20)
+    yield app
+    close_pool(app)
+
+
+def test_a_request_waits_while_connecting_works_or_was_never_tried():
+    attempts = Attempts()
+    for succeeded in (None, True):
+        attempts.succeeded = succeeded
+        assert not any(attempts.refuses(at) for at in (0.0, 0.1, 0.2))
+
+
+def test_one_request_in_two_seconds_waits_while_connecting_fails():
+    attempts = Attempts()
+    attempts.succeeded = False
+    looks = [attempts.refuses(at * RETRY_S / 4) for at in range(12)]
+    assert looks == [False, True, True, True] * 3
+
+
+def test_requests_are_refused_and_not_queued_while_the_database_is_away(away):
+    connections = away.extensions["pool"]
+    with pytest.raises(PoolTimeout):
+        connections.getconn(timeout=0.01)  # the one that waits
+    queued = connections.get_stats()["requests_queued"]
+    for _ in range(50):
+        with pytest.raises(PoolTimeout, match="cannot be reached"):
+            connections.getconn()
+    stats = connections.get_stats()
+    assert stats["requests_queued"] == queued
+    assert stats["requests_errors"] >= 50
+
+
+def test_a_request_is_answered_503_while_the_database_is_away(away):
+    answer = away.test_client().get("/v1/feeders")
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+
+
+def test_a_connection_is_waited_for_where_there_are_some_although_connecting_failed(app):
+    connections = app.extensions["pool"]
+    with connections.connection():
+        app.extensions["attempts"].succeeded = False
+        with connections.connection() as second:
+            assert second.execute("SELECT 1 AS one").fetchone() == {"one": 1}

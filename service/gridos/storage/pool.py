@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ import psycopg
 from flask import Flask, current_app
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from gridos.config import Settings
 from gridos.secretsource import Secrets
@@ -27,12 +28,34 @@ OPTIONS = (
     "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
 )
 READY_TIMEOUT_S = 0.2
+# While connecting fails, one request in so long waits for the pool, which then tries again.
+RETRY_S = 2.0
+
+
+class Attempts:
+    """What became of the last attempt to connect (None before the first), and who may wait."""
+
+    def __init__(self) -> None:
+        self.succeeded: bool | None = None
+        self._next_s = 0.0
+
+    def refuses(self, now_s: float) -> bool:
+        """Whether a request need not wait, because connecting fails and it was tried just now.
+
+        If every request waited, each pod's threads would soon all be waiting, and nobody would
+        answer its probes and its scrapes: it would be restarted for what ails the database.
+        """
+        if self.succeeded is not False or now_s >= self._next_s:
+            self._next_s = now_s + RETRY_S
+            return False
+        return True
 
 
 class Pool(ConnectionPool[Connection[DictRow]]):
-    """A pool that knows how many of its connections are in use, for a metric."""
+    """A pool that counts the connections in use and refuses where waiting is in vain."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, attempts: Attempts, *arguments: Any, **options: Any) -> None:
+        self._attempts = attempts
         self._busy: set[int] = set()
         super().__init__(*arguments, **options)
 
@@ -42,7 +65,14 @@ class Pool(ConnectionPool[Connection[DictRow]]):
         return len(self._busy)
 
     def getconn(self, timeout: float | None = None) -> Connection[DictRow]:
-        """Lends one."""
+        """Lends one.
+
+        Raises:
+            PoolTimeout: if none is free in time, or at once while the database cannot be reached.
+        """
+        if not (self._pool or self._busy) and self._attempts.refuses(time.monotonic()):
+            self._stats[self._REQUESTS_ERRORS] += 1
+            raise PoolTimeout("the database cannot be reached")
         lent = super().getconn(timeout)
         self._busy.add(id(lent))
         return lent
@@ -51,12 +81,6 @@ class Pool(ConnectionPool[Connection[DictRow]]):
         """Takes it back."""
         self._busy.discard(id(conn))
         super().putconn(conn)
-
-
-class Attempts:
-    """What became of the last attempt to connect; None before the first."""
-
-    succeeded: bool | None = None
 
 
 def init_app(app: Flask) -> None:
@@ -73,6 +97,7 @@ def init_app(app: Flask) -> None:
             raise
 
     app.extensions["pool"] = Pool(
+        attempts,
         # Asked for each connection, so that a rotated password or a fresh token is the next's.
         conninfo,
         connection_class=_watched(attempts, secrets),
