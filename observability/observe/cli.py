@@ -97,7 +97,7 @@ def _prove(chosen: argparse.Namespace) -> int:
     spent = cost.measure(chosen.out / "cost")
     print(proof.render_cost(spent))
     bad = [one for one in filled if not one.good or one.stale]
-    return 1 if bad or sum(spent.values()) > cost.ALLOWED_S else 0
+    return 1 if bad or spent.total_s > cost.ALLOWED_S else 0
 
 
 def _prove_runbooks(chosen: argparse.Namespace) -> int:

@@ -1,92 +1,130 @@
-"""What evaluating every rule costs a real Prometheus that scrapes fifty pods of forty routes."""
+"""What evaluating every rule costs a real Prometheus that scrapes fifty pods of forty routes.
+
+The thirty days that the budget looks back over are backfilled, and each series that the service
+exports is there in every pod, so that no rule is cheap because it finds nothing.
+"""
 
 from __future__ import annotations
 
-import json
+import shutil
 import threading
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from gates import backfill
 from rehearsal import processes
+from rehearsal.errors import MachineError
 from rehearsal.prometheus import ScrapeJob, Target
 
+from observe import ranges
+from observe.ranges import Span
 from observe.stack import Stack
 
+CONTRACT = Path("observability/contract.prom")
 PODS, ROUTES = 50, 40
+RELEASES = ("bcdfg2456", "hjklm2456")
 STATUSES = ("200", "201", "404", "500", "503")
-BOUNDS = (
-    "0.005",
-    "0.01",
-    "0.025",
-    "0.05",
-    "0.1",
-    "0.15",
-    "0.2",
-    "0.225",
-    "0.25",
-    "0.275",
-    "0.3",
-    "0.4",
-    "0.5",
-    "1.0",
-    "2.5",
-    "10.0",
-    "+Inf",
-)
 SCRAPE_S = 5.0
 # Longer than the longest window that rules ask of raw counters.
 LONG_S = 330.0
 ALLOWED_S = 1.0
+DAY_S = 86_400
+# What is recorded and looked back on for 30 days, and the interval of its rule in seconds.
+PAST = {
+    "gridos:http_requests:rate5m": 30,
+    "gridos:http_failures:rate5m": 30,
+    "gridos:http_slow:rate5m": 30,
+    "gridos:slo_bad_minute:bool": 60,
+}
+LIMITS = {"cpu": 0.5, "memory": 256e6}
+LAST_MINUTE_S = 60.0
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Seconds of the last evaluation of each group, after enough scrapes to fill every window."""
-    server = ThreadingHTTPServer(("127.0.0.1", processes.free_port()), _Pods)
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that each group took at its slowest of the last minute, and what it had to read."""
+
+    by_group: Mapping[str, float]
+    series: int
+
+    @property
+    def total_s(self) -> float:
+        """Every group at its slowest, one after another."""
+        return sum(self.by_group.values())
+
+
+def measure(folder: Path) -> Cost:
+    """What the rules cost after enough scrapes to fill every window.
+
+    Raises:
+        MachineError: if the rules had less to read than they should have.
+    """
+    data = folder / "stack/prometheus"
+    shutil.rmtree(folder, ignore_errors=True)
+    data.mkdir(parents=True)
+    backfill.load(past(time.time()), data, "past")
+    names = saved(CONTRACT.read_text(encoding="utf-8"))
+    server = ThreadingHTTPServer(("127.0.0.1", processes.free_port()), _pods(names))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    port = server.server_address[1]
-    jobs = [
-        ScrapeJob(f"pod{number}", f"/{number}", SCRAPE_S, [Target(port, _labels(number))])
-        for number in range(PODS)
-    ]
+    targets = [Target(server.server_address[1], _labels(number)) for number in range(PODS)]
     try:
-        with Stack(folder, jobs) as stack:
+        with Stack(folder / "stack", [ScrapeJob("gridos/gridos", "/", SCRAPE_S, targets)]) as stack:
             time.sleep(LONG_S)
-            return _durations(stack)
+            _require_work(stack)
+            return Cost(_durations(stack), int(_number(stack, "prometheus_tsdb_head_series")))
     finally:
         server.shutdown()
         server.server_close()
 
 
-def exposition(pod: int, at_s: float) -> Iterator[str]:
-    """A pod's counters at an instant: every route steadily busy."""
+def past(now_s: float) -> Iterator[str]:
+    """Thirty days of what is recorded, in OpenMetrics."""
+    end_s = int(now_s)
+    for name, step_s in PAST.items():
+        yield f"# TYPE {name} gauge"
+        for at_s in range(end_s - 30 * DAY_S, end_s, step_s):
+            yield f'{name}{{namespace="gridos"}} {(at_s % DAY_S) / DAY_S:.3f} {at_s}'
+
+
+def saved(text: str) -> tuple[list[str], list[str]]:
+    """The latency's bounds, and the series besides the requests', of the service's saved scrape."""
+    samples = [line.rpartition(" ")[0] for line in text.splitlines() if line[:1] not in ("#", "")]
+    bounds = [s.split('le="')[1].split('"')[0] for s in samples if "_bucket{" in s]
+    bounds = list(dict.fromkeys(bounds))
+    others = [s for s in samples if not s.startswith(("http_requests_total", "request_duration"))]
+    return bounds, others
+
+
+def exposition(pod: int, at_s: float, names: tuple[list[str], list[str]]) -> Iterator[str]:
+    """A pod's series at an instant: every route steadily busy."""
+    bounds, others = names
     count = (at_s % 1e6) * 0.25 * (1 + pod % 3)
     for route in range(ROUTES):
         labels = f'method="GET",route="/v1/route{route}"'
         for status in STATUSES:
             yield f'http_requests_total{{{labels},status="{status}"}} {count:.3f}'
-        for rank, bound in enumerate(BOUNDS):
-            share = min(1.0, (rank + 1) / (len(BOUNDS) - 4))
+        for rank, bound in enumerate(bounds):
+            share = min(1.0, (rank + 1) / (len(bounds) - 4))
             bucket = f'request_duration_seconds_bucket{{{labels},le="{bound}"}}'
             yield f"{bucket} {count * share * len(STATUSES):.3f}"
         yield f"request_duration_seconds_count{{{labels}}} {count * len(STATUSES):.3f}"
-    own = _platform(pod)
-    yield f'container_cpu_usage_seconds_total{{{own},image="i"}} {count / 10:.3f}'
-    yield f'kube_pod_container_resource_limits{{{own},resource="cpu"}} 0.5'
-    yield f"kube_pod_container_status_restarts_total{{{own}}} 0"
-    yield f"kube_pod_created{{{own}}} {1000 + pod}"
-
-
-def _platform(pod: int) -> str:
-    return f'uid="{pod}"'
+    yield from (f"{series} 1" for series in others)
+    for name in ("cpu_usage_seconds", "cpu_cfs_periods", "cpu_cfs_throttled_periods"):
+        yield f'container_{name}_total{{image="i"}} {count / 10:.3f}'
+    yield 'container_memory_working_set_bytes{image="i"} 1e8'
+    for resource, limit in LIMITS.items():
+        yield f'kube_pod_container_resource_limits{{resource="{resource}"}} {limit}'
+    yield "kube_pod_container_status_restarts_total 0"
+    yield f"kube_pod_created {1000 + pod}"
 
 
 def _labels(pod: int) -> dict[str, str]:
-    pod_hash = "bcdfg2456" if pod % 2 else "hjklm2456"
+    pod_hash = RELEASES[pod % 2]
     return {
+        "__metrics_path__": f"/{pod}",
         "namespace": "gridos",
         "pod": f"gridos-{pod_hash}-p{pod}",
         "container": "gridos",
@@ -94,24 +132,48 @@ def _labels(pod: int) -> dict[str, str]:
     }
 
 
+def _require_work(stack: Stack) -> None:
+    """That the rules had every pod, every route and all of the 30 days before them."""
+    expected = {
+        'count(up{job="gridos/gridos"} == 1)': PODS,
+        "count(gridos:http_requests_by_route:rate5m)": ROUTES * len(STATUSES) * len(RELEASES),
+        "count_over_time(gridos:http_requests:rate5m[30d])": 30
+        * DAY_S
+        / PAST["gridos:http_requests:rate5m"],
+    }
+    for query, least in expected.items():
+        if (found := _number(stack, query)) < least:
+            raise MachineError(f"{query} is {found:.0f}, and should be {least:.0f}", "run it alone")
+
+
+def _number(stack: Stack, query: str) -> float:
+    answer = stack.prometheus.query(query)
+    return answer if isinstance(answer, float) else sum(answer)
+
+
 def _durations(stack: Stack) -> dict[str, float]:
-    query = urllib.parse.urlencode({"query": "prometheus_rule_group_last_duration_seconds"})
-    url = f"http://127.0.0.1:{stack.prometheus.port}/api/v1/query?{query}"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        found = json.load(answer)["data"]["result"]
-    return {one["metric"]["rule_group"].rpartition(";")[2]: float(one["value"][1]) for one in found}
+    """Prometheus's own word for it, scraped every second."""
+    now_s = time.time()
+    window = f"[{LAST_MINUTE_S:.0f}s]"
+    query = f"max_over_time(prometheus_rule_group_last_duration_seconds{window})"
+    span = Span(now_s, now_s, 1.0)
+    found = ranges.ask(stack.prometheus.port, query, "{{rule_group}}", span)
+    return {one.name.rpartition(";")[2]: one.points[0][1] for one in found}
 
 
-class _Pods(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        """Answers one pod's scrape."""
-        body = "\n".join(exposition(int(self.path.strip("/")), time.time())) + "\n"
-        content = body.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+def _pods(names: tuple[list[str], list[str]]) -> type[BaseHTTPRequestHandler]:
+    class Pods(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Answers one pod's scrape."""
+            lines = exposition(int(self.path.strip("/")), time.time(), names)
+            content = ("\n".join(lines) + "\n").encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
-        """Says nothing."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
+            """Says nothing."""
+
+    return Pods

@@ -131,6 +131,7 @@ def draw(record: Recorded, file: Path) -> Path:
     )
     with backfill.serving(record.folder) as server:
         text = page.render(head, dashboards.ALL, partial(live.ask, server.port, span), span)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from observe import alertmanager, cases, rules
+from observe.cost import Cost
 from observe.filling import Filled
 from observe.rules import Rule
 from observe.walk import Walked
@@ -74,11 +75,12 @@ def render_panels(filled: Sequence[Filled]) -> str:
     return text + "".join(f"NEEDLESS EXCUSE {o.dashboard}, {o.panel.title}\n" for o in stale)
 
 
-def render_cost(spent: Mapping[str, float]) -> str:
-    """Seconds that each group's evaluation took, and all together."""
-    worst = sorted(spent.items(), key=lambda pair: -pair[1])[:4]
+def render_cost(cost: Cost) -> str:
+    """Seconds that all rules take, the dearest groups by name, and how much they had to read."""
+    worst = sorted(cost.by_group.items(), key=lambda pair: -pair[1])[:4]
     named = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in worst)
-    return f"all rules evaluate in {sum(spent.values()):.3f} s ({named})"
+    text = f"all rules evaluate in {cost.total_s:.3f} s, each group at its slowest of a minute "
+    return text + f"({named}; {cost.series} series)"
 
 
 def problems(table: Sequence[Line]) -> list[str]:
