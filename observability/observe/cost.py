@@ -7,19 +7,17 @@ exports is there in every pod, so that no rule is cheap because it finds nothing
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from gates import backfill
-from rehearsal import processes
 from rehearsal.errors import MachineError
 from rehearsal.prometheus import ScrapeJob, Target
 
-from observe import ranges
+from observe import loopback, ranges
 from observe.ranges import Span
 from observe.stack import Stack
 
@@ -67,17 +65,15 @@ def measure(folder: Path) -> Cost:
     data.mkdir(parents=True)
     backfill.load(past(time.time()), data, "past")
     names = saved(CONTRACT.read_text(encoding="utf-8"))
-    server = ThreadingHTTPServer(("127.0.0.1", processes.free_port()), _pods(names))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    targets = [Target(server.server_address[1], _labels(number)) for number in range(PODS)]
+    server = loopback.Server(_pods(names))
+    targets = [Target(server.port, _labels(number)) for number in range(PODS)]
     try:
         with Stack(folder / "stack", [ScrapeJob("gridos/gridos", "/", SCRAPE_S, targets)]) as stack:
             time.sleep(LONG_S)
             _require_work(stack)
             return Cost(_durations(stack), int(_number(stack, "prometheus_tsdb_head_series")))
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
 def past(now_s: float) -> Iterator[str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 from rehearsal import processes
 from rehearsal.errors import UsageError
 from rehearsal.prometheus import QueryError
 
-from observe import dashboards, page, queries, ranges
+from observe import dashboards, loopback, page, queries, ranges
 from observe.page import Head
 from observe.ranges import Series, Span
 from observe.stack import Stack
@@ -40,7 +40,7 @@ def look(folder: Path, port: int, seconds: float, faults: str) -> None:
     file = folder / "index.html"
     with World(folder / "world", canaries=1, rate=RATE) as world:
         world.start(world.canaries, faults)
-        with Stack(folder / "stack", world.jobs()) as stack, _Pages(folder, port):
+        with Stack(folder / "stack", world.jobs()) as stack, _pages(folder, port):
             _say(world, stack, port)
             _follow(world, stack, file, min(seconds, LONGEST_S))
 
@@ -92,20 +92,14 @@ def _say(world: World, stack: Stack, port: int) -> None:
     print("Ctrl-C ends everything", flush=True)  # noqa: T201 — same
 
 
-class _Pages:
-    """Serves a folder on a loopback port while it is entered."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        handler = partial(_Quiet, directory=str(folder))
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+@contextmanager
+def _pages(folder: Path, port: int) -> Iterator[None]:
+    """Serves a folder on a loopback port."""
+    server = loopback.Server(partial(_Quiet, directory=str(folder)), port)
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 class _Quiet(SimpleHTTPRequestHandler):

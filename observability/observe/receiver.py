@@ -6,15 +6,13 @@ came to, their text, and whether they fired or resolved.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from rehearsal import processes
+from observe import loopback
 
 
 @dataclass(frozen=True)
@@ -28,19 +26,16 @@ class Notification:
 
 
 class Receiver:
-    """An HTTP server on a loopback port; `refusing` makes it answer 500 to everything."""
+    """Takes deliveries until it is stopped; `refusing` makes it answer 500 to everything."""
 
     def __init__(self) -> None:
-        self.port = processes.free_port()
         self.refusing = False
         self._arrived: list[Notification] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._server = loopback.Server(_handler(self))
 
     def url(self, receiver: str) -> str:
         """The address that stands for a receiver."""
-        return f"http://127.0.0.1:{self.port}/{receiver}"
+        return f"http://127.0.0.1:{self._server.port}/{receiver}"
 
     def take(self, notification: Notification) -> None:
         """Keeps a delivery."""
@@ -52,9 +47,7 @@ class Receiver:
 
     def stop(self) -> None:
         """Ends the server."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._server.stop()
 
 
 def read(receiver: str, body: Any, authorization: str) -> Notification:
@@ -92,11 +85,9 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             """Says nothing."""
 
         def _answer(self, status: HTTPStatus) -> None:
-            # Whoever sent it may be gone by now, which is no trouble of ours.
-            with contextlib.suppress(ConnectionError):
-                self.send_response(status)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
 
     return Handler

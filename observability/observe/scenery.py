@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, MetricsHandler
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from rehearsal import processes
+
+from observe import loopback
 
 Labels = Mapping[str, str]
 
@@ -23,10 +24,10 @@ class Scenery(Collector):
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-        self.port = processes.free_port()
         registry = CollectorRegistry()
         registry.register(self)
-        self._server, self._thread = start_http_server(self.port, "127.0.0.1", registry)
+        self._server = loopback.Server(MetricsHandler.factory(registry))
+        self.port = self._server.port
 
     def set(self, name: str, labels: Labels, value: float) -> None:
         """Gives a series a value."""
@@ -51,6 +52,4 @@ class Scenery(Collector):
 
     def stop(self) -> None:
         """Ends the server."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._server.stop()

@@ -6,9 +6,10 @@ import pytest
 
 # A module may import those of its own or an earlier layer.
 LAYERS = [
-    {"rules", "panels", "receiver", "runbooks", "ranges", "scenery", "promtool", "loki"},
-    {"thresholds", "cases", "grafana", "dashboards", "queries", "alertmanager", "page"},
-    {"generate", "stack"},
+    {"rules", "panels", "loopback", "runbooks", "ranges", "promtool", "loki"},
+    {"thresholds", "cases", "grafana", "dashboards", "queries", "page", "receiver", "scenery"},
+    {"generate", "alertmanager"},
+    {"stack"},
     {"world", "cost"},
     {"live", "walk"},
     {"filling"},

@@ -1,0 +1,36 @@
+"""Small HTTP servers on loopback ports, for what is scraped, delivered or looked at here."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from rehearsal import processes
+
+Handler = Callable[..., BaseHTTPRequestHandler]
+
+
+class Server:
+    """Answers from its construction until it is stopped."""
+
+    def __init__(self, handler: Handler, port: int | None = None) -> None:
+        self.port = processes.free_port() if port is None else port
+        self._server = _Server(("127.0.0.1", self.port), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a caller who has gone, such as a scrape that ran out of time."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
