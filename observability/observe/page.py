@@ -58,10 +58,11 @@ def render(head: Head, dashboards: Sequence[Dashboard], ask: Ask, span: Span) ->
         for i, hue in enumerate(_HUES)
     )
     reload = Markup('<meta http-equiv="refresh" content="{}">').format(head.reload_s)
+    sections = [(dashboard.title, f"#{dashboard.uid}") for dashboard in dashboards]
     links = Markup("").join(
-        Markup('<a href="{}">{}</a>').format(url, name) for name, url in head.links
+        Markup('<a href="{}">{}</a>').format(url, name) for name, url in [*sections, *head.links]
     )
-    sections = Markup("").join(_section(dashboard, ask, span) for dashboard in dashboards)
+    drawn = Markup("").join(_section(dashboard, ask, span) for dashboard in dashboards)
     return Markup(
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">{}<title>{}</title>'
@@ -73,7 +74,7 @@ def render(head: Head, dashboards: Sequence[Dashboard], ask: Ask, span: Span) ->
         head.title,
         head.text,
         links,
-        sections,
+        drawn,
     )
 
 
@@ -113,7 +114,14 @@ def _number(panel: Panel, series: Sequence[Series]) -> Markup:
 
 def _said(panel: Panel, value: float) -> str:
     factor, unit = _SCALE.get(panel.unit, (1.0, ""))
-    return f"{value * factor:,.4g}{unit}"
+    return f"{_rounded(value * factor):,.12g}{unit}"
+
+
+def _rounded(value: float) -> float:
+    """Four digits that count; zero and what is no number stay."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, 3 - math.floor(math.log10(abs(value))))
 
 
 def _plot(panel: Panel, series: Sequence[Series], ask: Ask, span: Span) -> Markup:
@@ -131,16 +139,17 @@ def _plot(panel: Panel, series: Sequence[Series], ask: Ask, span: Span) -> Marku
         frame.line(points, f"s{index}", f"{one.name}: {_said(panel, one.points[-1][1])}")
     if level is not None:
         frame.level(level, "limit")
-    return frame.svg(panel.title) + _legend(panel, shown)
+    return frame.svg(panel.title) + _legend(panel, shown, len(series) - len(shown))
 
 
-def _legend(panel: Panel, series: Sequence[Series]) -> Markup:
+def _legend(panel: Panel, series: Sequence[Series], others: int) -> Markup:
     entry = Markup('<li><i style="background:{}"></i>{} {}</li>')
     items = (
         entry.format(_HUES[index], escape(one.name), _said(panel, one.points[-1][1]))
         for index, one in enumerate(series)
     )
-    return Markup("<ul>{}</ul>").format(Markup("").join(items))
+    more = Markup("<li>and {} lower</li>").format(others) if others else ""
+    return Markup("<ul>{}{}</ul>").format(Markup("").join(items), more)
 
 
 def _peak(series: Series) -> float:

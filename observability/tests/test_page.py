@@ -48,3 +48,24 @@ def test_texts_are_escaped_and_nothing_is_fetched_from_elsewhere():
 def test_a_legend_is_filled_in_as_grafana_does():
     labels = {"track": "canary", "rollouts_pod_template_hash": "abc"}
     assert named("{{track}} {{rollouts_pod_template_hash}}", labels) == "canary abc"
+
+
+def test_numbers_keep_four_digits_and_never_an_exponent():
+    def large(query, legend):
+        return [Series(legend, tuple((1000.0 + at, 15412.3456) for at in range(0, 60, 5)))]
+
+    panel = Panel("Requests", "Of all.", Unit.COUNT, (Target("a", "x"),))
+    shown = Dashboard("uid", "Some", "About.", (("Row", (panel,)),))
+    assert "x 15,410" in page.render(Head("Title", "Text."), [shown], large, SPAN)
+
+
+def test_what_is_not_drawn_for_want_of_colours_is_counted():
+    def many(query, legend):
+        return [Series(f"s{i}", ((1000.0, i), (1005.0, i))) for i in range(page.COLOURS + 3)]
+
+    shown = Dashboard("uid", "Some", "About.", (("Row", (DRAWN,)),))
+    assert "and 3 lower" in page.render(Head("Title", "Text."), [shown], many, SPAN)
+
+
+def test_every_dashboard_can_be_jumped_to():
+    assert '<a href="#uid">Some</a>' in drawn()
