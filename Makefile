@@ -57,7 +57,7 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 	@$(BIN)/observe generate
 	@$(BIN)/python infra/terraform/scripts/document.py
 
-.PHONY: observe prove-runbooks prove-observability
+.PHONY: observe prove-runbooks prove-observability prove-logs
 observe: setup  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
 	@$(BIN)/observe up $(if $(FAULT),--faults "$(FAULT)")
 
@@ -66,6 +66,9 @@ prove-runbooks: setup  ## bring every alert about on a live stack and walk its r
 
 prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
 	@$(BIN)/observe prove
+
+prove-logs: setup  ## on a real cluster: lines reach Loki, controllers fill their panels
+	@$(BIN)/observe prove-cluster
 
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py

@@ -77,7 +77,7 @@ class Kit:
         self.kubectl("create", "namespace", "argo-rollouts")
         self.controller()
         for tag, name in STAND_INS.items():
-            self._stand_in(tag, name)
+            self.stand_in(tag, name)
         self.run("image", "gridos:dev", str(ROOT))
 
     def down(self) -> None:
@@ -98,7 +98,7 @@ class Kit:
         controller = str(CACHE / "rollouts-controller")
         self.run("start", "rollouts", "unshare", "--mount", "sh", "-c", script, controller, *given)
 
-    def _stand_in(self, tag: str, name: str) -> None:
+    def stand_in(self, tag: str, name: str) -> None:
         """Builds one image from what is on this machine."""
         with tempfile.TemporaryDirectory() as folder:
             context = Path(folder)

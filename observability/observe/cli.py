@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rehearsal.errors import RehearsalError
 
-from observe import cost, dashboards, filling, generate, live, proof, runbooks, walk
+from observe import cost, dashboards, filling, generate, live, oncluster, proof, runbooks, walk
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     walking.add_argument("--out", type=Path, default=Path("out/runbooks"), metavar="DIR")
     walking.set_defaults(command=_prove_runbooks)
+    text = "on a real cluster: lines reach Loki, and the controllers' panels fill (needs the kit)"
+    clustered = commands.add_parser("prove-cluster", help=text, description=text)
+    clustered.add_argument("--out", type=Path, default=Path("out/cluster"), metavar="DIR")
+    clustered.set_defaults(command=_prove_cluster)
     return parser
 
 
@@ -118,6 +122,11 @@ def _prove_runbooks(chosen: argparse.Namespace) -> int:
     for problem in found:
         print(problem)
     return 1 if found else 0
+
+
+def _prove_cluster(chosen: argparse.Namespace) -> int:
+    shutil.rmtree(chosen.out, ignore_errors=True)
+    return oncluster.prove(chosen.out)
 
 
 def _words(scenario: walk.Scenario) -> str:

@@ -18,9 +18,9 @@ from observe.panels import (
 )
 
 _NS = 'namespace="gridos"'
-_CONTROLLER = "the Argo Rollouts controller's metrics"
-_CADVISOR = "a kubelet's cAdvisor"
-_STATE = "kube-state-metrics"
+CONTROLLER = "the Argo Rollouts controller's metrics"
+CADVISOR = "a kubelet's cAdvisor"
+STATE = "kube-state-metrics"
 _ARGO_CD = "Argo CD's metrics"
 _LOKI = "Loki"
 _LOAD_TEST = "a load test, scraped at its --metrics-port"
@@ -280,7 +280,7 @@ CANARY = Dashboard(
                         Target(f"rollout_info_replicas_updated{{{_NS}}}", "updated"),
                         Target(f"rollout_info_replicas_desired{{{_NS}}}", "desired"),
                     ),
-                    needs=_CONTROLLER,
+                    needs=CONTROLLER,
                 ),
             ),
         ),
@@ -358,7 +358,7 @@ CANARY = Dashboard(
                             "{{metric}} {{phase}}",
                         ),
                     ),
-                    needs=_CONTROLLER,
+                    needs=CONTROLLER,
                 ),
             ),
         ),
@@ -533,7 +533,7 @@ CAPACITY = Dashboard(
                     "Share of the kernel's periods in which a pod was stopped at its limit.",
                     Unit.RATIO,
                     (Target(f"gridos:pod_cpu_throttled:ratio_rate5m{{{_NS}}}", "{{pod}}"),),
-                    needs=_CADVISOR,
+                    needs=CADVISOR,
                 ),
             ),
         ),
@@ -545,7 +545,7 @@ CAPACITY = Dashboard(
                     "At one the kernel ends the pod.",
                     Unit.RATIO,
                     (Target(f"gridos:pod_memory_saturation:ratio{{{_NS}}}", "{{pod}}"),),
-                    needs=_CADVISOR,
+                    needs=CADVISOR,
                 ),
                 Panel(
                     "Restarts and worker exits",
@@ -570,7 +570,7 @@ CAPACITY = Dashboard(
                         ),
                     ),
                     limit=f"max(kube_horizontalpodautoscaler_spec_max_replicas{{{_NS}}})",
-                    needs=_STATE,
+                    needs=STATE,
                 ),
             ),
         ),
@@ -632,7 +632,7 @@ PIPELINE = Dashboard(
                         ),
                     ),
                     kind=Kind.TABLE,
-                    needs=_CONTROLLER,
+                    needs=CONTROLLER,
                 ),
                 Panel(
                     "Argo CD",
@@ -674,7 +674,7 @@ PIPELINE = Dashboard(
                             "aborted",
                         ),
                     ),
-                    needs=_CONTROLLER,
+                    needs=CONTROLLER,
                 ),
                 Panel(
                     "Change-failure rate",
@@ -689,7 +689,7 @@ PIPELINE = Dashboard(
                         ),
                     ),
                     kind=Kind.STAT,
-                    needs=_CONTROLLER,
+                    needs=CONTROLLER,
                 ),
                 Panel(
                     "Aborts by gate",
@@ -702,7 +702,7 @@ PIPELINE = Dashboard(
                             "{{metric}} {{phase}}",
                         ),
                     ),
-                    needs=_CONTROLLER,
+                    needs=CONTROLLER,
                 ),
                 Panel(
                     "Time to restore",

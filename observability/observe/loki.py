@@ -42,11 +42,17 @@ def find(name: str) -> Path:
 class Loki:
     """One Loki with the shipped local configuration, its data in a folder of the run."""
 
-    def __init__(self, folder: Path, source: Path = FOLDER) -> None:
+    def __init__(self, folder: Path, source: Path = FOLDER, address: str = "127.0.0.1") -> None:
         self._folder = folder
         self._source = source
+        self._address = address
         self.port = processes.free_port()
         self._child: processes.Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self._address}:{self.port}"
 
     @property
     def running(self) -> bool:
@@ -61,7 +67,7 @@ class Loki:
         """
         program = find("loki")
         command = [str(program), f"-config.file={self._source / 'loki.yaml'}"]
-        command += ["-config.expand-env=true", "-server.http-listen-address=127.0.0.1"]
+        command += ["-config.expand-env=true", f"-server.http-listen-address={self._address}"]
         command += [f"-server.http-listen-port={self.port}"]
         command += ["-server.grpc-listen-address=127.0.0.1"]
         command += [f"-server.grpc-listen-port={processes.free_port()}"]
@@ -98,7 +104,7 @@ class Loki:
         return set(self._get("labels", {})["data"])
 
     def _get(self, path: str, asked: Mapping[str, str]) -> Any:
-        url = f"http://127.0.0.1:{self.port}/loki/api/v1/{path}?{urllib.parse.urlencode(asked)}"
+        url = f"{self.url}/loki/api/v1/{path}?{urllib.parse.urlencode(asked)}"
         try:
             with urllib.request.urlopen(url, timeout=20) as answer:
                 return json.load(answer)
@@ -107,7 +113,7 @@ class Loki:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2) as said:
+            with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as said:
                 return bool(said.status == HTTP_OK)
         except OSError:
             return False
@@ -138,7 +144,7 @@ class Collector:
             **os.environ,
             "GRIDOS_LOGS": str(self._logs),
             "OTEL_STATE": str(state),
-            "LOKI_ENDPOINT": f"http://127.0.0.1:{self._loki.port}/otlp",
+            "LOKI_ENDPOINT": f"{self._loki.url}/otlp",
         }
         log = self._folder / "otelcol.log"
         self._child = processes.start("otelcol", command, log, variables)

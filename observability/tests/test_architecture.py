@@ -13,7 +13,7 @@ LAYERS = [
     {"world", "cost"},
     {"live", "walk"},
     {"filling"},
-    {"proof"},
+    {"proof", "oncluster"},
     {"cli"},
 ]
 # What says what is shown and what is wanted starts nothing, waits for nothing and asks nobody.

@@ -1,6 +1,7 @@
 """The service's real lines in a real Loki by way of the real collector, and what is asked of them."""
 
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from observe import dashboards, loki, queries
+from observe import dashboards, loki, oncluster, queries
 from observe.panels import Source
-from rehearsal import processes
+from rehearsal import documents, processes
 from rehearsal.errors import MachineError
 from rehearsal.prometheus import QueryError
 from rehearsal.waiting import wait_until
@@ -155,3 +156,45 @@ def test_the_dashboard_asks_for_the_labels_that_the_collector_sets():
     )
     statements = config["processors"]["transform/sort"]["log_statements"][0]["statements"]
     assert {s.split('"')[1] for s in statements} == set_labels
+
+
+# ------------------------------------------------------------------------ the agent on a cluster
+
+
+@pytest.fixture(scope="module")
+def agent():
+    """(the DaemonSet, its one container, every object) as Kustomize renders them."""
+    objects = [body for _, body in documents.read(LOGS)]
+    (daemons,) = [body for body in objects if body["kind"] == "DaemonSet"]
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    return daemons, container, objects
+
+
+def test_the_agent_is_given_every_variable_that_its_configuration_asks_for(agent):
+    _, container, objects = agent
+    (configuration,) = [body for body in objects if body["kind"] == "ConfigMap"]
+    text = configuration["data"]["collector.yaml"]
+    assert text == (LOGS / "collector.yaml").read_text()
+    given = {variable["name"] for variable in container["env"]}
+    asked = set(re.findall(r"\$\{env:(\w+)", text)) | set(re.findall(r"env_var: (\w+)", text))
+    assert asked <= given
+    assert len(asked) == 4
+
+
+def test_the_agent_reads_the_nodes_lines_and_can_write_its_place_in_them_and_nothing_else(agent):
+    daemons, container, _ = agent
+    on_node = {v["name"]: v for v in daemons["spec"]["template"]["spec"]["volumes"]}
+    writable = [m["name"] for m in container["volumeMounts"] if not m.get("readOnly")]
+    assert writable == ["state"]
+    assert on_node["lines"]["hostPath"]["path"] == "/var/log/pods"
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_same_agent_runs_on_a_cluster_and_for_the_compose_file(agent, root):
+    _, container, _ = agent
+    compose = yaml.safe_load((root / "observability/compose.yaml").read_text())
+    assert container["image"] == oncluster.COLLECTOR_IMAGE
+    assert (
+        container["image"].removeprefix("docker.io/") == compose["services"]["collector"]["image"]
+    )
