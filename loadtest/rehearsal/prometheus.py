@@ -59,12 +59,17 @@ class Prometheus:
         jobs: Sequence[ScrapeJob],
         extra: Mapping[str, Any] | None = None,
         flags: Sequence[str] = (),
+        program: Path | None = None,
     ) -> None:
-        """`extra` is more of its configuration: rule files, Alertmanagers, evaluation interval."""
+        """`extra` is more of its configuration: rule files, Alertmanagers, evaluation interval.
+
+        `program` is another Prometheus than the one that `find` finds.
+        """
         self._folder = folder
         self._jobs = jobs
         self._extra = extra or {}
         self._flags = flags
+        self._program = program
         self.port = processes.free_port()
         self._child: processes.Child | None = None
 
@@ -79,7 +84,7 @@ class Prometheus:
         Raises:
             MachineError: if there is no program or it does not come up.
         """
-        program = find()
+        program = self._program or find()
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
         command = [

@@ -13,7 +13,18 @@ from pathlib import Path
 
 from rehearsal.errors import RehearsalError
 
-from observe import cost, dashboards, filling, generate, live, oncluster, proof, runbooks, walk
+from observe import (
+    cost,
+    dashboards,
+    filling,
+    generate,
+    live,
+    oncluster,
+    promtool,
+    proof,
+    runbooks,
+    walk,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,7 +109,8 @@ def _prove(chosen: argparse.Namespace) -> int:
     drawn = filling.draw(record, chosen.out / "dashboards.html")
     print(f"the dashboards of this run: {drawn}")
     _tell(f"fifty pods of forty routes for {cost.LONG_S:.0f} s")
-    spent = cost.measure(chosen.out / "cost")
+    # What a cluster runs today is a 3.x; the distribution's is several times slower.
+    spent = cost.measure(chosen.out / "cost", promtool.third() or promtool.debian())
     print(proof.render_cost(spent))
     bad = [one for one in filled if not one.good or one.stale]
     return 1 if bad or spent.total_s > cost.ALLOWED_S else 0

@@ -18,6 +18,7 @@ from rehearsal.errors import MachineError
 from rehearsal.prometheus import ScrapeJob, Target
 
 from observe import loopback, ranges
+from observe.promtool import Promtool
 from observe.ranges import Span
 from observe.stack import Stack
 
@@ -38,24 +39,25 @@ PAST = {
     "gridos:slo_bad_minute:bool": 60,
 }
 LIMITS = {"cpu": 0.5, "memory": 256e6}
-LAST_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds that each group took at its slowest of the last minute, and what it had to read."""
+    """Seconds that each group took in the last minute, half of the times and at its slowest."""
 
-    by_group: Mapping[str, float]
+    typical: Mapping[str, float]
+    slowest: Mapping[str, float]
     series: int
+    version: str
 
     @property
     def total_s(self) -> float:
-        """Every group at its slowest, one after another."""
-        return sum(self.by_group.values())
+        """Every group as half of its evaluations were, one after another."""
+        return sum(self.typical.values())
 
 
-def measure(folder: Path) -> Cost:
-    """What the rules cost after enough scrapes to fill every window.
+def measure(folder: Path, tool: Promtool) -> Cost:
+    """What the rules cost the Prometheus beside a promtool, once every window is full.
 
     Raises:
         MachineError: if the rules had less to read than they should have.
@@ -68,10 +70,17 @@ def measure(folder: Path) -> Cost:
     server = loopback.Server(_pods(names))
     targets = [Target(server.port, _labels(number)) for number in range(PODS)]
     try:
-        with Stack(folder / "stack", [ScrapeJob("gridos/gridos", "/", SCRAPE_S, targets)]) as stack:
+        jobs = [ScrapeJob("gridos/gridos", "/", SCRAPE_S, targets)]
+        program = tool.program.with_name("prometheus")
+        with Stack(folder / "stack", jobs, program=program) as stack:
             time.sleep(LONG_S)
             _require_work(stack)
-            return Cost(_durations(stack), int(_number(stack, "prometheus_tsdb_head_series")))
+            return Cost(
+                typical=_durations(stack, "quantile_over_time(0.5, {})"),
+                slowest=_durations(stack, "max_over_time({})"),
+                series=int(_number(stack, "prometheus_tsdb_head_series")),
+                version=tool.version,
+            )
     finally:
         server.stop()
 
@@ -130,12 +139,11 @@ def _labels(pod: int) -> dict[str, str]:
 
 def _require_work(stack: Stack) -> None:
     """That the rules had every pod, every route and all of the 30 days before them."""
+    recorded = "gridos:http_requests:rate5m"
     expected = {
         'count(up{job="gridos/gridos"} == 1)': PODS,
         "count(gridos:http_requests_by_route:rate5m)": ROUTES * len(STATUSES) * len(RELEASES),
-        "count_over_time(gridos:http_requests:rate5m[30d])": 30
-        * DAY_S
-        / PAST["gridos:http_requests:rate5m"],
+        f"count_over_time({recorded}[29d])": 29 * DAY_S / PAST[recorded],
     }
     for query, least in expected.items():
         if (found := _number(stack, query)) < least:
@@ -147,11 +155,10 @@ def _number(stack: Stack, query: str) -> float:
     return answer if isinstance(answer, float) else sum(answer)
 
 
-def _durations(stack: Stack) -> dict[str, float]:
-    """Prometheus's own word for it, scraped every second."""
+def _durations(stack: Stack, over: str) -> dict[str, float]:
+    """Prometheus's own word for it, scraped every second, over a minute."""
     now_s = time.time()
-    window = f"[{LAST_MINUTE_S:.0f}s]"
-    query = f"max_over_time(prometheus_rule_group_last_duration_seconds{window})"
+    query = over.format("prometheus_rule_group_last_duration_seconds[1m]")
     span = Span(now_s, now_s, 1.0)
     found = ranges.ask(stack.prometheus.port, query, "{{rule_group}}", span)
     return {one.name.rpartition(";")[2]: one.points[0][1] for one in found}

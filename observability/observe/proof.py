@@ -77,10 +77,11 @@ def render_panels(filled: Sequence[Filled]) -> str:
 
 def render_cost(cost: Cost) -> str:
     """Seconds that all rules take, the dearest groups by name, and how much they had to read."""
-    worst = sorted(cost.by_group.items(), key=lambda pair: -pair[1])[:4]
+    worst = sorted(cost.typical.items(), key=lambda pair: -pair[1])[:4]
     named = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in worst)
-    text = f"all rules evaluate in {cost.total_s:.3f} s, each group at its slowest of a minute "
-    return text + f"({named}; {cost.series} series)"
+    text = f"Prometheus {cost.version}, {cost.series} series: all rules evaluate in "
+    text += f"{cost.total_s:.2f} s ({named}), each group at its slowest in "
+    return text + f"{sum(cost.slowest.values()):.2f} s"
 
 
 def problems(table: Sequence[Line]) -> list[str]:

@@ -29,7 +29,8 @@ RESEND = "2s"
 class Stack:
     """A context manager: entered, everything answers; left, everything has ended.
 
-    `factor` divides every window, `for` and wait; thresholds stay as they are.
+    `factor` divides every window, `for` and wait; thresholds stay as they are. `program` is another
+    Prometheus than the distribution's.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Stack:
         jobs: Sequence[ScrapeJob] = (),
         factor: float = 1.0,
         source: Path = FOLDER,
+        program: Path | None = None,
     ) -> None:
         # Alertmanager takes a relative credentials_file from its configuration's folder.
         folder = self.folder = folder.resolve()
@@ -53,6 +55,7 @@ class Stack:
             self._jobs,
             self._extra(),
             [f"--rules.alert.resend-delay={RESEND}", "--web.enable-lifecycle"],
+            program,
         )
         own = (("prometheus", self.prometheus.port), ("alertmanager", self.alertmanager.port))
         self._jobs += [
