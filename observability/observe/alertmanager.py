@@ -1,7 +1,7 @@
 """A real Alertmanager on loopback, with the shipped configuration led to a receiver of ours.
 
-What changes on the way: addresses, the files that secrets are read from, and the clock. Routes,
-grouping, inhibition and templates are the shipped ones.
+What changes on the way: addresses, the files that templates and secrets are read from, and the
+clock. Routes, grouping, inhibition and texts are the shipped ones.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def local(
     the receiver; keys are the receiver's name, which comes back with each delivery.
     """
     body = copy.deepcopy(dict(shipped))
+    body["templates"] = ["*.tmpl"]
     body["global"]["pagerduty_url"] = receiver.url("pagerduty")
     _quicken(body["route"], factor)
     secrets = folder / "secrets"

@@ -106,7 +106,7 @@ def _kustomization(models: Sequence[Path]) -> str:
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": NAMESPACE,
-        "resources": [str(OBJECTS.relative_to(folder))],
+        "resources": [str(OBJECTS.relative_to(folder)), "alertmanager"],
         "configMapGenerator": generators,
         # Without a hash in the name: the sidecar follows the object, and old ones would stay.
         "generatorOptions": {

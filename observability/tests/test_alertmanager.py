@@ -11,7 +11,7 @@ from observe import alertmanager
 from observe.receiver import read
 from observe.stack import SCRAPE_S, Stack
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
-from rehearsal import processes
+from rehearsal import documents, processes
 from rehearsal.errors import MachineError
 from rehearsal.prometheus import ScrapeJob, Target
 
@@ -36,8 +36,39 @@ def shipped():
     return yaml.safe_load(CONFIGURATION.read_text())
 
 
-def test_amtool_accepts_the_configuration_and_its_templates(amtool_or_skip):
-    assert alertmanager.check(amtool_or_skip, CONFIGURATION) == ""
+@pytest.fixture
+def beside_its_template(shipped, tmp_path):
+    """The configuration, its template where it looks for it."""
+    place = tmp_path / "gridos.tmpl"
+    place.write_text(CONFIGURATION.with_name("gridos.tmpl").read_text())
+    file = tmp_path / "alertmanager.yaml"
+    file.write_text(yaml.safe_dump(shipped | {"templates": [str(place)]}))
+    return file
+
+
+def test_amtool_accepts_the_configuration_and_its_templates(amtool_or_skip, beside_its_template):
+    assert alertmanager.check(amtool_or_skip, beside_its_template) == ""
+
+
+def test_amtool_refuses_a_template_that_is_broken(amtool_or_skip, beside_its_template):
+    beside_its_template.with_name("gridos.tmpl").write_text('{{ define "gridos.title" }}')
+    assert "gridos.tmpl" in alertmanager.check(amtool_or_skip, beside_its_template)
+
+
+def test_the_operator_finds_configuration_template_and_secrets_where_they_are_put(shipped, root):
+    """It mounts the configuration's Secret and each named Secret below these two folders."""
+    values = (root / "deploy/argocd/platform/kube-prometheus-stack-values.yaml").read_text()
+    spec = yaml.safe_load(values)["alertmanager"]["alertmanagerSpec"]
+    objects = [body for _, body in documents.read(CONFIGURATION.parent)]
+    (secret,) = objects
+    assert spec["useExistingSecret"] is True
+    assert spec["configSecret"] == secret["metadata"]["name"]
+    assert set(secret["data"]) == {"alertmanager.yaml", "gridos.tmpl"}
+    assert shipped["templates"] == ["/etc/alertmanager/config/gridos.tmpl"]
+    (receivers,) = spec["secrets"]
+    files = re.findall(r"/etc/alertmanager/secrets/([\w-]+)/", CONFIGURATION.read_text())
+    assert set(files) == {receivers}
+    assert len(files) == 6
 
 
 def test_amtool_is_asked_something_it_can_refuse(amtool_or_skip, tmp_path):
