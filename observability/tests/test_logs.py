@@ -147,6 +147,20 @@ def test_azure_differs_in_its_storage_and_enters_it_without_a_key():
     assert azure["limits_config"] == local["limits_config"]
 
 
+def test_the_charts_loki_is_the_one_that_is_asked_here_on_azures_storage(root):
+    loki = yaml.safe_load((root / "deploy/argocd/platform/loki-values.yaml").read_text())["loki"]
+    local = yaml.safe_load((LOGS / "loki.yaml").read_text())
+    ours = merged(local, yaml.safe_load((LOGS / "loki.azure.yaml").read_text()))
+    assert loki["limits_config"] == ours["limits_config"]
+    assert loki["schemaConfig"] == ours["schema_config"]
+    assert loki["storage"]["azure"]["useFederatedToken"] is True
+    assert (
+        loki["storage"]["bucketNames"]["chunks"]
+        == ours["storage_config"]["azure"]["container_name"]
+    )
+    assert loki["compactor"].items() <= ours["compactor"].items()
+
+
 def test_the_dashboard_asks_for_the_labels_that_the_collector_sets():
     config = yaml.safe_load((LOGS / "collector.yaml").read_text())
     set_labels = set(
