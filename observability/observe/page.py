@@ -18,7 +18,12 @@ from observe.ranges import Series, Span
 
 Ask = Callable[[str, str], Sequence[Series]]
 COLOURS = 8
-_SCALE = {Unit.RATIO: (100.0, " %"), Unit.SECONDS: (1000.0, " ms")}
+_SCALE = {
+    Unit.RATIO: (100.0, " %"),
+    Unit.SECONDS: (1000.0, " ms"),
+    Unit.MINUTES: (1.0, " min"),
+    Unit.PER_SECOND: (1.0, "/s"),
+}
 
 STYLE = """
 :root { color-scheme: light dark; --grid: #8884; --text: CanvasText }
@@ -27,11 +32,12 @@ body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 11
 h1 { font-size: 1.35rem } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem }
 h3 { font-size: .85rem; font-weight: 600; opacity: .65; margin: 1.2rem 0 .4rem }
 nav a { margin-right: 1rem }
-.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); gap: 1rem }
+.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1rem }
 figure { margin: 0; border: 1px solid var(--grid); border-radius: 6px; padding: .6rem .7rem }
 figcaption { font-weight: 600 } figure p { margin: .1rem 0 .3rem; font-size: .8rem; opacity: .75 }
 .number { font-size: 1.7rem; margin: .4rem 0 } .none { opacity: .6; font-style: italic }
-svg { width: 100%; height: auto } svg text { font: 10px system-ui; fill: var(--text) }
+svg { width: 100%; height: auto; overflow: visible }
+svg text { font: 10px system-ui; fill: var(--text) }
 .axis line { stroke: var(--grid) } .line { fill: none; stroke-width: 1.6 }
 .limit line { stroke: #d33; stroke-dasharray: 6 4 } .limit text { fill: #d33 }
 ul { list-style: none; margin: .2rem 0 0; padding: 0; font-size: .78rem }
@@ -148,7 +154,7 @@ def _legend(panel: Panel, series: Sequence[Series], others: int) -> Markup:
         entry.format(_HUES[index], escape(one.name), _said(panel, one.points[-1][1]))
         for index, one in enumerate(series)
     )
-    more = Markup("<li>and {} lower</li>").format(others) if others else ""
+    more = Markup("<li>and {} more</li>").format(others) if others else ""
     return Markup("<ul>{}{}</ul>").format(Markup("").join(items), more)
 
 

@@ -64,7 +64,7 @@ def test_what_is_not_drawn_for_want_of_colours_is_counted():
         return [Series(f"s{i}", ((1000.0, i), (1005.0, i))) for i in range(page.COLOURS + 3)]
 
     shown = Dashboard("uid", "Some", "About.", (("Row", (DRAWN,)),))
-    assert "and 3 lower" in page.render(Head("Title", "Text."), [shown], many, SPAN)
+    assert "and 3 more" in page.render(Head("Title", "Text."), [shown], many, SPAN)
 
 
 def test_every_dashboard_can_be_jumped_to():
