@@ -1,11 +1,12 @@
 """The contestants: one route that says hello, watched in different ways.
 
-gunicorn bench.apps:bare       Flask and nothing else
-gunicorn bench.apps:ours       our metrics, JSON access line and ids
-gunicorn bench.apps:metrics    our metrics alone
-gunicorn bench.apps:usual      prometheus-flask-exporter with the contract's names
-gunicorn bench.apps:usual_log  the same, with a python-json-logger access line
-uvicorn  bench.apps:fastapi_   FastAPI with prometheus-fastapi-instrumentator
+gunicorn bench.apps:bare         Flask and nothing else
+gunicorn bench.apps:metrics      our metrics alone
+gunicorn bench.apps:metrics_ids  our metrics, request id and trace context
+gunicorn bench.apps:ours         the same with the JSON access line
+gunicorn bench.apps:usual        prometheus-flask-exporter with the contract's names
+gunicorn bench.apps:usual_log    the same, with a python-json-logger access line
+uvicorn  bench.apps:fastapi_     FastAPI with prometheus-fastapi-instrumentator
 """
 
 from __future__ import annotations
@@ -36,20 +37,31 @@ def _bare() -> Flask:
     return _flask()
 
 
-def _ours(*, line: bool = True) -> Flask:
-    from gridos.exposition import Exposition  # noqa: PLC0415 — a contestant loads its own only
+def _watched(*, ids: bool, line: bool) -> Flask:
+    from gridos.accesslog import AccessLog  # noqa: PLC0415 — a contestant loads its own only
+    from gridos.exposition import Exposition  # noqa: PLC0415
     from gridos.recorder import Recorder  # noqa: PLC0415
     from gridos.tally import Tally  # noqa: PLC0415
+    from gridos.tracecontext import Identifier  # noqa: PLC0415
 
     app, tally = _flask(), Tally()
     Exposition(app, tally)
-    kind = Recorder if line else type("Silent", (Recorder,), {"write": lambda *_: None})
-    app.wsgi_app = kind(app.wsgi_app, tally, "pod-1", "1.0.0")  # type: ignore[method-assign]
+    inner = Identifier(app.wsgi_app) if ids else app.wsgi_app
+    log = AccessLog("pod-1", "1.0.0") if line else None
+    app.wsgi_app = Recorder(inner, tally, log)  # type: ignore[method-assign]
     return app
 
 
 def _metrics() -> Flask:
-    return _ours(line=False)
+    return _watched(ids=False, line=False)
+
+
+def _metrics_ids() -> Flask:
+    return _watched(ids=True, line=False)
+
+
+def _ours() -> Flask:
+    return _watched(ids=True, line=True)
 
 
 def _usual() -> Flask:

@@ -32,6 +32,8 @@ from flask import Flask, Response, current_app, json, request
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from werkzeug.exceptions import HTTPException
 
+from gridos.tracecontext import IDS
+
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 
@@ -246,7 +248,7 @@ def _respond(
     headers: Mapping[str, str],
     members: Mapping[str, Any] | None = None,
 ) -> Response:
-    ids = request.environ.get("gridos.ids")
+    ids = request.environ.get(IDS)
     body = {
         "type": f"urn:gridos:problem:{slug}",
         "title": title,

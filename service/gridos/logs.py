@@ -9,6 +9,7 @@ from flask import has_request_context, request
 from pythonjsonlogger.json import JsonFormatter
 
 from gridos.config import Settings
+from gridos.tracecontext import IDS
 
 
 class IdsFilter(logging.Filter):
@@ -16,7 +17,7 @@ class IdsFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Never drops a line."""
-        ids = request.environ.get("gridos.ids") if has_request_context() else None
+        ids = request.environ.get(IDS) if has_request_context() else None
         if ids is not None:
             record.request_id, record.trace_id, record.span_id = ids.request, ids.trace, ids.span
         return True

@@ -67,11 +67,11 @@ class Cell:
 class Shard:
     """What one thread has counted."""
 
-    __slots__ = ("cells", "counts", "in_flight")
+    __slots__ = ("cells", "in_flight")
 
     def __init__(self) -> None:
-        self.counts: dict[CountKey, int] = {}
-        self.cells: dict[RouteKey, Cell] = {}
+        # By status too, so that one look-up finds all there is to add to.
+        self.cells: dict[CountKey, Cell] = {}
         self.in_flight = 0
 
 
@@ -88,15 +88,12 @@ class Totals:
 class Tally(Collector):
     """All shards; a Prometheus collector of the three request metrics."""
 
-    _zeros: Shard = field(default_factory=Shard)
+    _zeros: list[RouteKey] = field(default_factory=list)
     _shards: dict[int, Shard] = field(default_factory=dict)
 
     def start_at_zero(self, routes: Iterable[RouteKey]) -> None:
         """Shows failures and durations of these routes before there are any."""
-        for method, route in routes:
-            self._zeros.cells[method, route] = Cell()
-            for status in FAILURES:
-                self._zeros.counts[method, route, status] = 0
+        self._zeros.extend(routes)
 
     def shard(self) -> Shard:
         """The calling thread's own."""
@@ -110,13 +107,11 @@ class Tally(Collector):
         self, method: str, route: str, status: str, seconds: float, trace_id: str | None
     ) -> None:
         """Counts one response of the calling thread's; `trace_id` if the trace is kept."""
-        shard = self.shard()
+        cells = self.shard().cells
         key = (method, route, status)
-        counts = shard.counts
-        counts[key] = counts.get(key, 0) + 1
-        cell = shard.cells.get((method, route))
+        cell = cells.get(key)
         if cell is None:
-            cell = shard.cells[method, route] = Cell()
+            cell = cells[key] = Cell()
         bucket = bisect_left(BOUNDS_S, seconds)
         cell.buckets[bucket] += 1
         cell.total_s += seconds
@@ -125,18 +120,22 @@ class Tally(Collector):
 
     def sum(self) -> Totals:
         """Adds up copies of the shards, which go on being written meanwhile."""
-        totals = Totals({}, {})
-        for shard in [self._zeros, *list(self._shards.values())]:
+        totals = self._nothing()
+        for shard in list(self._shards.values()):
             totals.in_flight += shard.in_flight
-            for key, count in shard.counts.copy().items():
-                totals.counts[key] = totals.counts.get(key, 0) + count
-            for route, cell in shard.cells.copy().items():
-                total = totals.cells.get(route)
+            for key, cell in shard.cells.copy().items():
+                copied = cell.copy()
+                totals.counts[key] = totals.counts.get(key, 0) + sum(copied.buckets)
+                total = totals.cells.get(key[:2])
                 if total is None:
-                    totals.cells[route] = cell.copy()
+                    totals.cells[key[:2]] = copied
                 else:
-                    total.add(cell)
+                    total.add(copied)
         return totals
+
+    def _nothing(self) -> Totals:
+        failures = {(*route, status): 0 for route in self._zeros for status in FAILURES}
+        return Totals(failures, {route: Cell() for route in self._zeros})
 
     def collect(self) -> Iterator[Metric]:
         """As prometheus_client asks for it."""

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Where in its environ a request's ids are found, by log lines, errors and tracing.
+IDS = "gridos.ids"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 # Version 00 has exactly these fields; a later version may have more and is read as far as these.
@@ -41,3 +48,31 @@ def identify(request_id: str | None, traceparent: str | None) -> Ids:
     if found is None or (found[3] and found[0].startswith("00")):
         return Ids(request, fresh[16:], span, sampled=False)
     return Ids(request, found[1], span, bool(int(found[2], 16) & _SAMPLED))
+
+
+class Identifier:
+    """WSGI middleware: gives each request its ids and sends them back with the response.
+
+    Args:
+        inner: The application.
+        kept: Whether a trace that begins here is kept; one that began elsewhere says so itself.
+    """
+
+    def __init__(self, inner: WSGIApplication, *, kept: bool = False) -> None:
+        self._inner = inner
+        self._kept = kept
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request as the application does."""
+        given = environ.get("HTTP_TRACEPARENT")
+        ids = identify(environ.get("HTTP_X_REQUEST_ID"), given)
+        if self._kept and given is None:
+            ids = ids._replace(sampled=True)
+        environ[IDS] = ids
+
+        def start(line: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[..., Any]:
+            headers.append(("X-Request-ID", ids.request))
+            headers.append(("traceparent", ids.traceparent))
+            return start_response(line, headers, *rest)
+
+        return self._inner(environ, start)

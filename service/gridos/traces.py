@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask
 
 from gridos.config import ConfigurationError
+from gridos.tracecontext import IDS
 
 
 def init_app(app: Flask) -> None:
@@ -45,7 +46,7 @@ class _Continued:
         self._inner = inner
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        ids = environ.get("gridos.ids")
+        ids = environ.get(IDS)
         if ids is not None:
             environ["HTTP_TRACEPARENT"] = ids.traceparent
         return self._inner(environ, start_response)

@@ -6,6 +6,8 @@ import pytest
 from flask import Response, abort, request
 from gridos import create_app
 from gridos.config import Settings
+from gridos.recorder import Recorder
+from gridos.tally import Tally
 
 
 def refuse():
@@ -119,6 +121,39 @@ def test_probes_and_scrapes_are_not_counted(ask, path):
 def test_routes_added_after_the_application_was_built_are_counted(app, ask):
     app.add_url_rule("/late", view_func=lambda: "late")
     assert {key: count for key, (count, _) in ask("/late").items()} == {("GET", "/late", "200"): 1}
+
+
+def test_a_caller_that_goes_away_early_is_counted_with_the_status_it_was_sent(app):
+    tally = app.wsgi_app.tally
+    response = app.test_client().get("/breaks", buffered=False)
+    next(iter(response.response))
+    response.close()
+    assert tally.sum().counts["GET", "/breaks", "200"] == 1
+    assert tally.sum().in_flight == 0
+
+
+def test_a_response_is_closed_once_and_after_its_last_byte():
+    seen = []
+
+    class Body:
+        def __iter__(self):
+            yield b"a"
+            seen.append("last byte")
+
+        def close(self):
+            seen.append("closed")
+
+    def application(_, start_response):
+        start_response("200 OK", [])
+        return Body()
+
+    tally = Tally()
+    answer = Recorder(application, tally)(
+        {"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *_: None
+    )
+    assert (list(answer), answer.close()) == ([b"a"], None)
+    assert seen == ["last byte", "closed"]
+    assert tally.sum().counts == {("GET", "<unmatched>", "200"): 1}
 
 
 def test_a_request_is_in_flight_until_its_last_byte(app):
