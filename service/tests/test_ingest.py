@@ -44,6 +44,17 @@ def test_a_large_batch_is_stored_once_as_a_small_one_is(client):
     assert answers == [{"stored": 1500, "duplicates": 0}, {"stored": 0, "duplicates": 1500}]
 
 
+def test_of_a_batch_that_overlaps_others_or_itself_each_reading_is_stored_once(client):
+    first, second = rows(10, 3), rows(11, 3)
+    for batch, answer in (
+        (first, {"stored": 3, "duplicates": 0}),
+        ([*second, *first], {"stored": 3, "duplicates": 3}),
+        ([*rows(12, 2), *rows(12, 2)], {"stored": 2, "duplicates": 2}),
+    ):
+        body = json.dumps({"readings": batch})
+        assert client.post("/v1/readings", data=body, headers=JSON).get_json() == answer
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [

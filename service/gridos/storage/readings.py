@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
+from psycopg.errors import UniqueViolation
 
+from gridos.domain import series
 from gridos.domain.batch import Reading
-from gridos.domain.series import Bucket, Cursor, Window
+from gridos.domain.series import Bucket, Window
 from gridos.storage.pool import connection
 
 # Measured (`make bench`): up to here one INSERT from arrays is faster, above it COPY and staging.
 MOST_AS_ARRAYS = 1000
 
+COPY = "COPY {} (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
 INSERT_ARRAYS = """
 INSERT INTO reading (bus_id, measured_at, kw, kvar)
 SELECT * FROM unnest(%b::text[], %b::timestamptz[], %b::float8[], %b::float8[])
@@ -25,7 +28,6 @@ STAGE = """
 CREATE TEMPORARY TABLE staged (bus_id text, measured_at timestamptz, kw float8, kvar float8)
 ON COMMIT DROP
 """
-COPY_STAGED = "COPY staged (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
 INSERT_STAGED = """
 INSERT INTO reading (bus_id, measured_at, kw, kvar) SELECT * FROM staged
 ON CONFLICT (bus_id, measured_at) DO NOTHING
@@ -42,14 +44,33 @@ def add_readings(readings: Sequence[Reading]) -> int:
 
 
 def store(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """As `add_readings`, on a connection of the caller's that commits by itself."""
-    if len(readings) <= MOST_AS_ARRAYS:
-        return store_arrays(connected, readings)
-    return store_staged(connected, readings)
+    """As `add_readings`, on a connection of the caller's that commits by itself.
+
+    Nearly every batch is all new, and COPY is the fastest way there is. One statement stores it
+    whole or not at all, so a batch that was sent before is found out by the key, and only then
+    sorted out.
+    """
+    try:
+        return store_new(connected, readings)
+    except UniqueViolation:
+        if len(readings) <= MOST_AS_ARRAYS:
+            return store_arrays(connected, readings)
+        return store_staged(connected, readings)
+
+
+def store_new(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+    """One COPY.
+
+    Raises:
+        UniqueViolation: if one of them is stored already, or twice in the batch; none is then.
+    """
+    with connected.cursor() as cursor:
+        _copy(cursor, "reading", readings)
+    return len(readings)
 
 
 def store_arrays(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """One INSERT from an array a column."""
+    """One INSERT, of those that are not stored yet, from an array a column."""
     columns = (
         [r.bus_id for r in readings],
         [r.measured_at for r in readings],
@@ -60,14 +81,18 @@ def store_arrays(connected: Connection[Any], readings: Sequence[Reading]) -> int
 
 
 def store_staged(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """COPY into a table of the transaction's own, and one INSERT from there."""
+    """COPY into a table of the transaction's own, and one INSERT of what is new from there."""
     with connected.transaction(), connected.cursor() as cursor:
         cursor.execute(STAGE)
-        with cursor.copy(COPY_STAGED) as copy:
-            copy.set_types(["text", "timestamptz", "float8", "float8"])
-            for reading in readings:
-                copy.write_row((reading.bus_id, reading.measured_at, reading.kw, reading.kvar))
+        _copy(cursor, "staged", readings)
         return cursor.execute(INSERT_STAGED).rowcount
+
+
+def _copy(cursor: Cursor[Any], table: str, readings: Sequence[Reading]) -> None:
+    with cursor.copy(COPY.format(table)) as copy:
+        copy.set_types(["text", "timestamptz", "float8", "float8"])
+        for reading in readings:
+            copy.write_row((reading.bus_id, reading.measured_at, reading.kw, reading.kvar))
 
 
 def latest_loads(feeder_id: str) -> list[dict[str, Any]]:
@@ -144,7 +169,7 @@ class Page:
 
     rows: str
     size: int
-    next: Cursor | None
+    next: series.Cursor | None
 
 
 def feeder_series(feeder_id: str, window: Window) -> Page:
@@ -173,5 +198,5 @@ def _series(scope: str, identifier: str, window: Window) -> Page:
         found = connected.execute(_SERIES.format(scope=scope, **parts), values).fetchone()
     assert found is not None  # noqa: S101 — an aggregate without GROUP BY has one row
     is_full = found["size"] == window.limit
-    last = Cursor(found["last_bus"], found["last_at"]) if is_full else None
+    last = series.Cursor(found["last_bus"], found["last_at"]) if is_full else None
     return Page(found["rows"], found["size"], last)
