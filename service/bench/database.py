@@ -1,55 +1,60 @@
 """Ingest against raw COPY of the same rows, and a month's series as the table grows.
 
-Raw COPY is psycopg's binary COPY of tuples that are there already, into the same table. Each round
+Raw COPY is psycopg sending a text block that is there already, into the same table. Each round
 sends each method new rows, in shuffled order; ratios are medians of pairs.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
-import statistics
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import psycopg
+from flask.testing import FlaskClient
 from gridos import create_app
 from gridos.config import Settings
 from gridos.domain.batch import Reading
 from gridos.storage import pool
 from gridos.storage import readings as stored
-from proofs.pods import KEY
+from proofs.pods import KEY, Pod
 
 FIRST = datetime(2027, 1, 1, tzinfo=UTC)
-COPY = "COPY reading (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
-TYPES = ["text", "timestamptz", "float8", "float8"]
+COPY = "COPY reading (bus_id, measured_at, kw, kvar) FROM STDIN"
 BUSES = 33
-GROW = """
-INSERT INTO reading
-SELECT 'ieee33-' || b, t, 60 + 20 * sin(b + extract(epoch FROM t)), 30
-FROM generate_series(TIMESTAMPTZ '2026-01-01Z' - %s * INTERVAL '1 minute',
-                     TIMESTAMPTZ '2026-01-01Z', '1 minute') t,
-     generate_series(1, 33) b
-ON CONFLICT DO NOTHING
-"""
+HEADERS = {"X-API-Key": KEY, "Content-Type": "application/json"}
+# A month of a bus at 15 min is at most so many rows.
+MOST_ROWS = 100_000
+MONTH = (
+    f"/v1/feeders/ieee33/readings?bucket=15m&limit={MOST_ROWS}"
+    "&start=2025-12-01T00:00:00Z&end=2026-01-01T00:00:00Z"
+)
 
 Row = tuple[str, datetime, float, float]
+# What is made beforehand of a batch, and what is timed.
+Method = tuple[Callable[[list[Row]], Any], Callable[[Any], None]]
 
 
-def ingest(url: str, size: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each method in each round: copy, arrays, staged, and http end to end."""
+def ingest(
+    folder: Path, url: str, size: int, rounds: int, *, served: bool
+) -> dict[str, list[float]]:
+    """Seconds of each method in each round; `served` adds a server of its own to them."""
     times: dict[str, list[float]] = {}
     random, fresh = Random(33), _batches(size)  # noqa: S311 — repeatable on purpose
-    settings = Settings(
-        url, api_keys=KEY, key_requests_per_second=1_000_000, max_body_bytes=1 << 24
-    )
-    app = create_app(settings)
-    pool.open_pool(app)
-    client = app.test_client()
-    with psycopg.connect(url, autocommit=True) as connection:
-        methods = _methods(connection, client)
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        _client(url) as client,
+        _served(folder, url, wanted=served) as over_http,
+    ):
+        methods = {**_storing(connection), "client": (_body, _posting(client)), **over_http}
         for _ in range(rounds):
             for name in random.sample(list(methods), len(methods)):
                 prepare, run = methods[name]
@@ -57,36 +62,57 @@ def ingest(url: str, size: int, rounds: int) -> dict[str, list[float]]:
                 began = time.perf_counter()
                 run(prepared)
                 times.setdefault(name, []).append(time.perf_counter() - began)
-    pool.close_pool(app)
     return times
 
 
-def _methods(
-    connection: psycopg.Connection[Any], client: Any
-) -> dict[str, tuple[Callable[[list[Row]], Any], Callable[[Any], None]]]:
-    def copy(rows: list[Row]) -> None:
-        with connection.cursor() as cursor, cursor.copy(COPY) as copying:
-            copying.set_types(TYPES)
-            for row in rows:
-                copying.write_row(row)
+def _storing(connection: psycopg.Connection[Any]) -> dict[str, Method]:
+    """The database layer by itself, and what it is measured by."""
 
-    def post(body: bytes) -> None:
-        headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
-        answer = client.post("/v1/readings", data=body, headers=headers)
-        assert answer.status_code == 201, answer.text
+    def copy(block: bytes) -> None:
+        with connection.cursor() as cursor, cursor.copy(COPY) as copying:
+            copying.write(block)
+
+    def storing(store: Callable[[Any, list[Reading]], int]) -> Method:
+        return _readings, lambda batch: _exactly(store(connection, batch), batch)
 
     return {
-        "copy": (list, copy),
-        "arrays": (
-            _readings,
-            lambda batch: _exactly(stored.store_arrays(connection, batch), batch),
-        ),
-        "staged": (
-            _readings,
-            lambda batch: _exactly(stored.store_staged(connection, batch), batch),
-        ),
-        "http": (_body, post),
+        "copy": (_block, copy),
+        "append": storing(stored.store),
+        "arrays": storing(stored.store_arrays),
+        "staged": storing(stored.store_staged),
     }
+
+
+def _posting(client: FlaskClient) -> Callable[[bytes], None]:
+    def post(body: bytes) -> None:
+        answer = client.post("/v1/readings", data=body, headers=HEADERS)
+        assert answer.status_code == 201, answer.text
+
+    return post
+
+
+@contextmanager
+def _served(folder: Path, url: str, *, wanted: bool) -> Iterator[dict[str, Method]]:
+    """A real server on a real socket, with one connection that is kept."""
+    if not wanted:
+        yield {}
+        return
+    pod = Pod(folder, "served", {"GRIDOS_DATABASE_URL": url})
+    pod.start()
+    try:
+        pod.await_ready()
+        connection = http.client.HTTPConnection("127.0.0.1", pod.port)
+
+        def post(body: bytes) -> None:
+            connection.request("POST", "/v1/readings", body, HEADERS)
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status == 201, text
+
+        yield {"served": (_body, post)}
+        connection.close()
+    finally:
+        pod.stop()
 
 
 def _exactly(stored_rows: int, batch: list[Reading]) -> None:
@@ -95,6 +121,12 @@ def _exactly(stored_rows: int, batch: list[Reading]) -> None:
 
 def _readings(rows: list[Row]) -> list[Reading]:
     return [Reading(*row) for row in rows]
+
+
+def _block(rows: list[Row]) -> bytes:
+    return "".join(
+        f"{bus}\t{at.isoformat()}\t{kw}\t{kvar}\n" for bus, at, kw, kvar in rows
+    ).encode()
 
 
 def _body(rows: list[Row]) -> bytes:
@@ -116,30 +148,89 @@ def _batches(size: int) -> Iterator[list[Row]]:
         number += BUSES * (size // BUSES + 1)
 
 
-def grow(url: str, rows: int) -> None:
-    """Fills the table to so many rows: a reading a minute of 33 buses, back from a fixed time."""
+# Filling a table is not what is measured, so it need not survive a power cut.
+QUICKLY = ("fsync = off", "full_page_writes = off", "max_wal_size = '8GB'", "autovacuum = off")
+FEEDERS = """
+INSERT INTO feeder (id, name, nominal_kv, rated_kva)
+SELECT 'g' || f, 'Grown ' || f, 12.66, 5000 FROM generate_series(2, %(feeders)s) f
+ON CONFLICT DO NOTHING
+"""
+GROWN_BUSES = """
+INSERT INTO bus (id, feeder_id, number, nominal_kw, nominal_kvar)
+SELECT 'g' || f || '-' || b, 'g' || f, b, 60, 30
+FROM generate_series(2, %(feeders)s) f, generate_series(1, 33) b
+ON CONFLICT DO NOTHING
+"""
+# As readings arrive: quarter of an hour by quarter of an hour, feeder by feeder.
+READINGS = """
+INSERT INTO {table}
+SELECT CASE f WHEN 1 THEN 'ieee33-' ELSE 'g' || f || '-' END || b, t, 60 + 20 * sin(b * f), 30
+FROM generate_series('{first}'::timestamptz, '{next}'::timestamptz - interval '15 min', '15 min') t,
+     generate_series(1, {feeders}) f, generate_series(1, 33) b
+"""
+
+
+def grow(url: str, feeders: int) -> int:
+    """Fills February to December 2025 with a reading each 15 min of so many feeders' 33 buses.
+
+    Returns the number of rows of the table: 1.06 million a feeder.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET synchronous_commit = off")
-        connection.execute(GROW, (rows // BUSES,))
-        connection.execute("ANALYZE reading")
+        for setting in QUICKLY:
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("SET timezone = 'UTC'; SET maintenance_work_mem = '1GB'")
+        connection.execute(FEEDERS, {"feeders": feeders})
+        connection.execute(GROWN_BUSES, {"feeders": feeders})
+        for month in range(2, 13):
+            _fill(connection, month, feeders)
+        connection.execute("ALTER SYSTEM RESET ALL")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("ANALYZE; CHECKPOINT")
+        (rows,) = connection.execute("SELECT count(*) FROM reading").fetchone() or (0,)
+    return int(rows)
 
 
-def month(url: str, repeats: int = 5) -> tuple[float, int, int, int]:
-    """(median seconds, bytes, packed bytes, rows) of December in 15 min buckets over HTTP."""
-    app = create_app(Settings(url))
-    pool.open_pool(app)
-    client = app.test_client()
-    path = (
-        "/v1/feeders/ieee33/readings?bucket=15m&limit=100000"
-        "&start=2025-12-01T00:00:00Z&end=2026-01-01T00:00:00Z"
+def _fill(connection: psycopg.Connection[Any], month: int, feeders: int) -> None:
+    table = f"reading_2025_{month:02}"
+    first = f"2025-{month:02}-01"
+    following = f"2025-{month + 1:02}-01" if month < 12 else "2026-01-01"
+    for statement in (
+        f"DROP TABLE IF EXISTS {table}",
+        f"CREATE TABLE {table} (LIKE reading)",
+        READINGS.format(table=table, first=first, next=following, feeders=feeders),
+        f"ALTER TABLE {table} ADD PRIMARY KEY (bus_id, measured_at)",
+        f"ALTER TABLE reading ATTACH PARTITION {table}"
+        f" FOR VALUES FROM ('{first}') TO ('{following}')",
+    ):
+        connection.execute(statement)
+
+
+def month(url: str, repeats: int = 20) -> tuple[Sequence[float], int, int, int]:
+    """(seconds of each, bytes, packed bytes, rows) of December in 15 min buckets over HTTP."""
+    with _client(url) as client:
+        times = []
+        for _ in range(repeats + 2):
+            began = time.perf_counter()
+            answer = client.get(MONTH)
+            times.append(time.perf_counter() - began)
+            assert answer.status_code == 200, answer.text
+        packed = client.get(MONTH, headers={"Accept-Encoding": "gzip"})
+        rows = len(answer.get_json()["rows"])
+    return times[2:], len(answer.data), len(packed.data), rows
+
+
+@contextmanager
+def _client(url: str) -> Iterator[FlaskClient]:
+    """The application in this process, its access lines written to nowhere."""
+    settings = Settings(
+        url, api_keys=KEY, key_requests_per_second=1_000_000, max_body_bytes=1 << 24
     )
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        answer = client.get(path)
-        times.append(time.perf_counter() - began)
-        assert answer.status_code == 200, answer.text
-    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
-    rows = len(answer.get_json()["rows"])
-    pool.close_pool(app)
-    return statistics.median(times[1:]), len(answer.data), len(packed.data), rows
+    with Path(os.devnull).open("w") as nowhere:
+        with contextlib.redirect_stdout(nowhere):
+            app = create_app(settings)
+        pool.open_pool(app)
+        try:
+            yield app.test_client()
+        finally:
+            pool.close_pool(app)

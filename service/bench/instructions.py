@@ -7,6 +7,7 @@ What is not seen is the kernel's part, so the shares shown for watching are on t
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -34,7 +35,9 @@ def count(contestant: str) -> float:
 def _run(contestant: str, requests: int) -> int:
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     command += [sys.executable, "-m", "bench.instructions", contestant, str(requests)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The order in sets and dictionaries differs from run to run, and with it the work done.
+    variables = {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
     if found is None:
         raise RuntimeError(f"valgrind counted nothing: {done.stderr[-500:]}")
