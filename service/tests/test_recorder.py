@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 
 import pytest
 from rehearsal.waiting import wait_until
@@ -106,9 +107,15 @@ def test_an_id_that_could_spoil_a_log_line_is_replaced(server, given):
     assert re.fullmatch(r"[0-9a-f]{16}", headers["X-Request-ID"])
 
 
-def test_every_log_line_is_json(serve):
+def test_every_log_line_is_json_and_an_access_line_has_the_fields_of_the_others(serve):
     with serve(GRIDOS_FAULTS="errors=100%") as server:
         server.ask("/v1/feeders")
         assert wait_until(lambda: '"status":500' in server.log.read_text(), timeout_s=5)
-        lines = server.log.read_text().splitlines()
-    assert {json.loads(line)["level"] for line in lines} >= {"INFO", "ERROR"}
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    failure = next(line for line in lines if line["message"] == "unhandled exception")
+    access = next(line for line in lines if line["logger"] == "gridos.access")
+    assert failure["level"] == "ERROR"
+    assert failure.keys() - {"exc_info"} <= access.keys()
+    assert failure["trace_id"] == access["trace_id"]
+    for line in lines:
+        assert datetime.fromisoformat(line["timestamp"]).utcoffset() is not None
