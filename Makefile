@@ -91,8 +91,8 @@ prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates
 	@$(BIN)/python scripts/prove_overlay.py
 
 .PHONY: prove-gitops
-prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $(if $(SCALE),--scale $(SCALE))
+prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $(if $(SCALE),--scale $(SCALE)) $(if $(ONLY),--only $(ONLY))
 
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
 	@$(BIN)/python scripts/run_workflows.py

@@ -376,30 +376,42 @@ def revert(staging: Staging, jobs: Pipeline, bad: Release, legs: Legs) -> None:
     print(f"            the job again: {said}", flush=True)
 
 
-def walk(staging: Staging, jobs: Pipeline, scale: float) -> None:
-    """The whole proof, on a cluster that is up."""
+def walk(staging: Staging, jobs: Pipeline, plan: argparse.Namespace) -> None:
+    """The whole proof, or the chosen part of it, on a cluster that is up."""
     legs = Legs()
-    staging.prepare(scale)
+    staging.prepare(plan.scale)
     jobs.prepare()
     install(staging, jobs, legs)
     try:
         first = Release(version(ROOT), staging.head(), staging.pinned())
         with legs.leg("admission refuses another registry and a tag, and lets ours in"):
             refuse_others(staging, first)
-        print("\na good release", flush=True)
-        good, ended = ship(staging, jobs, GOOD, legs)
-        require(settled(ended), f"not promoted: {ended['status'].get('message')}")
-        _tell_users(staging)
-        print("\na bad release", flush=True)
-        bad, ended = ship(staging, jobs, BAD, legs)
-        message = str(ended["status"].get("message"))
-        require("error-ratio" in message, f"not aborted by its error ratio: {message}")
-        print(f"            {message}", flush=True)
-        revert(staging, jobs, bad, legs)
-        require(staging.pinned() == good.digest, "the overlay does not name the good release")
-        _tell_users(staging)
+        for part in (plan.only,) if plan.only else PARTS:
+            print(f"\na {part} release", flush=True)
+            PARTS[part](staging, jobs, legs)
+            _tell_users(staging)
     finally:
         staging.end()
+
+
+def good(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+    """A release that is promoted."""
+    _, ended = ship(staging, jobs, GOOD, legs)
+    require(settled(ended), f"not promoted: {ended['status'].get('message')}")
+
+
+def bad(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+    """A release that a gate aborts, and the way back."""
+    before = staging.pinned()
+    release, ended = ship(staging, jobs, BAD, legs)
+    message = str(ended["status"].get("message"))
+    require("error-ratio" in message, f"not aborted by its error ratio: {message}")
+    print(f"            {message}", flush=True)
+    revert(staging, jobs, release, legs)
+    require(staging.pinned() == before, "the overlay does not name what ran before")
+
+
+PARTS = {"good": good, "bad": bad}
 
 
 def _tell_users(staging: Staging) -> None:
@@ -416,13 +428,14 @@ def require(true: bool, otherwise: str) -> None:
 # -------------------------------------------------------------------------------------- the cluster
 
 
-def inside(program: str, outside: str, scale: float) -> int:
-    """The proof, inside the cluster's network."""
+def inside(plan: argparse.Namespace) -> int:
+    """The proof, inside the cluster's network; the words are the kit and who is outside."""
+    program, pid = plan.inside
     with tempfile.TemporaryDirectory(prefix="gitops-") as name:
         folder = Path(name)
         staging = Staging(connect(None), folder, "", "")
         try:
-            walk(staging, Pipeline(folder, staging.remote, Path(program), int(outside)), scale)
+            walk(staging, Pipeline(folder, staging.remote, Path(program), int(pid)), plan)
         except (Wrong, RehearsalError) as wrong:
             print(f"WRONG: {wrong}", flush=True)
             return 1
@@ -430,7 +443,7 @@ def inside(program: str, outside: str, scale: float) -> int:
     return 0
 
 
-def outside(scale: float) -> int:
+def outside(arguments: Sequence[str]) -> int:
     """Brings the cluster up with Argo CD and a registry, runs the proof, and takes it down."""
     if reason := kit.unusable():
         print(f"prove-gitops: {reason}", file=sys.stderr)
@@ -445,7 +458,7 @@ def outside(scale: float) -> int:
         cluster.run("argo-cd")
         serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
         cluster.run("start", "registry", str(shutil.which("crane")), *serve)
-        again = [__file__, "inside", str(cluster.program), str(os.getpid()), "--scale", str(scale)]
+        again = [__file__, *arguments, "--inside", str(cluster.program), str(os.getpid())]
         return subprocess.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
     except RehearsalError as failed:
         print(f"prove-gitops: {failed}", file=sys.stderr)
@@ -454,19 +467,18 @@ def outside(scale: float) -> int:
         cluster.down()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Outside of the cluster's network this takes no words; inside it is called by itself."""
+def main(arguments: Sequence[str]) -> int:
+    """Outside of the cluster's network it brings the cluster up, and calls itself inside."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("inside", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     text = "divide the pauses and windows of the steps by this"
     parser.add_argument("--scale", type=float, default=1, metavar="N", help=text)
-    chosen = parser.parse_args(arguments)
-    if chosen.inside:
-        return inside(*chosen.inside[1:], chosen.scale)
-    return outside(chosen.scale)
+    parser.add_argument("--only", choices=PARTS, help="after the first release, this one alone")
+    plan = parser.parse_args(arguments)
+    return inside(plan) if plan.inside else outside(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
