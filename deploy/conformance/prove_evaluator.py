@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
-from rehearsal.kubectl import Kubectl, connect
+from rehearsal.kubectl import Kubectl, Watch, connect
 
 from conformance import evaluator
 from conformance.evaluator import Case, Judged
 from conformance.scripted import Scripted
 
 BATCH = 250
-POLL_S = 2.0
+POLL_S = 5.0
 # A case of four looks with two errors between them takes 25 s; the rest is the controller's queue.
-LONGEST_S = 480.0
+LONGEST_S = 600.0
 
 
 def compare(host: str, count: int, seed: int) -> tuple[int, int, list[str]]:
@@ -27,13 +30,15 @@ def compare(host: str, count: int, seed: int) -> tuple[int, int, list[str]]:
     """
     cases = list(evaluator.generate(count, seed))
     kubectl = connect(None)
-    server = Scripted(host, {case.name: case.script for case in cases})
-    try:
+    with ExitStack() as stack:
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "kubectl-proxy.log"
+        watch = Watch(kubectl, log)
+        stack.callback(watch.close)
+        server = Scripted(host, {case.name: case.script for case in cases})
+        stack.callback(server.close)
+        stack.callback(kubectl.run, "delete", "namespace", evaluator.NAMESPACE, "--wait=false")
         _create(kubectl, cases, server.url)
-        seen = _await(kubectl, len(cases))
-    finally:
-        server.close()
-        kubectl.run("delete", "namespace", evaluator.NAMESPACE, "--wait=false")
+        seen = _await(watch, len(cases))
     kept = [c for c in cases if c.name in seen and _kept_all(seen[c.name], server.asked(c.name))]
     said = [text for case in kept if (text := _difference(case, seen[case.name]))]
     return len(kept), len(seen) - len(kept), said
@@ -49,14 +54,12 @@ def _create(kubectl: Kubectl, cases: Sequence[Case], url: str) -> None:
         kubectl.run("create", "-f", "-", given=evaluator.bodies(cases[start : start + BATCH], url))
 
 
-def _await(kubectl: Kubectl, count: int) -> dict[str, Judged]:
+def _await(watch: Watch, count: int) -> dict[str, Judged]:
     deadline = time.monotonic() + LONGEST_S
     done: dict[str, Judged] = {}
     while len(done) < count and time.monotonic() < deadline:
         time.sleep(POLL_S)
-        found = json.loads(
-            kubectl.run("get", "analysisruns", "-n", evaluator.NAMESPACE, "-o", "json")
-        )["items"]
+        found = watch.get(evaluator.NAMESPACE, ["analysisruns"])
         done = {b["metadata"]["name"]: evaluator.theirs(b) for b in found if evaluator.ended(b)}
         print(f"{len(done)} of {count} ended", flush=True)  # noqa: T201 — progress of minutes
     return done

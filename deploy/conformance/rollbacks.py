@@ -1,4 +1,4 @@
-"""Rollback paths 2 and 3 on a real Argo CD: from the decision to the last bad response, in seconds.
+"""Rollback paths 2 and 3 on a real cluster: from the decision to the last bad response, in seconds.
 
 A bad release is in front of every user (promoted past its gates on purpose, the worst case), under
 load. Path 2 reverts the commit; path 3 pauses Argo CD's sync, undoes, reverts, and resumes.
@@ -10,8 +10,9 @@ import json
 import shutil
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import yaml
 from rehearsal import config as configuration
 from rehearsal import observing
 from rehearsal.errors import MachineError
-from rehearsal.kubectl import Kubectl
+from rehearsal.kubectl import Kubectl, Watch
 from rehearsal.load import Load
 from rehearsal.waiting import wait_until
 
@@ -28,28 +29,129 @@ NAMESPACE, APPLICATION = "gridos", "gridos"
 RATE = 40.0
 READY_S, BAD_S, QUIET_S = 240, 120, 15
 SETTLED_S = 90
+POLL_S = 0.25
+# What the gateway counted by status: a fault's own are 500s.
+STATS = ":9901/stats?format=json&filter=cluster.gridos.upstream_rq_5%5Cd%5Cd$"
+OWN = "cluster.gridos.upstream_rq_500"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One path: seconds from the decision to the last bad response, and until all is well."""
+    """One way back: seconds from the decision to the last bad response, and until all is well.
+
+    `not_its_own` are requests of users that failed otherwise than by the bad release: lost, or
+    refused by the gateway. `failed_after` failed when all should have been well.
+    """
 
     path: str
     last_bad_s: float
     healthy_s: float
+    requests: int
+    not_its_own: int
     failed_after: int
+
+    @property
+    def well(self) -> bool:
+        """Whether users met nothing but the bad release."""
+        return not (self.not_its_own or self.failed_after)
 
 
 @dataclass
-class Loop:
-    """A git remote, an Application that follows it, and users."""
+class Service:
+    """The service on the cluster, at its gateway's address, and its users."""
 
     kubectl: Kubectl
+    watch: Watch
     folder: Path
     url: str
     key: str
     _load: Load | None = None
-    _commits: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Starts the users."""
+        file = ROOT / "loadtest/rehearsal.yaml"
+        read = configuration.read(file)
+        self._load = Load(
+            folder=self.folder / "load",
+            locustfile=file.with_name("locustfile.py"),
+            config=file,
+            traffic=read.traffic,
+            rate=RATE,
+            values=dict.fromkeys(_secret_names(read.secrets), self.key),
+        )
+        self._load.start(self.url)
+        wait("load", lambda: len(self._seconds()) > 0, BAD_S)
+
+    def end(self) -> None:
+        """Stops them."""
+        if self._load is not None:
+            self._load.stop()
+
+    def rollout(self) -> dict[str, Any]:
+        """The Rollout as it is now."""
+        return self.watch.one(NAMESPACE, "rollouts", "gridos")
+
+    def healthy(self) -> bool:
+        """Whether it has come to rest on the release that it was last asked for."""
+        return observing.stable(self.rollout(), 1)
+
+    def argo(self, verb: str, *flags: str) -> None:
+        """What a person types: `kubectl argo rollouts …`."""
+        command = ["kubectl-argo-rollouts", verb, "gridos", "-n", NAMESPACE, *flags]
+        subprocess.run(
+            [*command, "--context", self.kubectl.context], check=True, capture_output=True
+        )
+
+    def undo(self) -> Measured:
+        """Path 3 where no Argo CD takes it back."""
+        before = self.rollout()["status"]["currentPodHash"]
+        return self.measure(
+            "undo",
+            lambda: self.argo("undo"),
+            lambda: self.rollout()["status"]["currentPodHash"] != before,
+        )
+
+    def measure(self, path: str, decide: Callable[[], None], back: Callable[[], bool]) -> Measured:
+        """Goes a way back, and tells what users met from the decision until all was quiet."""
+        stray, decided = self._stray(), time.time()
+        decide()
+        wait("the way back", lambda: back() and self.healthy(), READY_S)
+        healthy = time.time()
+        time.sleep(QUIET_S)
+        # A second is told at its end.
+        seconds = [s for s in self._seconds() if s.at >= decided]
+        last = max((s.at for s in seconds if s.failed or s.lost), default=decided)
+        return Measured(
+            path=path,
+            last_bad_s=round(last - decided, 1),
+            healthy_s=round(healthy - decided, 1),
+            requests=sum(s.requests for s in seconds),
+            not_its_own=self._stray() - stray + sum(s.lost for s in seconds),
+            failed_after=sum(s.failed + s.lost for s in seconds if s.at > healthy + 1),
+        )
+
+    def failed_since(self, instant: float) -> int:
+        """How many requests failed since a wall-clock time."""
+        return sum(s.failed for s in self._seconds() if s.at >= instant)
+
+    def _seconds(self) -> list[Any]:
+        assert self._load is not None  # noqa: S101 — `begin` comes first
+        self._load.read()
+        return self._load.seconds
+
+    def _stray(self) -> int:
+        """5xx that the gateway counted and no fault of ours made."""
+        with urllib.request.urlopen(self.url + STATS, timeout=10) as answer:
+            stats = json.load(answer)["stats"]
+        return sum(s["value"] for s in stats if s.get("name", OWN) != OWN)
+
+
+@dataclass
+class Loop:
+    """A git remote, and an Argo CD Application that follows it, around the service."""
+
+    service: Service
+    folder: Path
 
     @property
     def remote(self) -> Path:
@@ -70,15 +172,12 @@ class Loop:
             ["git", "clone", "--quiet", "--bare", str(self.checkout), str(self.remote)], check=True
         )
         self._git("remote", "add", "origin", str(self.remote))
-        self.kubectl.apply(json.dumps(self._application()))
-        self._await("the first sync", self._synced_and_healthy, READY_S)
-        self._start_load()
+        self.service.kubectl.apply(json.dumps(self._application()))
+        wait("the first sync", self._synced_and_healthy, READY_S)
 
     def end(self) -> None:
-        """Stops the users and takes the Application away, its objects left where they are."""
-        if self._load is not None:
-            self._load.stop()
-        self.kubectl.run("delete", "application", APPLICATION, "-n", "argocd")
+        """Takes the Application away, its objects left where they are."""
+        self.service.kubectl.run("delete", "application", APPLICATION, "-n", "argocd")
 
     def break_it(self, fault: str) -> None:
         """Ships a bad release and promotes it past its gates: every user meets it.
@@ -93,48 +192,49 @@ class Loop:
         rollout.write_text(text.replace(marker, bad, 1))
         self._commit("Ship a bad release")
         self._push()
-        self._await("the bad release", lambda: self._index() is not None and self._is_bad(), BAD_S)
-        self._argo("promote", "--full")
-        self._await("its promotion", self._healthy, READY_S)
-        self._await("bad responses", lambda: self._failed_since(time.time() - 2) > 0, BAD_S)
+        wait("the bad release", lambda: self._is_bad() and self._stepping(), BAD_S)
+        self.service.argo("promote", "--full")
+        self._await_bad()
 
     def revert(self) -> Measured:
         """Path 2: `git revert`, and Argo CD does the rest."""
-        decided = time.time()
-        self._git("revert", "--no-edit", "HEAD")
-        self._push()
-        return self._measure("git revert", decided)
+
+        def decide() -> None:
+            self._git("revert", "--no-edit", "HEAD")
+            self._push()
+
+        return self.service.measure("git revert", decide, lambda: not self._is_bad())
 
     def undo(self) -> Measured:
         """Path 3: pause the sync, undo at once, then make Git say the same and resume."""
-        decided = time.time()
-        self._automated(None)
-        self._argo("undo")
-        measured = self._measure("undo, sync paused", decided)
+
+        def decide() -> None:
+            self._automated(None)
+            self.service.argo("undo")
+
+        measured = self.service.measure("undo, sync paused", decide, lambda: not self._is_bad())
         self._git("revert", "--no-edit", "HEAD")
         self._push()
         self._automated({"prune": True, "selfHeal": True})
-        self._await("the sync after the undo", self._synced_and_healthy, READY_S)
+        wait("the sync after the undo", self._synced_and_healthy, READY_S)
         return measured
 
     def undo_without_pausing(self) -> float | None:
         """What self-heal does to an undo: seconds until the bad release is asked for again."""
-        self._argo("undo")
+        self.service.argo("undo")
         began = time.monotonic()
-        back = wait_until(self._is_bad, timeout_s=SETTLED_S)
-        return time.monotonic() - began if back else None
+        if not wait_until(self._is_bad, timeout_s=SETTLED_S, every_s=POLL_S):
+            return None
+        taken_back_s = time.monotonic() - began
+        self._await_bad()
+        return taken_back_s
 
     # ----------------------------------------------------------------------------------- details
 
-    def _measure(self, path: str, decided: float) -> Measured:
-        self._await("the way back", lambda: not self._is_bad() and self._healthy(), READY_S)
-        healthy = time.time()
-        time.sleep(QUIET_S)
-        seconds = self._seconds()
-        bad = [s for s in seconds if s.at >= decided - 1 and (s.failed or s.lost)]
-        last = max((s.at + 1 for s in bad), default=decided)
-        after = sum(s.failed + s.lost for s in seconds if s.at > healthy + 1)
-        return Measured(path, last - decided, healthy - decided, after)
+    def _await_bad(self) -> None:
+        """Waits until every user meets the bad release."""
+        wait("its promotion", lambda: self._is_bad() and self.service.healthy(), READY_S)
+        wait("bad responses", lambda: self.service.failed_since(time.time() - 2) > 0, BAD_S)
 
     def _application(self) -> dict[str, Any]:
         """The shipped Application, at our repository and on the overlay that needs no Azure."""
@@ -151,62 +251,27 @@ class Loop:
     def _automated(self, policy: dict[str, Any] | None) -> None:
         """What `argocd app set gridos --sync-policy …` does."""
         patch = json.dumps({"spec": {"syncPolicy": {"automated": policy}}})
-        self.kubectl.run(
+        self.service.kubectl.run(
             "patch", "application", APPLICATION, "-n", "argocd", "--type", "merge", "-p", patch
         )
 
-    def _argo(self, verb: str, *flags: str) -> None:
-        command = ["kubectl-argo-rollouts", verb, "gridos", "-n", NAMESPACE, *flags]
-        subprocess.run(
-            [*command, "--context", self.kubectl.context], check=True, capture_output=True
-        )
-
-    def _rollout(self) -> dict[str, Any]:
-        return self.kubectl.one(NAMESPACE, "rollout", "gridos")
-
     def _is_bad(self) -> bool:
-        container = self._rollout()["spec"]["template"]["spec"]["containers"][0]
+        container = self.service.rollout()["spec"]["template"]["spec"]["containers"][0]
         return any(entry["name"] == "GRIDOS_FAULTS" for entry in container["env"])
 
-    def _index(self) -> int | None:
-        status = self._rollout()["status"]
+    def _stepping(self) -> bool:
+        status = self.service.rollout()["status"]
         moving = status["currentPodHash"] != status.get("stableRS")
-        return status.get("currentStepIndex") if moving else None
-
-    def _healthy(self) -> bool:
-        return observing.stable(self._rollout(), 1)
+        return moving and status.get("currentStepIndex") is not None
 
     def _synced_and_healthy(self) -> bool:
-        status = self.kubectl.one("argocd", "application", APPLICATION).get("status", {})
-        synced = status.get("sync", {}).get("status") == "Synced"
-        return synced and self._healthy() and not self._is_bad()
-
-    def _start_load(self) -> None:
-        file = ROOT / "loadtest/rehearsal.yaml"
-        read = configuration.read(file)
-        self._load = Load(
-            folder=self.folder / "load",
-            locustfile=file.with_name("locustfile.py"),
-            config=file,
-            traffic=read.traffic,
-            rate=RATE,
-            values=dict.fromkeys(_secret_names(read.secrets), self.key),
-        )
-        self._load.start(self.url)
-        self._await("load", lambda: len(self._seconds()) > 0, BAD_S)
-
-    def _seconds(self) -> list[Any]:
-        assert self._load is not None  # noqa: S101 — `begin` comes first
-        self._load.read()
-        return self._load.seconds
-
-    def _failed_since(self, instant: float) -> int:
-        return sum(s.failed for s in self._seconds() if s.at >= instant)
+        application = self.service.watch.one("argocd", "applications", APPLICATION)
+        synced = application.get("status", {}).get("sync", {}).get("status") == "Synced"
+        return synced and self.service.healthy() and not self._is_bad()
 
     def _commit(self, message: str) -> None:
         self._git("add", "-A")
-        identity = ["-c", "user.name=on call", "-c", "user.email=on-call@example.com"]
-        self._git(*identity, "commit", "--quiet", "-m", message)
+        self._git("commit", "--quiet", "-m", message)
 
     def _push(self) -> None:
         self._git("push", "--quiet", "origin", "main")
@@ -217,9 +282,15 @@ class Loop:
             ["git", *identity, *arguments], cwd=self.checkout, check=True, capture_output=True
         )
 
-    def _await(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
-        if not wait_until(condition, timeout_s=timeout_s):
-            raise MachineError(f"{what} did not come within {timeout_s:.0f} s")
+
+def wait(what: str, condition: Callable[[], bool], timeout_s: float) -> None:
+    """Waits for what must come.
+
+    Raises:
+        MachineError: if it does not.
+    """
+    if not wait_until(condition, timeout_s=timeout_s, every_s=POLL_S):
+        raise MachineError(f"{what} did not come within {timeout_s:.0f} s")
 
 
 def _secret_names(secrets: Any) -> list[str]:

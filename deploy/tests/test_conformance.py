@@ -5,7 +5,8 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conformance import evaluator, kit, walks
+from conformance import cli, evaluator, kit, walks
+from conformance.rollbacks import Measured
 from conformance.scenarios import SCENARIOS
 from conformance.scripted import WORDS, Reader, Script, Scripted, gate_of
 from policies import objects, schemas
@@ -99,3 +100,27 @@ def test_a_machine_without_a_kit_is_told_what_to_do(monkeypatch):
     monkeypatch.setenv("GRIDOS_CLUSTER_KIT", "/nowhere/cluster")
     assert "rehearse --ground cluster" in kit.unusable()
     assert kit.find() is None
+
+
+def test_a_kit_that_is_not_built_whole_is_not_used_and_how_to_build_it_is_said(
+    tmp_path, monkeypatch
+):
+    program = tmp_path / "cluster"
+    program.touch()
+    (tmp_path / ".control-plane").touch()
+    monkeypatch.setenv("GRIDOS_CLUSTER_KIT", str(program))
+    monkeypatch.setattr(kit, "CACHE", tmp_path)
+    monkeypatch.setattr(kit.os, "geteuid", lambda: 0)
+    assert kit.unusable() == "the cluster kit is not built (addons): run cluster build"
+
+
+def test_what_cannot_be_run_here_is_skipped_with_its_reason(monkeypatch, capsys):
+    monkeypatch.setenv("GRIDOS_CLUSTER_KIT", "/nowhere/cluster")
+    assert cli.main(["core"]) == 0
+    assert capsys.readouterr().out.startswith("skipped: no cluster kit")
+
+
+def test_a_way_back_is_well_only_if_users_met_nothing_but_the_bad_release():
+    assert Measured("undo", 9.0, 12.0, 800, not_its_own=0, failed_after=0).well
+    assert not Measured("undo", 9.0, 12.0, 800, not_its_own=1, failed_after=0).well
+    assert not Measured("undo", 9.0, 12.0, 800, not_its_own=0, failed_after=1).well
