@@ -164,9 +164,10 @@ def _evaluate(run: Run) -> None:
 def _rehearse(run: Run, wanted: int, *arguments: str) -> dict[str, Any]:
     """A rehearsal on the cluster: its result, if it ends with the code that is wanted."""
     command = ["rehearse", "--ground", "cluster", "--time-scale", SCALE, "--url", _way_in(run)]
-    code = _run(run, *command, *arguments)
-    result = json.loads((ROOT / "out/rehearsals/latest/result.json").read_text(encoding="utf-8"))
+    command += arguments
+    code = _run(run, *command)
     _require(code == wanted, f"`{' '.join(command)}` ended with {code}, not {wanted}")
+    result = json.loads((ROOT / "out/rehearsals/latest/result.json").read_text(encoding="utf-8"))
     return dict(result)
 
 

@@ -27,7 +27,7 @@ from rehearsal.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 NAMESPACE, APPLICATION = "gridos", "gridos"
 RATE = 40.0
-READY_S, BAD_S, QUIET_S = 240, 120, 15
+READY_S, BAD_S, QUIET_S = 300, 180, 15
 SETTLED_S = 90
 POLL_S = 0.25
 # What the gateway counted by status: a fault's own are 500s.
