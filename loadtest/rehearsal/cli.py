@@ -7,6 +7,7 @@ Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, 2 coul
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import shlex
 import shutil
@@ -123,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--manifests", type=Path, metavar="DIR", help="kustomization to rehearse (deploy/base)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="requests a second that users send (what the gates need at this scale)",
     )
     parser.add_argument(
         "--arg",
@@ -296,7 +303,7 @@ def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehea
     """What is to be rehearsed, and how, from the arguments and the files they name."""
     rollout = plan.rollout(two.candidate.bundle, dict(chosen.arg))
     traffic = two.stable.config.traffic
-    rate = timescale.requests_per_second(
+    rate = chosen.rate or timescale.requests_per_second(
         rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
     )
     return Rehearsal(
@@ -402,6 +409,13 @@ def _argument(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def _positive(text: str) -> float:

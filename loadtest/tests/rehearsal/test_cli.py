@@ -53,6 +53,13 @@ def test_a_bad_fault_is_one_line_with_the_known_words(root, tmp_path, fault):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "inf", "nan"])
+def test_a_rate_that_nobody_can_send_is_refused(root, rate):
+    done = run("--rate", rate, root=root)
+    assert done.returncode == 2
+    assert f"{rate} is not above 0" in done.stderr
+
+
 def test_a_manifest_with_an_unknown_field_is_one_line_with_file_and_path(root, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(root / "deploy/base", base)
