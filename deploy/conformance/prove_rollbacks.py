@@ -6,10 +6,9 @@ import base64
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
-from rehearsal.kubectl import Watch, connect
+from rehearsal.kubectl import connect
 
 from conformance.rollbacks import NAMESPACE, Loop, Measured, Service
 
@@ -22,30 +21,25 @@ def main(which: str) -> int:
     kubectl = connect(None)
     secret = kubectl.one(NAMESPACE, "secret", "gridos")["data"]["api-keys"]
     address = kubectl.one(NAMESPACE, "service", "gateway")["spec"]["clusterIP"]
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        watch = Watch(kubectl, folder / "kubectl-proxy.log")
-        stack.callback(watch.close)
+    with tempfile.TemporaryDirectory() as folder:
         key = base64.b64decode(secret).decode()
-        service = Service(kubectl, watch, folder, f"http://{address}", key)
-        stack.callback(service.end)
-        service.begin()
-        ways = iter([service.undo()]) if which == "undo" else _through_argo_cd(service, folder)
-        measured = [_told(way) for way in ways]
-        return 0 if all(way.well for way in measured) else 1
+        kind = Service if which == "undo" else Loop
+        service = kind(kubectl, Path(folder), f"http://{address}", key)
+        try:
+            service.begin()
+            measured = [_told(way) for way in _ways(service)]
+        finally:
+            service.end()
+    return 0 if all(way.well for way in measured) else 1
 
 
-def _through_argo_cd(service: Service, folder: Path) -> Iterator[Measured]:
-    loop = Loop(service, folder)
-    loop.begin()
-    try:
-        loop.break_it("errors=30%")
-        _say(f"an undo alone is taken back after {loop.undo_without_pausing()} s")
-        yield loop.revert()
-        loop.break_it("errors=31%")
-        yield loop.undo()
-    finally:
-        loop.end()
+def _ways(service: Service) -> Iterator[Measured]:
+    if isinstance(service, Loop):
+        service.break_it("errors=30%")
+        _say(f"an undo alone is taken back after {service.undo_without_pausing()} s")
+        yield service.revert()
+        service.break_it("errors=31%")
+    yield service.undo()
 
 
 def _told(way: Measured) -> Measured:

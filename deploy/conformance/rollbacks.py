@@ -61,14 +61,35 @@ class Service:
     """The service on the cluster, at its gateway's address, and its users."""
 
     kubectl: Kubectl
-    watch: Watch
     folder: Path
     url: str
     key: str
     _load: Load | None = None
+    _opened: Watch | None = None
 
     def begin(self) -> None:
-        """Starts the users."""
+        """Lets users in."""
+        self._start_load()
+
+    def end(self) -> None:
+        """Sends them away."""
+        if self._load is not None:
+            self._load.stop()
+        if self._opened is not None:
+            self._opened.close()
+
+    def undo(self) -> Measured:
+        """Path 3, where no Argo CD takes it back."""
+        before = self._rollout()["status"]["currentPodHash"]
+        return self._measure(
+            "undo",
+            lambda: self._argo("undo"),
+            lambda: self._rollout()["status"]["currentPodHash"] != before,
+        )
+
+    # ----------------------------------------------------------------------------------- details
+
+    def _start_load(self) -> None:
         file = ROOT / "loadtest/rehearsal.yaml"
         read = configuration.read(file)
         self._load = Load(
@@ -80,42 +101,31 @@ class Service:
             values=dict.fromkeys(_secret_names(read.secrets), self.key),
         )
         self._load.start(self.url)
-        wait("load", lambda: len(self._seconds()) > 0, BAD_S)
+        self._await("load", lambda: len(self._seconds()) > 0, BAD_S)
 
-    def end(self) -> None:
-        """Stops them."""
-        if self._load is not None:
-            self._load.stop()
+    @property
+    def _watch(self) -> Watch:
+        if self._opened is None:
+            self._opened = Watch(self.kubectl, self.folder / "kubectl-proxy.log")
+        return self._opened
 
-    def rollout(self) -> dict[str, Any]:
-        """The Rollout as it is now."""
-        return self.watch.one(NAMESPACE, "rollouts", "gridos")
+    def _rollout(self) -> dict[str, Any]:
+        return self._watch.one(NAMESPACE, "rollouts", "gridos")
 
-    def healthy(self) -> bool:
-        """Whether it has come to rest on the release that it was last asked for."""
-        return observing.stable(self.rollout(), 1)
+    def _healthy(self) -> bool:
+        return observing.stable(self._rollout(), 1)
 
-    def argo(self, verb: str, *flags: str) -> None:
-        """What a person types: `kubectl argo rollouts …`."""
+    def _argo(self, verb: str, *flags: str) -> None:
         command = ["kubectl-argo-rollouts", verb, "gridos", "-n", NAMESPACE, *flags]
         subprocess.run(
             [*command, "--context", self.kubectl.context], check=True, capture_output=True
         )
 
-    def undo(self) -> Measured:
-        """Path 3 where no Argo CD takes it back."""
-        before = self.rollout()["status"]["currentPodHash"]
-        return self.measure(
-            "undo",
-            lambda: self.argo("undo"),
-            lambda: self.rollout()["status"]["currentPodHash"] != before,
-        )
-
-    def measure(self, path: str, decide: Callable[[], None], back: Callable[[], bool]) -> Measured:
+    def _measure(self, path: str, decide: Callable[[], None], back: Callable[[], bool]) -> Measured:
         """Goes a way back, and tells what users met from the decision until all was quiet."""
         stray, decided = self._stray(), time.time()
         decide()
-        wait("the way back", lambda: back() and self.healthy(), READY_S)
+        self._await("the way back", lambda: back() and self._healthy(), READY_S)
         healthy = time.time()
         time.sleep(QUIET_S)
         # A second is told at its end.
@@ -130,8 +140,7 @@ class Service:
             failed_after=sum(s.failed + s.lost for s in seconds if s.at > healthy + 1),
         )
 
-    def failed_since(self, instant: float) -> int:
-        """How many requests failed since a wall-clock time."""
+    def _failed_since(self, instant: float) -> int:
         return sum(s.failed for s in self._seconds() if s.at >= instant)
 
     def _seconds(self) -> list[Any]:
@@ -145,13 +154,14 @@ class Service:
             stats = json.load(answer)["stats"]
         return sum(s["value"] for s in stats if s.get("name", OWN) != OWN)
 
+    def _await(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
+        if not wait_until(condition, timeout_s=timeout_s, every_s=POLL_S):
+            raise MachineError(f"{what} did not come within {timeout_s:.0f} s")
+
 
 @dataclass
-class Loop:
+class Loop(Service):
     """A git remote, and an Argo CD Application that follows it, around the service."""
-
-    service: Service
-    folder: Path
 
     @property
     def remote(self) -> Path:
@@ -172,12 +182,14 @@ class Loop:
             ["git", "clone", "--quiet", "--bare", str(self.checkout), str(self.remote)], check=True
         )
         self._git("remote", "add", "origin", str(self.remote))
-        self.service.kubectl.apply(json.dumps(self._application()))
-        wait("the first sync", self._synced_and_healthy, READY_S)
+        self.kubectl.apply(json.dumps(self._application()))
+        self._await("the first sync", self._synced_and_healthy, READY_S)
+        super().begin()
 
     def end(self) -> None:
-        """Takes the Application away, its objects left where they are."""
-        self.service.kubectl.run("delete", "application", APPLICATION, "-n", "argocd")
+        """Takes the Application away, its objects left where they are, and sends users away."""
+        super().end()
+        self.kubectl.run("delete", "application", APPLICATION, "-n", "argocd")
 
     def break_it(self, fault: str) -> None:
         """Ships a bad release and promotes it past its gates: every user meets it.
@@ -192,8 +204,8 @@ class Loop:
         rollout.write_text(text.replace(marker, bad, 1))
         self._commit("Ship a bad release")
         self._push()
-        wait("the bad release", lambda: self._is_bad() and self._stepping(), BAD_S)
-        self.service.argo("promote", "--full")
+        self._await("the bad release", lambda: self._is_bad() and self._stepping(), BAD_S)
+        self._argo("promote", "--full")
         self._await_bad()
 
     def revert(self) -> Measured:
@@ -203,25 +215,25 @@ class Loop:
             self._git("revert", "--no-edit", "HEAD")
             self._push()
 
-        return self.service.measure("git revert", decide, lambda: not self._is_bad())
+        return self._measure("git revert", decide, lambda: not self._is_bad())
 
     def undo(self) -> Measured:
         """Path 3: pause the sync, undo at once, then make Git say the same and resume."""
 
         def decide() -> None:
             self._automated(None)
-            self.service.argo("undo")
+            self._argo("undo")
 
-        measured = self.service.measure("undo, sync paused", decide, lambda: not self._is_bad())
+        measured = self._measure("undo, sync paused", decide, lambda: not self._is_bad())
         self._git("revert", "--no-edit", "HEAD")
         self._push()
         self._automated({"prune": True, "selfHeal": True})
-        wait("the sync after the undo", self._synced_and_healthy, READY_S)
+        self._await("the sync after the undo", self._synced_and_healthy, READY_S)
         return measured
 
     def undo_without_pausing(self) -> float | None:
         """What self-heal does to an undo: seconds until the bad release is asked for again."""
-        self.service.argo("undo")
+        self._argo("undo")
         began = time.monotonic()
         if not wait_until(self._is_bad, timeout_s=SETTLED_S, every_s=POLL_S):
             return None
@@ -233,8 +245,8 @@ class Loop:
 
     def _await_bad(self) -> None:
         """Waits until every user meets the bad release."""
-        wait("its promotion", lambda: self._is_bad() and self.service.healthy(), READY_S)
-        wait("bad responses", lambda: self.service.failed_since(time.time() - 2) > 0, BAD_S)
+        self._await("its promotion", lambda: self._is_bad() and self._healthy(), READY_S)
+        self._await("bad responses", lambda: self._failed_since(time.time() - 2) > 0, BAD_S)
 
     def _application(self) -> dict[str, Any]:
         """The shipped Application, at our repository and on the overlay that needs no Azure."""
@@ -251,23 +263,23 @@ class Loop:
     def _automated(self, policy: dict[str, Any] | None) -> None:
         """What `argocd app set gridos --sync-policy …` does."""
         patch = json.dumps({"spec": {"syncPolicy": {"automated": policy}}})
-        self.service.kubectl.run(
+        self.kubectl.run(
             "patch", "application", APPLICATION, "-n", "argocd", "--type", "merge", "-p", patch
         )
 
     def _is_bad(self) -> bool:
-        container = self.service.rollout()["spec"]["template"]["spec"]["containers"][0]
+        container = self._rollout()["spec"]["template"]["spec"]["containers"][0]
         return any(entry["name"] == "GRIDOS_FAULTS" for entry in container["env"])
 
     def _stepping(self) -> bool:
-        status = self.service.rollout()["status"]
+        status = self._rollout()["status"]
         moving = status["currentPodHash"] != status.get("stableRS")
         return moving and status.get("currentStepIndex") is not None
 
     def _synced_and_healthy(self) -> bool:
-        application = self.service.watch.one("argocd", "applications", APPLICATION)
+        application = self._watch.one("argocd", "applications", APPLICATION)
         synced = application.get("status", {}).get("sync", {}).get("status") == "Synced"
-        return synced and self.service.healthy() and not self._is_bad()
+        return synced and self._healthy() and not self._is_bad()
 
     def _commit(self, message: str) -> None:
         self._git("add", "-A")
@@ -281,16 +293,6 @@ class Loop:
         subprocess.run(
             ["git", *identity, *arguments], cwd=self.checkout, check=True, capture_output=True
         )
-
-
-def wait(what: str, condition: Callable[[], bool], timeout_s: float) -> None:
-    """Waits for what must come.
-
-    Raises:
-        MachineError: if it does not.
-    """
-    if not wait_until(condition, timeout_s=timeout_s, every_s=POLL_S):
-        raise MachineError(f"{what} did not come within {timeout_s:.0f} s")
 
 
 def _secret_names(secrets: Any) -> list[str]:
