@@ -1,7 +1,9 @@
 """The service's real lines in a real Loki by way of the real collector, and what is asked of them."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -96,12 +98,49 @@ def shipped(server, lines, tmp_path_factory):
     collector.stop()
 
 
-def test_loki_accepts_every_query_and_every_panel_of_the_logs_dashboard(server):
+def asked():
+    """Every LogQL query there is, its variables filled in."""
     panels = [p for d in dashboards.ALL for p in d.panels if p.source is Source.LOKI]
-    asked = [queries.filled(t.query, rate="5m") for p in panels for t in p.targets]
-    for query in [*QUERIES.values(), *asked]:
-        assert server.parse(query.replace("{request_id}", REQUEST))
-    assert len(asked) == 3
+    of_panels = [queries.filled(t.query, rate="5m") for p in panels for t in p.targets]
+    assert len(of_panels) == 3
+    return [query.replace("{request_id}", REQUEST) for query in [*QUERIES.values(), *of_panels]]
+
+
+@pytest.fixture(scope="module")
+def grammar(tmp_path_factory):
+    """What Grafana's own grammar cannot read of some queries, which needs Node.js and no Loki."""
+    if not (shutil.which("npm") and shutil.which("node")):
+        pytest.skip("node and npm are not on PATH: install Node.js to parse LogQL without a Loki")
+    folder = tmp_path_factory.mktemp("grammar") / "grammar"
+    shutil.copytree(LOGS / "grammar", folder, ignore=shutil.ignore_patterns("node_modules"))
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=120)
+
+    def refused(*texts):
+        done = subprocess.run(
+            ["node", "parse.mjs"],
+            cwd=folder,
+            input=json.dumps(texts),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout)
+
+    return refused
+
+
+def test_the_grammar_reads_every_query(grammar):
+    assert grammar(*asked()) == [""] * len(asked())
+
+
+def test_the_grammar_refuses_a_stage_that_does_not_exist_and_an_open_bracket(grammar):
+    assert all(grammar('{app="gridos"} | jsn', 'sum(rate({app="gridos"}[5m])'))
+
+
+def test_loki_accepts_every_query_and_every_panel_of_the_logs_dashboard(server):
+    assert all(server.parse(query) for query in asked())
 
 
 def test_loki_is_asked_something_it_can_refuse(server):
