@@ -138,7 +138,7 @@ lint-types:
 
 lint-yaml:
 	@$(BIN)/yamllint --strict .
-	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml observability/compose.yaml
 
 lint-dockerfile:
 	@$(BIN)/hadolint Dockerfile

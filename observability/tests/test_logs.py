@@ -211,6 +211,29 @@ def test_the_dashboard_asks_for_the_labels_that_the_collector_sets():
     assert {s.split('"')[1] for s in statements} == set_labels
 
 
+@pytest.mark.parametrize("over", ["", "logs/collector.local.yaml", "local/collector.docker.yaml"])
+def test_the_collector_accepts_its_configuration_with_each_that_goes_over_it(over, root, tmp_path):
+    files = [LOGS / "collector.yaml", *([root / "observability" / over] if over else [])]
+    named = [f"--config=file:{file}" for file in files]
+    environment = {**os.environ, "OTEL_STATE": str(tmp_path), "GRIDOS_LOGS": str(tmp_path)}
+    command = [installed("otelcol"), "validate", *named]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("over", ["", "loki.azure.yaml"])
+def test_loki_accepts_its_configuration_on_disc_and_on_azure(over, tmp_path):
+    body = yaml.safe_load((LOGS / "loki.yaml").read_text())
+    if over:
+        body = merged(body, yaml.safe_load((LOGS / over).read_text()))
+    file = tmp_path / "loki.yaml"
+    file.write_text(yaml.safe_dump(body))
+    environment = {**os.environ, "LOKI_DATA": str(tmp_path), "LOKI_STORAGE_ACCOUNT": "gridoslogs"}
+    command = [installed("loki"), f"-config.file={file}", "-config.expand-env", "-verify-config"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # ------------------------------------------------------------------------ the agent on a cluster
 
 
