@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 from rehearsal.errors import UsageError
 
-from observe.rules import Rule
+from observe import rules
+from observe.rules import Group, Rule
 
 
 @dataclass(frozen=True)
@@ -47,22 +48,22 @@ def read(file: Path) -> tuple[Case, ...]:
         raise UsageError(f"{file}: {wrong!r}", "give alert, fires and silent") from None
 
 
-def promtool_tests(
-    cases: Sequence[Case], alerts: Sequence[Rule], rule_files: Sequence[Path]
-) -> list[dict[str, Any]]:
+def promtool_tests(cases: Sequence[Case], groups: Sequence[Group]) -> list[dict[str, Any]]:
     """The contents of promtool test files: one for each set of rule files that cases ask for.
 
     Raises:
         UsageError: if a case is about an alert that does not exist, which promtool would pass.
     """
-    known = {alert.name: alert for alert in alerts}
+    known = {alert.name: alert for alert in rules.alerts(groups)}
+    order = rules.ordered(groups)
     unknown = sorted({case.alert for case in cases} - known.keys())
     if unknown:
         raise UsageError(f"a case is about {unknown[0]}, which is no alert", "correct its name")
     return [
         {
-            "rule_files": [str(file) for file in rule_files if file.name not in without],
+            "rule_files": sorted({str(g.file) for g in groups if g.file.name not in without}),
             "evaluation_interval": "1m",
+            "group_eval_order": [g.name for g in order if g.file.name not in without],
             "tests": [_test(case, known[case.alert]) for case in cases if case.without == without],
         }
         for without in sorted({case.without for case in cases}, key=len)

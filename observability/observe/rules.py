@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rehearsal import durations
 from rehearsal.errors import UsageError
+
+# A recorded series in an expression: names of ours have colons, an exporter's have none.
+_SERIES = re.compile(r"\b\w+(?::\w+)+")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,26 @@ def alerts(groups: Sequence[Group]) -> tuple[Rule, ...]:
 def records(groups: Sequence[Group]) -> tuple[Rule, ...]:
     """The recorded series among the rules."""
     return tuple(rule for group in groups for rule in group.rules if not rule.alert)
+
+
+def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups, each after those that record what it reads.
+
+    A server evaluates groups side by side; where they come one after another, in promtool's tests
+    and in a first evaluation, an order by chance would make each see the last round's series.
+    """
+    by_name = {group.name: group for group in groups}
+    recorder = {rule.name: group.name for group in groups for rule in group.rules if not rule.alert}
+    reads = {
+        group.name: {
+            recorder[series]
+            for rule in group.rules
+            for series in _SERIES.findall(rule.expression)
+            if recorder.get(series, group.name) != group.name
+        }
+        for group in groups
+    }
+    return tuple(by_name[name] for name in TopologicalSorter(reads).static_order())
 
 
 def scaled(groups: Sequence[Group], factor: float, shortest_s: float) -> tuple[Group, ...]:

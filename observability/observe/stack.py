@@ -123,7 +123,7 @@ class Stack:
         quick = rules.scaled(groups, self.factor, SCRAPES_A_WINDOW * SCRAPE_S)
         file = (self.folder / "rules.yaml").resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        body = rules.document([*_thresholds_first(quick), *more])
+        body = rules.document([*rules.ordered(quick), *more])
         file.write_text(yaml.safe_dump(body), encoding="utf-8")
         return file
 
@@ -135,8 +135,3 @@ class Stack:
             "rule_files": [str(self._write(self._groups))],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [target]}]}]},
         }
-
-
-def _thresholds_first(groups: Sequence[Group]) -> Sequence[Group]:
-    """So that the first evaluation of the others finds them."""
-    return sorted(groups, key=lambda group: group.name != "gridos-thresholds")

@@ -41,8 +41,8 @@ def test_promtool_finds_every_rule_that_the_files_hold(tool, files, groups):
     assert tool.check(files) == sum(len(group.rules) for group in groups) > 60
 
 
-def test_every_alert_fires_and_stays_silent_as_its_cases_say(tool, files, alerts, cases, tmp_path):
-    said = run(tool, tmp_path, compact.promtool_tests(cases, alerts, files))
+def test_every_alert_fires_and_stays_silent_as_its_cases_say(tool, groups, cases, tmp_path):
+    said = run(tool, tmp_path, compact.promtool_tests(cases, groups))
     assert len(said) == 2
     assert not any(said), "\n".join(said)
 
@@ -54,26 +54,26 @@ def test_every_alert_has_both_cases_and_only_the_watchdog_is_never_silent(alerts
     assert sorted(c.alert for c in cases if not c.fires) == sorted(set(names) - {"Watchdog"})
 
 
-def test_a_case_that_expects_the_wrong_words_fails(tool, files, alerts, cases, tmp_path):
+def test_a_case_that_expects_the_wrong_words_fails(tool, groups, cases, tmp_path):
     wrong = [replace(case, says="all is well") for case in cases if case.fires][:4]
-    assert all(run(tool, tmp_path, compact.promtool_tests(wrong, alerts, files)))
+    assert all(run(tool, tmp_path, compact.promtool_tests(wrong, groups)))
 
 
-def test_a_firing_case_that_is_said_to_be_silent_fails(tool, files, alerts, cases, tmp_path):
+def test_a_firing_case_that_is_said_to_be_silent_fails(tool, groups, cases, tmp_path):
     for case in (c for c in cases if c.fires):
         said = run(
             tool,
             tmp_path,
-            compact.promtool_tests([replace(case, fires=False)], alerts, files),
+            compact.promtool_tests([replace(case, fires=False)], groups),
         )
         assert all(said), case.alert
         break  # one is enough to know that promtool looks; the words of all are tested above
 
 
-def test_a_case_about_an_alert_that_does_not_exist_is_refused(alerts, files, cases):
+def test_a_case_about_an_alert_that_does_not_exist_is_refused(groups, cases):
     misspelt = [replace(cases[0], alert="GridosErrorBudgetBurn1hour")]
     with pytest.raises(UsageError, match="is no alert"):
-        compact.promtool_tests(misspelt, alerts, files)
+        compact.promtool_tests(misspelt, groups)
 
 
 @pytest.mark.parametrize("name", ["slo", "release", "resources"])
@@ -159,3 +159,20 @@ def test_rules_scaled_in_time_keep_windows_that_hold_four_scrapes(groups):
             assert scaled.hold_s == rule.hold_s / 60
             shrunk = [max(4, s / 60) for s in durations.ranges_s(rule.expression)]
             assert list(durations.ranges_s(scaled.expression)) == pytest.approx(shrunk)
+
+
+def test_groups_come_after_those_whose_series_they_read(groups):
+    order = [group.name for group in rules.ordered(groups)]
+    assert sorted(order) == sorted(group.name for group in groups)
+    chain = ["gridos-thresholds", "gridos-sli", "gridos-burn-rates", "gridos-slo-alerts"]
+    assert sorted(chain, key=order.index) == chain
+    assert order.index("gridos-budget") > order.index("gridos-burn-rates")
+
+
+def test_the_written_tests_evaluate_their_groups_in_that_order(groups):
+    order = [group.name for group in rules.ordered(groups)]
+    for file in TESTS.glob("*.test.yaml"):
+        content = yaml.safe_load(file.read_text())
+        loaded = {(TESTS / rule_file).resolve() for rule_file in content["rule_files"]}
+        names = [name for name in order if any(g.name == name and g.file in loaded for g in groups)]
+        assert content["group_eval_order"] == names, file.name
