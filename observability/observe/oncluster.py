@@ -34,7 +34,8 @@ LOGS = Path("observability/logs")
 RULES = Path("observability/rules")
 SCRAPES = Path("deploy/overlays/local/prometheus.yml")
 COLLECTOR_IMAGE = "docker.io/otel/opentelemetry-collector-contrib:0.160.0"
-FAULT, SCALE = "errors=20%", "3"
+# What two cores carry beside a cluster, as conformance's own rehearsals.
+FAULT, SCALE, RATE = "errors=20%", "3", "60"
 REQUEST = "the-request-that-is-asked-for"
 # What a rehearsal on one machine has not, and this cluster has.
 MET = {dashboards.CONTROLLER, dashboards.CADVISOR, dashboards.STATE}
@@ -174,7 +175,8 @@ def _deploy_collector(kubectl: Kubectl, server: Loki) -> None:
 def _ship() -> None:
     """A bad release, until its gate has ended it."""
     rehearse = str(Path(sys.executable).with_name("rehearse"))
-    command = [rehearse, "--ground", "cluster", "--time-scale", SCALE, "--fault", FAULT]
+    command = [rehearse, "--ground", "cluster", "--time-scale", SCALE, "--rate", RATE]
+    command += ["--fault", FAULT]
     done = subprocess.run(command, check=False, timeout=REHEARSAL_TIMEOUT_S)
     if done.returncode != 1:
         raise MachineError(f"the bad release was not rolled back ({done.returncode})", "see above")
