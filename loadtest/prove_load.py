@@ -4,14 +4,15 @@
 
 Each part is run against the real service on a real database, prints a table, and says whether its
 bar was held. A part is a profile of a pair, or stall, idle, codes, overhead, peers, soak, spike,
-capacity, or a profile's rehearsal (`rehearsal-cpu-bad`); `--only errors` takes all that begin
-so. The peers are k6 and vegeta, wherever they are found on PATH; without them that part says so and
-is not held. Exit code 1 if a bar is missed.
+capacity, sizes, or a profile's rehearsal (`rehearsal-cpu-bad`); `--only errors` takes all that
+begin so. The peers are k6 and vegeta, wherever they are found on PATH; without them that part says
+so and is not held. Exit code 1 if a bar is missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -61,6 +62,8 @@ LONGEST_S = 1200
 CPU_SECONDS = "15"
 # Of half an hour: a leak shows soon, and that there is none takes longer.
 STEADY_SECONDS, LEAKING_SECONDS = "900", "240"
+# Requests a second that a worker is sized by.
+PLANNED = 1000.0
 # Of a container; what the manifest gives it.
 CPU_LIMIT_CORES = 0.5
 
@@ -605,6 +608,27 @@ def _throughput(host: str, kind: str, users: int, rate: float = 1000.0) -> float
     return int(found[1]) / float(found[2])
 
 
+def sizes(bench: Bench) -> bool:
+    """What a core sends of the mix, posts and all: a worker is sized by less (README.md)."""
+    del bench
+    shape = ("--shape", f"{PLANNED:g} for 15s", "--to-the-end")
+    with _fast_server() as host:
+        run = ("run", "smoke", "--host", host, "--api-key-file", str(OUT / "key"))
+        _, said, document = loadtest(*run, *shape)
+    if not document["folder"]:
+        raise SystemExit(said)
+    # The first lines hold the start as well.
+    lines = _lines(document)[2:]
+    sent = sum(len(line["samples"]) for line in lines[1:])
+    spent_s = sum(
+        after["cpu_percent"] / 100 * (after["at"] - before["at"])
+        for before, after in itertools.pairwise(lines)
+    )
+    print(f"{sent / spent_s:,.0f} requests of the mix a CPU second, at {PLANNED:g}/s")
+    print(document["verdict"]["headline"])
+    return bool(sent / spent_s >= PLANNED)
+
+
 # -- the peers ---------------------------------------------------------------------------------
 
 K6_SCRIPT = """
@@ -798,7 +822,7 @@ def _parts() -> Mapping[str, Part]:
     rehearsed = {f"rehearsal-{p.name}": partial(_flips, p) for p in gated}
     alone: dict[str, Part] = {"stall": stall, "idle": idle, "codes": codes}
     alone |= {"overhead": overhead, "peers": peers, "soak": soak}
-    alone |= {"spike": spike, "capacity": capacity}
+    alone |= {"spike": spike, "capacity": capacity, "sizes": sizes}
     return {**paired, **alone, **rehearsed}
 
 
