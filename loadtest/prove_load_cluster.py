@@ -78,7 +78,7 @@ def _serve(cluster: Kit) -> None:
 def _job(cluster: Kit) -> bool:
     """The Job, master of its workers."""
     _namespace(cluster, HERE / "namespace.yaml", LOAD, "load-key", key=KEY)
-    cluster.kubectl("apply", "-k", str(HERE / "local"))
+    cluster.kubectl("apply", "-k", str(ROOT / "loadtest/cluster-local"))
 
     def ended() -> bool:
         status = _of(cluster, LOAD, "job", "load")

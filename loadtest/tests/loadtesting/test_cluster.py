@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 from loadtesting import cli, limits, mix
+from rehearsal import documents
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +15,12 @@ def folder(root):
 
 def read(file):
     return yaml.safe_load(file.read_text())
+
+
+def rendered(folder):
+    """((kind, name), object) of a kustomization, by a real Kustomize."""
+    for _, body in documents.read(folder):
+        yield (body["kind"], body["metadata"]["name"]), body
 
 
 def container(thing):
@@ -79,12 +86,14 @@ def test_the_masters_metrics_are_scraped_where_they_are_served(folder):
     assert endpoint["port"] in let_in
 
 
-def test_the_local_overlay_replaces_the_host_where_it_stands(folder):
-    patches = read(folder / "local/kustomization.yaml")["patches"]
-    (patch,) = (p["patch"] for p in patches if p.get("target", {}).get("kind") == "Job")
-    (place,) = (o["path"] for o in yaml.safe_load(patch) if o["value"].startswith("--host="))
-    args = container(read(folder / "job.yaml"))["args"]
-    assert args[int(place.rpartition("/")[2])].startswith("--host=")
+def test_the_local_overlay_is_the_same_but_for_the_host_and_what_a_laptop_lacks(root, folder):
+    shipped = dict(rendered(folder))
+    local = dict(rendered(root / "loadtest/cluster-local"))
+    assert set(shipped) - set(local) == {("PodMonitor", "load")}
+    ours, theirs = (container(bundle["Job", "load"])["args"] for bundle in (local, shipped))
+    changed = [(a, b) for a, b in zip(theirs, ours, strict=True) if a != b]
+    assert changed == [("--host=https://grid.example", "--host=http://gateway.gridos")]
+    assert container(local["Job", "load"])["image"] == "localhost/gridos-load:dev"
 
 
 def test_the_image_copies_what_is_there_and_is_enough_to_read_the_limits(folder, root, tmp_path):
