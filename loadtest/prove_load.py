@@ -58,8 +58,9 @@ LEAST_THROUGHPUT = 0.9
 # Of the requests a second that a core can send, in a comparison at one rate.
 LOADED = 0.75
 LONGEST_S = 1200
-# Half of the profile's own: a scrape a second gives the window its points sooner.
-CPU_SECONDS = "15"
+# Less than the profile's own, for a scrape a second fills the window sooner; not less than that
+# window's least, or it would reach back to before the pod's first scrape, and see too little.
+CPU_SECONDS = "20"
 # Of half an hour: a leak shows soon, and that there is none takes longer.
 STEADY_SECONDS, LEAKING_SECONDS = "900", "240"
 # Requests a second that a worker is sized by.
