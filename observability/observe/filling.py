@@ -33,7 +33,7 @@ REHEARSAL_TIMEOUT_S = 420
 
 @dataclass(frozen=True)
 class Filled:
-    """One panel: whether each of its queries answered at any time of the run."""
+    """One panel: whether each of its queries, the threshold's too, answered at any time."""
 
     dashboard: str
     panel: Panel
@@ -139,8 +139,8 @@ def draw(record: Recorded, file: Path) -> Path:
 def _fill(server: Prometheus, record: Recorded, dashboard: str, panel: Panel) -> Filled:
     try:
         answers = tuple(
-            any(_answers(server, target.query, at_s) for at_s in record.instants)
-            for target in panel.targets
+            any(_answers(server, query, at_s) for at_s in record.instants)
+            for query in queries.of_panel(panel)
         )
     except QueryError as refused:
         return Filled(dashboard, panel, (), str(refused))

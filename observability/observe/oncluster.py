@@ -26,7 +26,7 @@ from rehearsal.kubectl import Kubectl, connect
 from rehearsal.prometheus import Prometheus
 from rehearsal.waiting import wait_until
 
-from observe import dashboards, filling, loki
+from observe import dashboards, filling, loki, queries
 from observe.filling import Filled, Recorded
 from observe.loki import Loki
 
@@ -201,41 +201,46 @@ def _ask_one(pods: Mapping[str, str]) -> None:
 
 
 def _ask(server: Loki, kubectl: Kubectl, pods: Mapping[str, str]) -> Iterator[Found]:
-    """The questions of logs/queries.yaml, and whether every line of a pod has arrived."""
-    queries = yaml.safe_load((LOGS / "queries.yaml").read_text(encoding="utf-8"))
-    one = queries["all-lines-of-a-request"].replace("{request_id}", REQUEST)
-    wait_until(lambda: bool(server.query(one)), ARRIVE_TIMEOUT_S, every_s=0.5)
-    lines = [value[1] for stream in server.query(one) for value in stream["values"]]
+    """The questions of logs/queries.yaml, the Logs dashboard's, and whether all has arrived."""
+    written = yaml.safe_load((LOGS / "queries.yaml").read_text(encoding="utf-8"))
+    yield _request(server, written["all-lines-of-a-request"].replace("{request_id}", REQUEST))
+    yield _counts(server, "5xx by route, 5 minutes", written["failures-by-route"], least=1)
+    yield _counts(server, "lines by release, 5 minutes", written["canary-against-stable"], least=2)
+    yield _complete(server, kubectl, min(pods))
+    for panel in dashboards.LOGS.panels:
+        asked = [queries.filled(target.query, rate="5m") for target in panel.targets]
+        filled = all(server.query(query) for query in asked)
+        yield Found(f"panel {panel.title}", "shows data" if filled else "EMPTY", filled)
+    names = server.labels() - {"__stream_shard__", "service_name"}
+    yield Found("labels", ", ".join(sorted(names)), names <= {"app", "namespace", "env"})
+
+
+def _request(server: Loki, query: str) -> Found:
+    wait_until(lambda: bool(server.query(query)), ARRIVE_TIMEOUT_S, every_s=0.5)
+    lines = [value[1] for stream in server.query(query) for value in stream["values"]]
     good = bool(lines) and all(REQUEST in line for line in lines)
-    yield Found(f"all lines of request {REQUEST}", f"{len(lines)} line(s)", good)
+    return Found(f"all lines of request {REQUEST}", f"{len(lines)} line(s)", good)
 
-    failures = {
-        found["metric"]["route"]: float(found["value"][1])
-        for found in server.query(queries["failures-by-route"])
+
+def _counts(server: Loki, asked: str, query: str, least: int) -> Found:
+    """Counts by the one label that a query keeps: so many of them, and none without it."""
+    counts = {
+        "".join(found["metric"].values()): float(found["value"][1]) for found in server.query(query)
     }
-    said = ", ".join(f"{route} {count:.0f}" for route, count in sorted(failures.items()))
-    yield Found("5xx by route, 5 minutes", said, bool(failures))
+    said = ", ".join(f"{name or 'unknown'} {count:.0f}" for name, count in sorted(counts.items()))
+    return Found(asked, said, len(counts) >= least and "" not in counts)
 
-    tracks = {
-        found["metric"].get("rollouts_pod_template_hash", "unknown"): float(found["value"][1])
-        for found in server.query(queries["canary-against-stable"])
-    }
-    said = ", ".join(f"{name} {count:.0f}" for name, count in sorted(tracks.items()))
-    known = len(tracks) >= 2 and "unknown" not in tracks  # noqa: PLR2004 — canary and stable
-    yield Found("lines by release, 5 minutes", said, known)
 
-    name = min(pods)
-    written = len(kubectl.run("logs", "-n", "gridos", name, "-c", "gridos").splitlines())
-    counting = f'sum(count_over_time({{app="gridos"}} | k8s_pod_name="{name}" [1h]))'
+def _complete(server: Loki, kubectl: Kubectl, pod: str) -> Found:
+    """Whether every line that a pod has written until now arrives."""
+    lines = len(kubectl.run("logs", "-n", "gridos", pod, "-c", "gridos").splitlines())
+    counting = f'sum(count_over_time({{app="gridos"}} | k8s_pod_name="{pod}" [1h]))'
 
     def arrived() -> int:
         return sum(int(found["value"][1]) for found in server.query(counting))
 
-    wait_until(lambda: arrived() >= written, ARRIVE_TIMEOUT_S, every_s=1)
-    yield Found(f"lines of {name}", f"{arrived()} of {written} written", arrived() >= written)
-
-    names = server.labels() - {"__stream_shard__", "service_name"}
-    yield Found("labels", ", ".join(sorted(names)), names <= {"app", "namespace", "env"})
+    good = wait_until(lambda: arrived() >= lines, ARRIVE_TIMEOUT_S, every_s=1)
+    return Found(f"lines of {pod}", f"{arrived()} of {lines} that it had written", good)
 
 
 if __name__ == "__main__":
