@@ -252,7 +252,7 @@ def test_the_agent_is_given_every_variable_that_its_configuration_asks_for(agent
     text = configuration["data"]["collector.yaml"]
     assert text == (LOGS / "collector.yaml").read_text()
     given = {variable["name"] for variable in container["env"]}
-    asked = set(re.findall(r"\$\{env:(\w+)", text)) | set(re.findall(r"env_var: (\w+)", text))
+    asked = set(re.findall(r"\$\{env:(\w+)", text))
     assert asked <= given
     assert len(asked) == 4
 
