@@ -116,7 +116,7 @@ prove-terraform: setup  ## break each setting of the landing zone, see a test no
 prove-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
 	@$(BIN)/python infra/terraform/edge/prove_edge.py
 
-LINTS := lint-python lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
+LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
   lint-manifests lint-rules lint-terraform
 .PHONY: $(LINTS)
 
@@ -132,6 +132,9 @@ lint: setup  ## style, types and all that is read rather than run, within half a
 
 lint-python:
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+lint-imports:  # which module may import which: pyproject.toml
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
 lint-types:
 	@$(BIN)/mypy

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from rehearsal.environment import PodFacts, Sources, resolve
 from rehearsal.errors import UsageError
@@ -57,3 +59,10 @@ def test_an_optional_secret_that_is_missing_sets_nothing():
 def test_what_cannot_be_had_is_named_with_its_remedy(fields, complaint):
     with pytest.raises(UsageError, match=complaint.replace(".", r"\.")):
         resolve(container(**fields), POD, SOURCES)
+
+
+def test_users_ask_the_service_and_never_import_it(root):
+    """The rehearsal's own imports are held by `make lint-imports`; this file is in no package."""
+    text = (root / "loadtest/locustfile.py").read_text()
+    assert re.search(r"^\s*(from|import) rehearsal\b|^from locust\b", text, re.MULTILINE)
+    assert not re.search(r"^\s*(from|import) gridos\b", text, re.MULTILINE)
