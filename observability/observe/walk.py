@@ -414,6 +414,20 @@ SCENARIOS = (
         _on_a_cluster,
         real=False,
     ),
+    # Before any outage, which would spend the budget first; what it spends stays spent.
+    Scenario(
+        "20 % of requests fail and 30 % are slow",
+        (
+            "GridosErrorBudgetBurn1h",
+            "GridosErrorBudgetBurn6h",
+            "GridosErrorBudgetBurn1d",
+            "GridosErrorBudgetBurn3d",
+            "GridosErrorBudgetHalfSpent",
+            "GridosLatencyAboveGate",
+        ),
+        _pods("errors=20%,latency=600ms@30%"),
+        ending=("GridosErrorBudgetBurn1h", "GridosErrorBudgetBurn6h", "GridosLatencyAboveGate"),
+    ),
     Scenario("CPU burnt to 95 % of the limit", ("GridosCpuSaturated",), _pods("cpu=95%")),
     Scenario("pods die after 60 requests", ("GridosContainerRestarted",), _pods("crash=60")),
     Scenario("the database's socket is taken away", ("GridosDatabaseDown",), _database_away),
@@ -428,19 +442,5 @@ SCENARIOS = (
     Scenario("Alertmanager is stopped", ("AlertmanagerDown",), _alertmanager_gone),
     Scenario(
         "the receivers answer 500", ("AlertmanagerNotificationsFailing",), _deliveries_refused
-    ),
-    # Last: what it spends of the budget stays spent.
-    Scenario(
-        "20 % of requests fail and 30 % are slow",
-        (
-            "GridosErrorBudgetBurn1h",
-            "GridosErrorBudgetBurn6h",
-            "GridosErrorBudgetBurn1d",
-            "GridosErrorBudgetBurn3d",
-            "GridosErrorBudgetHalfSpent",
-            "GridosLatencyAboveGate",
-        ),
-        _pods("errors=20%,latency=600ms@30%"),
-        ending=("GridosErrorBudgetBurn1h", "GridosErrorBudgetBurn6h", "GridosLatencyAboveGate"),
     ),
 )
