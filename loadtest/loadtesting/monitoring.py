@@ -12,6 +12,9 @@ from typing import Any
 from loadtesting.model import Check, Limits, Result
 
 CPU, MEMORY = "cpu-saturation", "memory-growth"
+# A rate needs four scrapes of the gates' 5 s; a longer window than the run's would reach back to
+# before the load.
+LEAST_WINDOW_S = 20.0
 # Memory is asked for this often; a slope of fewer points than LEAST_POINTS says nothing.
 STEP_S, LEAST_POINTS = 15.0, 10
 # Growth that would fill the container within this long fails the soak.
@@ -25,7 +28,9 @@ def cpu(address: str | None, limits: Limits, pod_hash: str, seconds: float) -> C
     limit = limits.max_cpu_saturation
     if address is None:
         return _unknown(CPU, "only Prometheus knows it — name one with --prometheus", limit)
-    filled = {"canary-hash": pod_hash, "window": f"{max(20, round(seconds))}s"}
+    if seconds < LEAST_WINDOW_S:
+        return _unknown(CPU, f"{seconds:.0f} s are too short: run {LEAST_WINDOW_S:g} s", limit)
+    filled = {"canary-hash": pod_hash, "window": f"{round(seconds)}s"}
     query = _ARGUMENT.sub(lambda found: filled.get(found[1], found[0]), limits.cpu_query)
     try:
         found = _get(address, "query", {"query": query})

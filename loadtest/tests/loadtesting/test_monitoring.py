@@ -26,6 +26,12 @@ def test_a_prometheus_that_is_not_there_is_inconclusive(limits):
     assert "does not answer" in check.message
 
 
+def test_a_run_shorter_than_four_scrapes_says_nothing_of_cpu(limits):
+    check = monitoring.cpu("http://127.0.0.1:9", limits, ".+", 15)
+    assert check.result is Result.INCONCLUSIVE
+    assert "too short" in check.message
+
+
 def test_steady_memory_passes():
     assert monitoring.growth(points(0), LIMIT).result is Result.PASS
 
