@@ -98,6 +98,9 @@ def _analysis(cluster: Kit, profile: str, wanted: str) -> bool:
     spec = yaml.safe_load((HERE / "analysis-load.yaml").read_text())["spec"]
     given = {"host": HOST, "profile": profile, "image": IMAGE}
     args = [{"name": arg["name"], "value": given[arg["name"]]} for arg in spec["args"]]
+    pod = spec["metrics"][0]["provider"]["job"]["spec"]["template"]["spec"]
+    # Beside ten pods a node of two cores has none left to promise.
+    pod["containers"][0]["resources"]["requests"]["cpu"] = "100m"
     run = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "AnalysisRun",
