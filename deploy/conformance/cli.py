@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -114,6 +115,14 @@ def _admit(run: Run) -> None:
         _require(len(said.splitlines()) == len(admitted), f"{overlay}: not all were admitted")
 
 
+def _give_secret(run: Run) -> None:
+    """The service has its Secret, which no commit brings."""
+    given = ["database-url=postgresql://gridos@postgresql/gridos"]
+    given += [f"api-keys={secrets.token_hex(16)}"]
+    literals = [f"--from-literal={pair}" for pair in given]
+    run.kit.kubectl("create", "secret", "generic", "gridos", "-n", "gridos", *literals)
+
+
 def _abort(run: Run) -> None:
     """A bad release is aborted by its gate (path 1)."""
     said = _rehearse(run, 1, "--fault", BAD)["verdict"]
@@ -212,7 +221,7 @@ CORE: list[Step] = [_furnish, _admit, _abort, _promote, _take_back]
 PARTS: dict[str, list[Step]] = {
     "core": CORE,
     "cluster": [*CORE, _retain, _go_back],
-    "rollbacks": [_furnish, _admit, _abort, _go_back],
+    "rollbacks": [_furnish, _admit, _give_secret, _go_back],
     "scenarios": [_walk],
     "evaluator": [_evaluate],
     "conformance": [_walk, _evaluate],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from rehearsal.kubectl import connect
 
-from conformance.rollbacks import NAMESPACE, Loop, Measured, Service
+from conformance.rollbacks import Loop, Measured, Service
 
 
 def main(which: str) -> int:
@@ -18,13 +17,9 @@ def main(which: str) -> int:
 
     `undo` takes back what was released last; `argo-cd` ships two bad releases and takes them back.
     """
-    kubectl = connect(None)
-    secret = kubectl.one(NAMESPACE, "secret", "gridos")["data"]["api-keys"]
-    address = kubectl.one(NAMESPACE, "service", "gateway")["spec"]["clusterIP"]
     with tempfile.TemporaryDirectory() as folder:
-        key = base64.b64decode(secret).decode()
         kind = Service if which == "undo" else Loop
-        service = kind(kubectl, Path(folder), f"http://{address}", key)
+        service = kind(connect(None), Path(folder))
         try:
             service.begin()
             measured = [_told(way) for way in _ways(service)]
@@ -36,10 +31,11 @@ def main(which: str) -> int:
 def _ways(service: Service) -> Iterator[Measured]:
     if isinstance(service, Loop):
         service.break_it("errors=30%")
+    yield service.undo()
+    if isinstance(service, Loop):
+        service.break_it("errors=31%")
         _say(f"an undo alone is taken back after {service.undo_without_pausing()} s")
         yield service.revert()
-        service.break_it("errors=31%")
-    yield service.undo()
 
 
 def _told(way: Measured) -> Measured:

@@ -6,6 +6,7 @@ load. Path 2 reverts the commit; path 3 pauses Argo CD's sync, undoes, reverts, 
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -58,17 +59,21 @@ class Measured:
 
 @dataclass
 class Service:
-    """The service on the cluster, at its gateway's address, and its users."""
+    """The service on the cluster, at its gateway's address and with its key, and its users."""
 
     kubectl: Kubectl
     folder: Path
-    url: str
-    key: str
+    url: str = ""
+    key: str = ""
     _load: Load | None = None
     _opened: Watch | None = None
 
     def begin(self) -> None:
         """Lets users in."""
+        secret = self.kubectl.one(NAMESPACE, "secret", "gridos")["data"]["api-keys"]
+        self.key = base64.b64decode(secret).decode()
+        address = self.kubectl.one(NAMESPACE, "service", "gateway")["spec"]["clusterIP"]
+        self.url = f"http://{address}"
         self._start_load()
 
     def end(self) -> None:
@@ -189,7 +194,7 @@ class Loop(Service):
     def end(self) -> None:
         """Takes the Application away, its objects left where they are, and sends users away."""
         super().end()
-        self.kubectl.run("delete", "application", APPLICATION, "-n", "argocd")
+        self.kubectl.run("delete", "application", APPLICATION, "-n", "argocd", "--ignore-not-found")
 
     def break_it(self, fault: str) -> None:
         """Ships a bad release and promotes it past its gates: every user meets it.
