@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     found = kit.find()
     assert found is not None  # noqa: S101 — `unusable` said so
-    run = Run(found, tuple(chosen.only))
+    run, before = Run(found, tuple(chosen.only)), found.remains()
     # A runner that is out of time says so by this, and what is up must come down then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
     try:
@@ -90,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     finally:
         found.down()
+    if left := found.remains() - before:
+        sys.stderr.write(f"conformance: left behind: {', '.join(sorted(left))}\n")
+        return 1
     return 0
 
 

