@@ -689,7 +689,7 @@ PIPELINE = Dashboard(
                         ),
                     ),
                     kind=Kind.STAT,
-                    needs=CONTROLLER,
+                    needs="a second abort: a counter's first, since its controller's start, is no increase",
                 ),
                 Panel(
                     "Aborts by gate",
