@@ -120,7 +120,7 @@ LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shel
   lint-manifests lint-rules lint-terraform
 .PHONY: $(LINTS)
 
-prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 30 minutes
+prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
 	@$(BIN)/python loadtest/prove_load.py
 
 .PHONY: prove-load-cluster
