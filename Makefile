@@ -77,7 +77,7 @@ prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a tab
 test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
 	@$(BIN)/python -m conformance $(PART)
 
-prove-conformance: setup  ## every scenario and 1,000 analyses beside the real Argo Rollouts, about 20 minutes
+prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
 	@$(BIN)/python -m conformance.prove_connectivity
 	@$(BIN)/python -m conformance conformance
 
