@@ -46,9 +46,9 @@ def _watched(*, ids: bool, line: bool) -> Flask:
 
     app, tally = _flask(), Tally()
     Exposition(app, tally)
-    inner = Identifier(app.wsgi_app) if ids else app.wsgi_app
-    log = AccessLog("pod-1", "1.0.0") if line else None
-    app.wsgi_app = Recorder(inner, tally, log)  # type: ignore[method-assign]
+    identify = Identifier().identify if ids else None
+    write = AccessLog("pod-1", "1.0.0").write if line else None
+    app.wsgi_app = Recorder(app.wsgi_app, tally, identify, write)  # type: ignore[method-assign]
     return app
 
 

@@ -215,9 +215,9 @@ def month(url: str, repeats: int = 20) -> tuple[Sequence[float], int, int, int]:
             answer = client.get(MONTH)
             times.append(time.perf_counter() - began)
             assert answer.status_code == 200, answer.text
-        packed = client.get(MONTH, headers={"Accept-Encoding": "gzip"})
+        packed = client.get(MONTH, headers={"Accept-Encoding": "gzip"}).data
         rows = len(answer.get_json()["rows"])
-    return times[2:], len(answer.data), len(packed.data), rows
+    return times[2:], len(answer.data), len(packed), rows
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -71,7 +72,7 @@ class Shard:
 
     def __init__(self) -> None:
         # By status too, so that one look-up finds all there is to add to.
-        self.cells: dict[CountKey, Cell] = {}
+        self.cells: defaultdict[CountKey, Cell] = defaultdict(Cell)
         self.in_flight = 0
 
 
@@ -88,8 +89,9 @@ class Totals:
 class Tally(Collector):
     """All shards; a Prometheus collector of the three request metrics."""
 
+    # By thread; a new one's is made when it first asks for it.
+    shards: defaultdict[int, Shard] = field(default_factory=lambda: defaultdict(Shard))
     _zeros: list[RouteKey] = field(default_factory=list)
-    _shards: dict[int, Shard] = field(default_factory=dict)
 
     def start_at_zero(self, routes: Iterable[RouteKey]) -> None:
         """Shows failures and durations of these routes before there are any."""
@@ -97,21 +99,13 @@ class Tally(Collector):
 
     def shard(self) -> Shard:
         """The calling thread's own."""
-        ident = get_ident()
-        shard = self._shards.get(ident)
-        if shard is None:
-            shard = self._shards[ident] = Shard()
-        return shard
+        return self.shards[get_ident()]
 
     def add(
         self, method: str, route: str, status: str, seconds: float, trace_id: str | None
     ) -> None:
         """Counts one response of the calling thread's; `trace_id` if the trace is kept."""
-        cells = self.shard().cells
-        key = (method, route, status)
-        cell = cells.get(key)
-        if cell is None:
-            cell = cells[key] = Cell()
+        cell = self.shard().cells[method, route, status]
         bucket = bisect_left(BOUNDS_S, seconds)
         cell.buckets[bucket] += 1
         cell.total_s += seconds
@@ -121,7 +115,7 @@ class Tally(Collector):
     def sum(self) -> Totals:
         """Adds up copies of the shards, which go on being written meanwhile."""
         totals = self._nothing()
-        for shard in list(self._shards.values()):
+        for shard in list(self.shards.values()):
             totals.in_flight += shard.in_flight
             for key, cell in shard.cells.copy().items():
                 copied = cell.copy()

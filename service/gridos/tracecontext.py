@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 # Where in its environ a request's ids are found, by log lines, errors and tracing.
 IDS = "gridos.ids"
@@ -26,53 +25,48 @@ _SAMPLED = 0x01
 
 
 class Ids(NamedTuple):
-    """Hexadecimal, as they are sent; `sampled` is the caller's decision to keep the trace."""
+    """Hexadecimal, as they are sent; `sampled` is the caller's decision to keep the trace.
+
+    `traceparent` is this request's own, for the answer and for whatever is called from here.
+    """
 
     request: str
     trace: str
     span: str
     sampled: bool
-
-    @property
-    def traceparent(self) -> str:
-        """This request's own, for the answer and for whatever is called from here."""
-        return f"00-{self.trace}-{self.span}-{'01' if self.sampled else '00'}"
+    traceparent: str
 
 
-def identify(request_id: str | None, traceparent: str | None) -> Ids:
-    """The caller's ids where they are sound, and fresh ones where not."""
+def identify(request_id: str | None, traceparent: str | None, *, kept: bool = False) -> Ids:
+    """The caller's ids where they are sound, and fresh ones where not.
+
+    Args:
+        request_id: The caller's `X-Request-ID`.
+        traceparent: The caller's `traceparent`.
+        kept: Whether a trace that begins here is kept; one that began elsewhere says so itself.
+    """
     fresh = os.urandom(24).hex()
-    span = fresh[:16]
+    span, trace, sampled = fresh[:16], fresh[16:], kept and traceparent is None
     request = request_id if request_id and _REQUEST_ID(request_id) else span
     found = _TRACEPARENT(traceparent) if traceparent else None
-    if found is None or (found[3] and found[0].startswith("00")):
-        return Ids(request, fresh[16:], span, sampled=False)
-    return Ids(request, found[1], span, bool(int(found[2], 16) & _SAMPLED))
+    if found is not None and not (found[3] and found[0].startswith("00")):
+        trace, sampled = found[1], bool(int(found[2], 16) & _SAMPLED)
+    return Ids(request, trace, span, sampled, f"00-{trace}-{span}-{'01' if sampled else '00'}")
 
 
 class Identifier:
-    """WSGI middleware: gives each request its ids and sends them back with the response.
+    """Gives each request its ids and leaves them in its environ.
 
     Args:
-        inner: The application.
-        kept: Whether a trace that begins here is kept; one that began elsewhere says so itself.
+        kept: As for `identify`.
     """
 
-    def __init__(self, inner: WSGIApplication, *, kept: bool = False) -> None:
-        self._inner = inner
+    def __init__(self, *, kept: bool = False) -> None:
         self._kept = kept
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answers one request as the application does."""
-        given = environ.get("HTTP_TRACEPARENT")
-        ids = identify(environ.get("HTTP_X_REQUEST_ID"), given)
-        if self._kept and given is None:
-            ids = ids._replace(sampled=True)
-        environ[IDS] = ids
-
-        def start(line: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[..., Any]:
-            headers.append(("X-Request-ID", ids.request))
-            headers.append(("traceparent", ids.traceparent))
-            return start_response(line, headers, *rest)
-
-        return self._inner(environ, start)
+    def identify(self, environ: WSGIEnvironment) -> Ids:
+        """The request's ids."""
+        ids = environ[IDS] = identify(
+            environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT"), kept=self._kept
+        )
+        return ids
