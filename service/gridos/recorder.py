@@ -99,16 +99,21 @@ class Recorder:
         body: Iterable[bytes] = ()
         status, route = FAILED, UNMATCHED
 
-        def start(line: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[..., Any]:
+        def start(line: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
             # The rule is known only while the request's context is.
             nonlocal status, route
             status = line[:3]
             request = environ.get("werkzeug.request")
-            if request is not None and request.url_rule is not None:
-                route = request.url_rule.rule
+            if request is not None:
+                rule = request.url_rule
+                if rule is not None:
+                    route = rule.rule
             if ids is not None:
                 headers += (("X-Request-ID", ids.request), ("traceparent", ids.traceparent))
-            return start_response(line, headers, *rest)
+            # A call that passes nothing on is the cheaper one, and nearly every one.
+            if error is None:
+                return start_response(line, headers)
+            return start_response(line, headers, error)
 
         try:
             body = self._inner(environ, start)
