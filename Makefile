@@ -15,6 +15,7 @@ SCALE ?=
 GROUND ?= local
 PART ?= cluster
 TESTS ?=
+PARTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
 COMPARE ?= origin/main
 FLOOR ?= 90
@@ -190,8 +191,8 @@ lock: setup  ## resolve the requirements anew (needs uv)
 	  --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
 
 .PHONY: bench prove-service
-bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 10 minutes
-	@cd service && ../$(BIN)/python -m bench
+bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
+	@cd service && ../$(BIN)/python -m bench $(PARTS)
 
 prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20 minutes
 	@$(BIN)/python service/prove_service.py

@@ -90,7 +90,7 @@ class Recorder:
         """Yields once when the application has answered, and then the parts of its body.
 
         One generator that counts in place, and not an object with methods: a call costs more than
-        all that is done in it (2,500 instructions a call, of 12,000 in all).
+        most of what is done in it (some 2,500 of 17,000 instructions in all).
         """
         began = perf_counter()
         shards = self.tally.shards
