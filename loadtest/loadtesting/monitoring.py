@@ -17,6 +17,9 @@ CPU, MEMORY = "cpu-saturation", "memory-growth"
 LEAST_WINDOW_S = 20.0
 # Memory is asked for this often; a slope of fewer points than LEAST_POINTS says nothing.
 STEP_S, LEAST_POINTS = 15.0, 10
+# What the service loads once, at the first request that wants it, is no leak: this much of a soak is
+# let pass. Of fifteen minutes, the last such step (14 MiB, and flat after it) came in the fifth.
+SETTLING = 1 / 3
 # Growth that would fill the container within this long fails the soak.
 HORIZON_S = 24 * 3600.0
 MEMORY_QUERY = 'sum(container_memory_working_set_bytes{namespace="gridos", container="gridos"})'
@@ -63,7 +66,11 @@ def memory(
 
 
 def growth(points: Sequence[tuple[float, float]], limit_bytes: float | None) -> Check:
-    """Judges (second, bytes) points by Theil and Sen's slope with its 95 % interval."""
+    """Judges (second, bytes) points by Theil and Sen's slope with its 95 % interval.
+
+    Only what follows the settling counts.
+    """
+    points = points[round(len(points) * SETTLING) :]
     if len(points) < LEAST_POINTS or limit_bytes is None:
         return _unknown(MEMORY, f"{len(points)} points of memory, {LEAST_POINTS} are needed", None)
     from scipy import stats  # noqa: PLC0415 — it takes a second, and only a soak needs it

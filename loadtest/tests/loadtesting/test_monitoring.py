@@ -46,8 +46,18 @@ def test_slow_growth_that_would_take_weeks_passes():
     assert monitoring.growth(points(100, noise=1000), LIMIT).result is Result.PASS
 
 
+def test_what_is_loaded_once_in_the_first_third_is_no_leak():
+    loaded = [(at, value + 15e6 * (at >= 300)) for at, value in points(0, noise=1000, seconds=900)]
+    assert monitoring.growth(loaded, LIMIT).result is Result.PASS
+
+
+def test_a_leak_that_begins_after_the_first_third_fails_all_the_same():
+    leaking = [(at, value + 5000 * max(at - 300, 0)) for at, value in points(0, seconds=900)]
+    assert monitoring.growth(leaking, LIMIT).result is Result.FAIL
+
+
 def test_a_soak_too_short_to_rule_a_leak_out_is_inconclusive_and_says_so():
-    check = monitoring.growth(points(0, noise=1e6, seconds=180), LIMIT)
+    check = monitoring.growth(points(0, noise=1e6, seconds=240), LIMIT)
     assert check.low < check.limit < check.high
     assert check.result is Result.INCONCLUSIVE
     assert "more of the same soak" in check.message
