@@ -14,16 +14,20 @@ CANDIDATE ?=
 SCALE ?=
 GROUND ?= local
 PART ?= cluster
+ONLY ?=
 TESTS ?=
 PARTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
 COMPARE ?= origin/main
 FLOOR ?= 90
 
-.PHONY: help setup rehearse serve policies gates test generate prove-rehearsal prove-gates prove-load lint format lock clean coverage prove-pipeline secrets terraform-plan terraform-apply terraform-docs prove-terraform prove-edge workflows
+##@ Begin
+
+.PHONY: help setup
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z][a-z-]*:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv from the locked requirements
 
@@ -37,6 +41,10 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+##@ Use
+
+.PHONY: rehearse serve observe gates policies
+
 rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
 	@$(BIN)/rehearse --ground $(GROUND) $(if $(SCALE),--time-scale $(SCALE)) $(foreach fault,$(FAULT),--fault $(fault)) \
 	  $(if $(STABLE),--stable $(STABLE)) $(if $(CANDIDATE),--candidate $(CANDIDATE))
@@ -44,89 +52,30 @@ rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDAT
 serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
 	@$(BIN)/rehearse serve --port $(PORT)
 
-policies: setup  ## every overlay against its schemas and policies
-	@$(BIN)/policies --against deploy/base $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+observe: setup  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
+	@$(BIN)/observe up $(if $(FAULT),--faults "$(FAULT)")
 
 gates: setup  ## what the canary gates can see, and whether lint objects to them
 	@$(BIN)/gates lint
 	@$(BIN)/gates power --html out/power.html
 
+policies: setup  ## every overlay against its schemas and policies
+	@$(BIN)/policies --against deploy/base $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+
+##@ Change
+
+LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
+  lint-manifests lint-rules lint-terraform
+.PHONY: test coverage lint format generate terraform-docs lock workflows secrets clean $(LINTS)
+
 test: setup  ## every quick test, on a real database, Prometheus and gateway
 	@$(BIN)/python -m pytest -q $(TESTS)
-
-generate: setup  ## write every generated file anew; CI checks that nothing changes
-	@$(BIN)/observe generate
-	@$(BIN)/python infra/terraform/scripts/document.py
-
-.PHONY: observe prove-runbooks prove-observability prove-logs
-observe: setup  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
-	@$(BIN)/observe up $(if $(FAULT),--faults "$(FAULT)")
-
-prove-runbooks: setup  ## bring every alert about on a live stack and walk its runbook, about 10 minutes
-	@$(BIN)/observe prove-runbooks
-
-prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
-	@$(BIN)/observe prove
-
-prove-logs: setup  ## on a real cluster: lines reach Loki, controllers fill their panels
-	@$(BIN)/observe prove-cluster
-
-prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
-	@$(BIN)/python loadtest/prove_rehearsal.py
-
-.PHONY: test-cluster prove-conformance
-test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
-	@$(BIN)/python -m conformance $(PART)
-
-prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
-	@$(BIN)/python -m conformance.prove_connectivity
-	@$(BIN)/python -m conformance conformance
 
 coverage: setup  ## every quick test, and a floor for the lines changed since COMPARE
 	@mkdir -p out/coverage
 	@$(BIN)/python -m pytest -q --cov --cov-config=pyproject.toml --cov-report=xml $(TESTS)
 	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch=$(COMPARE) --fail-under=$(FLOOR) \
 	  --exclude '*/tests/*' '*/prove_*.py'
-
-prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
-	@$(BIN)/python scripts/prove_overlay.py
-
-.PHONY: prove-gitops
-prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $(if $(SCALE),--scale $(SCALE)) $(if $(ONLY),--only $(ONLY))
-
-workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
-	@$(BIN)/python scripts/run_workflows.py
-
-secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
-	@"$$(scripts/tool gitleaks)" git --no-banner --redact .
-
-terraform-plan terraform-apply:  ## what CI does with ENVIRONMENT (needs its Azure login)
-	@scripts/terraform $(@:terraform-%=%) $(ENVIRONMENT)
-
-prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
-	@$(BIN)/python loadtest/prove_gates.py
-
-terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
-	@$(BIN)/python infra/terraform/scripts/document.py
-
-prove-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
-	@$(BIN)/python infra/terraform/scripts/mutate.py
-	@$(BIN)/python infra/terraform/scripts/linters.py
-
-prove-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
-	@$(BIN)/python infra/terraform/edge/prove_edge.py
-
-LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
-  lint-manifests lint-rules lint-terraform
-.PHONY: $(LINTS)
-
-prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
-	@$(BIN)/python loadtest/prove_load.py
-
-.PHONY: prove-load-cluster
-prove-load-cluster: setup  ## the load test's Job, workers and analysis on a real cluster, about 10 minutes
-	@$(BIN)/python loadtest/prove_load_cluster.py
 
 lint: setup  ## style, types and all that is read rather than run, within half a minute
 	@$(MAKE) --no-print-directory -j4 --output-sync=target --keep-going $(LINTS)
@@ -180,6 +129,13 @@ format: setup  ## put the style right
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+generate: setup  ## write every generated file anew; CI checks that nothing changes
+	@$(BIN)/observe generate
+	@$(BIN)/python infra/terraform/scripts/document.py
+
+terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
+	@$(BIN)/python infra/terraform/scripts/document.py
+
 lock: setup  ## resolve the requirements anew (needs uv)
 	@uv pip compile pyproject.toml --extra azure --extra traces --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/service.txt
@@ -190,12 +146,75 @@ lock: setup  ## resolve the requirements anew (needs uv)
 	@uv pip compile pyproject.toml --all-extras --group pipeline --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
 
-.PHONY: bench prove-service
-bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
-	@cd service && ../$(BIN)/python -m bench $(PARTS)
+workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
+	@$(BIN)/python scripts/run_workflows.py
+
+secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
+	@"$$(scripts/tool gitleaks)" git --no-banner --redact .
+
+clean:  ## remove what runs and builds left
+	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info
+
+##@ Prove what takes longer than a test may
+
+.PHONY: prove-rehearsal prove-gates prove-load prove-service bench prove-observability prove-runbooks prove-pipeline prove-terraform prove-edge
+
+prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
+	@$(BIN)/python loadtest/prove_rehearsal.py
+
+prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
+	@$(BIN)/python loadtest/prove_gates.py
+
+prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
+	@$(BIN)/python loadtest/prove_load.py
 
 prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20 minutes
 	@$(BIN)/python service/prove_service.py
 
-clean:  ## remove what runs and builds left
-	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info
+bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
+	@cd service && ../$(BIN)/python -m bench $(PARTS)
+
+prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
+	@$(BIN)/observe prove
+
+prove-runbooks: setup  ## bring every alert about on a live stack and walk its runbook, about 10 minutes
+	@$(BIN)/observe prove-runbooks
+
+prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
+	@$(BIN)/python scripts/prove_overlay.py
+
+prove-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
+	@$(BIN)/python infra/terraform/scripts/mutate.py
+	@$(BIN)/python infra/terraform/scripts/linters.py
+
+prove-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
+	@$(BIN)/python infra/terraform/edge/prove_edge.py
+
+##@ Prove on a real cluster
+
+.PHONY: test-cluster prove-conformance prove-logs prove-load-cluster prove-gitops
+
+test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
+	@$(BIN)/python -m conformance $(PART)
+
+prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
+	@$(BIN)/python -m conformance.prove_connectivity
+	@$(BIN)/python -m conformance conformance
+
+prove-logs: setup  ## on a real cluster: lines reach Loki, controllers fill their panels
+	@$(BIN)/observe prove-cluster
+
+prove-load-cluster: setup  ## the load test's Job, workers and analysis on a real cluster, about 10 minutes
+	@$(BIN)/python loadtest/prove_load_cluster.py
+
+prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $(if $(SCALE),--scale $(SCALE)) $(if $(ONLY),--only $(ONLY))
+
+##@ Azure, as CI does it
+
+.PHONY: terraform-plan terraform-apply
+
+terraform-plan:  ## plan ENVIRONMENT, which needs its Azure login
+terraform-apply:  ## apply the same
+terraform-plan terraform-apply:
+	@scripts/terraform $(@:terraform-%=%) $(ENVIRONMENT)

@@ -19,6 +19,17 @@ def tracked(root):
     return {path: (root / path).read_text() for path in listed.stdout.split()}
 
 
+def test_help_lists_every_target_but_the_parts_of_lint(root):
+    declared = re.findall(r"^\.PHONY: (.+)", (root / "Makefile").read_text(), re.MULTILINE)
+    targets = {name for line in declared for name in line.split() if name != "$(LINTS)"}
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=root, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert len(targets) > 30
+    assert set(re.findall(r"^  ([a-z-]+) +\S", said, re.MULTILINE)) == targets
+
+
 def test_every_target_that_a_document_or_workflow_names_exists(root, tracked):
     targets = set()
     for line in (root / "Makefile").read_text().splitlines():
