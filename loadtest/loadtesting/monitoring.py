@@ -17,8 +17,8 @@ CPU, MEMORY = "cpu-saturation", "memory-growth"
 LEAST_WINDOW_S = 20.0
 # Memory is asked for this often; a slope of fewer points than LEAST_POINTS says nothing.
 STEP_S, LEAST_POINTS = 15.0, 10
-# What the service loads once, at the first request that wants it, is no leak: this much of a soak is
-# let pass. Of fifteen minutes, the last such step (14 MiB, and flat after it) came in the fifth.
+# What the service loads once, at the first request that wants it, is no leak: this much of a soak
+# is let pass. Of fifteen minutes, the last such step (14 MiB, and flat after it) came in the fifth.
 SETTLING = 1 / 3
 # Growth that would fill the container within this long fails the soak.
 HORIZON_S = 24 * 3600.0
