@@ -147,9 +147,13 @@ def _ended_s(measured: Tally) -> float:
 
 
 def _doubts(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> list[Check]:
-    found = [_enough(measured, limits, profile, facts), _dropped(measured, facts)]
-    found += [_lag(measured, limits), _unfinished(measured, facts)]
-    return found
+    # Work that a late generator dropped says nothing of the users: what came first is said first.
+    return [
+        _enough(measured, limits, profile, facts),
+        _lag(measured, limits),
+        _dropped(measured, facts),
+        _unfinished(measured, facts),
+    ]
 
 
 def _enough(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> Check:
@@ -190,8 +194,12 @@ def _lag(measured: Tally, limits: Limits) -> Check:
 
 def _unfinished(measured: Tally, facts: Facts) -> Check:
     missing = facts.planned - measured.counts.finished - measured.counts.dropped
-    if not facts.complete or missing <= MOST_DROPPED * facts.planned:
-        return Check("unfinished", Result.PASS, "every arrival has an end", max(missing, 0))
+    if not facts.complete:
+        text = f"{max(missing, 0):,} arrivals were not waited for: the run was stopped"
+        return Check("unfinished", Result.PASS, text, max(missing, 0))
+    if missing <= MOST_DROPPED * facts.planned:
+        text = "every arrival has an end" if missing <= 0 else f"{missing:,} arrivals have no end"
+        return Check("unfinished", Result.PASS, text, max(missing, 0))
     text = f"unfinished: {missing:,} of {facts.planned:,} arrivals have no end — did a worker die?"
     return Check("unfinished", Result.INCONCLUSIVE, text, missing)
 

@@ -92,6 +92,21 @@ def test_a_generator_out_of_cpu_says_nothing_either_way(measure, limits, catalog
     assert "out of CPU" in said.headline
 
 
+def test_a_late_generator_is_named_before_the_work_it_dropped(measure, limits, catalogue):
+    lagging = [s._replace(lag_s=0.1) for s in mixed(1000, 0)]
+    said = judge(measure(lagging, dropped=50), limits, catalogue["errors-good"])
+    assert "generator-lag" in said.headline
+
+
+def test_a_run_that_was_stopped_does_not_claim_that_every_arrival_has_an_end(
+    measure, limits, catalogue
+):
+    tally = measure([sample(500)] * 70)
+    said = judge(tally, limits, catalogue["errors-bad"], complete=False, planned=650)
+    (unfinished,) = (check for check in said.checks if check.name == "unfinished")
+    assert unfinished.message == "580 arrivals were not waited for: the run was stopped"
+
+
 def test_arrivals_without_an_end_say_nothing(measure, limits, catalogue):
     said = judge(measure(mixed(900, 0), unfinished=100), limits, catalogue["errors-good"])
     assert said.result is Result.INCONCLUSIVE
