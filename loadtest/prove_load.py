@@ -63,8 +63,8 @@ LONGEST_S = 1200
 CPU_SECONDS = "20"
 # Of half an hour: a leak shows soon, and that there is none takes longer.
 STEADY_SECONDS, LEAKING_SECONDS = "900", "240"
-# Requests a second that a worker is sized by.
-PLANNED = 1000.0
+# Requests a second that a worker is sized by, and a rate that no core can send.
+PLANNED, TOO_MUCH = 1000.0, "8000 for 5s"
 # Of a container; what the manifest gives it.
 CPU_LIMIT_CORES = 0.5
 
@@ -120,14 +120,16 @@ def main() -> int:
 
 
 @contextmanager
-def serving(bench: Bench, faults: str = "", pod: str = "gridos-prove-1") -> Iterator[Service]:
+def serving(
+    bench: Bench, faults: str = "", pod: str = "gridos-prove-1", prefix: Sequence[str] = ()
+) -> Iterator[Service]:
     """The real service, ended with its worker."""
     port, log = processes.free_port(), Path(tempfile.mkstemp(prefix="prove-load-")[1])
     settings = {"PORT": str(port), "GRIDOS_FAULTS": faults, "GRIDOS_POD": pod}
     settings["GRIDOS_CPU_LIMIT_MILLICORES"] = str(round(CPU_LIMIT_CORES * 1000))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [BIN / "gridos", "serve"],
+            [*prefix, BIN / "gridos", "serve"],
             env={**bench.environment, **settings},
             stdout=output,
             start_new_session=True,
@@ -392,18 +394,30 @@ def _soaked(bench: Bench, name: str, seconds: str, wanted: str) -> bool:
 
 def spike(bench: Bench) -> bool:
     """Four times the rate, and back, to a healthy service."""
-    return _shown(bench, "spike")
+    with serving(bench) as service:
+        return _shown(service, "spike")
 
 
 def capacity(bench: Bench) -> bool:
-    """The highest rate that one pod holds here."""
-    return _shown(bench, "capacity")
+    """The highest rate that one pod holds on a core, the generator having the other.
+
+    On shared cores the generator is late first, and there is no answer. A key may write as often as
+    it likes here, for it is the pod's end that is looked for and not the key's.
+    """
+    environment = {**bench.environment, "GRIDOS_KEY_REQUESTS_PER_SECOND": "100000"}
+    with serving(replace(bench, environment=environment), prefix=_core(0)) as service:
+        return _shown(service, "capacity", prefix=_core(1))
 
 
-def _shown(bench: Bench, profile: str) -> bool:
-    with serving(bench) as service:
-        run = ("run", profile, "--host", service.url, "--api-key-file", str(OUT / "key"))
-        code, said, _ = loadtest(*run, "--service-metrics", f"{service.url}/metrics")
+def _core(number: int) -> Sequence[str]:
+    """What keeps a command, and all that it starts, to one core."""
+    return ("taskset", "-c", str(number))
+
+
+def _shown(service: Service, profile: str, prefix: Sequence[str] = ()) -> bool:
+    run = ("run", profile, "--host", service.url, "--api-key-file", str(OUT / "key"))
+    metrics = ("--service-metrics", f"{service.url}/metrics")
+    code, said, _ = loadtest(*run, *metrics, prefix=prefix)
     print(said, flush=True)
     return code == 0
 
@@ -424,7 +438,7 @@ def codes(bench: Bench) -> bool:
                 "--prometheus",
                 _plainly(service.url, "cpu-good", "--seconds", "9"),
             ),
-            ("generator out of CPU", 3, "out of CPU", lambda: _starved(service)),
+            ("generator out of CPU", 3, "out of CPU", _starved),
         ]
         held = [_case(*case) for case in cases]
     with serving(bench) as service:
@@ -449,29 +463,10 @@ def _killed(service: Service) -> tuple[int, str]:
     return loadtest(*run)[:2]
 
 
-def _starved(service: Service) -> tuple[int, str]:
-    """One core, shared with something that wants all of it, and the least of priorities."""
-    hog = subprocess.Popen(
-        [
-            "chrt",
-            "-o",
-            "0",
-            "taskset",
-            "-c",
-            "1",
-            "timeout",
-            "40",
-            "sh",
-            "-c",
-            "while :; do :; done",
-        ]
-    )
-    try:
-        slow = ("chrt", "-o", "0", "taskset", "-c", "1", "nice", "-n", "19")
-        return loadtest("run", "smoke", "--host", service.url, prefix=slow)[:2]
-    finally:
-        hog.terminate()
-        hog.wait()
+def _starved() -> tuple[int, str]:
+    """More than a core can send, to something that answers it all."""
+    with _fast_server() as host:
+        return loadtest("run", "smoke", "--host", host, "--shape", TOO_MUCH)[:2]
 
 
 def _expired() -> tuple[int, str]:
@@ -768,8 +763,9 @@ def _flips(profile: Profile, _bench: Bench) -> bool:
     """The profile's fault, rehearsed: its own gate decides, and no other fails."""
     folder = OUT / "rehearsals"
     how = ["--fault", profile.fault] if profile.fault else ["--without", "traffic"]
+    smaller = _smaller() if "cpu-saturation" in profile.judges else []
     done = subprocess.run(
-        [BIN / "rehearse", *how, "--out", str(folder)],
+        [BIN / "rehearse", *how, *smaller, "--out", str(folder)],
         capture_output=True,
         check=False,
         timeout=600,
@@ -788,6 +784,24 @@ def _flips(profile: Profile, _bench: Bench) -> bool:
         # Without requests no ratio has a value either; the count is the one that decides.
         return done.returncode == 3 and decided == profile.gate
     return flipped == expected and done.returncode == (1 if expected else 0)
+
+
+def _smaller() -> Sequence[str]:
+    """Half the pods at half the rate.
+
+    Ten pods that burn 40 % of half a core each would take this machine whole, and what is scraped
+    of them would come too late for any gate.
+    """
+    folder = OUT / "fewer-pods"
+    shutil.copytree("deploy/base", folder, dirs_exist_ok=True)
+    rollout = folder / "rollout.yaml"
+    text, found = re.subn(r"(?m)^  replicas: 10$", "  replicas: 5", rollout.read_text())
+    if not found:
+        raise SystemExit(
+            "deploy/base/rollout.yaml no longer asks for ten replicas: halve what it asks"
+        )
+    rollout.write_text(text)
+    return ["--manifests", str(folder), "--rate", "200"]
 
 
 def _flipped(result: Mapping[str, Any]) -> set[str]:
