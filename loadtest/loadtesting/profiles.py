@@ -7,7 +7,7 @@ repository's limits: errors 0.2 % and 3 %, slow requests 2 % and 10 %, CPU 40 % 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openarrivals import shapes
 from openarrivals.schedule import Plan
@@ -41,27 +41,56 @@ class Wish:
 
 
 def catalogue(limits: Limits, wish: Wish = Wish()) -> dict[str, Profile]:
-    """Every profile by name."""
-    found = [*_errors(limits, wish), *_latency(limits, wish), *_cpu(limits, wish)]
-    found += [_idle(limits), *_others(limits, wish)]
-    return {profile.name: profile for profile in found}
+    """Every profile by name; a closer pair is the one of each gate whose limit it surrounds.
+
+    Raises:
+        UsageError: if a closer pair surrounds no limit.
+    """
+    pairs = [*_errors(limits, wish), *_latency(limits, wish), *_cpu(limits, wish)]
+    found = {profile.name: profile for profile in (*pairs, _idle(limits), *_others(limits, wish))}
+    if wish.near and found == catalogue(limits, replace(wish, near=None)):
+        raise UsageError(
+            f"no gate's limit ({_limits(limits)}) lies between {_pair(wish.near)}",
+            "give one ratio on either side of it",
+        )
+    return found
 
 
 def find(name: str, limits: Limits, wish: Wish = Wish()) -> Profile:
     """One of them.
 
     Raises:
-        UsageError: if there is none of that name.
+        UsageError: if there is none of that name, or the closer pair is not one of its gate.
     """
     known = catalogue(limits, wish)
     if name not in known:
         raise UsageError(f"there is no profile {name!r}", f"choose one of {', '.join(known)}")
+    if wish.near and known[name] == catalogue(limits, replace(wish, near=None))[name]:
+        raise UsageError(
+            f"{_pair(wish.near)} surround no limit of {name}", f"limits: {_limits(limits)}"
+        )
     return known[name]
+
+
+def _limits(limits: Limits) -> str:
+    errors, slow, cpu = (limits.max_error_ratio, limits.max_slow_ratio, limits.max_cpu_saturation)
+    return f"errors {_percent(errors)}, latency {_percent(slow)}, cpu {_percent(cpu)}"
+
+
+def _pair(near: tuple[float, float]) -> str:
+    return " and ".join(map(_percent, near))
+
+
+def _ratios(limit: float, factors: tuple[float, float], wish: Wish) -> tuple[float, float]:
+    """The two ratios of a pair: as near as was wished, if that is on either side of the limit."""
+    if wish.near and wish.near[0] < limit < wish.near[1]:
+        return wish.near
+    return factors[0] * limit, factors[1] * limit
 
 
 def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
     limit = limits.max_error_ratio
-    good, bad = wish.near or (ERRORS[0] * limit, ERRORS[1] * limit)
+    good, bad = _ratios(limit, ERRORS, wish)
     needed = sizing.requests_needed(limit, good, bad)
     shape = _shape(needed, wish)
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
@@ -78,9 +107,7 @@ def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
 
 def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
     limit = limits.max_slow_ratio
-    good, bad = wish.near or (SLOW[0] * limit, SLOW[1] * limit)
-    if wish.near and not good < limit < bad:
-        return
+    good, bad = _ratios(limit, SLOW, wish)
     needed = sizing.requests_needed(limit, good, bad)
     shape = _shape(needed, wish)
     slow_ms = round(limits.max_latency_s * SLOW_FACTOR * 1000)
@@ -99,8 +126,9 @@ def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
 def _cpu(limits: Limits, wish: Wish) -> Iterable[Profile]:
     seconds = wish.seconds or CPU_SECONDS
     shape = shapes.constant(wish.rate / 5, seconds)
-    for name, factor, expected in (("good", CPU[0], Result.PASS), ("bad", CPU[1], Result.FAIL)):
-        share = round(limits.max_cpu_saturation * factor, 2)
+    good, bad = _ratios(limits.max_cpu_saturation, CPU, wish)
+    for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
+        share = round(ratio, 2)
         yield Profile(
             name=f"cpu-{name}",
             purpose=f"{share:.0%} of the limit; the gate allows {limits.max_cpu_saturation:.0%}",
