@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -91,7 +92,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     _add_wishes(parser)
     parser.add_argument("--shape", metavar="SHAPE", help='such as "10..200 for 1m, 200 for 30s"')
     parser.add_argument("--spacing", choices=SPACINGS, default="poisson", help="(poisson)")
-    parser.add_argument("--users", type=int, metavar="N", help="requests under way at most")
+    parser.add_argument("--users", type=_count, metavar="N", help="requests under way at most")
     parser.add_argument(
         "--patience",
         type=float,
@@ -99,9 +100,11 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
         metavar="S",
         help="seconds that an arrival waits for a free user before it is dropped (1)",
     )
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="(1)")
     parser.add_argument(
-        "--expect-workers", type=int, default=0, metavar="N", help="be the master of N workers"
+        "--processes", type=_count, default=1, metavar="N", help="Locust processes (1)"
+    )
+    parser.add_argument(
+        "--expect-workers", type=_count, default=0, metavar="N", help="be the master of N workers"
     )
     parser.add_argument(
         "--closed", action="store_true", help="closed users at the mean rate (hides stalls)"
@@ -155,7 +158,7 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_positive, metavar="N", help="requests a second (50)")
     parser.add_argument("--seconds", type=_positive, metavar="S", help="instead of the profile's")
     parser.add_argument(
-        "--near", type=_pair, metavar="GOOD,BAD", help="a closer pair, such as 0.5%%,1.5%%"
+        "--near", type=_pair, metavar="GOOD,BAD", help="a closer pair, such as 0.5%%,1.5%% errors"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of every choice (1)")
 
@@ -196,10 +199,19 @@ def _command(
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number above 0")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def _pair(text: str) -> tuple[float, float]:

@@ -111,6 +111,8 @@ def _setup(chosen: argparse.Namespace, profile: Profile) -> Setup:
     for file in (chosen.api_key_file, chosen.ca_file):
         if file is not None and not file.is_file():
             raise UsageError(f"{file} does not exist", "name a file that holds the key, or the CA")
+    if chosen.closed and (chosen.processes > 1 or chosen.expect_workers):
+        raise UsageError("closed users run in one process", "leave out --closed, or the workers")
     return Setup(
         host=chosen.host.rstrip("/"),
         plan=Plan(profile.shape, chosen.spacing, chosen.seed, chosen.patience),

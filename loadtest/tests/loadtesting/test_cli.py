@@ -39,6 +39,8 @@ REFUSED = [
     (("compare", "none.json", "none.json"), "none.json"),
     (("compare", "README.md", "README.md"), "is not JSON"),
     (("profiles", "--near", "2%,3%"), "either side"),
+    (("run", "errors-bad", "--host", "http://127.0.0.1:9", "--near", "4%,6%"), "errors 1%"),
+    (("run", "smoke", "--host", "http://127.0.0.1:9", "--closed", "--processes", "2"), "--closed"),
 ]
 
 
@@ -48,6 +50,22 @@ def test_what_cannot_be_used_is_one_line_and_code_2(loadtest, arguments, words):
     assert code == 2
     assert words in err
     assert err.count("\n") == 1
+
+
+UNREADABLE = [
+    (("--rate", "fast"), "'fast' is no number"),
+    (("--rate", "inf"), "'inf' is no finite number above 0"),
+    (("--users", "0"), "'0' is no whole number above 0"),
+    (("--near", "1%"), "no pair such as 0.5%,1.5%"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), UNREADABLE)
+def test_what_is_no_value_of_an_option_is_said_in_words(capsys, options, words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "smoke", "--host", "http://127.0.0.1:9", *options])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_fault_of_our_own_is_code_4_without_a_traceback(loadtest, monkeypatch, root, tmp_path):
