@@ -76,8 +76,8 @@ def server():
 class Run:
     """One Locust, and what it wrote."""
 
-    def __init__(self, folder, host, *options):
-        (folder / "locustfile.py").write_text(LOCUSTFILE)
+    def __init__(self, folder, host, *options, base="FastHttpUser"):
+        (folder / "locustfile.py").write_text(LOCUSTFILE.replace("FastHttpUser", base))
         self.out = folder / "out.jsonl"
         command = [sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py")]
         command += ["--headless", "--host", host, "--only-summary", *options]
@@ -115,8 +115,8 @@ def locust(tmp_path, server):
     """Starts Locust with `-u` and other options against the server."""
     runs = []
 
-    def start(*options):
-        runs.append(Run(tmp_path, server[0], *options))
+    def start(*options, **kind):
+        runs.append(Run(tmp_path, server[0], *options, **kind))
         return runs[-1]
 
     yield start

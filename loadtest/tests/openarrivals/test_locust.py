@@ -26,6 +26,14 @@ def test_every_arrival_of_the_schedule_is_sent_once_and_answered(locust, server)
     assert f"open arrivals: {planned()} due" in text
 
 
+def test_a_user_of_the_requests_library_is_fed_as_well(locust, server):
+    run = locust("-u", "20", "-r", "20", "--arrivals-shape", SHAPE, base="HttpUser")
+    code, text = run.finish()
+    assert code == 0, text
+    assert set(server[1].answered) == set(range(planned()))
+    assert all(sample["latency_s"] >= sample["lag_s"] for sample in run.samples)
+
+
 def test_two_processes_send_the_same_schedule_between_them(locust, server):
     run = locust("-u", "20", "-r", "20", "--arrivals-shape", SHAPE, "--processes", "2")
     code, text = run.finish()
@@ -88,17 +96,3 @@ def test_the_folder_is_a_package_of_its_own(root, tmp_path):
     (wheel,) = tmp_path.glob("openarrivals-*.whl")
     names = {Path(name).name for name in zipfile.ZipFile(wheel).namelist()}
     assert {file.name for file in folder.glob("*.py")} <= names
-
-
-def test_it_knows_nothing_of_this_repository(root):
-    import ast
-
-    for file in (root / "loadtest/openarrivals").glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                assert node.module.split(".")[0] not in (
-                    "rehearsal",
-                    "gates",
-                    "loadtesting",
-                    "gridos",
-                )
