@@ -1,10 +1,14 @@
 """What the tests of the load program share."""
 
+import numpy as np
 import pytest
 from loadtesting import limits as reading
-from loadtesting import profiles
+from loadtesting import profiles, result
+from loadtesting.model import Result, Verdict
 from loadtesting.tally import Tally
-from openarrivals.samples import Batch, Counts
+from openarrivals.samples import Batch, Counts, Sample
+
+SECONDS, RATE = 30, 100
 
 
 @pytest.fixture(scope="session")
@@ -27,5 +31,31 @@ def measure(limits):
         tally = Tally(limits.max_latency_s)
         tally.take(Batch(samples, [0.0] * dropped, counts))
         return tally
+
+    return build
+
+
+@pytest.fixture
+def run(limits, catalogue):
+    """The document of a run whose latencies and failures are drawn."""
+
+    def build(seed, scale=1.0, failing=0.0, stall_s=None, seconds=SECONDS):
+        random = np.random.default_rng(seed)
+        count = seconds * RATE
+        due = np.sort(random.uniform(0, seconds, count))
+        latency = random.gamma(4, 0.005, count) * scale
+        if stall_s is not None:
+            inside = (due > stall_s) & (due < stall_s + 1)
+            latency[inside] += stall_s + 1 - due[inside]
+        status = np.where(random.random(count) < failing, 500, 200)
+        samples = [
+            Sample("/", int(s), "", float(d), float(t), 0.0)
+            for s, d, t in zip(status, due, latency, strict=True)
+        ]
+        tally = Tally(limits.max_latency_s)
+        tally.take(Batch(samples, [], Counts(count, count, 0, count, 0)))
+        head = {"closed": False, "spacing": "poisson", "shape": f"{RATE} for {seconds}s"}
+        head |= {"complete": True, "seconds": seconds}
+        return result.build(head, catalogue["smoke"], limits, tally, Verdict(Result.PASS, ""))
 
     return build
