@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="BASE",
         help="show how each path's objects differ from these",
     )
-    parser.add_argument("--kubernetes", choices=schemas.VERSIONS, default="1.35")
+    parser.add_argument(
+        "--kubernetes", choices=schemas.VERSIONS, default="1.35", help="whose schemas (1.35)"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.rules:
         return _say(f"{rule.id:<30} {rule.control}" for rule in rules.RULES.values()) * 0

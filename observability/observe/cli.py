@@ -1,7 +1,4 @@
-"""The `observe` program.
-
-Exit codes: 0 good, 1 findings, 2 something cannot be read or reached, 4 the machine is at fault.
-"""
+"""The `observe` program."""
 
 from __future__ import annotations
 
@@ -26,6 +23,17 @@ from observe import (
     walk,
 )
 
+EPILOG = """\
+exit codes:
+  0 good   1 findings   2 something cannot be read or reached   4 the machine is at fault
+
+examples:
+  observe up                                  the service, watched: http://127.0.0.1:9300
+  observe up --faults errors=10%              with a canary that fails
+  observe generate --check                    is what is generated as the gates say?
+  observe prove-runbooks --only TargetDown    one alert brought about, and its page walked
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
@@ -41,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="observe", description="Rules, alerts, dashboards and logs of GridOS."
+        prog="observe",
+        description="Rules, alerts, dashboards and logs of GridOS.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     text = "write what is generated from the gates, the objective and the dashboards' code"

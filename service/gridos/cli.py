@@ -21,6 +21,10 @@ from gridos.secretsource import SecretsUnavailable
 from gridos.storage import partitions, pool
 
 UNREACHABLE, OUR_FAULT = 2, 4
+EXIT_CODES = """\
+exit codes:
+  0 good   2 the database or the secrets cannot be reached, or no such command
+  4 bad configuration, or our own fault"""
 GUNICORN = ("gunicorn", "-c", "python:gridos.gunicorn_config")
 GRANIAN = ("gridos.granian_server",)
 
@@ -48,14 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    width = max(len(s.variable) for s in config.TABLE.values())
     settings = "\n".join(
-        f"  {s.variable:<30}{s.why}" + (f" ({s.default})" if s.default else "")
+        f"  {s.variable:<{width}}  {s.why}" + (f" ({s.default})" if s.default else "")
         for s in config.TABLE.values()
     )
     parser = argparse.ArgumentParser(
         prog="gridos",
         description="Loads and ratings of an electricity distribution grid, over HTTP.",
-        epilog=f"settings, from the environment:\n{settings}",
+        epilog=f"{EXIT_CODES}\n\nsettings, from the environment:\n{settings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="command")

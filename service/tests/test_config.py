@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from gridos import cli
 from gridos.config import TABLE, ConfigurationError, read
 
 URL = {"GRIDOS_DATABASE_URL": "postgresql://x"}
@@ -32,3 +33,10 @@ def test_the_readme_lists_every_setting():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for setting in TABLE.values():
         assert f"`{setting.variable}`" in readme
+
+
+def test_help_keeps_every_setting_apart_from_its_meaning(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    said = capsys.readouterr().out
+    assert [s for s in TABLE.values() if f"  {s.variable} " not in said] == []
