@@ -41,6 +41,8 @@ def main() -> int:
     bars: dict[str, Callable[[], bool]] = {"promise": partial(_promise, subject)}
     bars |= {f"{rps:g} requests/s": partial(_table, subject, rps) for rps in RATES}
     bars |= {"mutants": _mutants}
+    if not any(word in name for name in bars):
+        parser.error(f"give a word of {', '.join(bars)}")
     held = [bar() for name, bar in bars.items() if word in name]
     print(f"\n{sum(held)} of {len(held)} bars held, in {time.monotonic() - began:.0f} s")
     return 0 if all(held) else 1

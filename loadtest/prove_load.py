@@ -99,8 +99,11 @@ def main() -> int:
     # Whoever ends us leaves no database and no service behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = tuple(word for word in asked.only.split(",") if word) or ("",)
+    every = _parts()
+    parts = {name: part for name, part in every.items() if name.startswith(chosen)}
+    if not all(any(name.startswith(word) for name in every) for word in chosen):
+        parser.error(f"give beginnings of {', '.join(every)}")
     OUT.mkdir(parents=True, exist_ok=True)
-    parts = {name: part for name, part in _parts().items() if name.startswith(chosen)}
     held: dict[str, bool] = {}
     with database.running() as url:
         environment = {**os.environ, "GRIDOS_DATABASE_URL": url, "GRIDOS_API_KEYS": KEY}

@@ -114,6 +114,8 @@ def main() -> int:
     chosen = parser.parse_args()
     healthy = tuple(Scenario(f"healthy {n + 1}") for n in range(chosen.healthy))
     wanted = [s for s in (*healthy, *SCENARIOS) if chosen.only in s.name]
+    if not wanted:
+        parser.error(f"no scenario's name holds {chosen.only!r}")
     print(f"{'scenario':<20}{'exit':>5}{'seconds':>9}  verdict", flush=True)
     failed = sum(not _holds(scenario) for scenario in wanted)
     print(f"\n{len(wanted) - failed} passed, {failed} failed")

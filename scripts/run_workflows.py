@@ -547,6 +547,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Checkout(ROOT).workflows  # noqa: B018 — complains here where there are none
     wanted = chosen.words
     named = [c for c in CASES if (any(w in c.name for w in wanted) if wanted else not c.part)]
+    if not named:
+        parser.error(f"no case's name contains {' or '.join(wanted)}: --list shows them")
     if chosen.list:
         print("\n".join(case.name for case in named))
         return 0

@@ -19,6 +19,7 @@ from rehearsal.errors import MachineError, RehearsalError
 
 from conformance import kit
 from conformance.kit import HOST, ROOT, Kit
+from conformance.scenarios import SCENARIOS
 
 EPILOG = """\
 parts:
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", action="append", default=[], metavar="NAME", help="of the scenarios, these"
     )
     chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.only) - {scenario.name for scenario in SCENARIOS}:
+        parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
     if reason := kit.unusable():
         _say(f"skipped: {reason}")
         return 0

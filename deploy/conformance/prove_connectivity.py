@@ -5,6 +5,7 @@ No network is needed: both read the rendered NetworkPolicies.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -29,6 +30,7 @@ ANSWER = re.compile(r"IS ALLOWED\?\s*\|\s*(TRUE|FALSE)")
 
 def main() -> int:
     """Prints what differs; exit 0 if nothing does, 1 if something, 2 without cyclonus."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     found = subprocess.run(
         [ROOT / "scripts/tool", "cyclonus"], stdout=subprocess.PIPE, text=True, check=False
     )

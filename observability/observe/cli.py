@@ -133,6 +133,8 @@ def _prove_runbooks(chosen: argparse.Namespace) -> int:
         for scenario in walk.SCENARIOS
         if not chosen.only or any(text in _words(scenario) for text in chosen.only)
     ]
+    if not scenarios:
+        return _fail(f"no scenario holds {' or '.join(chosen.only)}", 2)
     shutil.rmtree(chosen.out, ignore_errors=True)
     walked = walk.walk(chosen.out, scenarios, runbooks.read(Path("docs/runbooks")), _tell)
     table = proof.lines(walked)

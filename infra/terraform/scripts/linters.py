@@ -6,6 +6,7 @@ tflint is a Go program; where it is not on PATH it is built from its module: min
 Exit 0 when nothing was found, 1 when something was, 2 when a linter cannot be had.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -127,6 +128,7 @@ def lint(copy: Path) -> list[str]:
 
 def main() -> int:
     """Print what was found."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         copy = workspace.copy(Path(scratch) / "terraform")
         try:

@@ -204,6 +204,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     part, parts = (int(number) for number in given.part.split("/"))
     flips = [flip for flip in (*listed(), *rules()) if given.only in f"{flip.title} {flip.file}"]
+    if not flips:
+        parser.error(f"no flip's title or file contains {given.only!r}")
     flips = flips[len(flips) * (part - 1) // parts : len(flips) * part // parts]
     try:
         return prove(flips, given.jobs)

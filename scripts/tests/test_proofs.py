@@ -1,0 +1,43 @@
+"""The long proofs, of every area: what they say before they do anything."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROOFS = [
+    ("deploy/conformance/__main__.py", "scenarios", "--only"),
+    ("infra/terraform/scripts/mutate.py", "--only"),
+    ("loadtest/prove_gates.py", "--only"),
+    ("loadtest/prove_load.py", "--only"),
+    ("loadtest/prove_rehearsal.py", "--only"),
+    ("observability/observe/cli.py", "prove-runbooks", "--only"),
+    ("scripts/run_workflows.py",),
+    ("service/prove_service.py",),
+]
+
+
+@pytest.mark.parametrize("program", PROOFS, ids=lambda words: words[0])
+def test_a_word_that_names_no_part_of_a_proof_is_no_proof(root, program):
+    ended = subprocess.run(
+        [sys.executable, *program, "no-such-part"],
+        cwd=root, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "deploy/conformance/prove_connectivity.py",
+        "infra/terraform/scripts/linters.py",
+        "loadtest/prove_load_cluster.py",
+    ],
+)
+def test_who_asks_a_proof_for_help_starts_nothing(root, program):
+    ended = subprocess.run(
+        [sys.executable, program, "--help"],
+        cwd=root, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout.split(maxsplit=1)[0]) == (0, "usage:")
