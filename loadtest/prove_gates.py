@@ -53,7 +53,7 @@ def _promise(subject: simulation.Subject) -> bool:
     began = time.monotonic()
     healthy = simulation.simulate(subject, [Scenario("healthy")], HEALTHY_RELEASES)
     bad = simulation.simulate(subject, [Scenario("errors 2 %", BAD)], BAD_RELEASES)
-    summary = trials.summarize("gridos", [*healthy, *bad], time.monotonic() - began)
+    summary = trials.summarise("gridos", [*healthy, *bad], time.monotonic() - began)
     print(trials.table(summary), flush=True)
     good, faulty = summary.tallies
     false = good.releases - good.promoted
@@ -78,7 +78,7 @@ def _row(subject: simulation.Subject, rps: float, baseline: float) -> bool:
     study = Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, n=COMPUTED_RELEASES)
     scenarios = [Scenario("good", Fault(), traffic), Scenario("bad", BAD, traffic)]
     results = simulation.simulate(subject, scenarios, SIMULATED_RELEASES)
-    good, bad = trials.summarize("gridos", results, 0.0).tallies
+    good, bad = trials.summarise("gridos", results, 0.0).tallies
     healthy, faulty = study.outcomes(Fault()), study.outcomes(BAD)
     computed = (_disturbed(healthy), faulty.rollback_rate)
     counted = (good.releases - good.promoted, bad.rolled_back)

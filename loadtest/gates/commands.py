@@ -109,7 +109,7 @@ def run_simulate(chosen: argparse.Namespace) -> int:
     results = simulation.simulate(
         mutation.subject_of(release), scenarios, chosen.releases, _progress("releases")
     )
-    summary = trials.summarize(release.rollout.name, results, time.monotonic() - began)
+    summary = trials.summarise(release.rollout.name, results, time.monotonic() - began)
     say(trials.FORMATS[chosen.output](summary))
     return 0
 

@@ -47,7 +47,7 @@ def interval(successes: int, of: int, confidence: float = 0.95) -> tuple[float, 
     return float(found.low), float(found.high)
 
 
-def summarize(release: str, results: Sequence[tuple[Trial, Walk]], elapsed_s: float) -> Summary:
+def summarise(release: str, results: Sequence[tuple[Trial, Walk]], elapsed_s: float) -> Summary:
     """Counts the results of each kind, in the order in which they were asked for."""
     order = list(dict.fromkeys(trial.scenario.name for trial, _ in results))
     ranked = sorted(results, key=lambda result: order.index(result[0].scenario.name))

@@ -125,7 +125,7 @@ def test_power_agrees_with_the_real_query_engine_near_the_limits(subject, rps, f
     traffic, n = Traffic(rps), 60
     computed = study_of(subject, traffic).outcomes(fault).rollback_rate
     results = simulation.simulate(subject, [Scenario("fault", fault, traffic)], n)
-    (tally,) = trials.summarize("gridos", results, 0.0).tallies
+    (tally,) = trials.summarise("gridos", results, 0.0).tallies
     low, high = trials.interval(tally.rolled_back, n, 0.999)
     assert low <= computed <= high
 

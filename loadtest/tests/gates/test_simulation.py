@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_release(subject):
 
 
 def test_summaries_count_every_release_once(results):
-    summary = trials.summarize("gridos", results, 1.0)
+    summary = trials.summarise("gridos", results, 1.0)
     assert [tally.scenario for tally in summary.tallies] == list(WORDS)
     assert all(t.promoted + t.rolled_back + t.paused + t.stuck == 2 for t in summary.tallies)
     assert "18 releases of gridos" in trials.table(summary)
