@@ -67,7 +67,7 @@ def evaluate(tree: Any, scene: Scene) -> Value:
         case "Call":
             return _call(tree, scene)
         case "VectorSelector":
-            return _instant(tree, scene)
+            return _instant(tree, scene.world.scrape_s, scene)
     raise UnmodelledError(f"{type(tree).__name__} is not modelled")
 
 
@@ -133,6 +133,8 @@ def _call(tree: Any, scene: Scene) -> Value:
         return evaluate(tree.args[0], scene)
     if name in ("rate", "increase", "irate"):
         return _counter(tree.args[0], scene, per_second=name != "increase")
+    if name == "last_over_time":
+        return _instant(*_ranged(tree.args[0]), scene)
     if name == "histogram_quantile":
         return _quantile(promql.bare(tree.args[0]).val, evaluate(tree.args[1], scene))
     simple: dict[str, Callable[..., Any]] = {"sqrt": np.sqrt, "abs": np.abs, "ln": np.log}
@@ -156,10 +158,15 @@ def _quantile(q: float, histogram: Value) -> Value:
     return Value(number, histogram.present)
 
 
-def _counter(matrix: Any, scene: Scene, *, per_second: bool) -> Value:
+def _ranged(matrix: Any) -> tuple[Any, float]:
+    """The selector of a range and the range's seconds."""
     if type(matrix).__name__ != "MatrixSelector":
         raise UnmodelledError("subqueries are not modelled")
-    selector, window = matrix.vector_selector, matrix.range.total_seconds()
+    return matrix.vector_selector, matrix.range.total_seconds()
+
+
+def _counter(matrix: Any, scene: Scene, *, per_second: bool) -> Value:
+    selector, window = _ranged(matrix)
     track = _track(promql.matchers_of(selector), scene)
     first, last = scene.world.slots(scene.at_s, window)
     seen = track.pods[first:last]
@@ -209,11 +216,12 @@ def _chosen(
     return requests, alive
 
 
-def _instant(selector: Any, scene: Scene) -> Value:
+def _instant(selector: Any, window_s: float, scene: Scene) -> Value:
+    """What the scrapes of a window found, whether the last one of them came or not."""
     track = _track(promql.matchers_of(selector), scene)
-    first, last = scene.world.slots(scene.at_s, scene.world.scrape_s)
+    first, last = scene.world.slots(scene.at_s, window_s)
     n = scene.world.n
-    pods = np.full(n, track.pods[min(first, last - 1)] if last else 0.0)
+    pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
     alive = pods > 0
     if selector.name == "kube_pod_container_resource_limits":
         return Value(pods * scene.world.cpu_limit, alive, pods=pods)

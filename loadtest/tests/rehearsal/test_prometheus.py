@@ -1,8 +1,11 @@
 """A real Prometheus, asked as the controller asks it."""
 
+import os
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
-from rehearsal import processes, prometheus
+from rehearsal import manifests, plan, processes, prometheus
+from rehearsal.exporter import PATH, ContainerFacts, Exporter
 from rehearsal.prometheus import Prometheus, QueryError, ScrapeJob, Target
 from rehearsal.waiting import wait_until
 
@@ -46,6 +49,29 @@ def test_a_query_that_is_wrong_carries_prometheuss_own_words(served):
 def test_a_matrix_is_not_something_a_condition_can_judge(served):
     with pytest.raises(QueryError, match="matrix is not supported"):
         served.query("things_total[1m]")
+
+
+def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_path):
+    gates = {
+        metric.name: metric.query.replace("{{args.canary-hash}}", "abc")
+        for metric in plan.rollout(manifests.read(root / "deploy/base")).background.metrics
+        if metric.name in ("cpu-saturation-ratio", "container-restarts")
+    }
+    facts = ContainerFacts("gridos", "gridos-abc-1", "gridos", "gridos", os.getpid(), 0, 0.5)
+    exporter = Exporter(lambda: [facts])
+    job = ScrapeJob("kubelet", PATH, 0.25, [Target(exporter.port, {})], honour_labels=True)
+    scraping = Prometheus(tmp_path, [job])
+    scraping.start()
+    try:
+        assert wait_until(lambda: all(map(scraping.query, gates.values())), timeout_s=30)
+        exporter.stop()
+        assert wait_until(lambda: scraping.query("kube_pod_created") == (), timeout_s=30)
+        assert {name: len(scraping.query(query)) for name, query in gates.items()} == {
+            "cpu-saturation-ratio": 1,
+            "container-restarts": 1,
+        }
+    finally:
+        scraping.stop()
 
 
 def test_a_prometheus_that_is_gone_is_an_error_and_not_a_crash(tmp_path):
