@@ -60,7 +60,9 @@ def families(live):
 
 def queries(bundle):
     rollout = plan.rollout(bundle)
-    return [metric.query for metric in rollout.background.metrics]
+    found = [metric.query for metric in rollout.background.metrics]
+    assert found
+    return found
 
 
 def selectors(query):

@@ -45,7 +45,7 @@ def test_every_page_begins_with_what_a_user_notices_and_stays_short(pages):
 
 def test_links_between_pages_lead_somewhere(pages, root):
     for page in pages:
-        for name in re.findall(r"\]\((\w+\.md)\)", page.text):
+        for name in re.findall(r"\]\(([\w-]+\.md)\)", page.text):
             assert (root / "docs/runbooks" / name).is_file(), (page.alert, name)
 
 

@@ -91,7 +91,9 @@ def test_nothing_in_it_is_compiled_again_at_each_start(served):
         "-c",
         "import flask, gridos; print(flask.__cached__, gridos.__cached__)",
     )
-    for path in found.stdout.split():
+    compiled = found.stdout.split()
+    assert len(compiled) == 2
+    for path in compiled:
         assert podman("exec", name, "test", "-e", path).returncode == 0, path
 
 

@@ -67,6 +67,7 @@ def test_every_job_has_a_time_limit(checkout):
 def test_runners_are_called_what_terraform_calls_them(checkout, root):
     labels = set(re.findall(r"gridos-\w{3}-\w{3}", "".join(map(str, checkout.workflows.values()))))
     naming = (root / "infra/terraform/modules/naming/main.tf").read_text()
+    assert len(labels) == len(overlay.ENVIRONMENTS)
     for label in labels:
         _, environment, region = label.split("-")
         assert f'"{environment}"' in naming
@@ -74,19 +75,22 @@ def test_runners_are_called_what_terraform_calls_them(checkout, root):
 
 
 def test_the_jobs_that_run_a_pull_requests_code_can_write_nothing_and_know_no_secret(checkout):
-    for job in checkout.jobs:
-        if job.file in {"ci.yaml", "rehearse.yaml"}:
-            assert set(job.raw["permissions"].items()) == {("contents", "read")}, str(job)
-            assert "secrets." not in str(job.raw)
-            assert job.raw["runs-on"] == "ubuntu-24.04"
+    jobs = [job for job in checkout.jobs if job.file in {"ci.yaml", "rehearse.yaml"}]
+    assert len(jobs) == 4
+    for job in jobs:
+        assert set(job.raw["permissions"].items()) == {("contents", "read")}, str(job)
+        assert "secrets." not in str(job.raw)
+        assert job.raw["runs-on"] == "ubuntu-24.04"
 
 
 def test_nothing_from_a_fork_reaches_a_runner_inside_the_network(checkout):
-    for job in checkout.jobs:
-        if "self-hosted" in str(job.raw.get("runs-on")) and "pull_request" in job.events:
-            own = "github.event.pull_request.head.repo.full_name == github.repository"
-            pushed = "github.event_name == 'push'"
-            assert job.raw["if"] in {pushed, f"{pushed} || {own}"}, str(job)
+    inside = [job for job in checkout.jobs if "self-hosted" in str(job.raw.get("runs-on"))]
+    asked = [job for job in inside if "pull_request" in job.events]
+    assert [str(job) for job in asked] == ["terraform.yaml, job plan", "terraform.yaml, job apply"]
+    for job in asked:
+        own = "github.event.pull_request.head.repo.full_name == github.repository"
+        pushed = "github.event_name == 'push'"
+        assert job.raw["if"] in {pushed, f"{pushed} || {own}"}, str(job)
 
 
 def test_azure_lets_push_the_job_that_pushes_and_no_job_that_applies(checkout, root):
