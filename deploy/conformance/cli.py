@@ -38,9 +38,9 @@ exit codes: 0 as it should be, or skipped with its reason   1 not   2 not to be 
 OVERLAYS = ("dev", "staging", "production", "local")
 # APIs whose controllers the kit does not have; their objects are held against schemas instead.
 ABSENT = {"SecretProviderClass", "PodMonitor", "Probe", "ExternalSecret", "SecretStore"}
-# At this scale the first look would see 200 of the canary's 100 requests/s × 10 % in its 20 s, but
-# the gateway finds a new pod by DNS up to 8 s late: 120 are left where the gates want 80. More would
-# only heat a machine of two cores that starts pods at the same time.
+# At this scale the first look would see 200 requests: the canary's tenth of 100/s in its 20 s. But
+# the gateway finds a new pod by DNS up to 8 s late: 120 are left where the gates want 80. A higher
+# rate would only heat a machine of two cores that starts pods at the same time.
 BAD, SCALE, RATE = "errors=20%", "3", "100"
 CASES, SEED = 2000, 1
 
