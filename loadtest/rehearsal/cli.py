@@ -103,35 +103,37 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    _add_config(parser)
+    _add_release(parser)
+    _add_gates(parser)
+    _add_run(parser)
+    _add_cluster(parser)
+    return parser
+
+
+def _add_release(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the release")
+    group.add_argument(
         "--fault", action="append", default=[], metavar="F", help="make the candidate a bad release"
     )
-    parser.add_argument(
+    group.add_argument(
         "--stable",
         metavar="REF",
         help="git reference of the release that users have (this checkout; main with --candidate)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--candidate",
         metavar="REF",
         help="git reference of the release to try (this checkout, with what is not committed yet)",
     )
-    parser.add_argument(
-        "--time-scale",
-        type=_positive,
-        metavar="N",
-        help="how much faster than real time the steps go (6; on a cluster 1)",
-    )
-    parser.add_argument(
+
+
+def _add_gates(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("its gates")
+    group.add_argument(
         "--manifests", type=Path, metavar="DIR", help="kustomization to rehearse (deploy/base)"
     )
-    parser.add_argument(
-        "--rate",
-        type=_rate,
-        metavar="N",
-        help="requests a second that users send (what the gates need at this scale)",
-    )
-    parser.add_argument(
+    group.add_argument(
         "--arg",
         type=_argument,
         action="append",
@@ -139,35 +141,48 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="an argument of the gates instead of the manifests' own, such as window=2m",
     )
-    parser.add_argument(
-        "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--replay",
         type=Path,
         metavar="RUN",
-        help="judge a recorded run (such a file, or its folder) by these gates; nothing is run",
+        help="judge a run of before (its folder, or what --record wrote); nothing is run",
     )
-    parser.add_argument(
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the run")
+    group.add_argument(
+        "--time-scale",
+        type=_positive,
+        metavar="N",
+        help="how much faster than real time the steps go (6; on a cluster 1)",
+    )
+    group.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="requests a second that users send (what the gates need at this scale)",
+    )
+    group.add_argument(
         "--without",
         choices=("traffic", "prometheus"),
         action="append",
         default=[],
         help="send no requests, or kill Prometheus halfway through the first pause",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--rules",
         type=Path,
         metavar="DIR",
         help="rule files that the run's Prometheus evaluates too, such as observability/rules",
     )
-    parser.add_argument("--port", type=int, metavar="N", help="the gateway's port (any free one)")
-    _add_config(parser)
-    _add_cluster(parser)
-    return parser
+    group.add_argument(
+        "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
+    )
+    group.add_argument(
+        "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
+    )
+    group.add_argument("--port", type=int, metavar="N", help="the gateway's port (any free one)")
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
