@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from rehearsal import durations, manifests
@@ -134,6 +135,41 @@ def _value(argument: manifests.Argument) -> Argument | None:
     return argument.value
 
 
+@dataclass(frozen=True)
+class _Filling:
+    """The fields of one metric, with their placeholders filled in; errors name its place."""
+
+    place: str
+    literals: Mapping[str, Argument]
+    arguments: Mapping[str, Argument]
+
+    def text(self, text: str) -> str:
+        unknown = [name for name in _PLACEHOLDER.findall(text) if name not in self.arguments]
+        if unknown:
+            raise UsageError(
+                f"{self.place}: argument {unknown[0]!r} has no value",
+                "declare it in the template's args and give it a value there or in the Rollout",
+            )
+        return _PLACEHOLDER.sub(lambda found: str(self.literals.get(found[1], found[0])), text)
+
+    def number(self, value: str | int | None, default: int) -> int:
+        text = self.text(str(value)) if value is not None else str(default)
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(
+                f"{self.place}: {text!r} is not a whole number", "correct it"
+            ) from None
+
+    def seconds(self, value: str | int | None) -> float | None:
+        if value is None or not (text := self.text(str(value))):
+            return None
+        try:
+            return durations.parse(text)
+        except ValueError as wrong:
+            raise UsageError(f"{self.place}: {wrong}", "correct it") from None
+
+
 def _metric(
     template: str,
     spec: manifests.MetricSpec,
@@ -141,45 +177,20 @@ def _metric(
     arguments: Mapping[str, Argument],
     dry_runs: Sequence[str],
 ) -> Metric:
-    place = f"AnalysisTemplate {template}, metric {spec.name}"
-
-    def fill(text: str) -> str:
-        unknown = [name for name in _PLACEHOLDER.findall(text) if name not in arguments]
-        if unknown:
-            raise UsageError(
-                f"{place}: argument {unknown[0]!r} has no value",
-                "declare it in the template's args and give it a value there or in the Rollout",
-            )
-        return _PLACEHOLDER.sub(lambda found: str(literals.get(found[1], found[0])), text)
-
-    def number(value: str | int | None, default: int) -> int:
-        text = fill(str(value)) if value is not None else str(default)
-        try:
-            return int(text)
-        except ValueError:
-            raise UsageError(f"{place}: {text!r} is not a whole number", "correct it") from None
-
-    def seconds(value: str | int | None) -> float | None:
-        if value is None or not (text := fill(str(value))):
-            return None
-        try:
-            return durations.parse(text)
-        except ValueError as wrong:
-            raise UsageError(f"{place}: {wrong}", "correct it") from None
-
-    name = fill(spec.name)
+    fill = _Filling(f"AnalysisTemplate {template}, metric {spec.name}", literals, arguments)
+    name = fill.text(spec.name)
     return Metric(
         name=name,
-        query=fill(spec.provider.prometheus.query).strip(),
-        success_condition=fill(spec.success_condition).strip(),
-        failure_condition=fill(spec.failure_condition).strip(),
-        count=number(spec.count, 0),
-        interval_s=seconds(spec.interval),
-        initial_delay_s=seconds(spec.initial_delay) or 0.0,
-        failure_limit=number(spec.failure_limit, 0),
-        inconclusive_limit=number(spec.inconclusive_limit, 0),
-        consecutive_error_limit=number(spec.consecutive_error_limit, 4),
-        consecutive_success_limit=number(spec.consecutive_success_limit, 0),
+        query=fill.text(spec.provider.prometheus.query).strip(),
+        success_condition=fill.text(spec.success_condition).strip(),
+        failure_condition=fill.text(spec.failure_condition).strip(),
+        count=fill.number(spec.count, 0),
+        interval_s=fill.seconds(spec.interval),
+        initial_delay_s=fill.seconds(spec.initial_delay) or 0.0,
+        failure_limit=fill.number(spec.failure_limit, 0),
+        inconclusive_limit=fill.number(spec.inconclusive_limit, 0),
+        consecutive_error_limit=fill.number(spec.consecutive_error_limit, 4),
+        consecutive_success_limit=fill.number(spec.consecutive_success_limit, 0),
         # Argo matches dry-run names as unanchored regular expressions (GetDryRunMetrics).
         dry_run=any(re.search(pattern, name) for pattern in dry_runs),
         timeout_s=float(spec.provider.prometheus.timeout),
