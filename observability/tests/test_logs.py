@@ -221,6 +221,18 @@ def test_the_collector_accepts_its_configuration_with_each_that_goes_over_it(ove
     assert done.returncode == 0, done.stderr
 
 
+def test_the_collector_knows_every_component_by_the_name_that_is_used_and_no_older_one():
+    command = [installed("otelcol"), "components"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    known = yaml.safe_load(done.stdout)
+    configuration = yaml.safe_load((LOGS / "collector.yaml").read_text())
+    kinds = ("receivers", "processors", "exporters", "extensions")
+    used = {kind: {name.split("/")[0] for name in configuration[kind]} for kind in kinds}
+    assert all(used.values())
+    for kind, names in used.items():
+        assert names <= {component["name"] for component in known[kind]}
+
+
 @pytest.mark.parametrize("over", ["", "loki.azure.yaml"])
 def test_loki_accepts_its_configuration_on_disc_and_on_azure(over, tmp_path):
     body = yaml.safe_load((LOGS / "loki.yaml").read_text())
