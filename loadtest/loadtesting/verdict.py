@@ -125,6 +125,7 @@ def failing_is_certain(measured: Tally, limits: Limits, planned: int) -> bool:
     return most > 0 and (
         group.outcomes[Outcome.FAILED] >= limits.max_error_ratio * most
         or group.unseen >= limits.max_error_ratio * most
+        or group.outcomes[Outcome.REFUSED] >= limits.max_error_ratio * most
         or group.slow >= limits.max_slow_ratio * most
     )
 

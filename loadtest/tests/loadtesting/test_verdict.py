@@ -143,11 +143,12 @@ def test_the_objective_is_judged_where_the_profile_asks(measure, limits, catalog
     assert failing(judge(measure(samples), limits, catalogue["soak"])) == {"objective"}
 
 
-def test_failing_is_certain_only_when_nothing_to_come_could_save_it(measure, limits):
+@pytest.mark.parametrize("status", [500, 404])
+def test_failing_is_certain_only_when_nothing_to_come_could_save_it(measure, limits, status):
     planned = 1000
     least = round(planned * limits.max_error_ratio)
     for count, certain in ((least - 1, False), (least, True)):
-        tally = measure([sample(500)] * count)
+        tally = measure([sample(status)] * count)
         assert verdict.failing_is_certain(tally, limits, planned) is certain
 
 
