@@ -59,12 +59,17 @@ class Capacity:
 def search(
     ask: Callable[[float], Probe], first: float = FIRST_RATE, most: float = MOST_RATE
 ) -> Capacity:
-    """Doubles from `first` until a rate breaks, then halves the gap, in ratios."""
+    """Doubles from `first` until a rate breaks, then halves the gap, in ratios.
+
+    A probe whose generator was late is asked once more: one busy moment is not the generator's end.
+    """
     probes: list[Probe] = []
     low, high, rate = 0.0, None, first
     while len(probes) < MOST_PROBES:
-        probe = ask(rate)
-        probes.append(probe)
+        probes.append(ask(rate))
+        if probes[-1].held is None:
+            probes.append(ask(rate))
+        probe = probes[-1]
         if probe.held is None:
             return Capacity(low, high, tuple(probes), limited_by_generator=True)
         low, high = (rate, high) if probe.held else (low, rate)

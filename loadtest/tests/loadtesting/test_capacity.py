@@ -35,6 +35,17 @@ def test_a_target_that_holds_nothing_fails():
     assert len(found.probes) <= capacity.MOST_PROBES
 
 
+def test_one_busy_moment_of_the_generator_does_not_end_the_search():
+    ask, moments = answering(99), iter([False, True, False])
+
+    def busy(rate):
+        return Probe(rate, None, "out of CPU") if next(moments, False) else ask(rate)
+
+    found = capacity.search(busy)
+    assert found.result is Result.PASS
+    assert found.low <= 99 < found.high
+
+
 def test_a_generator_at_its_end_has_no_answer():
     found = capacity.search(answering(10_000, generator=150))
     assert found.result is Result.INCONCLUSIVE
