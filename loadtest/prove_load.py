@@ -438,7 +438,7 @@ def codes(bench: Bench) -> bool:
             (
                 "no Prometheus",
                 3,
-                "--prometheus",
+                "name one with --prometheus",
                 _plainly(service.url, "cpu-good", "--seconds", "9"),
             ),
             ("generator out of CPU", 3, "out of CPU", _starved),

@@ -15,6 +15,7 @@ from loadtesting import (
     capacity,
     comparison,
     limits,
+    monitoring,
     output,
     page,
     result,
@@ -41,6 +42,8 @@ def run(chosen: argparse.Namespace) -> int:
     """`loadtest run`."""
     read = limits.read(chosen.manifests, chosen.config)
     profile = _profile(chosen, read)
+    if chosen.prometheus is None and (asked := set(profile.judges) & monitoring.ASKED):
+        say(f"no --prometheus: {', '.join(asked)} will be INCONCLUSIVE, whatever comes")
     setup = running.prepare(_setup(chosen, profile))
     if setup.key_file is None:
         say("no --api-key-file: nothing is posted, the reads get the meters' share")

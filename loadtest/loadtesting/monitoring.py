@@ -12,6 +12,7 @@ from typing import Any
 from loadtesting.model import Check, Limits, Result
 
 CPU, MEMORY = "cpu-saturation", "memory-growth"
+ASKED = frozenset({CPU, MEMORY})
 # A rate needs four scrapes of the gates' 5 s; a longer window than the run's would reach back to
 # before the load.
 LEAST_WINDOW_S = 20.0

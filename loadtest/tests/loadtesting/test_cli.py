@@ -52,6 +52,14 @@ def test_what_cannot_be_used_is_one_line_and_code_2(loadtest, arguments, words):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("profile", "asked"), [("cpu-bad", True), ("soak", True), ("smoke", False)]
+)
+def test_what_cannot_be_judged_without_prometheus_is_said_at_the_start(loadtest, profile, asked):
+    _, out, _ = loadtest("run", profile, "--host", "http://127.0.0.1:9")
+    assert ("no --prometheus" in out) is asked
+
+
 UNREADABLE = [
     (("--rate", "fast"), "'fast' is no number"),
     (("--rate", "inf"), "'inf' is no finite number above 0"),
