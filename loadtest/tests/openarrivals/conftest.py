@@ -1,4 +1,4 @@
-"""A real HTTP server, and real Locust runs against it."""
+"""A real HTTP server, and real Locust runs against it; nothing else of this repository."""
 
 import json
 import subprocess
@@ -93,6 +93,15 @@ class Run:
         """(exit code, text) once it has ended by itself."""
         text, _ = self.process.communicate(timeout=60)
         return self.process.returncode, text
+
+    def comes_to(self, condition, timeout_s=30):
+        """Whether a condition is met while it runs."""
+        deadline = time.monotonic() + timeout_s
+        while not (met := condition()) and time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        return met
 
     @property
     def lines(self):

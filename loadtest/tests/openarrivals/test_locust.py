@@ -1,13 +1,15 @@
 """Through a real Locust against a real server: alone, over processes, and through a stall."""
 
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
+import openarrivals
 import pytest
 from openarrivals import shapes
 from openarrivals.schedule import Plan
-from rehearsal.waiting import wait_until
 
 SHAPE = "60 for 1500ms"
 
@@ -46,10 +48,10 @@ def test_two_processes_send_the_same_schedule_between_them(locust, server):
 def test_a_stall_is_measured_from_when_requests_were_due(locust, server):
     _, log = server
     run = locust("-u", "300", "-r", "300", "--arrivals-shape", "60 for 3s")
-    assert wait_until(lambda: len(log.answered) > 30, timeout_s=30)
+    assert run.comes_to(lambda: len(log.answered) > 30)
     log.thaw.clear()
     before = len(log.answered)
-    assert wait_until(lambda: run.out.exists() and run.counts["open"] > 60, timeout_s=30)
+    assert run.comes_to(lambda: run.out.exists() and run.counts["open"] > 60)
     log.thaw.set()
     run.finish()
     assert len(run.samples) == planned("60 for 3s")
@@ -63,7 +65,7 @@ def test_without_enough_users_what_cannot_start_is_counted(locust, server):
     log.thaw.clear()
     options = ("-u", "4", "-r", "4", "--arrivals-shape", SHAPE, "--arrivals-patience", "0")
     run = locust(*options)
-    assert wait_until(lambda: run.out.exists() and run.counts["due"] == planned(), timeout_s=30)
+    assert run.comes_to(lambda: run.out.exists() and run.counts["due"] == planned())
     log.thaw.set()
     run.finish()
     assert run.counts["dropped"] == planned() - 4
@@ -76,11 +78,8 @@ def test_a_shape_that_is_none_is_refused_by_the_command_line(locust):
     assert re.search(r"'often' is no stretch — write", text)
 
 
-def test_the_folder_is_a_package_of_its_own(root, tmp_path):
-    import subprocess
-    import sys
-
-    folder = root / "loadtest/openarrivals"
+def test_the_folder_is_a_package_of_its_own(tmp_path):
+    folder = Path(openarrivals.__file__).parent
     copy = tmp_path / "openarrivals"
     copy.mkdir()
     for file in [
