@@ -182,7 +182,8 @@ def grow(url: str, feeders: int) -> int:
         for setting in QUICKLY:
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
-        connection.execute("SET timezone = 'UTC'; SET maintenance_work_mem = '1GB'; SET work_mem = '1GB'")
+        for setting in ("timezone = 'UTC'", "maintenance_work_mem = '1GB'", "work_mem = '1GB'"):
+            connection.execute(f"SET {setting}")
         connection.execute(FEEDERS, {"feeders": feeders})
         connection.execute(GROWN_BUSES, {"feeders": feeders})
         for month in range(2, 13):
