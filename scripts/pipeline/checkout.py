@@ -51,6 +51,17 @@ class Job:
         return f"{self.file}, job {self.name}"
 
     @property
+    def title(self) -> str:
+        """What its check is called on GitHub."""
+        return str(self.raw.get("name", self.name))
+
+    @property
+    def needs(self) -> list[str]:
+        """The jobs that must end well before it starts."""
+        needs = self.raw.get("needs", [])
+        return [needs] if isinstance(needs, str) else list(needs)
+
+    @property
     def steps(self) -> list[Step]:
         """Its steps; none where it calls another workflow."""
         return [Step(str(self), step) for step in self.raw.get("steps", [])]

@@ -60,6 +60,9 @@ REQUIRED_FILES = (
 )
 ECOSYSTEMS = ("docker", "github-actions", "pip", "terraform")
 BRANCH_RULES = ("deletion", "non_fast_forward", "pull_request", "required_status_checks")
+# GitHub Actions, as an App: without its id, a check is whatever bears the name, a status by any App
+# with `statuses: write` among it.
+ACTIONS_APP_ID = 15368
 
 
 @dataclass(frozen=True)
@@ -271,14 +274,41 @@ def _repository(checkout: Checkout) -> Iterator[str]:
 def _ruleset(checkout: Checkout) -> Iterator[str]:
     ruleset = json.loads(checkout.text(".github/rulesets/main.json") or '{"rules": []}')
     rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
-    yield from (f"rulesets/main.json: no rule {rule}" for rule in BRANCH_RULES if rule not in rules)
-    yield from (
-        f"rulesets/main.json: past review goes {who}" for who in rulesets.strangers(ruleset)
+    checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
+    found = [
+        *(f"no rule {rule}" for rule in BRANCH_RULES if rule not in rules),
+        *(f"past review goes {who}" for who in rulesets.strangers(ruleset)),
+        *_reviews(rules.get("pull_request", {})),
+        *_checks(checkout, checks),
+    ]
+    yield from (f"rulesets/main.json: {finding}" for finding in found)
+
+
+def _reviews(parameters: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unmet(
+        (parameters.get("required_approving_review_count", 0) > 0, "nobody reviews"),
+        (parameters.get("require_code_owner_review") is True, "CODEOWNERS are not asked"),
+        (
+            parameters.get("dismiss_stale_reviews_on_push") is True,
+            "a change is merged that came after its review",
+        ),
     )
-    names = {str(job.raw.get("name", job.name)) for job in checkout.jobs}
-    for check in rules.get("required_status_checks", {}).get("required_status_checks", []):
-        if check["context"] not in names:
-            yield f"rulesets/main.json: no job is called {check['context']}"
+
+
+def _checks(checkout: Checkout, checks: list[Mapping[str, Any]]) -> Iterator[str]:
+    """To GitHub a skipped job is a good one, and a job is skipped when one that it needs fails."""
+    required = {check["context"] for check in checks}
+    jobs = [job for job in checkout.jobs if "pull_request" in job.events]
+    titles = {(job.file, job.name): job.title for job in jobs}
+    for context in sorted(required - set(titles.values())):
+        yield f"no job is called {context}"
+    for check in checks:
+        if check.get("integration_id") != ACTIONS_APP_ID:
+            yield f"anybody's status passes for {check['context']}"
+    for job in jobs:
+        if job.title in required:
+            needed = (titles[job.file, need] for need in job.needs)
+            yield from (f"{job} passes when {n} fails" for n in needed if n not in required)
 
 
 CONTROLS = (

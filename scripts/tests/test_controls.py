@@ -216,6 +216,29 @@ BAD = [
         '"context": "lnit"',
         "no job is called lnit",
     ),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r" +\{\"context\": \"changes\".*\n",
+        "",
+        "when changes fails",
+    ),
+    (29, ".github/rulesets/main.json", r', "integration_id": 15368', "", "anybody's status"),
+    (29, ".github/rulesets/main.json", r'review_count": 1', 'review_count": 0', "nobody reviews"),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r'"require_code_owner_review": true',
+        '"require_code_owner_review": false',
+        "CODEOWNERS are not asked",
+    ),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r'"dismiss_stale_reviews_on_push": true',
+        '"dismiss_stale_reviews_on_push": false',
+        "after its review",
+    ),
 ]
 
 
