@@ -1,5 +1,6 @@
 """A checkout, as the controls read it: its workflows, jobs, steps and overlays."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +9,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline import overlay
 from pipeline.errors import PipelineError
 
 WORKFLOWS = ".github/workflows"
+IMAGE = re.compile(r"^[ -]*image: (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,26 @@ class Checkout:
 
     @property
     def steps(self) -> list[Step]:
-        """Every step of every job."""
-        return [step for job in self.jobs for step in job.steps]
+        """Every step of every job, and of every action of ours that jobs use."""
+        ours = sorted((self.root / ".github/actions").glob("*/action.y*ml"))
+        paths = [str(file.relative_to(self.root)) for file in ours]
+        return [
+            *(step for job in self.jobs for step in job.steps),
+            *(Step(path, step) for path in paths for step in self.load(path)["runs"]["steps"]),
+        ]
 
     def overlays(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Every environment's kustomization, by its path."""
-        for environment in ("dev", "staging", "production"):
-            path = f"deploy/overlays/{environment}/kustomization.yaml"
-            if (self.root / path).exists():
-                yield path, self.load(path)
+        """Every environment's kustomization, by its path; an empty one where there is none."""
+        for environment in overlay.ENVIRONMENTS:
+            path = overlay.path(environment)
+            yield path, self.load(path) or {}
+
+    def images(self) -> Iterator[tuple[str, str]]:
+        """Every image that what all environments share names, by its file's path."""
+        for folder in ("base", "components"):
+            for file in sorted((self.root / "deploy" / folder).glob("**/*.yaml")):
+                for image in IMAGE.findall(file.read_text(encoding="utf-8")):
+                    yield str(file.relative_to(self.root)), image
 
     def manifests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Every object under deploy/, by its file's path."""

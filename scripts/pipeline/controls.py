@@ -36,6 +36,7 @@ WRITING = {
     ("security.yaml", "codeql", "security-events"),
     ("security.yaml", "workflows", "security-events"),
     ("security.yaml", "scorecard", "security-events"),
+    ("security.yaml", "rescan", "security-events"),
 }
 # A step may fail without failing its job here only: not every rehearsal leaves a result.
 FORGIVEN = {"rehearse-comment.yaml, job comment"}
@@ -44,6 +45,8 @@ FORGIVEN = {"rehearse-comment.yaml, job comment"}
 EXPRESSION = re.compile(r"\$\{\{")
 PIPE = re.compile(r"[^|]\|[^|]")
 PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
 APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
 SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
 ISSUER = "https://token.actions.githubusercontent.com"
@@ -85,8 +88,13 @@ def _digests(checkout: Checkout) -> Iterator[str]:
     yield from _unmet((base is not None, "Dockerfile: the base image is not named by digest"))
     for path, kustomization in checkout.overlays():
         entries = [i for i in kustomization.get("images", []) if i.get("name") == "gridos"]
-        if len(entries) != 1 or not str(entries[0].get("digest", "")).startswith("sha256:"):
+        if len(entries) != 1 or not DIGEST.fullmatch(str(entries[0].get("digest"))):
             yield f"{path}: the image gridos is not named by digest"
+        elif not REGISTRY.fullmatch(str(entries[0].get("newName"))):
+            yield f"{path}: the image gridos is not of a registry of ours"
+    for path, image in checkout.images():
+        if image != "gridos" and "@sha256:" not in image:
+            yield f"{path}: {image} is neither the overlay's to pin nor pinned"
 
 
 def _dockerfile(checkout: Checkout) -> Iterator[str]:
@@ -131,8 +139,9 @@ def _permissions(checkout: Checkout) -> Iterator[str]:
 
 def _untrusted(checkout: Checkout) -> Iterator[str]:
     for step in checkout.steps:
-        if EXPRESSION.search(step.run):
-            yield f"{step.where}: an expression inside run; pass it as env: {step.run[:60]!r}"
+        script = step.run or str(step.given.get("script", ""))  # github-script's
+        if EXPRESSION.search(script):
+            yield f"{step.where}: an expression inside run; pass it as env: {script[:60]!r}"
     for job in checkout.jobs:
         if "pull_request_target" in job.events:
             yield f"{job}: pull_request_target runs a stranger's change with our rights"
@@ -176,6 +185,9 @@ def _scans(checkout: Checkout) -> Iterator[str]:
         (judged >= 0, "build.yaml: nothing judges the scan"),
         (judged < build.find("upload-artifact@"), "build.yaml: handed on before it is judged"),
     )
+    rescan = [step.given for j in checkout.jobs if j.name == "rescan" for step in j.steps]
+    if not any(given.get("sarif_file") == "out/scan.sarif" for given in rescan):
+        yield "security.yaml: what runs is rescanned, and code scanning is not told"
     for job in checkout.jobs:
         if job.raw.get("continue-on-error"):
             yield f"{job}: a job that cannot fail"

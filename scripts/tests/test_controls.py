@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError
 
 PARTS = (".github", "deploy", "scripts", "Dockerfile", "LICENSE", "SECURITY.md")
 OVERLAY = "images:\n  - {{name: gridos, {pin}}}\n"
+PIN = "newName: {registry}/gridos, digest: 'sha256:" + "ab" * 32 + "'"
 PROJECT = "kind: AppProject\nspec: {{sourceRepos: ['{repo}'], destinations: [{{namespace: '{namespace}', server: s}}], clusterResourceWhitelist: [{{group: '', kind: '{kind}'}}]}}\n"
 WORKFLOWS = ".github/workflows"
 
@@ -24,6 +25,22 @@ BAD = [
         "staging",
     ),
     (19, "deploy/overlays/dev/kustomization.yaml", None, "images: []\n", "dev"),
+    (19, "deploy/overlays/production/kustomization.yaml", None, "", "production"),
+    (
+        19,
+        "deploy/overlays/staging/kustomization.yaml",
+        None,
+        OVERLAY.format(pin="digest: 'sha256:ab'"),
+        "by digest",
+    ),
+    (
+        19,
+        "deploy/overlays/staging/kustomization.yaml",
+        None,
+        OVERLAY.format(pin=PIN.format(registry="docker.io/stranger")),
+        "a registry of ours",
+    ),
+    (19, "deploy/base/rollout.yaml", r"image: gridos", "image: gridos:1.2.3", "nor pinned"),
     (20, "Dockerfile", r"USER 10001:10001", "USER root", "USER"),
     (20, "Dockerfile", r"USER 10001:10001", "USER 0:0", "USER"),
     (20, "Dockerfile", r"COPY service", "ADD service", "ADD"),
@@ -73,6 +90,14 @@ BAD = [
         "ref: ${{ github.event.workflow_run.head_sha }}",
         "checks the pull request out",
     ),
+    (23, ".github/actions/setup/action.yaml", r"make setup", "${{ inputs.x }}", "inside run"),
+    (
+        23,
+        f"{WORKFLOWS}/release.yaml",
+        r"- id: changes",
+        "- uses: actions/github-script@0\n        with: {script: '${{ github.ref }}'}\n      - id: changes",
+        "inside run",
+    ),
     (24, f"{WORKFLOWS}/publish.yaml", r"    environment: .*-push\n", "", "without an environment"),
     (24, f"{WORKFLOWS}/publish.yaml", r"    environment: overlays\n", "", "without an environment"),
     (24, f"{WORKFLOWS}/terraform.yaml", r"    environment: .*\n", "", "without an environment"),
@@ -121,6 +146,7 @@ BAD = [
         "- {id: CVE-1, package: p, reason: x, expires: 2026-01-01}",
         "say why",
     ),
+    (25, f"{WORKFLOWS}/security.yaml", r" +sarif_file: out/scan.sarif\n", "", "is not told"),
     (25, f"{WORKFLOWS}/rehearse.yaml", r"shell: bash", "shell: sh", "a pipe hides"),
     (26, f"{WORKFLOWS}/build.yaml", r"workflow_call:", "push:", "could change"),
     (26, f"{WORKFLOWS}/publish.yaml", r"workflow_call:", "push:", "its caller's"),
