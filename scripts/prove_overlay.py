@@ -28,7 +28,6 @@ from pipeline.repository import Repository
 
 ENVIRONMENT = "staging"
 FILE = overlay.path(ENVIRONMENT)
-NOBODY = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.com"}
 START = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from openarrivals.schedule import Plan
-
 from loadtesting import monitoring, service, tally, target, verdict
 from loadtesting.generator import Generator, Setup
 from loadtesting.metrics import Metrics
@@ -173,8 +171,3 @@ def _elsewhere(
     if monitoring.MEMORY in profile.judges:
         found.append(monitoring.memory(sources.prometheus, limits, began, ended))
     return tuple(found)
-
-
-def plan_of(profile: Profile, seed: int, spacing: Any, patience_s: float) -> Plan:
-    """A profile's schedule."""
-    return Plan(profile.shape, spacing, seed, patience_s)

@@ -23,7 +23,6 @@ SERIES = {
     "min-requests": "gridos:gate_requests:min",
     "sigmas": "gridos:gate_sigmas:count",
 }
-_MINUTES_A_DAY = 24 * 60
 
 
 def of_gates(template: AnalysisTemplate) -> list[Rule]:
