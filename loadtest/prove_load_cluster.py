@@ -3,7 +3,7 @@
 A Job and its workers send a healthy release's load and must end with PASS; Argo Rollouts runs the
 same as the metric of an analysis, which must be Successful for `smoke` and Failed for `idle`, for a
 Job knows no third end. Needs the cluster kit (deploy/conformance/kit.py says which); exit code 1 if
-a bar is missed.
+a bar is missed, 2 where there is none.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def main() -> int:
     # A runner that is out of time says so by this, and what is up must come down then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
     if reason := kit.unusable():
-        print(f"skipped: {reason}")
-        return 0
+        print(f"prove-load-cluster: {reason}", file=sys.stderr)
+        return 2
     cluster = kit.find()
     assert cluster is not None  # noqa: S101 — `unusable` said so
     try:

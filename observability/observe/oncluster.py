@@ -21,7 +21,7 @@ import yaml
 from conformance import kit
 from conformance.kit import HOST
 from rehearsal import documents
-from rehearsal.errors import MachineError, RehearsalError
+from rehearsal.errors import MachineError, MeasureError, RehearsalError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.prometheus import Prometheus
 from rehearsal.waiting import wait_until
@@ -60,11 +60,11 @@ def prove(folder: Path) -> int:
     """Brings the kit up, runs `main` there, and takes it down; returns its exit code.
 
     Raises:
-        MachineError: if there is no kit that can be used.
+        MeasureError: if there is no kit that can be used.
     """
     found = kit.find()
     if found is None:
-        raise MachineError("no cluster can be had here", kit.unusable())
+        raise MeasureError("no cluster can be had here", kit.unusable())
     for name in ("loki", "otelcol"):
         loki.find(name)
     try:

@@ -1,5 +1,6 @@
 """The long proofs, of every area: what they say before they do anything."""
 
+import os
 import subprocess
 import sys
 
@@ -41,3 +42,22 @@ def test_who_asks_a_proof_for_help_starts_nothing(root, program):
         cwd=root, check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout.split(maxsplit=1)[0]) == (0, "usage:")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ("loadtest/prove_load_cluster.py",),
+        ("observability/observe/cli.py", "prove-cluster"),
+        ("scripts/prove_gitops.py",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_proof_without_its_cluster_says_so_and_has_not_passed(root, program):
+    ended = subprocess.run(
+        [sys.executable, *program],
+        cwd=root, check=False, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "GRIDOS_CLUSTER_KIT": "/nowhere/cluster"},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "no cluster kit" in ended.stderr
