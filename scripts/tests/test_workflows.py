@@ -102,3 +102,24 @@ def test_azure_lets_push_the_job_that_pushes_and_no_job_that_applies(checkout, r
         named = push.raw["environment"].replace("${{ inputs.environment }}", environment)
         assert subject.endswith(f":environment:{named}")
         assert named not in {a.replace("${{ matrix.environment }}", environment) for a in applies}
+
+
+def trusted(root):
+    """Who stands in the table of docs/pipeline.md: the row, by workflow and job."""
+    rows = {}
+    for line in (root / "docs/pipeline.md").read_text().splitlines():
+        for part in line.split("|")[1].split(";") if line.startswith("|") else []:
+            workflow, _, jobs = part.strip().partition(" / ")
+            rows |= {(f"{workflow}.yaml", job.strip()): line for job in jobs.split(",") if job}
+    return rows
+
+
+def test_the_trust_table_has_every_job_and_names_what_each_may_write(checkout, root):
+    rows = trusted(root)
+    jobs = {(job.file, job.name): job for job in checkout.jobs if job.steps}
+    assert rows.keys() == jobs.keys()
+    for where, job in jobs.items():
+        named = set(re.findall(r"`([a-z-]+): write`", rows[where]))
+        asked = {scope for scope, level in job.raw["permissions"].items() if level == "write"}
+        app = {"contents"} if "actions/create-github-app-token" in job.actions else set()
+        assert named == asked | app, str(job)
