@@ -131,7 +131,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_compare(commands_of: Commands[argparse.ArgumentParser]) -> None:
-    what = "what differs between two runs, with intervals, or that nothing is shown to (1: worse)"
+    what = "how two runs differ, with intervals; 1 where the second is worse"
     parser = _command(commands_of, "compare", what)
     parser.set_defaults(run=commands.compare)
     parser.add_argument(

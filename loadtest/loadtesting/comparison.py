@@ -22,6 +22,8 @@ from loadtesting.result import Document
 CONFIDENCE, DRAWS, SEED = 0.95, 2000, 1
 QUANTILES = (0.5, 0.95, 0.99)
 RATIOS = ("error-ratio", "lost-ratio")
+# Checks without which a run's figures are not its target's.
+SPOILING = ("generator-lag", "dropped", "unfinished")
 # With fewer slices of time there is nothing to draw from.
 LEAST_SLICES = 5
 
@@ -49,20 +51,25 @@ class Effect:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All measures of two runs."""
+    """All measures of two runs; `doubts` say why one of them measured something else."""
 
     effects: tuple[Effect, ...]
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def result(self) -> Result:
-        """FAIL where something is shown to be worse."""
+        """FAIL where something is shown to be worse; nothing is, by a run that is in doubt."""
+        if self.doubts:
+            return Result.INCONCLUSIVE
         worse = any(effect.verdict == "worse" for effect in self.effects)
         return Result.FAIL if worse else Result.PASS
 
     @property
     def headline(self) -> str:
         """The answer in one sentence."""
+        if self.doubts:
+            return f"not comparable: {self.doubts[0]}"
         for word in ("worse", "better"):
             names = [effect.name for effect in self.effects if effect.verdict == word]
             if names:
@@ -80,7 +87,8 @@ def compare(first: Document, second: Document) -> Comparison:
     confidence = 1 - (1 - CONFIDENCE) / measures
     effects = [_ratio(name, first, second, confidence) for name in RATIOS]
     effects += _quantiles(first, second, confidence)
-    return Comparison(tuple(effects), tuple(_warnings(first, second)))
+    doubts = [*_doubts("first", first), *_doubts("second", second)]
+    return Comparison(tuple(effects), tuple(_warnings(first, second)), tuple(doubts))
 
 
 def _ratio(name: str, first: Document, second: Document, confidence: float) -> Effect:
@@ -150,6 +158,15 @@ class _Slices:
         return np.asarray(self.seconds[reached.argmax(axis=1)])
 
 
+def _doubts(word: str, document: Document) -> list[str]:
+    """What says that a run's figures are its generator's, or of another load than was asked for."""
+    return [
+        f"the {word} run is no measure, {check['message']}"
+        for check in document["checks"]
+        if check["name"] in SPOILING and check["result"] == Result.INCONCLUSIVE
+    ]
+
+
 def _warnings(first: Document, second: Document) -> list[str]:
     """What makes the two less than comparable."""
     same: list[tuple[str, Callable[[Document], Any]]] = [
@@ -178,7 +195,8 @@ def table(comparison: Comparison) -> str:
         f"{_number(e.low, e.unit, '+') + ' … ' + _number(e.high, e.unit, '+'):<26}{e.verdict}"
         for e in comparison.effects
     ]
-    return "\n".join([head, *rows, *(f"  note: {warning}" for warning in comparison.warnings)])
+    notes = [f"  note: {text}" for text in (*comparison.doubts, *comparison.warnings)]
+    return "\n".join([head, *rows, *notes])
 
 
 def markdown(comparison: Comparison) -> str:
@@ -189,7 +207,7 @@ def markdown(comparison: Comparison) -> str:
         for e in comparison.effects
     ]
     head = ["| | first | second | difference, 95 % together | |", "|---|---:|---:|---|---|"]
-    notes = [f"- {warning}" for warning in comparison.warnings]
+    notes = [f"- {text}" for text in (*comparison.doubts, *comparison.warnings)]
     return "\n".join([f"### loadtest compare: {comparison.headline}", "", *head, *rows, *notes, ""])
 
 

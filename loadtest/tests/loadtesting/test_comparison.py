@@ -50,6 +50,15 @@ def test_runs_that_are_not_alike_are_named(run):
     assert any("closed" in warning for warning in compared.warnings)
 
 
+@pytest.mark.parametrize("spoilt", ["generator-lag", "dropped", "unfinished"])
+def test_nothing_is_shown_by_a_run_that_measured_its_own_generator(run, spoilt):
+    doubt = {"name": spoilt, "result": "INCONCLUSIVE", "message": f"{spoilt}: of its own making"}
+    compared = comparison.compare(run(1), run(2, scale=1.3) | {"checks": [doubt]})
+    assert compared.result is Result.INCONCLUSIVE
+    assert compared.headline == f"not comparable: the second run is no measure, {doubt['message']}"
+    assert doubt["message"] in comparison.table(compared)
+
+
 def test_a_run_of_a_few_seconds_is_refused(run):
     with pytest.raises(UsageError, match="too short"):
         comparison.compare(run(1), run(2, seconds=3))
