@@ -17,24 +17,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from gridos import granian_server
 from proofs.pods import ask
 from rehearsal import processes
 from rehearsal.waiting import wait_until
 
 SERVER_CPU, CLIENT_CPU = {0}, {os.cpu_count() - 1 if os.cpu_count() else 0}  # type: ignore[operator]
 GUNICORN = ["-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", "4", "--keep-alive", "75"]
-GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4"]
+GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1"]
+GRANIAN += ["--blocking-threads", str(granian_server.THREADS)]
 UVICORN = ["-m", "uvicorn", "--log-level", "warning", "--no-access-log"]
+# As it is without its extras, uvloop and httptools.
+PLAIN = ["--loop", "asyncio", "--http", "h11"]
 
 
 def command(name: str, port: int) -> list[str]:
-    """How a contestant is served: an app of `bench.apps`, `@granian` where not under gunicorn."""
+    """How a contestant is served: an app of `bench.apps`, after an @ by what if not as usual."""
     app, _, server = name.partition("@")
     target = f"bench.apps:{app}"
     if server == "granian":
         return [sys.executable, *GRANIAN, "--no-access-log", "--port", str(port), target]
     if app == "fastapi_":
-        return [sys.executable, *UVICORN, "--port", str(port), target]
+        extra = PLAIN if server == "plain" else []
+        return [sys.executable, *UVICORN, *extra, "--port", str(port), target]
     return [sys.executable, *GUNICORN, "--bind", f"127.0.0.1:{port}", target]
 
 
