@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.errors import PipelineError
 
 FAILING = ("CRITICAL", "HIGH")
+BELOW = ("MEDIUM", "LOW", "UNKNOWN")
 # The image has Debian's packages and Python's: a report without either did not look.
 EXPECTED = {"os-pkgs": "of the system", "lang-pkgs": "of Python"}
 SCHEMA_VERSION = 2
@@ -133,26 +134,33 @@ def _results(report: str) -> list[Mapping[str, Any]]:
     if not isinstance(document, dict) or document.get("SchemaVersion") != SCHEMA_VERSION:
         raise PipelineError(f"the scan report is not Trivy's schema {SCHEMA_VERSION}")
     results = document.get("Results") or []
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise PipelineError("the scan report's Results are no list of results")
     for kind, what in EXPECTED.items():
         if not any(result.get("Class") == kind and result.get("Packages") for result in results):
             raise PipelineError(
                 f"the scan saw no package {what}: scan the image, with --list-all-pkgs"
             )
-    return list(results)
+    return results
 
 
 def _vulnerability(raw: Mapping[str, Any]) -> Vulnerability:
     try:
+        severity = str(raw["Severity"]).upper()
+        if severity not in FAILING + BELOW:
+            raise PipelineError(f"a finding of the scan report is {raw['Severity']!r}: no severity")
         return Vulnerability(
             id=str(raw["VulnerabilityID"]),
             package=str(raw["PkgName"]),
             installed=str(raw.get("InstalledVersion", "")),
             fixed=str(raw.get("FixedVersion", "")),
-            severity=str(raw["Severity"]).upper(),
+            severity=severity,
             title=str(raw.get("Title", "")),
         )
     except KeyError as missing:
         raise PipelineError(f"a finding of the scan report has no {missing}") from None
+    except TypeError:
+        raise PipelineError(f"a finding of the scan report is none: {raw!r}") from None
 
 
 def _ignore(entry: Any, today: date) -> Ignore:

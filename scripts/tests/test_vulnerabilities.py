@@ -117,7 +117,11 @@ def test_an_ignore_that_is_no_longer_needed_is_said():
         ('{"SchemaVersion": 2, "Results": null}', "saw no package of the system"),
         (report(system=()), "saw no package of the system"),
         (report(python=()), "saw no package of Python"),
+        ('{"SchemaVersion": 2, "Results": "none"}', "no list of results"),
+        ('{"SchemaVersion": 2, "Results": [null]}', "no list of results"),
         (report("HIGH").replace('"Severity"', '"Sev"'), "has no 'Severity'"),
+        (report("SEVERE"), "no severity"),
+        (report().replace('"Vulnerabilities": null', '"Vulnerabilities": ["CVE-1"]'), "is none"),
     ],
 )
 def test_a_scan_that_saw_nothing_or_is_none_is_a_failure(text, said):
