@@ -351,10 +351,19 @@ def _rehearsal_that_left_nonsense(world: World) -> dict[str, object]:
     return payload
 
 
-def _commented(world: World, _: str) -> str:
-    bodies = [made["body"] for made in world.github.comments]
-    whole = len(bodies) == 1 and "❌ Rolled back" in bodies[0] and "```mermaid" in bodies[0]
-    return "" if whole else f"the comments are {bodies}"
+def _rehearsal_that_left_nothing(world: World) -> dict[str, object]:
+    payload = _rehearsal_that_ended(world)
+    shutil.rmtree(world.artifacts / "rehearsal")
+    return payload
+
+
+def _commented(*words: str) -> Callable[[World, str], str]:
+    def check(world: World, _: str) -> str:
+        bodies = [made["body"] for made in world.github.comments]
+        whole = len(bodies) == 1 and all(word in bodies[0] for word in words)
+        return "" if whole else f"the comments are {bodies}"
+
+    return check
 
 
 def _not_commented(world: World, _: str) -> str:
@@ -441,7 +450,16 @@ CASES = (
         "workflow_run",
         _rehearsal_that_ended,
         succeeds=True,
-        check=_commented,
+        check=_commented("❌ Rolled back", "```mermaid"),
+    ),
+    Case(
+        "comment, a rehearsal that left nothing",
+        "rehearse-comment.yaml",
+        "comment",
+        "workflow_run",
+        _rehearsal_that_left_nothing,
+        succeeds=True,
+        check=_commented("no result"),
     ),
     Case(
         "comment, a result that is none",
