@@ -1,5 +1,7 @@
 """Version, tag and notes."""
 
+import subprocess
+
 import pytest
 from pipeline import releases
 from pipeline.errors import PipelineError
@@ -24,7 +26,12 @@ CHANGELOG = """\
 
 
 def test_the_version_has_one_source(root):
-    assert releases.VERSION.fullmatch(releases.version(root))
+    version = releases.version(root)
+    assert releases.VERSION.fullmatch(version)
+    places = ("service/gridos", "deploy/base", "deploy/overlays", ".github", "Dockerfile")
+    said = ["git", "grep", "--fixed-strings", "--word-regexp", "--name-only", version, "--"]
+    found = subprocess.run([*said, *places], cwd=root, check=False, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (1, "")
 
 
 def test_a_checkout_without_a_version_says_so(tmp_path):

@@ -1,4 +1,4 @@
-"""What OpenSSF Scorecard asks of the tree itself and no control looks at: Binary-Artifacts."""
+"""The tree itself: no binaries (OpenSSF Scorecard's Binary-Artifacts), and owners of what has rights."""
 
 import subprocess
 
@@ -29,3 +29,22 @@ def test_no_program_is_kept_where_it_could_not_be_reviewed(root):
 def test_a_program_is_known_by_its_name_or_its_first_bytes(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     assert binary(tmp_path / name)
+
+
+def owners(root):
+    lines = (root / ".github/CODEOWNERS").read_text().splitlines()
+    return dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+
+
+def test_codeowners_names_nothing_that_is_not_there(root):
+    for pattern in owners(root):
+        assert list(root.glob(pattern.strip("/"))), pattern
+
+
+RIGHTS = [".github/", "scripts/", "Makefile", "Dockerfile", "requirements/", "infra/terraform/"]
+RIGHTS += ["deploy/admission/", "deploy/argocd/"]
+
+
+@pytest.mark.parametrize("path", RIGHTS)
+def test_what_a_job_with_rights_runs_or_obeys_is_reviewed_by_security(root, path):
+    assert "/grid-security" in owners(root)[f"/{path}"]
