@@ -242,7 +242,10 @@ def _admission(checkout: Checkout) -> Iterator[str]:
         (f"issuer: {ISSUER}\n" in signature, "signature.yaml: takes any issuer's word"),
         ("validationActions: [Deny]" in signature, "signature.yaml: only warns"),
         ("failurePolicy: Fail" in signature, "signature.yaml: lets in what it cannot judge"),
+        ("pods/ephemeralcontainers" in signature, "signature.yaml: any debug container is let in"),
+        ("images.initContainers" in signature, "signature.yaml: init containers are not judged"),
         ("validationActions: [Deny]" in images, "images.yaml: only warns"),
+        ("pods/ephemeralcontainers" in images, "images.yaml: any debug container is let in"),
         ("failurePolicy: Fail" in images, "images.yaml: lets in what it cannot judge"),
         ("parameterNotFoundAction: Deny" in images, "images.yaml: lets in without a registry"),
     )

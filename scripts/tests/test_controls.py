@@ -175,6 +175,17 @@ BAD = [
         "issuer: https://example.com",
         "issuer",
     ),
+    (27, "deploy/admission/signature.yaml", r" \+ images\.init\w+", "", "init containers"),
+    *(
+        (
+            27,
+            f"deploy/admission/{policy}.yaml",
+            r", pods/ephemeralcontainers",
+            "",
+            "debug container",
+        )
+        for policy in ("images", "signature")
+    ),
     (27, "deploy/admission/images.yaml", r"\[Deny\]", "[Warn]", "only warns"),
     (
         27,

@@ -89,6 +89,22 @@ def test_an_image_that_we_signed_with_its_bill_of_materials_is_let_in(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", ["initContainers", "ephemeralContainers"])
+@pytest.mark.parametrize(("signed", "wanted"), [(True, "pass"), (False, "fail")])
+def test_a_container_beside_the_main_one_is_judged_by_its_own_signature(
+    tmp_path, policy, key, served, make_image, kind, signed, wanted
+):
+    ours, other = make_image(tmp_path / "image"), make_image(tmp_path / "other", "other")
+    registry.push(ours, key)
+    if signed:
+        registry.push(other, key)
+    asked = pod(ours.name)
+    name = other.name if signed else f"{served}/tmp@{other.release.digest}"
+    asked["spec"][kind] = [{"name": "beside", "image": name}]
+    done = ask(tmp_path / "test", policy, asked, wanted)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_strangers_signature_is_refused(tmp_path, policy, key, make_key, make_image):
     foreign = make_image(tmp_path / "image", "foreign")
     registry.push(foreign, make_key())
