@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 
 # Jobs that may ask GitHub for an identity: they sign, or log in to Azure, or call one that does.
 IDENTIFIED = {
-    ("build.yaml", "image"),
+    ("build.yaml", "attest"),
     ("publish.yaml", "push"),
     ("release.yaml", "build"),
     ("release.yaml", "dev"),
@@ -30,7 +30,7 @@ IDENTIFIED = {
 }
 # Other permissions that write. Whoever adds one adds it here, where a reviewer sees it.
 WRITING = {
-    ("build.yaml", "image", "attestations"),
+    ("build.yaml", "attest", "attestations"),
     ("release.yaml", "build", "attestations"),
     ("rehearse-comment.yaml", "comment", "pull-requests"),
     ("security.yaml", "codeql", "security-events"),

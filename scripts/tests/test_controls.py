@@ -61,6 +61,13 @@ BAD = [
     (22, f"{WORKFLOWS}/ci.yaml", r"permissions: \{\}", "permissions: read-all", "at the top"),
     (22, f"{WORKFLOWS}/ci.yaml", r"contents: read", "contents: write", "not among those"),
     (22, f"{WORKFLOWS}/ci.yaml", r"contents: read", "id-token: write", "not among those"),
+    (
+        22,
+        f"{WORKFLOWS}/build.yaml",
+        r"contents: read\n    outputs",
+        "contents: read\n      id-token: write\n    outputs",
+        "not among those",
+    ),
     (22, f"{WORKFLOWS}/ci.yaml", r"    permissions:\n      contents: read\n", "", "says not which"),
     (
         23,
