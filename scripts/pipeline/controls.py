@@ -52,6 +52,7 @@ SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
 ISSUER = "https://token.actions.githubusercontent.com"
 IGNORES = ".github/vulnerability-ignores.yaml"
 ADMISSION = "deploy/admission"
+RBAC = "rbac.authorization.k8s.io"
 
 REQUIRED_FILES = (
     "LICENSE",
@@ -256,13 +257,15 @@ def _argo(checkout: Checkout) -> Iterator[str]:
         spec = document.get("spec") or {}
         if document.get("kind") == "AppProject":
             yield from (f"{path}: {reason}" for reason in _too_wide(spec))
-        if document.get("kind") == "Application" and spec.get("project") == "default":
+        if document.get("kind") == "Application" and spec.get("project", "default") == "default":
             yield f"{path}: an Application in the default project"
 
 
 def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
     destinations = project.get("destinations", [])
     kinds = project.get("clusterResourceWhitelist", [])
+    own = {(k.get("group"), k.get("kind")) for k in project.get("namespaceResourceWhitelist", [])}
+    service = any(d.get("namespace") == "gridos" for d in destinations)
     yield from _unmet(
         ("*" not in project.get("sourceRepos", ["*"]), "an AppProject for any repository"),
         (
@@ -272,6 +275,11 @@ def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
         (
             not any("*" in (k.get("group"), k.get("kind")) for k in kinds),
             "an AppProject for any cluster-wide kind",
+        ),
+        (not service or bool(own), "the service's AppProject allows every kind"),
+        (
+            not any(group in {"*", RBAC} or kind in {"*", "Secret", "Pod"} for group, kind in own),
+            "the service's AppProject allows roles, Secrets or bare pods",
         ),
     )
 

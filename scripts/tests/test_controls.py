@@ -236,6 +236,10 @@ BAD = [
         "kind: Application\nspec: {project: default}\n",
         "default project",
     ),
+    (28, "deploy/argocd/application-dev.yaml", r"  project: gridos\n", "", "default project"),
+    (28, "deploy/argocd/project-gridos.yaml", r"kind: ConfigMap", "kind: Secret", "Secrets"),
+    (28, "deploy/argocd/project-gridos.yaml", r"group: batch", "group: '*'", "roles"),
+    (28, "deploy/argocd/project-gridos.yaml", r"namespaceResourceW", "w", "every kind"),
     (29, "SECURITY.md", None, "", "SECURITY.md is missing"),
     (
         29,
