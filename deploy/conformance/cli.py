@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ ABSENT = {"SecretProviderClass", "PodMonitor", "Probe", "ExternalSecret", "Secre
 # rate would only heat a machine of two cores that starts pods at the same time.
 BAD, SCALE, RATE = "errors=20%", "3", "100"
 CASES, SEED = 2000, 1
+# The gates that a slow machine moves.
+SLOWED = {"p95-latency-seconds", "cpu-saturation-ratio"}
 
 GATEWAY = ("Service", "gateway")
 
@@ -53,6 +55,26 @@ class Run:
 
     kit: Kit
     only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class End:
+    """How a rehearsal ended: its exit code, and the gate that rolled the release back."""
+
+    code: int
+    gate: str | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether a machine that is too slow would end so: nothing else is tried again.
+
+        Paused for too few requests, the harness left behind, or rolled back by what slowness moves;
+        on a cluster no look at the stable release tells a slow node from a slow release.
+        """
+        return self.code in (3, 4) or self.gate in SLOWED
+
+    def __str__(self) -> str:
+        return f"exit {self.code}" + (f" by {self.gate}" if self.gate else "")
 
 
 Step = Callable[[Run], None]
@@ -131,19 +153,16 @@ def _give_secret(run: Run) -> None:
 
 
 def _abort(run: Run) -> None:
-    """A bad release is aborted by its gate (path 1)."""
-    said = _rehearse(run, 1, "--fault", BAD)["verdict"]
-    last = said["last_canary_response_after_s"]
-    _say(f"  by {said['gate']['name']} after {said['decided_after_s']} s, last response {last} s")
-    _require(said["gate"]["name"] == "error-ratio", f"aborted by {said['gate']['name']}")
+    """A bad release is aborted by its gate (path 1), and no request of its users is lost."""
+    result = rehearse(run, End(1, "error-ratio"), "--fault", BAD)
+    last = result["verdict"]["last_canary_response_after_s"]
+    _say(f"  after {result['verdict']['decided_after_s']} s, last response {last} s")
 
 
 def _promote(run: Run) -> None:
     """A healthy release is promoted, and no request of its users fails."""
-    result = _rehearse(run, 0)
-    lost = result["traffic"]["failed"] + result["traffic"]["lost"]
-    _say(f"  {result['traffic']['requests']} requests, {lost} failed or lost")
-    _require(lost == 0, f"{lost} requests failed during a promotion")
+    result = rehearse(run, End(0))
+    _say(f"  {result['traffic']['requests']} requests, none failed")
 
 
 def _take_back(run: Run) -> None:
@@ -179,14 +198,37 @@ def _evaluate(run: Run) -> None:
     _python(run, "conformance.prove_evaluator", HOST, str(CASES), str(SEED))
 
 
-def _rehearse(run: Run, wanted: int, *arguments: str) -> dict[str, Any]:
-    """A rehearsal on the cluster: its result, if it ends with the code that is wanted."""
+def rehearse(run: Run, wanted: End, *arguments: str) -> dict[str, Any]:
+    """A rehearsal on the cluster: its result, if it ends as is wanted.
+
+    A machine too slow for its load has a second try, and users must have been spared in both.
+    """
     command = ["rehearse", "--ground", "cluster", "--time-scale", SCALE]
     command += ["--rate", RATE, "--url", _way_in(run), *arguments]
+    end, result = _try(run, command, wanted)
+    if end != wanted and end.slow:
+        _say(f"  {end}: a machine that is too slow ends so as well, so once more")
+        end, result = _try(run, command, wanted)
+    _require(end == wanted, f"`{' '.join(command)}`: {end}, not {wanted}")
+    return result
+
+
+def _try(run: Run, command: Sequence[str], wanted: End) -> tuple[End, dict[str, Any]]:
+    newest = ROOT / "out/rehearsals/latest"
+    before = newest.resolve()
     code = _run(run, *command)
-    _require(code == wanted, f"`{' '.join(command)}` ended with {code}, not {wanted}")
-    result = json.loads((ROOT / "out/rehearsals/latest/result.json").read_text(encoding="utf-8"))
-    return dict(result)
+    # Not that of a run before, which would pass for this one's.
+    _require(newest.resolve() != before, f"`{' '.join(command)}`: exit {code}, and no result")
+    result = json.loads((newest / "result.json").read_text(encoding="utf-8"))
+    if harm := hurt(result["traffic"], wanted):
+        raise AssertionError(f"{harm} requests failed, and not by the release")
+    gate = result["verdict"]["gate"] if code == 1 else None
+    return End(code, gate and gate["name"]), dict(result)
+
+
+def hurt(traffic: Mapping[str, int], wanted: End) -> int:
+    """Requests that users lost, and those that failed unless a bad release was to fail them."""
+    return traffic["lost"] + (traffic["failed"] if wanted.gate is None else 0)
 
 
 def _way_in(run: Run) -> str:

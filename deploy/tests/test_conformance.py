@@ -124,3 +124,79 @@ def test_a_way_back_is_well_only_if_users_met_nothing_but_the_bad_release():
     assert Measured("undo", 9.0, 12.0, 800, not_its_own=0, failed_after=0).well
     assert not Measured("undo", 9.0, 12.0, 800, not_its_own=1, failed_after=0).well
     assert not Measured("undo", 9.0, 12.0, 800, not_its_own=0, failed_after=1).well
+
+
+@pytest.mark.parametrize(
+    ("end", "slow"),
+    [
+        (cli.End(3), True),
+        (cli.End(4), True),
+        (cli.End(1, "p95-latency-seconds"), True),
+        (cli.End(1, "error-ratio"), False),
+        (cli.End(1, "container-restarts"), False),
+        (cli.End(1), False),
+        (cli.End(2), False),
+        (cli.End(0), False),
+    ],
+    ids=str,
+)
+def test_only_what_a_slow_machine_does_is_tried_again(end, slow):
+    assert end.slow is slow
+
+
+def test_the_gates_that_a_slow_machine_moves_are_shipped_ones():
+    assert cli.SLOWED.issubset(WORDS)
+
+
+def test_what_a_bad_release_fails_is_its_own_and_what_is_lost_never_is():
+    traffic = {"failed": 38, "lost": 1}
+    assert cli.hurt(traffic, cli.End(1, "error-ratio")) == 1
+    assert cli.hurt(traffic, cli.End(0)) == 39
+
+
+class Rehearsals:
+    """Stands for `rehearse`: each call leaves the next end's result behind, as the program does."""
+
+    def __init__(self, folder, *ends):
+        self.folder, self.ends = folder, list(ends)
+
+    def __call__(self, run, *command):
+        end, lost = self.ends.pop(0)
+        if lost is not None:
+            run_folder = self.folder / f"run-{len(self.ends)}"
+            run_folder.mkdir(parents=True)
+            gate = end.gate and {"name": end.gate}
+            told = {"verdict": {"gate": gate}, "traffic": {"failed": 0, "lost": lost}}
+            (run_folder / "result.json").write_text(json.dumps(told))
+            (self.folder / "latest").unlink(missing_ok=True)
+            (self.folder / "latest").symlink_to(run_folder)
+        return end.code
+
+
+GOOD, IDLE, BAD = cli.End(0), cli.End(3), cli.End(1, "error-ratio")
+
+
+@pytest.mark.parametrize(
+    ("ends", "wrong"),
+    [
+        ([(GOOD, 0)], None),
+        ([(IDLE, 0), (GOOD, 0)], None),
+        ([(IDLE, 0), (IDLE, 0)], "exit 3, not exit 0"),
+        ([(IDLE, 1)], "1 requests failed"),
+        ([(BAD, 0)], "exit 1 by error-ratio, not exit 0"),
+        ([(GOOD, None)], "no result"),
+    ],
+)
+def test_a_rehearsal_on_a_slow_machine_has_one_more_try_and_no_third(
+    tmp_path, monkeypatch, ends, wrong
+):
+    rehearsals = Rehearsals(tmp_path / "out/rehearsals", *ends)
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli, "_way_in", lambda run: "http://gateway")
+    monkeypatch.setattr(cli, "_run", rehearsals)
+    if wrong is None:
+        cli.rehearse(None, GOOD)
+    else:
+        with pytest.raises(AssertionError, match=wrong):
+            cli.rehearse(None, GOOD)
+    assert rehearsals.ends == []
