@@ -152,11 +152,27 @@ def test_a_setting_that_changes_changes_the_pod_template(base):
     assert re.fullmatch(r"gridos-config-[a-z0-9]{10}", generated["metadata"]["name"])
 
 
+def stopping(spec):
+    """Seconds that a pod sleeps before it stops, and that it has in all."""
+    pod = spec["template"]["spec"]
+    sleep = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    return sleep, pod["terminationGracePeriodSeconds"]
+
+
 def test_a_step_outlasts_what_the_gateway_needs_to_send_traffic(overlay):
     _, rendered = overlay
     spec = rendered["Rollout", "gridos"]["spec"]
     assert spec["minReadySeconds"] == 60
     assert spec["progressDeadlineSeconds"] > 2 * spec["minReadySeconds"]
+
+
+def test_a_pod_outlasts_what_the_gateway_needs_to_stop_sending_traffic(base, overlay):
+    _, rendered = overlay
+    assert stopping(base["Rollout", "gridos"]["spec"]) == (10, 40)
+    assert stopping(rendered["Rollout", "gridos"]["spec"]) == (90, 120)
+    notes = rendered["Ingress", "gridos"]["metadata"]["annotations"]
+    drained = notes["appgw.ingress.kubernetes.io/connection-draining-timeout"]
+    assert int(drained) < stopping(rendered["Rollout", "gridos"]["spec"])[0]
 
 
 def test_the_local_prometheus_scrapes_as_the_podmonitor_says(root):
@@ -203,11 +219,49 @@ def test_the_local_gateway_lets_in_what_the_ingress_does(root, base):
     ]
 
 
-@pytest.mark.parametrize("weight", [10, 25, 50])
-def test_whatever_the_autoscaler_does_the_shares_stay_near_what_the_steps_ask(weight):
-    for wanted in range(10, 61):
-        canary, stable = replicas.split(wanted, weight, "25%", "25%")
-        assert abs(100 * canary / (canary + stable) - weight) < 3.5
+def test_whatever_the_autoscaler_does_the_shares_stay_near_what_the_steps_ask(overlay):
+    _, rendered = overlay
+    scaler = rendered["HorizontalPodAutoscaler", "gridos"]["spec"]
+    canary = rendered["Rollout", "gridos"]["spec"]["strategy"]["canary"]
+    weights = [step["setWeight"] for step in canary["steps"] if "setWeight" in step]
+    assert weights == [10, 25, 50]
+    for wanted in range(scaler["minReplicas"], scaler["maxReplicas"] + 1):
+        for weight in weights:
+            new, old = replicas.split(wanted, weight, canary["maxSurge"], canary["maxUnavailable"])
+            assert abs(100 * new / (new + old) - weight) < 3.5, (wanted, weight)
+
+
+def test_the_autoscaler_takes_no_pod_away_within_a_step(base):
+    down = base["HorizontalPodAutoscaler", "gridos"]["spec"]["behavior"]["scaleDown"]
+    steps = base["Rollout", "gridos"]["spec"]["strategy"]["canary"]["steps"]
+    pauses = [durations.parse(step["pause"]["duration"]) for step in steps if "pause" in step]
+    assert down["stabilizationWindowSeconds"] > max(pauses)
+
+
+def test_a_drained_node_takes_one_pod_at_a_time_and_is_never_held_up(base):
+    budget = base["PodDisruptionBudget", "gridos"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert "minAvailable" not in budget
+
+
+def test_environments_differ_to_argo_cd_in_their_overlay_alone(root):
+    told = {}
+    for name in AZURE:
+        (application,) = objects.read(root / f"deploy/argocd/application-{name}.yaml")
+        assert application["spec"]["source"].pop("path") == f"deploy/overlays/{name}"
+        told[name] = application
+    assert told["dev"] == told["staging"] == told["production"]
+
+
+def test_argo_cd_leaves_the_autoscalers_replicas_alone_and_nothing_else(root):
+    (application,) = objects.read(root / "deploy/argocd/application-production.yaml")
+    spec = application["spec"]
+    assert spec["ignoreDifferences"] == [
+        {"group": "argoproj.io", "kind": "Rollout", "jsonPointers": ["/spec/replicas"]}
+    ]
+    # Else a sync would still write what a comparison overlooks.
+    assert "RespectIgnoreDifferences=true" in spec["syncPolicy"]["syncOptions"]
+    assert spec["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True}
 
 
 def test_what_the_api_server_would_fill_in_is_said_so_that_argo_cd_sees_no_difference(base):
