@@ -3,6 +3,7 @@
 import json
 import re
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from observe import alertmanager
 from observe.receiver import read
 from observe.stack import SCRAPE_S, Stack
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
-from rehearsal import documents, processes
+from rehearsal import documents, expression, processes
 from rehearsal.errors import MachineError
 from rehearsal.prometheus import ScrapeJob, Target
+from rehearsal.waiting import wait_until
 
 CONFIGURATION = Path(__file__).parent.parent / "alertmanager/alertmanager.yaml"
 
@@ -135,16 +137,30 @@ def database_gauge():
     thread.join()
 
 
+def installed_or_skip():
+    try:
+        alertmanager.find()
+    except MachineError as missing:
+        pytest.skip(str(missing))
+
+
+def post(to, what, body):
+    """Tells an Alertmanager of alerts or a silence."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{to.port}/api/v2/{what}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=5).close()
+
+
 @pytest.fixture(scope="module")
 def stack(root, database_gauge, tmp_path_factory):
     """The real rules, Prometheus and Alertmanager, sixty times as fast."""
     labels = {"namespace": "gridos", "pod": "gridos-aaa-1", "container": "gridos"}
     jobs = [ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [Target(database_gauge[1], labels)])]
     folder = tmp_path_factory.mktemp("stack")
-    try:
-        alertmanager.find()
-    except MachineError as missing:
-        pytest.skip(str(missing))
+    installed_or_skip()
     with Stack(folder, jobs, factor=60, source=root / "observability") as started:
         yield started
 
@@ -177,13 +193,58 @@ def test_a_cause_silences_its_consequence(stack, database_gauge):
     gauge.set(0)
     stack.wait(lambda: stack.alertmanager.state("GridosDatabaseDown") == "active", "it fires")
     consequence = [{"labels": {"alertname": "GridosLatencyAboveGate", "namespace": "gridos"}}]
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{stack.alertmanager.port}/api/v2/alerts",
-        json.dumps(consequence).encode(),
-        {"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request, timeout=5)
+    post(stack.alertmanager, "alerts", consequence)
     stack.wait(
         lambda: stack.alertmanager.state("GridosLatencyAboveGate") == "suppressed", "it is silenced"
     )
     assert stack.receiver.about("GridosLatencyAboveGate") == []
+
+
+# ------------------------------------------------------------------------------ a canary's guard
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An Alertmanager that tells nobody."""
+    installed_or_skip()
+    told = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+    started = alertmanager.Alertmanager(tmp_path / "alertmanager", told, tmp_path)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()
+
+
+def test_a_canarys_guard_hears_a_blocking_alert_and_no_other_until_it_is_silenced(root, bare):
+    file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
+    ((_, template),) = documents.read(file)
+    (metric,) = template["spec"]["metrics"]
+    address = f"http://127.0.0.1:{bare.port}"
+    url = metric["provider"]["web"]["url"].replace("{{args.alertmanager}}", address)
+
+    def phase():
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            result = tuple(range(len(json.load(answer))))
+        conditions = (metric["successCondition"], metric["failureCondition"])
+        passed, failed = (expression.evaluate(condition, result) for condition in conditions)
+        return {(True, False): "Successful", (False, True): "Failed"}[passed, failed]
+
+    def known(alert):
+        return wait_until(lambda: bare.state(alert) == "active", timeout_s=10)
+
+    post(bare, "alerts", [{"labels": {"alertname": "Other", "blocks_release": "false"}}])
+    assert known("Other")
+    assert phase() == "Successful"
+
+    blocking = {"alertname": "Blocker", "blocks_release": "true"}
+    post(bare, "alerts", [{"labels": blocking}])
+    assert known("Blocker")
+    assert phase() == "Failed"
+
+    matcher = {"name": "alertname", "value": "Blocker", "isRegex": False}
+    silence = {"matchers": [matcher], "createdBy": "on call", "comment": "looked at"}
+    now = datetime.now(UTC)
+    times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+    post(bare, "silences", silence | times)
+    assert wait_until(lambda: phase() == "Successful", timeout_s=10)
