@@ -11,18 +11,44 @@ SETS = [
     "deploy/overlays/production",
     "deploy/overlays/local",
     "deploy/argocd",
+    "deploy/argocd/platform/external-secrets.yaml",
     "deploy/notifications",
+    "deploy/admission",
+    "observability",
+    "observability/logs",
 ]
 
 
 @pytest.fixture(scope="session")
-def rendered(root):
+def optional(root, tmp_path_factory):
+    """Production with each component that no overlay uses."""
+    overlay = root / "deploy/overlays/production"
+    found = {}
+    for component in ("external-secrets", "azure-monitor"):
+        folder = tmp_path_factory.mktemp(component)
+        (folder / "platform.env").write_text((overlay / "platform.env").read_text())
+        lines = ["resources: [base]", "components:"]
+        lines += [f"  - components/{name}" for name in ("azure", component)]
+        lines += [
+            "configMapGenerator:",
+            "  - {name: platform, namespace: gridos, envs: [platform.env]}",
+        ]
+        (folder / "kustomization.yaml").write_text("\n".join(lines))
+        for name in ("base", "components"):
+            (folder / name).symlink_to(root / "deploy" / name)
+        found[component] = objects.read(folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def rendered(root, optional):
     applications = [
         t
         for f in sorted((root / "deploy/argocd").glob("application-*.yaml"))
         for t in objects.read(f)
     ]
-    return {path: objects.read(root / path) for path in SETS} | {"applications": applications}
+    sets = {path: objects.read(root / path) for path in SETS}
+    return sets | {"applications": applications} | optional
 
 
 @pytest.mark.parametrize("version", schemas.VERSIONS)
@@ -60,19 +86,19 @@ def test_an_object_of_an_api_without_a_schema_is_not_waved_through():
     assert "no API that we have a schema of" in schemas.check([stranger], "1.35")[0]
 
 
-def test_a_component_that_no_overlay_uses_renders_too(root, tmp_path):
-    overlay = root / "deploy/overlays/production"
-    for component in ("external-secrets", "azure-monitor"):
-        folder = tmp_path / component
-        folder.mkdir()
-        (folder / "platform.env").write_text((overlay / "platform.env").read_text())
-        lines = ["resources: [base]", "components:"]
-        lines += [f"  - components/{name}" for name in ("azure", component)]
-        lines += [
-            "configMapGenerator:",
-            "  - {name: platform, namespace: gridos, envs: [platform.env]}",
-        ]
-        (folder / "kustomization.yaml").write_text("\n".join(lines))
-        for name in ("base", "components"):
-            (folder / name).symlink_to(root / "deploy" / name)
-        assert schemas.check(objects.read(folder), "1.35") == []
+@pytest.mark.parametrize("version", schemas.VERSIONS)
+def test_an_unknown_field_is_refused_in_every_kind_that_we_ship(rendered, version):
+    things = {(t["apiVersion"], t["kind"]): t for each in rendered.values() for t in each}
+    for name, thing in things.items():
+        spoilt = copy.deepcopy(dict(thing))
+        spoilt.get("spec", spoilt)["noSuchField"] = "x"
+        assert schemas.check([spoilt], version), name
+
+
+def test_every_schema_that_we_keep_is_of_a_kind_that_we_ship(rendered):
+    shipped = {
+        f"{t['apiVersion'].replace('/', '_')}_{t['kind']}.json".lower()
+        for each in rendered.values()
+        for t in each
+    }
+    assert {file.name for file in schemas.FOLDER.glob("*.json")} <= shipped
