@@ -83,6 +83,13 @@ def _namespace(objects: Sequence[Object]) -> Found:
             yield thing, f"{enforce} is not restricted"
 
 
+@_rule("own-namespace", "CIS 4.6.3; CKV_K8S_21")
+def _own_namespace(objects: Sequence[Object]) -> Found:
+    for group in pods(objects):
+        if group.namespace == "default":
+            yield group.owner, "is in the default namespace, which no policy of ours covers"
+
+
 @_rule("restricted-pod", "Pod Security; CIS 4.2.1–4.2.9")
 def _restricted(objects: Sequence[Object]) -> Found:
     for group in pods(objects):

@@ -59,6 +59,7 @@ BINDING = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}]
 # Each policy with the smallest change of the production overlay that breaks it.
 BREAKS = [
     ("restricted-namespace", lambda t: find(t, "Namespace", "gridos")["metadata"].pop("labels")),
+    ("own-namespace", lambda t: rollout(t)["metadata"].pop("namespace")),
     ("restricted-pod", lambda t: pod(t)["securityContext"].update(runAsNonRoot=False)),
     ("restricted-pod", lambda t: pod(t)["securityContext"].pop("seccompProfile")),
     ("restricted-pod", lambda t: pod(t).update(hostNetwork=True)),
