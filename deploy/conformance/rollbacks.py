@@ -56,6 +56,13 @@ class Measured:
         """Whether users met nothing but the bad release."""
         return not (self.not_its_own or self.failed_after)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: last bad response after {self.last_bad_s:.1f} s, "
+            f"Healthy after {self.healthy_s:.1f} s; of {self.requests} requests "
+            f"{self.not_its_own} failed but not by the release, {self.failed_after} afterwards"
+        )
+
 
 @dataclass
 class Service:

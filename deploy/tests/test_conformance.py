@@ -114,10 +114,24 @@ def test_a_kit_that_is_not_built_whole_is_not_used_and_how_to_build_it_is_said(
     assert kit.unusable() == "the cluster kit is not built (addons): run cluster build"
 
 
-def test_what_cannot_be_run_here_is_skipped_with_its_reason(monkeypatch, capsys):
+def test_the_core_is_skipped_with_its_reason_where_it_cannot_be_run(monkeypatch, capsys):
     monkeypatch.setenv("GRIDOS_CLUSTER_KIT", "/nowhere/cluster")
     assert cli.main(["core"]) == 0
     assert capsys.readouterr().out.startswith("skipped: no cluster kit")
+
+
+@pytest.mark.parametrize("part", sorted(cli.PARTS.keys() - {"core"}))
+def test_a_proof_that_cannot_be_run_here_has_not_passed(monkeypatch, capsys, part):
+    monkeypatch.setenv("GRIDOS_CLUSTER_KIT", "/nowhere/cluster")
+    assert cli.main([part]) == 2
+    assert capsys.readouterr().err.startswith("conformance: no cluster kit")
+
+
+def test_a_way_back_is_told_in_seconds_and_requests():
+    assert str(Measured("undo", 9.04, 12.0, 800, not_its_own=0, failed_after=1)) == (
+        "undo: last bad response after 9.0 s, Healthy after 12.0 s; of 800 requests "
+        "0 failed but not by the release, 1 afterwards"
+    )
 
 
 def test_a_way_back_is_well_only_if_users_met_nothing_but_the_bad_release():
