@@ -202,3 +202,18 @@ def test_the_program_names_object_and_rule_and_ends_with_one(tmp_path, capsys):
 def test_a_folder_that_is_not_there_is_one_line_and_two(capsys):
     assert cli.main(["nowhere"]) == 2
     assert Path("nowhere").name in capsys.readouterr().err
+
+
+def test_each_application_is_what_its_project_lets_it_be_and_each_chart_one_version(root):
+    files = (root / "deploy/argocd").rglob("*.yaml")
+    told = [t for f in files if "kind: App" in f.read_text() for t in objects.read(f)]
+    projects = {t["metadata"]["name"]: t["spec"] for t in objects.of(told, "AppProject")}
+    applications = list(objects.of(told, "Application"))
+    assert {t["spec"]["project"] for t in applications} == projects.keys()
+    for application in applications:
+        spec, project = application["spec"], projects[application["spec"]["project"]]
+        assert spec["destination"] in project["destinations"]
+        for source in spec.get("sources") or [spec["source"]]:
+            assert source["repoURL"] in project["sourceRepos"]
+            if "chart" in source:
+                assert re.fullmatch(r"\d+\.\d+\.\d+", source["targetRevision"]), source
