@@ -17,15 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from gridos import granian_server
+from gridos.storage import pool
 from proofs.pods import ask
 from rehearsal import processes
 from rehearsal.waiting import wait_until
 
 SERVER_CPU, CLIENT_CPU = {0}, {os.cpu_count() - 1 if os.cpu_count() else 0}  # type: ignore[operator]
-GUNICORN = ["-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", "4", "--keep-alive", "75"]
+GUNICORN = ["-m", "gunicorn", "-w", "1", "-k", "gthread", "--keep-alive", "75"]
+GUNICORN += ["--threads", str(pool.THREADS["gunicorn"])]
 GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1"]
-GRANIAN += ["--blocking-threads", str(granian_server.THREADS)]
+GRANIAN += ["--blocking-threads", str(pool.THREADS["granian"])]
 UVICORN = ["-m", "uvicorn", "--log-level", "warning", "--no-access-log"]
 # As it is without its extras, uvloop and httptools.
 PLAIN = ["--loop", "asyncio", "--http", "h11"]

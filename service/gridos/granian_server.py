@@ -14,10 +14,6 @@ from gridos import create_app, injection, logs
 from gridos.config import ConfigurationError, read
 from gridos.storage import pool
 
-# Twice gunicorn's: with eight at once granian answered an eighth more requests than with four, and
-# sixteen added nothing. A request that waits for one of the pool's connections holds none of them.
-THREADS = 2 * pool.THREADS
-
 
 def load() -> Any:
     """The application, made in the worker."""
@@ -41,7 +37,7 @@ def main() -> None:
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=1,
-        blocking_threads=THREADS,
+        blocking_threads=pool.THREADS["granian"],
         # As long as gunicorn's: the rest of a pod's grace period is the preStop's.
         workers_kill_timeout=25,
         log_dictconfig=logs.configuration(settings),

@@ -27,8 +27,7 @@ wsgi_app = "gridos.gunicorn_config:make_app()"
 workers = 1
 # gthread, with a limit to how long a request may take to arrive.
 worker_class = "gridos.worker.Worker"
-# More threads raise the tail latency before they raise the throughput.
-threads = pool.THREADS
+threads = pool.THREADS["gunicorn"]
 # Above any proxy's idle time-out in front (Envoy here 30 s, App Gateway 20 s … 60 s): the proxy
 # must be the side that closes.
 keepalive = 75

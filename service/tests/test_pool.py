@@ -1,6 +1,7 @@
 """The pool in an outage: nobody queues for it in vain, and it is back when the database is."""
 
 import threading
+from contextlib import ExitStack
 
 import pytest
 from gridos import create_app, schema, seed
@@ -36,17 +37,17 @@ def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_th
         while not stopped.wait(0.01):
             answers.append(client.get("/v1/feeders").status_code)
 
-    callers = [threading.Thread(target=ask) for _ in range(THREADS)]
+    callers = [threading.Thread(target=ask) for _ in range(pool.max_size)]
     for caller in callers:
         caller.start()
     try:
         assert wait_until(lambda: 200 in answers, timeout_s=30)
         database.kill()
-        assert wait_until(lambda: answers.count(503) > 10 * THREADS, timeout_s=60)
+        assert wait_until(lambda: answers.count(503) > 10 * pool.max_size, timeout_s=60)
         assert wait_until(lambda: pool.get_stats()["pool_size"] == 0, timeout_s=60)
         database.start()
         answers.clear()
-        assert wait_until(lambda: answers.count(200) > 10 * THREADS, timeout_s=60)
+        assert wait_until(lambda: answers.count(200) > 10 * pool.max_size, timeout_s=60)
     finally:
         stopped.set()
         for caller in callers:
@@ -98,6 +99,21 @@ def test_a_request_is_answered_503_while_the_database_is_away(away):
     answer = away.test_client().get("/v1/feeders")
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
+
+
+@pytest.mark.parametrize("server", THREADS)
+def test_a_pod_is_ready_while_all_its_other_threads_hold_connections(seeded, server):
+    app = create_app(Settings(seeded, server=server))
+    open_pool(app)
+    client = app.test_client()
+    try:
+        assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=30)
+        with ExitStack() as held:
+            for _ in range(THREADS[server] - 1):
+                held.enter_context(app.extensions["pool"].connection())
+            assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=30)
+    finally:
+        close_pool(app)
 
 
 def test_a_connection_is_waited_for_where_there_are_some_although_connecting_failed(app):
