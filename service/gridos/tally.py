@@ -121,7 +121,10 @@ class Tally(Collector):
     def add(
         self, method: str, route: str, status: str, seconds: float, trace_id: str | None
     ) -> None:
-        """Counts one response of the calling thread's; `trace_id` if the trace is kept."""
+        """Counts one response of the calling thread's; `trace_id` if the trace is kept.
+
+        For whoever fills a tally without serving: the recorder does the same in place.
+        """
         cell = self.shard().cells[method, route, status]
         bucket = bisect_left(BOUNDS_S, seconds)
         cell.buckets[bucket] += 1
