@@ -20,10 +20,11 @@ from proofs.pods import Pod
 from bench import database, instructions, scrape, throughput
 
 CONTESTANTS = (
-    "bare", "metrics", "ours", "usual", "usual_log", "bare@granian", "metrics@granian",
-    "ours@granian", "fastapi_", "fastapi_@plain",
+    "bare", "metrics", "ours", "usual", "usual_log", "empty@granian", "bare@granian",
+    "metrics@granian", "ours@granian", "fastapi_", "fastapi_@plain",
 )  # fmt: skip
-ON_GRANIAN = ("bare@granian", "metrics@granian", "ours@granian")
+# Each is what the one before is, and more.
+ON_GRANIAN = ("empty@granian", "bare@granian", "metrics@granian", "ours@granian")
 COUNTED = ("bare", "metrics", "metrics_ids", "ours", "usual", "usual_log")
 
 Line = tuple[str, str, str]
@@ -56,10 +57,16 @@ def bench_throughput(chosen: argparse.Namespace) -> Iterator[Line]:
         shown = f"{middle:.3f} ({low:.3f}…{high:.3f}), {rate:.0f}/s"
         yield f"{name} ÷ bare, requests/s", goals.get(name, ""), shown
     # The FastAPI contestant counts and neither logs nor sends ids: `metrics` is its like.
-    for name, base in itertools.product(ON_GRANIAN, ("fastapi_", "fastapi_@plain")):
+    for name, base in itertools.product(ON_GRANIAN[1:], ("fastapi_", "fastapi_@plain")):
         middle, low, high = throughput.ratio(rates, name, base)
         goal = "" if name.startswith("bare") else "≥ 1.4"
         yield f"{name} ÷ {base}, requests/s", goal, f"{middle:.2f} ({low:.2f}…{high:.2f})"
+    # Where a request's time goes, and so what stands in the way of that goal.
+    for name in (ON_GRANIAN[0], "fastapi_", "fastapi_@plain"):
+        yield f"{name}, µs a request", "", _spread(1e6 / rate for rate in rates[name])
+    for base, name in itertools.pairwise(ON_GRANIAN):
+        spread = _spread(throughput.difference(rates, name, base))
+        yield f"{name} − {base}, µs a request", "", spread
 
 
 def bench_scrape(_: argparse.Namespace) -> Iterator[Line]:

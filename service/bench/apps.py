@@ -1,5 +1,6 @@
 """The contestants: one route that says hello, watched in different ways.
 
+gunicorn bench.apps:empty        a WSGI function without Flask: what a server costs by itself
 gunicorn bench.apps:bare         Flask and nothing else
 gunicorn bench.apps:metrics      our metrics alone
 gunicorn bench.apps:metrics_ids  our metrics, request id and trace context
@@ -31,6 +32,17 @@ def _flask() -> Flask:
     app = Flask("bench", static_folder=None)
     app.add_url_rule("/hello", view_func=hello)
     return app
+
+
+def _empty() -> Callable[..., list[bytes]]:
+    body = TEXT.encode()
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    def answer(_: Any, start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", headers)
+        return [body]
+
+    return answer
 
 
 def _bare() -> Flask:

@@ -67,6 +67,14 @@ def ratio(rates: Mapping[str, list[float]], name: str, base: str) -> tuple[float
     return statistics.median(pairs), low, high
 
 
+def difference(rates: Mapping[str, list[float]], name: str, base: str) -> Sequence[float]:
+    """Microseconds that a request of one takes longer than the base's, in each round.
+
+    A server that has a CPU of its own and is always asked spends all of it on requests.
+    """
+    return [1e6 / a - 1e6 / b for a, b in zip(rates[name], rates[base], strict=True)]
+
+
 @contextmanager
 def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, int]]:
     children, ports = [], {}
