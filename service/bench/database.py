@@ -74,11 +74,17 @@ def _storing(connection: psycopg.Connection[Any]) -> dict[str, Method]:
             copying.write(block)
 
     def storing(store: Callable[[Any, list[Reading]], int]) -> Method:
-        return _readings, lambda batch: _exactly(store(connection, batch), batch)
+        return _readings, lambda batch: _exactly(store(connection, batch), len(batch))
+
+    def send_before(rows: list[Row]) -> list[Reading]:
+        batch = _readings(rows)
+        _exactly(stored.store(connection, batch), len(batch))
+        return batch
 
     return {
         "copy": (_block, copy),
         "append": storing(stored.store),
+        "resent": (send_before, lambda batch: _exactly(stored.store(connection, batch), 0)),
         "arrays": storing(stored.store_arrays),
         "staged": storing(stored.store_staged),
     }
@@ -116,8 +122,8 @@ def _served(folder: Path, url: str, *, wanted: bool) -> Iterator[dict[str, Metho
         pod.stop()
 
 
-def _exactly(stored_rows: int, batch: list[Reading]) -> None:
-    assert stored_rows == len(batch)
+def _exactly(stored_rows: int, expected: int) -> None:
+    assert stored_rows == expected, (stored_rows, expected)
 
 
 def _readings(rows: list[Row]) -> list[Reading]:
