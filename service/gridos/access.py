@@ -51,12 +51,15 @@ class Keys:
         self._keys: tuple[Key, ...] = ()
 
     def find(self, given: str, text: str) -> Key | None:
-        """The key that was given, compared with every one in constant time."""
+        """The key that was given, compared with every one in constant time.
+
+        No key at all is none of them, even where an entry is the hash of an empty secret.
+        """
         if text != self._text:
             self._keys, self._text = parse(text), text
         digest = hashlib.sha256(given.encode()).digest()
         matches = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
-        return matches[0] if matches else None
+        return matches[0] if given and matches else None
 
 
 class Limiter:
@@ -124,6 +127,8 @@ def make(scopes: Iterable[str]) -> tuple[str, str]:
 
 def _parse(entry: str) -> Key:
     secret, _, words = entry.partition(":")
+    if not secret:
+        raise BadKey("the key is empty")
     scopes = frozenset(words.split("+")) if words else frozenset({READINGS})
     if not scopes <= SCOPES:
         raise BadKey(f"scopes are {' and '.join(sorted(SCOPES))}")

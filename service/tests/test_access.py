@@ -19,7 +19,9 @@ def test_an_entry_is_a_key_or_its_hash_with_scopes_or_without():
     assert keys[1].digest.hex() == HASH
 
 
-@pytest.mark.parametrize("entry", ["key:everything", "sha256=abc", "sha256=zz:readings"])
+@pytest.mark.parametrize(
+    "entry", ["key:everything", ":readings", "sha256=abc", "sha256=zz:readings"]
+)
 def test_what_is_no_entry_is_left_out_and_never_shown(entry, caplog):
     assert len(parse(f"{entry},good")) == 1
     assert [record.message for record in caplog.records] == ["API key left out"]
@@ -41,6 +43,13 @@ def test_a_made_key_is_found_by_its_entry():
 
 def test_no_keys_let_nobody_write():
     assert Keys().find("", "") is None
+
+
+@pytest.mark.parametrize(
+    "entry", [":readings", f"sha256={hashlib.sha256(b'').hexdigest()}:readings+networks"]
+)
+def test_an_entry_whose_key_came_out_empty_lets_nobody_write_without_one(entry):
+    assert Keys().find("", entry) is None
 
 
 def test_a_key_may_burst_and_is_then_told_how_long_to_wait():
