@@ -61,7 +61,9 @@ TABLE: Mapping[str, Setting] = {
         "GRIDOS_DRAIN_SECONDS", "0", "unready but still serving after SIGTERM; 0 behind a preStop"
     ),
     "retention_days": Setting("GRIDOS_RETENTION_DAYS", "400", "readings older than this may go"),
-    "server": Setting("GRIDOS_SERVER", "gunicorn", "gunicorn, or granian: faster, fewer hooks"),
+    "server": Setting(
+        "GRIDOS_SERVER", "gunicorn", "gunicorn, or granian: faster, fewer hooks, not in the image"
+    ),
     "traces": Setting("GRIDOS_TRACES", "off", "off, or otlp: spans to OTEL_EXPORTER_OTLP_ENDPOINT"),
 }
 
