@@ -46,7 +46,7 @@ def identify(request_id: str | None, traceparent: str | None, *, kept: bool = Fa
         kept: Whether a trace that begins here is kept; one that began elsewhere says so itself.
     """
     fresh = os.urandom(24).hex()
-    span, trace, sampled = fresh[:16], fresh[16:], kept and traceparent is None
+    span, trace, sampled = fresh[:16], fresh[16:], kept
     request = request_id if request_id and _REQUEST_ID(request_id) else span
     found = _TRACEPARENT(traceparent) if traceparent else None
     if found is not None and not (found[3] and found[0].startswith("00")):

@@ -12,7 +12,7 @@ def test_a_sound_trace_goes_on_with_a_span_of_our_own():
 
 
 def test_a_trace_that_is_not_kept_says_so():
-    assert identify(None, f"00-{TRACE}-{SPAN}-00").traceparent.endswith("-00")
+    assert identify(None, f"00-{TRACE}-{SPAN}-00", kept=True).traceparent.endswith("-00")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_anything_else_begins_a_trace_anew(given):
     assert ids.trace != TRACE
     assert (len(ids.trace), len(ids.span), ids.request) == (32, 16, ids.span)
     assert not ids.sampled
+    assert identify(None, given, kept=True).sampled
 
 
 def test_a_later_version_is_read_as_far_as_it_is_known():
