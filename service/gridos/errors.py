@@ -188,7 +188,10 @@ class DatabaseUnavailable(Problem):
     status = 503
     slug = "database-unavailable"
     title = "The database does not answer"
-    remedy = "Nothing was stored. Send the same request again after Retry-After seconds."
+    # A connection that broke while it committed may have stored the batch all the same.
+    remedy = (
+        "Send the same request again after Retry-After seconds; what is sent twice is stored once."
+    )
     # Long enough for a failover to have a chance, short enough that a meter's buffer holds.
     retry_after_s = 5
 
