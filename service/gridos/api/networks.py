@@ -46,8 +46,8 @@ def _read(body: bytes) -> Network:
         network = Network.model_validate_json(body)
     except ValidationError as wrong:
         found = faults(wrong)
-        raise InvalidNetwork(f"{len(found)} faults.", faults=found[:MOST_FAULTS]) from None
+        raise InvalidNetwork(f"Faults found: {len(found)}.", faults=found[:MOST_FAULTS]) from None
     islands = find_faults(network)
     if islands:
-        raise InvalidNetwork(f"{len(islands)} faults.", faults=islands[:MOST_FAULTS])
+        raise InvalidNetwork(f"Faults found: {len(islands)}.", faults=islands[:MOST_FAULTS])
     return network
