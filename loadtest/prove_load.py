@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -28,11 +29,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import trustme
 from loadtesting import limits as reading
 from loadtesting import profiles
 from loadtesting.model import Profile
@@ -473,47 +476,21 @@ def _starved() -> tuple[int, str]:
 
 
 def _expired() -> tuple[int, str]:
-    """A TLS server of openssl's own, with a certificate of long ago."""
-    folder = Path(tempfile.mkdtemp(prefix="tls-"))
-    (folder / "authority.cnf").write_text(AUTHORITY)
-    (folder / "index.txt").touch()
-    make = "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
-    sign = "ca -batch -selfsign -config authority.cnf -keyfile key.pem -in request.pem -notext"
-    dates = ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]
-    for words in (
-        [*make.split(), "-out", "request.pem", "-subj", "/CN=localhost"],
-        [*sign.split(), "-out", "cert.pem", *dates],
+    """A TLS server whose certificate was good until long ago."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    long_ago = datetime(2020, 1, 2, tzinfo=UTC)
+    authority.issue_cert("127.0.0.1", not_after=long_ago).configure_cert(context)
+    with (
+        authority.cert_pem.tempfile() as file,
+        ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server,
     ):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-    port = str(processes.free_port())
-    serve = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", "cert.pem", "-www"]
-    server = subprocess.Popen([*serve, "-key", "key.pem", "-quiet"], cwd=folder)
-    try:
-        wait_until(lambda: not processes.port_is_free(int(port)), timeout_s=10)
-        run = ("run", "smoke", "--host", f"https://127.0.0.1:{port}")
-        return loadtest(*run, "--ca-file", str(folder / "cert.pem"))[:2]
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(folder)
-
-
-AUTHORITY = """
-[ca]
-default_ca = this
-[this]
-database = index.txt
-new_certs_dir = .
-rand_serial = yes
-default_md = sha256
-policy = any
-x509_extensions = server
-[any]
-commonName = supplied
-[server]
-subjectAltName = IP:127.0.0.1
-basicConstraints = critical, CA:TRUE
-"""
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run = ("run", "smoke", "--host", f"https://127.0.0.1:{server.server_port}")
+        said = loadtest(*run, "--ca-file", file)[:2]
+        server.shutdown()
+    return said
 
 
 # -- overhead ----------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """What cannot be reached says why, in one line and with code 2."""
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import trustme
 from loadtesting import cli, target
 from loadtesting.errors import Unreachable
 
@@ -22,53 +22,21 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-AUTHORITY = """
-[ca]
-default_ca = this
-[this]
-database = index.txt
-new_certs_dir = .
-rand_serial = yes
-default_md = sha256
-policy = any
-x509_extensions = server
-[any]
-commonName = supplied
-[server]
-subjectAltName = IP:127.0.0.1
-basicConstraints = critical, CA:TRUE
-"""
-
-
-def certificate(folder, begins, ends):
-    """A self-signed certificate for the loopback address."""
-    (folder / "authority.cnf").write_text(AUTHORITY)
-    (folder / "index.txt").touch()
-    request = "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
-    sign = "ca -batch -selfsign -config authority.cnf -keyfile key.pem -in request.pem -notext"
-    for words in (
-        [*request.split(), "-out", "request.pem", "-subj", "/CN=localhost"],
-        [*sign.split(), "-out", "cert.pem", "-startdate", begins, "-enddate", ends],
-    ):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.fixture
 def https(tmp_path):
-    """Serves HTTPS with a certificate of the given validity."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not on PATH: install it to make a certificate")
+    """Serves HTTPS with a certificate that is valid until then, beside its authority's."""
     servers = []
 
-    def start(begins, ends):
-        certificate(tmp_path, begins, ends)
+    def start(until):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+        authority.issue_cert("127.0.0.1", not_after=until).configure_cert(context)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)
-        return f"https://127.0.0.1:{server.server_port}", tmp_path / "cert.pem"
+        return f"https://127.0.0.1:{server.server_port}", tmp_path / "authority.pem"
 
     yield start
     for server in servers:
@@ -77,18 +45,18 @@ def https(tmp_path):
 
 
 def test_a_trusted_certificate_is_accepted(https):
-    url, authority = https("20200101000000Z", "20990101000000Z")
+    url, authority = https(datetime(2099, 1, 1, tzinfo=UTC))
     assert target.reach(url, "/", authority) == 200
 
 
 def test_an_expired_certificate_is_named(https):
-    url, authority = https("20200101000000Z", "20200102000000Z")
+    url, authority = https(datetime(2020, 1, 2, tzinfo=UTC))
     with pytest.raises(Unreachable, match=r"certificate is not valid: certificate has expired"):
         target.reach(url, "/", authority)
 
 
 def test_an_unknown_authority_is_named(https):
-    url, _ = https("20200101000000Z", "20990101000000Z")
+    url, _ = https(datetime(2099, 1, 1, tzinfo=UTC))
     with pytest.raises(Unreachable, match=r"--ca-file"):
         target.reach(url, "/")
 
