@@ -43,10 +43,15 @@ examples:
 """
 
 
+Command = Callable[[argparse.Namespace], int]
+# Adds a command by its name, what it runs, and what it does in words.
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
     chosen = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = chosen.command
+    command: Command = chosen.command
     try:
         return command(chosen)
     except PipelineError as failed:
@@ -66,13 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def add(
-        name: str, function: Callable[[argparse.Namespace], int], text: str
-    ) -> argparse.ArgumentParser:
+    def add(name: str, function: Command, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(command=function)
         return command
 
+    _add_shipping(add)
+    _add_checks(add)
+    _add_reports(add)
+    return parser
+
+
+def _add_shipping(add: Add) -> None:
     pin = add("overlay", _overlay, "pin a release in an environment's overlay, on the remote")
     pin.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
     pin.add_argument("--after", default="", metavar="ENV", help="refuse unless ENV runs it now")
@@ -93,11 +103,6 @@ def _parser() -> argparse.ArgumentParser:
     promotion = add("promotable", _promotable, "print the release that an environment runs")
     promotion.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
     promotion.add_argument("--run-of", metavar="WORKFLOW", help="and the run of it that built it")
-    changed = add(
-        "changes", _changes, "say which areas differ between two commits, as name=true|false"
-    )
-    changed.add_argument("base", help="a commit; all zeros where there is none")
-    changed.add_argument("head", help="a commit")
     version = add("version", _version, "print the one version")
     version.add_argument(
         "--source",
@@ -106,6 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     notes = add("notes", _notes, "print the release notes of the version")
     notes.add_argument("--version", help="another version's")
+
+
+def _add_checks(add: Add) -> None:
+    changed = add(
+        "changes", _changes, "say which areas differ between two commits, as name=true|false"
+    )
+    changed.add_argument("base", help="a commit; all zeros where there is none")
+    changed.add_argument("head", help="a commit")
     gate = add("vulnerabilities", _vulnerabilities, "fail on HIGH and above in a scan, and on none")
     gate.add_argument("report", type=Path, help="Trivy's JSON, with --list-all-pkgs")
     gate.add_argument(
@@ -121,6 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     named.add_argument(
         "--registry", required=True, help="the only one, such as crgridos.azurecr.io"
     )
+    rules = add("ruleset", _ruleset, "print the rules of main for GitHub, with the App's id")
+    rules.add_argument("--app-id", type=int, required=True, help="of the App that commits overlays")
+    checks = add("controls", _controls, "check workflows, image and policies against the controls")
+    checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
+
+
+def _add_reports(add: Add) -> None:
     body = add("comment", _comment, "make a pull request's comment of a rehearsal's result.json")
     body.add_argument("result", type=Path, help="a missing file makes a comment that says so")
     body.add_argument("--run-url", required=True, help="the run that has the whole report")
@@ -128,17 +148,12 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--owner", required=True, help="whose branch it is")
     publish.add_argument("--branch", required=True)
     publish.add_argument("--head", required=True, help="the commit that was rehearsed")
-    rules = add("ruleset", _ruleset, "print the rules of main for GitHub, with the App's id")
-    rules.add_argument("--app-id", type=int, required=True, help="of the App that commits overlays")
     night = add("trend", _trend, "add a benchmark's table to its history, and show the last nights")
     night.add_argument("table", type=Path, help="what the benchmark printed")
     night.add_argument(
         "--history", type=Path, required=True, metavar="FILE", help="made if missing"
     )
     night.add_argument("--commit", required=True, help="what was measured")
-    checks = add("controls", _controls, "check workflows, image and policies against the controls")
-    checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
-    return parser
 
 
 def _add_release(parser: argparse.ArgumentParser) -> None:
