@@ -83,7 +83,7 @@ class SecondLog:
     """One JSON line a second of what the users met: counts by kind, and exact percentiles."""
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 — open for as long as the run
         self._kinds: Counter[str] = Counter()
         self._latencies_ms: list[float] = []
 

@@ -205,6 +205,6 @@ def _progress(what: str) -> Callable[[int, int], None]:
 
     def show(done: int, everything: int) -> None:
         end = "\n" if done == everything else ""
-        print(f"\r{done} of {everything} {what}", end=end, file=sys.stderr, flush=True)  # noqa: T201
+        print(f"\r{done} of {everything} {what}", end=end, file=sys.stderr, flush=True)  # noqa: T201 — progress
 
     return show

@@ -129,7 +129,7 @@ class Recorder:
     """Writes each batch as one JSON line."""
 
     def __init__(self, path: str, environment: Environment) -> None:
-        self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 — open for as long as the run
         self._environment = environment
         self._measured_at, self._cpu_s = time.monotonic(), time.process_time()
 

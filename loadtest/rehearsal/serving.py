@@ -41,7 +41,7 @@ def serve(build: Build, port: int) -> int:
             image.port_variable: str(port),
         }
         command = [*image.command, *spec.spec.container.args]
-        print(f"http://127.0.0.1:{port} — Ctrl-C ends it and its database", flush=True)  # noqa: T201
+        print(f"http://127.0.0.1:{port} — Ctrl-C ends it and its database", flush=True)  # noqa: T201 — a program that prints
         for name, value in standins.values.items():
             if "://" not in value:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone

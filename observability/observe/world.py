@@ -198,7 +198,7 @@ class World:
 
     def post_unknown_buses(self, count: int) -> None:
         """Sends readings that the service must refuse."""
-        body = b'{"readings": [{"bus_id": "nowhere", "measured_at": "2026-01-01T00:00:00Z", "kw": 1, "kvar": 1}]}'  # noqa: E501
+        body = b'{"readings": [{"bus_id": "nowhere", "measured_at": "2026-01-01T00:00:00Z", "kw": 1, "kvar": 1}]}'  # noqa: E501 — a body reads best whole
         headers = {"X-API-Key": self._key, "Content-Type": "application/json"}
         for _ in range(count):
             request = urllib.request.Request(f"{self.gateway.url}/v1/readings", body, headers)

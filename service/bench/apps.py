@@ -51,10 +51,10 @@ def _bare() -> Flask:
 
 def _watched(*, ids: bool, line: bool) -> Flask:
     from gridos.accesslog import AccessLog  # noqa: PLC0415 — a contestant loads its own only
-    from gridos.exposition import Exposition  # noqa: PLC0415
-    from gridos.recorder import Recorder  # noqa: PLC0415
-    from gridos.tally import Tally  # noqa: PLC0415
-    from gridos.tracecontext import Identifier  # noqa: PLC0415
+    from gridos.exposition import Exposition  # noqa: PLC0415 — same
+    from gridos.recorder import Recorder  # noqa: PLC0415 — same
+    from gridos.tally import Tally  # noqa: PLC0415 — same
+    from gridos.tracecontext import Identifier  # noqa: PLC0415 — same
 
     app, tally = _flask(), Tally()
     Exposition(app, tally)
@@ -77,7 +77,7 @@ def _ours() -> Flask:
 
 
 def _usual() -> Flask:
-    from prometheus_flask_exporter import PrometheusMetrics  # noqa: PLC0415
+    from prometheus_flask_exporter import PrometheusMetrics  # noqa: PLC0415 — each contestant loads its own alone
 
     app = _flask()
     exporter = PrometheusMetrics(app, export_defaults=False)
@@ -96,7 +96,7 @@ def _usual() -> Flask:
 
 
 def _usual_log() -> Flask:
-    from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415
+    from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 — each contestant loads its own alone
 
     app = _usual()
     log = logging.getLogger("access")

@@ -61,7 +61,7 @@ def compare(app: Any) -> None:
 def serve(app: Any, requests: int) -> None:
     """Answers the same request so many times, in this process."""
     from gunicorn.config import Config  # noqa: PLC0415 — only the counted process needs it
-    from gunicorn.http import get_parser, wsgi  # noqa: PLC0415
+    from gunicorn.http import get_parser, wsgi  # noqa: PLC0415 — same
 
     config = Config()
     client, server = socket.socketpair()

@@ -131,7 +131,7 @@ def _check_faults(chosen: argparse.Namespace) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"gridos: {message}", file=sys.stderr)  # noqa: T201
+    print(f"gridos: {message}", file=sys.stderr)  # noqa: T201 — a program's error
     return code
 
 

@@ -26,7 +26,7 @@ def main() -> None:
     """Serves until it is told to stop."""
     try:
         from granian import Granian  # noqa: PLC0415 — an extra
-        from granian.constants import Interfaces  # noqa: PLC0415
+        from granian.constants import Interfaces  # noqa: PLC0415 — same
     except ModuleNotFoundError:
         raise ConfigurationError("granian is not installed — install gridos[granian]") from None
     settings = read()

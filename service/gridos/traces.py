@@ -21,7 +21,7 @@ def init_app(app: Flask) -> None:
     if settings.traces == "off":
         return
     try:
-        from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware  # noqa: PLC0415
+        from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware  # noqa: PLC0415 — an extra
     except ModuleNotFoundError as missing:
         raise ConfigurationError(
             f"{missing.name} is not installed — install gridos[traces]"
@@ -53,12 +53,12 @@ class _Continued:
 
 
 def _provider(version: str, pod: str) -> Any:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 — an extra
         OTLPSpanExporter,
     )
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 — same
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 — same
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 — same
 
     named = {"service.name": "gridos", "service.version": version, "k8s.pod.name": pod}
     provider = TracerProvider(resource=Resource.create(named))

@@ -77,7 +77,7 @@ class Sender(threading.Thread):
 
 def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome:
     """Kills `kills` times, at random moments, database and worker in turn at random."""
-    random, outcome, stop = Random(seed), Outcome(), threading.Event()  # noqa: S311
+    random, outcome, stop = Random(seed), Outcome(), threading.Event()  # noqa: S311 — seeded chance is no secret
     with postgres.running() as database:
         pod = Pod(folder, "ingest", {"GRIDOS_DATABASE_URL": database.url})
         pod.run("migrate")
