@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rehearsal.errors import RehearsalError
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     if chosen.rules:
-        return _say(f"{rule.id:<30} {rule.control}" for rule in rules.RULES.values()) * 0
+        _say(f"{rule.id:<30} {rule.control}" for rule in rules.RULES.values())
+        return 0
     if not chosen.path:
         parser.error("name a kustomization, such as deploy/overlays/production")
     try:
@@ -63,10 +64,8 @@ def _check(path: Path, version: str) -> int:
     return len(said)
 
 
-def _say(lines: object) -> int:
-    text = [str(line) for line in lines]  # type: ignore[attr-defined]
-    sys.stdout.write("\n".join(text) + "\n")
-    return len(text)
+def _say(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":
