@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     looking.add_argument("--faults", default="", metavar="F", help='of the canary: "errors=3%%"')
     looking.add_argument("--out", type=Path, default=Path("out/observe"), metavar="DIR")
     looking.set_defaults(command=_look)
+    _add_proofs(commands)
+    return parser
+
+
+def _add_proofs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "ask every panel of a rehearsal's data, the design's queries, and what the rules cost"
     proving = commands.add_parser("prove", help=text, description=text)
     proving.add_argument(
@@ -87,7 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     clustered = commands.add_parser("prove-cluster", help=text, description=text)
     clustered.add_argument("--out", type=Path, default=Path("out/cluster"), metavar="DIR")
     clustered.set_defaults(command=_prove_cluster)
-    return parser
 
 
 def _generate(chosen: argparse.Namespace) -> int:
