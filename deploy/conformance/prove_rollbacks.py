@@ -33,6 +33,7 @@ def _ways(service: Service) -> Iterator[Measured]:
         service.break_it("errors=30%")
     yield service.undo()
     if isinstance(service, Loop):
+        service.renew()
         service.break_it("errors=31%")
         _say(f"an undo alone is taken back after {service.undo_without_pausing()} s")
         yield service.revert()

@@ -27,6 +27,7 @@ from rehearsal.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE, APPLICATION = "gridos", "gridos"
+FAULTS = "GRIDOS_FAULTS"
 RATE = 40.0
 READY_S, BAD_S, QUIET_S = 300, 180, 15
 SETTLED_S = 90
@@ -209,16 +210,17 @@ class Loop(Service):
         A fault of its own each time: one that was shipped before would come back by the rollback
         window, without a step to be promoted from.
         """
-        rollout = self.checkout / "deploy/base/rollout.yaml"
-        text = rollout.read_text()
-        marker = "          env:\n"
-        bad = f"{marker}            - name: GRIDOS_FAULTS\n              value: {fault}\n"
-        rollout.write_text(text.replace(marker, bad, 1))
-        self._commit("Ship a bad release")
-        self._push()
-        self._await("the bad release", lambda: self._is_bad() and self._stepping(), BAD_S)
-        self._argo("promote", "--full")
+        self._ship(FAULTS, fault)
         self._await_bad()
+
+    def renew(self) -> None:
+        """Ships a good release and promotes it: the one that the next way back leads to.
+
+        The rollback window counts every ReplicaSet since then, those of aborted releases too.
+        After as many as have come before, a revert would walk the steps.
+        """
+        self._ship("SHIPPED", "again")
+        self._await("its promotion", self._healthy, READY_S)
 
     def revert(self) -> Measured:
         """Path 2: `git revert`, and Argo CD does the rest."""
@@ -255,6 +257,17 @@ class Loop(Service):
 
     # ----------------------------------------------------------------------------------- details
 
+    def _ship(self, name: str, value: str) -> None:
+        """Commits a release with one variable more, and promotes it past its gates."""
+        rollout = self.checkout / "deploy/base/rollout.yaml"
+        marker = "          env:\n"
+        more = f"{marker}            - name: {name}\n              value: {value}\n"
+        rollout.write_text(rollout.read_text().replace(marker, more, 1))
+        self._commit(f"Ship {name}={value}")
+        self._push()
+        self._await("the release", lambda: self._sets(name) and self._stepping(), BAD_S)
+        self._argo("promote", "--full")
+
     def _await_bad(self) -> None:
         """Waits until every user meets the bad release."""
         self._await("its promotion", lambda: self._is_bad() and self._healthy(), READY_S)
@@ -280,8 +293,11 @@ class Loop(Service):
         )
 
     def _is_bad(self) -> bool:
+        return self._sets(FAULTS)
+
+    def _sets(self, name: str) -> bool:
         container = self._rollout()["spec"]["template"]["spec"]["containers"][0]
-        return any(entry["name"] == "GRIDOS_FAULTS" for entry in container["env"])
+        return any(entry["name"] == name for entry in container["env"])
 
     def _stepping(self) -> bool:
         status = self._rollout()["status"]
