@@ -331,8 +331,9 @@ def _allow_lists(objects: Sequence[Object]) -> Found:
             yield project, "allows *"
         if not spec.get("clusterResourceWhitelist"):
             yield project, "does not say what it may make outside of namespaces"
-    for application in of(objects, "Application"):
-        if application["spec"]["project"] == "default":
+    for application in of(objects, "Application", "ApplicationSet"):
+        spec = application["spec"]
+        if spec.get("template", {}).get("spec", spec)["project"] == "default":
             yield application, "is in the default project, which allows everything"
 
 

@@ -124,6 +124,12 @@ BREAKS = [
     ),
     ("allow-lists", lambda t: t.append(thing("AppProject", "p", spec=PROJECT))),
     ("allow-lists", lambda t: t.append(thing("Application", "a", spec={"project": "default"}))),
+    (
+        "allow-lists",
+        lambda t: t.append(
+            thing("ApplicationSet", "a", spec={"template": {"spec": {"project": "default"}}})
+        ),
+    ),
 ]
 
 

@@ -49,6 +49,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
 APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
 SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
+APPLICATIONS = ("Application", "ApplicationSet")
 ISSUER = "https://token.actions.githubusercontent.com"
 IGNORES = ".github/vulnerability-ignores.yaml"
 ADMISSION = "deploy/admission"
@@ -257,7 +258,8 @@ def _argo(checkout: Checkout) -> Iterator[str]:
         spec = document.get("spec") or {}
         if document.get("kind") == "AppProject":
             yield from (f"{path}: {reason}" for reason in _too_wide(spec))
-        if document.get("kind") == "Application" and spec.get("project", "default") == "default":
+        spec = spec.get("template", {}).get("spec", spec)
+        if document.get("kind") in APPLICATIONS and spec.get("project", "default") == "default":
             yield f"{path}: an Application in the default project"
 
 

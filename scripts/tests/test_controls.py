@@ -240,6 +240,13 @@ BAD = [
     (28, "deploy/argocd/project-gridos.yaml", r"kind: ConfigMap", "kind: Secret", "Secrets"),
     (28, "deploy/argocd/project-gridos.yaml", r"group: batch", "group: '*'", "roles"),
     (28, "deploy/argocd/project-gridos.yaml", r"namespaceResourceW", "w", "every kind"),
+    (
+        28,
+        "deploy/bad.yaml",
+        None,
+        "kind: ApplicationSet\nspec: {template: {spec: {project: default}}}\n",
+        "default project",
+    ),
     (29, "SECURITY.md", None, "", "SECURITY.md is missing"),
     (
         29,
