@@ -9,6 +9,7 @@ locals {
       cluster   = { id = azurerm_kubernetes_cluster.this.id, categories = local.cluster_logs, metrics = true }
       database  = { id = azurerm_postgresql_flexible_server.this.id, groups = ["allLogs"], metrics = true }
       gateway   = { id = azurerm_application_gateway.this.id, groups = ["allLogs"], metrics = true }
+      logs      = { id = "${azurerm_storage_account.logs.id}/blobServices/default", groups = ["audit"], metrics = false }
       public-ip = { id = azurerm_public_ip.gateway.id, groups = ["allLogs"], metrics = true }
       registry  = { id = azurerm_container_registry.this.id, groups = ["allLogs"], metrics = true }
       vault     = { id = azurerm_key_vault.this.id, groups = ["allLogs"], metrics = true }

@@ -4,11 +4,13 @@
 locals {
   identities = merge(
     {
-      cluster  = "AKS itself: joins its subnets"
-      kubelet  = "the nodes: pull images"
-      gateway  = "Application Gateway: reads its certificate"
-      workload = "the pods of GridOS: read their secrets and enter the database"
-      push     = "the release pipeline: pushes images"
+      cluster      = "AKS itself: joins its subnets"
+      kubelet      = "the nodes: pull images"
+      gateway      = "Application Gateway: reads its certificate"
+      workload     = "the pods of GridOS: read their secrets and enter the database"
+      push         = "the release pipeline: pushes images"
+      loki         = "Loki: keeps lines in its container"
+      alertmanager = "Alertmanager: reads whom to tell"
     },
     var.runners == null ? {} : { runners = "the runners inside the network: read the key they register with" },
     var.managed_prometheus_enabled ? { grafana = "Managed Grafana: reads metrics" } : {},
@@ -16,6 +18,12 @@ locals {
 
   # The namespace and ServiceAccount of deploy/base; tests/test_names.py holds the two together.
   workload_subject = "system:serviceaccount:gridos:gridos"
+
+  # ServiceAccounts of deploy/argocd/platform, by the identity that each acts as.
+  monitoring_subjects = {
+    alertmanager = "system:serviceaccount:monitoring:alertmanager"
+    loki         = "system:serviceaccount:monitoring:loki"
+  }
 }
 
 resource "azurerm_user_assigned_identity" "this" {
@@ -32,6 +40,16 @@ resource "azurerm_federated_identity_credential" "workload" {
   user_assigned_identity_id = azurerm_user_assigned_identity.this["workload"].id
   issuer                    = azurerm_kubernetes_cluster.this.oidc_issuer_url
   subject                   = local.workload_subject
+  audience                  = ["api://AzureADTokenExchange"]
+}
+
+resource "azurerm_federated_identity_credential" "monitoring" {
+  for_each = local.monitoring_subjects
+
+  name                      = each.key
+  user_assigned_identity_id = azurerm_user_assigned_identity.this[each.key].id
+  issuer                    = azurerm_kubernetes_cluster.this.oidc_issuer_url
+  subject                   = each.value
   audience                  = ["api://AzureADTokenExchange"]
 }
 

@@ -4,12 +4,14 @@ locals {
   private_zones = {
     # The left-most label must not be the server's own name.
     database = "gridos-${var.environment}.private.postgres.database.azure.com"
+    logs     = "privatelink.blob.core.windows.net"
     registry = "privatelink.azurecr.io"
     vault    = "privatelink.vaultcore.azure.net"
   }
 
   # What is reached through an endpoint, and the part of it that is.
   endpoints = {
+    logs     = { resource_id = azurerm_storage_account.logs.id, part = "blob" }
     registry = { resource_id = azurerm_container_registry.this.id, part = "registry" }
     vault    = { resource_id = azurerm_key_vault.this.id, part = "vault" }
   }

@@ -11,6 +11,11 @@ locals {
       pipeline-pushes             = { who = "push", role = "AcrPush", scope = azurerm_container_registry.this.id }
       gateway-reads-certificate   = { who = "gateway", role = "Key Vault Secrets User", scope = "${azurerm_key_vault.this.id}/secrets/${local.certificate_name}" }
       workload-reads-its-api-keys = { who = "workload", role = "Key Vault Secrets User", scope = "${azurerm_key_vault.this.id}/secrets/${local.api_keys_name}" }
+      loki-keeps-lines            = { who = "loki", role = "Storage Blob Data Contributor", scope = azurerm_storage_container.loki.id }
+    },
+    {
+      for file in keys(local.receivers) : "alertmanager-reads-${file}" =>
+      { who = "alertmanager", role = "Key Vault Secrets User", scope = "${azurerm_key_vault.this.id}/secrets/${local.receiver_prefix}${file}" }
     },
     local.firewall_enabled ? {
       cluster-reads-routes = { who = "cluster", role = "Network Contributor", scope = azurerm_route_table.this[0].id }

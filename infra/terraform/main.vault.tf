@@ -6,8 +6,20 @@ locals {
   runner_key_name  = "github-runner-app-key"
   certificate_name = "gridos-tls"
 
+  # Whom Alertmanager tells, by the file that observability/alertmanager names.
+  receivers = {
+    dead-mans-switch-token = "The token of the outside watcher that hears the watchdog"
+    pagerduty-platform-key = "The platform's PagerDuty integration key"
+    pagerduty-service-key  = "The service's PagerDuty integration key"
+    slack-platform-url     = "Webhook of the channel for the platform's tickets"
+    slack-releases-url     = "Webhook of the release channel"
+    slack-service-url      = "Webhook of the channel for the service's tickets"
+  }
+  receiver_prefix = "alertmanager-"
+
   placeholders = merge(
     { (local.api_keys_name) = "The service's API keys, comma-separated; mounted by the Key Vault CSI driver" },
+    { for file, what in local.receivers : "${local.receiver_prefix}${file}" => what },
     var.runners == null ? {} : { (local.runner_key_name) = "Private key of the GitHub App that registers runners, PEM" },
   )
 }

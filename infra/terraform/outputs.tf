@@ -18,13 +18,16 @@ output "overlay" {
 output "gitops_labels" {
   description = "Labels of Argo CD's cluster secret (the GitOps bridge): what an ApplicationSet may select by and fill in."
   value = {
-    environment         = var.environment
-    workload_client_id  = azurerm_user_assigned_identity.this["workload"].client_id
-    tenant_id           = local.tenant_id
-    vault_name          = azurerm_key_vault.this.name
-    registry            = azurerm_container_registry.this.login_server
-    managed_prometheus  = tostring(var.managed_prometheus_enabled)
-    node_resource_group = module.naming.node_resource_group
+    environment            = var.environment
+    workload_client_id     = azurerm_user_assigned_identity.this["workload"].client_id
+    alertmanager_client_id = azurerm_user_assigned_identity.this["alertmanager"].client_id
+    loki_client_id         = azurerm_user_assigned_identity.this["loki"].client_id
+    loki_account           = azurerm_storage_account.logs.name
+    tenant_id              = local.tenant_id
+    vault_name             = azurerm_key_vault.this.name
+    registry               = azurerm_container_registry.this.login_server
+    managed_prometheus     = tostring(var.managed_prometheus_enabled)
+    node_resource_group    = module.naming.node_resource_group
   }
 }
 

@@ -58,7 +58,7 @@ def test_amtool_refuses_a_template_that_is_broken(amtool_or_skip, beside_its_tem
 
 
 def test_the_operator_finds_configuration_template_and_secrets_where_they_are_put(shipped, root):
-    """It mounts the configuration's Secret and each named Secret below these two folders."""
+    """It mounts the configuration's Secret there; the vault's driver, the files of its class."""
     values = (root / "deploy/argocd/platform/kube-prometheus-stack-values.yaml").read_text()
     spec = yaml.safe_load(values)["alertmanager"]["alertmanagerSpec"]
     objects = [body for _, body in documents.read(CONFIGURATION.parent)]
@@ -67,10 +67,15 @@ def test_the_operator_finds_configuration_template_and_secrets_where_they_are_pu
     assert spec["configSecret"] == secret["metadata"]["name"]
     assert set(secret["data"]) == {"alertmanager.yaml", "gridos.tmpl"}
     assert shipped["templates"] == ["/etc/alertmanager/config/gridos.tmpl"]
-    (receivers,) = spec["secrets"]
-    files = re.findall(r"/etc/alertmanager/secrets/([\w-]+)/", CONFIGURATION.read_text())
-    assert set(files) == {receivers}
-    assert len(files) == 6
+    (mount,), (volume,) = spec["volumeMounts"], spec["volumes"]
+    assert mount["name"] == volume["name"]
+    ((_, provided),) = documents.read(CONFIGURATION.parent / "azure")
+    assert volume["csi"]["volumeAttributes"]["secretProviderClass"] == provided["metadata"]["name"]
+    objects = yaml.safe_load(provided["spec"]["parameters"]["objects"])["array"]
+    files = {yaml.safe_load(entry)["objectAlias"] for entry in objects}
+    read = re.findall(r"_file: (\S+)", CONFIGURATION.read_text())
+    assert set(read) == {f"{mount['mountPath']}/{file}" for file in files}
+    assert len(read) == 6
 
 
 def test_amtool_is_asked_something_it_can_refuse(amtool_or_skip, tmp_path):

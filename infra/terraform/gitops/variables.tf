@@ -15,7 +15,7 @@ variable "labels" {
   nullable    = false
 
   validation {
-    condition     = length(setsubtract(["environment", "workload_client_id", "tenant_id", "vault_name", "registry"], keys(var.labels))) == 0
+    condition     = length(setsubtract(["environment", "workload_client_id", "alertmanager_client_id", "loki_client_id", "loki_account", "tenant_id", "vault_name", "registry"], keys(var.labels))) == 0
     error_message = "labels is the platform's whole output gitops_labels; it had only [${join(", ", keys(var.labels))}]."
   }
 

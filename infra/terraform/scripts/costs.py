@@ -11,8 +11,8 @@ import configuration
 
 ENVIRONMENTS = ("dev", "staging", "production")
 PRICES = configuration.SOURCE / "prices.toml"
-# The gateway's and the NAT gateway's addresses; the registry's and the vault's endpoints.
-ADDRESSES, ENDPOINTS = 2, 2
+# The gateway's and the NAT gateway's addresses; those of registry, vault and logs.
+ADDRESSES, ENDPOINTS = 2, 3
 
 
 def read_prices() -> Mapping[str, Any]:

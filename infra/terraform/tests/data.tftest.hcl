@@ -88,7 +88,11 @@ run "no_secret_reaches_the_state" {
   }
 
   assert {
-    condition     = keys(azurerm_key_vault_secret.placeholder) == ["github-runner-app-key", "gridos-api-keys"]
+    condition = keys(azurerm_key_vault_secret.placeholder) == [
+      "alertmanager-dead-mans-switch-token", "alertmanager-pagerduty-platform-key", "alertmanager-pagerduty-service-key",
+      "alertmanager-slack-platform-url", "alertmanager-slack-releases-url", "alertmanager-slack-service-url",
+      "github-runner-app-key", "gridos-api-keys",
+    ]
     error_message = "A secret would have no place, or one that nobody reads."
   }
 }
@@ -109,6 +113,54 @@ run "the_certificate_renews_itself_and_its_key_is_made_in_the_vault" {
   assert {
     condition     = one(one(one(azurerm_key_vault_certificate.gateway.certificate_policy).x509_certificate_properties).subject_alternative_names).dns_names == toset([var.hostname])
     error_message = "The certificate would not be for the hostname."
+  }
+}
+
+run "the_logs_are_shut_and_have_no_key" {
+  command = plan
+
+  assert {
+    condition     = !azurerm_storage_account.logs.shared_access_key_enabled && !azurerm_storage_account.logs.local_user_enabled
+    error_message = "Whoever had a key could read every line."
+  }
+
+  assert {
+    condition     = !azurerm_storage_account.logs.public_network_access_enabled && one(azurerm_storage_account.logs.network_rules).default_action == "Deny"
+    error_message = "The logs would be reachable from the internet."
+  }
+
+  assert {
+    condition     = !azurerm_storage_account.logs.allow_nested_items_to_be_public && azurerm_storage_container.loki.container_access_type == "private"
+    error_message = "Lines could be read without a name."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.logs.https_traffic_only_enabled && azurerm_storage_account.logs.min_tls_version == "TLS1_2"
+    error_message = "Lines would travel in the clear."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.logs.infrastructure_encryption_enabled
+    error_message = "Lines would be encrypted once."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.logs.account_replication_type == "ZRS"
+    error_message = "A zone would take the logs with it."
+  }
+}
+
+run "logs_are_gone_a_week_after_loki_should_have_deleted_them" {
+  command = plan
+
+  assert {
+    condition     = one(one(one(azurerm_storage_management_policy.logs.rule).actions).base_blob).delete_after_days_since_modification_greater_than == 37
+    error_message = "Blobs would vanish while Loki needs them, or stay for ever."
+  }
+
+  assert {
+    condition     = one(one(azurerm_storage_management_policy.logs.rule).filters).prefix_match == toset(["loki/fake/", "loki/index/"])
+    error_message = "Something else than lines and their index would be deleted."
   }
 }
 

@@ -48,6 +48,16 @@ mock_provider "azurerm" {
     target = azurerm_user_assigned_identity.this["runners"]
     values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/runners", principal_id = "runners" }
   }
+
+  override_resource {
+    target = azurerm_user_assigned_identity.this["loki"]
+    values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/loki", principal_id = "loki" }
+  }
+
+  override_resource {
+    target = azurerm_user_assigned_identity.this["alertmanager"]
+    values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/alertmanager", principal_id = "alertmanager" }
+  }
 }
 
 run "each_right_is_the_least_at_the_narrowest_scope" {
@@ -66,6 +76,14 @@ run "each_right_is_the_least_at_the_narrowest_scope" {
       gateway-reads-certificate   = "gateway: Key Vault Secrets User on kv/secrets/gridos-tls"
       workload-reads-its-api-keys = "workload: Key Vault Secrets User on kv/secrets/gridos-api-keys"
       runners-read-their-key      = "runners: Key Vault Secrets User on kv/secrets/github-runner-app-key"
+      loki-keeps-lines            = "loki: Storage Blob Data Contributor on st/blobServices/default/containers/loki"
+
+      alertmanager-reads-dead-mans-switch-token = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-dead-mans-switch-token"
+      alertmanager-reads-pagerduty-platform-key = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-pagerduty-platform-key"
+      alertmanager-reads-pagerduty-service-key  = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-pagerduty-service-key"
+      alertmanager-reads-slack-platform-url     = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-slack-platform-url"
+      alertmanager-reads-slack-releases-url     = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-slack-releases-url"
+      alertmanager-reads-slack-service-url      = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-slack-service-url"
     }
     error_message = "A right was added, widened or lost: ${jsonencode({ for key, given in azurerm_role_assignment.this : key => [given.principal_id, given.role_definition_name, given.scope] })}"
   }
@@ -103,6 +121,26 @@ run "the_workload_identity_is_the_service_account_of_gridos_and_no_other" {
   }
 }
 
+run "who_watches_is_a_service_account_each_and_no_other" {
+  command = plan
+
+  assert {
+    condition = {
+      for credential in azurerm_federated_identity_credential.monitoring :
+      credential.subject => basename(credential.user_assigned_identity_id)
+      } == {
+      "system:serviceaccount:monitoring:alertmanager" = "alertmanager"
+      "system:serviceaccount:monitoring:loki"         = "loki"
+    }
+    error_message = "Another ServiceAccount could read the logs, or whom Alertmanager tells."
+  }
+
+  assert {
+    condition     = alltrue([for credential in azurerm_federated_identity_credential.monitoring : credential.issuer == azurerm_kubernetes_cluster.this.oidc_issuer_url])
+    error_message = "Another cluster's tokens would be accepted."
+  }
+}
+
 run "the_pipeline_is_one_github_environment_and_no_other" {
   command = plan
 
@@ -127,7 +165,11 @@ run "tokens_are_made_for_this_exchange_only" {
 
   assert {
     condition = alltrue([
-      for credential in concat([azurerm_federated_identity_credential.workload], values(azurerm_federated_identity_credential.push)) :
+      for credential in concat(
+        [azurerm_federated_identity_credential.workload],
+        values(azurerm_federated_identity_credential.monitoring),
+        values(azurerm_federated_identity_credential.push),
+      ) :
       credential.audience == tolist(["api://AzureADTokenExchange"])
     ])
     error_message = "A token that was made for something else would be accepted."

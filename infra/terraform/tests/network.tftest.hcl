@@ -150,6 +150,7 @@ run "private_names_lead_to_private_addresses" {
   assert {
     condition = { for key, zone in azurerm_private_dns_zone.this : key => zone.name } == {
       database = "gridos-production.private.postgres.database.azure.com"
+      logs     = "privatelink.blob.core.windows.net"
       registry = "privatelink.azurecr.io"
       vault    = "privatelink.vaultcore.azure.net"
     }
@@ -163,10 +164,11 @@ run "private_names_lead_to_private_addresses" {
 
   assert {
     condition = { for key, endpoint in azurerm_private_endpoint.this : key => one(endpoint.private_service_connection).subresource_names } == {
+      logs     = tolist(["blob"])
       registry = tolist(["registry"])
       vault    = tolist(["vault"])
     }
-    error_message = "The registry or the vault could not be reached from inside."
+    error_message = "The logs, the registry or the vault could not be reached from inside."
   }
 
   assert {

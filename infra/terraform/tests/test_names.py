@@ -1,6 +1,7 @@
 """Names that Terraform and deploy/ must agree on, held together from both sides."""
 
 import json
+import re
 
 import configuration
 import pytest
@@ -9,7 +10,9 @@ import write_overlay
 import yaml
 
 ENVIRONMENTS = ("dev", "staging", "production")
-DEPLOY = workspace.SOURCE.parent.parent / "deploy"
+ROOT = workspace.SOURCE.parent.parent
+DEPLOY = ROOT / "deploy"
+PLATFORM = DEPLOY / "argocd" / "platform"
 OUTPUTS = {
     "AZURE_CLIENT_ID": "00000000-0000-4000-8000-000000000003",
     "AZURE_TENANT_ID": "00000000-0000-4000-8000-000000000002",
@@ -96,15 +99,62 @@ def test_the_identity_accepts_the_service_account_of_deploy():
     assert subject == f"system:serviceaccount:{namespace}:{account}"
 
 
+@pytest.mark.parametrize(
+    ("chart", "identity", "part"),
+    [("loki", "loki", ()), ("kube-prometheus-stack", "alertmanager", ("alertmanager",))],
+)
+def test_an_identity_accepts_the_service_account_that_its_chart_makes(chart, identity, part):
+    values = documents(PLATFORM / f"{chart}-values.yaml")[0]
+    for key in part:
+        values = values[key]
+    (application,) = documents(PLATFORM / f"{chart}.yaml")
+    spec = application["spec"].get("template", application)["spec"]
+    stated = configuration.local_values(workspace.SOURCE / "main.identity.tf")
+
+    assert stated["monitoring_subjects"][identity] == (
+        f"system:serviceaccount:{spec['destination']['namespace']}:{values['serviceAccount']['name']}"
+    )
+
+
+def test_argo_cd_fills_in_only_labels_that_the_platform_gives_its_cluster():
+    outputs = configuration.load(workspace.SOURCE / "outputs.tf")["output"]
+    given = set(next(o["gitops_labels"]["value"] for o in outputs if "gitops_labels" in o))
+    sets = [
+        text for file in PLATFORM.glob("*.yaml") if "ApplicationSet" in (text := file.read_text())
+    ]
+    asked = {label for text in sets for label in re.findall(r"\.metadata\.labels\.(\w+)", text)}
+
+    assert len(sets) == 2
+    assert {"loki_account", "alertmanager_client_id"} <= asked <= given
+
+
+def test_loki_is_kept_in_the_container_that_terraform_makes_for_as_long_as_it_keeps_blobs(plans):
+    loki = documents(PLATFORM / "loki-values.yaml")[0]["loki"]
+    container = planned(plans["staging"], "azurerm_storage_container.loki")
+    kept = configuration.local_values(workspace.SOURCE / "main.logs.tf")["lines_kept_days"]
+
+    assert loki["storage"]["bucketNames"]["chunks"] == container["name"]
+    assert loki["limits_config"]["retention_period"] == f"{kept}d"
+
+
+def provided(path):
+    """Alias by object of a SecretProviderClass."""
+    objects = yaml.safe_load(documents(path)[0]["spec"]["parameters"]["objects"])["array"]
+    entries = [yaml.safe_load(entry) for entry in objects]
+    return {entry["objectName"]: entry["objectAlias"] for entry in entries}
+
+
 def test_the_pods_mount_the_secrets_that_the_vault_has():
-    path = DEPLOY / "base" / "secretproviderclass.yaml"
-    mounted = {
-        yaml.safe_load(entry)["objectName"]
-        for entry in yaml.safe_load(documents(path)[0]["spec"]["parameters"]["objects"])["array"]
-    }
     stated = configuration.local_values(workspace.SOURCE / "main.vault.tf")
 
-    assert mounted == {stated["api_keys_name"]}
+    assert set(provided("base/secretproviderclass.yaml")) == {stated["api_keys_name"]}
+
+
+def test_alertmanager_mounts_the_receivers_that_the_vault_has():
+    stated = configuration.local_values(workspace.SOURCE / "main.vault.tf")
+    mounted = provided(ROOT / "observability/alertmanager/azure/secretproviderclass.yaml")
+
+    assert mounted == {f"{stated['receiver_prefix']}{file}": file for file in stated["receivers"]}
 
 
 def test_the_gateway_may_reach_the_port_that_the_pods_listen_on():

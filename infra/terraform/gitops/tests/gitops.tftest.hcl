@@ -5,11 +5,14 @@ variables {
   sso_client_id  = "00000000-0000-4000-8000-00000000e001"
   admin_group_id = "00000000-0000-4000-8000-00000000a001"
   labels = {
-    environment        = "dev"
-    workload_client_id = "00000000-0000-4000-8000-00000000e002"
-    tenant_id          = "00000000-0000-4000-8000-000000000002"
-    vault_name         = "kv-gridos-dev-weu-x1g"
-    registry           = "crgridosdevweux1g.azurecr.io"
+    environment            = "dev"
+    workload_client_id     = "00000000-0000-4000-8000-00000000e002"
+    alertmanager_client_id = "00000000-0000-4000-8000-00000000e003"
+    loki_client_id         = "00000000-0000-4000-8000-00000000e004"
+    loki_account           = "stgridosdevweux1g"
+    tenant_id              = "00000000-0000-4000-8000-000000000002"
+    vault_name             = "kv-gridos-dev-weu-x1g"
+    registry               = "crgridosdevweux1g.azurecr.io"
   }
 }
 
@@ -64,11 +67,14 @@ run "a_label_that_kubernetes_refuses_is_refused" {
 
   variables {
     labels = {
-      environment        = "dev"
-      workload_client_id = "00000000-0000-4000-8000-00000000e002"
-      tenant_id          = "00000000-0000-4000-8000-000000000002"
-      vault_name         = "/subscriptions/s/resourceGroups/rg"
-      registry           = "crgridosdevweux1g.azurecr.io"
+      environment            = "dev"
+      workload_client_id     = "00000000-0000-4000-8000-00000000e002"
+      alertmanager_client_id = "00000000-0000-4000-8000-00000000e003"
+      loki_client_id         = "00000000-0000-4000-8000-00000000e004"
+      loki_account           = "stgridosdevweux1g"
+      tenant_id              = "00000000-0000-4000-8000-000000000002"
+      vault_name             = "/subscriptions/s/resourceGroups/rg"
+      registry               = "crgridosdevweux1g.azurecr.io"
     }
   }
 

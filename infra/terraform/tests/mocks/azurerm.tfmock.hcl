@@ -110,6 +110,18 @@ mock_resource "azurerm_route_table" {
   }
 }
 
+mock_resource "azurerm_storage_account" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Storage/storageAccounts/st"
+  }
+}
+
+mock_resource "azurerm_storage_container" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Storage/storageAccounts/st/blobServices/default/containers/loki"
+  }
+}
+
 mock_resource "azurerm_subnet" {
   defaults = {
     id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Network/virtualNetworks/vnet/subnets/snet"
