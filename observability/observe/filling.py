@@ -80,8 +80,9 @@ def rehearse(out: Path, arguments: Sequence[str] = ()) -> Recorded:
         command, capture_output=True, text=True, check=False, timeout=REHEARSAL_TIMEOUT_S
     )
     if done.returncode not in (0, 1):
-        said = done.stdout + done.stderr
-        raise MachineError(f"the rehearsal gave no verdict: {said.strip()[-400:]}", "run it alone")
+        # The headline, which follows an empty line, and what it was told with.
+        said = done.stderr or done.stdout.rpartition("\n\n")[2]
+        raise MachineError(f"the rehearsal gave no verdict: {said.strip()[:400]}", "run it alone")
     newest = (out / "latest").resolve()
     return recorded(newest)
 
