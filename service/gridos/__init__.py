@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> Flask:
     Raises:
         gridos.secretsource.SecretsUnavailable: if the secret source cannot be read.
     """
-    app = documents.make_app("gridos", settings.version)
+    app = Flask("gridos", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["settings"] = settings
@@ -45,10 +45,8 @@ def create_app(settings: Settings) -> Flask:
     pool.init_app(app)
     access.init_app(app)
     errors.init_app(app)
-    for plain in (health.blueprint, documents.page):
-        app.register_blueprint(plain)
-    for part in (feeders, series, overloads, readings, networks):
-        app.register_api(part.blueprint)
+    for part in (health, documents, feeders, series, overloads, readings, networks):
+        app.register_blueprint(part.blueprint)
     injection.init_app(app)
     tally = Tally()
     metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)

@@ -6,14 +6,13 @@ Exit codes: 0 good, 2 a dependency could not be reached, 4 bad configuration or 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from gridos import access, config, faults, schema, secretsource, seed
+from gridos import access, config, faults, schema, secretsource
 from gridos.config import ConfigurationError
 from gridos.faults import FaultError
 from gridos.schema import MigrationError
@@ -25,8 +24,6 @@ EXIT_CODES = """\
 exit codes:
   0 good   2 the database or the secrets cannot be reached, or no such command
   4 bad configuration, or our own fault"""
-GUNICORN = ("gunicorn", "-c", "python:gridos.gunicorn_config")
-GRANIAN = ("gridos.granian_server",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,9 +87,22 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(_: argparse.Namespace) -> None:
     settings = config.read()
     secretsource.open_secrets(settings)  # complain here, in one line, and not from inside a server
-    command = GRANIAN if settings.server == "granian" else GUNICORN
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 — no shell is wanted
+    # This process becomes the server: another interpreter would import everything once more, which
+    # is most of what a start costs.
+    if settings.server == "granian":
+        from gridos import granian_server  # noqa: PLC0415 — the other server's
+
+        granian_server.main()
+    else:
+        from gunicorn.app.wsgiapp import WSGIApplication  # noqa: PLC0415 — same
+
+        arguments = sys.argv
+        # What gunicorn reads its configuration by; on SIGUSR2 it starts anew by those that are so.
+        sys.argv = [arguments[0], "-c", "python:gridos.gunicorn_config"]
+        server = WSGIApplication(prog="gridos serve")
+        sys.argv = arguments
+        server.run()
 
 
 def _migrate(_: argparse.Namespace) -> None:
@@ -101,6 +111,8 @@ def _migrate(_: argparse.Namespace) -> None:
 
 
 def _seed(_: argparse.Namespace) -> None:
+    from gridos import seed  # noqa: PLC0415 — its models need pydantic, and no other command does
+
     _say(f"seeded {seed.seed(_database())} buses")
 
 

@@ -7,7 +7,6 @@ that dies is started again without the container's end. The CPU fault is started
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from gridos import create_app, injection, logs
@@ -49,10 +48,3 @@ def main() -> None:
     finally:
         if burner is not None:
             burner.kill()
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except ConfigurationError as wrong:
-        sys.exit(f"gridos: {wrong}")

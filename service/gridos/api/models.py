@@ -6,12 +6,13 @@ Answers are built by hand, which is faster, and tested against the document.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from gridos.api.parameters import LONGEST_ID
 from gridos.domain.series import DEFAULT_LIMIT, MOST_ROWS, Bucket
 
 _RFC_3339 = re.compile(
@@ -32,13 +33,13 @@ _Instant = Annotated[datetime, BeforeValidator(_rfc_3339)]
 class FeederPath(BaseModel):
     """Which feeder."""
 
-    feeder_id: Annotated[str, Field(max_length=128)]
+    feeder_id: Annotated[str, Field(max_length=LONGEST_ID)]
 
 
 class BusPath(BaseModel):
     """Which bus."""
 
-    bus_id: Annotated[str, Field(max_length=128)]
+    bus_id: Annotated[str, Field(max_length=LONGEST_ID)]
 
 
 class SeriesQuery(BaseModel):
@@ -55,17 +56,8 @@ class SeriesQuery(BaseModel):
         Field(pattern=r"^[A-Za-z0-9_-]{1,400}$", description="the `next` of the page before"),
     ] = None
 
-    @classmethod
-    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
-        """Kept where nothing is asked of it, as flask-openapi3 does with every request."""
-        if args or options:
-            return super().model_json_schema(*args, **options)
-        return _series_schema()
 
-
-@cache
-def _series_schema() -> dict[str, Any]:
-    return super(SeriesQuery, SeriesQuery).model_json_schema()
+PATHS: Mapping[str, type[BaseModel]] = {"feeder_id": FeederPath, "bus_id": BusPath}
 
 
 class Feeder(BaseModel):

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, jsonify
 
 from gridos import access
-from gridos.api import bodies, models
-from gridos.api.documents import NETWORKS, WRITES, faults, model_body, problems
-from gridos.domain.network import Network, find_faults
+from gridos.api import bodies
+from gridos.api.parameters import faults
 from gridos.errors import InvalidNetwork, NetworkConflict
 from gridos.storage import networks
 
-blueprint = APIBlueprint("networks", __name__, url_prefix="/v1/networks", abp_tags=[NETWORKS])
+if TYPE_CHECKING:
+    from gridos.domain.network import Network
+
+blueprint = Blueprint("networks", __name__, url_prefix="/v1/networks")
 MOST_FAULTS = 100
 
 
-@blueprint.post(
-    "",
-    responses={
-        200: models.NetworkStored,
-        201: models.NetworkStored,
-        **problems(400, 401, 403, 408, 409, 413, 415, 429),
-    },
-    security=WRITES,
-    openapi_extensions={"requestBody": model_body(Network, blueprint.components_schemas)},
-)
+@blueprint.post("")
 def add_network() -> tuple[Response, int]:
     """Stores a feeder with its buses and lines, whole or not at all; none is ever overwritten."""
     access.require(access.NETWORKS)
@@ -42,6 +35,11 @@ def add_network() -> tuple[Response, int]:
 
 
 def _read(body: bytes) -> Network:
+    # On first use: pydantic and its models would cost a sixth of a start.
+    from pydantic import ValidationError  # noqa: PLC0415 — as the line before says
+
+    from gridos.domain.network import Network, find_faults  # noqa: PLC0415 — same
+
     try:
         network = Network.model_validate_json(body)
     except ValidationError as wrong:

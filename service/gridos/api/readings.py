@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from flask import Response, current_app, jsonify
-from flask_openapi3 import APIBlueprint
+from flask import Blueprint, Response, current_app, jsonify
 
 from gridos import access
-from gridos.api import bodies, models
-from gridos.api.documents import READINGS, WRITES, batch_body, problems
+from gridos.api import bodies
 from gridos.domain import batch
 from gridos.domain.batch import BadRow, MalformedBatch, Reading, RefusedBatch
 from gridos.errors import InvalidReadings, MalformedBody
 from gridos.meters import Meters
 from gridos.storage import networks, readings
 
-blueprint = APIBlueprint("readings", __name__, url_prefix="/v1/readings", abp_tags=[READINGS])
+blueprint = Blueprint("readings", __name__, url_prefix="/v1/readings")
 
 
-@blueprint.post(
-    "",
-    responses={201: models.Stored, **problems(400, 401, 403, 408, 413, 415, 429)},
-    security=WRITES,
-    openapi_extensions={"requestBody": batch_body()},
-)
+@blueprint.post("")
 def add_readings() -> tuple[Response, int]:
     """Stores a batch; the same batch sent twice is stored once (the key is bus and time)."""
     access.require(access.READINGS)

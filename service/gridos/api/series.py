@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask import Response, json
-from flask_openapi3 import APIBlueprint
+from flask import Blueprint, Response, json, request
 
-from gridos.api import answers, models
-from gridos.api.documents import READINGS, problems
+from gridos.api import answers, parameters
 from gridos.api.feeders import find_feeder
 from gridos.domain import series
 from gridos.domain.series import BadRange, Bucket, Window
@@ -16,30 +14,32 @@ from gridos.errors import InvalidParameters, UnknownBus
 from gridos.storage import networks, readings
 from gridos.storage.readings import Page
 
-blueprint = APIBlueprint("series", __name__, url_prefix="/v1", abp_tags=[READINGS])
+blueprint = Blueprint("series", __name__, url_prefix="/v1")
+blueprint.before_request(parameters.check_ids)
 
 RAW_COLUMNS = ["bus_id", "at", "kw", "kvar"]
 SUMMED_COLUMNS = ["bus_id", "at", "kw_mean", "kw_max", "kvar_mean", "kvar_max", "readings"]
 
 
-@blueprint.get("/feeders/<feeder_id>/readings", responses={200: models.Series, **problems(404)})
-def list_feeder_readings(path: models.FeederPath, query: models.SeriesQuery) -> Response:
+@blueprint.get("/feeders/<feeder_id>/readings")
+def list_feeder_readings(feeder_id: str) -> Response:
     """Readings of a feeder's buses, ordered by bus id and time."""
-    window = _window(query)
-    find_feeder(path.feeder_id)
-    return _reply(readings.feeder_series(path.feeder_id, window), window)
+    window = _window()
+    find_feeder(feeder_id)
+    return _reply(readings.feeder_series(feeder_id, window), window)
 
 
-@blueprint.get("/buses/<bus_id>/readings", responses={200: models.Series, **problems(404)})
-def list_bus_readings(path: models.BusPath, query: models.SeriesQuery) -> Response:
+@blueprint.get("/buses/<bus_id>/readings")
+def list_bus_readings(bus_id: str) -> Response:
     """Readings of a bus, ordered by time."""
-    window = _window(query)
-    if networks.find_unknown_buses([path.bus_id]):
-        raise UnknownBus(f"No bus has the id {path.bus_id!r}.")
-    return _reply(readings.bus_series(path.bus_id, window), window)
+    window = _window()
+    if networks.find_unknown_buses([bus_id]):
+        raise UnknownBus(f"No bus has the id {bus_id!r}.")
+    return _reply(readings.bus_series(bus_id, window), window)
 
 
-def _window(query: models.SeriesQuery) -> Window:
+def _window() -> Window:
+    query = parameters.read_series_query(request.args.to_dict())
     try:
         return series.window(
             query.start, query.end, query.bucket, query.limit, query.after, datetime.now(UTC)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from flask import current_app
 from psycopg import Connection
 
-from gridos.domain.network import Network
 from gridos.storage.pool import connection
+
+if TYPE_CHECKING:
+    # Its models need pydantic, which most pods never do.
+    from gridos.domain.network import Network
 
 # Above any statement's: a file of 20,000 buses is stored in one transaction.
 IMPORT_TIMEOUT_MS = 20_000
