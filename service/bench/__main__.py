@@ -17,7 +17,7 @@ from pathlib import Path
 from proofs import postgres
 from proofs.pods import Pod
 
-from bench import database, instructions, scrape, throughput
+from bench import database, instructions, scrape, starting, throughput
 
 CONTESTANTS = (
     "bare", "metrics", "ours", "usual", "usual_log", "empty@granian", "bare@granian",
@@ -101,6 +101,25 @@ def bench_series(chosen: argparse.Namespace) -> Iterator[Line]:
             yield f"month of 33 buses, {count} rows of {rows / 1e6:.1f} M", "flat", shown
 
 
+def bench_start(chosen: argparse.Namespace) -> Iterator[Line]:
+    """A pod's start, alone and five at once."""
+    goals = {1: ("≤ 0.5", ""), 5: ("", "≤ 3")}
+    with _database() as url, tempfile.TemporaryDirectory() as folder:
+        starting.measure(Path(folder), url, 1)  # what is not compiled and read yet
+        for pods, (cpu_goal, time_goal) in goals.items():
+            starts = [
+                starting.measure(Path(folder), url, pods)
+                for _ in range(max(2, chosen.rounds // pods))
+            ]
+            name = f"{pods} pod{'s at once' * (pods > 1)}"
+            each = _spread(start.cpu_s / pods for start in starts)
+            yield f"{name}, CPU-seconds each until ready", cpu_goal, each
+            ratio = _spread(start.cpu_s / pods / start.flask_cpu_s for start in starts)
+            yield f"{name}, the same ÷ `import flask`", "", ratio
+            yield f"{name}, seconds until ready", time_goal, _spread(s.seconds for s in starts)
+            yield f"{name}, MB each", "", _spread(start.pss_mb / pods for start in starts)
+
+
 def _spread(values: Iterable[float]) -> str:
     """Median and quartiles."""
     low, middle, high = statistics.quantiles(values, n=4)
@@ -108,6 +127,7 @@ def _spread(values: Iterable[float]) -> str:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
+    "start": bench_start,
     "scrape": bench_scrape,
     "ingest": bench_ingest,
     "throughput": bench_throughput,

@@ -36,4 +36,4 @@ def show_page(filename: str = "") -> Response:
 
     app = specification.documented(current_app.extensions["settings"].version)
     # A copy, because a request leaves itself in its environ, and this one's is still to be counted.
-    return Response.from_app(app.wsgi_app, dict(request.environ))
+    return current_app.make_response(Response.from_app(app.wsgi_app, dict(request.environ)))

@@ -202,7 +202,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "series.list_feeder_readings": Operation(
         {200: models.Series, **problems(404)}, {**_FEEDER, **_QUERY}
     ),
-    "series.list_bus_readings": Operation({200: models.Series, **problems(404)}, {**_BUS, **_QUERY}),
+    "series.list_bus_readings": Operation(
+        {200: models.Series, **problems(404)}, {**_BUS, **_QUERY}
+    ),
     "overloads.list_overloads": Operation({200: models.OverloadList, **problems()}),
     "readings.add_readings": Operation(
         {201: models.Stored, **problems(400, 401, 403, 408, 413, 415, 429)}, body=batch_body
