@@ -131,6 +131,7 @@ format: setup  ## put the style right
 
 generate: setup  ## write every generated file anew; CI checks that nothing changes
 	@$(BIN)/observe generate
+	@$(BIN)/python -m gridos.api.specification > service/gridos/data/openapi.json
 	@$(BIN)/python infra/terraform/scripts/document.py
 
 terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew

@@ -177,7 +177,7 @@ def _holds(scenario: Scenario) -> bool:
 
 def _programs() -> set[tuple[int, str]]:
     """(pid, command line) of everything that runs now and is such as a rehearsal here starts."""
-    names = ("envoy", "gridos.gunicorn_config", "gridos-pg-", "prometheus.yml", "locustfile.py")
+    names = ("envoy", "gridos serve", "gridos-pg-", "prometheus.yml", "locustfile.py")
     here = str(Path.cwd())
     found = set()
     for process in psutil.process_iter(["cmdline", "cwd"]):

@@ -141,7 +141,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
     )
     process = psutil.Process(rehearsal.pid)
 
-    assert wait_until(lambda: len(programs(process, "envoy", "gunicorn")) > 1, timeout_s=60)
+    assert wait_until(lambda: len(programs(process, "envoy", "gridos serve")) > 1, timeout_s=60)
     children = process.children(recursive=True)
     rehearsal.send_signal(ended_by)
     rehearsal.send_signal(signal.SIGINT)  # an impatient second one changes nothing
@@ -158,8 +158,8 @@ def test_the_children_do_not_outlive_a_rehearsal_that_is_killed(root, tmp_path):
         [REHEARSE, "--out", str(tmp_path)], cwd=root, stdout=subprocess.DEVNULL
     )
     process = psutil.Process(rehearsal.pid)
-    assert wait_until(lambda: len(programs(process, "envoy", "gunicorn")) > 3, timeout_s=60)
-    children = programs(process, "envoy", "gunicorn")
+    assert wait_until(lambda: len(programs(process, "envoy", "gridos serve")) > 3, timeout_s=60)
+    children = programs(process, "envoy", "gridos serve")
     rehearsal.kill()
     rehearsal.wait()
     assert wait_until(lambda: not any(map(runs, children)), timeout_s=20)
