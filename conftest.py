@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """A real PostgreSQL: GRIDOS_DATABASE_URL, or an embedded one of this session's own."""
+    """A real PostgreSQL: REHEARSE_DATABASE_URL, or one of this session's own."""
     with database.running() as url:
         yield url
 

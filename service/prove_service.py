@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from proofs import fuzz, kills, postgres, restarts
+from proofs import fuzz, kills, restarts
 from proofs.pods import Pod
+from rehearsal import database
 
 KILLS, RESTARTS, REQUESTS = 50, 20, 20_000
 EXAMPLES = 1500
@@ -72,11 +73,11 @@ PROOFS: dict[str, Callable[[Path, int], list[Row]]] = {
 @contextmanager
 def _database(folder: Path) -> Iterator[str]:
     """The URL of a PostgreSQL that is migrated and seeded."""
-    with postgres.running() as database:
-        pod = Pod(folder, "prepare", {"GRIDOS_DATABASE_URL": database.url})
+    with database.server() as postgres:
+        pod = Pod(folder, "prepare", {"GRIDOS_DATABASE_URL": postgres.url})
         pod.run("migrate")
         pod.run("seed")
-        yield database.url
+        yield postgres.url
 
 
 def main() -> int:

