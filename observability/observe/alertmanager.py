@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,8 +41,7 @@ def find() -> Path:
     if upstream:
         return Path(upstream)
     program = distribution.program(PACKAGE)
-    _place_templates(program)
-    return program
+    return program if DEFAULT_TEMPLATES.is_dir() else _relocated(program)
 
 
 def amtool() -> Path:
@@ -115,10 +116,17 @@ class Alertmanager:
         file.write_text(yaml.safe_dump(dict(self._configuration)), encoding="utf-8")
         for template in self._templates.glob("*.tmpl"):
             shutil.copy(template, self._folder)
-        command = [str(find()), f"--config.file={file}", "--cluster.listen-address="]
+        program = find()
+        command = [str(program), f"--config.file={file}", "--cluster.listen-address="]
         command += [f"--storage.path={self._folder / 'data'}", "--log.level=warn"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}"]
-        self._child = processes.start("alertmanager", command, self._folder / "alertmanager.log")
+        self._child = processes.start(
+            "alertmanager",
+            command,
+            self._folder / "alertmanager.log",
+            # Where a relocated program's /usr is.
+            working_directory=program.parent.parent.parent,
+        )
         if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
             raise MachineError(f"alertmanager did not start: {self._child.tail()}", "see its log")
 
@@ -152,18 +160,22 @@ class Alertmanager:
             return False
 
 
-def _place_templates(program: Path) -> None:
-    """Debian's build reads its default templates from one absolute path, wherever it stands."""
-    if DEFAULT_TEMPLATES.is_dir():
-        return
-    unpacked = program.parents[2] / DEFAULT_TEMPLATES.relative_to("/")
-    try:
-        shutil.copytree(unpacked, DEFAULT_TEMPLATES)
-    except OSError as refused:
-        raise MachineError(
-            f"alertmanager's default templates cannot be placed: {refused}",
-            f"run: sudo apt-get install {PACKAGE}, or put upstream's alertmanager on PATH",
-        ) from None
+def _relocated(program: Path) -> Path:
+    """The same program, which finds its default templates below its working directory.
+
+    Debian's build reads them from one absolute path, wherever it was unpacked, and only root could
+    put them there. A path of the same length that starts at the working directory takes its place.
+    """
+    relocated = program.with_name("alertmanager-relocated")
+    if not relocated.exists():
+        absolute = os.fsencode(DEFAULT_TEMPLATES)
+        relative = absolute.removeprefix(b"/") + b"/"
+        # Whole or not at all: another run may be doing the same.
+        with tempfile.NamedTemporaryFile(dir=program.parent, delete=False) as fresh:
+            fresh.write(program.read_bytes().replace(absolute, relative))
+        Path(fresh.name).chmod(0o755)
+        Path(fresh.name).replace(relocated)
+    return relocated
 
 
 def _quicken(route: dict[str, Any], factor: float) -> None:
@@ -184,4 +196,4 @@ def _secret(folder: Path, name: str, content: str) -> str:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return processes.run(command, capture_output=True, text=True, check=False, timeout=60)
