@@ -7,7 +7,6 @@ by `gates power`, and every broken copy of the gates. Exit code 1 if a bar is mi
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from gates import documents, mutation, releases, simulation, trials
 from gates.power import Outcomes, Study
 from gates.simulation import Scenario
 from gates.worlds import Fault, Traffic
+from rehearsal import processes
 
 GATES = Path(sys.executable).parent / "gates"
 
@@ -97,7 +97,7 @@ def _disturbed(outcomes: Outcomes) -> float:
 
 def _mutants() -> bool:
     print(flush=True)
-    return subprocess.run([GATES, "mutate"], check=False, timeout=1800).returncode == 0
+    return processes.run([GATES, "mutate"], check=False, timeout=1800).returncode == 0
 
 
 if __name__ == "__main__":

@@ -109,9 +109,9 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     held: dict[str, bool] = {}
     with database.running() as url:
-        environment = {**os.environ, "GRIDOS_DATABASE_URL": url, "GRIDOS_API_KEYS": KEY}
+        environment = processes.inherited(GRIDOS_DATABASE_URL=url, GRIDOS_API_KEYS=KEY)
         for command in ("migrate", "seed"):
-            subprocess.run(
+            processes.run(
                 [BIN / "gridos", command], env=environment, check=True, capture_output=True
             )
         (OUT / "key").write_text(KEY, encoding="utf-8")
@@ -134,11 +134,10 @@ def serving(
     settings = {"PORT": str(port), "GRIDOS_FAULTS": faults, "GRIDOS_POD": pod}
     settings["GRIDOS_CPU_LIMIT_MILLICORES"] = str(round(CPU_LIMIT_CORES * 1000))
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = processes.popen(
             [*prefix, BIN / "gridos", "serve"],
             env={**bench.environment, **settings},
             stdout=output,
-            start_new_session=True,
         )
     service = Service(f"http://127.0.0.1:{port}", process, log)
     try:
@@ -164,7 +163,7 @@ def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dic
     """(exit code, what was said, the run's document) of one `loadtest run`."""
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=OUT))
     command = [*prefix, str(BIN / "loadtest"), *arguments, "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    done = processes.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_S)
     found = sorted(folder.glob("2*/result.json"))
     document = json.loads(found[-1].read_text()) if found else {}
     document["folder"] = str(found[-1].parent) if found else ""
@@ -570,12 +569,12 @@ def _throughput(host: str, kind: str, users: int, rate: float = 1000.0) -> float
     else:
         command += ["--run-time", "8s"]
     variables = {
-        **os.environ,
+        **processes.inherited(),
         "PROVE_USERS": kind,
         "PROVE_RATE": str(rate),
         "PROVE_COUNT": str(users),
     }
-    done = subprocess.run(
+    done = processes.run(
         command, env=variables, capture_output=True, text=True, check=False, timeout=120
     )
     found = re.search(r"PROVED (\d+) ([\d.]+)", done.stdout)
@@ -688,8 +687,8 @@ def _ours(url: str, places: int, patience_s: float) -> dict[str, float]:
     command += ["-u", str(places), "-r", str(places), "--only-summary"]
     command += ["--arrivals-shape", f"{PEER_RATE:g} for {STALL_SECONDS:g}s"]
     command += ["--arrivals-spacing", "constant", "--arrivals-patience", str(patience_s)]
-    variables = {**os.environ, "PROVE_USERS": "open", "PROVE_OUT": str(folder / "samples.json")}
-    subprocess.run(command, env=variables, capture_output=True, check=True, timeout=180)
+    variables = processes.inherited(PROVE_USERS="open", PROVE_OUT=str(folder / "samples.json"))
+    processes.run(command, env=variables, capture_output=True, check=True, timeout=180)
     told = json.loads((folder / "samples.json").read_text())
     due = [latency_s for latency_s, _ in told["latencies"]]
     sent = [latency_s - lag_s for latency_s, lag_s in told["latencies"]]
@@ -707,7 +706,7 @@ def _k6(url: str, places: int) -> dict[str, float]:
     (folder / "load.js").write_text(script)
     command = ["k6", "run", "--quiet", "--no-usage-report", "--address", ""]
     command += ["--summary-export", str(folder / "summary.json"), str(folder / "load.js")]
-    subprocess.run(command, capture_output=True, check=True, timeout=180)
+    processes.run(command, capture_output=True, check=True, timeout=180)
     metrics = json.loads((folder / "summary.json").read_text())["metrics"]
     duration = metrics["http_req_duration"]
     quantiles = {f"p{n}": duration[f"p({n})"] / 1000 for n in (50, 95, 99)}
@@ -717,14 +716,14 @@ def _k6(url: str, places: int) -> dict[str, float]:
 
 def _vegeta(url: str) -> dict[str, float]:
     attack = ["vegeta", "attack", f"-rate={PEER_RATE:g}", f"-duration={STALL_SECONDS:g}s"]
-    attacked = subprocess.run(
+    attacked = processes.run(
         [*attack, "-timeout=30s"],
         input=f"GET {url}/v1/feeders\n".encode(),
         capture_output=True,
         check=True,
         timeout=180,
     )
-    report = subprocess.run(
+    report = processes.run(
         ["vegeta", "report", "-type=json"],
         input=attacked.stdout,
         capture_output=True,
@@ -744,7 +743,7 @@ def _flips(profile: Profile, _bench: Bench) -> bool:
     folder = OUT / "rehearsals"
     how = ["--fault", profile.fault] if profile.fault else ["--without", "traffic"]
     smaller = _smaller() if "cpu-saturation" in profile.judges else []
-    done = subprocess.run(
+    done = processes.run(
         [BIN / "rehearse", *how, *smaller, "--out", str(folder)],
         capture_output=True,
         check=False,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from rehearsal import processes
 
 REHEARSE = Path(sys.executable).parent / "rehearse"
 LONGEST_S = 900
@@ -138,7 +138,7 @@ def _commit(path: str, text: str) -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    done = processes.run(["git", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -152,7 +152,7 @@ def _holds(scenario: Scenario) -> bool:
     arguments = _arguments(scenario)
     began, before = time.monotonic(), _programs()
     with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0):
-        code = subprocess.run(
+        code = processes.run(
             [REHEARSE, *arguments],
             stdout=subprocess.DEVNULL,
             check=False,
@@ -191,21 +191,14 @@ def _programs() -> set[tuple[int, str]]:
 @contextmanager
 def _hogs(count: int) -> Iterator[None]:
     """Keeps so many cores busy with something else; each hog ends by itself."""
-    hogs = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(count)]
-    for hog in hogs:
-        hog.start()
+    spin = f"import time\nwhile time.monotonic() < {time.monotonic() + LONGEST_S}: pass"
+    hogs = [processes.popen([sys.executable, "-c", spin]) for _ in range(count)]
     try:
         yield
     finally:
         for hog in hogs:
             hog.kill()
-            hog.join()
-
-
-def _spin() -> None:
-    until = time.monotonic() + LONGEST_S
-    while time.monotonic() < until:
-        pass
+            hog.wait()
 
 
 if __name__ == "__main__":

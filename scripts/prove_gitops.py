@@ -20,7 +20,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,7 +34,7 @@ from conformance import kit
 from conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
 from pipeline import kustomization, overlay
 from pipeline.releases import Release, version
-from rehearsal import observing, timescale
+from rehearsal import observing, processes, timescale
 from rehearsal.errors import RehearsalError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.waiting import wait_until
@@ -244,7 +243,7 @@ def run(*command: str, cwd: Path = ROOT) -> str:
     Raises:
         Wrong: It did not, with its last words.
     """
-    done = subprocess.run(
+    done = processes.run(
         command, cwd=cwd, capture_output=True, text=True, check=False, timeout=kit.LONG_S
     )
     if done.returncode != 0:
@@ -459,7 +458,7 @@ def outside(arguments: Sequence[str]) -> int:
         serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
         cluster.run("start", "registry", str(shutil.which("crane")), *serve)
         again = [__file__, *arguments, "--inside", str(cluster.program), str(os.getpid())]
-        return subprocess.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
+        return processes.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
     except RehearsalError as failed:
         print(f"prove-gitops: {failed}", file=sys.stderr)
         return 2

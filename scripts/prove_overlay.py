@@ -25,6 +25,7 @@ from typing import Any
 from pipeline import kustomization, overlay
 from pipeline.releases import Release
 from pipeline.repository import Repository
+from rehearsal import processes
 
 ENVIRONMENT = "staging"
 FILE = overlay.path(ENVIRONMENT)
@@ -47,7 +48,7 @@ replicas:
 def git(folder: Path, *arguments: str) -> str:
     """Run git, and fail loudly."""
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    done = subprocess.run(
+    done = processes.run(
         ["git", *identity, "-C", str(folder), *arguments],
         capture_output=True,
         text=True,

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from pipeline import comment, kustomization, overlay
 from pipeline.checkout import WORKFLOWS, Checkout
+from rehearsal import processes
 from standins.github_api import GitHubServer, serving
 
 HERE = Path(__file__).resolve().parent
@@ -63,7 +64,7 @@ class World:
     def git(self, *arguments: str) -> str:
         """Runs git in the clone."""
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        return subprocess.run(
+        return processes.run(
             ["git", *identity, *arguments],
             cwd=self.clone,
             check=True,
@@ -106,10 +107,10 @@ def act(
     """Runs one job and those it needs."""
     event = world.folder / "event.json"
     event.write_text(json.dumps(payload))
-    tool = subprocess.run(
+    tool = processes.run(
         [HERE / "tool", "act"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    return subprocess.run(
+    return processes.run(
         [
             tool,
             case.event,
@@ -165,14 +166,12 @@ def make_world(folder: Path, github: GitHubServer) -> World:
     """Clones the last commit of this checkout, with a remote of its own called main."""
     world = World(folder, github)
     world.artifacts.mkdir()
-    subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, world.remote], check=True)
-    subprocess.run(
-        ["git", "-C", world.remote, "update-ref", "refs/heads/main", _head()], check=True
-    )
-    subprocess.run(
+    processes.run(["git", "clone", "--quiet", "--bare", ROOT, world.remote], check=True)
+    processes.run(["git", "-C", world.remote, "update-ref", "refs/heads/main", _head()], check=True)
+    processes.run(
         ["git", "-C", world.remote, "symbolic-ref", "HEAD", "refs/heads/main"], check=True
     )
-    subprocess.run(["git", "clone", "--quiet", world.remote, world.clone], check=True)
+    processes.run(["git", "clone", "--quiet", world.remote, world.clone], check=True)
     return world
 
 
@@ -272,7 +271,7 @@ def _release_of_a_stranger(world: World) -> dict[str, object]:
 
 
 def _pinned(world: World, _: str) -> str:
-    remote = subprocess.run(
+    remote = processes.run(
         ["git", "-C", world.remote, "show", f"main:{overlay.path('staging')}"],
         check=True,
         capture_output=True,
@@ -588,7 +587,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _head() -> str:
-    return subprocess.run(
+    return processes.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
 

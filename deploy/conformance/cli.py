@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from policies import objects
+from rehearsal import processes
 from rehearsal.errors import MachineError, RehearsalError
 
 from conformance import kit
@@ -255,7 +256,7 @@ def _python(run: Run, module: str, *arguments: str) -> None:
 
 def _run(run: Run, *command: str) -> int:
     try:
-        return subprocess.run(
+        return processes.run(
             run.kit.command(*command), check=False, cwd=ROOT, timeout=kit.LONG_S
         ).returncode
     except subprocess.TimeoutExpired:

@@ -19,6 +19,7 @@ from typing import Any
 from policies import connectivity, objects
 from policies.connectivity import End, Flow, Pod
 from policies.ends import ENDS
+from rehearsal import processes
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("dev", "staging", "production", "local")
@@ -31,7 +32,7 @@ ANSWER = re.compile(r"IS ALLOWED\?\s*\|\s*(TRUE|FALSE)")
 def main() -> int:
     """Prints what differs; exit 0 if nothing does, 1 if something, 2 without cyclonus."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    found = subprocess.run(
+    found = processes.run(
         [ROOT / "scripts/tool", "cyclonus"], stdout=subprocess.PIPE, text=True, check=False
     )
     if found.returncode != 0:
@@ -73,7 +74,7 @@ def ask(program: str, rendered: Sequence[objects.Object], flows: Sequence[Flow])
         traffic.write_text(json.dumps([_traffic(flow) for flow in flows]))
         command = [program, "analyze", "--mode", "query-traffic"]
         command += ["--policy-path", str(policies), "--traffic-path", str(traffic)]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        said = processes.run(command, capture_output=True, text=True, check=True).stdout
     return [answer == "TRUE" for answer in ANSWER.findall(said)]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from rehearsal import processes
 from rehearsal.errors import MachineError
 from rehearsal.kubectl import Kubectl, Watch
 from rehearsal.observing import HASH_LABEL, State, stable
@@ -130,7 +130,7 @@ class Follower:
             case [verb]:
                 command = ["kubectl-argo-rollouts", verb, "gridos", "-n", self._namespace]
                 command += ["--context", self.kubectl.context]
-                subprocess.run(command, check=True, capture_output=True, timeout=30)
+                processes.run(command, check=True, capture_output=True, timeout=30)
 
     def _over(self, state: State) -> bool:
         """Whether the release has come to an end, and has been still for a while."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 
 import yaml
 from rehearsal import config as configuration
-from rehearsal import observing
+from rehearsal import observing, processes
 from rehearsal.errors import MachineError
 from rehearsal.kubectl import Kubectl, Watch
 from rehearsal.load import Load
@@ -130,7 +129,7 @@ class Service:
 
     def _argo(self, verb: str, *flags: str) -> None:
         command = ["kubectl-argo-rollouts", verb, "gridos", "-n", NAMESPACE, *flags]
-        subprocess.run(
+        processes.run(
             [*command, "--context", self.kubectl.context], check=True, capture_output=True
         )
 
@@ -191,7 +190,7 @@ class Loop(Service):
         shutil.copytree(ROOT / "deploy", self.checkout / "deploy")
         self._git("init", "--quiet", "--initial-branch", "main")
         self._commit("Ship the service")
-        subprocess.run(
+        processes.run(
             ["git", "clone", "--quiet", "--bare", str(self.checkout), str(self.remote)], check=True
         )
         self._git("remote", "add", "origin", str(self.remote))
@@ -318,7 +317,7 @@ class Loop(Service):
 
     def _git(self, *arguments: str) -> None:
         identity = ["-c", "user.name=on call", "-c", "user.email=on-call@example.com"]
-        subprocess.run(
+        processes.run(
             ["git", *identity, *arguments], cwd=self.checkout, check=True, capture_output=True
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,7 +129,7 @@ class Generator:
     def _environment(self) -> Mapping[str, str]:
         setup = self.setup
         variables = {
-            **os.environ,
+            **processes.inherited(),
             "LOADTEST_OUT": str(self._out),
             "LOADTEST_RUN": self.run_id,
             "LOADTEST_NEWER": " ".join(setup.newer),

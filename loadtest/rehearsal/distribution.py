@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rehearsal import processes
 from rehearsal.errors import MachineError
 
 
@@ -59,6 +60,6 @@ def _unpack(name: str, package: str, folder: Path) -> None:
 
 
 def _quietly(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return processes.run(
         command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
     )

@@ -73,14 +73,14 @@ class Kubectl:
         """
         command = self.command(*arguments)
         try:
-            done = subprocess.run(
+            done = processes.run(
                 command, input=given, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
             )
         except subprocess.TimeoutExpired:
             raise MachineError(f"kubectl {arguments[0]}: no answer in {TIMEOUT_S:.0f} s") from None
         if done.returncode != 0:
             raise MachineError(f"kubectl {arguments[0]}: {' '.join(done.stderr.split())}")
-        return done.stdout
+        return str(done.stdout)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of one command."""
@@ -155,7 +155,7 @@ def connect(context: str | None) -> Kubectl:
         MachineError: if there is no kubectl.
     """
     program = _find()
-    current = subprocess.run(
+    current = processes.run(
         [str(program), "config", "current-context"], capture_output=True, text=True, check=False
     ).stdout.strip()
     if context is None and not current:

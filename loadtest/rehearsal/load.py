@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,14 +55,13 @@ class Load:
         command += ["--host", url, "--users", str(self.traffic.users)]
         command += ["--spawn-rate", str(self.traffic.users), "--run-time", LONGEST_RUN]
         command += ["--loglevel", "WARNING", "--only-summary", "--stop-timeout", "1"]
-        variables = {
-            **os.environ,
-            "LOADTEST_CONFIG": str(self.config),
-            "LOADTEST_RATE": str(self.rate),
-            "LOADTEST_USERS": str(self.traffic.users),
-            "LOADTEST_VALUES": json.dumps(dict(self.values)),
-            "LOADTEST_LOG": str(self._log),
-        }
+        variables = processes.inherited(
+            LOADTEST_CONFIG=str(self.config),
+            LOADTEST_RATE=str(self.rate),
+            LOADTEST_USERS=str(self.traffic.users),
+            LOADTEST_VALUES=json.dumps(dict(self.values)),
+            LOADTEST_LOG=str(self._log),
+        )
         self._child = processes.start("locust", command, self.folder / "locust.log", variables)
 
     def stop(self) -> None:

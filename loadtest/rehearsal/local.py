@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rehearsal import config as configuration
-from rehearsal import controller, database, processes, timescale
+from rehearsal import controller, database, processes, scratch, timescale
 from rehearsal.builds import Build
 from rehearsal.controller import RolloutPhase, Status
 from rehearsal.environment import PodFacts
@@ -103,9 +102,9 @@ class LocalGround:
         database_url = self._stack.enter_context(database.running())
         self._stack.callback(self._torn_down.append, "postgresql")
         secret = secrets.token_urlsafe(24)
-        mounted = self._stack.enter_context(TemporaryDirectory(prefix="rehearsal-secrets-"))
+        mounted = self._stack.enter_context(scratch.folder("secrets"))
         self._standins, self._candidates = (
-            StandIns(build, database_url, secret, Path(mounted) / side)
+            StandIns(build, database_url, secret, mounted / side)
             for side, build in (("stable", self.stable), ("candidate", self.candidate))
         )
         self._sets = self._make_replica_sets()

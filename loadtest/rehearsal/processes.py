@@ -112,22 +112,26 @@ def run(
     *,
     check: bool = False,
     capture_output: bool = False,
+    input: str | bytes | None = None,  # noqa: A002 — as subprocess names it
     timeout: float | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """`subprocess.run`, of a child that does not outlive this program; takes no `input`."""
+    """`subprocess.run`, of a child that does not outlive this program."""
     if capture_output:
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with popen(command, **{"stdin": subprocess.DEVNULL, **options}) as child:
+    given = subprocess.DEVNULL if input is None else subprocess.PIPE
+    with popen(command, **{"stdin": given, **options}) as child:
         try:
-            output, errors = child.communicate(timeout=timeout)
+            output, errors = child.communicate(input, timeout)
         except BaseException:
             # It may have children of its own to end.
             child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.communicate(timeout=ORDERLY_END_S)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.communicate(timeout=ORDERLY_END_S)
+            finally:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
             raise
     done = subprocess.CompletedProcess(command, child.returncode, output, errors)
     if check:
@@ -183,7 +187,7 @@ def _guardian_pipe() -> int:
     reader, writer = os.pipe()
     try:
         guardian = subprocess.Popen(
-            [sys.executable, "-I", _GUARDIAN],
+            [sys.executable, "-P", _GUARDIAN],
             stdin=reader,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

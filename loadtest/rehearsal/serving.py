@@ -6,10 +6,9 @@ import contextlib
 import os
 import secrets
 import subprocess
-import tempfile
 from pathlib import Path
 
-from rehearsal import database, processes
+from rehearsal import database, processes, scratch
 from rehearsal.builds import Build
 from rehearsal.environment import PodFacts
 from rehearsal.errors import UsageError
@@ -32,8 +31,8 @@ def serve(build: Build, port: int) -> int:
         spec.metadata.annotations,
         "127.0.0.1",
     )
-    with database.running() as url, tempfile.TemporaryDirectory() as folder:
-        standins = StandIns(build, url, secrets.token_urlsafe(24), Path(folder))
+    with database.running() as url, scratch.folder("secrets") as folder:
+        standins = StandIns(build, url, secrets.token_urlsafe(24), folder)
         standins.prepare(pod)
         image = standins.image()
         variables = standins.variables(pod) | {
@@ -45,9 +44,7 @@ def serve(build: Build, port: int) -> int:
         for name, value in standins.values.items():
             if "://" not in value:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone
-        with subprocess.Popen(
-            command, env=variables, cwd=Path.cwd(), start_new_session=True
-        ) as pod_process:
+        with processes.popen(command, env=variables, cwd=Path.cwd()) as pod_process:
             try:
                 return pod_process.wait()
             except KeyboardInterrupt:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rehearsal import processes
 from rehearsal.builds import OWN_PROGRAMS, Build
 from rehearsal.environment import PodFacts, Sources, resolve
 from rehearsal.errors import MachineError, UsageError
@@ -125,7 +126,7 @@ def check_faults(build: Build, faults: Sequence[str]) -> None:
     if not faults or not check:
         return
     command = local_command(check, build.programs)
-    done = _run([*command, ",".join(faults)], dict(os.environ))
+    done = _run([*command, ",".join(faults)], processes.inherited())
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split())
         raise UsageError(said.removeprefix(f"{check[0]}: "))
@@ -147,7 +148,7 @@ def local_command(command: Sequence[str], programs: Path = OWN_PROGRAMS) -> list
 
 def _run(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
+        return processes.run(
             command,
             env=dict(variables),
             capture_output=True,

@@ -1,6 +1,5 @@
 """Names that manifests and rules use must exist in a live service, and the shipped traffic too."""
 
-import os
 import re
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def live(bundle, database_url):
     """The service's own /metrics, with the port that the manifest's container declares."""
     program = str(Path(sys.executable).parent / "gridos")
     port = processes.free_port()
-    environment = {**os.environ, "GRIDOS_DATABASE_URL": database_url, "PORT": str(port)}
+    environment = {**processes.inherited(), "GRIDOS_DATABASE_URL": database_url, "PORT": str(port)}
     for command in ("migrate", "seed"):
         subprocess.run([program, command], env=environment, check=True, capture_output=True)
     service = subprocess.Popen([program, "serve"], env=environment, stdout=subprocess.DEVNULL)

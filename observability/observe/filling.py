@@ -7,7 +7,6 @@ something anyway has a stale excuse.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import yaml
 from gates import backfill
+from rehearsal import processes
 from rehearsal.errors import MachineError
 from rehearsal.prometheus import Prometheus, QueryError
 
@@ -76,7 +76,7 @@ def rehearse(out: Path, arguments: Sequence[str] = ()) -> Recorded:
     """
     program = str(Path(sys.executable).with_name("rehearse"))
     command = [program, "--out", str(out), "--rules", str(RULES), *arguments]
-    done = subprocess.run(
+    done = processes.run(
         command, capture_output=True, text=True, check=False, timeout=REHEARSAL_TIMEOUT_S
     )
     if done.returncode not in (0, 1):

@@ -6,7 +6,6 @@ Neither is in Debian: they are found on PATH, or where the cluster kit builds th
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import urllib.error
 import urllib.parse
@@ -71,7 +70,7 @@ class Loki:
         command += [f"-server.http-listen-port={self.port}"]
         command += ["-server.grpc-listen-address=127.0.0.1"]
         command += [f"-server.grpc-listen-port={processes.free_port()}"]
-        variables = {**os.environ, "LOKI_DATA": str(self._folder / "data")}
+        variables = {**processes.inherited(), "LOKI_DATA": str(self._folder / "data")}
         self._child = processes.start("loki", command, self._folder / "loki.log", variables)
         if not wait_until(self._ready, timeout_s=90, give_up=lambda: not self.running):
             raise MachineError(f"loki did not start: {self._child.tail()}", "see its log")
@@ -141,7 +140,7 @@ class Collector:
         both = ("collector.yaml", "collector.local.yaml")
         command += [f"--config=file:{self._source / name}" for name in both]
         variables = {
-            **os.environ,
+            **processes.inherited(),
             "GRIDOS_LOGS": str(self._logs),
             "OTEL_STATE": str(state),
             "LOKI_ENDPOINT": f"{self._loki.url}/otlp",

@@ -7,7 +7,6 @@ the pods, on the node's own address. A bad release is shipped, aborted by its ga
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 import urllib.error
@@ -20,7 +19,7 @@ from typing import Any
 import yaml
 from conformance import kit
 from conformance.kit import HOST
-from rehearsal import documents
+from rehearsal import documents, processes
 from rehearsal.errors import MachineError, MeasureError, RehearsalError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.prometheus import Prometheus
@@ -71,7 +70,7 @@ def prove(folder: Path) -> int:
         found.up()
         found.stand_in(COLLECTOR_IMAGE, "otelcol")
         command = found.command("python", "-m", "observe.oncluster", str(folder.resolve()))
-        return subprocess.run(command, check=False, cwd=kit.ROOT, timeout=kit.LONG_S).returncode
+        return processes.run(command, check=False, cwd=kit.ROOT, timeout=kit.LONG_S).returncode
     finally:
         found.down()
 
@@ -194,7 +193,7 @@ def _ship() -> None:
     rehearse = str(Path(sys.executable).with_name("rehearse"))
     command = [rehearse, "--ground", "cluster", "--time-scale", SCALE, "--rate", RATE]
     command += ["--fault", FAULT]
-    done = subprocess.run(command, check=False, timeout=REHEARSAL_TIMEOUT_S)
+    done = processes.run(command, check=False, timeout=REHEARSAL_TIMEOUT_S)
     if done.returncode != 1:
         raise MachineError(f"the bad release was not rolled back ({done.returncode})", "see above")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal import prometheus
+from rehearsal import processes, prometheus
 from rehearsal.errors import MachineError
 
 # A promtool of another major; the place where the cluster kit builds its own is looked at too.
@@ -47,7 +47,7 @@ class Promtool:
         return "" if done.returncode == 0 else _said(done)
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return processes.run(
             [str(self.program), *arguments],
             capture_output=True,
             text=True,
@@ -80,7 +80,7 @@ def at(program: Path) -> Promtool:
         MachineError: if it cannot say its version.
     """
     try:
-        done = subprocess.run(
+        done = processes.run(
             [str(program), "--version"], capture_output=True, text=True, check=False, timeout=30
         )
     except OSError as gone:

@@ -52,7 +52,7 @@ def lines(database_url, tmp_path_factory):
     """Logs of two real pods, the canary's with failures; one request's id is chosen."""
     folder = tmp_path_factory.mktemp("pods")
     program = str(Path(sys.executable).parent / "gridos")
-    base = {**os.environ, "GRIDOS_DATABASE_URL": database_url}
+    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": database_url}
     for command in ("migrate", "seed"):
         subprocess.run([program, command], env=base, check=True, capture_output=True)
     for pod, faults in ((STABLE, ""), (CANARY, "errors=100%")):

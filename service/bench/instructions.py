@@ -14,9 +14,10 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from typing import Any
+
+from rehearsal import processes
 
 FEW, MANY = 100, 600
 REQUEST = (
@@ -34,7 +35,7 @@ def count(contestant: str) -> float:
     """Instructions a request of `bench.apps`'s contestant."""
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     command += [sys.executable, "-m", "bench.instructions", contestant]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = processes.run(command, capture_output=True, text=True, check=False)
     found = re.findall(r"I\s+refs:\s+([\d,]+)", done.stderr)
     # Each process says at its end what it has run, its parent's part included.
     if len(found) != 3:

@@ -81,9 +81,7 @@ def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, int]]:
     try:
         for name in names:
             ports[name] = processes.free_port()
-            child = processes.start(
-                name, command(name, ports[name]), folder / f"{name}.log", os.environ
-            )
+            child = processes.start(name, command(name, ports[name]), folder / f"{name}.log")
             os.sched_setaffinity(child.pid, SERVER_CPU)
             children.append(child)
         for name, port in ports.items():

@@ -7,10 +7,11 @@ refused however well its id is formed, and `ignored_auth`, whose requests all co
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from rehearsal import processes
 
 from proofs.pods import KEY, Pod
 
@@ -41,7 +42,7 @@ def prove(
     try:
         pod.await_ready()
         command = [*_command(pod.url, examples, seed), "--phases", phases]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = processes.run(command, cwd=folder, capture_output=True, text=True, check=False)
         pod.stop()
         lines = _access_lines(pod.log)
     finally:

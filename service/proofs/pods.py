@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -58,7 +57,7 @@ class Pod:
 
     def run(self, command: str) -> None:
         """Runs another command of the program in the pod's environment."""
-        subprocess.run([PROGRAM, command], env=self._variables, check=True, capture_output=True)
+        processes.run([PROGRAM, command], env=self._variables, check=True, capture_output=True)
 
     def start(self) -> None:
         """Starts it; `is_ready` says when it serves."""

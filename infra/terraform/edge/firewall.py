@@ -111,7 +111,7 @@ def _unpack(root: Path) -> None:
 
 
 def _quietly(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return processes.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def _last_line(text: str) -> str:

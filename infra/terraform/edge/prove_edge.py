@@ -11,9 +11,7 @@ policy in turn, and each must be missed by somebody. Prints a table; exit 0 when
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -92,14 +90,14 @@ def ground() -> Iterator[Ground]:
     with tempfile.TemporaryDirectory() as scratch, database.running() as url:
         port = processes.free_port()
         variables = {
-            **os.environ,
+            **processes.inherited(),
             "GRIDOS_DATABASE_URL": url,
             "GRIDOS_API_KEYS": f"{api_key}:readings+networks",
             "GRIDOS_HOST": "127.0.0.1",
             "PORT": str(port),
         }
         for command in ("migrate", "seed"):
-            done = subprocess.run(
+            done = processes.run(
                 [GRIDOS, command], env=variables, capture_output=True, text=True, check=False
             )
             if done.returncode != 0:

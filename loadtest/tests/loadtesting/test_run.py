@@ -23,7 +23,7 @@ KEY = "load-key"
 @pytest.fixture(scope="module")
 def serve(database_url, tmp_path_factory):
     """Starts the service with faults; returns (base URL, process)."""
-    base = {**os.environ, "GRIDOS_DATABASE_URL": database_url, "GRIDOS_API_KEYS": KEY}
+    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": database_url, "GRIDOS_API_KEYS": KEY}
     for command in ("migrate", "seed"):
         subprocess.run([BIN / "gridos", command], env=base, check=True, capture_output=True)
     started = []
