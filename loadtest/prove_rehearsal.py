@@ -98,7 +98,7 @@ SCENARIOS = (
     Scenario("slow start", ("--fault", "slow-start=20s"), (0,)),
     Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
     Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
-    Scenario("prometheus killed", ("--without", "prometheus"), (2,), None, "could not be read 5"),
+    Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),
     Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
     # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
     Scenario("busy, healthy", (), (0, 4), busy=True),

@@ -2,7 +2,8 @@
 
 RehearsalError           says cause and remedy in one line, and carries the exit code
 ├── UsageError           the caller's input                                             (2)
-├── Unreachable          no request could be sent at all: name, network, certificate    (2)
+│   └── Unreachable      no request could be sent at all: name, network, certificate    (2)
+├── MeasureError         what was to be read beside it cannot be                        (3)
 └── MachineError         our own fault, or the machine's                                (4)
 """
 
@@ -13,5 +14,5 @@ from rehearsal.errors import MachineError, MeasureError, RehearsalError, UsageEr
 __all__ = ["MachineError", "MeasureError", "RehearsalError", "Unreachable", "UsageError"]
 
 
-class Unreachable(MeasureError):
-    """The target cannot be reached."""
+class Unreachable(UsageError):
+    """The target that was named cannot be reached."""

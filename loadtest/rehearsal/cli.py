@@ -1,7 +1,7 @@
 """The `rehearse` program.
 
-Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, 2 could not be measured
-(or the input cannot be used), 3 paused inconclusive, 4 the harness or the machine is at fault.
+Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, 2 the input cannot be
+used, 3 no verdict, 4 the harness or the machine is at fault, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ faults (in the candidate's pods only; give --fault several times for several at 
   crash=500             the pod dies after so many requests
 
 exit codes:
-  0 promoted   1 rolled back by a gate or the progress deadline   2 could not be measured
-  3 paused inconclusive   4 the harness or the machine is at fault
-  (`make rehearse` turns every one of 1 to 4 into its own 2: CI should call this program)
+  0 promoted   1 rolled back by a gate or the progress deadline   2 the input cannot be used
+  3 no verdict: paused inconclusive, or not measured   4 the harness or the machine is at fault
+  130 interrupted   (`make rehearse` turns every one but 0 into its own 2: CI calls this program)
 
 examples:
   rehearse                                   a healthy release, in about a minute and a half

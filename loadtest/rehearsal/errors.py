@@ -3,7 +3,7 @@
 RehearsalError          carries the exit code and says cause and remedy in one line
 ├── ReleaseError        the candidate cannot be applied at all, so no gate is asked         (1)
 ├── UsageError          the caller's input: manifests, rehearsal.yaml, a fault, a port     (2)
-├── MeasureError        nothing could be measured, through no fault of the release        (2)
+├── MeasureError        nothing could be measured, through no fault of the release        (3)
 └── MachineError        the harness or the machine failed, so no verdict would be honest  (4)
 
 A gate's outcome is never an exception: phases are values (`model.Phase`).
@@ -40,7 +40,7 @@ class UsageError(RehearsalError):
 class MeasureError(RehearsalError):
     """The release could not be measured."""
 
-    exit_code = 2
+    exit_code = 3
 
 
 class MachineError(RehearsalError):

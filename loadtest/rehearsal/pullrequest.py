@@ -150,7 +150,8 @@ def junit(document: Document) -> str:
     verdict = document["verdict"]
     release = _case(suite, "release", document["id"])
     if verdict["exit_code"]:
-        kind = "failure" if verdict["exit_code"] in (1, 3) else "error"
+        judged = verdict["outcome"] in ("rolled-back", "not-released", "inconclusive")
+        kind = "failure" if judged else "error"
         ET.SubElement(release, kind, message=verdict["headline"])
     for look in _looks(document):
         case = _case(suite, f"gate.{look.metric['name']}", look.where)

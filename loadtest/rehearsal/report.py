@@ -26,6 +26,7 @@ _OUTCOMES = {
     "promoted": ("good", "Promoted"),
     "rolled-back": ("bad", "Rolled back"),
     "not-released": ("bad", "Not released"),
+    "unusable": ("error", "Input that cannot be used"),
     "not-measured": ("error", "Not measured"),
     "inconclusive": ("unsure", "Paused: inconclusive"),
     "fault": ("fault", "Harness or machine at fault"),

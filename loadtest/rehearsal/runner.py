@@ -16,6 +16,12 @@ from rehearsal.verdict import Outcome, Verdict
 # The load is met if no more than this share of the seconds fell short by a tenth.
 SHORT_SECONDS = 0.1
 
+# What ends a rehearsal before its verdict, by the exit code of the error.
+_OUTCOMES = {
+    outcome.exit_code: outcome
+    for outcome in (Outcome.UNUSABLE, Outcome.NOT_MEASURED, Outcome.FAULT)
+}
+
 Watcher = Callable[[Recording, Observation, Sequence[Event]], None]
 
 
@@ -52,10 +58,7 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
     except ReleaseError as failed:
         run.verdict = Verdict(Outcome.NOT_RELEASED, f"Not released: {failed}")
     except RehearsalError as failed:
-        outcome = (
-            Outcome.FAULT if failed.exit_code == Outcome.FAULT.exit_code else Outcome.NOT_MEASURED
-        )
-        run.verdict = Verdict(outcome, str(failed))
+        run.verdict = Verdict(_OUTCOMES[failed.exit_code], str(failed))
     finally:
         run.torn_down = ground.tear_down()
         run.ended_at = datetime.now(UTC)

@@ -29,10 +29,11 @@ class Outcome(Enum):
     PROMOTED = ("promoted", 0)
     ROLLED_BACK = ("rolled-back", 1)
     NOT_RELEASED = ("not-released", 1)
-    NOT_MEASURED = ("not-measured", 2)
-    INTERRUPTED = ("interrupted", 2)
+    UNUSABLE = ("unusable", 2)
+    NOT_MEASURED = ("not-measured", 3)
     INCONCLUSIVE = ("inconclusive", 3)
     FAULT = ("fault", 4)
+    INTERRUPTED = ("interrupted", 130)
 
     @property
     def exit_code(self) -> int:

@@ -34,6 +34,7 @@ OUTCOME_STYLES = {
     2: "bold magenta",
     3: "bold yellow",
     4: "bold white on red",
+    130: "bold",
 }
 SHOWN_EVENTS = 8
 # Without a terminal: a line of figures no more often than this.

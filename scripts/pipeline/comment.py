@@ -23,6 +23,7 @@ _SIGNS = {
     "promoted": "✅ Promoted",
     "rolled-back": "❌ Rolled back",
     "not-released": "❌ Not released",
+    "unusable": "⚠️ The input cannot be used",
     "not-measured": "⚠️ Could not be measured",
     "inconclusive": "⏸️ Inconclusive",
     "interrupted": "⚠️ Interrupted",

@@ -42,7 +42,7 @@ def assert_one_line(done, code, *words):
 def test_help_explains_faults_exit_codes_and_what_is_left(root):
     done = run("--help", root=root)
     assert done.returncode == 0
-    for word in ("errors=3%", "latency=400ms@10%", "3 paused inconclusive", "report.html"):
+    for word in ("errors=3%", "latency=400ms@10%", "3 no verdict", "report.html"):
         assert word in done.stdout
 
 
@@ -146,7 +146,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
     rehearsal.send_signal(ended_by)
     rehearsal.send_signal(signal.SIGINT)  # an impatient second one changes nothing
     output, _ = rehearsal.communicate(timeout=60)
-    assert rehearsal.returncode == 2
+    assert rehearsal.returncode == 130
     assert "Interrupted" in output
     assert "torn down" in output
     assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)

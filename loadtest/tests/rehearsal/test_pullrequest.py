@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rehearsal import pullrequest
+from rehearsal.verdict import Outcome
 
 
 @pytest.fixture
@@ -61,9 +62,20 @@ def test_junit_fails_the_release_and_the_gate_that_stopped_it(document):
     assert suite.get("tests") == str(len(suite.findall("testcase")))
 
 
-@pytest.mark.parametrize(("code", "kind"), [(2, "error"), (3, "failure"), (4, "error")])
-def test_what_could_not_be_judged_is_an_error_and_no_failure(document, code, kind):
-    document["verdict"]["exit_code"] = code
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (Outcome.ROLLED_BACK, "failure"),
+        (Outcome.NOT_RELEASED, "failure"),
+        (Outcome.INCONCLUSIVE, "failure"),
+        (Outcome.UNUSABLE, "error"),
+        (Outcome.NOT_MEASURED, "error"),
+        (Outcome.FAULT, "error"),
+        (Outcome.INTERRUPTED, "error"),
+    ],
+)
+def test_what_could_not_be_judged_is_an_error_and_no_failure(document, outcome, kind):
+    document["verdict"] |= {"outcome": str(outcome), "exit_code": outcome.exit_code}
     release = ET.fromstring(pullrequest.junit(document)).find("testcase")
     assert release.find(kind) is not None
 

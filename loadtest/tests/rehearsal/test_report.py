@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rehearsal import report
 from rehearsal.plot import Frame, ticks
+from rehearsal.verdict import Outcome
 
 
 @pytest.fixture
@@ -16,10 +17,7 @@ def document(root):
     return json.loads(path.read_text())
 
 
-OUTCOMES = ["promoted", "rolled-back", "not-measured", "inconclusive", "fault", "interrupted"]
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
 def test_every_outcome_has_a_page(document, outcome):
     document["verdict"]["outcome"] = outcome
     page = report.render(document)
