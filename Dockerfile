@@ -9,8 +9,8 @@ FROM ${BASE} AS layout
 COPY requirements/service.txt /service.txt
 # Into a folder of its own, so that the next stage takes the packages and nothing of pip's. Wheels
 # only: a source distribution would run its author's code and come out different each time.
-RUN python -m pip install --no-cache-dir --no-compile --only-binary :all: --require-hashes \
-      --target /layout/packages -r /service.txt \
+RUN python -m pip install --no-cache-dir --no-compile --only-binary :all: \
+      --require-hashes --no-deps --target /layout/packages -r /service.txt \
     && rm -r /layout/packages/bin
 COPY service/gridos /layout/app/gridos
 # Compiled here, because a read-only root cannot keep what a worker compiles: it would do so again at

