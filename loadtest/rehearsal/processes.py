@@ -15,8 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from rehearsal.errors import MachineError
 
 ORDERLY_END_S = 10.0
 PORTS = range(20_000, 32_000)
+_LANE = 100
 # A service's own settings, which in the caller's shell may be those of production.
 SERVICE_PREFIX = "GRIDOS_"
 _GUARDIAN = Path(__file__).with_name("guardian.py")
-_handed_out: set[int] = set()
 
 
 @dataclass
@@ -210,7 +211,7 @@ def _guardian_pipe() -> int:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nothing listens on now.
+    """A TCP port on the loopback address that nothing listens on now and nobody else is given.
 
     Outside the range that the kernel gives to outgoing connections, so that it stays free until
     the pod it was set aside for starts.
@@ -218,12 +219,34 @@ def free_port() -> int:
     Raises:
         MachineError: if none is found.
     """
-    for _ in range(1000):
-        port = secrets.choice(PORTS)
-        if port not in _handed_out and port_is_free(port):
-            _handed_out.add(port)
-            return port
+    with _choosing:
+        for port in _own_ports:
+            if port_is_free(port):
+                return port
     raise MachineError(f"no free port from {PORTS[0]} to {PORTS[-1]} on 127.0.0.1")
+
+
+def _set_aside() -> Iterator[int]:
+    """Ports for this process alone, a lane at a time, since others on the machine choose too.
+
+    A UDP socket on a lane's first port says that the lane is taken; it goes with the process.
+    """
+    firsts = list(PORTS[::_LANE])
+    secrets.SystemRandom().shuffle(firsts)
+    for first in firsts:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", first))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        yield from range(first, first + _LANE)
+
+
+_claims: list[socket.socket] = []
+_choosing = threading.Lock()
+_own_ports = _set_aside()
 
 
 def port_is_free(port: int) -> bool:
