@@ -7,6 +7,7 @@ restarts the container and the restart is counted where a gate can see it.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -56,6 +57,9 @@ def post_worker_init(worker: Any) -> None:
 def when_ready(server: Any) -> None:
     """Starts what a cpu fault needs beside the worker, and listens for the order to stop."""
     del server
+    # Before the fork: a collection would write into every object there is, and so copy for the
+    # worker what it shares with this process.
+    gc.freeze()
     _state["burner"] = injection.start_burner(_settings)
     if _settings.drain_seconds:
         stop = signal.getsignal(signal.SIGTERM)
