@@ -43,12 +43,37 @@ def init_app(app: Flask) -> None:
             striker.strike()
 
 
+class Share:
+    """Picks a share of requests: in each run of 1/share of them one, at a random place.
+
+    With a draw for each request a gate's look would meet a few more or a few less of them, and a
+    proof of the gate would hang on luck.
+    """
+
+    def __init__(self, share: float, random: Random) -> None:
+        self._share = share
+        self._random = random
+        self._requests = self._runs = 0
+        self._next = random.random()
+
+    def strikes(self) -> bool:
+        """Whether the next request is one of the share."""
+        self._requests += 1
+        if self._requests * self._share <= self._next:
+            return False
+        self._runs += 1
+        self._next = self._runs + self._random.random()
+        return True
+
+
 class Striker:
     """Decides, request by request and repeatably for a pod's name, what goes wrong."""
 
     def __init__(self, faults: Faults, seed: str) -> None:
         self._faults = faults
-        self._random = Random(seed)  # noqa: S311 — repeatable on purpose
+        random = Random(seed)  # noqa: S311 — repeatable on purpose
+        self._slow = Share(faults.latency_share, random)
+        self._failing = Share(faults.error_share, random)
         self._lock = threading.Lock()
         self._requests = 0
 
@@ -57,8 +82,7 @@ class Striker:
         with self._lock:
             self._requests += 1
             count = self._requests
-            slow = self._random.random() < self._faults.latency_share
-            failing = self._random.random() < self._faults.error_share
+            slow, failing = self._slow.strikes(), self._failing.strikes()
         if 0 < self._faults.crash_after_requests < count:
             crash()
         if slow:
