@@ -32,8 +32,10 @@ from rehearsal import (
     timescale,
 )
 from rehearsal.cluster import ClusterGround, Shipping, refuse_manual_pauses
+from rehearsal.config import Traffic
 from rehearsal.errors import MachineError, RehearsalError, UsageError
 from rehearsal.local import LocalGround, Options
+from rehearsal.rates import Rates
 from rehearsal.result import Rehearsal
 from rehearsal.sides import Sides
 from rehearsal.standins import check_faults
@@ -240,7 +242,7 @@ def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
     view = View(f"rehearsing {what.rollout.name} · {release} · ×{what.time_scale:g}", what.scaled)
     try:
         with view:
-            run = runner.rehearse(ground, what.rate, view.watch)
+            run = runner.rehearse(ground, view.watch)
         document = result.build(what, ground, run)
     except Exception:  # noqa: BLE001 — the last line of defence: a user sees no traceback
         return _report_bug(folder)
@@ -281,7 +283,7 @@ def _ground(
             folder,
         )
     options = Options(
-        rate=what.rate,
+        rates=Rates(what.rate, what.least_rate),
         time_scale=what.time_scale,
         faults=what.faults,
         port=chosen.port,
@@ -318,9 +320,15 @@ def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehea
     """What is to be rehearsed, and how, from the arguments and the files they name."""
     rollout = plan.rollout(two.candidate.bundle, dict(chosen.arg))
     traffic = two.stable.config.traffic
-    rate = chosen.rate or timescale.requests_per_second(
-        rollout, traffic.requests_per_second, traffic.canary_requests_per_look, chosen.time_scale
+    rate, least = (
+        timescale.requests_per_second(
+            rollout, traffic.requests_per_second, per_look, chosen.time_scale
+        )
+        for per_look in (traffic.canary_requests_per_look, _least_per_look(traffic))
     )
+    if chosen.rate:
+        # What a caller names is sent, or nothing is.
+        rate = least = chosen.rate
     return Rehearsal(
         id=_name(chosen.fault, two),
         command=shlex.join(["rehearse", *given]),
@@ -331,7 +339,13 @@ def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehea
         time_scale=chosen.time_scale,
         faults=tuple(chosen.fault),
         rate=0.0 if "traffic" in chosen.without else rate,
+        least_rate=least,
     )
+
+
+def _least_per_look(traffic: Traffic) -> float:
+    least = traffic.least_canary_requests_per_look
+    return traffic.canary_requests_per_look if least is None else least
 
 
 def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, str]]:
@@ -357,12 +371,26 @@ def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, 
             f"{budget['spent_unscaled_requests']:.0f} of {budget['monthly_budget']} requests a "
             f"month ({budget['spent_share']:.3%}), unscaled",
         ),
+        ("machine", _machine(document["machine"])),
         ("torn down", ", ".join(document["torn_down"])),
         ("report", str(page)),
         ("pull request", f"{page.with_name('report.md')}, {page.with_name('junit.xml')}"),
         ("result", str(file)),
     ]
     return lines
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """What the run cost and how well the machine kept up, on one line."""
+    spent = sorted(machine["cpu_seconds"].items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{program} {seconds:.0f}" for program, seconds in spent if seconds >= 1)
+    trouble = f"; {machine['because']}" if machine["because"] else ""
+    return (
+        f"{machine['cpu_seconds_total']:.0f} CPU-seconds ({parts}), "
+        f"{machine['cpu_busy_share']:.0%} busy, "
+        f"harness {machine['harness_lag_p99_ms']:.0f} ms late (p99), "
+        f"{machine['scrapes_lost']} of {machine['scrapes']} scrapes lost{trouble}"
+    )
 
 
 def _replay(chosen: argparse.Namespace) -> int:

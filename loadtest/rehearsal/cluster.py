@@ -13,19 +13,19 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rehearsal import documents, observing, processes, timescale
+from rehearsal import documents, observing, processes, rates, timescale
 from rehearsal.config import Config
 from rehearsal.errors import MachineError, UsageError
 from rehearsal.gateway import Counts
 from rehearsal.ground import Event, Observation, Release
 from rehearsal.kubectl import Kubectl, Watch
-from rehearsal.load import Load, Second
+from rehearsal.load import Load
 from rehearsal.manifests import Bundle
 from rehearsal.model import Pause, Rollout
 from rehearsal.waiting import wait_until
@@ -34,8 +34,6 @@ OBSERVE_S = 1.0
 READY_TIMEOUT_S = 300.0
 AWAIT_S = 120
 STEADY_TIMEOUT_S = 90.0
-STEADY_SECONDS = 3
-MET_SHARE = 0.9
 # The Secret that the overlay mounts, and the variable that makes every release one of its own.
 SECRET, KEY = "gridos", "api-keys"
 RELEASE_VARIABLE = "GRIDOS_RELEASE"
@@ -71,6 +69,7 @@ class ClusterGround:
     shipping: Shipping
     folder: Path
     name: str = field(init=False)
+    observe_s: float = OBSERVE_S
     release: Release = field(init=False, default_factory=lambda: Release("", ""))
     _stack: ExitStack = field(default_factory=ExitStack)
     _torn_down: list[str] = field(default_factory=list)
@@ -210,7 +209,7 @@ class ClusterGround:
 
     def _until_steady(self, load: Load) -> Iterator[Observation]:
         deadline = time.monotonic() + STEADY_TIMEOUT_S
-        while not _steady(load.seconds[-STEADY_SECONDS:], self.shipping.rate):
+        while not rates.steady(load.seconds, load.rate):
             yield self._observe()
             if any(second.refused for second in load.seconds):
                 raise UsageError(
@@ -263,7 +262,7 @@ class ClusterGround:
         self._hashes.update(state.addresses)
         self._count()
         events, self._events = tuple(self._events), []
-        return observing.observe(
+        seen = observing.observe(
             state,
             self.rollout,
             self.release,
@@ -272,6 +271,7 @@ class ClusterGround:
             seconds=tuple(self._load.read()) if self._load else (),
             events=events,
         )
+        return replace(seen, rate=self._load.rate if self._load else 0.0)
 
     def _count(self) -> None:
         """What the gateway counted, by pod address; a pod that is gone keeps its last count."""
@@ -310,10 +310,3 @@ def refuse_manual_pauses(rollout: Rollout) -> None:
         raise UsageError(
             f"step {waits[0]} pauses until a person resumes it", "give the pause a duration"
         )
-
-
-def _steady(seconds: list[Second], rate: float) -> bool:
-    return len(seconds) == STEADY_SECONDS and all(
-        second.requests >= MET_SHARE * rate and not second.failed and not second.lost
-        for second in seconds
-    )

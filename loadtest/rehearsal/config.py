@@ -56,6 +56,8 @@ class Traffic(_Section):
 
     requests_per_second: Annotated[float, Field(ge=0)]
     canary_requests_per_look: Annotated[float, Field(ge=0)]
+    # Where a machine cannot send that many, at least these; None is no fewer.
+    least_canary_requests_per_look: Annotated[float, Field(ge=0)] | None = None
     users: Annotated[int, Field(gt=0)] = 80
     seed: int = 1
     requests: Annotated[list[Request], Field(min_length=1)]

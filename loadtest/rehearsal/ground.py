@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rehearsal.gateway import Counts
 from rehearsal.load import Second
-from rehearsal.model import AnalysisRun, ReplicaCounts
+from rehearsal.model import AnalysisRun, ReplicaCounts, Rollout
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Observation:
     `canary_traffic` are what the gateway counted since the start; `seconds` is what users met.
     `weight` is the
     share in per cent that the steps ask for; `settled` says that nothing more will happen.
+    `rate` is what users are to send a second; `scrapes_lost` of `scrapes` of the containers' own
+    figures are missing since the release, counted where it has settled.
     """
 
     at_s: float
@@ -60,13 +62,18 @@ class Observation:
     timed_out: bool = False
     inconclusive: bool = False
     settled: bool = False
+    rate: float = 0.0
+    scrapes: int = 0
+    scrapes_lost: int = 0
 
 
 class Ground(Protocol):
-    """A place where a release can be rehearsed."""
+    """A place where a release can be rehearsed; it observes every `observe_s` seconds."""
 
     name: str
     release: Release
+    rollout: Rollout
+    observe_s: float
 
     def prepare(self) -> Iterator[Observation]:
         """Brings the stable release up, under load; ends when it is steady."""

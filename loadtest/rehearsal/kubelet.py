@@ -183,7 +183,15 @@ class Kubelet:
         }
         command = [*(container.command or source.image.command), *container.args]
         log = self.folder / f"{pod.name}.log"
-        pod.child = processes.start(pod.name, command, log, variables, source.working_directory)
+        pod.child = processes.start(
+            pod.name,
+            command,
+            log,
+            variables,
+            source.working_directory,
+            program="pods",
+            yielding=True,
+        )
         pod.startup = _probe(container.startup_probe, now)
         pod.readiness = _probe(container.readiness_probe, now)
         pod.liveness = _probe(container.liveness_probe, now, passed=True)
@@ -240,17 +248,17 @@ class Kubelet:
 
     def _kill_heavy(self, now: float) -> None:
         """Restarts the containers above their memory limit, as the kernel would have them."""
-        limits = {
+        pods = {
             pod.child.pid: (pod, limit)
             for pod in self.pods
             if pod.active and pod.child is not None and pod.child.running
             if (limit := pod.source.container.resources.memory_limit_bytes) is not None
         }
-        for pid, held in processes.memory_bytes(limits).items():
-            pod, limit = limits[pid]
-            if held > limit:
-                text = f"out of memory: {held / MIB:.0f} MiB held, {limit / MIB:.0f} MiB allowed"
-                self._restart(pod, now, text)
+        heavy = processes.memory_above({pid: limit for pid, (_, limit) in pods.items()})
+        for pid, held in heavy.items():
+            pod, limit = pods[pid]
+            text = f"out of memory: {held / MIB:.0f} MiB held, {limit / MIB:.0f} MiB allowed"
+            self._restart(pod, now, text)
 
     def _terminate(self, pod: Pod, now: float) -> None:
         since = pod.terminating_since if pod.terminating_since is not None else now

@@ -28,6 +28,11 @@ class Second:
     p50_ms: float | None
     p95_ms: float | None
 
+    def __str__(self) -> str:
+        """As a message says it."""
+        p95 = "" if self.p95_ms is None else f", 95 % of them answered within {self.p95_ms:.0f} ms"
+        return f"{self.requests} requests, {self.failed} failed, {self.lost} lost{p95}"
+
 
 @dataclass
 class Load:
@@ -62,7 +67,9 @@ class Load:
             LOADTEST_VALUES=json.dumps(dict(self.values)),
             LOADTEST_LOG=str(self._log),
         )
-        self._child = processes.start("locust", command, self.folder / "locust.log", variables)
+        self._child = processes.start(
+            "locust", command, self.folder / "locust.log", variables, yielding=True
+        )
 
     def stop(self) -> None:
         """Stops sending."""

@@ -15,41 +15,41 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import config as configuration
-from rehearsal import controller, database, processes, scratch, timescale
+from rehearsal import controller, database, processes, rates, scratch, timescale
 from rehearsal.builds import Build
 from rehearsal.controller import RolloutPhase, Status
 from rehearsal.environment import PodFacts
 from rehearsal.errors import MachineError, ReleaseError, UsageError
 from rehearsal.exporter import PATH as EXPORTER_PATH
-from rehearsal.exporter import ContainerFacts, Exporter
+from rehearsal.exporter import ContainerFacts, ExporterProgram
 from rehearsal.gateway import Counts, Gateway
 from rehearsal.ground import Event, Observation, Release
 from rehearsal.kubelet import Kubelet, Pod
 from rehearsal.load import Load, Second
 from rehearsal.looks import Looks
 from rehearsal.model import AnalysisRun, Pause, ReplicaSetName, Rollout
-from rehearsal.prometheus import Prometheus, ScrapeJob, Target
+from rehearsal.prometheus import Prometheus, QueryError, ScrapeJob, Target
+from rehearsal.rates import Rates
 from rehearsal.replicasets import ReplicaSets, release_of, target_labels
 from rehearsal.standins import StandIns, check_faults, local_command
 
 TICK_S = 0.1
 OBSERVE_S = 0.3
+EXPORTER_JOB = "kubelet"
 WARM_UP_TIMEOUT_S = 60.0
 MIGRATION_TIMEOUT_S = 120.0
-STEADY_SECONDS = 3
-# A second below this share of the asked rate is one in which the load was not met.
-MET_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Options:
     """How this rehearsal differs from the manifests' ordinary day.
 
-    `rate` is the requests a second to send; `port` the gateway's, or any free one; `rules` a folder
-    of rule files that the run's Prometheus evaluates as well.
+    `rates` are the requests a second to send, and the least to send where a machine cannot;
+    `port` is the gateway's, or any free one; `rules` a folder of rule files that the run's
+    Prometheus evaluates as well.
     """
 
-    rate: float
+    rates: Rates
     time_scale: float = 6.0
     faults: tuple[str, ...] = ()
     port: int | None = None
@@ -74,6 +74,7 @@ class LocalGround:
     options: Options
     folder: Path
     name: str = "local processes"
+    observe_s: float = OBSERVE_S
     release: Release = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
     _torn_down: list[str] = field(default_factory=list)
@@ -119,8 +120,9 @@ class LocalGround:
         yield from self._until_ready()
         yield from self._until_scraping()
         if not self.options.without_traffic:
-            self._load = self._start_load()
-            yield from self._until_steady(self._load)
+            self._ending("locust", self._stop_load)
+            self._start_load(self.options.rates.wanted)
+            yield from self._until_steady()
 
     def rehearse(self) -> Iterator[Observation]:
         """Applies the candidate and walks the steps until the release has settled."""
@@ -134,9 +136,9 @@ class LocalGround:
         while not observation.settled:
             yield observation
             until = time.monotonic() + OBSERVE_S
-            while time.monotonic() < until:
+            while (left_s := until - time.monotonic()) > 0:
                 self._tick()
-                time.sleep(TICK_S)
+                time.sleep(min(TICK_S, left_s))
             observation = self._observe()
         yield observation
 
@@ -199,15 +201,17 @@ class LocalGround:
             self._log("release", f"{words}: {child.tail(1)}")
 
     def _start_prometheus(self) -> Prometheus:
-        exporter = Exporter(self._containers)
-        self._stack.callback(exporter.stop)
+        self._exporter = ExporterProgram(self.folder / "exporter")
+        self._ending("exporter", self._exporter.stop)
+        self._exporter.start()
         monitor = self.candidate.bundle.pod_monitor
         endpoint = monitor.spec.pod_metrics_endpoints[0] if monitor else None
         interval_s = timescale.scrape_interval_s(
             endpoint.interval if endpoint else 30.0, self.options.time_scale
         )
-        kubelet = [Target(exporter.port, {})]
-        jobs = [ScrapeJob("kubelet", EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
+        self._scrape_interval_s = interval_s
+        kubelet = [Target(self._exporter.port, {})]
+        jobs = [ScrapeJob(EXPORTER_JOB, EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
         if endpoint:
             jobs.append(ScrapeJob("pods", endpoint.path, interval_s, self._targets()))
         prometheus = Prometheus(self.folder / "prometheus", jobs, self._rules())
@@ -244,18 +248,21 @@ class LocalGround:
             if pod.child is not None
         ]
 
-    def _start_load(self) -> Load:
-        load = Load(
-            folder=self.folder / "load",
+    def _start_load(self, rate: float) -> None:
+        self._stop_load()
+        self._load = Load(
+            folder=self.folder / f"load-{rate:.0f}",
             locustfile=self.locustfile,
             config=self.config_path,
             traffic=self._traffic_asked,
-            rate=self.options.rate,
+            rate=rate,
             values=self._standins.values,
         )
-        self._ending("locust", load.stop)
-        load.start(self._gateway.url)
-        return load
+        self._load.start(self._gateway.url)
+
+    def _stop_load(self) -> None:
+        if self._load is not None:
+            self._load.stop()
 
     @property
     def _traffic_asked(self) -> configuration.Traffic:
@@ -286,15 +293,24 @@ class LocalGround:
             time.sleep(OBSERVE_S)
             yield self._observe()
 
-    def _until_steady(self, load: Load) -> Iterator[Observation]:
-        """Waits for some whole seconds in which the users' rate is met and nothing is refused."""
+    def _until_steady(self) -> Iterator[Observation]:
+        """Waits for some whole seconds in which the users' rate is met and nothing is refused.
+
+        Where it is not, a lower rate is sent, if the gates still see enough.
+        """
         deadline = time.monotonic() + WARM_UP_TIMEOUT_S
-        while not self._steady(load.seconds[-STEADY_SECONDS:]):
+        while self._load is not None and not rates.steady(self._load.seconds, self._load.rate):
             self._tick()
+            load = self._load
             if any(second.refused for second in load.seconds):
                 raise UsageError(
                     "the load's requests are refused (4xx)", "correct `requests` in rehearsal.yaml"
                 )
+            carried = rates.sustained(load.seconds)
+            if carried is not None and load.rate == self.options.rates.wanted:
+                rate = rates.lower(self.options.rates, carried)
+                self._log("machine", rates.told(self.options.rates, carried, rate))
+                self._start_load(rate)
             if time.monotonic() > deadline:
                 raise MachineError(
                     f"the stable release alone does not carry {load.rate:.0f} requests/s here "
@@ -304,14 +320,6 @@ class LocalGround:
             time.sleep(TICK_S)
             yield self._observe()
 
-    def _steady(self, seconds: Sequence[Second]) -> bool:
-        return len(seconds) == STEADY_SECONDS and all(
-            second.requests >= MET_SHARE * self.options.rate
-            and not second.failed
-            and not second.lost
-            for second in seconds
-        )
-
     # ------------------------------------------------------------------------------------ ticks
 
     def _tick(self) -> None:
@@ -320,6 +328,7 @@ class LocalGround:
         if self._status is not None:
             self._status = self._walk(self._status)
         self._follow_pods()
+        self._exporter.tell(self._containers())
         if not self._gateway.running:
             raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
         if self._load is not None:
@@ -380,10 +389,13 @@ class LocalGround:
             canary_traffic=self._traffic(ReplicaSetName.LATEST),
             seconds=seconds,
             events=events,
+            rate=self._load.rate if self._load is not None else 0.0,
         )
         return seen if status is None else self._add_status(seen, status, now)
 
     def _add_status(self, seen: Observation, status: Status, now: float) -> Observation:
+        settled = self._settled(status)
+        scrapes, lost = self._count_scrapes(now) if settled else (0, 0)
         return replace(
             seen,
             phase=str(status.phase),
@@ -396,8 +408,23 @@ class LocalGround:
             aborted=bool(status.abort_message),
             timed_out=status.timed_out,
             inconclusive=status.paused_inconclusive,
-            settled=self._settled(status),
+            settled=settled,
+            scrapes=scrapes,
+            scrapes_lost=lost,
         )
+
+    def _count_scrapes(self, since_s: float) -> tuple[int, int]:
+        """Scrapes of the exporter that were due in the time before now, and how many failed."""
+        due = int(since_s / self._scrape_interval_s) - 1
+        if due < 1 or not self._prometheus.running:
+            return 0, 0
+        query = f"sum(sum_over_time(up{{job='{EXPORTER_JOB}'}}[{since_s:.0f}s]))"
+        try:
+            answer = self._prometheus.query(query)
+        except QueryError:
+            return due, due
+        answered = answer if isinstance(answer, float) else sum(answer)
+        return due, max(0, due - int(answered))
 
     def _settled(self, status: Status) -> bool:
         """Waiting for a person; or promoted or aborted, with every leaving pod gone."""

@@ -75,6 +75,7 @@ def take(
         message=message,
         number=_first(result),
         control=_first(control),
+        controlled=True,
     )
 
 

@@ -47,3 +47,8 @@ class MachineWatch:
         """How late the loop ran: near 0 on a machine with time to spare."""
         ordered = sorted(self._late_ms)
         return ordered[int(0.99 * (len(ordered) - 1))] if ordered else 0.0
+
+    @property
+    def latest_s(self) -> float:
+        """How late the loop ran at the worst."""
+        return max(self._late_ms, default=0.0) / 1000

@@ -64,7 +64,8 @@ class Measurement:
     """One look at one metric: what was read, and the phase the conditions gave it.
 
     `value` is what Argo would show ("[0.0312]", "[]", "" when nothing could be read). `number` is
-    its first sample, and `control` that of the same query asked of the stable ReplicaSet.
+    its first sample, and `control` that of the same query asked of the stable ReplicaSet, if it was
+    (`controlled`).
     """
 
     phase: Phase
@@ -74,6 +75,7 @@ class Measurement:
     message: str = ""
     number: float | None = None
     control: float | None = None
+    controlled: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,9 @@ _LANE = 100
 # A service's own settings, which in the caller's shell may be those of production.
 SERVICE_PREFIX = "GRIDOS_"
 _GUARDIAN = Path(__file__).with_name("guardian.py")
+# What pods and load yield to the harness and to what measures them. Anybody may lower a priority.
+YIELDING = 5
+_cpu_spent: Counter[str] = Counter()
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Child:
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
+    program: str = ""
     started_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -51,7 +57,8 @@ class Child:
     @property
     def running(self) -> bool:
         """Whether the program itself still runs."""
-        return self.popen.poll() is None
+        with self._accounting():
+            return self.popen.poll() is None
 
     def terminate(self) -> None:
         """Asks the program to end (SIGTERM to itself alone, as a container runtime does)."""
@@ -62,15 +69,28 @@ class Child:
         """Ends the program and all that shares its process group, at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired), self._accounting():
             self.popen.wait(timeout=5)
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM, then after `grace_s` seconds SIGKILL; returns when it is gone."""
         self.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired), self._accounting():
             self.popen.wait(timeout=grace_s)
         self.kill()
+
+    @contextlib.contextmanager
+    def _accounting(self) -> Iterator[None]:
+        """Adds what the program and its own ended children used, if it is found ended here."""
+        if self.popen.returncode is not None:
+            yield
+            return
+        before = _reaped_s()
+        try:
+            yield
+        finally:
+            if self.popen.returncode is not None:
+                _cpu_spent[self.program or self.name] += _reaped_s() - before
 
     def tail(self, lines: int = 3) -> str:
         """The last lines of the log, on one line, for an error message."""
@@ -84,9 +104,14 @@ def start(
     log: Path,
     environment: Mapping[str, str] | None = None,
     working_directory: Path | None = None,
+    program: str = "",
+    yielding: bool = False,
     **options: Any,
 ) -> Child:
     """Starts a program with its output in `log`; `options` are those of `popen`.
+
+    `program` is what its CPU time is counted under (its name); a `yielding` one has a lower
+    priority than ours.
 
     Raises:
         MachineError: if the program cannot be started at all.
@@ -105,7 +130,9 @@ def start(
             )
     except OSError as failed:
         raise MachineError(f"{name} could not be started: {failed}", "is it installed?") from None
-    return Child(name, started, log)
+    if yielding:
+        _lower_priority(started.pid)
+    return Child(name, started, log, program)
 
 
 def run(
@@ -260,27 +287,83 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def _lower_priority(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, max(YIELDING, os.getpriority(os.PRIO_PROCESS, pid)))
+    # Where Linux groups by session, priorities count within one, and a session has its own.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(YIELDING), encoding="ascii")
+
+
+def cpu_spent() -> Mapping[str, float]:
+    """CPU seconds by program: ours, and those of the children that have ended.
+
+    `other` is what was started without `start`, such as a migration.
+    """
+    other = max(0.0, _reaped_s() - _cpu_spent.total())
+    return {**_cpu_spent, "harness": time.process_time(), "other": other}
+
+
+def _reaped_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def cpu_seconds(roots: Iterable[int]) -> dict[int, float]:
-    """CPU seconds used so far by each process and its descendants, the ended ones included."""
-    table = {p.pid: p.info for p in psutil.process_iter(["ppid", "cpu_times"])}
-    totals = dict.fromkeys(roots, 0.0)
-    for pid, info in table.items():
-        root = _ancestor(pid, table, totals)
-        times = info["cpu_times"]
-        if root is not None and times is not None:
-            totals[root] += times.user + times.system + times.children_user + times.children_system
-    return totals
+    """CPU seconds used so far by each process and what it started, the ended ones included."""
+    return {root: sum(map(_cpu_s, pids)) for root, pids in _members(roots).items()}
 
 
 def memory_bytes(roots: Iterable[int]) -> dict[int, int]:
-    """Memory held by each process and its descendants; pages that they share count once."""
-    table = {p.pid: p.info for p in psutil.process_iter(["ppid"])}
-    totals = dict.fromkeys(roots, 0)
-    for pid in table:
-        root = _ancestor(pid, table, totals)
-        if root is not None:
-            totals[root] += _held_bytes(pid)
-    return totals
+    """Memory held by each process and what it started; pages that they share count once."""
+    return {root: sum(map(_held_bytes, pids)) for root, pids in _members(roots).items()}
+
+
+def memory_above(limits: Mapping[int, int]) -> dict[int, int]:
+    """Of the processes with these limits, those that hold more, and what they hold.
+
+    Counting shared pages once means walking a process's page tables: milliseconds each. Counting
+    them as often as they are mapped is nearly free and never less, so it decides who is weighed.
+    """
+    members = _members(limits)
+    suspects = [r for r, pids in members.items() if sum(map(_resident_bytes, pids)) > limits[r]]
+    held = {root: sum(map(_held_bytes, members[root])) for root in suspects}
+    return {root: total for root, total in held.items() if total > limits[root]}
+
+
+def _members(roots: Iterable[int]) -> dict[int, list[int]]:
+    """The processes of each root: its group, which `start` gives it, or else its descendants.
+
+    Asking for a group costs a microsecond; psutil's way over the whole machine costs 20 ms.
+    """
+    groups: dict[int, list[int]] = {root: [] for root in roots}
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            group = os.getpgid(pid)
+            if group in groups:
+                groups[group].append(pid)
+    for root, found in groups.items():
+        if not found:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(root)
+                found += [root, *(child.pid for child in process.children(recursive=True))]
+    return groups
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0  # it ended meanwhile; whoever waited for it counts it
+    ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return float(times.user + times.system + ended)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def _held_bytes(pid: int) -> int:
@@ -290,16 +373,3 @@ def _held_bytes(pid: int) -> int:
         return 0  # it ended meanwhile, or is not ours to look into
     # PSS shares a page out among its users; where there is none (macOS), what nobody shares.
     return int(getattr(held, "pss", held.uss))
-
-
-def _ancestor(
-    pid: int, table: Mapping[int, dict[str, Any]], roots: Mapping[int, float]
-) -> int | None:
-    """The root that a process descends from, itself included."""
-    for _ in range(len(table)):
-        if pid in roots:
-            return pid
-        if pid not in table:
-            return None
-        pid = table[pid]["ppid"]
-    return None

@@ -140,7 +140,7 @@ def replay(recording: Recording, rollout: Rollout) -> Replay:
 def decide(recording: Recording, judged: Replay) -> Verdict:
     """How the recorded release would have ended, or how far these gates let it go."""
     if judged.complete or _first_bad(judged.runs) is not None:
-        return verdict.decide(judged.last, load_met=True)
+        return verdict.decide(judged.last)
     headline = recording.document["verdict"]["headline"]
     return Verdict(
         Outcome.INCONCLUSIVE,

@@ -36,6 +36,7 @@ class Rehearsal:
     time_scale: float
     faults: tuple[str, ...]
     rate: float
+    least_rate: float
 
     @property
     def bundle(self) -> Bundle:
@@ -258,7 +259,8 @@ def _traffic(what: Rehearsal, record: Recording) -> dict[str, Any]:
     medians = sorted(s.p50_ms for s in seconds if s.p50_ms is not None)
     tails = sorted(s.p95_ms for s in seconds if s.p95_ms is not None)
     return {
-        "requests_per_second": round(what.rate, 1),
+        "requests_per_second": round(last.rate if last and last.rate else what.rate, 1),
+        "asked_requests_per_second": round(what.rate, 1),
         "declared_requests_per_second": what.config.traffic.requests_per_second,
         "requests": sum(s.requests for s in seconds),
         "failed": sum(s.failed for s in seconds),
@@ -294,11 +296,19 @@ def _budget(what: Rehearsal, record: Recording) -> dict[str, Any]:
 
 
 def _machine(run: Run) -> dict[str, Any]:
+    last, told = run.record.last, run.conditions
+    spent = {program: round(seconds, 1) for program, seconds in sorted(run.cpu_seconds.items())}
     return {
         "cores": run.watch.cores,
         "cpu_busy_share": round(run.watch.busy_share, 2),
         "harness_lag_p99_ms": round(run.watch.lag_p99_ms, 1),
-        "honest": run.verdict.outcome is not verdict.Outcome.FAULT,
+        "harness_lag_max_ms": round(run.watch.latest_s * 1000, 1),
+        "cpu_seconds": spent,
+        "cpu_seconds_total": round(sum(run.cpu_seconds.values()), 1),
+        "scrapes": last.scrapes if last else 0,
+        "scrapes_lost": last.scrapes_lost if last else 0,
+        "honest": told.fair and run.verdict.outcome is not verdict.Outcome.FAULT,
+        "because": told.blind or told.strained,
     }
 
 

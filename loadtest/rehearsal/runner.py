@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from rehearsal import verdict
+from rehearsal import conditions, processes, verdict
+from rehearsal.conditions import Conditions
 from rehearsal.errors import RehearsalError, ReleaseError
 from rehearsal.ground import Event, Ground, Observation
+from rehearsal.load import Second
 from rehearsal.machine import MachineWatch
 from rehearsal.recording import Recording
 from rehearsal.verdict import Outcome, Verdict
-
-# The load is met if no more than this share of the seconds fell short by a tenth.
-SHORT_SECONDS = 0.1
 
 # What ends a rehearsal before its verdict, by the exit code of the error.
 _OUTCOMES = {
@@ -31,6 +30,8 @@ class Run:
 
     record: Recording = field(default_factory=Recording)
     watch: MachineWatch = field(default_factory=lambda: MachineWatch(expected_s=0.3))
+    conditions: Conditions = field(default_factory=Conditions)
+    cpu_seconds: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict = Verdict(Outcome.FAULT, "Nothing was rehearsed")
     torn_down: tuple[str, ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -38,12 +39,11 @@ class Run:
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
+def rehearse(ground: Ground, watcher: Watcher) -> Run:
     """Runs a rehearsal on a ground; whatever happens, the ground is torn down.
 
     Args:
         ground: Where it happens.
-        rate: The requests a second that the users are to send; 0 where none are.
         watcher: Called after each observation, to show it.
     """
     run = Run()
@@ -51,8 +51,11 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
         _follow(run, ground.prepare(), watcher)
         run.record.rebase()
         run.released_at = datetime.now(UTC)
+        # What comes before the release waits for servers to start, and is late by nature.
+        run.watch = MachineWatch(ground.observe_s)
+        warmed_up = len(run.record.seconds)
         _follow(run, ground.rehearse(), watcher)
-        run.verdict = _decide(run, rate)
+        run.verdict = _decide(run, ground, run.record.seconds[warmed_up:])
     except KeyboardInterrupt:
         run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
     except ReleaseError as failed:
@@ -61,6 +64,7 @@ def rehearse(ground: Ground, rate: float, watcher: Watcher) -> Run:
         run.verdict = Verdict(_OUTCOMES[failed.exit_code], str(failed))
     finally:
         run.torn_down = ground.tear_down()
+        run.cpu_seconds = processes.cpu_spent()
         run.ended_at = datetime.now(UTC)
     return run
 
@@ -72,10 +76,17 @@ def _follow(run: Run, observations: Iterator[Observation], watcher: Watcher) -> 
         watcher(run.record, observation, fresh)
 
 
-def _decide(run: Run, rate: float) -> Verdict:
+def _decide(run: Run, ground: Ground, seconds: Sequence[Second]) -> Verdict:
     last = run.record.last
     if last is None:
         return Verdict(Outcome.FAULT, "The ground ended without an observation")
-    seconds = run.record.seconds
-    short = sum(second.requests < 0.9 * rate for second in seconds)
-    return verdict.decide(last, load_met=short <= SHORT_SECONDS * max(1, len(seconds)))
+    run.conditions = conditions.judge(
+        last,
+        ground.release,
+        ground.rollout,
+        seconds=seconds,
+        events=run.record.events,
+        late_s=run.watch.latest_s,
+        busy_share=run.watch.busy_share,
+    )
+    return verdict.decide(last, run.conditions)

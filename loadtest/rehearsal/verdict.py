@@ -2,8 +2,8 @@
 
 A failed gate is believed only if it tells the candidate from the stable release: every look asks
 the same question about the stable pods, which run on the same machine under the same load. If
-stable fails too, or the users' load was not met and the two are alike, the machine is at fault and
-not the release.
+stable fails too, or the machine was strained and the two are alike, the machine is at fault and
+not the release. What cannot be read of either side says nothing of one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 from rehearsal import analysis, durations
+from rehearsal.conditions import Conditions
 from rehearsal.ground import Observation
 from rehearsal.model import AnalysisRun, Measurement, Metric, MetricResult, Phase
 
 _THRESHOLD = re.compile(r"result\[0\]\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
 
-# On a starved machine a canary must differ from stable by this factor to be called the worse one.
-DISTINCT_FACTOR = 1.5
+# On a strained machine a canary must differ from stable by this factor to be called the worse one:
+# pods that have just started are slower there than those that are warm.
+DISTINCT_FACTOR = 3.0
+FAIR = Conditions()
+REMEDY = "use an idler machine or a smaller --time-scale"
 
 
 class Outcome(Enum):
@@ -77,32 +81,74 @@ def threshold(metric: Metric) -> Threshold | None:
     return Threshold(found[1], float(found[2])) if found else None
 
 
-def decide(last: Observation, *, load_met: bool) -> Verdict:
+def decide(last: Observation, conditions: Conditions = FAIR) -> Verdict:
     """The verdict on a release that has settled.
 
     Args:
         last: The last observation.
-        load_met: Whether the users' request rate was kept up to the end.
+        conditions: What the machine did to what was measured.
     """
     decision = _decision(last.runs)
+    if conditions.blind:
+        return _fault(f"no gate can be trusted, since {conditions.blind}", decision)
     if last.promoted:
         return Verdict(Outcome.PROMOTED, "Promoted: every gate passed at every step")
+    if last.inconclusive and not last.timed_out:
+        return _paused(last, decision, conditions)
+    if decision is None or last.timed_out:
+        return _stuck(last, conditions)
+    if decision.result.phase is Phase.ERROR:
+        if conditions.strained:
+            return _fault(f"{_unread(decision)}, and {conditions.strained}", decision)
+        return Verdict(
+            Outcome.NOT_MEASURED,
+            f"Rolled back without a measurement: {_unread(decision)}",
+            decision,
+        )
+    blame = _machine_fault(decision, conditions.strained)
+    if blame:
+        return _fault(blame, decision)
+    return Verdict(Outcome.ROLLED_BACK, _rolled_back(decision), decision)
+
+
+def _fault(because: str, decision: Decision | None) -> Verdict:
+    return Verdict(Outcome.FAULT, f"Not the release: {because} — {REMEDY}", decision)
+
+
+def _stuck(last: Observation, conditions: Conditions) -> Verdict:
+    """No gate decided: the release made no progress in time, or something else ended it."""
+    if conditions.strained:
+        return _fault(f"{_reason(last.message)}, and {conditions.strained}", None)
     if last.timed_out:
         return Verdict(
             Outcome.ROLLED_BACK,
             f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
         )
-    if last.inconclusive:
-        outcome = Outcome.INCONCLUSIVE if load_met else Outcome.FAULT
-        return Verdict(outcome, _inconclusive(decision, load_met=load_met), decision)
-    if decision is None:
-        return Verdict(Outcome.ROLLED_BACK, f"Rolled back: {_reason(last.message)}")
-    if decision.result.phase is Phase.ERROR:
-        return Verdict(Outcome.NOT_MEASURED, _not_measured(decision), decision)
-    blame = _machine_fault(decision, load_met=load_met)
-    if blame:
-        return Verdict(Outcome.FAULT, blame, decision)
-    return Verdict(Outcome.ROLLED_BACK, _rolled_back(decision), decision)
+    return Verdict(Outcome.ROLLED_BACK, f"Rolled back: {_reason(last.message)}")
+
+
+def _paused(last: Observation, decision: Decision | None, conditions: Conditions) -> Verdict:
+    looked = _inconclusive(decision)
+    if conditions.strained:
+        return _fault(f"{looked}, and {conditions.strained}", decision)
+    # Where no traffic was asked for, nothing to read is what was asked for.
+    if last.rate and (unread := _unread_gates(last.runs)):
+        names = " and ".join(unread)
+        return _fault(f"{names} read nothing of the canary and nothing of stable", decision)
+    return Verdict(Outcome.INCONCLUSIVE, f"Paused for a person: {looked}", decision)
+
+
+def _unread_gates(runs: Iterable[AnalysisRun]) -> list[str]:
+    """The gates that found neither side in a look that asked about both."""
+    found = (
+        result.name
+        for run in runs
+        for result in run.results.values()
+        for look in result.measurements
+        if look.phase is Phase.INCONCLUSIVE
+        if look.controlled and look.number is None and look.control is None
+    )
+    return list(dict.fromkeys(found))
 
 
 def _decision(runs: Iterable[AnalysisRun]) -> Decision | None:
@@ -125,7 +171,7 @@ def _decisive(result: MetricResult) -> Measurement:
     return (same or list(result.measurements))[-1]
 
 
-def _machine_fault(decision: Decision, *, load_met: bool) -> str:
+def _machine_fault(decision: Decision, strained: str) -> str:
     """Why a failed gate says nothing of the release, or nothing."""
     canary, control = decision.measurement.number, decision.measurement.control
     if canary is None or control is None:
@@ -133,17 +179,11 @@ def _machine_fault(decision: Decision, *, load_met: bool) -> str:
     name = decision.metric.name
     if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
         return (
-            f"Not the release: {name} is {canary:.4g} on the canary and {control:.4g} on the "
-            "stable release, which fails the same gate on this machine — use an idler machine or a "
-            "smaller --time-scale"
+            f"{name} is {canary:.4g} on the canary and {control:.4g} on the stable release, which "
+            "fails the same gate on this machine"
         )
-    alike = control > 0 and canary < DISTINCT_FACTOR * control
-    if not load_met and alike:
-        return (
-            f"Not the release: {name} is {canary:.4g} on the canary and {control:.4g} on stable, "
-            "and the machine could not keep up the load — use an idler machine or a smaller "
-            "--time-scale"
-        )
+    if strained and control > 0 and canary < DISTINCT_FACTOR * control:
+        return f"{name} is {canary:.4g} on the canary and {control:.4g} on stable, and {strained}"
     return ""
 
 
@@ -153,26 +193,20 @@ def _rolled_back(decision: Decision) -> str:
     return f"Rolled back by {decision.metric.name}: {_number(decision)}{wanted}"
 
 
-def _not_measured(decision: Decision) -> str:
+def _unread(decision: Decision) -> str:
     return (
-        f"Rolled back without a measurement: {decision.metric.name} could not be read "
-        f"{decision.result.consecutive_error} times in a row ({decision.measurement.message})"
+        f"{decision.metric.name} could not be read {decision.result.consecutive_error} times in a "
+        f"row ({decision.measurement.message})"
     )
 
 
-def _inconclusive(decision: Decision | None, *, load_met: bool) -> str:
-    looked = "an analysis was inconclusive"
-    if decision is not None:
-        limit = threshold(decision.metric)
-        wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
-        read = f"{decision.metric.name} read {_number(decision)}{wanted}"
-        looked = f"{read} and is neither good nor bad"
-    if load_met:
-        return f"Paused for a person: {looked}"
-    return (
-        f"Not the release: {looked}, and the machine could not keep up the load — use an idler "
-        "machine or a smaller --time-scale"
-    )
+def _inconclusive(decision: Decision | None) -> str:
+    if decision is None:
+        return "an analysis was inconclusive"
+    limit = threshold(decision.metric)
+    wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
+    read = f"{decision.metric.name} read {_number(decision)}{wanted}"
+    return f"{read} and is neither good nor bad"
 
 
 def _number(decision: Decision) -> str:

@@ -1,15 +1,19 @@
 """Pods as real processes: probed, restarted with the kubelet's back-off, drained and ended."""
 
+import os
 import re
 import sys
 import time
+import urllib.request
+from dataclasses import replace
 
 import pytest
 from rehearsal import processes
 from rehearsal.environment import PodFacts
-from rehearsal.exporter import ContainerFacts, PodCollector
+from rehearsal.exporter import PATH, ContainerFacts, ExporterProgram, PodCollector
 from rehearsal.kubelet import BACK_OFF_S, Image, Kubelet, Source
 from rehearsal.manifests import PodTemplate
+from rehearsal.waiting import wait_until
 
 SERVER = """
 import http.server, os, signal, sys, time
@@ -165,5 +169,59 @@ def test_the_exporter_sees_memory_and_the_cpu_that_a_pods_child_burns(tmp_path):
         assert restarts.value == 2
         (limit,) = families["kube_pod_container_resource_limits"].samples
         assert (limit.value, limit.labels["resource"], limit.labels["unit"]) == (0.5, "cpu", "core")
+    finally:
+        child.kill()
+
+
+def test_the_exporter_is_a_process_of_its_own_and_serves_what_it_was_told_last(tmp_path):
+    exporter = ExporterProgram(tmp_path / "exporter")
+    try:
+        exporter.start()
+        facts = ContainerFacts("n", "pod-1", "c", "i", os.getpid(), 0, 0.5)
+        exporter.tell([facts])
+        assert scraped(exporter, 'kube_pod_container_status_restarts_total{container="c"') == 0
+        assert scraped(exporter, "container_cpu_usage_seconds_total{") > 0
+        exporter.tell([replace(facts, restarts=3)])
+        assert scraped(exporter, 'kube_pod_container_status_restarts_total{container="c"') == 3
+        exporter.tell([])
+        assert scraped(exporter, "container_cpu_usage_seconds_total{") is None
+    finally:
+        exporter.stop()
+    assert processes.port_is_free(exporter.port)
+
+
+def scraped(exporter, start):
+    with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}{PATH}") as answer:
+        lines = answer.read().decode().splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(start)), None)
+
+
+def test_pods_yield_to_the_harness(make):
+    pod = create(make())
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, pod.child.pid) == max(ours, processes.YIELDING)
+
+
+def test_what_a_program_and_its_children_used_is_counted_once_it_has_ended(tmp_path):
+    burning = "import time\nwhile time.process_time() < 0.4: pass"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burning!r}])"
+    before = processes.cpu_spent().get("burners", 0.0)
+    child = processes.start(
+        "burner-1", [sys.executable, "-c", script], tmp_path / "log", program="burners"
+    )
+    assert wait_until(lambda: not child.running, timeout_s=30)
+    child.kill()
+    used = processes.cpu_spent()["burners"] - before
+    assert 0.4 <= used < 4
+    assert processes.cpu_spent()["harness"] > 0
+
+
+def test_only_what_is_above_its_limit_is_named_heavy(tmp_path):
+    holding = "held = b'x' * (40 * 2**20); print('held', flush=True); import time; time.sleep(60)"
+    child = processes.start("holder", [sys.executable, "-c", holding], tmp_path / "log")
+    try:
+        assert wait_until(lambda: "held" in child.tail(), timeout_s=20)
+        assert processes.memory_above({child.pid: 200 * 2**20}) == {}
+        assert processes.memory_above({child.pid: 30 * 2**20})[child.pid] > 40 * 2**20
     finally:
         child.kill()
