@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rehearsal.errors import RehearsalError
+from rehearsal import program
 
 from policies import differences, objects, rules, schemas
 
 EPILOG = """\
-exit codes: 0 nothing found   1 findings   2 the input cannot be read   4 no Kustomize to be had
+exit codes:
+  0 nothing found   1 findings   2 the input cannot be used   4 no Kustomize to be had
+  130 interrupted
 
 examples:
   policies deploy/overlays/production
@@ -23,12 +24,11 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Checks each path; every failure is one line on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="policies",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return program.run("policies", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = program.parser("policies", description=__doc__, epilog=EPILOG)
     parser.add_argument("path", nargs="*", type=Path, help="kustomizations, folders or files")
     parser.add_argument("--rules", action="store_true", help="list the rules")
     parser.add_argument(
@@ -46,20 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not chosen.path:
         parser.error("name a kustomization, such as deploy/overlays/production")
-    try:
-        if chosen.against:
-            for path in chosen.path:
-                _say(differences.between(objects.read(chosen.against), objects.read(path)))
-        return 1 if sum(_check(path, chosen.kubernetes) for path in chosen.path) else 0
-    except RehearsalError as wrong:
-        sys.stderr.write(f"policies: {wrong}\n")
-        return wrong.exit_code
+    if chosen.against:
+        for path in chosen.path:
+            _say(differences.between(objects.read(chosen.against), objects.read(path)))
+    return 1 if sum(_check(path, chosen.kubernetes) for path in chosen.path) else 0
 
 
 def _check(path: Path, version: str) -> int:
     found = objects.read(path)
-    said = [f"{f.rule}: {f.object}: {f.text}" for f in rules.check(found)]
-    said += [f"schema {version}: {text}" for text in schemas.check(found, version)]
+    refused = {id(thing): said for thing in found if (said := schemas.check([thing], version))}
+    # A rule is asked of what a cluster would admit: of anything else there is no telling.
+    admitted = [thing for thing in found if id(thing) not in refused]
+    said = [f"{f.rule}: {f.object}: {f.text}" for f in rules.check(admitted)]
+    said += [f"schema {version}: {text}" for texts in refused.values() for text in texts]
     _say([*said, f"{path}: {len(found)} objects, {len(said)} findings"])
     return len(said)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rehearsal import documents
+from rehearsal.errors import UsageError
 
 Object = Mapping[str, Any]
+# By these its schema is found: the name of a file.
+_API, _KIND = re.compile(r"([a-z0-9.-]{1,253}/)?v[a-z0-9]{1,60}"), re.compile(r"[A-Za-z0-9]{1,63}")
 
 # Where each kind keeps its pod template.
 TEMPLATES = {
@@ -45,9 +49,28 @@ def read(path: Path) -> tuple[Object, ...]:
     """The objects of a kustomization, folder or file, rendered.
 
     Raises:
-        UsageError: if they cannot be read.
+        UsageError: if they cannot be read, or one has no kind or name.
     """
-    return tuple(body for _, body in documents.read(path))
+    return tuple(_object(file, body) for file, body in documents.read(path))
+
+
+def _object(file: str, body: Object) -> Object:
+    # To the API server a field that is null is one that is not there.
+    told: Object = _without_nulls(body)
+    metadata = told.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    known = (told.get("apiVersion"), _API), (told.get("kind"), _KIND)
+    if not isinstance(name, str) or not all(
+        isinstance(word, str) and form.fullmatch(word) for word, form in known
+    ):
+        raise UsageError(f"{file}: an object without apiVersion, kind and metadata.name", "name it")
+    return told
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def called(thing: Object) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rehearsal.errors import RehearsalError
+from rehearsal import program
 
 from gates import commands, output, sizes
 from gates.commands import DEFAULT_CONTRACT, DEFAULT_PATH
 
 EPILOG = """\
 exit codes:
-  0 nothing found   1 findings   2 the input cannot be read   4 the tool or the machine is at fault
+  0 nothing found   1 findings   2 the input cannot be used   4 the tool or the machine is at fault
+  130 interrupted
 
 examples:
   gates lint                               this repository's gates
@@ -42,26 +42,16 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 — argparse has no public
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
+    return program.run("gates", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
-    try:
-        return int(chosen.run(chosen))
-    except RehearsalError as wrong:
-        print(f"gates: {wrong}", file=sys.stderr)  # noqa: T201 — a program's error
-        return wrong.exit_code
-    except KeyboardInterrupt:
-        print("gates: interrupted", file=sys.stderr)  # noqa: T201 — same
-        return 2
-    except BrokenPipeError:
-        return 0
+    return int(chosen.run(chosen))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gates",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program.parser("gates", description=__doc__, epilog=EPILOG)
     commands_of = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_lint(commands_of)
     _add(commands_of, "rules", commands.run_rules, "every rule of lint, its reason and remedy")
@@ -83,7 +73,6 @@ def _add(
         help=what,
         description=what[0].upper() + what[1:] + ".",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser
@@ -92,7 +81,12 @@ def _add(
 def _add_lint(commands_of: Commands[argparse.ArgumentParser]) -> None:
     what = "read Rollouts and AnalysisTemplates offline and say which gates guard nothing"
     parser = _add(commands_of, "lint", commands.run_lint, what)
-    parser.add_argument("path", nargs="*", help=f"manifests, - for a stream ({DEFAULT_PATH})")
+    parser.add_argument(
+        "path",
+        nargs="*",
+        type=program.place,
+        help=f"manifests, - for a stream ({DEFAULT_PATH})",
+    )
     _add_contract(parser)
     parser.add_argument("--queries", action="store_true", help="print the resolved queries")
     parser.add_argument("-o", "--output", choices=[*output.FORMATS], default="table")
@@ -109,7 +103,10 @@ def _add_power(commands_of: Commands[argparse.ArgumentParser]) -> None:
         "--svg", type=Path, metavar="FILE", help="draw what the first step stops, as one picture"
     )
     parser.add_argument(
-        "--against", metavar="PATH", help="other manifests to draw beside these in that picture"
+        "--against",
+        type=program.place,
+        metavar="PATH",
+        help="other manifests to draw beside these in that picture",
     )
     parser.add_argument(
         "--alternatives", action="store_true", help="compare the error gate with other queries"
@@ -168,7 +165,12 @@ def _add_mutate(commands_of: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_path(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="?", help=f"manifests, - for a stream ({DEFAULT_PATH})")
+    parser.add_argument(
+        "path",
+        nargs="?",
+        type=program.place,
+        help=f"manifests, - for a stream ({DEFAULT_PATH})",
+    )
 
 
 def _add_release(parser: argparse.ArgumentParser) -> None:

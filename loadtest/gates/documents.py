@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rehearsal import documents
+from rehearsal import documents, yamls
 from rehearsal.errors import UsageError
 
 from gates.model import Document, listed
@@ -25,7 +25,9 @@ def read(paths: Iterable[str]) -> tuple[Document, ...]:
 
 def _bodies(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if path == "-":
-        return documents.parse("standard input", sys.stdin.read())
+        # Kubernetes' files are UTF-8, whatever this terminal speaks.
+        content = sys.stdin.buffer.read(yamls.LARGEST_BYTES)
+        return documents.parse("standard input", yamls.decode("standard input", content))
     folder = Path(path)
     if not folder.is_dir() or any((folder / n).is_file() for n in documents.KUSTOMIZATION_NAMES):
         return documents.read(folder)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import signal
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from openarrivals.schedule import SPACINGS
+from rehearsal import program
 
 from loadtesting import commands
-from loadtesting.errors import RehearsalError
 
 EPILOG = """\
 exit codes:
-  0 PASS   1 FAIL   2 the target cannot be reached, or the input cannot be read
+  0 PASS   1 FAIL   2 the target cannot be reached, or the input cannot be used
   3 INCONCLUSIVE: too few requests, dropped work, a generator out of CPU   4 our own fault
+  130 interrupted
 
 examples:
   loadtest profiles                                      what there is, and what each must say
@@ -36,38 +31,25 @@ examples:
 Each run leaves result.json, report.html, summary.md and junit.xml in out/loadtest/<id>.
 """
 
-FAULT_LOG = Path("out/loadtest/fault.log")
+# Of a count: more than a machine can have of anything.
+DIGITS = 6
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 — argparse has no public name for it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
+    return program.run("loadtest", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     chosen = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return int(chosen.run(chosen))
-    except RehearsalError as wrong:
-        return _fail(str(wrong), wrong.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:  # noqa: BLE001 — the last line of defence: a user sees no traceback
-        FAULT_LOG.parent.mkdir(parents=True, exist_ok=True)
-        FAULT_LOG.write_text(traceback.format_exc(), encoding="utf-8")
-        return _fail(f"the program itself failed — please report {FAULT_LOG}", 4)
+    return int(chosen.run(chosen))
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line, all of it."""
-    parser = argparse.ArgumentParser(
-        prog="loadtest",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program.parser("loadtest", description=__doc__, epilog=EPILOG)
     commands_of = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands_of)
     _add_compare(commands_of)
@@ -95,7 +77,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--users", type=_count, metavar="N", help="requests under way at most")
     parser.add_argument(
         "--patience",
-        type=float,
+        type=_positive,
         default=1.0,
         metavar="S",
         help="seconds that an arrival waits for a free user before it is dropped (1)",
@@ -120,7 +102,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
         help="a pod's /metrics, to compare both sides' counts; once for each pod",
     )
     parser.add_argument(
-        "--metrics-port", type=int, metavar="N", help="serve our own /metrics there"
+        "--metrics-port", type=program.port, metavar="N", help="serve our own /metrics there"
     )
     parser.add_argument(
         "--metrics-address", default="127.0.0.1", metavar="ADDR", help="(127.0.0.1)"
@@ -194,7 +176,6 @@ def _command(
         help=what,
         description=what[0].upper() + what[1:] + ".",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
@@ -209,7 +190,7 @@ def _positive(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
+    if not text.isdecimal() or len(text) > DIGITS or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
 
@@ -218,15 +199,7 @@ def _pair(text: str) -> tuple[float, float]:
     try:
         good, bad = (float(part.strip().rstrip("%")) / 100 for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no pair such as 0.5%,1.5%") from None
+        good, bad = math.nan, math.nan
+    if not 0 <= good < bad <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no pair such as 0.5%,1.5%")
     return good, bad
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """A pod's end is an interruption as well."""
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"loadtest: {message}", file=sys.stderr)  # noqa: T201 — a program's error
-    return code

@@ -7,22 +7,23 @@ used, 3 no verdict, 4 the harness or the machine is at fault, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import math
 import re
 import shlex
 import shutil
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from rehearsal import (
     kubectl,
     plan,
+    program,
     pullrequest,
     replaying,
     report,
@@ -33,13 +34,12 @@ from rehearsal import (
 )
 from rehearsal.cluster import ClusterGround, Shipping, refuse_manual_pauses
 from rehearsal.config import Traffic
-from rehearsal.errors import MachineError, RehearsalError, UsageError
+from rehearsal.errors import MachineError, UsageError
 from rehearsal.local import LocalGround, Options
 from rehearsal.rates import Rates
 from rehearsal.result import Rehearsal
 from rehearsal.sides import Sides
 from rehearsal.standins import check_faults
-from rehearsal.verdict import Outcome
 from rehearsal.view import View
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
@@ -49,7 +49,9 @@ NEEDED_BYTES = 200_000_000
 DEFAULT_SCALE = {"local": 6.0, "cluster": 1.0}
 CLUSTER_MANIFESTS = Path("deploy/overlays/local")
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+# What only one machine can do, and what is asked of a cluster alone.
+LOCAL_ALONE = {"stable", "candidate", "port", "arg", "record", "rules"}
+CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\
 faults (in the candidate's pods only; give --fault several times for several at once):
@@ -81,29 +83,24 @@ out/rehearsals/latest points at the newest.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one rehearsal, or one pod; every failure is one line on standard error."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    for number in ENDING:
-        signal.signal(number, _interrupt)
-    try:
-        if given[:1] == ["serve"]:
-            return _serve(_serve_parser().parse_args(given[1:]))
-        chosen = _parser().parse_args(given)
-        return _replay(chosen) if chosen.replay else _rehearse(chosen, given)
-    except RehearsalError as failed:
-        return _fail(str(failed), failed.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", Outcome.INTERRUPTED.exit_code)
-    except OSError as failed:
-        return _fail(f"{failed} — is the disk full or the folder not writable?", 4)
+    return program.run("rehearse", _run, arguments)
+
+
+def _run(given: Sequence[str]) -> int:
+    if given[:1] == ["serve"]:
+        return _serve(_serve_parser().parse_args(given[1:]))
+    parser = _parser()
+    chosen = parser.parse_args(given)
+    _refuse_contradictions(parser, chosen)
+    return _replay(chosen) if chosen.replay else _rehearse(chosen, given)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rehearse",
+    parser = program.parser(
+        "rehearse",
         description="Run the shipped canary, its pods and its gates on real traffic on this "
         "machine, and say promote or roll back, and why.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_config(parser)
     _add_release(parser)
@@ -184,7 +181,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
     )
-    group.add_argument("--port", type=int, metavar="N", help="the gateway's port (any free one)")
+    group.add_argument(
+        "--port", type=program.port, metavar="N", help="the gateway's port (any free one)"
+    )
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
@@ -206,12 +205,12 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rehearse serve",
+    parser = program.parser(
+        "rehearse serve",
         description="Run one pod of the manifests on this machine, with a database and what "
         "rehearsal.yaml prepares, until Ctrl-C.",
     )
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="(8000)")
+    parser.add_argument("--port", type=program.port, default=8000, metavar="N", help="(8000)")
     parser.add_argument("--manifests", type=Path, metavar="DIR", help="(deploy/base)")
     _add_config(parser)
     return parser
@@ -228,24 +227,25 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
     if chosen.ground == "cluster":
-        _refuse_on_cluster(chosen)
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
     chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.ground]
+    if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
+        raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
     chosen_sides = sides.choose(
         chosen.stable, chosen.candidate, chosen.config, chosen.manifests, _say
     )
     what = _plan(chosen, given, chosen_sides)
-    folder = chosen.out / what.id
-    ground = _ground(chosen, what, chosen_sides.traffic_file, folder)
-    _make(folder)
+    what, folder = _make(chosen.out, what)
+    try:
+        ground = _ground(chosen, what, chosen_sides.traffic_file, folder)
+    except BaseException:
+        folder.rmdir()  # nothing was rehearsed
+        raise
     release = _title(what)
     view = View(f"rehearsing {what.rollout.name} · {release} · ×{what.time_scale:g}", what.scaled)
-    try:
-        with view:
-            run = runner.rehearse(ground, view.watch)
-        document = result.build(what, ground, run)
-    except Exception:  # noqa: BLE001 — the last line of defence: a user sees no traceback
-        return _report_bug(folder)
+    with view:
+        run = runner.rehearse(ground, view.watch)
+    document = result.build(what, ground, run)
     file = result.write(document, folder)
     page = report.write(document, folder / "report.html")
     pullrequest.write(document, folder)
@@ -262,7 +262,7 @@ def _ground(
     locustfile = (chosen.config or sides.CONFIG).with_name("locustfile.py")
     without_traffic = "traffic" in chosen.without
     if chosen.ground == "cluster":
-        check_faults(what.candidate, what.faults)
+        check_faults(what.candidate.config.faults, what.faults, what.candidate.programs)
         refuse_manual_pauses(what.rollout)
         shipping = Shipping(
             rate=what.rate,
@@ -296,24 +296,35 @@ def _ground(
     )
 
 
-def _refuse_on_cluster(chosen: argparse.Namespace) -> None:
-    """What only one machine can do.
+def _refuse_contradictions(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """Options that mean nothing beside each other.
 
     Raises:
-        UsageError: if it was asked for.
+        UsageError: if some were given: an option that is passed over in silence misleads.
     """
-    asked = {
-        "--stable": chosen.stable,
-        "--candidate": chosen.candidate,
-        "--port": chosen.port,
-        "--arg": chosen.arg,
-        "--record": chosen.record,
-        "--without prometheus": "prometheus" in chosen.without,
-    }
-    if wrong := [name for name, value in asked.items() if value]:
-        raise UsageError(
-            f"{', '.join(wrong)} cannot be had on a cluster", "name the candidate by --image"
+    given = {name for name, value in vars(chosen).items() if value != parser.get_default(name)}
+
+    def refuse(names: set[str], why: str, remedy: str) -> None:
+        if wrong := sorted(given & names):
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+            raise UsageError(f"{options} {why}", remedy)
+
+    if chosen.replay:
+        refuse(
+            given - {"replay", "manifests", "config", "arg"},
+            "means nothing to --replay, which runs nothing",
+            "leave it out",
         )
+    if chosen.ground == "cluster":
+        refuse(LOCAL_ALONE, "cannot be had on a cluster", "name the candidate by --image")
+        if "prometheus" in chosen.without:
+            raise UsageError("--without prometheus cannot be had on a cluster", "leave it out")
+    else:
+        refuse(CLUSTER_ALONE, "is for a cluster", "add --ground cluster, or leave it out")
+    if "traffic" in chosen.without:
+        refuse({"rate"}, "contradicts --without traffic", "give one of the two")
+    if not all(word.strip() for fault in chosen.fault for word in fault.split(",")):
+        raise UsageError("a --fault holds no word", "leave it out for a healthy release")
 
 
 def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehearsal:
@@ -430,21 +441,25 @@ def _name(faults: Sequence[str], two: Sides) -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
 
 
-def _make(folder: Path) -> None:
-    """Makes the run's folder.
+def _make(out: Path, what: Rehearsal) -> tuple[Rehearsal, Path]:
+    """Makes the run's folder; what began within the same second is told apart by a number.
 
     Raises:
         MachineError: if there is too little disk space for a run.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder.parent).free
+    out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out).free
     if free < NEEDED_BYTES:
         raise MachineError(
-            f"{folder.parent} has {free // 1_000_000} MB free and a run needs "
-            f"{NEEDED_BYTES // 1_000_000}",
+            f"{out} has {free // 1_000_000} MB free and a run needs {NEEDED_BYTES // 1_000_000}",
             "free some, or choose another folder with --out",
         )
-    folder.mkdir()
+    names = itertools.chain([what.id], (f"{what.id}-{number}" for number in itertools.count(2)))
+    for name in names:
+        with contextlib.suppress(FileExistsError):
+            (out / name).mkdir()
+            return replace(what, id=name), out / name
+    raise AssertionError("there is always another number")
 
 
 def _argument(text: str) -> tuple[str, str]:
@@ -468,24 +483,5 @@ def _positive(text: str) -> float:
     return value
 
 
-def _report_bug(folder: Path) -> int:
-    """A fault of ours: the traceback goes to a file, a line to the user."""
-    log = folder / "harness.log"
-    log.write_text(traceback.format_exc(), encoding="utf-8")
-    return _fail(f"the harness itself failed — please report {log}", 4)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Either signal ends a rehearsal once: a second one must not stop the tearing down."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def _say(text: str) -> None:
     print(f"rehearse: {text}", file=sys.stderr, flush=True)  # noqa: T201 — what takes long
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"rehearse: {message}", file=sys.stderr)  # noqa: T201 — a program's error
-    return code

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from rehearsal import durations
+from rehearsal import durations, yamls
 from rehearsal.errors import UsageError
 
 Seconds = Annotated[
@@ -83,18 +82,13 @@ def read(path: Path) -> Config:
     Raises:
         UsageError: if the file is missing, is not YAML, or has a field that is unknown or wrong.
     """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist", "name a rehearsal.yaml with --config")
+    documents = yamls.read(path)
+    if len(documents) != 1:
+        raise UsageError(f"{path} holds {len(documents)} documents, not one", "correct it")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as missing:
-        raise UsageError(
-            f"{path}: {missing.strerror}", "name a rehearsal.yaml with --config"
-        ) from None
-    except yaml.YAMLError as broken:
-        raise UsageError(
-            f"{path} is not YAML: {' '.join(str(broken).split())}", "correct it"
-        ) from None
-    try:
-        return Config.model_validate(content)
+        return Config.model_validate(documents[0])
     except ValidationError as invalid:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

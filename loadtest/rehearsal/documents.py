@@ -12,9 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rehearsal import kustomize
+from rehearsal import kustomize, yamls
 from rehearsal.errors import UsageError
 
 # What is read here. `configurations` tells Kustomize where names stand that get a hash; a generated
@@ -37,35 +35,65 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         UsageError: if there is nothing there, or it is not YAML, or cannot be rendered.
     """
+    return _read(path, ())
+
+
+def _read(path: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`within` are the kustomizations that list it."""
     if not path.exists():
         raise UsageError(
             f"{path} does not exist", "name a folder with manifests, such as deploy/base"
         )
-    if path.is_file():
-        yield from parse(str(path), path.read_text(encoding="utf-8"))
+    if not path.is_dir():
+        yield from parse(str(path), yamls.text(path))
         return
     kustomization = next((path / n for n in KUSTOMIZATION_NAMES if (path / n).is_file()), None)
     if kustomization is None:
         for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]):
-            yield from parse(str(file), file.read_text(encoding="utf-8"))
+            yield from parse(str(file), yamls.text(file))
         return
-    yield from _kustomization(kustomization)
+    if path.resolve() in within:
+        raise UsageError(f"{kustomization} includes itself", "take it out of its resources")
+    yield from _kustomization(kustomization, (*within, path.resolve()))
 
 
-def _kustomization(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    (_, content), *_ = parse(str(file), file.read_text(encoding="utf-8"))
-    generators = content.get("configMapGenerator", [])
-    if set(content) - UNDERSTOOD or any(set(g) - {"name", "literals"} for g in generators):
+def _kustomization(file: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    content = next((body for _, body in parse(str(file), yamls.text(file))), {})
+    resources = _of_texts(file, "resources", content.get("resources"))
+    generators = content.get("configMapGenerator") or []
+    if set(content) - UNDERSTOOD or not _are_simple(generators):
         yield from parse(f"{file.parent} (rendered)", kustomize.build(file.parent))
         return
-    listed = (
-        found for resource in content.get("resources", []) for found in read(file.parent / resource)
-    )
+    (namespace,) = _of_texts(file, "namespace", [content.get("namespace") or ""])
+    listed = (found for resource in resources for found in _read(file.parent / resource, within))
     generated = ((str(file), _config_map(generator)) for generator in generators)
     for source, document in chain(listed, generated):
-        if "namespace" in content and document.get("kind") != "Namespace":
-            document.setdefault("metadata", {})["namespace"] = content["namespace"]
+        if namespace and document.get("kind") != "Namespace":
+            metadata = document.get("metadata") or {}
+            if not isinstance(metadata, dict):
+                raise UsageError(f"{source}: metadata is no mapping", "correct the manifest")
+            document["metadata"] = {**metadata, "namespace": namespace}
         yield source, document
+
+
+def _of_texts(file: Path, name: str, values: object) -> list[str]:
+    """A list of texts that name files or a namespace."""
+    given = [] if values is None else values
+    if not isinstance(given, list) or not all(isinstance(v, str) and "\0" not in v for v in given):
+        raise UsageError(f"{file}: {name} is not what Kustomize knows by it", "correct it")
+    return given
+
+
+def _are_simple(generators: object) -> bool:
+    """Whether ConfigMaps are generated of a name and literals alone."""
+    return isinstance(generators, list) and all(
+        isinstance(g, dict)
+        and set(g) <= {"name", "literals"}
+        and isinstance(g.get("name"), str)
+        and isinstance(g.get("literals", []), list)
+        and all(isinstance(literal, str) for literal in g.get("literals", []))
+        for g in generators
+    )
 
 
 def _config_map(generator: dict[str, Any]) -> dict[str, Any]:
@@ -84,12 +112,7 @@ def parse(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         UsageError: if it is not YAML, or a document is no object.
     """
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as broken:
-        where = " ".join(str(broken).split())
-        raise UsageError(f"{file} is not YAML: {where}", "correct the file") from None
-    for document in documents:
+    for document in yamls.load(file, text):
         if document is None:
             continue
         if not isinstance(document, dict):

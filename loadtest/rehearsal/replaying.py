@@ -110,7 +110,15 @@ def _unpack(path: Path, folder: Path) -> None:
             _unpack(packed, folder)
         return
     with tarfile.open(path) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, filter="data")
+            return
+        # Python 3.11.0 to 3.11.3 have no filter yet; what `pack` writes are files and folders.
+        for member in archive:
+            inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+            if not inside or not (member.isreg() or member.isdir()):
+                raise tarfile.ExtractError(f"{member.name} is no file within it")
+            archive.extract(member, folder, set_attrs=False)
 
 
 def replay(recording: Recording, rollout: Rollout) -> Replay:

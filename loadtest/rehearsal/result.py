@@ -86,9 +86,10 @@ def write(result: Mapping[str, Any], folder: Path) -> Path:
     """Writes `result.json` and points `latest` at the run; returns the file."""
     file = folder / "result.json"
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    latest = folder.parent / "latest"
-    latest.unlink(missing_ok=True)
-    latest.symlink_to(folder.name)
+    # Renamed into place: another rehearsal may end at the same moment.
+    fresh = folder / "latest"
+    fresh.symlink_to(folder.name)
+    fresh.rename(folder.parent / "latest")
     return file
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from rehearsal import conditions, processes, verdict
+from rehearsal import conditions, processes, program, verdict
 from rehearsal.conditions import Conditions
 from rehearsal.errors import RehearsalError, ReleaseError
 from rehearsal.ground import Event, Ground, Observation
@@ -63,7 +63,8 @@ def rehearse(ground: Ground, watcher: Watcher) -> Run:
     except RehearsalError as failed:
         run.verdict = Verdict(_OUTCOMES[failed.exit_code], str(failed))
     finally:
-        run.torn_down = ground.tear_down()
+        with program.undisturbed():
+            run.torn_down = ground.tear_down()
         run.cpu_seconds = processes.cpu_spent()
         run.ended_at = datetime.now(UTC)
     return run

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import subprocess
 from pathlib import Path
@@ -47,8 +45,9 @@ def serve(build: Build, port: int) -> int:
         with processes.popen(command, env=variables, cwd=Path.cwd()) as pod_process:
             try:
                 return pod_process.wait()
-            except KeyboardInterrupt:
+            finally:
                 pod_process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
+                try:
                     pod_process.wait(timeout=30)
-                return os.EX_OK
+                except subprocess.TimeoutExpired:
+                    pod_process.kill()

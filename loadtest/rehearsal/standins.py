@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rehearsal import processes
+from rehearsal import config, processes
 from rehearsal.builds import OWN_PROGRAMS, Build
 from rehearsal.environment import PodFacts, Sources, resolve
 from rehearsal.errors import MachineError, UsageError
@@ -116,20 +116,20 @@ class StandIns:
                 raise MachineError(f"`{' '.join(command)}` failed: {said}", "run it by hand")
 
 
-def check_faults(build: Build, faults: Sequence[str]) -> None:
+def check_faults(known: config.Faults, words: Sequence[str], programs: Path = OWN_PROGRAMS) -> None:
     """Asks the release's own program whether it understands the words.
 
     Raises:
         UsageError: with that program's answer.
     """
-    check = build.config.faults.check
-    if not faults or not check:
+    if not words or not known.check:
         return
-    command = local_command(check, build.programs)
-    done = _run([*command, ",".join(faults)], processes.inherited())
+    command = local_command(known.check, programs)
+    # Behind `--` a word that begins with a dash is no option.
+    done = _run([*command, "--", ",".join(words)], processes.inherited())
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split())
-        raise UsageError(said.removeprefix(f"{check[0]}: "))
+        raise UsageError(said.removeprefix(f"{known.check[0]}: "))
 
 
 def local_command(command: Sequence[str], programs: Path = OWN_PROGRAMS) -> list[str]:

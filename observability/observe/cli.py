@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rehearsal.errors import RehearsalError
+from rehearsal import program
+from rehearsal.errors import UsageError
 
 from observe import (
     cost,
@@ -25,7 +26,7 @@ from observe import (
 
 EPILOG = """\
 exit codes:
-  0 good   1 findings   2 something cannot be read or reached   4 the machine is at fault
+  0 good   1 findings   2 the input cannot be used   4 the machine is at fault   130 interrupted
 
 examples:
   observe up                                  the service, watched: http://127.0.0.1:9300
@@ -37,23 +38,18 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
+    return program.run("observe", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.command
-    try:
-        return command(chosen)
-    except RehearsalError as failed:
-        return _fail(str(failed), failed.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 4)
+    return command(chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="observe",
-        description="Rules, alerts, dashboards and logs of GridOS.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "Rules, alerts, dashboards and logs of GridOS."
+    parser = program.parser("observe", description=text, epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="command")
     text = "write what is generated from the gates, the objective and the dashboards' code"
     generating = commands.add_parser("generate", help=text, description=text)
@@ -61,8 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     generating.set_defaults(command=_generate)
     text = "run the service under gentle load with its Prometheus, Alertmanager and one page to see"
     looking = commands.add_parser("up", help=text, description=text)
-    looking.add_argument("--port", type=int, default=9300, metavar="N", help="of the page (9300)")
-    looking.add_argument("--seconds", type=float, default=live.LONGEST_S, help="then end (8 hours)")
+    looking.add_argument(
+        "--port", type=program.port, default=9300, metavar="N", help="of the page (9300)"
+    )
+    looking.add_argument(
+        "--seconds", type=_seconds, default=live.LONGEST_S, metavar="S", help="then end (8 hours)"
+    )
     looking.add_argument("--faults", default="", metavar="F", help='of the canary: "errors=3%%"')
     looking.add_argument("--out", type=Path, default=Path("out/observe"), metavar="DIR")
     looking.set_defaults(command=_look)
@@ -103,10 +103,7 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 
 def _look(chosen: argparse.Namespace) -> int:
-    try:
-        live.look(chosen.out, chosen.port, chosen.seconds, chosen.faults)
-    except KeyboardInterrupt:
-        _tell("ended")
+    live.look(chosen.out, chosen.port, chosen.seconds, chosen.faults)
     return 0
 
 
@@ -138,7 +135,7 @@ def _prove_runbooks(chosen: argparse.Namespace) -> int:
         if not chosen.only or any(text in _words(scenario) for text in chosen.only)
     ]
     if not scenarios:
-        return _fail(f"no scenario holds {' or '.join(chosen.only)}", 2)
+        raise UsageError(f"no scenario holds {' or '.join(chosen.only)}", "see walk.py for them")
     shutil.rmtree(chosen.out, ignore_errors=True)
     walked = walk.walk(chosen.out, scenarios, runbooks.read(Path("docs/runbooks")), _tell)
     table = proof.lines(walked)
@@ -166,9 +163,11 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _fail(message: str, code: int) -> int:
-    print(f"observe: {message}", file=sys.stderr)
-    return code
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= live.LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {live.LONGEST_S:g}")
+    return value
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
-from rehearsal import processes
+from rehearsal import config, processes, standins
 from rehearsal.errors import UsageError
 from rehearsal.prometheus import QueryError
 
@@ -17,7 +17,7 @@ from observe import dashboards, loopback, page, queries, ranges
 from observe.page import Head
 from observe.ranges import Series, Span
 from observe.stack import Stack
-from observe.world import World
+from observe.world import REHEARSAL, World
 
 SHOWN_S = 300.0
 STEP_S = 5.0
@@ -31,9 +31,10 @@ def look(folder: Path, port: int, seconds: float, faults: str) -> None:
     """Runs until Ctrl-C, or for so many seconds; the page is at the port.
 
     Raises:
-        UsageError: if the port is taken.
+        UsageError: if the port is taken, or the faults are none.
         MachineError: if a part does not come up.
     """
+    standins.check_faults(config.read(REHEARSAL).faults, [faults] if faults else [])
     if not processes.port_is_free(port):
         raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
     folder.mkdir(parents=True, exist_ok=True)
