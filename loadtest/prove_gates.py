@@ -6,10 +6,9 @@ by `gates power`, and every broken copy of the gates. Exit code 1 if a bar is mi
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from gates import documents, mutation, releases, simulation, trials
 from gates.power import Outcomes, Study
 from gates.simulation import Scenario
 from gates.worlds import Fault, Traffic
-from rehearsal import processes
+from rehearsal import processes, program
 
 GATES = Path(sys.executable).parent / "gates"
 
@@ -30,11 +29,11 @@ BASELINES = (0.0005, 0.001, 0.002, 0.005)
 BAD_RELEASES, SIMULATED_RELEASES, COMPUTED_RELEASES = 250, 100, 4000
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs the bars whose name holds a word, and prints what came."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = program.parser("prove-gates", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORD", help="bars whose name holds it")
-    word = parser.parse_args().only
+    word = parser.parse_args(arguments).only
     began = time.monotonic()
     (release,) = releases.find(documents.read(["deploy/base"]))
     subject = mutation.subject_of(release)
@@ -101,4 +100,4 @@ def _mutants() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-gates", main))

@@ -11,7 +11,6 @@ so and is not held. Exit code 1 if a bar is missed.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -41,7 +40,7 @@ from loadtesting import profiles
 from loadtesting.model import Profile
 from openarrivals.schedule import Plan
 from openarrivals.shapes import constant
-from rehearsal import database, processes
+from rehearsal import database, processes, program
 from rehearsal.exporter import PATH as EXPORTED
 from rehearsal.exporter import ContainerFacts, Exporter
 from rehearsal.prometheus import Prometheus, ScrapeJob, Target
@@ -93,14 +92,12 @@ class Service:
         os.killpg(self.process.pid, number)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs the parts that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = program.parser("prove-load", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORDS", help="parts, joined by commas")
     parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="of a profile (10)")
-    asked = parser.parse_args()
-    # Whoever ends us leaves no database and no service behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    asked = parser.parse_args(arguments)
     chosen = tuple(word for word in asked.only.split(",") if word) or ("",)
     every = _parts()
     parts = {name: part for name, part in every.items() if name.startswith(chosen)}
@@ -821,4 +818,4 @@ def _parts() -> Mapping[str, Part]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-load", main))

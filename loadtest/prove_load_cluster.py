@@ -8,19 +8,20 @@ a bar is missed, 2 where there is none.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
-import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from conformance import kit
 from conformance.kit import ROOT, Kit
+from rehearsal import program
+from rehearsal.errors import MachineError
 from rehearsal.waiting import wait_until
 
 HERE = ROOT / "loadtest/cluster"
@@ -30,14 +31,11 @@ READY_S, RUN_S = 300.0, 180.0
 DATABASE_URL = "postgresql://gridos@postgresql/gridos"
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Brings a cluster up, runs everything, and takes it down."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    # A runner that is out of time says so by this, and what is up must come down then too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
+    program.parser("prove-load-cluster", description=__doc__).parse_args(arguments)
     if reason := kit.unusable():
-        print(f"prove-load-cluster: {reason}", file=sys.stderr)
-        return 2
+        raise MachineError(reason)
     cluster = kit.find()
     assert cluster is not None  # noqa: S101 — `unusable` said so
     try:
@@ -47,7 +45,8 @@ def main() -> int:
         held = [_job(cluster), _analysis(cluster, "smoke", "Successful")]
         held.append(_analysis(cluster, "idle", "Failed"))
     finally:
-        cluster.down()
+        with program.undisturbed():
+            cluster.down()
     print(f"{sum(held)} of {len(held)} held")
     return 0 if all(held) else 1
 
@@ -144,4 +143,4 @@ def _of(cluster: Kit, namespace: str, kind: str, name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-load-cluster", main))

@@ -7,19 +7,18 @@ many healthy releases in a row.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from rehearsal import processes
+from rehearsal import processes, program
 
 REHEARSE = Path(sys.executable).parent / "rehearse"
 LONGEST_S = 900
@@ -106,12 +105,12 @@ SCENARIOS = (
 )
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs the scenarios and prints a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = program.parser("prove-rehearsal", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--healthy", type=int, default=10, metavar="N")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     healthy = tuple(Scenario(f"healthy {n + 1}") for n in range(chosen.healthy))
     wanted = [s for s in (*healthy, *SCENARIOS) if chosen.only in s.name]
     if not wanted:
@@ -202,4 +201,4 @@ def _hogs(count: int) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-rehearsal", main))

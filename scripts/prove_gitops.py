@@ -34,7 +34,7 @@ from conformance import kit
 from conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
 from pipeline import kustomization, overlay
 from pipeline.releases import Release, version
-from rehearsal import observing, processes, timescale
+from rehearsal import observing, processes, program, timescale
 from rehearsal.errors import RehearsalError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.waiting import wait_until
@@ -468,9 +468,7 @@ def outside(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Outside of the cluster's network it brings the cluster up, and calls itself inside."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program.parser("prove-gitops", description=__doc__)
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     text = "divide the pauses and windows of the steps by this"
     parser.add_argument("--scale", type=float, default=1, metavar="N", help=text)
@@ -480,4 +478,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program.run("prove-gitops", main))

@@ -9,7 +9,6 @@ and the same one for the same seed. `--free` lets them run against each other by
 Exit codes: 0 every round held, 1 a round did not (its seed is printed).
 """
 
-import argparse
 import random
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from typing import Any
 from pipeline import kustomization, overlay
 from pipeline.releases import Release
 from pipeline.repository import Repository
-from rehearsal import processes
+from rehearsal import processes, program
 
 ENVIRONMENT = "staging"
 FILE = overlay.path(ENVIRONMENT)
@@ -338,9 +337,9 @@ def _source(world: World, commit: str) -> str:
     return git(remote, "show", "-s", "--format=%(trailers:key=Release-Source,valueonly)", commit)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Plays the rounds, and prints what they were made of."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = program.parser("prove-overlay", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1000, metavar="N", help="(1000)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first round's (1)")
     parser.add_argument("--free", action="store_true", help="against the clock, not the scheduler")
@@ -381,4 +380,4 @@ def _table(seen: Mapping[str, int], rounds: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-overlay", main))

@@ -11,7 +11,6 @@ docs/pipeline.md, "Run the workflows".
 Exit codes: 0 every case ended as it should, 1 one did not, 2 act or what it needs is missing.
 """
 
-import argparse
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from pathlib import Path
 
 from pipeline import comment, kustomization, overlay
 from pipeline.checkout import WORKFLOWS, Checkout
-from rehearsal import processes
+from rehearsal import processes, program
 from standins.github_api import GitHubServer, serving
 
 HERE = Path(__file__).resolve().parent
@@ -551,9 +550,9 @@ class Memory:
             file.write(f"{case.name}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs the cases whose names contain the words given, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = program.parser("run-workflows", description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", help="only cases whose names contain one of these")
     parser.add_argument("--list", action="store_true", help="list the cases, and run none")
     text = "use this checkout's .venv, as a restored cache, instead of installing in each clone"
@@ -593,4 +592,4 @@ def _head() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("run-workflows", main))

@@ -7,17 +7,16 @@ Exit code 0: every bar is met; 1: one is not.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from proofs import fuzz, kills, restarts
 from proofs.pods import Pod
-from rehearsal import database
+from rehearsal import database, program
 
 KILLS, RESTARTS, REQUESTS = 50, 20, 20_000
 EXAMPLES = 1500
@@ -80,12 +79,13 @@ def _database(folder: Path) -> Iterator[str]:
         yield postgres.url
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs the proofs that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    text = __doc__.splitlines()[0] if __doc__ else ""
+    parser = program.parser("prove-service", description=text)
     parser.add_argument("proofs", nargs="*", help=f"of {', '.join(PROOFS)}; all if none is named")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of every random choice")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     unknown = set(chosen.proofs) - PROOFS.keys()
     if unknown:
         parser.error(f"{', '.join(unknown)} is no proof: there are {', '.join(PROOFS)}")
@@ -106,4 +106,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-service", main))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import secrets
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from policies import objects
-from rehearsal import processes
-from rehearsal.errors import MachineError, RehearsalError
+from rehearsal import processes, program
+from rehearsal.errors import MachineError
 
 from conformance import kit
 from conformance.kit import HOST, ROOT, Kit
@@ -33,7 +30,8 @@ parts:
   rollbacks, scenarios, evaluator
               a part of these by itself
 
-exit codes: 0 as it should be   1 not   2 no cluster to be had   4 our fault
+exit codes: 0 as it should be   1 not   2 no such part   4 no cluster to be had, or our fault
+  130 interrupted
   (without a cluster the core is skipped and ends with 0, for CI runs it everywhere)
 """
 
@@ -84,12 +82,11 @@ Step = Callable[[Run], None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a part; every failure is one line on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="conformance",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return program.run("conformance", _main, arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    parser = program.parser("conformance", description=__doc__, epilog=EPILOG)
     parser.add_argument("part", choices=[*PARTS])
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="of the scenarios, these"
@@ -102,30 +99,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.part == "core":
             _say(f"skipped: {reason}")
             return 0
-        sys.stderr.write(f"conformance: {reason}\n")
-        return 2
+        raise MachineError(reason)
     found = kit.find()
     assert found is not None  # noqa: S101 — `unusable` said so
     run, before = Run(found, tuple(chosen.only)), found.remains()
-    # A runner that is out of time says so by this, and what is up must come down then too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
     try:
         for step in [_bring_up, *PARTS[chosen.part]]:
             began = time.monotonic()
             step(run)
             _say(f"{(step.__doc__ or '').strip()} ({time.monotonic() - began:.0f} s)")
-    except RehearsalError as failed:
-        sys.stderr.write(f"conformance: {failed}\n")
-        return failed.exit_code
     except AssertionError as wrong:
-        sys.stderr.write(f"conformance: {wrong}\n")
-        return 1
+        return program.fail("conformance", str(wrong), program.BAD)
     finally:
-        found.down()
+        with program.undisturbed():
+            found.down()
     if left := found.remains() - before:
-        sys.stderr.write(f"conformance: left behind: {', '.join(sorted(left))}\n")
-        return 1
-    return 0
+        return program.fail("conformance", f"left behind: {', '.join(sorted(left))}", program.BAD)
+    return program.GOOD
 
 
 def _bring_up(run: Run) -> None:

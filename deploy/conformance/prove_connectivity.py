@@ -5,7 +5,6 @@ No network is needed: both read the rendered NetworkPolicies.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
@@ -19,7 +18,8 @@ from typing import Any
 from policies import connectivity, objects
 from policies.connectivity import End, Flow, Pod
 from policies.ends import ENDS
-from rehearsal import processes
+from rehearsal import processes, program
+from rehearsal.errors import MachineError
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("dev", "staging", "production", "local")
@@ -29,14 +29,14 @@ POD_IP = "10.244.0.9"
 ANSWER = re.compile(r"IS ALLOWED\?\s*\|\s*(TRUE|FALSE)")
 
 
-def main() -> int:
-    """Prints what differs; exit 0 if nothing does, 1 if something, 2 without cyclonus."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+def main(arguments: Sequence[str]) -> int:
+    """Prints what differs; exit 0 if nothing does, 1 if something, 4 without cyclonus."""
+    program.parser("prove-connectivity", description=__doc__).parse_args(arguments)
     found = processes.run(
         [ROOT / "scripts/tool", "cyclonus"], stdout=subprocess.PIPE, text=True, check=False
     )
     if found.returncode != 0:
-        return 2
+        raise MachineError("cyclonus cannot be had", "see what scripts/tool says above")
     differing = 0
     for overlay in OVERLAYS:
         rendered = objects.read(ROOT / "deploy/overlays" / overlay)
@@ -98,4 +98,4 @@ def _peer(end: End) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-connectivity", main))

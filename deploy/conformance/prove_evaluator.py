@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from rehearsal import program
 from rehearsal.kubectl import Kubectl, Watch, connect
 
 from conformance import evaluator
@@ -73,15 +74,15 @@ def _difference(case: Case, real: Judged) -> str:
 
 
 def main(host: str, count: int, seed: int) -> int:
-    """Prints what differs; exit 0 if nothing does, 1 if something, 2 if not all ended."""
+    """Prints what differs; exit 0 if nothing does, 1 if something, 3 if not all ended."""
     compared, left_out, differences = compare(host, count, seed)
     print(*differences, sep="\n")  # noqa: T201 — a program that prints
     print(  # noqa: T201 — same
         f"{compared} of {count} cases compared, {len(differences)} differ; "
         f"{left_out} asked anew and left out"
     )
-    return 1 if differences else 0 if compared + left_out == count else 2
+    return 1 if differences else 0 if compared + left_out == count else 3
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(program.run("prove-evaluator", lambda a: main(a[0], int(a[1]), int(a[2]))))

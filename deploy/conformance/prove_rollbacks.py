@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rehearsal import program
 from rehearsal.kubectl import connect
 
 from conformance.rollbacks import Loop, Measured, Service
@@ -49,4 +50,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(program.run("prove-rollbacks", lambda given: main(given[0])))

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal import program
 from rehearsal.errors import RehearsalError
 from rehearsal.kubectl import Watch, connect
 
@@ -100,4 +101,4 @@ def main(host: str, names: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(program.run("prove-scenarios", lambda given: main(given[0], given[1:])))

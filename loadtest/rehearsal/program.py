@@ -148,8 +148,11 @@ class Parser(argparse.ArgumentParser):
     """Refuses in one line, knows no abbreviations, and takes paths from where the user stands."""
 
     def __init__(self, **options: Any) -> None:
-        layout = argparse.RawDescriptionHelpFormatter
-        super().__init__(**{"formatter_class": layout, "allow_abbrev": False} | options)
+        defaults: dict[str, Any] = {
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+        }
+        super().__init__(**defaults | options)
         self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:

@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 from conformance import kit
 from conformance.kit import HOST
-from rehearsal import documents, processes
-from rehearsal.errors import MachineError, MeasureError, RehearsalError
+from rehearsal import documents, processes, program
+from rehearsal.errors import MachineError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.prometheus import Prometheus
 from rehearsal.waiting import wait_until
@@ -59,11 +59,11 @@ def prove(folder: Path) -> int:
     """Brings the kit up, runs `main` there, and takes it down; returns its exit code.
 
     Raises:
-        MeasureError: if there is no kit that can be used.
+        MachineError: if there is no kit that can be used.
     """
     found = kit.find()
     if found is None:
-        raise MeasureError("no cluster can be had here", kit.unusable())
+        raise MachineError("no cluster can be had here", kit.unusable())
     for name in ("loki", "otelcol"):
         loki.find(name)
     try:
@@ -75,13 +75,9 @@ def prove(folder: Path) -> int:
         found.down()
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Prints what was asked and answered; exit 0 if all of it is as it should be."""
-    try:
-        answers, filled = ask(Path(sys.argv[1]))
-    except RehearsalError as failed:
-        sys.stderr.write(f"observe: {failed}\n")
-        return failed.exit_code
+    answers, filled = ask(Path(arguments[0]))
     sys.stdout.write(render(answers, filled))
     return 0 if all(one.good for one in answers) and not empty(filled) else 1
 
@@ -260,4 +256,4 @@ def _complete(server: Loki, kubectl: Kubectl, pod: str) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("observe", main))

@@ -1,6 +1,6 @@
 """The `pipeline` program: each of its commands is one step of a workflow, and runs on a laptop too.
 
-Exit codes: 0 good, 1 findings or refused, 2 cannot be read, measured or reached.
+Exit codes: 0 good, 1 findings or refused, 2 the input cannot be used, 4 the machine.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pipeline import (
     images,
     layout,
     overlay,
+    program,
     registry,
     releases,
     ruleset,
@@ -32,7 +33,8 @@ from pipeline.repository import Repository
 
 EPILOG = """\
 exit codes:
-  0 good   1 findings, or refused   2 cannot be read, measured or reached
+  0 good   1 findings, or refused   2 the input cannot be used   4 the machine, or we ourselves
+  130 interrupted
 
 examples:
   pipeline version                                      the one version, from pyproject.toml
@@ -50,25 +52,21 @@ Add = Callable[[str, Command, str], argparse.ArgumentParser]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
+    return program.run("pipeline", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     command: Command = chosen.command
     try:
         return command(chosen)
-    except PipelineError as failed:
-        sys.stderr.write(f"pipeline: {failed}\n")
-        return failed.exit_code
-    except (OSError, UnicodeDecodeError) as failed:
-        sys.stderr.write(f"pipeline: {failed}\n")
-        return Exit.UNREADABLE
+    except UnicodeDecodeError as wrong:
+        raise PipelineError(f"what was given is not UTF-8: {wrong.reason}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pipeline",
-        description="The steps of the workflows that are more than a call of make.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "The steps of the workflows that are more than a call of make."
+    parser = program.parser("pipeline", description=text, epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def add(name: str, function: Command, text: str) -> argparse.ArgumentParser:

@@ -76,7 +76,7 @@ def _read(result: str) -> Mapping[str, Any]:
         raise PipelineError("the result is too large to be one")
     try:
         document = json.loads(result)
-    except (json.JSONDecodeError, RecursionError) as cause:
+    except (ValueError, RecursionError) as cause:
         raise PipelineError(f"the result is no JSON: {cause}") from None
     if not isinstance(document, dict) or not str(document.get("schema")).startswith(SCHEMA):
         raise PipelineError(f"the result is not of schema {SCHEMA}…")

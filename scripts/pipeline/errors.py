@@ -1,6 +1,6 @@
 """Why a program of the pipeline ends badly, as its exit code.
 
-1 findings: the answer is no.   2 it could not be read, measured or reached.   4 our own fault.
+1 findings: the answer is no.   2 the input cannot be used.   4 the machine, or we ourselves.
 """
 
 from enum import IntEnum
@@ -11,13 +11,20 @@ class Exit(IntEnum):
 
     GOOD = 0
     FINDINGS = 1
-    UNREADABLE = 2
+    UNUSABLE = 2
+    FAULT = 4
 
 
 class PipelineError(Exception):
     """One line for the user: cause, then remedy."""
 
-    exit_code = Exit.UNREADABLE
+    exit_code = Exit.UNUSABLE
+
+
+class UnreachableError(PipelineError):
+    """Something that this needs is not there, or does not answer."""
+
+    exit_code = Exit.FAULT
 
 
 class RefusedError(PipelineError):

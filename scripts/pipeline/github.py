@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnreachableError
 
 TIME_LIMIT_S = 30
 _PAGE = 100
@@ -92,4 +92,4 @@ class GitHub:
                 f"GitHub answered {refusal.code} to {method} {path}: {why}"
             ) from None
         except (OSError, ValueError) as cause:
-            raise PipelineError(f"GitHub cannot be reached at {self.api}: {cause}") from None
+            raise UnreachableError(f"GitHub cannot be reached at {self.api}: {cause}") from None

@@ -31,7 +31,7 @@ def uses(manifests: str) -> list[Use]:
     """
     try:
         documents = [d for d in YAML(typ="safe").load_all(manifests) if isinstance(d, dict)]
-    except YAMLError as cause:
+    except (YAMLError, ValueError, RecursionError) as cause:
         raise PipelineError(f"the manifests are no YAML: {cause}") from None
     found = [use for document in documents for use in _uses(document)]
     if not found:

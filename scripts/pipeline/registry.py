@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.errors import PipelineError, RefusedError
+from pipeline.errors import PipelineError, RefusedError, UnreachableError
 from pipeline.releases import Release
 
 TIME_LIMIT_S = 600
@@ -83,7 +83,8 @@ def _run(program: str, *arguments: str) -> str:
             env=os.environ,
         )
     except subprocess.TimeoutExpired:
-        raise PipelineError(f"{program} {arguments[0]} took more than {TIME_LIMIT_S} s") from None
+        said = f"{program} {arguments[0]} took more than {TIME_LIMIT_S} s"
+        raise UnreachableError(said) from None
     if done.returncode != 0:
         raise PipelineError(f"{program} {arguments[0]} failed: {' '.join(done.stderr.split())}")
     return done.stdout.strip()

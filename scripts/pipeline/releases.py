@@ -60,7 +60,7 @@ def version(root: Path) -> str:
     try:
         project: Mapping[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         return str(project["version"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError) as cause:
+    except (OSError, KeyError, TypeError, ValueError) as cause:
         raise PipelineError(f"{file}: no version can be read: {cause}") from None
 
 

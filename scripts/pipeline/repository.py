@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnreachableError
 
 # A fetch or push that takes longer than this hangs.
 TIME_LIMIT_S = 120
@@ -160,7 +160,7 @@ class Repository:
                 env={**os.environ, **_QUIET, **self._login, **(environment or {})},
             )
         except FileNotFoundError:
-            raise PipelineError("there is no git on PATH: install git") from None
+            raise UnreachableError("there is no git on PATH: install git") from None
         except subprocess.TimeoutExpired:
             raise PipelineError(
                 f"git {arguments[0]} took more than {TIME_LIMIT_S} s: is the remote reachable?"

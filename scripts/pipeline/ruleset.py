@@ -39,7 +39,7 @@ def strangers(ruleset: dict[str, Any]) -> list[str]:
 def _read(text: str) -> dict[str, Any]:
     try:
         ruleset = json.loads(text)
-    except json.JSONDecodeError as cause:
+    except (ValueError, RecursionError) as cause:
         raise PipelineError(f"the ruleset is no JSON: {cause}") from None
     if not isinstance(ruleset, dict) or ruleset.get("target") != "branch":
         raise PipelineError("the ruleset is not one of branches")

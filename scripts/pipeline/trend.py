@@ -56,5 +56,5 @@ def _read(history: str) -> list[Mapping[str, Any]]:
     try:
         nights = [json.loads(line) for line in history.splitlines()]
         return [n for n in nights if n["day"] and n["commit"] and n["figures"]]
-    except (ValueError, TypeError, KeyError) as cause:
+    except (ValueError, TypeError, KeyError, RecursionError) as cause:
         raise PipelineError(f"this is no history of a trend: {cause!r}") from None

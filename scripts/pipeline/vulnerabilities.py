@@ -104,7 +104,7 @@ def read_ignores(text: str, today: date) -> list[Ignore]:
     try:
         document = YAML(typ="safe").load(text) or []
         return [_ignore(entry, today) for entry in document]
-    except (YAMLError, TypeError, AttributeError) as cause:
+    except (YAMLError, TypeError, AttributeError, ValueError, RecursionError) as cause:
         raise PipelineError(f"the ignores cannot be read: {cause}") from None
 
 
@@ -129,7 +129,7 @@ def _results(report: str) -> list[Mapping[str, Any]]:
         raise PipelineError("the scan report is empty: the scanner did not run")
     try:
         document = json.loads(report)
-    except json.JSONDecodeError as cause:
+    except (ValueError, RecursionError) as cause:
         raise PipelineError(f"the scan report is no JSON: {cause}") from None
     if not isinstance(document, dict) or document.get("SchemaVersion") != SCHEMA_VERSION:
         raise PipelineError(f"the scan report is not Trivy's schema {SCHEMA_VERSION}")

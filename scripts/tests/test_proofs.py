@@ -59,5 +59,5 @@ def test_a_proof_without_its_cluster_says_so_and_has_not_passed(root, program):
         cwd=root, check=False, capture_output=True, text=True, timeout=60,
         env={**os.environ, "GRIDOS_CLUSTER_KIT": "/nowhere/cluster"},
     )  # fmt: skip
-    assert ended.returncode == 2
+    assert ended.returncode == 4
     assert "no cluster kit" in ended.stderr

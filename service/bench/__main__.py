@@ -10,12 +10,13 @@ import itertools
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from proofs.pods import Pod
 from rehearsal import database as postgres
+from rehearsal import program
 
 from bench import database, instructions, scrape, starting, throughput
 
@@ -148,9 +149,9 @@ def _database() -> Iterator[str]:
         yield running.url
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Prints a table, line by line as it is measured."""
-    parser = argparse.ArgumentParser(prog="bench", description="what the service costs, in ratios")
+    parser = program.parser("bench", description="what the service costs, in ratios")
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--rounds", type=int, default=24, help="of each shuffled comparison")
     parser.add_argument(
@@ -163,7 +164,7 @@ def main() -> int:
         default=[1, 10],
         help="table sizes of the series, 1.06 million rows a feeder; 100 takes 10 GB",
     )
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     unknown = set(chosen.parts) - PARTS.keys()
     if unknown:
         parser.error(f"{', '.join(unknown)} is no part: there are {', '.join(PARTS)}")
@@ -175,4 +176,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("bench", main))

@@ -1,6 +1,6 @@
 """The `gridos` program: serve, migrate, seed, retain, key, and a check of fault words.
 
-Exit codes: 0 good, 2 a dependency could not be reached, 4 bad configuration or our own fault.
+Exit codes: 0 good, 2 bad configuration, 4 a dependency cannot be reached or our own fault.
 """
 
 from __future__ import annotations
@@ -12,40 +12,41 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from gridos import access, config, faults, schema, secretsource
+from gridos import access, config, faults, program, schema, secretsource
 from gridos.config import ConfigurationError
 from gridos.faults import FaultError
 from gridos.schema import MigrationError
 from gridos.secretsource import SecretsUnavailable
 from gridos.storage import partitions, pool
 
-UNREACHABLE, OUR_FAULT = 2, 4
 EXIT_CODES = """\
 exit codes:
-  0 good   2 the database or the secrets cannot be reached, or no such command
-  4 bad configuration, or our own fault"""
+  0 good   2 bad configuration, or no such command
+  4 the database or the secrets cannot be reached, or our own fault   130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; every failure is one line on standard error."""
+    return program.run("gridos", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = chosen.command
     try:
         command(chosen)
     except (ConfigurationError, FaultError, MigrationError) as wrong:
-        return _fail(str(wrong), OUR_FAULT)
+        return program.fail("gridos", str(wrong), program.UNUSABLE)
     except SecretsUnavailable as unreadable:
-        return _fail(str(unreadable), UNREACHABLE)
+        return program.fail("gridos", str(unreadable), program.FAULT)
     except psycopg.OperationalError as unreachable:
-        cause = " ".join(str(unreachable).split())
-        return _fail(
-            f"the database cannot be reached: {cause} — check GRIDOS_DATABASE_URL", UNREACHABLE
-        )
+        said = f"the database cannot be reached: {unreachable} — check GRIDOS_DATABASE_URL"
+        return program.fail("gridos", said, program.FAULT)
     except psycopg.ProgrammingError as unusable:
         # A text that is no URL at all, or a database that was not migrated.
-        cause = " ".join(str(unusable).split())
-        return _fail(f"the database cannot be used: {cause} — run `gridos migrate`", OUR_FAULT)
-    return 0
+        said = f"the database cannot be used: {unusable} — run `gridos migrate`"
+        return program.fail("gridos", said, program.UNUSABLE)
+    return program.GOOD
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,11 +55,10 @@ def _parser() -> argparse.ArgumentParser:
         f"  {s.variable:<{width}}  {s.why}" + (f" ({s.default})" if s.default else "")
         for s in config.TABLE.values()
     )
-    parser = argparse.ArgumentParser(
-        prog="gridos",
+    parser = program.parser(
+        "gridos",
         description="Loads and ratings of an electricity distribution grid, over HTTP.",
         epilog=f"{EXIT_CODES}\n\nsettings, from the environment:\n{settings}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, function, text in (
@@ -140,11 +140,6 @@ def _say(text: str) -> None:
 
 def _check_faults(chosen: argparse.Namespace) -> None:
     faults.parse(chosen.words)
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"gridos: {message}", file=sys.stderr)  # noqa: T201 — a program's error
-    return code
 
 
 if __name__ == "__main__":

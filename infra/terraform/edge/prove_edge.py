@@ -10,7 +10,6 @@ policy in turn, and each must be missed by somebody. Prints a table; exit 0 when
 
 from __future__ import annotations
 
-import argparse
 import secrets
 import sys
 import tempfile
@@ -27,8 +26,8 @@ import policy
 import psycopg
 import traffic
 import wire
-from rehearsal import database, processes
-from rehearsal.errors import MachineError
+from rehearsal import database, processes, program
+from rehearsal.errors import MachineError, UsageError
 from rehearsal.waiting import wait_until
 
 EXIT_HOLDS = 0
@@ -267,9 +266,9 @@ def prove(here: Ground, wanted: policy.Policy) -> Iterator[Finding]:
     yield watch_only(here, wanted)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Prints a line for each finding."""
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    program.parser("prove-edge", description=__doc__).parse_args(arguments)
     failed = 0
     try:
         with ground() as here:
@@ -279,11 +278,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{mark}  {finding.what:<44} {finding.outcome}", flush=True)
                 for complaint in finding.complaints:
                     print(f"         {complaint}", flush=True)
-    except (MachineError, ValueError) as cause:
-        print(f"prove-edge: {cause}", file=sys.stderr)
-        return EXIT_UNMEASURED
+    except ValueError as cause:
+        raise UsageError(str(cause)) from None
     return EXIT_FAILS if failed else EXIT_HOLDS
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-edge", main))
