@@ -164,6 +164,12 @@ def _release(
     if len(named) > 1:
         names = ", ".join(r.rollout.name for r in named)
         raise UsageError(f"there are several Rollouts: {names}", "choose one with --rollout")
+    for gate in named[0].gates:
+        if gate.unresolved:
+            raise UsageError(
+                f"{gate.template} {gate.path}: argument {gate.unresolved[0]!r} has no value",
+                "give it one; gates lint says more",
+            )
     return found, named[0]
 
 

@@ -105,7 +105,7 @@ def of_rehearsal(file: Path) -> Traffic:
             for m in metric["measurements"]
             if m["control"] is not None
         ]
-    except (OSError, ValueError, KeyError, TypeError) as wrong:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UsageError(
             f"{file} is no result of a rehearsal ({wrong})", "name a result.json of `rehearse`"
         ) from None

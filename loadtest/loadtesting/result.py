@@ -118,7 +118,7 @@ def read(path: Path) -> Document:
         content: Document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as missing:
         raise UsageError(f"{file}: {missing.strerror}", "name a result.json of a run") from None
-    except ValueError as broken:
+    except (ValueError, RecursionError) as broken:
         raise UsageError(f"{file} is not JSON: {broken}", "name a result.json of a run") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise UsageError(f"{file} is no result of `loadtest run`", "name a result.json of a run")

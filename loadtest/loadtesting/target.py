@@ -21,9 +21,7 @@ def reach(host: str, path: str, ca_file: Path | None = None) -> int:
         UsageError: if `host` is no base URL.
         Unreachable: if no answer came, with what stood in the way.
     """
-    url = urllib.parse.urlsplit(host)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise UsageError(f"--host {host!r} is no base URL", "give one such as https://grid.example")
+    url = _base(host)
     try:
         return _ask(url, path, ca_file)
     except ssl.SSLCertVerificationError as refused:
@@ -43,6 +41,17 @@ def reach(host: str, path: str, ca_file: Path | None = None) -> int:
         raise Unreachable(f"{host} did not answer in {TIMEOUT_S:g} s", "is it reachable?") from None
     except (OSError, http.client.HTTPException) as failed:
         raise Unreachable(f"{host}: {failed or type(failed).__name__}", "is it up?") from None
+
+
+def _base(host: str) -> urllib.parse.SplitResult:
+    try:
+        url = urllib.parse.urlsplit(host)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not host.isprintable():
+        raise UsageError(f"--host {host!r} is no base URL", "give one such as https://grid.example")
+    return url
 
 
 def _ask(url: urllib.parse.SplitResult, path: str, ca_file: Path | None) -> int:

@@ -152,6 +152,14 @@ class _Filling:
             )
         return _PLACEHOLDER.sub(lambda found: str(self.literals.get(found[1], found[0])), text)
 
+    def query(self, text: str) -> str:
+        query = self.text(text).strip()
+        try:
+            durations.scale_query(query, 1)  # as it will be, at the rehearsal's scale
+        except ValueError as wrong:
+            raise UsageError(f"{self.place}: {wrong}", "correct it") from None
+        return query
+
     def number(self, value: str | int | None, default: int) -> int:
         text = self.text(str(value)) if value is not None else str(default)
         try:
@@ -181,7 +189,7 @@ def _metric(
     name = fill.text(spec.name)
     return Metric(
         name=name,
-        query=fill.text(spec.provider.prometheus.query).strip(),
+        query=fill.query(spec.provider.prometheus.query),
         success_condition=fill.text(spec.success_condition).strip(),
         failure_condition=fill.text(spec.failure_condition).strip(),
         count=fill.number(spec.count, 0),

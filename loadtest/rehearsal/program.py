@@ -23,6 +23,7 @@ import argparse
 import contextlib
 import errno
 import os
+import select
 import signal
 import sys
 import threading
@@ -108,7 +109,6 @@ def run(
             finally:
                 sys.stdout.flush()
         except KeyboardInterrupt:
-            _abandon_unwritable()
             return fail(name, "interrupted", INTERRUPTED)
         except Exception as failed:  # noqa: BLE001 — the last line of defence: no traceback
             return _explain(name, failed, given)
@@ -154,6 +154,10 @@ class Parser(argparse.ArgumentParser):
         }
         super().__init__(**defaults | options)
         self.register("type", Path, _path)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # Help that cannot be written is a failure like any other.
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program for a command line that cannot be used."""
@@ -281,30 +285,35 @@ def _make_printable() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _abandon_unwritable() -> bool:
-    """Whether standard output takes no more; then nothing is tried again at the very end."""
+def _is_read_no_more() -> bool:
+    """Whether standard output is a pipe whose reader has gone."""
+    poll = select.poll()
     try:
-        sys.stdout.flush()
+        poll.register(sys.stdout.fileno(), 0)
     except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _abandon_output() -> None:
+    """Has nothing more written to what took no more, at the very end neither."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(name: str, failed: Exception, given: Sequence[str]) -> int:
     """One line about what went wrong, and the code for it."""
-    unwritable = _abandon_unwritable()
+    if isinstance(failed, OSError) and not failed.filename:
+        unread = _is_read_no_more()
+        _abandon_output()
+        if unread and isinstance(failed, BrokenPipeError):
+            return UNREAD
     code = getattr(failed, "exit_code", None)
     if isinstance(code, int):
         return fail(name, str(failed), code)
-    if unwritable and isinstance(failed, BrokenPipeError):
-        return UNREAD
     if not isinstance(failed, OSError):
         return fail(name, f"the program itself failed: {_logged(name, failed)}", FAULT)
-    about = f"{failed.filename}: {failed.strerror}" if failed.filename else str(failed)
-    if unwritable and not failed.filename:
-        return fail(name, f"the output cannot be written: {failed.strerror}", FAULT)
+    about = f"{failed.filename or 'the output'}: {failed.strerror or failed}"
     if failed.errno in _PATH_REMEDIES and _is_named(failed.filename, given):
         return fail(name, f"{about} — {_PATH_REMEDIES[failed.errno]}", UNUSABLE)
     if failed.errno in _MACHINE_REMEDIES:

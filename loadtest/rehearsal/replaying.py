@@ -92,7 +92,7 @@ def opened(path: Path) -> Iterator[Recording]:
         try:
             _unpack(path, folder)
             document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, tarfile.TarError) as wrong:
+        except (OSError, ValueError, KeyError, RecursionError, tarfile.TarError) as wrong:
             raise UsageError(
                 f"{path} is no recording ({wrong})",
                 "name a folder of out/rehearsals, or a file that --record wrote",
