@@ -322,13 +322,13 @@ def _explain(name: str, failed: Exception, given: Sequence[str]) -> int:
 
 
 def _is_named(file: object, given: Sequence[str]) -> bool:
-    """Whether a path is one of the arguments, or lies below one."""
+    """Whether a path is one of the arguments, lies below one, or is on the way to one."""
     if not isinstance(file, str):
         return False
     began, whole = _program.began_in or Path(), Path(file).absolute()
     named = [text.partition("=")[2] if text.startswith("--") else text for text in given]
     paths = [(began / text).absolute() for text in named if text and "\0" not in text]
-    return any(whole.is_relative_to(path) for path in paths)
+    return any(whole.is_relative_to(path) or path.is_relative_to(whole) for path in paths)
 
 
 def _logged(name: str, failed: Exception) -> str:
