@@ -76,12 +76,17 @@ LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shel
   lint-manifests lint-rules lint-terraform
 .PHONY: test coverage lint format generate terraform-docs lock workflows secrets clean $(LINTS)
 
+# Two workers, each a whole file at a time, in the order of pyproject.toml.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+# Containers often forbid bytecode, and then each of a thousand programs compiles all that it imports.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: setup  ## every quick test, on a real database, Prometheus and gateway
-	@set -f; $(BIN)/python -m pytest -q $$TESTS
+	@set -f; $(PYTEST) $$TESTS
 
 coverage: setup  ## every quick test, and a floor for the lines changed since COMPARE
 	@mkdir -p out/coverage
-	@set -f; $(BIN)/python -m pytest -q --cov --cov-config=pyproject.toml --cov-report=xml $$TESTS
+	@set -f; $(PYTEST) --cov --cov-config=pyproject.toml --cov-report=xml $$TESTS
 	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch="$$COMPARE" --fail-under="$$FLOOR" \
 	  --exclude '*/tests/*' '*/prove_*.py'
 

@@ -28,13 +28,11 @@ def bundle(root):
 
 
 @pytest.fixture(scope="module")
-def live(bundle, database_url):
+def live(bundle, seeded):
     """The service's own /metrics, with the port that the manifest's container declares."""
     program = str(Path(sys.executable).parent / "gridos")
     port = processes.free_port()
-    environment = {**processes.inherited(), "GRIDOS_DATABASE_URL": database_url, "PORT": str(port)}
-    for command in ("migrate", "seed"):
-        subprocess.run([program, command], env=environment, check=True, capture_output=True)
+    environment = {**processes.inherited(), "GRIDOS_DATABASE_URL": seeded, "PORT": str(port)}
     service = subprocess.Popen([program, "serve"], env=environment, stdout=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
 

@@ -48,13 +48,11 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lines(database_url, tmp_path_factory):
+def lines(seeded, tmp_path_factory):
     """Logs of two real pods, the canary's with failures; one request's id is chosen."""
     folder = tmp_path_factory.mktemp("pods")
     program = str(Path(sys.executable).parent / "gridos")
-    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": database_url}
-    for command in ("migrate", "seed"):
-        subprocess.run([program, command], env=base, check=True, capture_output=True)
+    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": seeded}
     for pod, faults in ((STABLE, ""), (CANARY, "errors=100%")):
         port = processes.free_port()
         environment = base | {"PORT": str(port), "GRIDOS_POD": pod, "GRIDOS_FAULTS": faults}

@@ -1,6 +1,7 @@
 """The service on a real database: in process for speed, and as its own server for the truth."""
 
 import os
+import secrets
 import subprocess
 import sys
 import urllib.error
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from gridos import create_app, schema, seed
+from gridos import create_app
 from gridos.config import Settings
 from gridos.storage import pool
 from rehearsal import processes
@@ -22,20 +23,12 @@ KEY = "a-key"
 
 
 @pytest.fixture(scope="session")
-def seeded(database_url: str) -> str:
-    """The URL of a database that is migrated and seeded."""
-    schema.migrate(database_url)
-    seed.seed(database_url)
-    return database_url
-
-
-@pytest.fixture(scope="session")
 def fresh(database_url: str):
     """Makes databases of their own, with nothing in them; `with fresh() as url`."""
 
     @contextmanager
     def make(encoding: str = "UTF8") -> Iterator[str]:
-        name = "fresh"
+        name = f"fresh_{secrets.token_hex(4)}"
         with psycopg.connect(database_url, autocommit=True) as server:
             server.execute(
                 f"CREATE DATABASE {name} TEMPLATE template0"

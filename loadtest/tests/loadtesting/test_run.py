@@ -21,11 +21,9 @@ KEY = "load-key"
 
 
 @pytest.fixture(scope="module")
-def serve(database_url, tmp_path_factory):
+def serve(seeded):
     """Starts the service with faults; returns (base URL, process)."""
-    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": database_url, "GRIDOS_API_KEYS": KEY}
-    for command in ("migrate", "seed"):
-        subprocess.run([BIN / "gridos", command], env=base, check=True, capture_output=True)
+    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": seeded, "GRIDOS_API_KEYS": KEY}
     started = []
 
     def start(faults=""):
