@@ -170,6 +170,7 @@ prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a tab
 	@$(BIN)/python loadtest/prove_rehearsal.py
 
 prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
+	@$(BIN)/python -m pytest -q -m acceptance loadtest/tests/gates
 	@$(BIN)/python loadtest/prove_gates.py
 
 prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
@@ -191,6 +192,7 @@ prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates
 	@$(BIN)/python scripts/prove_overlay.py
 
 prove-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
+	@$(BIN)/python -m pytest -q -m acceptance infra/terraform/tests
 	@$(BIN)/python infra/terraform/scripts/mutate.py
 	@$(BIN)/python infra/terraform/scripts/linters.py
 

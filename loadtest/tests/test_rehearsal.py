@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 REHEARSE = Path(sys.executable).parent / "rehearse"
 
 # Of the 300 canary requests a look that a rehearsal is sized for: eight runs of 33, each with one

@@ -1,13 +1,18 @@
 """The code as a whole: format, Terraform's own tests, and tests that cannot rot."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import mutate
 import pytest
 import workspace
 
+# Seconds each; every other file plans a root a dozen times, which takes a minute together.
+QUICK = ("gitops", "naming")
 FILES = [
-    (root, path.relative_to(workspace.SOURCE / root))
+    pytest.param(
+        root,
+        path.relative_to(workspace.SOURCE / root),
+        marks=() if path.name.partition(".")[0] in QUICK else pytest.mark.acceptance,
+        id=path.name,
+    )
     for root in workspace.ROOTS
     for path in sorted((workspace.SOURCE / root / "tests").glob("*.tftest.hcl"))
 ]
@@ -19,20 +24,12 @@ def test_the_code_is_formatted(code):
     assert checked.returncode == 0, checked.stdout
 
 
-def test_terraforms_own_tests_pass(code):
-    """Each file asserts decisions; two at a time, because each waits for its providers."""
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = list(
-            pool.map(
-                lambda file: workspace.terraform(
-                    code / file[0], "test", "-no-color", f"-filter={file[1]}"
-                ),
-                FILES,
-            )
-        )
+@pytest.mark.parametrize(("root", "file"), FILES)
+def test_terraforms_own_tests_pass(code, root, file):
+    """Each file asserts decisions of one area."""
+    done = workspace.terraform(code / root, "test", "-no-color", f"-filter={file}")
 
-    failed = [done.stdout + done.stderr for done in outcomes if done.returncode != 0]
-    assert not failed, "\n".join(failed)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("root", workspace.ROOTS)

@@ -114,9 +114,9 @@ def test_every_shipped_gate_is_modelled_and_each_fault_trips_its_own(subject):
     ("rps", "fault"),
     [
         (100.0, Fault(error_rate=0.01)),
-        (100.0, Fault(error_rate=0.0125)),
-        (20.0, Fault(error_rate=0.015)),
-        (100.0, Fault(slow_share=0.04)),
+        pytest.param(100.0, Fault(error_rate=0.0125), marks=pytest.mark.acceptance),
+        pytest.param(20.0, Fault(error_rate=0.015), marks=pytest.mark.acceptance),
+        pytest.param(100.0, Fault(slow_share=0.04), marks=pytest.mark.acceptance),
     ],
     ids=["errors 1 %", "errors 1.25 %", "errors 1.5 % at 20/s", "slow 4 %"],
 )
