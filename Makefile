@@ -177,6 +177,7 @@ prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and v
 	@$(BIN)/python loadtest/prove_load.py
 
 prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20 minutes
+	@$(BIN)/python -m pytest -q -m acceptance service/tests
 	@$(BIN)/python service/prove_service.py
 
 bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest

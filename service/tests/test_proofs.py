@@ -1,5 +1,6 @@
 """The proofs in short; `make prove-service` is their long form."""
 
+import pytest
 from gridos import schema, seed
 from proofs import fuzz, kills, restarts
 
@@ -18,12 +19,17 @@ def test_restarts_under_load_drop_no_request(tmp_path, seeded):
     assert found.failed == 0, found.statuses
 
 
-def test_generated_requests_meet_no_failure_and_no_breach_of_the_document(tmp_path, fresh):
+@pytest.mark.parametrize(
+    ("examples", "requests"), [(5, 500), pytest.param(200, 2000, marks=pytest.mark.acceptance)]
+)
+def test_generated_requests_meet_no_failure_and_no_breach_of_the_document(
+    tmp_path, fresh, examples, requests
+):
     # A database of its own: what is made up here, the other tests need not meet.
     with fresh() as url:
         schema.migrate(url)
         seed.seed(url)
-        found = fuzz.prove(tmp_path, url, examples=200, seed=33, phases="examples,coverage,fuzzing")
-    assert found.requests > 2000
+        found = fuzz.prove(tmp_path, url, examples, seed=33, phases="examples,coverage,fuzzing")
+    assert found.requests > requests
     assert found.server_errors == 0
     assert found.passed, found.report[-6000:]
