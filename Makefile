@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 BIN := .venv/bin
+# Containers often forbid bytecode, and then every pod and program compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What a person may set, with its default. Recipes read these from the environment, in quotes, and
 # never through make, so that nothing in a value is run: a branch may be called `x;y` or $(y).
@@ -78,8 +80,6 @@ LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shel
 
 # Two workers, each a whole file at a time, in the order of pyproject.toml.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
-# Containers often forbid bytecode, and then each of a thousand programs compiles all that it imports.
-test coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: setup  ## every quick test, on a real database, Prometheus and gateway
 	@set -f; $(PYTEST) $$TESTS
