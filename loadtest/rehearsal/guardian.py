@@ -18,13 +18,14 @@ import signal
 import sys
 import time
 from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import psutil
 
-# What a descendant may take to end by itself, as the guardian of a program in turn does.
-GRACE_S = 1.5
+# What a child may take to end by itself, as PostgreSQL does.
+GRACE_S = 1.0
 LOOK_EVERY_S = 0.02
 # A child says that it is there when it starts, so a later process only has its number.
 REPORTED_WITHIN_S = 5.0
@@ -61,6 +62,8 @@ def _end(children: dict[int, tuple[signal.Signals, float]]) -> None:
     table = {process.pid: process for process in psutil.process_iter(["ppid"])}
     parents = {pid: process.info["ppid"] for pid, process in table.items()}
     family = [process for pid, process in table.items() if _belongs(pid, parents, children)]
+    # A child's own guardian has work to do now, and ends by itself.
+    family = [process for process in family if not _guards(process)]
     for pid, (number, _) in children.items():
         _signal(pid, number)
     deadline = time.monotonic() + GRACE_S
@@ -80,6 +83,14 @@ def _belongs(pid: int, parents: Mapping[int, int], children: Container[int]) -> 
         if pid in children:
             return True
         pid = parents.get(pid, 0)
+    return False
+
+
+def _guards(process: psutil.Process) -> bool:
+    import psutil  # noqa: PLC0415
+
+    with contextlib.suppress(psutil.Error):
+        return any(Path(word).name == Path(__file__).name for word in process.cmdline())
     return False
 
 

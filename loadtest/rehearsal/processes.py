@@ -156,7 +156,7 @@ def run(
             child.terminate()
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.communicate(timeout=ORDERLY_END_S)
+                    child.wait(timeout=ORDERLY_END_S)
             finally:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)
