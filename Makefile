@@ -164,10 +164,13 @@ clean:  ## remove what runs and builds left
 
 ##@ Prove what takes longer than a test may
 
-.PHONY: prove-rehearsal prove-gates prove-load prove-service bench prove-observability prove-runbooks prove-pipeline prove-terraform prove-edge
+.PHONY: prove-rehearsal prove-endings prove-gates prove-load prove-service bench prove-observability prove-runbooks prove-pipeline prove-terraform prove-edge
 
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
 	@$(BIN)/python loadtest/prove_rehearsal.py
+
+prove-endings: setup  ## end every program at any time, by any signal: nothing of it may live on; about 60 minutes
+	@$(BIN)/python loadtest/prove_endings.py
 
 prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
 	@$(BIN)/python -m pytest -q -m acceptance loadtest/tests/gates
