@@ -11,8 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-import uv
-
 from rehearsal.errors import MachineError
 
 # What every installation has: the lock's versions, by their hashes, and no source that would run.
@@ -26,8 +24,10 @@ def command(*arguments: str) -> list[str]:
         MachineError: if there is no uv.
     """
     try:
+        import uv  # noqa: PLC0415 — policies and gates render manifests without it
+
         return [uv.find_uv_bin(), *arguments]
-    except FileNotFoundError:
+    except (ImportError, FileNotFoundError):
         raise MachineError("uv is not installed", "make setup") from None
 
 
