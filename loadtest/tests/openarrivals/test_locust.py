@@ -8,6 +8,7 @@ from pathlib import Path
 
 import openarrivals
 import pytest
+import uv
 from openarrivals import shapes
 from openarrivals.schedule import Plan
 
@@ -89,8 +90,8 @@ def test_the_folder_is_a_package_of_its_own(tmp_path):
         folder / "py.typed",
     ]:
         (copy / file.name).write_bytes(file.read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
-    command += ["--no-index", "--disable-pip-version-check", "-w", str(tmp_path), str(copy)]
+    command = [uv.find_uv_bin(), "build", "--wheel", "--no-build-isolation", "--offline", "--quiet"]
+    command += ["--python", sys.executable, "--out-dir", str(tmp_path), str(copy)]
     subprocess.run(command, check=True, timeout=120)
     (wheel,) = tmp_path.glob("openarrivals-*.whl")
     names = {Path(name).name for name in zipfile.ZipFile(wheel).namelist()}
