@@ -7,8 +7,8 @@ import pytest
 from gridos import create_app, schema, seed
 from gridos.config import Settings
 from gridos.storage.pool import RETRY_S, THREADS, Attempts, close_pool, open_pool
-from proofs import postgres
 from psycopg_pool import PoolTimeout
+from rehearsal import database as postgres
 from rehearsal import processes
 from rehearsal.waiting import wait_until
 
@@ -16,7 +16,7 @@ from rehearsal.waiting import wait_until
 @pytest.fixture
 def database():
     """A PostgreSQL of the test's own, which may be killed."""
-    with postgres.running() as running:
+    with postgres.server() as running:
         schema.migrate(running.url)
         seed.seed(running.url)
         yield running
