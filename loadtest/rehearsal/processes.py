@@ -267,11 +267,10 @@ def _set_aside() -> Iterator[int]:
         except OSError:
             claim.close()
             continue
-        _claims.append(claim)
+        atexit.register(claim.close)
         yield from range(first, first + _LANE)
 
 
-_claims: list[socket.socket] = []
 _choosing = threading.Lock()
 _own_ports = _set_aside()
 
