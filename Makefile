@@ -150,7 +150,7 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
 	@$(BIN)/python infra/terraform/scripts/document.py
 
-lock: setup  ## resolve the requirements anew; UPGRADE=1 takes the newest of everything
+lock: setup-rehearse  ## resolve the requirements anew; UPGRADE=1 takes the newest of everything
 	@scripts/lock $${UPGRADE:+--upgrade}
 
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
