@@ -47,7 +47,7 @@ help:  ## list the targets
 setup:  ## make .venv from the locked requirements; PYTHON=python3.12 to choose one
 	@"$${PYTHON:-python3}" scripts/install.py dev
 
-setup-rehearse:  ## the part of it that a rehearsal, the gates and the load test need
+setup-rehearse:  ## the part of it that a rehearsal and the gates need
 	@"$${PYTHON:-python3}" scripts/install.py rehearse
 
 ##@ Use

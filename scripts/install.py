@@ -1,6 +1,6 @@
 """Makes .venv, or brings it up to date: pip installs uv, by hash, and uv the locked requirements.
 
-    python3 scripts/install.py rehearse    # what a rehearsal, the gates and the load test need
+    python3 scripts/install.py rehearse    # what a rehearsal and the gates need
     python3 scripts/install.py dev         # that, and what tests and lint need
 
 It runs before anything is installed, so on the standard library alone. What is there already
@@ -31,7 +31,7 @@ INDEX = VENV / "index.json"
 # Each holds all of the one before it.
 SETS = ("rehearse", "dev")
 OLDEST = (3, 11)
-LOCKED = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
+LOCKED = ("--require-hashes", "--no-deps")
 # What pip is told in its files and variables, and what uv calls the same.
 SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -142,7 +142,8 @@ def _begin() -> None:
     fetched = VENV / "bootstrap"
     pip = _pip(fetched)
     into = ("--target", str(fetched / "uv"), "-r", "requirements/uv.txt")
-    _run([*pip, "install", "--quiet", "--disable-pip-version-check", *LOCKED, *into], UNDISTURBED)
+    wheel = ("--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
+    _run([*pip, "install", *wheel, *LOCKED, *into], UNDISTURBED)
     INDEX.touch(mode=0o600)  # an index's address may hold a password
     INDEX.write_text(json.dumps(_index(pip)), encoding="utf-8")
     uv = str(fetched / "uv" / "bin" / "uv")
