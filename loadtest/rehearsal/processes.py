@@ -33,6 +33,8 @@ PORTS = range(20_000, 32_000)
 _LANE = 100
 # A service's own settings, which in the caller's shell may be those of production.
 SERVICE_PREFIX = "GRIDOS_"
+# Settings of the tools, which share the prefix.
+TOOLS = ("GRIDOS_CLUSTER_KIT", "GRIDOS_IMAGE", "GRIDOS_PROMTOOL")
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 # What pods and load yield to the harness and to what measures them. Anybody may lower a priority.
 YIELDING = 5
@@ -205,7 +207,11 @@ def remove_at_end(folder: Path) -> None:
 
 def inherited(**more: str) -> dict[str, str]:
     """This program's environment without any setting of the service, and more."""
-    mine = {n: v for n, v in os.environ.items() if not n.startswith(SERVICE_PREFIX)}
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(TOOLS) or not name.startswith(SERVICE_PREFIX)
+    }
     return {**mine, **more}
 
 
