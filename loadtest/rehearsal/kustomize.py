@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from rehearsal import packages
+from rehearsal import packages, processes
 from rehearsal.errors import MachineError, UsageError
 
 PACKAGE = (
@@ -70,7 +70,7 @@ def _unpack(target: Path) -> None:
         wanted = Path(folder) / "requirements.txt"
         wanted.write_text(PACKAGE, encoding="utf-8")
         into = ("--python", sys.executable, "--target", folder, "-r", str(wanted))
-        done = subprocess.run(
+        done = processes.run(
             packages.command("pip", "install", "--quiet", *packages.LOCKED, *into),
             capture_output=True,
             text=True,

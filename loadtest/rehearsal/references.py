@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal import packages
+from rehearsal import packages, processes
 from rehearsal.errors import MachineError, UsageError
 
 # What decides how an environment comes out: the code, its requirements, its build.
@@ -143,7 +143,7 @@ def _build(tree: Path, environment: Path, log: Path, say: Say) -> None:
 def _run(arguments: Sequence[str], log: Path) -> None:
     with log.open("ab") as output:
         try:
-            done = subprocess.run(
+            done = processes.run(
                 packages.command(*arguments),
                 stdout=output,
                 stderr=output,
