@@ -6,6 +6,7 @@ benchmark sections 4 and 5), so that a pull request hears of it before a cluster
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,7 +172,7 @@ def _account(objects: Sequence[Object]) -> Found:
     bound = {
         (subject["name"], subject.get("namespace"))
         for binding in of(objects, "RoleBinding", "ClusterRoleBinding")
-        for subject in binding["subjects"]
+        for subject in binding.get("subjects", [])
     }
     accounts = {(t["metadata"]["name"], namespace(t)): t for t in of(objects, "ServiceAccount")}
     for group in pods(objects):
@@ -187,7 +188,7 @@ def _account(objects: Sequence[Object]) -> Found:
 @_rule("no-wildcards", "CIS 4.1.3")
 def _wildcards(objects: Sequence[Object]) -> Found:
     for role in of(objects, "Role", "ClusterRole"):
-        for rule in role["rules"]:
+        for rule in role.get("rules", []):
             for field in ("apiGroups", "resources", "verbs"):
                 if "*" in rule.get(field, []):
                     yield role, f"{field}: *"
@@ -216,7 +217,7 @@ def _in_git(objects: Sequence[Object]) -> Found:
 @_rule("no-copied-secret", "CIS 4.5.2")
 def _copied(objects: Sequence[Object]) -> Found:
     for thing in of(objects, "SecretProviderClass"):
-        if thing["spec"].get("secretObjects"):
+        if thing.get("spec", {}).get("secretObjects"):
             yield thing, "copies the vault's values into a Secret"
 
 
@@ -244,9 +245,9 @@ def _pinned(objects: Sequence[Object]) -> Found:
 def _default_deny(objects: Sequence[Object]) -> Found:
     closed: dict[str, set[str]] = {}
     for policy in of(objects, "NetworkPolicy"):
-        spec = policy["spec"]
-        if not spec["podSelector"] and not spec.get("ingress") and not spec.get("egress"):
-            closed.setdefault(namespace(policy), set()).update(spec["policyTypes"])
+        spec = policy.get("spec", {})
+        if not spec.get("podSelector") and not spec.get("ingress") and not spec.get("egress"):
+            closed.setdefault(namespace(policy), set()).update(spec.get("policyTypes", []))
     exposed = {namespace(t) for t in of(objects, "Rollout")}
     for thing in of(objects, "Namespace"):
         name = thing["metadata"]["name"]
@@ -258,11 +259,11 @@ def _default_deny(objects: Sequence[Object]) -> Found:
 @_rule("edge-is-the-api", "own judgement")
 def _edge(objects: Sequence[Object]) -> Found:
     for ingress in of(objects, "Ingress"):
-        for rule in ingress["spec"]["rules"]:
-            for path in rule["http"]["paths"]:
-                if path["path"] != "/v1" or path["pathType"] not in ("Prefix", "Exact"):
-                    yield ingress, f"exposes {path['path']} ({path['pathType']})"
-        if ingress["spec"].get("defaultBackend"):
+        for rule in ingress.get("spec", {}).get("rules", []):
+            for path in rule.get("http", {}).get("paths", []):
+                if path.get("path") != "/v1" or path["pathType"] not in ("Prefix", "Exact"):
+                    yield ingress, f"exposes {path.get('path', '/')} ({path['pathType']})"
+        if ingress.get("spec", {}).get("defaultBackend"):
             yield ingress, "exposes everything by a default backend"
 
 
@@ -281,7 +282,11 @@ def _encrypted(objects: Sequence[Object]) -> Found:
 
 @_rule("disruption-budget", "CKV_K8S; own judgement")
 def _budget(objects: Sequence[Object]) -> Found:
-    budgets = [t["spec"]["selector"] for t in of(objects, "PodDisruptionBudget")]
+    budgets = [
+        t["spec"]["selector"]
+        for t in of(objects, "PodDisruptionBudget")
+        if "selector" in t.get("spec", {})
+    ]
     for group in pods(objects):
         if group.owner["kind"] == "Rollout":
             matching = [s for s in budgets if selects(s, group.labels)]
@@ -300,9 +305,10 @@ def _spread(objects: Sequence[Object]) -> Found:
 
 @_rule("autoscaler-keeps-shares", "own judgement")
 def _shares(objects: Sequence[Object]) -> Found:
-    replicas = {t["metadata"]["name"]: t["spec"]["replicas"] for t in of(objects, "Rollout")}
+    replicas = {t["metadata"]["name"]: t["spec"].get("replicas", 1) for t in of(objects, "Rollout")}
     for scaler in of(objects, "HorizontalPodAutoscaler"):
-        name, least = scaler["spec"]["scaleTargetRef"]["name"], scaler["spec"]["minReplicas"]
+        spec = scaler.get("spec", {})
+        name, least = spec.get("scaleTargetRef", {}).get("name"), spec.get("minReplicas", 1)
         if least < replicas.get(name, 0):
             yield scaler, f"may leave {least} pods, too few to say the first step's share"
 
@@ -313,7 +319,9 @@ def _shares(objects: Sequence[Object]) -> Found:
 @_rule("nothing-waits-for-the-rollout", "Argo CD sync waves")
 def _last(objects: Sequence[Object]) -> Found:
     def wave(thing: Object) -> int:
-        return int(thing["metadata"].get("annotations", {}).get(WAVE, "0"))
+        # Argo CD takes what is no number as none.
+        given = str(thing["metadata"].get("annotations", {}).get(WAVE, "0"))
+        return int(given) if re.fullmatch(r"-?\d{1,9}", given) else 0
 
     rollouts = [wave(thing) for thing in of(objects, "Rollout")]
     for thing in objects:
@@ -325,15 +333,16 @@ def _last(objects: Sequence[Object]) -> Found:
 def _allow_lists(objects: Sequence[Object]) -> Found:
     for project in of(objects, "AppProject"):
         spec = project["spec"]
-        lists = [spec["sourceRepos"], [d["namespace"] for d in spec["destinations"]]]
-        lists += [[e["kind"] for e in spec.get(f"{w}ResourceWhitelist", [])] for w in KINDS]
+        lists = [spec.get("sourceRepos", [])]
+        lists += [[d.get("namespace", "") for d in spec.get("destinations", [])]]
+        lists += [[e.get("kind", "") for e in spec.get(f"{w}ResourceWhitelist", [])] for w in KINDS]
         if any("*" in allowed for allowed in lists):
             yield project, "allows *"
         if not spec.get("clusterResourceWhitelist"):
             yield project, "does not say what it may make outside of namespaces"
     for application in of(objects, "Application", "ApplicationSet"):
         spec = application["spec"]
-        if spec.get("template", {}).get("spec", spec)["project"] == "default":
+        if spec.get("template", {}).get("spec", spec).get("project") == "default":
             yield application, "is in the default project, which allows everything"
 
 

@@ -574,6 +574,7 @@ def _selects(thing: Service | PodMonitor, labels: dict[str, str]) -> bool:
 
 def _understand(file: str, document: dict[str, Any]) -> tuple[str, _Object | str]:
     kind = document.get("kind", "")
+    kind = kind if isinstance(kind, str) else repr(kind)
     if kind in UNENFORCED_KINDS:
         return file, str(kind)
     if kind not in UNDERSTOOD_KINDS:

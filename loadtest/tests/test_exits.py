@@ -519,7 +519,11 @@ def with_nonsense(value, path, nonsense):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("command", [("rehearse", "--fault", "nope", "--manifests"), ("gates", "lint"), ("policies",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [("rehearse", "--fault", "nope", "--manifests"), ("gates", "lint"), ("policies",)],
+    ids=" ".join,
+)
 def test_nonsense_anywhere_in_a_manifest_is_never_a_fault_of_ours(
     call, root, tmp_path, command, seed
 ):
@@ -536,5 +540,3 @@ def test_nonsense_anywhere_in_a_manifest_is_never_a_fault_of_ours(
         code, _, err = call(*command, file)
         assert code in (0, 1, 2), (path, err)
         assert "Traceback" not in err
-
-
