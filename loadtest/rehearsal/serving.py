@@ -9,7 +9,7 @@ from pathlib import Path
 from rehearsal import database, processes, scratch
 from rehearsal.builds import Build
 from rehearsal.environment import PodFacts
-from rehearsal.errors import UsageError
+from rehearsal.errors import MachineError, UsageError
 from rehearsal.standins import StandIns
 
 
@@ -18,6 +18,7 @@ def serve(build: Build, port: int) -> int:
 
     Raises:
         UsageError: if the port is taken.
+        MachineError: if the pod was killed.
     """
     if not processes.port_is_free(port):
         raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
@@ -44,10 +45,13 @@ def serve(build: Build, port: int) -> int:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone
         with processes.popen(command, env=variables, cwd=Path.cwd()) as pod_process:
             try:
-                return pod_process.wait()
+                code = pod_process.wait()
             finally:
                 pod_process.terminate()
                 try:
                     pod_process.wait(timeout=30)
                 except subprocess.TimeoutExpired:
                     pod_process.kill()
+    if code < 0:
+        raise MachineError(f"the pod was ended by signal {-code}", "see what it said above")
+    return code

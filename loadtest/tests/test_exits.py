@@ -499,7 +499,7 @@ def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path):
 # ----------------------------------------------------------------------- anything in place of anything
 
 NONSENSE = [None, 1, "x", "", [], {}, -1, 10**30, "9" * 5000, "x" * 10_000, [None], [[]], {"a": {}}]
-SEEDS = range(4)
+SEEDS = range(2)
 
 
 def places(value, path=()):
@@ -521,7 +521,7 @@ def with_nonsense(value, path, nonsense):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "command",
-    [("rehearse", "--fault", "nope", "--manifests"), ("gates", "lint"), ("policies",)],
+    [("rehearse", "--replay", "{hostile}/empty", "--manifests"), ("gates", "lint"), ("policies",)],
     ids=" ".join,
 )
 def test_nonsense_anywhere_in_a_manifest_is_never_a_fault_of_ours(

@@ -116,7 +116,7 @@ def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
     finally:
         serving.send_signal(signal.SIGINT)
         output, _ = serving.communicate(timeout=60)
-    assert serving.returncode == 0
+    assert serving.returncode == 130
     assert "gridos-api-keys.keys: " in output
     assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
 
