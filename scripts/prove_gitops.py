@@ -11,7 +11,7 @@ What stands in: a registry on the
 node's loopback, a key instead of Sigstore, overlays/local's content as the overlay of staging, and
 this program for the workflow's jobs, whose commands it runs.
 
-Exit codes: 0 all went as it should, 1 something did not, 2 the cluster or a program is missing.
+Exit codes: 0 all went as it should, 1 something did not, 4 the cluster or a program is missing.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
 from pipeline import kustomization, overlay
 from pipeline.releases import Release, version
 from rehearsal import observing, processes, program, timescale
-from rehearsal.errors import RehearsalError
+from rehearsal.errors import MachineError, RehearsalError
 from rehearsal.kubectl import Kubectl, connect
 from rehearsal.waiting import wait_until
 
@@ -429,12 +429,12 @@ def require(true: bool, otherwise: str) -> None:
 
 def inside(plan: argparse.Namespace) -> int:
     """The proof, inside the cluster's network; the words are the kit and who is outside."""
-    program, pid = plan.inside
+    cluster, pid = plan.inside
     with tempfile.TemporaryDirectory(prefix="gitops-") as name:
         folder = Path(name)
         staging = Staging(connect(None), folder, "", "")
         try:
-            walk(staging, Pipeline(folder, staging.remote, Path(program), int(pid)), plan)
+            walk(staging, Pipeline(folder, staging.remote, Path(cluster), int(pid)), plan)
         except (Wrong, RehearsalError) as wrong:
             print(f"WRONG: {wrong}", flush=True)
             return 1
@@ -445,8 +445,7 @@ def inside(plan: argparse.Namespace) -> int:
 def outside(arguments: Sequence[str]) -> int:
     """Brings the cluster up with Argo CD and a registry, runs the proof, and takes it down."""
     if reason := kit.unusable():
-        print(f"prove-gitops: {reason}", file=sys.stderr)
-        return 2
+        raise MachineError(reason)
     folders = {str(Path(run("scripts/tool", tool)).parent) for tool in TOOLS}
     os.environ["PATH"] = ":".join([*folders, os.environ["PATH"]])
     os.environ |= {"COSIGN_PASSWORD": "", "SYFT_CHECK_FOR_APP_UPDATE": "false"}
@@ -459,11 +458,9 @@ def outside(arguments: Sequence[str]) -> int:
         cluster.run("start", "registry", str(shutil.which("crane")), *serve)
         again = [__file__, *arguments, "--inside", str(cluster.program), str(os.getpid())]
         return processes.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
-    except RehearsalError as failed:
-        print(f"prove-gitops: {failed}", file=sys.stderr)
-        return 2
     finally:
-        cluster.down()
+        with program.undisturbed():
+            cluster.down()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -20,8 +20,10 @@ copy of this module; a test holds them together.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import errno
+import functools
 import os
 import select
 import signal
@@ -274,6 +276,19 @@ def _heeding_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _end_undisturbed()
+
+
+@functools.cache
+def _end_undisturbed() -> None:
+    """Has what is registered for the very end, such as the end of the children, done whole."""
+    # What is registered last is called first.
+    atexit.register(_heed_no_signal)
+
+
+def _heed_no_signal() -> None:
+    for number in ENDING:
+        signal.signal(number, lambda *_: None)
 
 
 def _make_printable() -> None:

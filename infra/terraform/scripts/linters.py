@@ -3,10 +3,9 @@
 
 checkov's requirements clash with ours, so it gets a virtual environment of its own in a cache.
 tflint is a Go program; where it is not on PATH it is built from its module: minutes, once.
-Exit 0 when nothing was found, 1 when something was, 2 when a linter cannot be had.
+Exit 0 when nothing was found, 1 when something was, 4 when a linter cannot be had.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -19,10 +18,11 @@ from pathlib import Path
 
 import document
 import workspace
+from rehearsal import program
+from rehearsal.errors import MachineError
 
 EXIT_CLEAN = 0
 EXIT_FOUND = 1
-EXIT_UNMEASURED = 2
 
 CHECKOV = "checkov==3.3.30"
 TFLINT = "github.com/terraform-linters/tflint@v0.61.0"
@@ -126,17 +126,16 @@ def lint(copy: Path) -> list[str]:
     return found
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print what was found."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    program.parser("linters", description=__doc__).parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         copy = workspace.copy(Path(scratch) / "terraform")
         try:
             passed, skipped, failed = check(copy)
             linted = lint(copy)
         except workspace.UnavailableError as cause:
-            sys.stderr.write(f"linters: {cause}\n")
-            return EXIT_UNMEASURED
+            raise MachineError(str(cause)) from None
     reasons = len(document.skips())
     uncounted = [] if skipped == reasons else [f"checkov skipped {skipped}, with {reasons} reasons"]
     complaints = [*failed, *uncounted, *linted]
@@ -149,4 +148,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("linters", main))

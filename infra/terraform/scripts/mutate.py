@@ -7,12 +7,11 @@ copy that does not plan proves nothing. Prints the matrix; exit 0 when every fli
 when one was not, 2 when Terraform cannot be had, 4 when a flip no longer fits the code.
 """
 
-import argparse
 import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import workspace
+from rehearsal import program
+from rehearsal.errors import MachineError
 
 EXIT_NOTICED = 0
 EXIT_MISSED = 1
-EXIT_UNMEASURED = 2
 EXIT_FLIP_BROKEN = 4
 
 MISSED = "MISSED"
@@ -195,14 +195,16 @@ def prove(flips: list[Flip], jobs: int) -> int:
     return EXIT_MISSED if missed else EXIT_NOTICED
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Choose the flips and try them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = program.parser("mutate", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="flips whose title or file contains this")
-    parser.add_argument("--part", default="1/1", help="2/3: the second third of them")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    parser.add_argument("--part", type=_part, default=(1, 1), help="2/3: the second third of them")
+    parser.add_argument(
+        "--jobs", type=int, choices=range(1, 65), metavar="N", default=2, help="how many at a time"
+    )
     given = parser.parse_args(arguments)
-    part, parts = (int(number) for number in given.part.split("/"))
+    part, parts = given.part
     flips = [flip for flip in (*listed(), *rules()) if given.only in f"{flip.title} {flip.file}"]
     if not flips:
         parser.error(f"no flip's title or file contains {given.only!r}")
@@ -210,9 +212,15 @@ def main(arguments: list[str]) -> int:
     try:
         return prove(flips, given.jobs)
     except workspace.UnavailableError as cause:
-        sys.stderr.write(f"skipped: {cause}\n")
-        return EXIT_UNMEASURED
+        raise MachineError(str(cause)) from None
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, parts = (int(number) for number in text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError
+    return part, parts
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program.run("mutate", main))
