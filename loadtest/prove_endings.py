@@ -33,7 +33,8 @@ MOMENTS = ("start", "middle", "end")
 AFTER_S = 3.0
 # Ending in order takes as long as pods take to drain.
 ORDERLY_S = 60.0
-APPEAR_S = 180.0
+# A program that computes by itself at first is ended then, whatever it has started.
+APPEAR_S = {"start": 5.0, "middle": 120.0, "end": 120.0}
 # Every process that a program starts inherits it, unless it is given an environment of its own.
 MARK = "PROVE_ENDINGS"
 
@@ -160,7 +161,7 @@ def _await(
         others = [line for line in map(_line, family.values()) if "guardian" not in line]
         return bool(others) if moment == "start" else any(program.middle in x for x in others)
 
-    wait_until(reached, APPEAR_S, give_up=lambda: started.poll() is not None)
+    wait_until(reached, APPEAR_S[moment], give_up=lambda: started.poll() is not None)
     if moment == "end":
         with contextlib.suppress(subprocess.TimeoutExpired):
             _follow(started, family, program.end_s)
