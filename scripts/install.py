@@ -70,6 +70,8 @@ def main(arguments: list[str]) -> int:
 def install(wanted: str) -> None:
     """Leaves .venv with the wanted set, or a larger one that it held before."""
     folder = os.open(ROOT, os.O_RDONLY)
+    # pip and uv hold the lock too: if this is killed, the next run waits for what it left running.
+    os.set_inheritable(folder, True)
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -208,7 +210,8 @@ def _works(command: list[str]) -> bool:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, **environment})
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, check=False, cwd=ROOT, env=variables, close_fds=False)
     if done.returncode != 0:
         program = "pip" if "pip" in command[1:3] and command[1] == "-m" else Path(command[0]).name
         raise SetupError(
