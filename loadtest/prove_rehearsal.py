@@ -98,6 +98,7 @@ SCENARIOS = (
     Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
     Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
     Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),
+    Scenario("more than it sustains", ("--rate", "20000"), (4,), None, "of the 20000 requests/s"),
     Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
     # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
     Scenario("busy, healthy", (), (0, 4), busy=True),
@@ -110,12 +111,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = program.parser("prove-rehearsal", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--healthy", type=int, default=10, metavar="N")
+    parser.add_argument("--times", type=int, default=1, metavar="N", help="each scenario so often")
     chosen = parser.parse_args(arguments)
     healthy = tuple(Scenario(f"healthy {n + 1}") for n in range(chosen.healthy))
-    wanted = [s for s in (*healthy, *SCENARIOS) if chosen.only in s.name]
+    wanted = [s for s in (*healthy, *SCENARIOS) if chosen.only in s.name] * chosen.times
     if not wanted:
         parser.error(f"no scenario's name holds {chosen.only!r}")
-    print(f"{'scenario':<20}{'exit':>5}{'seconds':>9}  verdict", flush=True)
+    columns = f"{'exit':>5}{'seconds':>9}{'CPU-s':>7}{'busy':>6}{'late':>9}"
+    print(f"{'scenario':<20}{columns}  verdict", flush=True)
     failed = sum(not _holds(scenario) for scenario in wanted)
     print(f"\n{len(wanted) - failed} passed, {failed} failed")
     return 1 if failed else 0
@@ -157,7 +160,8 @@ def _holds(scenario: Scenario) -> bool:
             check=False,
             timeout=LONGEST_S,
         ).returncode
-    verdict = json.loads(Path("out/rehearsals/latest/result.json").read_text())["verdict"]
+    result = json.loads(Path("out/rehearsals/latest/result.json").read_text())
+    verdict, machine = result["verdict"], result["machine"]
     gate = verdict["gate"]["name"] if verdict["gate"] else None
     good = (
         code in scenario.exit_codes
@@ -168,9 +172,10 @@ def _holds(scenario: Scenario) -> bool:
     left = f"   ✗ left running: {sorted(outlived)}" if outlived else ""
     took = time.monotonic() - began
     mark = "" if good and not left else f"   ✗ expected {scenario.exit_codes} {scenario.gate or ''}"
-    print(
-        f"{scenario.name:<20}{code:>5}{took:>9.0f}  {verdict['headline']}{mark}{left}", flush=True
-    )
+    cost = f"{machine['cpu_seconds_total']:>7.0f}{machine['cpu_busy_share']:>6.2f}"
+    late = f"{machine['harness_lag_p99_ms']:>6.0f} ms"
+    told = f"{verdict['headline']}{mark}{left}"
+    print(f"{scenario.name:<20}{code:>5}{took:>9.0f}{cost}{late}  {told}", flush=True)
     return good and not left
 
 

@@ -216,11 +216,7 @@ class ClusterGround:
                     "the load's requests are refused (4xx)", "correct `requests` in rehearsal.yaml"
                 )
             if time.monotonic() > deadline:
-                raise MachineError(
-                    f"the stable release does not carry {self.shipping.rate:.0f} requests/s here "
-                    f"(last second: {load.seconds[-1] if load.seconds else 'nothing sent'})",
-                    "ask for less in rehearsal.yaml, or use a less busy machine",
-                )
+                raise rates.not_carried(load.rate, load.seconds)
             time.sleep(OBSERVE_S)
 
     def _ship(self) -> None:

@@ -312,11 +312,7 @@ class LocalGround:
                 self._log("machine", rates.told(self.options.rates, carried, rate))
                 self._start_load(rate)
             if time.monotonic() > deadline:
-                raise MachineError(
-                    f"the stable release alone does not carry {load.rate:.0f} requests/s here "
-                    f"(last second: {load.seconds[-1] if load.seconds else 'nothing sent'})",
-                    "use a smaller --time-scale, or a less busy machine",
-                )
+                raise rates.not_carried(load.rate, load.seconds)
             time.sleep(TICK_S)
             yield self._observe()
 

@@ -18,6 +18,7 @@ PROBE_SECONDS = 15
 MET_SHARE = 0.9
 # Of what a machine sustains with the stable release alone: a release starts pods beside it.
 SPARE_SHARE = 0.8
+REMEDY = "use an idler machine or a smaller --time-scale"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def lower(rates: Rates, carried: float) -> float:
         raise MachineError(
             f"This machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for, "
             f"and a rehearsal needs {rates.least / SPARE_SHARE:.0f}: nothing was shipped",
-            "use an idler machine or a smaller --time-scale",
+            REMEDY,
         )
     return rate
 
@@ -70,4 +71,14 @@ def told(rates: Rates, carried: float, rate: float) -> str:
     return (
         f"this machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for: "
         f"{rate:.0f} are sent, and every gate still sees enough"
+    )
+
+
+def not_carried(rate: float, seconds: Sequence[Second]) -> MachineError:
+    """The error of a stable release that never met the rate with every request answered."""
+    last = f"{seconds[-1]}" if seconds else "nothing sent"
+    return MachineError(
+        f"The stable release alone does not carry {rate:.0f} requests/s here "
+        f"(last second: {last}): nothing was shipped",
+        REMEDY,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from rehearsal import analysis, durations
+from rehearsal import analysis, durations, rates
 from rehearsal.conditions import Conditions
 from rehearsal.ground import Observation
 from rehearsal.model import AnalysisRun, Measurement, Metric, MetricResult, Phase
@@ -24,7 +24,6 @@ _THRESHOLD = re.compile(r"result\[0\]\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
 # pods that have just started are slower there than those that are warm.
 DISTINCT_FACTOR = 3.0
 FAIR = Conditions()
-REMEDY = "use an idler machine or a smaller --time-scale"
 
 
 class Outcome(Enum):
@@ -112,7 +111,7 @@ def decide(last: Observation, conditions: Conditions = FAIR) -> Verdict:
 
 
 def _fault(because: str, decision: Decision | None) -> Verdict:
-    return Verdict(Outcome.FAULT, f"Not the release: {because} — {REMEDY}", decision)
+    return Verdict(Outcome.FAULT, f"Not the release: {because} — {rates.REMEDY}", decision)
 
 
 def _stuck(last: Observation, conditions: Conditions) -> Verdict:

@@ -1,5 +1,7 @@
 """The rate that users send, chosen before anything is shipped."""
 
+import re
+
 import pytest
 from rehearsal import rates
 from rehearsal.errors import MachineError
@@ -52,3 +54,12 @@ def test_a_rate_that_the_caller_names_is_sent_or_nothing_is():
 def test_a_second_is_told_in_words():
     (second,) = seconds(260)
     assert f"{second}" == "260 requests, 0 failed, 0 lost, 95 % of them answered within 2 ms"
+
+
+@pytest.mark.parametrize("met", [seconds(260, 271, failed=3), []])
+def test_a_rate_that_is_never_carried_is_told_without_a_type_of_ours(met):
+    told = str(rates.not_carried(300.0, met))
+    assert told.startswith(
+        "The stable release alone does not carry 300 requests/s here (last second"
+    )
+    assert not re.search(r"[A-Z]\w+\(\w+=", told)
