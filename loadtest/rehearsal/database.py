@@ -15,7 +15,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -145,8 +144,7 @@ class Server:
         family = self._family()
         with contextlib.suppress(ProcessLookupError):
             self._child.popen.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.popen.wait(timeout=STOP_TIMEOUT_S)
+        self._child.wait(STOP_TIMEOUT_S)
         _kill(family)
         self._child.kill()
 

@@ -71,15 +71,18 @@ class Child:
         """Ends the program and all that shares its process group, at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired), self._accounting():
-            self.popen.wait(timeout=5)
+        self.wait(timeout_s=5)
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM, then after `grace_s` seconds SIGKILL; returns when it is gone."""
         self.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired), self._accounting():
-            self.popen.wait(timeout=grace_s)
+        self.wait(grace_s)
         self.kill()
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when the program has ended, or when the time is over."""
+        with contextlib.suppress(subprocess.TimeoutExpired), self._accounting():
+            self.popen.wait(timeout=timeout_s)
 
     @contextlib.contextmanager
     def _accounting(self) -> Iterator[None]:
