@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from rehearsal import processes
-from rehearsal.errors import MachineError
+from rehearsal.errors import UsageError
 from rehearsal.gateway import Counts, Gateway
 from rehearsal.waiting import wait_until
 
@@ -91,5 +91,5 @@ def test_with_no_endpoint_users_get_a_503(gateway):
 
 
 def test_an_occupied_port_is_said_in_one_line_with_the_remedy(tmp_path, backends):
-    with pytest.raises(MachineError, match=r"is occupied — choose another with --port"):
+    with pytest.raises(UsageError, match=r"is occupied — choose another with --port"):
         Gateway(tmp_path / "other", backends[0]).start()
