@@ -41,6 +41,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # By these a folder above is known as a checkout.
 MARKS = ("deploy/base", "loadtest/rehearsal.yaml")
 LAST_PORT = 65_535
+# When an interruption that was lost is tried again.
+AGAIN_S = 0.05
 # What a message shows of a text that somebody gave us.
 LONGEST_MESSAGE = 600
 
@@ -266,17 +268,34 @@ def _heeding_signals() -> Iterator[None]:
         yield
         return
     _program.interrupted = _program.put_off = False
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
     for number in ENDING:
         # Whoever starts us with nohup wants to outlive the terminal.
         if number is not signal.SIGHUP or before[number] is not signal.SIG_IGN:
             signal.signal(number, _program.interrupt)
+    signal.signal(signal.SIGALRM, _interrupt_again)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_take_unraisable, hook)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
         _end_undisturbed()
+
+
+def _take_unraisable(hook: Callable[[Any], object], lost: Any) -> None:
+    """Interrupts anew where Python dropped it: nothing leaves a `__del__` or a hook of fork."""
+    if _program.interrupted and issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    else:
+        hook(lost)
+
+
+def _interrupt_again(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 @functools.cache

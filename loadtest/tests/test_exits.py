@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -120,7 +121,8 @@ def call(root, monkeypatch, capfd, hostile):
 def children():
     """This process's, but for the one that looks after them and ends with us."""
     every = psutil.Process().children(recursive=True)
-    return {child for child in every if "guardian.py" not in " ".join(child.cmdline())}
+    running = (child for child in every if child.status() != psutil.STATUS_ZOMBIE)
+    return {child for child in running if "guardian.py" not in " ".join(child.cmdline())}
 
 
 def assert_one_line(name, ended, code, words):
@@ -427,6 +429,19 @@ def test_the_first_signal_ends_a_program_and_no_other_disturbs_its_end(capfd, fi
     assert ending.run("it", body, []) == 130
     assert done == ["torn down"]
     assert [signal.getsignal(number) for number in ending.ENDING] == before
+
+
+def test_a_signal_that_comes_where_python_drops_what_is_raised_ends_a_program_all_the_same():
+    class Dropping:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def body(_):
+        Dropping()
+        threading.Event().wait(30)
+        return 0
+
+    assert ending.run("it", body, []) == 130
 
 
 # ------------------------------------------------------------------------------- real processes
