@@ -2,6 +2,7 @@
 
 import fcntl
 import secrets
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,11 @@ from gridos import schema, seed
 from rehearsal import database
 
 ROOT = Path(__file__).parent
+
+# What `nohup` and a shell's background ignore, every child would ignore too, and tests send it.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
