@@ -9,6 +9,7 @@ Problem                 slug, status, cause, remedy
 ├── SlowBody            408  the body did not arrive in time
 ├── NetworkConflict     409  another network has this id
 ├── UnsolvableState     409  the loads have no power flow solution
+├── LengthRequired      411  where the server cannot tell a whole body from one cut off
 ├── BodyTooLarge        413  as sent, or unpacked
 ├── WrongMediaType      415
 ├── InvalidReadings     422  every bad row named; nothing stored
@@ -128,6 +129,15 @@ class UnsolvableState(Problem):
     remedy = "Look for a wrong reading: more is drawn than the lines could carry."
 
 
+class LengthRequired(Problem):
+    """The body has no length, and this server does not tell where one was cut off."""
+
+    status = 411
+    slug = "length-required"
+    title = "The body's length is needed"
+    remedy = "Send a Content-Length instead of chunks."
+
+
 class BodyTooLarge(Problem):
     """The body is too large, as sent or unpacked."""
 
@@ -222,6 +232,20 @@ def answer(problem: Problem) -> Response:
     )
 
 
+def describe(
+    status: int, slug: str, title: str, detail: str, remedy: str, request_id: str
+) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
+        "type": f"urn:gridos:problem:{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "remedy": remedy,
+        "request_id": request_id,
+    }
+
+
 def _answer_http(error: HTTPException) -> Response:
     status = error.code or 500
     title = error.name
@@ -252,15 +276,8 @@ def _respond(
     members: Mapping[str, Any] | None = None,
 ) -> Response:
     ids = request.environ.get(IDS)
-    body = {
-        "type": f"urn:gridos:problem:{slug}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "remedy": remedy,
-        "request_id": ids.request if ids else "",
-        **(members or {}),
-    }
+    request_id = ids.request if ids else ""
+    body = {**describe(status, slug, title, detail, remedy, request_id), **(members or {})}
     response: Response = current_app.response_class(
         json.dumps(body), status=status, mimetype=PROBLEM_JSON
     )

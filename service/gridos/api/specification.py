@@ -207,13 +207,13 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "overloads.list_overloads": Operation({200: models.OverloadList, **problems()}),
     "readings.add_readings": Operation(
-        {201: models.Stored, **problems(400, 401, 403, 408, 413, 415, 429)}, body=batch_body
+        {201: models.Stored, **problems(400, 401, 403, 408, 411, 413, 415, 429)}, body=batch_body
     ),
     "networks.add_network": Operation(
         {
             200: models.NetworkStored,
             201: models.NetworkStored,
-            **problems(400, 401, 403, 408, 409, 413, 415, 429),
+            **problems(400, 401, 403, 408, 409, 411, 413, 415, 429),
         },
         body=partial(model_body, Network),
     ),
