@@ -35,6 +35,8 @@ keepalive = 75
 graceful_timeout = 25
 # The most gunicorn allows: an id or cursor of the longest kind still fits when it is escaped.
 limit_request_line = 8190
+# SCRIPT_NAME and PATH_INFO are not for a caller to say, be it one on this machine.
+forwarder_headers = ""
 timeout = 60
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 — heartbeat file
 control_socket_disable = True

@@ -45,7 +45,7 @@ def init_app(app: Flask, tally: Tally) -> None:
     """Wraps the application; call it after every route is registered."""
     tally.start_at_zero([*_routes(app), *((method, UNMATCHED) for method in ("GET", "POST"))])
     settings = app.extensions["settings"]
-    app.wsgi_app = Recorder(  # type: ignore[method-assign]
+    app.extensions["recorder"] = app.wsgi_app = Recorder(  # type: ignore[method-assign]
         app.wsgi_app,
         tally,
         Identifier(kept=settings.traces != "off").identify,
@@ -74,6 +74,10 @@ class Recorder:
         self._identify = identify
         self._write = write
         self.tally = tally
+
+    def around(self, inner: WSGIApplication) -> Recorder:
+        """One that counts and logs with this one, around another application."""
+        return Recorder(inner, self.tally, self._identify, self._write)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request as the application does."""

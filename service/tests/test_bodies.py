@@ -1,0 +1,319 @@
+"""Bodies in every framing, whole or refused: raw sockets before real servers.
+
+Not one of these may be a success in part, a failure of ours, or an answer that another request on
+the same connection pays for.
+"""
+
+import gzip
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from proofs import wire
+from rehearsal.gateway import Gateway
+from rehearsal.waiting import wait_until
+
+LIMIT = 1 << 20
+HEAD = {"X-API-Key": "a-key", "Content-Type": "application/x-ndjson"}
+SERVERS = ["gunicorn", "granian"]
+
+
+def line(number, minute=0):
+    at = f"2014-01-{1 + minute // 1440 % 28:02}T{minute // 60 % 24:02}:{minute % 60:02}:00Z"
+    return json.dumps(
+        {"bus_id": f"ieee33-{number % 30 + 2}", "measured_at": at, "kw": 1.5, "kvar": 0.5}
+    ).encode()
+
+
+def lines(count, offset=0):
+    return b"\n".join(line(n, offset + n // 30) for n in range(count)) + b"\n"
+
+
+def padded(count, offset, width=128):
+    return b"".join(row.ljust(width - 1) + b"\n" for row in lines(count, offset).splitlines())
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request, serve):
+    with serve(GRIDOS_SERVER=request.param, GRIDOS_KEY_REQUESTS_PER_SECOND="100000") as server:
+        server.kind = request.param
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gunicorn(serve):
+    with serve(GRIDOS_KEY_REQUESTS_PER_SECOND="100000") as server:
+        yield server
+
+
+def post(server, body, *, chunks=None, **headers):
+    framed = wire.chunked(body, chunks) if chunks else body
+    framing = {"Transfer-Encoding": "chunked"} if chunks else {"Content-Length": str(len(body))}
+    head = wire.head("POST", "/v1/readings", {**HEAD, **framing, **headers})
+    return wire.exchange(server.port, head + framed)
+
+
+def count(server, **labels):
+    """Responses counted with these labels, by the service itself."""
+    return wire.counted(server.ask("/metrics")[1], **labels)
+
+
+@pytest.mark.parametrize("media", ["application/x-ndjson", "application/json"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("chunks", [None, 100, 4096, 300_000])
+def test_a_body_above_the_limit_is_413_in_every_framing_and_nothing_is_stored(
+    server, rows, media, encoding, chunks
+):
+    before = rows()
+    plain = padded(9_000, 100) if encoding == "identity" else padded(9_000, 100, 1024)
+    if media == "application/json":
+        plain = b'{"readings": [' + b",".join(plain.splitlines()) + b"]}"
+    body = plain if encoding == "identity" else gzip.compress(plain, 1)
+    status, text = post(
+        server, body, chunks=chunks, **{"Content-Type": media, "Content-Encoding": encoding}
+    )
+    expected = 411 if chunks and server.kind == "granian" else 413
+    assert (status, json.loads(text)["status"]) == (expected, expected)
+    assert rows() == before
+
+
+def stores_a_body_of_just_the_limit(server, rows, offset, chunks):
+    before = rows()
+    body = padded(LIMIT // 128, offset)
+    assert len(body) == LIMIT
+    status, text = post(server, body, chunks=chunks)
+    assert (status, json.loads(text)["stored"]) == (201, LIMIT // 128)
+    assert rows() == before + LIMIT // 128
+    assert post(server, body + b" ", chunks=chunks)[0] == 413
+
+
+def test_a_body_of_just_the_limit_is_stored_whole(server, rows):
+    stores_a_body_of_just_the_limit(server, rows, 2000 + 1000 * SERVERS.index(server.kind), None)
+
+
+def test_chunks_of_just_the_limit_are_stored_whole(gunicorn, rows):
+    stores_a_body_of_just_the_limit(gunicorn, rows, 2500, 1000)
+
+
+def test_every_member_of_a_gzip_body_is_read(server, rows):
+    before = rows()
+    offset = 10_000 + 100 * SERVERS.index(server.kind)
+    body = b"".join(gzip.compress(lines(30, offset + n)) for n in range(5))
+    status, text = post(server, body, **{"Content-Encoding": "gzip"})
+    assert (status, json.loads(text)["stored"]) == (201, 150)
+    assert rows() == before + 150
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda packed: packed + b"garbage",
+        lambda packed: packed + b"\x1f",
+        lambda packed: packed + packed[:-9],
+        lambda packed: packed[:-1],
+        lambda packed: packed[:-9] + bytes([packed[-9] ^ 1]) + packed[-8:],
+        lambda packed: packed[:-5] + b"\x00" + packed[-4:],
+        lambda packed: b"",
+        lambda packed: packed[:5],
+    ],
+)
+@pytest.mark.parametrize("chunks", [None, 10])
+def test_a_gzip_body_with_something_wrong_anywhere_is_400_and_nothing_is_stored(
+    server, rows, spoil, chunks
+):
+    before = rows()
+    body = spoil(gzip.compress(lines(30, 11_000)))
+    status, text = post(server, body, chunks=chunks, **{"Content-Encoding": "gzip"})
+    assert status == (411 if chunks and server.kind == "granian" else 400)
+    assert json.loads(text)["status"] == status
+    assert rows() == before
+
+
+BAD_CHUNKS = {
+    "no hexadecimal size": b"zz\r\n%b\r\n0\r\n\r\n",
+    "a negative size": b"-5\r\n%b\r\n0\r\n\r\n",
+    "a signed size": b"+5\r\n%b\r\n0\r\n\r\n",
+    "a prefixed size": b"0x50\r\n%b\r\n0\r\n\r\n",
+    "a size too long by far": b"f" * 40 + b"\r\n%b\r\n0\r\n\r\n",
+    "an empty size": b"\r\n%b\r\n0\r\n\r\n",
+    "a size that is too small": b"5\r\n%b\r\n0\r\n\r\n",
+    "no line end after its data": b"%(n)x\r\n%(b)bXX0\r\n\r\n",
+    "a bad extension": b"%(n)x;\x00=\r\n%(b)b\r\n0\r\n\r\n",
+    "an endless extension": b"%(n)x;a=" + b"b" * 100_000 + b"\r\n%(b)b\r\n0\r\n\r\n",
+    "no last chunk": b"%(n)x\r\n%(b)b\r\n",
+    "no line end after the last chunk": b"%(n)x\r\n%(b)b\r\n0\r\n",
+    "half a chunk": b"%(twice)x\r\n%(b)b",
+    "a trailer that is none": b"%(n)x\r\n%(b)b\r\n0\r\nno trailer\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", BAD_CHUNKS)
+def test_a_malformed_or_cut_off_chunk_is_400_and_counted_as_that(gunicorn, rows, case):
+    before, failures = rows(), count(gunicorn, status="500")
+    counted = count(gunicorn, route="/v1/readings", status="400")
+    body = lines(3, 12_000)
+    pattern = BAD_CHUNKS[case]
+    values = {b"n": len(body), b"twice": 2 * len(body), b"b": body}
+    framed = pattern % values if b"%(" in pattern else pattern % body
+    head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
+    status, text = wire.exchange(gunicorn.port, head + framed, finish=True)
+    problem = json.loads(text)
+    assert (status, problem["type"]) == (400, "urn:gridos:problem:malformed-body")
+    assert problem["request_id"]
+    assert rows() == before
+    assert count(gunicorn, status="500") == failures
+    assert count(gunicorn, route="/v1/readings", status="400") == counted + 1
+
+
+@pytest.fixture(scope="module")
+def granian(serve):
+    with serve(GRIDOS_SERVER="granian") as server:
+        yield server
+
+
+@pytest.mark.parametrize("body", [lines(3, 12_000), b""])
+def test_granian_which_cannot_tell_a_body_cut_off_takes_no_chunks_at_all(granian, rows, body):
+    before = rows()
+    # A whole chunk of whole rows, and then none of what makes a second one.
+    framed = b"%x\r\n%b\r\nzz\r\n" % (len(body) or 1, body or b" ")
+    head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
+    assert wire.exchange(granian.port, head + framed)[0] == 411
+    assert rows() == before
+
+
+def test_chunk_extensions_and_trailers_that_are_sound_are_taken(gunicorn, rows):
+    before = rows()
+    body = lines(3, 13_000)
+    framed = b"%x;name=value\r\n%b\r\n0\r\nX-Checked: yes\r\n\r\n" % (len(body), body)
+    head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
+    assert wire.exchange(gunicorn.port, head + framed)[0] == 201
+    assert rows() == before + 3
+
+
+def test_a_body_shorter_than_its_length_is_400_and_nothing_is_stored(server, rows):
+    before = rows()
+    body = lines(3, 14_000)
+    head = wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": str(len(body) + 10)})
+    status, _ = wire.exchange(server.port, head + body, finish=True)
+    assert status == 400
+    assert rows() == before
+
+
+REFUSED = {
+    401: ("POST", "/v1/readings", {"X-API-Key": "revoked"}),
+    403: ("POST", "/v1/networks", {}),
+    404: ("POST", "/v1/nowhere", {}),
+    405: ("POST", "/v1/feeders", {}),
+    413: ("POST", "/v1/readings", {}),
+    415: ("POST", "/v1/readings", {"Content-Type": "text/plain"}),
+}
+
+
+@pytest.mark.parametrize("status", REFUSED)
+@pytest.mark.parametrize("size", [10, 70_000, 150_000, 3_000_000])
+@pytest.mark.parametrize("chunks", [None, 8192])
+def test_who_is_refused_early_reads_the_answer_and_the_connection_is_as_it_says(
+    gunicorn, status, size, chunks
+):
+    method, path, headers = REFUSED[status]
+    if status == 413 and size <= LIMIT:
+        size += LIMIT
+    framing = {"Transfer-Encoding": "chunked"} if chunks else {"Content-Length": str(size)}
+    with wire.connect(gunicorn.port) as connection:
+        body = b" " * size
+        sent = wire.head(method, path, {**HEAD, **headers, **framing}) + (
+            wire.chunked(body, chunks) if chunks else body
+        )
+        # In one go, before anything is read: what a gateway has in its buffers.
+        wire.send(connection, sent)
+        answer = wire.receive(connection)
+        assert answer.status == status
+        if answer.keeps:
+            connection.sendall(wire.head("GET", "/v1/feeders", {}))
+            assert wire.receive(connection).status == 200
+        else:
+            assert answer.headers["connection"] == "close"
+            assert wire.is_closed(connection)
+    if size == 10:
+        assert answer.keeps, "a small rest is read, and the connection kept"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 413, 415])
+def test_a_request_that_is_refused_is_refused_before_its_body_is_asked_for(gunicorn, status):
+    method, path, headers = REFUSED[status]
+    size = 2 * LIMIT if status == 413 else 100
+    expecting = {"Expect": "100-continue", "Content-Length": str(size)}
+    with wire.connect(gunicorn.port) as connection:
+        connection.sendall(wire.head(method, path, {**HEAD, **headers, **expecting}))
+        answer = wire.receive(connection)
+        assert answer.status == status
+        assert answer.headers["connection"] == "close"
+
+
+def test_a_body_that_is_wanted_is_asked_for_once(gunicorn, rows):
+    before = rows()
+    body = lines(3, 15_000)
+    expecting = {"Expect": "100-continue", "Content-Length": str(len(body))}
+    with wire.connect(gunicorn.port) as connection:
+        connection.sendall(wire.head("POST", "/v1/readings", {**HEAD, **expecting}))
+        assert wire.receive(connection).status == 100
+        connection.sendall(body)
+        answer = wire.receive(connection)
+        assert (answer.status, answer.keeps) == (201, True)
+    assert rows() == before + 3
+
+
+def test_behind_a_gateway_nobody_pays_for_others_revoked_keys(gunicorn, tmp_path):
+    gateway = Gateway(tmp_path)
+    gateway.start()
+    try:
+        gateway.route({gunicorn.port})
+        assert wait_until(lambda: gunicorn.port in gateway.routed_ports(), timeout_s=20)
+        end = time.monotonic() + 6
+        head = wire.head(
+            "POST", "/v1/readings", {**HEAD, "X-API-Key": "revoked", "Content-Length": "150000"}
+        )
+
+        def refused():
+            statuses = []
+            while time.monotonic() < end:
+                statuses.append(wire.exchange(gateway.port, head + b" " * 150_000)[0])
+            return statuses
+
+        def good():
+            statuses = []
+            with wire.connect(gateway.port) as connection:
+                while time.monotonic() < end:
+                    connection.sendall(wire.head("GET", "/v1/feeders", {}))
+                    statuses.append(wire.receive(connection).status)
+            return statuses
+
+        with ThreadPoolExecutor(6) as callers:
+            bad, others = (
+                [callers.submit(refused) for _ in "123"],
+                [callers.submit(good) for _ in "123"],
+            )
+            met = [status for caller in bad for status in caller.result()]
+            answered = [status for caller in others for status in caller.result()]
+    finally:
+        gateway.stop()
+    assert set(answered) == {200}, {status: answered.count(status) for status in set(answered)}
+    assert len(answered) > 100
+    assert set(met) == {401}, {status: met.count(status) for status in set(met)}
+
+
+def test_who_does_not_read_its_refusal_holds_up_nobody(gunicorn):
+    head = wire.head(
+        "POST", "/v1/readings", {**HEAD, "X-API-Key": "revoked", "Content-Length": "5000000"}
+    )
+    idle = [socket.create_connection(("127.0.0.1", gunicorn.port)) for _ in range(20)]
+    try:
+        for connection in idle:
+            connection.sendall(head + b" " * 20_000)
+        began = [gunicorn.ask("/v1/feeders")[0] for _ in range(20)]
+        assert began == [200] * 20
+    finally:
+        for connection in idle:
+            connection.close()
