@@ -57,6 +57,11 @@ TABLE: Mapping[str, Setting] = {
     ),
     "log_level": Setting("GRIDOS_LOG_LEVEL", "info", "debug, info, warning or error"),
     "max_body_bytes": Setting("GRIDOS_MAX_BODY_BYTES", "1048576", "larger bodies are refused: 413"),
+    "max_ahead_seconds": Setting(
+        "GRIDOS_MAX_AHEAD_SECONDS",
+        "3600",
+        "how far a reading's time may lie ahead of this clock; a later one hides all before it",
+    ),
     "drain_seconds": Setting(
         "GRIDOS_DRAIN_SECONDS", "0", "unready but still serving after SIGTERM; 0 behind a preStop"
     ),
@@ -87,6 +92,7 @@ class Settings:
     cpu_limit_millicores: int = 1000
     log_level: str = "info"
     max_body_bytes: int = 1_048_576
+    max_ahead_seconds: int = 3600
     drain_seconds: int = 0
     retention_days: int = 400
     server: str = "gunicorn"
@@ -113,6 +119,7 @@ _BOUNDS = {
     "max_body_bytes": (1, 1 << 30),
     "key_requests_per_second": (1, 1_000_000),
     "secrets_refresh_seconds": (1, 86_400),
+    "max_ahead_seconds": (0, 31_536_000),
     "drain_seconds": (0, 600),
     "retention_days": (1, 36_500),
 }

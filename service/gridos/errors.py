@@ -8,6 +8,7 @@ Problem                 slug, status, cause, remedy
 ├── UnknownBus          404
 ├── SlowBody            408  the body did not arrive in time
 ├── NetworkConflict     409  another network has this id
+├── ReadingsConflict    409  stored with other values, and the sender wants no correction
 ├── UnsolvableState     409  the loads have no power flow solution
 ├── LengthRequired      411  where the server cannot tell a whole body from one cut off
 ├── BodyTooLarge        413  as sent, or unpacked
@@ -118,6 +119,17 @@ class NetworkConflict(Problem):
     slug = "network-exists"
     title = "Another network has this id"
     remedy = "Give the feeder an id of its own; networks are never overwritten."
+
+
+class ReadingsConflict(Problem):
+    """Readings are stored with other values, and the sender asked for a refusal; nothing stored."""
+
+    status = 409
+    slug = "readings-differ"
+    title = "Readings are stored with other values"
+    remedy = (
+        "Send on_conflict=replace to correct them, or on_conflict=ignore to keep what is stored."
+    )
 
 
 class UnsolvableState(Problem):

@@ -16,9 +16,11 @@ from prometheus_client.registry import Collector
 from gridos import exits
 from gridos.secretsource import Secrets
 from gridos.storage.pool import Attempts, Pool
+from gridos.storage.readings import Stored
 
-# Why a row was not stored: wrong itself, of an unknown bus, or good in a batch that was refused.
-REASONS = ("invalid", "unknown-bus", "batch-refused")
+# Why a row was not stored: wrong itself, of an unknown bus, stored with other values where a sender
+# wants that refused, or good in a batch that was refused.
+REASONS = ("invalid", "unknown-bus", "conflict", "batch-refused")
 
 
 class Meters:
@@ -27,6 +29,16 @@ class Meters:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._stored = Counter(
             "gridos_ingest_rows_stored_total", "Readings stored anew", registry=registry
+        )
+        self._replaced = Counter(
+            "gridos_ingest_rows_replaced_total",
+            "Readings that took another's place",
+            registry=registry,
+        )
+        self._differing = Counter(
+            "gridos_ingest_rows_differing_total",
+            "Readings left out because they are stored with other values",
+            registry=registry,
         )
         self._refused = Counter(
             "gridos_ingest_rows_refused_total",
@@ -37,9 +49,11 @@ class Meters:
         for reason in REASONS:
             self._refused.labels(reason)
 
-    def stored(self, rows: int) -> None:
-        """So many readings were new."""
-        self._stored.inc(rows)
+    def stored(self, done: Stored) -> None:
+        """What became of a batch."""
+        self._stored.inc(done.stored)
+        self._replaced.inc(done.replaced)
+        self._differing.inc(done.differing)
 
     def refused(self, reason: str, rows: int) -> None:
         """So many rows were not stored, for one of `REASONS`."""

@@ -27,7 +27,7 @@ from proofs.pods import KEY, Pod, ask
 
 ROWS = 20
 SENDERS = 3
-FIRST = datetime(2032, 1, 1, tzinfo=UTC)
+FIRST = datetime(2022, 1, 1, tzinfo=UTC)
 DATABASE, WORKER = "database", "worker"
 
 
@@ -138,8 +138,9 @@ def _judge(url: str, senders: list[Sender], outcome: Outcome) -> None:
             times = [
                 at
                 for (at,) in connection.execute(
-                    "SELECT measured_at FROM reading WHERE bus_id = %s AND measured_at >= %s",
-                    (sender.bus_id, FIRST),
+                    "SELECT measured_at FROM reading WHERE bus_id = %s AND measured_at >= %s"
+                    " AND measured_at < %s",
+                    (sender.bus_id, FIRST, FIRST + timedelta(days=365)),
                 )
             ]
             expected = {

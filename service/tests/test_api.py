@@ -46,7 +46,7 @@ def test_the_nominal_load_is_the_published_total(seeded, client):
 
 
 def test_the_load_is_the_latest_reading_and_not_the_last_sent(client):
-    at = "2030-01-01T00:0{}:00Z"
+    at = "2026-11-25T00:0{}:00Z"
     assert post(client, reading("ieee33-9", at.format(5), kw=500)).status_code == 201
     assert post(client, reading("ieee33-9", at.format(1), kw=1)).status_code == 201
     buses = client.get("/v1/feeders/ieee33/load").get_json()["buses"]
@@ -55,9 +55,19 @@ def test_the_load_is_the_latest_reading_and_not_the_last_sent(client):
 
 def test_the_same_batch_twice_is_stored_once(client, rows):
     batch = [reading(at=f"2026-11-24T10:0{i}:00Z") for i in range(3)]
-    assert post(client, *batch).get_json() == {"stored": 3, "duplicates": 0}
+    assert post(client, *batch).get_json() == {
+        "stored": 3,
+        "duplicates": 0,
+        "differing": 0,
+        "replaced": 0,
+    }
     before = rows()
-    assert post(client, *batch).get_json() == {"stored": 0, "duplicates": 3}
+    assert post(client, *batch).get_json() == {
+        "stored": 0,
+        "duplicates": 3,
+        "differing": 0,
+        "replaced": 0,
+    }
     assert rows() == before
 
 

@@ -1,10 +1,15 @@
 """Batches over HTTP: every form they may come in, and every way they may not."""
 
 import gzip
+import hashlib
 import json
 import socket
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from gridos import deadlines
 from rehearsal.waiting import wait_until
@@ -14,11 +19,11 @@ JSON = {**KEY, "Content-Type": "application/json"}
 LINES = {**KEY, "Content-Type": "application/x-ndjson"}
 
 
-def rows(minute, count=3):
+def readings(minute, count=3):
     return [
         {
             "bus_id": f"ieee33-{number + 2}",
-            "measured_at": f"2034-01-01T00:{minute:02}:00Z",
+            "measured_at": f"2024-01-01T00:{minute:02}:00Z",
             "kw": number,
             "kvar": 0,
         }
@@ -27,32 +32,187 @@ def rows(minute, count=3):
 
 
 def test_lines_and_gzip_are_taken(client):
-    lines = "\n".join(map(json.dumps, rows(1))).encode()
+    lines = "\n".join(map(json.dumps, readings(1))).encode()
     assert client.post("/v1/readings", data=lines, headers=LINES).get_json()["stored"] == 3
-    packed = gzip.compress(json.dumps({"readings": rows(2)}).encode())
+    packed = gzip.compress(json.dumps({"readings": readings(2)}).encode())
     headers = {**JSON, "Content-Encoding": "gzip"}
     assert client.post("/v1/readings", data=packed, headers=headers).get_json()["stored"] == 3
 
 
 def test_a_large_batch_is_stored_once_as_a_small_one_is(client):
     many = [
-        {**rows(0)[0], "measured_at": f"2035-01-01T{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02}Z"}
+        {
+            **readings(0)[0],
+            "measured_at": f"2023-01-01T{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02}Z",
+        }
         for i in range(1500)
     ]
     body = json.dumps({"readings": many})
     answers = [client.post("/v1/readings", data=body, headers=JSON).get_json() for _ in range(2)]
-    assert answers == [{"stored": 1500, "duplicates": 0}, {"stored": 0, "duplicates": 1500}]
+    assert answers == [told(stored=1500), told(duplicates=1500)]
 
 
-def test_of_a_batch_that_overlaps_others_or_itself_each_reading_is_stored_once(client):
-    first, second = rows(10, 3), rows(11, 3)
-    for batch, answer in (
-        (first, {"stored": 3, "duplicates": 0}),
-        ([*second, *first], {"stored": 3, "duplicates": 3}),
-        ([*rows(12, 2), *rows(12, 2)], {"stored": 2, "duplicates": 2}),
+def post(client, batch, **query):
+    body = json.dumps({"readings": batch})
+    return client.post("/v1/readings", data=body, headers=JSON, query_string=query)
+
+
+def told(stored=0, duplicates=0, differing=0, replaced=0):
+    return {
+        "stored": stored,
+        "duplicates": duplicates,
+        "differing": differing,
+        "replaced": replaced,
+    }
+
+
+def stored_kw(seeded, batch):
+    with psycopg.connect(seeded) as connection:
+        return [
+            connection.execute(
+                "SELECT kw FROM reading WHERE bus_id = %s AND measured_at = %s",
+                (row["bus_id"], row["measured_at"]),
+            ).fetchone()[0]
+            for row in batch
+        ]
+
+
+def test_of_a_batch_that_overlaps_others_each_reading_is_stored_once(client):
+    first, second = readings(10, 3), readings(11, 3)
+    assert post(client, first).get_json() == told(stored=3)
+    assert post(client, [*second, *first]).get_json() == told(stored=3, duplicates=3)
+
+
+@pytest.mark.parametrize("size", [2, 1500])
+def test_rows_of_one_batch_with_the_same_bus_and_time_are_refused_by_row(client, size, rows):
+    before = rows()
+    batch = many(20, size)
+    # The same instant in another zone, and with another value: nobody knows which is meant.
+    batch.append(
+        {**batch[1], "measured_at": batch[1]["measured_at"].replace("Z", "+00:00"), "kw": 7}
+    )
+    answer = post(client, batch)
+    assert answer.status_code == 422
+    assert answer.get_json()["rows"] == [{"row": size, "cause": "row 1 has the same bus and time"}]
+    assert rows() == before
+    batch.append({**batch[0], "bus_id": "nowhere"})
+    assert [row["row"] for row in post(client, batch).get_json()["rows"]] == [size, size + 1]
+
+
+def many(minute, count):
+    return [
+        {
+            **readings(0)[0],
+            "measured_at": f"20{minute}-02-0{i // 3600 + 1}T{i // 60 % 24:02}:{i // 60 % 60:02}:{i % 60:02}Z",
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("year", "size"), [(10, 3), (11, 1500)])
+def test_a_correction_is_ignored_by_default_and_said_to_be(client, seeded, year, size):
+    batch = many(year, size)
+    assert post(client, batch[1:]).get_json() == told(stored=size - 1)
+    corrected = [{**row, "kw": row["kw"] + 5} for row in batch[:2]] + batch[2:]
+    expected = told(stored=1, duplicates=size - 1, differing=1)
+    assert post(client, corrected).get_json() == expected
+    assert stored_kw(seeded, batch[:2]) == [5, 0]
+
+
+@pytest.mark.parametrize(("year", "size"), [(12, 3), (13, 1500)])
+def test_a_correction_that_is_asked_for_replaces_and_both_values_are_kept(
+    client, seeded, year, size
+):
+    batch = many(year, size)
+    assert post(client, batch[1:]).get_json() == told(stored=size - 1)
+    corrected = [{**row, "kw": row["kw"] + 5} for row in batch[:2]] + batch[2:]
+    answer = post(client, corrected, on_conflict="replace")
+    assert answer.get_json() == told(stored=1, duplicates=size - 2, replaced=1)
+    assert stored_kw(seeded, batch[:2]) == [5, 5]
+    again = post(client, corrected, on_conflict="replace")
+    assert again.get_json() == told(duplicates=size)
+    with psycopg.connect(seeded) as connection:
+        (correction,) = connection.execute(
+            "SELECT kw_before, kw_after, kvar_before, kvar_after, key, request_id"
+            " FROM reading_correction WHERE bus_id = %s AND measured_at = %s",
+            (batch[1]["bus_id"], batch[1]["measured_at"]),
+        ).fetchall()
+    key = hashlib.sha256(b"a-key").hexdigest()[:12]
+    assert correction == (0, 5, 0, 0, key, answer.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize(("year", "size"), [(14, 3), (15, 1500)])
+def test_a_correction_that_is_to_be_rejected_stores_nothing_and_names_the_rows(
+    client, seeded, rows, year, size
+):
+    batch = many(year, size)
+    post(client, batch[1:])
+    before = rows()
+    corrected = [{**row, "kw": row["kw"] + 5} for row in batch[:2]] + batch[2:]
+    answer = post(client, corrected, on_conflict="reject")
+    assert (answer.status_code, answer.get_json()["bad_rows"]) == (409, 1)
+    assert answer.get_json()["rows"] == [{"row": 1, "cause": "stored with kw 0.0 and kvar 0.0"}]
+    assert rows() == before
+    assert post(client, batch, on_conflict="reject").get_json() == told(1, size - 1)
+
+
+def test_corrections_at_the_same_time_are_each_written_down_with_what_they_found(
+    client, seeded, app
+):
+    batch = many(16, 30)
+    post(client, batch)
+
+    def correct(kw):
+        rows = [{**row, "kw": kw} for row in (batch if kw % 2 else batch[::-1])]
+        return post(app.test_client(), rows, on_conflict="replace").get_json()
+
+    with ThreadPoolExecutor(4) as callers:
+        told_of = list(callers.map(correct, range(1, 9)))
+    assert sum(each["replaced"] for each in told_of) == 8 * 30
+    with psycopg.connect(seeded) as connection:
+        steps = connection.execute(
+            "SELECT kw_before, kw_after FROM reading_correction WHERE measured_at = %s",
+            (batch[0]["measured_at"],),
+        ).fetchall()
+    # A chain: what each found is what another left, and the last one's stands.
+    found, left = zip(*steps, strict=True)
+    assert Counter([*found, *stored_kw(seeded, batch[:1])]) == Counter([0.0, *left])
+
+
+def test_what_to_do_with_corrections_is_one_of_three_words(client):
+    answer = post(client, readings(30), on_conflict="overwrite")
+    assert (answer.status_code, answer.get_json()["faults"][0]["at"]) == (422, "on_conflict")
+    assert post(client, readings(30), on_conflct="replace").status_code == 422
+
+
+def test_a_time_ahead_of_the_clock_is_refused_by_row_and_one_within_an_hour_is_not(client, rows):
+    before = rows()
+    now = datetime.now(UTC)
+    batch = [
+        {"bus_id": "ieee33-7", "measured_at": (now + ahead).isoformat(), "kw": 1, "kvar": 0}
+        for ahead in (timedelta(minutes=59), timedelta(minutes=61), timedelta(days=365 * 70))
+    ]
+    answer = post(client, batch)
+    assert answer.status_code == 422
+    assert [row["row"] for row in answer.get_json()["rows"]] == [1, 2]
+    assert "measured_at must lie between the year 2000 and 20" in answer.text
+    assert rows() == before
+    assert post(client, batch[:1]).status_code == 201
+
+
+def test_a_batch_of_bad_rows_is_answered_within_bounds(client):
+    bad = [{"bus_id": "nowhere" * 5, "measured_at": "x"} for _ in range(9_999)]
+    for body, media in (
+        (json.dumps({"readings": bad}), JSON),
+        ("\n".join(map(json.dumps, bad)), LINES),
+        (json.dumps({"readings": [{"x" * 1_000_000: 1}]}), JSON),
     ):
-        body = json.dumps({"readings": batch})
-        assert client.post("/v1/readings", data=body, headers=JSON).get_json() == answer
+        answer = client.post("/v1/readings", data=body, headers=media)
+        assert answer.status_code == 422
+        assert len(answer.data) < 30_000
+    answer = post(client, [{**row, "bus_id": "nowhere"} for row in many(17, 9_999)])
+    assert (len(answer.get_json()["rows"]), answer.get_json()["bad_rows"]) == (100, 9_999)
+    assert answer.get_json()["rows"][99]["row"] == 99
 
 
 @pytest.mark.parametrize(
@@ -90,7 +250,7 @@ def test_a_network_is_imported_once_and_never_overwritten(client):
     assert client.get("/v1/feeders/south/buses").get_json()["buses"][1]["rated_kva"] == 5
     assert client.get("/v1/feeders/south/lines").get_json()["lines"][0]["to_bus"] == "south-2"
 
-    reading = {"bus_id": "south-2", "measured_at": "2034-01-01T00:00:00Z", "kw": 9, "kvar": 1}
+    reading = {"bus_id": "south-2", "measured_at": "2024-01-01T00:00:00Z", "kw": 9, "kvar": 1}
     client.post("/v1/readings", data=json.dumps({"readings": [reading]}), headers=JSON)
     overloads = client.get("/v1/overloads").get_json()["overloads"]
     assert "south-2" in [overload["bus_id"] for overload in overloads]
@@ -130,8 +290,6 @@ def drip(port, length, stop):
 
 
 def test_slow_bodies_are_408_and_hold_no_thread_for_long(serve):
-    from concurrent.futures import ThreadPoolExecutor
-
     with serve() as server, ThreadPoolExecutor(6) as callers:
         end = time.monotonic() + 60
         slow = [
@@ -157,9 +315,9 @@ def test_what_ingest_stored_and_refused_is_counted(app, client):
         text = client.get("/metrics").text
         return next(float(x.split()[-1]) for x in text.splitlines() if x.startswith(name + " "))
 
-    body = json.dumps({"readings": [*rows(5, 2), {"bus_id": "nowhere"}]})
+    body = json.dumps({"readings": [*readings(5, 2), {"bus_id": "nowhere"}]})
     client.post("/v1/readings", data=body, headers=JSON)
-    client.post("/v1/readings", data=json.dumps({"readings": rows(6, 2)}), headers=JSON)
+    client.post("/v1/readings", data=json.dumps({"readings": readings(6, 2)}), headers=JSON)
     refused = "gridos_ingest_rows_refused_total"
     assert value("gridos_ingest_rows_stored_total") == 2
     assert value(refused + '{reason="invalid"}') == 1

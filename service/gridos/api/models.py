@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gridos.api.parameters import LONGEST_ID
+from gridos.domain.batch import OnConflict
 from gridos.domain.series import DEFAULT_LIMIT, MOST_ROWS, Bucket
 
 _RFC_3339 = re.compile(
@@ -40,6 +41,20 @@ class BusPath(BaseModel):
     """Which bus."""
 
     bus_id: Annotated[str, Field(max_length=LONGEST_ID)]
+
+
+class IngestQuery(BaseModel):
+    """What becomes of readings whose bus and time are stored already, with other values."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    on_conflict: Annotated[
+        OnConflict,
+        Field(
+            description="ignore: the stored one stays; replace: this one takes its place, and both"
+            " are kept in the table of corrections; reject: the batch is refused, 409"
+        ),
+    ] = OnConflict.IGNORE
 
 
 class SeriesQuery(BaseModel):
@@ -187,10 +202,15 @@ class Series(BaseModel):
 
 
 class Stored(BaseModel):
-    """How many readings of a batch were new, and how many were stored already."""
+    """How many readings of a batch were new, were stored already, and took another's place.
+
+    `differing` are those of the duplicates that are stored with other values, and so were left out.
+    """
 
     stored: int
     duplicates: int
+    differing: int
+    replaced: int
 
 
 class NetworkStored(BaseModel):

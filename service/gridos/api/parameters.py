@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
+from gridos.domain.batch import MOST_CAUSE, OnConflict
 from gridos.domain.series import DEFAULT_LIMIT, Bucket
 from gridos.errors import InvalidParameters
 
@@ -34,6 +35,13 @@ _PLAIN: Mapping[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
     "limit": (re.compile(r"[1-9]\d{0,4}", re.ASCII), int),
     "after": (re.compile(r"[A-Za-z0-9_-]{1,400}"), str),
 }
+
+
+@dataclass(frozen=True)
+class IngestQuery:
+    """What becomes of readings whose bus and time are stored already, with other values."""
+
+    on_conflict: OnConflict = OnConflict.IGNORE
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,19 @@ def read_series_query(given: Mapping[str, str]) -> SeriesQuery:
     return SeriesQuery(**dict(_validate(models.SeriesQuery, given)))
 
 
+def read_ingest_query(given: Mapping[str, str]) -> IngestQuery:
+    """Reads the query of a batch.
+
+    Raises:
+        InvalidParameters: naming each that is wrong.
+    """
+    if not given:
+        return IngestQuery()
+    from gridos.api import models  # noqa: PLC0415 — see above
+
+    return IngestQuery(**dict(_validate(models.IngestQuery, given)))
+
+
 def read_plainly(given: Mapping[str, str]) -> SeriesQuery | None:
     """The query, or None if it takes the model to say what it is."""
     try:
@@ -85,7 +106,10 @@ def read_plainly(given: Mapping[str, str]) -> SeriesQuery | None:
 def faults(error: ValidationError) -> list[dict[str, str]]:
     """What a model refused: where, and why."""
     return [
-        {"at": ".".join(str(part) for part in fault["loc"]), "cause": fault["msg"]}
+        {
+            "at": ".".join(str(part) for part in fault["loc"])[:MOST_CAUSE],
+            "cause": fault["msg"][:MOST_CAUSE],
+        }
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 

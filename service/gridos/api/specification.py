@@ -207,7 +207,9 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "overloads.list_overloads": Operation({200: models.OverloadList, **problems()}),
     "readings.add_readings": Operation(
-        {201: models.Stored, **problems(400, 401, 403, 408, 411, 413, 415, 429)}, body=batch_body
+        {201: models.Stored, **problems(400, 401, 403, 408, 409, 411, 413, 415, 429)},
+        {"query": models.IngestQuery},
+        body=batch_body,
     ),
     "networks.add_network": Operation(
         {

@@ -7,9 +7,12 @@ row is named and not the first alone.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
 from types import MappingProxyType
 from typing import Annotated
 
@@ -20,7 +23,10 @@ MOST_READINGS = 10_000
 # No distribution bus carries a gigawatt; a larger figure is a unit mix-up (W sent as kW).
 MOST_KW = 1_000_000.0
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+# What is said of a row may quote what was sent, but not at length.
+MOST_CAUSE = 200
+# Five times as many as a good row has, so that bad ones are named and not only counted.
+MOST_COMMAS = 20
 
 _Load = Annotated[float, Meta(ge=-MOST_KW, le=MOST_KW)]
 
@@ -32,6 +38,14 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     measured_at: Annotated[datetime, Meta(tz=True)]
     kw: _Load
     kvar: _Load
+
+
+class OnConflict(StrEnum):
+    """What becomes of a reading whose bus and time are stored already, with other values."""
+
+    IGNORE = "ignore"
+    REPLACE = "replace"
+    REJECT = "reject"
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,29 +92,47 @@ _raw_batches = msgspec.json.Decoder(_RawBatch)
 _readings = msgspec.json.Decoder(Reading)
 
 
-def read(body: bytes, *, lines: bool) -> list[Reading]:
+def read(body: bytes, *, lines: bool, latest: datetime) -> list[Reading]:
     """Reads `{"readings": [ … ]}`, or with `lines` one reading a line (NDJSON).
+
+    Args:
+        body: As it was sent, unpacked.
+        lines: Whether it is NDJSON.
+        latest: What no instant may lie after: a wrong clock's reading would hide every later one.
 
     Raises:
         MalformedBatch: if the body is not JSON.
         RefusedBatch: if it is no batch of 1 to 10,000 readings, or a row is wrong.
     """
+    # A row is an object: more of them than a batch may hold are not even made.
+    _check_size(max(1, body.count(b"{") - (not lines)))
     try:
         readings = _readings.decode_lines(body) if lines else _batches.decode(body).readings
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise _diagnose(body, lines=lines) from None
+        raise _diagnose(body, latest, lines=lines) from None
     _check_size(len(readings))
     # Offsets differ from row to row, so instants are compared and not texts.
     instants = [reading.measured_at for reading in readings]
-    if not (min(instants) >= EARLIEST and max(instants) < LATEST):
-        raise _refuse([_within_range(reading) for reading in readings])
+    if not (min(instants) >= EARLIEST and max(instants) <= latest):
+        raise _refuse([_within_range(reading, latest) for reading in readings])
     return readings
 
 
-def _diagnose(body: bytes, *, lines: bool) -> MalformedBatch | RefusedBatch:
+def find_repeats(numbered: Mapping[int, Reading]) -> list[BadRow]:
+    """The rows of a batch whose bus and time an earlier row has: which of them is meant?"""
+    first: dict[tuple[str, datetime], int] = {}
+    repeats = []
+    for number, reading in numbered.items():
+        earlier = first.setdefault((reading.bus_id, reading.measured_at), number)
+        if earlier != number:
+            repeats.append(BadRow(number, f"row {earlier} has the same bus and time"))
+    return repeats
+
+
+def _diagnose(body: bytes, latest: datetime, *, lines: bool) -> MalformedBatch | RefusedBatch:
     """What is wrong with a batch that could not be read in one go."""
     try:
-        raw = _split(body) if lines else _raw_batches.decode(body).readings
+        raw = _split(body, lines=lines)
         _check_size(len(raw))
     except RefusedBatch as refused:
         return refused
@@ -108,11 +140,16 @@ def _diagnose(body: bytes, *, lines: bool) -> MalformedBatch | RefusedBatch:
         return RefusedBatch(f'The body must be {{"readings": [ … ]}}: {wrong}.')
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         return MalformedBatch(f"The body is not JSON: {wrong}.")
-    return _refuse([_read_row(row) for row in raw])
+    return _refuse([_read_row(row, latest) for row in raw])
 
 
-def _split(body: bytes) -> list[bytes]:
-    return [line for line in body.splitlines() if line.strip()]
+def _split(body: bytes, *, lines: bool) -> Sequence[bytes | msgspec.Raw]:
+    """The rows as they were sent, no more of them than tell that there are too many."""
+    if lines:
+        return list(islice(filter(bytes.strip, io.BytesIO(body)), MOST_READINGS + 1))
+    # A list of hardly more than commas would be made into millions of parts before it is counted.
+    _check_size(max(1, body.count(b",") // MOST_COMMAS))
+    return _raw_batches.decode(body).readings
 
 
 def _check_size(size: int) -> None:
@@ -130,14 +167,15 @@ def _refuse(outcomes: Sequence[Reading | str]) -> RefusedBatch:
     )
 
 
-def _read_row(row: bytes | msgspec.Raw) -> Reading | str:
+def _read_row(row: bytes | msgspec.Raw, latest: datetime) -> Reading | str:
     try:
         reading = _readings.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        return str(wrong)
-    return _within_range(reading)
+        return str(wrong)[:MOST_CAUSE]
+    return _within_range(reading, latest)
 
 
-def _within_range(reading: Reading) -> Reading | str:
-    within = EARLIEST <= reading.measured_at < LATEST
-    return reading if within else "measured_at must lie between the years 2000 and 2100"
+def _within_range(reading: Reading, latest: datetime) -> Reading | str:
+    if EARLIEST <= reading.measured_at <= latest:
+        return reading
+    return f"measured_at must lie between the year 2000 and {latest:%Y-%m-%dT%H:%M:%SZ}"

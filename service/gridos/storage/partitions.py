@@ -39,13 +39,17 @@ def make_ahead(connected: Connection[Any], now: datetime) -> tuple[str, ...]:
 
 
 def retain(connected: Connection[Any], now: datetime, keep: timedelta) -> Retained:
-    """Makes coming partitions, drops whole months that are too old, deletes single old rows."""
+    """Makes coming partitions, drops whole months that are too old, deletes single old rows.
+
+    Corrections go with the readings they are of; `deleted_rows` are readings alone.
+    """
     made = make_ahead(connected, now)
     oldest = now - keep
     expired = [month for month in _months(connected) if _add_months(month, 1) <= oldest]
     for month in expired:
         connected.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(_name(month))))
-    deleted = _delete_older(connected, oldest)
+    deleted = _delete_older(connected, "reading_other", oldest)
+    _delete_older(connected, "reading_correction", oldest)
     return Retained(made, tuple(_name(month) for month in expired), deleted)
 
 
@@ -70,14 +74,14 @@ def _make(connected: Connection[Any], month: datetime) -> None:
         )
 
 
-def _delete_older(connected: Connection[Any], oldest: datetime) -> int:
+def _delete_older(connected: Connection[Any], table: str, oldest: datetime) -> int:
+    statement = sql.SQL(
+        "DELETE FROM {table} WHERE ctid = ANY(ARRAY("
+        " SELECT ctid FROM {table} WHERE measured_at < %s LIMIT %s))"
+    ).format(table=sql.Identifier(table))
     deleted = 0
     while True:
-        fresh = connected.execute(
-            "DELETE FROM reading_other WHERE ctid = ANY(ARRAY("
-            " SELECT ctid FROM reading_other WHERE measured_at < %s LIMIT %s))",
-            (oldest, DELETE_BATCH),
-        ).rowcount
+        fresh = connected.execute(statement, (oldest, DELETE_BATCH)).rowcount
         deleted += fresh
         if fresh < DELETE_BATCH:
             return deleted

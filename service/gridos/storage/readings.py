@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import Connection, Cursor
 from psycopg.errors import UniqueViolation
+from psycopg.rows import tuple_row
 
 from gridos.domain import series
-from gridos.domain.batch import Reading
+from gridos.domain.batch import BadRow, OnConflict, Reading, find_repeats
 from gridos.domain.series import Bucket, Window
 from gridos.storage.pool import connection
 
@@ -19,43 +20,110 @@ from gridos.storage.pool import connection
 MOST_AS_ARRAYS = 1000
 
 COPY = "COPY {} (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
-INSERT_ARRAYS = """
-INSERT INTO reading (bus_id, measured_at, kw, kvar)
-SELECT * FROM unnest(%b::text[], %b::timestamptz[], %b::float8[], %b::float8[])
-ON CONFLICT (bus_id, measured_at) DO NOTHING
-"""
 STAGE = """
 CREATE TEMPORARY TABLE staged (bus_id text, measured_at timestamptz, kw float8, kvar float8)
 ON COMMIT DROP
 """
-INSERT_STAGED = """
-INSERT INTO reading (bus_id, measured_at, kw, kvar) SELECT * FROM staged
+# The two places that a batch's rows are in where they are not all new.
+ARRAYS = "unnest(%b::text[], %b::timestamptz[], %b::float8[], %b::float8[])"
+STAGED = "(SELECT * FROM staged)"
+INSERT = """
+INSERT INTO reading (bus_id, measured_at, kw, kvar) SELECT * FROM {rows} AS given
 ON CONFLICT (bus_id, measured_at) DO NOTHING
 """
+_KNOWN = """
+FROM {rows} AS given (bus_id, measured_at, kw, kvar)
+JOIN reading ON reading.bus_id = given.bus_id AND reading.measured_at = given.measured_at
+"""
+_DIFFERS = "(reading.kw, reading.kvar) IS DISTINCT FROM (given.kw, given.kvar)"
+COUNT = f"SELECT count(*) AS known, count(*) FILTER (WHERE {_DIFFERS}) AS differing {_KNOWN}"
+DIFFERENCES = f"""
+SELECT given.bus_id, given.measured_at, reading.kw, reading.kvar {_KNOWN} WHERE {_DIFFERS}
+"""
+# Locked in order of the key, so that two corrections of the same rows wait for each other in turn.
+REPLACE = f"""
+WITH differing AS (
+    SELECT given.*, reading.kw AS kw_before, reading.kvar AS kvar_before {_KNOWN}
+    WHERE {_DIFFERS} ORDER BY 1, 2 FOR UPDATE OF reading
+), replaced AS (
+    UPDATE reading SET kw = differing.kw, kvar = differing.kvar FROM differing
+    WHERE reading.bus_id = differing.bus_id AND reading.measured_at = differing.measured_at
+)
+INSERT INTO reading_correction
+    (bus_id, measured_at, kw_before, kvar_before, kw_after, kvar_after, key, request_id)
+SELECT bus_id, measured_at, kw_before, kvar_before, kw, kvar, %b, %b FROM differing
+"""  # noqa: S608 — made of constants
 
 
-def add_readings(readings: Sequence[Reading]) -> int:
-    """Stores a batch whole or not at all; returns how many of its readings were new.
+@dataclass(frozen=True)
+class Sender:
+    """Who corrects: the beginning of the key's SHA-256, and the request's id."""
 
-    A reading is the same as one already stored if bus and time are: sending twice stores once.
+    key: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of a batch's rows: new; stored already; of these other than stored; replaced."""
+
+    stored: int
+    duplicates: int = 0
+    differing: int = 0
+    replaced: int = 0
+
+
+class Differences(Exception):
+    """Readings that are stored already and with other values; nothing was stored.
+
+    `found` has the stored loads in kW and kvar by bus and time.
+    """
+
+    def __init__(self, found: Mapping[tuple[str, datetime], tuple[float, float]]) -> None:
+        super().__init__(f"{len(found)} readings are stored with other values")
+        self.found = found
+
+
+class Repeats(Exception):
+    """Rows of one batch that have the same bus and time; nothing was stored."""
+
+    def __init__(self, rows: Sequence[BadRow]) -> None:
+        super().__init__(f"{len(rows)} rows repeat others")
+        self.rows = rows
+
+
+def add_readings(readings: Sequence[Reading], on_conflict: OnConflict, sender: Sender) -> Stored:
+    """Stores a batch whole or not at all.
+
+    Raises:
+        Repeats: if rows of it have the same bus and time.
+        Differences: if some are stored with other values, and that is to be rejected.
     """
     with connection() as connected:
-        return store(connected, readings)
+        return store(connected, readings, on_conflict, sender)
 
 
-def store(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+def store(
+    connected: Connection[Any],
+    readings: Sequence[Reading],
+    on_conflict: OnConflict = OnConflict.IGNORE,
+    sender: Sender | None = None,
+) -> Stored:
     """As `add_readings`, on a connection of the caller's that commits by itself.
 
     Nearly every batch is all new, and COPY is the fastest way there is. One statement stores it
-    whole or not at all, so a batch that was sent before is found out by the key, and only then
-    sorted out.
+    whole or not at all, so a batch that was sent before, or that repeats itself, is found out by
+    the key, and only then sorted out.
     """
     try:
-        return store_new(connected, readings)
+        return Stored(store_new(connected, readings))
     except UniqueViolation:
-        if len(readings) <= MOST_AS_ARRAYS:
-            return store_arrays(connected, readings)
-        return store_staged(connected, readings)
+        repeats = find_repeats(dict(enumerate(readings)))
+        if repeats:
+            raise Repeats(repeats) from None
+    with connected.transaction(), connected.cursor(row_factory=tuple_row) as cursor:
+        rows, values = _place(cursor, readings)
+        return _sort_out(cursor, rows, values, len(readings), on_conflict, sender)
 
 
 def store_new(connected: Connection[Any], readings: Sequence[Reading]) -> int:
@@ -69,23 +137,57 @@ def store_new(connected: Connection[Any], readings: Sequence[Reading]) -> int:
     return len(readings)
 
 
-def store_arrays(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """One INSERT, of those that are not stored yet, from an array a column."""
-    columns = (
-        [r.bus_id for r in readings],
-        [r.measured_at for r in readings],
-        [r.kw for r in readings],
-        [r.kvar for r in readings],
-    )
-    return connected.execute(INSERT_ARRAYS, columns).rowcount
-
-
-def store_staged(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """COPY into a table of the transaction's own, and one INSERT of what is new from there."""
+def store_unknown(connected: Connection[Any], readings: Sequence[Reading]) -> int:
+    """One INSERT of those that are not stored yet; how many these are."""
     with connected.transaction(), connected.cursor() as cursor:
-        cursor.execute(STAGE)
-        _copy(cursor, "staged", readings)
-        return cursor.execute(INSERT_STAGED).rowcount
+        rows, values = _place(cursor, readings)
+        return cursor.execute(INSERT.format(rows=rows), values).rowcount
+
+
+def _sort_out(
+    cursor: Cursor[Any],
+    rows: str,
+    values: Sequence[Any],
+    size: int,
+    on_conflict: OnConflict,
+    sender: Sender | None,
+) -> Stored:
+    """Stores a batch of which some rows are known; looking them up is cheaper than inserting."""
+    known, differing = _count(cursor, rows, values)
+    stored = 0
+    if known < size:
+        stored = cursor.execute(INSERT.format(rows=rows), values).rowcount
+        if stored + known < size:
+            # Somebody else stored one of them in between.
+            known, differing = size - stored, _count(cursor, rows, values)[1]
+    if not differing or on_conflict is OnConflict.IGNORE:
+        return Stored(stored, known, differing)
+    if on_conflict is OnConflict.REJECT:
+        found = cursor.execute(DIFFERENCES.format(rows=rows), values).fetchall()
+        raise Differences({(bus_id, at): (kw, kvar) for bus_id, at, kw, kvar in found})
+    sender = sender or Sender("", "")
+    correction = (*values, sender.key, sender.request_id)
+    replaced = cursor.execute(REPLACE.format(rows=rows), correction).rowcount
+    return Stored(stored, size - stored - replaced, 0, replaced)
+
+
+def _count(cursor: Cursor[Any], rows: str, values: Sequence[Any]) -> tuple[int, int]:
+    found: tuple[int, int] = cursor.execute(COUNT.format(rows=rows), values).fetchone()  # type: ignore[assignment]
+    return found
+
+
+def _place(cursor: Cursor[Any], readings: Sequence[Reading]) -> tuple[str, Sequence[Any]]:
+    """Where statements find the rows, and what they need for it: arrays, or a staged COPY."""
+    if len(readings) <= MOST_AS_ARRAYS:
+        return ARRAYS, (
+            [r.bus_id for r in readings],
+            [r.measured_at for r in readings],
+            [r.kw for r in readings],
+            [r.kvar for r in readings],
+        )
+    cursor.execute(STAGE)
+    _copy(cursor, "staged", readings)
+    return STAGED, ()
 
 
 def _copy(cursor: Cursor[Any], table: str, readings: Sequence[Reading]) -> None:
