@@ -40,6 +40,7 @@ def differences(before, after, path=""):
 
 # Everything in which an environment on Azure may differ from the base.
 MAY_DIFFER = {
+    ("ConfigMap", r"\.data\.GRIDOS_(READS|TRUSTED_PROXIES)|\.metadata\.name"),
     ("ServiceAccount", r"\.metadata\.annotations\.azure\.workload\.identity/client-id"),
     ("SecretProviderClass", r"\.spec\.parameters\.(clientID|tenantId|keyvaultName)"),
     ("Ingress", r"\.metadata\.annotations\.appgw\.ingress\.kubernetes\.io/appgw-ssl-certificate"),
@@ -50,11 +51,14 @@ MAY_DIFFER = {
     ("Rollout", r"\.spec\.minReadySeconds"),
     ("Rollout", r"\.spec\.progressDeadlineSeconds"),
     ("Rollout", r"\.spec\.template\.spec\.terminationGracePeriodSeconds"),
-    ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.(image|env)"),
+    ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)"),
     ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.lifecycle\.preStop\.sleep\.seconds"),
     ("Rollout", r"\.spec\.strategy\.canary\.analysis\.templates"),
-    ("Job", r"\.spec\.template\.spec\.containers\[0\]\.(image|env)"),
-    ("CronJob", r"\.spec\.jobTemplate\.spec\.template\.spec\.containers\[0\]\.(image|env)"),
+    ("Job", r"\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)"),
+    (
+        "CronJob",
+        r"\.spec\.jobTemplate\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)",
+    ),
 }
 
 
@@ -64,6 +68,13 @@ def test_an_overlay_differs_from_the_base_in_nothing_else(base, overlay):
     for name, thing in base.items():
         for path in differences(thing, rendered[name]):
             assert any(k == name[0] and re.fullmatch(p, path) for k, p in MAY_DIFFER), (name, path)
+
+
+def test_load_and_topology_are_public_in_dev_alone(overlay):
+    name, rendered = overlay
+    settings = rendered["ConfigMap", "gridos-config"]["data"]
+    assert settings.get("GRIDOS_READS", "public") == ("public" if name == "dev" else "keyed")
+    assert settings["GRIDOS_TRUSTED_PROXIES"] == "1"
 
 
 def test_an_overlay_adds_the_platforms_names_its_watchers_and_nothing_else(base, overlay):

@@ -5,7 +5,7 @@ r"""The Locust file behind `loadtest run`: the mix's users, fed by a schedule or
 
 Settings come from the environment, so that the program, a person and a pod start the same file:
 
-    LOADTEST_KEY_FILE  file that holds the API key; without one nothing is posted
+    LOADTEST_KEY_FILE  file that holds the API key to send; without one nothing is posted
     LOADTEST_NEWER     newer paths that the target answers, joined by spaces   (none)
     LOADTEST_CLOSED    requests a second of closed users, instead of the schedule
     LOADTEST_USERS     how many closed users share that rate                   (100)
@@ -44,6 +44,7 @@ OUT = os.environ.get("LOADTEST_OUT")
 RUN = os.environ.get("LOADTEST_RUN", "run")
 KEY_FILE = os.environ.get("LOADTEST_KEY_FILE")
 KEY = Path(KEY_FILE).read_text(encoding="utf-8").strip() if KEY_FILE else ""
+IDENTITY = {"X-API-Key": KEY} if KEY else {}
 NETWORK_TIMEOUT_S = 35.0  # above a gateway's usual 30 s, so that its answer is seen
 
 OpenUser = type("OpenUser", (OpenArrivals, FastHttpUser), {"abstract": True})
@@ -80,7 +81,7 @@ class GridUser(Base):  # type: ignore[misc]
             ask.path,
             name=ask.name,
             json=ask.json,
-            headers={"X-Request-ID": request_id, **headers},
+            headers={"X-Request-ID": request_id, **IDENTITY, **headers},
             catch_response=True,
         ) as response:
             if response.status_code >= 500 and response.headers.get("X-Request-ID") != request_id:  # noqa: PLR2004 — HTTP
@@ -122,7 +123,7 @@ class Meter(GridUser):
     @task
     def post(self) -> None:
         """Sends what it has measured."""
-        self.send(mix.batch(self.draw()), **{"X-API-Key": KEY})
+        self.send(mix.batch(self.draw()))
 
 
 class Recorder:

@@ -18,6 +18,7 @@ from gridos import (
     recorder,
     secretsource,
     traces,
+    turns,
 )
 from gridos.api import documents, feeders, health, networks, overloads, readings, series
 from gridos.config import Settings
@@ -44,6 +45,7 @@ def create_app(settings: Settings) -> Flask:
     lifecycle.init_app(app)
     pool.init_app(app)
     access.init_app(app)
+    turns.init_app(app)
     errors.init_app(app)
     for part in (health, documents, feeders, series, overloads, readings, networks):
         app.register_blueprint(part.blueprint)

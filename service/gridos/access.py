@@ -1,8 +1,13 @@
-"""Who may write: API keys with scopes, and how often.
+"""Who may write, who may read, and how often: API keys with scopes, and addresses without one.
 
 A key's entry is `KEY` or `KEY:SCOPE+SCOPE`, or in place of the key `sha256=HEX`, so that the secret
 itself need not lie anywhere but with its holder. Entries are joined by commas or line ends. Without
 scopes a key may send readings.
+
+Without a key a caller is told from others by its address, as the trusted proxies in front have it:
+each appends whom it was called by to X-Forwarded-For, so counted from the right the entries are
+theirs, and whatever a caller makes up stands further left. Where no proxy is trusted, nobody is
+told apart and nobody limited: all callers of a gateway would else share one allowance.
 """
 
 from __future__ import annotations
@@ -14,21 +19,28 @@ import math
 import secrets as randomness
 import threading
 import time
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
 
 from flask import Flask, current_app, request
 
-from gridos.errors import Forbidden, TooManyWrites, Unauthorised
+from gridos.errors import Forbidden, TooManyRequests, Unauthorised
 from gridos.secretsource import API_KEYS
 
 log = logging.getLogger(__name__)
 
-READINGS, NETWORKS = "readings", "networks"
-SCOPES = frozenset({READINGS, NETWORKS})
+READINGS, NETWORKS, READ = "readings", "networks", "read"
+SCOPES = frozenset({READINGS, NETWORKS, READ})
 _HASHED = "sha256="
 # Bursts of so many seconds' worth pass; a meter concentrator sends in bursts.
 BURST_S = 2.0
+# So many callers are remembered; the one that was heard of longest ago is forgotten.
+MOST_CALLERS = 10_000
+# An IPv6 customer has a network of this size, and any address in it.
+_IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True)
@@ -49,68 +61,147 @@ class BadKey(ValueError):
 
 
 class Keys:
-    """The keys of a secret's text, read anew only when the text has changed."""
+    """The keys of a secret's text, read anew only when the text has changed.
+
+    A text without a valid key is taken for a mistake, not for the wish to revoke every key: those
+    before it stay in force, which the log and a metric say. Who wants to revoke them all puts in
+    another.
+    """
 
     def __init__(self) -> None:
         self._text: str | None = None
         self._keys: tuple[Key, ...] = ()
+        self.is_stale = False
+
+    @property
+    def count(self) -> int:
+        """Keys in force."""
+        return len(self._keys)
+
+    def read(self, text: str) -> None:
+        """Takes over the keys of a text, if it has any."""
+        if text == self._text:
+            return
+        keys = parse(text)
+        self.is_stale = not keys and bool(self._keys)
+        if self.is_stale:
+            log.error(
+                "no valid API key in the source; the keys before it stay in force",
+                extra={"keys": len(self._keys)},
+            )
+        self._keys, self._text = keys or self._keys, text
 
     def find(self, given: str, text: str) -> Key | None:
         """The key that was given, compared with every one in constant time.
 
         No key at all is none of them, even where an entry is the hash of an empty secret.
         """
-        if text != self._text:
-            self._keys, self._text = parse(text), text
+        self.read(text)
         digest = hashlib.sha256(given.encode()).digest()
         matches = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
         return matches[0] if given and matches else None
 
 
 class Limiter:
-    """A token bucket for each key, in this process."""
+    """A token bucket for each caller, in this process."""
 
     def __init__(self, per_second: float) -> None:
         self._rate = per_second
         self._most = max(1.0, per_second * BURST_S)
         self._lock = threading.Lock()
-        # (tokens, time of the last take); keys are few, and only known ones get this far.
-        self._buckets: dict[bytes, tuple[float, float]] = {}
+        # (tokens, time of the last take), the latest last.
+        self._buckets: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: bytes, now: float) -> float:
+    def take(self, caller: bytes, now: float) -> float:
         """Takes one token; 0 if there was one, else the seconds until there is."""
         with self._lock:
-            tokens, at = self._buckets.get(key, (self._most, now))
+            tokens, at = self._buckets.pop(caller, (self._most, now))
             tokens = min(self._most, tokens + (now - at) * self._rate)
             taken = tokens >= 1
-            self._buckets[key] = (tokens - taken, now)
+            self._buckets[caller] = (tokens - taken, now)
+            if len(self._buckets) > MOST_CALLERS:
+                self._buckets.popitem(last=False)
         return 0.0 if taken else (1 - tokens) / self._rate
 
 
 def init_app(app: Flask) -> None:
     """Keeps keys and buckets with the application."""
+    settings = app.extensions["settings"]
     app.extensions["keys"] = Keys()
-    app.extensions["limiter"] = Limiter(app.extensions["settings"].key_requests_per_second)
+    # At once, so that what the source holds at start is what a mistake later is measured by.
+    app.extensions["keys"].read(app.extensions["secrets"].get(API_KEYS))
+    app.extensions["limiter"] = Limiter(settings.key_requests_per_second)
+    app.extensions["client_limiter"] = Limiter(settings.client_requests_per_second)
 
 
 def require(scope: str) -> Key:
     """The current request's key, if it may do what it asks for.
 
     Raises:
-        Unauthorised, Forbidden, TooManyWrites: if it may not, or not now.
+        Unauthorised, Forbidden, TooManyRequests: if it may not, or not now.
     """
-    extensions = current_app.extensions
-    given = request.headers.get("X-API-Key", "")
-    key = extensions["keys"].find(given, extensions["secrets"].get(API_KEYS))
+    key = _given()
     if key is None:
         raise Unauthorised("No valid X-API-Key header came with the request.")
     if scope not in key.scopes:
         raise Forbidden(f"This key lacks the scope {scope}.")
-    wait_s = extensions["limiter"].take(key.digest, time.monotonic())
-    if wait_s:
-        raise TooManyWrites("This key has sent too many requests.", retry_after_s=math.ceil(wait_s))
-    assert isinstance(key, Key)  # noqa: S101 — extensions are Any
+    # Reads with a key have no limit: who holds it is known, and a dashboard's key has many users.
+    if scope != READ:
+        _limit("limiter", key.digest, "This key")
     return key
+
+
+def admit() -> None:
+    """Lets the current request read, or refuses it.
+
+    Raises:
+        Unauthorised, Forbidden, TooManyRequests: if it may not, or not now.
+    """
+    settings = current_app.extensions["settings"]
+    if settings.reads == "keyed":
+        require(READ)
+    elif settings.trusted_proxies:
+        key = _given()
+        if key is not None and READ in key.scopes:
+            require(READ)
+        else:
+            address = find_address(request.environ, settings.trusted_proxies)
+            _limit("client_limiter", address.encode(), "This address")
+
+
+def find_address(environ: Mapping[str, Any], trusted: int) -> str:
+    """Whom the outermost of so many trusted proxies was called by; of IPv6 the network."""
+    hops = [hop for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    hop = hops[-trusted].strip() if len(hops) >= trusted else environ.get("REMOTE_ADDR", "")
+    try:
+        address = ip_address(_without_port(hop))
+    except ValueError:
+        return ""
+    if address.version == 4:  # noqa: PLR2004 — IPv4
+        return str(address)
+    return str(ip_network((address, _IPV6_PREFIX), strict=False))
+
+
+def _without_port(hop: str) -> str:
+    """Application Gateway writes the port too."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _given() -> Key | None:
+    extensions = current_app.extensions
+    given = request.headers.get("X-API-Key", "")
+    if not given:
+        return None
+    key: Key | None = extensions["keys"].find(given, extensions["secrets"].get(API_KEYS))
+    return key
+
+
+def _limit(limiter: str, caller: bytes, who: str) -> None:
+    wait_s = current_app.extensions[limiter].take(caller, time.monotonic())
+    if wait_s:
+        raise TooManyRequests(f"{who} has sent too many requests.", retry_after_s=math.ceil(wait_s))
 
 
 def parse(text: str) -> tuple[Key, ...]:
@@ -138,7 +229,7 @@ def _parse(entry: str) -> Key:
         raise BadKey("the key is empty")
     scopes = frozenset(words.split("+")) if words else frozenset({READINGS})
     if not scopes <= SCOPES:
-        raise BadKey(f"scopes are {' and '.join(sorted(SCOPES))}")
+        raise BadKey(f"scopes are {', '.join(sorted(SCOPES))}")
     if not secret.startswith(_HASHED):
         return Key(hashlib.sha256(secret.encode()).digest(), scopes)
     try:

@@ -44,10 +44,25 @@ TABLE: Mapping[str, Setting] = {
     "host": Setting("GRIDOS_HOST", "127.0.0.1", "address to listen on; 0.0.0.0 in a container"),
     "port": Setting("PORT", "8000", "port to listen on"),
     "api_keys": Setting(
-        "GRIDOS_API_KEYS", "", "comma-joined keys that may write (`gridos key` makes one)"
+        "GRIDOS_API_KEYS", "", "comma-joined keys and what each may do (`gridos key` makes one)"
     ),
     "key_requests_per_second": Setting(
-        "GRIDOS_KEY_REQUESTS_PER_SECOND", "100", "writes a second that a pod takes from one key"
+        "GRIDOS_KEY_REQUESTS_PER_SECOND",
+        "100",
+        "writes a second that a pod takes from one key",
+    ),
+    "reads": Setting(
+        "GRIDOS_READS", "public", "public, or keyed: reading needs a key with the scope read"
+    ),
+    "trusted_proxies": Setting(
+        "GRIDOS_TRUSTED_PROXIES",
+        "0",
+        "proxies in front that append to X-Forwarded-For; 0: callers cannot be told apart",
+    ),
+    "client_requests_per_second": Setting(
+        "GRIDOS_CLIENT_REQUESTS_PER_SECOND",
+        "50",
+        "reads a second that a pod takes from one address without a key, behind trusted proxies",
     ),
     "faults": Setting("GRIDOS_FAULTS", "", "comma-joined faults that make a bad release"),
     "pod": Setting("GRIDOS_POD", "", "pod name, for log lines"),
@@ -86,6 +101,9 @@ class Settings:
     port: int = 8000
     api_keys: str = ""
     key_requests_per_second: int = 100
+    reads: str = "public"
+    trusted_proxies: int = 0
+    client_requests_per_second: int = 50
     faults: Faults = Faults()
     pod: str = ""
     version: str = "dev"
@@ -118,6 +136,8 @@ _BOUNDS = {
     "cpu_limit_millicores": (1, 1_000_000),
     "max_body_bytes": (1, 1 << 30),
     "key_requests_per_second": (1, 1_000_000),
+    "trusted_proxies": (0, 10),
+    "client_requests_per_second": (1, 1_000_000),
     "secrets_refresh_seconds": (1, 86_400),
     "max_ahead_seconds": (0, 31_536_000),
     "drain_seconds": (0, 600),
@@ -126,6 +146,7 @@ _BOUNDS = {
 _WORDS = {
     "log_level": ("debug", "info", "warning", "error"),
     "database_auth": ("password", "entra"),
+    "reads": ("public", "keyed"),
     "server": ("gunicorn", "granian"),
     "traces": ("off", "otlp"),
 }

@@ -2,7 +2,7 @@
 
 Problem                 slug, status, cause, remedy
 ├── MalformedBody       400  no JSON, no gzip
-├── Unauthorised        401  no key, or not a known one
+├── Unauthorised        401  a key is needed, and none came, or not a known one
 ├── Forbidden           403  a key without the scope
 ├── UnknownFeeder       404
 ├── UnknownBus          404
@@ -16,7 +16,9 @@ Problem                 slug, status, cause, remedy
 ├── InvalidReadings     422  every bad row named; nothing stored
 ├── InvalidNetwork      422  every fault named; nothing stored
 ├── InvalidParameters   422  every bad parameter named
-├── TooManyWrites       429  with Retry-After
+├── TooExpensive        422  the read would cost more than one request may
+├── TooManyRequests     429  with Retry-After: a key or an address asks too often
+├── Busy                429  with Retry-After: expensive requests run one at a time
 └── DatabaseUnavailable 503  with Retry-After; nothing stored
 
 Anything else that escapes a view is an HTTP error of Flask's own (404, 405, 413, …) or a 500,
@@ -31,7 +33,8 @@ from typing import Any, ClassVar
 
 import psycopg
 from flask import Flask, Response, current_app, json, request
-from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import PoolClosed, PoolTimeout
+from psycopg_pool import TooManyRequests as PoolFull
 from werkzeug.exceptions import HTTPException
 
 from gridos.tracecontext import IDS
@@ -68,11 +71,11 @@ class MalformedBody(Problem):
 
 
 class Unauthorised(Problem):
-    """The caller may not write."""
+    """The caller may not do this without a key."""
 
     status = 401
     slug = "unauthorised"
-    title = "A valid API key is needed to write"
+    title = "A valid API key is needed"
     remedy = "Send a key you were given in the X-API-Key header."
 
 
@@ -195,13 +198,34 @@ class InvalidParameters(Problem):
     remedy = "Correct what is named under `faults`; /v1/docs says what each may be."
 
 
-class TooManyWrites(Problem):
-    """A key is used too often."""
+class TooExpensive(Problem):
+    """A read that costs more than one request may."""
+
+    status = 422
+    slug = "too-expensive"
+    title = "This read costs more than one request may"
+    remedy = (
+        "Ask for a shorter range, for one bus, or for fewer rows, and follow `next` from there."
+    )
+
+
+class TooManyRequests(Problem):
+    """A key or an address is used too often."""
 
     status = 429
-    slug = "too-many-writes"
-    title = "Too many requests with this key"
+    slug = "too-many-requests"
+    title = "Too many requests"
     remedy = "Nothing was stored. Send again after Retry-After seconds, in larger batches."
+
+
+class Busy(Problem):
+    """Another expensive request is being answered."""
+
+    status = 429
+    slug = "busy"
+    title = "Too many expensive requests at once"
+    remedy = "Send the same request again after Retry-After seconds, or ask for less."
+    retry_after_s = 1
 
 
 class DatabaseUnavailable(Problem):
@@ -224,7 +248,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(psycopg.OperationalError, _answer_database)
     app.register_error_handler(PoolTimeout, _answer_database)
-    app.register_error_handler(TooManyRequests, _answer_database)
+    app.register_error_handler(PoolFull, _answer_database)
     app.register_error_handler(PoolClosed, _answer_database)
     app.register_error_handler(Exception, _answer_unexpected)
 

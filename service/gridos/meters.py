@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gridos import exits
-from gridos.secretsource import Secrets
+from gridos.access import Keys
+from gridos.secretsource import API_KEYS, Secrets
 from gridos.storage.pool import Attempts, Pool
 from gridos.storage.readings import Stored
 
@@ -67,6 +68,7 @@ class StateCollector(Collector):
         self._attempts: Attempts = app.extensions["attempts"]
         self._pool: Pool = app.extensions["pool"]
         self._secrets: Secrets = app.extensions["secrets"]
+        self._keys: Keys = app.extensions["keys"]
         self._settings = app.extensions["settings"]
 
     def collect(self) -> Iterator[Metric]:
@@ -86,6 +88,13 @@ class StateCollector(Collector):
             "gridos_secrets_refreshed_timestamp_seconds",
             "Unix time of the last successful read of the secret source",
             self._secrets.refreshed_at,
+        )
+        self._keys.read(self._secrets.get(API_KEYS))
+        yield _gauge("gridos_api_keys", "API keys in force", self._keys.count)
+        yield _gauge(
+            "gridos_api_keys_stale",
+            "Whether the source has no valid key, so that those before it stay in force",
+            self._keys.is_stale,
         )
 
 

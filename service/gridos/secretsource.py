@@ -136,7 +136,11 @@ class Secrets:
         return True
 
     def _read(self) -> None:
-        self._values = {**self._fallback, **self._source.read()}
+        values = {**self._fallback, **self._source.read()}
+        if not values.get(DATABASE_URL) and self.get(DATABASE_URL):
+            log.error("the secret is empty; its last value stays", extra={"secret": DATABASE_URL})
+            values[DATABASE_URL] = self.get(DATABASE_URL)
+        self._values = values
         self.refreshed_at = time.time()
 
 

@@ -35,6 +35,19 @@ def test_changed_keys_are_read_anew():
     assert keys.find("new", "new")
 
 
+@pytest.mark.parametrize("nothing", ["", ",\n ", "sha256=abc", ":readings", "key:everything"])
+def test_a_source_that_has_no_valid_key_any_more_revokes_none(nothing, caplog):
+    keys = Keys()
+    assert not keys.find("old", nothing)
+    assert keys.find("old", "old")
+    assert keys.find("old", nothing)
+    assert (keys.count, keys.is_stale) == (1, True)
+    assert "the keys before it stay in force" in caplog.text
+    assert not keys.find("other", nothing)
+    assert not keys.find("old", "new")
+    assert (keys.count, keys.is_stale) == (1, False)
+
+
 def test_a_made_key_is_found_by_its_entry():
     key, entry = make(["networks"])
     assert key not in entry
@@ -75,4 +88,4 @@ def test_a_key_without_the_scope_is_403(client):
 
 
 def test_the_known_scopes_are_the_documents(client):
-    assert {access.READINGS, access.NETWORKS} == access.SCOPES
+    assert {access.READINGS, access.NETWORKS, access.READ} == access.SCOPES

@@ -49,6 +49,40 @@ def test_a_source_that_is_gone_leaves_what_was_read_last(tmp_path):
     assert (secrets.get("api-keys"), secrets.refreshed_at) == ("kept", 1.0)
 
 
+@pytest.mark.parametrize("emptied", ["", " \n", None])
+def test_an_emptied_file_neither_revokes_every_key_nor_loses_the_database(
+    seeded, tmp_path, emptied
+):
+    files = {"api-keys": "a-key:networks", "database-url": seeded}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    app = create_app(Settings(secrets_dir=str(tmp_path)))
+    client = app.test_client()
+
+    def statuses():
+        keys = ({}, {"X-API-Key": ""}, {"X-API-Key": "a-key"})
+        return [client.post("/v1/networks", headers=headers).status_code for headers in keys]
+
+    def value(name):
+        lines = client.get("/metrics").text.splitlines()
+        return next(float(x.split()[-1]) for x in lines if x.startswith(name + " "))
+
+    assert statuses() == [401, 401, 415]
+    for name in files:
+        (tmp_path / name).write_text(emptied) if emptied is not None else (tmp_path / name).unlink()
+    secrets = app.extensions["secrets"]
+    secrets.refreshed_at = 1.0
+    assert secrets.renew()
+    assert statuses() == [401, 401, 415]
+    assert (value("gridos_api_keys"), value("gridos_api_keys_stale")) == (1, 1)
+    assert secrets.conninfo() == seeded
+    (tmp_path / "api-keys").write_text("other:networks")
+    secrets.refreshed_at = 1.0
+    assert secrets.renew()
+    assert statuses() == [401, 401, 401]
+    assert (value("gridos_api_keys"), value("gridos_api_keys_stale")) == (1, 0)
+
+
 def test_a_directory_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SecretsUnavailable, match="is the volume mounted"):
         secretsource.open_secrets(Settings(secrets_dir=str(tmp_path / "nowhere")))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from gridos import access, turns
 from gridos.api import answers, parameters
 from gridos.domain import grid
 from gridos.errors import UnknownFeeder, UnsolvableState
 from gridos.storage import networks, readings
 
 blueprint = Blueprint("feeders", __name__, url_prefix="/v1/feeders")
+blueprint.before_request(access.admit)
 blueprint.before_request(parameters.check_ids)
+# The state of a feeder with more buses waits for its turn: its solution takes memory and time.
+MOST_AT_ONCE = 1000
 
 
 @blueprint.get("")
@@ -71,14 +75,15 @@ def get_state(feeder_id: str) -> Response:
     # where nobody asks for a state; one slow answer a pod is far from any p95.
     from gridos.domain import powerflow  # noqa: PLC0415 — as the lines before say
 
-    rows = _latest(feeder_id)
-    lines = networks.list_lines(feeder_id)
-    try:
-        state = powerflow.solve(rows[0]["nominal_kv"], rows, lines)
-    except powerflow.NoSolution as none:
-        raise UnsolvableState(f"The solver says: {none}.") from None
-    silent = sum(row["kw"] is None for row in rows)
-    return jsonify(feeder_id=feeder_id, silent_buses=silent, **asdict(state))
+    with turns.take(wanted=networks.has_more_buses(known(feeder_id), MOST_AT_ONCE)):
+        rows = _latest(feeder_id)
+        try:
+            state = powerflow.solve(rows[0]["nominal_kv"], rows, networks.list_lines(feeder_id))
+        except powerflow.NoSolution as none:
+            raise UnsolvableState(f"The solver says: {none}.") from None
+        silent = sum(row["kw"] is None for row in rows)
+        parts = {field.name: getattr(state, field.name) for field in fields(state)}
+        return answers.reply({"feeder_id": feeder_id, "silent_buses": silent, **parts})
 
 
 def find_feeder(feeder_id: str) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def known(feeder_id: str) -> str:
 
 
 def _latest(feeder_id: str) -> list[dict[str, Any]]:
-    rows = readings.latest_loads(known(feeder_id))
+    rows = readings.latest_loads([known(feeder_id)])
     if not rows:
         raise _unknown(feeder_id)
     return rows

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
-from flask import Blueprint, Response, json, request
+from flask import Blueprint, Response, current_app, json, request
+from psycopg.errors import QueryCanceled
 
+from gridos import access, turns
 from gridos.api import answers, parameters
 from gridos.api.feeders import find_feeder
 from gridos.domain import series
 from gridos.domain.series import BadRange, Bucket, Window
-from gridos.errors import InvalidParameters, UnknownBus
+from gridos.errors import InvalidParameters, TooExpensive, UnknownBus
 from gridos.storage import networks, readings
 from gridos.storage.readings import Page
 
 blueprint = Blueprint("series", __name__, url_prefix="/v1")
+blueprint.before_request(access.admit)
 blueprint.before_request(parameters.check_ids)
 
 RAW_COLUMNS = ["bus_id", "at", "kw", "kvar"]
@@ -25,8 +29,8 @@ SUMMED_COLUMNS = ["bus_id", "at", "kw_mean", "kw_max", "kvar_mean", "kvar_max", 
 def list_feeder_readings(feeder_id: str) -> Response:
     """Readings of a feeder's buses, ordered by bus id and time."""
     window = _window()
-    find_feeder(feeder_id)
-    return _reply(readings.feeder_series(feeder_id, window), window)
+    feeder = find_feeder(feeder_id)
+    return _read(readings.feeder_series, feeder_id, feeder["buses"], window)
 
 
 @blueprint.get("/buses/<bus_id>/readings")
@@ -35,7 +39,38 @@ def list_bus_readings(bus_id: str) -> Response:
     window = _window()
     if networks.find_unknown_buses([bus_id]):
         raise UnknownBus(f"No bus has the id {bus_id!r}.")
-    return _reply(readings.bus_series(bus_id, window), window)
+    return _read(readings.bus_series, bus_id, 1, window)
+
+
+def _read(
+    read: Callable[[str, Window], Page], identifier: str, buses: int, window: Window
+) -> Response:
+    """A page, if it costs what a request may; an expensive one when it is its turn."""
+    price = _price(window, buses)
+    if price > series.MOST_READ:
+        raise TooExpensive(
+            f"It may read {price} readings, and a request at most {series.MOST_READ}: of {buses}"
+            f" buses that is a range of {_spoken(series.longest(buses))}."
+        )
+    try:
+        with turns.take(wanted=price > series.MOST_CHEAP):
+            return _reply(read(identifier, window), window)
+    except QueryCanceled:
+        # A cheap read that takes too long is the database's trouble, and an answer of 503.
+        if price <= series.MOST_CHEAP:
+            raise
+        raise TooExpensive("The database did not get done with it in time.") from None
+
+
+def _price(window: Window, buses: int) -> int:
+    settings, now = current_app.extensions["settings"], datetime.now(UTC)
+    oldest = now - timedelta(days=settings.retention_days)
+    return series.price(window, buses, oldest, now + timedelta(seconds=settings.max_ahead_seconds))
+
+
+def _spoken(span: timedelta) -> str:
+    hours = span // timedelta(hours=1)
+    return f"{hours // 24} days" if hours >= 48 else f"{max(1, hours)} hours"  # noqa: PLR2004 — two days
 
 
 def _window() -> Window:
@@ -52,6 +87,7 @@ def _reply(page: Page, window: Window) -> Response:
     columns = RAW_COLUMNS if window.bucket is Bucket.RAW else SUMMED_COLUMNS
     cursor = page.next.encode() if page.next else None
     # The rows come as JSON from the database and are not read only to be written again.
-    return answers.reply_text(
+    text = (
         f'{{"columns": {json.dumps(columns)}, "rows": {page.rows}, "next": {json.dumps(cursor)}}}'
     )
+    return answers.reply_json(text.encode())

@@ -27,6 +27,8 @@ from gridos.domain.network import Network
 
 SECURITY_SCHEMES = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 WRITES: list[dict[str, list[Any]]] = [{"key": []}]
+# With a key or without one: which of the two is a setting.
+READS: list[dict[str, list[Any]]] = [{"key": []}, {}]
 PREFIX = "/v1"
 
 FEEDERS = Tag(name="feeders", description="What the grid is made of, and what it carries.")
@@ -99,7 +101,7 @@ def _describe(blueprint: Blueprint, tag: Tag) -> APIBlueprint:
     described = APIBlueprint(blueprint.name, __name__, url_prefix=prefix, abp_tags=[tag])
     for rule, view in _routes(blueprint):
         operation = OPERATIONS[rule.endpoint]
-        options: dict[str, Any] = {"responses": dict(operation.responses)}
+        options: dict[str, Any] = {"responses": dict(operation.responses), "security": READS}
         if operation.body is not None:
             body = operation.body(described.components_schemas)
             options |= {"security": WRITES, "openapi_extensions": {"requestBody": body}}
@@ -138,6 +140,11 @@ def problems(*statuses: int) -> dict[int, Any]:
         status: {"description": known[status], "content": content}
         for status in sorted({*statuses, 422, 503})
     }
+
+
+def refusals(*statuses: int) -> dict[int, Any]:
+    """As `problems`, with those that any read may meet."""
+    return problems(401, 403, 429, *statuses)
 
 
 def batch_body(_: dict[str, Any]) -> dict[str, Any]:
@@ -193,19 +200,19 @@ _FEEDER: Mapping[str, type[BaseModel]] = {"path": models.FeederPath}
 _BUS: Mapping[str, type[BaseModel]] = {"path": models.BusPath}
 _QUERY: Mapping[str, type[BaseModel]] = {"query": models.SeriesQuery}
 OPERATIONS: Mapping[str, Operation] = {
-    "feeders.list_feeders": Operation({200: models.FeederList, **problems()}),
-    "feeders.get_feeder": Operation({200: models.Feeder, **problems(404)}, _FEEDER),
-    "feeders.list_buses": Operation({200: models.BusList, **problems(404)}, _FEEDER),
-    "feeders.list_lines": Operation({200: models.LineList, **problems(404)}, _FEEDER),
-    "feeders.get_load": Operation({200: models.Load, **problems(404)}, _FEEDER),
-    "feeders.get_state": Operation({200: models.FeederState, **problems(404, 409)}, _FEEDER),
+    "feeders.list_feeders": Operation({200: models.FeederList, **refusals()}),
+    "feeders.get_feeder": Operation({200: models.Feeder, **refusals(404)}, _FEEDER),
+    "feeders.list_buses": Operation({200: models.BusList, **refusals(404)}, _FEEDER),
+    "feeders.list_lines": Operation({200: models.LineList, **refusals(404)}, _FEEDER),
+    "feeders.get_load": Operation({200: models.Load, **refusals(404)}, _FEEDER),
+    "feeders.get_state": Operation({200: models.FeederState, **refusals(404, 409)}, _FEEDER),
     "series.list_feeder_readings": Operation(
-        {200: models.Series, **problems(404)}, {**_FEEDER, **_QUERY}
+        {200: models.Series, **refusals(404)}, {**_FEEDER, **_QUERY}
     ),
     "series.list_bus_readings": Operation(
-        {200: models.Series, **problems(404)}, {**_BUS, **_QUERY}
+        {200: models.Series, **refusals(404)}, {**_BUS, **_QUERY}
     ),
-    "overloads.list_overloads": Operation({200: models.OverloadList, **problems()}),
+    "overloads.list_overloads": Operation({200: models.OverloadList, **refusals()}),
     "readings.add_readings": Operation(
         {201: models.Stored, **problems(400, 401, 403, 408, 409, 411, 413, 415, 429)},
         {"query": models.IngestQuery},

@@ -19,7 +19,7 @@ class FeederLoad:
     reporting_buses: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Overload:
     """A feeder or bus whose latest load is above its rating; `bus_id` is None for a feeder."""
 
@@ -40,7 +40,7 @@ def sum_loads(rows: Iterable[Mapping[str, Any]], rated_kva: float) -> FeederLoad
 
 
 def find_overloads(rows: Iterable[Mapping[str, Any]]) -> list[Overload]:
-    """Feeders and buses above their rating, the worst first.
+    """Feeders and buses above their rating.
 
     Args:
         rows: One a bus, with feeder_id, feeder_rated_kva, bus_id, rated_kva (None: unrated), kw
@@ -49,8 +49,25 @@ def find_overloads(rows: Iterable[Mapping[str, Any]]) -> list[Overload]:
     by_feeder: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_feeder.setdefault(row["feeder_id"], []).append(row)
-    found = [overload for group in by_feeder.values() for overload in _overloads(group)]
-    return sorted(found, key=lambda overload: -overload.share_of_rating)
+    return [overload for group in by_feeder.values() for overload in _overloads(group)]
+
+
+def sort(overloads: Iterable[Overload]) -> list[Overload]:
+    """The worst first."""
+    return sorted(overloads, key=lambda overload: -overload.share_of_rating)
+
+
+def group(counts: Mapping[str, int], most: int) -> list[list[str]]:
+    """Feeders in groups of at most so many buses together, or of one feeder."""
+    groups: list[list[str]] = []
+    room = 0
+    for feeder_id, buses in counts.items():
+        if buses > room:
+            groups.append([])
+            room = most
+        groups[-1].append(feeder_id)
+        room -= buses
+    return groups
 
 
 def _overloads(rows: list[Mapping[str, Any]]) -> Iterable[Overload]:

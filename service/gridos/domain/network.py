@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints
+
+from gridos.domain.bounds import MOST_BUSES, MOST_LINES
 
 # What a URL carries without escaping, so that an id can be read in a log and typed by hand.
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -55,12 +57,19 @@ class Network(_Part):
 
     source: Annotated[str, StringConstraints(max_length=1000)] = ""
     feeder: FeederPart
-    buses: Annotated[list[BusPart], Field(min_length=1, max_length=20_000)]
-    lines: Annotated[list[LinePart], Field(max_length=40_000)]
+    buses: Annotated[list[BusPart], Field(min_length=1, max_length=MOST_BUSES)]
+    lines: Annotated[list[LinePart], Field(max_length=MOST_LINES)]
 
     def bus_id(self, number: int) -> str:
         """Bus ids carry their feeder's, so that they are unique over all feeders."""
         return f"{self.feeder.id}-{number}"
+
+
+class FirstFaults(Network):
+    """The same, read only as far as the first bad bus and the first bad line."""
+
+    buses: Annotated[list[BusPart], Field(min_length=1, max_length=MOST_BUSES), FailFast()]
+    lines: Annotated[list[LinePart], Field(max_length=MOST_LINES), FailFast()]
 
 
 def find_faults(network: Network) -> list[str]:

@@ -33,7 +33,7 @@ class NoSolution(Exception):
     """The loads are more than the feeder can carry at any voltage."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BusState:
     """Voltage of a bus in p.u. of nominal, and its angle in degrees."""
 
@@ -42,7 +42,7 @@ class BusState:
     angle_deg: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LineState:
     """Current of a line in A, its share of the rating (None: unrated), and its losses in kW."""
 

@@ -13,6 +13,14 @@ DEFAULT_SPAN = timedelta(days=1)
 DEFAULT_LIMIT, MOST_ROWS = 1000, 100_000
 
 
+# How many readings a request may make the database read, a page's rows or what buckets sum up: a
+# bus over 400 days, or 33 buses over 12, at a reading a minute. Up to `MOST_CHEAP` it is no matter
+# how many read at once.
+MOST_READ, MOST_CHEAP = 600_000, 10_000
+# The closest that meters report; the true number of readings is known only by reading them.
+CLOSEST = timedelta(minutes=1)
+
+
 class Bucket(StrEnum):
     """How finely readings are summed up; raw is not at all."""
 
@@ -88,6 +96,29 @@ def window(
     if start >= end:
         raise BadRange("end must be after start")
     return Window(start, end, bucket, limit, decode(after) if after else None)
+
+
+def price(asked: Window, buses: int, oldest: datetime, newest: datetime) -> int:
+    """How many readings a page may make the database read, at most.
+
+    Raw readings are read as they are shown, and each bus is looked up. Buckets sum up every reading
+    of a bus's range, of as many buses as it takes to fill the page.
+
+    Args:
+        asked: The page.
+        buses: How many it may go through.
+        oldest: Before, nothing is stored.
+        newest: And after.
+    """
+    if asked.bucket is Bucket.RAW:
+        return asked.limit + buses
+    span = max(timedelta(0), min(asked.end, newest) - max(asked.start, oldest))
+    return min(buses * span, span + asked.limit * asked.bucket.width) // CLOSEST
+
+
+def longest(buses: int) -> timedelta:
+    """The longest range that buckets of so many buses may be had of, whatever the limit."""
+    return max(1, MOST_READ // max(1, buses)) * CLOSEST
 
 
 def decode(text: str) -> Cursor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     # Its models need pydantic, which most pods never do.
     from gridos.domain.network import Network
 
-# Above any statement's: a file of 20,000 buses is stored in one transaction.
+# Above any statement's: a file of 10,000 buses is stored in one transaction.
 IMPORT_TIMEOUT_MS = 20_000
+# Ids that are kept in memory, and how long one is believed to be unknown.
+MOST_KNOWN, MOST_UNKNOWN = 100_000, 10_000
+UNKNOWN_FOR_S = 5.0
 
 
 class NetworkExists(Exception):
@@ -74,22 +77,65 @@ def list_lines(feeder_id: str) -> list[dict[str, Any]]:
         ).fetchall()
 
 
+def has_more_buses(feeder_id: str, than: int) -> bool:
+    """Whether a feeder has more buses than so many; counts no further."""
+    with connection() as connected:
+        found = connected.execute(
+            "SELECT count(*) > %(than)s AS more FROM"
+            " (SELECT FROM bus WHERE feeder_id = %(id)s LIMIT %(than)s + 1) buses",
+            {"than": than, "id": feeder_id},
+        ).fetchone()
+    return bool(found and found["more"])
+
+
+def count_buses() -> dict[str, int]:
+    """How many buses each feeder has, in order of the feeders' ids."""
+    with connection() as connected:
+        rows = connected.execute(
+            "SELECT feeder_id, count(*) AS buses FROM bus GROUP BY feeder_id ORDER BY feeder_id"
+        ).fetchall()
+    return {row["feeder_id"]: row["buses"] for row in rows}
+
+
 class KnownBuses:
-    """The ids of all buses, kept: buses are added rarely and never taken away."""
+    """Ids that buses have, and for a moment ids that none has; both within bounds.
+
+    Buses are added rarely and never taken away, so a known one stays known. An unknown one may be
+    imported by another pod at any time.
+    """
 
     def __init__(self) -> None:
-        self._ids: frozenset[str] = frozenset()
-        self._lock = threading.Lock()
+        self._known: set[str] = set()
+        # By id: until when it need not be asked for again.
+        self._unknown: dict[str, float] = {}
 
     def find_unknown(self, bus_ids: Iterable[str]) -> set[str]:
-        """Those of the ids that no bus has; asks the database only if one is not known yet."""
-        unknown = set(bus_ids) - self._ids
-        if not unknown:
-            return unknown
-        with self._lock, connection() as connected:
-            rows = connected.execute("SELECT id FROM bus").fetchall()
-            self._ids = frozenset(row["id"] for row in rows)
-        return unknown - self._ids
+        """Those of the ids that no bus has; asks the database for those it does not know of."""
+        now = time.monotonic()
+        strangers = set(bus_ids) - self._known
+        asked = [bus_id for bus_id in strangers if self._unknown.get(bus_id, 0.0) < now]
+        if asked:
+            with connection() as connected:
+                rows = connected.execute(
+                    "SELECT id FROM bus WHERE id = ANY(%s)", (asked,)
+                ).fetchall()
+            found = {row["id"] for row in rows}
+            self._remember(found, set(asked) - found, now + UNKNOWN_FOR_S)
+            strangers -= found
+        return strangers
+
+    def forget_unknown(self) -> None:
+        """Buses were added."""
+        self._unknown = {}
+
+    def _remember(self, known: set[str], unknown: set[str], until: float) -> None:
+        """Replaces and never changes what others may be reading."""
+        # What is full is begun anew: it costs a look-up, and no book-keeping with every one.
+        kept = self._known if len(self._known) + len(known) <= MOST_KNOWN else set[str]()
+        self._known = kept | known if known else kept
+        few = self._unknown if len(self._unknown) + len(unknown) <= MOST_UNKNOWN else {}
+        if len(unknown) <= MOST_UNKNOWN:
+            self._unknown = {**few, **dict.fromkeys(unknown, until)}
 
 
 def find_unknown_buses(bus_ids: Iterable[str]) -> set[str]:
@@ -106,7 +152,10 @@ def add_network(network: Network) -> bool:
     """
     with connection() as connected, connected.transaction():
         connected.execute(f"SET LOCAL statement_timeout = {IMPORT_TIMEOUT_MS}")
-        return store(connected, network)
+        created = store(connected, network)
+    known: KnownBuses = current_app.extensions["known_buses"]
+    known.forget_unknown()
+    return created
 
 
 def store(connected: Connection[Any], network: Network) -> bool:

@@ -197,32 +197,35 @@ def _copy(cursor: Cursor[Any], table: str, readings: Sequence[Reading]) -> None:
             copy.write_row((reading.bus_id, reading.measured_at, reading.kw, reading.kvar))
 
 
-def latest_loads(feeder_id: str) -> list[dict[str, Any]]:
-    """The latest reading of each bus of a feeder; empty if there is no such feeder.
+def latest_loads(feeder_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The latest reading of each bus of some feeders; empty if there are no such feeders.
 
     A bus that never reported has nulls. The feeder's rating and voltage repeat in each row.
     """
     with connection() as connected:
-        return connected.execute(
-            _LATEST + " WHERE f.id = %s ORDER BY b.number", (feeder_id,)
-        ).fetchall()
+        return connected.execute(_LATEST, (list(feeder_ids),)).fetchall()
 
 
-def all_latest_loads() -> list[dict[str, Any]]:
-    """The latest reading of each bus of every feeder."""
-    with connection() as connected:
-        return connected.execute(_LATEST + " ORDER BY f.id, b.number").fetchall()
-
-
+# A bus reports every few minutes, so its latest reading is nearly always in one of two months, and
+# only a bus that has been silent for so long is looked for in all of them.
 _LATEST = """
 SELECT f.id AS feeder_id, f.rated_kva AS feeder_rated_kva, f.nominal_kv,
-       b.id AS bus_id, b.rated_kva, r.measured_at, r.kw, r.kvar
+       b.id AS bus_id, b.rated_kva,
+       coalesce(fresh.measured_at, old.measured_at) AS measured_at,
+       coalesce(fresh.kw, old.kw) AS kw, coalesce(fresh.kvar, old.kvar) AS kvar
 FROM feeder f
 JOIN bus b ON b.feeder_id = f.id
 LEFT JOIN LATERAL (
     SELECT measured_at, kw, kvar FROM reading
-    WHERE bus_id = b.id ORDER BY measured_at DESC LIMIT 1
-) r ON true
+    WHERE bus_id = b.id AND measured_at > now() - interval '28 days'
+    ORDER BY measured_at DESC LIMIT 1
+) fresh ON true
+LEFT JOIN LATERAL (
+    SELECT measured_at, kw, kvar FROM reading
+    WHERE fresh.measured_at IS NULL AND bus_id = b.id
+    ORDER BY measured_at DESC LIMIT 1
+) old ON true
+WHERE f.id = ANY(%s) ORDER BY f.id, b.number
 """
 
 # Each bus by itself and in order of the key, so that a page reads what it shows and no more,

@@ -1,0 +1,70 @@
+"""Expensive requests take turns: one is carried out, one waits for a moment, others are told when.
+
+What bounds the memory of a pod and the database's share of it is how much is asked for at once. A
+single request's part is bounded where it is read; this bounds their number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask, current_app
+
+from gridos.errors import Busy
+
+# One more than this would leave too few of gunicorn's four threads for everybody else.
+MOST_AT_ONCE = 2
+LONGEST_WAIT_S = 1.0
+
+
+class Turns:
+    """Whose turn it is; `places` are left for those who come."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._count = threading.Lock()
+        self.places = MOST_AT_ONCE
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Has its turn within the block.
+
+        Raises:
+            Busy: if there is no place to wait, or the wait was in vain.
+        """
+        with self._count:
+            if not self.places:
+                raise Busy("An expensive request is being carried out, and another one waits.")
+            self.places -= 1
+        try:
+            if not self._turn.acquire(timeout=LONGEST_WAIT_S):
+                raise Busy("An expensive request is being carried out.")
+            try:
+                yield
+            finally:
+                self._turn.release()
+        finally:
+            with self._count:
+                self.places += 1
+
+
+def init_app(app: Flask) -> None:
+    """Keeps the turns with the application."""
+    app.extensions["turns"] = Turns()
+
+
+@contextmanager
+def take(*, wanted: bool = True) -> Iterator[None]:
+    """Has its turn within the block, if it needs one.
+
+    Raises:
+        Busy: if it cannot have one now.
+    """
+    if wanted:
+        turns: Turns = current_app.extensions["turns"]
+        with turns.take():
+            yield
+    else:
+        yield

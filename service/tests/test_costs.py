@@ -1,0 +1,382 @@
+"""What one request, one caller and one import may cost, and that nobody's excess is our failure."""
+
+import gzip
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from gridos import create_app, schema, seed, turns
+from gridos.access import MOST_CALLERS, Limiter, find_address
+from gridos.config import Settings
+from gridos.domain import series
+from gridos.domain.network import MOST_BUSES, MOST_LINES
+from gridos.domain.series import Bucket, window
+from gridos.storage import pool
+from gridos.storage.networks import MOST_UNKNOWN, UNKNOWN_FOR_S, KnownBuses
+from rehearsal.waiting import wait_until
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+POD_BYTES = 256 << 20
+KEY = {"X-API-Key": "a-key", "Content-Type": "application/json"}
+
+
+def price(days, bucket, limit, buses, now=NOW):
+    asked = window(now - timedelta(days=days), now, Bucket(bucket), limit, None, now)
+    return series.price(asked, buses, now - timedelta(days=400), now)
+
+
+@pytest.mark.parametrize(
+    ("asked", "readings"),
+    [
+        ((1, "raw", 1000, 33), 1033),
+        ((900, "raw", 100_000, 1), 100_001),
+        ((1, "15m", 100, 33), 1440 + 1500),
+        ((1, "1h", 1000, 33), 33 * 1440),
+        ((30, "1h", 100_000, 33), 33 * 30 * 1440),
+        ((400, "1h", 100_000, 1), 400 * 1440),
+        ((4000, "1h", 100_000, 1), 400 * 1440),
+    ],
+)
+def test_the_price_of_a_page_follows_from_limit_bucket_and_range(asked, readings):
+    assert price(*asked) == readings
+
+
+def test_a_range_where_nothing_can_lie_costs_nothing():
+    asked = window(NOW + timedelta(days=1), NOW + timedelta(days=9), Bucket.HOUR, 9, None, NOW)
+    assert series.price(asked, 33, NOW - timedelta(days=400), NOW) == 0
+
+
+@pytest.mark.parametrize("buses", [1, 33, 8500, 10_000])
+def test_the_range_that_is_named_as_the_longest_can_be_had(buses):
+    days = series.longest(buses) / timedelta(days=1)
+    assert price(min(days, 400), "1h", 100_000, buses) <= series.MOST_READ
+
+
+def test_a_read_that_costs_too_much_is_refused_before_it_runs_with_how_to_ask_for_less(client):
+    end = datetime.now(UTC)
+    query = {"bucket": "1h", "limit": 100_000, "end": end.isoformat()}
+    path = "/v1/feeders/ieee33/readings"
+    answer = client.get(
+        path, query_string={**query, "start": (end - timedelta(days=31)).isoformat()}
+    )
+    assert (answer.status_code, answer.get_json()["type"]) == (
+        422,
+        "urn:gridos:problem:too-expensive",
+    )
+    assert "of 33 buses that is a range of 12 days" in answer.get_json()["detail"]
+    less = client.get(path, query_string={**query, "start": (end - timedelta(days=12)).isoformat()})
+    assert less.status_code == 200
+    whole = {**query, "start": (end - timedelta(days=399)).isoformat()}
+    assert client.get("/v1/buses/ieee33-5/readings", query_string=whole).status_code == 200
+
+
+@pytest.fixture
+def slow(fresh):
+    """An application whose database takes too long over an expensive read, and over no other."""
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "INSERT INTO reading SELECT 'ieee33-' || b, t, 1, 1 FROM generate_series(1, 33) b,"
+                " generate_series(now() - interval '11 days', now(), '1 minute') t"
+            )
+        app = create_app(Settings(url))
+        pool.open_pool(app)
+        yield app
+        pool.close_pool(app)
+
+
+def test_a_statement_that_takes_too_long_is_the_callers_excess_where_it_asked_for_much(slow):
+    client = slow.test_client()
+    # The pool has one connection: as on a slower machine, or a table that is read the first time.
+    with slow.app_context(), pool.connection() as connected:
+        connected.execute("SET statement_timeout = 50")
+    query = {"bucket": "1h", "limit": 100_000}
+    query["start"] = (datetime.now(UTC) - timedelta(days=12)).isoformat()
+    query["end"] = datetime.now(UTC).isoformat()
+    answer = client.get("/v1/feeders/ieee33/readings", query_string=query)
+    assert answer.status_code == 422
+    assert answer.get_json()["type"] == "urn:gridos:problem:too-expensive"
+    assert "shorter range" in answer.get_json()["remedy"]
+
+
+def test_a_statement_that_takes_too_long_is_our_failure_where_it_asked_for_little(app):
+    with app.app_context(), pool.connection() as connected:
+        connected.execute("SET statement_timeout = 50")
+        with psycopg.connect(app.extensions["settings"].database_url) as other:
+            other.execute("LOCK TABLE bus IN ACCESS EXCLUSIVE MODE")
+            connected.execute("SET lock_timeout = 0")
+            answer = app.test_client().get("/v1/feeders/ieee33/buses")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_expensive_requests_take_turns_and_who_finds_no_place_is_told_when_to_come_back(app):
+    path = "/v1/feeders/ieee33/readings?bucket=1h&limit=100000"
+
+    def get(path):
+        return app.test_client().get(path)
+
+    held = app.extensions["turns"]
+    with ThreadPoolExecutor(1) as one:
+        with held.take():
+            waiting = one.submit(get, path)
+            assert wait_until(lambda: held.places == 0, timeout_s=5)
+            refused = get(path)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+            for cheap in ("readings?bucket=15m&limit=100", "state", "load"):
+                assert get(f"/v1/feeders/ieee33/{cheap}").status_code == 200
+            assert get("/v1/overloads").status_code == 200
+            assert waiting.result().status_code == 429, "it does not wait for long"
+        with held.take():
+            waiting = one.submit(get, path)
+            assert wait_until(lambda: held.places == 0, timeout_s=5)
+        assert waiting.result().status_code == 200
+
+
+def test_a_turn_is_given_back_whatever_happens():
+    taken = turns.Turns()
+    for _ in range(5):
+        with pytest.raises(RuntimeError), taken.take():
+            raise RuntimeError
+    with taken.take():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "trusted", "address"),
+    [
+        ("1.1.1.1", 1, "1.1.1.1"),
+        ("9.9.9.9, 1.1.1.1", 1, "1.1.1.1"),
+        ("9.9.9.9, 1.1.1.1, 2.2.2.2", 2, "1.1.1.1"),
+        ("1.1.1.1:4711", 1, "1.1.1.1"),
+        ("[2001:db8:1:2:3::4]:4711", 1, "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:9::9", 1, "2001:db8:1:2::/64"),
+        ("", 1, "10.0.0.7"),
+        ("1.1.1.1", 2, "10.0.0.7"),
+        ("unknown", 1, ""),
+    ],
+)
+def test_a_caller_is_whom_the_outermost_trusted_proxy_saw(forwarded, trusted, address):
+    environ = {"REMOTE_ADDR": "10.0.0.7"}
+    if forwarded:
+        environ["HTTP_X_FORWARDED_FOR"] = forwarded
+    assert find_address(environ, trusted) == address
+
+
+def made(seeded, **settings):
+    return create_app(Settings(seeded, api_keys="r:read,w:readings", **settings))
+
+
+@pytest.fixture
+def connected(seeded):
+    """Makes connected applications; `connected(reads="keyed")`."""
+    apps = []
+
+    def make(**settings):
+        app = create_app(Settings(seeded, api_keys="r:read,w:readings", **settings))
+        pool.open_pool(app)
+        apps.append(app)
+        return app.test_client()
+
+    yield make
+    for app in apps:
+        pool.close_pool(app)
+
+
+def ask(client, address=None, key=None, path="/v1/feeders"):
+    headers = {"X-API-Key": key} if key else {}
+    if address:
+        headers["X-Forwarded-For"] = address
+    return client.get(path, headers=headers)
+
+
+def test_a_caller_without_a_key_is_limited_by_its_address_and_by_nothing_it_makes_up(connected):
+    client = connected(trusted_proxies=1, client_requests_per_second=1)
+    assert [ask(client, "1.1.1.1").status_code for _ in range(3)] == [200, 200, 429]
+    refused = ask(client, "8.8.8.8, 1.1.1.1")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert ask(client, "1.1.1.2").status_code == 200
+    assert ask(client, "1.1.1.1", key="r").status_code == 200, "who has a key needs no address"
+    assert ask(client, "1.1.1.1", key="unknown").status_code == 429
+    assert client.get("/livez").status_code == client.get("/version").status_code == 200
+
+
+def test_where_no_proxy_is_trusted_nobody_is_told_apart_and_nobody_limited(connected):
+    client = connected(client_requests_per_second=1)
+    assert {ask(client, "1.1.1.1").status_code for _ in range(9)} == {200}
+
+
+READS = [
+    "/v1/feeders",
+    "/v1/feeders/ieee33",
+    "/v1/feeders/ieee33/buses",
+    "/v1/feeders/ieee33/lines",
+    "/v1/feeders/ieee33/load",
+    "/v1/feeders/ieee33/state",
+    "/v1/feeders/ieee33/readings",
+    "/v1/buses/ieee33-2/readings",
+    "/v1/overloads",
+]
+
+
+def test_every_read_is_public_or_needs_a_key_with_its_scope_as_the_setting_says(connected):
+    public, keyed = connected(), connected(reads="keyed")
+    document = public.get("/v1/openapi.json").get_json()
+    reads = {path for path, operations in document["paths"].items() if "get" in operations}
+    named = {x.replace("ieee33-2", "{bus_id}").replace("ieee33", "{feeder_id}") for x in READS}
+    assert named == reads
+    for path in READS:
+        assert ask(public, path=path).status_code == 200
+        statuses = [ask(keyed, key=key, path=path).status_code for key in (None, "x", "w", "r")]
+        assert statuses == [401, 401, 403, 200], path
+    for path in ("/v1/openapi.json", "/livez", "/metrics", "/version"):
+        assert ask(keyed, path=path).status_code == 200
+
+
+def test_what_is_read_with_a_key_takes_nothing_from_what_it_may_write(connected):
+    client = connected(reads="keyed", key_requests_per_second=1)
+    assert {ask(client, key="r").status_code for _ in range(9)} == {200}
+    writes = [client.post("/v1/readings", headers={"X-API-Key": "w"}) for _ in range(3)]
+    assert [each.status_code for each in writes] == [415, 415, 429]
+
+
+def test_callers_beyond_those_that_are_remembered_are_forgotten():
+    limiter = Limiter(per_second=1)
+    assert [limiter.take(b"first", 0.0) for _ in range(3)][-1] > 0
+    for number in range(MOST_CALLERS - 1):
+        limiter.take(b"%d" % number, 0.0)
+    assert limiter.take(b"first", 0.0) > 0
+    for number in range(MOST_CALLERS):
+        limiter.take(b"%d" % number, 0.0)
+    assert limiter.take(b"first", 0.0) == 0
+
+
+def test_unknown_ids_are_asked_for_once_and_known_again_as_soon_as_they_are_there(
+    app, seeded, monkeypatch
+):
+    asked = []
+    from gridos.storage import networks
+
+    def connection():
+        asked.append(1)
+        return pool.connection()
+
+    monkeypatch.setattr(networks, "connection", connection)
+    known = KnownBuses()
+    with app.app_context():
+        for _ in range(3):
+            assert known.find_unknown(["ieee33-2", "later-1", "nowhere"]) == {"later-1", "nowhere"}
+        assert len(asked) == 1
+        assert known.find_unknown(["ieee33-2", "ieee33-3"]) == set()
+        assert known.find_unknown(["ieee33-3"]) == set()
+        assert len(asked) == 2
+        known.forget_unknown()
+        assert known.find_unknown(["nowhere"]) == {"nowhere"}
+        assert len(asked) == 3
+        # Full, it begins anew, and what is more than it holds is not kept at all.
+        for ids in (
+            [f"x-{n}" for n in range(MOST_UNKNOWN)],
+            [f"y-{n}" for n in range(MOST_UNKNOWN + 1)],
+        ):
+            assert len(known.find_unknown(ids)) == len(ids)
+        asked.clear()
+        assert known.find_unknown(["nowhere"]) == {"nowhere"}
+        assert known.find_unknown(["y-0"]) == {"y-0"}
+        assert len(asked) == 2
+    assert UNKNOWN_FOR_S <= 5
+
+
+def largest(name):
+    """A network of the most buses and lines that are taken: a comb with a doubled back."""
+    buses = [
+        {"number": n + 1, "kw": 0.01, "kvar": 0.01, "rated_kva": 0.001} for n in range(MOST_BUSES)
+    ]
+    chain = [(n, n + 1) for n in range(1, MOST_BUSES)]
+    rungs = [(n, n + 2) for n in range(1, MOST_BUSES - 1)]
+    lines = [
+        {"from": a, "to": b, "r_ohm": 0.0001, "x_ohm": 0.0001, "rated_a": 100}
+        for a, b in (chain + rungs)[:MOST_LINES]
+    ]
+    feeder = {"id": name, "name": name, "nominal_kv": 20, "rated_kva": 1}
+    return json.dumps({"feeder": feeder, "buses": buses, "lines": lines}).encode()
+
+
+HOSTILE_NETWORKS = {
+    "millions of numbers": b'{"buses": [' + b"1," * 4_000_000 + b"1]}",
+    "as many parts as may be counted": b'{"buses": [' + b"{}," * 9_990 + b'{}], "lines": [' + b"{}," * 19_990 + b"{}]}",
+    "nested lists": b'{"buses": ' + b"[" * 1_000_000,
+    "a long name": b'{"feeder": {"' + b"x" * 1_000_000 + b'": 1}}',
+}  # fmt: skip
+
+
+def test_a_pods_memory_holds_whatever_is_imported_and_asked_for(serve, fresh):
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        variables = {"GRIDOS_DATABASE_URL": url, "GRIDOS_API_KEYS": "a-key:readings+networks"}
+        with serve(**variables) as server:
+            gzipped = {**KEY, "Content-Encoding": "gzip"}
+            for name in ("a", "b", "c"):
+                body = gzip.compress(largest(name))
+                assert server.ask("/v1/networks", "POST", body, gzipped)[0] == 201
+            hostile = [
+                ("/v1/networks", gzip.compress(body, 1)) for body in HOSTILE_NETWORKS.values()
+            ]
+            hostile += [("/v1/networks", gzip.compress(largest("a")))] * 2
+            asked = [
+                (f"/v1/feeders/{n}/{what}", None)
+                for n in "abc"
+                for what in ("state", "load", "buses")
+            ]
+            asked += [("/v1/overloads", None)] * 3 + hostile
+
+            def call(what):
+                path, body = what
+                return server.ask(path, "POST" if body else "GET", body, gzipped if body else {})[0]
+
+            with ThreadPoolExecutor(8) as callers:
+                met = Counter(callers.map(call, asked * 3))
+            process = psutil.Process(server.process.pid)
+            peaks = [peak(p.pid) for p in (process, *process.children())]
+        assert set(met) <= {200, 422, 429}, met
+        assert met[200] > 20
+        # The server's process shares with its worker what both have loaded.
+        assert peaks[-1] < 0.8 * POD_BYTES, [peak >> 20 for peak in peaks]
+
+
+def test_overloads_of_sixty_thousand_buses_are_answered(fresh):
+    with fresh() as url:
+        schema.migrate(url)
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "INSERT INTO feeder SELECT 'f' || f, 'F', 20, 1e9 FROM generate_series(1, 12) f"
+            )
+            connection.execute(
+                "INSERT INTO bus SELECT 'f' || f || '-' || b, 'f' || f, b, 1, 1, 1"
+                " FROM generate_series(1, 12) f, generate_series(1, 5000) b"
+            )
+            # Half of them have been silent for long, and a tenth of each half is overloaded.
+            connection.execute(
+                "INSERT INTO reading SELECT id, CASE WHEN number % 2 = 0 THEN now()"
+                " ELSE now() - interval '1 year' END, CASE WHEN number % 10 < 1 OR number % 10 > 8"
+                " THEN 2 ELSE 0.5 END, 0 FROM bus"
+            )
+            connection.execute("ANALYZE")
+        app = create_app(Settings(url))
+        pool.open_pool(app)
+        found = app.test_client().get("/v1/overloads")
+        pool.close_pool(app)
+    assert found.status_code == 200
+    assert len(found.get_json()["overloads"]) == 12_000
+    assert {each["kva"] for each in found.get_json()["overloads"]} == {2.0}
+
+
+def peak(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(dict(line.split(":", 1) for line in lines)["VmHWM"].split()[0]) << 10
