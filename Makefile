@@ -75,7 +75,7 @@ policies: setup  ## every overlay against its schemas and policies
 ##@ Change
 
 LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
-  lint-manifests lint-rules lint-terraform
+  lint-manifests lint-migrations lint-rules lint-terraform
 .PHONY: test coverage lint format generate terraform-docs lock workflows secrets clean $(LINTS)
 
 # Two workers, each a whole file at a time, in the order of pyproject.toml.
@@ -128,6 +128,9 @@ lint-workflows:
 lint-manifests:
 	@$(BIN)/gates lint >/dev/null || $(BIN)/gates lint
 	@scripts/check-manifests $(BIN)/kubernetes-validate
+
+lint-migrations:  # what breaks or blocks the release before
+	@$(BIN)/python -m proofs.migrations
 
 lint-rules:
 	@$(BIN)/observe generate --check

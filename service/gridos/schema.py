@@ -5,11 +5,12 @@ release might still use goes in a later release (contract), in a statement with 
 
     -- contract: why nothing uses it any more
 
-and a statement that takes something away without it is refused before anything is applied.
+and a statement that does more than to add is refused without it, before anything is applied.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass
@@ -26,20 +27,48 @@ LOCK_KEY = 0x6772_6964_6F73  # "gridos"
 LOCK_TIMEOUT = "5s"
 # SQL_ASCII keeps what it is given, which is UTF-8. Any other lacks letters that a name may have.
 ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})
+MOST_QUOTED = 200
 CONTRACT = re.compile(r"--\s*contract:\s*\S")
+# Where a statement ends: at a semicolon that is no part of a comment, a text, a name or a body.
+_PART = re.compile(
+    r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|;|[^;]",
+    re.DOTALL,
+)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-# What breaks a release that does not know of it: things gone, renamed, of another type, or newly
-# demanded of rows that the older release writes.
-_DESTRUCTIVE = re.compile(
-    r"\bDROP\s+(?!CONSTRAINT\s+IF\b)|\bTRUNCATE\b|\bDELETE\s+FROM\b|\bRENAME\b"
-    r"|\bALTER\s+(?:COLUMN\s+)?\S+\s+(?:SET\s+DATA\s+)?TYPE\b|\bSET\s+NOT\s+NULL\b"
-    r"|\bADD\s+(?:COLUMN\s+)?(?!CONSTRAINT)[^,;]*\bNOT\s+NULL\b(?![^,;]*\bDEFAULT\b)",
+# What adds, by the words it begins with, and nothing else: the ways to take something away, or to
+# keep a running release waiting, are too many to list. What these can still do, such as demand of a
+# new column what the older release does not send, squawk finds before a release is made
+# (`proofs.migrations`).
+_ADDS = re.compile(
+    r"CREATE\s+(?:(?:UNIQUE\s+)?INDEX|TABLE|TYPE|SEQUENCE|SCHEMA|EXTENSION|VIEW|FUNCTION)\b"
+    r"|ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?\S+\s+ADD\s+(?:COLUMN\s+)?"
+    r"(?!CONSTRAINT\b|CHECK\b|UNIQUE\b|PRIMARY\b|FOREIGN\b|EXCLUDE\b)"
+    r"|INSERT\s+INTO\b|COMMENT\s+ON\b|GRANT\b|ANALYZE\b",
     re.IGNORECASE,
 )
+_CONCURRENTLY = re.compile(r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 
 
 class MigrationError(Exception):
     """The database does not match the files."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a file with the comments before it, and the line it begins in, from 0."""
+
+    sql: str
+    line: int
+
+    @property
+    def plain(self) -> str:
+        """Without comments, in one line."""
+        return " ".join(_COMMENT.sub(" ", self.sql).split())
+
+    @property
+    def is_contract(self) -> bool:
+        """Whether it is marked as what no running release needs any more."""
+        return CONTRACT.search(self.sql) is not None
 
 
 @dataclass(frozen=True)
@@ -64,6 +93,9 @@ def available() -> list[Migration]:
 
 def migrate(database_url: str) -> list[str]:
     """Applies what is missing, each file in a transaction; returns the names applied.
+
+    A file that builds an index concurrently is applied in none. A build that fails leaves an index
+    that is not valid: `IF NOT EXISTS` would take it for the one that is wanted, so drop it first.
 
     Raises:
         MigrationError: if an applied file was changed afterwards, or one takes something away
@@ -95,19 +127,45 @@ def migrate(database_url: str) -> list[str]:
     return [migration.name for migration in missing]
 
 
+def split(sql: str) -> list[Statement]:
+    """The statements of a file."""
+    statements, begun, line = [], "", 0
+    for part in _PART.finditer(sql + ";"):
+        if part[0] != ";":
+            begun += part[0]
+            continue
+        statement = Statement(begun, line)
+        if statement.plain:
+            statements.append(statement)
+        line += begun.count("\n")
+        begun = ""
+    return statements
+
+
 def check(migration: Migration) -> None:
-    """Refuses a statement that takes something away and is not marked.
+    """Refuses a statement that does more than to add and is not marked.
 
     Raises:
         MigrationError: naming the statement.
     """
-    for statement in migration.sql.split(";"):
-        plain = " ".join(_COMMENT.sub(" ", statement).split())
-        if _DESTRUCTIVE.search(plain) and not CONTRACT.search(statement):
+    statements = split(migration.sql)
+    for statement in statements:
+        if not statement.is_contract and not _ADDS.match(statement.plain):
             raise MigrationError(
-                f"{migration.name} takes something away that a running release may use: {plain} —"
-                " add it in this release and take it away in a later one, marked `-- contract: why`"
+                f"{migration.name} does more than to add what no running release knows of:"
+                f" {statement.plain[:MOST_QUOTED]} — add in this release and take away in a later"
+                " one, marked `-- contract: why`"
             )
+    if is_concurrent(migration) and len(statements) > 1:
+        raise MigrationError(
+            f"{migration.name} builds an index concurrently, which no transaction can —"
+            " give it a file of its own"
+        )
+
+
+def is_concurrent(migration: Migration) -> bool:
+    """Whether it builds an index while the table is written to, and so in no transaction."""
+    return any(_CONCURRENTLY.match(each.plain) for each in split(migration.sql))
 
 
 def _check_encoding(connection: psycopg.Connection) -> None:
@@ -129,7 +187,8 @@ def _is_applied(migration: Migration, applied: dict[str, str]) -> bool:
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    with connection.transaction():
+    concurrent = is_concurrent(migration)
+    with contextlib.nullcontext() if concurrent else connection.transaction():
         connection.execute(migration.sql.encode())
         connection.execute(
             "INSERT INTO migration (name, checksum) VALUES (%s, %s)",
