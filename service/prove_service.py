@@ -1,6 +1,6 @@
 """The service's long proofs, as a table: `make prove-service` (about 20 minutes).
 
-    python service/prove_service.py [kills|restarts|fuzz …] [--seed N]
+    python service/prove_service.py [kills|restarts|fuzz|hostile|releases …] [--seed N]
 
 Exit code 0: every bar is met; 1: one is not.
 """
@@ -10,15 +10,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from proofs import fuzz, kills, restarts
+from proofs import fuzz, hostile, kills, releases, restarts
 from proofs.pods import Pod
+from proofs.releases import AFTER, BEFORE
 from rehearsal import database, program
 
 KILLS, RESTARTS, REQUESTS = 50, 20, 20_000
+ATTACKS, EACH = 10_000, 2000
 EXAMPLES = 1500
 
 Row = tuple[str, str, bool]
@@ -62,10 +65,47 @@ def prove_fuzz(folder: Path, seed: int) -> list[Row]:
     ]
 
 
+def prove_hostile(folder: Path, seed: int) -> list[Row]:
+    """Requests in every framing, most of them wrong."""
+    with _database(folder) as url:
+        found = hostile.prove(folder, url, ATTACKS, seed, _say)
+    met = ", ".join(f"{status}: {n}" for status, n in sorted(found.counted.items()))
+    rows = f"{found.stored_rows} stored, {found.acknowledged_rows} acknowledged"
+    return [
+        (f"{ATTACKS} hostile requests", f"{found.sent} (answers {met})", found.sent >= ATTACKS),
+        ("answers of 500 and above", str(found.failures), not found.failures),
+        ("exceptions that nobody caught", str(found.unhandled), not found.unhandled),
+        ("answers counted as callers saw them", *_compare(found.seen, found.counted)),
+        ("rows", rows, found.stored_rows == found.acknowledged_rows > 0),
+        ("batches stored in part", str(len(found.torn)), not found.torn),
+    ]
+
+
+def _compare(seen: Counter[str], counted: Counter[str]) -> tuple[str, bool]:
+    if seen == counted:
+        return f"all {sum(counted.values())}", True
+    return f"seen {dict(seen - counted)} more, counted {dict(counted - seen)} more", False
+
+
+def prove_releases(folder: Path, _: int) -> list[Row]:
+    """The release before and this one on one database, before and after its migration."""
+    with database.server() as postgres:
+        found = releases.prove(folder, postgres.url, EACH)
+    moments = [(r, m, found.of(r, m)) for r in ("old", "new") for m in (BEFORE, AFTER)]
+    answers = ", ".join(f"{release} {moment}: {n}" for release, moment, n in moments)
+    return [
+        (f"{EACH} requests of each", answers, all(n >= EACH for *_, n in moments)),
+        ("migrations applied under load", ", ".join(found.applied), bool(found.applied)),
+        ("requests that failed", str(found.failed), not found.failed),
+    ]
+
+
 PROOFS: dict[str, Callable[[Path, int], list[Row]]] = {
     "kills": prove_kills,
     "restarts": prove_restarts,
     "fuzz": prove_fuzz,
+    "hostile": prove_hostile,
+    "releases": prove_releases,
 }
 
 

@@ -55,9 +55,13 @@ class Pod:
         """Everything it wrote."""
         return self._folder / f"{self.name}.log"
 
-    def run(self, command: str) -> None:
-        """Runs another command of the program in the pod's environment."""
-        processes.run([PROGRAM, command], env=self._variables, check=True, capture_output=True)
+    def run(self, command: str) -> str:
+        """Runs another command of the program in the pod's environment; what it says."""
+        done = processes.run(
+            [PROGRAM, command], env=self._variables, check=True, capture_output=True, text=True
+        )
+        said: str = done.stdout
+        return said
 
     def start(self) -> None:
         """Starts it; `is_ready` says when it serves."""

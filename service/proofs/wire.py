@@ -6,6 +6,7 @@ import contextlib
 import re
 import select
 import socket
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,7 +59,13 @@ def send(connection: socket.socket, content: bytes) -> None:
             view = view[connection.send(view[:65536]) :]
 
 
-def receive(connection: socket.socket) -> Answer:
+def finish(connection: socket.socket) -> None:
+    """Ends the sending side."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+
+
+def receive(connection: socket.socket, *, has_body: bool = True) -> Answer:
     """The next response; `NO_ANSWER` if the connection ends before it is complete."""
     with contextlib.suppress(OSError, ValueError), connection.makefile("rb", buffering=0) as stream:
         status = int(_line(stream).split(b" ")[1])
@@ -67,19 +74,18 @@ def receive(connection: socket.socket) -> Answer:
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         body = b""
-        if status >= 200:
+        if status >= 200 and has_body:
             body = _exactly(stream, int(headers.get("content-length", "0")))
-        return Answer(status, headers, body.decode())
+        return Answer(status, headers, body.decode(errors="replace"))
     return Answer(NO_ANSWER, {}, "")
 
 
-def exchange(port: int, content: bytes, *, finish: bool = False) -> tuple[int, str]:
-    """(status, body) of what is answered to some bytes; `finish` ends the sending side."""
+def exchange(port: int, content: bytes, *, ends: bool = False) -> tuple[int, str]:
+    """(status, body) of what is answered to some bytes, after which the sending side may end."""
     with connect(port) as connection:
         send(connection, content)
-        if finish:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
+        if ends:
+            finish(connection)
         answer = receive(connection)
     return answer.status, answer.body
 
@@ -101,6 +107,14 @@ def counted(exposition: str, **labels: str) -> int:
         if labels.items() <= dict(_LABEL.findall(found)).items():
             total += float(value)
     return int(total)
+
+
+def statuses(exposition: str) -> Counter[str]:
+    """`http_requests_total` by status, those that there are none of left out."""
+    found: Counter[str] = Counter()
+    for labels, value in _SAMPLE.findall(exposition):
+        found[dict(_LABEL.findall(labels))["status"]] += int(float(value))
+    return +found
 
 
 def _line(stream: object) -> bytes:

@@ -158,7 +158,7 @@ def test_a_malformed_or_cut_off_chunk_is_400_and_counted_as_that(gunicorn, rows,
     values = {b"n": len(body), b"twice": 2 * len(body), b"b": body}
     framed = pattern % values if b"%(" in pattern else pattern % body
     head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
-    status, text = wire.exchange(gunicorn.port, head + framed, finish=True)
+    status, text = wire.exchange(gunicorn.port, head + framed, ends=True)
     problem = json.loads(text)
     assert (status, problem["type"]) == (400, "urn:gridos:problem:malformed-body")
     assert problem["request_id"]
@@ -196,7 +196,7 @@ def test_a_body_shorter_than_its_length_is_400_and_nothing_is_stored(server, row
     before = rows()
     body = lines(3, 14_000)
     head = wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": str(len(body) + 10)})
-    status, _ = wire.exchange(server.port, head + body, finish=True)
+    status, _ = wire.exchange(server.port, head + body, ends=True)
     assert status == 400
     assert rows() == before
 

@@ -2,7 +2,7 @@
 
 import pytest
 from gridos import schema, seed
-from proofs import fuzz, kills, restarts
+from proofs import fuzz, hostile, kills, releases, restarts
 
 
 def test_what_was_acknowledged_survives_the_killing_of_database_and_worker(tmp_path):
@@ -33,3 +33,21 @@ def test_generated_requests_meet_no_failure_and_no_breach_of_the_document(
     assert found.requests > requests
     assert found.server_errors == 0
     assert found.passed, found.report[-6000:]
+
+
+def test_hostile_requests_meet_no_failure_and_each_answer_is_counted_once(tmp_path, fresh):
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        found = hostile.prove(tmp_path, url, requests=400, seed=22)
+    assert found.sent == 400
+    assert (found.failures, found.unhandled, found.torn) == (0, 0, [])
+    assert found.counted == found.seen
+    assert found.stored_rows == found.acknowledged_rows > 0
+
+
+def test_the_release_before_and_this_one_share_a_database_through_a_migration(tmp_path, fresh):
+    with fresh() as url:
+        found = releases.prove(tmp_path, url, requests=50)
+    assert found.applied
+    assert found.failed == 0, found.statuses

@@ -31,7 +31,9 @@ def test_a_migration_that_was_changed_afterwards_is_refused(empty, monkeypatch):
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty, monkeypatch):
     good = schema.available()
-    broken = schema.Migration("9999_broken.sql", "CREATE TABLE half (); SELECT 1 / 0 -- contract: fails\n;")
+    broken = schema.Migration(
+        "9999_broken.sql", "CREATE TABLE half (); SELECT 1 / 0 -- contract: fails\n;"
+    )
     monkeypatch.setattr(schema, "available", lambda: [*good, broken])
     with pytest.raises(psycopg.errors.DivisionByZero):
         schema.migrate(empty)
