@@ -99,7 +99,8 @@ def prove(folder: Path, database_url: str, requests: int) -> Outcome:
         database_url: An empty database.
         requests: Of each release, at least.
     """
-    outcome = Outcome(_revision())
+    outcome = Outcome(find_revision())
+    assert outcome.revision, "the checkout does not reach to the commit before the newest migration"
     _export(outcome.revision, folder)
     variables = {"GRIDOS_DATABASE_URL": database_url}
     old = Pod(folder, "old", {**variables, "PYTHONPATH": str(folder / "service")})
@@ -132,11 +133,14 @@ def _await_answers(outcome: Outcome, load: _Load, requests: int) -> None:
     assert wait_until(enough, timeout_s=300), outcome.statuses
 
 
-def _revision() -> str:
-    """The commit before the newest migration."""
-    added = _git("log", "--diff-filter=A", "--format=%H", "-1", "--", MIGRATIONS).strip()
-    assert added, "the checkout has no history: fetch it whole"
-    return _git("rev-parse", f"{added}^").strip()
+def find_revision() -> str:
+    """The commit before the newest migration; nothing where the checkout does not reach so far."""
+    command = ["log", "--diff-filter=A", "--format=%P", "-1", "--", MIGRATIONS]
+    try:
+        parents = _git(*command).split()
+    except subprocess.CalledProcessError:
+        return ""
+    return parents[0] if parents else ""
 
 
 def _export(revision: str, folder: Path) -> None:

@@ -340,6 +340,8 @@ def test_a_pods_memory_holds_whatever_is_imported_and_asked_for(serve, fresh):
                 path, body = what
                 return server.ask(path, "POST" if body else "GET", body, gzipped if body else {})[0]
 
+            # Each alone, so that none is spared by having to wait; then all at once.
+            assert {call(each) for each in asked} <= {200, 422}
             with ThreadPoolExecutor(8) as callers:
                 met = Counter(callers.map(call, asked * 3))
             process = psutil.Process(server.process.pid)

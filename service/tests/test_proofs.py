@@ -47,6 +47,8 @@ def test_hostile_requests_meet_no_failure_and_each_answer_is_counted_once(tmp_pa
 
 
 def test_the_release_before_and_this_one_share_a_database_through_a_migration(tmp_path, fresh):
+    if not releases.find_revision():
+        pytest.skip("the checkout does not reach to the commit before the newest migration")
     with fresh() as url:
         found = releases.prove(tmp_path, url, requests=50)
     assert found.applied

@@ -31,20 +31,29 @@ INSERT = """
 INSERT INTO reading (bus_id, measured_at, kw, kvar) SELECT * FROM {rows} AS given
 ON CONFLICT (bus_id, measured_at) DO NOTHING
 """
-_KNOWN = """
-FROM {rows} AS given (bus_id, measured_at, kw, kvar)
-JOIN reading ON reading.bus_id = given.bus_id AND reading.measured_at = given.measured_at
+# Each row is looked up by its key, however the planner guesses: a batch knows nothing of how long
+# the table is.
+_LOOK_UP = """
+JOIN LATERAL (
+    SELECT kw, kvar FROM reading
+    WHERE bus_id = given.bus_id AND measured_at = given.measured_at LIMIT 1 {lock}
+) reading ON true
 """
+_KNOWN = "FROM {rows} AS given (bus_id, measured_at, kw, kvar)" + _LOOK_UP.format(lock="")
 _DIFFERS = "(reading.kw, reading.kvar) IS DISTINCT FROM (given.kw, given.kvar)"
 COUNT = f"SELECT count(*) AS known, count(*) FILTER (WHERE {_DIFFERS}) AS differing {_KNOWN}"
 DIFFERENCES = f"""
 SELECT given.bus_id, given.measured_at, reading.kw, reading.kvar {_KNOWN} WHERE {_DIFFERS}
 """
-# Locked in order of the key, so that two corrections of the same rows wait for each other in turn.
+# Locked in order of the key, so that two corrections of the same rows wait for each other in turn,
+# and compared once they are locked.
 REPLACE = f"""
-WITH differing AS (
-    SELECT given.*, reading.kw AS kw_before, reading.kvar AS kvar_before {_KNOWN}
-    WHERE {_DIFFERS} ORDER BY 1, 2 FOR UPDATE OF reading
+WITH found AS (
+    SELECT given.*, reading.kw AS kw_before, reading.kvar AS kvar_before
+    FROM (SELECT * FROM {{rows}} AS given (bus_id, measured_at, kw, kvar) ORDER BY 1, 2) given
+    {_LOOK_UP.format(lock="FOR UPDATE")}
+), differing AS MATERIALIZED (
+    SELECT * FROM found WHERE (kw_before, kvar_before) IS DISTINCT FROM (kw, kvar)
 ), replaced AS (
     UPDATE reading SET kw = differing.kw, kvar = differing.kvar FROM differing
     WHERE reading.bus_id = differing.bus_id AND reading.measured_at = differing.measured_at
