@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -16,9 +17,11 @@ def test_the_same_seed_asks_the_same():
 
 def test_every_batch_is_one_that_the_service_takes():
     for seed in range(50):
-        body = mix.batch(Random(seed)).json
-        stored = batch.read(json.dumps(body).encode(), lines=False)
+        now = datetime.now(UTC)
+        body = mix.batch(Random(seed), now).json
+        stored = batch.read(json.dumps(body).encode(), lines=False, latest=now)
         assert len(stored) == len(body["readings"])
+        assert batch.find_repeats(dict(enumerate(stored))) == []
 
 
 def test_batch_sizes_follow_their_weights():
