@@ -84,7 +84,7 @@ def slow(fresh):
         with psycopg.connect(url) as connection:
             connection.execute(
                 "INSERT INTO reading SELECT 'ieee33-' || b, t, 1, 1 FROM generate_series(1, 33) b,"
-                " generate_series(now() - interval '11 days', now(), '1 minute') t"
+                " generate_series(now() - interval '2 days', now(), '1 minute') t"
             )
         app = create_app(Settings(url))
         pool.open_pool(app)

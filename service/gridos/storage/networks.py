@@ -129,13 +129,14 @@ class KnownBuses:
         self._unknown = {}
 
     def _remember(self, known: set[str], unknown: set[str], until: float) -> None:
-        """Replaces and never changes what others may be reading."""
-        # What is full is begun anew: it costs a look-up, and no book-keeping with every one.
-        kept = self._known if len(self._known) + len(known) <= MOST_KNOWN else set[str]()
-        self._known = kept | known if known else kept
-        few = self._unknown if len(self._unknown) + len(unknown) <= MOST_UNKNOWN else {}
+        # What is full is begun anew: that costs look-ups, and no book-keeping with every id.
+        if len(self._known) + len(known) > MOST_KNOWN:
+            self._known = set()
+        self._known.update(known)
+        if len(self._unknown) + len(unknown) > MOST_UNKNOWN:
+            self._unknown = {}
         if len(unknown) <= MOST_UNKNOWN:
-            self._unknown = {**few, **dict.fromkeys(unknown, until)}
+            self._unknown.update(dict.fromkeys(unknown, until))
 
 
 def find_unknown_buses(bus_ids: Iterable[str]) -> set[str]:
