@@ -76,44 +76,35 @@ def test_a_read_that_costs_too_much_is_refused_before_it_runs_with_how_to_ask_fo
 
 
 @pytest.fixture
-def slow(fresh):
-    """An application whose database takes too long over an expensive read, and over no other."""
-    with fresh() as url:
-        schema.migrate(url)
-        seed.seed(url)
-        with psycopg.connect(url) as connection:
-            connection.execute(
-                "INSERT INTO reading SELECT 'ieee33-' || b, t, 1, 1 FROM generate_series(1, 33) b,"
-                " generate_series(now() - interval '2 days', now(), '1 minute') t"
-            )
-        app = create_app(Settings(url))
-        pool.open_pool(app)
-        yield app
-        pool.close_pool(app)
+def hasty(seeded, monkeypatch):
+    """An application whose statements time out soon, and whose locks do not."""
+    monkeypatch.setattr(pool, "OPTIONS", "-c statement_timeout=300")
+    app = create_app(Settings(seeded))
+    pool.open_pool(app)
+    yield app.test_client()
+    pool.close_pool(app)
 
 
-def test_a_statement_that_takes_too_long_is_the_callers_excess_where_it_asked_for_much(slow):
-    client = slow.test_client()
-    # The pool has one connection: as on a slower machine, or a table that is read the first time.
-    with slow.app_context(), pool.connection() as connected:
-        connected.execute("SET statement_timeout = 50")
-    query = {"bucket": "1h", "limit": 100_000}
-    query["start"] = (datetime.now(UTC) - timedelta(days=12)).isoformat()
-    query["end"] = datetime.now(UTC).isoformat()
-    answer = client.get("/v1/feeders/ieee33/readings", query_string=query)
+def locked(url, table):
+    """Who reads the table waits while the connection is open."""
+    connection = psycopg.connect(url)
+    connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+    return connection
+
+
+def test_a_statement_that_times_out_is_the_callers_excess_where_it_asked_for_much(hasty, seeded):
+    with locked(seeded, "reading"):
+        answer = hasty.get("/v1/feeders/ieee33/readings?bucket=1h&limit=100000")
     assert answer.status_code == 422
     assert answer.get_json()["type"] == "urn:gridos:problem:too-expensive"
     assert "shorter range" in answer.get_json()["remedy"]
 
 
-def test_a_statement_that_takes_too_long_is_our_failure_where_it_asked_for_little(app):
-    with app.app_context(), pool.connection() as connected:
-        connected.execute("SET statement_timeout = 50")
-        with psycopg.connect(app.extensions["settings"].database_url) as other:
-            other.execute("LOCK TABLE bus IN ACCESS EXCLUSIVE MODE")
-            connected.execute("SET lock_timeout = 0")
-            answer = app.test_client().get("/v1/feeders/ieee33/buses")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+def test_a_statement_that_times_out_is_our_failure_where_it_asked_for_little(hasty, seeded):
+    with locked(seeded, "reading"):
+        for path in ("load", "readings?bucket=15m&limit=100"):
+            answer = hasty.get(f"/v1/feeders/ieee33/{path}")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
 def test_expensive_requests_take_turns_and_who_finds_no_place_is_told_when_to_come_back(app):
