@@ -7,18 +7,62 @@ that dies is started again without the container's end. The CPU fault is started
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import IO, TYPE_CHECKING, Any
 
 from gridos import create_app, injection, logs
 from gridos.config import ConfigurationError, read
 from gridos.storage import pool
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# What granian has read before it asks the application, and so can leave behind.
+MOST_REST_BYTES = 4096
 
 
 def load() -> Any:
     """The application, made in the worker."""
     app = create_app(read())
     pool.open_pool(app)
-    return app
+    return closing(app)
+
+
+def closing(application: WSGIApplication) -> WSGIApplication:
+    """The application, whose answer says that nothing follows where granian will close.
+
+    It closes a connection on which more of a body was left than lies in its buffer, and would have
+    said before that the connection stays.
+    """
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length <= MOST_REST_BYTES and "HTTP_TRANSFER_ENCODING" not in environ:
+            return application(environ, start_response)
+        body = environ["wsgi.input"] = Counted(environ["wsgi.input"])
+
+        def start(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
+            if not length or body.taken < length:
+                headers.append(("Connection", "close"))
+            return start_response(status, headers, error)
+
+        return application(environ, start)
+
+    return answer
+
+
+class Counted:
+    """A body that counts what was taken of it."""
+
+    def __init__(self, body: IO[bytes]) -> None:
+        self._body = body
+        self.taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece."""
+        piece = self._body.read(size)
+        self.taken += len(piece)
+        return piece
 
 
 def main() -> None:

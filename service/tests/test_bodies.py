@@ -240,6 +240,44 @@ def test_who_is_refused_early_reads_the_answer_and_the_connection_is_as_it_says(
         assert answer.keeps, "a small rest is read, and the connection kept"
 
 
+@pytest.mark.parametrize("size", [10, 4000, 5000, 70_000, 1_000_000])
+def test_granian_keeps_the_connection_as_its_answer_says(granian, size):
+    revoked = {**HEAD, "X-API-Key": "revoked", "Content-Length": str(size)}
+    for _ in range(5):
+        with wire.connect(granian.port) as connection:
+            wire.send(connection, wire.head("POST", "/v1/readings", revoked) + b" " * size)
+            answer = wire.receive(connection)
+            assert (answer.status, answer.keeps) == (401, size <= 4096)
+            if answer.keeps:
+                wire.send(connection, wire.head("GET", "/v1/feeders", {}))
+                assert wire.receive(connection).status == 200
+
+
+def test_granian_keeps_a_connection_whose_body_was_read(granian, rows):
+    before = rows()
+    body = padded(500, 16_000)
+    with wire.connect(granian.port) as connection:
+        wire.send(
+            connection,
+            wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": str(len(body))}) + body,
+        )
+        answer = wire.receive(connection)
+        assert (answer.status, answer.keeps) == (201, True)
+    assert rows() == before + 500
+
+
+def test_a_key_that_writes_too_often_reads_its_429(serve):
+    with serve(GRIDOS_KEY_REQUESTS_PER_SECOND="1") as server:
+        head = wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": "150000"})
+        answers = [wire.exchange(server.port, head + b" " * 150_000) for _ in range(4)]
+        assert 429 in [status for status, _ in answers]
+        assert {status for status, _ in answers} <= {422, 429}
+        with wire.connect(server.port) as connection:
+            wire.send(connection, head + b" " * 150_000)
+            refused = wire.receive(connection)
+            assert (refused.status, refused.keeps) == (429, False)
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 413, 415])
 def test_a_request_that_is_refused_is_refused_before_its_body_is_asked_for(gunicorn, status):
     method, path, headers = REFUSED[status]
