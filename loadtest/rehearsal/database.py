@@ -156,6 +156,19 @@ class Server:
             self._child.kill()
         psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
 
+    def freeze(self) -> None:
+        """SIGSTOP to all of it: connections stay, new ones are taken, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for process in self._family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
     @property
     def _pid_file(self) -> Path:
         return self._data / "postmaster.pid"

@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["secrets"] = secretsource.open_secrets(settings)
     app.extensions["known_buses"] = KnownBuses()
+    tally = app.extensions["tally"] = Tally()
     lifecycle.init_app(app)
     pool.init_app(app)
     access.init_app(app)
@@ -50,7 +51,6 @@ def create_app(settings: Settings) -> Flask:
     for part in (health, documents, feeders, series, overloads, readings, networks):
         app.register_blueprint(part.blueprint)
     injection.init_app(app)
-    tally = Tally()
     metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)
     meters.init_app(app, metrics.registry)
     traces.init_app(app)

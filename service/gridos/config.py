@@ -43,6 +43,9 @@ TABLE: Mapping[str, Setting] = {
     ),
     "host": Setting("GRIDOS_HOST", "127.0.0.1", "address to listen on; 0.0.0.0 in a container"),
     "port": Setting("PORT", "8000", "port to listen on"),
+    "management_port": Setting(
+        "GRIDOS_MANAGEMENT_PORT", "0", "port of probes and metrics by themselves; 0: none"
+    ),
     "api_keys": Setting(
         "GRIDOS_API_KEYS", "", "comma-joined keys and what each may do (`gridos key` makes one)"
     ),
@@ -99,6 +102,7 @@ class Settings:
     secrets_refresh_seconds: int = 30
     host: str = "127.0.0.1"
     port: int = 8000
+    management_port: int = 0
     api_keys: str = ""
     key_requests_per_second: int = 100
     reads: str = "public"
@@ -133,6 +137,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
 
 _BOUNDS = {
     "port": (1, 65535),
+    "management_port": (0, 65535),
     "cpu_limit_millicores": (1, 1_000_000),
     "max_body_bytes": (1, 1 << 30),
     "key_requests_per_second": (1, 1_000_000),

@@ -37,6 +37,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from psycopg_pool import TooManyRequests as PoolFull
 from werkzeug.exceptions import HTTPException
 
+from gridos.storage.availability import UNAVAILABLE, fault_of
 from gridos.tracecontext import IDS
 
 log = logging.getLogger(__name__)
@@ -247,6 +248,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(psycopg.OperationalError, _answer_database)
+    for kind in UNAVAILABLE:
+        app.register_error_handler(kind, _answer_database)
     app.register_error_handler(PoolTimeout, _answer_database)
     app.register_error_handler(PoolFull, _answer_database)
     app.register_error_handler(PoolClosed, _answer_database)
@@ -293,8 +296,11 @@ def _answer_http(error: HTTPException) -> Response:
 
 
 def _answer_database(error: Exception) -> Response:
-    log.warning("database unavailable", extra={"cause": str(error).strip()})
-    return answer(DatabaseUnavailable("The request could not be carried out in time."))
+    log.warning("request without the database", extra={"cause": str(error).strip()})
+    known = current_app.extensions["availability"].fault
+    fault = fault_of(error) if isinstance(error, psycopg.Error) else known
+    cause = f": {fault.text}" if fault is not None else " in time"
+    return answer(DatabaseUnavailable(f"The request could not be carried out{cause}."))
 
 
 def _answer_unexpected(error: Exception) -> Response:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any
 
-from gridos import create_app, injection, logs
+from gridos import create_app, injection, logs, management
 from gridos.config import ConfigurationError, read
 from gridos.storage import pool
 
@@ -23,8 +23,10 @@ MOST_REST_BYTES = 4096
 
 def load() -> Any:
     """The application, made in the worker."""
-    app = create_app(read())
+    settings = read()
+    app = create_app(settings)
     pool.open_pool(app)
+    management.serve(app, management.bind(settings))
     return closing(app)
 
 

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gridos import create_app, exits, injection, lifecycle, logs, traces
+from gridos import create_app, exits, injection, lifecycle, logs, management, traces
 
 # gunicorn takes any name here that it knows for a setting; `config` is one.
 from gridos.config import read as read_settings
@@ -26,7 +26,7 @@ _settings = read_settings()
 bind = f"{_settings.host}:{_settings.port}"
 wsgi_app = "gridos.gunicorn_config:make_app()"
 workers = 1
-# gthread, with a limit to how long a request may take to arrive.
+# gthread, whose threads wait for no client.
 worker_class = "gridos.worker.Worker"
 threads = pool.THREADS["gunicorn"]
 # Above any proxy's idle time-out in front (Envoy here 30 s, App Gateway 20 s … 60 s): the proxy
@@ -38,10 +38,18 @@ limit_request_line = 8190
 # SCRIPT_NAME and PATH_INFO are not for a caller to say, be it one on this machine.
 forwarder_headers = ""
 timeout = 60
+# It would bypass what makes a slow reader wait for himself alone.
+sendfile = False
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 — heartbeat file
 control_socket_disable = True
 logconfig_dict = logs.configuration(_settings)
 _state: dict[str, Any] = {}
+
+
+def on_starting(server: Any) -> None:
+    """Takes the management port before there is a worker, so that a taken one is said at once."""
+    del server
+    _state["management"] = management.bind(_settings)
 
 
 def make_app() -> Any:
@@ -52,8 +60,10 @@ def make_app() -> Any:
 
 def post_worker_init(worker: Any) -> None:
     """Connects to the database; never before the fork, connections cannot be shared."""
-    del worker
-    pool.open_pool(_state["app"])
+    app = _state["app"]
+    worker.turned = app.extensions["lifecycle"].turn
+    pool.open_pool(app)
+    management.serve(app, _state["management"])
 
 
 def when_ready(server: Any) -> None:

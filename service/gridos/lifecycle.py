@@ -1,4 +1,4 @@
-"""Whether this process has warmed up and is not draining; the database is asked for each time."""
+"""Whether this process has warmed up, is not draining, and gets on with its work."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ import time
 
 from flask import Flask
 
+from gridos.storage.pool import THREADS
+from gridos.tally import Tally
+
+# Above anything that a request may take: to arrive 10 s, the database 25 s, a power flow some 10 s.
+LONGEST_REQUEST_S = 60.0
+# gunicorn's loop turns every second, whatever its threads do.
+LONGEST_PAUSE_S = 30.0
+
 # Shared by the server process, which is told to stop, and its worker, which is asked whether it is
 # ready: made before the fork, without a file.
 _draining = mmap.mmap(-1, 1)
 
 
 class Lifecycle:
-    """What the process itself has to say about being sent traffic."""
+    """What the process itself has to say about being sent traffic, or being kept."""
 
-    def __init__(self, slow_start_s: float) -> None:
+    def __init__(self, slow_start_s: float, threads: int) -> None:
         self._ready_at = time.monotonic() + slow_start_s
+        self._threads = threads
+        self._turned_at: float | None = None
 
     @property
     def refusal(self) -> str:
@@ -24,6 +34,18 @@ class Lifecycle:
         if _draining[0]:
             return "draining"
         return "starting" if time.monotonic() < self._ready_at else ""
+
+    def turn(self) -> None:
+        """The server's loop has come round, if it has one that tells."""
+        self._turned_at = time.monotonic()
+
+    def failure(self, tally: Tally) -> str:
+        """Why the process must be restarted, or nothing: it will not get on by itself."""
+        if self._turned_at is not None and time.monotonic() - self._turned_at > LONGEST_PAUSE_S:
+            return f"the server's loop has not turned for {LONGEST_PAUSE_S:.0f} s"
+        if tally.threads_at_it_since(time.perf_counter() - LONGEST_REQUEST_S) >= self._threads:
+            return f"every thread has been at one request for more than {LONGEST_REQUEST_S:.0f} s"
+        return ""
 
 
 def drain() -> None:
@@ -33,4 +55,5 @@ def drain() -> None:
 
 def init_app(app: Flask) -> None:
     """Keeps the lifecycle with the application."""
-    app.extensions["lifecycle"] = Lifecycle(app.extensions["settings"].faults.slow_start_s)
+    settings = app.extensions["settings"]
+    app.extensions["lifecycle"] = Lifecycle(settings.faults.slow_start_s, THREADS[settings.server])

@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from gridos import exits
 from gridos.access import Keys
 from gridos.secretsource import API_KEYS, Secrets
-from gridos.storage.pool import Attempts, Pool
+from gridos.storage.availability import Availability
+from gridos.storage.pool import Pool
 from gridos.storage.readings import Stored
 
 # Why a row was not stored: wrong itself, of an unknown bus, stored with other values where a sender
@@ -65,7 +66,7 @@ class StateCollector(Collector):
     """The state of pool, secrets and worker at the time of a scrape."""
 
     def __init__(self, app: Flask) -> None:
-        self._attempts: Attempts = app.extensions["attempts"]
+        self._availability: Availability = app.extensions["availability"]
         self._pool: Pool = app.extensions["pool"]
         self._secrets: Secrets = app.extensions["secrets"]
         self._keys: Keys = app.extensions["keys"]
@@ -75,8 +76,8 @@ class StateCollector(Collector):
         """As prometheus_client asks for it."""
         yield _gauge(
             "gridos_db_up",
-            "Whether the last attempt to connect to the database worked",
-            bool(self._attempts.succeeded),
+            "Whether the database answered, and took writes, when it was last asked (every second)",
+            self._availability.fault is None,
         )
         yield from _pool_metrics(self._pool)
         yield _counter(

@@ -88,7 +88,7 @@ class Recorder:
         next(answer)
         return answer
 
-    def _answer(  # noqa: C901 — one function on purpose
+    def _answer(  # noqa: C901, PLR0915 — one function on purpose
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterator[bytes]:
         """Yields once when the application has answered, and then the parts of its body.
@@ -98,7 +98,9 @@ class Recorder:
         """
         began = perf_counter()
         shards = self.tally.shards
-        shards[get_ident()].in_flight += 1
+        begun = shards[get_ident()]
+        begun.in_flight += 1
+        begun.since = began
         ids = self._identify(environ) if self._identify is not None else None
         body: Iterable[bytes] = ()
         status, route = FAILED, UNMATCHED
@@ -144,6 +146,7 @@ class Recorder:
                 # The thread that ends a response need not be the one that began it.
                 shard = shards[get_ident()]
                 shard.in_flight -= 1
+                begun.since = None
                 cell = shard.cells[method, route, status]
                 bucket = bisect_left(BOUNDS_S, seconds)
                 cell.buckets[bucket] += 1

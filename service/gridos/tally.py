@@ -85,12 +85,14 @@ class Cell:
 class Shard:
     """What one thread has counted."""
 
-    __slots__ = ("cells", "in_flight")
+    __slots__ = ("cells", "in_flight", "since")
 
     def __init__(self) -> None:
         # By status too, so that one look-up finds all there is to add to.
         self.cells: defaultdict[CountKey, Cell] = defaultdict(Cell)
         self.in_flight = 0
+        # When the thread began what it is at (`perf_counter`); None while it is idle.
+        self.since: float | None = None
 
 
 @dataclass
@@ -131,6 +133,11 @@ class Tally(Collector):
         cell.total_s += seconds
         if trace_id is not None:
             cell.exemplars[bucket] = (trace_id, seconds, time.time())
+
+    def threads_at_it_since(self, before: float) -> int:
+        """How many threads began before a time (`perf_counter`) what they are still at."""
+        since = [shard.since for shard in list(self.shards.values())]
+        return sum(began is not None and began < before for began in since)
 
     def sum(self) -> Totals:
         """Adds up copies of the shards, which go on being written meanwhile."""

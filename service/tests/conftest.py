@@ -78,13 +78,14 @@ class Server:
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self.port = int(environment["PORT"])
+        self.management_port = int(environment["GRIDOS_MANAGEMENT_PORT"])
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen([PROGRAM, "serve"], env=environment, stdout=output)
 
-    def ask(self, path, method="GET", body=None, headers=None):
+    def ask(self, path, method="GET", body=None, headers=None, port=None):
         """(status, text, headers) of one request; status 0 where there was no answer."""
-        url = f"http://127.0.0.1:{self.port}{path}"
+        url = f"http://127.0.0.1:{port or self.port}{path}"
         request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -93,6 +94,16 @@ class Server:
             return refused.code, refused.read().decode(), refused.headers
         except OSError:
             return 0, "", {}
+
+    def probe(self, path):
+        """(status, text) of the management port."""
+        status, text, _ = self.ask(path, port=self.management_port)
+        return status, text
+
+    def metric(self, name):
+        """The value of a metric without labels, or None where there was no answer."""
+        lines = self.probe("/metrics")[1].splitlines()
+        return next((float(x.split()[1]) for x in lines if x.startswith(f"{name} ")), None)
 
     def ready(self) -> bool:
         """Whether it says that it is ready."""
@@ -111,6 +122,7 @@ def serve(seeded: str, tmp_path_factory):
             "GRIDOS_API_KEYS": KEY,
             "GRIDOS_POD": "pod-1",
             "PORT": str(processes.free_port()),
+            "GRIDOS_MANAGEMENT_PORT": str(processes.free_port()),
             **variables,
         }
         server = Server(environment, tmp_path_factory.mktemp("server") / "log")

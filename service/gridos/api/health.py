@@ -1,29 +1,26 @@
-"""Probes and the release's identity: what a kubelet, a gateway and a person ask of a process."""
+"""The probes on the port that users have too, and the release's identity."""
 
 from __future__ import annotations
 
-import psycopg
 from flask import Blueprint, Response, current_app, jsonify
-from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from gridos.storage import pool
+from gridos import probes
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/livez")
-def livez() -> Response:
-    """Alive: the process answers. Never asks the database, whose loss a restart cannot cure."""
-    return jsonify(status="alive")
+def livez() -> tuple[Response, int]:
+    """Alive: the process gets on with its work. Never asks the database."""
+    answer, status = probes.check_life(current_app)
+    return jsonify(answer), status
 
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Ready: warmed up, not draining, and the database answers within 200 ms."""
-    refusal = current_app.extensions["lifecycle"].refusal or _database_refusal()
-    if refusal:
-        return jsonify(status="not ready", reason=refusal), 503
-    return jsonify(status="ready"), 200
+    """Ready: warmed up, not draining, and has had the database since it started."""
+    answer, status = probes.check_readiness(current_app)
+    return jsonify(answer), status
 
 
 @blueprint.get("/version")
@@ -31,11 +28,3 @@ def version() -> Response:
     """Which release this is."""
     settings = current_app.extensions["settings"]
     return jsonify(version=settings.version, pod=settings.pod)
-
-
-def _database_refusal() -> str:
-    try:
-        pool.ping()
-    except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests):
-        return "the database does not answer"
-    return ""

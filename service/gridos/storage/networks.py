@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Above any statement's: a file of 10,000 buses is stored in one transaction.
 IMPORT_TIMEOUT_MS = 20_000
+IMPORT_S = IMPORT_TIMEOUT_MS / 1000 + 5.0
 # Ids that are kept in memory, and how long one is believed to be unknown.
 MOST_KNOWN, MOST_UNKNOWN = 100_000, 10_000
 UNKNOWN_FOR_S = 5.0
@@ -151,7 +152,7 @@ def add_network(network: Network) -> bool:
     Raises:
         NetworkExists: if another one has its feeder's id.
     """
-    with connection() as connected, connected.transaction():
+    with connection(IMPORT_S) as connected, connected.transaction():
         connected.execute(f"SET LOCAL statement_timeout = {IMPORT_TIMEOUT_MS}")
         created = store(connected, network)
     known: KnownBuses = current_app.extensions["known_buses"]

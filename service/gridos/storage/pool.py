@@ -2,109 +2,135 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager
+from time import monotonic
+from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from psycopg import Connection
-from psycopg.rows import DictRow, dict_row
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from gridos.config import Settings
 from gridos.secretsource import Secrets
+from gridos.storage.availability import LOCKED_OUT, Availability, fault_of
+from gridos.storage.deadlined import DeadlineConnection
 
-# How many requests each server answers at once, and how many connections a pool has: with fewer,
-# a probe would wait behind slow queries and call a pod unready that is only busy; more could never
-# be used at once. More of gunicorn's threads raise the tail latency before they raise the
+# How many requests each server answers at once, and how many connections a pool has: more could
+# never be used at once. More of gunicorn's threads raise the tail latency before they raise the
 # throughput; granian answered about a seventh more with eight than with four, and no more with
 # sixteen.
 THREADS = {"gunicorn": 4, "granian": 8}
-# Below a client's patience: a request gives up on the pool, a statement or a lock before its
-# caller gives up on the request.
-POOL_TIMEOUT_S = 2.0
-CONNECT_TIMEOUT_S = 3
+# Below a client's patience, and a gateway's 30 s: a request gives up on the pool, a lock, a
+# statement, and on the database altogether, before its caller gives up on the request.
+POOL_TIMEOUT_S = 1.0
+REQUEST_S = 5.0
+# libpq takes less than 2 s for 2 s.
+CONNECT_TIMEOUT_S = 2
+# A connection that worked so lately is not asked whether it works.
+PROOF_S = 1.0
+CHECK_S = 1.0
 # Whatever the URL or the environment says: a database in SQL_ASCII (initdb's choice where there is
 # no locale) would otherwise answer with bytes in place of text.
 ENCODING = "UTF8"
 OPTIONS = (
     "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
 )
-READY_TIMEOUT_S = 0.2
-# While connecting fails, one request in so long waits for the pool, which then tries again.
-RETRY_S = 2.0
+# What is sent and not acknowledged for 3 s, or silent for 9 s, is a dead connection: the kernel's
+# own patience is a quarter of an hour, or two hours.
+NETWORK = {
+    "tcp_user_timeout": 3000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
 
 
-class Attempts:
-    """What became of the last attempt to connect (None before the first), and who may wait."""
-
-    def __init__(self) -> None:
-        self.succeeded: bool | None = None
-        self._next_s = 0.0
-
-    def refuses(self, now_s: float) -> bool:
-        """Whether a request need not wait, because connecting fails and it was tried just now.
-
-        If every request waited, each pod's threads would soon all be waiting, and nobody would
-        answer its probes and its scrapes: it would be restarted for what ails the database.
-        """
-        if self.succeeded is not False or now_s >= self._next_s:
-            self._next_s = now_s + RETRY_S
-            return False
-        return True
-
-
-class Pool(ConnectionPool[Connection[DictRow]]):
+class Pool(ConnectionPool[DeadlineConnection]):
     """A pool that counts the connections in use and refuses where waiting is in vain."""
 
-    def __init__(self, attempts: Attempts, *arguments: Any, **options: Any) -> None:
-        self._attempts = attempts
+    availability: Availability
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         self._busy: set[int] = set()
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, check=_check, **options)
 
     @property
     def busy(self) -> int:
         """Connections that are lent out."""
         return len(self._busy)
 
-    def getconn(self, timeout: float | None = None) -> Connection[DictRow]:
+    def getconn(self, timeout: float | None = None) -> DeadlineConnection:
         """Lends one.
 
         Raises:
-            PoolTimeout: if none is free in time, or at once while the database cannot be reached.
+            PoolTimeout: if none is free in time, or at once while the database cannot be used.
         """
-        if not (self._pool or self._busy) and self._attempts.refuses(time.monotonic()):
+        fault = self.availability.fault
+        has_none = not (self._pool or self._busy)
+        if fault is not None and (fault.is_silent or (fault.bars and has_none)):
             self._stats[self._REQUESTS_ERRORS] += 1
-            raise PoolTimeout("the database cannot be reached")
+            raise PoolTimeout(fault.text)
         lent = super().getconn(timeout)
         self._busy.add(id(lent))
         return lent
 
-    def putconn(self, conn: Connection[DictRow]) -> None:
+    def putconn(self, conn: DeadlineConnection) -> None:
         """Takes it back."""
         self._busy.discard(id(conn))
         super().putconn(conn)
+
+
+class Lease:
+    """A connection for one request: its deadline is the request's, and a broken one is dropped."""
+
+    def __init__(self, pool: Pool, deadline: float) -> None:
+        self._pool = pool
+        self._deadline = deadline
+
+    def __enter__(self) -> DeadlineConnection:
+        left_s = self._deadline - monotonic()
+        if left_s <= 0:
+            raise PoolTimeout("the request's time with the database is over")
+        lent = self._lent = self._pool.getconn(min(self._pool.timeout, left_s))
+        lent.deadline = self._deadline
+        return lent
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        lent = self._lent
+        if error is None:
+            lent.proved_at = monotonic()
+        elif isinstance(error, psycopg.Error) and fault_of(error) is not None:
+            lent.close()
+            self._pool.availability.doubt()
+        # What an error left half done is rolled back by the pool.
+        self._pool.putconn(lent)
 
 
 def init_app(app: Flask) -> None:
     """Makes the pool, closed: it must be opened after gunicorn's fork (`open_pool`)."""
     settings: Settings = app.extensions["settings"]
     secrets: Secrets = app.extensions["secrets"]
-    attempts = app.extensions["attempts"] = Attempts()
-
-    def conninfo() -> str:
-        try:
-            return secrets.conninfo()
-        except psycopg.OperationalError:
-            attempts.succeeded = False
-            raise
-
-    app.extensions["pool"] = Pool(
-        attempts,
+    kind = _renewing(secrets)
+    options: dict[str, Any] = {
+        "row_factory": dict_row,
+        "autocommit": True,
+        "options": OPTIONS,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "client_encoding": ENCODING,
+        "application_name": f"gridos {settings.pod}".strip(),
+        # Every statement is prepared the first time it is used on a connection.
+        "prepare_threshold": 0,
+        **NETWORK,
+    }
+    pool = app.extensions["pool"] = Pool(
         # Asked for each connection, so that a rotated password or a fresh token is the next's.
-        conninfo,
-        connection_class=_watched(attempts, secrets),
+        secrets.conninfo,
+        connection_class=kind,
         min_size=1,
         max_size=THREADS[settings.server],
         # No max_waiting: who gave up stays in the pool's queue until a connection comes, and a full
@@ -113,18 +139,11 @@ def init_app(app: Flask) -> None:
         max_lifetime=1800,
         # The pool's own backoff doubles up to this; a database that is back is used soon after.
         reconnect_timeout=5,
-        check=ConnectionPool.check_connection,
-        kwargs={
-            "row_factory": dict_row,
-            "autocommit": True,
-            "options": OPTIONS,
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "client_encoding": ENCODING,
-            "application_name": f"gridos {settings.pod}".strip(),
-            # Every statement is prepared the first time it is used on a connection.
-            "prepare_threshold": 0,
-        },
+        kwargs=options,
         open=False,
+    )
+    pool.availability = app.extensions["availability"] = Availability(
+        lambda: kind.connect(secrets.conninfo(), **options), pool.drain
     )
 
 
@@ -143,63 +162,68 @@ def open_pool(app: Flask) -> None:
     """Starts connecting, without waiting: readiness says when it worked."""
     app.extensions["secrets"].watch()
     app.extensions["pool"].open(wait=False)
+    app.extensions["availability"].watch()
 
 
 def close_pool(app: Flask) -> None:
     """Closes every connection."""
+    app.extensions["availability"].close()
     app.extensions["secrets"].close()
     app.extensions["pool"].close()
 
 
-def connection() -> AbstractContextManager[Connection[DictRow]]:
-    """A connection of the current application's, for one request.
+def connection(limit_s: float = REQUEST_S) -> Lease:
+    """A connection of the current application's, for a part of the current request.
+
+    Args:
+        limit_s: For all that the request does with the database, from its first part on.
 
     Raises:
-        PoolTimeout, TooManyRequests, OperationalError: if the database cannot be had in time.
+        PoolTimeout, TooManyRequests, OperationalError: on entry or in use, if the database cannot
+            be had in time.
     """
-    pool: Pool = current_app.extensions["pool"]
-    return pool.connection()
+    began: float | None = g.get("database_asked_at")
+    if began is None:
+        began = g.database_asked_at = monotonic()
+    return Lease(current_app.extensions["pool"], began + limit_s)
 
 
-def ping() -> None:
-    """Asks the database for a sign of life.
-
-    Raises:
-        PoolTimeout, OperationalError: if there is none within 200 ms.
-    """
-    pool: Pool = current_app.extensions["pool"]
-    with pool.connection(timeout=READY_TIMEOUT_S) as connected:
-        connected.execute("SELECT 1")
+def _check(conn: DeadlineConnection) -> None:
+    """Whether a connection that was idle still works."""
+    now = monotonic()
+    if now - conn.proved_at > PROOF_S:
+        conn.deadline = now + CHECK_S
+        ConnectionPool.check_connection(conn)
+        conn.proved_at = now
 
 
-def _watched(attempts: Attempts, secrets: Secrets) -> type[Connection[DictRow]]:
-    """Connections that note whether connecting worked, and re-read a password once refused."""
+def _renewing(secrets: Secrets) -> type[DeadlineConnection]:
+    """Connections that read the secrets again when a login was refused."""
 
-    class WatchedConnection(Connection[DictRow]):
+    class RenewingConnection(DeadlineConnection):
         @classmethod
         def connect(cls, conninfo: str = "", **options: Any) -> Self:
             try:
-                connected = cls._connect(conninfo, options)
-            except psycopg.OperationalError:
-                attempts.succeeded = False
-                raise
-            attempts.succeeded = True
-            return connected
+                return cls._connect(conninfo, options)
+            except psycopg.OperationalError as refused:
+                if fault_of(refused) is not LOCKED_OUT or not secrets.renew():
+                    raise
+            return cls._connect(secrets.conninfo(), options)
 
         @classmethod
         def _connect(cls, conninfo: str, options: dict[str, Any]) -> Self:
-            try:
-                return super().connect(conninfo, **options)
-            except psycopg.OperationalError as refused:
-                if not _is_password_refusal(refused) or not secrets.renew():
-                    raise
-            return super().connect(secrets.conninfo(), **options)
+            return super().connect(conninfo, **{**options, **_primary(conninfo)})
 
-    return WatchedConnection
+    return RenewingConnection
 
 
-def _is_password_refusal(error: psycopg.OperationalError) -> bool:
-    """Libpq reports a refused login without its SQLSTATE (28P01, 28000), by message alone."""
-    if error.sqlstate is not None:
-        return error.sqlstate.startswith("28")
-    return "authentication failed" in str(error)
+def _primary(conninfo: str) -> dict[str, str]:
+    """Of several servers, the one that takes writes, unless the URL says which.
+
+    Of a single one nothing is demanded: while it is read-only, reads are still answered.
+    """
+    named = conninfo_to_dict(conninfo)
+    is_several = "," in str(named.get("host", "")) or "," in str(named.get("hostaddr", ""))
+    if is_several and "target_session_attrs" not in named:
+        return {"target_session_attrs": "read-write"}
+    return {}
