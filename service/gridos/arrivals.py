@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.body import Body, LengthReader
 
-from gridos.deadlines import watcher
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -44,7 +42,7 @@ class Arrival(Body):  # type: ignore[misc]
 
     def _is_read(self) -> bool:
         """Whether all of it is read, or can be now."""
-        if self.failed or watcher.has_passed(self._connection.sock):
+        if self.failed or self._connection.sock.is_late:
             return False
         deadline = time.monotonic() + LONGEST_REST_S
         drained: bool = self._connection.parser.finish_body(deadline, MOST_REST_BYTES)

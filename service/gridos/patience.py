@@ -1,0 +1,77 @@
+"""A client's socket that never makes a thread wait.
+
+What the client does not take at once is kept and sent later by the server's loop. What it has not
+sent is not waited for: the thread meets the end of the stream, unless the client waits to be asked.
+"""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic  # No time at all would mean: do not wait.
+
+_PIECE = 262_144
+_LEAST_S = 0.001
+
+
+class PatientSocket(socket.socket):
+    """A connected socket, taken over from `plain`."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        super().__init__(plain.family, plain.type, plain.proto, plain.detach())
+        self.unsent = bytearray()
+        # Until when a body may arrive that the client was asked for; none was by default.
+        self.waits_until = 0.0
+        self.is_late = False
+        # Whether more was wanted of a request than there was.
+        self.is_cut = False
+
+    def recv_now(self, size: int) -> bytes:
+        """What has arrived.
+
+        Raises:
+            BlockingIOError: if nothing has.
+        """
+        return super().recv(size, socket.MSG_DONTWAIT)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """More of a body that the client was asked for, or the end."""
+        piece = self._wait_for(size, flags) if self.waits_until else b""
+        self.is_cut = self.is_cut or not piece
+        return piece
+
+    def _wait_for(self, size: int, flags: int) -> bytes:
+        self.settimeout(max(_LEAST_S, self.waits_until - monotonic()))
+        try:
+            return super().recv(size, flags)
+        except TimeoutError:
+            self.is_late = True
+            return b""
+        finally:
+            self.settimeout(None)
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]
+        """Sends what the client takes, and keeps the rest."""
+        del flags
+        if not self.unsent:
+            try:
+                sent = self.send(data, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]  # type: ignore[assignment]
+        self.unsent += data
+
+    def send_rest(self) -> bool:
+        """Sends more of what was kept; True if nothing is left.
+
+        Raises:
+            OSError: if the client is gone.
+        """
+        while self.unsent:
+            try:
+                sent = self.send(memoryview(self.unsent)[:_PIECE], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            del self.unsent[:sent]
+        return True
