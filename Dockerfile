@@ -38,7 +38,7 @@ LABEL org.opencontainers.image.title="gridos" \
 # A number, so that Kubernetes can see without a passwd file that it is not root.
 USER 10001:10001
 WORKDIR /app
-EXPOSE 8000
+EXPOSE 8000 8001
 # gunicorn's graceful end. Python is process 1 and handles it, so there is nothing in between.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "gridos"]

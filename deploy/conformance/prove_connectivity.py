@@ -23,7 +23,7 @@ from rehearsal.errors import MachineError
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("dev", "staging", "production", "local")
-PORTS = (22, 53, 80, 443, 5432, 8000, 8080, 9090, 9901)
+PORTS = (22, 53, 80, 443, 5432, 8000, 8001, 8080, 9090, 9901)
 # A pod has an address too, and no policy of ours speaks of this range.
 POD_IP = "10.244.0.9"
 ANSWER = re.compile(r"IS ALLOWED\?\s*\|\s*(TRUE|FALSE)")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from policies.connectivity import Address, End, Pod
 
-OTHER = Pod("another pod of the namespace", "gridos", {"app": "other"}, {"http": 8000})
+OTHER = Pod(
+    "another pod of the namespace", "gridos", {"app": "other"}, {"http": 8000, "management": 8001}
+)
 STRANGER = Pod("a pod of another namespace", "default", {"app.kubernetes.io/name": "gridos"})
 PROMETHEUS = Pod("prometheus", "monitoring", {"app.kubernetes.io/name": "prometheus"})
 IMPOSTOR = Pod("prometheus elsewhere", "default", {"app.kubernetes.io/name": "prometheus"})

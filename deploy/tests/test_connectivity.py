@@ -35,8 +35,11 @@ def ours(things):
 # Each row: who asks whom, on which port, and whether it passes.
 PRODUCTION = [
     (GATEWAY, "gridos", 8000, "TCP", True),
+    (GATEWAY, "gridos", 8001, "TCP", False),
     (GATEWAY, "gridos", 9090, "TCP", False),
-    (PROMETHEUS, "gridos", 8000, "TCP", True),
+    (PROMETHEUS, "gridos", 8001, "TCP", True),
+    (PROMETHEUS, "gridos", 8000, "TCP", False),
+    *((end, "gridos", 8001, "TCP", False) for end in (IMPOSTOR, STRANGER, OTHER, NODE, INTERNET)),
     (IMPOSTOR, "gridos", 8000, "TCP", False),
     (STRANGER, "gridos", 8000, "TCP", False),
     (OTHER, "gridos", 8000, "TCP", False),
@@ -82,7 +85,9 @@ LOCAL = [
     (OTHER, "postgresql", 5432, "TCP", False),
     (STRANGER, "postgresql", 5432, "TCP", False),
     ("gridos", INTERNET, 443, "TCP", False),
-    ("prometheus", "gridos", 8000, "TCP", True),
+    ("gateway", "gridos", 8001, "TCP", False),
+    ("prometheus", "gridos", 8001, "TCP", True),
+    ("prometheus", "gridos", 8000, "TCP", False),
     ("kube-state-metrics", "gridos", 8000, "TCP", False),
 ]
 

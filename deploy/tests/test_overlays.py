@@ -194,6 +194,9 @@ def test_the_local_prometheus_scrapes_as_the_podmonitor_says(root):
     assert durations.parse(local["global"]["scrape_interval"]) == endpoint.interval
     assert pods.get("metrics_path", "/metrics") == endpoint.path
     sources = {label for rule in pods["relabel_configs"] for label in rule["source_labels"]}
+    port = "__meta_kubernetes_pod_container_port_name"
+    kept = [rule["regex"] for rule in pods["relabel_configs"] if rule["source_labels"] == [port]]
+    assert kept == [endpoint.port]
     for label in monitor.spec.pod_target_labels:
         assert f"__meta_kubernetes_pod_label_{label.replace('-', '_')}" in sources
 

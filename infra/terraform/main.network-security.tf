@@ -5,7 +5,7 @@ locals {
   # From `source` to this subnet on `ports`. Priorities follow the order of writing.
   inbound = {
     nodes = [
-      # The gateway speaks to pods directly; 8000 is the service's only port.
+      # The gateway speaks to pods directly; 8000 is the service's port for users.
       { name = "gateway-to-pods", source = local.subnets.gateway.cidr, ports = ["8000"], protocol = "Tcp" },
       { name = "nodes-and-pods", source = local.subnets.nodes.cidr, ports = ["*"], protocol = "*" },
       { name = "pods-across-nodes", source = local.pod_cidr, ports = ["*"], protocol = "*" },

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from rehearsal import durations, yamls
 from rehearsal.errors import UsageError
@@ -20,10 +27,25 @@ class _Section(BaseModel):
 
 
 class Listen(_Section):
-    """The variables that tell a process where to listen."""
+    """The variables that tell a process where to listen.
+
+    `ports` are by the names of the container's ports; `port` is short for the one that users'
+    requests come to.
+    """
 
     host: str
-    port: str
+    port: str = ""
+    ports: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _says_one(self) -> Self:
+        if bool(self.port) == bool(self.ports):
+            raise ValueError("give either `port` or `ports`")
+        return self
+
+    def variables(self, served: str) -> dict[str, str]:
+        """The variable of each port; `served` is the name of the one for users' requests."""
+        return self.ports or {served: self.port}
 
 
 class Faults(_Section):

@@ -53,11 +53,16 @@ class ProbeState:
 
 @dataclass(frozen=True)
 class Image:
-    """What stands in for a container image, and how it is told where to listen."""
+    """What stands in for a container image, and how it is told where to listen.
+
+    `port_variables` are by the names of the container's ports; `served` is the one that users'
+    requests come to.
+    """
 
     command: Sequence[str]
     host_variable: str
-    port_variable: str
+    port_variables: Mapping[str, str]
+    served: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Pod:
     facts: PodFacts
     source: Source
     replica_set: str
-    port: int
+    ports: Mapping[str, int]
     created_at: float
     child: processes.Child | None = None
     startup: ProbeState | None = None
@@ -99,6 +104,11 @@ class Pod:
     def name(self) -> str:
         """The pod's name."""
         return self.facts.name
+
+    @property
+    def port(self) -> int:
+        """Where users' requests come to."""
+        return self.ports[self.source.image.served]
 
     @property
     def active(self) -> bool:
@@ -130,9 +140,11 @@ class Kubelet:
     _weigh_at: float = 0.0
     _probers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "probe"))
 
-    def create(self, facts: PodFacts, replica_set: str, port: int, now: float) -> Pod:
-        """Starts a pod."""
-        pod = Pod(facts, self.sources[replica_set], replica_set, port, now)
+    def create(
+        self, facts: PodFacts, replica_set: str, ports: Mapping[str, int], now: float
+    ) -> Pod:
+        """Starts a pod; `ports` are by the names of the container's."""
+        pod = Pod(facts, self.sources[replica_set], replica_set, ports, now)
         self._run(pod, now)
         self.pods.append(pod)
         return pod
@@ -179,7 +191,7 @@ class Kubelet:
         variables = {
             **source.variables(pod.facts),
             source.image.host_variable: "127.0.0.1",
-            source.image.port_variable: str(pod.port),
+            **{source.image.port_variables[name]: str(port) for name, port in pod.ports.items()},
         }
         command = [*(container.command or source.image.command), *container.args]
         log = self.folder / f"{pod.name}.log"
@@ -234,7 +246,9 @@ class Kubelet:
             state.pending = None
         if state.pending is None and now >= state.due_at:
             state.due_at = now + state.probe.period_seconds
-            url = f"http://127.0.0.1:{pod.port}{state.probe.http_get.path}"
+            asked = state.probe.http_get
+            port = pod.ports[pod.source.container.port_name(asked.port)]
+            url = f"http://127.0.0.1:{port}{asked.path}"
             state.pending = self._probers.submit(_answers, url, state.probe.timeout_seconds)
 
     def _restart(self, pod: Pod, now: float, reason: str) -> None:

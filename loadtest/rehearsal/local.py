@@ -237,8 +237,10 @@ class LocalGround:
         container = self.candidate.bundle.rollout.spec.template.spec.container.name
         copied = monitor.spec.pod_target_labels
         return [
-            Target(slot.port, target_labels(slot, job, endpoint, container, copied))
+            Target(slot.ports[endpoint], target_labels(slot, job, endpoint, container, copied))
             for slot in self._sets.slots()
+            # As on a cluster: a pod without a port of that name is not scraped.
+            if endpoint in slot.ports
         ]
 
     def _containers(self) -> Sequence[ContainerFacts]:

@@ -264,6 +264,18 @@ class Container(Manifest):
             return name_or_number
         return next(p.container_port for p in self.ports if p.name == name_or_number)
 
+    def port_name(self, name_or_number: int | str) -> str:
+        """The name of a port given by name or number; none for one that the container hides."""
+        if isinstance(name_or_number, str):
+            return name_or_number
+        return next((p.name for p in self.ports if p.container_port == name_or_number), "")
+
+    @property
+    def probed_ports(self) -> set[str]:
+        """The names of the ports that its probes ask."""
+        probes = (self.startup_probe, self.readiness_probe, self.liveness_probe)
+        return {self.port_name(probe.http_get.port) for probe in probes if probe is not None}
+
 
 class PodSpec(Manifest):
     """A pod of one container; a second one would need a network namespace to share."""
@@ -536,6 +548,15 @@ class Bundle:
     def namespace(self) -> str:
         """The Rollout's namespace."""
         return self.rollout.metadata.namespace or "default"
+
+    @property
+    def served_port(self) -> str:
+        """The name of the container's port that users' requests come to."""
+        container = self.rollout.spec.template.spec.container
+        if self.service is None:
+            return container.ports[0].name if container.ports else ""
+        port = self.service.spec.ports[0]
+        return container.port_name(port.port if port.target_port is None else port.target_port)
 
 
 def read(path: Path) -> Bundle:

@@ -27,10 +27,16 @@ LOCALHOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Slot:
-    """A pod that may be started: what it will be called, and its port."""
+    """A pod that may be started: what it will be called, and its ports by name."""
 
     facts: PodFacts
-    port: int
+    ports: Mapping[str, int]
+    served: str
+
+    @property
+    def port(self) -> int:
+        """Where users' requests will come to."""
+        return self.ports[self.served]
 
 
 @dataclass
@@ -68,7 +74,7 @@ class ReplicaSets:
         now = time.monotonic()
         for _ in range(replicas - len(pods)):
             slot = self._next_slot(pod_hash)
-            self.kubelet.create(slot.facts, pod_hash, slot.port, now)
+            self.kubelet.create(slot.facts, pod_hash, slot.ports, now)
         # Kubernetes deletes what is not ready first, then the youngest.
         by_worth = sorted(pods, key=lambda pod: (pod.ready, -pod.created_at))
         for pod in by_worth[: max(0, len(pods) - replicas)]:
@@ -118,7 +124,9 @@ class ReplicaSets:
             annotations=metadata.annotations,
             ip=LOCALHOST,
         )
-        return Slot(facts, processes.free_port())
+        image = self.kubelet.sources[pod_hash].image
+        ports = {name: processes.free_port() for name in image.port_variables}
+        return Slot(facts, ports, image.served)
 
 
 def release_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Release:

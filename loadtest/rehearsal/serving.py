@@ -34,12 +34,17 @@ def serve(build: Build, port: int) -> int:
         standins = StandIns(build, url, secrets.token_urlsafe(24), folder)
         standins.prepare(pod)
         image = standins.image()
+        ports = {name: processes.free_port() for name in image.port_variables}
+        ports[image.served] = port
         variables = standins.variables(pod) | {
             image.host_variable: "127.0.0.1",
-            image.port_variable: str(port),
+            **{image.port_variables[name]: str(number) for name, number in ports.items()},
         }
         command = [*image.command, *spec.spec.container.args]
         print(f"http://127.0.0.1:{port} — Ctrl-C ends it and its database", flush=True)  # noqa: T201 — a program that prints
+        for name, number in ports.items():
+            if name != image.served:
+                print(f"{name}: http://127.0.0.1:{number}", flush=True)  # noqa: T201 — same
         for name, value in standins.values.items():
             if "://" not in value:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone

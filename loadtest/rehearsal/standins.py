@@ -81,7 +81,14 @@ class StandIns:
                 f"add {name} under `images` in rehearsal.yaml",
             )
         command = local_command(config.images[name], self._build.programs)
-        return Image(command, config.listen.host, config.listen.port)
+        served = self._build.bundle.served_port
+        variables = config.listen.variables(served)
+        for port in sorted({served, *self._container.probed_ports} - variables.keys()):
+            raise UsageError(
+                f"the container's port {port!r} has no variable",
+                "add it under `listen.ports` in rehearsal.yaml",
+            )
+        return Image(command, config.listen.host, variables, served)
 
     def source(self) -> Source:
         """What the kubelet makes this side's pods from."""

@@ -29,28 +29,34 @@ def bundle(root):
 
 @pytest.fixture(scope="module")
 def live(bundle, seeded):
-    """The service's own /metrics, with the port that the manifest's container declares."""
+    """The service's own two ports: users', and the one of probes and metrics."""
     program = str(Path(sys.executable).parent / "gridos")
-    port = processes.free_port()
-    environment = {**processes.inherited(), "GRIDOS_DATABASE_URL": seeded, "PORT": str(port)}
+    ports = {name: processes.free_port() for name in ("http", "management")}
+    environment = {
+        **processes.inherited(),
+        "GRIDOS_DATABASE_URL": seeded,
+        "PORT": str(ports["http"]),
+        "GRIDOS_MANAGEMENT_PORT": str(ports["management"]),
+    }
     service = subprocess.Popen([program, "serve"], env=environment, stdout=subprocess.DEVNULL)
-    base = f"http://127.0.0.1:{port}"
+    bases = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
 
     def answers():
         try:
-            return urllib.request.urlopen(f"{base}/readyz", timeout=2).status == 200
+            url = f"{bases['management']}/readyz"
+            return urllib.request.urlopen(url, timeout=2).status == 200
         except OSError:
             return False
 
     assert wait_until(answers, timeout_s=30)
-    yield base
+    yield bases
     service.terminate()
     service.wait(30)
 
 
 @pytest.fixture(scope="module")
 def families(live):
-    with urllib.request.urlopen(f"{live}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"{live['management']}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     return list(text_string_to_metric_families(text))
 
@@ -107,17 +113,20 @@ def test_every_failure_stands_at_zero_before_it_happens(families):
 def test_every_probe_and_scrape_path_answers_on_the_live_service(bundle, live):
     container = bundle.rollout.spec.template.spec.container
     probes = [container.startup_probe, container.readiness_probe, container.liveness_probe]
-    paths = {probe.http_get.path for probe in probes}
-    paths |= {endpoint.path for endpoint in bundle.pod_monitor.spec.pod_metrics_endpoints}
-    for path in paths:
-        assert urllib.request.urlopen(f"{live}{path}", timeout=5).status == 200
+    asked = {(probe.http_get.port, probe.http_get.path) for probe in probes}
+    asked |= {(each.port, each.path) for each in bundle.pod_monitor.spec.pod_metrics_endpoints}
+    for port, path in asked:
+        assert urllib.request.urlopen(f"{live[port]}{path}", timeout=5).status == 200
 
 
 def test_ports_selectors_and_labels_agree_across_the_manifests(bundle):
     container = bundle.rollout.spec.template.spec.container
     assert container.port("http") == 8000
     assert container.port(bundle.service.spec.ports[0].target_port) == 8000
-    assert bundle.pod_monitor.spec.pod_metrics_endpoints[0].port == "http"
+    (settings,) = bundle.config_maps.values()
+    assert container.port("management") == int(settings.data["GRIDOS_MANAGEMENT_PORT"]) == 8001
+    assert container.probed_ports == {"management"}
+    assert bundle.pod_monitor.spec.pod_metrics_endpoints[0].port == "management"
     assert bundle.pod_monitor.spec.pod_target_labels == ["rollouts-pod-template-hash"]
     names = {bundle.rollout.metadata.name, bundle.service.metadata.name, container.name}
     assert names == {"gridos"}
@@ -139,11 +148,11 @@ def test_the_pods_time_to_drain_fits_their_grace_period(bundle):
 def test_the_rehearsals_traffic_meets_routes_that_exist(root, live):
     for request in config.read(root / "loadtest/rehearsal.yaml").traffic.requests:
         if request.method == "GET":
-            assert urllib.request.urlopen(f"{live}{request.path}", timeout=5).status == 200
+            assert urllib.request.urlopen(f"{live['http']}{request.path}", timeout=5).status == 200
 
 
 def test_the_saved_scrape_names_what_the_live_service_exports(root, live, tmp_path):
-    with urllib.request.urlopen(f"{live}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"{live['management']}/metrics", timeout=5) as answer:
         (tmp_path / "live.prom").write_bytes(answer.read())
     saved = contract.load(str(root / "observability/contract.prom"))
     assert saved == contract.load(str(tmp_path / "live.prom"))

@@ -49,7 +49,7 @@ def test_the_scrape_finds_the_service_that_the_first_file_starts(root):
     first = yaml.safe_load((root / "compose.yaml").read_text())
     scraped = yaml.safe_load((root / "observability/local/prometheus.yml").read_text())
     targets = [job["static_configs"][0]["targets"] for job in scraped["scrape_configs"]]
-    assert ["gridos:8000"] in targets
+    assert ["gridos:8001"] in targets
     assert "gridos" in first["services"]
 
 

@@ -62,7 +62,7 @@ def make(tmp_path):
 
     def make(**variables):
         given = {"UNREADY": str(tmp_path / "unready"), "PATH": "", **variables}
-        image = Image([sys.executable, "-c", SERVER], "HOST", "PORT")
+        image = Image([sys.executable, "-c", SERVER], "HOST", {"http": "PORT"}, "http")
         kubelet = Kubelet({"hash": Source(TEMPLATE, image, tmp_path, lambda _: given)}, tmp_path)
         made.append(kubelet)
         return kubelet
@@ -74,7 +74,7 @@ def make(tmp_path):
 
 def create(kubelet):
     facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
-    return kubelet.create(facts, "hash", processes.free_port(), time.monotonic())
+    return kubelet.create(facts, "hash", {"http": processes.free_port()}, time.monotonic())
 
 
 def until(kubelet, condition):
@@ -85,6 +85,25 @@ def until(kubelet, condition):
         events += [event.text for event in kubelet.tick(time.monotonic())]
         time.sleep(0.02)
     return events
+
+
+def test_a_probe_asks_the_port_that_it_names(tmp_path):
+    template = TEMPLATE.model_copy(deep=True)
+    container = template.spec.container
+    for probed in (container.startup_probe, container.readiness_probe):
+        probed.http_get.__dict__["port"] = "management"
+    variables = {"http": "USERS_PORT", "management": "PORT"}
+    image = Image([sys.executable, "-c", SERVER], "HOST", variables, "http")
+    given = {"UNREADY": str(tmp_path / "unready"), "PATH": ""}
+    kubelet = Kubelet({"hash": Source(template, image, tmp_path, lambda _: given)}, tmp_path)
+    try:
+        ports = {name: processes.free_port() for name in variables}
+        facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
+        pod = kubelet.create(facts, "hash", ports, time.monotonic())
+        until(kubelet, lambda: pod.ready)
+        assert pod.port == ports["http"]
+    finally:
+        kubelet.stop()
 
 
 def test_a_pod_is_ready_once_its_startup_and_readiness_probes_say_so(make):
