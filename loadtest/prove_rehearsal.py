@@ -11,9 +11,10 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from rehearsal import processes, program
 
 REHEARSE = Path(sys.executable).parent / "rehearse"
 LONGEST_S = 900
+# Within the second step of a healthy release, and longer than a kubelet takes to call a pod unready.
+HANG_AFTER_S, HANG_S = 45.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Scenario:
     gate: str | None = None
     words: str = ""
     busy: bool = False
+    hangs: bool = False
     regression: tuple[str, str] | None = None
 
 
@@ -100,6 +104,8 @@ SCENARIOS = (
     Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),
     Scenario("more than it sustains", ("--rate", "20000"), (4,), None, "of the 20000 requests/s"),
     Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
+    # Stable and canary alike lose their database: the release is not blamed, and no pod restarted.
+    Scenario("database hung", (), (0, 3, 4), hangs=True),
     # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
     Scenario("busy, healthy", (), (0, 4), busy=True),
     *(Scenario(f"busy, {s.name}", s.arguments, (1, 4), s.gate, busy=True) for s in FAULTS),
@@ -153,7 +159,7 @@ def _arguments(scenario: Scenario) -> tuple[str, ...]:
 def _holds(scenario: Scenario) -> bool:
     arguments = _arguments(scenario)
     began, before = time.monotonic(), _programs()
-    with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0):
+    with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0), _hanging(scenario.hangs):
         code = processes.run(
             [REHEARSE, *arguments],
             stdout=subprocess.DEVNULL,
@@ -162,11 +168,13 @@ def _holds(scenario: Scenario) -> bool:
         ).returncode
     result = json.loads(Path("out/rehearsals/latest/result.json").read_text())
     verdict, machine = result["verdict"], result["machine"]
+    restarted = scenario.hangs and "; restart " in json.dumps(result["events"])
     gate = verdict["gate"]["name"] if verdict["gate"] else None
     good = (
         code in scenario.exit_codes
         and (scenario.gate is None or gate == scenario.gate or code == 4)
         and scenario.words in verdict["headline"]
+        and not restarted
     )
     outlived = _programs() - before
     left = f"   ✗ left running: {sorted(outlived)}" if outlived else ""
@@ -190,6 +198,35 @@ def _programs() -> set[tuple[int, str]]:
         if ours and any(name in line for name in names):
             found.add((process.pid, line))
     return found
+
+
+@contextmanager
+def _hanging(wanted: bool) -> Iterator[None]:
+    """Stops the run's PostgreSQL for a while, and lets it go on."""
+    if not wanted:
+        yield
+        return
+    over = threading.Event()
+    hanging = threading.Thread(target=_hang, args=(over,))
+    hanging.start()
+    try:
+        yield
+    finally:
+        over.set()
+        hanging.join()
+
+
+def _hang(over: threading.Event) -> None:
+    if over.wait(HANG_AFTER_S):
+        return
+    ours = psutil.Process().children(recursive=True)
+    stopped = [process for process in ours if process.name() == "postgres"]
+    for process in stopped:
+        process.suspend()
+    over.wait(HANG_S)
+    for process in stopped:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 @contextmanager
