@@ -23,7 +23,7 @@ from rehearsal import processes, program
 
 REHEARSE = Path(sys.executable).parent / "rehearse"
 LONGEST_S = 900
-# Within the second step of a healthy release, and longer than a kubelet takes to call a pod unready.
+# Within the second step of a healthy release, and longer than it takes to call a pod unready.
 HANG_AFTER_S, HANG_S = 45.0, 8.0
 
 

@@ -1,6 +1,6 @@
 """The service's long proofs, as a table: `make prove-service` (about 20 minutes).
 
-    python service/prove_service.py [kills|restarts|fuzz|hostile|releases …] [--seed N]
+    python service/prove_service.py [kills|restarts|fuzz|hostile|releases|crowd|outages …] [--seed N]
 
 Exit code 0: every bar is met; 1: one is not.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from proofs import fuzz, hostile, kills, releases, restarts
+from proofs import crowd, fuzz, hostile, kills, outages, releases, restarts
 from proofs.pods import Pod
 from proofs.releases import AFTER, BEFORE
 from rehearsal import database, program
@@ -23,6 +23,7 @@ from rehearsal import database, program
 KILLS, RESTARTS, REQUESTS = 50, 20, 20_000
 ATTACKS, EACH = 10_000, 2000
 EXAMPLES = 1500
+LEAST_GOOD = 0.99
 
 Row = tuple[str, str, bool]
 
@@ -100,12 +101,56 @@ def prove_releases(folder: Path, _: int) -> list[Row]:
     ]
 
 
+def prove_crowd(folder: Path, _: int) -> list[Row]:
+    """Slow clients by the hundred, and ordinary ones beside them."""
+    with _database(folder) as url:
+        found = crowd.prove(folder, url, each=160, unread=20, seconds=60)
+    asked, alive = sum(found.requests.values()), sum(found.live.values())
+    good = found.requests[200] / asked
+    return [
+        (
+            f"requests answered beside {found.connections} slow connections",
+            f"{found.requests[200]} of {asked}",
+            good >= LEAST_GOOD,
+        ),
+        (
+            "their `/livez` answered within 1 s",
+            f"{found.live[200]} of {alive}",
+            found.live[200] == alive,
+        ),
+    ]
+
+
+def prove_outages(folder: Path, _: int) -> list[Row]:
+    """The database fails in six ways, under reads and writes."""
+    found = outages.prove(folder, _say)
+    return [
+        (
+            f"the database {seen.fault}",
+            f"reads {_counts(seen.reads)}; writes {_counts(seen.writes)}; longest"
+            f" {seen.longest_s:.1f} s; `/livez` {_counts(seen.live)}; `/readyz`"
+            f" {_counts(seen.ready)}; `gridos_db_up` {' '.join(sorted(seen.up))};"
+            f" back after {seen.recovery_s:.1f} s"
+            if seen.recovery_s is not None
+            else "does not come back",
+            seen.is_met,
+        )
+        for seen in found
+    ]
+
+
+def _counts(statuses: Counter[int]) -> str:
+    return " ".join(f"{status or 'none'}×{n}" for status, n in sorted(statuses.items()))
+
+
 PROOFS: dict[str, Callable[[Path, int], list[Row]]] = {
     "kills": prove_kills,
     "restarts": prove_restarts,
     "fuzz": prove_fuzz,
     "hostile": prove_hostile,
     "releases": prove_releases,
+    "crowd": prove_crowd,
+    "outages": prove_outages,
 }
 
 

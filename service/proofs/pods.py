@@ -22,7 +22,7 @@ class Pod:
 
     def __init__(self, folder: Path, name: str, variables: Mapping[str, str]) -> None:
         self.name = name
-        self.port = processes.free_port()
+        self.port, self._management_port = processes.free_port(), processes.free_port()
         self._folder = folder
         self._variables = {
             "PATH": os.environ["PATH"],
@@ -30,6 +30,7 @@ class Pod:
             "GRIDOS_KEY_REQUESTS_PER_SECOND": "100000",
             "GRIDOS_POD": name,
             "PORT": str(self.port),
+            "GRIDOS_MANAGEMENT_PORT": str(self._management_port),
             **variables,
         }
         self._child: processes.Child | None = None
@@ -38,6 +39,11 @@ class Pod:
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def management(self) -> str:
+        """Where its probes and metrics are."""
+        return f"http://127.0.0.1:{self._management_port}"
 
     @property
     def running(self) -> bool:
@@ -69,7 +75,7 @@ class Pod:
 
     def is_ready(self) -> bool:
         """Whether it says so."""
-        return ask(f"{self.url}/readyz")[0] == 200
+        return ask(f"{self.management}/readyz")[0] == 200
 
     def await_ready(self) -> None:
         """Waits for it, and fails with its log if it does not come."""

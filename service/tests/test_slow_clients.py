@@ -2,17 +2,14 @@
 
 import json
 import socket
-import threading
 from contextlib import contextmanager
 
 import pytest
 from gridos.framing import Message
+from proofs.crowd import LARGE, PIPELINED, SILENT, SLOW_HEAD, UNREAD, Crowd, slow_body
 from rehearsal.waiting import wait_until
 
 EACH = 125
-ANSWERS = 60
-KEY = "X-API-Key: a-key"
-LARGE = "GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -21,68 +18,22 @@ def server(serve):
         yield server
 
 
-class Crowd:
-    """Connections of one kind, which go on being what they are until the end."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._all: list[socket.socket] = []
-        self._trickling: list[socket.socket] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._trickle, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-        for client in self._all:
-            client.close()
-
-    def add(self, count: int, text: str = "", trickles: bool = False) -> None:
-        for _ in range(count):
-            client = socket.socket()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(("127.0.0.1", self._port))
-            client.sendall(text.encode())
-            self._all.append(client)
-            if trickles:
-                self._trickling.append(client)
-
-    def _trickle(self) -> None:
-        while not self._stop.wait(0.5):
-            for client in list(self._trickling):
-                try:
-                    client.sendall(b"a")
-                except OSError:
-                    self._trickling.remove(client)
-
-
-SILENT = ("",)
-SLOW_HEAD = ("GET /v1/feeders HTTP/1.1\r\nHost: ", True)
-SLOW_BODY = (
-    f"POST /v1/readings HTTP/1.1\r\nHost: x\r\n{KEY}\r\nContent-Type: application/json\r\n"
-    "Content-Length: 100000\r\n\r\n{",
-    True,
-)
-SLOW_CHUNKS = (SLOW_BODY[0].replace("Content-Length: 100000", "Transfer-Encoding: chunked"), True)
-ASKED = (SLOW_BODY[0].replace("Content-Length", "Expect: 100-continue\r\nContent-Length"), True)
-UNREAD = (LARGE * ANSWERS,)
+SLOW_BODY = slow_body("a-key")
+SLOW_CHUNKS = slow_body("a-key", "Transfer-Encoding: chunked")
+ASKED = slow_body("a-key", "Expect: 100-continue\r\nContent-Length: 100000")
 
 
 @contextmanager
 def crowd(server, *kinds):
     with Crowd(server.port) as clients:
-        for count, *kind in kinds:
-            clients.add(count, *kind)
+        for count, kind in kinds:
+            clients.add(count, kind)
         yield clients
 
 
 def test_five_hundred_of_them_harm_nobody(server):
-    kinds = [(EACH, *SILENT), (EACH, *SLOW_HEAD), (EACH, *SLOW_BODY), (EACH, *SLOW_CHUNKS)]
-    with crowd(server, *kinds, (16, *UNREAD)):
+    kinds = [(EACH, SILENT), (EACH, SLOW_HEAD), (EACH, SLOW_BODY), (EACH, SLOW_CHUNKS)]
+    with crowd(server, *kinds, (16, UNREAD)):
         for _ in range(100):
             assert server.ask("/v1/feeders")[0] == 200
             assert server.ask("/livez")[0] == 200
@@ -90,13 +41,13 @@ def test_five_hundred_of_them_harm_nobody(server):
 
 
 def test_bodies_that_are_asked_for_wait_in_some_threads_and_never_in_all(server):
-    with crowd(server, (20, *ASKED)):
+    with crowd(server, (20, ASKED)):
         for _ in range(20):
             assert server.ask("/v1/feeders")[0] == 200
 
 
 def test_more_connections_than_there_may_be_push_the_oldest_out(server):
-    with crowd(server, (900, *SILENT)):
+    with crowd(server, (900, SILENT)):
         for _ in range(20):
             assert server.ask("/v1/feeders")[0] == 200
 
@@ -106,9 +57,9 @@ def test_an_answer_that_is_read_slowly_comes_whole(server):
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
-        client.sendall((LARGE * ANSWERS).encode())
+        client.sendall((LARGE * PIPELINED).encode())
         stream = client.makefile("rb")
-        for _ in range(ANSWERS):
+        for _ in range(PIPELINED):
             assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
             headers = dict(line.rstrip().split(b": ", 1) for line in iter(stream.readline, b"\r\n"))
             assert int(headers[b"Content-Length"]) == expected
@@ -117,13 +68,13 @@ def test_an_answer_that_is_read_slowly_comes_whole(server):
 
 def test_a_body_that_does_not_come_in_time_is_a_408(server):
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.sendall(SLOW_BODY[0].encode())
+        client.sendall(SLOW_BODY.text.encode())
         assert client.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_body_that_ends_early_is_a_400(server):
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.sendall(SLOW_BODY[0].encode())
+        client.sendall(SLOW_BODY.text.encode())
         client.shutdown(socket.SHUT_WR)
         assert client.recv(100).startswith(b"HTTP/1.1 400 ")
 
@@ -143,14 +94,14 @@ def test_a_request_that_comes_byte_by_byte_is_answered(server):
                 ]
             }
         )
-        head = SLOW_BODY[0].replace("100000", str(len(body))).removesuffix("{")
+        head = SLOW_BODY.text.replace("100000", str(len(body))).removesuffix("{")
         for byte in (head + body).encode():
             client.sendall(bytes([byte]))
         assert client.recv(100).startswith(b"HTTP/1.1 201 ")
 
 
 def test_a_stop_does_not_wait_for_clients_that_do_nothing(serve):
-    with serve() as server, crowd(server, (20, *SILENT), (20, *SLOW_HEAD), (20, *SLOW_BODY)):
+    with serve() as server, crowd(server, (20, SILENT), (20, SLOW_HEAD), (20, SLOW_BODY)):
         assert server.ask("/v1/feeders")[0] == 200
         server.process.terminate()
         assert wait_until(lambda: server.process.poll() == 0, timeout_s=20)
