@@ -9,7 +9,6 @@ fewer of each.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import os
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from rehearsal import processes, scratch
+from rehearsal import processes, program, scratch
 from rehearsal.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -48,12 +47,14 @@ class Program:
         command: The command line; `{port}` is a free port, `{out}` a new folder.
         middle: A word of the command line of a process that it runs once it is well under way.
         end_s: How much later it is near its end.
+        served: Whether it needs the service, on that port.
     """
 
     name: str
     command: Sequence[str]
     middle: str
     end_s: float
+    served: bool = False
 
 
 PYTHON = str(BIN / "python")
@@ -68,6 +69,19 @@ PROGRAMS = (
         "prometheus",
         10,
     ),
+    Program(
+        "loadtest run",
+        (
+            *(str(BIN / "loadtest"), "run", "errors-good", "--seconds", "30"),
+            *("--host", "http://127.0.0.1:{port}", "--out", "{out}"),
+        ),
+        "locust",
+        25,
+        served=True,
+    ),
+    Program("gates simulate", (str(BIN / "gates"), "simulate"), "prometheus", 5),
+    Program("gates mutate", (str(BIN / "gates"), "mutate"), "prometheus", 20),
+    Program("policies", (str(BIN / "policies"), "deploy/overlays/staging"), "kustomize", 1),
     Program("observe prove", (str(BIN / "observe"), "prove", "--out", "{out}"), "locust", 40),
     Program(
         "observe prove-runbooks",
@@ -85,35 +99,37 @@ PROGRAMS = (
 )
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Ends each program in each way, and prints a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = program.parser("prove-endings", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--signals", nargs="+", choices=SIGNALS, default=SIGNALS)
     parser.add_argument("--moments", nargs="+", choices=MOMENTS, default=MOMENTS)
-    chosen = parser.parse_args()
-    wanted = [program for program in PROGRAMS if chosen.only in program.name]
+    chosen = parser.parse_args(arguments)
+    wanted = [ended for ended in PROGRAMS if chosen.only in ended.name]
     if not wanted:
         parser.error(f"no program's name holds {chosen.only!r}")
     print(f"{'program':<24}{'moment':<8}{'signal':<9}{'exit':>5}{'family':>8}  left", flush=True)
     failed = 0
-    for program, moment, number in itertools.product(wanted, chosen.moments, chosen.signals):
-        code, family, left = _end(program, moment, signal.Signals[number])
+    for ended, moment, number in itertools.product(wanted, chosen.moments, chosen.signals):
+        code, family, left = _end(ended, moment, signal.Signals[number])
         failed += bool(left)
         said = ", ".join(left) or "nothing"
         print(
-            f"{program.name:<24}{moment:<8}{number:<9}{code:>5}{family:>8}  {said}",
+            f"{ended.name:<24}{moment:<8}{number:<9}{code:>5}{family:>8}  {said}",
             flush=True,
         )
     return 1 if failed else 0
 
 
-def _end(program: Program, moment: str, number: signal.Signals) -> tuple[int, int, list[str]]:
+def _end(ended: Program, moment: str, number: signal.Signals) -> tuple[int, int, list[str]]:
     """(exit code, processes seen, what is left) of a program that is ended at a moment."""
-    with _started(program) as (started, folder):
+    port = processes.free_port()
+    with _service(port, wanted=ended.served), _started(ended.command, port) as (started, folder):
         family: dict[int, psutil.Process] = {}
-        _await(program, moment, started, family)
-        started.send_signal(number)
+        _await(ended, moment, started, family)
+        # A terminal's Ctrl-C goes to the whole group, the others to the program alone.
+        (os.killpg if number == signal.SIGINT else os.kill)(started.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             _follow(started, family, ORDERLY_S)
         code = started.poll()
@@ -124,34 +140,48 @@ def _end(program: Program, moment: str, number: signal.Signals) -> tuple[int, in
 
 
 @contextlib.contextmanager
-def _started(program: Program) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """The program, with a temporary folder of its own to find what it leaves by."""
+def _service(port: int, *, wanted: bool) -> Iterator[None]:
+    """The service on a port, if it is wanted."""
+    if not wanted:
+        yield
+        return
+    with _started((str(BIN / "rehearse"), "serve", "--port", "{port}"), port) as (started, _):
+        wait_until(
+            lambda: not processes.port_is_free(port),
+            APPEAR_S["middle"],
+            give_up=lambda: started.poll() is not None,
+        )
+        yield
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A program, with a temporary folder of its own to find what it leaves by."""
     # Short: sockets are made below it.
     with tempfile.TemporaryDirectory(prefix="ends-", dir="/var/tmp") as text:
-        folder = Path(text)
-        filled = {"port": str(processes.free_port()), "out": str(folder / "out")}
+        processes.remove_at_end(folder := Path(text))
+        filled = {"port": str(port), "out": str(folder / "out")}
         with (folder / "output").open("wb") as output:
-            started = subprocess.Popen(
-                [word.format(**filled) for word in program.command],
+            started = processes.popen(
+                [word.format(**filled) for word in command],
                 cwd=ROOT,
-                env={**os.environ, "TMPDIR": text, MARK: text},
+                env=processes.inherited(TMPDIR=text, **{MARK: text}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # As a terminal's foreground job: Ctrl-C reaches its group and no other.
-                start_new_session=True,
             )
         try:
             yield started, folder
         finally:
-            for process in _of(folder):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            started.wait(10)
+            with program.undisturbed():
+                for process in _of(folder):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+                started.wait(10)
 
 
 def _await(
-    program: Program,
+    ended: Program,
     moment: str,
     started: subprocess.Popen[bytes],
     family: dict[int, psutil.Process],
@@ -159,12 +189,12 @@ def _await(
     def reached() -> bool:
         _note(started, family)
         others = [line for line in map(_line, family.values()) if "guardian" not in line]
-        return bool(others) if moment == "start" else any(program.middle in x for x in others)
+        return bool(others) if moment == "start" else any(ended.middle in x for x in others)
 
     wait_until(reached, APPEAR_S[moment], give_up=lambda: started.poll() is not None)
     if moment == "end":
         with contextlib.suppress(subprocess.TimeoutExpired):
-            _follow(started, family, program.end_s)
+            _follow(started, family, ended.end_s)
 
 
 def _follow(
@@ -214,4 +244,4 @@ def _lives(process: psutil.Process) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("prove-endings", main))

@@ -9,6 +9,7 @@ import pytest
 PROOFS = [
     ("deploy/conformance/__main__.py", "scenarios", "--only"),
     ("infra/terraform/scripts/mutate.py", "--only"),
+    ("loadtest/prove_endings.py", "--only"),
     ("loadtest/prove_gates.py", "--only"),
     ("loadtest/prove_load.py", "--only"),
     ("loadtest/prove_rehearsal.py", "--only"),
