@@ -129,7 +129,8 @@ def _end(ended: Program, moment: str, number: signal.Signals) -> tuple[int, int,
         family: dict[int, psutil.Process] = {}
         _await(ended, moment, started, family)
         # A terminal's Ctrl-C goes to the whole group, the others to the program alone.
-        (os.killpg if number == signal.SIGINT else os.kill)(started.pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if number == signal.SIGINT else os.kill)(started.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             _follow(started, family, ORDERLY_S)
         code = started.poll()

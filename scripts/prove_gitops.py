@@ -468,7 +468,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = program.parser("prove-gitops", description=__doc__)
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     text = "divide the pauses and windows of the steps by this"
-    parser.add_argument("--scale", type=float, default=1, metavar="N", help=text)
+    parser.add_argument("--scale", type=timescale.factor, default=1, metavar="N", help=text)
     parser.add_argument("--only", choices=PARTS, help="after the first release, this one alone")
     plan = parser.parse_args(arguments)
     return inside(plan) if plan.inside else outside(arguments)

@@ -152,7 +152,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the run")
     group.add_argument(
         "--time-scale",
-        type=_positive,
+        type=timescale.factor,
         metavar="N",
         help="how much faster than real time the steps go (6; on a cluster 1)",
     )
@@ -473,13 +473,6 @@ def _rate(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 60:  # noqa: PLR2004 — beyond it a step is shorter than a second
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 60")
     return value
 
 

@@ -6,6 +6,7 @@ more requests a second, so that each look still sees the requests its gate was s
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,20 @@ NOT_SCALED = (
 
 # Prometheus rejects intervals under a millisecond, and a scrape costs each pod about 10 ms of CPU.
 SHORTEST_SCRAPE_S = 0.25
+# Beyond it a step is shorter than a second.
+MOST = 60
+
+
+def factor(text: str) -> float:
+    """An option's value: how much faster than real time.
+
+    Raises:
+        argparse.ArgumentTypeError: if no step could be taken at it.
+    """
+    value = float(text)
+    if not 0 < value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MOST}")
+    return value
 
 
 def scale(rollout: Rollout, factor: float) -> Rollout:

@@ -29,6 +29,17 @@ def test_a_word_that_names_no_part_of_a_proof_is_no_proof(root, program):
     assert ended.stderr.strip()
 
 
+@pytest.mark.parametrize("scale", ["0", "-1", "61", "nan", "inf", "x"])
+def test_a_scale_at_which_no_step_can_be_taken_is_refused(root, scale):
+    ended = subprocess.run(
+        [sys.executable, "scripts/prove_gitops.py", "--scale", scale],
+        cwd=root, check=False, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "GRIDOS_CLUSTER_KIT": "/nowhere/cluster"},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "argument --scale: " in ended.stderr
+
+
 @pytest.mark.parametrize(
     "program",
     [
