@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import ParseException
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,7 +46,10 @@ class Arrival(Body):  # type: ignore[misc]
         if self.failed or self._connection.sock.is_late:
             return False
         deadline = time.monotonic() + LONGEST_REST_S
-        drained: bool = self._connection.parser.finish_body(deadline, MOST_REST_BYTES)
+        try:
+            drained: bool = self._connection.parser.finish_body(deadline, MOST_REST_BYTES)
+        except (OSError, ParseException):
+            return False
         return drained and not self.failed
 
     def _read_reader(self, size: int) -> bytes:

@@ -11,6 +11,8 @@ import re
 
 # gunicorn's limits allow more, a hundred headers of 8190 bytes each, than any caller needs.
 MOST_HEAD_BYTES = 32768
+# The application reads a body piece by piece, and the last piece goes beyond the limit.
+PIECE_BYTES = 65536
 _MOST_LINE_BYTES = 4096
 _FRAMING = re.compile(
     rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
@@ -22,7 +24,8 @@ class Message:
     """The bytes of one request so far.
 
     Args:
-        most: The largest body that is taken; of a larger one no more is waited for.
+        most: The largest body that is taken. Of a larger one nothing is waited for, and of a
+            chunked one a piece more, by which the application finds out.
     """
 
     __slots__ = ("_at", "_body_at", "_is_chunked", "_length", "_most", "_received", "asks", "data")
@@ -71,7 +74,8 @@ class Message:
                 self._is_chunked = b"chunked" in value.lower()
 
     def _is_last_chunk_there(self) -> bool:
-        while self._received <= self._most:
+        enough = self._most + PIECE_BYTES
+        while self._received <= enough:
             end = self.data.find(b"\r\n", self._at)
             if end < 0:
                 return len(self.data) - self._at > _MOST_LINE_BYTES
@@ -85,7 +89,7 @@ class Message:
                 return is_there or len(self.data) - end > MOST_HEAD_BYTES
             after = end + 2 + size + 2
             if len(self.data) < after:
-                return self._received + len(self.data) - end > self._most + 2
+                return self._received + len(self.data) - end - 2 > enough
             self._received += size
             self._at = after
         return True

@@ -19,6 +19,7 @@ class PatientSocket(socket.socket):
     def __init__(self, plain: socket.socket) -> None:
         super().__init__(plain.family, plain.type, plain.proto, plain.detach())
         self.unsent = bytearray()
+        self._arrived, self._at = b"", 0
         # Until when a body may arrive that the client was asked for; none was by default.
         self.waits_until = 0.0
         self.is_late = False
@@ -33,8 +34,22 @@ class PatientSocket(socket.socket):
         """
         return super().recv(size, socket.MSG_DONTWAIT)
 
+    def give(self, arrived: bytes) -> None:
+        """What whoever reads from here is to find."""
+        self._arrived, self._at = arrived, 0
+
+    def take_back(self) -> bytes:
+        """What was given and not read."""
+        left, self._arrived = self._arrived[self._at :], b""
+        return left
+
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """More of a body that the client was asked for, or the end."""
+        """What was given; then more of a body that the client was asked for, or the end."""
+        # In pieces, as a socket has it: the server's parser copies what it holds with each chunk.
+        piece = self._arrived[self._at : self._at + size]
+        self._at += len(piece)
+        if piece:
+            return piece
         piece = self._wait_for(size, flags) if self.waits_until else b""
         self.is_cut = self.is_cut or not piece
         return piece
@@ -61,6 +76,10 @@ class PatientSocket(socket.socket):
                 return
             data = memoryview(data)[sent:]  # type: ignore[assignment]
         self.unsent += data
+
+    def plain(self) -> socket.socket:
+        """An ordinary socket in this one's place, which is done with."""
+        return socket.socket(self.family, self.type, self.proto, self.detach())
 
     def send_rest(self) -> bool:
         """Sends more of what was kept; True if nothing is left.

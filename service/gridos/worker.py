@@ -159,7 +159,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.init()
         conn.data_ready = True
         conn.has_no_end = not conn.message.has_head
-        conn.parser.unreader.unread(bytes(conn.message.data))
+        conn.sock.give(bytes(conn.message.data))
         del conn.message
         self.enqueue_req(conn)
 
@@ -236,9 +236,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _go_on(self, conn: Connection, is_kept: Any) -> None:
         if not is_kept:
             self.nr_conns -= 1
-            lingerer.close(conn.sock)
+            lingerer.close(conn.sock.plain())
             return
-        begun = conn.parser.unreader.take_buffered()
+        begun = conn.parser.unreader.take_buffered() + conn.sock.take_back()
         if begun:
             self._await(conn, begun)
         else:
