@@ -1,6 +1,6 @@
 """The service's long proofs, as a table: `make prove-service` (about 20 minutes).
 
-  python service/prove_service.py [kills|restarts|fuzz|hostile|releases|crowd|outages]… [--seed N]
+    python service/prove_service.py [PROOF …] [--seed N]
 
 Exit code 0: every bar is met; 1: one is not.
 """

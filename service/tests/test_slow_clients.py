@@ -136,7 +136,7 @@ def test_a_request_is_whole_at_its_last_byte_and_not_before(whole, rest):
         POST.replace(b"3", b"three"),
         CHUNKED + b"zz\r\n",
         CHUNKED + b"x" * 5000,
-        CHUNKED + b"FF\r\n" + b"x" * 110,
+        CHUNKED + b"FFFFF\r\n" + b"x" * 65637,
         CHUNKED + b"0\r\n" + b"x" * 40000,
         b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
     ],
