@@ -74,8 +74,8 @@ class Pod:
         self._child = processes.start(self.name, [PROGRAM, "serve"], self.log, self._variables)
 
     def is_ready(self) -> bool:
-        """Whether it says so."""
-        return ask(f"{self.management}/readyz")[0] == 200
+        """Whether it says so, on the port that every release has."""
+        return ask(f"{self.url}/readyz")[0] == 200
 
     def await_ready(self) -> None:
         """Waits for it, and fails with its log if it does not come."""

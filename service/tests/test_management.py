@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(serve):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with serve(wait=False, GRIDOS_MANAGEMENT_PORT=port) as server:
-            assert server.process.wait(30) == 4
+            assert server.process.wait(30) == 2
 
 
 def test_no_port_is_none():
