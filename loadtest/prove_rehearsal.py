@@ -23,8 +23,9 @@ from rehearsal import processes, program
 
 REHEARSE = Path(sys.executable).parent / "rehearse"
 LONGEST_S = 900
-# Within the second step of a healthy release, and longer than it takes to call a pod unready.
-HANG_AFTER_S, HANG_S = 45.0, 8.0
+# While stable and canary both answer, for once stable is gone nothing tells what is shared; and
+# longer than it takes to call a pod unready.
+HANG_AFTER_S, HANG_S = 30.0, 8.0
 
 
 @dataclass(frozen=True)
