@@ -5,11 +5,14 @@ Downloading and unpacking need no rights and install nothing.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rehearsal import processes
@@ -40,12 +43,38 @@ def cache() -> Path:
 
 
 def _unpack(name: str, package: str, folder: Path) -> None:
-    """Downloads the package as an ordinary user and unpacks it; installs nothing."""
+    """Downloads the package as an ordinary user and unpacks it; installs nothing.
+
+    The folder is there whole or not at all, whoever else makes it at the same time.
+    """
     if sys.platform == "darwin":
         raise MachineError(f"{name} is not on PATH", f"run: brew install {package}")
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise MachineError(f"{name} is not on PATH", "install it with your package manager")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{package}-", dir=folder.parent) as beside:
+        processes.remove_at_end(Path(beside))
+        fresh = Path(beside) / package
+        fresh.mkdir()
+        _download(name, package, fresh)
+        with _alone(folder.parent):
+            # Unless another one was faster, what is there was left half made.
+            if not (folder / "usr" / "bin" / name).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                fresh.rename(folder)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _download(name: str, package: str, folder: Path) -> None:
     download = _quietly(["apt-get", "download", package], folder)
     archive = next(folder.glob(f"{package}_*.deb"), None)
     if download.returncode != 0 or archive is None:

