@@ -19,7 +19,7 @@ PROGRAMS = {
     "policies": ("policies.cli", "gridos[policies]"),
     "rehearse": ("rehearsal.cli", "gridos[rehearsal]"),
 }
-FAULT = 4
+FAULT, INTERRUPTED = 4, 130
 
 
 def gates() -> int:
@@ -61,11 +61,14 @@ def start(program: str) -> int:
     """Runs a program, or says what it lacks."""
     module, installed_by = PROGRAMS[program]
     try:
-        main = importlib.import_module(module).main
+        return int(importlib.import_module(module).main())
+    except KeyboardInterrupt:
+        # Before the program heeds signals itself: importing what it needs takes up to a second.
+        print(f"{program}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except ModuleNotFoundError as missing:
         print(
             f"{program}: {missing.name} is not installed — pip install '{installed_by}'",
             file=sys.stderr,
         )
         return FAULT
-    return int(main())
