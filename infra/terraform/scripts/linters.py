@@ -1,30 +1,30 @@
 #!/usr/bin/env python3
 """Run checkov and tflint over the roots: `make prove-terraform` does, after the matrix.
 
-checkov's requirements clash with ours, so it gets a virtual environment of its own in a cache.
+checkov's requirements clash with ours, so it has a lock and an environment of its own, in a cache.
 tflint is a Go program; where it is not on PATH it is built from its module: minutes, once.
 Exit 0 when nothing was found, 1 when something was, 4 when a linter cannot be had.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 
 import document
 import workspace
-from rehearsal import program
+from rehearsal import packages, program
 from rehearsal.errors import MachineError
 
 EXIT_CLEAN = 0
 EXIT_FOUND = 1
 
-CHECKOV = "checkov==3.3.30"
+LOCK = Path(__file__).resolve().parents[3] / "requirements/checkov.txt"
 TFLINT = "github.com/terraform-linters/tflint@v0.61.0"
 
 
@@ -39,20 +39,16 @@ def checkov() -> Path:
     Raises:
         UnavailableError: It cannot be installed.
     """
-    folder = cache() / CHECKOV
-    program = folder / "bin" / "checkov"
-    if not program.is_file():
-        venv.create(folder, with_pip=True, clear=True)
-        install: list[str | Path] = [
-            folder / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            CHECKOV,
-        ]
-        _must(install, {}, f"{CHECKOV} cannot be installed")
-    return program
+    folder = cache() / f"checkov-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+    if not folder.is_dir():
+        fresh = folder.with_suffix(".new")
+        made = ("venv", "--clear", "--relocatable", "--python", sys.executable, str(fresh))
+        python = ("--python", str(fresh / "bin" / "python"))
+        install = ("pip", "install", *python, *packages.LOCKED, "-r", str(LOCK))
+        for step in (made, install):
+            _must(packages.command(*step), packages.environment(), "checkov cannot be installed")
+        fresh.rename(folder)
+    return folder / "bin" / "checkov"
 
 
 def tflint() -> Path:
