@@ -175,10 +175,13 @@ def _started(command: Sequence[str], port: int) -> Iterator[tuple[subprocess.Pop
             yield started, folder
         finally:
             with program.undisturbed():
+                started.kill()
+                started.wait(10)
+                # Its guardian first: what has an environment of its own is known to nobody else.
+                wait_until(lambda: not _of(folder), AFTER_S, every_s=0.1)
                 for process in _of(folder):
                     with contextlib.suppress(psutil.Error):
                         process.kill()
-                started.wait(10)
 
 
 def _await(
