@@ -45,10 +45,10 @@ help:  ## list the targets
 	  /^[a-z][a-z-]*:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 
 setup:  ## make .venv from the locked requirements; PYTHON=python3.12 to choose one
-	@"$${PYTHON:-python3}" scripts/install.py dev
+	@"$${PYTHON:-python3}" ci/install.py dev
 
 setup-rehearse:  ## the part of it that a rehearsal and the gates need
-	@"$${PYTHON:-python3}" scripts/install.py rehearse
+	@"$${PYTHON:-python3}" ci/install.py rehearse
 
 ##@ Use
 
@@ -123,14 +123,14 @@ lint-workflows:
 	@$(BIN)/pipeline controls >/dev/null || $(BIN)/pipeline controls
 	@# By its whole path: actionlint runs no shellcheck that it finds in a folder of this one.
 	@if command -v actionlint >/dev/null; then PATH="$(CURDIR)/$(BIN):$$PATH" actionlint; \
-	  else echo "actionlint is not here, so GitHub's expressions went unchecked: scripts/tool actionlint"; fi
+	  else echo "actionlint is not here, so GitHub's expressions went unchecked: ci/tool actionlint"; fi
 
 lint-manifests:
 	@$(BIN)/gates lint >/dev/null || $(BIN)/gates lint
-	@scripts/check-manifests $(BIN)/kubernetes-validate
+	@ci/check-manifests $(BIN)/kubernetes-validate
 
 lint-migrations:  # what breaks or blocks the release before
-	@$(BIN)/python -m proofs.migrations
+	@$(BIN)/python -m acceptance.service.migrations
 
 lint-rules:
 	@$(BIN)/observe generate --check
@@ -154,13 +154,13 @@ terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
 	@$(BIN)/python infra/terraform/scripts/document.py
 
 lock: setup-rehearse  ## resolve the requirements anew; UPGRADE=1 takes the newest of everything
-	@scripts/lock $${UPGRADE:+--upgrade}
+	@ci/lock $${UPGRADE:+--upgrade}
 
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
-	@$(BIN)/python scripts/run_workflows.py
+	@$(BIN)/python ci/run_workflows.py
 
 secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
-	@"$$(scripts/tool gitleaks)" git --no-banner --redact .
+	@"$$(ci/tool gitleaks)" git --no-banner --redact .
 
 clean:  ## remove what runs and builds left
 	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info
@@ -170,24 +170,24 @@ clean:  ## remove what runs and builds left
 .PHONY: prove-rehearsal prove-endings prove-gates prove-load prove-service bench prove-observability prove-runbooks prove-pipeline prove-terraform prove-edge
 
 prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
-	@$(BIN)/python loadtest/prove_rehearsal.py
+	@$(BIN)/python acceptance/rehearsal.py
 
 prove-endings: setup  ## end every program at any time, by any signal: nothing of it may live on; about 60 minutes
-	@$(BIN)/python loadtest/prove_endings.py
+	@$(BIN)/python acceptance/endings.py
 
 prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
-	@$(BIN)/python -m pytest -q -m acceptance loadtest/tests/gates
-	@$(BIN)/python loadtest/prove_gates.py
+	@$(BIN)/python -m pytest -q -m acceptance canary/tests/power
+	@$(BIN)/python acceptance/gates.py
 
 prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
-	@$(BIN)/python loadtest/prove_load.py
+	@$(BIN)/python acceptance/load/load.py
 
 prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20 minutes
 	@$(BIN)/python -m pytest -q -m acceptance service/tests
-	@$(BIN)/python service/prove_service.py
+	@$(BIN)/python acceptance/service/prove_service.py
 
 bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
-	@set -f; cd service && ../$(BIN)/python -m bench $$PARTS
+	@set -f; cd service && ../$(BIN)/python -m acceptance.bench $$PARTS
 
 prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
 	@$(BIN)/observe prove
@@ -196,7 +196,7 @@ prove-runbooks: setup  ## bring every alert about on a live stack and walk its r
 	@$(BIN)/observe prove-runbooks
 
 prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
-	@$(BIN)/python scripts/prove_overlay.py
+	@$(BIN)/python acceptance/pipeline/overlay.py
 
 prove-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
 	@$(BIN)/python -m pytest -q -m acceptance infra/terraform/tests
@@ -204,27 +204,27 @@ prove-terraform: setup  ## break each setting of the landing zone, see a test no
 	@$(BIN)/python infra/terraform/scripts/linters.py
 
 prove-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
-	@$(BIN)/python infra/terraform/edge/prove_edge.py
+	@$(BIN)/python acceptance/edge/prove_edge.py
 
 ##@ Prove on a real cluster
 
 .PHONY: test-cluster prove-conformance prove-logs prove-load-cluster prove-gitops
 
 test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
-	@$(BIN)/python -m conformance "$$PART"
+	@$(BIN)/python -m acceptance.conformance "$$PART"
 
 prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
-	@$(BIN)/python -m conformance.prove_connectivity
-	@$(BIN)/python -m conformance conformance
+	@$(BIN)/python -m acceptance.conformance.prove_connectivity
+	@$(BIN)/python -m acceptance.conformance conformance
 
 prove-logs: setup  ## on a real cluster: lines reach Loki, controllers fill their panels
 	@$(BIN)/observe prove-cluster
 
 prove-load-cluster: setup  ## the load test's Job, workers and analysis on a real cluster, about 10 minutes
-	@$(BIN)/python loadtest/prove_load_cluster.py
+	@$(BIN)/python acceptance/load/load_cluster.py
 
 prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/prove_gitops.py $${SCALE:+--scale="$$SCALE"} $${ONLY:+--only="$$ONLY"}
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python acceptance/pipeline/gitops.py $${SCALE:+--scale="$$SCALE"} $${ONLY:+--only="$$ONLY"}
 
 ##@ Azure, as CI does it
 
@@ -233,4 +233,4 @@ prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD inc
 terraform-plan:  ## plan ENVIRONMENT, which needs its Azure login
 terraform-apply:  ## apply the same
 terraform-plan terraform-apply:
-	@scripts/terraform $(@:terraform-%=%) "$$ENVIRONMENT"
+	@ci/terraform $(@:terraform-%=%) "$$ENVIRONMENT"

@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from gridos import schema, seed
-from rehearsal import database
+
+from canary.runtime import database
 
 ROOT = Path(__file__).parent
 

@@ -27,8 +27,9 @@ from typing import Any
 
 import gevent
 from locust import FastHttpUser, events, task
-from rehearsal import config
-from rehearsal.traffic import Mix
+
+from canary.rehearse import config
+from canary.rehearse.traffic import Mix
 
 TRAFFIC = config.read(
     Path(os.environ.get("LOADTEST_CONFIG", Path(__file__).parent / "rehearsal.yaml"))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openarrivals.schedule import SPACINGS
-from rehearsal import program
 
+from canary.runtime import program
 from loadtesting import commands
 
 EPILOG = """\

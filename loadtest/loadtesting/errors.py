@@ -9,7 +9,7 @@ RehearsalError           says cause and remedy in one line, and carries the exit
 
 from __future__ import annotations
 
-from rehearsal.errors import MachineError, MeasureError, RehearsalError, UsageError
+from canary.errors import MachineError, MeasureError, RehearsalError, UsageError
 
 __all__ = ["MachineError", "MeasureError", "RehearsalError", "Unreachable", "UsageError"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from openarrivals.samples import Batch, Counts, Sample
 from openarrivals.schedule import Plan
-from rehearsal import processes
 
+from canary.runtime import processes
 from loadtesting.errors import MachineError
 
 LOCUSTFILE = Path(__file__).parent / "users.py"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rehearsal import config, manifests
-from rehearsal.errors import UsageError
-
+from canary.argo import manifests
+from canary.errors import UsageError
+from canary.rehearse import config
 from loadtesting.model import Limits
 
 CPU_GATE = "max-cpu-saturation"

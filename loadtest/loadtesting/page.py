@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from openarrivals import shapes
-from rehearsal.plot import Frame, Point
 
+from canary.plot import Frame, Point
 from loadtesting import output
 from loadtesting.result import Document
 

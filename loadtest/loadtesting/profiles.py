@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from openarrivals import shapes
 from openarrivals.schedule import Plan
 from openarrivals.shapes import Shape
-from rehearsal.errors import UsageError
 
+from canary.errors import UsageError
 from loadtesting import sizing
 from loadtesting.model import Kind, Limits, Profile, Result
 

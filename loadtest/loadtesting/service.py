@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from rehearsal.errors import MeasureError
+
+from canary.errors import MeasureError
 
 REQUESTS, SECONDS = "http_requests_total", "request_duration_seconds"
 MEMORY = "process_resident_memory_bytes"

@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from rehearsal.errors import UsageError
 from scipy import special
+
+from canary.errors import UsageError
 
 CERTAINTY = 0.999
 # Above this the two sides are closer than a run of any sensible length can tell.

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rehearsal import distribution, durations, processes
-from rehearsal.errors import MachineError
-from rehearsal.waiting import wait_until
 
+from canary import durations
+from canary.errors import MachineError
+from canary.runtime import binaries, processes
+from canary.runtime.waiting import wait_until
 from observe.receiver import Receiver
 
 PACKAGE = "prometheus-alertmanager"
@@ -40,13 +41,13 @@ def find() -> Path:
     upstream = shutil.which("alertmanager")
     if upstream:
         return Path(upstream)
-    program = distribution.program(PACKAGE)
+    program = binaries.program(PACKAGE)
     return program if DEFAULT_TEMPLATES.is_dir() else _relocated(program)
 
 
 def amtool() -> Path:
     """The amtool program, got the same way."""
-    return distribution.program("amtool", PACKAGE)
+    return binaries.program("amtool", PACKAGE)
 
 
 def check(program: Path, file: Path) -> str:

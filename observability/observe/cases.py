@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rehearsal.errors import UsageError
 
+from canary.errors import UsageError
 from observe import rules
 from observe.rules import Group, Rule
 

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rehearsal import program
-from rehearsal.errors import UsageError
-
+from canary.errors import UsageError
+from canary.runtime import program
 from observe import (
     cost,
     dashboards,

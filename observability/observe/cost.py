@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from gates import backfill
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import ScrapeJob, Target
-
+from canary.errors import MachineError
+from canary.power import backfill
+from canary.runtime.prometheus import ScrapeJob, Target
 from observe import loopback, ranges
 from observe.promtool import Promtool
 from observe.ranges import Span

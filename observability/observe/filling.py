@@ -15,18 +15,18 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from gates import backfill
-from rehearsal import processes
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import Prometheus, QueryError
 
+from canary.errors import MachineError
+from canary.power import backfill
+from canary.runtime import processes
+from canary.runtime.prometheus import Prometheus, QueryError
 from observe import dashboards, live, page, queries
 from observe.page import Head
 from observe.panels import Dashboard, Panel, Source
 from observe.ranges import Span
 
 RULES = Path("observability/rules")
-DESIGN = Path("loadtest/tests/gates/design.yaml")
+DESIGN = Path("canary/tests/power/design.yaml")
 EVERY_S = 12.0
 REHEARSAL_TIMEOUT_S = 420
 

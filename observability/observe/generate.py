@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rehearsal import config, manifests
-from rehearsal.errors import UsageError
 
+from canary.argo import manifests
+from canary.errors import UsageError
+from canary.rehearse import config
 from observe import dashboards, grafana, rules, thresholds
 from observe.rules import Group
 

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rehearsal import processes
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import QueryError
-from rehearsal.waiting import wait_until
+from canary.errors import MachineError
+from canary.runtime import processes
+from canary.runtime.prometheus import QueryError
+from canary.runtime.waiting import wait_until
 
 KIT = Path("~/.cache/gridos-cluster/bin")
 FOLDER = Path("observability/logs")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from rehearsal import processes
+from canary.runtime import processes
 
 Handler = Callable[..., BaseHTTPRequestHandler]
 

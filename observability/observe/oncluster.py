@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conformance import kit
-from conformance.kit import HOST
-from rehearsal import documents, processes, program
-from rehearsal.errors import MachineError
-from rehearsal.kubectl import Kubectl, connect
-from rehearsal.prometheus import Prometheus
-from rehearsal.waiting import wait_until
 
+from acceptance.conformance import kit
+from acceptance.conformance.kit import HOST
+from canary.errors import MachineError
+from canary.runtime import documents, processes, program
+from canary.runtime.kubectl import Kubectl, connect
+from canary.runtime.prometheus import Prometheus
+from canary.runtime.waiting import wait_until
 from observe import dashboards, filling, loki, queries
 from observe.filling import Filled, Recorded
 from observe.loki import Loki

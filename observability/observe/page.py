@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
-from rehearsal.plot import Frame
 
+from canary.plot import Frame
 from observe.panels import Dashboard, Kind, Panel, Source, Unit
 from observe.ranges import Series, Span
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal import processes, prometheus
-from rehearsal.errors import MachineError
+from canary.errors import MachineError
+from canary.runtime import processes, prometheus
 
 # A promtool of another major; the place where the cluster kit builds its own is looked at too.
 VARIABLE = "GRIDOS_PROMTOOL_3"

@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
-from rehearsal.prometheus import QueryError
+from canary.runtime.prometheus import QueryError
 
 Point = tuple[float, float]
 

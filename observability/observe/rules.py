@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rehearsal import durations
-from rehearsal.errors import UsageError
+
+from canary import durations
+from canary.errors import UsageError
 
 # A recorded series in an expression: names of ours have colons, an exporter's have none.
 _SERIES = re.compile(r"\b\w+(?::\w+)+")

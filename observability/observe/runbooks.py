@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.errors import UsageError
+from canary.errors import UsageError
 
 SECTIONS = (
     "See it",

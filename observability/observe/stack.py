@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import yaml
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import Prometheus, ScrapeJob, Target
-from rehearsal.waiting import wait_until
 
+from canary.errors import MachineError
+from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
+from canary.runtime.waiting import wait_until
 from observe import alertmanager, rules
 from observe.alertmanager import Alertmanager
 from observe.receiver import Receiver

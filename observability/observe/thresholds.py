@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rehearsal.config import Slo
-from rehearsal.errors import UsageError
-from rehearsal.manifests import AnalysisTemplate
-
+from canary.argo.manifests import AnalysisTemplate
+from canary.errors import UsageError
+from canary.rehearse.config import Slo
 from observe.rules import Rule
 
 # Argument of the template → series.

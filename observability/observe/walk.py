@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import QueryError
-from rehearsal.waiting import wait_until
-
+from canary.errors import MachineError
+from canary.runtime.prometheus import QueryError
+from canary.runtime.waiting import wait_until
 from observe.rules import Group, Rule
 from observe.runbooks import Runbook
 from observe.stack import Stack

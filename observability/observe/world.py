@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Self
 
 import psycopg
-from rehearsal import config, database, processes
-from rehearsal.errors import MachineError
-from rehearsal.exporter import ContainerFacts, Exporter
-from rehearsal.gateway import Gateway
-from rehearsal.load import Load
-from rehearsal.prometheus import ScrapeJob, Target
-from rehearsal.waiting import wait_until
 
+from canary.errors import MachineError
+from canary.rehearse import config
+from canary.rehearse.exporter import ContainerFacts, Exporter
+from canary.rehearse.load import Load
+from canary.runtime import database, processes
+from canary.runtime.gateway import Gateway
+from canary.runtime.prometheus import ScrapeJob, Target
+from canary.runtime.waiting import wait_until
 from observe.scenery import Scenery
 from observe.stack import SCRAPE_S
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from observe import promtool, rules
-from rehearsal.errors import MachineError
+
+from canary.errors import MachineError
 
 FOLDER = Path(__file__).parent.parent
 

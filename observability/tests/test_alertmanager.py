@@ -12,10 +12,12 @@ from observe import alertmanager
 from observe.receiver import read
 from observe.stack import SCRAPE_S, Stack
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
-from rehearsal import documents, expression, processes
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import ScrapeJob, Target
-from rehearsal.waiting import wait_until
+
+from canary.argo import expression
+from canary.errors import MachineError
+from canary.runtime import documents, processes
+from canary.runtime.prometheus import ScrapeJob, Target
+from canary.runtime.waiting import wait_until
 
 CONFIGURATION = Path(__file__).parent.parent / "alertmanager/alertmanager.yaml"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gates import backfill
 from observe import rules
+
+from canary.power import backfill
 
 RULES = Path(__file__).parent.parent / "rules"
 HOURS = 30 * 24

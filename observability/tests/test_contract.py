@@ -6,12 +6,14 @@ The saved scrape stands for the service: another test holds it equal to a live o
 import re
 
 import pytest
-from gates import contract, promql
 from loadtesting.metrics import Metrics
 from loadtesting.model import Outcome
 from observe import dashboards, queries, runbooks
 from observe.panels import Source
 from openarrivals.samples import Sample
+
+from canary.argo import promql
+from canary.lint import contract
 
 # Names that our own programs and the platform's export, by their prefixes.
 OTHERS = re.compile(

@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
-from gates import promql
 from observe import dashboards, generate, queries, rules
 from observe.panels import Kind, Source
+
+from canary.argo import promql
 
 PANELS = [(d, panel) for d in dashboards.ALL for panel in d.panels]
 PROMETHEUS = [(d, p) for d, p in PANELS if p.source is Source.PROMETHEUS]

@@ -7,10 +7,11 @@ synthesised release, for both of its pod-template hashes, at several instants.
 import re
 
 import pytest
-from gates import backfill, synthesis, walking
-from gates.worlds import Fault, Traffic
 from observe import rules
-from rehearsal import manifests, plan
+
+from canary.argo import manifests, resolve, virtual_rollout
+from canary.power import backfill, synthetic_series
+from canary.power.samples import Fault, Traffic
 
 RECORDED = {
     "canary-requests": "gridos:release_requests:increase1m",
@@ -25,7 +26,7 @@ BASE_S = 7200 * 240_000
 
 @pytest.fixture(scope="module")
 def gates(root):
-    rollout = plan.rollout(manifests.read(root / "deploy/base"))
+    rollout = resolve.rollout(manifests.read(root / "deploy/base"))
     first = next(step for step in rollout.steps if hasattr(step, "metrics"))
     return {metric.name: metric.query for metric in first.metrics}
 
@@ -33,21 +34,21 @@ def gates(root):
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
     """Five minutes of a stable release and a failing, slow, crashing canary."""
-    lives = [walking.Life(f"s{number:04d}", False, -1.0, -1.0) for number in range(3)]
-    lives += [walking.Life("c0001", True, 0.0, 0.5)]
-    release = synthesis.Release(
-        names=synthesis.Names("gridos", "gridos", "gridos", CANARY, STABLE),
+    lives = [virtual_rollout.Life(f"s{number:04d}", False, -1.0, -1.0) for number in range(3)]
+    lives += [virtual_rollout.Life("c0001", True, 0.0, 0.5)]
+    release = synthetic_series.Release(
+        names=synthetic_series.Names("gridos", "gridos", "gridos", CANARY, STABLE),
         pods=lives,
         traffic=Traffic(requests_per_s=60),
         fault=Fault(error_rate=0.04, slow_share=0.1, cpu=0.9, restarts=1),
-        weather=synthesis.Weather(),
+        weather=synthetic_series.Weather(),
         base_s=BASE_S + 600,
         end_s=300,
         history_s=300,
         seed=7,
     )
     folder = tmp_path_factory.mktemp("release")
-    backfill.load(synthesis.lines(release), folder, "release")
+    backfill.load(synthetic_series.lines(release), folder, "release")
     with backfill.serving(folder) as server:
         yield server
 

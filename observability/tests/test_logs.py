@@ -14,10 +14,11 @@ import pytest
 import yaml
 from observe import dashboards, loki, oncluster, queries
 from observe.panels import Source
-from rehearsal import documents, processes
-from rehearsal.errors import MachineError
-from rehearsal.prometheus import QueryError
-from rehearsal.waiting import wait_until
+
+from canary.errors import MachineError
+from canary.runtime import documents, processes
+from canary.runtime.prometheus import QueryError
+from canary.runtime.waiting import wait_until
 
 LOGS = Path(__file__).parent.parent / "logs"
 QUERIES = yaml.safe_load((LOGS / "queries.yaml").read_text())

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from observe import cases as compact
 from observe import generate, rules
-from rehearsal import durations
-from rehearsal.errors import UsageError
+
+from canary import durations
+from canary.errors import UsageError
 
 TESTS = Path(__file__).parent
 RUNBOOKS = "https://github.com/example/gridos/blob/main/docs/runbooks/"

@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from gates import promql
 from observe import dashboards, rules, runbooks
-from rehearsal.errors import UsageError
+
+from canary.argo import promql
+from canary.errors import UsageError
 
 
 @pytest.fixture(scope="module")

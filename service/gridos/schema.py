@@ -38,7 +38,7 @@ _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 # What adds, by the words it begins with, and nothing else: the ways to take something away, or to
 # keep a running release waiting, are too many to list. What these can still do, such as demand of a
 # new column what the older release does not send, squawk finds before a release is made
-# (`proofs.migrations`).
+# (`acceptance.service.migrations`).
 _ADDS = re.compile(
     r"CREATE\s+(?:(?:UNIQUE\s+)?INDEX|TABLE|TYPE|SEQUENCE|SCHEMA|EXTENSION|VIEW|FUNCTION)\b"
     r"|ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?\S+\s+ADD\s+(?:COLUMN\s+)?"

@@ -15,8 +15,9 @@ import pytest
 from gridos import create_app
 from gridos.config import Settings
 from gridos.storage import pool
-from rehearsal import processes
-from rehearsal.waiting import wait_until
+
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
 PROGRAM = str(Path(sys.executable).parent / "gridos")
 KEY = "a-key"

@@ -11,9 +11,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from proofs import wire
-from rehearsal.gateway import Gateway
-from rehearsal.waiting import wait_until
+
+from acceptance.service import wire
+from canary.runtime.gateway import Gateway
+from canary.runtime.waiting import wait_until
 
 LIMIT = 1 << 20
 HEAD = {"X-API-Key": "a-key", "Content-Type": "application/x-ndjson"}

@@ -18,7 +18,8 @@ from gridos.domain.network import MOST_BUSES, MOST_LINES
 from gridos.domain.series import Bucket, window
 from gridos.storage import pool
 from gridos.storage.networks import MOST_UNKNOWN, UNKNOWN_FOR_S, KnownBuses
-from rehearsal.waiting import wait_until
+
+from canary.runtime.waiting import wait_until
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 POD_BYTES = 256 << 20

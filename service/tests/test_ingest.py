@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from gridos import deadlines
-from rehearsal.waiting import wait_until
+
+from canary.runtime.waiting import wait_until
 
 KEY = {"X-API-Key": "a-key"}
 JSON = {**KEY, "Content-Type": "application/json"}

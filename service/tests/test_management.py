@@ -10,7 +10,8 @@ from gridos.config import Settings
 from gridos.lifecycle import LONGEST_REQUEST_S, Lifecycle
 from gridos.management import bind
 from gridos.tally import Tally
-from rehearsal.waiting import wait_until
+
+from canary.runtime.waiting import wait_until
 
 PATHS = ("/livez", "/readyz", "/metrics")
 

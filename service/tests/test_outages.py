@@ -9,8 +9,9 @@ import pytest
 from gridos import schema, seed
 from gridos.storage import availability
 from psycopg import conninfo, errors
-from rehearsal import database as postgres
-from rehearsal.waiting import wait_until
+
+from canary.runtime import database as postgres
+from canary.runtime.waiting import wait_until
 
 READING = {"bus_id": "ieee33-2", "measured_at": "2026-05-01T00:00:00Z", "kw": 1, "kvar": 1}
 HEADERS = {"X-API-Key": "a-key", "Content-Type": "application/json"}

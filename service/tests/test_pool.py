@@ -9,9 +9,10 @@ from gridos.config import Settings
 from gridos.storage.availability import CROWDED, SILENT
 from gridos.storage.pool import THREADS, close_pool, open_pool
 from psycopg_pool import PoolTimeout
-from rehearsal import database as postgres
-from rehearsal import processes
-from rehearsal.waiting import wait_until
+
+from canary.runtime import database as postgres
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from gridos import create_app
 from gridos.config import Settings
-from rehearsal.waiting import wait_until
+
+from canary.runtime.waiting import wait_until
 
 
 def test_granian_serves_the_same_and_ends_in_order(serve):

@@ -2,7 +2,8 @@
 
 import pytest
 from gridos import schema, seed
-from proofs import fuzz, hostile, kills, releases, restarts
+
+from acceptance.service import fuzz, hostile, kills, releases, restarts
 
 
 def test_what_was_acknowledged_survives_the_killing_of_database_and_worker(tmp_path):

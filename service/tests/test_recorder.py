@@ -5,7 +5,8 @@ import re
 from datetime import datetime
 
 import pytest
-from rehearsal.waiting import wait_until
+
+from canary.runtime.waiting import wait_until
 
 KEY = {"X-API-Key": "a-key", "Content-Type": "application/json"}
 

@@ -4,7 +4,8 @@ import json
 import socket
 
 import pytest
-from proofs import wire
+
+from acceptance.service import wire
 
 
 @pytest.fixture(scope="module")

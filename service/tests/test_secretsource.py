@@ -15,7 +15,8 @@ import trustme
 from gridos import azure, create_app, secretsource
 from gridos.config import ConfigurationError, Settings
 from gridos.secretsource import Directory, Nothing, Secrets, SecretsUnavailable
-from rehearsal.waiting import wait_until
+
+from canary.runtime.waiting import wait_until
 
 
 def test_a_directory_comes_first_and_the_environment_fills_what_it_lacks(tmp_path):

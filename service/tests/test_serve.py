@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from rehearsal import processes
-from rehearsal.waiting import wait_until
+
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
 PROGRAM = str(Path(sys.executable).parent / "gridos")
 

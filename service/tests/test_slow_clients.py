@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 from gridos.framing import Message
-from proofs.crowd import LARGE, PIPELINED, SILENT, SLOW_HEAD, UNREAD, Crowd, slow_body
-from rehearsal.waiting import wait_until
+
+from acceptance.service.crowd import LARGE, PIPELINED, SILENT, SLOW_HEAD, UNREAD, Crowd, slow_body
+from canary.runtime.waiting import wait_until
 
 EACH = 125
 

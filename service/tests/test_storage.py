@@ -7,7 +7,8 @@ import pytest
 from gridos import schema
 from gridos.schema import Migration, MigrationError
 from gridos.storage import partitions
-from proofs import migrations
+
+from acceptance.service import migrations
 
 NOW = datetime(2033, 5, 20, tzinfo=UTC)
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import document
 import workspace
-from rehearsal import packages, program
-from rehearsal.errors import MachineError
+
+from canary.errors import MachineError
+from canary.runtime import packages, program
 
 EXIT_CLEAN = 0
 EXIT_FOUND = 1

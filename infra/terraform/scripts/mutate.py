@@ -19,8 +19,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import workspace
-from rehearsal import program
-from rehearsal.errors import MachineError
+
+from canary.errors import MachineError
+from canary.runtime import program
 
 EXIT_NOTICED = 0
 EXIT_MISSED = 1

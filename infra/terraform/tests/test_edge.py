@@ -11,7 +11,8 @@ import wire
 from gridos import create_app
 from gridos.config import TABLE, Settings
 from gridos.domain import batch
-from rehearsal.errors import MachineError
+
+from canary.errors import MachineError
 
 PROGRAMS = firewall.Programs(policy.FILE.parent)
 

@@ -15,7 +15,8 @@ import pytest
 import workspace
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from rehearsal import database
+
+from canary.runtime import database
 
 SCRIPT = workspace.SOURCE / "scripts" / "role.sql"
 ROLE = "id-workload-gridos-dev-weu"

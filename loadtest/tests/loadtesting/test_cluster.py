@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 from loadtesting import cli, limits, mix
-from rehearsal import documents
+
+from canary.runtime import documents
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from loadtesting import page
-from rehearsal.plot import RIGHT
+
+from canary.plot import RIGHT
 
 
 def piece(index):

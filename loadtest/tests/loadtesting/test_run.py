@@ -13,8 +13,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from loadtesting import cli
-from rehearsal import processes
-from rehearsal.waiting import wait_until
+
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 KEY = "load-key"

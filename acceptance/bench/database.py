@@ -1,0 +1,249 @@
+"""Ingest against raw COPY of the same rows, and a month's series as the table grows.
+
+Raw COPY is psycopg sending a text block that is there already, into the same table. Each round
+sends each method new rows, in shuffled order; ratios are medians of pairs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+from flask.testing import FlaskClient
+from gridos import create_app
+from gridos.config import Settings
+from gridos.domain.batch import Reading
+from gridos.storage import pool
+from gridos.storage import readings as stored
+
+from acceptance.service.pods import KEY, Pod
+
+FIRST = datetime(2003, 1, 1, tzinfo=UTC)
+COPY = "COPY reading (bus_id, measured_at, kw, kvar) FROM STDIN"
+BUSES = 33
+HEADERS = {"X-API-Key": KEY, "Content-Type": "application/json"}
+WARM_UP = 3
+# A month of a bus at 15 min is at most so many rows.
+MOST_ROWS = 100_000
+MONTH = (
+    f"/v1/feeders/ieee33/readings?bucket=15m&limit={MOST_ROWS}"
+    "&start=2025-12-01T00:00:00Z&end=2026-01-01T00:00:00Z"
+)
+
+Row = tuple[str, datetime, float, float]
+# What is made beforehand of a batch, and what is timed.
+Method = tuple[Callable[[list[Row]], Any], Callable[[Any], None]]
+
+
+def ingest(
+    folder: Path, url: str, size: int, rounds: int, *, served: bool
+) -> dict[str, list[float]]:
+    """Seconds of each method in each round; `served` adds a server of its own to them."""
+    times: dict[str, list[float]] = {}
+    random, fresh = Random(33), _batches(size)
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        _client(url) as client,
+        _served(folder, url, wanted=served) as over_http,
+    ):
+        methods = {**_storing(connection), "client": (_body, _posting(client)), **over_http}
+        for _ in range(rounds):
+            for name in random.sample(list(methods), len(methods)):
+                prepare, run = methods[name]
+                prepared = prepare(next(fresh))
+                began = time.perf_counter()
+                run(prepared)
+                times.setdefault(name, []).append(time.perf_counter() - began)
+    return times
+
+
+def _storing(connection: psycopg.Connection[Any]) -> dict[str, Method]:
+    """The database layer by itself, and what it is measured by."""
+
+    def copy(block: bytes) -> None:
+        with connection.cursor() as cursor, cursor.copy(COPY) as copying:
+            copying.write(block)
+
+    def storing(store: Callable[[Any, list[Reading]], int]) -> Method:
+        return _readings, lambda batch: _exactly(store(connection, batch), len(batch))
+
+    def send_before(rows: list[Row]) -> list[Reading]:
+        batch = _readings(rows)
+        _exactly(stored.store(connection, batch).stored, len(batch))
+        return batch
+
+    return {
+        "copy": (_block, copy),
+        "append": storing(lambda *batch: stored.store(*batch).stored),
+        "resent": (send_before, lambda batch: _exactly(stored.store(connection, batch).stored, 0)),
+        "sorted": storing(stored.store_unknown),
+    }
+
+
+def _posting(client: FlaskClient) -> Callable[[bytes], None]:
+    def post(body: bytes) -> None:
+        answer = client.post("/v1/readings", data=body, headers=HEADERS)
+        assert answer.status_code == 201, answer.text
+
+    return post
+
+
+@contextmanager
+def _served(folder: Path, url: str, *, wanted: bool) -> Iterator[dict[str, Method]]:
+    """A real server on a real socket, with one connection that is kept."""
+    if not wanted:
+        yield {}
+        return
+    pod = Pod(folder, "served", {"GRIDOS_DATABASE_URL": url})
+    pod.start()
+    try:
+        pod.await_ready()
+        connection = http.client.HTTPConnection("127.0.0.1", pod.port)
+
+        def post(body: bytes) -> None:
+            connection.request("POST", "/v1/readings", body, HEADERS)
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status == 201, text
+
+        yield {"served": (_body, post)}
+        connection.close()
+    finally:
+        pod.stop()
+
+
+def _exactly(stored_rows: int, expected: int) -> None:
+    assert stored_rows == expected, (stored_rows, expected)
+
+
+def _readings(rows: list[Row]) -> list[Reading]:
+    return [Reading(*row) for row in rows]
+
+
+def _block(rows: list[Row]) -> bytes:
+    return "".join(
+        f"{bus}\t{at.isoformat()}\t{kw}\t{kvar}\n" for bus, at, kw, kvar in rows
+    ).encode()
+
+
+def _body(rows: list[Row]) -> bytes:
+    named = [
+        {"bus_id": bus, "measured_at": at.isoformat(), "kw": kw, "kvar": kvar}
+        for bus, at, kw, kvar in rows
+    ]
+    return json.dumps({"readings": named}).encode()
+
+
+def _batches(size: int) -> Iterator[list[Row]]:
+    # Each size has readings of its own: a row's number is a bus and a time.
+    number = size * 1_000_000
+    while True:
+        yield [
+            (f"ieee33-{row % BUSES + 1}", FIRST + timedelta(seconds=row // BUSES), 61.5, 29.5)
+            for row in range(number, number + size)
+        ]
+        number += BUSES * (size // BUSES + 1)
+
+
+# Filling a table is not what is measured, so it need not survive a power cut.
+QUICKLY = ("fsync = off", "full_page_writes = off", "max_wal_size = '8GB'", "autovacuum = off")
+FEEDERS = """
+INSERT INTO feeder (id, name, nominal_kv, rated_kva)
+SELECT 'g' || f, 'Grown ' || f, 12.66, 5000 FROM generate_series(2, %(feeders)s) f
+ON CONFLICT DO NOTHING
+"""
+GROWN_BUSES = """
+INSERT INTO bus (id, feeder_id, number, nominal_kw, nominal_kvar)
+SELECT 'g' || f || '-' || b, 'g' || f, b, 60, 30
+FROM generate_series(2, %(feeders)s) f, generate_series(1, 33) b
+ON CONFLICT DO NOTHING
+"""
+# As readings arrive: quarter of an hour by quarter of an hour, feeder by feeder. Left to itself the
+# planner puts each bus of all feeders together, and a feeder's rows each on a page of its own.
+READINGS = """
+INSERT INTO {table}
+SELECT CASE f WHEN 1 THEN 'ieee33-' ELSE 'g' || f || '-' END || b, t, 60 + 20 * sin(b * f), 30
+FROM generate_series('{first}'::timestamptz, '{next}'::timestamptz - interval '15 min', '15 min') t,
+     generate_series(1, {feeders}) f, generate_series(1, 33) b
+ORDER BY t, f, b
+"""
+
+
+def grow(url: str, feeders: int) -> int:
+    """Fills February to December 2025 with a reading each 15 min of so many feeders' 33 buses.
+
+    Returns the number of rows of the table: 1.06 million a feeder.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in QUICKLY:
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+        for setting in ("timezone = 'UTC'", "maintenance_work_mem = '1GB'", "work_mem = '1GB'"):
+            connection.execute(f"SET {setting}")
+        connection.execute(FEEDERS, {"feeders": feeders})
+        connection.execute(GROWN_BUSES, {"feeders": feeders})
+        for month in range(2, 13):
+            _fill(connection, month, feeders)
+        connection.execute("ALTER SYSTEM RESET ALL")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("ANALYZE; CHECKPOINT")
+        (rows,) = connection.execute("SELECT count(*) FROM reading").fetchone() or (0,)
+    return int(rows)
+
+
+def _fill(connection: psycopg.Connection[Any], month: int, feeders: int) -> None:
+    table = f"reading_2025_{month:02}"
+    first = f"2025-{month:02}-01"
+    following = f"2025-{month + 1:02}-01" if month < 12 else "2026-01-01"
+    for statement in (
+        f"DROP TABLE IF EXISTS {table}",
+        f"CREATE TABLE {table} (LIKE reading)",
+        READINGS.format(table=table, first=first, next=following, feeders=feeders),
+        f"ALTER TABLE {table} ADD PRIMARY KEY (bus_id, measured_at)",
+        f"ALTER TABLE reading ATTACH PARTITION {table}"
+        f" FOR VALUES FROM ('{first}') TO ('{following}')",
+    ):
+        connection.execute(statement)
+
+
+def month(url: str, repeats: int = 20) -> tuple[Sequence[float], int, int, int]:
+    """(seconds of each, bytes, packed bytes, rows) of December in 15 min buckets over HTTP."""
+    with _client(url) as client:
+        # The first ones after filling meet a cold table, and may not be in time.
+        for _ in range(WARM_UP):
+            client.get(MONTH)
+        times = []
+        for _ in range(repeats):
+            began = time.perf_counter()
+            answer = client.get(MONTH)
+            times.append(time.perf_counter() - began)
+            assert answer.status_code == 200, answer.text
+        packed = client.get(MONTH, headers={"Accept-Encoding": "gzip"}).data
+        rows = len(answer.get_json()["rows"])
+    return times, len(answer.data), len(packed), rows
+
+
+@contextmanager
+def _client(url: str) -> Iterator[FlaskClient]:
+    """The application in this process, its access lines written to nowhere."""
+    settings = Settings(
+        url, api_keys=KEY, key_requests_per_second=1_000_000, max_body_bytes=1 << 24
+    )
+    with Path(os.devnull).open("w") as nowhere:
+        with contextlib.redirect_stdout(nowhere):
+            app = create_app(settings)
+        pool.open_pool(app)
+        try:
+            yield app.test_client()
+        finally:
+            pool.close_pool(app)

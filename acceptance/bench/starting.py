@@ -1,0 +1,77 @@
+"""What a pod costs to start: CPU-seconds, seconds and memory until it says that it is ready.
+
+CPU-seconds are of the whole tree, from the first instruction of the interpreter; they depend on the
+machine, and on what else its cores do, so they stand beside those of `import flask` in the same
+turn. Bytecode is there already, as it is in the image.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from acceptance.service.pods import Pod
+from canary.runtime.waiting import wait_until
+
+LONGEST_S = 120.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pod's, or the sum of several that started at once; `flask_cpu_s` is what it is beside."""
+
+    cpu_s: float
+    flask_cpu_s: float
+    seconds: float
+    pss_mb: float
+
+
+def measure(folder: Path, url: str, pods: int) -> Start:
+    """Starts so many pods at once, and ends them."""
+    variables = {"GRIDOS_DATABASE_URL": url}
+    started = [Pod(folder, f"start-{number}", variables) for number in range(pods)]
+    flask_cpu_s = _import("flask")
+    began = time.monotonic()
+    try:
+        for pod in started:
+            pod.start()
+        waiting = list(started)
+
+        def ready() -> bool:
+            waiting[:] = [pod for pod in waiting if not pod.is_ready()]
+            return not waiting
+
+        assert wait_until(ready, timeout_s=LONGEST_S), "no pod became ready"
+        seconds = time.monotonic() - began
+        trees = [process for pod in started for process in _tree(pod.pid)]
+        return Start(_cpu_s(trees), flask_cpu_s, seconds, _pss_mb(trees))
+    finally:
+        for pod in started:
+            pod.stop()
+
+
+def _import(module: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _tree(pid: int) -> Sequence[psutil.Process]:
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
+
+
+def _pss_mb(processes: Sequence[psutil.Process]) -> float:
+    return sum(process.memory_full_info().pss for process in processes) / 1e6

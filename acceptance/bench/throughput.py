@@ -1,0 +1,108 @@
+"""Requests a second, side by side: all servers are up, and wrk asks one of them a second long.
+
+The order is shuffled anew each round and ratios are medians of pairs of one round, so that whatever
+else the machine does falls on all alike. Servers share one CPU and wrk has another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+from gridos.storage import pool
+
+from acceptance.service.pods import ask
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
+
+SERVER_CPU, CLIENT_CPU = {0}, {os.cpu_count() - 1 if os.cpu_count() else 0}  # type: ignore[operator]
+GUNICORN = ["-m", "gunicorn", "-w", "1", "-k", "gthread", "--keep-alive", "75"]
+GUNICORN += ["--threads", str(pool.THREADS["gunicorn"])]
+GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1"]
+GRANIAN += ["--blocking-threads", str(pool.THREADS["granian"])]
+UVICORN = ["-m", "uvicorn", "--log-level", "warning", "--no-access-log"]
+# As it is without its extras, uvloop and httptools.
+PLAIN = ["--loop", "asyncio", "--http", "h11"]
+
+
+def command(name: str, port: int) -> list[str]:
+    """How a contestant is served: an app of `apps`, after an @ by what if not as usual."""
+    app, _, server = name.partition("@")
+    target = f"acceptance.bench.apps:{app}"
+    if server == "granian":
+        return [sys.executable, *GRANIAN, "--no-access-log", "--port", str(port), target]
+    if app == "fastapi_":
+        extra = PLAIN if server == "plain" else []
+        return [sys.executable, *UVICORN, *extra, "--port", str(port), target]
+    return [sys.executable, *GUNICORN, "--bind", f"127.0.0.1:{port}", target]
+
+
+def available() -> bool:
+    """Whether wrk is there."""
+    return shutil.which("wrk") is not None
+
+
+def measure(folder: Path, names: Sequence[str], rounds: int) -> Mapping[str, list[float]]:
+    """Requests a second of each contestant in each round."""
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    random = Random(33)
+    with _servers(folder, names) as ports:
+        for _ in range(rounds):
+            for name in random.sample(list(names), len(names)):
+                rates[name].append(_ask(ports[name]))
+    return rates
+
+
+def ratio(rates: Mapping[str, list[float]], name: str, base: str) -> tuple[float, float, float]:
+    """Median of the rounds' ratios, with their quartiles."""
+    pairs = [a / b for a, b in zip(rates[name], rates[base], strict=True)]
+    low, _, high = statistics.quantiles(pairs, n=4)
+    return statistics.median(pairs), low, high
+
+
+def difference(rates: Mapping[str, list[float]], name: str, base: str) -> Sequence[float]:
+    """Microseconds that a request of one takes longer than the base's, in each round.
+
+    A server that has a CPU of its own and is always asked spends all of it on requests.
+    """
+    return [1e6 / a - 1e6 / b for a, b in zip(rates[name], rates[base], strict=True)]
+
+
+@contextmanager
+def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, int]]:
+    children, ports = [], {}
+    try:
+        for name in names:
+            ports[name] = processes.free_port()
+            child = processes.start(name, command(name, ports[name]), folder / f"{name}.log")
+            os.sched_setaffinity(child.pid, SERVER_CPU)
+            children.append(child)
+        for name, port in ports.items():
+            url = f"http://127.0.0.1:{port}/hello"
+            up = wait_until(lambda url=url: ask(url)[0] == 200, timeout_s=60)  # type: ignore[misc]
+            assert up, f"{name} does not answer; see {folder}"
+        yield ports
+    finally:
+        for child in children:
+            child.kill()
+
+
+def _ask(port: int) -> float:
+    done = subprocess.run(
+        ["wrk", "-t1", "-c8", "-d1s", f"http://127.0.0.1:{port}/hello"],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, CLIENT_CPU),
+    )
+    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    assert found, done.stdout
+    return float(found[1])

@@ -1,0 +1,7 @@
+"""`python -m acceptance.conformance`."""
+
+import sys
+
+from acceptance.conformance.cli import main
+
+sys.exit(main())

@@ -1,0 +1,209 @@
+"""The real controller's walk through a scenario, followed on a cluster that is up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from acceptance.conformance import walks
+from acceptance.conformance.scenarios import Act, Scenario
+from acceptance.conformance.walks import Judged, Walk
+from canary.errors import MachineError
+from canary.rehearse.cluster_state import HASH_LABEL, State, stable
+from canary.runtime import processes
+from canary.runtime.kubectl import Kubectl, Watch
+
+POLL_S = 0.5
+READY_TIMEOUT_S = 150.0
+LONGEST_S = 240.0
+# How long a release must have been still before it is over.
+QUIET_S = 5.0
+PLACE = "/spec/template/spec/containers/0"
+
+# What makes a candidate's pods what the scenario says, as patches of its container.
+BROKEN: Mapping[str, list[dict[str, Any]]] = {
+    "ready": [],
+    "never-ready": [
+        {
+            "op": "add",
+            "path": f"{PLACE}/readinessProbe",
+            "value": {"tcpSocket": {"port": 1}, "periodSeconds": 1},
+        }
+    ],
+    # The pause image says its version and ends.
+    "crashing": [{"op": "add", "path": f"{PLACE}/args", "value": ["-v"]}],
+}
+
+
+@dataclass
+class Follower:
+    """One scenario on the cluster, from its stable release to where nothing more happens."""
+
+    kubectl: Kubectl
+    watch: Watch
+    scenario: Scenario
+    url: str
+    image: str
+    first_hash: str = ""
+    last_stable: str = ""
+    hashes: list[str] = field(default_factory=list)
+    _at_pause: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _acts: list[Act] = field(default_factory=list)
+    _still_since: float = 0.0
+    _seen: str = ""
+
+    def walk(self) -> Walk:
+        """Releases, follows and tells.
+
+        Raises:
+            MachineError: if the stable release does not come up, or the walk does not end.
+        """
+        name = walks.namespace(self.scenario)
+        self.kubectl.run("create", "namespace", name)
+        try:
+            self.kubectl.apply(
+                yaml.safe_dump_all(walks.objects(self.scenario, self.url, self.image))
+            )
+            self._await_stable()
+            self._acts = list(self.scenario.acts)
+            self._release("2", BROKEN[self.scenario.pods])
+            return self._follow()
+        finally:
+            self.kubectl.run("delete", "namespace", name, "--wait=false")
+
+    @property
+    def _namespace(self) -> str:
+        return walks.namespace(self.scenario)
+
+    def _await_stable(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not stable(rollout := self._rollout(), self.scenario.replicas):
+            if time.monotonic() > deadline:
+                raise MachineError(f"{self.scenario.name}: the stable release is not ready")
+            time.sleep(POLL_S)
+        self.first_hash = rollout["status"]["stableRS"]
+
+    def _rollout(self) -> dict[str, Any]:
+        return self.watch.one(self._namespace, "rollouts", "gridos")
+
+    def _release(self, release: str, changes: list[dict[str, Any]]) -> None:
+        change = {"op": "replace", "path": f"{PLACE}/env/0/value", "value": release}
+        self.kubectl.patch(self._namespace, "rollout", "gridos", [change, *changes])
+
+    def _follow(self) -> Walk:
+        deadline = time.monotonic() + LONGEST_S
+        while time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            kinds = ["rollouts", "replicasets", "analysisruns"]
+            state = State(self.watch.get(self._namespace, kinds), "gridos")
+            self._note(state)
+            if self._over(state):
+                return self._told(state)
+        raise MachineError(f"{self.scenario.name}: no end within {LONGEST_S:.0f} s")
+
+    def _note(self, state: State) -> None:
+        status, latest = state.status, state.latest_hash
+        if latest and latest != self.first_hash and latest not in self.hashes:
+            self.hashes.append(latest)
+        pauses = [condition["reason"] for condition in status.get("pauseConditions") or []]
+        pause = pauses[0] if pauses else ""
+        if pause == "CanaryPauseStep" and not status.get("abort"):
+            counts = [state.replica_counts(h).desired for h in (latest, self.first_hash)]
+            self._at_pause[status["currentStepIndex"]] = (counts[0], counts[1])
+        if self._acts and _reached(self._acts[0], status, pause):
+            self._act(self._acts.pop(0))
+
+    def _act(self, act: Act) -> None:
+        match act.do.split():
+            case ["scale", replicas]:
+                change = {"op": "replace", "path": "/spec/replicas", "value": int(replicas)}
+                self.kubectl.patch(self._namespace, "rollout", "gridos", [change])
+            case ["release"]:
+                self._release("3", [])
+            case ["revert"]:
+                self._release("1", [])
+            case [verb]:
+                command = ["kubectl-argo-rollouts", verb, "gridos", "-n", self._namespace]
+                command += ["--context", self.kubectl.context]
+                processes.run(command, check=True, capture_output=True, timeout=30)
+
+    def _over(self, state: State) -> bool:
+        """Whether the release has come to an end, and has been still for a while."""
+        status = state.status
+        picture = json.dumps(
+            [
+                status.get("phase"),
+                status.get("message"),
+                [
+                    (t["spec"]["replicas"], t.get("status", {}).get("availableReplicas"))
+                    for t in state.of("ReplicaSet")
+                ],
+            ]
+        )
+        if picture != self._seen:
+            self._seen, self._still_since = picture, time.monotonic()
+        ended = status.get("phase") in ("Healthy", "Degraded") or (
+            _inconclusive(status) and not self._acts
+        )
+        still = time.monotonic() - self._still_since > QUIET_S
+        return bool(self.hashes and ended and not self._acts and still)
+
+    def _told(self, state: State) -> Walk:
+        latest = self.hashes[-1]
+        self.last_stable = state.status["stableRS"]
+        runs = [
+            _judged(thing)
+            for thing in state.of("AnalysisRun")
+            if thing["metadata"]["labels"][HASH_LABEL] == latest
+        ]
+        return Walk(
+            phase=str(state.status["phase"]),
+            aborted=bool(state.status.get("abort")),
+            counts=dict(self._at_pause),
+            runs=tuple(sorted(runs, key=lambda run: run.place)),
+        )
+
+
+def as_expected(follower: Follower, walk: Walk) -> str:
+    """What is wrong with a walk of a kind that the rehearsal does not do; nothing if nothing is."""
+    name, first = follower.scenario.name, follower.first_hash
+    if walk.phase != "Healthy":
+        return f"{walk.phase}, not Healthy"
+    if name == "reverted-mid-canary":
+        stepped = [run for run in walk.runs if run.phase == "Failed"]
+        return "not back on stable" if follower.last_stable != first or stepped else ""
+    if follower.last_stable == first:
+        return "not promoted"
+    if name == "second-release" and len(follower.hashes) != 2:
+        return f"{len(follower.hashes)} releases seen"
+    return "" if {1, 4, 7} <= walk.counts.keys() else f"steps not walked: {walk.counts}"
+
+
+def _reached(act: Act, status: Mapping[str, Any], pause: str) -> bool:
+    if act.at_phase == "Paused-Inconclusive":
+        return _inconclusive(status)
+    if act.at_phase:
+        return pause == "CanaryPauseStep"
+    return status.get("currentStepIndex") == act.at_step and pause == "CanaryPauseStep"
+
+
+def _inconclusive(status: Mapping[str, Any]) -> bool:
+    conditions = status.get("pauseConditions") or []
+    return any(condition["reason"] == "InconclusiveAnalysisRun" for condition in conditions)
+
+
+def _judged(thing: Mapping[str, Any]) -> Judged:
+    labels = thing["metadata"]["labels"]
+    index = labels.get("step-index")
+    status = thing.get("status", {})
+    taken = {
+        result["name"]: tuple(m["phase"] for m in result.get("measurements", []))
+        for result in status.get("metricResults", [])
+    }
+    place = "background" if index is None else f"step {index}"
+    return Judged(place, status.get("phase", ""), taken)

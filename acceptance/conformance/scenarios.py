@@ -1,0 +1,115 @@
+"""The scenarios that the rehearsal and the real controller must agree on.
+
+Each is a release of the shipped Rollout and gates (deploy/base), its pauses cut short, against a
+scripted Prometheus: what the gates read is given, and everything that follows from it is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from acceptance.conformance.scripted import Answer, Script
+
+# What each gate reads of a release with nothing wrong.
+GOOD: Mapping[str, Sequence[Answer]] = {
+    "canary-requests": [(500.0,)],
+    "error-ratio": [(0.0,)],
+    "p95-latency-seconds": [(0.05,)],
+    "cpu-saturation-ratio": [(0.2,)],
+    "container-restarts": [(0.0,)],
+}
+HEALTHY = Script(GOOD)
+# The window of the last step's look, its pause being cut to a fifteenth (walks.FACTOR).
+LAST_LOOK = "[12s]"
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a person does when the Rollout has reached a state: a phase, or a step of it."""
+
+    do: str
+    at_step: int | None = None
+    at_phase: str = ""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One release.
+
+    `pods` is how the candidate's behave: ready, never-ready or crashing. `expected` states the end
+    for what the rehearsal does not do (it rehearses one release and nobody's hand), and why.
+    """
+
+    name: str
+    script: Script = HEALTHY
+    replicas: int = 10
+    pods: str = "ready"
+    acts: tuple[Act, ...] = ()
+    dry_run: str = ""
+    manual_pause: bool = False
+    expected: str = ""
+
+
+def _reading(**gates: Sequence[Answer]) -> Script:
+    return Script({**GOOD, **{name.replace("_", "-"): given for name, given in gates.items()}})
+
+
+SCENARIOS = (
+    Scenario("healthy"),
+    Scenario("healthy-of-four", replicas=4),
+    Scenario("errors", _reading(error_ratio=[(0.03,)])),
+    Scenario("errors-at-the-second-step", _reading(error_ratio=[(0.0,), (0.03,)])),
+    Scenario(
+        "errors-after-the-last-look",
+        Script(GOOD, turn=LAST_LOOK, then={**GOOD, "error-ratio": [(0.03,)]}),
+    ),
+    Scenario("latency", _reading(p95_latency_seconds=[(0.4,)])),
+    Scenario("cpu", _reading(cpu_saturation_ratio=[(0.9,)])),
+    Scenario("restarts", _reading(container_restarts=[(1.0,)])),
+    Scenario(
+        "just-below-every-limit",
+        _reading(
+            error_ratio=[(0.00999,)],
+            p95_latency_seconds=[(0.2499,)],
+            cpu_saturation_ratio=[(0.699,)],
+        ),
+    ),
+    Scenario("exactly-at-a-limit", _reading(p95_latency_seconds=[(0.25,)])),
+    Scenario(
+        "idle",
+        _reading(canary_requests=[(0.0,)], error_ratio=[()], p95_latency_seconds=[(float("nan"),)]),
+    ),
+    Scenario("prometheus-gone-and-back", _reading(error_ratio=[None, None, (0.0,)])),
+    Scenario("prometheus-gone", Script({"*": [None]})),
+    Scenario(
+        "inconclusive-then-resumed",
+        _reading(canary_requests=[(10.0,), (500.0,)]),
+        acts=(Act("promote", at_phase="Paused-Inconclusive"),),
+    ),
+    Scenario(
+        "inconclusive-then-aborted",
+        _reading(canary_requests=[(10.0,)]),
+        acts=(Act("abort", at_phase="Paused-Inconclusive"),),
+    ),
+    Scenario("crash-loop", pods="crashing"),
+    Scenario("never-ready", pods="never-ready"),
+    Scenario("replicas-changed", acts=(Act("scale 12", at_step=4),)),
+    Scenario("dry-run", _reading(error_ratio=[(0.03,)]), dry_run="error-ratio"),
+    Scenario(
+        "second-release",
+        acts=(Act("release", at_step=4),),
+        expected="the second replaces the first and walks every step from the start",
+    ),
+    Scenario(
+        "reverted-mid-canary",
+        acts=(Act("revert", at_step=4),),
+        expected="back on stable at once: no step is walked and nothing is judged",
+    ),
+    Scenario(
+        "paused-then-promoted-by-hand",
+        manual_pause=True,
+        acts=(Act("promote", at_phase="Paused-Manual"),),
+        expected="goes on from the pause and is promoted",
+    ),
+)

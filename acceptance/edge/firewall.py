@@ -1,0 +1,258 @@
+"""A real web application firewall on loopback: nginx, ModSecurity and the OWASP Core Rule Set.
+
+It stands in for Azure's: the Default Rule Set descends from the Core Rule Set that runs here and
+keeps its rule numbers, its anomaly scores and its threshold, but it is not the same code. What
+policy it enforces is read from Terraform; see `policy`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import policy
+
+from canary.errors import MachineError
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
+
+PACKAGES = ("nginx", "libnginx-mod-http-modsecurity", "modsecurity-crs")
+
+# Carries a request's number into the firewall's log, so that what matched can be told by request.
+PROBE_HEADER = "X-Probe"
+
+# Tells an answer of the service's from one of the firewall's: only the former asked the service.
+UPSTREAM_HEADER = "X-Upstream-Status"
+
+# How Azure names what an exclusion is about, and how ModSecurity does.
+VARIABLES = {
+    "RequestHeaderKeys": "REQUEST_HEADERS_NAMES",
+    "RequestHeaderValues": "REQUEST_HEADERS",
+}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the unpacked packages are."""
+
+    root: Path
+
+    @property
+    def nginx(self) -> Path:
+        """The server."""
+        return self.root / "usr" / "sbin" / "nginx"
+
+    @property
+    def rules(self) -> Path:
+        """The Core Rule Set."""
+        return self.root / "usr" / "share" / "modsecurity-crs" / "rules"
+
+    @property
+    def setup(self) -> Path:
+        """The Core Rule Set's own settings, untouched: paranoia level 1, threshold 5."""
+        return self.root / "etc" / "modsecurity" / "crs" / "crs-setup.conf"
+
+    @property
+    def modules(self) -> Iterator[Path]:
+        """The server's modules, the toolkit that others build on first."""
+        yield from sorted((self.root / "usr" / "lib" / "nginx" / "modules").glob("*.so"))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the server needs to find the libraries that came with it."""
+        libraries = ":".join(str(folder) for folder in self.root.glob("usr/lib/*-linux-gnu"))
+        return {**os.environ, "LD_LIBRARY_PATH": libraries}
+
+
+def programs() -> Programs:
+    """The packages, unpacked into a cache folder; nothing is installed and nothing is started.
+
+    Raises:
+        MachineError: They are not there and cannot be had; says how to get them.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    found = Programs(base / "gridos" / "firewall")
+    if not found.nginx.is_file():
+        _unpack(found.root)
+    return found
+
+
+def _unpack(root: Path) -> None:
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        raise MachineError("the firewall comes as Debian packages", "run this on Debian or Ubuntu")
+    archives = root.with_name("firewall-archives")
+    (archives / "partial").mkdir(parents=True, exist_ok=True)
+    # Downloads what this machine lacks, as an ordinary user.
+    options = ("-o", "Debug::NoLocking=1", "-o", f"Dir::Cache::archives={archives}")
+    fetch = ("--yes", "--no-install-recommends", "--download-only", "install", *PACKAGES)
+    downloaded = _quietly("apt-get", *options, *fetch)
+    if downloaded.returncode != 0:
+        raise MachineError(
+            f"the firewall's packages could not be downloaded: {_last_line(downloaded.stderr)}",
+            "run: sudo apt-get update   (then try again)",
+        )
+    partial = root.with_name("firewall-partial")
+    for package in archives.glob("*.deb"):
+        unpacked = _quietly("dpkg", "-x", str(package), str(partial))
+        if unpacked.returncode != 0:
+            raise MachineError(f"{package.name} could not be unpacked: {unpacked.stderr.strip()}")
+    if not Programs(partial).nginx.is_file():
+        raise MachineError(
+            "nginx is installed already, so it was not downloaded with the rest",
+            f"run: sudo apt-get remove nginx   (or unpack {', '.join(PACKAGES)} into {root})",
+        )
+    partial.rename(root)
+    shutil.rmtree(archives)
+
+
+def _quietly(*command: str) -> subprocess.CompletedProcess[str]:
+    return processes.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def directives(
+    wanted: policy.Policy, found: Programs, audit_log: Path, *, prevention: bool = True
+) -> str:
+    """ModSecurity's configuration for a policy.
+
+    Args:
+        wanted: What Terraform says.
+        found: The unpacked packages.
+        audit_log: Where the firewall writes what matched.
+        prevention: False only watches, to show that prevention is what blocks.
+    """
+    lines = [
+        f"SecRuleEngine {'On' if prevention else 'DetectionOnly'}",
+        "SecRequestBodyAccess On",
+        f"SecRequestBodyLimit {wanted.body_limit_bytes}",
+        f"SecRequestBodyNoFilesLimit {wanted.body_limit_bytes}",
+        "SecRequestBodyLimitAction Reject",
+        # Azure does not look into responses.
+        "SecResponseBodyAccess Off",
+        'SecRule REQUEST_HEADERS:Content-Type "^application/json"'
+        ' "id:1000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"',
+        'SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\\+|/)|text/)xml"'
+        ' "id:1001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"',
+        # The two of Azure's group General that the Core Rule Set leaves to the engine's settings.
+        'SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:403,'
+        "msg:'The body is not what its type says'\"",
+        'SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:403,'
+        "msg:'The parts of the body are not well formed'\"",
+        "SecAuditEngine On",
+        "SecAuditLogType Serial",
+        "SecAuditLogFormat JSON",
+        "SecAuditLogParts ABHZ",
+        f"SecAuditLog {audit_log}",
+        f"Include {found.setup}",
+        *(f"Include {file}" for file in sorted(found.rules.glob("*.conf"))),
+        *(_exclusion(one) for one in wanted.exclusions),
+        *(f"SecRuleRemoveById {one.rule}" for one in wanted.disabled_rules),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _exclusion(one: policy.Exclusion) -> str:
+    """Azure's exclusion in ModSecurity's words: no rule of the set looks at that header."""
+    return f'SecRuleUpdateTargetByTag "OWASP_CRS" "!{VARIABLES[one.variable]}:{one.selector}"'
+
+
+class Firewall:
+    """One nginx with one policy before one upstream; end it with `stop`."""
+
+    def __init__(self, folder: Path, upstream_port: int, rules: str, found: Programs) -> None:
+        self._folder = folder
+        self._rules = rules
+        self._found = found
+        self._upstream_port = upstream_port
+        self.port = processes.free_port()
+        self.audit_log = folder / "audit.log"
+        self._child: processes.Child | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it listens.
+
+        Raises:
+            MachineError: It does not come up; says what it logged.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "modsecurity.conf").write_text(self._rules)
+        (self._folder / "nginx.conf").write_text(self._server())
+        log = self._folder / "nginx.log"
+        command = [
+            str(self._found.nginx),
+            "-p",
+            str(self._folder),
+            "-c",
+            "nginx.conf",
+            "-e",
+            str(log),
+        ]
+        child = processes.start("nginx", command, log, self._found.environment)
+        self._child = child
+        listening = wait_until(
+            lambda: not processes.port_is_free(self.port),
+            timeout_s=30,
+            give_up=lambda: not child.running,
+        )
+        if not listening:
+            raise MachineError(f"nginx did not start: {child.tail()}", "see its log")
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=3)
+
+    def matches(self) -> Mapping[str, tuple[str, ...]]:
+        """The rules that each probed request matched, by the probe's number."""
+        found: dict[str, tuple[str, ...]] = {}
+        for line in self.audit_log.read_text(errors="replace").splitlines():
+            transaction = json.loads(line)["transaction"]
+            probe = transaction["request"]["headers"].get(PROBE_HEADER)
+            if probe is not None:
+                found[probe] = tuple(
+                    sorted({message["details"]["ruleId"] for message in transaction["messages"]})
+                )
+        return found
+
+    def _server(self) -> str:
+        modules = "\n".join(f"load_module {module};" for module in self._found.modules)
+        temporary = "\n".join(
+            f"  {kind}_temp_path {self._folder}/{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        return f"""
+{modules}
+daemon off;
+user {getpass.getuser()};
+worker_processes 1;
+pid {self._folder}/nginx.pid;
+error_log {self._folder}/error.log warn;
+events {{ }}
+http {{
+  access_log off;
+{temporary}
+  modsecurity on;
+  modsecurity_rules_file {self._folder}/modsecurity.conf;
+  server {{
+    listen 127.0.0.1:{self.port};
+    # The policy's limit decides, not the server's.
+    client_max_body_size 0;
+    location / {{
+      proxy_pass http://127.0.0.1:{self._upstream_port};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      add_header {UPSTREAM_HEADER} $upstream_status always;
+      proxy_set_header Host $http_host;
+    }}
+  }}
+}}
+"""

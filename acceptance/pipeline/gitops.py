@@ -1,0 +1,480 @@
+#!/usr/bin/env python3
+"""Walk the whole loop on a real cluster, and print how long each leg takes.
+
+A commit is built into an image, pushed by digest and signed, and pinned by the overlay update in a
+git remote that a real Argo CD follows; the Rollout walks its steps under load and is promoted. Then
+the same with a bad image: aborted by a gate, and `git revert` leads back. In between, admission is
+asked about images that it must refuse.
+
+The Rollout, its gates and their durations are deploy/base's; `--scale 2` halves pauses and windows.
+What stands in: a registry on the
+node's loopback, a key instead of Sigstore, overlays/local's content as the overlay of staging, and
+this program for the workflow's jobs, whose commands it runs.
+
+Exit codes: 0 all went as it should, 1 something did not, 4 the cluster or a program is missing.
+"""
+
+import argparse
+import base64
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pipeline import kustomization, overlay
+from pipeline.releases import Release, version
+
+from acceptance.conformance import kit
+from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
+from canary.errors import MachineError, RehearsalError
+from canary.rehearse import cluster_state, time_compression
+from canary.runtime import processes, program
+from canary.runtime.kubectl import Kubectl, connect
+from canary.runtime.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("crane", "cosign", "syft")
+# containerd takes plain HTTP from the loopback, and from nowhere else.
+REGISTRY = "localhost:5000"
+ENVIRONMENT = "staging"
+FOLDER = f"deploy/overlays/{ENVIRONMENT}"
+# Steps of 1, 2 and 3 minutes, pods that start beside much else, and a look after each.
+LONGEST_S = 1500
+POLICY_S = 60
+GOOD = ("service/gridos/api/health.py", "", "\n# A good release.\n")
+BAD = ("Dockerfile", "\nUSER ", "\nENV GRIDOS_FAULTS=errors=20%\nUSER ")
+# Every person's and job's commits are somebody's.
+WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+
+
+@dataclass
+class Legs:
+    """What took how long, in seconds, in order."""
+
+    taken: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def leg(self, name: str) -> Iterator[None]:
+        """Takes the time of what stands inside."""
+        began = time.monotonic()
+        yield
+        self.taken.append((name, time.monotonic() - began))
+        print(f"{self.taken[-1][1]:8.1f} s  {name}", flush=True)
+
+
+class Wrong(Exception):
+    """Something did not go as it should."""
+
+
+class Staging(Loop):
+    """The remote whose staging overlay needs no Azure, and the Application that follows it."""
+
+    def prepare(self, scale: float = 1) -> None:
+        """Makes the remote out of this checkout's last commit, its waits divided by `scale`."""
+        run("git", "clone", "--quiet", "--bare", str(ROOT), str(self.remote))
+        git(self.remote, "update-ref", "refs/heads/main", "HEAD")
+        git(self.remote, "symbolic-ref", "HEAD", "refs/heads/main")
+        run("git", "clone", "--quiet", str(self.remote), str(self.checkout))
+        shutil.rmtree(self.checkout / FOLDER)
+        shutil.copytree(self.checkout / "deploy/overlays/local", self.checkout / FOLDER)
+        pinned = self.checkout / overlay.path(ENVIRONMENT)
+        local = yaml.safe_load(text := pinned.read_text())["images"][0]
+        old = f"newName: {local['newName']}\n    newTag: {local['newTag']}\n"
+        new = f"newName: {REGISTRY}/gridos\n    newTag: none\n    digest: sha256:{'0' * 64}\n"
+        pinned.write_text(text.replace(old, new))
+        if scale != 1:
+            for name in ("rollout", "analysis-release-gates"):
+                file = self.checkout / f"deploy/base/{name}.yaml"
+                bodies = list(yaml.safe_load_all(file.read_text()))
+                time_compression.shorten(bodies, scale)
+                file.write_text(yaml.safe_dump_all(bodies))
+        git(self.checkout, "add", "-A")
+        git(self.checkout, "commit", "--quiet", "-m", "Let staging run without Azure")
+        git(self.checkout, "push", "--quiet", "origin", "main")
+
+    def follow(self) -> None:
+        """Makes the Application, waits until all is well, and lets users in."""
+        self.kubectl.apply(json.dumps(self._application()))
+        self._await("the first sync", self._synced_and_healthy, 2 * READY_S)
+        secret = self.kubectl.one(NAMESPACE, "secret", "gridos")["data"]["api-keys"]
+        self.key = base64.b64decode(secret).decode()
+        address = self.kubectl.one(NAMESPACE, "service", "gateway")["spec"]["clusterIP"]
+        self.url = f"http://{address}"
+        self._start_load()
+
+    def change(self, path: str, before: str, after: str, message: str) -> str:
+        """Commits a change of one file and pushes it; returns the commit."""
+        self.update()
+        file = self.checkout / path
+        text = file.read_text()
+        file.write_text(text.replace(before, after, 1) if before else text + after)
+        git(self.checkout, "commit", "--quiet", "-am", message)
+        git(self.checkout, "push", "--quiet", "origin", "main")
+        return git(self.checkout, "rev-parse", "HEAD")
+
+    def update(self) -> None:
+        """What a person does first."""
+        git(self.checkout, "pull", "--quiet", "--rebase", "origin", "main")
+
+    def take_back(self) -> None:
+        """`git revert` of the newest commit, which is a release."""
+        self.update()
+        git(self.checkout, "revert", "--no-edit", "HEAD")
+        git(self.checkout, "push", "--quiet", "origin", "main")
+
+    def head(self) -> str:
+        """Where main stands."""
+        return git(self.remote, "rev-parse", "main")
+
+    def pinned(self) -> str:
+        """The digest that main's overlay names."""
+        file = git(self.remote, "show", f"main:{overlay.path(ENVIRONMENT)}")
+        return kustomization.read(file).digest
+
+    def asked(self) -> bool:
+        """Whether Argo CD has brought main's digest to the Rollout."""
+        status = self.kubectl.one("argocd", "application", APPLICATION).get("status", {})
+        compared = status.get("sync", {}).get("revision")
+        image = self.rollout()["spec"]["template"]["spec"]["containers"][0]["image"]
+        return bool(compared == self.head() and image.endswith(self.pinned()))
+
+    def rollout(self) -> dict[str, Any]:
+        """The Rollout as it stands."""
+        return self._rollout()
+
+    def users(self) -> tuple[int, int]:
+        """Requests so far, and how many of them failed or were lost."""
+        seconds = self._seconds()
+        return sum(s.requests for s in seconds), sum(s.failed + s.lost for s in seconds)
+
+    def _application(self) -> dict[str, Any]:
+        body = super()._application()
+        body["spec"]["source"]["path"] = FOLDER
+        return body
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What the jobs of release.yaml do, by the same commands, in a clone of its own."""
+
+    folder: Path
+    remote: Path
+    program: Path
+    outside: int
+
+    @property
+    def clone(self) -> Path:
+        """The jobs' checkout."""
+        return self.folder / "job"
+
+    @property
+    def key(self) -> Path:
+        """Stands in for the workflow's identity."""
+        return self.folder / "cosign.key"
+
+    def prepare(self) -> None:
+        """Makes the clone and the key."""
+        run("git", "clone", "--quiet", str(self.remote), str(self.clone))
+        run("cosign", "generate-key-pair", cwd=self.folder)
+
+    def build(self, source: str) -> None:
+        """An image of this commit; its packages come from a network that the cluster has not."""
+        git(self.clone, "fetch", "--quiet", "origin")
+        git(self.clone, "checkout", "--quiet", "--detach", source)
+        outside = ("nsenter", f"--net=/proc/{self.outside}/ns/net")
+        run(*outside, str(self.program), "image", self._tag, str(self.clone))
+
+    def pack(self) -> str:
+        """The image as build.yaml hands it on, with its bill of materials; returns the digest."""
+        shutil.rmtree(self._out, ignore_errors=True)
+        self._out.mkdir(parents=True)
+        run("podman", "save", "--quiet", "--format=oci-dir", "-o", str(self._image), self._tag)
+        run("syft", "scan", f"oci-dir:{self._image}", "-q", "-o", f"cyclonedx-json={self._sbom}")
+        index = json.loads((self._image / "index.json").read_text())
+        return str(index["manifests"][0]["digest"])
+
+    def push(self, release: Release) -> None:
+        """What publish.yaml's first job does."""
+        of = ("--layout", str(self._image), "--sbom", str(self._sbom), "--key", str(self.key))
+        self._pipeline("push", "--registry", REGISTRY, *of, *_named(release))
+
+    def pin(self, release: Release) -> str:
+        """What its second job does; returns what it said."""
+        return self._pipeline("overlay", "--environment", ENVIRONMENT, *_named(release))
+
+    def _pipeline(self, *arguments: str) -> str:
+        return run("pipeline", *arguments, cwd=self.clone)
+
+    @property
+    def _tag(self) -> str:
+        return "localhost/gridos-gitops:job"
+
+    @property
+    def _out(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def _image(self) -> Path:
+        return self._out / "image"
+
+    @property
+    def _sbom(self) -> Path:
+        return self._out / "sbom.cdx.json"
+
+
+def _named(release: Release) -> tuple[str, ...]:
+    return (
+        *("--version", release.version),
+        *("--source", release.source),
+        *("--digest", release.digest),
+    )
+
+
+def run(*command: str, cwd: Path = ROOT) -> str:
+    """Runs a program; what it said, if it ended well.
+
+    Raises:
+        Wrong: It did not, with its last words.
+    """
+    done = processes.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, timeout=kit.LONG_S
+    )
+    if done.returncode != 0:
+        raise Wrong(f"{' '.join(command[:4])}: {(done.stderr or done.stdout)[-600:]}")
+    return done.stdout.strip()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Runs git there."""
+    return run("git", *WHO, *arguments, cwd=folder)
+
+
+# ----------------------------------------------------------------------------------------- the walk
+
+
+def deliver(staging: Staging, jobs: Pipeline, source: str, legs: Legs) -> Release:
+    """From a commit on main to the digest in the overlay."""
+    with legs.leg("image built"):
+        jobs.build(source)
+    with legs.leg("packed, bill of materials made"):
+        release = Release(version(jobs.clone), source, jobs.pack())
+    with legs.leg("pushed by digest, signed, attested"):
+        jobs.push(release)
+    with legs.leg("overlay patched"):
+        said = jobs.pin(release)
+    require("released" in said and staging.pinned() == release.digest, said)
+    return release
+
+
+def install(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+    """The first release: nothing runs yet, so there is nothing to compare with, and no steps."""
+    print("\nthe first release", flush=True)
+    staging.kubectl.apply((ROOT / "deploy/base/namespace.yaml").read_text())
+    secret = ["create", "secret", "generic", "gridos"]
+    secret += [f"--from-literal=api-keys={secrets.token_hex(16)}"]
+    database = "--from-literal=database-url=postgresql://gridos@postgresql/gridos"
+    staging.kubectl.run(*secret, database, "-n", NAMESPACE)
+    deliver(staging, jobs, staging.head(), legs)
+    with legs.leg("Argo CD makes everything, all pods ready, users come"):
+        staging.follow()
+
+
+def ship(
+    staging: Staging, jobs: Pipeline, change: tuple[str, str, str], legs: Legs
+) -> tuple[Release, dict[str, Any]]:
+    """One release from its commit to its end; returns it and the Rollout as it ended."""
+    with legs.leg("change committed and pushed"):
+        source = staging.change(*change, "Change the service")
+    release = deliver(staging, jobs, source, legs)
+    with legs.leg("Argo CD has brought it to the Rollout"):
+        reached = wait_until(staging.asked, timeout_s=READY_S, every_s=0.5)
+    require(reached, "Argo CD did not bring it")
+    with legs.leg("steps walked, until promoted or aborted"):
+        ended = follow(staging)
+    return release, ended
+
+
+def follow(staging: Staging) -> dict[str, Any]:
+    """Prints each step, until the release has settled; returns the Rollout."""
+    began, seen = time.monotonic(), ""
+    while time.monotonic() - began < LONGEST_S:
+        rollout = staging.rollout()
+        status = rollout["status"]
+        now = f"{status.get('phase')}, step {status.get('currentStepIndex')}"
+        if now != seen:
+            print(f"            + {time.monotonic() - began:5.0f} s  {now}", flush=True)
+        seen = now
+        if status.get("abort") or settled(rollout):
+            return rollout
+        time.sleep(1)
+    raise Wrong(f"no end in {LONGEST_S} s: {status.get('message', seen)}")
+
+
+def settled(rollout: dict[str, Any]) -> bool:
+    """Whether the newest release is the stable one, with all of its pods."""
+    status = rollout["status"]
+    newest = status.get("currentPodHash") == status.get("stableRS")
+    return newest and cluster_state.stable(rollout, 1)
+
+
+def refuse_others(staging: Staging, release: Release) -> None:
+    """Admission, from now on: our image by digest, and no other."""
+    parameters = (ROOT / "deploy/admission/parameters.yaml").read_text()
+    shipped = list(yaml.safe_load_all(parameters))
+    shipped[1]["data"]["registry"] = REGISTRY
+    staging.kubectl.apply(yaml.safe_dump_all(shipped))
+    staging.kubectl.apply((ROOT / "deploy/admission/images.yaml").read_text())
+    others = (f"docker.io/library/python@{release.digest}", f"{REGISTRY}/gridos:{release.tag}")
+    in_force = wait_until(
+        lambda: all("images run here from" in admit(staging.kubectl, o) for o in others),
+        timeout_s=POLICY_S,
+        every_s=0.5,
+    )
+    require(in_force, f"admitted: one of {', '.join(others)}")
+    ours = f"{REGISTRY}/gridos:{release.tag}@{release.digest}"
+    require(not (said := admit(staging.kubectl, ours)), said)
+
+
+def admit(kubectl: Kubectl, image: str) -> str:
+    """What the API server says to a pod of this image; nothing if it would let it in."""
+    limits = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {"name": "asked", "image": image, "securityContext": limits}
+    metadata = {"name": "asked", "namespace": NAMESPACE}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    pod["spec"] = {"containers": [container]}
+    try:
+        kubectl.run("create", "--dry-run=server", "-f", "-", given=json.dumps(pod))
+    except RehearsalError as refused:
+        return str(refused)
+    return ""
+
+
+def revert(staging: Staging, jobs: Pipeline, bad: Release, legs: Legs) -> None:
+    """Back to what ran before, by Git; the old job, run again, does not bring the release back."""
+    with legs.leg("git revert pushed"):
+        staging.take_back()
+    with legs.leg("Argo CD has brought the revert, the Rollout is Healthy"):
+        back = wait_until(
+            lambda: staging.asked() and settled(staging.rollout()), timeout_s=READY_S, every_s=0.5
+        )
+    require(back, "the revert did not lead back")
+    said = jobs.pin(bad)
+    require("already released" in said and staging.pinned() != bad.digest, said)
+    print(f"            the job again: {said}", flush=True)
+
+
+def walk(staging: Staging, jobs: Pipeline, plan: argparse.Namespace) -> None:
+    """The whole proof, or the chosen part of it, on a cluster that is up."""
+    legs = Legs()
+    staging.prepare(plan.scale)
+    jobs.prepare()
+    install(staging, jobs, legs)
+    try:
+        first = Release(version(ROOT), staging.head(), staging.pinned())
+        with legs.leg("admission refuses another registry and a tag, and lets ours in"):
+            refuse_others(staging, first)
+        for part in (plan.only,) if plan.only else PARTS:
+            print(f"\na {part} release", flush=True)
+            PARTS[part](staging, jobs, legs)
+            _tell_users(staging)
+    finally:
+        staging.end()
+
+
+def good(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+    """A release that is promoted."""
+    _, ended = ship(staging, jobs, GOOD, legs)
+    require(settled(ended), f"not promoted: {ended['status'].get('message')}")
+
+
+def bad(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+    """A release that a gate aborts, and the way back."""
+    before = staging.pinned()
+    release, ended = ship(staging, jobs, BAD, legs)
+    message = str(ended["status"].get("message"))
+    require("error-ratio" in message, f"not aborted by its error ratio: {message}")
+    print(f"            {message}", flush=True)
+    revert(staging, jobs, release, legs)
+    require(staging.pinned() == before, "the overlay does not name what ran before")
+
+
+PARTS = {"good": good, "bad": bad}
+
+
+def _tell_users(staging: Staging) -> None:
+    requests, failed = staging.users()
+    print(f"            users: {requests} requests so far, {failed} failed or lost", flush=True)
+
+
+def require(true: bool, otherwise: str) -> None:
+    """Ends the proof unless it is so."""
+    if not true:
+        raise Wrong(otherwise)
+
+
+# -------------------------------------------------------------------------------------- the cluster
+
+
+def inside(plan: argparse.Namespace) -> int:
+    """The proof, inside the cluster's network; the words are the kit and who is outside."""
+    cluster, pid = plan.inside
+    with tempfile.TemporaryDirectory(prefix="gitops-") as name:
+        folder = Path(name)
+        staging = Staging(connect(None), folder, "", "")
+        try:
+            walk(staging, Pipeline(folder, staging.remote, Path(cluster), int(pid)), plan)
+        except (Wrong, RehearsalError) as wrong:
+            print(f"WRONG: {wrong}", flush=True)
+            return 1
+    print("\nall as it should be")
+    return 0
+
+
+def outside(arguments: Sequence[str]) -> int:
+    """Brings the cluster up with Argo CD and a registry, runs the proof, and takes it down."""
+    if reason := kit.unusable():
+        raise MachineError(reason)
+    folders = {str(Path(run("ci/tool", tool)).parent) for tool in TOOLS}
+    os.environ["PATH"] = ":".join([*folders, os.environ["PATH"]])
+    os.environ |= {"COSIGN_PASSWORD": "", "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    cluster = kit.find()
+    assert cluster is not None
+    try:
+        cluster.up()
+        cluster.run("argo-cd")
+        serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
+        cluster.run("start", "registry", str(shutil.which("crane")), *serve)
+        again = [__file__, *arguments, "--inside", str(cluster.program), str(os.getpid())]
+        return processes.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
+    finally:
+        with program.undisturbed():
+            cluster.down()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Outside of the cluster's network it brings the cluster up, and calls itself inside."""
+    parser = program.parser("prove-gitops", description=__doc__)
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    text = "divide the pauses and windows of the steps by this"
+    parser.add_argument("--scale", type=time_compression.factor, default=1, metavar="N", help=text)
+    parser.add_argument("--only", choices=PARTS, help="after the first release, this one alone")
+    plan = parser.parse_args(arguments)
+    return inside(plan) if plan.inside else outside(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(program.run("prove-gitops", main))

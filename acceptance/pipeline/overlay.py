@@ -1,0 +1,384 @@
+#!/usr/bin/env python3
+"""Run random interleavings of concurrent overlay updates on real git remotes, and check each.
+
+Every round, two to five clones release to one environment at once, among them repeated jobs and
+older releases, while people push changes of their own and revert releases. A seeded scheduler lets
+one of them make one git call at a time, so a round is an arbitrary interleaving of whole git calls,
+and the same one for the same seed. `--free` lets them run against each other by the clock instead.
+
+Exit codes: 0 every round held, 1 a round did not (its seed is printed).
+"""
+
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import kustomization, overlay
+from pipeline.releases import Release
+from pipeline.repository import Repository
+
+from canary.runtime import processes, program
+
+ENVIRONMENT = "staging"
+FILE = overlay.path(ENVIRONMENT)
+START = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - ../../base
+images:
+  - name: gridos
+    newName: registry.example.com/gridos
+    newTag: 0.0.0-g000000000000
+    digest: sha256:{zeros}
+replicas:
+  - name: gridos
+    count: 4
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git, and fail loudly."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    done = processes.run(
+        ["git", *identity, "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
+    return done.stdout.strip()
+
+
+class Scheduler:
+    """Lets one thread take one step at a time, in an order that a seed decides."""
+
+    def __init__(self, chance: random.Random) -> None:
+        """Starts with nobody; `chance` picks who goes next."""
+        self._chance = chance
+        self._condition = threading.Condition()
+        self._waiting: set[int] = set()
+        self._alive: set[int] = set()
+        self._running: int | None = None
+
+    def enter(self, who: int) -> None:
+        """Announces a thread before it starts."""
+        self._alive.add(who)
+
+    def step(self, who: int) -> None:
+        """Ends the thread's last step, and returns when it may take the next."""
+        with self._condition:
+            self._end(who)
+            self._waiting.add(who)
+            self._pick()
+            self._condition.wait_for(lambda: self._running == who)
+
+    def leave(self, who: int) -> None:
+        """Ends the thread's last step for good."""
+        with self._condition:
+            self._end(who)
+            self._alive.discard(who)
+            self._pick()
+
+    def _end(self, who: int) -> None:
+        if self._running == who:
+            self._running = None
+
+    def _pick(self) -> None:
+        """Only when all wait: who goes next must not depend on who came first."""
+        if self._running is None and self._waiting and self._waiting == self._alive:
+            self._running = self._chance.choice(sorted(self._waiting))
+            self._waiting.discard(self._running)
+            self._condition.notify_all()
+
+
+class SteppedRepository(Repository):
+    """A clone whose every git call waits for its turn."""
+
+    def __init__(self, folder: Path, turn: Callable[[], None]) -> None:
+        """Takes the clone and what to wait for."""
+        super().__init__(folder)
+        self._turn = turn
+
+    def _try(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        self._turn()
+        return super()._try(*arguments, **options)
+
+
+@dataclass
+class World:
+    """A bare remote, clones of it, and every commit of main that may be released, in order."""
+
+    folder: Path
+    clones: list[Path] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    foreign: int = 0
+
+    @classmethod
+    def make(cls, folder: Path, clones: int) -> "World":
+        """Makes the remote with one overlay, and the clones."""
+        remote, person = folder / "remote.git", folder / "person"
+        git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+        git(folder, "clone", "--quiet", str(remote), str(person))
+        git(person, "checkout", "--quiet", "-B", "main")
+        (person / FILE).parent.mkdir(parents=True)
+        (person / FILE).write_text(START.format(zeros="0" * 64))
+        git(person, "add", ".")
+        git(person, "commit", "--quiet", "-m", "Start")
+        git(person, "push", "--quiet", "origin", "HEAD:main")
+        world = cls(folder, [folder / f"clone{n}" for n in range(clones)])
+        for clone in world.clones:
+            git(folder, "clone", "--quiet", str(remote), str(clone))
+            git(clone, "config", "user.name", "pipeline")
+            git(clone, "config", "user.email", "pipeline@example.com")
+        return world
+
+    @property
+    def person(self) -> Path:
+        """Somebody's clone."""
+        return self.folder / "person"
+
+    def head(self) -> str:
+        """Where main stands on the remote."""
+        return git(self.folder / "remote.git", "rev-parse", "main")
+
+    def text(self, commit: str) -> str:
+        """The overlay's file at a commit."""
+        return git(self.folder / "remote.git", "show", f"{commit}:{FILE}")
+
+    def merge(self, count: int) -> None:
+        """Lands changes of the service, each of which is to be released."""
+        git(self.person, "pull", "--quiet", "--rebase", "origin", "main")
+        for _ in range(count):
+            (self.person / "service.txt").write_text(f"{len(self.sources)}\n")
+            git(self.person, "add", ".")
+            git(self.person, "commit", "--quiet", "-m", f"Change {len(self.sources)}")
+            self.sources.append(git(self.person, "rev-parse", "HEAD"))
+        git(self.person, "push", "--quiet", "origin", "HEAD:main")
+
+    def release(self, index: int) -> Release:
+        """The release of one of the sources."""
+        return Release("1.0.0", self.sources[index], f"sha256:{index + 1:064x}")
+
+
+@dataclass
+class Round:
+    """What a round asked for and what came of it."""
+
+    outcomes: list[tuple[Release, overlay.Outcome]] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def play(world: World, seed: int, *, free: bool) -> Round:
+    """Runs one round: releases at once, with people in between."""
+    chance = random.Random(seed)
+    world.merge(chance.randint(1, 3))
+    done, scheduler = Round(), Scheduler(random.Random(seed + 1))
+    actors: list[tuple[int, Callable[[Callable[[], None]], None]]] = []
+    for number in range(chance.randint(2, 5)):
+        # The newest mostly, at times an older one or the same again: late and repeated jobs.
+        index = max(0, len(world.sources) - 1 - min(int(chance.expovariate(0.8)), 4))
+        actors.append((number, _releasing(world, number, index, done)))
+    if chance.random() < 0.7:
+        kind = chance.choice(("replicas", "document", "revert"))
+        actors.append((90, _person(world, kind, done)))
+    threads = []
+    for who, act in actors:
+        scheduler.enter(who)
+        delay = chance.uniform(0, 0.05)
+        turn = (lambda: None) if free else (lambda who=who: scheduler.step(who))
+        threads.append(
+            threading.Thread(target=_run, args=(act, turn, scheduler, who, done, delay * free))
+        )
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return done
+
+
+def _run(
+    act: Callable[[Callable[[], None]], None],
+    turn: Callable[[], None],
+    scheduler: Scheduler,
+    who: int,
+    done: Round,
+    delay_s: float,
+) -> None:
+    time.sleep(delay_s)
+    try:
+        act(turn)
+    except Exception as cause:  # noqa: BLE001 — a round reports every failure with its seed
+        done.failures.append(f"{who}: {cause!r}")
+    finally:
+        scheduler.leave(who)
+
+
+def _releasing(
+    world: World, number: int, index: int, done: Round
+) -> Callable[[Callable[[], None]], None]:
+    def act(turn: Callable[[], None]) -> None:
+        release = world.release(index)
+        repository = SteppedRepository(world.clones[number], turn)
+        request = overlay.Request(ENVIRONMENT, release)
+        outcome = overlay.update(repository, request, sleep=lambda s: time.sleep(s / 20))
+        done.outcomes.append((release, outcome))
+
+    return act
+
+
+def _person(world: World, kind: str, done: Round) -> Callable[[Callable[[], None]], None]:
+    """A person rebases until the push goes through, as people do."""
+
+    def act(turn: Callable[[], None]) -> None:
+        world.foreign += 1
+        for _ in range(60):
+            turn()
+            git(world.person, "fetch", "--quiet", "origin", "main")
+            git(world.person, "reset", "--quiet", "--hard", "FETCH_HEAD")
+            if not _change(world, kind):
+                return
+            turn()
+            try:
+                git(world.person, "push", "--quiet", "origin", "HEAD:main")
+            except RuntimeError:
+                continue
+            done.foreign.append(git(world.person, "rev-parse", "HEAD"))
+            return
+        raise RuntimeError("a person never got through")
+
+    return act
+
+
+def _change(world: World, kind: str) -> bool:
+    file = world.person / FILE
+    if kind == "revert":
+        newest = git(world.person, "log", "-1", "--format=%H %s", "--", FILE)
+        if " Release " not in newest:
+            return False
+        git(world.person, "revert", "--no-edit", newest.split()[0])
+        return True
+    if kind == "replicas":
+        text = file.read_text()
+        file.write_text(f"{text[: text.rindex('count:')]}count: {5 + world.foreign}\n")
+    else:
+        (world.person / "notes.txt").write_text(f"{world.foreign}\n")
+    git(world.person, "add", ".")
+    git(world.person, "commit", "--quiet", "-m", f"By hand {world.foreign}")
+    return True
+
+
+def judge(world: World, before: str, done: Round) -> list[str]:
+    """Returns what did not hold: lost updates, undone foreign changes, doubled commits."""
+    wrong = list(done.failures)
+    head = world.head()
+    remote = world.folder / "remote.git"
+    history = git(remote, "rev-list", "--first-parent", "--reverse", f"{before}..{head}").split()
+    wrong += [
+        f"{commit} is lost from main"
+        for commit in (*done.foreign, *(o.commit for _, o in done.outcomes))
+        if git(remote, "merge-base", commit, head) != commit
+    ]
+    wrong += _judge_outcomes(world, done)
+    wrong += [w for commit in history for w in _judge_commit(world, commit)]
+    wrong += _judge_sources(world, head)
+    return wrong
+
+
+def _judge_outcomes(world: World, done: Round) -> list[str]:
+    """A release that was asked for is there, or a newer one is."""
+    wrong = []
+    for release, outcome in done.outcomes:
+        source = _source(world, outcome.commit)
+        if outcome.action is overlay.Action.SUPERSEDED:
+            if world.sources.index(source) <= world.sources.index(release.source):
+                wrong.append(f"{release.tag} gave way to an older one, {source}")
+        elif source != release.source:
+            wrong.append(f"{release.tag} is reported as {outcome.commit}, which is not it")
+    return wrong
+
+
+def _judge_commit(world: World, commit: str) -> list[str]:
+    """A release changes two lines of one file, and nothing that anybody else wrote."""
+    if not _source(world, commit):
+        return []
+    remote = world.folder / "remote.git"
+    stat = git(remote, "show", "--numstat", "--format=", commit).split()
+    wrong = [] if stat == ["2", "2", FILE] else [f"{commit} changes {stat}"]
+    before, after = world.text(f"{commit}^"), world.text(commit)
+    if kustomization.read(after).digest == kustomization.read(before).digest:
+        wrong.append(f"{commit} changes nothing")
+    return wrong
+
+
+def _judge_sources(world: World, head: str) -> list[str]:
+    """Over the whole history: each source once, and in the order of main."""
+    remote = world.folder / "remote.git"
+    listed = git(
+        remote, "log", "--reverse", "--format=%(trailers:key=Release-Source,valueonly)", head
+    )
+    order = [world.sources.index(source) for source in listed.split()]
+    if order != sorted(set(order)):
+        return [f"sources were released in the order {order[-6:]}"]
+    return []
+
+
+def _source(world: World, commit: str) -> str:
+    remote = world.folder / "remote.git"
+    return git(remote, "show", "-s", "--format=%(trailers:key=Release-Source,valueonly)", commit)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Plays the rounds, and prints what they were made of."""
+    parser = program.parser("prove-overlay", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=1000, metavar="N", help="(1000)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first round's (1)")
+    parser.add_argument("--free", action="store_true", help="against the clock, not the scheduler")
+    chosen = parser.parse_args(arguments)
+    seen: Counter[str] = Counter()
+    began = time.monotonic()
+    for first in range(0, chosen.rounds, 25):  # a new remote now and then keeps histories short
+        seeds = range(chosen.seed + first, chosen.seed + min(first + 25, chosen.rounds))
+        broken = _play_all(seeds, seen, free=chosen.free)
+        if broken:
+            print(broken)
+            return 1
+        print(
+            f"  {first + len(seeds)}/{chosen.rounds} rounds, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    print(_table(seen, chosen.rounds))
+    return 0
+
+
+def _play_all(seeds: range, seen: Counter[str], *, free: bool) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        world = World.make(Path(folder), clones=5)
+        for seed in seeds:
+            before = world.head()
+            done = play(world, seed, free=free)
+            wrong = judge(world, before, done)
+            if wrong:
+                return f"seed {seed}:\n  " + "\n  ".join(wrong)
+            seen.update(str(outcome.action) for _, outcome in done.outcomes)
+            seen["changes by people"] += len(done.foreign)
+    return ""
+
+
+def _table(seen: Mapping[str, int], rounds: int) -> str:
+    rows = "\n".join(f"  {count:6d}  {what}" for what, count in sorted(seen.items()))
+    return f"{rounds} interleavings held: nothing lost, nothing undone, nothing doubled\n{rows}"
+
+
+if __name__ == "__main__":
+    sys.exit(program.run("prove-overlay", main))

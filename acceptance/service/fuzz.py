@@ -1,0 +1,72 @@
+"""Whatever is sent, no 5xx and no breach of the OpenAPI document: schemathesis and a live pod.
+
+Two of its checks are left out: `positive_data_acceptance`, because a bus that does not exist is
+refused however well its id is formed, and `ignored_auth`, whose requests all come with a key.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from acceptance.service.pods import KEY, Pod
+from canary.runtime import processes
+
+LEFT_OUT = "positive_data_acceptance,ignored_auth"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Requests sent, as the service counted them; statuses of 500 and above; and what was found."""
+
+    requests: int
+    server_errors: int
+    passed: bool
+    report: str
+
+
+def prove(
+    folder: Path,
+    database_url: str,
+    examples: int,
+    seed: int,
+    phases: str = "examples,coverage,fuzzing,stateful",
+) -> Outcome:
+    """Sends up to `examples` generated requests to each operation, and as many in each phase."""
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    pod = Pod(folder, "fuzzed", {"GRIDOS_DATABASE_URL": database_url})
+    pod.start()
+    try:
+        pod.await_ready()
+        command = [*_command(pod.url, examples, seed), "--phases", phases]
+        done = processes.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        pod.stop()
+        lines = _access_lines(pod.log)
+    finally:
+        pod.stop()
+    errors = sum(line["status"] >= 500 for line in lines)
+    return Outcome(len(lines), errors, done.returncode == 0, done.stdout + done.stderr)
+
+
+# Too large is a rejection too, which schemathesis does not count as one by itself.
+CONFIGURATION = """
+[checks.negative_data_rejection]
+expected-statuses = ["4xx"]
+"""
+
+
+def _command(url: str, examples: int, seed: int) -> list[str]:
+    program = str(Path(sys.executable).parent / "schemathesis")
+    command = [program, "run", f"{url}/v1/openapi.json", "--no-color", "--seed", str(seed)]
+    command += ["--max-examples", str(examples), "--exclude-checks", LEFT_OUT]
+    command += ["--header", f"X-API-Key: {KEY}", "--continue-on-failure", "--warnings", "off"]
+    # As many at once as the pod has threads to answer with.
+    command += ["--workers", "4"]
+    return [*command, "--suppress-health-check", "all"]
+
+
+def _access_lines(log: Path) -> list[dict[str, int]]:
+    lines = (json.loads(line) for line in log.read_text("utf-8").splitlines() if "{" in line)
+    return [line for line in lines if line.get("logger") == "gridos.access"]

@@ -1,0 +1,234 @@
+"""What is the matter with the database, and what users, probes and metrics see of it.
+
+One pod, callers that read and write all the time, and probes as a kubelet sends them. A fault is
+made on a real PostgreSQL, held for a while, and ended; recovery is counted from its end.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import conninfo
+
+from acceptance.service.pods import KEY, Pod, ask
+from canary.runtime import database as postgres
+from canary.runtime.waiting import wait_until
+
+ROLE = "app"
+READERS, WRITERS = 6, 2
+PAUSE_S = 0.05
+PROBE_EVERY_S, PROBE_TIMEOUT_S = 0.5, 1.0
+RECOVERY_S = 5.0
+
+
+@dataclass
+class Outcome:
+    """What was seen while one fault lasted; recovery is None if it did not come in a minute."""
+
+    fault: str
+    reads: Counter[int] = field(default_factory=Counter)
+    writes: Counter[int] = field(default_factory=Counter)
+    longest_s: float = 0.0
+    live: Counter[int] = field(default_factory=Counter)
+    ready: Counter[int] = field(default_factory=Counter)
+    up: set[str] = field(default_factory=set)
+    recovery_s: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Every caller answered, alive throughout, and back in time."""
+        answered = not (self.reads[0] or self.writes[0] or self.reads[500] or self.writes[500])
+        alive = set(self.live) == {200}
+        return answered and alive and self.recovery_s is not None and self.recovery_s <= RECOVERY_S
+
+
+class _Watch:
+    """Callers and probes, which write down what they meet."""
+
+    def __init__(self, pod: Pod, outcome: Outcome) -> None:
+        self._pod = pod
+        self.outcome = outcome
+        self._stop = threading.Event()
+        work: list[Callable[[], None]] = [self._probe]
+        work += [self._read] * READERS + [self._write] * WRITERS
+        self._threads = [threading.Thread(target=self._repeat, args=(each,)) for each in work]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _repeat(self, act: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            act()
+
+    def _read(self) -> None:
+        self.outcome.reads[self._timed(lambda: read(self._pod))] += 1
+        time.sleep(PAUSE_S)
+
+    def _write(self) -> None:
+        self.outcome.writes[self._timed(lambda: write(self._pod))] += 1
+        time.sleep(PAUSE_S)
+
+    def _timed(self, call: Callable[[], int]) -> int:
+        began = time.monotonic()
+        status = call()
+        self.outcome.longest_s = max(self.outcome.longest_s, time.monotonic() - began)
+        return status
+
+    def _probe(self) -> None:
+        for path, seen in (("/livez", self.outcome.live), ("/readyz", self.outcome.ready)):
+            seen[ask(f"{self._pod.management}{path}", timeout_s=PROBE_TIMEOUT_S)[0]] += 1
+        self.outcome.up.add(up(self._pod))
+        self._stop.wait(PROBE_EVERY_S)
+
+
+def read(pod: Pod) -> int:
+    """The status of a read."""
+    return ask(f"{pod.url}/v1/feeders")[0]
+
+
+def write(pod: Pod) -> int:
+    """The status of a write."""
+    reading = {"bus_id": "ieee33-2", "measured_at": "2026-05-01T00:00:00Z", "kw": 1, "kvar": 1}
+    headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+    return ask(f"{pod.url}/v1/readings", json.dumps({"readings": [reading]}).encode(), headers)[0]
+
+
+def up(pod: Pod) -> str:
+    """`gridos_db_up`, as the pod is scraped."""
+    _, text = ask(f"{pod.management}/metrics", timeout_s=PROBE_TIMEOUT_S)
+    lines = text.decode().splitlines()
+    return next((x.split()[1] for x in lines if x.startswith("gridos_db_up ")), "no answer")
+
+
+def is_back(pod: Pod) -> bool:
+    """Whether reads, writes, readiness and the metric are as before."""
+    ready = ask(f"{pod.management}/readyz")[0]
+    return (read(pod), write(pod), ready, up(pod)) == (200, 201, 200, "1.0")
+
+
+def prove(folder: Path, report: Callable[[str], None]) -> list[Outcome]:
+    """Makes each fault in turn."""
+    with postgres.server({"max_connections": "30"}) as server:
+        with psycopg.connect(server.url, autocommit=True) as owner:
+            owner.execute(f"CREATE ROLE {ROLE} LOGIN SUPERUSER")
+        url = conninfo.make_conninfo(server.url, user=ROLE)
+        pod = Pod(folder, "outages", {"GRIDOS_DATABASE_URL": url})
+        pod.run("migrate")
+        pod.run("seed")
+        pod.start()
+        try:
+            pod.await_ready()
+            return [_meet(pod, name, make(server), s, report) for name, make, s in FAULTS]
+        finally:
+            pod.stop()
+
+
+def _meet(
+    pod: Pod,
+    name: str,
+    fault: AbstractContextManager[None],
+    seconds: float,
+    report: Callable[[str], None],
+) -> Outcome:
+    assert wait_until(lambda: is_back(pod), timeout_s=60)
+    outcome = Outcome(name)
+    with fault, _Watch(pod, outcome):
+        time.sleep(seconds)
+    ended = time.monotonic()
+    if wait_until(lambda: is_back(pod), timeout_s=60):
+        outcome.recovery_s = time.monotonic() - ended
+    report(f"{name}: {outcome}")
+    return outcome
+
+
+@contextmanager
+def _hung(server: postgres.Server) -> Iterator[None]:
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
+
+
+@contextmanager
+def _killed(server: postgres.Server) -> Iterator[None]:
+    server.kill()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def _read_only(server: postgres.Server) -> Iterator[None]:
+    _run(server, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        _run(
+            server,
+            "ALTER SYSTEM RESET default_transaction_read_only",
+            "SELECT pg_reload_conf()",
+        )
+
+
+@contextmanager
+def _exhausted(server: postgres.Server) -> Iterator[None]:
+    held: list[psycopg.Connection] = []
+    try:
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.append(psycopg.connect(server.url))
+        yield
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@contextmanager
+def _locked(server: postgres.Server) -> Iterator[None]:
+    with psycopg.connect(server.url) as owner:
+        owner.execute("LOCK TABLE feeder, bus, reading IN ACCESS EXCLUSIVE MODE")
+        yield
+        owner.rollback()
+
+
+@contextmanager
+def _shut_out(server: postgres.Server) -> Iterator[None]:
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    _run(server, f"ALTER ROLE {ROLE} NOLOGIN", others)
+    try:
+        yield
+    finally:
+        _run(server, f"ALTER ROLE {ROLE} LOGIN")
+
+
+def _run(server: postgres.Server, *statements: str) -> None:
+    with psycopg.connect(server.url, autocommit=True) as owner:
+        owner.execute("SET default_transaction_read_only = off")
+        for statement in statements:
+            owner.execute(statement.encode())
+
+
+FAULTS: tuple[tuple[str, Callable[[postgres.Server], AbstractContextManager[None]], float], ...] = (
+    ("hangs (SIGSTOP)", _hung, 20.0),
+    ("is killed", _killed, 10.0),
+    ("is read-only", _read_only, 10.0),
+    ("has no connection to spare", _exhausted, 10.0),
+    ("has its tables locked", _locked, 25.0),
+    ("refuses the login", _shut_out, 10.0),
+)

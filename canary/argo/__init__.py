@@ -1,0 +1,1 @@
+"""What Argo Rollouts does with a Rollout and its analyses, as pure functions."""

@@ -1,0 +1,373 @@
+"""The step machine of a basic canary: one pure reconcile of the Argo Rollouts controller.
+
+Source: rollout/{canary,analysis,pause,sync}.go and utils/rollout/rolloututil.go @9f8d111. In each
+reconcile, in this order: analysis runs are created and acted on, at most one ReplicaSet is scaled,
+a pause is begun, and at most one step is completed. What a caller must keep: reconcile again after
+each change, and hand over measurements with `record_measurements`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeGuard
+
+from canary.argo import analysis, replicas
+from canary.argo.model import (
+    Analysis,
+    AnalysisRun,
+    Measurement,
+    Pause,
+    Phase,
+    ReplicaCounts,
+    ReplicaSetName,
+    Rollout,
+    SetWeight,
+    Step,
+)
+
+# The stable release is revision 1 and the candidate revision 2: a rehearsal knows no others.
+REVISION = 2
+
+
+class RolloutPhase(StrEnum):
+    """A Rollout's phase (`CalculateRolloutPhase`)."""
+
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    DEGRADED = "Degraded"
+    HEALTHY = "Healthy"
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """The two pod-template hashes."""
+
+    latest: str
+    stable: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Ask a ReplicaSet for a number of pods."""
+
+    replica_set: ReplicaSetName
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A Rollout's status, as far as a walk needs it.
+
+    `progress` is what is compared from one reconcile to the next to see whether anything moved.
+    """
+
+    hashes: Hashes
+    step_index: int = 0
+    pause_started_at: float | None = None
+    paused_inconclusive: bool = False
+    abort_message: str = ""
+    timed_out: bool = False
+    promoted: bool = False
+    step_run: AnalysisRun | None = None
+    background_run: AnalysisRun | None = None
+    finished_runs: tuple[AnalysisRun, ...] = ()
+    last_progress_at: float = 0.0
+    progress: tuple[int, int, int] = (0, 0, 0)
+    phase: RolloutPhase = RolloutPhase.PROGRESSING
+    message: str = ""
+
+
+def begin(rollout: Rollout, hashes: Hashes, now: float) -> Status:
+    """The status right after a new pod template was applied to a fully available Rollout."""
+    progress = (0, rollout.replicas, rollout.replicas)
+    return Status(hashes, last_progress_at=now, progress=progress)
+
+
+def weight_in_force(rollout: Rollout, status: Status) -> int:
+    """The nearest setWeight at or before the current step (`GetCurrentSetWeight`)."""
+    if status.abort_message:
+        return 0
+    if status.promoted or status.step_index >= len(rollout.steps):
+        return 100
+    weights = [s.weight for s in rollout.steps[: status.step_index + 1] if isinstance(s, SetWeight)]
+    return weights[-1] if weights else 0
+
+
+def reconcile(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+) -> tuple[Status, tuple[Scale, ...]]:
+    """One reconcile: the next status, and what to scale (at most one ReplicaSet)."""
+    status = _note_progress(rollout, status, canary, stable, now)
+    status = _reconcile_analysis(rollout, status, now)
+    if status.paused_inconclusive:
+        return _with_phase(rollout, status, canary, stable), ()
+    scales = _reconcile_replica_sets(rollout, status, canary, stable)
+    if not scales:
+        status = _begin_pause(rollout, status, now)
+        status = _advance(rollout, status, canary, stable, now)
+    return _with_phase(rollout, status, canary, stable), scales
+
+
+def record_measurements(
+    status: Status, run_name: str, taken: Mapping[str, Measurement], now: float
+) -> Status:
+    """Adds the measurements, by metric, that were taken together; then the run is assessed once.
+
+    A run that is no longer current takes none.
+    """
+    if _takes(status.step_run, run_name):
+        return replace(status, step_run=_with(status.step_run, taken, now))
+    if _takes(status.background_run, run_name):
+        return replace(status, background_run=_with(status.background_run, taken, now))
+    return status
+
+
+def resume(status: Status, now: float) -> Status:
+    """What `kubectl argo rollouts promote` does to an inconclusive pause.
+
+    An inline analysis that could not judge is passed over, and the next step begins; only a
+    background one is made anew. Source: `getPatches`, cmd/promote/promote.go of v1.9.1; seen there.
+    """
+    runs = (status.step_run, status.background_run)
+    retired = tuple(run for run in runs if run is not None and _inconclusive(run))
+    passed_over = _inconclusive(status.step_run)
+    return replace(
+        status,
+        step_index=status.step_index + passed_over,
+        paused_inconclusive=False,
+        step_run=None if passed_over else status.step_run,
+        background_run=None if _inconclusive(status.background_run) else status.background_run,
+        finished_runs=(*status.finished_runs, *retired),
+        last_progress_at=now,
+    )
+
+
+def abort(status: Status, message: str, now: float) -> Status:
+    """What `kubectl argo rollouts abort` does, and a failed analysis."""
+    ended = _end_runs(status, now)
+    return replace(
+        ended,
+        abort_message=message,
+        step_index=0,
+        pause_started_at=None,
+        paused_inconclusive=False,
+    )
+
+
+# ----------------------------------------------------------------------------------- analysis
+
+
+def _reconcile_analysis(rollout: Rollout, status: Status, now: float) -> Status:
+    """Source: `reconcileAnalysisRuns`, rollout/analysis.go."""
+    if status.promoted or status.abort_message:
+        return _end_runs(status, now)
+    status = _create_runs(rollout, status, now)
+    for run, words in ((status.step_run, "Step-based"), (status.background_run, "Background")):
+        if run is None:
+            continue
+        if run.phase in (Phase.FAILED, Phase.ERROR):
+            reason = f": {run.message}" if run.message else ""
+            return abort(status, f"{words} analysis phase error/failed{reason}", now)
+        if run.phase is Phase.INCONCLUSIVE:
+            status = replace(status, paused_inconclusive=True)
+    return status
+
+
+def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
+    if status.paused_inconclusive:
+        return status
+    hashes = status.hashes
+    prefix = f"{rollout.name}-{hashes.latest}-{REVISION}"
+    step = _step(rollout, status)
+    if isinstance(step, Analysis) and status.step_run is None:
+        run = start_run(f"{prefix}-{status.step_index}", step, hashes, now)
+        status = replace(status, step_run=run)
+    background = rollout.background
+    if (
+        background
+        and status.background_run is None
+        and status.step_index >= background.starting_step
+    ):
+        status = replace(status, background_run=start_run(prefix, background, hashes, now))
+    return status
+
+
+def start_run(name: str, what: Analysis, hashes: Hashes, now: float) -> AnalysisRun:
+    """An AnalysisRun of the release with these hashes."""
+    values = analysis.resolve_arguments(what, hashes.latest, hashes.stable)
+    metrics = tuple(analysis.resolve(metric, values) for metric in what.metrics)
+    return analysis.start(name, metrics, now)
+
+
+def _end_runs(status: Status, now: float) -> Status:
+    """Terminates what still runs and files it; a terminated run with nothing bad is Successful."""
+    runs = [run for run in (status.step_run, status.background_run) if run is not None]
+    ended = tuple(analysis.terminate(run, now) for run in runs)
+    return replace(
+        status,
+        step_run=None,
+        background_run=None,
+        finished_runs=(*status.finished_runs, *ended),
+    )
+
+
+def _takes(run: AnalysisRun | None, name: str) -> TypeGuard[AnalysisRun]:
+    return run is not None and run.name == name and not run.phase.completed
+
+
+def _with(run: AnalysisRun, taken: Mapping[str, Measurement], now: float) -> AnalysisRun:
+    for metric_name, measurement in taken.items():
+        run = analysis.record(run, metric_name, measurement)
+    return analysis.assess(run, now)
+
+
+def _inconclusive(run: AnalysisRun | None) -> bool:
+    return run is not None and run.phase is Phase.INCONCLUSIVE
+
+
+# ------------------------------------------------------------------------------------ scaling
+
+
+def _reconcile_replica_sets(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
+) -> tuple[Scale, ...]:
+    if status.promoted:
+        return _retire(rollout, canary, stable)
+    weight = weight_in_force(rollout, status)
+    want_canary, want_stable = replicas.scale(rollout, weight, canary, stable)
+    if want_stable != stable.desired:
+        return (Scale(ReplicaSetName.STABLE, want_stable),)
+    if want_canary != canary.desired:
+        return (Scale(ReplicaSetName.LATEST, want_canary),)
+    return ()
+
+
+def _retire(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> tuple[Scale, ...]:
+    """The old stable goes as fast as availability allows (`scaleDownOldReplicaSetsForCanary`)."""
+    if canary.desired != rollout.replicas:
+        return (Scale(ReplicaSetName.LATEST, rollout.replicas),)
+    surge, unavailable = rollout.max_surge, rollout.max_unavailable
+    least = rollout.replicas - replicas.fenceposts(surge, unavailable, rollout.replicas)[1]
+    spare = canary.available + stable.available - least
+    if stable.desired == 0 or spare <= 0:
+        return ()
+    return (Scale(ReplicaSetName.STABLE, max(0, stable.desired - spare)),)
+
+
+# -------------------------------------------------------------------------------------- steps
+
+
+def _begin_pause(rollout: Rollout, status: Status, now: float) -> Status:
+    step = _step(rollout, status)
+    if isinstance(step, Pause) and status.pause_started_at is None:
+        return replace(status, pause_started_at=now)
+    return status
+
+
+def _advance(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+) -> Status:
+    """Completes at most one step, promotes, or gives up (`syncRolloutStatusCanary`)."""
+    if status.promoted or status.abort_message:
+        return status
+    all_steps_done = status.step_index >= len(rollout.steps)
+    if all_steps_done and canary.available >= rollout.replicas:
+        return replace(_end_runs(status, now), promoted=True, last_progress_at=now)
+    if _completed(rollout, status, canary, stable, now):
+        finished = (status.step_run,) if status.step_run is not None else ()
+        return replace(
+            status,
+            step_index=status.step_index + 1,
+            pause_started_at=None,
+            step_run=None,
+            finished_runs=(*status.finished_runs, *finished),
+            last_progress_at=now,
+        )
+    return _check_deadline(rollout, status, now)
+
+
+def _completed(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+) -> bool:
+    match _step(rollout, status):
+        case SetWeight(weight):
+            return replicas.at_desired(rollout, weight, canary, stable)
+        case Pause(duration_s):
+            began = status.pause_started_at
+            return duration_s is not None and began is not None and now > began + duration_s
+        case Analysis():
+            return status.step_run is not None and status.step_run.phase is Phase.SUCCESSFUL
+    return False
+
+
+def _step(rollout: Rollout, status: Status) -> Step | None:
+    """The current step; None past the last one, and once there is nothing more to walk."""
+    if status.promoted or status.abort_message or status.step_index >= len(rollout.steps):
+        return None
+    return rollout.steps[status.step_index]
+
+
+# ----------------------------------------------------------------------------------- progress
+
+
+def _note_progress(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+) -> Status:
+    """Progress is a pod more of the new, a pod less of the old, or a pod more available.
+
+    Time spent at a pause or an analysis does not count against the deadline.
+    """
+    available = canary.available + stable.available
+    updated, old, most_available = status.progress
+    moved = canary.current != updated or stable.current < old or available > most_available
+    waiting = isinstance(_step(rollout, status), Pause | Analysis)
+    return replace(
+        status,
+        progress=(canary.current, stable.current, available),
+        last_progress_at=now if moved or waiting else status.last_progress_at,
+    )
+
+
+def _check_deadline(rollout: Rollout, status: Status, now: float) -> Status:
+    """Source: `evaluateProgressDeadlineAbort`, rollout/sync.go."""
+    if now <= status.last_progress_at + rollout.progress_deadline_s:
+        return status
+    message = f'ReplicaSet "{rollout.name}-{status.hashes.latest}" has timed out progressing.'
+    if rollout.progress_deadline_abort:
+        return abort(status, message, now)
+    return replace(status, timed_out=True)
+
+
+def _with_phase(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
+) -> Status:
+    phase, message = _phase(rollout, status, canary, stable)
+    return replace(status, phase=phase, message=message)
+
+
+def _phase(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
+) -> tuple[RolloutPhase, str]:
+    """Phase and message as `CalculateRolloutPhase` words them."""
+    if status.abort_message:
+        words = f"RolloutAborted: Rollout aborted update to revision {REVISION}"
+        return RolloutPhase.DEGRADED, f"{words}: {status.abort_message}"
+    if status.timed_out:
+        name = f"{rollout.name}-{status.hashes.latest}"
+        words = f'ProgressDeadlineExceeded: ReplicaSet "{name}" has timed out progressing.'
+        return RolloutPhase.DEGRADED, words
+    if status.paused_inconclusive:
+        return RolloutPhase.PAUSED, "InconclusiveAnalysisRun"
+    if status.pause_started_at is not None:
+        return RolloutPhase.PAUSED, "CanaryPauseStep"
+    if canary.current < rollout.replicas:
+        return RolloutPhase.PROGRESSING, "more replicas need to be updated"
+    if canary.available + stable.available < canary.current:
+        return RolloutPhase.PROGRESSING, "updated replicas are still becoming available"
+    if stable.current:
+        return RolloutPhase.PROGRESSING, "old replicas are pending termination"
+    if not status.promoted:
+        return RolloutPhase.PROGRESSING, "waiting for all steps to complete"
+    return RolloutPhase.HEALTHY, ""

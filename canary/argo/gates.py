@@ -1,0 +1,184 @@
+"""The frozen types the gates tool speaks in. Does nothing.
+
+Argo's words: a Rollout walks steps; an analysis at a step, or beside the steps, measures metrics.
+A *gate* is one metric as one of those analyses resolves it; where it looks from is its *look*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from canary.argo.model import Metric
+
+
+class Severity(StrEnum):
+    """How much a finding matters; a note is no finding, only something worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """One object of the manifests, and the file it came from; equal only to itself."""
+
+    file: str
+    body: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The object's kind, or nothing."""
+        return text(self.body.get("kind"))
+
+    @property
+    def name(self) -> str:
+        """The object's name, or nothing."""
+        metadata = mapping(self.body.get("metadata"))
+        return text(metadata.get("name")) or text(metadata.get("generateName"))
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """The object's annotations."""
+        return mapping(mapping(self.body.get("metadata")).get("annotations"))
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The object's spec."""
+        return mapping(self.body.get("spec"))
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of a walk with one weight.
+
+    `start_s` counts from the first pod of the canary, readiness taken as instant; `share` is what
+    the replica counts really give.
+    """
+
+    weight: int
+    canary: int
+    stable: int
+    start_s: float
+    duration_s: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where an analysis stands in the walk.
+
+    `at_s` is when its first measurement is taken and `step` the index of the analysis step, or of
+    the first step that a background analysis runs beside.
+    """
+
+    background: bool
+    step: int
+    at_s: float
+    stages: tuple[Stage, ...]
+
+    @property
+    def share(self) -> float:
+        """The canary's share of the replicas at this look."""
+        return self.stages[-1].share if self.stages else 0.0
+
+    def exposure(self, window_s: float) -> float:
+        """The mean share of the canary over the window before this look (0 to 1)."""
+        start = self.at_s - window_s
+        held = (
+            stage.share
+            * max(0.0, min(self.at_s, stage.start_s + stage.duration_s) - max(start, stage.start_s))
+            for stage in self.stages
+        )
+        return sum(held) / window_s if window_s else self.share
+
+    def __str__(self) -> str:
+        return f"background from step {self.step}" if self.background else f"step {self.step}"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One metric as one analysis resolves it.
+
+    `metric` is None for providers other than Prometheus. `tokens` are the texts by which a
+    selector can name the canary: its pod-template hash, its Service.
+    """
+
+    template: Document
+    index: int
+    name: str
+    provider: str
+    look: Look
+    raw: Mapping[str, Any]
+    metric: Metric | None
+    unresolved: tuple[str, ...] = ()
+    broken: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where the metric stands in its template."""
+        return f"spec.metrics[{self.index}]"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One reference of a Rollout to templates, with what is odd about it."""
+
+    look: Look
+    gates: tuple[Gate, ...]
+    missing: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    dry_run: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Release:
+    """One Rollout, its canary stages and everything that judges it."""
+
+    rollout: Document
+    replicas: int
+    max_surge: int | str
+    max_unavailable: int | str
+    routed: bool
+    steps: int
+    stages: tuple[Stage, ...]
+    analyses: tuple[Analysis, ...]
+    canary_tokens: tuple[str, ...] = field(default=())
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Every gate of every analysis, in the order of the walk."""
+        return tuple(gate for analysis in self.analyses for gate in analysis.gates)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found, where, and what to do about it."""
+
+    rule: str
+    severity: Severity
+    document: Document
+    path: str
+    message: str
+    remedy: str
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value if it is an object of JSON, else an empty one: a linter meets anything."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """The value as text if it is a scalar, else nothing."""
+    return str(value) if isinstance(value, str | int | float) and value is not True else ""

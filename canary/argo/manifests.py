@@ -1,0 +1,634 @@
+"""Kubernetes manifests → what a rehearsal needs of them, refusing what is not understood.
+
+A field is understood (it has an attribute here), or known to mean nothing on one machine (an
+attribute of type `Unenforced`, listed in the report), or refused with its file and path: a
+manifest that is half understood would be rehearsed wrongly and believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from canary import durations
+from canary.errors import UsageError
+from canary.runtime import documents
+
+# Kinds that one machine has no counterpart for; they are admitted and tested on a cluster.
+UNENFORCED_KINDS = frozenset(
+    {
+        "Namespace",
+        "ServiceAccount",
+        "Ingress",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "HorizontalPodAutoscaler",
+        "SecretProviderClass",
+        "Job",
+        "CronJob",
+        "Deployment",
+        "ClusterRole",
+        "ClusterRoleBinding",
+    }
+)
+
+_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
+
+# A field whose meaning needs a kubelet or an API server; read, reported, not acted on.
+Unenforced = Any
+
+
+def _seconds(value: object) -> object:
+    """Argo takes a bare number as seconds and text as a Go duration."""
+    return durations.parse(value) if isinstance(value, str) and not value.isdigit() else value
+
+
+def millicores(value: object) -> float:
+    """Kubernetes CPU quantities: "500m", "0.5", 1."""
+    text = str(value)
+    return float(text[:-1]) if text.endswith("m") else float(text) * 1000
+
+
+def quantity_bytes(value: object) -> int:
+    """Kubernetes memory quantities: "256Mi", "1G", 1048576."""
+    text = str(value)
+    for suffix, factor in _BYTES.items():
+        if text.endswith(suffix):
+            return int(float(text.removesuffix(suffix)) * factor)
+    return int(float(text))
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Millicores = Annotated[float, BeforeValidator(millicores)]
+
+
+class Manifest(BaseModel):
+    """Camel-case fields as Kubernetes writes them; an unknown field is an error."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class Metadata(Manifest):
+    """Name and labels of an object."""
+
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class KeySelector(Manifest):
+    """A key of a ConfigMap or Secret."""
+
+    name: str
+    key: str
+    optional: bool = False
+
+
+class FieldSelector(Manifest):
+    """A field of the pod itself."""
+
+    field_path: str
+    api_version: str = "v1"
+
+
+class ResourceSelector(Manifest):
+    """A resource of the container itself."""
+
+    resource: Literal["limits.cpu", "requests.cpu"]
+    divisor: Millicores = 1000.0
+    container_name: str = ""
+
+
+class EnvSource(Manifest):
+    """Where an environment variable's value comes from."""
+
+    field_ref: FieldSelector | None = None
+    resource_field_ref: ResourceSelector | None = None
+    config_map_key_ref: KeySelector | None = None
+    secret_key_ref: KeySelector | None = None
+
+
+class EnvVar(Manifest):
+    """One environment variable."""
+
+    name: str
+    value: str = ""
+    value_from: EnvSource | None = None
+
+
+class EnvFromName(Manifest):
+    """The ConfigMap or Secret whose every key becomes a variable."""
+
+    name: str
+    optional: bool = False
+
+
+class EnvFrom(Manifest):
+    """A whole ConfigMap or Secret as environment."""
+
+    config_map_ref: EnvFromName | None = None
+    secret_ref: EnvFromName | None = None
+
+
+class HttpGet(Manifest):
+    """An HTTP probe; the port by number or by name."""
+
+    path: str = "/"
+    port: int | str
+    scheme: Literal["HTTP"] = "HTTP"
+
+
+class Probe(Manifest):
+    """A probe with Kubernetes's own defaults."""
+
+    http_get: HttpGet
+    initial_delay_seconds: float = 0
+    period_seconds: float = 10
+    timeout_seconds: float = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+class SleepAction(Manifest):
+    """A native sleep (no shell in the image needed)."""
+
+    seconds: float
+
+
+class PreStop(Manifest):
+    """What runs before SIGTERM."""
+
+    sleep: SleepAction
+
+
+class Lifecycle(Manifest):
+    """Container lifecycle."""
+
+    pre_stop: PreStop | None = None
+
+
+class ContainerPort(Manifest):
+    """A named port."""
+
+    container_port: int
+    name: str = ""
+    protocol: Literal["TCP"] = "TCP"
+
+
+class Resources(Manifest):
+    """CPU is measured against its limit; above the memory limit a container is killed."""
+
+    requests: dict[str, str] = Field(default_factory=dict)
+    limits: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def cpu_limit_millicores(self) -> float | None:
+        """The CPU limit in thousandths of a core, if there is one."""
+        text = self.limits.get("cpu")
+        return None if text is None else millicores(text)
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The memory limit in bytes, if there is one."""
+        text = self.limits.get("memory")
+        return None if text is None else quantity_bytes(text)
+
+
+class CsiVolume(Manifest):
+    """A volume of the Secrets Store CSI driver, by the name of its SecretProviderClass."""
+
+    driver: Literal["secrets-store.csi.k8s.io"]
+    read_only: bool = False
+    volume_attributes: dict[str, str]
+
+
+class SecretVolume(Manifest):
+    """A Secret, each key a file."""
+
+    secret_name: str
+
+
+class Volume(Manifest):
+    """A volume: one that holds secrets, which have stand-ins here, or one that needs none."""
+
+    name: str
+    csi: CsiVolume | None = None
+    secret: SecretVolume | None = None
+    empty_dir: Unenforced = None
+
+    @property
+    def secret_source(self) -> str | None:
+        """The SecretProviderClass or Secret whose values its files are, if they are secrets."""
+        if self.csi is not None:
+            return self.csi.volume_attributes["secretProviderClass"]
+        return self.secret.secret_name if self.secret else None
+
+
+class VolumeMount(Manifest):
+    """Where a container sees a volume."""
+
+    name: str
+    mount_path: str
+    read_only: bool = False
+
+
+class Container(Manifest):
+    """The container to run as a local process."""
+
+    name: str
+    image: str
+    command: list[str] = Field(default_factory=list)
+    args: list[str] = Field(default_factory=list)
+    env: list[EnvVar] = Field(default_factory=list)
+    env_from: list[EnvFrom] = Field(default_factory=list)
+    ports: list[ContainerPort] = Field(default_factory=list)
+    resources: Resources = Resources()
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
+    lifecycle: Lifecycle = Lifecycle()
+    image_pull_policy: Unenforced = None
+    security_context: Unenforced = None
+    volume_mounts: list[VolumeMount] = Field(default_factory=list)
+
+    def port(self, name_or_number: int | str) -> int:
+        """The number of a port given by name or number."""
+        if isinstance(name_or_number, int):
+            return name_or_number
+        return next(p.container_port for p in self.ports if p.name == name_or_number)
+
+    def port_name(self, name_or_number: int | str) -> str:
+        """The name of a port given by name or number; none for one that the container hides."""
+        if isinstance(name_or_number, str):
+            return name_or_number
+        return next((p.name for p in self.ports if p.container_port == name_or_number), "")
+
+    @property
+    def probed_ports(self) -> set[str]:
+        """The names of the ports that its probes ask."""
+        probes = (self.startup_probe, self.readiness_probe, self.liveness_probe)
+        return {self.port_name(probe.http_get.port) for probe in probes if probe is not None}
+
+
+class PodSpec(Manifest):
+    """A pod of one container; a second one would need a network namespace to share."""
+
+    containers: Annotated[list[Container], Field(min_length=1, max_length=1)]
+    termination_grace_period_seconds: float = 30
+    service_account_name: Unenforced = None
+    automount_service_account_token: Unenforced = None
+    security_context: Unenforced = None
+    volumes: list[Volume] = Field(default_factory=list)
+    affinity: Unenforced = None
+    topology_spread_constraints: Unenforced = None
+    enable_service_links: Unenforced = None
+
+    @property
+    def container(self) -> Container:
+        """The one container."""
+        return self.containers[0]
+
+    @property
+    def secret_mounts(self) -> dict[str, str]:
+        """Where the container sees secrets as files: mount path → what they come from."""
+        sources = {volume.name: volume.secret_source for volume in self.volumes}
+        mounts = {
+            mount.mount_path: sources.get(mount.name) for mount in self.container.volume_mounts
+        }
+        return {path: source for path, source in mounts.items() if source is not None}
+
+
+class PodTemplate(Manifest):
+    """What each pod is made from."""
+
+    metadata: Metadata = Metadata()
+    spec: PodSpec
+
+
+class PauseStep(Manifest):
+    """No duration waits for a person."""
+
+    duration: Seconds | None = None
+
+
+class TemplateRef(Manifest):
+    """A reference to an AnalysisTemplate by name."""
+
+    template_name: str
+    cluster_scope: Literal[False] = False
+
+
+class ArgumentSource(Manifest):
+    """Only the pod-template hashes: fields and Secrets mean nothing without a cluster."""
+
+    pod_template_hash_value: Literal["Latest", "Stable"]
+
+
+class Argument(Manifest):
+    """An argument, as given or as declared."""
+
+    name: str
+    value: str | None = None
+    value_from: ArgumentSource | None = None
+
+
+class DryRun(Manifest):
+    """A regular expression of metric names that are measured and not judged."""
+
+    metric_name: str
+
+
+class AnalysisRef(Manifest):
+    """An inline analysis."""
+
+    templates: list[TemplateRef]
+    args: list[Argument] = Field(default_factory=list)
+    dry_run: list[DryRun] = Field(default_factory=list)
+
+
+class BackgroundRef(AnalysisRef):
+    """A background analysis, from `startingStep` on."""
+
+    starting_step: int = 0
+
+
+class CanaryStep(Manifest):
+    """Exactly one of the three kinds of step a basic canary knows."""
+
+    set_weight: int | None = None
+    pause: PauseStep | None = None
+    analysis: AnalysisRef | None = None
+
+
+class Canary(Manifest):
+    """A basic canary: shares come from replica counts, there is no traffic router."""
+
+    steps: list[CanaryStep] = Field(default_factory=list)
+    analysis: BackgroundRef | None = None
+    max_surge: int | str = "25%"
+    max_unavailable: int | str = "25%"
+
+
+class Strategy(Manifest):
+    """Canary only."""
+
+    canary: Canary
+
+
+class Selector(Manifest):
+    """Labels a pod must carry."""
+
+    match_labels: dict[str, str] = Field(default_factory=dict)
+
+
+class RolloutSpec(Manifest):
+    """The Rollout."""
+
+    replicas: int = 1
+    selector: Selector
+    template: PodTemplate
+    strategy: Strategy
+    min_ready_seconds: float = 0
+    progress_deadline_seconds: float = 600
+    progress_deadline_abort: bool = False
+    revision_history_limit: Unenforced = None
+    rollback_window: Unenforced = None
+
+
+class Authentication(Manifest):
+    """Only the default: none."""
+
+
+class PrometheusQuery(Manifest):
+    """The Prometheus provider."""
+
+    query: str
+    address: str = ""
+    timeout: int = 30
+
+
+class Provider(Manifest):
+    """Prometheus is the only provider that can be rehearsed here."""
+
+    prometheus: PrometheusQuery
+
+
+class MetricSpec(Manifest):
+    """A metric; numbers may still be `{{args.…}}`, so they stay text until they are resolved."""
+
+    name: str
+    provider: Provider
+    success_condition: str = ""
+    failure_condition: str = ""
+    interval: str | int | None = None
+    initial_delay: str | int | None = None
+    count: str | int | None = None
+    failure_limit: str | int | None = None
+    inconclusive_limit: str | int | None = None
+    consecutive_error_limit: str | int | None = None
+    consecutive_success_limit: str | int | None = None
+
+
+class AnalysisTemplateSpec(Manifest):
+    """Metrics and their arguments."""
+
+    args: list[Argument] = Field(default_factory=list)
+    metrics: Annotated[list[MetricSpec], Field(min_length=1)]
+    dry_run: list[DryRun] = Field(default_factory=list)
+
+
+class ServicePort(Manifest):
+    """A port of a Service."""
+
+    port: int
+    name: str = ""
+    target_port: int | str | None = None
+    protocol: Literal["TCP"] = "TCP"
+    app_protocol: Unenforced = None
+
+
+class ServiceSpec(Manifest):
+    """What the gateway sends requests to."""
+
+    selector: dict[str, str]
+    ports: Annotated[list[ServicePort], Field(min_length=1)]
+    type: Literal["ClusterIP"] = "ClusterIP"
+    cluster_ip: Unenforced = Field(None, alias="clusterIP")
+
+
+class PodMetricsEndpoint(Manifest):
+    """How Prometheus scrapes a pod."""
+
+    port: str
+    path: str = "/metrics"
+    interval: Seconds = 30.0
+    scrape_timeout: Seconds | None = None
+    scheme: Literal["http"] = "http"
+
+
+class PodMonitorSpec(Manifest):
+    """Which pods are scraped, how often, and which of their labels the series carry."""
+
+    selector: Selector
+    pod_metrics_endpoints: Annotated[list[PodMetricsEndpoint], Field(min_length=1, max_length=1)]
+    pod_target_labels: list[str] = Field(default_factory=list)
+    job_label: str = ""
+
+
+class _Object(Manifest):
+    api_version: str
+    metadata: Metadata
+
+
+class Rollout(_Object):
+    """argoproj.io Rollout."""
+
+    kind: Literal["Rollout"]
+    spec: RolloutSpec
+
+
+class AnalysisTemplate(_Object):
+    """argoproj.io AnalysisTemplate."""
+
+    kind: Literal["AnalysisTemplate"]
+    spec: AnalysisTemplateSpec
+
+
+class Service(_Object):
+    """A Service."""
+
+    kind: Literal["Service"]
+    spec: ServiceSpec
+
+
+class ConfigMap(_Object):
+    """A ConfigMap."""
+
+    kind: Literal["ConfigMap"]
+    data: dict[str, str] = Field(default_factory=dict)
+    immutable: Unenforced = None
+
+
+class PodMonitor(_Object):
+    """A PodMonitor of the Prometheus operator."""
+
+    kind: Literal["PodMonitor"]
+    spec: PodMonitorSpec
+
+
+UNDERSTOOD_KINDS: dict[str, type[_Object]] = {
+    "Rollout": Rollout,
+    "AnalysisTemplate": AnalysisTemplate,
+    "Service": Service,
+    "ConfigMap": ConfigMap,
+    "PodMonitor": PodMonitor,
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The manifests of one release: one Rollout and what belongs to it."""
+
+    source: str
+    rollout: Rollout
+    templates: dict[str, AnalysisTemplate]
+    config_maps: dict[str, ConfigMap]
+    service: Service | None
+    pod_monitor: PodMonitor | None
+    unenforced: tuple[str, ...]
+
+    @property
+    def namespace(self) -> str:
+        """The Rollout's namespace."""
+        return self.rollout.metadata.namespace or "default"
+
+    @property
+    def served_port(self) -> str:
+        """The name of the container's port that users' requests come to."""
+        container = self.rollout.spec.template.spec.container
+        if self.service is None:
+            return container.ports[0].name if container.ports else ""
+        port = self.service.spec.ports[0]
+        return container.port_name(port.port if port.target_port is None else port.target_port)
+
+
+def read(path: Path) -> Bundle:
+    """Reads a kustomization, a folder of manifests or one file.
+
+    Raises:
+        UsageError: if there is no Rollout, more than one, or something not understood.
+    """
+    objects = [_understand(file, document) for file, document in documents.read(path)]
+    understood = [(file, thing) for file, thing in objects if isinstance(thing, _Object)]
+    rollouts = [thing for _, thing in understood if isinstance(thing, Rollout)]
+    if len(rollouts) != 1:
+        raise UsageError(
+            f"{path} holds {len(rollouts)} Rollouts", "point at manifests with exactly one"
+        )
+    rollout = rollouts[0]
+    labels = rollout.spec.template.metadata.labels
+    services = [t for _, t in understood if isinstance(t, Service) and _selects(t, labels)]
+    monitors = [t for _, t in understood if isinstance(t, PodMonitor) and _selects(t, labels)]
+    return Bundle(
+        source=str(path),
+        rollout=rollout,
+        templates={t.metadata.name: t for _, t in understood if isinstance(t, AnalysisTemplate)},
+        config_maps={t.metadata.name: t for _, t in understood if isinstance(t, ConfigMap)},
+        service=services[0] if services else None,
+        pod_monitor=monitors[0] if monitors else None,
+        unenforced=tuple(text for _, thing in objects for text in _unenforced(thing)),
+    )
+
+
+def _selects(thing: Service | PodMonitor, labels: dict[str, str]) -> bool:
+    selector = thing.spec.selector
+    wanted = selector.match_labels if isinstance(selector, Selector) else selector
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _understand(file: str, document: dict[str, Any]) -> tuple[str, _Object | str]:
+    kind = document.get("kind", "")
+    kind = kind if isinstance(kind, str) else repr(kind)
+    if kind in UNENFORCED_KINDS:
+        return file, str(kind)
+    if kind not in UNDERSTOOD_KINDS:
+        raise UsageError(
+            f"{file}: kind {kind!r} is not understood",
+            f"the rehearsal knows {', '.join(sorted({*UNDERSTOOD_KINDS, *UNENFORCED_KINDS}))}",
+        )
+    try:
+        return file, UNDERSTOOD_KINDS[kind].model_validate(document)
+    except ValidationError as invalid:
+        raise _refusal(file, kind, invalid) from None
+
+
+def _refusal(file: str, kind: str, invalid: ValidationError) -> UsageError:
+    first = invalid.errors()[0]
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"]).lstrip(".")
+    if first["type"] == "extra_forbidden":
+        return UsageError(
+            f"{file}: {kind} field {path} is not understood",
+            "remove it, or teach canary/argo/manifests.py what it means",
+        )
+    return UsageError(f"{file}: {kind} field {path}: {first['msg']}", "correct the manifest")
+
+
+def _unenforced(thing: _Object | str) -> Iterator[str]:
+    """Names what was read and is not acted on, as the report lists it."""
+    if isinstance(thing, str):
+        yield f"{thing} objects"
+        return
+    if isinstance(thing, Rollout):
+        spec = thing.spec.template.spec
+        for holder in (spec, spec.container):
+            for name, field in type(holder).model_fields.items():
+                if field.annotation is Any and name in holder.model_fields_set:
+                    yield f"{field.alias or name} of the {type(holder).__name__.lower()}"

@@ -1,0 +1,109 @@
+"""What a metric's conditions do with each kind of answer, tried with the rehearsal's evaluator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from canary.argo import analysis, expression
+from canary.argo.model import Metric, Phase
+
+_COMPARISONS = ("<", "<=", ">", ">=")
+
+
+def syntax_error(metric: Metric) -> str:
+    """Why a condition cannot be read, or nothing."""
+    for condition in (metric.success_condition, metric.failure_condition):
+        try:
+            if condition:
+                expression.parse(condition)
+        except expression.ExpressionError as wrong:
+            return str(wrong)
+    return ""
+
+
+def phase_of(metric: Metric, *values: float) -> Phase:
+    """The phase of a vector with these values; of the empty vector without any."""
+    return analysis.judge(metric, tuple(values))[0]
+
+
+def thresholds(metric: Metric) -> tuple[float, ...]:
+    """The numbers that the result is compared with, in ascending order."""
+    found: set[float] = set()
+    for condition in (metric.success_condition, metric.failure_condition):
+        try:
+            tree = expression.parse(condition) if condition else expression.Literal(value=True)
+        except expression.ExpressionError:
+            continue
+        found |= set(_compared(tree))
+    return tuple(sorted(found))
+
+
+def passes_above(metric: Metric) -> bool:
+    """Whether large values are the good ones, as for a minimum of requests."""
+    highest = max(thresholds(metric), default=0.0)
+    return phase_of(metric, highest * 2 + 1) is Phase.SUCCESSFUL
+
+
+def ignores_later_series(metric: Metric) -> bool:
+    """Whether a second series that would fail alone passes beside a good first one."""
+    limits = thresholds(metric)
+    if not limits:
+        return False
+    low, high = min(limits) - abs(min(limits)) - 1, max(limits) * 2 + 1
+    pairs = ((low, high), (high, low), (0.0, high))
+    return any(
+        phase_of(metric, good) is Phase.SUCCESSFUL
+        and phase_of(metric, bad) is Phase.FAILED
+        and phase_of(metric, good, bad) is Phase.SUCCESSFUL
+        for good, bad in pairs
+    )
+
+
+def verdicts(metric: Metric) -> tuple[Phase, Phase]:
+    """The phases of an empty result and of NaN."""
+    return phase_of(metric), phase_of(metric, math.nan)
+
+
+def _compared(node: expression.Node) -> Iterator[float]:
+    match node:
+        case expression.Binary(sign, left, right) if sign in _COMPARISONS:
+            for side, other in ((left, right), (right, left)):
+                number = _number(other)
+                if number is not None and _reads_result(side):
+                    yield number
+        case expression.Binary(_, left, right):
+            yield from _compared(left)
+            yield from _compared(right)
+        case expression.Unary(_, operand):
+            yield from _compared(operand)
+        case expression.Conditional(test, yes, no):
+            for part in (test, yes, no):
+                yield from _compared(part)
+        case expression.Call(_, arguments):
+            for argument in arguments:
+                yield from _compared(argument)
+
+
+def _number(node: expression.Node) -> float | None:
+    match node:
+        case expression.Literal(value) if isinstance(value, int | float) and value is not True:
+            return float(value)
+        case expression.Unary("-", expression.Literal(value)) if isinstance(value, int | float):
+            return -float(value)
+    return None
+
+
+def _reads_result(node: expression.Node) -> bool:
+    match node:
+        case expression.Name(name):
+            return name in ("result", "#")
+        case expression.Index(of, _):
+            return _reads_result(of)
+        case expression.Call(name, arguments):
+            return name != "len" and any(_reads_result(argument) for argument in arguments)
+        case expression.Binary(_, left, right):
+            return _reads_result(left) or _reads_result(right)
+        case expression.Unary(_, operand):
+            return _reads_result(operand)
+    return False

@@ -1,0 +1,217 @@
+"""A release walked in virtual time by the rehearsal's own step machine, without waiting.
+
+Pods become ready after a latency that the caller draws; everything else is `controller.reconcile`,
+so looks happen when the real controller would have them. `measure` answers each query; a walk with
+`promised` answers shows the whole way of a healthy release, and its pods are what is synthesised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from canary.argo import analysis, controller
+from canary.argo.controller import Hashes, Status
+from canary.argo.model import (
+    AnalysisRun,
+    Measurement,
+    Metric,
+    Phase,
+    ReplicaCounts,
+    ReplicaSetName,
+    Rollout,
+)
+
+# The controller reconciles on every change; in between, once a second is soon enough to see time.
+TICK_S = 1.0
+
+# How long a query takes, so that a retry's clock starts as late as in the controller.
+QUERY_S = 0.05
+
+Measure = Callable[[Metric, float], Measurement]
+
+
+@dataclass
+class Life:
+    """One pod: created, ready and gone, in seconds of the walk; None is not yet."""
+
+    name: str
+    canary: bool
+    created_s: float
+    ready_s: float
+    gone_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What came of a release."""
+
+    outcome: str
+    ended_s: float
+    step: int
+    message: str
+    runs: tuple[AnalysisRun, ...]
+    pods: tuple[Life, ...]
+    weights: tuple[tuple[float, int], ...]
+
+    @property
+    def tripped(self) -> tuple[str, ...]:
+        """The metrics that went bad, in the order of their runs."""
+        bad = (Phase.FAILED, Phase.ERROR, Phase.INCONCLUSIVE)
+        return tuple(
+            result.name
+            for run in self.runs
+            for result in run.results.values()
+            if result.phase in bad and not result.dry_run
+        )
+
+
+PROMOTED, ROLLED_BACK, PAUSED, STUCK = "promoted", "rolled back", "paused", "stuck"
+
+
+def promise(_metric: Metric, now: float) -> Measurement:
+    """Every look passes."""
+    return Measurement(Phase.SUCCESSFUL, now, now + QUERY_S)
+
+
+@dataclass
+class _Cluster:
+    """Pods of two ReplicaSets that do what they are asked, after their latency."""
+
+    rollout: Rollout
+    latency: Callable[[], float]
+    drain_s: float
+    pods: list[Life] = field(default_factory=list)
+    desired: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+
+    def scale(self, canary: bool, replicas: int, now: float, *, ready: bool = False) -> None:
+        alive = [p for p in self.pods if p.canary is canary and p.gone_s is None]
+        self.desired[canary] = replicas
+        for _ in range(replicas - len(alive)):
+            name = f"{'canary' if canary else 'stable'}-{len(self.pods)}"
+            self.pods.append(Life(name, canary, now, now if ready else now + self.latency()))
+        worth = sorted(alive, key=lambda pod: (pod.ready_s <= now, -pod.created_s))
+        for pod in worth[: max(0, len(alive) - replicas)]:
+            pod.gone_s = now + (self.drain_s if pod.ready_s <= now else 0.0)
+
+    def counts(self, canary: bool, now: float) -> ReplicaCounts:
+        alive = [p for p in self.pods if p.canary is canary and p.gone_s is None]
+        settled = now - self.rollout.min_ready_s
+        available = sum(pod.ready_s <= settled for pod in alive)
+        return ReplicaCounts(self.desired[canary], len(alive), available)
+
+
+def walk(
+    rollout: Rollout,
+    hashes: Hashes,
+    measure: Measure,
+    latency: Callable[[], float],
+    *,
+    limit_s: float = 3600.0,
+    drain_s: float = 10.0,
+) -> Walk:
+    """Walks a release from a fully available stable one to its end.
+
+    Args:
+        rollout: What to walk, at real durations.
+        hashes: The pod-template hashes that the queries are resolved with.
+        measure: Answers a metric's query at an instant of the walk.
+        latency: Seconds from a pod's creation to its readiness, drawn for each pod.
+        limit_s: A walk that has not ended by then is `stuck`.
+        drain_s: How long a pod that is taken away still answers.
+    """
+    cluster = _Cluster(rollout, latency, drain_s)
+    cluster.scale(False, rollout.replicas, 0.0, ready=True)
+    status = controller.begin(rollout, hashes, 0.0)
+    weights: list[tuple[float, int]] = []
+    now = 0.0
+    while now < limit_s:
+        status = _settle(rollout, status, cluster, now)
+        weight = controller.weight_in_force(rollout, status)
+        if not weights or weights[-1][1] != weight:
+            weights.append((now, weight))
+        outcome = _outcome(status)
+        if outcome:
+            return _conclude(outcome, status, cluster, weights, now)
+        measured = _measure(status, measure, now)
+        status = measured or status
+        now += QUERY_S if measured else TICK_S
+    return _conclude(STUCK, status, cluster, weights, now)
+
+
+def _settle(rollout: Rollout, status: Status, cluster: _Cluster, now: float) -> Status:
+    """Reconciles until nothing changes at this instant; each reconcile scales at most one set."""
+    for _ in range(64):
+        canary, stable = cluster.counts(True, now), cluster.counts(False, now)
+        after, scales = controller.reconcile(rollout, status, canary, stable, now)
+        for scale in scales:
+            cluster.scale(scale.replica_set is ReplicaSetName.LATEST, scale.replicas, now)
+        if not scales and _same(after, status):
+            return after
+        status = after
+    return status
+
+
+def _same(after: Status, before: Status) -> bool:
+    return replace(after, last_progress_at=0.0) == replace(before, last_progress_at=0.0)
+
+
+def _measure(status: Status, measure: Measure, now: float) -> Status | None:
+    """Takes every measurement that is due; None if none is."""
+    taken_any = None
+    for run in (status.step_run, status.background_run):
+        due = analysis.due(run, now) if run is not None else ()
+        if run is not None and due:
+            taken = {metric.name: measure(metric, now) for metric in due}
+            status = controller.record_measurements(status, run.name, taken, now)
+            taken_any = status
+    return taken_any
+
+
+def _outcome(status: Status) -> str:
+    if status.promoted:
+        return PROMOTED
+    if status.abort_message:
+        return ROLLED_BACK
+    return PAUSED if status.paused_inconclusive else ""
+
+
+def _conclude(
+    outcome: str,
+    status: Status,
+    cluster: _Cluster,
+    weights: list[tuple[float, int]],
+    now: float,
+) -> Walk:
+    current = tuple(run for run in (status.step_run, status.background_run) if run is not None)
+    runs = (*status.finished_runs, *current)
+    return Walk(
+        outcome=outcome,
+        ended_s=now,
+        step=_step_of(status, runs),
+        message=status.abort_message or status.message,
+        runs=runs,
+        pods=tuple(cluster.pods),
+        weights=tuple(weights),
+    )
+
+
+def _step_of(status: Status, runs: tuple[AnalysisRun, ...]) -> int:
+    """The step a walk ended at; an abort has set the index back, its run's name still says."""
+    if not status.abort_message:
+        return status.step_index
+    bad = [run for run in runs if run.phase in (Phase.FAILED, Phase.ERROR)]
+    tail = bad[-1].name.rsplit("-", 1)[-1] if bad else "0"
+    named = [run for run in bad if run.name.count("-") > 2]  # noqa: PLR2004 — name-hash-revision-step
+    return int(tail) if named and tail.isdigit() else -1
+
+
+def looks(walk: Walk) -> Iterator[tuple[float, AnalysisRun, str]]:
+    """(instant, run, metric name) of every look taken, in order of time."""
+    taken = (
+        (measurement.started_at, run, result.name)
+        for run in walk.runs
+        for result in run.results.values()
+        for measurement in result.measurements
+    )
+    return iter(sorted(taken, key=lambda look: look[0]))

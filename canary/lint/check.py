@@ -1,0 +1,105 @@
+"""Linting: every rule over every release, less what an annotation suppresses with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from canary.argo import releases
+from canary.argo.gates import Document, Finding, Gate, Release, Severity, listed, mapping, text
+from canary.lint.contract import TARGET_LABELS, Contract
+from canary.lint.rules import RULES, Context, scrape_interval_s
+
+# `gates.gridos/ignore: "rule-id: the reason; another-id: its reason"` on the object itself.
+ANNOTATION = "gates.gridos/ignore"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a lint found in some manifests."""
+
+    releases: tuple[Release, ...]
+    findings: tuple[Finding, ...]
+    suppressed: tuple[tuple[Finding, str], ...]
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """The findings that are more than notes."""
+        return tuple(f for f in self.findings if f.severity is not Severity.NOTE)
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Every gate that was read."""
+        return tuple(gate for release in self.releases for gate in release.gates)
+
+
+def lint(documents: Sequence[Document], contract: Contract | None = None) -> Report:
+    """Judges every canary Rollout among the objects."""
+    found = releases.find(documents)
+    kept: list[Finding] = []
+    suppressed: list[tuple[Finding, str]] = []
+    for finding in dict.fromkeys(_findings(documents, found, contract)):
+        reason = _suppressions(finding.document).get(finding.rule)
+        if reason:
+            suppressed.append((finding, reason))
+        else:
+            kept.append(finding)
+    return Report(found, tuple(kept), tuple(suppressed))
+
+
+def _findings(
+    documents: Sequence[Document], found: tuple[Release, ...], contract: Contract | None
+) -> Iterator[Finding]:
+    everything = tuple(documents)
+    for release in found:
+        context = Context(
+            documents=everything,
+            release=release,
+            contract=contract,
+            recorded=_recorded(everything),
+            target_labels=TARGET_LABELS | _copied(everything),
+            scrape_s=scrape_interval_s(everything, release),
+        )
+        for rule in RULES.values():
+            yield from rule.findings(context)
+    for document in everything:
+        yield from _unreasoned(document)
+
+
+def _suppressions(document: Document) -> Mapping[str, str]:
+    """Rule ids and the reasons given for not heeding them."""
+    parts = text(document.annotations.get(ANNOTATION)).split(";")
+    pairs = (part.partition(":") for part in parts if part.strip())
+    return {rule.strip(): reason.strip() for rule, _, reason in pairs}
+
+
+def _unreasoned(document: Document) -> Iterator[Finding]:
+    path = f"metadata.annotations[{ANNOTATION}]"
+    for rule, reason in _suppressions(document).items():
+        wrong = f"{rule!r} is no rule" if rule not in RULES else f"{rule} has no reason"
+        if rule not in RULES or not reason:
+            remedy = "write `rule-id: why this is right here`"
+            yield Finding("suppression", Severity.ERROR, document, path, wrong, remedy)
+
+
+def _recorded(documents: Sequence[Document]) -> frozenset[str]:
+    """The series that PrometheusRules and plain rule files among the objects record."""
+    groups = (
+        group
+        for document in documents
+        for holder in (document.spec, document.body)
+        for group in listed(holder.get("groups"))
+    )
+    rules = (rule for group in groups for rule in listed(mapping(group).get("rules")))
+    return frozenset(name for rule in rules if (name := text(mapping(rule).get("record"))))
+
+
+def _copied(documents: Sequence[Document]) -> frozenset[str]:
+    """The pod labels that the monitors copy to their series, as Prometheus writes them."""
+    underscored = str.maketrans("-./", "___")
+    return frozenset(
+        text(label).translate(underscored)
+        for document in documents
+        for key in ("podTargetLabels", "targetLabels")
+        for label in listed(document.spec.get(key))
+    )

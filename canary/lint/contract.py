@@ -1,0 +1,70 @@
+"""What a service exports: metric names, their labels and their bucket bounds, from a scrape."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from canary.errors import UsageError
+
+# Exported by the platform and not by the service: kubelet, kube-state-metrics, node, mesh, proxies.
+_PLATFORM = re.compile(r"^(container|kube|kubelet|node|istio|envoy|nginx|traefik|up|probe)(_|$)")
+
+# Labels that the scrape adds to whatever a service exports.
+TARGET_LABELS = frozenset(
+    {"namespace", "pod", "container", "endpoint", "job", "instance", "service"}
+)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Sample names with their labels, and histograms with their bucket bounds in seconds."""
+
+    labels: dict[str, frozenset[str]]
+    bounds: dict[str, frozenset[float]]
+
+    def covers(self, metric: str) -> bool:
+        """Whether the service would be the one to export a metric of this name."""
+        return ":" not in metric and not _PLATFORM.match(metric)
+
+
+def load(source: str) -> Contract:
+    """Reads a live `/metrics` address or a saved scrape.
+
+    Raises:
+        UsageError: if neither can be read as Prometheus text.
+    """
+    content = _content(source)
+    labels: dict[str, set[str]] = {}
+    bounds: dict[str, set[float]] = {}
+    try:
+        families = list(text_string_to_metric_families(content))
+    except ValueError as wrong:
+        raise UsageError(
+            f"{source} is no Prometheus scrape: {wrong}", "save one with curl"
+        ) from None
+    for sample in (sample for family in families for sample in family.samples):
+        labels.setdefault(sample.name, set()).update(sample.labels)
+        if "le" in sample.labels:
+            bounds.setdefault(sample.name, set()).add(float(sample.labels["le"]))
+    return Contract(
+        {name: frozenset(found) for name, found in labels.items()},
+        {name: frozenset(found) for name, found in bounds.items()},
+    )
+
+
+def _content(source: str) -> str:
+    try:
+        if source.startswith(("http://", "https://")):
+            with urllib.request.urlopen(source, timeout=5) as answer:
+                return str(answer.read().decode())
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, urllib.error.URLError) as gone:
+        raise UsageError(
+            f"the contract {source} cannot be read: {gone}", "give a scrape's file or address"
+        ) from None

@@ -1,0 +1,185 @@
+"""Findings as text for people (table, Markdown) and for programs (JSON, SARIF, JUnit, GitHub)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from canary.argo.gates import Finding, Gate, Severity
+from canary.lint.check import Report
+from canary.lint.rules import RULES
+
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
+
+
+def table(report: Report) -> str:
+    """Findings under the object they belong to, and a line that sums them up."""
+    lines = []
+    for place, found in groupby(_sorted(report), key=_place):
+        lines.append(place)
+        for (severity, rule, path, remedy), alike in groupby(found, key=_kind):
+            lines.append(f"  {severity:<8}{rule:<26}{path}")
+            lines += [f"          {finding.message}" for finding in alike]
+            lines.append(f"          → {remedy}")
+        lines.append("")
+    return "\n".join([*lines, *_suppressed(report), summary(report)])
+
+
+def markdown(report: Report) -> str:
+    """A table for a pull request."""
+    rows = [
+        f"| {f.severity} | `{f.rule}` | {_place(f)} `{f.path}` | {f.message} | {f.remedy} |"
+        for f in _sorted(report)
+    ]
+    head = ["| severity | rule | where | what | remedy |", "|---|---|---|---|---|"]
+    return "\n".join([f"**gates lint**: {summary(report)}", "", *(head if rows else []), *rows])
+
+
+def document(report: Report) -> str:
+    """JSON: findings, what was suppressed and why, and every query as the controller sends it."""
+    return json.dumps(
+        {
+            "summary": summary(report),
+            "findings": [_record(finding) for finding in _sorted(report)],
+            "suppressed": [{**_record(f), "reason": why} for f, why in report.suppressed],
+            "gates": [_gate(gate) for gate in report.gates],
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def sarif(report: Report) -> str:
+    """SARIF 2.1.0, for code scanning."""
+    rules = [
+        {
+            "id": rule.id,
+            "shortDescription": {"text": rule.title},
+            "fullDescription": {"text": rule.reason},
+            "help": {"text": rule.remedy},
+        }
+        for rule in RULES.values()
+    ]
+    driver = {"name": "gates", "informationUri": "docs/gates.md", "rules": rules}
+    run = {"tool": {"driver": driver}, "results": [_sarif(f) for f in _sorted(report)]}
+    return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+
+
+def junit(report: Report) -> str:
+    """JUnit XML: a case for each gate, failed by its findings."""
+    faults = report.faults
+    suite = ET.Element("testsuite", name="gates lint", failures=str(len(faults)))
+    for finding in faults:
+        case = ET.SubElement(
+            suite, "testcase", classname=_place(finding), name=f"{finding.rule} {finding.path}"
+        )
+        failure = ET.SubElement(case, "failure", message=finding.message)
+        failure.text = finding.remedy
+    for release in () if faults else report.releases:
+        ET.SubElement(suite, "testcase", classname="gates", name=str(release.rollout))
+    suite.set("tests", str(len(suite)))
+    return ET.tostring(suite, encoding="unicode")
+
+
+def github(report: Report) -> str:
+    """Workflow commands, which GitHub shows beside the changed file."""
+    return "\n".join(
+        f"::{_GITHUB[f.severity]} file={f.document.file},title=gates {f.rule}::"
+        f"{_escaped(f'{f.document} {f.path}: {f.message} — {f.remedy}')}"
+        for f in _sorted(report)
+    )
+
+
+def queries(report: Report) -> str:
+    """Every gate's query and conditions as the controller would use them."""
+    parts = []
+    for gate in report.gates:
+        if gate.metric is not None:
+            parts += [
+                f"# {gate.template.name} {gate.name}, {gate.look}",
+                gate.metric.query,
+                f"#   passes: {gate.metric.success_condition or '—'}",
+                f"#   fails:  {gate.metric.failure_condition or '—'}",
+                "",
+            ]
+    return "\n".join(parts)
+
+
+def summary(report: Report) -> str:
+    """One line: how much was read and what was found."""
+    rollouts, gates = len(report.releases), len(report.gates)
+    errors = sum(f.severity is Severity.ERROR for f in report.findings)
+    warnings = sum(f.severity is Severity.WARNING for f in report.findings)
+    read = f"{rollouts} canary Rollout(s), {gates} gate(s)"
+    held = f", {len(report.suppressed)} suppressed" if report.suppressed else ""
+    return f"{read}: {errors} error(s), {warnings} warning(s){held}"
+
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "table": table,
+    "json": document,
+    "markdown": markdown,
+    "sarif": sarif,
+    "junit": junit,
+    "github": github,
+}
+
+
+def _sorted(report: Report) -> list[Finding]:
+    order = list(Severity)
+    return sorted(report.findings, key=lambda f: (_place(f), order.index(f.severity), f.path))
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.document.file}: {finding.document}"
+
+
+def _kind(finding: Finding) -> tuple[Severity, str, str, str]:
+    return finding.severity, finding.rule, finding.path, finding.remedy
+
+
+def _suppressed(report: Report) -> list[str]:
+    return [f"suppressed: {f.rule} at {_place(f)} — {why}" for f, why in report.suppressed]
+
+
+def _record(finding: Finding) -> dict[str, str]:
+    return {
+        "rule": finding.rule,
+        "severity": str(finding.severity),
+        "file": finding.document.file,
+        "object": str(finding.document),
+        "path": finding.path,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    metric = gate.metric
+    return {
+        "template": gate.template.name,
+        "metric": gate.name,
+        "look": str(gate.look),
+        "provider": gate.provider,
+        "query": metric.query if metric else None,
+        "success_condition": metric.success_condition if metric else None,
+        "failure_condition": metric.failure_condition if metric else None,
+    }
+
+
+def _sarif(finding: Finding) -> dict[str, Any]:
+    location = {"artifactLocation": {"uri": finding.document.file}, "region": {"startLine": 1}}
+    return {
+        "ruleId": finding.rule,
+        "level": str(finding.severity),
+        "message": {"text": f"{finding.document} {finding.path}: {finding.message}"},
+        "locations": [{"physicalLocation": location}],
+    }
+
+
+def _escaped(message: str) -> str:
+    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

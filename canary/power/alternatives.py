@@ -1,0 +1,223 @@
+"""Other ways to ask for errors that Argo can ask, and what each would gain.
+
+Every alternative replaces the error gate of every look by another query over the same series; the
+rest of the release stays. None is better everywhere, so what is shown is what each is good at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from canary.argo import promql, threshold
+from canary.argo.model import Analysis, Metric, Rollout, Step
+from canary.argo.promql import Selector
+from canary.argo.releases import LATEST, STABLE
+from canary.power.monte_carlo import Study
+from canary.power.samples import Fault, Traffic
+
+# Wald's bounds for a release at half of the limit against one at twice it: one good release in a
+# hundred stopped, nineteen of twenty bad ones.
+FALSE_ROLLBACK, MISSED = 0.01, 0.05
+
+# Standard deviations between canary and stable. Counts of a few failures are skewed and a release
+# has some sixty looks: 3 stopped 3 of 100 good releases.
+DEVIATIONS = 4.0
+
+# Long enough to hold any canary's whole life.
+WHOLE_LIFE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one way of asking does; shares are 0 to 1, `caught_95` an error rate, times seconds."""
+
+    name: str
+    query: str
+    condition: str
+    false_rollback: float
+    shared_outage: float
+    caught_95: float | None
+    first_look: float
+    detect_s: float | None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an alternative is made from: the selectors of failures and of all, and the limit."""
+
+    failed: Selector
+    everything: Selector
+    limit: float
+
+
+def compare(study: Study) -> tuple[Standing, ...]:
+    """How the error gate does as it is, and asked in other ways; empty if there is no such gate."""
+    if not any(_asked(look.metric) for look in study.looks):
+        return ()
+    return tuple(_stand(study, name, make) for name, make in MAKERS.items())
+
+
+def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Standing:
+    other = _study(study, make, study.traffic)
+    limit = next(asked.limit for look in study.looks if (asked := _asked(look.metric)))
+    sick = replace(study.traffic, error_rate=1.5 * limit)
+    twice = other.outcomes(Fault(error_rate=2 * limit))
+    first = min((look.step for look in other.looks if look.step >= 0), default=-1)
+    shown = next(look.metric for look in study.looks if _asked(look.metric))
+    detect = twice.detect_s()
+    return Standing(
+        name=name,
+        query=make(shown).query,
+        condition=make(shown).failure_condition,
+        false_rollback=other.outcomes(Fault()).rollback_rate,
+        shared_outage=_study(study, make, sick).outcomes(Fault()).rollback_rate,
+        caught_95=other.smallest_caught(lambda size: Fault(error_rate=size)),
+        first_look=twice.rollback_rate_at(first),
+        detect_s=None if math.isnan(detect) else round(detect, 1),
+    )
+
+
+def _study(study: Study, make: Callable[[Metric], Metric], traffic: Traffic) -> Study:
+    return Study(
+        _with(study.rollout, make),
+        traffic,
+        scrape_s=study.scrape_s,
+        cpu_limit=study.cpu_limit,
+        canary_tokens=study.canary_tokens,
+        n=study.n,
+        seed=study.seed,
+    )
+
+
+def _with(rollout: Rollout, make: Callable[[Metric], Metric]) -> Rollout:
+    def changed(analysis: Analysis) -> Analysis:
+        return replace(analysis, metrics=tuple(make(metric) for metric in analysis.metrics))
+
+    steps: tuple[Step, ...] = tuple(
+        changed(step) if isinstance(step, Analysis) else step for step in rollout.steps
+    )
+    background = changed(rollout.background) if rollout.background else None
+    return replace(rollout, steps=steps, background=background)
+
+
+def _asked(metric: Metric) -> _Asked | None:
+    """The parts of an error ratio; None if the metric is none."""
+    try:
+        selectors = promql.parse(metric.query).selectors
+    except promql.PromqlError:
+        return None
+    failed = next((s for s in selectors if promql.picks_failures(s) and s.range_s), None)
+    everything = next((s for s in selectors if not promql.picks_failures(s) and s.range_s), None)
+    limits = [limit for limit in threshold.thresholds(metric) if 0 < limit < 1]
+    if failed is None or everything is None or not limits:
+        return None
+    return _Asked(failed, everything, limits[-1])
+
+
+def _replaced(metric: Metric, ask: Callable[[_Asked], tuple[str, float]]) -> Metric:
+    asked = _asked(metric)
+    if asked is None:
+        return metric
+    query, limit = ask(asked)
+    sound = "len(result) > 0 && !isNaN(result[0]) && result[0]"
+    return replace(
+        metric,
+        query=query,
+        success_condition=f"{sound} < {limit:.4g}",
+        failure_condition=f"{sound} >= {limit:.4g}",
+    )
+
+
+def _increase(selector: Selector) -> str:
+    return f"sum(increase({promql.render(selector)}))"
+
+
+def _failures(selector: Selector) -> str:
+    return f"({_increase(selector)} or vector(0))"
+
+
+def _plain(asked: _Asked) -> tuple[str, float]:
+    query = f"{_failures(asked.failed)}\n/ ({_increase(asked.everything)} >= 80)"
+    return query, asked.limit
+
+
+def _lucky(asked: _Asked) -> tuple[str, float]:
+    failed = _failures(asked.failed)
+    query = (
+        f"clamp_min({failed}\n  - 1.5 * sqrt({failed}), 0)\n/ ({_increase(asked.everything)} >= 80)"
+    )
+    return query, asked.limit
+
+
+def _against_stable(asked: _Asked) -> tuple[str, float]:
+    """The difference of two ratios in standard deviations, pooled."""
+    bad, all_ = _failures(asked.failed), f"({_increase(asked.everything)} >= 80)"
+    bad_stable = _failures(_of_stable(asked.failed))
+    all_stable = f"({_increase(_of_stable(asked.everything))} > 0)"
+    pooled = f"(({bad} + {bad_stable}) / ({all_} + {all_stable}))"
+    spread = f"sqrt(clamp_min({pooled} * (1 - {pooled}) * (1 / {all_} + 1 / {all_stable}), 1e-9))"
+    return f"({bad} / {all_} - {bad_stable} / {all_stable})\n/ {spread}", DEVIATIONS
+
+
+def _sequential(asked: _Asked) -> tuple[str, float]:
+    """Wald's log-likelihood ratio over the canary's whole life."""
+    low, high = asked.limit / 2, asked.limit * 2
+    bad = _failures(replace(asked.failed, range_s=WHOLE_LIFE_S))
+    all_ = _increase(replace(asked.everything, range_s=WHOLE_LIFE_S))
+    query = (
+        f"{bad} * {math.log(high / low):.4f}\n"
+        f"+ ({all_} - {bad}) * {math.log((1 - high) / (1 - low)):.6f}"
+    )
+    return query, math.log((1 - MISSED) / FALSE_ROLLBACK)
+
+
+def _of_stable(selector: Selector) -> Selector:
+    return replace(
+        selector,
+        matchers=tuple(
+            replace(m, value=m.value.replace(LATEST, STABLE)) for m in selector.matchers
+        ),
+    )
+
+
+MAKERS: dict[str, Callable[[Metric], Metric]] = {
+    "as it is": lambda metric: metric,
+    "plain ratio": lambda metric: _replaced(metric, _plain),
+    "luck granted": lambda metric: _replaced(metric, _lucky),
+    "canary against stable": lambda metric: _replaced(metric, _against_stable),
+    "sequential": lambda metric: _replaced(metric, _sequential),
+}
+
+USES = {
+    "as it is": "",
+    "plain ratio": "easiest to read; stops good releases where requests are few",
+    "luck granted": "few false rollbacks at any traffic; slower on small faults",
+    "canary against stable": "not fooled by an outage that both share; blind to it too",
+    "sequential": "adds up evidence over the steps; needs a bad and a good rate to be named",
+}
+
+
+def table(standings: Sequence[Standing]) -> str:
+    """For people at a terminal, with the queries below."""
+    head = (
+        f"{'error gate':<24}{'false':>8}{'shared':>8}{'95 % from':>11}{'first look':>12}{'at s':>8}"
+    )
+    rows = [
+        f"{s.name:<24}{s.false_rollback:>8.2%}{s.shared_outage:>8.1%}"
+        f"{(f'{s.caught_95:.2%}' if s.caught_95 else 'none'):>11}{s.first_look:>12.1%}"
+        f"{s.detect_s if s.detect_s is not None else '—':>8}"
+        for s in standings
+    ]
+    legend = (
+        "false: healthy releases rolled back. shared: rolled back while every pod, stable too, has "
+        "1.5 × the limit.\n95 % from: smallest error rate that 95 % of releases are stopped for. "
+        "first look, at s: at twice the limit."
+    )
+    queries = [
+        f"\n# {s.name}: {USES[s.name]}\n# fails: {s.condition}\n{s.query}"
+        for s in standings
+        if USES[s.name]
+    ]
+    return "\n".join([head, *rows, legend, *queries])

@@ -1,0 +1,410 @@
+"""Which pauses, windows and limits would see a fault of a given size: a search, and its patch.
+
+The shape of the release stays: the same weights, the same gates, a look at the end of each pause.
+What changes is how long each pause and the window before its look last, all by one factor, and
+the limit of the gate in question. The shortest release that does what is asked for is proposed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from canary.argo import promql, releases, threshold
+from canary.argo.gates import Document, Gate, Release, listed, mapping, text
+from canary.argo.model import Pause, Rollout, SetWeight
+from canary.lint.rules import cpu_limit_cores
+from canary.power import edits, effect_sizes
+from canary.power.edits import Edit
+from canary.power.monte_carlo import Outcomes, Study, requests_needed
+from canary.power.samples import Fault, Traffic
+
+FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
+
+# A search may be coarse; what it proposes is tried again on fresh draws and more of them.
+SEARCH_RELEASES, FINAL_RELEASES = 1000, 4000
+
+# Pauses are rounded up to this, and no shorter than two scrapes past readiness.
+ROUND_S, SHORTEST_S = 10, 30
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of the gates; shares are 0 to 1."""
+
+    kind: str
+    size: float
+    power: float = 0.95
+    false_rollback: float = 0.01
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One release that was tried; `limit` is None where the shipped one stayed."""
+
+    factor: float
+    limit: float | None
+    documents: tuple[Document, ...]
+    rollout: Rollout
+    power: float
+    disturbed: float
+    detect_s: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What came of the search: a candidate that does it, or the reason why none does."""
+
+    goal: Goal
+    traffic: Traffic
+    now: Candidate
+    chosen: Candidate | None
+    why_not: str = ""
+
+
+def plan(
+    documents: Sequence[Document],
+    release: Release,
+    goal: Goal,
+    traffic: Traffic,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Plan:
+    """Searches from short to long, and at each length from the shipped limit to others."""
+    gate = _gate(release, goal)
+    now = _try(documents, release, goal, traffic, 1.0, None, FINAL_RELEASES)
+    if why := _hopeless(release, goal, traffic, gate):
+        return Plan(goal, traffic, now, None, why)
+    if _holds(now, goal):
+        return Plan(goal, traffic, now, now)
+    assert gate is not None  # noqa: S101 — without a gate it is hopeless
+    tries = list(itertools.product(FACTORS, [None, *_limits(gate, goal, traffic)]))
+    best = now
+    for done, (factor, limit) in enumerate(tries):
+        progress(done, len(tries))
+        found = _try(documents, release, goal, traffic, factor, limit, SEARCH_RELEASES)
+        if _holds(found, goal):
+            found = _try(documents, release, goal, traffic, factor, limit, FINAL_RELEASES)
+            if _holds(found, goal):
+                return Plan(goal, traffic, now, found)
+        if found.disturbed <= goal.false_rollback and found.power > best.power:
+            best = found
+    return Plan(goal, traffic, now, None, _too_small(goal, traffic, gate, release, best))
+
+
+def _holds(found: Candidate, goal: Goal) -> bool:
+    return found.power >= goal.power and found.disturbed <= goal.false_rollback
+
+
+def _try(
+    documents: Sequence[Document],
+    release: Release,
+    goal: Goal,
+    traffic: Traffic,
+    factor: float,
+    limit: float | None,
+    n: int,
+) -> Candidate:
+    changes = [*_longer(release, factor), *_limited(release, goal, limit)]
+    changed = edits.apply(documents, changes) if changes else tuple(documents)
+    (other,) = (r for r in releases.find(changed) if r.rollout.name == release.rollout.name)
+    rollout = releases.walkable(other)
+    study = Study(
+        rollout,
+        traffic,
+        cpu_limit=cpu_limit_cores(other.rollout) or 1.0,
+        canary_tokens=other.canary_tokens,
+        n=n,
+        seed=n,
+    )
+    healthy: Outcomes = study.outcomes(Fault())
+    bad = study.outcomes(effect_sizes.fault(goal.kind, goal.size))
+    disturbed = healthy.rollback_rate + healthy.pause_rate
+    return Candidate(factor, limit, changed, rollout, bad.rollback_rate, disturbed, bad.detect_s())
+
+
+# --------------------------------------------------------------------------- what can be changed
+
+
+def _longer(release: Release, factor: float) -> Iterator[Edit]:
+    """Pauses, and the windows that look back over them."""
+    if factor == 1.0:
+        return
+    canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
+    names = set(_window_names(release))
+    for index, step in enumerate(listed(canary.get("steps"))):
+        at = f"spec.strategy.canary.steps[{index}]"
+        if pause := releases.pause_s(step):
+            yield _set("Rollout", f"{at}.pause.duration", _length(pause, factor))
+        given = mapping(mapping(step).get("analysis")).get("args")
+        yield from _windows("Rollout", f"{at}.analysis.args", given, names, factor)
+    for template in dict.fromkeys(gate.template for gate in release.gates):
+        given = template.spec.get("args")
+        yield from _windows(template.kind, "spec.args", given, names, factor)
+    for gate in {(g.template, g.index): g for g in release.gates}.values():
+        yield from _literals(gate, factor)
+
+
+def _windows(
+    kind: str, at: str, arguments: object, names: set[str], factor: float
+) -> Iterator[Edit]:
+    """Windows that are given as arguments."""
+    for argument in listed(arguments):
+        name, span = text(argument.get("name")), releases.seconds(argument.get("value"))
+        if name in names and span:
+            yield _set(kind, f"{at}[name={name}].value", _length(span, factor))
+
+
+def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
+    """Windows that stand in the query itself."""
+    query = _path(f"{gate.path}.provider.prometheus.query")
+    for span in sorted(set(_LITERAL.findall(_query(gate)))):
+        seconds = releases.seconds(span) or 0.0
+        swap = (f"[{span}]", f"[{_length(seconds, factor)}]")
+        yield Edit(gate.template.kind, query, swap=swap)
+
+
+_LITERAL = re.compile(r"\[(\d+[smh])\]")
+_WINDOW = re.compile(r"\[\{\{\s*args\.([\w.-]+)\s*\}\}\]")
+_ARGUMENT = re.compile(r"[<>]=?\s*(?:asFloat\()?\{\{\s*args\.([\w.-]+)\s*\}\}")
+
+
+def _window_names(release: Release) -> Iterator[str]:
+    for gate in release.gates:
+        yield from _WINDOW.findall(_query(gate))
+
+
+def _query(gate: Gate) -> str:
+    return text(mapping(mapping(gate.raw.get("provider")).get("prometheus")).get("query"))
+
+
+def _limited(release: Release, goal: Goal, limit: float | None) -> Iterator[Edit]:
+    """The gate's limit: the argument that its conditions compare with, or the number itself."""
+    gate = _gate(release, goal)
+    if limit is None or gate is None or gate.metric is None:
+        return
+    kind = gate.template.kind
+    fields = [key for key in ("successCondition", "failureCondition") if gate.raw.get(key)]
+    names = {name for key in fields for name in _ARGUMENT.findall(text(gate.raw[key]))}
+    if names:
+        for name in names:
+            yield _set(kind, f"spec.args[name={name}].value", f"{limit:.4g}")
+        return
+    old = _limit(gate)
+    for key in fields:
+        found = re.search(r"[<>]=?\s*(\d*\.?\d+)", text(gate.raw[key]))
+        if found and float(found[1]) == old:
+            swap = (found[0], found[0].replace(found[1], f"{limit:.4g}"))
+            yield Edit(kind, _path(f"{gate.path}.{key}"), swap=swap)
+
+
+def _set(kind: str, path: str, value: Any) -> Edit:
+    return Edit(kind, _path(path), value)
+
+
+def _path(path: str) -> tuple[str, ...]:
+    return edits.read({"kind": "", "path": path}).path
+
+
+def _length(seconds: float, factor: float) -> str:
+    longer = max(SHORTEST_S, math.ceil(seconds * factor / ROUND_S) * ROUND_S)
+    return f"{longer // 60}m" if longer % 60 == 0 else f"{longer}s"
+
+
+# ------------------------------------------------------------------------ which gate, what limits
+
+
+def _gate(release: Release, goal: Goal) -> Gate | None:
+    """The gate that judges this kind of fault, if any does."""
+    tests: Mapping[str, Callable[[Gate], bool]] = {
+        "errors": lambda g: any(promql.picks_failures(s) for s in _parsed(g).selectors),
+        "slow": lambda g: bool(promql.quantiles(_parsed(g).tree)),
+        "cpu": lambda g: any("cpu_usage" in s.metric for s in _parsed(g).selectors),
+    }
+    return next((g for g in release.gates if g.metric and tests[goal.kind](g)), None)
+
+
+def _parsed(gate: Gate) -> promql.Query:
+    try:
+        return promql.parse(gate.metric.query if gate.metric else "vector(0)")
+    except promql.PromqlError:
+        return promql.parse("vector(0)")
+
+
+def _limit(gate: Gate) -> float:
+    numbers = threshold.thresholds(gate.metric) if gate.metric else ()
+    return numbers[-1] if numbers else math.nan
+
+
+def _limits(gate: Gate, goal: Goal, traffic: Traffic) -> list[float]:
+    """Limits between the ordinary rate and the fault's, even on a logarithm; p95 keeps its own."""
+    usual = {"errors": traffic.error_rate, "cpu": traffic.cpu}.get(goal.kind)
+    if usual is None or not _limit(gate) < 1:
+        return []
+    low, high = math.log(max(usual, 1e-6)), math.log(goal.size)
+    return [float(f"{math.exp(low + (high - low) * part):.2g}") for part in (0.75, 0.6, 0.45, 0.3)]
+
+
+def _hopeless(release: Release, goal: Goal, traffic: Traffic, gate: Gate | None) -> str:
+    """Why no length and no limit would do, known before any is tried."""
+    if gate is None:
+        return f"no gate of {release.rollout} reads {goal.kind}: add one"
+    usual = {
+        "errors": traffic.error_rate,
+        "slow": traffic.slow_share,
+        "cpu": traffic.cpu,
+    }[goal.kind]
+    if goal.size <= usual:
+        return (
+            f"{goal.kind}={goal.size:.3%} is not more than the ordinary {usual:.3%}, so there is "
+            "nothing to tell apart"
+        )
+    for q in promql.quantiles(_parsed(gate).tree) if goal.kind == "slow" else []:
+        if goal.size <= 1 - q:
+            return (
+                f"{gate.name} asks for the {q:g} quantile, which stays where it is until more than "
+                f"{1 - q:.1%} of requests are slow: ask for the {1 - goal.size / 2:.4g} quantile"
+            )
+    return ""
+
+
+def _too_small(goal: Goal, traffic: Traffic, gate: Gate, release: Release, best: Candidate) -> str:
+    """Why the longest tried was not enough, with the requests it would take."""
+    said = (
+        f"with pauses up to {FACTORS[-1]:g} times as long, the best that disturbs no more than "
+        f"{goal.false_rollback:.1%} of good releases stops {best.power:.1%}"
+    )
+    share = release.stages[-1].share if release.stages else 0.0
+    if goal.kind != "errors" or not share:
+        return said
+    middle = math.sqrt(max(traffic.error_rate, 1e-6) * goal.size)
+    needed = requests_needed(goal.size, middle, goal.power)
+    if needed is None:
+        return said
+    hours = needed / (traffic.requests_per_s * share) / 3600
+    return (
+        f"{said}. One look at {gate.name} would need about {needed} canary requests: {hours:.1f} h "
+        f"at {traffic.requests_per_s:g} requests/s and {share:.0%} of them. Ask for a larger "
+        "fault, send more traffic, or give the canary a larger share"
+    )
+
+
+# ------------------------------------------------------------------------------------- its words
+
+
+def patch(before: Sequence[Document], after: Sequence[Document]) -> str:
+    """The changes as `patches:` of a kustomization."""
+    entries = []
+    for old, new in zip(before, after, strict=True):
+        operations = [
+            {"op": "replace", "path": pointer, "value": value}
+            for pointer, value in _differences("", old.body, new.body)
+        ]
+        if operations:
+            target = {"kind": old.kind, "name": old.name}
+            lines = yaml.safe_dump(operations, sort_keys=False, default_flow_style=False, width=999)
+            entries.append({"target": target, "patch": _Block(lines)})
+    return yaml.dump({"patches": entries}, Dumper=_Dumper, sort_keys=False, width=999)
+
+
+class _Block(str):
+    """A text that YAML shows in a block of its own."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Knows blocks."""
+
+
+_Dumper.add_representer(
+    _Block, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
+)
+
+
+def _differences(pointer: str, old: Any, new: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        for key in old:
+            escaped = str(key).replace("~", "~0").replace("/", "~1")
+            yield from _differences(f"{pointer}/{escaped}", old[key], new[key])
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(f"{pointer}/{index}", one, other)
+    elif old != new:
+        yield pointer, new
+
+
+def table(found: Plan, documents: Sequence[Document]) -> str:
+    """For people at a terminal: what was asked, what is proposed, and the patch."""
+    goal, traffic = found.goal, found.traffic
+    lines = [
+        f"asked: stop {goal.kind}={goal.size:.3g} in {goal.power:.0%} of releases, disturb at most "
+        f"{goal.false_rollback:.1%} of good ones, at {traffic.requests_per_s:g} requests/s",
+        f"now:   {_said(found.now)}",
+    ]
+    if found.chosen is None:
+        return "\n".join([*lines, f"\nimpossible: {found.why_not}"])
+    if found.chosen is found.now:
+        return "\n".join([*lines, "\nnothing to change: the gates as they are do it"])
+    return "\n".join(
+        [
+            *lines,
+            f"plan:  {_said(found.chosen)}",
+            "",
+            *_steps(found.chosen, traffic),
+            "",
+            patch(documents, found.chosen.documents).rstrip(),
+        ]
+    )
+
+
+def _said(candidate: Candidate) -> str:
+    limit = "" if candidate.limit is None else f", limit {candidate.limit:g}"
+    when = "" if math.isnan(candidate.detect_s) else f", in {candidate.detect_s:.0f} s"
+    return (
+        f"stops {candidate.power:.1%}{when}; disturbs {candidate.disturbed:.2%} of good ones; "
+        f"pauses {_pauses_s(candidate.rollout):.0f} s in all{limit}"
+    )
+
+
+def _pauses_s(rollout: Rollout) -> float:
+    return sum(step.duration_s or 0.0 for step in rollout.steps if isinstance(step, Pause))
+
+
+def _steps(candidate: Candidate, traffic: Traffic) -> Iterator[str]:
+    yield f"{'step':>6}{'weight':>8}{'pause':>8}{'looks':>7}{'requests seen':>15}"
+    weight = 0
+    for index, step in enumerate(candidate.rollout.steps):
+        if isinstance(step, SetWeight):
+            weight = step.weight
+        elif isinstance(step, Pause) and step.duration_s:
+            seen = traffic.requests_per_s * weight / 100 * step.duration_s
+            yield f"{index:>6}{weight:>7}%{step.duration_s:>7.0f}s{1:>7}{seen:>15.0f}"
+
+
+def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
+    """For programs."""
+    chosen = found.chosen
+
+    def said(candidate: Candidate) -> dict[str, Any]:
+        return {
+            "factor": candidate.factor,
+            "limit": candidate.limit,
+            "power": candidate.power,
+            "disturbed": candidate.disturbed,
+            "detect_s": None if math.isnan(candidate.detect_s) else candidate.detect_s,
+            "pauses_s": _pauses_s(candidate.rollout),
+        }
+
+    return {
+        "goal": vars(found.goal),
+        "now": said(found.now),
+        "plan": said(chosen) if chosen else None,
+        "impossible": found.why_not or None,
+        "patch": patch(documents, chosen.documents) if chosen else None,
+    }

@@ -1,0 +1,137 @@
+"""Faults and traffic as people write them on a command line: errors=2%, slow=10%, cpu=0.9."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from canary.errors import UsageError
+from canary.power.samples import Fault, Traffic
+
+KINDS = ("errors", "slow", "cpu")
+_FIELDS = {
+    "errors": "error_rate",
+    "slow": "slow_share",
+    "cpu": "cpu",
+    "rps": "requests_per_s",
+}
+
+# Fewer failures than this say nothing of how they cluster.
+ENOUGH_FAILURES = 20
+
+
+def share(text: str) -> float:
+    """A share from "2%" or "0.02"."""
+    words = text.strip()
+    value = _number(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 2% or 0.02")
+    return value
+
+
+def sized(text: str) -> tuple[str, float]:
+    """A kind and its size from "errors=2%"."""
+    kind, equals, size = text.partition("=")
+    if kind not in KINDS or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {'=, '.join(KINDS)}= with a share")
+    return kind, share(size)
+
+
+def fault(kind: str, size: float) -> Fault:
+    """A release with one fault of this size from its first request on."""
+    return Fault(**{_FIELDS[kind]: size})
+
+
+def rate(text: str) -> float:
+    """Requests a second: above nothing, below what one gateway carries."""
+    value = _number(text)
+    if not 0 < value <= 1e5:  # noqa: PLR2004 — beyond it numpy's arrays outgrow a laptop
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 100000")
+    return value
+
+
+def whole(text: str) -> int:
+    """How many releases: enough to say something, few enough to end."""
+    value = _number(text)
+    if value != value // 1 or not 1 <= value <= 100_000:  # noqa: PLR2004 — memory, again
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
+    return int(value)
+
+
+def changed(traffic: Traffic, given: Mapping[str, float]) -> Traffic:
+    """The traffic with some of its rates replaced: errors, slow, cpu, rps, overdispersion."""
+    named: dict[str, Any] = {_FIELDS.get(key, key): value for key, value in given.items()}
+    return replace(traffic, **named)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def of_rehearsal(file: Path) -> Traffic:
+    """What a rehearsal's `result.json` says of traffic: the stable release is the baseline.
+
+    The rate is the declared one, since a rehearsal sends more to be done sooner. How failures
+    cluster comes from their variance from one sample to the next (method of moments for a
+    beta-binomial), where there are enough of them.
+
+    Raises:
+        UsageError: if it is no result of a rehearsal.
+    """
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        series, declared = (
+            result["series"],
+            float(result["traffic"]["declared_requests_per_second"]),
+        )
+        requests = [float(value) for value in series["stable_requests"]]
+        failed = [float(value) for value in series["stable_failed"]]
+        seconds = [float(at) for at in series["at_s"]]
+        cpu = [
+            m["control"]
+            for run in result["analysis_runs"]
+            for metric in run["metrics"]
+            if "cpu" in metric["name"]
+            for m in metric["measurements"]
+            if m["control"] is not None
+        ]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as wrong:
+        raise UsageError(
+            f"{file} is no result of a rehearsal ({wrong})", "name a result.json of `rehearse`"
+        ) from None
+    lengths = [after - before for before, after in itertools.pairwise(seconds)]
+    counts = [
+        (rate * length, bad * length)
+        for rate, bad, length in zip(requests[1:], failed[1:], lengths, strict=True)
+        if rate
+    ]
+    usual = Traffic(declared)
+    everything = sum(n for n, _ in counts)
+    if not everything:
+        raise UsageError(f"{file} saw no requests", "name a rehearsal with traffic")
+    return replace(
+        usual,
+        error_rate=max(sum(bad for _, bad in counts) / everything, 1 / everything),
+        cpu=sum(cpu) / len(cpu) if cpu else usual.cpu,
+        overdispersion=overdispersion(counts),
+    )
+
+
+def overdispersion(counts: Sequence[tuple[float, float]]) -> float:
+    """The intra-class correlation of failures in (requests, failures) pairs; 0 if unknown."""
+    everything, failures = sum(n for n, _ in counts), sum(bad for _, bad in counts)
+    if failures < ENOUGH_FAILURES or len(counts) < 2:  # noqa: PLR2004 — a variance needs two
+        return 0.0
+    rate = failures / everything
+    spread = sum((bad - n * rate) ** 2 / (n * rate * (1 - rate)) for n, bad in counts)
+    mean = everything / len(counts)
+    return max(0.0, (spread / (len(counts) - 1) - 1) / max(mean - 1, 1.0))

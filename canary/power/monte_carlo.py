@@ -1,0 +1,353 @@
+"""What the gates of a release can see: the outcome of thousands of releases of each fault.
+
+The looks, their instants and their arguments come from walking the Rollout; each look's value from
+`algebra` over the drawn counters; each verdict from the metric's own conditions. Where one look
+alone is asked of a plain error ratio, `chance` gives it exactly, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from canary.argo import promql, threshold, virtual_rollout
+from canary.argo.analysis import ERROR_RETRY_S
+from canary.argo.controller import Hashes
+from canary.argo.model import Metric, Phase, Rollout
+from canary.argo.promql import PromqlError
+from canary.argo.releases import LATEST, STABLE
+from canary.argo.virtual_rollout import Walk
+from canary.power import vectorised_promql
+from canary.power.samples import Draws, Fault, Traffic, World
+from canary.power.vectorised_promql import Scene, UnmodelledError, Value
+
+# A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
+READY_S = 5.0
+
+HASHES = Hashes(LATEST, STABLE)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One measurement of the walk: when, of which run, of which metric."""
+
+    at_s: float
+    run: str
+    metric: Metric
+    step: int
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What came of n releases of one fault; arrays have one entry per release.
+
+    `ended_s` is when a release was stopped (NaN if it was not), `by` the index of the gate that
+    stopped it in `gates` (−1 if none), `step` where, `errors` how many errors users saw of it.
+    """
+
+    gates: tuple[str, ...]
+    rolled_back: NDArray[np.bool_]
+    paused: NDArray[np.bool_]
+    ended_s: NDArray[np.float64]
+    by: NDArray[np.int64]
+    step: NDArray[np.int64]
+    errors: NDArray[np.float64]
+
+    @property
+    def rollback_rate(self) -> float:
+        """The share of releases that were rolled back."""
+        return float(self.rolled_back.mean())
+
+    @property
+    def pause_rate(self) -> float:
+        """The share of releases that wait for a person."""
+        return float(self.paused.mean())
+
+    def rollback_rate_at(self, step: int) -> float:
+        """The share of releases rolled back at one step (−1: by the background analysis)."""
+        return float((self.rolled_back & (self.step == step)).mean())
+
+    def rollback_rate_by(self, gate: str) -> float:
+        """The share of releases that one gate rolled back first."""
+        index = self.gates.index(gate)
+        return float((self.rolled_back & (self.by == index)).mean())
+
+    def detect_s(self, quantile: float = 0.5) -> float:
+        """Seconds from the release to its rollback; NaN if none was."""
+        times = self.ended_s[self.rolled_back]
+        return float(np.quantile(times, quantile)) if len(times) else math.nan
+
+
+class Study:
+    """One Rollout under one traffic: ask it about faults."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        traffic: Traffic,
+        *,
+        scrape_s: float = 5.0,
+        cpu_limit: float = 1.0,
+        canary_tokens: Sequence[str] = (LATEST,),
+        n: int = 4000,
+        seed: int = 1,
+    ) -> None:
+        self.rollout, self.traffic, self.n, self.seed = rollout, traffic, n, seed
+        self.scrape_s, self.cpu_limit = scrape_s, cpu_limit
+        self.canary_tokens = tuple(canary_tokens)
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The way of a release that passes every look."""
+        return virtual_rollout.walk(self.rollout, HASHES, virtual_rollout.promise, lambda: READY_S)
+
+    @cached_property
+    def looks(self) -> tuple[Look, ...]:
+        """Every look that a release which passes them all meets, in order of time."""
+        metrics = {(run.name, m.name): m for run in self.walk.runs for m in run.metrics}
+        return tuple(
+            Look(at, run.name, metrics[run.name, name], _step(run.name))
+            for at, run, name in virtual_rollout.looks(self.walk)
+        )
+
+    @cached_property
+    def gates(self) -> tuple[str, ...]:
+        """The names of the gates, in order of their first look."""
+        return tuple(dict.fromkeys(look.metric.name for look in self.looks))
+
+    @cached_property
+    def unmodelled(self) -> Mapping[str, str]:
+        """The gates that cannot be followed here, and why."""
+        world = self._draws(2).world(Fault())
+        reasons: dict[str, str] = {}
+        for look in self.looks:
+            try:
+                self._value(look, world)
+            except (UnmodelledError, PromqlError) as why:
+                reasons[look.metric.name] = f"{why}{_if_empty(look.metric)}"
+        return reasons
+
+    @cached_property
+    def draws(self) -> Draws:
+        """The chance that every fault shares."""
+        return self._draws(self.n)
+
+    def _draws(self, n: int) -> Draws:
+        return Draws(
+            self.walk.pods,
+            self.walk.ended_s + 30.0,
+            self.traffic,
+            n,
+            scrape_s=self.scrape_s,
+            cpu_limit=self.cpu_limit,
+            history_s=self._history_s,
+            seed=self.seed,
+        )
+
+    @cached_property
+    def _history_s(self) -> float:
+        """How far some look reaches back before the release; nothing of a canary lies there."""
+        return max((self._before_s(look) for look in self.looks), default=0.0)
+
+    def _before_s(self, look: Look) -> float:
+        try:
+            query = promql.parse(look.metric.query)
+        except PromqlError:
+            return 0.0
+        reaching = [s.range_s for s in query.selectors if not s.mentions(self.canary_tokens)]
+        return max(0.0, max(reaching, default=0.0) - look.at_s)
+
+    def outcomes(self, fault: Fault) -> Outcomes:
+        """What comes of `n` releases of a fault."""
+        world = self.draws.world(fault)
+        state = _State(self.n, self.gates)
+        for look in self.looks:
+            if look.metric.name not in self.unmodelled and not look.metric.dry_run:
+                state.judge(look, self._value(look, world))
+        return state.conclude(world, self.walk.ended_s)
+
+    def smallest_caught(
+        self, faults: Callable[[float], Fault], power: float = 0.95
+    ) -> float | None:
+        """The smallest size, to 2 %, that is rolled back with this power; None if even 1 is not."""
+        low, high = 0.0, 1.0
+        if self.outcomes(faults(high)).rollback_rate < power:
+            return None
+        while high - low > 0.02 * high and high > 1e-5:  # noqa: PLR2004 — two per cent, and a floor
+            middle = (low + high) / 2
+            caught = self.outcomes(faults(middle)).rollback_rate >= power
+            low, high = (low, middle) if caught else (middle, high)
+        return high
+
+    def _value(self, look: Look, world: World) -> Value:
+        scene = Scene(world, look.at_s, self.canary_tokens)
+        return vectorised_promql.evaluate(promql.parse(look.metric.query).tree, scene)
+
+
+class _State:
+    """The AnalysisRuns of n releases side by side: failures and inconclusive looks so far."""
+
+    def __init__(self, n: int, gates: tuple[str, ...]) -> None:
+        self.gates = gates
+        self.open = np.ones(n, dtype=bool)
+        self.rolled_back, self.paused = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.ended_s = np.full(n, np.nan)
+        self.by = np.full(n, -1)
+        self.step = np.full(n, -1)
+        self.failed: dict[tuple[str, str], NDArray[np.int64]] = {}
+
+    def judge(self, look: Look, value: Value) -> None:
+        """Counts one look's verdicts against the metric's limits."""
+        phases = _phases(look.metric, value)
+        late = look.metric.consecutive_error_limit * ERROR_RETRY_S
+        bad = self._over(look, phases, Phase.FAILED, look.metric.failure_limit)
+        stuck = self._over(look, phases, Phase.INCONCLUSIVE, look.metric.inconclusive_limit)
+        self._end(look, bad, self.rolled_back, 0.0)
+        self._end(look, phases == _CODES[Phase.ERROR], self.rolled_back, late)
+        self._end(look, stuck, self.paused, 0.0)
+
+    def conclude(self, world: World, ended_s: float) -> Outcomes:
+        """The outcomes, with the errors that users saw until each release's end."""
+        end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
+        slot = ((end - world.start_s) / world.scrape_s).astype(int)
+        slot = np.clip(slot, 0, world.errors_seen.shape[1] - 1)
+        errors = world.errors_seen[np.arange(world.n), slot]
+        return Outcomes(
+            self.gates, self.rolled_back, self.paused, self.ended_s, self.by, self.step, errors
+        )
+
+    def _over(
+        self, look: Look, phases: NDArray[np.int64], phase: Phase, limit: int
+    ) -> NDArray[np.bool_]:
+        if limit < 0:
+            return np.zeros_like(self.open)
+        key = (look.run, f"{look.metric.name} {phase}")
+        count = self.failed.setdefault(key, np.zeros(len(self.open), dtype=np.int64))
+        count += phases == _CODES[phase]
+        return count > limit
+
+    def _end(
+        self, look: Look, now: NDArray[np.bool_], into: NDArray[np.bool_], late_s: float
+    ) -> None:
+        ending = self.open & now
+        into |= ending
+        self.ended_s[ending] = look.at_s + late_s
+        self.by[ending] = self.gates.index(look.metric.name)
+        self.step[ending] = look.step
+        self.open &= ~ending
+
+
+_CODES = {phase: code for code, phase in enumerate(Phase)}
+
+
+def _phases(metric: Metric, value: Value) -> NDArray[np.int64]:
+    """The phase of every release's value, as codes.
+
+    Conditions change only at the numbers they compare with, so each stretch between them is asked
+    once, and the numbers themselves, instead of every value.
+    """
+    table = _table(metric)
+    number = value.number
+    codes = np.full(len(number), table.of_nan)
+    for low, high, code in table.stretches:
+        codes[(number > low) & (number < high)] = code
+    for limit, code in table.limits:
+        codes[number == limit] = code
+    codes[~value.present] = table.of_nothing
+    return codes
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a metric makes of each stretch of numbers, each limit, NaN and nothing, as codes."""
+
+    stretches: tuple[tuple[float, float, int], ...]
+    limits: tuple[tuple[float, int], ...]
+    of_nan: int
+    of_nothing: int
+
+
+@cache
+def _table(metric: Metric) -> _Table:
+    def code(*values: float) -> int:
+        return _CODES[threshold.phase_of(metric, *values)]
+
+    limits = threshold.thresholds(metric)
+    edges = itertools.pairwise((-math.inf, *limits, math.inf))
+    return _Table(
+        stretches=tuple((low, high, code(_between(low, high))) for low, high in edges),
+        limits=tuple((limit, code(limit)) for limit in limits),
+        of_nan=code(math.nan),
+        of_nothing=code(),
+    )
+
+
+def _between(low: float, high: float) -> float:
+    if math.isinf(low) and math.isinf(high):
+        return 0.0
+    if math.isinf(low):
+        return high - 1.0
+    return low + 1.0 if math.isinf(high) else (low + high) / 2
+
+
+def _if_empty(metric: Metric) -> str:
+    """What a gate does where its series does not exist, which a reader should know first."""
+    phase = threshold.phase_of(metric)
+    if phase is Phase.ERROR:
+        late_s = metric.consecutive_error_limit * ERROR_RETRY_S
+        return f"; if its series is missing it aborts every release, {late_s:.0f} s after its look"
+    return f"; if its series is missing its look is {phase}"
+
+
+def _step(run: str) -> int:
+    """The step in a run's name; −1 for the background run, whose name has none."""
+    parts = run.rsplit("-", 2)
+    return int(parts[2]) if parts[1].isdigit() and parts[2].isdigit() else -1
+
+
+def chance(requests: float, error_rate: float, limit: float, minimum: float = 0.0) -> float:
+    """Exactly: how likely an error ratio over Poisson traffic reaches its limit.
+
+    Failed and good requests are independent Poisson counts; the look trips if failed ÷ all ≥ limit
+    and there are at least `minimum` of all.
+
+    Args:
+        requests: The expected number of requests in the window.
+        error_rate: The true share of failures, 0 to 1.
+        limit: The gate's threshold, 0 to 1.
+        minimum: Below this many requests the look does not judge.
+    """
+    bad, good = requests * error_rate, requests * (1 - error_rate)
+    most = int(bad + 12 * math.sqrt(bad) + 20)
+    failed = np.arange(1, most + 1)
+    weights = np.exp(failed * math.log(bad) - bad - special.gammaln(failed + 1)) if bad else 0.0
+    # failed ≥ limit of all is the same as good ≤ failed (1 / limit - 1)
+    ceiling = np.floor(failed * (1 - limit) / limit + 1e-9)
+    floor = np.maximum(np.ceil(minimum - failed), 0.0) - 1
+    tail = special.pdtr(np.maximum(ceiling, 0.0), good)
+    below = np.where(floor >= 0, special.pdtr(np.maximum(floor, 0.0), good), 0.0)
+    return float(np.sum(weights * np.clip(tail - below, 0.0, 1.0)))
+
+
+def requests_needed(error_rate: float, limit: float, power: float = 0.95) -> int | None:
+    """How many requests one look needs to trip on a fault with this power; None at the limit."""
+    if error_rate <= limit:
+        return None
+    for requests in _grid():
+        if chance(requests, error_rate, limit) >= power:
+            return int(requests)
+    return None
+
+
+def _grid() -> Iterator[int]:
+    size = 20.0
+    while size < 2e6:  # noqa: PLR2004 — beyond two million no canary goes
+        yield int(size)
+        size *= 1.05

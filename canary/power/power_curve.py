@@ -1,0 +1,214 @@
+"""Power over fault sizes: what `gates power` says, as data, tables and a page."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from canary.argo import promql, threshold
+from canary.power.monte_carlo import Outcomes, Study, requests_needed
+from canary.power.samples import Fault, Traffic
+
+# A month as the SLO counts it (rehearsal.yaml states 30 days and 99.9 %).
+MONTH_S = 30 * 86400.0
+OBJECTIVE = 0.999
+
+# Sizes to try: even on a logarithm, from a tenth of the usual limits to ten times them.
+SIZES = {
+    "errors": (0.001, 0.002, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
+    "slow": (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5, 1.0),
+    "cpu": (0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0),
+}
+MAKERS: Mapping[str, Callable[[float], Fault]] = {
+    "errors": lambda size: Fault(error_rate=size),
+    "slow": lambda size: Fault(slow_share=size),
+    "cpu": lambda size: Fault(cpu=size),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault size. Shares are 0 to 1, times seconds; `by_step` maps a step to a share."""
+
+    size: float
+    rolled_back: float
+    paused: float
+    by_step: Mapping[str, float]
+    by_gate: Mapping[str, float]
+    detect_s: float | None
+    errors: float
+    budget: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One kind of fault: its rows, and the smallest size that 95 % of releases are stopped for."""
+
+    kind: str
+    rows: tuple[Row, ...]
+    caught_95: float | None
+
+
+@dataclass(frozen=True)
+class Power:
+    """What the gates of one release can see at one traffic."""
+
+    release: str
+    traffic: Traffic
+    false_rollback: float
+    false_pause: float
+    curves: tuple[Curve, ...]
+    limits: Mapping[str, float]
+    needed: Mapping[str, int]
+    unmodelled: Mapping[str, str]
+    releases: int
+    looks: int
+
+
+def sweep(study: Study, name: str) -> Power:
+    """Tries every kind and size of fault."""
+    healthy = study.outcomes(Fault())
+    return Power(
+        release=name,
+        traffic=study.traffic,
+        false_rollback=healthy.rollback_rate,
+        false_pause=healthy.pause_rate,
+        curves=tuple(_curve(study, kind) for kind in SIZES),
+        limits=_limits(study),
+        needed=_needed(study),
+        unmodelled=study.unmodelled,
+        releases=study.n,
+        looks=len(study.looks),
+    )
+
+
+def _curve(study: Study, kind: str) -> Curve:
+    make = MAKERS[kind]
+    rows = tuple(_row(study, size, study.outcomes(make(size))) for size in SIZES[kind])
+    return Curve(kind, rows, _caught(rows))
+
+
+def _caught(rows: Sequence[Row], power: float = 0.95) -> float | None:
+    """Where the curve crosses the power, interpolated on the logarithm of the size."""
+    for below, above in itertools.pairwise(rows):
+        if below.rolled_back < power <= above.rolled_back:
+            share = (power - below.rolled_back) / (above.rolled_back - below.rolled_back)
+            low, high = math.log(below.size), math.log(above.size)
+            return math.exp(low + share * (high - low))
+    return rows[0].size if rows and rows[0].rolled_back >= power else None
+
+
+def _row(study: Study, size: float, outcomes: Outcomes) -> Row:
+    detect = outcomes.detect_s()
+    steps = sorted({look.step for look in study.looks}, key=lambda step: (step < 0, step))
+    errors = float(outcomes.errors.mean())
+    monthly = study.traffic.requests_per_s * MONTH_S * (1 - OBJECTIVE)
+    return Row(
+        size=size,
+        rolled_back=outcomes.rollback_rate,
+        paused=outcomes.pause_rate,
+        by_step={_step_name(step): outcomes.rollback_rate_at(step) for step in steps},
+        by_gate={gate: outcomes.rollback_rate_by(gate) for gate in outcomes.gates},
+        detect_s=None if math.isnan(detect) else round(detect, 1),
+        errors=round(errors, 1),
+        budget=errors / monthly,
+    )
+
+
+def _step_name(step: int) -> str:
+    return f"step {step}" if step >= 0 else "beside"
+
+
+def _limits(study: Study) -> dict[str, float]:
+    """The threshold of each gate that has one, for the plots."""
+    found = {}
+    for look in study.looks:
+        if numbers := threshold.thresholds(look.metric):
+            found[look.metric.name] = numbers[-1]
+    return found
+
+
+def _needed(study: Study) -> dict[str, int]:
+    """Requests that one look at a plain error ratio needs, by a fault of twice its limit."""
+    needed: dict[str, int] = {}
+    for look in study.looks:
+        numbers = [n for n in threshold.thresholds(look.metric) if 0 < n < 1]
+        if not numbers or study.unmodelled.get(look.metric.name):
+            continue
+        query = promql.parse(look.metric.query)
+        if any(promql.picks_failures(selector) for selector in query.selectors):
+            found = requests_needed(2 * numbers[-1], numbers[-1])
+            needed |= {look.metric.name: found} if found else {}
+    return needed
+
+
+def table(power: Power) -> str:
+    """For people at a terminal."""
+    traffic = power.traffic
+    lines = [
+        f"{power.release} at {traffic.requests_per_s:g} requests/s, baseline "
+        f"{traffic.error_rate:.2%} errors, {traffic.slow_share:.2%} slow, CPU {traffic.cpu:.0%}"
+        + (f", overdispersion {traffic.overdispersion:g}" if traffic.overdispersion else ""),
+        f"{power.releases} releases of each fault, {power.looks} looks in each",
+        "",
+        f"a healthy release: rolled back {power.false_rollback:.2%}, "
+        f"paused for a person {power.false_pause:.2%}",
+    ]
+    lines += [f"left out: {gate}: {why}" for gate, why in power.unmodelled.items()]
+    for curve in power.curves:
+        lines += ["", *_curve_lines(curve)]
+    for gate, requests in power.needed.items():
+        lines.append(
+            f"\n{gate}: one look needs {requests} canary requests to fail a release at twice its "
+            "limit with 95 % (exact, without a margin for luck)"
+        )
+    return "\n".join(lines)
+
+
+def _curve_lines(curve: Curve) -> list[str]:
+    steps = list(curve.rows[0].by_step)
+    caught = f"{curve.caught_95:.2%}" if curve.caught_95 else "none"
+    head = f"{curve.kind:>8} {'rolled back':>12} {'paused':>8}"
+    head += "".join(f"{step:>9}" for step in steps)
+    head += f"{'median s':>10}{'errors':>9}{'budget':>9}"
+    rows = [
+        f"{row.size:>8.2%} {row.rolled_back:>12.1%} {row.paused:>8.1%}"
+        + "".join(f"{row.by_step[step]:>9.1%}" for step in steps)
+        + f"{row.detect_s if row.detect_s is not None else '—':>10}"
+        + f"{row.errors:>9.0f}{row.budget:>9.3%}"
+        for row in curve.rows
+    ]
+    return [head, *rows, f"smallest {curve.kind} stopped in 95 % of releases: {caught}"]
+
+
+def markdown(power: Power) -> str:
+    """For a pull request: the rows that matter of each kind."""
+    lines = [
+        f"**gates power** · {power.release} at {power.traffic.requests_per_s:g} requests/s · a "
+        f"healthy release is rolled back {power.false_rollback:.2%} of the time",
+        "",
+        "| fault | size | rolled back | median s | errors users see | month's budget |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {curve.kind} | {row.size:.2%} | {row.rolled_back:.1%} | {row.detect_s or '—'} | "
+        f"{row.errors:.0f} | {row.budget:.3%} |"
+        for curve in power.curves
+        for row in curve.rows
+    ]
+    return "\n".join(lines)
+
+
+def document(power: Power) -> str:
+    """JSON, everything."""
+    return json.dumps(asdict(power), indent=2)
+
+
+FORMATS: Mapping[str, Callable[[Power], str]] = {
+    "table": table,
+    "json": document,
+    "markdown": markdown,
+}

@@ -1,0 +1,216 @@
+"""Thousands of releases through the real query engine, without waiting.
+
+Each release is walked with promised answers to see when its pods live, its samples are written
+into a real Prometheus, and it is walked again with the shipped queries asked at the instants at
+which the controller would ask them. Judging and stepping are the rehearsal's own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from canary.argo import analysis, promql, virtual_rollout
+from canary.argo.controller import Hashes
+from canary.argo.model import Analysis, Measurement, Metric, Phase, Rollout
+from canary.argo.releases import LATEST, STABLE
+from canary.argo.virtual_rollout import Walk
+from canary.power import backfill, synthetic_series
+from canary.power.samples import Fault, Traffic
+from canary.power.synthetic_series import Names, Weather
+from canary.runtime.prometheus import Prometheus, QueryError
+
+# Where Prometheus's clock stands for the first release: a whole number of blocks, long past.
+EPOCH_S = 1_700_006_400
+
+# What an instant query may still see of a series that ended (Prometheus's look-back), and more.
+GAP_S = 330.0
+
+# How long the stable pods have been scraped before a release, where a query sees them.
+HISTORY_S = 330.0
+
+# Prometheus answers one query on one core; two in flight keep two cores busy.
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A kind of release: its fault, its traffic and its scrapes."""
+
+    name: str
+    fault: Fault = field(default_factory=Fault)
+    traffic: Traffic = field(default_factory=lambda: Traffic(100.0))
+    weather: Weather = field(default_factory=Weather)
+    prometheus_gone: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is released, and how its pods are called and limited."""
+
+    rollout: Rollout
+    container: str
+    cpu_limit: float = 1.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One release with its place in the database."""
+
+    scenario: Scenario
+    seed: int
+    base_s: float
+    walk: Walk
+
+    @property
+    def hashes(self) -> Hashes:
+        """Hashes of its own, so that releases do not meet in a scoped query."""
+        return Hashes(f"c{self.seed:05d}", f"s{self.seed:05d}")
+
+    def latency(self) -> Callable[[], float]:
+        """Readiness of its pods: seeded, so both walks see the same."""
+        draw = random.Random(self.seed)  # noqa: S311 — a simulation
+        return lambda: draw.uniform(3.0, 8.0)
+
+
+def simulate(
+    subject: Subject,
+    scenarios: Sequence[Scenario],
+    releases: int,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[tuple[Trial, Walk]]:
+    """Releases each scenario so many times; the trials with what came of each.
+
+    Raises:
+        MachineError: if Prometheus or promtool cannot be had.
+    """
+    with tempfile.TemporaryDirectory(prefix="gates-") as scratch:
+        folder = Path(scratch)
+        trials = plan(subject, scenarios, releases)
+        prepare(subject, trials, folder)
+        with backfill.serving(folder) as server:
+            return judge(subject.rollout, trials, server, progress)
+
+
+def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list[Trial]:
+    """Gives each release its seed, its pods' lives and its place in time."""
+    trials = []
+    placed = _places(subject.rollout)
+    wanted = itertools.product(range(releases), scenarios)
+    for seed, (_, scenario) in enumerate(wanted):
+        trial = Trial(scenario, seed, next(placed), _NOT_WALKED)
+        walk = virtual_rollout.walk(
+            subject.rollout, trial.hashes, virtual_rollout.promise, trial.latency()
+        )
+        trials.append(replace(trial, walk=walk))
+    return trials
+
+
+def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
+    """Writes every release's samples into blocks in a folder."""
+    scoped = _scoped(subject.rollout)
+
+    def write(block: int, inside: list[Trial]) -> None:
+        lines = (line for trial in inside for line in _samples(subject, trial, scoped=scoped))
+        backfill.load(lines, folder, f"block-{block}")
+
+    blocks = itertools.groupby(trials, key=lambda trial: int(trial.base_s) // backfill.BLOCK_S)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(write, block, list(inside)) for block, inside in blocks]:
+            done.result()
+
+
+def judge(
+    rollout: Rollout,
+    trials: Sequence[Trial],
+    server: Prometheus,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[tuple[Trial, Walk]]:
+    """Walks each release with real answers."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        walks = pool.map(lambda trial: _walk(rollout, trial, server), trials)
+        results = []
+        for trial, walk in zip(trials, walks, strict=True):
+            results.append((trial, walk))
+            progress(len(results), len(trials))
+    return results
+
+
+def _walk(rollout: Rollout, trial: Trial, server: Prometheus) -> Walk:
+    def measure(metric: Metric, now: float) -> Measurement:
+        if trial.scenario.prometheus_gone:
+            return _error(now, "connection refused")
+        try:
+            result = server.query(_asked(metric.query, trial.hashes), at_s=trial.base_s + now)
+        except QueryError as wrong:
+            return _error(now, str(wrong))
+        phase, message = analysis.judge(metric, result)
+        values = result if isinstance(result, tuple) else (result,)
+        number = values[0] if values else None
+        return Measurement(phase, now, now + virtual_rollout.QUERY_S, str(values), message, number)
+
+    return virtual_rollout.walk(rollout, trial.hashes, measure, trial.latency())
+
+
+def _error(now: float, message: str) -> Measurement:
+    return Measurement(Phase.ERROR, now, now + virtual_rollout.QUERY_S, "", message)
+
+
+def _samples(subject: Subject, trial: Trial, *, scoped: bool) -> Iterator[str]:
+    rollout, hashes = subject.rollout, trial.hashes
+    names = Names(rollout.name, rollout.namespace, subject.container, hashes.latest, hashes.stable)
+    return synthetic_series.lines(
+        synthetic_series.Release(
+            names=names,
+            pods=trial.walk.pods,
+            traffic=trial.scenario.traffic,
+            fault=trial.scenario.fault,
+            weather=trial.scenario.weather,
+            base_s=trial.base_s,
+            end_s=trial.walk.ended_s + 10.0,
+            cpu_limit=subject.cpu_limit,
+            seed=trial.seed,
+            history_s=0.0 if scoped else HISTORY_S,
+            stable=not scoped,
+        )
+    )
+
+
+def _places(rollout: Rollout) -> Iterator[float]:
+    """Starting instants. Where a query is not scoped, releases must follow one another."""
+    length = virtual_rollout.walk(
+        rollout, Hashes("latest", "stable"), virtual_rollout.promise, lambda: 8.0
+    ).ended_s
+    apart = 0.0 if _scoped(rollout) else HISTORY_S + length + GAP_S
+    fit = 25 if not apart else max(int((backfill.BLOCK_S - 1) // apart), 1)
+    for index in itertools.count():
+        block, place = divmod(index, fit)
+        yield EPOCH_S + block * backfill.BLOCK_S + HISTORY_S + place * apart
+
+
+def _scoped(rollout: Rollout) -> bool:
+    """Whether every selector of every gate singles out the canary."""
+    try:
+        queries = [promql.parse(metric.query) for metric in _metrics(rollout)]
+    except promql.PromqlError:
+        return False
+    return all(s.mentions((LATEST,)) for query in queries for s in query.selectors)
+
+
+def _metrics(rollout: Rollout) -> list[Metric]:
+    runs = [step for step in rollout.steps if isinstance(step, Analysis)]
+    runs += [rollout.background] if rollout.background else []
+    return [metric for run in runs for metric in run.metrics]
+
+
+def _asked(query: str, hashes: Hashes) -> str:
+    """The query with this release's own hashes in place of the stand-ins."""
+    return query.replace(LATEST, hashes.latest).replace(STABLE, hashes.stable)
+
+
+_NOT_WALKED = Walk("", 0.0, 0, "", (), (), ())

@@ -1,0 +1,121 @@
+"""What came of simulated releases: counts, intervals, and their words."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+from scipy import stats
+
+from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
+from canary.power.simulation import Trial
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One kind of release: counts, and seconds to the median rollback."""
+
+    scenario: str
+    releases: int
+    promoted: int
+    rolled_back: int
+    paused: int
+    stuck: int
+    low: float
+    high: float
+    by_gate: Mapping[str, int]
+    by_step: Mapping[str, int]
+    detect_s: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All kinds."""
+
+    release: str
+    elapsed_s: float
+    tallies: tuple[Tally, ...]
+
+
+def interval(successes: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact binomial interval of a rate (Clopper and Pearson, Biometrika 26, 1934)."""
+    found = stats.binomtest(successes, of).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
+
+
+def summarise(release: str, results: Sequence[tuple[Trial, Walk]], elapsed_s: float) -> Summary:
+    """Counts the results of each kind, in the order in which they were asked for."""
+    order = list(dict.fromkeys(trial.scenario.name for trial, _ in results))
+    ranked = sorted(results, key=lambda result: order.index(result[0].scenario.name))
+    groups = groupby(ranked, key=lambda result: result[0].scenario.name)
+    tallies = tuple(_tally(name, [walk for _, walk in group]) for name, group in groups)
+    return Summary(release, round(elapsed_s, 1), tallies)
+
+
+def _tally(name: str, walks: Sequence[Walk]) -> Tally:
+    outcomes = Counter(walk.outcome for walk in walks)
+    stopped = [walk for walk in walks if walk.outcome == ROLLED_BACK]
+    low, high = interval(len(stopped), len(walks))
+    return Tally(
+        scenario=name,
+        releases=len(walks),
+        promoted=outcomes[PROMOTED],
+        rolled_back=len(stopped),
+        paused=outcomes[PAUSED],
+        stuck=len(walks) - outcomes[PROMOTED] - len(stopped) - outcomes[PAUSED],
+        low=low,
+        high=high,
+        by_gate=dict(Counter(walk.tripped[0] for walk in stopped if walk.tripped)),
+        by_step=dict(Counter(f"step {w.step}" if w.step >= 0 else "beside" for w in stopped)),
+        detect_s=round(statistics.median(w.ended_s for w in stopped), 1) if stopped else None,
+    )
+
+
+def table(summary: Summary) -> str:
+    """For people at a terminal."""
+    everything = sum(tally.releases for tally in summary.tallies)
+    head = (
+        f"{'release':<18}{'of':>6}{'promoted':>10}{'rolled back':>13}{'95 % interval':>18}"
+        f"{'paused':>8}{'median s':>10}  by"
+    )
+    rows = [
+        f"{t.scenario:<18}{t.releases:>6}{t.promoted:>10}{t.rolled_back:>13}"
+        f"{f'{t.low:.2%} – {t.high:.2%}':>18}{t.paused + t.stuck:>8}"
+        f"{t.detect_s if t.detect_s is not None else '—':>10}  "
+        + ", ".join(f"{gate} {count}" for gate, count in t.by_gate.items())
+        for t in summary.tallies
+    ]
+    foot = f"{everything} releases of {summary.release} in {summary.elapsed_s:.0f} s"
+    return "\n".join([head, *rows, "", foot])
+
+
+def markdown(summary: Summary) -> str:
+    """For a pull request."""
+    lines = [
+        f"**gates simulate** · {summary.release}",
+        "",
+        "| release | of | rolled back | 95 % interval | paused | median s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {t.scenario} | {t.releases} | {t.rolled_back} | {t.low:.2%} – {t.high:.2%} | "
+        f"{t.paused + t.stuck} | {t.detect_s if t.detect_s is not None else '—'} |"
+        for t in summary.tallies
+    ]
+    return "\n".join(lines)
+
+
+def document(summary: Summary) -> str:
+    """JSON, everything."""
+    return json.dumps(asdict(summary), indent=2)
+
+
+FORMATS: Mapping[str, Callable[[Summary], str]] = {
+    "table": table,
+    "json": document,
+    "markdown": markdown,
+}

@@ -1,0 +1,211 @@
+"""The samples that the pods of one release would have exported, as OpenMetrics text.
+
+What makes real scrapes unlike the textbook is drawn for each release: every pod is scraped at its
+own phase with jitter, new pods are found late, clients that keep connections alive load pods
+unevenly, a crash sets counters back. Names and labels are those of the service's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canary.argo.virtual_rollout import Life
+from canary.power.samples import CPU_NOISE, Fault, Traffic
+
+BOUNDS_S = (0.005, 0.025, 0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
+
+# A fast request of the service, and a slow one: 6 ms at the client, 400 ms injected (rehearsals).
+FAST_S, SLOW_S = 0.02, 0.4
+
+# The kubelet's cAdvisor looks every 10 s or so, whatever the scrape interval.
+CADVISOR_S = 10.0
+
+CRASH_S = 20.0
+
+HASH_LABEL = "rollouts_pod_template_hash"
+
+
+@dataclass(frozen=True)
+class Weather:
+    """How untidy the scrapes are.
+
+    Attributes:
+        scrape_s: Between two scrapes of a pod.
+        jitter_s: Standard deviation of each scrape's lateness.
+        discovery_s: A new pod's first scrape is up to this late.
+        skew: Coefficient of variation of the pods' shares of the traffic.
+        hashed: Whether the series carry the pod-template hash at all.
+    """
+
+    scrape_s: float = 5.0
+    jitter_s: float = 0.05
+    discovery_s: float = 5.0
+    skew: float = 0.1
+    hashed: bool = True
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the release's objects are called."""
+
+    rollout: str
+    namespace: str
+    container: str
+    latest_hash: str
+    stable_hash: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release to synthesise; `base_s` is its start on Prometheus's clock."""
+
+    names: Names
+    pods: Sequence[Life]
+    traffic: Traffic
+    fault: Fault
+    weather: Weather
+    base_s: float
+    end_s: float
+    cpu_limit: float = 1.0
+    seed: int = 0
+    history_s: float = 0.0
+    stable: bool = True
+
+
+@dataclass
+class _Pod:
+    life: Life
+    weight: float
+    scrapes: NDArray[np.float64]
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def lines(release: Release) -> Iterator[str]:
+    """Every sample of a release, series by series, in order of time within each."""
+    rng = np.random.default_rng(release.seed)
+    pods = [_pod(rng, release, life) for life in release.pods]
+    ticks = np.arange(-release.history_s, release.end_s + 1.0, 1.0)
+    load = _load(pods, ticks)
+    for pod, rate in zip(pods, load, strict=True):
+        if len(pod.scrapes) and (release.stable or pod.life.canary):
+            yield from _of_pod(rng, release, pod, ticks, rate * release.traffic.requests_per_s)
+
+
+def _pod(rng: np.random.Generator, release: Release, life: Life) -> _Pod:
+    weather = release.weather
+    start = -release.history_s if life.ready_s <= 0 else life.ready_s
+    end = release.end_s if life.gone_s is None else min(life.gone_s, release.end_s)
+    late = rng.uniform(0, weather.scrape_s) + (rng.uniform(0, weather.discovery_s) * (start > 0))
+    planned = np.arange(start + late, end, weather.scrape_s)
+    scrapes = planned + np.abs(rng.normal(0, weather.jitter_s, len(planned)))
+    shape = 1 / weather.skew**2 if weather.skew else 1e9
+    names = release.names
+    pod_hash = names.latest_hash if life.canary else names.stable_hash
+    labels = {
+        "namespace": names.namespace,
+        "pod": f"{names.rollout}-{pod_hash}-{life.name}",
+        "container": names.container,
+    }
+    return _Pod(life, rng.gamma(shape, 1 / shape), scrapes, labels)
+
+
+def _load(pods: Sequence[_Pod], ticks: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Each pod's share of the traffic in each second, by weight among those that are ready."""
+    shares = []
+    for pod in pods:
+        gone = np.inf if pod.life.gone_s is None else pod.life.gone_s
+        ready = pod.life.ready_s if pod.life.ready_s > 0 else -np.inf
+        shares.append(np.where((ticks >= ready) & (ticks < gone), pod.weight, 0.0))
+    total = np.maximum(np.sum(shares, axis=0), 1e-9)
+    return [share / total for share in shares]
+
+
+def _of_pod(
+    rng: np.random.Generator,
+    release: Release,
+    pod: _Pod,
+    ticks: NDArray[np.float64],
+    per_second: NDArray[np.float64],
+) -> Iterator[str]:
+    sick = pod.life.canary
+    requests = rng.poisson(per_second)
+    begun = sick & (ticks >= release.fault.onset_s)
+    failed, slow = (
+        rng.binomial(requests, np.where(begun, _rate(faulty, usual), usual))
+        for faulty, usual in (
+            (release.fault.error_rate, release.traffic.error_rate),
+            (release.fault.slow_share, release.traffic.slow_share),
+        )
+    )
+    reset = release.fault.restarts > 0 and sick
+    at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))
+    since = _restarted(pod, ticks) if reset else 0
+
+    def counter(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        total = np.concatenate([[0], np.cumsum(counts)])[at]
+        before = np.concatenate([[0], np.cumsum(counts)])[since]
+        return np.where(at >= since, total - before, total) if since else total
+
+    hashed = {HASH_LABEL: _hash(release, pod)} if release.weather.hashed else {}
+    own = pod.labels | hashed
+    routed = own | {"method": "GET", "route": "/v1/feeders"}
+    times = release.base_s + pod.scrapes
+    yield from _series(
+        "http_requests_total", routed | {"status": "200"}, times, counter(requests - failed)
+    )
+    yield from _series("http_requests_total", routed | {"status": "500"}, times, counter(failed))
+    for bound in (*BOUNDS_S, np.inf):
+        under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= SLOW_S)
+        le = {"le": "+Inf" if np.isinf(bound) else f"{bound:g}" if bound % 1 else f"{bound:.1f}"}
+        yield from _series("request_duration_seconds_bucket", routed | le, times, counter(under))
+    yield from _series("request_duration_seconds_count", routed, times, counter(requests))
+    yield from _platform(rng, release, pod, reset=reset)
+
+
+def _platform(
+    rng: np.random.Generator, release: Release, pod: _Pod, *, reset: bool
+) -> Iterator[str]:
+    """What the kubelet and kube-state-metrics say of a pod."""
+    usual = release.traffic.cpu
+    usage = _rate(release.fault.cpu, usual) if pod.life.canary else usual
+    usage *= release.cpu_limit
+    first, last = pod.scrapes[0], pod.scrapes[-1]
+    looks = np.arange(first, last + 0.001, CADVISOR_S)
+    spent = usage * CADVISOR_S * (1 + CPU_NOISE * rng.standard_normal(len(looks)))
+    times = release.base_s + looks
+    image = pod.labels | {"image": "gridos"}
+    yield from _series("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
+    limit = pod.labels | {"resource": "cpu", "unit": "core"}
+    full = np.full(len(looks), release.cpu_limit)
+    yield from _series("kube_pod_container_resource_limits", limit, times, full)
+    restarts = np.where(looks > _crash_s(pod), release.fault.restarts if reset else 0.0, 0.0)
+    yield from _series("kube_pod_container_status_restarts_total", pod.labels, times, restarts)
+
+
+def _series(
+    name: str, labels: dict[str, str], times: NDArray[np.float64], values: NDArray[np.generic]
+) -> Iterator[str]:
+    head = name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "} "
+    for value, at in zip(values.tolist(), times.tolist(), strict=True):
+        yield f"{head}{value} {at:.3f}"
+
+
+def _rate(faulty: float | None, usual: float) -> float:
+    return usual if faulty is None else faulty
+
+
+def _crash_s(pod: _Pod) -> float:
+    """A crashing pod dies this long after its first scrape, before the first look."""
+    return float(pod.scrapes[0]) + CRASH_S
+
+
+def _restarted(pod: _Pod, ticks: NDArray[np.float64]) -> int:
+    return int(np.searchsorted(ticks, _crash_s(pod)))
+
+
+def _hash(release: Release, pod: _Pod) -> str:
+    return release.names.latest_hash if pod.life.canary else release.names.stable_hash

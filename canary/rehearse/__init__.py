@@ -1,0 +1,1 @@
+"""A release, rehearsed on this machine or on a cluster."""

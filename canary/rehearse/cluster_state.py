@@ -1,0 +1,285 @@
+"""Kubernetes objects → what a ground tells: the Rollout, its ReplicaSets and AnalysisRuns."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from canary import durations
+from canary.argo.model import (
+    AnalysisRun,
+    Measurement,
+    Metric,
+    MetricResult,
+    Pause,
+    Phase,
+    ReplicaCounts,
+    Rollout,
+)
+from canary.rehearse.load import Second
+from canary.rehearse.target import Event, Observation, Release
+from canary.runtime.gateway import Counts
+
+HASH_LABEL = "rollouts-pod-template-hash"
+_PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
+_NUMBER = re.compile(r"-?(\d+(\.\d+)?([eE][-+]?\d+)?|\+?Inf|NaN)")
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """A namespace at one moment."""
+
+    objects: Sequence[Object]
+    rollout_name: str
+
+    @property
+    def rollout(self) -> Object:
+        """The Rollout."""
+        return next(self.of("Rollout"))
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The Rollout's status."""
+        found: Mapping[str, Any] = self.rollout.get("status", {})
+        return found
+
+    @property
+    def latest_hash(self) -> str:
+        """The hash of the newest pod template."""
+        return str(self.status.get("currentPodHash", ""))
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Pod address → pod-template hash."""
+        return {
+            pod["status"]["podIP"]: pod["metadata"].get("labels", {}).get(HASH_LABEL, "")
+            for pod in self.of("Pod")
+            if pod["status"].get("podIP")
+        }
+
+    def of(self, kind: str) -> Iterator[Object]:
+        """The objects of a kind that belong to the Rollout."""
+        for thing in self.objects:
+            labels = thing["metadata"].get("labels", {})
+            own = thing["metadata"]["name"] == self.rollout_name
+            if thing["kind"] == kind and (own if kind == "Rollout" else HASH_LABEL in labels):
+                yield thing
+
+    def pods(self, hash_: str) -> list[Object]:
+        """The pods of a ReplicaSet, those that are leaving included."""
+        return [p for p in self.of("Pod") if p["metadata"]["labels"][HASH_LABEL] == hash_]
+
+    def replica_counts(self, hash_: str) -> ReplicaCounts:
+        """A ReplicaSet's counts; none if it is not there."""
+        for thing in self.of("ReplicaSet"):
+            if hash_ and thing["metadata"]["labels"][HASH_LABEL] == hash_:
+                status = thing.get("status", {})
+                return ReplicaCounts(
+                    thing["spec"]["replicas"],
+                    status.get("replicas", 0),
+                    status.get("availableReplicas", 0),
+                )
+        return ReplicaCounts(0, 0, 0)
+
+
+def stable(rollout: Object, replicas: int) -> bool:
+    """Whether a Rollout is Healthy with all of its pods, as the controller has seen it last."""
+    status = rollout.get("status", {})
+    seen = str(status.get("observedGeneration", "")) == str(rollout["metadata"]["generation"])
+    healthy = status.get("phase") == "Healthy"
+    return bool(seen and healthy and status.get("availableReplicas", 0) >= replicas)
+
+
+def observe(
+    state: State,
+    rollout: Rollout,
+    release: Release,
+    now: float,
+    traffic: Mapping[str, Counts],
+    seconds: tuple[Second, ...],
+    events: tuple[Event, ...],
+) -> Observation:
+    """What the controllers' objects say at `now`, seconds since the release."""
+    status = state.status
+    released = bool(release.latest_hash)
+    canary = state.replica_counts(release.latest_hash)
+    promoted = released and _promoted(status, release)
+    aborted = released and bool(status.get("abort"))
+    inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
+    timed_out = "ProgressDeadlineExceeded" in status.get("message", "") and not aborted
+    index = status.get("currentStepIndex") if released else None
+    return Observation(
+        at_s=now,
+        phase=str(status.get("phase", "Progressing")),
+        message=str(status.get("message", "")),
+        step_index=index,
+        stable=state.replica_counts(release.stable_hash),
+        canary=canary,
+        runs=tuple(runs(state, release, now)) if released else (),
+        stable_traffic=traffic["stable"],
+        canary_traffic=traffic["canary"],
+        seconds=seconds,
+        events=events,
+        weight=_weight(status, promoted=promoted),
+        step_remaining_s=_remaining(status, rollout, index),
+        promoted=promoted,
+        aborted=aborted,
+        timed_out=released and timed_out,
+        inconclusive=released and inconclusive,
+        settled=released
+        and (inconclusive or timed_out or _settled(state, rollout, release, promoted, aborted)),
+    )
+
+
+def runs(state: State, release: Release, now: float) -> Iterator[AnalysisRun]:
+    """The release's AnalysisRuns in the order in which they were made."""
+    found = [
+        thing
+        for thing in state.of("AnalysisRun")
+        if thing["metadata"]["labels"][HASH_LABEL] == release.latest_hash
+    ]
+    wall = datetime.now().astimezone()
+    for thing in sorted(found, key=lambda t: str(t["metadata"]["creationTimestamp"])):
+        yield _run(thing, wall, now)
+
+
+def secret_values(
+    data: Mapping[str, str], stand_ins: Mapping[str, Mapping[str, str]], key: str
+) -> dict[str, str]:
+    """The values that requests name: the Secret's key under each name that stands in for it."""
+    value = base64.b64decode(data[key]).decode()
+    return {
+        f"{name}.{field}": value
+        for name, fields in stand_ins.items()
+        for field, text in fields.items()
+        if text == "{secret}"
+    }
+
+
+def _promoted(status: Mapping[str, Any], release: Release) -> bool:
+    return status.get("stableRS") == release.latest_hash and status.get("phase") == "Healthy"
+
+
+def _paused_for(status: Mapping[str, Any], reason: str) -> bool:
+    return any(pause["reason"] == reason for pause in status.get("pauseConditions") or [])
+
+
+def _settled(
+    state: State, rollout: Rollout, release: Release, promoted: bool, aborted: bool
+) -> bool:
+    """Promoted or aborted, with every leaving pod gone and the staying ones available."""
+    if not (promoted or aborted):
+        return False
+    leaving, staying = release.latest_hash, release.stable_hash
+    if promoted:
+        leaving, staying = staying, leaving
+    gone = not state.pods(leaving)
+    return gone and state.replica_counts(staying).available >= rollout.replicas
+
+
+def _weight(status: Mapping[str, Any], *, promoted: bool) -> int | None:
+    if promoted:
+        return 100
+    weights = (status.get("canary") or {}).get("weights") or {}
+    found = (weights.get("canary") or {}).get("weight")
+    return None if found is None else int(found)
+
+
+def _remaining(status: Mapping[str, Any], rollout: Rollout, index: int | None) -> float | None:
+    """How long the present pause still lasts, by the controller's own clock."""
+    if index is None or index >= len(rollout.steps):
+        return None
+    step = rollout.steps[index]
+    began = [p["startTime"] for p in status.get("pauseConditions") or []]
+    if not isinstance(step, Pause) or step.duration_s is None or not began:
+        return None
+    elapsed = (datetime.now().astimezone() - _instant(began[0])).total_seconds()
+    return max(0.0, step.duration_s - elapsed)
+
+
+def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
+    status = thing.get("status", {})
+
+    def at(text: str | None) -> float:
+        return now - (wall - _instant(text)).total_seconds() if text else now
+
+    values = {a["name"]: a.get("value", "") for a in thing["spec"].get("args", [])}
+    results = {r["name"]: _result(r, at) for r in status.get("metricResults", [])}
+    phase = Phase(status.get("phase") or "Pending")
+    return AnalysisRun(
+        name=thing["metadata"]["name"],
+        metrics=tuple(_metric(m, values) for m in thing["spec"]["metrics"]),
+        started_at=at(status.get("startedAt")),
+        results=results,
+        phase=phase,
+        message=status.get("message", ""),
+        completed_at=at(status.get("completedAt")) if status.get("completedAt") else None,
+    )
+
+
+def _metric(spec: Mapping[str, Any], values: Mapping[str, str]) -> Metric:
+    def fill(value: object) -> str:
+        return _PLACEHOLDER.sub(lambda m: values.get(m[1], m[0]), str(value or ""))
+
+    prometheus = spec["provider"].get("prometheus", {})
+    interval = fill(spec.get("interval"))
+    return Metric(
+        name=spec["name"],
+        query=fill(prometheus.get("query")).strip(),
+        success_condition=fill(spec.get("successCondition")),
+        failure_condition=fill(spec.get("failureCondition")),
+        count=int(fill(spec.get("count")) or 0),
+        interval_s=durations.parse(interval) if interval else None,
+    )
+
+
+def _result(result: Mapping[str, Any], at: Any) -> MetricResult:
+    measurements = tuple(_measurement(m, at) for m in result.get("measurements", []))
+    return MetricResult(
+        name=result["name"],
+        phase=Phase(result.get("phase") or "Pending"),
+        message=result.get("message", ""),
+        measurements=measurements,
+        count=result.get("count", 0),
+        successful=result.get("successful", 0),
+        failed=result.get("failed", 0),
+        inconclusive=result.get("inconclusive", 0),
+        error=result.get("error", 0),
+        consecutive_error=result.get("consecutiveError", 0),
+        consecutive_success=result.get("consecutiveSuccess", 0),
+        dry_run=result.get("dryRun", False),
+    )
+
+
+def _measurement(measurement: Mapping[str, Any], at: Any) -> Measurement:
+    value = measurement.get("value", "")
+    return Measurement(
+        phase=Phase(measurement["phase"]),
+        started_at=at(measurement.get("startedAt")),
+        finished_at=at(measurement.get("finishedAt")),
+        value=value,
+        message=measurement.get("message", ""),
+        number=first_sample(value),
+    )
+
+
+def first_sample(value: str) -> float | None:
+    """The first sample of what Argo shows: "[0.03]", "0.03", "[NaN]", "[]"."""
+    try:
+        read = json.loads(value)
+    except ValueError:
+        found = _NUMBER.search(value)
+        return float(found[0]) if found else None
+    first = read[0] if isinstance(read, list) and read else read
+    return float(first) if isinstance(first, int | float) else None
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,117 @@
+"""A container's environment, resolved as the kubelet would, from what stands in on this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from canary.argo import manifests
+from canary.errors import UsageError
+
+_LABEL_PATH = re.compile(r"^metadata\.(labels|annotations)\['([^']+)'\]$")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where values come from: the bundle's ConfigMaps and the machine's stand-ins for Secrets."""
+
+    config_maps: Mapping[str, Mapping[str, str]]
+    secrets: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """What the downward API can tell a container of its pod."""
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    ip: str
+
+
+def resolve(container: manifests.Container, pod: PodFacts, sources: Sources) -> dict[str, str]:
+    """The variables a container starts with: `envFrom` first, then `env`, later ones winning.
+
+    Raises:
+        UsageError: if a ConfigMap, Secret, key or field cannot be had on this machine.
+    """
+    variables: dict[str, str] = {}
+    for source in container.env_from:
+        variables.update(_whole(source, sources))
+    for variable in container.env:
+        value = _single(variable, container, pod, sources)
+        if value is not None:
+            variables[variable.name] = value
+    return variables
+
+
+def _whole(source: manifests.EnvFrom, sources: Sources) -> Mapping[str, str]:
+    reference = source.config_map_ref or source.secret_ref
+    if reference is None:
+        return {}
+    store = sources.config_maps if source.config_map_ref else sources.secrets
+    if reference.name in store or reference.optional:
+        return store.get(reference.name, {})
+    raise _missing(reference.name, bool(source.config_map_ref))
+
+
+def _single(
+    variable: manifests.EnvVar, container: manifests.Container, pod: PodFacts, sources: Sources
+) -> str | None:
+    source = variable.value_from
+    if source is None:
+        return variable.value
+    if source.field_ref is not None:
+        return _field(source.field_ref.field_path, pod)
+    if source.resource_field_ref is not None:
+        return _resource(source.resource_field_ref, container)
+    if source.config_map_key_ref is not None:
+        return _key(source.config_map_key_ref, sources.config_maps, config_map=True)
+    if source.secret_key_ref is not None:
+        return _key(source.secret_key_ref, sources.secrets, config_map=False)
+    raise UsageError(f"env {variable.name} has an empty valueFrom", "give it a source")
+
+
+def _field(path: str, pod: PodFacts) -> str:
+    simple = {
+        "metadata.name": pod.name,
+        "metadata.namespace": pod.namespace,
+        "status.podIP": pod.ip,
+        "spec.nodeName": "localhost",
+    }
+    if path in simple:
+        return simple[path]
+    if found := _LABEL_PATH.match(path):
+        return {"labels": pod.labels, "annotations": pod.annotations}[found[1]].get(found[2], "")
+    raise UsageError(f"fieldPath {path} is not understood", f"use one of {', '.join(simple)}")
+
+
+def _resource(selector: manifests.ResourceSelector, container: manifests.Container) -> str:
+    kind, _, name = selector.resource.partition(".")
+    text = getattr(container.resources, kind).get(name)
+    if text is None:
+        raise UsageError(f"{selector.resource} is referenced and not set", "set it in resources")
+    limit = manifests.millicores(text)
+    # Kubernetes rounds up to whole divisors.
+    return str(int(-(-limit // selector.divisor)))
+
+
+def _key(
+    selector: manifests.KeySelector, store: Mapping[str, Mapping[str, str]], *, config_map: bool
+) -> str | None:
+    if selector.key in store.get(selector.name, {}):
+        return store[selector.name][selector.key]
+    if selector.optional:
+        return None
+    raise _missing(f"{selector.name}.{selector.key}", config_map)
+
+
+def _missing(name: str, config_map: bool) -> UsageError:
+    if config_map:
+        return UsageError(f"ConfigMap {name} is referenced and missing", "add it to the manifests")
+    return UsageError(
+        f"Secret {name} is referenced and has no stand-in",
+        "add it under `secrets` in rehearsal.yaml",
+    )

@@ -1,0 +1,187 @@
+"""What a kubelet's cAdvisor and kube-state-metrics would say of the pods, under their names.
+
+CPU and memory are read from each pod's processes, so a program that burns in a child is seen.
+`python -m canary.rehearse.exporter PORT FILE` reads the containers from a file, so that a scrape
+waits for nobody else's work.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from canary.errors import MachineError
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
+
+# Weighing a pod costs milliseconds; cAdvisor itself looks every 10 s or so.
+WEIGH_EVERY_S = 5.0
+
+PATH = "/metrics"
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """One running container, as the two exporters label it."""
+
+    namespace: str
+    pod: str
+    container: str
+    image: str
+    pid: int
+    restarts: int
+    cpu_limit_cores: float | None
+
+
+class PodCollector(Collector):
+    """Reads the containers anew at each scrape."""
+
+    def __init__(self, containers: Callable[[], Sequence[ContainerFacts]]) -> None:
+        self._containers = containers
+        self._created: dict[str, float] = {}
+        self._memory: dict[int, int] = {}
+        self._weigh_at = 0.0
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the families that the gates and the rules of a release read."""
+        containers = self._containers()
+        seconds = processes.cpu_seconds(container.pid for container in containers)
+        memory = self._weigh([container.pid for container in containers])
+        labels = ["namespace", "pod", "container"]
+        usage = CounterMetricFamily(
+            "container_cpu_usage_seconds",
+            "Cumulative CPU time consumed (cAdvisor's name)",
+            labels=[*labels, "image"],
+        )
+        held = GaugeMetricFamily(
+            "container_memory_working_set_bytes",
+            "Memory held, pages shared within the pod counted once (cAdvisor's name)",
+            labels=[*labels, "image"],
+        )
+        limits = GaugeMetricFamily(
+            "kube_pod_container_resource_limits",
+            "The resource limits of a container (kube-state-metrics' name)",
+            labels=[*labels, "resource", "unit"],
+        )
+        restarts = CounterMetricFamily(
+            "kube_pod_container_status_restarts",
+            "Container restarts (kube-state-metrics' name)",
+            labels=labels,
+        )
+        created = GaugeMetricFamily(
+            "kube_pod_created",
+            "Unix time of a pod's creation (kube-state-metrics' name)",
+            labels=["namespace", "pod"],
+        )
+        for facts in containers:
+            # A pod is as old as its first container, whatever restarts after that.
+            first_seen = self._created.setdefault(facts.pod, time.time())
+            created.add_metric([facts.namespace, facts.pod], first_seen)
+            names = [facts.namespace, facts.pod, facts.container]
+            usage.add_metric([*names, facts.image], seconds[facts.pid])
+            held.add_metric([*names, facts.image], memory[facts.pid])
+            restarts.add_metric(names, facts.restarts)
+            if facts.cpu_limit_cores is not None:
+                limits.add_metric([*names, "cpu", "core"], facts.cpu_limit_cores)
+        yield from (usage, held, limits, restarts, created)
+
+    def _weigh(self, pids: Sequence[int]) -> dict[int, int]:
+        """The memory of each container as last weighed; a new one is weighed at once."""
+        if time.monotonic() >= self._weigh_at:
+            self._weigh_at = time.monotonic() + WEIGH_EVERY_S
+            self._memory = {}
+        fresh = [pid for pid in pids if pid not in self._memory]
+        self._memory |= processes.memory_bytes(fresh)
+        return self._memory
+
+
+class Exporter:
+    """Serves the collector on a loopback port."""
+
+    def __init__(self, containers: Callable[[], Sequence[ContainerFacts]]) -> None:
+        self.port = processes.free_port()
+        registry = CollectorRegistry()
+        registry.register(PodCollector(containers))
+        self._server, self._thread = start_http_server(self.port, "127.0.0.1", registry)
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+
+class ExporterProgram:
+    """The exporter as a process of its own; `tell` says which containers there are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = processes.free_port()
+        self._folder = folder
+        self._told: Sequence[ContainerFacts] | None = None
+        self._child: processes.Child | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it answers.
+
+        Raises:
+            MachineError: if it does not come up.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.tell([])
+        command = [
+            sys.executable,
+            "-m",
+            "canary.rehearse.exporter",
+            str(self.port),
+            str(self._file),
+        ]
+        child = processes.start("exporter", command, self._folder / "exporter.log")
+        self._child = child
+        if not wait_until(self._answers, timeout_s=30, give_up=lambda: not child.running):
+            raise MachineError(f"the exporter did not start: {child.tail()}", "see its log")
+
+    def tell(self, containers: Sequence[ContainerFacts]) -> None:
+        """Says which containers there are from now on."""
+        if containers == self._told:
+            return
+        self._told = containers
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps([asdict(facts) for facts in containers]), encoding="utf-8")
+        fresh.replace(self._file)
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=2)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "containers.json"
+
+    def _answers(self) -> bool:
+        return not processes.port_is_free(self.port)
+
+
+def _read(file: Path) -> list[ContainerFacts]:
+    return [ContainerFacts(**fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def main(port: int, file: Path) -> None:
+    """Serves the containers that a file names, until it is ended."""
+    registry = CollectorRegistry()
+    registry.register(PodCollector(lambda: _read(file)))
+    start_http_server(port, "127.0.0.1", registry)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

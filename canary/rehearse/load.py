@@ -1,0 +1,100 @@
+"""Load: a real Locust, and what its users met, second by second."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from canary.errors import MachineError
+from canary.rehearse.config import Traffic
+from canary.runtime import processes
+
+# Locust ends by itself after this, whatever happens to the rehearsal.
+LONGEST_RUN = "2h"
+
+
+@dataclass(frozen=True)
+class Second:
+    """One second of the users' view; percentiles in milliseconds, None where nothing was sent."""
+
+    at: float
+    requests: int
+    failed: int
+    refused: int
+    lost: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+    def __str__(self) -> str:
+        """As a message says it."""
+        p95 = "" if self.p95_ms is None else f", 95 % of them answered within {self.p95_ms:.0f} ms"
+        return f"{self.requests} requests, {self.failed} failed, {self.lost} lost{p95}"
+
+
+@dataclass
+class Load:
+    """One Locust process against the gateway."""
+
+    folder: Path
+    locustfile: Path
+    config: Path
+    traffic: Traffic
+    rate: float
+    values: Mapping[str, str]
+    seconds: list[Second] = field(default_factory=list)
+    _child: processes.Child | None = None
+    _read: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether Locust still runs."""
+        return self._child is not None and self._child.running
+
+    def start(self, url: str) -> None:
+        """Starts sending."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "locust", "-f", str(self.locustfile), "--headless"]
+        command += ["--host", url, "--users", str(self.traffic.users)]
+        command += ["--spawn-rate", str(self.traffic.users), "--run-time", LONGEST_RUN]
+        command += ["--loglevel", "WARNING", "--only-summary", "--stop-timeout", "1"]
+        variables = processes.inherited(
+            LOADTEST_CONFIG=str(self.config),
+            LOADTEST_RATE=str(self.rate),
+            LOADTEST_USERS=str(self.traffic.users),
+            LOADTEST_VALUES=json.dumps(dict(self.values)),
+            LOADTEST_LOG=str(self._log),
+        )
+        self._child = processes.start(
+            "locust", command, self.folder / "locust.log", variables, yielding=True
+        )
+
+    def stop(self) -> None:
+        """Stops sending."""
+        if self._child is not None:
+            self._child.stop(grace_s=5)
+
+    def read(self) -> list[Second]:
+        """The seconds that were written since the last call.
+
+        Raises:
+            MachineError: if Locust has ended by itself.
+        """
+        if self._child is not None and not self.running:
+            raise MachineError(f"locust ended by itself: {self._child.tail()}", "see its log")
+        if not self._log.exists():
+            return []
+        with self._log.open(encoding="utf-8") as log:
+            log.seek(self._read)
+            text = log.read()
+        complete = text[: text.rfind("\n") + 1]
+        self._read += len(complete.encode())
+        fresh = [Second(**json.loads(line)) for line in complete.splitlines()]
+        self.seconds += fresh
+        return fresh
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "seconds.jsonl"

@@ -1,0 +1,92 @@
+"""Looks: the measurements of current AnalysisRuns, taken beside the loop that walks the steps.
+
+Each look asks twice: the gate's query, and the same query about the stable ReplicaSet. The second
+answer judges nothing on a cluster; here it tells a bad release from a slow machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from canary.argo import analysis
+from canary.argo.expression import Result
+from canary.argo.model import AnalysisRun, Measurement, Metric, Phase
+from canary.rehearse.target import Release
+from canary.runtime.prometheus import Prometheus, QueryError
+
+
+class Looks:
+    """Measurements under way, by run."""
+
+    def __init__(
+        self, prometheus: Prometheus, release: Release, clock: Callable[[], float]
+    ) -> None:
+        self._prometheus = prometheus
+        self._release = release
+        self._clock = clock
+        self._askers = ThreadPoolExecutor(8, "look")
+        self._under_way: dict[str, dict[str, Future[Measurement]]] = {}
+
+    def begin(self, runs: Iterable[AnalysisRun], now: float) -> None:
+        """Starts what is due; a run's next looks wait until its last ones are in, as in Argo."""
+        for run in runs:
+            if run.name in self._under_way:
+                continue
+            due = analysis.due(run, now)
+            if due:
+                ask = (self._prometheus, self._release)
+                asked = {m.name: self._askers.submit(take, *ask, m, self._clock) for m in due}
+                self._under_way[run.name] = asked
+
+    def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
+        """(run, measurements by metric) for each run whose looks are all in."""
+        for run, asked in list(self._under_way.items()):
+            if all(future.done() for future in asked.values()):
+                del self._under_way[run]
+                yield run, {name: future.result() for name, future in asked.items()}
+
+    def stop(self) -> None:
+        """Forgets what is under way."""
+        self._askers.shutdown(wait=False, cancel_futures=True)
+
+
+def take(
+    prometheus: Prometheus,
+    release: Release,
+    metric: Metric,
+    clock: Callable[[], float],
+    at_s: float | None = None,
+) -> Measurement:
+    """One look at a metric, at the server's now or at an instant of the Unix epoch."""
+    started_at = clock()
+    stable_query = metric.query.replace(release.latest_hash, release.stable_hash)
+    try:
+        result = prometheus.query(metric.query, metric.timeout_s, at_s)
+        control = prometheus.query(stable_query, metric.timeout_s, at_s)
+    except QueryError as failed:
+        return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
+    phase, message = analysis.judge(metric, result)
+    return Measurement(
+        phase=phase,
+        started_at=started_at,
+        finished_at=clock(),
+        value=_shown(result),
+        message=message,
+        number=_first(result),
+        control=_first(control),
+        controlled=True,
+    )
+
+
+def _first(result: Result) -> float | None:
+    if isinstance(result, float):
+        return result
+    return result[0] if result else None
+
+
+def _shown(result: Result) -> str:
+    """As Argo shows it: a scalar bare, a vector in brackets."""
+    if isinstance(result, float):
+        return f"{result:.6g}"
+    return "[" + ",".join(f"{sample:.6g}" for sample in result) + "]"

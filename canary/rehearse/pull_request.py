@@ -1,0 +1,177 @@
+"""A rehearsal as a pull request shows it: Markdown for people, JUnit for the machine.
+
+Both are made from `result.json` and nothing else; neither names a path of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from canary.rehearse.report import number
+
+Document = Mapping[str, Any]
+
+MARKDOWN, JUNIT = "report.md", "junit.xml"
+
+_SIGNS = {"promoted": "✅", "rolled-back": "❌", "not-released": "❌", "inconclusive": "⚠️"}
+_PHASE_SIGNS = {"Failed": "❌", "Error": "⛔", "Inconclusive": "⚠️"}
+
+
+def write(document: Document, folder: Path) -> None:
+    """Writes `report.md` and `junit.xml`."""
+    (folder / MARKDOWN).write_text(markdown(document), encoding="utf-8")
+    (folder / JUNIT).write_text(junit(document), encoding="utf-8")
+
+
+def markdown(document: Document) -> str:
+    """The verdict first, then what each gate saw, then what it cost."""
+    verdict = document["verdict"]
+    sign = _SIGNS.get(verdict["outcome"], "⛔")
+    parts = [
+        f"### {sign} {_escape(verdict['headline'])}",
+        _release(document),
+        *[f"> The candidate changes {c}." for c in document["release"].get("changes", ())],
+        _gates(document),
+        _plot(document),
+        _cost(document),
+        f"<sub>`{document['command']}` · {document['elapsed_s']:.0f} s · "
+        f"×{document['time_scale']:g} · {document['ground']}</sub>",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _release(document: Document) -> str:
+    release = document["release"]
+    faults = ", ".join(release["faults"])
+    sides = [release["candidate"], release["stable"]]
+    if not sides[0].get("commit"):
+        return f"A release with {faults}." if faults else "A healthy release of this checkout."
+    new, old = (f"`{side['reference']}` ({side['commit'][:8]})" for side in sides)
+    return f"{new} released over {old}" + (f", with {faults}." if faults else ".")
+
+
+def _gates(document: Document) -> str:
+    """A row for each gate, a column for each place it looked from: canary, and stable beside it."""
+    looks = list(_looks(document))
+    if not looks:
+        return "No gate was asked."
+    wheres = list(dict.fromkeys(look.where for look in looks))
+    gates = {look.metric["name"]: look.wanted for look in looks}
+    cells = {(look.metric["name"], look.where): _cell(look) for look in looks}
+    rows = [
+        f"| {name} | {wanted} | " + " | ".join(cells.get((name, w), "") for w in wheres) + " |"
+        for name, wanted in gates.items()
+    ]
+    head = f"| canary (stable) | wanted | {' | '.join(wheres)} |"
+    return "\n".join([head, "|---|---" + "|---:" * len(wheres) + "|", *rows])
+
+
+def _cell(look: _Look) -> str:
+    value, control = number(look.last["number"]), look.last["control"]
+    said = value if control is None else f"{value} ({number(control)})"
+    sign = _PHASE_SIGNS.get(look.metric["phase"], "")
+    return f"**{said}** {sign}" if sign else said
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The last look of one gate from one place; `wanted` is its limit as a person reads it."""
+
+    where: str
+    metric: Document
+    last: Document
+    wanted: str
+
+
+def _looks(document: Document) -> Iterator[_Look]:
+    limits = {
+        gate["name"]: f"{gate['comparison']} {number(gate['threshold'])}"
+        for gate in document["gates"]
+        if gate["threshold"] is not None
+    }
+    for run in document["analysis_runs"]:
+        for metric in run["metrics"]:
+            if metric["measurements"]:
+                last = metric["measurements"][-1]
+                wanted = limits.get(metric["name"], "–")
+                yield _Look(_where(document, run), metric, last, wanted)
+
+
+def _where(document: Document, run: Document) -> str:
+    """The weight that a run's step looks at, or that it ran beside the steps."""
+    if run["step_index"] is None:
+        return "beside the steps"
+    before = document["rollout"]["steps"][: run["step_index"]]
+    weights = [step["weight"] for step in before if step["kind"] == "setWeight"]
+    return f"{weights[-1]} %" if weights else f"step {run['step_index']}"
+
+
+def _plot(document: Document) -> str:
+    """What the canary answered and failed, as a chart that GitHub draws."""
+    series = document["series"]
+    times = series.get("at_s") or []
+    shown = [i for i, at in enumerate(times) if at >= 0]
+    if not document["analysis_runs"] or len(shown) < 2:  # noqa: PLR2004 — a line needs two points
+        return ""
+    # More than about sixty points are drawn on top of each other.
+    shown = shown[:: -(-len(shown) // 60)]
+    columns = {
+        "canary_requests": [series["canary_requests"][i] for i in shown],
+        "failed": [(series["client_failed"][i] or 0) for i in shown],
+    }
+    top = max(1.0, *columns["canary_requests"], *columns["failed"])
+    lines = "\n".join(
+        f"  line [{', '.join(f'{value:g}' for value in values)}]" for values in columns.values()
+    )
+    return (
+        "<details><summary>requests/s that the canary answered, and that failed for users"
+        "</summary>\n\n```mermaid\nxychart-beta\n"
+        f'  x-axis "seconds since the release" {times[shown[0]]:.0f} --> {times[shown[-1]]:.0f}\n'
+        f'  y-axis "requests/s" 0 --> {top:g}\n{lines}\n```\n\n</details>'
+    )
+
+
+def _cost(document: Document) -> str:
+    traffic, budget = document["traffic"], document["budget"]
+    return (
+        f"{traffic['requests']:,} requests, {traffic['failed']:,} failed, {traffic['lost']:,} "
+        f"lost; {number(budget['spent_unscaled_requests'], 3)} failures at real durations, "
+        f"{budget['spent_share']:.3%} of a month's error budget."
+    )
+
+
+def junit(document: Document) -> str:
+    """A test case for the release and for each gate at each step, failed where it failed."""
+    suite = ET.Element("testsuite", name="rehearsal", time=str(document["elapsed_s"]))
+    verdict = document["verdict"]
+    release = _case(suite, "release", document["id"])
+    if verdict["exit_code"]:
+        judged = verdict["outcome"] in ("rolled-back", "not-released", "inconclusive")
+        kind = "failure" if judged else "error"
+        ET.SubElement(release, kind, message=verdict["headline"])
+    for look in _looks(document):
+        case = _case(suite, f"gate.{look.metric['name']}", look.where)
+        phase, value = look.metric["phase"], number(look.last["number"])
+        because = look.metric["message"] or look.last["message"]
+        if phase in _PHASE_SIGNS:
+            kind = "error" if phase == "Error" else "failure"
+            ET.SubElement(case, kind, message=f"{phase}: {value}, wanted {look.wanted}. {because}")
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", str(len(suite.findall("testcase/error"))))
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
+    return ET.SubElement(suite, "testcase", classname=classname, name=name)
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown and HTML leave as it is."""
+    return text.replace("<", "&lt;").replace("|", "\\|")

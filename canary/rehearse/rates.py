@@ -1,0 +1,84 @@
+"""The rate that users send: what was asked for, what this machine sustains, what the gates need.
+
+Found out before anything is shipped, from the seconds in which users met only the stable release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from canary.errors import MachineError
+from canary.rehearse.load import Second
+
+STEADY_SECONDS = 3
+# Users that come up, cold pods and cold connections have passed by then, if the machine has time.
+PROBE_SECONDS = 15
+# A second below this share of the asked rate is one in which the load was not met.
+MET_SHARE = 0.9
+# Of what a machine sustains with the stable release alone: a release starts pods beside it.
+SPARE_SHARE = 0.8
+REMEDY = "use an idler machine or a smaller --time-scale"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Requests a second: `wanted` is asked for; below `least` a look sees too little to judge."""
+
+    wanted: float
+    least: float
+
+
+def met(second: Second, rate: float) -> bool:
+    """Whether a second held the requests that were asked for."""
+    return second.requests >= MET_SHARE * rate
+
+
+def steady(seconds: Sequence[Second], rate: float) -> bool:
+    """Whether the latest seconds met the rate, and every request was answered."""
+    latest = seconds[-STEADY_SECONDS:]
+    return len(latest) == STEADY_SECONDS and all(
+        met(second, rate) and not second.failed and not second.lost for second in latest
+    )
+
+
+def sustained(seconds: Sequence[Second]) -> float | None:
+    """What the latest seconds carried, once there are enough to tell; failures do not count."""
+    if len(seconds) < PROBE_SECONDS:
+        return None
+    latest = seconds[-STEADY_SECONDS:]
+    return sum(s.requests - s.failed - s.lost for s in latest) / len(latest)
+
+
+def lower(rates: Rates, carried: float) -> float:
+    """The rate to send instead of one that this machine does not sustain.
+
+    Raises:
+        MachineError: if the gates would see too little at any rate it sustains.
+    """
+    rate = min(rates.wanted, SPARE_SHARE * carried) // 10 * 10
+    if rate < rates.least:
+        raise MachineError(
+            f"This machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for, "
+            f"and a rehearsal needs {rates.least / SPARE_SHARE:.0f}: nothing was shipped",
+            REMEDY,
+        )
+    return rate
+
+
+def told(rates: Rates, carried: float, rate: float) -> str:
+    """The one line that says what is sent instead, and why."""
+    return (
+        f"this machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for: "
+        f"{rate:.0f} are sent, and every gate still sees enough"
+    )
+
+
+def not_carried(rate: float, seconds: Sequence[Second]) -> MachineError:
+    """The error of a stable release that never met the rate with every request answered."""
+    last = f"{seconds[-1]}" if seconds else "nothing sent"
+    return MachineError(
+        f"The stable release alone does not carry {rate:.0f} requests/s here "
+        f"(last second: {last}): nothing was shipped",
+        REMEDY,
+    )

@@ -1,0 +1,310 @@
+"""A recorded run under other gates: the same pods and the same samples, judged again.
+
+A recording is a run's `result.json` and its Prometheus data. The walk is not repeated: each look is
+asked at the instant at which the recorded release came to it, so a recording answers only for the
+steps that it reached, and only for manifests with the same weights and pauses.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from canary.argo import analysis, controller
+from canary.argo.controller import Hashes
+from canary.argo.model import (
+    Analysis,
+    AnalysisRun,
+    Measurement,
+    Metric,
+    Phase,
+    ReplicaCounts,
+    Rollout,
+)
+from canary.errors import UsageError
+from canary.rehearse import measurements, verdict
+from canary.rehearse.target import Observation, Release
+from canary.rehearse.verdict import Outcome, Verdict
+from canary.runtime.prometheus import Prometheus
+
+RESULT, DATA = "result.json", "prometheus/data"
+_NO_PODS = ReplicaCounts(0, 0, 0)
+
+# An analysis that was reached: its step (None: the background), what it is, when it began.
+Reached = tuple[int | None, Analysis, float]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run's document, and the folder that holds its Prometheus data."""
+
+    document: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def time_scale(self) -> float:
+        """How much faster than real time it was rehearsed."""
+        return float(self.document["time_scale"])
+
+    @property
+    def ended_s(self) -> float:
+        """The moment that decided it, beyond which the canary is no longer what was released."""
+        decided = self.document["verdict"]["decided_after_s"]
+        return float(self.document["series"]["at_s"][-1] if decided is None else decided)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The runs that other gates would have made of a recording.
+
+    `complete` says that the recorded release passed its last step; one that did not answers only
+    for what it reached.
+    """
+
+    runs: tuple[AnalysisRun, ...]
+    last: Observation
+    complete: bool
+
+
+def pack(folder: Path, file: Path) -> None:
+    """Writes a run's folder as one file that can be replayed elsewhere."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w:gz") as archive:
+        for name in (RESULT, DATA):
+            archive.add(folder / name, name)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Recording]:
+    """A recording from a run's folder or from a file that `pack` wrote; a copy, left untouched.
+
+    Raises:
+        UsageError: if it is neither, or the run ended before its release was applied.
+    """
+    with TemporaryDirectory(prefix="replay-") as scratch:
+        folder = Path(scratch)
+        try:
+            _unpack(path, folder)
+            document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, RecursionError, tarfile.TarError) as wrong:
+            raise UsageError(
+                f"{path} is no recording ({wrong})",
+                "name a folder of out/rehearsals, or a file that --record wrote",
+            ) from None
+        if not document.get("released_at"):
+            raise UsageError(f"{path} holds no applied release", "record a run that got so far")
+        yield Recording(document, folder)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    if path.is_dir():
+        with TemporaryDirectory(prefix="pack-") as scratch:
+            packed = Path(scratch) / "run.tar.gz"
+            pack(path, packed)
+            _unpack(packed, folder)
+        return
+    with tarfile.open(path) as archive:
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, filter="data")
+            return
+        # Python 3.11.0 to 3.11.3 have no filter yet; what `pack` writes are files and folders.
+        for member in archive:
+            inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+            if not inside or not (member.isreg() or member.isdir()):
+                raise tarfile.ExtractError(f"{member.name} is no file within it")
+            archive.extract(member, folder, set_attrs=False)
+
+
+def replay(recording: Recording, rollout: Rollout) -> Replay:
+    """Judges a recording by a Rollout's gates; `rollout` is at the recording's time scale.
+
+    Raises:
+        UsageError: if its weights and pauses are not the recorded ones.
+        MachineError: if Prometheus cannot be had.
+    """
+    begins = _begins(recording.document, rollout)
+    reached = list(_analyses(rollout, begins))
+    prometheus = Prometheus(recording.folder / "prometheus", jobs=[])
+    prometheus.start()
+    try:
+        judge = _Judge(recording.document, prometheus, rollout)
+        runs = judge.runs(reached, recording.ended_s)
+        first = _first_bad(runs)
+        if first is not None and first.completed_at is not None:
+            # What would have come after it never does.
+            runs = judge.runs(reached, first.completed_at)
+    finally:
+        prometheus.stop()
+    complete = len(begins) > len(rollout.steps)
+    return Replay(tuple(runs), _seen(runs, recording.ended_s, complete=complete), complete)
+
+
+def decide(recording: Recording, judged: Replay) -> Verdict:
+    """How the recorded release would have ended, or how far these gates let it go."""
+    if judged.complete or _first_bad(judged.runs) is not None:
+        return verdict.decide(judged.last)
+    headline = recording.document["verdict"]["headline"]
+    return Verdict(
+        Outcome.INCONCLUSIVE,
+        f"Not stopped as far as it was recorded, {recording.ended_s:.0f} s: these gates pass what "
+        f"was there {headline[0].lower()}{headline[1:]}",
+    )
+
+
+@dataclass
+class _Judge:
+    """Asks the recorded Prometheus as the controller would have asked it."""
+
+    document: Mapping[str, Any]
+    prometheus: Prometheus
+    rollout: Rollout
+
+    def __post_init__(self) -> None:
+        released = self.document["release"]
+        self.release = Release(released["stable"]["hash"], released["candidate"]["hash"])
+        self.zero_s = datetime.fromisoformat(self.document["released_at"]).timestamp()
+
+    def runs(self, reached: Sequence[Reached], until_s: float) -> list[AnalysisRun]:
+        """The AnalysisRuns that begin by an instant, each to its end or to that instant."""
+        return [self._run(index, what, at, until_s) for index, what, at in reached if at <= until_s]
+
+    def _run(self, index: int | None, what: Analysis, at_s: float, until_s: float) -> AnalysisRun:
+        latest, stable = self.release.latest_hash, self.release.stable_hash
+        name = f"{self.rollout.name}-{latest}-2" + ("" if index is None else f"-{index}")
+        run = controller.start_run(name, what, Hashes(latest, stable), at_s)
+        while (due_at := analysis.next_due(run)) is not None and due_at <= until_s:
+            now = max(due_at, at_s)
+            for metric in analysis.due(run, now):
+                run = analysis.record(run, metric.name, self._look(metric, now))
+            run = analysis.assess(run, now)
+        return run if run.phase.completed else analysis.terminate(run, until_s)
+
+    def _look(self, metric: Metric, now: float) -> Measurement:
+        return measurements.take(
+            self.prometheus, self.release, metric, lambda: now, self.zero_s + now
+        )
+
+
+def _begins(document: Mapping[str, Any], rollout: Rollout) -> list[float]:
+    """When the recorded release came to each step of `rollout`; one more if it passed the last.
+
+    A step that was not reached, and all after it, are left out. An analysis that the recorded
+    Rollout did not have begins where the step before it ended.
+    """
+    recorded, reached = document["rollout"]["steps"], _reached(document)
+    before = [i for i, step in enumerate(recorded) if step["kind"] != "analysis"]
+    wanted = [str(step) for step in rollout.steps if not isinstance(step, Analysis)]
+    given = [_scaled_label(recorded[i]) for i in before]
+    if wanted != given:
+        raise UsageError(
+            f"the recorded steps are {'; '.join(given)} and not {'; '.join(wanted)}",
+            "replay judges the same steps by other gates; rehearse to try other steps",
+        )
+    begins: list[float] = []
+    position = 0
+    for step in (*rollout.steps, None):
+        index = before[position - 1] + 1 if position else 0
+        own = before[position] if position < len(before) else len(recorded)
+        at = reached.get(index if isinstance(step, Analysis) else own)
+        if at is None:
+            break
+        begins.append(at)
+        position += not isinstance(step, Analysis)
+    return begins
+
+
+def _scaled_label(step: Mapping[str, Any]) -> str:
+    """A recorded step's label, at the scale at which it was rehearsed."""
+    if step["kind"] == "pause":
+        return f"pause: {step['rehearsed_s']:g}s"
+    return str(step["label"])
+
+
+def _reached(document: Mapping[str, Any]) -> dict[int, float]:
+    """When each recorded step began; an AnalysisRun knows it better than the log's sampling."""
+    reached = {
+        int(event["text"].removeprefix("step ")): float(event["at_s"])
+        for event in document["events"]
+        if event["kind"] == "step"
+    }
+    exact = {
+        run["step_index"]: float(run["started_s"])
+        for run in document["analysis_runs"]
+        if run["step_index"] is not None
+    }
+    return reached | exact
+
+
+def _analyses(rollout: Rollout, begins: Sequence[float]) -> Iterator[Reached]:
+    """Each analysis that was reached."""
+    for index, (step, at) in enumerate(zip(rollout.steps, begins, strict=False)):
+        if isinstance(step, Analysis):
+            yield index, step, at
+    background = rollout.background
+    if background is not None and background.starting_step < len(begins):
+        yield None, background, begins[background.starting_step]
+
+
+def _first_bad(runs: Sequence[AnalysisRun]) -> AnalysisRun | None:
+    bad = [r for r in runs if r.phase in (Phase.FAILED, Phase.ERROR, Phase.INCONCLUSIVE)]
+    return min(bad, key=lambda run: run.completed_at or 0.0, default=None)
+
+
+def _seen(runs: Sequence[AnalysisRun], recorded_s: float, *, complete: bool) -> Observation:
+    """What the last observation would have been; of the pods nothing is known but the recording."""
+    first = _first_bad(runs)
+    paused = first is not None and first.phase is Phase.INCONCLUSIVE
+    return Observation(
+        at_s=recorded_s if first is None else first.completed_at or 0.0,
+        phase="",
+        message=first.message if first else "",
+        step_index=None,
+        stable=_NO_PODS,
+        canary=_NO_PODS,
+        runs=tuple(runs),
+        promoted=first is None and complete,
+        aborted=first is not None and not paused,
+        inconclusive=paused,
+        settled=True,
+    )
+
+
+def table(recording: Recording, judged: Replay) -> str:
+    """Each gate's last look in each run: as recorded, and as these gates judge it."""
+    before = {
+        (run["step_index"], metric["name"]): (metric["measurements"][-1], metric["phase"])
+        for run in recording.document["analysis_runs"]
+        for metric in run["metrics"]
+        if metric["measurements"]
+    }
+    rows = [("look", "gate", "recorded", "", "these gates", "")]
+    for run in judged.runs:
+        tail = run.name.rsplit("-", 1)[-1]
+        index = int(tail) if run.name.count("-") > 2 else None  # noqa: PLR2004 — name-hash-2-step
+        for result in run.results.values():
+            look = result.measurements[-1]
+            was, phase = before.get((index, result.name), ({"number": None}, ""))
+            rows.append((
+                "beside the steps" if index is None else f"step {index}, {look.started_at:.0f} s",
+                result.name,
+                _number(was["number"]),
+                phase,
+                _number(look.number),
+                str(result.phase),
+            ))  # fmt: skip
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -1,0 +1,162 @@
+"""The two ReplicaSets on one machine: which pods they ask the kubelet for, and their names.
+
+Pods are set aside before they are needed, with name and port, so that Prometheus can be told of
+them in advance: it takes up new targets every 5 s and no faster, which at a scale of 6 would be
+half of a step. Until a pod starts, its target simply does not answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from canary.argo.model import ReplicaCounts, ReplicaSetName, Rollout
+from canary.rehearse.builds import Build
+from canary.rehearse.environment import PodFacts
+from canary.rehearse.kubelet import Kubelet, Pod
+from canary.rehearse.target import Release
+from canary.runtime import processes
+
+HASH_LABEL = "rollouts-pod-template-hash"
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no words
+LOCALHOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A pod that may be started: what it will be called, and its ports by name."""
+
+    facts: PodFacts
+    ports: Mapping[str, int]
+    served: str
+
+    @property
+    def port(self) -> int:
+        """Where users' requests will come to."""
+        return self.ports[self.served]
+
+
+@dataclass
+class ReplicaSets:
+    """Stable and canary; `seed` makes the pods' random names repeat from run to run."""
+
+    rollout: Rollout
+    release: Release
+    kubelet: Kubelet
+    seed: int
+    _desired: dict[str, int] = field(default_factory=dict)
+    _slots: dict[str, list[Slot]] = field(default_factory=dict)
+    _used: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = Random(self.seed)  # noqa: S311 — names, not secrets
+        # Stable pods are started twice when a release is aborted, canary pods once.
+        for pod_hash, count in (
+            (self.release.stable_hash, 2 * self.rollout.replicas),
+            (self.release.latest_hash, self.rollout.replicas + 1),
+        ):
+            self._desired[pod_hash] = self._used[pod_hash] = 0
+            self._slots[pod_hash] = [self._set_aside(pod_hash, names) for _ in range(count)]
+
+    def hash_of(self, replica_set: ReplicaSetName) -> str:
+        """A ReplicaSet's pod-template hash."""
+        latest = replica_set is ReplicaSetName.LATEST
+        return self.release.latest_hash if latest else self.release.stable_hash
+
+    def scale(self, replica_set: ReplicaSetName, replicas: int) -> str:
+        """Creates what is missing and deletes what is too much; says what was done, if anything."""
+        pod_hash = self.hash_of(replica_set)
+        before, self._desired[pod_hash] = self._desired[pod_hash], replicas
+        pods = list(self._pods(pod_hash))
+        now = time.monotonic()
+        for _ in range(replicas - len(pods)):
+            slot = self._next_slot(pod_hash)
+            self.kubelet.create(slot.facts, pod_hash, slot.ports, now)
+        # Kubernetes deletes what is not ready first, then the youngest.
+        by_worth = sorted(pods, key=lambda pod: (pod.ready, -pod.created_at))
+        for pod in by_worth[: max(0, len(pods) - replicas)]:
+            self.kubelet.delete(pod, now)
+        side = "canary" if replica_set is ReplicaSetName.LATEST else "stable"
+        return "" if before == replicas else f"{side} {before} → {replicas}"
+
+    def counts(self, replica_set: ReplicaSetName) -> ReplicaCounts:
+        """What the controller sees of a ReplicaSet now."""
+        pod_hash, now = self.hash_of(replica_set), time.monotonic()
+        pods = list(self._pods(pod_hash))
+        ready_since = [pod.ready_at for pod in pods if pod.ready_at is not None]
+        available = [at for at in ready_since if now - at >= self.rollout.min_ready_s]
+        return ReplicaCounts(self._desired[pod_hash], len(pods), len(available))
+
+    def leaving(self, replica_set: ReplicaSetName) -> bool:
+        """Whether any pod of a ReplicaSet still runs, draining ones included."""
+        pod_hash = self.hash_of(replica_set)
+        return any(pod.replica_set == pod_hash for pod in self.kubelet.pods)
+
+    def ports(self, replica_set: ReplicaSetName) -> set[int]:
+        """Every port that a ReplicaSet's pods have or may get."""
+        return {slot.port for slot in self._slots[self.hash_of(replica_set)]}
+
+    def slots(self, replica_set: ReplicaSetName | None = None) -> Sequence[Slot]:
+        """Every pod there is or may be, of one ReplicaSet or of both."""
+        if replica_set is not None:
+            return self._slots[self.hash_of(replica_set)]
+        return [slot for slots in self._slots.values() for slot in slots]
+
+    def _pods(self, pod_hash: str) -> Iterator[Pod]:
+        return (pod for pod in self.kubelet.pods if pod.active and pod.replica_set == pod_hash)
+
+    def _next_slot(self, pod_hash: str) -> Slot:
+        slots = self._slots[pod_hash]
+        index = self._used[pod_hash] % len(slots)
+        self._used[pod_hash] += 1
+        return slots[index]
+
+    def _set_aside(self, pod_hash: str, names: Random) -> Slot:
+        metadata = self.kubelet.sources[pod_hash].template.metadata
+        suffix = "".join(names.choice(ALPHABET) for _ in range(5))
+        facts = PodFacts(
+            name=f"{self.rollout.name}-{pod_hash}-{suffix}",
+            namespace=self.rollout.namespace,
+            labels={**metadata.labels, HASH_LABEL: pod_hash},
+            annotations=metadata.annotations,
+            ip=LOCALHOST,
+        )
+        image = self.kubelet.sources[pod_hash].image
+        ports = {name: processes.free_port() for name in image.port_variables}
+        return Slot(facts, ports, image.served)
+
+
+def release_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Release:
+    """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
+    return Release(
+        _hash("stable" + _identity(stable)),
+        _hash("latest" + _identity(candidate) + ",".join(faults)),
+    )
+
+
+def target_labels(
+    slot: Slot, job: str, endpoint: str, container: str, copied: Sequence[str]
+) -> Mapping[str, str]:
+    """The labels that the operator's scrape of a PodMonitor adds to a pod's series."""
+    labels = {
+        "namespace": slot.facts.namespace,
+        "pod": slot.facts.name,
+        "container": container,
+        "endpoint": endpoint,
+        "job": job,
+    }
+    given = slot.facts.labels
+    underscored = str.maketrans("-./", "___")
+    return labels | {name.translate(underscored): given[name] for name in copied if name in given}
+
+
+def _identity(build: Build) -> str:
+    return build.commit + build.bundle.rollout.spec.template.model_dump_json()
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:10])

@@ -1,0 +1,94 @@
+"""One rehearsal from start to verdict: follow a ground, record, decide, write, tear down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from canary.errors import RehearsalError, ReleaseError
+from canary.rehearse import conditions, verdict
+from canary.rehearse.conditions import Conditions
+from canary.rehearse.load import Second
+from canary.rehearse.target import Event, Ground, Observation
+from canary.rehearse.timeline import Recording
+from canary.rehearse.verdict import Outcome, Verdict
+from canary.runtime import processes, program
+from canary.runtime.machine import MachineWatch
+
+# What ends a rehearsal before its verdict, by the exit code of the error.
+_OUTCOMES = {
+    outcome.exit_code: outcome
+    for outcome in (Outcome.UNUSABLE, Outcome.NOT_MEASURED, Outcome.FAULT)
+}
+
+Watcher = Callable[[Recording, Observation, Sequence[Event]], None]
+
+
+@dataclass
+class Run:
+    """What one rehearsal left: the record, the verdict, and what was torn down."""
+
+    record: Recording = field(default_factory=Recording)
+    watch: MachineWatch = field(default_factory=lambda: MachineWatch(expected_s=0.3))
+    conditions: Conditions = field(default_factory=Conditions)
+    cpu_seconds: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict = Verdict(Outcome.FAULT, "Nothing was rehearsed")
+    torn_down: tuple[str, ...] = ()
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    released_at: datetime | None = None
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def rehearse(ground: Ground, watcher: Watcher) -> Run:
+    """Runs a rehearsal on a ground; whatever happens, the ground is torn down.
+
+    Args:
+        ground: Where it happens.
+        watcher: Called after each observation, to show it.
+    """
+    run = Run()
+    try:
+        _follow(run, ground.prepare(), watcher)
+        run.record.rebase()
+        run.released_at = datetime.now(UTC)
+        # What comes before the release waits for servers to start, and is late by nature.
+        run.watch = MachineWatch(ground.observe_s)
+        warmed_up = len(run.record.seconds)
+        _follow(run, ground.rehearse(), watcher)
+        run.verdict = _decide(run, ground, run.record.seconds[warmed_up:])
+    except KeyboardInterrupt:
+        run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
+    except ReleaseError as failed:
+        run.verdict = Verdict(Outcome.NOT_RELEASED, f"Not released: {failed}")
+    except RehearsalError as failed:
+        run.verdict = Verdict(_OUTCOMES[failed.exit_code], str(failed))
+    finally:
+        with program.undisturbed():
+            run.torn_down = ground.tear_down()
+        run.cpu_seconds = processes.cpu_spent()
+        run.ended_at = datetime.now(UTC)
+    return run
+
+
+def _follow(run: Run, observations: Iterator[Observation], watcher: Watcher) -> None:
+    for observation in observations:
+        run.watch.tick()
+        fresh = run.record.take(observation)
+        watcher(run.record, observation, fresh)
+
+
+def _decide(run: Run, ground: Ground, seconds: Sequence[Second]) -> Verdict:
+    last = run.record.last
+    if last is None:
+        return Verdict(Outcome.FAULT, "The ground ended without an observation")
+    run.conditions = conditions.judge(
+        last,
+        ground.release,
+        ground.rollout,
+        seconds=seconds,
+        events=run.record.events,
+        late_s=run.watch.latest_s,
+        busy_share=run.watch.busy_share,
+    )
+    return verdict.decide(last, run.conditions)

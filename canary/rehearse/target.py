@@ -1,0 +1,85 @@
+"""Where a rehearsal happens, and what it tells: the interface between a ground and everything else.
+
+The report, the view and the verdict know only `Observation`s. Local processes are one ground
+(`local`); a Kubernetes cluster, whose own controller walks the steps, can be another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from canary.argo.model import AnalysisRun, ReplicaCounts, Rollout
+from canary.rehearse.load import Second
+from canary.runtime.gateway import Counts
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth a line in the log; `at_s` counts from the moment of release."""
+
+    at_s: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The two ReplicaSets a rehearsal is about."""
+
+    stable_hash: str
+    latest_hash: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The state of the release at one moment, and what was new since the one before.
+
+    `at_s` counts from the release and is negative before it. `stable_traffic` and
+    `canary_traffic` are what the gateway counted since the start; `seconds` is what users met.
+    `weight` is the
+    share in per cent that the steps ask for; `settled` says that nothing more will happen.
+    `rate` is what users are to send a second; `scrapes_lost` of `scrapes` of the containers' own
+    figures are missing since the release, counted where it has settled.
+    """
+
+    at_s: float
+    phase: str
+    message: str
+    step_index: int | None
+    stable: ReplicaCounts
+    canary: ReplicaCounts
+    runs: tuple[AnalysisRun, ...] = ()
+    stable_traffic: Counts = Counts()
+    canary_traffic: Counts = Counts()
+    seconds: tuple[Second, ...] = ()
+    events: tuple[Event, ...] = ()
+    weight: int | None = None
+    step_remaining_s: float | None = None
+    promoted: bool = False
+    aborted: bool = False
+    timed_out: bool = False
+    inconclusive: bool = False
+    settled: bool = False
+    rate: float = 0.0
+    scrapes: int = 0
+    scrapes_lost: int = 0
+
+
+class Ground(Protocol):
+    """A place where a release can be rehearsed; it observes every `observe_s` seconds."""
+
+    name: str
+    release: Release
+    rollout: Rollout
+    observe_s: float
+
+    def prepare(self) -> Iterator[Observation]:
+        """Brings the stable release up, under load; ends when it is steady."""
+
+    def rehearse(self) -> Iterator[Observation]:
+        """Ships the candidate and follows it until nothing more will happen."""
+
+    def tear_down(self) -> tuple[str, ...]:
+        """Ends everything that was started; says what."""

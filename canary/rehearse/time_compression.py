@@ -1,0 +1,134 @@
+"""The one place where time is compressed, and where it says what cannot be.
+
+A rehearsal at scale 6 waits a sixth of every pause, looks back a sixth of every window and sends
+more requests a second, so that each look still sees the requests its gate was sized for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from canary import durations
+from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight, Step
+from canary.argo.replicas import split
+
+_DURATION = re.compile(r"(\d+(ms|s|m|h))+")
+
+NOT_SCALED = (
+    "pod start-up, and progressDeadlineSeconds, which bounds it",
+    "container restart back-off (0 s, 10 s, 20 s, … as the kubelet's)",
+    "Argo's fixed 10 s retry after a measurement in Error",
+    "CPU per request: at a higher request rate each pod is busier than it would be",
+    "preStop sleeps and termination grace periods",
+    "probe periods and timeouts",
+)
+
+# Prometheus rejects intervals under a millisecond, and a scrape costs each pod about 10 ms of CPU.
+SHORTEST_SCRAPE_S = 0.25
+# Beyond it a step is shorter than a second.
+MOST = 60
+
+
+def factor(text: str) -> float:
+    """An option's value: how much faster than real time.
+
+    Raises:
+        argparse.ArgumentTypeError: if no step could be taken at it.
+    """
+    value = float(text)
+    if not 0 < value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MOST}")
+    return value
+
+
+def scale(rollout: Rollout, factor: float) -> Rollout:
+    """The same Rollout with every wait, interval and window divided by `factor`."""
+    return replace(
+        rollout,
+        steps=tuple(_step(step, factor) for step in rollout.steps),
+        background=_analysis(rollout.background, factor) if rollout.background else None,
+        min_ready_s=rollout.min_ready_s / factor,
+    )
+
+
+def shorten(documents: Sequence[dict[str, Any]], factor: float) -> None:
+    """The same for manifests that a cluster's own controller will read, in place.
+
+    Pauses, measurement intervals, and every analysis argument that is a duration.
+    """
+    for body in documents:
+        spec = body.get("spec", {})
+        if body.get("kind") == "AnalysisTemplate":
+            _shorten_values(spec.get("args", []), "value", factor)
+            _shorten_values(spec["metrics"], "interval", factor)
+        if body.get("kind") == "Rollout":
+            canary = spec["strategy"]["canary"]
+            for step in (*canary["steps"], {"analysis": canary.get("analysis", {})}):
+                _shorten_values([step.get("pause") or {}], "duration", factor)
+                _shorten_values(step.get("analysis", {}).get("args", []), "value", factor)
+
+
+def _shorten_values(holders: Sequence[dict[str, Any]], key: str, factor: float) -> None:
+    for holder in holders:
+        if _DURATION.fullmatch(str(holder.get(key, ""))):
+            holder[key] = durations.render(durations.parse(holder[key]) / factor)
+
+
+def scrape_interval_s(interval_s: float, factor: float) -> float:
+    """How often Prometheus scrapes at this scale."""
+    return max(interval_s / factor, SHORTEST_SCRAPE_S)
+
+
+def requests_per_second(
+    rollout: Rollout, declared: float, canary_requests_per_look: float, factor: float
+) -> float:
+    """The rate at which every look still sees `canary_requests_per_look` canary requests.
+
+    `declared` is the rate the gates are made for, at real time; never less is sent.
+    """
+    sparsest = min((share * s / factor for share, s in _looks(rollout)), default=0.0)
+    if not sparsest or not declared:
+        return declared
+    return max(declared, canary_requests_per_look / sparsest)
+
+
+def _looks(rollout: Rollout) -> list[tuple[float, float]]:
+    """(share of the replicas, seconds of traffic) that each inline analysis has to look at."""
+    looks, share, waited_s = [], 0.0, 0.0
+    for step in rollout.steps:
+        if isinstance(step, SetWeight):
+            canary, stable = split(
+                rollout.replicas, step.weight, rollout.max_surge, rollout.max_unavailable
+            )
+            share, waited_s = canary / (canary + stable), 0.0
+        elif isinstance(step, Pause):
+            waited_s += step.duration_s or 0.0
+        else:
+            windows = [w for m in step.metrics for w in durations.ranges_s(m.query)]
+            looks.append((share, min([waited_s, *windows])))
+    return [look for look in looks if look[0] and look[1]]
+
+
+def _step(step: Step, factor: float) -> Step:
+    if isinstance(step, Analysis):
+        return _analysis(step, factor)
+    if isinstance(step, Pause) and step.duration_s is not None:
+        return Pause(step.duration_s / factor)
+    return step
+
+
+def _analysis(analysis: Analysis, factor: float) -> Analysis:
+    return replace(analysis, metrics=tuple(_metric(m, factor) for m in analysis.metrics))
+
+
+def _metric(metric: Metric, factor: float) -> Metric:
+    return replace(
+        metric,
+        query=durations.scale_query(metric.query, factor),
+        interval_s=None if metric.interval_s is None else metric.interval_s / factor,
+        initial_delay_s=metric.initial_delay_s / factor,
+    )

@@ -1,0 +1,225 @@
+"""From the last observation to a verdict: what happened, which gate decided, what to exit with.
+
+A failed gate is believed only if it tells the candidate from the stable release: every look asks
+the same question about the stable pods, which run on the same machine under the same load. If
+stable fails too, or the machine was strained and the two are alike, the machine is at fault and
+not the release. What cannot be read of either side says nothing of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from canary import durations
+from canary.argo import analysis
+from canary.argo.model import AnalysisRun, Measurement, Metric, MetricResult, Phase
+from canary.rehearse import rates
+from canary.rehearse.conditions import Conditions
+from canary.rehearse.target import Observation
+
+_THRESHOLD = re.compile(r"result\[0\]\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
+
+# On a strained machine a canary must differ from stable by this factor to be called the worse one:
+# pods that have just started are slower there than those that are warm.
+DISTINCT_FACTOR = 3.0
+FAIR = Conditions()
+
+
+class Outcome(Enum):
+    """How a rehearsal ends: its name in result.json, and the exit code."""
+
+    PROMOTED = ("promoted", 0)
+    ROLLED_BACK = ("rolled-back", 1)
+    NOT_RELEASED = ("not-released", 1)
+    UNUSABLE = ("unusable", 2)
+    NOT_MEASURED = ("not-measured", 3)
+    INCONCLUSIVE = ("inconclusive", 3)
+    FAULT = ("fault", 4)
+    INTERRUPTED = ("interrupted", 130)
+
+    @property
+    def exit_code(self) -> int:
+        """What the program exits with."""
+        return self.value[1]
+
+    def __str__(self) -> str:
+        return self.value[0]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The comparison a condition makes with `result[0]`."""
+
+    comparison: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The metric that decided, and the measurement it decided by."""
+
+    run: AnalysisRun
+    metric: Metric
+    result: MetricResult
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said at the end."""
+
+    outcome: Outcome
+    headline: str
+    decision: Decision | None = None
+
+
+def threshold(metric: Metric) -> Threshold | None:
+    """What the success condition compares the first sample with, if it says so plainly."""
+    found = _THRESHOLD.search(metric.success_condition)
+    return Threshold(found[1], float(found[2])) if found else None
+
+
+def decide(last: Observation, conditions: Conditions = FAIR) -> Verdict:
+    """The verdict on a release that has settled.
+
+    Args:
+        last: The last observation.
+        conditions: What the machine did to what was measured.
+    """
+    decision = _decision(last.runs)
+    if conditions.blind:
+        return _fault(f"no gate can be trusted, since {conditions.blind}", decision)
+    if last.promoted:
+        return Verdict(Outcome.PROMOTED, "Promoted: every gate passed at every step")
+    if last.inconclusive and not last.timed_out:
+        return _paused(last, decision, conditions)
+    if decision is None or last.timed_out:
+        return _stuck(last, conditions)
+    if decision.result.phase is Phase.ERROR:
+        if conditions.strained:
+            return _fault(f"{_unread(decision)}, and {conditions.strained}", decision)
+        return Verdict(
+            Outcome.NOT_MEASURED,
+            f"Rolled back without a measurement: {_unread(decision)}",
+            decision,
+        )
+    blame = _machine_fault(decision, conditions.strained)
+    if blame:
+        return _fault(blame, decision)
+    return Verdict(Outcome.ROLLED_BACK, _rolled_back(decision), decision)
+
+
+def _fault(because: str, decision: Decision | None) -> Verdict:
+    return Verdict(Outcome.FAULT, f"Not the release: {because} — {rates.REMEDY}", decision)
+
+
+def _stuck(last: Observation, conditions: Conditions) -> Verdict:
+    """No gate decided: the release made no progress in time, or something else ended it."""
+    if conditions.strained:
+        return _fault(f"{_reason(last.message)}, and {conditions.strained}", None)
+    if last.timed_out:
+        return Verdict(
+            Outcome.ROLLED_BACK,
+            f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
+        )
+    return Verdict(Outcome.ROLLED_BACK, f"Rolled back: {_reason(last.message)}")
+
+
+def _paused(last: Observation, decision: Decision | None, conditions: Conditions) -> Verdict:
+    looked = _inconclusive(decision)
+    if conditions.strained:
+        return _fault(f"{looked}, and {conditions.strained}", decision)
+    # Where no traffic was asked for, nothing to read is what was asked for.
+    if last.rate and (unread := _unread_gates(last.runs)):
+        names = " and ".join(unread)
+        return _fault(f"{names} read nothing of the canary and nothing of stable", decision)
+    return Verdict(Outcome.INCONCLUSIVE, f"Paused for a person: {looked}", decision)
+
+
+def _unread_gates(runs: Iterable[AnalysisRun]) -> list[str]:
+    """The gates that found neither side in a look that asked about both."""
+    found = (
+        result.name
+        for run in runs
+        for result in run.results.values()
+        for look in result.measurements
+        if look.phase is Phase.INCONCLUSIVE
+        if look.controlled and look.number is None and look.control is None
+    )
+    return list(dict.fromkeys(found))
+
+
+def _decision(runs: Iterable[AnalysisRun]) -> Decision | None:
+    """The worst metric of the worst run: what made the controller act."""
+    order = (Phase.FAILED, Phase.ERROR, Phase.INCONCLUSIVE)
+    for phase in order:
+        for run in runs:
+            if run.phase is not phase:
+                continue
+            for metric in run.metrics:
+                result = run.results.get(metric.name)
+                if result and result.phase is phase and result.measurements and not metric.dry_run:
+                    return Decision(run, metric, result, _decisive(result))
+    return None
+
+
+def _decisive(result: MetricResult) -> Measurement:
+    """The last measurement in the metric's own phase."""
+    same = [m for m in result.measurements if m.phase is result.phase]
+    return (same or list(result.measurements))[-1]
+
+
+def _machine_fault(decision: Decision, strained: str) -> str:
+    """Why a failed gate says nothing of the release, or nothing."""
+    canary, control = decision.measurement.number, decision.measurement.control
+    if canary is None or control is None:
+        return ""
+    name = decision.metric.name
+    if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
+        return (
+            f"{name} is {canary:.4g} on the canary and {control:.4g} on the stable release, which "
+            "fails the same gate on this machine"
+        )
+    if strained and control > 0 and canary < DISTINCT_FACTOR * control:
+        return f"{name} is {canary:.4g} on the canary and {control:.4g} on stable, and {strained}"
+    return ""
+
+
+def _rolled_back(decision: Decision) -> str:
+    limit = threshold(decision.metric)
+    wanted = f", which is not {limit.comparison} {limit.value:g}" if limit else ""
+    return f"Rolled back by {decision.metric.name}: {_number(decision)}{wanted}"
+
+
+def _unread(decision: Decision) -> str:
+    return (
+        f"{decision.metric.name} could not be read {decision.result.consecutive_error} times in a "
+        f"row ({decision.measurement.message})"
+    )
+
+
+def _inconclusive(decision: Decision | None) -> str:
+    if decision is None:
+        return "an analysis was inconclusive"
+    limit = threshold(decision.metric)
+    wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
+    read = f"{decision.metric.name} read {_number(decision)}{wanted}"
+    return f"{read} and is neither good nor bad"
+
+
+def _number(decision: Decision) -> str:
+    number = decision.measurement.number
+    return "nothing" if number is None else f"{number:.4g}"
+
+
+def _reason(message: str) -> str:
+    """Argo's message without its prefix."""
+    return message.partition(": Rollout aborted update to revision 2: ")[2] or message
+
+
+def windows_s(metric: Metric) -> tuple[float, ...]:
+    """How far back a metric's query looks, in seconds."""
+    return durations.ranges_s(metric.query)

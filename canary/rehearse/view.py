@@ -1,0 +1,202 @@
+"""What a person sees of a running rehearsal: a live picture on a terminal, else plain lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from canary.argo.model import AnalysisRun, Phase, Rollout
+from canary.rehearse import verdict
+from canary.rehearse.target import Event, Observation
+from canary.rehearse.timeline import Recording
+
+STYLES = {
+    Phase.SUCCESSFUL: "green",
+    Phase.FAILED: "bold red",
+    Phase.ERROR: "magenta",
+    Phase.INCONCLUSIVE: "yellow",
+    Phase.RUNNING: "cyan",
+    Phase.PENDING: "dim",
+}
+OUTCOME_STYLES = {
+    0: "bold green",
+    1: "bold red",
+    2: "bold magenta",
+    3: "bold yellow",
+    4: "bold white on red",
+    130: "bold",
+}
+SHOWN_EVENTS = 8
+# Without a terminal: a line of figures no more often than this.
+PLAIN_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate's latest look, as the table shows it."""
+
+    name: str
+    value: str
+    wanted: str
+    stable: str
+    phase: Phase
+    run: str
+
+
+class View:
+    """Shows a rehearsal; use it as a context manager around the run."""
+
+    def __init__(
+        self,
+        title: str,
+        rollout: Rollout,
+        stream: TextIO | None = None,
+        *,
+        terminal: bool | None = None,
+    ) -> None:
+        """Shows on `stream` (standard output); `terminal` overrides whether it is one."""
+        stream = stream or sys.stdout
+        self._console = Console(file=stream, force_terminal=terminal, highlight=False)
+        self._title = title
+        self._steps = [str(step).split(":")[0] + _amount(str(step)) for step in rollout.steps]
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._plain_at = 0.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._console.print(f"[bold]{self._title}[/bold]")
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def watch(self, record: Recording, seen: Observation, fresh: Sequence[Event]) -> None:
+        """Shows the latest observation; `fresh` is what was not told before."""
+        if self._console.is_terminal:
+            self._live.update(self._picture(record, seen))
+            return
+        for event in fresh:
+            self._console.print(_line(event), markup=False, soft_wrap=True)
+        if time.monotonic() - self._plain_at >= PLAIN_EVERY_S:
+            self._plain_at = time.monotonic()
+            self._console.print(_figures(record, seen), markup=False, soft_wrap=True)
+
+    def conclude(self, lines: Sequence[tuple[str, str]], headline: str, exit_code: int) -> None:
+        """Prints the verdict and what belongs to it."""
+        self._live.stop()
+        self._console.print()
+        self._console.print(Text(headline, style=OUTCOME_STYLES[exit_code]), soft_wrap=True)
+        for name, value in lines:
+            line = Text.assemble((f"  {name:<18}", "dim"), value)
+            self._console.print(line, soft_wrap=True)
+
+    def _picture(self, record: Recording, seen: Observation) -> RenderableType:
+        elapsed = time.monotonic() - self._started
+        head = Text.assemble(
+            (f"{elapsed:5.0f} s  ", "dim"), (seen.phase, "bold"), f"  {seen.message}"
+        )
+        body = Group(
+            head,
+            self._step_line(seen),
+            _replica_line(seen),
+            Text(_figures(record, seen)),
+            _gate_table(seen.runs),
+            *(Text(_line(event), style="dim") for event in record.events[-SHOWN_EVENTS:]),
+        )
+        return Panel(body, title=self._title, title_align="left")
+
+    def _step_line(self, seen: Observation) -> Text:
+        line = Text()
+        for index, label in enumerate([*self._steps, "100%"]):
+            current = seen.step_index
+            done = current is not None and index < current
+            style = "green" if done else ("bold reverse" if index == current else "dim")
+            remaining = (
+                f" {seen.step_remaining_s:.0f}s" if seen.step_remaining_s is not None else ""
+            )
+            line.append(f" {label}{remaining if index == current else ''} ", style=style)
+            line.append(" ")
+        return line
+
+
+def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
+    """The latest look at each gate, over all runs so far."""
+    latest: dict[str, Gate] = {}
+    for run in runs:
+        for metric in run.metrics:
+            result = run.results.get(metric.name)
+            if result is None or not result.measurements:
+                continue
+            look = result.measurements[-1]
+            limit = verdict.threshold(metric)
+            latest[metric.name] = Gate(
+                name=metric.name,
+                value="nothing" if look.number is None else f"{look.number:.4g}",
+                wanted=f"{limit.comparison} {limit.value:g}" if limit else "",
+                stable="" if look.control is None else f"{look.control:.4g}",
+                phase=look.phase,
+                run=run.name.rpartition("-")[2],
+            )
+    return list(latest.values())
+
+
+def _gate_table(runs: Sequence[AnalysisRun]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("gate", "canary", "wanted", "stable", "phase"):
+        table.add_column(column, justify="left" if column in ("gate", "phase") else "right")
+    for gate in gates(runs):
+        style = STYLES[gate.phase]
+        phase = Text(str(gate.phase), style=style)
+        table.add_row(gate.name, Text(gate.value, style=style), gate.wanted, gate.stable, phase)
+    return table
+
+
+def _replica_line(seen: Observation) -> Text:
+    """One character a pod: stable, then canary; hollow while it is not available."""
+    line = Text("pods  ")
+    for counts, style in ((seen.stable, "blue"), (seen.canary, "yellow")):
+        missing = max(0, counts.current - counts.available)
+        line.append("■" * counts.available + "□" * missing, style=style)
+    line.append(f"  stable {seen.stable.available}  canary {seen.canary.available}", style="dim")
+    return line
+
+
+def _figures(record: Recording, seen: Observation) -> str:
+    second = record.seconds[-1] if record.seconds else None
+    if second is None:
+        return f"stable {seen.stable.available}, canary {seen.canary.available} available"
+    failed = sum(s.failed + s.lost for s in record.seconds)
+    p95 = "–" if second.p95_ms is None else f"{second.p95_ms:.0f} ms"
+    return (
+        f"{second.requests} requests/s, p95 {p95}, {failed} failed of "
+        f"{sum(s.requests for s in record.seconds)}; canary answered {seen.canary_traffic.requests}"
+    )
+
+
+def _line(event: Event) -> str:
+    return f"{event.at_s:6.1f} s  {event.kind:<8}  {event.text}"
+
+
+def _amount(step: str) -> str:
+    """What a step's short label shows: its weight or its wait."""
+    kind, _, amount = step.partition(": ")
+    if kind == "setWeight":
+        return f" {amount}%"
+    return f" {amount}" if kind == "pause" else ""

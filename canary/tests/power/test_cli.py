@@ -1,0 +1,127 @@
+"""The program: its formats, its exit codes, its errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+GATES = str(Path(sys.executable).parent / "gates")
+DESIGN = "canary/tests/power/design.yaml"
+
+
+def run(*arguments, root, **options):
+    return subprocess.run(
+        [GATES, *arguments], cwd=root, capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_our_gates_exit_0_and_the_designs_exit_1(root):
+    assert run("lint", root=root).returncode == 0
+    assert run("lint", DESIGN, root=root).returncode == 1
+
+
+def test_a_stream_is_read(root):
+    text = (root / DESIGN).read_text()
+    assert run("lint", "-", root=root, input=text).returncode == 1
+
+
+@pytest.mark.parametrize("path", ["no/such/folder", "loadtest/locustfile.py", "docs"])
+def test_what_cannot_be_read_is_one_line_and_exit_2(root, path):
+    done = run("lint", path, root=root)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gates: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_machine_formats_parse_and_agree_on_the_number_of_findings(root):
+    told = {f: run("lint", DESIGN, "-o", f, root=root).stdout for f in ("json", "sarif", "junit")}
+    findings = json.loads(told["json"])["findings"]
+    assert len(json.loads(told["sarif"])["runs"][0]["results"]) == len(findings)
+    assert len(ET.fromstring(told["junit"])) == len(findings)
+    github = run("lint", DESIGN, "-o", "github", root=root).stdout.splitlines()
+    assert len(github) == len(findings)
+    assert all(line.startswith(("::error file=", "::warning file=")) for line in github)
+    assert run("lint", DESIGN, "-o", "markdown", root=root).stdout.count("\n| error") > 5
+
+
+def test_queries_are_printed_as_the_controller_would_send_them(root):
+    printed = run("lint", "--queries", root=root).stdout
+    assert "{{" not in printed
+    assert 'rollouts_pod_template_hash="latest0hash", status=~"5.."}[2m]' in printed
+
+
+def test_help_teaches(root):
+    told = run("lint", "--help", root=root).stdout
+    assert "exit codes:" in told
+    assert "gates.gridos/ignore" in told
+
+
+def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
+    page = tmp_path / "power.html"
+    done = run("power", "--rps", "50", "--releases", "200", "--html", str(page), root=root)
+    assert done.returncode == 0
+    assert "smallest errors stopped in 95 % of releases" in done.stdout
+    assert page.read_text().count("<svg") == 3
+    assert "http" not in page.read_text().replace("http://www.w3.org", "")
+    data = json.loads(run("power", "--releases", "200", "-o", "json", root=root).stdout)
+    assert {curve["kind"] for curve in data["curves"]} == {"errors", "slow", "cpu"}
+
+
+def test_two_releases_are_drawn_side_by_side(root, tmp_path):
+    picture = tmp_path / "gates.svg"
+    done = run("power", "--releases", "100", "--against", DESIGN, "--svg", str(picture), root=root)
+    assert done.returncode == 0
+    lines = ET.parse(picture).findall(".//{http://www.w3.org/2000/svg}path")
+    assert [line.get("class") for line in lines] == ["line canary", "line before"]
+
+
+def test_power_reads_any_rollout_the_designs_too(root):
+    done = run("power", DESIGN, "--releases", "200", root=root)
+    assert done.returncode == 0
+    assert "a healthy release: rolled back" in done.stdout
+
+
+def test_the_error_gate_is_compared_with_others(root):
+    told = run("power", "--alternatives", "--releases", "200", root=root).stdout
+    assert "canary against stable" in told
+    assert "\nsequential" in told
+
+
+def test_a_plan_prints_its_patch_and_what_cannot_be_exits_1(root):
+    done = run("plan", "--detect", "errors=1%", "--rps", "50", root=root)
+    assert (done.returncode, "patches:" in done.stdout) == (0, True)
+    assert run("plan", "--detect", "slow=2%", root=root).returncode == 1
+
+
+def test_simulated_releases_are_counted(root):
+    told = run("simulate", "--releases", "2", "--fault", "errors=10%", "-o", "json", root=root)
+    (tally,) = json.loads(told.stdout)["tallies"]
+    assert tally["rolled_back"] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "--fault", "sharks"),
+        ("power", "--rehearsal", "no/such.json"),
+        ("power", "no/such/folder"),
+        ("power", "--rollout", "other"),
+        ("mutate", "--only", "no such mutant"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(root, arguments):
+    done = run(*arguments, root=root)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gates: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("power", "--rps", "0"), ("plan", "--detect", "errors=2")])
+def test_a_number_that_is_none_is_explained(root, arguments):
+    done = run(*arguments, root=root)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,201 @@
+"""The program: what it says when it cannot start, and that it leaves nothing behind."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
+
+REHEARSE = Path(sys.executable).parent / "rehearse"
+
+
+def run(*arguments, root, **options):
+    return subprocess.run(
+        [REHEARSE, *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        **options,
+    )
+
+
+def assert_one_line(done, code, *words):
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("rehearse: ")
+    assert done.stderr.count("\n") == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_help_explains_faults_exit_codes_and_what_is_left(root):
+    done = run("--help", root=root)
+    assert done.returncode == 0
+    for word in ("errors=3%", "latency=400ms@10%", "3 no verdict", "report.html"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("fault", ["errors=3", "latency=fast", "sloth=1%", "errors=101%"])
+def test_a_bad_fault_is_one_line_with_the_known_words(root, tmp_path, fault):
+    done = run("--fault", fault, "--out", str(tmp_path), root=root)
+    assert_one_line(done, 2, fault)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "inf", "nan"])
+def test_a_rate_that_nobody_can_send_is_refused(root, rate):
+    done = run("--rate", rate, root=root)
+    assert done.returncode == 2
+    assert f"{rate} is not above 0" in done.stderr
+
+
+def test_a_manifest_with_an_unknown_field_is_one_line_with_file_and_path(root, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(root / "deploy/base", base)
+    rollout = base / "rollout.yaml"
+    rollout.write_text(rollout.read_text().replace("replicas: 10", "replicas: 10\n  paused: true"))
+    done = run("--manifests", str(base), "--out", str(tmp_path), root=root)
+    assert_one_line(done, 2, "rollout.yaml: Rollout field spec.paused is not understood")
+
+
+def test_a_missing_template_is_one_line_with_the_remedy(root, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(root / "deploy/base", base)
+    template = base / "analysis-release-gates.yaml"
+    template.write_text(template.read_text().replace("name: release-gates", "name: other", 1))
+    done = run("--manifests", str(base), "--out", str(tmp_path), root=root)
+    assert_one_line(done, 2, "'release-gates' is referenced and missing", "other")
+
+
+def test_a_missing_config_is_one_line(root):
+    assert_one_line(run("--config", "gone.yaml", root=root), 2, "gone.yaml", "--config")
+
+
+def test_an_occupied_port_is_one_line_with_the_remedy(root):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert_one_line(run("serve", "--port", port, root=root), 2, "is occupied", "--port")
+
+
+def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
+    port = processes.free_port()
+    serving = subprocess.Popen(
+        [REHEARSE, "serve", "--port", str(port)],
+        cwd=root,
+        # The service's own variable, as a shell may hold it, is not read.
+        env={**os.environ, "GRIDOS_DATABASE_URL": "postgresql://127.0.0.1:1/production"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    children = []
+
+    def feeders():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/feeders", timeout=5) as answer:
+                return json.load(answer)["feeders"]
+        except OSError:
+            return []
+
+    try:
+        assert wait_until(lambda: feeders() != [], timeout_s=60)
+        assert feeders()[0]["id"] == "ieee33"
+        children = psutil.Process(serving.pid).children(recursive=True)
+    finally:
+        serving.send_signal(signal.SIGINT)
+        output, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 130
+    assert "gridos-api-keys.keys: " in output
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a tiny disk")
+def test_a_full_disk_is_one_line_with_the_remedy(root, tmp_path):
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path], check=False
+    )
+    assert mounted.returncode == 0
+    try:
+        assert_one_line(run("--out", str(tmp_path), root=root), 4, "MB free and a run needs")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
+    root, tmp_path, ended_by
+):
+    rehearsal = subprocess.Popen(
+        [REHEARSE, "--out", str(tmp_path)],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    process = psutil.Process(rehearsal.pid)
+
+    assert wait_until(lambda: len(programs(process, "envoy", "gridos serve")) > 1, timeout_s=60)
+    children = process.children(recursive=True)
+    rehearsal.send_signal(ended_by)
+    rehearsal.send_signal(signal.SIGINT)  # an impatient second one changes nothing
+    output, _ = rehearsal.communicate(timeout=60)
+    assert rehearsal.returncode == 130
+    assert "Interrupted" in output
+    assert "torn down" in output
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+
+
+def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
+    rehearsal = subprocess.Popen(
+        [REHEARSE, "--out", str(tmp_path)], cwd=root, stdout=subprocess.DEVNULL
+    )
+    process = psutil.Process(rehearsal.pid)
+    assert wait_until(lambda: len(programs(process, "envoy", "gridos serve")) > 3, timeout_s=60)
+    children = process.children(recursive=True)
+    rehearsal.kill()
+    rehearsal.wait()
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+
+
+def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
+    port = processes.free_port()
+    serving = subprocess.Popen(
+        [REHEARSE, "serve", "--port", str(port)], cwd=root, stdout=subprocess.DEVNULL
+    )
+    assert wait_until(lambda: not processes.port_is_free(port), timeout_s=60)
+    children = psutil.Process(serving.pid).children(recursive=True)
+    assert any("postgres" in process.name() for process in children)
+    serving.kill()
+    serving.wait()
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+    assert processes.port_is_free(port)
+
+
+def programs(process, *names):
+    """Those descendants whose command line names one of the programs."""
+    found = []
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            line = " ".join(child.cmdline())
+            if any(name in line for name in names):
+                found.append(child)
+    return found
+
+
+def runs(process):
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

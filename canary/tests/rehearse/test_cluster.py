@@ -1,0 +1,259 @@
+"""The cluster ground's parts that need no cluster: what objects mean, and what is refused."""
+
+import base64
+import os
+import stat
+import sys
+
+import pytest
+
+from canary.argo import manifests, resolve
+from canary.argo.model import Phase, ReplicaCounts
+from canary.errors import MachineError, UsageError
+from canary.rehearse import cli, cluster_state, time_compression
+from canary.rehearse.target import Release
+from canary.runtime import kubectl
+from canary.runtime.gateway import Counts
+
+RELEASE = Release("stable", "latest")
+LABEL = cluster_state.HASH_LABEL
+NO_TRAFFIC = {"stable": Counts(), "canary": Counts()}
+
+
+def thing(kind, name, hash_=None, status=None, spec=None, **metadata):
+    labels = {LABEL: hash_} if hash_ else {}
+    return {
+        "kind": kind,
+        "metadata": {"name": name, "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        | metadata,
+        "status": status or {},
+        "spec": spec or {},
+    }
+
+
+def replica_set(hash_, desired, available):
+    return thing(
+        "ReplicaSet",
+        f"gridos-{hash_}",
+        hash_,
+        {"replicas": desired, "availableReplicas": available},
+        {"replicas": desired},
+    )
+
+
+def rollout(**status):
+    return thing(
+        "Rollout",
+        "gridos",
+        None,
+        {"stableRS": "stable", "currentPodHash": "latest"} | status,
+        generation=3,
+    )
+
+
+@pytest.fixture
+def walked(root):
+    return resolve.rollout(manifests.read(root / "deploy/base"))
+
+
+def observe(walked, *objects):
+    state = cluster_state.State(objects, "gridos")
+    return cluster_state.observe(state, walked, RELEASE, 5.0, NO_TRAFFIC, (), ())
+
+
+def test_a_walking_release_tells_step_counts_and_phase(walked):
+    seen = observe(
+        walked,
+        rollout(phase="Paused", message="CanaryPauseStep", currentStepIndex=1),
+        replica_set("stable", 9, 9),
+        replica_set("latest", 1, 1),
+    )
+    assert (seen.step_index, seen.phase, seen.settled) == (1, "Paused", False)
+    assert (seen.canary, seen.stable) == (ReplicaCounts(1, 1, 1), ReplicaCounts(9, 9, 9))
+
+
+def test_it_is_promoted_once_stable_is_the_candidate_and_its_pods_are_all_there(walked):
+    whole = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
+    leaving = thing("Pod", "gridos-stable-x", "stable")
+    busy = observe(walked, whole, replica_set("latest", 10, 10), leaving)
+    done = observe(walked, whole, replica_set("latest", 10, 10), replica_set("stable", 0, 0))
+    assert (busy.promoted, busy.settled) == (True, False)
+    assert (done.promoted, done.settled) == (True, True)
+
+
+def test_an_abort_is_over_when_the_candidates_pods_are_gone(walked):
+    aborted = rollout(phase="Degraded", abort=True, message="RolloutAborted: …")
+    draining = observe(
+        walked,
+        aborted,
+        replica_set("stable", 10, 10),
+        replica_set("latest", 0, 0),
+        thing("Pod", "p", "latest"),
+    )
+    over = observe(walked, aborted, replica_set("stable", 10, 10), replica_set("latest", 0, 0))
+    assert (draining.aborted, draining.settled, over.settled) == (True, False, True)
+
+
+def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(walked):
+    paused = rollout(
+        phase="Paused",
+        pauseConditions=[
+            {"reason": "InconclusiveAnalysisRun", "startTime": "2026-01-01T00:00:00Z"}
+        ],
+    )
+    seen = observe(walked, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
+    assert seen.inconclusive
+    assert seen.settled
+
+
+def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(walked):
+    spec = {
+        "args": [{"name": "window", "value": "1m"}],
+        "metrics": [
+            {
+                "name": "error-ratio",
+                "successCondition": "result[0] < 0.01",
+                "provider": {"prometheus": {"query": "sum(rate(x[{{args.window}}]))"}},
+            }
+        ],
+    }
+    measured = {
+        "phase": "Failed",
+        "value": "[0.031]",
+        "startedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T00:00:01Z",
+    }
+    status = {
+        "phase": "Failed",
+        "startedAt": "2026-01-01T00:00:00Z",
+        "metricResults": [
+            {"name": "error-ratio", "phase": "Failed", "failed": 1, "measurements": [measured]}
+        ],
+    }
+    seen = observe(
+        walked,
+        rollout(),
+        thing("AnalysisRun", "gridos-latest-2-2", "latest", status, spec),
+        thing("AnalysisRun", "gridos-older-1-2", "older", status, spec),
+    )
+    (run,) = seen.runs
+    assert (run.phase, run.metrics[0].query) == (Phase.FAILED, "sum(rate(x[1m]))")
+    assert run.results["error-ratio"].measurements[0].number == 0.031
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("[0.5]", 0.5), ("[]", None), ("", None), ("0.25", 0.25), ("[1 2]", 1.0), ("[3,4]", 3.0)],
+)
+def test_a_measurements_number_is_its_first_sample(text, number):
+    assert cluster_state.first_sample(text) == number
+
+
+def test_the_key_of_the_cluster_is_sent_under_every_name_that_stands_in_for_it():
+    data = {"api-keys": base64.b64encode(b"k1").decode()}
+    stand_ins = {
+        "gridos": {"api-keys": "{secret}", "database-url": "{database}"},
+        "other": {"keys": "{secret}"},
+    }
+    assert cluster_state.secret_values(data, stand_ins, "api-keys") == {
+        "gridos.api-keys": "k1",
+        "other.keys": "k1",
+    }
+
+
+def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_intervals(root):
+    from canary.runtime import documents
+
+    bodies = [body for _, body in documents.read(root / "deploy/base")]
+    time_compression.shorten(bodies, 3)
+    body = next(b for b in bodies if b["kind"] == "Rollout")
+    steps = body["spec"]["strategy"]["canary"]["steps"]
+    assert [s["pause"]["duration"] for s in steps if "pause" in s] == ["20s", "40s", "1m"]
+    assert {a["name"]: a.get("value") for a in steps[2]["analysis"]["args"]}["window"] == "20s"
+    assert "10" not in {a.get("value") for a in steps[2]["analysis"]["args"]}
+
+
+@pytest.fixture
+def kube(tmp_path, monkeypatch):
+    """A kubectl that is in the context its file names, and in no cluster."""
+
+    def in_context(name):
+        program = tmp_path / "kubectl"
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = config ] && echo "{name}" && exit 0\necho "connection refused" >&2; exit 1\n'
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return in_context
+
+
+@pytest.mark.parametrize("context", ["aks-gridos-prd-weu", "production", "eu-prod-1", "live"])
+def test_a_context_that_looks_like_production_is_refused_until_it_is_named(kube, context):
+    kube(context)
+    with pytest.raises(UsageError, match="looks like production"):
+        kubectl.connect(None)
+    assert kubectl.connect(context).context == context
+
+
+@pytest.mark.parametrize("context", ["kind-kind", "k3d-gridos", "minikube", "reproduction-lab"])
+def test_any_other_context_is_taken(kube, context):
+    kube(context)
+    assert kubectl.connect(None).context == context
+
+
+def test_a_cluster_that_does_not_answer_is_one_line_with_kubectls_words(kube):
+    kube("kind-kind")
+    with pytest.raises(MachineError, match="connection refused"):
+        kubectl.connect(None).get("gridos", ["pods"])
+
+
+SERVING = """\
+#!{python}
+import http.server, json, sys
+from urllib.parse import urlsplit
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        parts = urlsplit(self.path).path.split("/")
+        if parts[-1] == "gone":
+            return self.send_error(404)
+        body = {{"kind": "PodList", "items": [{{"metadata": {{"name": "/".join(parts)}}}}]}}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+assert sys.argv[1:] == ["--context", "kind-kind", "proxy", "--port=0"]
+print("Starting to serve on 127.0.0.1:" + str(server.server_port), flush=True)
+server.serve_forever()
+"""
+
+
+def test_many_looks_at_a_cluster_go_through_one_proxy(tmp_path):
+    program = tmp_path / "kubectl"
+    program.write_text(SERVING.format(python=sys.executable))
+    program.chmod(0o755)
+    watch = kubectl.Watch(kubectl.Kubectl(program, "kind-kind"), tmp_path / "log")
+    try:
+        (pod,) = watch.get("gridos", ["pods"])
+        assert pod["kind"] == "Pod"
+        assert pod["metadata"]["name"] == "/api/v1/namespaces/gridos/pods"
+        with pytest.raises(MachineError, match=r"did not answer to .*gone"):
+            watch.one("gridos", "rollouts", "gone")
+    finally:
+        watch.close()
+
+
+def test_a_proxy_that_does_not_serve_is_an_error_with_its_words(kube, tmp_path):
+    kube("kind-kind")
+    with pytest.raises(MachineError, match="connection refused"):
+        kubectl.Watch(kubectl.connect(None), tmp_path / "log")
+
+
+def test_what_only_one_machine_can_do_is_refused_on_a_cluster(capsys):
+    assert cli.main(["--ground", "cluster", "--without", "prometheus"]) == 2
+    assert "cannot be had on a cluster" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""What the machine did to a measurement, from what was seen."""
+
+from dataclasses import replace
+
+import pytest
+
+from canary.argo import manifests, resolve
+from canary.argo.model import ReplicaCounts
+from canary.rehearse import conditions, time_compression
+from canary.rehearse.load import Second
+from canary.rehearse.target import Event, Observation, Release
+
+NONE = ReplicaCounts(0, 0, 0)
+LAST = Observation(80.0, "Healthy", "", 9, NONE, NONE, rate=300.0, scrapes=90)
+RELEASE = Release("stablehash", "latesthash")
+STABLE_KILLED = Event(
+    20.0, "pod", "gridos-stablehash-aaaaa liveness probe failed; restart 1 in 0 s"
+)
+CANARY_KILLED = Event(
+    21.0, "pod", "gridos-latesthash-bbbbb liveness probe failed; restart 1 in 0 s"
+)
+
+
+def seconds(*requests):
+    return [Second(i, n, 0, 0, 0, 1.0, 2.0) for i, n in enumerate(requests)]
+
+
+@pytest.fixture
+def judged(root):
+    walked = time_compression.scale(resolve.rollout(manifests.read(root / "deploy/base")), 6)
+
+    def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5):
+        return conditions.judge(
+            last,
+            RELEASE,
+            walked,
+            seconds=seconds(*requests),
+            events=events,
+            late_s=late_s,
+            busy_share=busy_share,
+        )
+
+    return judge
+
+
+def test_a_machine_with_time_to_spare_is_fair(judged):
+    assert judged().fair
+    assert judged(late_s=3.2).fair, "a gate is asked every 3.3 s"
+
+
+def test_a_load_that_falls_short_in_a_tenth_of_the_seconds_strains(judged):
+    assert judged(requests=(300,) * 72 + (260,) * 8).fair
+    assert judged(requests=(300,) * 71 + (260,) * 9).strained == (
+        "the machine could not keep up the load"
+    )
+
+
+def test_the_load_is_measured_by_the_rate_that_is_sent_and_not_by_the_one_asked_for(judged):
+    assert judged(replace(LAST, rate=200.0), requests=(200,) * 80).fair
+
+
+def test_a_lost_scrape_strains(judged):
+    told = judged(replace(LAST, scrapes_lost=1))
+    assert told.strained == "1 of 90 scrapes of the containers were lost"
+
+
+def test_a_machine_that_is_busy_throughout_strains(judged):
+    assert judged(busy_share=0.97).strained == "the machine was 97% busy"
+
+
+def test_a_harness_later_than_the_interval_of_a_gate_is_blind(judged):
+    told = judged(late_s=4.21)
+    assert told.blind == "the harness ran 4.2 s late, and a gate is asked every 3.3 s"
+
+
+def test_probes_that_end_pods_of_both_sides_leave_nothing_to_say(judged):
+    told = judged(events=(STABLE_KILLED, CANARY_KILLED))
+    assert told.blind == "probes ended pods of the canary and of the stable release alike"
+
+
+def test_a_probe_that_ends_canary_pods_alone_is_the_releases_where_the_machine_has_time(judged):
+    assert judged(events=(CANARY_KILLED,)).fair
+    assert judged(events=(CANARY_KILLED,), busy_share=0.97).blind
+
+
+def test_what_ended_before_the_release_is_not_held_against_it(judged):
+    before = replace(STABLE_KILLED, at_s=-5.0)
+    assert judged(events=(before, CANARY_KILLED)).fair

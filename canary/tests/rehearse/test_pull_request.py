@@ -1,0 +1,88 @@
+"""A rehearsal as a pull request shows it."""
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from canary.rehearse import pull_request
+from canary.rehearse.verdict import Outcome
+
+
+@pytest.fixture
+def document(root):
+    """A real run's result: a release whose canary crashed, rolled back at the second step."""
+    path = root / "canary/tests/rehearse/results/rolled-back.json"
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def branch(document):
+    document["release"]["candidate"] |= {"reference": "fix-42", "commit": "a" * 40}
+    document["release"]["stable"] |= {"reference": "main", "commit": "b" * 40}
+    document["release"]["changes"] = ["the gates: this release is judged by its own"]
+    return document
+
+
+def test_the_verdict_stands_first_and_the_references_below_it(branch):
+    lines = pull_request.markdown(branch).splitlines()
+    assert lines[0] == f"### ❌ {branch['verdict']['headline'].replace('<', '&lt;')}"
+    assert lines[2] == "`fix-42` (aaaaaaaa) released over `main` (bbbbbbbb), with crash=500."
+
+
+def test_a_candidate_that_brings_its_own_gates_is_announced(branch):
+    assert "> The candidate changes the gates:" in pull_request.markdown(branch)
+
+
+def test_each_gate_has_a_row_and_each_step_that_looked_a_column(document):
+    text = pull_request.markdown(document)
+    assert "| canary (stable) | wanted | 10 % | 25 % |" in text
+    row = next(line for line in text.splitlines() if line.startswith("| container-restarts"))
+    assert row.count("|") == 5
+    assert "❌" in row
+
+
+def test_a_release_that_was_never_applied_shows_no_gates(document):
+    document["analysis_runs"] = []
+    text = pull_request.markdown(document)
+    assert "No gate was asked." in text
+    assert "mermaid" not in text
+
+
+def test_the_chart_has_as_many_points_on_each_line(document):
+    lines = [x for x in pull_request.markdown(document).splitlines() if x.startswith("  line [")]
+    assert len({line.count(",") for line in lines}) == 1
+    assert 2 < lines[0].count(",") < 61
+
+
+def test_junit_fails_the_release_and_the_gate_that_stopped_it(document):
+    suite = ET.fromstring(pull_request.junit(document))
+    failed = [c.get("classname") for c in suite.iter("testcase") if c.find("failure") is not None]
+    assert failed == ["release", "gate.container-restarts"]
+    assert (suite.get("failures"), suite.get("errors")) == ("2", "0")
+    assert suite.get("tests") == str(len(suite.findall("testcase")))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (Outcome.ROLLED_BACK, "failure"),
+        (Outcome.NOT_RELEASED, "failure"),
+        (Outcome.INCONCLUSIVE, "failure"),
+        (Outcome.UNUSABLE, "error"),
+        (Outcome.NOT_MEASURED, "error"),
+        (Outcome.FAULT, "error"),
+        (Outcome.INTERRUPTED, "error"),
+    ],
+)
+def test_what_could_not_be_judged_is_an_error_and_no_failure(document, outcome, kind):
+    document["verdict"] |= {"outcome": str(outcome), "exit_code": outcome.exit_code}
+    release = ET.fromstring(pull_request.junit(document)).find("testcase")
+    assert release.find(kind) is not None
+
+
+def test_a_promoted_release_fails_nothing(document):
+    document["verdict"] |= {"exit_code": 0, "outcome": "promoted"}
+    document["analysis_runs"] = []
+    suite = ET.fromstring(pull_request.junit(document))
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")

@@ -1,0 +1,115 @@
+"""A recorded run is judged again by other gates, on the recorded data."""
+
+import json
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from canary.argo import manifests, resolve
+from canary.argo.model import Analysis, Pause
+from canary.errors import UsageError
+from canary.rehearse import replay, time_compression
+from canary.rehearse.replay import Recording
+
+
+@pytest.fixture
+def document(root):
+    """A real run's result: rolled back at the second step's analysis (index 5)."""
+    return json.loads((root / "canary/tests/rehearse/results/rolled-back.json").read_text())
+
+
+@pytest.fixture
+def rollout(root):
+    return time_compression.scale(resolve.rollout(manifests.read(root / "deploy/base")), 6)
+
+
+@pytest.fixture
+def recording(document, tmp_path):
+    document["released_at"] = "2026-11-24T05:16:20.000+00:00"
+    return Recording(document, tmp_path)
+
+
+def test_a_recording_without_data_answers_nothing_and_aborts_as_argo_would(recording, rollout):
+    """An empty Prometheus gives empty vectors: our gates find them Inconclusive, and pause."""
+    (recording.folder / "prometheus").mkdir()
+    judged = replay.replay(recording, rollout)
+    said = replay.decide(recording, judged)
+    assert (said.outcome.exit_code, judged.last.inconclusive) == (3, True)
+    assert [run.name.rsplit("-", 1)[1] for run in judged.runs] == ["2"]
+
+
+def test_each_look_is_asked_when_the_recorded_release_came_to_it(recording, rollout):
+    (recording.folder / "prometheus").mkdir()
+    (first,) = replay.replay(recording, rollout).runs
+    recorded = recording.document["analysis_runs"][0]
+    assert recorded["step_index"] == 2
+    for result in first.results.values():
+        assert result.measurements[0].started_at == recorded["started_s"]
+
+
+def test_gates_that_would_have_gone_on_are_not_called_good(recording, rollout):
+    (recording.folder / "prometheus").mkdir()
+    blind = [
+        replace(step, metrics=tuple(_passing(m) for m in step.metrics))
+        if isinstance(step, Analysis)
+        else step
+        for step in rollout.steps
+    ]
+    judged = replay.replay(recording, replace(rollout, steps=tuple(blind)))
+    said = replay.decide(recording, judged)
+    assert said.outcome.exit_code == 3
+    assert said.headline.startswith("Not stopped as far as it was recorded")
+    assert len(judged.runs) == 2
+
+
+def _passing(metric):
+    return replace(metric, query="vector(0)", success_condition="true", failure_condition="false")
+
+
+def test_other_pauses_are_another_walk_and_refused(recording, rollout):
+    longer = [
+        replace(step, duration_s=99.0) if isinstance(step, Pause) else step
+        for step in rollout.steps
+    ]
+    with pytest.raises(UsageError, match="replay judges the same steps by other gates"):
+        replay.replay(recording, replace(rollout, steps=tuple(longer)))
+
+
+def test_a_packed_run_opens_as_its_folder_does(document, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "prometheus/data").mkdir(parents=True)
+    (folder / "prometheus/data/wal").write_text("samples")
+    (folder / "result.json").write_text(json.dumps(document | {"released_at": "2026-11-24T05:16"}))
+    packed = tmp_path / "kept/run.tar.gz"
+    replay.pack(folder, packed)
+    for path in (packed, folder):
+        with replay.opened(path) as recording:
+            assert recording.document["id"] == document["id"]
+            assert (recording.folder / "prometheus/data/wal").read_text() == "samples"
+
+
+def test_what_is_no_recording_is_refused(tmp_path, document):
+    (tmp_path / "file").write_text("nothing")
+    with tarfile.open(tmp_path / "empty.tar.gz", "w:gz"):
+        pass
+    for name in ("missing", "file", "empty.tar.gz", "."):
+        with (
+            pytest.raises(UsageError, match="is no recording"),
+            replay.opened(tmp_path / name),
+        ):
+            pass
+
+
+def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
+    bundle = manifests.read(root / "deploy/base")
+    changed = resolve.rollout(bundle, {"window": "2m"})
+    looks = [m for s in changed.steps if isinstance(s, Analysis) for m in s.metrics]
+    assert all("[1m]" not in m.query and "[3m]" not in m.query for m in looks)
+    assert "[2m]" in changed.background.metrics[0].query
+
+
+def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(root):
+    bundle = manifests.read(root / "deploy/base")
+    with pytest.raises(UsageError, match=r"declares the argument 'wndow' — there are .*window"):
+        resolve.rollout(bundle, {"wndow": "2m"})

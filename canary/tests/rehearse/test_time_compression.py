@@ -1,0 +1,33 @@
+import pytest
+
+from canary.argo import manifests, resolve
+from canary.argo.model import Analysis, Pause
+from canary.rehearse import time_compression
+
+
+@pytest.fixture
+def rollout(root):
+    return resolve.rollout(manifests.read(root / "deploy/base"))
+
+
+def test_pauses_windows_and_intervals_shrink_and_the_progress_deadline_does_not(rollout):
+    scaled = time_compression.scale(rollout, 6)
+    assert [s.duration_s for s in scaled.steps if isinstance(s, Pause)] == [10, 20, 30]
+    looks = [s for s in scaled.steps if isinstance(s, Analysis)]
+    assert [resolve.durations.ranges_s(look.metrics[0].query)[0] for look in looks] == [10, 20, 30]
+    assert scaled.background.metrics[0].interval_s == pytest.approx(20 / 6)
+    assert scaled.progress_deadline_s == rollout.progress_deadline_s
+
+
+def test_every_look_still_sees_the_requests_its_gate_was_sized_for(rollout):
+    # The sparsest look is the first: a tenth of the pods, 10 s at a scale of 6.
+    assert time_compression.requests_per_second(rollout, 100, 400, 6) == pytest.approx(400)
+
+
+def test_real_time_sends_what_the_gates_are_made_for(rollout):
+    assert time_compression.requests_per_second(rollout, 100, 400, 1) == 100
+
+
+def test_a_scrape_is_never_asked_for_more_often_than_a_pod_can_afford():
+    assert time_compression.scrape_interval_s(5, 6) == pytest.approx(5 / 6)
+    assert time_compression.scrape_interval_s(5, 60) == time_compression.SHORTEST_SCRAPE_S

@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import pytest
+
+from canary.argo.model import Pause, ReplicaCounts, SetWeight
+from canary.rehearse.load import Second
+from canary.rehearse.target import Observation
+from canary.rehearse.timeline import Recording, series, unscaled_failures
+from canary.runtime.gateway import Counts
+
+FULL = ReplicaCounts(10, 10, 10)
+SEEN = Observation(0.0, "Progressing", "", 0, FULL, ReplicaCounts(0, 0, 0))
+
+
+def second(at, requests=100, failed=0, lost=0):
+    return Second(at, requests, failed, 0, lost, 1.0, 2.0)
+
+
+def test_one_sample_a_second_is_kept_and_rates_are_per_second():
+    record = Recording()
+    for tick in range(31):
+        at = tick / 10
+        record.take(replace(SEEN, at_s=at, stable_traffic=Counts(tick * 10, tick)))
+    columns = series(record.samples)
+    assert columns["at_s"] == [0, 1, 2, 3]
+    assert columns["stable_requests"] == [0, 100, 100, 100]
+    assert columns["stable_failed"] == [0, 10, 10, 10]
+
+
+def test_time_before_the_release_is_negative():
+    record = Recording()
+    for at in (0.0, 1.0, 2.0):
+        record.take(replace(SEEN, at_s=at))
+    record.rebase()
+    assert series(record.samples)["at_s"] == [-2, -1, 0]
+
+
+def test_steps_aborts_and_promotions_are_told_once():
+    record = Recording()
+    record.take(SEEN)
+    record.take(replace(SEEN, at_s=1.0, step_index=1))
+    record.take(replace(SEEN, at_s=2.0, step_index=0, aborted=True, message="why"))
+    record.take(replace(SEEN, at_s=3.0, step_index=0, aborted=True, message="why"))
+    assert [(e.kind, e.text) for e in record.events] == [
+        ("step", "step 0"),
+        ("step", "step 1"),
+        ("abort", "why"),
+    ]
+    assert record.decided_at_s == 2.0
+
+
+def test_a_failure_in_a_pause_stands_for_more_than_one_in_real_time():
+    steps = (SetWeight(10), Pause(10))
+    record = Recording()
+    record.take(replace(SEEN, at_s=0.0, seconds=(second(0.0, failed=1),)))
+    record.take(replace(SEEN, at_s=1.0, step_index=1, seconds=(second(1.0, failed=1, lost=1),)))
+    # 1 % of 100/s for a second, then 2 % of 100/s for a second that stands for six.
+    assert unscaled_failures(record.samples, steps, 100, 6) == pytest.approx(1 + 12)

@@ -1,0 +1,174 @@
+"""From the last observation to a verdict."""
+
+from dataclasses import replace
+
+import pytest
+
+from canary.argo import analysis
+from canary.argo.model import AnalysisRun, Measurement, Metric, Phase, ReplicaCounts
+from canary.rehearse.conditions import Conditions
+from canary.rehearse.target import Observation
+from canary.rehearse.verdict import Outcome, Threshold, decide, threshold
+
+GATE = Metric(
+    "p95", "x[1m]", success_condition="result[0] < 0.25", failure_condition="result[0] >= 0.25"
+)
+NONE = ReplicaCounts(0, 0, 0)
+BASE = Observation(1.0, "Degraded", "", 0, NONE, NONE, rate=300.0)
+STRAINED = Conditions(strained="the machine could not keep up the load")
+
+
+def ended(phase, number, control, times=1):
+    run: AnalysisRun = analysis.start("gridos-h-2-2", (GATE,), 0.0)
+    for _ in range(times):
+        look = Measurement(
+            phase, 0, 0, f"[{number}]", "no answer", number, control, controlled=True
+        )
+        run = analysis.record(run, "p95", look)
+    return replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True)
+
+
+def test_a_promoted_release_is_good():
+    assert decide(replace(BASE, promoted=True)).outcome is Outcome.PROMOTED
+
+
+def test_a_failed_gate_is_named_with_value_and_threshold():
+    verdict = decide(ended(Phase.FAILED, 0.41, 0.02))
+    assert verdict.outcome is Outcome.ROLLED_BACK
+    assert verdict.headline == "Rolled back by p95: 0.41, which is not < 0.25"
+
+
+def test_a_gate_that_stable_fails_too_blames_the_machine():
+    verdict = decide(ended(Phase.FAILED, 0.41, 0.39))
+    assert verdict.outcome is Outcome.FAULT
+    assert verdict.headline.startswith("Not the release: p95 is 0.41 on the canary and 0.39")
+
+
+def test_alike_values_on_a_machine_that_cannot_keep_up_blame_the_machine():
+    assert decide(ended(Phase.FAILED, 0.26, 0.22), STRAINED).outcome is Outcome.FAULT
+
+
+def test_a_distinctly_worse_canary_is_rolled_back_even_on_a_slow_machine():
+    assert decide(ended(Phase.FAILED, 0.41, 0.05), STRAINED).outcome is Outcome.ROLLED_BACK
+
+
+def test_errors_in_a_row_are_no_verdict_on_the_release():
+    verdict = decide(ended(Phase.ERROR, None, None, times=5))
+    assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.NOT_MEASURED, 3)
+    assert "p95 could not be read 5 times in a row (no answer)" in verdict.headline
+
+
+def test_an_inconclusive_look_waits_for_a_person():
+    seen = replace(ended(Phase.INCONCLUSIVE, None, 0.02), aborted=False, inconclusive=True)
+    verdict = decide(seen)
+    assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.INCONCLUSIVE, 3)
+    assert "p95 read nothing" in verdict.headline
+
+
+def test_an_inconclusive_look_on_a_machine_that_cannot_keep_up_blames_the_machine():
+    seen = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
+    assert decide(seen, STRAINED).outcome is Outcome.FAULT
+
+
+def test_what_cannot_be_read_of_either_side_is_never_a_pause_for_a_person():
+    seen = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
+    verdict = decide(seen)
+    assert verdict.outcome is Outcome.FAULT
+    assert "p95 read nothing of the canary and nothing of stable" in verdict.headline
+
+
+def test_one_blind_gate_among_others_is_enough_for_the_machine_to_be_at_fault():
+    requests = replace(GATE, name="requests")
+    run = analysis.start("gridos-h-2-2", (requests, GATE), 0.0)
+    for name, number, control in (("requests", 60.0, 900.0), ("p95", None, None)):
+        look = Measurement(Phase.INCONCLUSIVE, 0, 0, "", "", number, control, controlled=True)
+        run = analysis.record(run, name, look)
+    seen = replace(BASE, runs=(analysis.assess(run, 0.0),), inconclusive=True)
+    assert decide(seen).outcome is Outcome.FAULT
+
+
+def test_where_no_traffic_is_asked_for_nothing_to_read_waits_for_a_person():
+    paused = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
+    assert decide(replace(paused, rate=0.0)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_ground_that_asks_nothing_of_stable_cannot_say_that_stable_read_nothing():
+    paused = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
+    (run,) = paused.runs
+    result = run.results["p95"]
+    looks = tuple(replace(look, controlled=False) for look in result.measurements)
+    alone = replace(run, results={"p95": replace(result, measurements=looks)})
+    assert decide(replace(paused, runs=(alone,))).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        replace(BASE, promoted=True),
+        ended(Phase.FAILED, 0.41, 0.02),
+        ended(Phase.ERROR, None, None, times=5),
+        replace(ended(Phase.INCONCLUSIVE, None, 0.02), aborted=False, inconclusive=True),
+        replace(BASE, timed_out=True),
+    ],
+)
+def test_a_harness_that_was_later_than_a_measurements_interval_says_nothing(seen):
+    verdict = decide(seen, Conditions(blind="the harness ran 4.2 s late"))
+    assert verdict.outcome is Outcome.FAULT
+    assert "since the harness ran 4.2 s late — use an idler machine" in verdict.headline
+
+
+@pytest.mark.parametrize("name", ["p95", "cpu-saturation-ratio", "container-restarts", "errors"])
+@pytest.mark.parametrize(
+    ("canary", "control", "outcome"),
+    [
+        (0.41, 0.30, Outcome.FAULT),  # stable fails the same gate
+        (0.41, 0.20, Outcome.FAULT),  # twice as much, as pods have that have just started
+        (0.41, 0.10, Outcome.ROLLED_BACK),
+        (0.41, 0.0, Outcome.ROLLED_BACK),
+    ],
+)
+def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
+    name, canary, control, outcome
+):
+    gate = replace(GATE, name=name)
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    look = Measurement(Phase.FAILED, 0, 0, "", "", canary, control, controlled=True)
+    run = analysis.assess(analysis.record(run, name, look), 0.0)
+    seen = replace(BASE, runs=(run,), aborted=True)
+    assert decide(seen, STRAINED).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        ended(Phase.ERROR, None, None, times=5),
+        replace(BASE, timed_out=True),
+        replace(BASE, aborted=True, message="has timed out progressing."),
+    ],
+)
+def test_a_deadline_or_a_silent_prometheus_on_a_strained_machine_is_not_the_releases(seen):
+    assert decide(seen, STRAINED).outcome is Outcome.FAULT
+
+
+def test_the_progress_deadline_rolls_back_with_argos_words():
+    message = 'RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "x" has timed out progressing.'
+    verdict = decide(replace(BASE, aborted=True, message=message))
+    assert verdict.headline == 'Rolled back: ReplicaSet "x" has timed out progressing.'
+    assert verdict.outcome.exit_code == 1
+
+
+def test_a_stuck_release_that_is_left_in_place_is_bad():
+    verdict = decide(replace(BASE, timed_out=True))
+    assert (verdict.outcome, "left in place" in verdict.headline) == (Outcome.ROLLED_BACK, True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("len(result) > 0 && result[0] < 0.01", Threshold("<", 0.01)),
+        ("result[0] >= 300", Threshold(">=", 300)),
+        ("all(result, # < 1)", None),
+    ],
+)
+def test_a_threshold_is_read_off_the_condition_where_it_says_so_plainly(condition, expected):
+    assert threshold(replace(GATE, success_condition=condition)) == expected

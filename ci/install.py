@@ -1,0 +1,228 @@
+"""Makes .venv, or brings it up to date: pip installs uv, by hash, and uv the locked requirements.
+
+    python3 ci/install.py rehearse    # what a rehearsal and the gates need
+    python3 ci/install.py dev         # that, and what tests and lint need
+
+It runs before anything is installed, so on the standard library alone. What is there already
+stays: .venv grows from `rehearse` to `dev` and never shrinks. Its last act is to write
+`.venv/installed`, which says what is in it. An attempt that failed or was interrupted leaves no
+such file, and the next one begins from nothing, with the downloads still in uv's cache.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+INSTALLED = VENV / "installed"
+# How uv reaches the packages, for those who call it later (canary.runtime.packages reads it too).
+INDEX = VENV / "index.json"
+# Each holds all of the one before it.
+SETS = ("rehearse", "dev")
+OLDEST = (3, 11)
+LOCKED = ("--require-hashes", "--no-deps")
+# What pip is told in its files and variables, and what uv calls the same.
+SETTINGS = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "trusted-host": "UV_INSECURE_HOST",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+# A person's settings of pip for other occasions, which would make it refuse this one.
+UNDISTURBED = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+
+
+class SetupError(Exception):
+    """.venv cannot be made; the text says why and what to do."""
+
+
+def main(arguments: list[str]) -> int:
+    """Exits with 0 when .venv holds what was asked for, 4 when it cannot be made."""
+    try:
+        install(arguments[0])
+    except SetupError as error:
+        _say(str(error))
+        return 4
+    except OSError as error:
+        _say(f"{error.strerror}: {error.filename}")
+        return 4
+    except KeyboardInterrupt:
+        _say("interrupted; the next run begins anew with what is downloaded")
+        return 130
+    return 0
+
+
+def install(wanted: str) -> None:
+    """Leaves .venv with the wanted set, or a larger one that it held before."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    # pip and uv hold the lock too: if this is killed, the next run waits for what it left running.
+    os.set_inheritable(folder, True)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("another one is at work on .venv, waiting for it")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        began = time.monotonic()
+        held = _held()
+        chosen = max(wanted, held.get("requirements", wanted), key=SETS.index)
+        if held == _contents(chosen, held.get("python", "")):
+            return
+        INSTALLED.unlink(missing_ok=True)
+        if not held:
+            _begin()
+        _fill(chosen)
+        _record(chosen)
+        _say(f".venv is ready after {time.monotonic() - began:.0f} s")
+    finally:
+        os.close(folder)
+
+
+def _held() -> dict[str, str]:
+    """What .venv says that it holds; nothing if it is unfinished or of another Python."""
+    try:
+        held: dict[str, str] = json.loads(INSTALLED.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    # Whoever names a Python means it; without a name, the one that is there will do.
+    meant = _interpreter() if os.environ.get("PYTHON") else held.get("python")
+    usable = held.get("requirements") in SETS and (VENV / "bin" / "uv").is_file()
+    return held if usable and meant == held.get("python") == _python_of_venv() else {}
+
+
+def _contents(chosen: str, python: str) -> dict[str, str]:
+    read = hashlib.sha256()
+    for file in (f"requirements/{chosen}.txt", "pyproject.toml"):
+        read.update((ROOT / file).read_bytes())
+    # An editable installation holds its folder's path.
+    read.update(str(ROOT).encode())
+    return {"requirements": chosen, "python": python, "digest": read.hexdigest()}
+
+
+def _record(chosen: str) -> None:
+    whole = INSTALLED.with_suffix(".new")
+    whole.write_text(json.dumps(_contents(chosen, _python_of_venv())), encoding="utf-8")
+    whole.replace(INSTALLED)
+
+
+def _interpreter() -> str:
+    """The Python that runs this, or the one behind it if that is itself one of a .venv."""
+    return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+
+
+def _python_of_venv() -> str:
+    return os.path.realpath(VENV / "bin" / "python")
+
+
+def _begin() -> None:
+    """An environment that holds uv and nothing else."""
+    if sys.version_info < OLDEST:
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise SetupError(
+            f"this is Python {version}, 3.11 or newer is needed: make PYTHON=python3.12 …"
+        )
+    _say("fetching uv from its wheel")
+    # A .venv that is a link to another is emptied and stays the link.
+    for entry in VENV.iterdir() if VENV.is_dir() else ():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    VENV.mkdir(exist_ok=True)
+    fetched = VENV / "bootstrap"
+    pip = _pip(fetched)
+    into = ("--target", str(fetched / "uv"), "-r", "requirements/uv.txt")
+    wheel = ("--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
+    _run([*pip, "install", *wheel, *LOCKED, *into], UNDISTURBED)
+    INDEX.touch(mode=0o600)  # an index's address may hold a password
+    INDEX.write_text(json.dumps(_index(pip)), encoding="utf-8")
+    uv = str(fetched / "uv" / "bin" / "uv")
+    made = ("venv", "--quiet", "--allow-existing", "--no-project", "--python", _interpreter())
+    _run([uv, *made, str(VENV)], _reach())
+    shutil.copy2(uv, VENV / "bin" / "uv")
+    shutil.rmtree(fetched)
+
+
+def _pip(folder: Path) -> list[str]:
+    """The pip of this Python, or else that of an environment that only fetches uv."""
+    own = [_interpreter(), "-m", "pip"]
+    if _works([*own, "--version"]):
+        return own
+    if not _works([_interpreter(), "-m", "venv", str(folder / "pip")]):
+        raise SetupError("neither pip nor venv is here: sudo apt-get install python3-venv")
+    return [str(folder / "pip" / "bin" / "python"), "-m", "pip"]
+
+
+def _index(pip: list[str]) -> dict[str, str]:
+    """How pip reaches its packages, in uv's variables."""
+    said = subprocess.run(
+        [*pip, "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    # One a line, as section.name='value'. What is said later counts more: variables over files.
+    given: dict[str, str] = {}
+    for section in ("global.", "install.", ":env:."):
+        for line in said.splitlines():
+            key, _, value = line.partition("=")
+            if key.startswith(section) and key[len(section) :] in SETTINGS:
+                words = str(ast.literal_eval(value)).split()
+                given[SETTINGS[key[len(section) :]]] = " ".join(words)
+    if "UV_FIND_LINKS" in given:
+        given["UV_FIND_LINKS"] = given["UV_FIND_LINKS"].replace(" ", ",")
+    # pip's own is the list of authorities that Python has; uv brings another unless told.
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())):
+        given["UV_SYSTEM_CERTS"] = "true"
+    return given
+
+
+def _fill(chosen: str) -> None:
+    lock = f"requirements/{chosen}.txt"
+    number = sum("==" in line for line in (ROOT / lock).read_text(encoding="utf-8").splitlines())
+    _say(f"installing the {number} packages of {lock} into .venv")
+    uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(VENV / "bin" / "python")]
+    if not sys.stderr.isatty():
+        uv.append("--quiet")
+    _run([*uv, "--exact", *LOCKED, "-r", lock], _reach())
+    _run([*uv, "--quiet", "--no-deps", "--no-build-isolation", "--editable", "."], _reach())
+
+
+def _reach() -> dict[str, str]:
+    """The variables of uv: the person's own before those taken from pip."""
+    taken: dict[str, str] = json.loads(INDEX.read_text(encoding="utf-8"))
+    ours = {name: value for name, value in taken.items() if name not in os.environ}
+    return {**ours, "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _works(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False, cwd=ROOT).returncode == 0
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, check=False, cwd=ROOT, env=variables, close_fds=False)
+    if done.returncode != 0:
+        program = "pip" if "pip" in command[1:3] and command[1] == "-m" else Path(command[0]).name
+        raise SetupError(
+            f"{program} ended with {done.returncode}, for the reason above; put it right and"
+            " run this again: it begins anew with what is downloaded"
+        )
+
+
+def _say(text: str) -> None:
+    print(f"setup: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

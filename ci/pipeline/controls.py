@@ -1,0 +1,351 @@
+"""The supply chain's controls, each a check of the checkout that names what breaks it.
+
+The rows are those of docs/pipeline.md, "Controls". Scanners look for known bad patterns; these say
+that what we decided is still so. Each is shown to fail on a bad copy in tests/test_controls.py.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import ruleset as rulesets
+from pipeline import vulnerabilities
+from pipeline.checkout import Checkout, Step
+from pipeline.errors import PipelineError
+
+# Jobs that may ask GitHub for an identity: they sign, or log in to Azure, or call one that does.
+IDENTIFIED = {
+    ("build.yaml", "attest"),
+    ("publish.yaml", "push"),
+    ("release.yaml", "build"),
+    ("release.yaml", "dev"),
+    ("release.yaml", "staging"),
+    ("promote.yaml", "production"),
+    ("terraform.yaml", "plan"),
+    ("terraform.yaml", "apply"),
+    ("security.yaml", "scorecard"),
+}
+# Other permissions that write. Whoever adds one adds it here, where a reviewer sees it.
+WRITING = {
+    ("build.yaml", "attest", "attestations"),
+    ("release.yaml", "build", "attestations"),
+    ("rehearse-comment.yaml", "comment", "pull-requests"),
+    ("security.yaml", "codeql", "security-events"),
+    ("security.yaml", "workflows", "security-events"),
+    ("security.yaml", "scorecard", "security-events"),
+    ("security.yaml", "rescan", "security-events"),
+}
+# A step may fail without failing its job here only: not every rehearsal leaves a result.
+FORGIVEN = {"rehearse-comment.yaml, job comment"}
+
+# In a script, whatever is not a constant is passed as environment.
+EXPRESSION = re.compile(r"\$\{\{")
+PIPE = re.compile(r"[^|]\|[^|]")
+PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
+APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
+SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
+APPLICATIONS = ("Application", "ApplicationSet")
+ISSUER = "https://token.actions.githubusercontent.com"
+IGNORES = ".github/vulnerability-ignores.yaml"
+ADMISSION = "deploy/admission"
+RBAC = "rbac.authorization.k8s.io"
+
+REQUIRED_FILES = (
+    "LICENSE",
+    "SECURITY.md",
+    ".github/CODEOWNERS",
+    ".github/dependabot.yaml",
+    ".github/pull_request_template.md",
+    ".github/rulesets/main.json",
+)
+ECOSYSTEMS = ("docker", "github-actions", "pip", "terraform")
+BRANCH_RULES = ("deletion", "non_fast_forward", "pull_request", "required_status_checks")
+# GitHub Actions, as an App: without its id, a check is whatever bears the name, a status by any App
+# with `statuses: write` among it.
+ACTIONS_APP_ID = 15368
+
+
+@dataclass(frozen=True)
+class Control:
+    """A row, what it says, and a check that returns what breaks it."""
+
+    row: int
+    sentence: str
+    check: Callable[[Checkout], Iterator[str]]
+
+
+def _unmet(*rules: tuple[bool, str]) -> Iterator[str]:
+    yield from (sentence for holds, sentence in rules if not holds)
+
+
+def _digests(checkout: Checkout) -> Iterator[str]:
+    base = re.search(
+        r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", checkout.text("Dockerfile"), re.MULTILINE
+    )
+    yield from _unmet((base is not None, "Dockerfile: the base image is not named by digest"))
+    for path, kustomization in checkout.overlays():
+        entries = [i for i in kustomization.get("images", []) if i.get("name") == "gridos"]
+        if len(entries) != 1 or not DIGEST.fullmatch(str(entries[0].get("digest"))):
+            yield f"{path}: the image gridos is not named by digest"
+        elif not REGISTRY.fullmatch(str(entries[0].get("newName"))):
+            yield f"{path}: the image gridos is not of a registry of ours"
+    for path, image in checkout.images():
+        if image != "gridos" and "@sha256:" not in image:
+            yield f"{path}: {image} is neither the overlay's to pin nor pinned"
+
+
+def _dockerfile(checkout: Checkout) -> Iterator[str]:
+    text = checkout.text("Dockerfile")
+    users = re.findall(r"^USER (\d+)(?::\d+)?$", text, re.MULTILINE) or ["0"]
+    yield from _unmet(
+        (text.count("\nFROM ") > 1, "Dockerfile: one stage, so the image has what built it"),
+        (users[-1] != "0", "Dockerfile: the last USER is not a number above 0"),
+        ("\nADD " not in text, "Dockerfile: ADD fetches and unpacks: COPY"),
+        (":latest" not in text, "Dockerfile: latest is not a version"),
+        ("--require-hashes" in text, "Dockerfile: requirements without hashes"),
+        ("--only-binary :all:" in text, "Dockerfile: a source distribution would run code"),
+    )
+
+
+def _pins(checkout: Checkout) -> Iterator[str]:
+    for file in sorted((checkout.root / ".github").glob("**/*.y*ml")):
+        path = file.relative_to(checkout.root)
+        for number, line in enumerate(checkout.text(str(path)).splitlines(), 1):
+            if re.search(r"\buses:\s+[^.\s]", line) and not PINNED.search(line):
+                yield f"{path}:{number}: no full SHA with its version: {line.strip()}"
+    for step in checkout.steps:
+        kept = step.given.get("persist-credentials") is not False
+        if step.action == "actions/checkout" and kept:
+            yield f"{step.where}: checkout leaves its token in the clone"
+
+
+def _permissions(checkout: Checkout) -> Iterator[str]:
+    for file, workflow in checkout.workflows.items():
+        if workflow.get("permissions") != {}:
+            yield f"{file}: permissions at the top are not {{}}"
+    for job in checkout.jobs:
+        permissions = job.raw.get("permissions")
+        if not isinstance(permissions, dict):
+            yield f"{job}: says not which permissions it needs"
+            continue
+        for scope in (scope for scope, level in permissions.items() if level == "write"):
+            identity = scope == "id-token" and (job.file, job.name) in IDENTIFIED
+            if not identity and (job.file, job.name, scope) not in WRITING:
+                yield f"{job}: {scope}: write is not among those decided on"
+
+
+def _untrusted(checkout: Checkout) -> Iterator[str]:
+    for step in checkout.steps:
+        script = step.run or str(step.given.get("script", ""))  # github-script's
+        if EXPRESSION.search(script):
+            yield f"{step.where}: an expression inside run; pass it as env: {script[:60]!r}"
+    for job in checkout.jobs:
+        if "pull_request_target" in job.events:
+            yield f"{job}: pull_request_target runs a stranger's change with our rights"
+        refs = [str(step.given.get("ref", "")) for step in job.steps]
+        if "workflow_run" in job.events and any("head" in ref for ref in refs):
+            yield f"{job}: checks the pull request out, with a token that writes"
+
+
+def _environments(checkout: Checkout) -> Iterator[str]:
+    for job in checkout.jobs:
+        logs_in = {"azure/login", APP_TOKEN} & job.actions or "ARM_CLIENT_ID" in job.raw.get(
+            "env", {}
+        )
+        if logs_in and not job.raw.get("environment"):
+            yield f"{job}: logs in without an environment, so any branch may"
+    for step in checkout.steps:
+        if step.action == APP_TOKEN and not _narrow(step):
+            yield f"{step.where}: the App's token is for every repository or every permission"
+    release = checkout.workflows.get("release.yaml", {})
+    yield from _unmet(
+        (
+            "deploy/overlays/**" in str(release.get("on")),
+            "release.yaml: a release's own commit would start the next release",
+        ),
+        (
+            not release.get("concurrency"),
+            "release.yaml: a concurrency group drops releases that wait",
+        ),
+    )
+
+
+def _narrow(step: Step) -> bool:
+    permissions = [key for key in step.given if key.startswith("permission-")]
+    return bool(step.given.get("repositories")) and permissions == ["permission-contents"]
+
+
+def _scans(checkout: Checkout) -> Iterator[str]:
+    build = checkout.workflow("build.yaml")
+    judged = build.find("run-pipeline vulnerabilities out/scan.json")
+    yield from _unmet(
+        (judged >= 0, "build.yaml: nothing judges the scan"),
+        (judged < build.find("upload-artifact@"), "build.yaml: handed on before it is judged"),
+    )
+    rescan = [step.given for j in checkout.jobs if j.name == "rescan" for step in j.steps]
+    if not any(given.get("sarif_file") == "out/scan.sarif" for given in rescan):
+        yield "security.yaml: what runs is rescanned, and code scanning is not told"
+    for job in checkout.jobs:
+        if job.raw.get("continue-on-error"):
+            yield f"{job}: a job that cannot fail"
+    for step in checkout.steps:
+        if step.raw.get("continue-on-error") and step.where not in FORGIVEN:
+            yield f"{step.where}: a step that cannot fail"
+    yield from _hidden(checkout)
+    yield from _expired(checkout)
+
+
+def _hidden(checkout: Checkout) -> Iterator[str]:
+    """GitHub's own shell has no pipefail; the one that is asked for by name has."""
+    for file, workflow in checkout.workflows.items():
+        shell = workflow.get("defaults", {}).get("run", {}).get("shell")
+        for step in checkout.steps:
+            if step.where.startswith(f"{file},") and PIPE.search(step.run) and shell != "bash":
+                yield f"{step.where}: a pipe hides that its first program failed"
+
+
+def _expired(checkout: Checkout) -> Iterator[str]:
+    today = datetime.now(UTC).date()
+    try:
+        ignores = vulnerabilities.read_ignores(checkout.text(IGNORES), today)
+    except PipelineError as cause:
+        yield f"{IGNORES}: {cause}"
+        return
+    yield from (f"{IGNORES}: {i.id} expired on {i.expires}" for i in ignores if i.expires < today)
+
+
+def _provenance(checkout: Checkout) -> Iterator[str]:
+    build, publish = checkout.workflow("build.yaml"), checkout.workflow("publish.yaml")
+    verified, pushed = publish.find("verify-provenance"), publish.find("run-pipeline push")
+    yield from _unmet(
+        ("workflow_call:" in build, "build.yaml: a caller could change what is attested"),
+        ("workflow_call:" in publish, "publish.yaml: its identity would be its caller's"),
+        ("sbom-path: out/sbom.cdx.json" in build, "build.yaml: no bill of materials is attested"),
+        (len(re.findall("uses: actions/attest@", build)) > 1, "build.yaml: no provenance"),
+        (0 < verified < pushed, "publish.yaml: pushes what nobody verified"),
+        ("--key" not in publish, "publish.yaml: a static key signs"),
+        (
+            "--signer-workflow" in checkout.text("ci/verify-provenance"),
+            "verify-provenance: takes another workflow's image",
+        ),
+    )
+
+
+def _admission(checkout: Checkout) -> Iterator[str]:
+    images = checkout.text(f"{ADMISSION}/images.yaml")
+    signature = checkout.text(f"{ADMISSION}/signature.yaml")
+    yield from _unmet(
+        (f"{SIGNER}\n" in signature, f"signature.yaml: does not ask for {SIGNER}"),
+        (f"issuer: {ISSUER}\n" in signature, "signature.yaml: takes any issuer's word"),
+        ("validationActions: [Deny]" in signature, "signature.yaml: only warns"),
+        ("failurePolicy: Fail" in signature, "signature.yaml: lets in what it cannot judge"),
+        ("pods/ephemeralcontainers" in signature, "signature.yaml: any debug container is let in"),
+        ("images.initContainers" in signature, "signature.yaml: init containers are not judged"),
+        ("validationActions: [Deny]" in images, "images.yaml: only warns"),
+        ("pods/ephemeralcontainers" in images, "images.yaml: any debug container is let in"),
+        ("failurePolicy: Fail" in images, "images.yaml: lets in what it cannot judge"),
+        ("parameterNotFoundAction: Deny" in images, "images.yaml: lets in without a registry"),
+    )
+
+
+def _argo(checkout: Checkout) -> Iterator[str]:
+    for path, document in checkout.manifests():
+        spec = document.get("spec") or {}
+        if document.get("kind") == "AppProject":
+            yield from (f"{path}: {reason}" for reason in _too_wide(spec))
+        spec = spec.get("template", {}).get("spec", spec)
+        if document.get("kind") in APPLICATIONS and spec.get("project", "default") == "default":
+            yield f"{path}: an Application in the default project"
+
+
+def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
+    destinations = project.get("destinations", [])
+    kinds = project.get("clusterResourceWhitelist", [])
+    own = {(k.get("group"), k.get("kind")) for k in project.get("namespaceResourceWhitelist", [])}
+    service = any(d.get("namespace") == "gridos" for d in destinations)
+    yield from _unmet(
+        ("*" not in project.get("sourceRepos", ["*"]), "an AppProject for any repository"),
+        (
+            not any("*" in (d.get("namespace"), d.get("server")) for d in destinations),
+            "an AppProject for any namespace or cluster",
+        ),
+        (
+            not any("*" in (k.get("group"), k.get("kind")) for k in kinds),
+            "an AppProject for any cluster-wide kind",
+        ),
+        (not service or bool(own), "the service's AppProject allows every kind"),
+        (
+            not any(group in {"*", RBAC} or kind in {"*", "Secret", "Pod"} for group, kind in own),
+            "the service's AppProject allows roles, Secrets or bare pods",
+        ),
+    )
+
+
+def _repository(checkout: Checkout) -> Iterator[str]:
+    yield from (f"{path} is missing" for path in REQUIRED_FILES if not checkout.text(path))
+    updates = (checkout.load(".github/dependabot.yaml") or {}).get("updates", [])
+    updated = {update["package-ecosystem"] for update in updates}
+    yield from (f"dependabot.yaml: nobody updates {e}" for e in ECOSYSTEMS if e not in updated)
+    if "github/codeql-action/analyze@" not in checkout.workflow("security.yaml"):
+        yield "security.yaml: no static analysis"
+    yield from _ruleset(checkout)
+
+
+def _ruleset(checkout: Checkout) -> Iterator[str]:
+    ruleset = json.loads(checkout.text(".github/rulesets/main.json") or '{"rules": []}')
+    rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
+    checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
+    found = [
+        *(f"no rule {rule}" for rule in BRANCH_RULES if rule not in rules),
+        *(f"past review goes {who}" for who in rulesets.strangers(ruleset)),
+        *_reviews(rules.get("pull_request", {})),
+        *_checks(checkout, checks),
+    ]
+    yield from (f"rulesets/main.json: {finding}" for finding in found)
+
+
+def _reviews(parameters: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unmet(
+        (parameters.get("required_approving_review_count", 0) > 0, "nobody reviews"),
+        (parameters.get("require_code_owner_review") is True, "CODEOWNERS are not asked"),
+        (
+            parameters.get("dismiss_stale_reviews_on_push") is True,
+            "a change is merged that came after its review",
+        ),
+    )
+
+
+def _checks(checkout: Checkout, checks: list[Mapping[str, Any]]) -> Iterator[str]:
+    """To GitHub a skipped job is a good one, and a job is skipped when one that it needs fails."""
+    required = {check["context"] for check in checks}
+    jobs = [job for job in checkout.jobs if "pull_request" in job.events]
+    titles = {(job.file, job.name): job.title for job in jobs}
+    for context in sorted(required - set(titles.values())):
+        yield f"no job is called {context}"
+    for check in checks:
+        if check.get("integration_id") != ACTIONS_APP_ID:
+            yield f"anybody's status passes for {check['context']}"
+    for job in jobs:
+        if job.title in required:
+            needed = (titles[job.file, need] for need in job.needs)
+            yield from (f"{job} passes when {n} fails" for n in needed if n not in required)
+
+
+CONTROLS = (
+    Control(19, "images by digest, the base too", _digests),
+    Control(20, "an image that is small, unprivileged and made of hashes", _dockerfile),
+    Control(21, "actions by full SHA, and no token left in a clone", _pins),
+    Control(22, "no permission but those decided on", _permissions),
+    Control(23, "nothing that a stranger wrote is run with our rights", _untrusted),
+    Control(24, "logins bound to environments, and no loop of releases", _environments),
+    Control(25, "a scan that can fail, and ignores that expire", _scans),
+    Control(26, "materials, signature and provenance no caller can change", _provenance),
+    Control(27, "admission by the signer's identity", _admission),
+    Control(28, "Argo CD in a project that allows what it needs", _argo),
+    Control(29, "who answers, reviews and updates, and the rules of main", _repository),
+)

@@ -1,0 +1,70 @@
+"""`policies`: check rendered manifests before a cluster does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from canary.runtime import program
+from policies import differences, objects, rules, schemas
+
+EPILOG = """\
+exit codes:
+  0 nothing found   1 findings   2 the input cannot be used   4 no Kustomize to be had
+  130 interrupted
+
+examples:
+  policies deploy/overlays/production
+  policies --rules                       what is checked, and where it comes from
+  policies --against deploy/base deploy/overlays/production    and how it differs, object by object
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Checks each path; every failure is one line on standard error."""
+    return program.run("policies", _run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = program.parser("policies", description=__doc__, epilog=EPILOG)
+    parser.add_argument("path", nargs="*", type=Path, help="kustomizations, folders or files")
+    parser.add_argument("--rules", action="store_true", help="list the rules")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="BASE",
+        help="show how each path's objects differ from these",
+    )
+    parser.add_argument(
+        "--kubernetes", choices=schemas.VERSIONS, default="1.35", help="whose schemas (1.35)"
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.rules:
+        _say(f"{rule.id:<30} {rule.control}" for rule in rules.RULES.values())
+        return 0
+    if not chosen.path:
+        parser.error("name a kustomization, such as deploy/overlays/production")
+    if chosen.against:
+        for path in chosen.path:
+            _say(differences.between(objects.read(chosen.against), objects.read(path)))
+    return 1 if sum(_check(path, chosen.kubernetes) for path in chosen.path) else 0
+
+
+def _check(path: Path, version: str) -> int:
+    found = objects.read(path)
+    refused = {id(thing): said for thing in found if (said := schemas.check([thing], version))}
+    # A rule is asked of what a cluster would admit: of anything else there is no telling.
+    admitted = [thing for thing in found if id(thing) not in refused]
+    said = [f"{f.rule}: {f.object}: {f.text}" for f in rules.check(admitted)]
+    said += [f"schema {version}: {text}" for texts in refused.values() for text in texts]
+    _say([*said, f"{path}: {len(found)} objects, {len(said)} findings"])
+    return len(said)
+
+
+def _say(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

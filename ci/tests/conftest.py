@@ -1,0 +1,118 @@
+"""A real remote, real clones, and the checkout itself."""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pipeline.registry import Image
+from pipeline.releases import Release
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def proof() -> ModuleType:
+    """The proof's program, as a module: its worlds serve the tests too."""
+    spec = importlib.util.spec_from_file_location(
+        "prove_overlay", ROOT / "acceptance/pipeline/overlay.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def world(proof, tmp_path):
+    """A remote with one overlay, two clones, and three commits to release."""
+    made = proof.World.make(tmp_path, clones=2)
+    made.merge(3)
+    return made
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """An empty registry on the loopback, by crane; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        ["crane", "registry", "serve", "--address", f"127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield f"127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def make_key(tmp_path_factory) -> Callable[[], Path]:
+    """Makes a key pair for cosign, without a password, and returns the private half."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("key")
+        subprocess.run(
+            ["cosign", "generate-key-pair"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "HOME": str(folder), "COSIGN_PASSWORD": ""},
+        )
+        return folder / "cosign.key"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def key(make_key) -> Path:
+    """Stands in for the identity of our workflow."""
+    return make_key()
+
+
+@pytest.fixture
+def make_image(served) -> Callable[..., Image]:
+    """Makes a small real image, appended by crane to nothing, as a layout."""
+
+    def make(folder: Path, content: str = "{}") -> Image:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").write_text(content)
+        layer, layout = folder / "layer.tar", folder / "layout"
+        for command in (
+            ["tar", "-C", folder, "-cf", layer, "file"],
+            ["crane", "append", "--oci-empty-base", "-f", layer, "-t", f"{served}/tmp:1"],
+            ["crane", "pull", "--format=oci", f"{served}/tmp:1", layout],
+        ):
+            subprocess.run(command, check=True, capture_output=True)
+        digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+        sbom = folder / "sbom.json"
+        sbom.write_text('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}')
+        return Image(layout, sbom, served, Release("1.2.3", "ab" * 20, digest))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _no_password(monkeypatch) -> None:
+    """The keys of tests have none."""
+    monkeypatch.setenv("COSIGN_PASSWORD", "")

@@ -1,0 +1,346 @@
+"""The controls: the checkout holds them, and each fails on a copy that was made bad."""
+
+import re
+import shutil
+
+import pytest
+from pipeline import cli, controls
+from pipeline.checkout import Checkout
+from pipeline.errors import PipelineError
+
+PARTS = (".github", "deploy", "ci", "Dockerfile", "LICENSE", "SECURITY.md")
+OVERLAY = "images:\n  - {{name: gridos, {pin}}}\n"
+PIN = "newName: {registry}/gridos, digest: 'sha256:" + "ab" * 32 + "'"
+PROJECT = "kind: AppProject\nspec: {{sourceRepos: ['{repo}'], destinations: [{{namespace: '{namespace}', server: s}}], clusterResourceWhitelist: [{{group: '', kind: '{kind}'}}]}}\n"
+WORKFLOWS = ".github/workflows"
+
+# Row, file, what is replaced (None: the whole file), by what, and a word of the finding.
+BAD = [
+    (19, "Dockerfile", r"@sha256:\w+", "", "base image"),
+    (
+        19,
+        "deploy/overlays/staging/kustomization.yaml",
+        None,
+        OVERLAY.format(pin="newTag: latest"),
+        "staging",
+    ),
+    (19, "deploy/overlays/dev/kustomization.yaml", None, "images: []\n", "dev"),
+    (19, "deploy/overlays/production/kustomization.yaml", None, "", "production"),
+    (
+        19,
+        "deploy/overlays/staging/kustomization.yaml",
+        None,
+        OVERLAY.format(pin="digest: 'sha256:ab'"),
+        "by digest",
+    ),
+    (
+        19,
+        "deploy/overlays/staging/kustomization.yaml",
+        None,
+        OVERLAY.format(pin=PIN.format(registry="docker.io/stranger")),
+        "a registry of ours",
+    ),
+    (19, "deploy/base/rollout.yaml", r"image: gridos", "image: gridos:1.2.3", "nor pinned"),
+    (20, "Dockerfile", r"USER 10001:10001", "USER root", "USER"),
+    (20, "Dockerfile", r"USER 10001:10001", "USER 0:0", "USER"),
+    (20, "Dockerfile", r"COPY service", "ADD service", "ADD"),
+    (20, "Dockerfile", r"--require-hashes", "", "hashes"),
+    (20, "Dockerfile", r"--only-binary :all:", "", "source distribution"),
+    (20, "Dockerfile", r"\nFROM \$\{BASE\}\n", "\n", "one stage"),
+    (20, "Dockerfile", r"python:3.13-slim@", "python:latest@", "latest"),
+    (21, f"{WORKFLOWS}/ci.yaml", r"@[0-9a-f]{40} # v7.0.1", "@v7", "no full SHA"),
+    (21, f"{WORKFLOWS}/ci.yaml", r" # v7.0.1", "", "no full SHA"),
+    (21, ".github/actions/setup/action.yaml", r"@[0-9a-f]{40}", "@main", "no full SHA"),
+    (
+        21,
+        f"{WORKFLOWS}/publish.yaml",
+        r"persist-credentials: false",
+        "persist-credentials: true",
+        "token in the clone",
+    ),
+    (22, f"{WORKFLOWS}/ci.yaml", r"permissions: \{\}", "permissions: read-all", "at the top"),
+    (22, f"{WORKFLOWS}/ci.yaml", r"contents: read", "contents: write", "not among those"),
+    (22, f"{WORKFLOWS}/ci.yaml", r"contents: read", "id-token: write", "not among those"),
+    (
+        22,
+        f"{WORKFLOWS}/build.yaml",
+        r"contents: read\n    outputs",
+        "contents: read\n      id-token: write\n    outputs",
+        "not among those",
+    ),
+    (22, f"{WORKFLOWS}/ci.yaml", r"    permissions:\n      contents: read\n", "", "says not which"),
+    (
+        23,
+        f"{WORKFLOWS}/rehearse.yaml",
+        r"pull_request:",
+        "pull_request_target:",
+        "pull_request_target",
+    ),
+    (
+        23,
+        f"{WORKFLOWS}/rehearse.yaml",
+        r'changes "\$BASE"',
+        "changes ${{ github.event.pull_request.title }}",
+        "inside run",
+    ),
+    (
+        23,
+        f"{WORKFLOWS}/publish.yaml",
+        r'--digest "\$DIGEST"',
+        "--digest ${{ inputs.digest }}",
+        "inside run",
+    ),
+    (
+        23,
+        f"{WORKFLOWS}/rehearse-comment.yaml",
+        r"ref: .*",
+        "ref: ${{ github.event.workflow_run.head_sha }}",
+        "checks the pull request out",
+    ),
+    (23, ".github/actions/setup/action.yaml", r"make setup", "${{ inputs.x }}", "inside run"),
+    (
+        23,
+        f"{WORKFLOWS}/release.yaml",
+        r"- id: changes",
+        "- uses: actions/github-script@0\n        with: {script: '${{ github.ref }}'}\n      - id: changes",
+        "inside run",
+    ),
+    (24, f"{WORKFLOWS}/publish.yaml", r"    environment: .*-push\n", "", "without an environment"),
+    (24, f"{WORKFLOWS}/publish.yaml", r"    environment: overlays\n", "", "without an environment"),
+    (24, f"{WORKFLOWS}/terraform.yaml", r"    environment: .*\n", "", "without an environment"),
+    (24, f"{WORKFLOWS}/publish.yaml", r" +repositories: .*\n", "", "every repository"),
+    (24, f"{WORKFLOWS}/publish.yaml", r" +permission-contents: write\n", "", "every permission"),
+    (24, f"{WORKFLOWS}/release.yaml", r" +paths-ignore: .*\n", "", "start the next release"),
+    (
+        24,
+        f"{WORKFLOWS}/release.yaml",
+        r"permissions: \{\}",
+        "permissions: {}\nconcurrency: release",
+        "drops releases",
+    ),
+    (
+        25,
+        f"{WORKFLOWS}/build.yaml",
+        r" +- run: ci/run-pipeline vulnerabilities.*\n",
+        "",
+        "nothing judges",
+    ),
+    (
+        25,
+        f"{WORKFLOWS}/build.yaml",
+        r"- run: ci/run-pipeline vuln",
+        "- continue-on-error: true\n        run: ci/run-pipeline vuln",
+        "cannot fail",
+    ),
+    (
+        25,
+        f"{WORKFLOWS}/security.yaml",
+        r"    name: secrets\n",
+        "    name: secrets\n    continue-on-error: true\n",
+        "cannot fail",
+    ),
+    (
+        25,
+        ".github/vulnerability-ignores.yaml",
+        None,
+        "- {id: CVE-1, package: p, reason: not reached by what we start, expires: 2026-01-01}",
+        "expired",
+    ),
+    (
+        25,
+        ".github/vulnerability-ignores.yaml",
+        None,
+        "- {id: CVE-1, package: p, reason: x, expires: 2026-01-01}",
+        "say why",
+    ),
+    (25, f"{WORKFLOWS}/security.yaml", r" +sarif_file: out/scan.sarif\n", "", "is not told"),
+    (25, f"{WORKFLOWS}/rehearse.yaml", r"shell: bash", "shell: sh", "a pipe hides"),
+    (26, f"{WORKFLOWS}/build.yaml", r"workflow_call:", "push:", "could change"),
+    (26, f"{WORKFLOWS}/publish.yaml", r"workflow_call:", "push:", "its caller's"),
+    (26, f"{WORKFLOWS}/build.yaml", r" +sbom-path: .*\n", "", "no bill of materials"),
+    (
+        26,
+        f"{WORKFLOWS}/publish.yaml",
+        r" +run: ci/verify-provenance.*\n",
+        "        run: 'true'\n",
+        "nobody verified",
+    ),
+    (
+        26,
+        f"{WORKFLOWS}/publish.yaml",
+        r"push --layout",
+        "push --key cosign.key --layout",
+        "static key",
+    ),
+    (26, "ci/verify-provenance", r".*--signer-workflow.*\n", "", "another workflow's"),
+    (27, "deploy/admission/signature.yaml", r"publish.yaml@refs/heads/main", "*", "does not ask"),
+    (27, "deploy/admission/signature.yaml", r"\[Deny\]", "[Audit]", "only warns"),
+    (
+        27,
+        "deploy/admission/signature.yaml",
+        r"issuer: \S+",
+        "issuer: https://example.com",
+        "issuer",
+    ),
+    (27, "deploy/admission/signature.yaml", r" \+ images\.init\w+", "", "init containers"),
+    *(
+        (
+            27,
+            f"deploy/admission/{policy}.yaml",
+            r", pods/ephemeralcontainers",
+            "",
+            "debug container",
+        )
+        for policy in ("images", "signature")
+    ),
+    (27, "deploy/admission/images.yaml", r"\[Deny\]", "[Warn]", "only warns"),
+    (
+        27,
+        "deploy/admission/images.yaml",
+        r"failurePolicy: Fail",
+        "failurePolicy: Ignore",
+        "cannot judge",
+    ),
+    (
+        27,
+        "deploy/admission/images.yaml",
+        r"parameterNotFoundAction: Deny",
+        "parameterNotFoundAction: Allow",
+        "without a registry",
+    ),
+    (
+        28,
+        "deploy/bad.yaml",
+        None,
+        PROJECT.format(repo="*", namespace="gridos", kind="Namespace"),
+        "any repository",
+    ),
+    (
+        28,
+        "deploy/bad.yaml",
+        None,
+        PROJECT.format(repo="r", namespace="*", kind="Namespace"),
+        "any namespace",
+    ),
+    (
+        28,
+        "deploy/bad.yaml",
+        None,
+        PROJECT.format(repo="r", namespace="gridos", kind="*"),
+        "any cluster-wide",
+    ),
+    (
+        28,
+        "deploy/bad.yaml",
+        None,
+        "kind: Application\nspec: {project: default}\n",
+        "default project",
+    ),
+    (28, "deploy/argocd/application-dev.yaml", r"  project: gridos\n", "", "default project"),
+    (28, "deploy/argocd/project-gridos.yaml", r"kind: ConfigMap", "kind: Secret", "Secrets"),
+    (28, "deploy/argocd/project-gridos.yaml", r"group: batch", "group: '*'", "roles"),
+    (28, "deploy/argocd/project-gridos.yaml", r"namespaceResourceW", "w", "every kind"),
+    (
+        28,
+        "deploy/bad.yaml",
+        None,
+        "kind: ApplicationSet\nspec: {template: {spec: {project: default}}}\n",
+        "default project",
+    ),
+    (29, "SECURITY.md", None, "", "SECURITY.md is missing"),
+    (
+        29,
+        ".github/dependabot.yaml",
+        r"package-ecosystem: docker",
+        "package-ecosystem: npm",
+        "nobody updates docker",
+    ),
+    (
+        29,
+        f"{WORKFLOWS}/security.yaml",
+        r"codeql-action/analyze",
+        "codeql-action/nothing",
+        "static analysis",
+    ),
+    (29, ".github/rulesets/main.json", r'"deletion"', '"creation"', "no rule deletion"),
+    (29, ".github/rulesets/main.json", '"Integration"', '"OrganizationAdmin"', "past review goes"),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r'"context": "lint"',
+        '"context": "lnit"',
+        "no job is called lnit",
+    ),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r" +\{\"context\": \"changes\".*\n",
+        "",
+        "when changes fails",
+    ),
+    (29, ".github/rulesets/main.json", r', "integration_id": 15368', "", "anybody's status"),
+    (29, ".github/rulesets/main.json", r'review_count": 1', 'review_count": 0', "nobody reviews"),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r'"require_code_owner_review": true',
+        '"require_code_owner_review": false',
+        "CODEOWNERS are not asked",
+    ),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r'"dismiss_stale_reviews_on_push": true',
+        '"dismiss_stale_reviews_on_push": false',
+        "after its review",
+    ),
+]
+
+
+@pytest.fixture
+def copy(root, tmp_path):
+    for part in PARTS:
+        source = root / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / part)
+    return tmp_path
+
+
+def findings(root, row):
+    (control,) = (c for c in controls.CONTROLS if c.row == row)
+    return list(control.check(Checkout(root)))
+
+
+@pytest.mark.parametrize("control", controls.CONTROLS, ids=lambda c: str(c.row))
+def test_the_checkout_holds_each_control(root, control):
+    assert list(control.check(Checkout(root))) == []
+
+
+@pytest.mark.parametrize(("row", "path", "pattern", "by", "word"), BAD)
+def test_a_bad_copy_fails_its_control(copy, row, path, pattern, by, word):
+    file = copy / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if pattern is None:
+        file.write_text(by)
+    else:
+        changed, count = re.subn(pattern, lambda _: by, file.read_text())
+        assert count, f"{pattern} is not in {path} any more"
+        file.write_text(changed)
+    assert any(word in finding for finding in findings(copy, row)), findings(copy, row)
+
+
+def test_every_row_is_shown_to_fail():
+    assert {bad[0] for bad in BAD} == {control.row for control in controls.CONTROLS}
+
+
+def test_the_program_lists_every_row_and_says_which_fails(copy, capsys):
+    assert cli.main(["controls", "--root", str(copy)]) == 0
+    (copy / "SECURITY.md").unlink()
+    assert cli.main(["controls", "--root", str(copy)]) == 1
+    out = capsys.readouterr().out
+    assert "FAILS  29" in out
+    assert out.count("holds  19") == 2
+
+
+def test_a_folder_without_workflows_is_no_pass(tmp_path):
+    with pytest.raises(PipelineError, match="run this in the checkout"):
+        findings(tmp_path, 22)

@@ -1,0 +1,95 @@
+"""The proof of the whole loop, as far as it goes without a cluster: its remote, jobs and way back."""
+
+import importlib.util
+import sys
+
+import pytest
+from policies import objects
+
+
+@pytest.fixture(scope="module")
+def gitops(root):
+    spec = importlib.util.spec_from_file_location(
+        "prove_gitops", root / "acceptance/pipeline/gitops.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch):
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin", prepend=":")
+
+
+@pytest.fixture
+def staging(gitops, tmp_path):
+    made = gitops.Staging(None, tmp_path, "", "")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def jobs(gitops, staging, tmp_path):
+    made = gitops.Pipeline(tmp_path, staging.remote, tmp_path / "cluster", 1)
+    gitops.run("git", "clone", "--quiet", str(staging.remote), str(made.clone))
+    return made
+
+
+def released(gitops, source, digit="a"):
+    return gitops.Release("1.2.3", source, f"sha256:{digit * 64}")
+
+
+def images(gitops, staging):
+    rendered = objects.read(staging.checkout / gitops.FOLDER)
+    pods = [b["spec"]["template"]["spec"] for b in rendered if b["kind"] in ("Rollout", "Job")]
+    return {container["image"] for pod in pods for container in pod["containers"]}
+
+
+def test_every_pod_of_ours_runs_what_the_overlay_update_pins(gitops, staging, jobs):
+    assert images(gitops, staging) == {f"{gitops.REGISTRY}/gridos:none@sha256:{'0' * 64}"}
+    release = released(gitops, staging.head())
+    jobs.pin(release)
+    staging.update()
+    assert images(gitops, staging) == {f"{gitops.REGISTRY}/gridos:{release.tag}@{release.digest}"}
+
+
+def test_shorter_steps_keep_their_weights_and_every_limit(gitops, staging, tmp_path):
+    (tmp_path / "short").mkdir()
+    short = gitops.Staging(None, tmp_path / "short", "", "")
+    short.prepare(scale=2)
+    whole, halved = (
+        next(b for b in objects.read(s.checkout / gitops.FOLDER) if b["kind"] == "Rollout")
+        for s in (staging, short)
+    )
+    pauses = [
+        step["pause"]["duration"]
+        for step in halved["spec"]["strategy"]["canary"]["steps"]
+        if "pause" in step
+    ]
+    assert pauses == ["30s", "1m", "1m30s"]
+    weights = [
+        [s.get("setWeight") for s in r["spec"]["strategy"]["canary"]["steps"]]
+        for r in (whole, halved)
+    ]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("change", ["GOOD", "BAD"])
+def test_a_change_is_part_of_the_image(gitops, staging, change):
+    source = staging.change(*getattr(gitops, change), "Change the service")
+    areas = gitops.run("pipeline", "changes", f"{source}^", source, cwd=staging.checkout)
+    assert "image=true" in areas
+
+
+def test_after_a_revert_the_job_does_not_bring_the_release_back(gitops, staging, jobs):
+    good = released(gitops, staging.head())
+    jobs.pin(good)
+    bad = released(gitops, staging.change(*gitops.BAD, "Change the service"), "b")
+    jobs.pin(bad)
+    assert staging.pinned() == bad.digest
+    staging.take_back()
+    assert staging.pinned() == good.digest
+    assert "already released" in jobs.pin(bad)
+    assert staging.pinned() == good.digest

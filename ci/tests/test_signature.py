@@ -1,0 +1,144 @@
+"""The signature policy, given to the real Kyverno, over a registry of our own.
+
+Keyless identities need Sigstore, so a key takes their place; everything else is the shipped policy.
+"""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from pipeline import registry
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, ("kyverno", "crane", "cosign"))),
+    reason="needs kyverno, crane and cosign on PATH: ci/tool NAME builds each",
+)
+NAME = "gridos-signature"
+
+
+@pytest.fixture(scope="module")
+def shipped(root):
+    return yaml.safe_load((root / "deploy/admission/signature.yaml").read_text())
+
+
+@pytest.fixture
+def policy(shipped, key):
+    """The shipped one, with our key for the workflow's identity, and no public log of it."""
+    changed = copy.deepcopy(shipped)
+    (attestor,) = changed["spec"]["attestors"]
+    public = key.with_suffix(".pub").read_text()
+    log = {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True}
+    attestor["cosign"] = {"key": {"data": public}, "ctlog": log}
+    return changed
+
+
+def pod(image, namespace="gridos"):
+    metadata = {"name": "asked", "namespace": namespace}
+    spec = {"containers": [{"name": "gridos", "image": image}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def ask(folder, policy, resource, wanted):
+    """Has Kyverno test that the pod's result is the wanted one; returns what it said."""
+    namespace = resource["metadata"]["namespace"]
+    labels = {"kubernetes.io/metadata.name": namespace}
+    result = {"isImageValidatingPolicy": True, "policy": NAME, "kind": "Pod"}
+    test = {
+        "apiVersion": "cli.kyverno.io/v1alpha1",
+        "kind": "Test",
+        "metadata": {"name": "signature"},
+        "policies": ["policy.yaml"],
+        "resources": ["pod.yaml"],
+        "variables": "values.yaml",
+        "results": [{**result, "resources": ["asked"], "result": wanted}],
+    }
+    values = {
+        "apiVersion": "cli.kyverno.io/v1alpha1",
+        "kind": "Value",
+        "namespaceSelector": [{"name": namespace, "labels": labels}],
+    }
+    folder.mkdir(exist_ok=True)
+    for name, body in (
+        ("kyverno-test", test),
+        ("policy", policy),
+        ("pod", resource),
+        ("values", values),
+    ):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(body))
+    return subprocess.run(
+        ["kyverno", "test", ".", "--registry", "--detailed-results", "--remove-color"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "HOME": str(folder)},
+    )
+
+
+def test_an_image_that_we_signed_with_its_bill_of_materials_is_let_in(
+    tmp_path, policy, key, make_image
+):
+    ours = make_image(tmp_path / "image")
+    registry.push(ours, key)
+    done = ask(tmp_path / "test", policy, pod(ours.name), "pass")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["initContainers", "ephemeralContainers"])
+@pytest.mark.parametrize(("signed", "wanted"), [(True, "pass"), (False, "fail")])
+def test_a_container_beside_the_main_one_is_judged_by_its_own_signature(
+    tmp_path, policy, key, served, make_image, kind, signed, wanted
+):
+    ours, other = make_image(tmp_path / "image"), make_image(tmp_path / "other", "other")
+    registry.push(ours, key)
+    if signed:
+        registry.push(other, key)
+    asked = pod(ours.name)
+    name = other.name if signed else f"{served}/tmp@{other.release.digest}"
+    asked["spec"][kind] = [{"name": "beside", "image": name}]
+    done = ask(tmp_path / "test", policy, asked, wanted)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_strangers_signature_is_refused(tmp_path, policy, key, make_key, make_image):
+    foreign = make_image(tmp_path / "image", "foreign")
+    registry.push(foreign, make_key())
+    done = ask(tmp_path / "test", policy, pod(foreign.name), "fail")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_unsigned_image_is_refused(tmp_path, policy, served, make_image):
+    unsigned = make_image(tmp_path / "image", "unsigned")
+    name = f"{served}/tmp@{unsigned.release.digest}"
+    done = ask(tmp_path / "test", policy, pod(name), "fail")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_signature_without_a_bill_of_materials_is_refused(tmp_path, policy, key, make_image):
+    bare = make_image(tmp_path / "image", "bare")
+    registry.push(bare, key)
+    asked = copy.deepcopy(policy)
+    asked["spec"]["attestations"][0]["intoto"]["type"] = "https://spdx.dev/Document"
+    done = ask(tmp_path / "test", asked, pod(bare.name), "fail")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_another_namespace_is_not_concerned(tmp_path, policy, served, make_image):
+    unsigned = make_image(tmp_path / "image", "elsewhere")
+    name = f"{served}/tmp@{unsigned.release.digest}"
+    done = ask(tmp_path / "test", policy, pod(name, "elsewhere"), "fail")
+    assert "Not found" in done.stdout, "a result was found for it, and there should be none"
+
+
+def test_the_shipped_policy_does_not_take_a_key_for_the_workflow(
+    tmp_path, shipped, key, make_image
+):
+    ours = make_image(tmp_path / "image", "keyed")
+    registry.push(ours, key)
+    done = ask(tmp_path / "test", shipped, pod(ours.name), "pass")
+    assert done.returncode != 0, json.dumps(shipped) + done.stdout

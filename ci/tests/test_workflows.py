@@ -1,0 +1,125 @@
+"""The workflows against what they call: make targets, scripts, commands and overlays that exist."""
+
+import re
+
+import pytest
+from pipeline import cli, overlay
+from pipeline.checkout import Checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(root):
+    return Checkout(root)
+
+
+def test_every_make_target_that_a_workflow_calls_exists(checkout, root):
+    targets = set(
+        re.findall(r"^([a-z-]+)(?: [a-z-]+)*:", (root / "Makefile").read_text(), re.MULTILINE)
+    )
+    targets |= set(re.findall(r"\b(terraform-\w+)(?=.*:)", (root / "Makefile").read_text()))
+    called = {t for step in checkout.steps for t in re.findall(r"\bmake ([a-z-]+)", step.run)}
+    for job in checkout.jobs:
+        called |= set(job.raw.get("strategy", {}).get("matrix", {}).get("target", []))
+    assert called
+    assert called <= targets
+
+
+def test_every_script_that_a_workflow_calls_exists_and_can_be_run(checkout, root):
+    called = {s for step in checkout.steps for s in re.findall(r"\b(ci/[\w-]+)", step.run)}
+    assert "ci/run-pipeline" in called
+    for script in called:
+        assert (root / script).stat().st_mode & 0o111, script
+
+
+def test_every_call_of_the_program_is_one_it_understands(checkout):
+    calls = [
+        line.replace("\\\n", " ")
+        for step in checkout.steps
+        for line in re.findall(r"run-pipeline ((?:[^|\n;>]|\\\n)+)", step.run)
+    ]
+    assert len(calls) > 8
+    for call in calls:
+        command = call.split()[0]
+        with pytest.raises(SystemExit) as ended:
+            cli.main([command, "--help"])
+        assert ended.value.code == 0, command
+
+
+def test_every_environment_is_released_to_by_one_workflow(checkout):
+    released = [
+        job.raw["with"]["environment"]
+        for job in checkout.jobs
+        if str(job.raw.get("uses", "")).endswith("publish.yaml")
+    ]
+    assert sorted(released) == sorted(overlay.ENVIRONMENTS)
+
+
+def test_production_takes_only_what_staging_runs(checkout):
+    (job,) = (j for j in checkout.jobs if j.file == "promote.yaml" and j.name == "production")
+    assert job.raw["with"]["after"] == "staging"
+
+
+def test_every_job_has_a_time_limit(checkout):
+    for job in checkout.jobs:
+        assert "uses" in job.raw or 0 < job.raw["timeout-minutes"] <= 120, str(job)
+
+
+def test_runners_are_called_what_terraform_calls_them(checkout, root):
+    labels = set(re.findall(r"gridos-\w{3}-\w{3}", "".join(map(str, checkout.workflows.values()))))
+    naming = (root / "infra/terraform/modules/naming/main.tf").read_text()
+    assert len(labels) == len(overlay.ENVIRONMENTS)
+    for label in labels:
+        _, environment, region = label.split("-")
+        assert f'"{environment}"' in naming
+        assert f'"{region}"' in naming
+
+
+def test_the_jobs_that_run_a_pull_requests_code_can_write_nothing_and_know_no_secret(checkout):
+    jobs = [job for job in checkout.jobs if job.file in {"ci.yaml", "rehearse.yaml"}]
+    assert len(jobs) == 4
+    for job in jobs:
+        assert set(job.raw["permissions"].items()) == {("contents", "read")}, str(job)
+        assert "secrets." not in str(job.raw)
+        assert job.raw["runs-on"] == "ubuntu-24.04"
+
+
+def test_nothing_from_a_fork_reaches_a_runner_inside_the_network(checkout):
+    inside = [job for job in checkout.jobs if "self-hosted" in str(job.raw.get("runs-on"))]
+    asked = [job for job in inside if "pull_request" in job.events]
+    assert [str(job) for job in asked] == ["terraform.yaml, job plan", "terraform.yaml, job apply"]
+    for job in asked:
+        own = "github.event.pull_request.head.repo.full_name == github.repository"
+        pushed = "github.event_name == 'push'"
+        assert job.raw["if"] in {pushed, f"{pushed} || {own}"}, str(job)
+
+
+def test_azure_lets_push_the_job_that_pushes_and_no_job_that_applies(checkout, root):
+    (push,) = (j for j in checkout.jobs if j.file == "publish.yaml" and j.name == "push")
+    applies = {str(j.raw["environment"]) for j in checkout.jobs if j.file == "terraform.yaml"}
+    for environment in overlay.ENVIRONMENTS:
+        settings = (root / f"infra/terraform/environments/{environment}.tfvars").read_text()
+        (subject,) = re.findall(r'push_subjects = \{ \w+ = "(.*)" \}', settings)
+        named = push.raw["environment"].replace("${{ inputs.environment }}", environment)
+        assert subject.endswith(f":environment:{named}")
+        assert named not in {a.replace("${{ matrix.environment }}", environment) for a in applies}
+
+
+def trusted(root):
+    """Who stands in the table of docs/pipeline.md: the row, by workflow and job."""
+    rows = {}
+    for line in (root / "docs/pipeline.md").read_text().splitlines():
+        for part in line.split("|")[1].split(";") if line.startswith("|") else []:
+            workflow, _, jobs = part.strip().partition(" / ")
+            rows |= {(f"{workflow}.yaml", job.strip()): line for job in jobs.split(",") if job}
+    return rows
+
+
+def test_the_trust_table_has_every_job_and_names_what_each_may_write(checkout, root):
+    rows = trusted(root)
+    jobs = {(job.file, job.name): job for job in checkout.jobs if job.steps}
+    assert rows.keys() == jobs.keys()
+    for where, job in jobs.items():
+        named = set(re.findall(r"`([a-z-]+): write`", rows[where]))
+        asked = {scope for scope, level in job.raw["permissions"].items() if level == "write"}
+        app = {"contents"} if "actions/create-github-app-token" in job.actions else set()
+        assert named == asked | app, str(job)
