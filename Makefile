@@ -88,7 +88,7 @@ coverage: setup  ## every quick test, and a floor for the lines changed since CO
 	@mkdir -p out/coverage
 	@set -f; $(PYTEST) --cov --cov-config=pyproject.toml --cov-report=xml $$TESTS
 	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch="$$COMPARE" --fail-under="$$FLOOR" \
-	  --exclude '*/tests/*' '*/prove_*.py'
+	  --exclude '*/tests/*' 'acceptance/*'
 
 lint: setup  ## style, types and all that is read rather than run, within half a minute
 	@$(MAKE) --no-print-directory -j4 --output-sync=target --keep-going $(LINTS)
@@ -187,7 +187,7 @@ prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20
 	@$(BIN)/python acceptance/service/prove_service.py
 
 bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
-	@set -f; cd service && ../$(BIN)/python -m acceptance.bench $$PARTS
+	@set -f; $(BIN)/python -m acceptance.bench $$PARTS
 
 prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
 	@$(BIN)/observe prove

@@ -98,7 +98,7 @@ def test_no_value_is_run_and_each_arrives_as_it_was_given(made, value):
     assert f"<rehearse><serve><--port={value}>" in said
     assert f"<observe><up><--faults={value}>" in said
     assert f"<--compare-branch={value}><--fail-under={value}>" in said
-    assert f"<conformance><{value}>" in said
+    assert f"<acceptance.conformance><{value}>" in said
     assert f"<terraform><plan><{value}>" in said
 
 
