@@ -14,7 +14,7 @@ FAULT ?=
 STABLE ?=
 CANDIDATE ?=
 SCALE ?=
-GROUND ?= local
+TARGET ?= local
 PART ?= cluster
 ONLY ?=
 TESTS ?=
@@ -26,7 +26,7 @@ ENVIRONMENT ?=
 # 1: `make lock` takes the newest of everything.
 UPGRADE ?=
 
-OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE GROUND PART ONLY TESTS PARTS COMPARE FLOOR \
+OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART ONLY TESTS PARTS COMPARE FLOOR \
   ENVIRONMENT UPGRADE
 # make would expand a value of the command line when it exports it, so the value is taken as it is.
 $(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
@@ -56,21 +56,21 @@ setup-rehearse:  ## the part of it that a rehearsal and the gates need
 
 rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
 	@set -f; for fault in $$FAULT; do set -- "$$@" --fault="$$fault"; done; \
-	  $(BIN)/rehearse --ground="$$GROUND" $${SCALE:+--time-scale="$$SCALE"} $${STABLE:+--stable="$$STABLE"} \
+	  $(BIN)/canary rehearse --target="$$TARGET" $${SCALE:+--time-scale="$$SCALE"} $${STABLE:+--stable="$$STABLE"} \
 	  $${CANDIDATE:+--candidate="$$CANDIDATE"} "$$@"
 
 serve: setup-rehearse  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
-	@$(BIN)/rehearse serve --port="$$PORT"
+	@$(BIN)/canary serve --port="$$PORT"
 
 observe: setup-rehearse  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
 	@$(BIN)/observe up $${FAULT:+--faults="$$FAULT"}
 
 gates: setup-rehearse  ## what the canary gates can see, and whether lint objects to them
-	@$(BIN)/gates lint
-	@$(BIN)/gates power --html out/power.html
+	@$(BIN)/canary lint
+	@$(BIN)/canary power --html out/power.html
 
 policies: setup  ## every overlay against its schemas and policies
-	@$(BIN)/policies --against deploy/base $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
+	@$(BIN)/policies --baseline deploy/base $(foreach overlay,dev staging production local,deploy/overlays/$(overlay)) deploy/argocd
 
 ##@ Change
 
@@ -126,7 +126,7 @@ lint-workflows:
 	  else echo "actionlint is not here, so GitHub's expressions went unchecked: ci/tool actionlint"; fi
 
 lint-manifests:
-	@$(BIN)/gates lint >/dev/null || $(BIN)/gates lint
+	@$(BIN)/canary lint >/dev/null || $(BIN)/canary lint
 	@ci/check-manifests $(BIN)/kubernetes-validate
 
 lint-migrations:  # what breaks or blocks the release before

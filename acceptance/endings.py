@@ -60,10 +60,8 @@ class Program:
 
 PYTHON = str(BIN / "python")
 PROGRAMS = (
-    Program("rehearse", (str(BIN / "rehearse"), "--out", "{out}"), "locust", 40),
-    Program(
-        "rehearse serve", (str(BIN / "rehearse"), "serve", "--port", "{port}"), "gridos serve", 8
-    ),
+    Program("rehearse", (str(BIN / "canary"), "rehearse", "--out", "{out}"), "locust", 40),
+    Program("serve", (str(BIN / "canary"), "serve", "--port", "{port}"), "gridos serve", 8),
     Program(
         "observe up",
         (str(BIN / "observe"), "up", "--port", "{port}", "--out", "{out}"),
@@ -80,8 +78,8 @@ PROGRAMS = (
         25,
         served=True,
     ),
-    Program("gates simulate", (str(BIN / "gates"), "simulate"), "prometheus", 5),
-    Program("gates mutate", (str(BIN / "gates"), "mutate"), "prometheus", 20),
+    Program("simulate", (str(BIN / "canary"), "simulate"), "prometheus", 5),
+    Program("mutate", (str(BIN / "canary"), "mutate"), "prometheus", 20),
     Program("policies", (str(BIN / "policies"), "deploy/overlays/staging"), "kustomize", 1),
     Program("observe prove", (str(BIN / "observe"), "prove", "--out", "{out}"), "locust", 40),
     Program(
@@ -92,7 +90,7 @@ PROGRAMS = (
     ),
     Program("prove_load", (PYTHON, "acceptance/load/load.py", "--only", "stall"), "locust", 15),
     Program("prove_rehearsal", (PYTHON, "acceptance/rehearsal.py"), "locust", 40),
-    Program("prove_gates", (PYTHON, "acceptance/gates.py"), "gates", 20),
+    Program("prove_gates", (PYTHON, "acceptance/gates.py"), "canary", 20),
     Program(
         "prove_service",
         (PYTHON, "acceptance/service/prove_service.py", "kills"),
@@ -152,7 +150,7 @@ def _service(port: int, *, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    with _started((str(BIN / "rehearse"), "serve", "--port", "{port}"), port) as (started, _):
+    with _started((str(BIN / "canary"), "serve", "--port", "{port}"), port) as (started, _):
         wait_until(
             lambda: not processes.port_is_free(port),
             APPEAR_S["middle"],

@@ -1,7 +1,7 @@
 """The bars of the gates that take longer than a test may: `make prove-gates`.
 
 Thousands of releases of this repository's own Rollout through a real Prometheus, the same computed
-by `gates power`, and every broken copy of the gates. Exit code 1 if a bar is missed.
+by `canary power`, and every broken copy of the gates. Exit code 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
 from canary.runtime import processes, program
 
-GATES = Path(sys.executable).parent / "gates"
+CANARY = Path(sys.executable).parent / "canary"
 
 # 12 of 2,000 leave 95 % confidence that the true rate is below 1 %.
 HEALTHY_RELEASES, MOST_FALSE = 2000, 12
@@ -98,7 +98,7 @@ def _disturbed(outcomes: Outcomes) -> float:
 
 def _mutants() -> bool:
     print(flush=True)
-    return processes.run([GATES, "mutate"], check=False, timeout=1800).returncode == 0
+    return processes.run([CANARY, "mutate"], check=False, timeout=1800).returncode == 0
 
 
 if __name__ == "__main__":

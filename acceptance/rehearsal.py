@@ -22,7 +22,7 @@ import psutil
 
 from canary.runtime import processes, program
 
-REHEARSE = Path(sys.executable).parent / "rehearse"
+CANARY = Path(sys.executable).parent / "canary"
 LONGEST_S = 900
 # While stable and canary both answer, for once stable is gone nothing tells what is shared; and
 # longer than it takes to call a pod unready.
@@ -163,7 +163,7 @@ def _holds(scenario: Scenario) -> bool:
     began, before = time.monotonic(), _programs()
     with _hogs(psutil.cpu_count() or 1 if scenario.busy else 0), _hanging(scenario.hangs):
         code = processes.run(
-            [REHEARSE, *arguments],
+            [CANARY, "rehearse", *arguments],
             stdout=subprocess.DEVNULL,
             check=False,
             timeout=LONGEST_S,

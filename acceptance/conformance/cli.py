@@ -199,7 +199,7 @@ def rehearse(run: Run, wanted: End, *arguments: str) -> dict[str, Any]:
 
     A machine too slow for its load has a second try, and users must have been spared in both.
     """
-    command = ["rehearse", "--ground", "cluster", "--time-scale", SCALE]
+    command = ["canary", "rehearse", "--target", "cluster", "--time-scale", SCALE]
     command += ["--rate", RATE, "--url", _way_in(run), *arguments]
     end, result = _try(run, command, wanted)
     if end != wanted and end.slow:

@@ -1,7 +1,7 @@
 """A real cluster for tests: the kit beside this repository, brought up and down again.
 
 It is found by GRIDOS_CLUSTER_KIT, or as `../shared/cluster/cluster`, and used only if its programs
-are built already and we are root. On kind, `rehearse --ground cluster` needs none of this.
+are built already and we are root. On kind, `canary rehearse --target cluster` needs none of this.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ def unusable() -> str:
     """Why there is no cluster to be had here, with the remedy; nothing if there is."""
     program = _program()
     if not program.is_file():
-        return "no cluster kit: set GRIDOS_CLUSTER_KIT, or use kind and `rehearse --ground cluster`"
+        instead = "use kind and `canary rehearse --target cluster`"
+        return f"no cluster kit: set GRIDOS_CLUSTER_KIT, or {instead}"
     if os.geteuid() != 0:
         return "the cluster kit needs root: it makes namespaces, cgroups and mounts"
     missing = [name for name in NEEDED if not (CACHE / f".{name}").is_file()]

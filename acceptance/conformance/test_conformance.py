@@ -99,7 +99,7 @@ def test_the_local_overlays_images_all_have_a_stand_in(root):
 
 def test_a_machine_without_a_kit_is_told_what_to_do(monkeypatch):
     monkeypatch.setenv("GRIDOS_CLUSTER_KIT", "/nowhere/cluster")
-    assert "rehearse --ground cluster" in kit.unusable()
+    assert "rehearse --target cluster" in kit.unusable()
     assert kit.find() is None
 
 
@@ -170,7 +170,7 @@ def test_what_a_bad_release_fails_is_its_own_and_what_is_lost_never_is():
 
 
 class Rehearsals:
-    """Stands for `rehearse`: each call leaves the next end's result behind, as the program does."""
+    """Stands for `canary rehearse`: each call leaves the next end's result behind, as the program does."""
 
     def __init__(self, folder, *ends):
         self.folder, self.ends = folder, list(ends)

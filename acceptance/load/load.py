@@ -209,7 +209,7 @@ def _frozen(bench: Bench, *options: str) -> tuple[dict[str, Any], list[float], s
     with serving(bench) as service:
         freezing = threading.Thread(target=_freeze, args=(service,))
         freezing.start()
-        arguments = ("run", "smoke", "--host", service.url, "--shape", shape, "--to-the-end")
+        arguments = ("run", "smoke", "--host", service.url, "--shape", shape, "--no-early-stop")
         _, said, document = loadtest(*arguments, "--api-key-file", str(OUT / "key"), *options)
         freezing.join()
         log = service.log.read_text(encoding="utf-8", errors="replace")
@@ -584,7 +584,7 @@ def _throughput(host: str, kind: str, users: int, rate: float = 1000.0) -> float
 def sizes(bench: Bench) -> bool:
     """What a core sends of the mix, posts and all: a worker is sized by less (README.md)."""
     del bench
-    shape = ("--shape", f"{PLANNED:g} for 15s", "--to-the-end")
+    shape = ("--shape", f"{PLANNED:g} for 15s", "--no-early-stop")
     with _fast_server() as host:
         run = ("run", "smoke", "--host", host, "--api-key-file", str(OUT / "key"))
         _, said, document = loadtest(*run, *shape)
@@ -742,7 +742,7 @@ def _flips(profile: Profile, _bench: Bench) -> bool:
     how = ["--fault", profile.fault] if profile.fault else ["--without", "traffic"]
     smaller = _smaller() if "cpu-saturation" in profile.judges else []
     done = processes.run(
-        [BIN / "rehearse", *how, *smaller, "--out", str(folder)],
+        [BIN / "canary", "rehearse", *how, *smaller, "--out", str(folder)],
         capture_output=True,
         check=False,
         timeout=600,

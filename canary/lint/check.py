@@ -10,8 +10,8 @@ from canary.argo.gates import Document, Finding, Gate, Release, Severity, listed
 from canary.lint.contract import TARGET_LABELS, Contract
 from canary.lint.rules import RULES, Context, scrape_interval_s
 
-# `gates.gridos/ignore: "rule-id: the reason; another-id: its reason"` on the object itself.
-ANNOTATION = "gates.gridos/ignore"
+# `canary-rehearsal/ignore: "rule-id: the reason; another-id: its reason"` on the object itself.
+ANNOTATION = "canary-rehearsal/ignore"
 
 
 @dataclass(frozen=True)

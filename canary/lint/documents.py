@@ -22,6 +22,11 @@ def read(paths: Iterable[str]) -> tuple[Document, ...]:
     return tuple(inner for document in found for inner in _unwrap(document))
 
 
+def no_rollout(paths: Iterable[str]) -> UsageError:
+    """What to raise where there is nothing to judge."""
+    return UsageError(f"{', '.join(paths)} holds no canary Rollout", "name manifests that hold one")
+
+
 def _bodies(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if path == "-":
         # Kubernetes' files are UTF-8, whatever this terminal speaks.

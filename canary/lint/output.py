@@ -36,7 +36,7 @@ def markdown(report: Report) -> str:
         for f in _sorted(report)
     ]
     head = ["| severity | rule | where | what | remedy |", "|---|---|---|---|---|"]
-    return "\n".join([f"**gates lint**: {summary(report)}", "", *(head if rows else []), *rows])
+    return "\n".join([f"**canary lint**: {summary(report)}", "", *(head if rows else []), *rows])
 
 
 def document(report: Report) -> str:
@@ -64,7 +64,7 @@ def sarif(report: Report) -> str:
         }
         for rule in RULES.values()
     ]
-    driver = {"name": "gates", "informationUri": "docs/gates.md", "rules": rules}
+    driver = {"name": "canary", "informationUri": "docs/gates.md", "rules": rules}
     run = {"tool": {"driver": driver}, "results": [_sarif(f) for f in _sorted(report)]}
     return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
@@ -72,7 +72,7 @@ def sarif(report: Report) -> str:
 def junit(report: Report) -> str:
     """JUnit XML: a case for each gate, failed by its findings."""
     faults = report.faults
-    suite = ET.Element("testsuite", name="gates lint", failures=str(len(faults)))
+    suite = ET.Element("testsuite", name="canary lint", failures=str(len(faults)))
     for finding in faults:
         case = ET.SubElement(
             suite, "testcase", classname=_place(finding), name=f"{finding.rule} {finding.path}"
@@ -80,7 +80,7 @@ def junit(report: Report) -> str:
         failure = ET.SubElement(case, "failure", message=finding.message)
         failure.text = finding.remedy
     for release in () if faults else report.releases:
-        ET.SubElement(suite, "testcase", classname="gates", name=str(release.rollout))
+        ET.SubElement(suite, "testcase", classname="canary lint", name=str(release.rollout))
     suite.set("tests", str(len(suite)))
     return ET.tostring(suite, encoding="unicode")
 
@@ -88,7 +88,7 @@ def junit(report: Report) -> str:
 def github(report: Report) -> str:
     """Workflow commands, which GitHub shows beside the changed file."""
     return "\n".join(
-        f"::{_GITHUB[f.severity]} file={f.document.file},title=gates {f.rule}::"
+        f"::{_GITHUB[f.severity]} file={f.document.file},title=canary lint {f.rule}::"
         f"{_escaped(f'{f.document} {f.path}: {f.message} — {f.remedy}')}"
         for f in _sorted(report)
     )

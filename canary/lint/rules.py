@@ -1,4 +1,4 @@
-"""The rules of `gates lint`: what each looks for, why it matters and what to do about it.
+"""The rules of `canary lint`: what each looks for, why it matters and what to do about it.
 
 A rule is a function over one release in its context; it yields places and messages with numbers.
 Each has a failing and a passing example in `examples.yaml`, which the tests run and `docs` shows.
@@ -113,7 +113,7 @@ def _template_missing(context: Context) -> Iterator[Hit]:
     Severity.ERROR,
     "Prometheus would refuse the query",
     reason="Five refused queries, 10 s apart, abort any release.",
-    remedy="correct the query; `gates lint --queries` prints it as the controller would send it",
+    remedy="correct the query; `canary lint --queries` prints it as the controller would send it",
 )
 def _promql_invalid(context: Context) -> Iterator[Hit]:
     for gate, metric in _metrics(context):

@@ -17,10 +17,11 @@ from canary.power import edits
 EXAMPLES = Path(__file__).with_name("examples.yaml")
 
 HEAD = """\
-# The rules of `gates lint`
+# The rules of `canary lint`
 
-Written by `gates rules`; a test holds this page equal to it. Each rule's example is a change of one
-small release (`good` in [examples.yaml](../../canary/power/examples.yaml)), and the tests run it.
+Written by `canary lint --list-rules`; a test holds this page equal to it. Each rule's example is a
+change of one small release (`good` in [examples.yaml](../../canary/power/examples.yaml)), and the
+tests run it.
 An error blinds a gate or stops good releases; a warning weakens one; a note is no finding.
 """
 

@@ -48,14 +48,6 @@ def fault(kind: str, size: float) -> Fault:
     return Fault(**{_FIELDS[kind]: size})
 
 
-def rate(text: str) -> float:
-    """Requests a second: above nothing, below what one gateway carries."""
-    value = _number(text)
-    if not 0 < value <= 1e5:  # noqa: PLR2004 — beyond it numpy's arrays outgrow a laptop
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 100000")
-    return value
-
-
 def whole(text: str) -> int:
     """How many releases: enough to say something, few enough to end."""
     value = _number(text)
@@ -106,7 +98,8 @@ def of_rehearsal(file: Path) -> Traffic:
         ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UsageError(
-            f"{file} is no result of a rehearsal ({wrong})", "name a result.json of `rehearse`"
+            f"{file} is no result of a rehearsal ({wrong})",
+            "name a result.json of `canary rehearse`",
         ) from None
     lengths = [after - before for before, after in itertools.pairwise(seconds)]
     counts = [

@@ -1,7 +1,7 @@
 """Do the gates' own tests notice a broken gate? Broken manifests, tried on releases of every kind.
 
 What ours must do with each kind of release is stated here once, in `DEMANDS`. A mutant is killed
-by the first release that ends otherwise, judged by the real query engine; whether `gates lint`
+by the first release that ends otherwise, judged by the real query engine; whether `canary lint`
 would have said something too is shown beside it.
 """
 

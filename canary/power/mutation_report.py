@@ -1,4 +1,4 @@
-"""The matrix of `gates mutate`: which broken gate was noticed, and by what."""
+"""The matrix of `canary mutate`: which broken gate was noticed, and by what."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def markdown(matrix: Matrix) -> str:
     ]
     head = ["| mutant | killed by running | lint |", "|---|---|---|"]
     equivalent = [f"- equivalent: {m.name}: {m.equivalent}" for m in matrix.equivalent]
-    title = f"**gates mutate**: {_summary(matrix)}"
+    title = f"**canary mutate**: {_summary(matrix)}"
     return "\n".join([title, "", *_own(matrix), *head, *rows, "", *equivalent])
 
 
@@ -94,7 +94,7 @@ def document(matrix: Matrix) -> str:
 
 def junit(matrix: Matrix) -> str:
     """JUnit XML: a case for each mutant, failed where it lives."""
-    suite = ET.Element("testsuite", name="gates mutate", tests=str(len(matrix.verdicts)))
+    suite = ET.Element("testsuite", name="canary mutate", tests=str(len(matrix.verdicts)))
     for verdict in matrix.verdicts:
         case = ET.SubElement(suite, "testcase", classname="mutant", name=verdict.mutant.name)
         if not verdict.killed_by:

@@ -1,4 +1,4 @@
-"""Power over fault sizes: what `gates power` says, as data, tables and a page."""
+"""Power over fault sizes: what `canary power` says, as data, tables and a page."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _curve_lines(curve: Curve) -> list[str]:
 def markdown(power: Power) -> str:
     """For a pull request: the rows that matter of each kind."""
     lines = [
-        f"**gates power** · {power.release} at {power.traffic.requests_per_s:g} requests/s · a "
+        f"**canary power** · {power.release} at {power.traffic.requests_per_s:g} requests/s · a "
         f"healthy release is rolled back {power.false_rollback:.2%} of the time",
         "",
         "| fault | size | rolled back | median s | errors users see | month's budget |",

@@ -96,7 +96,7 @@ def table(summary: Summary) -> str:
 def markdown(summary: Summary) -> str:
     """For a pull request."""
     lines = [
-        f"**gates simulate** · {summary.release}",
+        f"**canary simulate** · {summary.release}",
         "",
         "| release | of | rolled back | 95 % interval | paused | median s |",
         "|---|---:|---:|---:|---:|---:|",

@@ -1,7 +1,7 @@
 """The part of PromQL that gates are made of, over many releases at once.
 
 A value is one number per release and whether there is one. What is not modelled raises
-`UnmodelledError`, naming it: such a gate is for `gates simulate`, which asks a real Prometheus.
+`UnmodelledError`, naming it: such a gate is for `canary simulate`, which asks a real Prometheus.
 """
 
 from __future__ import annotations

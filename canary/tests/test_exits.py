@@ -24,8 +24,7 @@ from canary.runtime import program as ending
 from canary.runtime.waiting import wait_until
 
 MAINS = {
-    "rehearse": "canary.rehearse.cli",
-    "gates": "canary.power.cli",
+    "canary": "canary.cli",
     "loadtest": "loadtesting.cli",
     "observe": "observe.cli",
     "policies": "policies.cli",
@@ -136,9 +135,9 @@ def assert_one_line(name, ended, code, words):
 
 
 READERS = [
-    ("rehearse", "--manifests"),
-    ("gates", "lint"),
-    ("gates", "power"),
+    ("canary", "rehearse", "--manifests"),
+    ("canary", "lint"),
+    ("canary", "power"),
     ("loadtest", "profiles", "--manifests"),
     ("policies",),
 ]
@@ -171,60 +170,60 @@ HOST = ("--host", "http://127.0.0.1:9")
 PIPELINE_RELEASE = ("--source", "x", "--digest", "y", "--version", "z")
 WRONG = [
     # -- options that are none, or that mean nothing beside each other
-    ("rehearse", ("--nonsense",), 2, "unrecognized arguments: --nonsense"),
-    ("rehearse", ("--fau", "errors=3%"), 2, "unrecognized arguments"),
-    ("rehearse", ("errors=3%",), 2, "unrecognized arguments"),
-    ("rehearse", ("--context", "prod"), 2, "--context is for a cluster"),
-    ("rehearse", ("--url", "http://x"), 2, "--url is for a cluster"),
-    ("rehearse", ("--image", "x:1"), 2, "--image is for a cluster"),
-    ("rehearse", ("--ground", "cluster", "--rules", "x"), 2, "--rules cannot be had on a cluster"),
-    ("rehearse", ("--ground", "cluster", "--stable", "x"), 2, "--stable cannot be had"),
-    ("rehearse", ("--ground", "cluster", "--without", "prometheus"), 2, "--without prometheus"),
-    ("rehearse", ("--ground", "moon"), 2, "invalid choice: 'moon'"),
-    ("rehearse", ("--rate", "5", "--without", "traffic"), 2, "--rate contradicts"),
-    ("rehearse", ("--replay", "x", "--fault", "errors=3%"), 2, "--fault means nothing to --replay"),
-    ("rehearse", ("--replay", "x", "--rate", "5"), 2, "--rate means nothing to --replay"),
-    ("rehearse", ("--replay", "x", "--record", "y"), 2, "--record means nothing to --replay"),
-    ("rehearse", ("serve", "--fault", "errors=3%"), 2, "unrecognized arguments"),
+    ("canary", ("rehearse", "--nonsense"), 2, "unrecognized arguments: --nonsense"),
+    ("canary", ("rehearse", "--fau", "errors=3%"), 2, "unrecognized arguments"),
+    ("canary", ("rehearse", "errors=3%"), 2, "unrecognized arguments"),
+    ("canary", ("rehearse", "--context", "prod"), 2, "--context is for a cluster"),
+    ("canary", ("rehearse", "--url", "http://x"), 2, "--url is for a cluster"),
+    ("canary", ("rehearse", "--image", "x:1"), 2, "--image is for a cluster"),
+    ("canary", ("rehearse", "--target", "cluster", "--rules", "x"), 2, "--rules cannot be had on a cluster"),
+    ("canary", ("rehearse", "--target", "cluster", "--stable", "x"), 2, "--stable cannot be had"),
+    ("canary", ("rehearse", "--target", "cluster", "--without", "prometheus"), 2, "--without prometheus"),
+    ("canary", ("rehearse", "--target", "moon"), 2, "invalid choice: 'moon'"),
+    ("canary", ("rehearse", "--rate", "5", "--without", "traffic"), 2, "--rate contradicts"),
+    ("canary", ("replay", "x", "--fault", "errors=3%"), 2, "unrecognized arguments: --fault"),
+    ("canary", ("replay", "x", "--rate", "5"), 2, "unrecognized arguments: --rate"),
+    ("canary", ("replay", "x", "--record", "y"), 2, "unrecognized arguments: --record"),
+    ("canary", ("serve", "--fault", "errors=3%"), 2, "unrecognized arguments"),
     ("loadtest", ("run", "smoke"), 2, "--host"),
-    ("gates", (), 2, "required: COMMAND"),
-    ("gates", ("dance",), 2, "'dance'"),
-    ("gates", ("lint", "-o", "xml"), 2, "'xml'"),
+    ("canary", (), 2, "required: COMMAND"),
+    ("canary", ("dance",), 2, "'dance'"),
+    ("canary", ("lint", "-o", "xml"), 2, "'xml'"),
     ("observe", (), 2, "required: command"),
     ("policies", (), 2, "name a kustomization"),
     ("conformance", ("everything",), 2, "'everything'"),
     ("pipeline", (), 2, "required: command"),
     ("gridos", ("dance",), 2, "'dance'"),
     # -- values of options
-    ("rehearse", ("--fault", "nope"), 2, "'nope' is no fault"),
-    ("rehearse", ("--fault", ""), 2, "--fault holds no word"),
-    ("rehearse", ("--fault", "--x"), 2, "--fault"),
-    ("rehearse", ("--fault=--x",), 2, "'--x' is no fault"),
+    ("canary", ("rehearse", "--fault", "nope"), 2, "'nope' is no fault"),
+    ("canary", ("rehearse", "--fault", ""), 2, "--fault holds no word"),
+    ("canary", ("rehearse", "--fault", "--x"), 2, "--fault"),
+    ("canary", ("rehearse", "--fault=--x"), 2, "'--x' is no fault"),
     ("observe", ("up", "--faults", "nope"), 2, "'nope' is no fault"),
     ("gridos", ("faults", "nope"), 2, "'nope' is no fault"),
-    ("gates", ("simulate", "--fault", "nope"), 2, "nope"),
-    ("rehearse", ("--rate", HUGE), 2, "--rate"),
-    ("rehearse", ("--rate", "fast"), 2, "'fast'"),
-    ("rehearse", ("--time-scale", "nan"), 2, "nan is not above 0"),
-    ("rehearse", ("--arg", "window"), 2, "'window' is not NAME=VALUE"),
-    ("rehearse", ("--arg", "nobody=1"), 2, "'nobody'"),
-    ("rehearse", ("--arg", "window=soon"), 2, "soon"),
-    ("rehearse", ("--stable", "no-such-branch"), 2, "no-such-branch"),
-    ("rehearse", ("--stable", "a\0b"), 2, "'a\\x00b'"),
-    ("rehearse", ("--candidate", "-x"), 2, "--candidate"),
-    ("rehearse", ("--candidate", ""), 2, "'' is no git reference"),
-    ("rehearse", ("--stable", ""), 2, "'' is no git reference"),
-    ("rehearse", ("--stable=--help",), 2, "'--help' is no git reference"),
-    ("rehearse", ("--candidate", "x" * 5000), 2, "xxx"),
+    ("canary", ("simulate", "--fault", "nope"), 2, "nope"),
+    ("canary", ("rehearse", "--rate", HUGE), 2, "--rate"),
+    ("canary", ("rehearse", "--rate", "fast"), 2, "'fast'"),
+    ("canary", ("rehearse", "--time-scale", "nan"), 2, "nan is not above 0"),
+    ("canary", ("rehearse", "--arg", "window"), 2, "'window' is not NAME=VALUE"),
+    ("canary", ("rehearse", "--arg", "nobody=1"), 2, "'nobody'"),
+    ("canary", ("rehearse", "--arg", "window=soon"), 2, "soon"),
+    ("canary", ("rehearse", "--stable", "no-such-branch"), 2, "no-such-branch"),
+    ("canary", ("rehearse", "--stable", "a\0b"), 2, "'a\\x00b'"),
+    ("canary", ("rehearse", "--candidate", "-x"), 2, "--candidate"),
+    ("canary", ("rehearse", "--candidate", ""), 2, "'' is no git reference"),
+    ("canary", ("rehearse", "--stable", ""), 2, "'' is no git reference"),
+    ("canary", ("rehearse", "--stable=--help"), 2, "'--help' is no git reference"),
+    ("canary", ("rehearse", "--candidate", "x" * 5000), 2, "xxx"),
     ("loadtest", ("run", "smoke", *HOST, "--users", HUGE), 2, "--users"),
-    ("loadtest", ("run", "smoke", *HOST, "--patience", "nan"), 2, "--patience"),
-    ("loadtest", ("profiles", "--near", "5%,1%"), 2, "no pair"),
-    ("loadtest", ("profiles", "--near", "nan,1%"), 2, "no pair"),
+    ("loadtest", ("run", "smoke", *HOST, "--max-queue-time", "nan"), 2, "--max-queue-time"),
+    ("loadtest", ("profiles", "--pair", "5%,1%"), 2, "no pair"),
+    ("loadtest", ("profiles", "--pair", "nan,1%"), 2, "no pair"),
     ("loadtest", ("run", "smoke", "--host", "nonsense"), 2, "nonsense"),
     ("loadtest", ("run", "smoke", "--host", "http://127.0.0.1:99999"), 2, "99999"),
     ("loadtest", ("run", "smoke", "--host", "http://[::1"), 2, "[::1"),
-    ("gates", ("power", "--releases", HUGE), 2, "--releases"),
-    ("gates", ("plan", "--detect", "errors=2"), 2, "is no share"),
+    ("canary", ("power", "--releases", HUGE), 2, "--releases"),
+    ("canary", ("design", "--detect", "errors=2"), 2, "is no share"),
     ("observe", ("up", "--seconds", "nan"), 2, "nan is not above 0"),
     ("observe", ("prove-runbooks", "--only", "nope"), 2, "no scenario holds nope"),
     ("pipeline", ("ruleset", "--app-id", HUGE), 2, "--app-id"),
@@ -233,7 +232,7 @@ WRONG = [
     # -- ports
     *(
         (name, (*command, "--port", port), 2, words)
-        for name, command in (("rehearse", ()), ("rehearse", ("serve",)), ("observe", ("up",)))
+        for name, command in (("canary", ("rehearse",)), ("canary", ("serve",)), ("observe", ("up",)))
         for port, words in (
             ("99999", "'99999' is no port"),
             ("0", "'0' is no port"),
@@ -242,27 +241,27 @@ WRONG = [
             ("http", "'http' is no port"),
         )
     ),
-    ("rehearse", ("serve", "--port", TAKEN), 2, "is occupied"),
+    ("canary", ("serve", "--port", TAKEN), 2, "is occupied"),
     ("observe", ("up", "--port", TAKEN), 2, "is occupied"),
     ("loadtest", ("run", "smoke", *HOST, "--metrics-port", "99999"), 2, "is no port"),
     # -- files to read
-    ("rehearse", ("--config", "{hostile}/none.yaml"), 2, "does not exist"),
-    ("rehearse", ("--config", "{hostile}/list.yaml"), 2, "list.yaml"),
-    ("rehearse", ("--config", "{hostile}/empty.yaml"), 2, "holds 0 documents"),
-    ("rehearse", ("--config", "{hostile}/integer.yaml"), 2, "line 5"),
-    ("rehearse", ("--config", ""), 2, "'' is no path"),
-    ("rehearse", ("--rules", "/nonexistent"), 2, "/nonexistent holds no rule file"),
-    ("rehearse", ("--rules", "{hostile}/empty"), 2, "holds no rule file"),
-    ("rehearse", ("--replay", "{hostile}/none"), 2, "is no recording"),
-    ("rehearse", ("--replay", "{hostile}/empty"), 2, "is no recording"),
-    ("rehearse", ("--replay", "{hostile}/torn.json"), 2, "is no recording"),
-    ("rehearse", ("--replay", "{hostile}/outside.tar.gz"), 2, "is no recording"),
-    ("rehearse", ("--replay", "{hostile}/links.tar.gz"), 2, "is no recording"),
-    ("gates", ("lint", "--contract", "{hostile}/none"), 2, "cannot be read"),
-    ("gates", ("lint", "--contract", "{hostile}/latin-1.yaml"), 2, "cannot be read"),
-    ("gates", ("lint", "--contract", "http://127.0.0.1:99999"), 2, "cannot be read"),
-    ("gates", ("power", "--rehearsal", "{hostile}/number.json"), 2, "no result"),
-    ("gates", ("power", "--rehearsal", "{hostile}/deep.json"), 2, "no result"),
+    ("canary", ("rehearse", "--config", "{hostile}/none.yaml"), 2, "does not exist"),
+    ("canary", ("rehearse", "--config", "{hostile}/list.yaml"), 2, "list.yaml"),
+    ("canary", ("rehearse", "--config", "{hostile}/empty.yaml"), 2, "holds 0 documents"),
+    ("canary", ("rehearse", "--config", "{hostile}/integer.yaml"), 2, "line 5"),
+    ("canary", ("rehearse", "--config", ""), 2, "'' is no path"),
+    ("canary", ("rehearse", "--rules", "/nonexistent"), 2, "/nonexistent holds no rule file"),
+    ("canary", ("rehearse", "--rules", "{hostile}/empty"), 2, "holds no rule file"),
+    ("canary", ("replay", "{hostile}/none"), 2, "is no recording"),
+    ("canary", ("replay", "{hostile}/empty"), 2, "is no recording"),
+    ("canary", ("replay", "{hostile}/torn.json"), 2, "is no recording"),
+    ("canary", ("replay", "{hostile}/outside.tar.gz"), 2, "is no recording"),
+    ("canary", ("replay", "{hostile}/links.tar.gz"), 2, "is no recording"),
+    ("canary", ("lint", "--contract", "{hostile}/none"), 2, "cannot be read"),
+    ("canary", ("lint", "--contract", "{hostile}/latin-1.yaml"), 2, "cannot be read"),
+    ("canary", ("lint", "--contract", "http://127.0.0.1:99999"), 2, "cannot be read"),
+    ("canary", ("power", "--rehearsal", "{hostile}/number.json"), 2, "no result"),
+    ("canary", ("power", "--rehearsal", "{hostile}/deep.json"), 2, "no result"),
     ("loadtest", ("compare", "{hostile}/torn.json", "{hostile}/torn.json"), 2, "torn.json"),
     ("loadtest", ("compare", "{hostile}/deep.json", "{hostile}/deep.json"), 2, "deep.json"),
     ("loadtest", ("profiles", "--config", "{hostile}/list.yaml"), 2, "list.yaml"),
@@ -275,11 +274,11 @@ WRONG = [
     ("pipeline", ("vulnerabilities", "{hostile}/latin-1.yaml"), 2, "not UTF-8"),
     ("pipeline", ("layout", "{hostile}/none", "--digest", "x"), 2, "no OCI image layout"),
     # -- files to write
-    ("gates", ("power", "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),
-    ("gates", ("power", "--releases", "20", "--html", "{hostile}/empty"), 2, "name a file"),
-    ("gates", ("power", "--releases", "20", "--svg", "/proc/x.svg"), 2, "/proc/x.svg"),
-    ("rehearse", ("--out", "/proc/x"), 2, "/proc/x"),
-    ("rehearse", ("--out", "{hostile}/text.yaml/x"), 2, "name one below a folder"),
+    ("canary", ("power", "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),
+    ("canary", ("power", "--releases", "20", "--html", "{hostile}/empty"), 2, "name a file"),
+    ("canary", ("power", "--releases", "20", "--svg", "/proc/x.svg"), 2, "/proc/x.svg"),
+    ("canary", ("rehearse", "--out", "/proc/x"), 2, "/proc/x"),
+    ("canary", ("rehearse", "--out", "{hostile}/text.yaml/x"), 2, "name one below a folder"),
     ("observe", ("up", "--out", "/proc/x"), 2, "/proc/x"),
 ]  # fmt: skip
 
@@ -305,7 +304,7 @@ def test_a_wrong_usage_is_one_line_and_its_code(call, taken, row):
 
 @pytest.mark.parametrize("content", [content for content, _ in MANIFESTS.values()], ids=MANIFESTS)
 def test_a_stream_that_cannot_be_read_is_one_line(call, content):
-    assert_one_line("gates", call("gates", "lint", "-", given=content), 2, "standard input")
+    assert_one_line("canary", call("canary", "lint", "-", given=content), 2, "standard input")
 
 
 @pytest.mark.parametrize(
@@ -328,24 +327,26 @@ def test_every_program_says_its_version(call, root, name):
 @pytest.mark.parametrize("folder", ["deploy/base", "docs", "service/gridos/api"])
 def test_a_program_works_from_any_folder_of_the_checkout(call, root, folder):
     within = root / folder
-    assert call("gates", "lint", within=within)[0] == 0
+    assert call("canary", "lint", within=within)[0] == 0
     assert call("loadtest", "profiles", within=within)[0] == 0
     assert call("observe", "generate", "--check", within=within)[0] == 0
     assert call("pipeline", "version", within=within)[0] == 0
-    assert_one_line("rehearse", call("rehearse", "--fault", "x", within=within), 2, "is no fault")
+    assert_one_line(
+        "canary", call("canary", "rehearse", "--fault", "x", within=within), 2, "is no fault"
+    )
     assert Path.cwd() == within
 
 
 def test_a_given_path_is_taken_from_where_the_user_stands(call, root):
-    code, out, _ = call("gates", "lint", "power/design.yaml", within=root / "canary/tests")
+    code, out, _ = call("canary", "lint", "power/design.yaml", within=root / "canary/tests")
     assert code == 1
     assert "canary/tests/power/design.yaml: Rollout/gridos" in out
 
 
 def test_outside_of_a_checkout_what_is_missing_is_said_with_its_option(call, tmp_path):
     for ended, name, option in (
-        (call("rehearse", within=tmp_path), "rehearse", "--config"),
-        (call("gates", "lint", within=tmp_path), "gates", "name a folder with manifests"),
+        (call("canary", "rehearse", within=tmp_path), "canary", "--config"),
+        (call("canary", "lint", within=tmp_path), "canary", "name a folder with manifests"),
         (call("loadtest", "profiles", within=tmp_path), "loadtest", "does not exist"),
     ):
         assert_one_line(name, ended, 2, option)
@@ -460,7 +461,7 @@ def test_an_output_that_nobody_reads_any_more_is_no_failure_to_tell_of(root):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [BIN / "gates", "lint", "-o", "json"],
+        [BIN / "canary", "lint", "-o", "json"],
         cwd=root, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
     )  # fmt: skip
     os.close(writer)
@@ -468,26 +469,28 @@ def test_an_output_that_nobody_reads_any_more_is_no_failure_to_tell_of(root):
 
 
 def test_an_output_that_is_full_is_the_machines_fault(root):
-    done = shell(root, "gates rules > /dev/full")
+    done = shell(root, "canary lint --list-rules > /dev/full")
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     assert "the output: No space left on device — free some space" in done.stderr
-    assert shell(root, "gates --help > /dev/full").returncode == 4
-    assert shell(root, "gates dance 2> /dev/full").returncode == 2
+    assert shell(root, "canary --help > /dev/full").returncode == 4
+    assert shell(root, "canary dance 2> /dev/full").returncode == 2
 
 
 def test_an_encoding_without_our_characters_is_written_with_escapes(root):
-    done = shell(root, "gates rules; rehearse --fault nope", PYTHONIOENCODING="ascii")
+    done = shell(
+        root, "canary lint --list-rules; canary rehearse --fault nope", PYTHONIOENCODING="ascii"
+    )
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "\\u2014" in done.stderr
     assert done.stdout.isascii()
 
 
 def test_a_closed_output_is_no_failure(root):
-    assert shell(root, "gates lint >&-").stderr == ""
+    assert shell(root, "canary lint >&-").stderr == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", [("gates", "mutate"), ("observe", "up", "--seconds", "60")])
+@pytest.mark.parametrize("command", [("canary", "mutate"), ("observe", "up", "--seconds", "60")])
 def test_a_signal_ends_a_program_with_130_and_leaves_nothing(root, tmp_path, command, number):
     if command[0] == "observe":
         command = (*command, "--out", str(tmp_path))
@@ -514,7 +517,7 @@ def runs(process):
 def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path):
     from dataclasses import dataclass
 
-    from canary.rehearse.cli import _make
+    from canary.commands.rehearse import _make
 
     @dataclass(frozen=True)
     class What:
@@ -549,7 +552,7 @@ def with_nonsense(value, path, nonsense):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "command",
-    [("rehearse", "--replay", "{hostile}/empty", "--manifests"), ("gates", "lint"), ("policies",)],
+    [("canary", "replay", "{hostile}/empty", "--manifests"), ("canary", "lint"), ("policies",)],
     ids=" ".join,
 )
 def test_nonsense_anywhere_in_a_manifest_is_never_a_fault_of_ours(

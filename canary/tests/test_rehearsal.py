@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.alone
 
-REHEARSE = Path(sys.executable).parent / "rehearse"
+CANARY = Path(sys.executable).parent / "canary"
 
 # Of the 300 canary requests a look that a rehearsal is sized for: eight runs of 33, each with one
 # failure of `errors=3%`, are one more than the error gate needs.
@@ -21,7 +21,7 @@ SEEN = 267
 
 def rehearse(root, out, *arguments):
     done = subprocess.run(
-        [REHEARSE, "--out", str(out), *arguments],
+        [CANARY, "rehearse", "--out", str(out), *arguments],
         cwd=root,
         capture_output=True,
         text=True,

@@ -16,8 +16,8 @@ exit codes:
 
 examples:
   policies deploy/overlays/production
-  policies --rules                       what is checked, and where it comes from
-  policies --against deploy/base deploy/overlays/production    and how it differs, object by object
+  policies --list-rules                       what is checked, and where it comes from
+  policies --baseline deploy/base deploy/overlays/production    and how it differs, object by object
 """
 
 
@@ -29,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     parser = program.parser("policies", description=__doc__, epilog=EPILOG)
     parser.add_argument("path", nargs="*", type=Path, help="kustomizations, folders or files")
-    parser.add_argument("--rules", action="store_true", help="list the rules")
+    parser.add_argument("--list-rules", action="store_true", help="list the rules")
     parser.add_argument(
-        "--against",
+        "--baseline",
         type=Path,
         metavar="BASE",
         help="show how each path's objects differ from these",
@@ -40,14 +40,14 @@ def _run(arguments: Sequence[str]) -> int:
         "--kubernetes", choices=schemas.VERSIONS, default="1.35", help="whose schemas (1.35)"
     )
     chosen = parser.parse_args(arguments)
-    if chosen.rules:
+    if chosen.list_rules:
         _say(f"{rule.id:<30} {rule.control}" for rule in rules.RULES.values())
         return 0
     if not chosen.path:
         parser.error("name a kustomization, such as deploy/overlays/production")
-    if chosen.against:
+    if chosen.baseline:
         for path in chosen.path:
-            _say(differences.between(objects.read(chosen.against), objects.read(path)))
+            _say(differences.between(objects.read(chosen.baseline), objects.read(path)))
     return 1 if sum(_check(path, chosen.kubernetes) for path in chosen.path) else 0
 
 

@@ -11,20 +11,19 @@ import sys
 
 # Each program's module, and what installs all that it imports.
 PROGRAMS = {
-    "gates": ("canary.power.cli", "gridos[gates]"),
+    "canary": ("canary.cli", "gridos[gates,rehearsal]"),
     "gridos": ("gridos.cli", "gridos"),
     "loadtest": ("loadtesting.cli", "gridos[load]"),
     "observe": ("observe.cli", "gridos[gates,rehearsal]"),
     "pipeline": ("pipeline.cli", "gridos[pipeline]"),
     "policies": ("policies.cli", "gridos[policies]"),
-    "rehearse": ("canary.rehearse.cli", "gridos[rehearsal]"),
 }
 FAULT, INTERRUPTED = 4, 130
 
 
-def gates() -> int:
-    """What the canary gates can see."""
-    return start("gates")
+def canary() -> int:
+    """Gates, read, measured and rehearsed."""
+    return start("canary")
 
 
 def gridos() -> int:
@@ -50,11 +49,6 @@ def pipeline() -> int:
 def policies() -> int:
     """Manifests against schemas and policies."""
     return start("policies")
-
-
-def rehearse() -> int:
-    """A release, rehearsed."""
-    return start("rehearse")
 
 
 def start(program: str) -> int:

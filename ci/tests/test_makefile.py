@@ -63,7 +63,7 @@ printf '<%s>' "${0##*/}" "$@"; echo
 def made(root, tmp_path):
     """Runs make on our Makefile, with programs that print what they are called with."""
     (tmp_path / "Makefile").write_bytes((root / "Makefile").read_bytes())
-    for program in ("rehearse", "observe", "python", "diff-cover"):
+    for program in ("canary", "observe", "python", "diff-cover"):
         file = tmp_path / ".venv/bin" / program
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_ECHO)
@@ -90,12 +90,12 @@ def made(root, tmp_path):
 def test_no_value_is_run_and_each_arrives_as_it_was_given(made, value):
     targets = ["rehearse", "serve", "observe", "test-cluster", "prove-gitops", "lock"]
     targets += ["test", "coverage", "bench", "terraform-plan"]
-    names = ["CANDIDATE", "STABLE", "GROUND", "SCALE", "PORT", "FAULT", "PART", "ONLY", "UPGRADE"]
+    names = ["CANDIDATE", "STABLE", "TARGET", "SCALE", "PORT", "FAULT", "PART", "ONLY", "UPGRADE"]
     names += ["TESTS", "PARTS", "COMPARE", "FLOOR", "ENVIRONMENT"]
     said = made("-k", *targets, *(f"{name}={value}" for name in names)).stdout
-    first = f"<--ground={value}><--time-scale={value}><--stable={value}><--candidate={value}>"
-    assert f"<rehearse>{first}" in said
-    assert f"<rehearse><serve><--port={value}>" in said
+    first = f"<--target={value}><--time-scale={value}><--stable={value}><--candidate={value}>"
+    assert f"<canary><rehearse>{first}" in said
+    assert f"<canary><serve><--port={value}>" in said
     assert f"<observe><up><--faults={value}>" in said
     assert f"<--compare-branch={value}><--fail-under={value}>" in said
     assert f"<acceptance.conformance><{value}>" in said
@@ -105,7 +105,7 @@ def test_no_value_is_run_and_each_arrives_as_it_was_given(made, value):
 def test_a_value_of_the_environment_is_not_run_either(made):
     value = "x;touch y $(touch y) `touch y`"
     said = made("rehearse", CANDIDATE=value).stdout
-    assert said == f"<rehearse><--ground=local><--candidate={value}>\n"
+    assert said == f"<canary><rehearse><--target=local><--candidate={value}>\n"
 
 
 def test_the_python_is_a_program_and_no_command(made):
@@ -115,7 +115,9 @@ def test_the_python_is_a_program_and_no_command(made):
 
 def test_several_faults_are_several_words(made):
     said = made("rehearse", "FAULT=errors=3%  latency=400ms@10%").stdout
-    assert said == "<rehearse><--ground=local><--fault=errors=3%><--fault=latency=400ms@10%>\n"
+    assert (
+        said == "<canary><rehearse><--target=local><--fault=errors=3%><--fault=latency=400ms@10%>\n"
+    )
 
 
 @pytest.mark.parametrize("unknown", ["FAULTS", "CANDIDATES", "fault", "SHELL", "BIN"])

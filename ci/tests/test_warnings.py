@@ -15,7 +15,7 @@ def test_a_warning_about_each_of_our_packages_is_an_error(root):
     packages = [pattern.rstrip("*") for pattern in include["packages"]["find"]["include"]]
     packages.remove("schemas")  # data
     assert len(packages) >= 9
-    for module in (*packages, "gridos.api.health", "canary.rehearse.cli", __name__):
+    for module in (*packages, "gridos.api.health", "canary.commands.rehearse", __name__):
         with pytest.raises(DeprecationWarning):
             _warn_of(module)
 

@@ -22,7 +22,7 @@ examples:
   loadtest profiles                                      what there is, and what each must say
   loadtest run smoke --host http://127.0.0.1:8000        is everything there?
   loadtest run errors-bad --host https://grid.example --api-key-file key.txt
-  loadtest run errors-good --near 0.5%,1.5% --host …     a closer pair, and as many requests
+  loadtest run errors-good --pair 0.5%,1.5% --host …     a closer pair, and as many requests
   loadtest run cpu-good --host … --prometheus http://127.0.0.1:9090
   loadtest run capacity --host …                         the highest rate that holds
   loadtest run smoke --host … --shape "10..200 for 1m"   the same checks under another shape
@@ -76,7 +76,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--spacing", choices=SPACINGS, default="poisson", help="(poisson)")
     parser.add_argument("--users", type=_count, metavar="N", help="requests under way at most")
     parser.add_argument(
-        "--patience",
+        "--max-queue-time",
         type=_positive,
         default=1.0,
         metavar="S",
@@ -91,7 +91,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--closed", action="store_true", help="closed users at the mean rate (hides stalls)"
     )
-    parser.add_argument("--to-the-end", action="store_true", help="even when failing is certain")
+    parser.add_argument("--no-early-stop", action="store_true", help="even when failing is certain")
     parser.add_argument("--prometheus", metavar="URL", help="for CPU and memory")
     parser.add_argument("--pod-hash", default=".+", metavar="HASH", help="whose CPU (all pods)")
     parser.add_argument(
@@ -140,7 +140,7 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_positive, metavar="N", help="requests a second (50)")
     parser.add_argument("--seconds", type=_positive, metavar="S", help="instead of the profile's")
     parser.add_argument(
-        "--near", type=_pair, metavar="GOOD,BAD", help="a closer pair, such as 0.5%%,1.5%% errors"
+        "--pair", type=_pair, metavar="GOOD,BAD", help="a closer pair, such as 0.5%%,1.5%% errors"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of every choice (1)")
 

@@ -97,7 +97,7 @@ def profiles(chosen: argparse.Namespace) -> int:
 
 
 def _wish(chosen: argparse.Namespace) -> Wish:
-    return Wish(chosen.rate or catalogue.RATE, chosen.near, chosen.seed, chosen.seconds)
+    return Wish(chosen.rate or catalogue.RATE, chosen.pair, chosen.seed, chosen.seconds)
 
 
 def _profile(chosen: argparse.Namespace, read: Limits) -> Profile:
@@ -118,7 +118,7 @@ def _setup(chosen: argparse.Namespace, profile: Profile) -> Setup:
         raise UsageError("closed users run in one process", "leave out --closed, or the workers")
     return Setup(
         host=chosen.host.rstrip("/"),
-        plan=Plan(profile.shape, chosen.spacing, chosen.seed, chosen.patience),
+        plan=Plan(profile.shape, chosen.spacing, chosen.seed, chosen.max_queue_time),
         users=chosen.users or running.users_for(profile.shape.peak),
         processes=chosen.processes,
         workers=chosen.expect_workers,
@@ -149,7 +149,7 @@ def _execute(
             sources,
             line.show,
             metrics,
-            stop_when_certain=not chosen.to_the_end,
+            stop_when_certain=not chosen.no_early_stop,
         )
     finally:
         line.end()

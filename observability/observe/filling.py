@@ -74,8 +74,8 @@ def rehearse(out: Path, arguments: Sequence[str] = ()) -> Recorded:
     Raises:
         MachineError: if it gives no verdict.
     """
-    program = str(Path(sys.executable).with_name("rehearse"))
-    command = [program, "--out", str(out), "--rules", str(RULES), *arguments]
+    program = str(Path(sys.executable).with_name("canary"))
+    command = [program, "rehearse", "--out", str(out), "--rules", str(RULES), *arguments]
     done = processes.run(
         command, capture_output=True, text=True, check=False, timeout=REHEARSAL_TIMEOUT_S
     )

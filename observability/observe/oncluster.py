@@ -186,9 +186,9 @@ def _deploy_collector(kubectl: Kubectl, server: Loki) -> None:
 
 def _ship() -> None:
     """A bad release, until its gate has ended it."""
-    rehearse = str(Path(sys.executable).with_name("rehearse"))
-    command = [rehearse, "--ground", "cluster", "--time-scale", SCALE, "--rate", RATE]
-    command += ["--fault", FAULT]
+    program = str(Path(sys.executable).with_name("canary"))
+    command = [program, "rehearse", "--target", "cluster", "--time-scale", SCALE]
+    command += ["--rate", RATE, "--fault", FAULT]
     done = processes.run(command, check=False, timeout=REHEARSAL_TIMEOUT_S)
     if done.returncode != 1:
         raise MachineError(f"the bad release was not rolled back ({done.returncode})", "see above")

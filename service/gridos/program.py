@@ -163,6 +163,15 @@ class Parser(argparse.ArgumentParser):
         # Help that cannot be written is a failure like any other.
         (file or sys.stderr).write(message)
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Refuses what is unknown where it stands, so that a command names its own help."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
     def error(self, message: str) -> NoReturn:
         """Ends the program for a command line that cannot be used."""
         self.exit(fail(self.prog, f"{message} — see {self.prog} --help", UNUSABLE))

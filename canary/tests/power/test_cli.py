@@ -8,13 +8,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-GATES = str(Path(sys.executable).parent / "gates")
+CANARY = str(Path(sys.executable).parent / "canary")
 DESIGN = "canary/tests/power/design.yaml"
 
 
 def run(*arguments, root, **options):
     return subprocess.run(
-        [GATES, *arguments], cwd=root, capture_output=True, text=True, check=False, **options
+        [CANARY, *arguments], cwd=root, capture_output=True, text=True, check=False, **options
     )
 
 
@@ -32,7 +32,7 @@ def test_a_stream_is_read(root):
 def test_what_cannot_be_read_is_one_line_and_exit_2(root, path):
     done = run("lint", path, root=root)
     assert done.returncode == 2
-    assert done.stderr.startswith("gates: ")
+    assert done.stderr.startswith("canary: ")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
 
@@ -57,12 +57,12 @@ def test_queries_are_printed_as_the_controller_would_send_them(root):
 def test_help_teaches(root):
     told = run("lint", "--help", root=root).stdout
     assert "exit codes:" in told
-    assert "gates.gridos/ignore" in told
+    assert "canary-rehearsal/ignore" in told
 
 
 def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
     page = tmp_path / "power.html"
-    done = run("power", "--rps", "50", "--releases", "200", "--html", str(page), root=root)
+    done = run("power", "--rate", "50", "--releases", "200", "--html", str(page), root=root)
     assert done.returncode == 0
     assert "smallest errors stopped in 95 % of releases" in done.stdout
     assert page.read_text().count("<svg") == 3
@@ -73,7 +73,7 @@ def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
 
 def test_two_releases_are_drawn_side_by_side(root, tmp_path):
     picture = tmp_path / "gates.svg"
-    done = run("power", "--releases", "100", "--against", DESIGN, "--svg", str(picture), root=root)
+    done = run("power", "--releases", "100", "--baseline", DESIGN, "--svg", str(picture), root=root)
     assert done.returncode == 0
     lines = ET.parse(picture).findall(".//{http://www.w3.org/2000/svg}path")
     assert [line.get("class") for line in lines] == ["line canary", "line before"]
@@ -86,15 +86,15 @@ def test_power_reads_any_rollout_the_designs_too(root):
 
 
 def test_the_error_gate_is_compared_with_others(root):
-    told = run("power", "--alternatives", "--releases", "200", root=root).stdout
+    told = run("power", "--compare-queries", "--releases", "200", root=root).stdout
     assert "canary against stable" in told
     assert "\nsequential" in told
 
 
-def test_a_plan_prints_its_patch_and_what_cannot_be_exits_1(root):
-    done = run("plan", "--detect", "errors=1%", "--rps", "50", root=root)
+def test_a_design_prints_its_patch_and_what_cannot_be_exits_1(root):
+    done = run("design", "--detect", "errors=1%", "--rate", "50", root=root)
     assert (done.returncode, "patches:" in done.stdout) == (0, True)
-    assert run("plan", "--detect", "slow=2%", root=root).returncode == 1
+    assert run("design", "--detect", "slow=2%", root=root).returncode == 1
 
 
 def test_simulated_releases_are_counted(root):
@@ -116,11 +116,13 @@ def test_simulated_releases_are_counted(root):
 def test_wrong_input_is_one_line_and_exit_2(root, arguments):
     done = run(*arguments, root=root)
     assert done.returncode == 2
-    assert done.stderr.startswith("gates: ")
+    assert done.stderr.startswith("canary: ")
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("power", "--rps", "0"), ("plan", "--detect", "errors=2")])
+@pytest.mark.parametrize(
+    "arguments", [("power", "--rate", "0"), ("design", "--detect", "errors=2")]
+)
 def test_a_number_that_is_none_is_explained(root, arguments):
     done = run(*arguments, root=root)
     assert done.returncode == 2

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from canary.commands import options
 from canary.errors import UsageError
 from canary.power import effect_sizes
 from canary.power.samples import Traffic
@@ -31,7 +32,7 @@ def test_a_fault_needs_a_kind_and_a_size(text):
 @pytest.mark.parametrize("text", ["0", "-5", "inf", "nan", "many"])
 def test_a_rate_is_above_nothing(text):
     with pytest.raises(argparse.ArgumentTypeError):
-        effect_sizes.rate(text)
+        options.requests_per_s(text)
 
 
 def test_a_rehearsal_gives_its_declared_rate_and_the_stable_releases_errors(root):

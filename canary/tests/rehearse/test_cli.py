@@ -17,12 +17,12 @@ import pytest
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
-REHEARSE = Path(sys.executable).parent / "rehearse"
+CANARY = Path(sys.executable).parent / "canary"
 
 
 def run(*arguments, root, **options):
     return subprocess.run(
-        [REHEARSE, *arguments],
+        [CANARY, *arguments],
         cwd=root,
         capture_output=True,
         text=True,
@@ -34,14 +34,14 @@ def run(*arguments, root, **options):
 
 def assert_one_line(done, code, *words):
     assert done.returncode == code, done.stderr
-    assert done.stderr.startswith("rehearse: ")
+    assert done.stderr.startswith(("canary: ", "canary rehearse: "))
     assert done.stderr.count("\n") == 1
     for word in words:
         assert word in done.stderr
 
 
 def test_help_explains_faults_exit_codes_and_what_is_left(root):
-    done = run("--help", root=root)
+    done = run("rehearse", "--help", root=root)
     assert done.returncode == 0
     for word in ("errors=3%", "latency=400ms@10%", "3 no verdict", "report.html"):
         assert word in done.stdout
@@ -49,14 +49,14 @@ def test_help_explains_faults_exit_codes_and_what_is_left(root):
 
 @pytest.mark.parametrize("fault", ["errors=3", "latency=fast", "sloth=1%", "errors=101%"])
 def test_a_bad_fault_is_one_line_with_the_known_words(root, tmp_path, fault):
-    done = run("--fault", fault, "--out", str(tmp_path), root=root)
+    done = run("rehearse", "--fault", fault, "--out", str(tmp_path), root=root)
     assert_one_line(done, 2, fault)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "inf", "nan"])
 def test_a_rate_that_nobody_can_send_is_refused(root, rate):
-    done = run("--rate", rate, root=root)
+    done = run("rehearse", "--rate", rate, root=root)
     assert done.returncode == 2
     assert f"{rate} is not above 0" in done.stderr
 
@@ -66,7 +66,7 @@ def test_a_manifest_with_an_unknown_field_is_one_line_with_file_and_path(root, t
     shutil.copytree(root / "deploy/base", base)
     rollout = base / "rollout.yaml"
     rollout.write_text(rollout.read_text().replace("replicas: 10", "replicas: 10\n  paused: true"))
-    done = run("--manifests", str(base), "--out", str(tmp_path), root=root)
+    done = run("rehearse", "--manifests", str(base), "--out", str(tmp_path), root=root)
     assert_one_line(done, 2, "rollout.yaml: Rollout field spec.paused is not understood")
 
 
@@ -75,12 +75,12 @@ def test_a_missing_template_is_one_line_with_the_remedy(root, tmp_path):
     shutil.copytree(root / "deploy/base", base)
     template = base / "analysis-release-gates.yaml"
     template.write_text(template.read_text().replace("name: release-gates", "name: other", 1))
-    done = run("--manifests", str(base), "--out", str(tmp_path), root=root)
+    done = run("rehearse", "--manifests", str(base), "--out", str(tmp_path), root=root)
     assert_one_line(done, 2, "'release-gates' is referenced and missing", "other")
 
 
 def test_a_missing_config_is_one_line(root):
-    assert_one_line(run("--config", "gone.yaml", root=root), 2, "gone.yaml", "--config")
+    assert_one_line(run("rehearse", "--config", "gone.yaml", root=root), 2, "gone.yaml", "--config")
 
 
 def test_an_occupied_port_is_one_line_with_the_remedy(root):
@@ -94,7 +94,7 @@ def test_an_occupied_port_is_one_line_with_the_remedy(root):
 def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
     port = processes.free_port()
     serving = subprocess.Popen(
-        [REHEARSE, "serve", "--port", str(port)],
+        [CANARY, "serve", "--port", str(port)],
         cwd=root,
         # The service's own variable, as a shell may hold it, is not read.
         env={**os.environ, "GRIDOS_DATABASE_URL": "postgresql://127.0.0.1:1/production"},
@@ -129,7 +129,9 @@ def test_a_full_disk_is_one_line_with_the_remedy(root, tmp_path):
     )
     assert mounted.returncode == 0
     try:
-        assert_one_line(run("--out", str(tmp_path), root=root), 4, "MB free and a run needs")
+        assert_one_line(
+            run("rehearse", "--out", str(tmp_path), root=root), 4, "MB free and a run needs"
+        )
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 
@@ -139,7 +141,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
     root, tmp_path, ended_by
 ):
     rehearsal = subprocess.Popen(
-        [REHEARSE, "--out", str(tmp_path)],
+        [CANARY, "rehearse", "--out", str(tmp_path)],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -160,7 +162,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
 
 def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
     rehearsal = subprocess.Popen(
-        [REHEARSE, "--out", str(tmp_path)], cwd=root, stdout=subprocess.DEVNULL
+        [CANARY, "rehearse", "--out", str(tmp_path)], cwd=root, stdout=subprocess.DEVNULL
     )
     process = psutil.Process(rehearsal.pid)
     assert wait_until(lambda: len(programs(process, "envoy", "gridos serve")) > 3, timeout_s=60)
@@ -173,7 +175,7 @@ def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
 def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
     port = processes.free_port()
     serving = subprocess.Popen(
-        [REHEARSE, "serve", "--port", str(port)], cwd=root, stdout=subprocess.DEVNULL
+        [CANARY, "serve", "--port", str(port)], cwd=root, stdout=subprocess.DEVNULL
     )
     assert wait_until(lambda: not processes.port_is_free(port), timeout_s=60)
     children = psutil.Process(serving.pid).children(recursive=True)

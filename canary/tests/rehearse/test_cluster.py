@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
+from canary import cli
 from canary.argo import manifests, resolve
 from canary.argo.model import Phase, ReplicaCounts
 from canary.errors import MachineError, UsageError
-from canary.rehearse import cli, cluster_state, time_compression
+from canary.rehearse import cluster_state, time_compression
 from canary.rehearse.target import Release
 from canary.runtime import kubectl
 from canary.runtime.gateway import Counts
@@ -255,5 +256,5 @@ def test_a_proxy_that_does_not_serve_is_an_error_with_its_words(kube, tmp_path):
 
 
 def test_what_only_one_machine_can_do_is_refused_on_a_cluster(capsys):
-    assert cli.main(["--ground", "cluster", "--without", "prometheus"]) == 2
+    assert cli.main(["rehearse", "--target", "cluster", "--without", "prometheus"]) == 2
     assert "cannot be had on a cluster" in capsys.readouterr().err

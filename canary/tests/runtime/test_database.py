@@ -15,7 +15,7 @@ import pytest
 from canary.runtime import database, processes
 from canary.runtime.waiting import wait_until
 
-REHEARSE = Path(sys.executable).parent / "rehearse"
+CANARY = Path(sys.executable).parent / "canary"
 TABLES = "SELECT array_agg(relname::text) FROM pg_class WHERE relkind = 'r' AND oid >= 16384"
 
 
@@ -33,7 +33,7 @@ def held(database_url):
 
 def serve(root, **variables):
     return subprocess.run(
-        [REHEARSE, "serve", "--port", str(processes.free_port())],
+        [CANARY, "serve", "--port", str(processes.free_port())],
         cwd=root,
         env={**os.environ, **variables},
         capture_output=True,

@@ -164,7 +164,7 @@ def test_the_program_says_what_it_checked_and_ends_with_zero(root, capsys):
 
 def test_the_program_shows_how_an_overlay_differs_from_the_base(root, capsys):
     paths = [str(root / "deploy" / name) for name in ("base", "overlays/production")]
-    assert cli.main(["--against", *paths]) == 0
+    assert cli.main(["--baseline", *paths]) == 0
     shown = capsys.readouterr().out
     assert "-  maxReplicas: 30" in shown
     assert "+  maxReplicas: 60" in shown

@@ -27,7 +27,7 @@ def test_profiles_are_listed_with_their_faults_and_sizes(loadtest):
 
 
 def test_a_nearer_pair_prints_what_it_needs(loadtest):
-    _, out, _ = loadtest("profiles", "--near", "0.5%,1.5%", "-o", "json")
+    _, out, _ = loadtest("profiles", "--pair", "0.5%,1.5%", "-o", "json")
     (profile,) = [p for p in json.loads(out) if p["name"] == "errors-good"]
     assert profile["needed"] == pytest.approx(5000, rel=0.1)
 
@@ -39,8 +39,8 @@ REFUSED = [
     (("run", "smoke", "--host", "http://127.0.0.1:9", "--manifests", "none"), "does not exist"),
     (("compare", "none.json", "none.json"), "none.json"),
     (("compare", "README.md", "README.md"), "is not JSON"),
-    (("profiles", "--near", "2%,3%"), "either side"),
-    (("run", "errors-bad", "--host", "http://127.0.0.1:9", "--near", "4%,6%"), "errors 1%"),
+    (("profiles", "--pair", "2%,3%"), "either side"),
+    (("run", "errors-bad", "--host", "http://127.0.0.1:9", "--pair", "4%,6%"), "errors 1%"),
     (("run", "smoke", "--host", "http://127.0.0.1:9", "--closed", "--processes", "2"), "--closed"),
 ]
 
@@ -65,7 +65,7 @@ UNREADABLE = [
     (("--rate", "fast"), "'fast' is no number"),
     (("--rate", "inf"), "'inf' is no finite number above 0"),
     (("--users", "0"), "'0' is no whole number above 0"),
-    (("--near", "1%"), "no pair such as 0.5%,1.5%"),
+    (("--pair", "1%"), "no pair such as 0.5%,1.5%"),
 ]
 
 

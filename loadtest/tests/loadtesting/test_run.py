@@ -145,7 +145,7 @@ def test_closed_users_are_there_for_those_who_want_them(serve, loadtest):
 
 def test_a_kept_baseline_is_compared_with(serve, loadtest):
     url, _ = serve()
-    run = ("run", "smoke", "--host", url, "--rate", "60", "--seconds", "6", "--to-the-end")
+    run = ("run", "smoke", "--host", url, "--rate", "60", "--seconds", "6", "--no-early-stop")
     loadtest(*run, "--keep-baseline")
     _, said, _ = loadtest(*run)
     file = next(line.split()[-1] for line in said.splitlines() if line.startswith("  result"))

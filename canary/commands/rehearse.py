@@ -1,4 +1,4 @@
-"""The `rehearse` program.
+"""`canary rehearse`: one release, from its manifests to its verdict.
 
 Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, 2 the input cannot be
 used, 3 no verdict, 4 the harness or the machine is at fault, 130 interrupted.
@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import math
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.argo import resolve
+from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
     pull_request,
@@ -39,7 +38,7 @@ from canary.rehearse.rates import Rates
 from canary.rehearse.release_pair import Sides
 from canary.rehearse.result import Rehearsal
 from canary.rehearse.view import View
-from canary.runtime import kubectl, program
+from canary.runtime import kubectl
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
@@ -66,54 +65,22 @@ exit codes:
   130 interrupted   (`make rehearse` turns every one but 0 into its own 2: CI calls this program)
 
 examples:
-  rehearse                                   a healthy release, in about a minute and a half
-  rehearse --fault errors=3%                 a bad one: rolled back at the first step
-  rehearse --time-scale 1                    in real time, at the traffic the gates are made for
-  rehearse --stable main --candidate fix-42  one branch released over another
-  rehearse --stable main                     this working tree released over main
-  rehearse --replay out/rehearsals/latest --arg window=2m
-                                             would other gates have caught it?
-  rehearse serve --port 8000                 one pod of it to try by hand, with a database
+  canary rehearse                            a healthy release, in about a minute and a half
+  canary rehearse --fault errors=3%          a faulty one: rolled back at the first step
+  canary rehearse --time-scale 1             in real time, at the traffic the gates are made for
+  canary rehearse --stable main --candidate fix-42
+                                             one branch released over another
+  canary rehearse --stable main              this working tree released over main
 
 Each run leaves result.json, report.html, report.md and junit.xml in out/rehearsals/<id>, and
 out/rehearsals/latest points at the newest.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one rehearsal, or one pod; every failure is one line on standard error."""
-    return program.run("rehearse", _run, arguments)
-
-
-def _run(given: Sequence[str]) -> int:
-    if given[:1] == ["serve"]:
-        return _serve(_serve_parser().parse_args(given[1:]))
-    parser = _parser()
-    chosen = parser.parse_args(given)
-    _refuse_contradictions(parser, chosen)
-    return _replay(chosen) if chosen.replay else _rehearse(chosen, given)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = program.parser(
-        "rehearse",
-        description="Run the shipped canary, its pods and its gates on real traffic on this "
-        "machine, and say promote or roll back, and why.",
-        epilog=EPILOG,
-    )
-    _add_config(parser)
-    _add_release(parser)
-    _add_gates(parser)
-    _add_run(parser)
-    _add_cluster(parser)
-    return parser
-
-
-def _add_release(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The release, its gates, how it is run, and where."""
     group = parser.add_argument_group("the release")
-    group.add_argument(
-        "--fault", action="append", default=[], metavar="F", help="make the candidate a bad release"
-    )
+    options.fault(group, "make the candidate a faulty release")
     group.add_argument(
         "--stable",
         metavar="REF",
@@ -124,43 +91,28 @@ def _add_release(parser: argparse.ArgumentParser) -> None:
         metavar="REF",
         help="git reference of the release to try (this checkout, with what is not committed yet)",
     )
-
-
-def _add_gates(parser: argparse.ArgumentParser) -> None:
+    options.config(group)
     group = parser.add_argument_group("its gates")
-    group.add_argument(
-        "--manifests", type=Path, metavar="DIR", help="kustomization to rehearse (deploy/base)"
-    )
-    group.add_argument(
-        "--arg",
-        type=_argument,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an argument of the gates instead of the manifests' own, such as window=2m",
-    )
-    group.add_argument(
-        "--replay",
-        type=Path,
-        metavar="RUN",
-        help="judge a run of before (its folder, or what --record wrote); nothing is run",
+    options.kustomization(group)
+    options.arg(group)
+    _add_run(parser.add_argument_group("the run"))
+    _add_cluster(
+        parser.add_argument_group(
+            "on a cluster",
+            "The release is shipped to a real Kubernetes, and its own Argo Rollouts runs it in "
+            "real time. deploy/README.md says how to get one.",
+        )
     )
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the run")
+def _add_run(group: options.Container) -> None:
     group.add_argument(
         "--time-scale",
         type=time_compression.factor,
         metavar="N",
         help="how much faster than real time the steps go (6; on a cluster 1)",
     )
-    group.add_argument(
-        "--rate",
-        type=_rate,
-        metavar="N",
-        help="requests a second that users send (what the gates need at this scale)",
-    )
+    options.rate(group, "that users send (what the gates need at this scale)")
     group.add_argument(
         "--without",
         choices=("traffic", "prometheus"),
@@ -180,60 +132,30 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
     )
-    group.add_argument(
-        "--port", type=program.port, metavar="N", help="the gateway's port (any free one)"
-    )
+    options.port(group, None, "the gateway's port (any free one)")
 
 
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "on a cluster",
-        "The release is shipped to a real Kubernetes, and its own Argo Rollouts walks it in real "
-        "time. deploy/README.md says how to get one.",
-    )
-    group.add_argument("--ground", choices=("local", "cluster"), default="local", help="(local)")
+def _add_cluster(group: options.Container) -> None:
+    group.add_argument("--target", choices=("local", "cluster"), default="local", help="(local)")
     group.add_argument(
         "--context", metavar="NAME", help="kube context (the current one, unless it is production)"
     )
-    group.add_argument(
-        "--url", default="", metavar="URL", help="the gateway's address (a port-forward to it)"
-    )
-    group.add_argument(
-        "--image", default="", metavar="REF", help="the candidate's image (the overlay's)"
-    )
+    group.add_argument("--url", metavar="URL", help="the gateway's address (a port-forward to it)")
+    group.add_argument("--image", metavar="REF", help="the candidate's image (the overlay's)")
 
 
-def _serve_parser() -> argparse.ArgumentParser:
-    parser = program.parser(
-        "rehearse serve",
-        description="Run one pod of the manifests on this machine, with a database and what "
-        "rehearsal.yaml prepares, until Ctrl-C.",
-    )
-    parser.add_argument("--port", type=program.port, default=8000, metavar="N", help="(8000)")
-    parser.add_argument("--manifests", type=Path, metavar="DIR", help="(deploy/base)")
-    _add_config(parser)
-    return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help=f"what stands in for images, secrets and users ({release_pair.CONFIG})",
-    )
-
-
-def _rehearse(chosen: argparse.Namespace, given: Sequence[str]) -> int:
-    if chosen.ground == "cluster":
+def run(chosen: argparse.Namespace) -> int:
+    """Runs one rehearsal."""
+    _refuse_contradictions(chosen)
+    if chosen.target == "cluster":
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
-    chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.ground]
+    chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.target]
     if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
         raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
     chosen_sides = release_pair.choose(
-        chosen.stable, chosen.candidate, chosen.config, chosen.manifests, _say
+        chosen.stable, chosen.candidate, chosen.config, chosen.manifests, options.remark
     )
-    what = _plan(chosen, given, chosen_sides)
+    what = _plan(chosen, chosen_sides)
     what, folder = _make(chosen.out, what)
     try:
         ground = _ground(chosen, what, chosen_sides.traffic_file, folder)
@@ -260,15 +182,15 @@ def _ground(
 ) -> LocalGround | ClusterGround:
     locustfile = (chosen.config or release_pair.CONFIG).with_name("locustfile.py")
     without_traffic = "traffic" in chosen.without
-    if chosen.ground == "cluster":
+    if chosen.target == "cluster":
         check_faults(what.candidate.config.faults, what.faults, what.candidate.programs)
         refuse_manual_pauses(what.rollout)
         shipping = Shipping(
             rate=what.rate,
             faults=what.faults,
             time_scale=what.time_scale,
-            image=chosen.image,
-            url=chosen.url,
+            image=chosen.image or "",
+            url=chosen.url or "",
             without_traffic=without_traffic,
         )
         return ClusterGround(
@@ -281,7 +203,7 @@ def _ground(
             shipping,
             folder,
         )
-    options = Options(
+    how = Options(
         rates=Rates(what.rate, what.least_rate),
         time_scale=what.time_scale,
         faults=what.faults,
@@ -291,42 +213,36 @@ def _ground(
         rules=chosen.rules,
     )
     return LocalGround(
-        what.stable, what.candidate, what.scaled, traffic_file, locustfile, options, folder
+        what.stable, what.candidate, what.scaled, traffic_file, locustfile, how, folder
     )
 
 
-def _refuse_contradictions(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+def _refuse_contradictions(chosen: argparse.Namespace) -> None:
     """Options that mean nothing beside each other.
 
     Raises:
         UsageError: if some were given: an option that is passed over in silence misleads.
     """
-    given = {name for name, value in vars(chosen).items() if value != parser.get_default(name)}
+    given = {name for name, value in vars(chosen).items() if value not in (None, [])}
 
     def refuse(names: set[str], why: str, remedy: str) -> None:
         if wrong := sorted(given & names):
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-            raise UsageError(f"{options} {why}", remedy)
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+            raise UsageError(f"{named} {why}", remedy)
 
-    if chosen.replay:
-        refuse(
-            given - {"replay", "manifests", "config", "arg"},
-            "means nothing to --replay, which runs nothing",
-            "leave it out",
-        )
-    if chosen.ground == "cluster":
+    if chosen.target == "cluster":
         refuse(LOCAL_ALONE, "cannot be had on a cluster", "name the candidate by --image")
         if "prometheus" in chosen.without:
             raise UsageError("--without prometheus cannot be had on a cluster", "leave it out")
     else:
-        refuse(CLUSTER_ALONE, "is for a cluster", "add --ground cluster, or leave it out")
+        refuse(CLUSTER_ALONE, "is for a cluster", "add --target cluster, or leave it out")
     if "traffic" in chosen.without:
         refuse({"rate"}, "contradicts --without traffic", "give one of the two")
     if not all(word.strip() for fault in chosen.fault for word in fault.split(",")):
         raise UsageError("a --fault holds no word", "leave it out for a healthy release")
 
 
-def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehearsal:
+def _plan(chosen: argparse.Namespace, two: Sides) -> Rehearsal:
     """What is to be rehearsed, and how, from the arguments and the files they name."""
     rollout = resolve.rollout(two.candidate.bundle, dict(chosen.arg))
     traffic = two.stable.config.traffic
@@ -341,7 +257,7 @@ def _plan(chosen: argparse.Namespace, given: Sequence[str], two: Sides) -> Rehea
         rate = least = chosen.rate
     return Rehearsal(
         id=_name(chosen.fault, two),
-        command=shlex.join(["rehearse", *given]),
+        command=shlex.join(["canary", *chosen.given]),
         stable=two.stable,
         candidate=two.candidate,
         rollout=rollout,
@@ -403,27 +319,6 @@ def _machine(machine: dict[str, Any]) -> str:
     )
 
 
-def _replay(chosen: argparse.Namespace) -> int:
-    """Judges a recorded run by other gates."""
-    two = release_pair.choose(None, None, chosen.config, chosen.manifests, _say)
-    rollout = resolve.rollout(two.candidate.bundle, dict(chosen.arg))
-    with replay.opened(chosen.replay) as recording:
-        scaled = time_compression.scale(rollout, recording.time_scale)
-        judged = replay.replay(recording, scaled)
-        said = replay.decide(recording, judged)
-        print(replay.table(recording, judged))  # noqa: T201 — what was asked for
-        print(f"\nrecorded: {recording.document['verdict']['headline']}")  # noqa: T201 — same
-        print(f"these gates, after {judged.last.at_s:.0f} s: {said.headline}")  # noqa: T201 — same
-    return said.outcome.exit_code
-
-
-def _serve(chosen: argparse.Namespace) -> int:
-    from canary.rehearse import serving  # noqa: PLC0415 — only this command needs it
-
-    own = release_pair.choose(None, None, chosen.config, chosen.manifests, _say)
-    return serving.serve(own.candidate, chosen.port)
-
-
 def _title(what: Rehearsal) -> str:
     """The release in a few words."""
     fault = ", ".join(what.faults)
@@ -459,21 +354,3 @@ def _make(out: Path, what: Rehearsal) -> tuple[Rehearsal, Path]:
             (out / name).mkdir()
             return replace(what, id=name), out / name
     raise AssertionError("there is always another number")
-
-
-def _argument(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _say(text: str) -> None:
-    print(f"rehearse: {text}", file=sys.stderr, flush=True)  # noqa: T201 — what takes long

@@ -1,0 +1,1 @@
+"""What each command of `canary` takes and does: one module a command."""

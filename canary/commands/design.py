@@ -1,0 +1,59 @@
+"""`canary design`: pauses, windows and limits that would detect a fault."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from canary.commands import options, study
+from canary.power import design, effect_sizes
+
+EPILOG = """\
+exit codes:
+  0 a design, or none is needed   1 no design can do it   2 the input cannot be used
+  4 the tool or the machine is at fault   130 interrupted
+
+examples:
+  canary design --detect errors=0.5% --rate 50
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The release, its traffic, and what is asked of the gates."""
+    study.add_arguments(parser)
+    parser.add_argument(
+        "--detect",
+        type=effect_sizes.sized,
+        required=True,
+        metavar="KIND=SIZE",
+        help="such as errors=2%%",
+    )
+    parser.add_argument(
+        "--power",
+        type=effect_sizes.share,
+        default=0.95,
+        metavar="P",
+        help="share of such releases to detect (95%%)",
+    )
+    parser.add_argument(
+        "--false-rollback",
+        type=effect_sizes.share,
+        default=0.01,
+        metavar="P",
+        help="share of healthy releases that may be rolled back or paused (1%%)",
+    )
+    options.output(parser, ("table", "json"))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """A design and its patch; 1 if nothing would do."""
+    users = study.traffic(chosen)
+    found, release = study.release(chosen)
+    kind, size = chosen.detect
+    goal = design.Goal(kind, size, chosen.power, chosen.false_rollback)
+    plan = design.plan(found, release, goal, users, options.progress("designs"))
+    as_json = chosen.output == "json"
+    options.say(
+        json.dumps(design.document(plan, found), indent=2) if as_json else design.table(plan, found)
+    )
+    return 0 if plan.chosen else 1

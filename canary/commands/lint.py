@@ -1,0 +1,49 @@
+"""`canary lint`: the findings of every rule about some manifests."""
+
+from __future__ import annotations
+
+import argparse
+
+from canary.commands import options
+from canary.lint import check, documents, output
+from canary.power import catalogue
+
+EPILOG = """\
+exit codes:
+  0 nothing found   1 findings   2 the input cannot be used   4 the tool or the machine is at fault
+  130 interrupted
+
+examples:
+  canary lint                               this repository's gates
+  canary lint my/manifests                  anybody's: a folder, a kustomization, a file
+  kubectl kustomize app | canary lint -     or a stream
+  canary lint -o sarif > gates.sarif        for code scanning
+  canary lint --queries                     the queries as the controller sends them
+
+A finding is suppressed, with its reason, on the object that it is about:
+  metadata: {annotations: {canary-rehearsal/ignore: "unguarded-end: promoted by hand from 50 %"}}
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to read, against which contract, and how to tell."""
+    options.manifests(parser, several=True)
+    options.contract(parser)
+    parser.add_argument("--queries", action="store_true", help="print the resolved queries")
+    parser.add_argument(
+        "--list-rules", action="store_true", help="print every rule, its reason and its remedy"
+    )
+    options.output(parser, [*output.FORMATS])
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Findings; 1 if there are any that matter."""
+    if chosen.list_rules:
+        options.say(catalogue.render())
+        return 0
+    paths = chosen.manifests or [options.DEFAULT_MANIFESTS]
+    report = check.lint(documents.read(paths), options.exported(chosen))
+    if not report.releases:
+        raise documents.no_rollout(paths)
+    options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
+    return 1 if report.faults else 0

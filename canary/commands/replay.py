@@ -1,0 +1,46 @@
+"""`canary replay`: a recorded rehearsal, judged by other gates."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from canary.argo import resolve
+from canary.commands import options
+from canary.rehearse import release_pair, replay, time_compression
+
+EPILOG = """\
+exit codes:
+  0 these gates promote it   1 they roll it back   2 the input cannot be used
+  3 no verdict: inconclusive, or not measured   4 the tool or the machine is at fault
+  130 interrupted
+
+examples:
+  canary replay out/rehearsals/latest --arg window=2m
+                                            would other gates have detected it?
+  canary replay run.tar.gz --manifests deploy/overlays/staging
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recording, and the gates to judge it by."""
+    parser.add_argument(
+        "run_of", type=Path, metavar="RUN", help="a run's folder, or what --record wrote"
+    )
+    options.kustomization(parser)
+    options.arg(parser)
+    options.config(parser)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """What the gates say of the recording."""
+    two = release_pair.choose(None, None, chosen.config, chosen.manifests, options.remark)
+    rollout = resolve.rollout(two.candidate.bundle, dict(chosen.arg))
+    with replay.opened(chosen.run_of) as recording:
+        scaled = time_compression.scale(rollout, recording.time_scale)
+        judged = replay.replay(recording, scaled)
+        said = replay.decide(recording, judged)
+        options.say(replay.table(recording, judged))
+        options.say(f"\nrecorded: {recording.document['verdict']['headline']}")
+        options.say(f"these gates, after {judged.last.at_s:.0f} s: {said.headline}")
+    return said.outcome.exit_code

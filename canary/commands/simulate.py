@@ -1,0 +1,46 @@
+"""`canary simulate`: releases of some faults through a real Prometheus."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from canary.commands import options, study
+from canary.power import faults, mutation, simulation, simulation_report
+
+EPILOG = """\
+exit codes:
+  0 simulated   2 the input cannot be used   4 the tool or the machine is at fault   130 interrupted
+
+examples:
+  canary simulate                           500 healthy releases
+  canary simulate --fault errors=2%         500 such releases
+"""
+
+RELEASES = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The release, its traffic, and the faults."""
+    study.add_arguments(parser)
+    study.add_releases(parser, RELEASES, "of each fault")
+    options.fault(
+        parser,
+        "healthy, errors=2%%, slow=10%%, cpu=90%%, crash, idle, late-scrapes, "
+        "prometheus-gone or label-missing; give it several times for several (healthy)",
+    )
+    options.output(parser)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """How each kind of release ended."""
+    users = study.traffic(chosen)
+    _, release = study.release(chosen)
+    scenarios = [faults.scenario(given, users) for given in chosen.fault or ["healthy"]]
+    began = time.monotonic()
+    results = simulation.simulate(
+        mutation.subject_of(release), scenarios, chosen.releases, options.progress("releases")
+    )
+    summary = simulation_report.summarise(release.rollout.name, results, time.monotonic() - began)
+    options.say(simulation_report.FORMATS[chosen.output](summary))
+    return 0

@@ -1,0 +1,99 @@
+"""What power, design and simulate have in common: which release, under which traffic."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from canary.argo import releases
+from canary.argo.gates import Document, Release
+from canary.commands import options
+from canary.errors import UsageError
+from canary.lint import documents
+from canary.lint.rules import cpu_limit_cores
+from canary.power import effect_sizes
+from canary.power.monte_carlo import Study
+from canary.power.samples import Traffic
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The release and its traffic."""
+    options.manifests(parser)
+    parser.add_argument("--rollout", metavar="NAME", help="which one, if there are several")
+    group = parser.add_argument_group("traffic")
+    options.rate(group, "that users send (100)")
+    group.add_argument(
+        "--healthy",
+        type=effect_sizes.sized,
+        action="append",
+        default=[],
+        metavar="KIND=SIZE",
+        help="what a healthy release does (errors=0.1%% slow=0.5%% cpu=20%%)",
+    )
+    group.add_argument(
+        "--overdispersion",
+        type=effect_sizes.share,
+        metavar="R",
+        help="how requests of one scrape fail together, 0 to 1 (0: independently)",
+    )
+    group.add_argument(
+        "--rehearsal", type=Path, metavar="FILE", help="take it all from a rehearsal's result.json"
+    )
+
+
+def add_releases(parser: argparse.ArgumentParser, default: int, what: str) -> None:
+    """How many releases."""
+    parser.add_argument(
+        "--releases",
+        type=effect_sizes.whole,
+        default=default,
+        metavar="N",
+        help=f"{what} ({default})",
+    )
+
+
+def release(
+    chosen: argparse.Namespace, path: str | None = None
+) -> tuple[tuple[Document, ...], Release]:
+    """The objects and the Rollout among them.
+
+    Raises:
+        UsageError: if there is no such Rollout, several, or one with an argument without a value.
+    """
+    paths = [path or chosen.manifests or options.DEFAULT_MANIFESTS]
+    found = documents.read(paths)
+    named = [r for r in releases.find(found) if chosen.rollout in (None, r.rollout.name)]
+    if not named:
+        raise documents.no_rollout(paths)
+    if len(named) > 1:
+        names = ", ".join(r.rollout.name for r in named)
+        raise UsageError(f"there are several Rollouts: {names}", "choose one with --rollout")
+    for gate in named[0].gates:
+        if gate.unresolved:
+            raise UsageError(
+                f"{gate.template} {gate.path}: argument {gate.unresolved[0]!r} has no value",
+                "give it one; canary lint says more",
+            )
+    return found, named[0]
+
+
+def traffic(chosen: argparse.Namespace) -> Traffic:
+    """What users send, and what a healthy release does with it."""
+    measured = effect_sizes.of_rehearsal(chosen.rehearsal) if chosen.rehearsal else Traffic(100.0)
+    given = dict(chosen.healthy)
+    if chosen.rate is not None:
+        given |= {"rps": chosen.rate}
+    if chosen.overdispersion is not None:
+        given |= {"overdispersion": chosen.overdispersion}
+    return effect_sizes.changed(measured, given)
+
+
+def study(found: Release, users: Traffic, n: int) -> Study:
+    """So many draws of the release."""
+    return Study(
+        releases.walkable(found),
+        users,
+        cpu_limit=cpu_limit_cores(found.rollout) or 1.0,
+        canary_tokens=found.canary_tokens,
+        n=n,
+    )
