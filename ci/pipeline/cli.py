@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from canary.runtime import program
 from pipeline import (
     changes,
     comment,
@@ -17,7 +18,6 @@ from pipeline import (
     images,
     layout,
     overlay,
-    program,
     registry,
     releases,
     ruleset,

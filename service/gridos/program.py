@@ -13,8 +13,8 @@
 An exception that carries an `exit_code` is a message for the user and nothing else. Any other is
 written with its traceback to a log file, whose path is the message.
 
-The pipeline and the service run where nothing else of this repository is installed, so each has a
-copy of this module; a test holds them together.
+The pipeline's jobs install nothing, so this imports only the standard library. The service runs
+where nothing else of this repository is, so it has a copy of this module, held equal by a test.
 """
 
 from __future__ import annotations
