@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from canary.argo import releases
-from canary.lint import documents
 from canary.power import mutation, simulation, simulation_report
 from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
-from canary.runtime import processes, program
+from canary.runtime import documents, processes, program
 
 CANARY = Path(sys.executable).parent / "canary"
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="bars whose name holds it")
     word = parser.parse_args(arguments).only
     began = time.monotonic()
-    (release,) = releases.find(documents.read(["deploy/base"]))
+    (release,) = releases.find(documents.read_all(["deploy/base"]))
     subject = mutation.subject_of(release)
     bars: dict[str, Callable[[], bool]] = {"promise": partial(_promise, subject)}
     bars |= {f"{rps:g} requests/s": partial(_table, subject, rps) for rps in RATES}

@@ -13,10 +13,11 @@ import yaml
 
 from acceptance.conformance.scenarios import Act, Scenario
 from acceptance.conformance.scripted import Reader
-from canary.argo import analysis, controller, manifests, resolve
-from canary.argo.controller import Hashes, Status
+from canary.argo import analysis, controller, manifests, releases
+from canary.argo.controller import Status
 from canary.argo.model import (
     AnalysisRun,
+    Hashes,
     Measurement,
     Metric,
     Phase,
@@ -57,7 +58,7 @@ class Walk:
 
 def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, Any]]:
     """The scenario's Rollout and gates: the shipped ones with other pods and shorter pauses."""
-    shipped = [copy.deepcopy(body) for _, body in documents.read(BASE)]
+    shipped = [copy.deepcopy(found.body) for found in documents.read(BASE)]
     chosen = [body for body in shipped if body["kind"] in ("Rollout", "AnalysisTemplate")]
     time_compression.shorten(chosen, FACTOR)
     for body in chosen:
@@ -97,7 +98,7 @@ def ours(scenario: Scenario, folder: Path) -> Walk:
     """The rehearsal's controller through the scenario."""
     file = folder / f"{scenario.name}.yaml"
     file.write_text(yaml.safe_dump_all(objects(scenario, "http://scripted", "pause")))
-    return _Walker(scenario, resolve.rollout(manifests.read(file))).walk()
+    return _Walker(scenario, releases.rollout(manifests.read(documents.read(file)))).walk()
 
 
 class _Walker:

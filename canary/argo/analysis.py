@@ -6,20 +6,16 @@ Source: analysis/analysis.go, utils/evaluate/evaluate.go, utils/analysis/{factor
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 from canary.argo import expression
 from canary.argo.expression import ExpressionError
 from canary.argo.model import (
-    Analysis,
     AnalysisRun,
     Measurement,
     Metric,
     MetricResult,
     Phase,
-    ReplicaSetName,
 )
 
 # After a measurement in Error the next one comes this much later, whatever the interval says.
@@ -28,37 +24,6 @@ ERROR_RETRY_S = 10.0
 # Worst last (`analysisStatusOrder`, utils/analysis/helpers.go).
 _BADNESS = (Phase.SUCCESSFUL, Phase.INCONCLUSIVE, Phase.ERROR, Phase.FAILED)
 _BAD = frozenset({Phase.INCONCLUSIVE, Phase.ERROR, Phase.FAILED})
-_PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
-
-
-def resolve(metric: Metric, values: Mapping[str, str]) -> Metric:
-    """Fills `{{args.…}}` in the query and the conditions.
-
-    Raises:
-        ValueError: if an argument has no value.
-    """
-
-    def fill(text: str) -> str:
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-    try:
-        return replace(
-            metric,
-            query=fill(metric.query),
-            success_condition=fill(metric.success_condition),
-            failure_condition=fill(metric.failure_condition),
-        )
-    except KeyError as missing:
-        raise ValueError(f"metric {metric.name}: argument {missing} has no value") from None
-
-
-def resolve_arguments(analysis: Analysis, latest_hash: str, stable_hash: str) -> dict[str, str]:
-    """The values of an analysis's arguments once both pod-template hashes are known."""
-    hashes = {ReplicaSetName.LATEST: latest_hash, ReplicaSetName.STABLE: stable_hash}
-    return {
-        name: hashes[value] if isinstance(value, ReplicaSetName) else value
-        for name, value in analysis.arguments.items()
-    }
 
 
 def judge(metric: Metric, result: expression.Result) -> tuple[Phase, str]:

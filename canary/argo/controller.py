@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeGuard
 
-from canary.argo import analysis, replicas
+from canary.argo import analysis, replicas, resolve
 from canary.argo.model import (
     Analysis,
     AnalysisRun,
+    Hashes,
     Measurement,
     Pause,
     Phase,
@@ -38,14 +39,6 @@ class RolloutPhase(StrEnum):
     PAUSED = "Paused"
     DEGRADED = "Degraded"
     HEALTHY = "Healthy"
-
-
-@dataclass(frozen=True)
-class Hashes:
-    """The two pod-template hashes."""
-
-    latest: str
-    stable: str
 
 
 @dataclass(frozen=True)
@@ -196,9 +189,7 @@ def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
 
 def start_run(name: str, what: Analysis, hashes: Hashes, now: float) -> AnalysisRun:
     """An AnalysisRun of the release with these hashes."""
-    values = analysis.resolve_arguments(what, hashes.latest, hashes.stable)
-    metrics = tuple(analysis.resolve(metric, values) for metric in what.metrics)
-    return analysis.start(name, metrics, now)
+    return analysis.start(name, resolve.with_hashes(what, hashes), now)
 
 
 def _end_runs(status: Status, now: float) -> Status:

@@ -7,11 +7,13 @@ A *gate* is one metric as one of those analyses resolves it; where it looks from
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from canary.argo import model
 from canary.argo.model import Metric
+from canary.yamls import Document
 
 
 class Severity(StrEnum):
@@ -20,38 +22,6 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-
-
-@dataclass(frozen=True, eq=False)
-class Document:
-    """One object of the manifests, and the file it came from; equal only to itself."""
-
-    file: str
-    body: Mapping[str, Any]
-
-    @property
-    def kind(self) -> str:
-        """The object's kind, or nothing."""
-        return text(self.body.get("kind"))
-
-    @property
-    def name(self) -> str:
-        """The object's name, or nothing."""
-        metadata = mapping(self.body.get("metadata"))
-        return text(metadata.get("name")) or text(metadata.get("generateName"))
-
-    @property
-    def annotations(self) -> Mapping[str, Any]:
-        """The object's annotations."""
-        return mapping(mapping(self.body.get("metadata")).get("annotations"))
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """The object's spec."""
-        return mapping(self.body.get("spec"))
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +68,11 @@ class Look:
         )
         return sum(held) / window_s if window_s else self.share
 
+    @property
+    def path(self) -> str:
+        """Where the analysis stands in the Rollout."""
+        return f"spec.strategy.canary{'' if self.background else f'.steps[{self.step}]'}.analysis"
+
     def __str__(self) -> str:
         return f"background from step {self.step}" if self.background else f"step {self.step}"
 
@@ -128,10 +103,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One reference of a Rollout to templates, with what is odd about it."""
+    """One reference of a Rollout to templates, with what is odd about it.
+
+    `walked` is the analysis as the controller gets it, its hashes still unknown.
+    """
 
     look: Look
     gates: tuple[Gate, ...]
+    walked: model.Analysis
     missing: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     dry_run: tuple[str, ...] = ()
@@ -139,7 +118,10 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Release:
-    """One Rollout, its canary stages and everything that judges it."""
+    """One Rollout, its canary stages and everything that judges it.
+
+    `walked` is the same for the step machine; with a traffic router its pods are a hundred.
+    """
 
     rollout: Document
     replicas: int
@@ -149,7 +131,8 @@ class Release:
     steps: int
     stages: tuple[Stage, ...]
     analyses: tuple[Analysis, ...]
-    canary_tokens: tuple[str, ...] = field(default=())
+    walked: model.Rollout
+    canary_tokens: tuple[str, ...] = ()
 
     @property
     def gates(self) -> tuple[Gate, ...]:
@@ -168,17 +151,7 @@ class Finding:
     message: str
     remedy: str
 
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is an object of JSON, else an empty one: a linter meets anything."""
-    return value if isinstance(value, dict) else {}
-
-
-def listed(value: object) -> list[Any]:
-    """The value if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def text(value: object) -> str:
-    """The value as text if it is a scalar, else nothing."""
-    return str(value) if isinstance(value, str | int | float) and value is not True else ""
+    @property
+    def position(self) -> tuple[int, int]:
+        """The line and column it is about, from 1."""
+        return self.document.position(self.path)

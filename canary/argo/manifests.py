@@ -7,17 +7,23 @@ manifest that is half understood would be rehearsed wrongly and believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from canary import durations
 from canary.errors import UsageError
-from canary.runtime import documents
+from canary.yamls import Document
 
 # Kinds that one machine has no counterpart for; they are admitted and tested on a cluster.
 UNENFORCED_KINDS = frozenset(
@@ -367,14 +373,27 @@ class CanaryStep(Manifest):
     pause: PauseStep | None = None
     analysis: AnalysisRef | None = None
 
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(
+                f"it has {len(self.model_fields_set)} actions, and a step has exactly one of "
+                "setWeight, pause and analysis"
+            )
+        return self
+
+
+# A number of pods, or a percentage; Argo reads "1" as 1 %.
+Fence = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,4}%?$")]
+
 
 class Canary(Manifest):
     """A basic canary: shares come from replica counts, there is no traffic router."""
 
     steps: list[CanaryStep] = Field(default_factory=list)
     analysis: BackgroundRef | None = None
-    max_surge: int | str = "25%"
-    max_unavailable: int | str = "25%"
+    max_surge: Fence = "25%"
+    max_unavailable: Fence = "25%"
 
 
 class Strategy(Manifest):
@@ -401,10 +420,6 @@ class RolloutSpec(Manifest):
     progress_deadline_abort: bool = False
     revision_history_limit: Unenforced = None
     rollback_window: Unenforced = None
-
-
-class Authentication(Manifest):
-    """Only the default: none."""
 
 
 class PrometheusQuery(Manifest):
@@ -501,6 +516,11 @@ class AnalysisTemplate(_Object):
     kind: Literal["AnalysisTemplate"]
     spec: AnalysisTemplateSpec
 
+    @property
+    def literals(self) -> dict[str, str]:
+        """The arguments that it gives a value of its own, as they are written."""
+        return {a.name: a.value for a in self.spec.args if a.value is not None}
+
 
 class Service(_Object):
     """A Service."""
@@ -538,6 +558,7 @@ class Bundle:
     """The manifests of one release: one Rollout and what belongs to it."""
 
     source: str
+    documents: tuple[Document, ...]
     rollout: Rollout
     templates: dict[str, AnalysisTemplate]
     config_maps: dict[str, ConfigMap]
@@ -560,32 +581,38 @@ class Bundle:
         return container.port_name(port.port if port.target_port is None else port.target_port)
 
 
-def read(path: Path) -> Bundle:
-    """Reads a kustomization, a folder of manifests or one file.
+def read(documents: Iterable[Document], source: str = "the manifests") -> Bundle:
+    """What a rehearsal needs of the objects; `source` is what messages call them.
 
     Raises:
         UsageError: if there is no Rollout, more than one, or something not understood.
     """
-    objects = [_understand(file, document) for file, document in documents.read(path)]
-    understood = [(file, thing) for file, thing in objects if isinstance(thing, _Object)]
-    rollouts = [thing for _, thing in understood if isinstance(thing, Rollout)]
+    found = tuple(documents)
+    understood = [_understand(document) for document in found if _is_enforced(document)]
+    rollouts = [thing for thing in understood if isinstance(thing, Rollout)]
     if len(rollouts) != 1:
         raise UsageError(
-            f"{path} holds {len(rollouts)} Rollouts", "point at manifests with exactly one"
+            f"{source} holds {len(rollouts)} Rollouts", "point at manifests with exactly one"
         )
-    rollout = rollouts[0]
+    (rollout,) = rollouts
     labels = rollout.spec.template.metadata.labels
-    services = [t for _, t in understood if isinstance(t, Service) and _selects(t, labels)]
-    monitors = [t for _, t in understood if isinstance(t, PodMonitor) and _selects(t, labels)]
+    services = (t for t in understood if isinstance(t, Service) and _selects(t, labels))
+    monitors = (t for t in understood if isinstance(t, PodMonitor) and _selects(t, labels))
+    ignored = [f"{document.kind} objects" for document in found if not _is_enforced(document)]
     return Bundle(
-        source=str(path),
+        source=source,
+        documents=found,
         rollout=rollout,
-        templates={t.metadata.name: t for _, t in understood if isinstance(t, AnalysisTemplate)},
-        config_maps={t.metadata.name: t for _, t in understood if isinstance(t, ConfigMap)},
-        service=services[0] if services else None,
-        pod_monitor=monitors[0] if monitors else None,
-        unenforced=tuple(text for _, thing in objects for text in _unenforced(thing)),
+        templates={t.metadata.name: t for t in understood if isinstance(t, AnalysisTemplate)},
+        config_maps={t.metadata.name: t for t in understood if isinstance(t, ConfigMap)},
+        service=next(services, None),
+        pod_monitor=next(monitors, None),
+        unenforced=(*_unenforced(rollout), *ignored),
     )
+
+
+def _is_enforced(document: Document) -> bool:
+    return document.kind not in UNENFORCED_KINDS
 
 
 def _selects(thing: Service | PodMonitor, labels: dict[str, str]) -> bool:
@@ -594,41 +621,30 @@ def _selects(thing: Service | PodMonitor, labels: dict[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in wanted.items())
 
 
-def _understand(file: str, document: dict[str, Any]) -> tuple[str, _Object | str]:
-    kind = document.get("kind", "")
-    kind = kind if isinstance(kind, str) else repr(kind)
-    if kind in UNENFORCED_KINDS:
-        return file, str(kind)
+def _understand(document: Document) -> _Object:
+    kind = document.kind
     if kind not in UNDERSTOOD_KINDS:
         raise UsageError(
-            f"{file}: kind {kind!r} is not understood",
+            f"{document.file}: kind {document.body.get('kind', '')!r} is not understood",
             f"the rehearsal knows {', '.join(sorted({*UNDERSTOOD_KINDS, *UNENFORCED_KINDS}))}",
         )
     try:
-        return file, UNDERSTOOD_KINDS[kind].model_validate(document)
+        return UNDERSTOOD_KINDS[kind].model_validate(document.body)
     except ValidationError as invalid:
-        raise _refusal(file, kind, invalid) from None
-
-
-def _refusal(file: str, kind: str, invalid: ValidationError) -> UsageError:
-    first = invalid.errors()[0]
-    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"]).lstrip(".")
+        first = invalid.errors()[0]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    path = "".join(parts).lstrip(".")
+    place = f"{document.file} line {document.position(path)[0]}: {kind} field {path}"
     if first["type"] == "extra_forbidden":
-        return UsageError(
-            f"{file}: {kind} field {path} is not understood",
-            "remove it, or teach canary/argo/manifests.py what it means",
-        )
-    return UsageError(f"{file}: {kind} field {path}: {first['msg']}", "correct the manifest")
+        remedy = "remove it, or teach canary/argo/manifests.py what it means"
+        raise UsageError(f"{place} is not understood", remedy)
+    raise UsageError(f"{place}: {first['msg']}", "correct the manifest")
 
 
-def _unenforced(thing: _Object | str) -> Iterator[str]:
+def _unenforced(rollout: Rollout) -> Iterator[str]:
     """Names what was read and is not acted on, as the report lists it."""
-    if isinstance(thing, str):
-        yield f"{thing} objects"
-        return
-    if isinstance(thing, Rollout):
-        spec = thing.spec.template.spec
-        for holder in (spec, spec.container):
-            for name, field in type(holder).model_fields.items():
-                if field.annotation is Any and name in holder.model_fields_set:
-                    yield f"{field.alias or name} of the {type(holder).__name__.lower()}"
+    spec = rollout.spec.template.spec
+    for holder in (spec, spec.container):
+        for name, field in type(holder).model_fields.items():
+            if field.annotation is Any and name in holder.model_fields_set:
+                yield f"{field.alias or name} of the {type(holder).__name__.lower()}"

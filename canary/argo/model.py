@@ -155,6 +155,14 @@ class ReplicaSetName(StrEnum):
     STABLE = "Stable"
 
 
+@dataclass(frozen=True)
+class Hashes:
+    """The pod-template hashes of the two ReplicaSets that a release is about."""
+
+    latest: str
+    stable: str
+
+
 # An argument is its text, or the pod-template hash of one of the two ReplicaSets.
 Argument = str | ReplicaSetName
 

@@ -1,206 +1,171 @@
-"""Manifests → the Rollout that will be walked: steps, and gates with their literal arguments.
+"""A gate's text → its query, conditions and numbers: the one place where `{{args.…}}` is filled in.
 
-Arguments are merged as Argo does it (`MergeArgs`, utils/analysis/helpers.go @9f8d111): the
-reference's values win over the template's, and a value for a name that the template does not
-declare is dropped in silence. The two pod-template hashes are not known yet; they stay
-`{{args.…}}` and are filled in by `analysis.resolve` when a run is created.
+Arguments are merged as `MergeArgs`, utils/analysis/helpers.go @9f8d111 does it: what refers to a
+template wins over the template, and a value for a name that it does not declare is dropped. What
+names a pod-template hash stays as it is written until a run is created, which knows the hashes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from canary import durations
-from canary.argo import manifests
-from canary.argo.model import (
-    Analysis,
-    Argument,
-    Metric,
-    Pause,
-    ReplicaSetName,
-    Rollout,
-    SetWeight,
-    Step,
-)
-from canary.errors import UsageError
+from canary.argo.model import Analysis, Argument, Hashes, Metric, ReplicaSetName
+from canary.yamls import listed, mapping, scalar
 
-NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
+PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
 
-_PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
+Arguments = Mapping[str, Argument]
 
 
-def rollout(bundle: manifests.Bundle, given: Mapping[str, str] = NOTHING_GIVEN) -> Rollout:
-    """Builds the Rollout to walk, at its real durations.
+def fill(text: str, arguments: Arguments) -> tuple[str, tuple[str, ...]]:
+    """A text with its literal arguments filled in, and the names that have no value."""
 
-    Args:
-        bundle: The manifests.
-        given: Arguments of the analyses that win over what the manifests say, wherever declared.
+    def value(found: re.Match[str]) -> str:
+        known = arguments.get(found[1], found[0])
+        return found[0] if isinstance(known, ReplicaSetName) else known
+
+    unknown = tuple(name for name in PLACEHOLDER.findall(text) if name not in arguments)
+    return PLACEHOLDER.sub(value, text), unknown
+
+
+def filled(metric: Metric, arguments: Mapping[str, str]) -> Metric:
+    """A metric with the arguments of its query and conditions filled in.
 
     Raises:
-        UsageError: if a template is missing, an argument has no value, or a number is none.
+        ValueError: if an argument has no value.
     """
-    spec = bundle.rollout.spec
-    canary = spec.strategy.canary
-    background = canary.analysis
-    declared = {a.name for t in bundle.templates.values() for a in t.spec.args}
-    for name in given:
-        if name not in declared:
-            raise UsageError(
-                f"no AnalysisTemplate declares the argument {name!r}",
-                f"there are {', '.join(sorted(declared))}",
-            )
-    return Rollout(
-        name=bundle.rollout.metadata.name,
-        namespace=bundle.namespace,
-        replicas=spec.replicas,
-        steps=tuple(_step(bundle, i, step, given) for i, step in enumerate(canary.steps)),
-        background=_analysis(bundle, background, given, background.starting_step)
-        if background
-        else None,
-        max_surge=canary.max_surge,
-        max_unavailable=canary.max_unavailable,
-        min_ready_s=spec.min_ready_seconds,
-        progress_deadline_s=spec.progress_deadline_seconds,
-        progress_deadline_abort=spec.progress_deadline_abort,
+    query, success, failure = (
+        fill(text, arguments)
+        for text in (metric.query, metric.success_condition, metric.failure_condition)
+    )
+    for name in (*query[1], *success[1], *failure[1]):
+        raise ValueError(f"metric {metric.name}: argument '{name}' has no value")
+    return replace(
+        metric, query=query[0], success_condition=success[0], failure_condition=failure[0]
     )
 
 
-def _step(
-    bundle: manifests.Bundle, index: int, step: manifests.CanaryStep, given: Mapping[str, str]
-) -> Step:
-    if len(step.model_fields_set) != 1:
-        raise UsageError(
-            f"{bundle.source}: step {index} has {len(step.model_fields_set)} actions",
-            "give each step exactly one of setWeight, pause and analysis",
-        )
-    if step.set_weight is not None:
-        return SetWeight(step.set_weight)
-    if step.analysis is not None:
-        return _analysis(bundle, step.analysis, given)
-    return Pause(step.pause.duration if step.pause else None)
+def with_hashes(analysis: Analysis, hashes: Hashes) -> tuple[Metric, ...]:
+    """The metrics of an analysis of the release with these hashes.
 
-
-def _analysis(
-    bundle: manifests.Bundle,
-    reference: manifests.AnalysisRef,
-    given: Mapping[str, str],
-    starting_step: int = 0,
-) -> Analysis:
-    names = tuple(template.template_name for template in reference.templates)
-    templates = [_template(bundle, name) for name in names]
-    arguments = _merge(templates, reference.args, given)
-    literals = {
-        name: value for name, value in arguments.items() if not isinstance(value, ReplicaSetName)
+    Raises:
+        ValueError: if an argument has no value.
+    """
+    known = {ReplicaSetName.LATEST: hashes.latest, ReplicaSetName.STABLE: hashes.stable}
+    values = {
+        name: known[value] if isinstance(value, ReplicaSetName) else value
+        for name, value in analysis.arguments.items()
     }
-    dry_runs = [run.metric_name for t in templates for run in t.spec.dry_run]
-    dry_runs += [run.metric_name for run in reference.dry_run]
-    metrics = tuple(
-        _metric(template.metadata.name, metric, literals, arguments, dry_runs)
-        for template in templates
-        for metric in template.spec.metrics
-    )
-    hashes = {n: v for n, v in arguments.items() if isinstance(v, ReplicaSetName)}
-    return Analysis(names, metrics, hashes, starting_step)
+    return tuple(filled(metric, values) for metric in analysis.metrics)
 
 
-def _template(bundle: manifests.Bundle, name: str) -> manifests.AnalysisTemplate:
-    try:
-        return bundle.templates[name]
-    except KeyError:
-        known = ", ".join(sorted(bundle.templates)) or "none"
-        raise UsageError(
-            f"AnalysisTemplate {name!r} is referenced and missing from {bundle.source}",
-            f"add it, or reference one that is there ({known})",
-        ) from None
-
-
-def _merge(
-    templates: Sequence[manifests.AnalysisTemplate],
-    referred: Sequence[manifests.Argument],
+def merge(
+    rollout: Mapping[str, Any],
+    declared: Sequence[Mapping[str, Any]],
+    referred: Sequence[Mapping[str, Any]],
     given: Mapping[str, str],
-) -> Mapping[str, Argument]:
-    """The arguments that the templates declare, each with its value if it has one."""
-    overrides = {argument.name: argument for argument in referred}
-    overrides |= {name: manifests.Argument(name=name, value=text) for name, text in given.items()}
-    declared = [argument for template in templates for argument in template.spec.args]
-    chosen = {argument.name: overrides.get(argument.name, argument) for argument in declared}
-    return {name: value for name, a in chosen.items() if (value := _value(a)) is not None}
+) -> dict[str, Argument]:
+    """The declared arguments that have a value.
+
+    Args:
+        rollout: The Rollout that a `fieldRef` asks.
+        declared: The arguments of the templates.
+        referred: Those of the Rollout's reference to them, which win.
+        given: The caller's own, which win over both.
+    """
+    overrides = {scalar(argument.get("name")): argument for argument in referred}
+    overrides |= {name: {"name": name, "value": value} for name, value in given.items()}
+    names = dict.fromkeys(scalar(argument.get("name")) for argument in declared)
+    chosen = {scalar(a.get("name")): a for a in declared} | {
+        name: overrides[name] for name in names if name in overrides
+    }
+    values = {name: _value(rollout, argument) for name, argument in chosen.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _value(argument: manifests.Argument) -> Argument | None:
-    if argument.value_from is not None:
-        return ReplicaSetName(argument.value_from.pod_template_hash_value)
-    return argument.value
+def _value(rollout: Mapping[str, Any], argument: Mapping[str, Any]) -> Argument | None:
+    source = mapping(argument.get("valueFrom"))
+    if which := scalar(source.get("podTemplateHashValue")):
+        return ReplicaSetName.LATEST if which == "Latest" else ReplicaSetName.STABLE
+    if path := scalar(mapping(source.get("fieldRef")).get("fieldPath")):
+        value: Any = rollout
+        for part in re.findall(r"[^.\[\]'\"]+|(?<=\[')[^']+", path):
+            value = mapping(value).get(part)
+        return scalar(value) or path  # what only the cluster knows stays as its path
+    if mapping(source.get("secretKeyRef")):
+        return "secret"
+    return scalar(argument.get("value")) if "value" in argument else None
 
 
-@dataclass(frozen=True)
-class _Filling:
-    """The fields of one metric, with their placeholders filled in; errors name its place."""
+@dataclass
+class Fields:
+    """Reads a metric's fields with their arguments filled in, noting what cannot be read."""
 
-    place: str
-    literals: Mapping[str, Argument]
-    arguments: Mapping[str, Argument]
+    raw: Mapping[str, Any]
+    arguments: Arguments
+    unresolved: list[str] = field(default_factory=list)
+    broken: str = ""
 
-    def text(self, text: str) -> str:
-        unknown = [name for name in _PLACEHOLDER.findall(text) if name not in self.arguments]
-        if unknown:
-            raise UsageError(
-                f"{self.place}: argument {unknown[0]!r} has no value",
-                "declare it in the template's args and give it a value there or in the Rollout",
-            )
-        return _PLACEHOLDER.sub(lambda found: str(self.literals.get(found[1], found[0])), text)
+    def text(self, value: object) -> str:
+        """A text, without the space around it."""
+        text, unknown = fill(scalar(value), self.arguments)
+        self.unresolved += [name for name in unknown if name not in self.unresolved]
+        return text.strip()
 
-    def query(self, text: str) -> str:
-        query = self.text(text).strip()
+    def metric(self, name: str, dry_runs: Sequence[str] = ()) -> Metric:
+        """The metric, its fields with Argo's defaults."""
+        prometheus = mapping(mapping(self.raw.get("provider")).get("prometheus"))
+        timeout = prometheus.get("timeout")
+        return Metric(
+            name=name,
+            query=self.text(prometheus.get("query")),
+            success_condition=self.text(self.raw.get("successCondition")),
+            failure_condition=self.text(self.raw.get("failureCondition")),
+            count=self._whole("count", 0),
+            interval_s=self._seconds("interval"),
+            initial_delay_s=self._seconds("initialDelay") or 0.0,
+            failure_limit=self._whole("failureLimit", 0),
+            inconclusive_limit=self._whole("inconclusiveLimit", 0),
+            consecutive_error_limit=self._whole("consecutiveErrorLimit", 4),
+            consecutive_success_limit=self._whole("consecutiveSuccessLimit", 0),
+            dry_run=any(matches(pattern, name) for pattern in dry_runs if pattern),
+            timeout_s=float(timeout) if isinstance(timeout, int) and timeout > 0 else 30.0,
+        )
+
+    def _whole(self, key: str, default: int) -> int:
+        words = self.text(self.raw.get(key))
+        if not words or PLACEHOLDER.search(words):
+            return default
         try:
-            durations.scale_query(query, 1)  # as it will be, at the rehearsal's scale
-        except ValueError as wrong:
-            raise UsageError(f"{self.place}: {wrong}", "correct it") from None
-        return query
-
-    def number(self, value: str | int | None, default: int) -> int:
-        text = self.text(str(value)) if value is not None else str(default)
-        try:
-            return int(text)
+            return int(words)
         except ValueError:
-            raise UsageError(
-                f"{self.place}: {text!r} is not a whole number", "correct it"
-            ) from None
+            self.broken = f"{key} {words!r} is not a whole number"
+            return default
 
-    def seconds(self, value: str | int | None) -> float | None:
-        if value is None or not (text := self.text(str(value))):
+    def _seconds(self, key: str) -> float | None:
+        words = self.text(self.raw.get(key))
+        if not words or PLACEHOLDER.search(words):
             return None
         try:
-            return durations.parse(text)
-        except ValueError as wrong:
-            raise UsageError(f"{self.place}: {wrong}", "correct it") from None
+            return durations.parse(words)
+        except ValueError:
+            self.broken = f"{key} {words!r} is not a duration"
+            return None
 
 
-def _metric(
-    template: str,
-    spec: manifests.MetricSpec,
-    literals: Mapping[str, Argument],
-    arguments: Mapping[str, Argument],
-    dry_runs: Sequence[str],
-) -> Metric:
-    fill = _Filling(f"AnalysisTemplate {template}, metric {spec.name}", literals, arguments)
-    name = fill.text(spec.name)
-    return Metric(
-        name=name,
-        query=fill.query(spec.provider.prometheus.query),
-        success_condition=fill.text(spec.success_condition).strip(),
-        failure_condition=fill.text(spec.failure_condition).strip(),
-        count=fill.number(spec.count, 0),
-        interval_s=fill.seconds(spec.interval),
-        initial_delay_s=fill.seconds(spec.initial_delay) or 0.0,
-        failure_limit=fill.number(spec.failure_limit, 0),
-        inconclusive_limit=fill.number(spec.inconclusive_limit, 0),
-        consecutive_error_limit=fill.number(spec.consecutive_error_limit, 4),
-        consecutive_success_limit=fill.number(spec.consecutive_success_limit, 0),
-        # Argo matches dry-run names as unanchored regular expressions (GetDryRunMetrics).
-        dry_run=any(re.search(pattern, name) for pattern in dry_runs),
-        timeout_s=float(spec.provider.prometheus.timeout),
-    )
+def matches(pattern: str, name: str) -> bool:
+    """Argo matches dry-run names as unanchored regular expressions (`GetDryRunMetrics`)."""
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return False
+
+
+def dry_runs(*holders: Mapping[str, Any]) -> tuple[str, ...]:
+    """The patterns of the metrics that are measured and not judged."""
+    entries = (mapping(entry) for holder in holders for entry in listed(holder.get("dryRun")))
+    return tuple(pattern for entry in entries if (pattern := scalar(entry.get("metricName"))))

@@ -1,14 +1,47 @@
-"""What a metric's conditions do with each kind of answer, tried with the rehearsal's evaluator."""
+"""The limits that a metric's conditions state, and what they do with each kind of answer.
+
+Limits are read off the parsed condition, and answers are tried with the rehearsal's evaluator.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from canary.argo import analysis, expression
 from canary.argo.model import Metric, Phase
 
-_COMPARISONS = ("<", "<=", ">", ">=")
+# Each comparison, and the one that says the same with its sides exchanged.
+_COMPARISONS = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_ARGUMENT = re.compile(r"[<>]=?\s*(?:asFloat\()?\{\{\s*args\.([\w.-]+)\s*\}\}")
+_FIRST = expression.Index(expression.Name("result"), expression.Literal(0))
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The comparison a condition makes with `result[0]`."""
+
+    comparison: str
+    value: float
+
+
+def of(metric: Metric) -> Threshold | None:
+    """What the success condition compares the first sample with, if it says so plainly."""
+    found = _compared(_tree(metric.success_condition))
+    return next((Threshold(sign, value) for side, sign, value in found if side == _FIRST), None)
+
+
+def numbers(metric: Metric) -> tuple[float, ...]:
+    """The numbers that the result is compared with, in ascending order."""
+    trees = (_tree(metric.success_condition), _tree(metric.failure_condition))
+    return tuple(sorted({value for tree in trees for _, _, value in _compared(tree)}))
+
+
+def arguments(condition: str) -> list[str]:
+    """The arguments that a condition, as it is written, compares with."""
+    return _ARGUMENT.findall(condition)
 
 
 def syntax_error(metric: Metric) -> str:
@@ -27,27 +60,15 @@ def phase_of(metric: Metric, *values: float) -> Phase:
     return analysis.judge(metric, tuple(values))[0]
 
 
-def thresholds(metric: Metric) -> tuple[float, ...]:
-    """The numbers that the result is compared with, in ascending order."""
-    found: set[float] = set()
-    for condition in (metric.success_condition, metric.failure_condition):
-        try:
-            tree = expression.parse(condition) if condition else expression.Literal(value=True)
-        except expression.ExpressionError:
-            continue
-        found |= set(_compared(tree))
-    return tuple(sorted(found))
-
-
 def passes_above(metric: Metric) -> bool:
     """Whether large values are the good ones, as for a minimum of requests."""
-    highest = max(thresholds(metric), default=0.0)
+    highest = max(numbers(metric), default=0.0)
     return phase_of(metric, highest * 2 + 1) is Phase.SUCCESSFUL
 
 
 def ignores_later_series(metric: Metric) -> bool:
     """Whether a second series that would fail alone passes beside a good first one."""
-    limits = thresholds(metric)
+    limits = numbers(metric)
     if not limits:
         return False
     low, high = min(limits) - abs(min(limits)) - 1, max(limits) * 2 + 1
@@ -65,13 +86,21 @@ def verdicts(metric: Metric) -> tuple[Phase, Phase]:
     return phase_of(metric), phase_of(metric, math.nan)
 
 
-def _compared(node: expression.Node) -> Iterator[float]:
+def _tree(condition: str) -> expression.Node:
+    try:
+        return expression.parse(condition) if condition else expression.Literal(value=True)
+    except expression.ExpressionError:
+        return expression.Literal(value=True)
+
+
+def _compared(node: expression.Node) -> Iterator[tuple[expression.Node, str, float]]:
+    """What of the result is compared, how, and with which number."""
     match node:
         case expression.Binary(sign, left, right) if sign in _COMPARISONS:
-            for side, other in ((left, right), (right, left)):
+            for side, comparison, other in ((left, sign, right), (right, _COMPARISONS[sign], left)):
                 number = _number(other)
                 if number is not None and _reads_result(side):
-                    yield number
+                    yield side, comparison, number
         case expression.Binary(_, left, right):
             yield from _compared(left)
             yield from _compared(right)

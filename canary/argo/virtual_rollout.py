@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from canary.argo import analysis, controller
-from canary.argo.controller import Hashes, Status
+from canary.argo.controller import Status
 from canary.argo.model import (
     AnalysisRun,
+    Hashes,
     Measurement,
     Metric,
     Phase,

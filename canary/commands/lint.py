@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from canary.argo import releases
 from canary.commands import options
-from canary.lint import check, documents, output
+from canary.lint import check, output
 from canary.power import catalogue
+from canary.runtime import documents
 
 EPILOG = """\
 exit codes:
@@ -42,8 +44,8 @@ def run(chosen: argparse.Namespace) -> int:
         options.say(catalogue.render())
         return 0
     paths = chosen.manifests or [options.DEFAULT_MANIFESTS]
-    report = check.lint(documents.read(paths), options.exported(chosen))
+    report = check.lint(documents.read_all(paths), options.exported(chosen))
     if not report.releases:
-        raise documents.no_rollout(paths)
+        raise releases.none_in(paths)
     options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
     return 1 if report.faults else 0

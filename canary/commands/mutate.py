@@ -6,8 +6,8 @@ import argparse
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.lint import documents
 from canary.power import mutation, mutation_report
+from canary.runtime import documents
 
 EPILOG = """\
 exit codes:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Which broken gate was noticed; 1 if one was not."""
-    found = documents.read([chosen.manifests or options.DEFAULT_MANIFESTS])
+    found = documents.read_all([chosen.manifests or options.DEFAULT_MANIFESTS])
     exported = options.exported(chosen)
     wanted = [m for m in mutation.mutants() if chosen.only in m.name]
     if not wanted:

@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 
 from canary.argo import releases
-from canary.argo.gates import Document, Release
+from canary.argo.gates import Release
 from canary.commands import options
 from canary.errors import UsageError
-from canary.lint import documents
 from canary.lint.rules import cpu_limit_cores
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic
+from canary.runtime import documents
+from canary.yamls import Document
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +62,10 @@ def release(
         UsageError: if there is no such Rollout, several, or one with an argument without a value.
     """
     paths = [path or chosen.manifests or options.DEFAULT_MANIFESTS]
-    found = documents.read(paths)
+    found = documents.read_all(paths)
     named = [r for r in releases.find(found) if chosen.rollout in (None, r.rollout.name)]
     if not named:
-        raise documents.no_rollout(paths)
+        raise releases.none_in(paths)
     if len(named) > 1:
         names = ", ".join(r.rollout.name for r in named)
         raise UsageError(f"there are several Rollouts: {names}", "choose one with --rollout")

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from canary.argo import releases
-from canary.argo.gates import Document, Finding, Gate, Release, Severity, listed, mapping, text
+from canary.argo.gates import Finding, Gate, Release, Severity
 from canary.lint.contract import TARGET_LABELS, Contract
 from canary.lint.rules import RULES, Context, scrape_interval_s
+from canary.yamls import Document, listed, mapping, scalar
 
 # `canary-rehearsal/ignore: "rule-id: the reason; another-id: its reason"` on the object itself.
 ANNOTATION = "canary-rehearsal/ignore"
@@ -68,7 +69,7 @@ def _findings(
 
 def _suppressions(document: Document) -> Mapping[str, str]:
     """Rule ids and the reasons given for not heeding them."""
-    parts = text(document.annotations.get(ANNOTATION)).split(";")
+    parts = scalar(document.annotations.get(ANNOTATION)).split(";")
     pairs = (part.partition(":") for part in parts if part.strip())
     return {rule.strip(): reason.strip() for rule, _, reason in pairs}
 
@@ -91,14 +92,14 @@ def _recorded(documents: Sequence[Document]) -> frozenset[str]:
         for group in listed(holder.get("groups"))
     )
     rules = (rule for group in groups for rule in listed(mapping(group).get("rules")))
-    return frozenset(name for rule in rules if (name := text(mapping(rule).get("record"))))
+    return frozenset(name for rule in rules if (name := scalar(mapping(rule).get("record"))))
 
 
 def _copied(documents: Sequence[Document]) -> frozenset[str]:
     """The pod labels that the monitors copy to their series, as Prometheus writes them."""
     underscored = str.maketrans("-./", "___")
     return frozenset(
-        text(label).translate(underscored)
+        scalar(label).translate(underscored)
         for document in documents
         for key in ("podTargetLabels", "targetLabels")
         for label in listed(document.spec.get(key))

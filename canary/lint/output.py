@@ -88,7 +88,8 @@ def junit(report: Report) -> str:
 def github(report: Report) -> str:
     """Workflow commands, which GitHub shows beside the changed file."""
     return "\n".join(
-        f"::{_GITHUB[f.severity]} file={f.document.file},title=canary lint {f.rule}::"
+        f"::{_GITHUB[f.severity]} file={f.document.file},line={f.position[0]},"
+        f"col={f.position[1]},title=canary lint {f.rule}::"
         f"{_escaped(f'{f.document} {f.path}: {f.message} — {f.remedy}')}"
         for f in _sorted(report)
     )
@@ -146,11 +147,12 @@ def _suppressed(report: Report) -> list[str]:
     return [f"suppressed: {f.rule} at {_place(f)} — {why}" for f, why in report.suppressed]
 
 
-def _record(finding: Finding) -> dict[str, str]:
+def _record(finding: Finding) -> dict[str, str | int]:
     return {
         "rule": finding.rule,
         "severity": str(finding.severity),
         "file": finding.document.file,
+        "line": finding.position[0],
         "object": str(finding.document),
         "path": finding.path,
         "message": finding.message,
@@ -172,7 +174,9 @@ def _gate(gate: Gate) -> dict[str, Any]:
 
 
 def _sarif(finding: Finding) -> dict[str, Any]:
-    location = {"artifactLocation": {"uri": finding.document.file}, "region": {"startLine": 1}}
+    line, column = finding.position
+    region = {"startLine": line, "startColumn": column}
+    location = {"artifactLocation": {"uri": finding.document.file}, "region": region}
     return {
         "ruleId": finding.rule,
         "level": str(finding.severity),

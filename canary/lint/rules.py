@@ -14,23 +14,13 @@ from typing import Any
 
 from canary.argo import promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
-from canary.argo.gates import (
-    Analysis,
-    Document,
-    Finding,
-    Gate,
-    Look,
-    Release,
-    Severity,
-    listed,
-    mapping,
-    text,
-)
+from canary.argo.gates import Analysis, Finding, Gate, Look, Release, Severity
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import PromqlError, Query
 from canary.argo.releases import seconds
 from canary.argo.replicas import split
 from canary.lint.contract import TARGET_LABELS, Contract
+from canary.yamls import Document, listed, mapping, scalar
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
 SCRAPES_IN_WINDOW = 4
@@ -103,7 +93,7 @@ def _template_missing(context: Context) -> Iterator[Hit]:
         for name in analysis.missing:
             yield (
                 context.release.rollout,
-                str(analysis.look),
+                analysis.look.path,
                 f"AnalysisTemplate {name!r} is not among the manifests",
             )
 
@@ -152,7 +142,7 @@ def _args_dropped(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:
         for name in analysis.dropped:
             if not analysis.missing:
-                where = str(analysis.look)
+                where = analysis.look.path
                 yield context.release.rollout, where, f"argument {name!r} is dropped"
 
 
@@ -214,7 +204,7 @@ def _dry_run_too_wide(context: Context) -> Iterator[Hit]:
 def _dry_run_hits(
     context: Context, analysis: Analysis, pattern: str, names: list[str]
 ) -> Iterator[Hit]:
-    where = str(analysis.look)
+    where = analysis.look.path
     try:
         hit = [name for name in names if re.search(pattern, name)]
     except re.error as wrong:
@@ -342,7 +332,7 @@ def _cores_as_ratio(context: Context) -> Iterator[Hit]:
     limit = cpu_limit_cores(context.release.rollout)
     for gate, metric, query in _queries(context):
         cores = any(_CORES.search(selector.metric) for selector in query.selectors)
-        highest = max(threshold.thresholds(metric), default=math.inf)
+        highest = max(threshold.numbers(metric), default=math.inf)
         if cores and highest <= 1 and not promql.divides(query.tree):
             yield _at(gate, _cores(highest, limit))
 
@@ -414,7 +404,7 @@ def _threshold_off_bucket(context: Context) -> Iterator[Hit]:
             continue
         for selector in query.selectors:
             bounds = context.contract.bounds.get(selector.metric, frozenset())
-            for limit in threshold.thresholds(metric):
+            for limit in threshold.numbers(metric):
                 if bounds and limit not in bounds:
                     below = max((b for b in bounds if b < limit), default=0.0)
                     above = min((b for b in bounds if b > limit), default=math.inf)
@@ -666,7 +656,7 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
     quantiles = promql.quantiles(query.tree)
     if quantiles:
         return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None
-    limits = [limit for limit in threshold.thresholds(metric) if 0 < limit < 1]
+    limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
     failures = any(promql.picks_failures(selector) for selector in query.selectors)
     if not limits or not failures or not promql.divides(query.tree):
         return None
@@ -676,14 +666,14 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
 
 def _counts_requests(gate: Gate) -> bool:
     """Whether a metric demands a minimum of traffic."""
-    if gate.metric is None or gate.metric.dry_run or not threshold.thresholds(gate.metric):
+    if gate.metric is None or gate.metric.dry_run or not threshold.numbers(gate.metric):
         return False
     try:
         query = promql.parse(gate.metric.query)
     except PromqlError:
         return False
     rising = threshold.passes_above(gate.metric)
-    return rising and max(threshold.thresholds(gate.metric)) > 1 and not promql.divides(query.tree)
+    return rising and max(threshold.numbers(gate.metric)) > 1 and not promql.divides(query.tree)
 
 
 def _from_service(metric: str) -> bool:
@@ -692,13 +682,13 @@ def _from_service(metric: str) -> bool:
 
 def container_of(rollout: Document) -> str:
     """The first container's name."""
-    return text(_container(rollout).get("name"))
+    return scalar(_container(rollout).get("name"))
 
 
 def cpu_limit_cores(rollout: Document) -> float | None:
     """The first container's CPU limit, in cores."""
     limits = mapping(mapping(_container(rollout).get("resources")).get("limits"))
-    words = text(limits.get("cpu"))
+    words = scalar(limits.get("cpu"))
     try:
         return float(words[:-1]) / 1000 if words.endswith("m") else float(words)
     except ValueError:

@@ -110,7 +110,7 @@ def _asked(metric: Metric) -> _Asked | None:
         return None
     failed = next((s for s in selectors if promql.picks_failures(s) and s.range_s), None)
     everything = next((s for s in selectors if not promql.picks_failures(s) and s.range_s), None)
-    limits = [limit for limit in threshold.thresholds(metric) if 0 < limit < 1]
+    limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
     if failed is None or everything is None or not limits:
         return None
     return _Asked(failed, everything, limits[-1])

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from canary.argo.gates import Document
 from canary.lint.rules import RULES, Rule
 from canary.power import edits
+from canary.yamls import Document
 
 EXAMPLES = Path(__file__).with_name("examples.yaml")
 

@@ -17,13 +17,14 @@ from typing import Any
 import yaml
 
 from canary.argo import promql, releases, threshold
-from canary.argo.gates import Document, Gate, Release, listed, mapping, text
+from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
 from canary.lint.rules import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
 from canary.power.monte_carlo import Outcomes, Study, requests_needed
 from canary.power.samples import Fault, Traffic
+from canary.yamls import Document, listed, mapping, scalar
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 
@@ -155,7 +156,7 @@ def _windows(
 ) -> Iterator[Edit]:
     """Windows that are given as arguments."""
     for argument in listed(arguments):
-        name, span = text(argument.get("name")), releases.seconds(argument.get("value"))
+        name, span = scalar(argument.get("name")), releases.seconds(argument.get("value"))
         if name in names and span:
             yield _set(kind, f"{at}[name={name}].value", _length(span, factor))
 
@@ -171,7 +172,6 @@ def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
 
 _LITERAL = re.compile(r"\[(\d+[smh])\]")
 _WINDOW = re.compile(r"\[\{\{\s*args\.([\w.-]+)\s*\}\}\]")
-_ARGUMENT = re.compile(r"[<>]=?\s*(?:asFloat\()?\{\{\s*args\.([\w.-]+)\s*\}\}")
 
 
 def _window_names(release: Release) -> Iterator[str]:
@@ -180,7 +180,7 @@ def _window_names(release: Release) -> Iterator[str]:
 
 
 def _query(gate: Gate) -> str:
-    return text(mapping(mapping(gate.raw.get("provider")).get("prometheus")).get("query"))
+    return scalar(mapping(mapping(gate.raw.get("provider")).get("prometheus")).get("query"))
 
 
 def _limited(release: Release, goal: Goal, limit: float | None) -> Iterator[Edit]:
@@ -190,14 +190,14 @@ def _limited(release: Release, goal: Goal, limit: float | None) -> Iterator[Edit
         return
     kind = gate.template.kind
     fields = [key for key in ("successCondition", "failureCondition") if gate.raw.get(key)]
-    names = {name for key in fields for name in _ARGUMENT.findall(text(gate.raw[key]))}
+    names = {name for key in fields for name in threshold.arguments(scalar(gate.raw[key]))}
     if names:
         for name in names:
             yield _set(kind, f"spec.args[name={name}].value", f"{limit:.4g}")
         return
     old = _limit(gate)
     for key in fields:
-        found = re.search(r"[<>]=?\s*(\d*\.?\d+)", text(gate.raw[key]))
+        found = re.search(r"[<>]=?\s*(\d*\.?\d+)", scalar(gate.raw[key]))
         if found and float(found[1]) == old:
             swap = (found[0], found[0].replace(found[1], f"{limit:.4g}"))
             yield Edit(kind, _path(f"{gate.path}.{key}"), swap=swap)
@@ -237,7 +237,7 @@ def _parsed(gate: Gate) -> promql.Query:
 
 
 def _limit(gate: Gate) -> float:
-    numbers = threshold.thresholds(gate.metric) if gate.metric else ()
+    numbers = threshold.numbers(gate.metric) if gate.metric else ()
     return numbers[-1] if numbers else math.nan
 
 

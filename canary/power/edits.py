@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from canary.argo.gates import Document
 from canary.errors import UsageError
+from canary.yamls import Document
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,9 @@ from scipy import special
 
 from canary.argo import promql, threshold, virtual_rollout
 from canary.argo.analysis import ERROR_RETRY_S
-from canary.argo.controller import Hashes
 from canary.argo.model import Metric, Phase, Rollout
 from canary.argo.promql import PromqlError
-from canary.argo.releases import LATEST, STABLE
+from canary.argo.releases import HASHES, LATEST
 from canary.argo.virtual_rollout import Walk
 from canary.power import vectorised_promql
 from canary.power.samples import Draws, Fault, Traffic, World
@@ -30,8 +29,6 @@ from canary.power.vectorised_promql import Scene, UnmodelledError, Value
 
 # A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
 READY_S = 5.0
-
-HASHES = Hashes(LATEST, STABLE)
 
 
 @dataclass(frozen=True)
@@ -279,7 +276,7 @@ def _table(metric: Metric) -> _Table:
     def code(*values: float) -> int:
         return _CODES[threshold.phase_of(metric, *values)]
 
-    limits = threshold.thresholds(metric)
+    limits = threshold.numbers(metric)
     edges = itertools.pairwise((-math.inf, *limits, math.inf))
     return _Table(
         stretches=tuple((low, high, code(_between(low, high))) for low, high in edges),

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from canary.argo import releases
-from canary.argo.gates import Document, Release, Severity
+from canary.argo.gates import Release, Severity
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
 from canary.lint import check
 from canary.lint.contract import Contract
@@ -25,6 +25,7 @@ from canary.power.edits import Edit
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario, Subject, Trial
 from canary.power.synthetic_series import Weather
+from canary.yamls import Document
 
 MUTANTS = Path(__file__).with_name("mutants.yaml")
 

@@ -126,7 +126,7 @@ def _limits(study: Study) -> dict[str, float]:
     """The threshold of each gate that has one, for the plots."""
     found = {}
     for look in study.looks:
-        if numbers := threshold.thresholds(look.metric):
+        if numbers := threshold.numbers(look.metric):
             found[look.metric.name] = numbers[-1]
     return found
 
@@ -135,7 +135,7 @@ def _needed(study: Study) -> dict[str, int]:
     """Requests that one look at a plain error ratio needs, by a fault of twice its limit."""
     needed: dict[str, int] = {}
     for look in study.looks:
-        numbers = [n for n in threshold.thresholds(look.metric) if 0 < n < 1]
+        numbers = [n for n in threshold.numbers(look.metric) if 0 < n < 1]
         if not numbers or study.unmodelled.get(look.metric.name):
             continue
         query = promql.parse(look.metric.query)

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from canary.argo import analysis, promql, virtual_rollout
-from canary.argo.controller import Hashes
-from canary.argo.model import Analysis, Measurement, Metric, Phase, Rollout
+from canary.argo.model import Analysis, Hashes, Measurement, Metric, Phase, Rollout
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import Walk
 from canary.power import backfill, synthetic_series

@@ -7,6 +7,7 @@ ground tells its own. Users are the same Locust, sent through the overlay's own 
 
 from __future__ import annotations
 
+import copy
 import json
 import secrets
 import time
@@ -26,7 +27,7 @@ from canary.rehearse import cluster_state, rates, time_compression
 from canary.rehearse.config import Config
 from canary.rehearse.load import Load
 from canary.rehearse.target import Event, Observation, Release
-from canary.runtime import documents, processes
+from canary.runtime import processes
 from canary.runtime.gateway import Counts
 from canary.runtime.kubectl import Kubectl, Watch
 from canary.runtime.waiting import wait_until
@@ -135,7 +136,7 @@ class ClusterGround:
 
     def _apply(self) -> None:
         """Applies the manifests as they are; Jobs cannot be changed, so they are made anew."""
-        rendered = [body for _, body in documents.read(Path(self.bundle.source))]
+        rendered = [copy.deepcopy(found.body) for found in self.bundle.documents]
         time_compression.shorten(rendered, self.shipping.time_scale)
         spaces = [body for body in rendered if body["kind"] == "Namespace"]
         self.kubectl.apply(yaml.safe_dump_all(spaces))

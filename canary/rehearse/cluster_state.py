@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from canary import durations
 from canary.argo.model import (
     AnalysisRun,
     Measurement,
-    Metric,
     MetricResult,
     Pause,
     Phase,
     ReplicaCounts,
     Rollout,
 )
+from canary.argo.resolve import Fields
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation, Release
 from canary.runtime.gateway import Counts
 
 HASH_LABEL = "rollouts-pod-template-hash"
-_PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
 _NUMBER = re.compile(r"-?(\d+(\.\d+)?([eE][-+]?\d+)?|\+?Inf|NaN)")
 
 Object = Mapping[str, Any]
@@ -215,28 +213,12 @@ def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
     phase = Phase(status.get("phase") or "Pending")
     return AnalysisRun(
         name=thing["metadata"]["name"],
-        metrics=tuple(_metric(m, values) for m in thing["spec"]["metrics"]),
+        metrics=tuple(Fields(m, values).metric(m["name"]) for m in thing["spec"]["metrics"]),
         started_at=at(status.get("startedAt")),
         results=results,
         phase=phase,
         message=status.get("message", ""),
         completed_at=at(status.get("completedAt")) if status.get("completedAt") else None,
-    )
-
-
-def _metric(spec: Mapping[str, Any], values: Mapping[str, str]) -> Metric:
-    def fill(value: object) -> str:
-        return _PLACEHOLDER.sub(lambda m: values.get(m[1], m[0]), str(value or ""))
-
-    prometheus = spec["provider"].get("prometheus", {})
-    interval = fill(spec.get("interval"))
-    return Metric(
-        name=spec["name"],
-        query=fill(prometheus.get("query")).strip(),
-        success_condition=fill(spec.get("successCondition")),
-        failure_condition=fill(spec.get("failureCondition")),
-        count=int(fill(spec.get("count")) or 0),
-        interval_s=durations.parse(interval) if interval else None,
     )
 
 

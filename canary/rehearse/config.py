@@ -14,9 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from canary import durations
+from canary import durations, yamls
 from canary.errors import UsageError
-from canary.runtime import yamls
 
 Seconds = Annotated[
     float, BeforeValidator(lambda v: durations.parse(v) if isinstance(v, str) else v)
@@ -111,7 +110,7 @@ def read(path: Path) -> Config:
     if len(documents) != 1:
         raise UsageError(f"{path} holds {len(documents)} documents, not one", "correct it")
     try:
-        return Config.model_validate(documents[0])
+        return Config.model_validate(documents[0].body)
     except ValidationError as invalid:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

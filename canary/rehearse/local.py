@@ -16,7 +16,7 @@ from typing import Any
 
 from canary.argo import controller
 from canary.argo.controller import RolloutPhase, Status
-from canary.argo.model import AnalysisRun, Pause, ReplicaSetName, Rollout
+from canary.argo.model import AnalysisRun, Hashes, Pause, ReplicaSetName, Rollout
 from canary.errors import MachineError, ReleaseError, UsageError
 from canary.rehearse import config as configuration
 from canary.rehearse import rates, time_compression
@@ -132,7 +132,7 @@ class LocalGround:
         yield from self._migrate()
         words = ", ".join(self.options.faults) or str(self.candidate)
         self._log("release", f"{self.rollout.name}-{self.release.latest_hash} applied ({words})")
-        hashes = controller.Hashes(self.release.latest_hash, self.release.stable_hash)
+        hashes = Hashes(self.release.latest_hash, self.release.stable_hash)
         self._status = controller.begin(self.rollout, hashes, self._now())
         observation = self._observe()
         while not observation.settled:

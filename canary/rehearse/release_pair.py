@@ -11,6 +11,7 @@ from canary.rehearse import config as configuration
 from canary.rehearse import worktrees
 from canary.rehearse.builds import Build
 from canary.rehearse.worktrees import WORKTREE, Reference
+from canary.runtime import documents
 
 CONFIG = Path("loadtest/rehearsal.yaml")
 CACHE = Path("out/references")
@@ -71,4 +72,5 @@ def _build(
 
 def _read(folder: Path, config: Path | None, deploy: Path | None) -> Build:
     read = configuration.read(config or folder / CONFIG)
-    return Build(manifests.read(deploy or folder / read.manifests), read)
+    source = deploy or folder / read.manifests
+    return Build(manifests.read(documents.read(source), str(source)), read)

@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from canary.argo import analysis, controller
-from canary.argo.controller import Hashes
 from canary.argo.model import (
     Analysis,
     AnalysisRun,
+    Hashes,
     Measurement,
     Metric,
     Phase,

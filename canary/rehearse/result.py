@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from canary.argo import threshold
 from canary.argo.manifests import Bundle
 from canary.argo.model import Analysis, AnalysisRun, Metric, Pause, Rollout, SetWeight, Step
 from canary.argo.replicas import split
@@ -125,7 +126,7 @@ def _verdict(what: Rehearsal, record: Recording, decided: Verdict) -> dict[str, 
 
 
 def _deciding_gate(decision: Decision, rollout: Rollout) -> dict[str, Any]:
-    limit = verdict.threshold(decision.metric)
+    limit = threshold.of(decision.metric)
     return {
         "name": decision.metric.name,
         "value": decision.measurement.number,
@@ -205,7 +206,7 @@ def _gates(scaled: Rollout, last: Observation | None) -> list[tuple[Metric, str]
 
 
 def _gate(metric: Metric, template: str) -> dict[str, Any]:
-    limit = verdict.threshold(metric)
+    limit = threshold.of(metric)
     return {
         "name": metric.name,
         "template": template,

@@ -8,19 +8,16 @@ not the release. What cannot be read of either side says nothing of one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from canary import durations
-from canary.argo import analysis
+from canary.argo import analysis, threshold
 from canary.argo.model import AnalysisRun, Measurement, Metric, MetricResult, Phase
 from canary.rehearse import rates
 from canary.rehearse.conditions import Conditions
 from canary.rehearse.target import Observation
-
-_THRESHOLD = re.compile(r"result\[0\]\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
 
 # On a strained machine a canary must differ from stable by this factor to be called the worse one:
 # pods that have just started are slower there than those that are warm.
@@ -50,14 +47,6 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """The comparison a condition makes with `result[0]`."""
-
-    comparison: str
-    value: float
-
-
-@dataclass(frozen=True)
 class Decision:
     """The metric that decided, and the measurement it decided by."""
 
@@ -74,12 +63,6 @@ class Verdict:
     outcome: Outcome
     headline: str
     decision: Decision | None = None
-
-
-def threshold(metric: Metric) -> Threshold | None:
-    """What the success condition compares the first sample with, if it says so plainly."""
-    found = _THRESHOLD.search(metric.success_condition)
-    return Threshold(found[1], float(found[2])) if found else None
 
 
 def decide(last: Observation, conditions: Conditions = FAIR) -> Verdict:
@@ -189,7 +172,7 @@ def _machine_fault(decision: Decision, strained: str) -> str:
 
 
 def _rolled_back(decision: Decision) -> str:
-    limit = threshold(decision.metric)
+    limit = threshold.of(decision.metric)
     wanted = f", which is not {limit.comparison} {limit.value:g}" if limit else ""
     return f"Rolled back by {decision.metric.name}: {_number(decision)}{wanted}"
 
@@ -204,7 +187,7 @@ def _unread(decision: Decision) -> str:
 def _inconclusive(decision: Decision | None) -> str:
     if decision is None:
         return "an analysis was inconclusive"
-    limit = threshold(decision.metric)
+    limit = threshold.of(decision.metric)
     wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
     read = f"{decision.metric.name} read {_number(decision)}{wanted}"
     return f"{read} and is neither good nor bad"

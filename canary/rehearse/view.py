@@ -15,8 +15,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from canary.argo import threshold
 from canary.argo.model import AnalysisRun, Phase, Rollout
-from canary.rehearse import verdict
 from canary.rehearse.target import Event, Observation
 from canary.rehearse.timeline import Recording
 
@@ -145,7 +145,7 @@ def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
             if result is None or not result.measurements:
                 continue
             look = result.measurements[-1]
-            limit = verdict.threshold(metric)
+            limit = threshold.of(metric)
             latest[metric.name] = Gate(
                 name=metric.name,
                 value="nothing" if look.number is None else f"{look.number:.4g}",

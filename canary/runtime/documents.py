@@ -1,4 +1,4 @@
-"""Files, folders and kustomizations → the Kubernetes objects in them, each with its file.
+"""Files, folders and kustomizations → the Kubernetes objects in them, each with its place.
 
 Kustomizations that only list resources, set a namespace and generate ConfigMaps of literals are
 read here, so that a bare machine can rehearse; anything richer is handed to `kustomize` or
@@ -7,13 +7,16 @@ read here, so that a bare machine can rehearse; anything richer is handed to `ku
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from canary import yamls
 from canary.errors import UsageError
-from canary.runtime import kustomize, yamls
+from canary.runtime import kustomize
+from canary.yamls import Document
 
 # What is read here. `configurations` tells Kustomize where names stand that get a hash; a generated
 # ConfigMap gets none here, so nothing that names it must change.
@@ -29,8 +32,31 @@ UNDERSTOOD = {
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
-def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file, object) of everything in a kustomization, a folder of manifests or one file.
+def read_all(paths: Iterable[str]) -> tuple[Document, ...]:
+    """Every object in the paths, folders with all that is below them; "-" is standard input.
+
+    Raises:
+        UsageError: if a path is missing or holds no YAML objects.
+    """
+    return tuple(document for path in paths for document in _everything(path))
+
+
+def _everything(path: str) -> Iterable[Document]:
+    if path == "-":
+        # Kubernetes' files are UTF-8, whatever this terminal speaks.
+        content = sys.stdin.buffer.read(yamls.LARGEST_BYTES)
+        return yamls.objects("standard input", yamls.decode("standard input", content))
+    folder = Path(path)
+    if not folder.is_dir() or _kustomization_in(folder):
+        return read(folder)
+    files = sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
+    if not files:
+        raise UsageError(f"{path} holds no .yaml files", "name a folder or file with manifests")
+    return (document for file in files for document in read(file))
+
+
+def read(path: Path) -> Iterator[Document]:
+    """The objects of a kustomization, a folder of manifests or one file.
 
     Raises:
         UsageError: if there is nothing there, or it is not YAML, or cannot be rendered.
@@ -38,42 +64,48 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     return _read(path, ())
 
 
-def _read(path: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read(path: Path, within: tuple[Path, ...]) -> Iterator[Document]:
     """`within` are the kustomizations that list it."""
     if not path.exists():
         raise UsageError(
             f"{path} does not exist", "name a folder with manifests, such as deploy/base"
         )
     if not path.is_dir():
-        yield from parse(str(path), yamls.text(path))
+        yield from yamls.objects(str(path), yamls.text(path))
         return
-    kustomization = next((path / n for n in KUSTOMIZATION_NAMES if (path / n).is_file()), None)
+    kustomization = _kustomization_in(path)
     if kustomization is None:
         for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]):
-            yield from parse(str(file), yamls.text(file))
+            yield from yamls.objects(str(file), yamls.text(file))
         return
     if path.resolve() in within:
         raise UsageError(f"{kustomization} includes itself", "take it out of its resources")
     yield from _kustomization(kustomization, (*within, path.resolve()))
 
 
-def _kustomization(file: Path, within: tuple[Path, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    content = next((body for _, body in parse(str(file), yamls.text(file))), {})
+def _kustomization_in(folder: Path) -> Path | None:
+    return next((folder / n for n in KUSTOMIZATION_NAMES if (folder / n).is_file()), None)
+
+
+def _kustomization(file: Path, within: tuple[Path, ...]) -> Iterator[Document]:
+    content: dict[str, Any] = next(
+        (found.body for found in yamls.objects(str(file), yamls.text(file))), {}
+    )
     resources = _of_texts(file, "resources", content.get("resources"))
     generators = content.get("configMapGenerator") or []
     if set(content) - UNDERSTOOD or not _are_simple(generators):
-        yield from parse(f"{file.parent} (rendered)", kustomize.build(file.parent))
+        yield from yamls.objects(f"{file.parent} (rendered)", kustomize.build(file.parent))
         return
     (namespace,) = _of_texts(file, "namespace", [content.get("namespace") or ""])
     listed = (found for resource in resources for found in _read(file.parent / resource, within))
-    generated = ((str(file), _config_map(generator)) for generator in generators)
-    for source, document in chain(listed, generated):
-        if namespace and document.get("kind") != "Namespace":
-            metadata = document.get("metadata") or {}
+    generated = (Document(str(file), _config_map(generator)) for generator in generators)
+    for document in chain(listed, generated):
+        if namespace and document.kind != "Namespace":
+            metadata = document.body.get("metadata") or {}
             if not isinstance(metadata, dict):
-                raise UsageError(f"{source}: metadata is no mapping", "correct the manifest")
-            document["metadata"] = {**metadata, "namespace": namespace}
-        yield source, document
+                raise UsageError(f"{document.file}: metadata is no mapping", "correct the manifest")
+            document.body["metadata"] = {**metadata, "namespace": namespace}
+        yield document
 
 
 def _of_texts(file: Path, name: str, values: object) -> list[str]:
@@ -104,17 +136,3 @@ def _config_map(generator: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"name": generator["name"]},
         "data": {key: value for key, _, value in literals},
     }
-
-
-def parse(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file, object) of each document in a text of YAML.
-
-    Raises:
-        UsageError: if it is not YAML, or a document is no object.
-    """
-    for document in yamls.load(file, text):
-        if document is None:
-            continue
-        if not isinstance(document, dict):
-            raise UsageError(f"{file} holds {type(document).__name__}, not an object", "correct it")
-        yield file, document

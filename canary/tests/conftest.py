@@ -3,13 +3,14 @@
 import pytest
 
 from canary.argo import releases
-from canary.lint import contract, documents
+from canary.lint import contract
 from canary.power import catalogue, mutation
+from canary.runtime import documents
 
 
 @pytest.fixture(scope="session")
 def shipped(root):
-    return documents.read([str(root / "deploy/base")])
+    return documents.read_all([str(root / "deploy/base")])
 
 
 @pytest.fixture(scope="session")

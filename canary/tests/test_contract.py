@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from canary import durations
-from canary.argo import manifests, resolve
+from canary.argo import manifests, releases
 from canary.lint import contract
 from canary.rehearse import config
-from canary.runtime import processes
+from canary.runtime import documents, processes
 from canary.runtime.waiting import wait_until
 
 # Not the service's: the kubelet's and kube-state-metrics'.
@@ -28,7 +28,7 @@ PROMQL_WORDS = {"sum", "by", "rate", "increase", "or", "and", "on", "vector", "m
 
 @pytest.fixture(scope="module")
 def bundle(root):
-    return manifests.read(root / "deploy/base")
+    return manifests.read(documents.read(root / "deploy/base"))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def families(live):
 
 
 def queries(bundle):
-    rollout = resolve.rollout(bundle)
+    rollout = releases.rollout(bundle)
     found = [metric.query for metric in rollout.background.metrics]
     assert found
     return found

@@ -579,7 +579,7 @@ def test_nonsense_anywhere_in_a_manifest_is_never_a_fault_of_ours(
 
     from canary.runtime import documents
 
-    bodies = [body for _, body in documents.read(root / "deploy/base")]
+    bodies = [found.body for found in documents.read(root / "deploy/base")]
     chance = random.Random(seed)
     for number in range(8):
         path = chance.choice([p for p in places(bodies) if len(p) > 1])

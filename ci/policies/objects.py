@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[Object, ...]:
     Raises:
         UsageError: if they cannot be read, or one has no kind or name.
     """
-    return tuple(_object(file, body) for file, body in documents.read(path))
+    return tuple(_object(found.file, found.body) for found in documents.read(path))
 
 
 def _object(file: str, body: Object) -> Object:

@@ -8,11 +8,11 @@ from pathlib import Path
 from canary.argo import manifests
 from canary.errors import UsageError
 from canary.rehearse import config
+from canary.runtime import documents
 from loadtesting.model import Limits
 
 CPU_GATE = "max-cpu-saturation"
 _QUANTILE = re.compile(r"histogram_quantile\(\s*([\d.]+)")
-_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "": 1}
 
 
 def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
@@ -21,8 +21,8 @@ def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
     Raises:
         UsageError: if a file cannot be read, or states no limit of some kind.
     """
-    bundle = manifests.read(manifests_path)
-    texts = _arguments(bundle)
+    bundle = manifests.read(documents.read(manifests_path), str(manifests_path))
+    texts = {name: v for t in bundle.templates.values() for name, v in t.literals.items()}
     queries = [
         m.provider.prometheus.query for t in bundle.templates.values() for m in t.spec.metrics
     ]
@@ -42,15 +42,6 @@ def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
         memory_limit_bytes=_memory(bundle),
         source=bundle.source,
     )
-
-
-def _arguments(bundle: manifests.Bundle) -> dict[str, str]:
-    return {
-        argument.name: argument.value
-        for template in bundle.templates.values()
-        for argument in template.spec.args
-        if argument.value is not None
-    }
 
 
 def _number(texts: dict[str, str], name: str, source: str) -> float:
@@ -73,6 +64,4 @@ def _quantile(queries: list[str], source: str) -> float:
 
 def _memory(bundle: manifests.Bundle) -> float | None:
     container = bundle.rollout.spec.template.spec.container
-    text = container.resources.limits.get("memory", "")
-    found = re.fullmatch(r"(\d+)(Ki|Mi|Gi|)", text)
-    return float(found[1]) * _BYTES[found[2]] if found else None
+    return container.resources.memory_limit_bytes

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
+from canary.argo import resolve
 from loadtesting.model import Check, Limits, Result
 
 CPU, MEMORY = "cpu-saturation", "memory-growth"
@@ -24,7 +24,6 @@ SETTLING = 1 / 3
 # Growth that would fill the container within this long fails the soak.
 HORIZON_S = 24 * 3600.0
 MEMORY_QUERY = 'sum(container_memory_working_set_bytes{namespace="gridos", container="gridos"})'
-_ARGUMENT = re.compile(r"\{\{\s*args\.([\w-]+)\s*\}\}")
 
 
 def cpu(address: str | None, limits: Limits, pod_hash: str, seconds: float) -> Check:
@@ -35,7 +34,7 @@ def cpu(address: str | None, limits: Limits, pod_hash: str, seconds: float) -> C
     if seconds < LEAST_WINDOW_S:
         return _unknown(CPU, f"{seconds:.0f} s are too short: run {LEAST_WINDOW_S:g} s", limit)
     filled = {"canary-hash": pod_hash, "window": f"{round(seconds)}s"}
-    query = _ARGUMENT.sub(lambda found: filled.get(found[1], found[0]), limits.cpu_query)
+    query, _ = resolve.fill(limits.cpu_query, filled)
     try:
         found = _get(address, "query", {"query": query})
     except (OSError, ValueError, KeyError) as failed:

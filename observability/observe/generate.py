@@ -15,6 +15,7 @@ import yaml
 from canary.argo import manifests
 from canary.errors import UsageError
 from canary.rehearse import config
+from canary.runtime import documents
 from observe import dashboards, grafana, rules, thresholds
 from observe.rules import Group
 
@@ -61,7 +62,7 @@ def _text(path: Path) -> str | None:
 
 
 def _thresholds(root: Path) -> str:
-    bundle = manifests.read(root / "deploy/base")
+    bundle = manifests.read(documents.read(root / "deploy/base"))
     if TEMPLATE not in bundle.templates:
         raise UsageError(
             f"deploy/base has no AnalysisTemplate {TEMPLATE}", "name it in generate.py"

@@ -171,7 +171,7 @@ def _scraping() -> dict[str, Any]:
 
 def _deploy_collector(kubectl: Kubectl, server: Loki) -> None:
     """The shipped manifests, led to the Loki that stands beside the pods."""
-    rendered = [body for _, body in documents.read(LOGS)]
+    rendered = [found.body for found in documents.read(LOGS)]
     (agent,) = [body for body in rendered if body["kind"] == "DaemonSet"]
     (container,) = agent["spec"]["template"]["spec"]["containers"]
     for variable in container["env"]:

@@ -30,7 +30,7 @@ def of_gates(template: AnalysisTemplate) -> list[Rule]:
     Raises:
         UsageError: if the template lacks one of them.
     """
-    values = {argument.name: argument.value for argument in template.spec.args}
+    values = template.literals
     missing = [name for name in SERIES if not values.get(name)]
     if missing:
         raise UsageError(

@@ -63,7 +63,7 @@ def test_the_operator_finds_configuration_template_and_secrets_where_they_are_pu
     """It mounts the configuration's Secret there; the vault's driver, the files of its class."""
     values = (root / "deploy/argocd/platform/kube-prometheus-stack-values.yaml").read_text()
     spec = yaml.safe_load(values)["alertmanager"]["alertmanagerSpec"]
-    objects = [body for _, body in documents.read(CONFIGURATION.parent)]
+    objects = [found.body for found in documents.read(CONFIGURATION.parent)]
     (secret,) = objects
     assert spec["useExistingSecret"] is True
     assert spec["configSecret"] == secret["metadata"]["name"]
@@ -71,7 +71,7 @@ def test_the_operator_finds_configuration_template_and_secrets_where_they_are_pu
     assert shipped["templates"] == ["/etc/alertmanager/config/gridos.tmpl"]
     (mount,), (volume,) = spec["volumeMounts"], spec["volumes"]
     assert mount["name"] == volume["name"]
-    ((_, provided),) = documents.read(CONFIGURATION.parent / "azure")
+    (provided,) = (found.body for found in documents.read(CONFIGURATION.parent / "azure"))
     assert volume["csi"]["volumeAttributes"]["secretProviderClass"] == provided["metadata"]["name"]
     objects = yaml.safe_load(provided["spec"]["parameters"]["objects"])["array"]
     files = {yaml.safe_load(entry)["objectAlias"] for entry in objects}
@@ -225,7 +225,7 @@ def bare(tmp_path):
 
 def test_a_canarys_guard_hears_a_blocking_alert_and_no_other_until_it_is_silenced(root, bare):
     file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
-    ((_, template),) = documents.read(file)
+    (template,) = (found.body for found in documents.read(file))
     (metric,) = template["spec"]["metrics"]
     address = f"http://127.0.0.1:{bare.port}"
     url = metric["provider"]["web"]["url"].replace("{{args.alertmanager}}", address)

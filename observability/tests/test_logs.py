@@ -251,7 +251,7 @@ def test_loki_accepts_its_configuration_on_disc_and_on_azure(over, tmp_path):
 @pytest.fixture(scope="module")
 def agent():
     """(the DaemonSet, its one container, every object) as Kustomize renders them."""
-    objects = [body for _, body in documents.read(LOGS)]
+    objects = [found.body for found in documents.read(LOGS)]
     (daemons,) = [body for body in objects if body["kind"] == "DaemonSet"]
     (container,) = daemons["spec"]["template"]["spec"]["containers"]
     return daemons, container, objects

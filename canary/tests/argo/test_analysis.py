@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.argo import analysis
+from canary.argo import analysis, resolve
 from canary.argo.model import Measurement, Metric, Phase
 
 OK, BAD, ERR, UNSURE = Phase.SUCCESSFUL, Phase.FAILED, Phase.ERROR, Phase.INCONCLUSIVE
@@ -167,10 +167,10 @@ def test_duplicate_names_and_no_metrics_are_refused():
 
 def test_arguments_are_filled_into_query_and_conditions():
     spec = Metric("m", "x{h='{{args.hash}}'}", success_condition="result[0] < {{ args.max }}")
-    filled = analysis.resolve(spec, {"hash": "abc", "max": "3"})
+    filled = resolve.filled(spec, {"hash": "abc", "max": "3"})
     assert (filled.query, filled.success_condition) == ("x{h='abc'}", "result[0] < 3")
 
 
 def test_an_argument_without_a_value_is_named():
     with pytest.raises(ValueError, match="metric m: argument 'hash' has no value"):
-        analysis.resolve(Metric("m", "{{args.hash}}"), {})
+        resolve.filled(Metric("m", "{{args.hash}}"), {})

@@ -9,7 +9,6 @@ import pytest
 
 from canary.argo import analysis, controller
 from canary.argo.controller import (
-    Hashes,
     RolloutPhase,
     begin,
     reconcile,
@@ -18,6 +17,7 @@ from canary.argo.controller import (
 )
 from canary.argo.model import (
     Analysis,
+    Hashes,
     Measurement,
     Metric,
     Pause,

@@ -6,7 +6,8 @@ import shutil
 import pytest
 import yaml
 
-from canary.argo import manifests, resolve
+from canary import durations, yamls
+from canary.argo import manifests, releases
 from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
 from canary.errors import UsageError
 from canary.runtime import documents, kustomize
@@ -28,7 +29,7 @@ def spoil(folder, file, before, after):
 
 
 def test_the_shipped_steps_are_ten_a_quarter_and_a_half_each_judged(root):
-    rollout = resolve.rollout(manifests.read(root / "deploy/base"))
+    rollout = releases.rollout(manifests.read(documents.read(root / "deploy/base")))
     shape = [
         (step.weight if isinstance(step, SetWeight) else None)
         or (step.duration_s if isinstance(step, Pause) else "judged")
@@ -40,16 +41,16 @@ def test_the_shipped_steps_are_ten_a_quarter_and_a_half_each_judged(root):
 
 
 def test_each_inline_look_looks_back_over_the_pause_before_it_and_only_once(root):
-    rollout = resolve.rollout(manifests.read(root / "deploy/base"))
+    rollout = releases.rollout(manifests.read(documents.read(root / "deploy/base")))
     for before, step in zip(rollout.steps, rollout.steps[1:], strict=False):
         if isinstance(step, Analysis):
-            windows = {w for m in step.metrics for w in resolve.durations.ranges_s(m.query)}
+            windows = {w for m in step.metrics for w in durations.ranges_s(m.query)}
             assert windows == {before.duration_s}
             assert {m.effective_count for m in step.metrics} == {1}
 
 
 def test_the_background_guard_looks_for_ever(root):
-    background = resolve.rollout(manifests.read(root / "deploy/base")).background
+    background = releases.rollout(manifests.read(documents.read(root / "deploy/base"))).background
     assert {m.effective_count for m in background.metrics} == {None}
     assert {m.interval_s for m in background.metrics} == {20}
     assert background.arguments == {"canary-hash": ReplicaSetName.LATEST}
@@ -60,7 +61,7 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
     # A generated ConfigMap's hash is left out here: what names it is not rewritten either.
     built = re.sub(r"(gridos-config)-[a-z0-9]{10}\b", r"\1", built)
     theirs = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(built)}
-    ours = {(d["kind"], d["metadata"]["name"]): d for _, d in documents.read(root / "deploy/base")}
+    ours = {(d.kind, d.name): d.body for d in documents.read(root / "deploy/base")}
     assert ours == theirs
 
 
@@ -71,7 +72,7 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
             "rollout.yaml",
             "maxSurge: 25%",
             "maxSurge: 25%\n      dynamicStableScale: true",
-            "rollout.yaml: Rollout field spec.strategy.canary.dynamicStableScale is not understood",
+            ": Rollout field spec.strategy.canary.dynamicStableScale is not understood",
         ),
         (
             "rollout.yaml",
@@ -102,9 +103,26 @@ def test_what_is_not_understood_is_refused_with_file_and_path(
 ):
     spoil(deploy, file, before, after)
     with pytest.raises(UsageError) as caught:
-        manifests.read(deploy)
+        manifests.read(documents.read(deploy))
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_field_that_is_not_understood_is_named_with_its_line(deploy):
+    spoil(deploy, "rollout.yaml", "maxSurge: 25%", "maxSurge: 25%\n      dynamicStableScale: true")
+    lines = (deploy / "rollout.yaml").read_text().splitlines()
+    (line,) = (i for i, text in enumerate(lines, 1) if "dynamicStableScale" in text)
+    with pytest.raises(UsageError, match=rf"rollout\.yaml line {line}: Rollout field"):
+        manifests.read(documents.read(deploy))
+
+
+def test_a_list_stands_for_its_items_each_with_its_place():
+    text = "kind: List\nitems:\n- kind: A\n- kind: B\n  spec: {x: [1, {name: y}]}\n"
+    first, second = yamls.objects("file", text)
+    assert (first.kind, second.kind, second.file) == ("A", "B", "file")
+    assert second.position() == (4, 3)
+    assert second.position("spec.x[1].name") == (5, 18)
+    assert second.position("spec.x[7].name") == (5, 10)
 
 
 @pytest.mark.parametrize(
@@ -134,18 +152,18 @@ def test_what_is_not_understood_is_refused_with_file_and_path(
 def test_what_cannot_be_planned_is_refused_with_its_place(deploy, file, before, after, complaint):
     spoil(deploy, file, before, after)
     with pytest.raises(UsageError) as caught:
-        resolve.rollout(manifests.read(deploy))
+        releases.rollout(manifests.read(documents.read(deploy)))
     assert complaint in str(caught.value)
 
 
 def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as_argo_does(deploy):
     spoil(deploy, "rollout.yaml", "name: looks", "name: lokos")
-    background = resolve.rollout(manifests.read(deploy)).background
+    background = releases.rollout(manifests.read(documents.read(deploy))).background
     assert {m.effective_count for m in background.metrics} == {1}
 
 
 def test_what_one_machine_cannot_enforce_is_listed(root):
-    unenforced = manifests.read(root / "deploy/base").unenforced
+    unenforced = manifests.read(documents.read(root / "deploy/base")).unenforced
     assert "securityContext of the container" in unenforced
     assert "Namespace objects" in unenforced
 

@@ -6,12 +6,14 @@ import random
 import pytest
 import yaml
 
-from canary.argo.gates import Document, Severity
+from canary.argo.gates import Severity
 from canary.errors import RehearsalError
-from canary.lint import check, documents
+from canary.lint import check
 from canary.lint.check import ANNOTATION
 from canary.lint.rules import RULES
 from canary.power import catalogue
+from canary.runtime import documents
+from canary.yamls import Document
 
 EXAMPLES = {example.rule: example for example in catalogue.examples()}
 
@@ -77,7 +79,7 @@ def test_our_own_gates_have_no_finding(shipped, saved):
 
 
 def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
-    report = check.lint(documents.read([str(root / "canary/tests/power/design.yaml")]))
+    report = check.lint(documents.read_all([str(root / "canary/tests/power/design.yaml")]))
     said = " | ".join(f"{finding.rule}: {finding.message}" for finding in report.findings)
     for words in (
         "error-rate: at step 2 the canary is 4 % of what it looks at: the canary must fail 25 %",
@@ -96,7 +98,7 @@ def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
 
 
 def test_with_ten_replicas_the_designs_first_gate_needs_half_of_the_requests_to_fail(root):
-    found = documents.read([str(root / "canary/tests/power/design.yaml")])
+    found = documents.read_all([str(root / "canary/tests/power/design.yaml")])
     rollout = next(d for d in found if d.kind == "Rollout")
     rollout.body["spec"]["replicas"] = 10
     said = " ".join(finding.message for finding in check.lint(found).findings)
@@ -177,7 +179,7 @@ def test_scrambled_manifests_never_raise(shipped, shop):
 
 def refusal(file):
     try:
-        check.lint(documents.read([str(file)]))
+        check.lint(documents.read_all([str(file)]))
     except RehearsalError as refused:
         return str(refused)
     return ""

@@ -48,6 +48,20 @@ def test_the_machine_formats_parse_and_agree_on_the_number_of_findings(root):
     assert run("lint", DESIGN, "-o", "markdown", root=root).stdout.count("\n| error") > 5
 
 
+def test_findings_name_the_line_of_what_they_are_about(root):
+    lines = (root / DESIGN).read_text().splitlines()
+    findings = json.loads(run("lint", DESIGN, "-o", "json", root=root).stdout)["findings"]
+    places = {f["path"]: lines[f["line"] - 1] for f in findings if f["object"] == "Rollout/gridos"}
+    assert "replicas:" in places["spec.replicas"]
+    sarif = json.loads(run("lint", DESIGN, "-o", "sarif", root=root).stdout)
+    regions = [
+        result["locations"][0]["physicalLocation"]["region"]["startLine"]
+        for result in sarif["runs"][0]["results"]
+    ]
+    assert regions == [finding["line"] for finding in findings]
+    assert len(set(regions)) > 3
+
+
 def test_queries_are_printed_as_the_controller_would_send_them(root):
     printed = run("lint", "--queries", root=root).stdout
     assert "{{" not in printed

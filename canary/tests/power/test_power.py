@@ -9,11 +9,11 @@ from scipy import stats
 from canary.argo import releases, virtual_rollout
 from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight
 from canary.argo.releases import LATEST
-from canary.lint import documents
 from canary.power import alternatives, edits, mutation, power_curve, simulation, simulation_report
 from canary.power.monte_carlo import Study, chance, requests_needed
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
+from canary.runtime import documents
 
 RATIO = (
     f'(sum(increase(http_requests_total{{hash="{LATEST}", status=~"5.."}}[1m])) or vector(0))'
@@ -134,7 +134,7 @@ def test_an_unscoped_gate_is_blind_to_a_small_canary(subject):
 @pytest.fixture
 def design(root):
     """The error gate as first drawn: canary and stable as one, over the last five minutes."""
-    found = documents.read([str(root / "canary/tests/power/design.yaml")])
+    found = documents.read_all([str(root / "canary/tests/power/design.yaml")])
     for metric in (2, 1):
         path = ("spec", "metrics", str(metric))
         found = edits.apply(found, [edits.Edit("AnalysisTemplate", path, delete=True)])

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from canary import cli
-from canary.argo import manifests, resolve
+from canary.argo import manifests, releases
 from canary.argo.model import Phase, ReplicaCounts
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
 from canary.rehearse.target import Release
-from canary.runtime import kubectl
+from canary.runtime import documents, kubectl
 from canary.runtime.gateway import Counts
 
 RELEASE = Release("stable", "latest")
@@ -54,7 +54,7 @@ def rollout(**status):
 
 @pytest.fixture
 def walked(root):
-    return resolve.rollout(manifests.read(root / "deploy/base"))
+    return releases.rollout(manifests.read(documents.read(root / "deploy/base")))
 
 
 def observe(walked, *objects):
@@ -163,9 +163,8 @@ def test_the_key_of_the_cluster_is_sent_under_every_name_that_stands_in_for_it()
 
 
 def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_intervals(root):
-    from canary.runtime import documents
 
-    bodies = [body for _, body in documents.read(root / "deploy/base")]
+    bodies = [found.body for found in documents.read(root / "deploy/base")]
     time_compression.shorten(bodies, 3)
     body = next(b for b in bodies if b["kind"] == "Rollout")
     steps = body["spec"]["strategy"]["canary"]["steps"]

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo import manifests, resolve
+from canary.argo import manifests, releases
 from canary.argo.model import ReplicaCounts
 from canary.rehearse import conditions, time_compression
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation, Release
+from canary.runtime import documents
 
 NONE = ReplicaCounts(0, 0, 0)
 LAST = Observation(80.0, "Healthy", "", 9, NONE, NONE, rate=300.0, scrapes=90)
@@ -27,7 +28,9 @@ def seconds(*requests):
 
 @pytest.fixture
 def judged(root):
-    walked = time_compression.scale(resolve.rollout(manifests.read(root / "deploy/base")), 6)
+    walked = time_compression.scale(
+        releases.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
+    )
 
     def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5):
         return conditions.judge(

@@ -1,20 +1,22 @@
 import pytest
 
-from canary.argo import manifests, resolve
+from canary import durations
+from canary.argo import manifests, releases
 from canary.argo.model import Analysis, Pause
 from canary.rehearse import time_compression
+from canary.runtime import documents
 
 
 @pytest.fixture
 def rollout(root):
-    return resolve.rollout(manifests.read(root / "deploy/base"))
+    return releases.rollout(manifests.read(documents.read(root / "deploy/base")))
 
 
 def test_pauses_windows_and_intervals_shrink_and_the_progress_deadline_does_not(rollout):
     scaled = time_compression.scale(rollout, 6)
     assert [s.duration_s for s in scaled.steps if isinstance(s, Pause)] == [10, 20, 30]
     looks = [s for s in scaled.steps if isinstance(s, Analysis)]
-    assert [resolve.durations.ranges_s(look.metrics[0].query)[0] for look in looks] == [10, 20, 30]
+    assert [durations.ranges_s(look.metrics[0].query)[0] for look in looks] == [10, 20, 30]
     assert scaled.background.metrics[0].interval_s == pytest.approx(20 / 6)
     assert scaled.progress_deadline_s == rollout.progress_deadline_s
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo import analysis
+from canary.argo import analysis, threshold
 from canary.argo.model import AnalysisRun, Measurement, Metric, Phase, ReplicaCounts
+from canary.argo.threshold import Threshold
 from canary.rehearse.conditions import Conditions
 from canary.rehearse.target import Observation
-from canary.rehearse.verdict import Outcome, Threshold, decide, threshold
+from canary.rehearse.verdict import Outcome, decide
 
 GATE = Metric(
     "p95", "x[1m]", success_condition="result[0] < 0.25", failure_condition="result[0] >= 0.25"
@@ -167,8 +168,9 @@ def test_a_stuck_release_that_is_left_in_place_is_bad():
     [
         ("len(result) > 0 && result[0] < 0.01", Threshold("<", 0.01)),
         ("result[0] >= 300", Threshold(">=", 300)),
+        ("0.25 > result[0]", Threshold("<", 0.25)),
         ("all(result, # < 1)", None),
     ],
 )
 def test_a_threshold_is_read_off_the_condition_where_it_says_so_plainly(condition, expected):
-    assert threshold(replace(GATE, success_condition=condition)) == expected
+    assert threshold.of(replace(GATE, success_condition=condition)) == expected

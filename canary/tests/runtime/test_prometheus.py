@@ -5,9 +5,9 @@ import os
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from canary.argo import manifests, resolve
+from canary.argo import manifests, releases
 from canary.rehearse.exporter import PATH, ContainerFacts, Exporter
-from canary.runtime import processes, prometheus
+from canary.runtime import documents, processes, prometheus
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
 
@@ -56,7 +56,9 @@ def test_a_matrix_is_not_something_a_condition_can_judge(served):
 def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_path):
     gates = {
         metric.name: metric.query.replace("{{args.canary-hash}}", "abc")
-        for metric in resolve.rollout(manifests.read(root / "deploy/base")).background.metrics
+        for metric in releases.rollout(
+            manifests.read(documents.read(root / "deploy/base"))
+        ).background.metrics
         if metric.name in ("cpu-saturation-ratio", "container-restarts")
     }
     facts = ContainerFacts("gridos", "gridos-abc-1", "gridos", "gridos", os.getpid(), 0, 0.5)

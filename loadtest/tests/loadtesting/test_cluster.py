@@ -20,8 +20,8 @@ def read(file):
 
 def rendered(folder):
     """((kind, name), object) of a kustomization, by a real Kustomize."""
-    for _, body in documents.read(folder):
-        yield (body["kind"], body["metadata"]["name"]), body
+    for found in documents.read(folder):
+        yield (found.kind, found.name), found.body
 
 
 def container(thing):

@@ -1,4 +1,4 @@
-"""YAML as Kubernetes reads it: what JSON can say, in bounds; else one line with file and line.
+"""YAML as Kubernetes reads it: what JSON can say, in bounds, and where each value stands.
 
 A date is the text that it is, since JSON knows none. What Kubernetes refuses is refused: a key that
 is given twice, a number that is not finite. So is what would take the reader down with it: nesting
@@ -8,8 +8,10 @@ and aliases without end, an integer of thousands of digits.
 from __future__ import annotations
 
 import math
+import re
 import stat
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,90 @@ _NOT_JSON = {
     f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary", "omap", "pairs", "set")
 }
 
+_PATH_PART = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 
-def read(path: Path) -> list[Any]:
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """One object of the manifests, and the file it came from; equal only to itself."""
+
+    file: str
+    body: Any
+    node: yaml.Node | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """The object's kind, or nothing."""
+        return scalar(self.body.get("kind"))
+
+    @property
+    def name(self) -> str:
+        """The object's name, or nothing."""
+        metadata = mapping(self.body.get("metadata"))
+        return scalar(metadata.get("name")) or scalar(metadata.get("generateName"))
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """The object's annotations."""
+        return mapping(mapping(self.body.get("metadata")).get("annotations"))
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The object's spec."""
+        return mapping(self.body.get("spec"))
+
+    def position(self, path: str = "") -> tuple[int, int]:
+        """Line and column of `spec.metrics[0].name`, or of as much of it as there is; from 1."""
+        if self.node is None:
+            return 1, 1
+        key: yaml.Node = self.node
+        value: yaml.Node | None = self.node
+        for bracketed, plain in _PATH_PART.findall(path):
+            found, value = _child(value, bracketed or plain)
+            key = found or key
+        return key.start_mark.line + 1, key.start_mark.column + 1
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value if it is an object of JSON, else an empty one: a linter meets anything."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def scalar(value: object) -> str:
+    """The value as text if it is a scalar, else nothing."""
+    return str(value) if isinstance(value, str | int | float) and value is not True else ""
+
+
+def objects(file: str, content: str) -> Iterator[Document]:
+    """The objects of a text; a `List` stands for its items (what `kubectl get -o yaml` prints).
+
+    Raises:
+        UsageError: if it is not such YAML, or a document is no object.
+    """
+    for document in load(file, content):
+        if document.body is None:
+            continue
+        if not isinstance(document.body, dict):
+            kind = type(document.body).__name__
+            raise UsageError(f"{file} holds {kind}, not an object", "correct it")
+        if document.kind != "List":
+            yield document
+            continue
+        nodes = _child(document.node, "items")[1]
+        for index, item in enumerate(listed(document.body.get("items"))):
+            if isinstance(item, dict):
+                yield Document(file, item, _child(nodes, str(index))[1])
+
+
+def read(path: Path) -> list[Document]:
     """The documents of a file.
 
     Raises:
@@ -68,14 +152,19 @@ def decode(file: str, content: bytes) -> str:
         raise UsageError(f"{file} line {line} is not UTF-8", "save it as UTF-8") from None
 
 
-def load(file: str, content: str) -> list[Any]:
+def load(file: str, content: str) -> list[Document]:
     """The documents of a text.
 
     Raises:
         UsageError: if it is not such YAML.
     """
     try:
-        return list(yaml.load_all(content, Loader=_Loader))
+        loader = _Loader(content)
+        found = []
+        while loader.check_node():
+            node = loader.get_node()
+            body = loader.construct_document(node)
+            found.append(Document(file, body, node))
     except yaml.MarkedYAMLError as broken:
         mark = broken.problem_mark or broken.context_mark
         where = f"{file} line {mark.line + 1}" if mark else file
@@ -89,6 +178,7 @@ def load(file: str, content: str) -> list[Any]:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as broken:
         raise UsageError(f"{file} is not YAML: {broken}", "correct it") from None
+    return found
 
 
 class _Loader(yaml.SafeLoader):
@@ -146,6 +236,15 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.yaml_constructors = {
     tag: build for tag, build in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_JSON
 }
+
+
+def _child(node: Any, part: str) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """Where a part of a path stands below a node, and its value."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == part), (None, None))
+    if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+        return node.value[int(part)], node.value[int(part)]
+    return None, None
 
 
 def _children(node: Any) -> list[Any]:
