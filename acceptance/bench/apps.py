@@ -60,7 +60,8 @@ def _watched(*, ids: bool, line: bool) -> Flask:
     Exposition(app, tally)
     identify = Identifier().identify if ids else None
     write = AccessLog("pod-1", "1.0.0").write if line else None
-    app.wsgi_app = Recorder(app.wsgi_app, tally, identify, write)  # type: ignore[method-assign]
+    recorder = app.extensions["recorder"] = Recorder(tally, identify, write)
+    app.wsgi_app = recorder.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -1,4 +1,4 @@
-"""No acknowledged reading is ever lost: the database and the workers are killed under ingest.
+"""No acknowledged reading is ever lost: database, workers and pods are killed under ingest.
 
 Senders send batches, each until it is acknowledged with a 201; whatever was acknowledged must be in
 the table at the end, whole and once. A killed process is what is proved here and not a power cut:
@@ -8,8 +8,6 @@ the page cache survives the kill.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from collections import Counter
@@ -28,7 +26,7 @@ from canary.runtime.waiting import wait_until
 ROWS = 20
 SENDERS = 3
 FIRST = datetime(2022, 1, 1, tzinfo=UTC)
-DATABASE, WORKER = "database", "worker"
+DATABASE, WORKER, SERVER = "database", "worker", "server"
 
 
 @dataclass
@@ -76,7 +74,7 @@ class Sender(threading.Thread):
 
 
 def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome:
-    """Kills `kills` times, at random moments, database and worker in turn at random."""
+    """Kills `kills` times, at random moments, one of database, worker and server at random."""
     random, outcome, stop = Random(seed), Outcome(), threading.Event()
     with postgres.server() as database:
         pod = Pod(folder, "ingest", {"GRIDOS_DATABASE_URL": database.url})
@@ -91,7 +89,7 @@ def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome
             for number in range(kills):
                 _await_progress(senders)
                 time.sleep(random.random() * 0.3)
-                kind = random.choice((DATABASE, WORKER))
+                kind = random.choice((DATABASE, WORKER, SERVER))
                 outcome.kills[kind] += 1
                 _kill(kind, database, pod)
                 if callable(report):
@@ -112,8 +110,13 @@ def _kill(kind: str, database: postgres.Server, pod: Pod) -> None:
         database.kill()
         database.start()
     else:
-        for worker in psutil.Process(pod.pid).children():
-            os.kill(worker.pid, signal.SIGKILL)
+        server = psutil.Process(pod.pid)
+        workers = server.children()
+        if kind == SERVER:
+            # The first process of a container takes all others with it.
+            server.kill()
+        for worker in workers:
+            worker.kill()
         # The container ends with its worker; the kubelet starts it again.
         pod.await_end()
         pod.start()

@@ -2,11 +2,13 @@
 
 The gateway stands where a Service does: a pod is behind it while it says that it is ready. A pod
 that is told to stop says that it is not, goes on serving for GRIDOS_DRAIN_SECONDS, and then ends in
-order; no preStop hook helps it here.
+order; no preStop hook helps it here. Callers keep their connections to the gateway, as it keeps its
+own to the pods.
 """
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from collections import Counter
@@ -14,13 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from acceptance.service.pods import Pod, ask
+from acceptance.service.pods import NO_ANSWER, Pod
 from canary.runtime.gateway import Gateway
 from canary.runtime.waiting import wait_until
 
 DRAIN_S = 2
-CALLERS = 4
+CALLERS = 8
+REQUESTS_PER_S = 200
+REQUEST_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.1
+PATHS = ("/v1/feeders", "/v1/feeders/ieee33/load")
 
 
 @dataclass
@@ -37,10 +42,10 @@ class Outcome:
 
 
 class _Callers:
-    """Threads that ask again and again, each with a short pause."""
+    """Threads that ask at a steady rate, each on a connection that it keeps."""
 
-    def __init__(self, url: str) -> None:
-        self._urls = [f"{url}/v1/feeders", f"{url}/v1/feeders/ieee33/load"]
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._stop = threading.Event()
         self._counters = [Counter[int]() for _ in range(CALLERS)]
         self._threads = [
@@ -63,12 +68,24 @@ class _Callers:
         return sum(self._counters, Counter())
 
     def _call(self, counter: Counter[int]) -> None:
-        number = 0
-        while not self._stop.is_set():
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT_S)
+        began, number = time.monotonic(), 0
+        while not self._stop.wait(began + number * CALLERS / REQUESTS_PER_S - time.monotonic()):
+            counter[_ask(connection, PATHS[number % len(PATHS)])] += 1
             number += 1
-            status, _ = ask(self._urls[number % len(self._urls)])
-            counter[status] += 1
-            time.sleep(0.01)
+        connection.close()
+
+
+def _ask(connection: http.client.HTTPConnection, path: str) -> int:
+    """The status of an answer that came whole; a connection that failed is opened anew."""
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        connection.close()
+        return NO_ANSWER
+    return answer.status
 
 
 class _Endpoints:
@@ -101,8 +118,13 @@ class _Endpoints:
                 self._routed = ready
 
 
-def prove(folder: Path, database_url: str, restarts: int, report: object = None) -> Outcome:
-    """Restarts two pods in turn, `restarts` times together; the database is migrated and seeded."""
+def prove(
+    folder: Path, database_url: str, restarts: int, requests: int, report: object = None
+) -> Outcome:
+    """Restarts two pods in turn, `restarts` times together, spread over so many requests.
+
+    The database is migrated and seeded.
+    """
     outcome = Outcome()
     variables = {"GRIDOS_DATABASE_URL": database_url, "GRIDOS_DRAIN_SECONDS": str(DRAIN_S)}
     pods = [Pod(folder, f"pod-{number}", variables) for number in (1, 2)]
@@ -115,18 +137,24 @@ def prove(folder: Path, database_url: str, restarts: int, report: object = None)
             pod.await_ready()
         with _Endpoints(gateway, pods) as endpoints:
             assert wait_until(lambda: all(map(endpoints.hold, pods)), timeout_s=20)
-            with _Callers(gateway.url) as callers:
+            with _Callers(gateway.port) as callers:
                 for number in range(restarts):
                     _restart(pods[number % 2], endpoints)
                     outcome.restarts += 1
+                    _await_sent(callers, (number + 1) * requests / restarts)
                     if callable(report):
-                        report(f"{number + 1} of {restarts}: {sum(callers.total().values())} sent")
+                        report(f"{number + 1} of {restarts}: {callers.total().total()} sent")
             outcome.statuses = callers.total()
     finally:
         for pod in pods:
             pod.stop()
         gateway.stop()
     return outcome
+
+
+def _await_sent(callers: _Callers, requests: float) -> None:
+    longest_s = 30 + 4 * requests / REQUESTS_PER_S
+    assert wait_until(lambda: callers.total().total() >= requests, timeout_s=longest_s)
 
 
 def _restart(pod: Pod, endpoints: _Endpoints) -> None:

@@ -13,6 +13,8 @@ from json.encoder import encode_basestring_ascii as quote
 
 from gridos.tracecontext import Ids
 
+_THOUSANDTHS = tuple(f"{number:03d}" for number in range(1000))
+
 
 class AccessLog:
     """Writes to the standard output that there is when it is made."""
@@ -27,10 +29,13 @@ class AccessLog:
     def write(self, method: str, route: str, status: str, seconds: float, ids: Ids) -> None:
         """Writes the line of one response."""
         route = self._quoted.get(route) or self._quoted.setdefault(route, quote(route))
+        # Formatting a float costs several times as much as formatting integers.
+        duration_us = int(seconds * 1e6)
         line = (
             f'{{"timestamp":"{self._now()}","level":"INFO","logger":"gridos.access",'
             f'"message":"request","method":"{method}","route":{route},"status":{status},'
-            f'"duration_ms":{seconds * 1000:.2f},"request_id":"{ids.request}",'
+            f'"duration_ms":{duration_us // 1000}.{_THOUSANDTHS[duration_us % 1000]},'
+            f'"request_id":"{ids.request}",'
             f'"trace_id":"{ids.trace}","span_id":"{ids.span}"{self._line_end}'
         )
         # One write: lines of several threads never mix, and no logging machinery is paid for.
@@ -44,4 +49,4 @@ class AccessLog:
             second = int(now)
             text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._clock = second, text
-        return f"{text}.{int((now - second) * 1000):03d}+00:00"
+        return f"{text}.{_THOUSANDTHS[int((now - second) * 1000)]}+00:00"

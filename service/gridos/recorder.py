@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from threading import get_ident
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -45,117 +46,108 @@ def init_app(app: Flask, tally: Tally) -> None:
     """Wraps the application; call it after every route is registered."""
     tally.start_at_zero([*_routes(app), *((method, UNMATCHED) for method in ("GET", "POST"))])
     settings = app.extensions["settings"]
-    app.extensions["recorder"] = app.wsgi_app = Recorder(  # type: ignore[method-assign]
-        app.wsgi_app,
+    recorder = app.extensions["recorder"] = Recorder(
         tally,
         Identifier(kept=settings.traces != "off").identify,
         AccessLog(settings.pod, settings.version).write,
     )
+    app.wsgi_app = recorder.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
 
+@dataclass(frozen=True)
 class Recorder:
-    """WSGI middleware: a count and a duration for each response.
+    """Makes WSGI middleware: a count and a duration for each response.
 
     Args:
-        inner: The application.
         tally: What counts.
         identify: Gives each request its ids, which are left in its environ and sent back.
         write: Writes the access line; needs `identify`.
     """
 
-    def __init__(
-        self,
-        inner: WSGIApplication,
-        tally: Tally,
-        identify: Callable[[WSGIEnvironment], Ids] | None = None,
-        write: Callable[[str, str, str, float, Ids], None] | None = None,
-    ) -> None:
-        self._inner = inner
-        self._identify = identify
-        self._write = write
-        self.tally = tally
+    tally: Tally
+    identify: Callable[[WSGIEnvironment], Ids] | None = None
+    write: Callable[[str, str, str, float, Ids], None] | None = None
 
-    def around(self, inner: WSGIApplication) -> Recorder:
-        """One that counts and logs with this one, around another application."""
-        return Recorder(inner, self.tally, self._identify, self._write)
+    def around(self, inner: WSGIApplication) -> WSGIApplication:  # noqa: C901, PLR0915 — as below
+        """An application whose responses are recorded.
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answers one request as the application does."""
-        if environ["PATH_INFO"] in UNCOUNTED:
-            return self._inner(environ, start_response)
-        answer = self._answer(environ, start_response)
-        # As far as the application goes before its body, so that whatever happens is recorded.
-        next(answer)
-        return answer
-
-    def _answer(  # noqa: C901, PLR0915 — one function on purpose
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterator[bytes]:
-        """Yields once when the application has answered, and then the parts of its body.
-
-        One generator that counts in place, and not an object with methods: a call costs more than
-        most of what is done in it (some 2,500 of 17,000 instructions in all).
+        Functions that count in place, and not an object with methods: a call costs more than most
+        of what is done in it.
         """
-        began = perf_counter()
-        shards = self.tally.shards
-        begun = shards[get_ident()]
-        begun.in_flight += 1
-        begun.since = began
-        ids = self._identify(environ) if self._identify is not None else None
-        body: Iterable[bytes] = ()
-        status, route = FAILED, UNMATCHED
+        shards, identify, write = self.tally.shards, self.identify, self.write
 
-        def start(line: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
-            # The rule is known only while the request's context is.
-            nonlocal status, route
-            status = line[:3]
-            request = environ.get("werkzeug.request")
-            if request is not None:
-                rule = request.url_rule
-                if rule is not None:
-                    route = rule.rule
-            if ids is not None:
-                headers += (("X-Request-ID", ids.request), ("traceparent", ids.traceparent))
-            # A call that passes nothing on is the cheaper one, and nearly every one.
-            if error is None:
-                return start_response(line, headers)
-            return start_response(line, headers, error)
+        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            if environ["PATH_INFO"] in UNCOUNTED:
+                return inner(environ, start_response)
+            answer = answering(environ, start_response)
+            # As far as the application goes before its body, so that whatever happens is recorded.
+            next(answer)
+            return answer
 
-        try:
-            body = self._inner(environ, start)
-            yield b""
-            # Not `yield from`: it would close the body itself, and then it were closed twice.
-            for part in body:  # noqa: UP028
-                yield part
-        except GeneratorExit:
-            # The caller has gone away, and what it was sent had this status.
-            raise
-        except BaseException:
-            # Its head may be gone with whatever status; what the caller got is a failure.
-            status = FAILED
-            raise
-        finally:
-            try:
-                if hasattr(body, "close"):
-                    body.close()
-            finally:
-                seconds = perf_counter() - began
-                method = environ["REQUEST_METHOD"]
-                if method not in METHODS:
-                    method = "other"
-                # The thread that ends a response need not be the one that began it.
-                shard = shards[get_ident()]
-                shard.in_flight -= 1
-                begun.since = None
-                cell = shard.cells[method, route, status]
-                bucket = bisect_left(BOUNDS_S, seconds)
-                cell.buckets[bucket] += 1
-                cell.total_s += seconds
+        def answering(  # noqa: C901, PLR0915 — one function on purpose
+            environ: WSGIEnvironment, start_response: StartResponse
+        ) -> Iterator[bytes]:
+            """Yields once when the application has answered, and then the parts of its body."""
+            began = perf_counter()
+            begun = shards[get_ident()]
+            begun.in_flight += 1
+            begun.since = began
+            ids = identify(environ) if identify is not None else None
+            body: Iterable[bytes] = ()
+            status, rule = FAILED, None
+
+            def start(line: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
+                # The rule is known only while the request's context is.
+                nonlocal status, rule
+                status = line[:3]
+                request = environ.get("werkzeug.request")
+                if request is not None:
+                    rule = request.url_rule
                 if ids is not None:
-                    if ids.sampled:
-                        cell.exemplars[bucket] = (ids.trace, seconds, time())
-                    if self._write is not None:
-                        self._write(method, route, status, seconds, ids)
+                    headers += (("X-Request-ID", ids.request), ("traceparent", ids.traceparent))
+                # A call that passes nothing on is the cheaper one, and nearly every one.
+                if error is None:
+                    return start_response(line, headers)
+                return start_response(line, headers, error)
+
+            try:
+                body = inner(environ, start)
+                yield b""
+                # Not `yield from`: it would close the body itself, and then it were closed twice.
+                for part in body:  # noqa: UP028
+                    yield part
+            except GeneratorExit:
+                # The caller has gone away, and what it was sent had this status.
+                raise
+            except BaseException:
+                # Its head may be gone with whatever status; what the caller got is a failure.
+                status = FAILED
+                raise
+            finally:
+                try:
+                    if hasattr(body, "close"):
+                        body.close()
+                finally:
+                    seconds = perf_counter() - began
+                    method = environ["REQUEST_METHOD"]
+                    if method not in METHODS:
+                        method = "other"
+                    route = UNMATCHED if rule is None else rule.rule
+                    # The thread that ends a response need not be the one that began it.
+                    shard = shards[get_ident()]
+                    shard.in_flight -= 1
+                    begun.since = None
+                    cell = shard.cells[method, route, status]
+                    bucket = bisect_left(BOUNDS_S, seconds)
+                    cell.buckets[bucket] += 1
+                    cell.total_s += seconds
+                    if ids is not None:
+                        if ids.sampled:
+                            cell.exemplars[bucket] = (ids.trace, seconds, time())
+                        if write is not None:
+                            write(method, route, status, seconds, ids)
+
+        return application
 
 
 def _routes(app: Flask) -> list[tuple[str, str]]:

@@ -5,8 +5,8 @@ What a caller sends is taken only if it is well-formed, because it goes into hea
 
 from __future__ import annotations
 
-import os
 import re
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _TRACEPARENT = re.compile(
     r"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 ).fullmatch
 _SAMPLED = 0x01
+# Of a trace id and a span id.
+_BITS = 192
 
 
 class Ids(NamedTuple):
@@ -37,36 +39,31 @@ class Ids(NamedTuple):
     traceparent: str
 
 
-def identify(request_id: str | None, traceparent: str | None, *, kept: bool = False) -> Ids:
-    """The caller's ids where they are sound, and fresh ones where not.
-
-    Args:
-        request_id: The caller's `X-Request-ID`.
-        traceparent: The caller's `traceparent`.
-        kept: Whether a trace that begins here is kept; one that began elsewhere says so itself.
-    """
-    fresh = os.urandom(24).hex()
-    span, trace, sampled = fresh[:16], fresh[16:], kept
-    request = request_id if request_id and _REQUEST_ID(request_id) else span
-    found = _TRACEPARENT(traceparent) if traceparent else None
-    if found is not None and not (found[3] and found[0].startswith("00")):
-        trace, sampled = found[1], bool(int(found[2], 16) & _SAMPLED)
-    return Ids(request, trace, span, sampled, f"00-{trace}-{span}-{'01' if sampled else '00'}")
-
-
 class Identifier:
-    """Gives each request its ids and leaves them in its environ.
+    """Gives each request its ids and leaves them in its environ; to be made after a fork.
 
     Args:
-        kept: As for `identify`.
+        kept: Whether a trace that begins here is kept; one that began elsewhere says so itself.
     """
 
     def __init__(self, *, kept: bool = False) -> None:
         self._kept = kept
+        # Seeded by the system; an id has to be another one each time, and is no secret.
+        self._random = Random().getrandbits  # noqa: S311 — same
 
     def identify(self, environ: WSGIEnvironment) -> Ids:
-        """The request's ids."""
-        ids = environ[IDS] = identify(
-            environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT"), kept=self._kept
+        """The caller's ids where they are sound, and fresh ones where not."""
+        fresh = f"{self._random(_BITS):048x}"
+        span, trace, sampled = fresh[:16], fresh[16:], self._kept
+        request = environ.get("HTTP_X_REQUEST_ID")
+        if not request or not _REQUEST_ID(request):
+            request = span
+        traceparent = environ.get("HTTP_TRACEPARENT")
+        found = _TRACEPARENT(traceparent) if traceparent else None
+        if found is not None and not (found[3] and found[0].startswith("00")):
+            trace, sampled = found[1], bool(int(found[2], 16) & _SAMPLED)
+        flags = "01" if sampled else "00"
+        ids = environ[IDS] = Ids._make(
+            (request, trace, span, sampled, f"00-{trace}-{span}-{flags}")
         )
         return ids

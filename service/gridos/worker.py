@@ -20,6 +20,7 @@ from operator import itemgetter
 from time import monotonic
 from typing import Any
 
+from gunicorn.http import wsgi
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
@@ -29,6 +30,7 @@ from gridos.framing import MOST_HEAD_BYTES, Message
 from gridos.lingering import lingerer
 from gridos.patience import PatientSocket
 from gridos.rejections import Rejecter
+from gridos.responses import Response
 
 # Well below the 1024 descriptors that a process may have where nothing else is said.
 MOST_CONNECTIONS = 800
@@ -191,10 +193,34 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answers one request."""
+        """Answers one request; whether its connection stays.
+
+        As gunicorn's, without hooks, an access log and a limit of requests, which nobody sets here.
+        """
         if has_body(req):
             req.body = Arrival(req, conn)
-        return super().handle_request(req, conn)
+        response, environ = wsgi.create(
+            req, conn.sock, conn.client, conn.server, self.cfg, Response
+        )
+        environ["wsgi.multithread"] = True
+        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+            response.force_close()
+        try:
+            parts = self.wsgi(environ, response.start_response)
+            try:
+                for part in parts:
+                    response.write(part)
+                response.close()
+            finally:
+                if hasattr(parts, "close"):
+                    parts.close()
+        except Exception as failed:
+            if not response.headers_sent or isinstance(failed, OSError):
+                raise
+            # What was begun cannot be taken back, and a second answer would be taken for its rest.
+            self.log.exception("a response broke on its way")
+            return False
+        return not response.should_close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answers what the application never saw, or could not answer."""

@@ -65,7 +65,7 @@ def app():
 @pytest.fixture
 def ask(app):
     """Sends a request and returns what it added: {(method, route, status): (count, seconds)}."""
-    tally = app.wsgi_app.tally
+    tally = app.extensions["tally"]
 
     def snapshot():
         totals = tally.sum()
@@ -124,7 +124,7 @@ def test_routes_added_after_the_application_was_built_are_counted(app, ask):
 
 
 def test_a_caller_that_goes_away_early_is_counted_with_the_status_it_was_sent(app):
-    tally = app.wsgi_app.tally
+    tally = app.extensions["tally"]
     response = app.test_client().get("/breaks", buffered=False)
     next(iter(response.response))
     response.close()
@@ -148,16 +148,15 @@ def test_a_response_is_closed_once_and_after_its_last_byte():
         return Body()
 
     tally = Tally()
-    answer = Recorder(application, tally)(
-        {"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *_: None
-    )
+    recorded = Recorder(tally).around(application)
+    answer = recorded({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *_: None)
     assert (list(answer), answer.close()) == ([b"a"], None)
     assert seen == ["last byte", "closed"]
     assert tally.sum().counts == {("GET", "<unmatched>", "200"): 1}
 
 
 def test_a_request_is_in_flight_until_its_last_byte(app):
-    tally = app.wsgi_app.tally
+    tally = app.extensions["tally"]
     response = app.test_client().get("/stream", buffered=False)
     parts = iter(response.response)
     next(parts)

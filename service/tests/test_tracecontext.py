@@ -1,7 +1,15 @@
 import pytest
-from gridos.tracecontext import identify
+from gridos.tracecontext import IDS, Identifier
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def identify(request_id, traceparent, *, kept=False):
+    given = {"HTTP_X_REQUEST_ID": request_id, "HTTP_TRACEPARENT": traceparent}
+    environ = {name: value for name, value in given.items() if value is not None}
+    ids = Identifier(kept=kept).identify(environ)
+    assert environ[IDS] is ids
+    return ids
 
 
 def test_a_sound_trace_goes_on_with_a_span_of_our_own():
