@@ -20,10 +20,10 @@ def measure(label_sets: int, repeats: int = 30) -> tuple[float, float, float]:
     registry = CollectorRegistry()
     registry.register(tally)
     renderer = Renderer(tally)
-    assert renderer.render(open_metrics=False) == generate_latest(registry).decode()
+    assert b"".join(renderer.render(open_metrics=False)) == generate_latest(registry)
     ours, stock = [], []
     for _ in range(repeats):
-        ours.append(_time(lambda: renderer.render(open_metrics=False).encode()))
+        ours.append(_time(lambda: b"".join(renderer.render(open_metrics=False))))
         stock.append(_time(lambda: generate_latest(registry)))
     ratio = statistics.median(b / a for a, b in zip(ours, stock, strict=True))
     return statistics.median(ours) * 1e3, statistics.median(stock) * 1e3, ratio

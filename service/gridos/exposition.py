@@ -8,7 +8,7 @@ them). Whatever else is in the registry is rendered by prometheus_client as ever
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -19,9 +19,19 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 
-from gridos.tally import BOUNDS_S, DURATIONS, IN_FLIGHT, REQUESTS, Cell, RouteKey, Tally, Totals
+from gridos.tally import (
+    BOUNDS_S,
+    DURATIONS,
+    IN_FLIGHT,
+    REQUESTS,
+    Cell,
+    CountKey,
+    RouteKey,
+    Tally,
+    Totals,
+)
 
-_END = "# EOF\n"
+_END = b"# EOF\n"
 _number: Callable[[float], str] = prometheus_client.utils.floatToGoString
 _BOUNDS = (*(_number(bound) for bound in BOUNDS_S), "+Inf")
 
@@ -39,17 +49,17 @@ class Exposition(PrometheusMetrics):  # type: ignore[misc]
 
     def generate_metrics(
         self, accept_header: str | None = None, names: list[str] | None = None
-    ) -> tuple[str, str]:
+    ) -> tuple[bytes, str]:
         """(text, content type) of a scrape; `names` as the exporter has it."""
         if names:
             text, content_type = super().generate_metrics(accept_header, names)
-            return text, content_type
+            return text.encode(), content_type
         encode, content_type = choose_encoder(accept_header or "")
         with self._tally.hidden():
-            others = encode(self.registry).decode()
+            others = encode(self.registry)
         open_metrics = others.endswith(_END)
         ours = self._renderer.render(open_metrics=open_metrics)
-        return others.removesuffix(_END) + ours + _END * open_metrics, content_type
+        return b"".join([others.removesuffix(_END), *ours, _END * open_metrics]), content_type
 
 
 class _Hideable(Collector):
@@ -81,64 +91,72 @@ class _Hidden:
 
 
 class Renderer:
-    """Writes a tally's sums as Prometheus text or OpenMetrics."""
+    """Writes a tally's sums as Prometheus text or OpenMetrics.
+
+    As bytes: numbers are formatted into them in half the time that text takes, and the whole, which
+    may be a megabyte, is put together once.
+    """
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._counts: dict[tuple[str, str, str], str] = {}
-        self._cells: dict[RouteKey, str] = {}
+        self._counts: dict[CountKey, bytes] = {}
+        self._cells: dict[RouteKey, bytes] = {}
 
-    def render(self, *, open_metrics: bool) -> str:
-        """The three families, in the order of the tally's own `collect`."""
+    def render(self, *, open_metrics: bool) -> list[bytes]:
+        """The three families in pieces, in the order of the tally's own `collect`."""
         totals = self._tally.sum()
         lines = _head(*REQUESTS, "counter", suffix="" if open_metrics else "_total")
-        lines += [self._count_start(key) + f"{count}.0\n" for key, count in totals.counts.items()]
+        lines += [self._count(key) % count for key, count in totals.counts.items()]
         lines += _head(*DURATIONS, "histogram")
         lines += [
             self._cell(key, cell, open_metrics=open_metrics) for key, cell in totals.cells.items()
         ]
         lines += _in_flight(totals)
-        return "".join(lines)
+        return lines
 
-    def _count_start(self, key: tuple[str, str, str]) -> str:
-        start = self._counts.get(key)
-        if start is None:
-            labels = _labels(zip(("method", "route", "status"), key, strict=True))
-            start = self._counts[key] = f"{REQUESTS[0]}_total{{{labels}}} "
-        return start
+    def _count(self, key: CountKey) -> bytes:
+        return self._counts.get(key) or self._counts.setdefault(key, _count_form(key))
 
-    def _cell(self, key: RouteKey, cell: Cell, *, open_metrics: bool) -> str:
-        form = self._cells.get(key) or self._cells.setdefault(key, _form(key))
+    def _cell(self, key: RouteKey, cell: Cell, *, open_metrics: bool) -> bytes:
+        form = self._cells.get(key) or self._cells.setdefault(key, _cell_form(key))
         cumulated = tuple(accumulate(cell.buckets))
-        text = form % (*cumulated, cumulated[-1], _number(cell.total_s))
+        text = form % (*cumulated, cumulated[-1], _number(cell.total_s).encode())
         return _add_exemplars(text, cell) if open_metrics and cell.exemplars else text
 
 
-def _form(key: RouteKey) -> str:
+def _count_form(key: CountKey) -> bytes:
+    """The line of a route and status, with a place for its number."""
+    labels = _labels(("method", "route", "status"), key)
+    return f"{REQUESTS[0]}_total{{{labels}}} %d.0\n".encode()
+
+
+def _cell_form(key: RouteKey) -> bytes:
     """The lines of a route's histogram, with places for their numbers."""
-    name = DURATIONS[0]
-    plain = _labels(zip(("method", "route"), key, strict=True)).replace("%", "%%")
-    buckets = [f'{name}_bucket{{le="{bound}",{plain}}} %d.0\n' for bound in _BOUNDS]
-    return "".join([*buckets, f"{name}_count{{{plain}}} %d.0\n", f"{name}_sum{{{plain}}} %s\n"])
+    name, plain = DURATIONS[0], _labels(("method", "route"), key)
+    lines = [f'{name}_bucket{{le="{bound}",{plain}}} %d.0\n' for bound in _BOUNDS]
+    lines += [f"{name}_count{{{plain}}} %d.0\n", f"{name}_sum{{{plain}}} %b\n"]
+    return "".join(lines).encode()
 
 
-def _add_exemplars(text: str, cell: Cell) -> str:
+def _add_exemplars(text: bytes, cell: Cell) -> bytes:
     lines = text.splitlines(keepends=True)
     for index, exemplar in cell.exemplars.items():
-        lines[index] = f"{lines[index][:-1]}{_exemplar(*exemplar)}\n"
-    return "".join(lines)
+        lines[index] = lines[index][:-1] + _exemplar(*exemplar).encode() + b"\n"
+    return b"".join(lines)
 
 
-def _head(name: str, text: str, kind: str, suffix: str = "") -> list[str]:
-    return [f"# HELP {name}{suffix} {text}\n# TYPE {name}{suffix} {kind}\n"]
+def _head(name: str, text: str, kind: str, suffix: str = "") -> list[bytes]:
+    return [f"# HELP {name}{suffix} {text}\n# TYPE {name}{suffix} {kind}\n".encode()]
 
 
-def _in_flight(totals: Totals) -> list[str]:
-    return [*_head(*IN_FLIGHT, "gauge"), f"{IN_FLIGHT[0]} {totals.in_flight}.0\n"]
+def _in_flight(totals: Totals) -> list[bytes]:
+    return [*_head(*IN_FLIGHT, "gauge"), f"{IN_FLIGHT[0]} {totals.in_flight}.0\n".encode()]
 
 
-def _labels(pairs: Any) -> str:
-    return ",".join(f'{name}="{_escape(value)}"' for name, value in pairs)
+def _labels(names: Sequence[str], values: Sequence[str]) -> str:
+    """As they stand between braces, in a form."""
+    pairs = zip(names, map(_escape, values), strict=True)
+    return ",".join(f'{name}="{value}"' for name, value in pairs).replace("%", "%%")
 
 
 def _escape(value: str) -> str:

@@ -64,7 +64,7 @@ class _Server:
         def scrape(headers: Mapping[str, str], query: str) -> tuple[int, str, bytes]:
             names = parse_qs(query).get("name[]")
             text, content_type = metrics.generate_metrics(headers.get("accept"), names)
-            return 200, content_type, text.encode()
+            return 200, content_type, text
 
         self._pages: Mapping[str, Page] = {
             "/livez": lambda *_: _as_json(*probes.check_life(app)),

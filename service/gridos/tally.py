@@ -54,6 +54,9 @@ CountKey = tuple[str, str, str]
 RouteKey = tuple[str, str]
 
 
+_NO_EXEMPLARS: dict[int, tuple[str, float, float]] = {}
+
+
 class Cell:
     """A route's durations: counts by bucket, the last above all bounds, then their sum."""
 
@@ -66,20 +69,23 @@ class Cell:
         self.exemplars: dict[int, tuple[str, float, float]] = {}
 
     def copy(self) -> Cell:
-        """As it is now."""
+        """As it is now; to be read and added to, and not to be counted in."""
         copied = Cell.__new__(Cell)
         copied.buckets = self.buckets.copy()
         copied.total_s = self.total_s
-        copied.exemplars = self.exemplars.copy()
+        # A scrape copies every cell, and what it makes more of, Python's collector goes through.
+        copied.exemplars = self.exemplars.copy() if self.exemplars else _NO_EXEMPLARS
         return copied
 
     def add(self, other: Cell) -> None:
         """Adds another's counts; of two exemplars the later one stays."""
         self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
         self.total_s += other.total_s
-        for bucket, exemplar in other.exemplars.copy().items():
-            if bucket not in self.exemplars or exemplar[2] > self.exemplars[bucket][2]:
-                self.exemplars[bucket] = exemplar
+        if other.exemplars:
+            by_age = sorted(
+                [*self.exemplars.items(), *other.exemplars.items()], key=lambda found: found[1][2]
+            )
+            self.exemplars = dict(by_age)
 
 
 class Shard:
