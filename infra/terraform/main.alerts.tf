@@ -88,3 +88,24 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "bad_gateway" {
     action_groups = [azurerm_monitor_action_group.this.id]
   }
 }
+
+# The way in for a person in need (main.cluster.tf). Nobody uses it unnoticed, the pipeline included.
+resource "azurerm_monitor_activity_log_alert" "break_glass" {
+  name                = "break-glass-${local.stem}"
+  resource_group_name = local.resource_group
+  location            = "global"
+  description         = "Somebody ran a command in the cluster through Azure (az aks command invoke): docs/day-2.md, Break-glass."
+  scopes              = [azurerm_kubernetes_cluster.this.id]
+  tags                = local.tags
+
+  criteria {
+    category       = "Administrative"
+    operation_name = "Microsoft.ContainerService/managedClusters/runcommand/action"
+    # An attempt that is refused in the cluster is one, too.
+    status = "Started"
+  }
+
+  action {
+    action_group_id = azurerm_monitor_action_group.this.id
+  }
+}

@@ -16,7 +16,10 @@ resource "azurerm_kubernetes_cluster" "this" {
 
   # Who may enter: Entra identities with Azure roles, over the network below, and nobody else.
   local_account_disabled = true
-  run_command_enabled    = false
+  # Break-glass: `az aks command invoke` is the one way in for a person when the API server is private.
+  # It takes an Azure role that bootstrap gives to one group, acts with that person's own rights in the
+  # cluster, and sends an alert (main.alerts.tf).
+  run_command_enabled = true
 
   private_cluster_enabled             = local.private_cluster
   private_cluster_public_fqdn_enabled = false
@@ -71,8 +74,10 @@ resource "azurerm_kubernetes_cluster" "this" {
   }
 
   default_node_pool {
-    name                         = "system"
-    vm_size                      = var.system_pool.vm_size
+    name    = "system"
+    vm_size = var.system_pool.vm_size
+    # kubernetes_version alone moves the control plane and leaves the nodes behind.
+    orchestrator_version         = var.kubernetes_version
     vnet_subnet_id               = azurerm_subnet.this["nodes"].id
     zones                        = var.zones
     auto_scaling_enabled         = true
@@ -139,19 +144,12 @@ resource "azurerm_kubernetes_cluster" "this" {
     msi_auth_for_monitoring_enabled = true
   }
 
-  dynamic "monitor_metrics" {
-    for_each = var.managed_prometheus_enabled ? ["enabled"] : []
-
-    content {
-      # The gates are scoped to the canary by this label.
-      labels_allowed = "pods=[rollouts-pod-template-hash]"
-    }
-  }
-
   # A cluster comes up only where it may already join its subnets and leave the network.
   depends_on = [
+    azurerm_nat_gateway_public_ip_association.this,
     azurerm_role_assignment.this,
     azurerm_subnet_nat_gateway_association.this,
+    azurerm_subnet_network_security_group_association.this,
     azurerm_subnet_route_table_association.this,
   ]
 }
@@ -161,6 +159,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "user" {
   kubernetes_cluster_id       = azurerm_kubernetes_cluster.this.id
   mode                        = "User"
   vm_size                     = var.user_pool.vm_size
+  orchestrator_version        = var.kubernetes_version
   vnet_subnet_id              = azurerm_subnet.this["nodes"].id
   zones                       = var.zones
   auto_scaling_enabled        = true

@@ -27,7 +27,8 @@ resource "azurerm_postgresql_flexible_server" "this" {
   location            = var.location
   version             = var.database.version
   sku_name            = var.database.sku_name
-  storage_mb          = var.database.storage_mb
+  # What the disc begins with; from then on Azure grows it. See the lifecycle below.
+  storage_mb = var.database.storage_mb
   # A full disc makes the server read-only; growing costs cents.
   auto_grow_enabled = true
   tags              = local.tags
@@ -61,12 +62,26 @@ resource "azurerm_postgresql_flexible_server" "this" {
   }
 
   lifecycle {
-    # A failover swaps the two zones; that is no reason to move them back.
-    ignore_changes = [zone, high_availability[0].standby_availability_zone]
+    prevent_destroy = true
+
+    ignore_changes = [
+      # Azure grows the disc. A disc cannot shrink, so azurerm would *replace* the server to bring it
+      # back to storage_mb (ForceNew in postgresql_flexible_server_resource.go, 5.2.0).
+      storage_mb,
+      # A bigger disc has a faster tier.
+      storage_tier,
+      # A failover swaps the two zones; that is no reason to move them back.
+      zone,
+      high_availability[0].standby_availability_zone,
+    ]
   }
 
-  # Without the link the server's name leads nowhere.
-  depends_on = [azurerm_private_dns_zone_virtual_network_link.this]
+  depends_on = [
+    # Without the link the server's name leads nowhere.
+    azurerm_private_dns_zone_virtual_network_link.this,
+    # Azure refuses to change a delegated subnet while a server is being made in it.
+    azurerm_subnet_network_security_group_association.this,
+  ]
 }
 
 resource "azurerm_postgresql_flexible_server_active_directory_administrator" "this" {
@@ -92,4 +107,9 @@ resource "azurerm_postgresql_flexible_server_database" "gridos" {
   charset   = "UTF8"
   # Byte order: the same on every machine, so an index survives a restore elsewhere.
   collation = "C"
+
+  lifecycle {
+    # Deleting the database deletes its rows; the lock is on the server only.
+    prevent_destroy = true
+  }
 }

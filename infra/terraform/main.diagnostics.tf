@@ -21,9 +21,6 @@ locals {
       for subnet in keys(local.subnets) : "nsg-${subnet}" =>
       { id = azurerm_network_security_group.this[subnet].id, groups = ["allLogs"], metrics = false }
     },
-    var.managed_prometheus_enabled ? {
-      grafana = { id = azurerm_dashboard_grafana.this[0].id, groups = ["allLogs"], metrics = false }
-    } : {},
     var.runners == null ? {} : {
       runners = { id = azurerm_container_app_environment.runners[0].id, groups = ["allLogs"], metrics = false }
     },

@@ -133,11 +133,16 @@ resource "azurerm_application_gateway" "this" {
       probe,
       redirect_configuration,
       request_routing_rule,
+      rewrite_rule_set,
       tags,
       url_path_map,
     ]
   }
 
-  # The gateway refuses to start with a certificate that it may not read.
-  depends_on = [azurerm_role_assignment.this]
+  depends_on = [
+    # The gateway refuses to start with a certificate that it may not read.
+    azurerm_role_assignment.this,
+    # A subnet whose security group is being attached takes no gateway.
+    azurerm_subnet_network_security_group_association.this,
+  ]
 }

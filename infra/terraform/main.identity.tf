@@ -13,7 +13,7 @@ locals {
       alertmanager = "Alertmanager: reads whom to tell"
     },
     var.runners == null ? {} : { runners = "the runners inside the network: read the key they register with" },
-    var.managed_prometheus_enabled ? { grafana = "Managed Grafana: reads metrics" } : {},
+    var.acme == null ? {} : { certificate = "the job that renews the certificate: proves the name, imports into the vault" },
   )
 
   # The namespace and ServiceAccount of deploy/base; tests/test_names.py holds the two together.

@@ -55,4 +55,9 @@ resource "azurerm_private_endpoint" "this" {
     name                 = each.key
     private_dns_zone_ids = [azurerm_private_dns_zone.this[each.key].id]
   }
+
+  depends_on = [
+    azurerm_private_dns_zone_virtual_network_link.this,
+    azurerm_subnet_network_security_group_association.this,
+  ]
 }

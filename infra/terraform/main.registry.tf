@@ -26,4 +26,9 @@ resource "azurerm_container_registry" "this" {
   # longer than any rollback reaches.
   retention_policy_in_days = 30
   zone_redundancy_enabled  = length(var.zones) > 1
+
+  lifecycle {
+    # It holds the images that production runs.
+    prevent_destroy = true
+  }
 }

@@ -23,9 +23,10 @@ locals {
     var.runners == null ? {} : {
       runners-read-their-key = { who = "runners", role = "Key Vault Secrets User", scope = "${azurerm_key_vault.this.id}/secrets/${local.runner_key_name}" }
     },
-    var.managed_prometheus_enabled ? {
-      grafana-reads-metrics = { who = "grafana", role = "Monitoring Data Reader", scope = azurerm_monitor_workspace.this[0].id }
-    } : {},
+    var.acme == null ? {} : {
+      certificate-is-renewed   = { who = "certificate", role = "Key Vault Certificates Officer", scope = "${azurerm_key_vault.this.id}/certificates/${local.certificate_name}" }
+      certificate-proves-names = { who = "certificate", role = "DNS Zone Contributor", scope = azurerm_dns_zone.acme[0].id }
+    },
   )
 
   # AKS makes this identity itself, so it is known only once the cluster is.

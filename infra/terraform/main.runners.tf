@@ -28,6 +28,13 @@ resource "azurerm_container_app_environment" "runners" {
     name                  = "Consumption"
     workload_profile_type = "Consumption"
   }
+
+  depends_on = [
+    azurerm_nat_gateway_public_ip_association.this,
+    azurerm_subnet_nat_gateway_association.this,
+    azurerm_subnet_network_security_group_association.this,
+    azurerm_subnet_route_table_association.this,
+  ]
 }
 
 resource "azurerm_container_app_job" "runners" {
@@ -53,7 +60,7 @@ resource "azurerm_container_app_job" "runners" {
   secret {
     name                = "app-key"
     identity            = azurerm_user_assigned_identity.this["runners"].id
-    key_vault_secret_id = azurerm_key_vault_secret.placeholder[local.runner_key_name].versionless_id
+    key_vault_secret_id = "${azurerm_key_vault.this.vault_uri}secrets/${local.runner_key_name}"
   }
 
   event_trigger_config {
@@ -114,5 +121,7 @@ resource "azurerm_container_app_job" "runners" {
     }
   }
 
-  depends_on = [azurerm_role_assignment.this, azurerm_subnet_nat_gateway_association.this]
+  # Azure reads the key when the job is made: the identity has its role by then, and the vault is
+  # reached through its endpoint.
+  depends_on = [azurerm_private_endpoint.this, azurerm_role_assignment.this]
 }

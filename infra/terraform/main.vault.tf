@@ -1,5 +1,5 @@
-# Secrets. Terraform makes the places, people fill them: a value is written once as a placeholder,
-# write-only, so that neither the state nor a later apply knows or changes it.
+# Secrets. Terraform makes the vault and gives the rights, people put the values in (README, step 8).
+# No secret is a resource here: a refresh would read its value, and a plan must need no right to.
 
 locals {
   api_keys_name    = "gridos-api-keys"
@@ -17,7 +17,8 @@ locals {
   }
   receiver_prefix = "alertmanager-"
 
-  placeholders = merge(
+  # What people fill, and what each is. `ci/preflight` says which are missing.
+  secrets = merge(
     { (local.api_keys_name) = "The service's API keys, comma-separated; mounted by the Key Vault CSI driver" },
     { for file, what in local.receivers : "${local.receiver_prefix}${file}" => what },
     var.runners == null ? {} : { (local.runner_key_name) = "Private key of the GitHub App that registers runners, PEM" },
@@ -38,7 +39,7 @@ resource "azurerm_key_vault" "this" {
   purge_protection_enabled   = true
   soft_delete_retention_days = 90
 
-  # Shut, but for the minutes of the first apply: see `applier_ip_ranges`.
+  # Shut, but for the hour of the first apply: see `applier_ip_ranges`.
   public_network_access_enabled = length(var.applier_ip_ranges) > 0
 
   network_acls {
@@ -46,20 +47,11 @@ resource "azurerm_key_vault" "this" {
     bypass         = "AzureServices" # Application Gateway fetches its certificate this way.
     ip_rules       = var.applier_ip_ranges
   }
-}
 
-resource "azurerm_key_vault_secret" "placeholder" {
-  #checkov:skip=CKV_AZURE_41:a placeholder; whoever sets the value sets its expiry (README, Rotate)
-
-  for_each = local.placeholders
-
-  name         = each.key
-  key_vault_id = azurerm_key_vault.this.id
-  content_type = each.value
-  tags         = local.tags
-
-  value_wo         = "set-me"
-  value_wo_version = 1 # Stays 1: raising it would overwrite what people have set.
+  lifecycle {
+    # Purge protection keeps a deleted vault's name for 90 days, and nothing could read it meanwhile.
+    prevent_destroy = true
+  }
 }
 
 # The private key is made in the vault and never leaves it, so it is not in the state either.
@@ -104,4 +96,13 @@ resource "azurerm_key_vault_certificate" "gateway" {
       }
     }
   }
+
+  lifecycle {
+    # A certificate by ACME is imported, which rewrites the policy; azurerm would answer by making a
+    # self-signed one anew (key_vault_certificate_resource.go, 5.2.0).
+    ignore_changes = [certificate_policy]
+  }
+
+  # The vault is reached by its private name, once that leads to the endpoint.
+  depends_on = [azurerm_private_endpoint.this]
 }

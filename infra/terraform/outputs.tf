@@ -1,4 +1,4 @@
-# Each is somebody's input: scripts/write_overlay.py, gitops/, scripts/create_role, the workflows.
+# Each is somebody's input: scripts/write_overlay.py, gitops/, scripts/create_role, the workflows, a person.
 
 output "overlay" {
   description = "What deploy/overlays/<environment>/platform.env needs to know of the platform."
@@ -26,7 +26,6 @@ output "gitops_labels" {
     tenant_id              = local.tenant_id
     vault_name             = azurerm_key_vault.this.name
     registry               = azurerm_container_registry.this.login_server
-    managed_prometheus     = tostring(var.managed_prometheus_enabled)
     node_resource_group    = module.naming.node_resource_group
   }
 }
@@ -69,4 +68,14 @@ output "gateway_address" {
 output "runner_subnet_id" {
   description = "What bootstrap admits to the state."
   value       = azurerm_subnet.this["runners"].id
+}
+
+output "secrets" {
+  description = "What people fill the vault with, by name; ci/preflight says which are missing."
+  value       = keys(local.secrets)
+}
+
+output "acme_name_servers" {
+  description = "The NS record of _acme-challenge.<hostname> points at these; empty without acme."
+  value       = flatten(azurerm_dns_zone.acme[*].name_servers)
 }

@@ -17,6 +17,7 @@ locals {
   # Every variable. The provider's settings wait for this list, and so for the variables' rules: a wrong
   # value gives its own message, and not first that nobody is signed in.
   checked_variables = [
+    var.acme,
     var.alert_emails,
     var.api_server_authorized_ip_ranges,
     var.applier_ip_ranges,
@@ -35,7 +36,6 @@ locals {
     var.log_daily_quota_gb,
     var.log_retention_days,
     var.maintenance_day,
-    var.managed_prometheus_enabled,
     var.name_suffix,
     var.outbound_type,
     var.owner,

@@ -46,7 +46,7 @@ variable "cluster_admin_group_ids" {
 }
 
 variable "system_pool" {
-  description = "Nodes for what AKS itself runs."
+  description = "Nodes for what AKS itself runs: two or more, because one that is being replaced takes DNS with it."
   type = object({
     vm_size   = string
     min_count = number
@@ -55,8 +55,13 @@ variable "system_pool" {
   nullable = false
 
   validation {
-    condition     = var.system_pool.min_count >= 1 && var.system_pool.max_count >= var.system_pool.min_count
-    error_message = "system_pool needs 1 <= min_count <= max_count; it had ${var.system_pool.min_count} and ${var.system_pool.max_count}."
+    condition     = var.system_pool.min_count >= 2 && var.system_pool.max_count >= var.system_pool.min_count
+    error_message = "system_pool needs 2 <= min_count <= max_count; it had ${var.system_pool.min_count} and ${var.system_pool.max_count}."
+  }
+
+  validation {
+    condition     = !startswith(var.system_pool.vm_size, "Standard_B")
+    error_message = "system_pool.vm_size is not burstable: AKS refuses B sizes for system nodes; it was \"${var.system_pool.vm_size}\"."
   }
 }
 

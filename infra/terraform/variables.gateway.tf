@@ -21,6 +21,34 @@ variable "certificate_issuer" {
   }
 }
 
+variable "acme" {
+  description = <<-TEXT
+    Where the certificate comes from instead of certificate_issuer: an authority that speaks ACME.
+    email: whom it warns. directory: its address; Let's Encrypt's by default.
+    Renewed by a job beside the runners; the gateway begins with a certificate of certificate_issuer.
+  TEXT
+  type = object({
+    email     = string
+    directory = optional(string, "https://acme-v02.api.letsencrypt.org/directory")
+  })
+  default = null
+
+  validation {
+    condition     = var.acme == null || can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.acme.email))
+    error_message = "acme.email is one address, such as grid@example.com; it was \"${try(var.acme.email, "")}\"."
+  }
+
+  validation {
+    condition     = var.acme == null || startswith(try(var.acme.directory, ""), "https://")
+    error_message = "acme.directory is the https address of the authority's directory; it was \"${try(var.acme.directory, "")}\"."
+  }
+
+  validation {
+    condition     = var.acme == null || var.runners != null
+    error_message = "acme needs runners: the job that renews the certificate runs beside them, in their image."
+  }
+}
+
 variable "gateway_capacity" {
   description = "Capacity units (each about 2,500 connections or 2.2 Mbit/s) between which the gateway scales."
   type = object({

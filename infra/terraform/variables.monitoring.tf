@@ -31,10 +31,3 @@ variable "alert_emails" {
     error_message = "alert_emails is at least one address, such as {on-call = \"grid@example.com\"}: an alert that nobody hears is none; it was [${join(", ", values(var.alert_emails))}]."
   }
 }
-
-variable "managed_prometheus_enabled" {
-  description = "Azure's Prometheus and Grafana instead of those in the cluster; costs in the README."
-  type        = bool
-  default     = false
-  nullable    = false
-}

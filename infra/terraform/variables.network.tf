@@ -48,7 +48,7 @@ variable "firewall_private_ip" {
 }
 
 variable "applier_ip_ranges" {
-  description = "Opens the vault to these addresses while the first apply writes its placeholders from outside the network; empty ever after."
+  description = "Opens the vault to these addresses while the first apply makes its certificate and people fill it from outside the network; empty ever after."
   type        = list(string)
   default     = []
   nullable    = false

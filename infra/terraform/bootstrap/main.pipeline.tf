@@ -12,14 +12,16 @@ locals {
   # The roles that the platform gives (main.roles.tf), by the ids Azure gives them everywhere. Applying
   # may give and take these, so a stolen apply cannot make an Owner.
   assignable_roles = {
-    "AcrPull"                   = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
-    "AcrPush"                   = "8311e382-0749-4cb8-b61a-304f252e45ec"
-    "Contributor"               = "b24988ac-6180-42a0-ab88-20f7382dd24c"
-    "Key Vault Secrets User"    = "4633458b-17de-408a-b874-0445c86b69e6"
-    "Managed Identity Operator" = "f1a07417-d97a-45cb-824c-7a7467783830"
-    "Monitoring Data Reader"    = "b0d8363b-8ddd-447d-831f-62ca05bff136"
-    "Network Contributor"       = "4d97b98b-1d4f-4787-a291-c67834d212e7"
-    "Reader"                    = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    "AcrPull"                        = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
+    "AcrPush"                        = "8311e382-0749-4cb8-b61a-304f252e45ec"
+    "Contributor"                    = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+    "DNS Zone Contributor"           = "befefa01-2a29-4197-83a8-272ff33ce314"
+    "Key Vault Certificates Officer" = "a4417e6f-fecd-4de8-b567-7b0420556985"
+    "Key Vault Secrets User"         = "4633458b-17de-408a-b874-0445c86b69e6"
+    "Managed Identity Operator"      = "f1a07417-d97a-45cb-824c-7a7467783830"
+    "Network Contributor"            = "4d97b98b-1d4f-4787-a291-c67834d212e7"
+    "Reader"                         = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    "Storage Blob Data Contributor"  = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
   }
   assignable_ids = join(", ", values(local.assignable_roles))
 
@@ -38,14 +40,13 @@ locals {
   CONDITION
 
   group_roles = {
-    # A plan compares code with state, without asking Azure (-refresh=false): asking would need the
-    # right to read secrets. The apply that follows asks, and shows what it found.
-    plan = ["Reader"]
+    # A plan asks Azure how things are, so it reads the certificate's public part too (Key Vault Reader);
+    # the value of a secret it can neither read nor needs: no secret is a resource.
+    plan = ["Reader", "Key Vault Reader"]
     apply = [
       "Contributor",
       "Role Based Access Control Administrator",
       "Locks Contributor",
-      "Key Vault Secrets Officer",
       "Key Vault Certificates Officer",
     ]
   }
@@ -61,10 +62,11 @@ locals {
     }
   ]...)
 
-  # Owners may do everything but look into vaults and blobs.
+  # Owners may do everything but look into vaults and blobs. Contributor opens a shut vault to their
+  # address and shuts it again (docs/day-2.md, Keys).
   operator_grants = merge([
     for environment in keys(var.environments) : {
-      for role in ["Key Vault Secrets Officer", "Key Vault Certificates Officer"] :
+      for role in ["Key Vault Contributor", "Key Vault Secrets Officer", "Key Vault Certificates Officer"] :
       "${environment}/${role}" => { environment = environment, role = role }
     }
   ]...)

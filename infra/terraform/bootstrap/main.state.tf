@@ -42,6 +42,14 @@ resource "azurerm_storage_account" "state" {
     virtual_network_subnet_ids = var.runner_subnet_ids
   }
 
+  lifecycle {
+    prevent_destroy = true
+
+    # An operator's address is let in and taken off by hand (README, "Reach the state"). An apply that
+    # took it off would shut out the very machine that has yet to write the state of that apply.
+    ignore_changes = [network_rules[0].ip_rules]
+  }
+
   blob_properties {
     # A state that was overwritten or deleted can be brought back for 30 days.
     versioning_enabled = true
@@ -64,6 +72,10 @@ resource "azurerm_storage_container" "state" {
   name                  = each.key
   storage_account_id    = azurerm_storage_account.state.id
   container_access_type = "private"
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "azurerm_management_lock" "state" {

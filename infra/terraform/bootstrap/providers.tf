@@ -9,12 +9,10 @@ provider "azurerm" {
     "Microsoft.Compute",
     "Microsoft.ContainerRegistry",
     "Microsoft.ContainerService",
-    "Microsoft.Dashboard",
     "Microsoft.DBforPostgreSQL",
     "Microsoft.Insights",
     "Microsoft.KeyVault",
     "Microsoft.ManagedIdentity",
-    "Microsoft.Monitor",
     "Microsoft.Network",
     "Microsoft.OperationalInsights",
     "Microsoft.OperationsManagement",
@@ -30,6 +28,7 @@ locals {
   # Every variable. The provider's settings wait for this list, and so for the variables' rules: a wrong
   # value gives its own message, and not first that nobody is signed in.
   checked_variables = [
+    var.break_glass_group_id,
     var.budget_start,
     var.environments,
     var.location,

@@ -89,8 +89,24 @@ variable "operators_group_id" {
   }
 }
 
+variable "break_glass_group_id" {
+  description = "Object id of the Entra group that may run commands in the clusters through Azure; empty on ordinary days."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.break_glass_group_id))
+    error_message = "break_glass_group_id is the group's object id, a lower-case UUID; it was \"${var.break_glass_group_id}\"."
+  }
+
+  validation {
+    condition     = var.break_glass_group_id != var.operators_group_id
+    error_message = "break_glass_group_id is a group of its own: operators would be in the clusters every day."
+  }
+}
+
 variable "operator_ip_ranges" {
-  description = "Addresses from which operators reach the state; single addresses without /32, as a storage firewall wants them."
+  description = "Addresses from which operators reach the state when it is made; later by hand (README, Reach the state). Single addresses without /32, as a storage firewall wants them."
   type        = list(string)
   default     = []
   nullable    = false

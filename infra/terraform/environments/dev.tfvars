@@ -1,4 +1,5 @@
-# Cheap: one zone, a burstable database, a cluster without SLA. Holds nothing that is missed.
+# Cheap: one zone, burstable nodes for the service and database, a cluster without SLA. Holds nothing
+# that is missed.
 
 environment = "dev"
 name_suffix = "x1g"
@@ -14,7 +15,7 @@ cluster_sku_tier        = "Free"
 cluster_admin_group_ids = ["00000000-0000-4000-8000-00000000a001"]
 maintenance_day         = "Tuesday"
 
-system_pool = { vm_size = "Standard_B2s_v2", min_count = 1, max_count = 2 }
+system_pool = { vm_size = "Standard_D2ds_v5", min_count = 2, max_count = 3 }
 user_pool   = { vm_size = "Standard_B4s_v2", min_count = 1, max_count = 3 }
 
 database = {

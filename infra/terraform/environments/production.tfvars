@@ -25,6 +25,9 @@ database = {
 }
 database_admin_group = { object_id = "00000000-0000-4000-8000-00000000c002", name = "gridos-database-admins" }
 
+# The job that renews needs the zone _acme-challenge.gridos.example.com delegated to it: README, step 12.
+acme = { email = "grid-platform@example.com" }
+
 # Two units, because a new one takes minutes to come.
 gateway_capacity = { min = 2, max = 20 }
 

@@ -23,6 +23,8 @@ database = {
 }
 database_admin_group = { object_id = "00000000-0000-4000-8000-00000000b002", name = "gridos-database-admins-staging" }
 
+acme = { email = "grid-platform@example.com" }
+
 gateway_capacity = { min = 1, max = 5 }
 
 log_daily_quota_gb = 5

@@ -29,7 +29,6 @@ PUBLIC_ADDRESSES = {"azurerm_public_ip.gateway", "azurerm_public_ip.nat[0]"}
 
 # Public by name and closed by something else, which `test_plans.py` and the Terraform tests assert.
 PUBLIC_ON_PURPOSE = {
-    "azurerm_dashboard_grafana.this[0]",  # entered with an Entra role only
     "azurerm_storage_account.state",  # network_rules deny all who are not named
 }
 

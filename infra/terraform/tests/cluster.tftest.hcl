@@ -46,8 +46,8 @@ run "nobody_enters_but_with_entra_and_an_azure_role" {
   }
 
   assert {
-    condition     = !azurerm_kubernetes_cluster.this.run_command_enabled
-    error_message = "Run-command would go round the private API server."
+    condition     = azurerm_kubernetes_cluster.this.run_command_enabled
+    error_message = "With a private API server nobody could enter in need."
   }
 
   assert {
@@ -136,6 +136,14 @@ run "the_cluster_keeps_itself_current_when_nobody_is_busy" {
   assert {
     condition     = azurerm_kubernetes_cluster.this.kubernetes_version == "1.35"
     error_message = "The version would not be the one that the manifests are tested on."
+  }
+
+  assert {
+    condition = alltrue([
+      for version in [one(azurerm_kubernetes_cluster.this.default_node_pool).orchestrator_version, azurerm_kubernetes_cluster_node_pool.user.orchestrator_version] :
+      version == azurerm_kubernetes_cluster.this.kubernetes_version
+    ])
+    error_message = "An upgrade would move the control plane and leave the nodes behind."
   }
 }
 

@@ -76,24 +76,16 @@ run "the_first_apply_opens_the_vault_to_one_address" {
   }
 }
 
-run "no_secret_reaches_the_state" {
+run "people_are_told_which_secrets_to_fill" {
   command = plan
 
   assert {
-    condition = alltrue([
-      for secret in azurerm_key_vault_secret.placeholder :
-      secret.value_wo == null && secret.value_wo_version == 1
-    ])
-    error_message = "A secret's value would be in the plan and in the state, or overwrite what people have set."
-  }
-
-  assert {
-    condition = keys(azurerm_key_vault_secret.placeholder) == [
+    condition = output.secrets == [
       "alertmanager-dead-mans-switch-token", "alertmanager-pagerduty-platform-key", "alertmanager-pagerduty-service-key",
       "alertmanager-slack-platform-url", "alertmanager-slack-releases-url", "alertmanager-slack-service-url",
       "github-runner-app-key", "gridos-api-keys",
     ]
-    error_message = "A secret would have no place, or one that nobody reads."
+    error_message = "A secret would be missed until something waits for it, or be filled that nobody reads."
   }
 }
 
@@ -113,6 +105,48 @@ run "the_certificate_renews_itself_and_its_key_is_made_in_the_vault" {
   assert {
     condition     = one(one(one(azurerm_key_vault_certificate.gateway.certificate_policy).x509_certificate_properties).subject_alternative_names).dns_names == toset([var.hostname])
     error_message = "The certificate would not be for the hostname."
+  }
+}
+
+run "an_acme_authority_is_shown_a_zone_of_its_own_and_fills_the_certificate_that_the_gateway_follows" {
+  command = plan
+
+  assert {
+    condition     = azurerm_dns_zone.acme[0].name == "_acme-challenge.gridos.example.com"
+    error_message = "The job would need the zone that holds every name, or one where the authority does not look."
+  }
+
+  assert {
+    condition = { for env in one(one(azurerm_container_app_job.certificate[0].template).container).env : env.name => env.value if contains(["CERTIFICATE", "DOMAIN", "VAULT", "ZONE"], env.name) } == {
+      CERTIFICATE = azurerm_key_vault_certificate.gateway.name
+      DOMAIN      = var.hostname
+      VAULT       = azurerm_key_vault.this.name
+      ZONE        = azurerm_dns_zone.acme[0].name
+    }
+    error_message = "Another certificate than the gateway's would be renewed."
+  }
+
+  assert {
+    condition     = one(azurerm_container_app_job.certificate[0].identity).identity_ids == toset([azurerm_user_assigned_identity.this["certificate"].id])
+    error_message = "The job could use an identity with other rights."
+  }
+
+  assert {
+    condition     = one(azurerm_container_app_job.certificate[0].schedule_trigger_config).cron_expression == "17 4 * * *"
+    error_message = "Nobody would look how long the certificate still holds."
+  }
+}
+
+run "without_acme_nothing_of_it_is_left" {
+  command = plan
+
+  variables {
+    acme = null
+  }
+
+  assert {
+    condition     = length(azurerm_dns_zone.acme) == 0 && length(azurerm_container_app_job.certificate) == 0 && !contains(keys(azurerm_user_assigned_identity.this), "certificate") && length([for key in keys(azurerm_role_assignment.this) : key if startswith(key, "certificate-")]) == 0
+    error_message = "A right, a zone or a job without a use would be left."
   }
 }
 

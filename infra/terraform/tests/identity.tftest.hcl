@@ -55,6 +55,11 @@ mock_provider "azurerm" {
   }
 
   override_resource {
+    target = azurerm_user_assigned_identity.this["certificate"]
+    values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/certificate", principal_id = "certificate" }
+  }
+
+  override_resource {
     target = azurerm_user_assigned_identity.this["alertmanager"]
     values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/alertmanager", principal_id = "alertmanager" }
   }
@@ -76,6 +81,8 @@ run "each_right_is_the_least_at_the_narrowest_scope" {
       gateway-reads-certificate   = "gateway: Key Vault Secrets User on kv/secrets/gridos-tls"
       workload-reads-its-api-keys = "workload: Key Vault Secrets User on kv/secrets/gridos-api-keys"
       runners-read-their-key      = "runners: Key Vault Secrets User on kv/secrets/github-runner-app-key"
+      certificate-is-renewed      = "certificate: Key Vault Certificates Officer on kv/certificates/gridos-tls"
+      certificate-proves-names    = "certificate: DNS Zone Contributor on _acme-challenge.gridos.example.com"
       loki-keeps-lines            = "loki: Storage Blob Data Contributor on st/blobServices/default/containers/loki"
 
       alertmanager-reads-dead-mans-switch-token = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-dead-mans-switch-token"

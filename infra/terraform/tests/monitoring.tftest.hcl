@@ -86,44 +86,47 @@ run "alerts_reach_somebody" {
   }
 }
 
-run "azures_prometheus_is_off_unless_asked_for" {
+run "containers_that_loki_does_not_keep_are_logged" {
   command = plan
 
   assert {
-    condition     = length(azurerm_monitor_workspace.this) == 0 && length(azurerm_dashboard_grafana.this) == 0 && length(azurerm_kubernetes_cluster.this.monitor_metrics) == 0
-    error_message = "Azure's Prometheus would cost what nobody asked for."
-  }
-}
-
-run "azures_prometheus_reaches_from_the_agent_to_grafana" {
-  command = plan
-
-  variables {
-    managed_prometheus_enabled = true
-  }
-
-  assert {
-    condition     = one(azurerm_kubernetes_cluster.this.monitor_metrics).labels_allowed == "pods=[rollouts-pod-template-hash]"
-    error_message = "The gates could not tell canary from stable."
+    condition = (
+      azurerm_monitor_data_collection_rule_association.containers.name == "ContainerInsightsExtension" &&
+      azurerm_monitor_data_collection_rule_association.containers.target_resource_id == azurerm_kubernetes_cluster.this.id &&
+      azurerm_monitor_data_collection_rule_association.containers.data_collection_rule_id == azurerm_monitor_data_collection_rule.containers.id
+    )
+    error_message = "The agent would have no rule and collect nothing."
   }
 
   assert {
     condition = (
-      azurerm_monitor_data_collection_rule_association.cluster[0].target_resource_id == azurerm_kubernetes_cluster.this.id &&
-      one(one(azurerm_monitor_data_collection_rule.this[0].destinations).monitor_account).monitor_account_id == azurerm_monitor_workspace.this[0].id &&
-      one(azurerm_dashboard_grafana.this[0].azure_monitor_workspace_integrations).resource_id == azurerm_monitor_workspace.this[0].id
+      one(one(azurerm_monitor_data_collection_rule.containers.destinations).log_analytics).workspace_resource_id == azurerm_log_analytics_workspace.this.id &&
+      one(azurerm_monitor_data_collection_rule.containers.data_flow).streams == tolist(["Microsoft-ContainerLogV2"])
     )
-    error_message = "The chain from agent to Grafana would be broken."
+    error_message = "The lines would go somewhere else, or only the nodes' figures would be sent."
   }
 
   assert {
-    condition     = azurerm_role_assignment.this["grafana-reads-metrics"].role_definition_name == "Monitoring Data Reader" && !azurerm_dashboard_grafana.this[0].api_key_enabled
-    error_message = "Grafana would read nothing, or be entered with a key."
+    condition     = jsondecode(one(one(azurerm_monitor_data_collection_rule.containers.data_sources).extension).extension_json).dataCollectionSettings.namespaces == ["argo-rollouts", "argocd", "kube-system", "monitoring"]
+    error_message = "AGIC, Argo CD or Argo Rollouts would log nowhere, or lines that Loki keeps would be paid for twice."
+  }
+}
+
+run "whoever_breaks_the_glass_is_heard" {
+  command = plan
+
+  assert {
+    condition = (
+      one(azurerm_monitor_activity_log_alert.break_glass.criteria).operation_name == "Microsoft.ContainerService/managedClusters/runcommand/action" &&
+      azurerm_monitor_activity_log_alert.break_glass.scopes == toset([azurerm_kubernetes_cluster.this.id]) &&
+      one(azurerm_monitor_activity_log_alert.break_glass.action).action_group_id == azurerm_monitor_action_group.this.id
+    )
+    error_message = "Somebody could run commands in the cluster and nobody hear of it."
   }
 
   assert {
-    condition     = contains(keys(azurerm_monitor_diagnostic_setting.this), "grafana")
-    error_message = "Grafana would not say who entered."
+    condition     = one(azurerm_monitor_activity_log_alert.break_glass.criteria).status == "Started"
+    error_message = "An attempt that the cluster refuses would go unheard."
   }
 }
 
@@ -146,7 +149,7 @@ run "runners_are_inside_and_run_one_job_each" {
   }
 
   assert {
-    condition     = one(azurerm_container_app_job.runners[0].secret).value == null && one(azurerm_container_app_job.runners[0].secret).key_vault_secret_id == azurerm_key_vault_secret.placeholder["github-runner-app-key"].versionless_id
+    condition     = one(azurerm_container_app_job.runners[0].secret).value == null && one(azurerm_container_app_job.runners[0].secret).key_vault_secret_id == "https://kv.vault.azure.net/secrets/github-runner-app-key"
     error_message = "The key would be in the state and not in the vault."
   }
 
@@ -165,6 +168,7 @@ run "without_runners_nothing_of_them_is_left" {
   command = plan
 
   variables {
+    acme    = null
     runners = null
   }
 
@@ -174,7 +178,7 @@ run "without_runners_nothing_of_them_is_left" {
   }
 
   assert {
-    condition     = !contains(keys(azurerm_role_assignment.this), "runners-read-their-key") && !contains(keys(azurerm_key_vault_secret.placeholder), "github-runner-app-key")
+    condition     = !contains(keys(azurerm_role_assignment.this), "runners-read-their-key") && !contains(output.secrets, "github-runner-app-key")
     error_message = "A right or a secret without a user would be left."
   }
 }

@@ -20,7 +20,7 @@ run "values_of_the_wrong_kind_are_refused" {
     cluster_sku_tier                = "Premium"
     api_server_authorized_ip_ranges = ["0.0.0.0/0"]
     cluster_admin_group_ids         = []
-    system_pool                     = { vm_size = "Standard_D2ds_v5", min_count = 0, max_count = 3 }
+    system_pool                     = { vm_size = "Standard_D2ds_v5", min_count = 1, max_count = 3 }
     user_pool                       = { vm_size = "Standard_D2ds_v5", min_count = 4, max_count = 3 }
     maintenance_day                 = "sunday"
     push_subjects                   = { main = "repo:example/gridos:ref:refs/heads/main" }
@@ -201,6 +201,46 @@ run "a_hundred_runners_are_refused" {
   }
 
   expect_failures = [var.runners]
+}
+
+run "a_burstable_system_pool_is_refused" {
+  command = plan
+
+  variables {
+    system_pool = { vm_size = "Standard_B2s_v2", min_count = 2, max_count = 3 }
+  }
+
+  expect_failures = [var.system_pool]
+}
+
+run "an_authority_that_cannot_warn_anybody_is_refused" {
+  command = plan
+
+  variables {
+    acme = { email = "grid" }
+  }
+
+  expect_failures = [var.acme]
+}
+
+run "an_authority_in_the_clear_is_refused" {
+  command = plan
+
+  variables {
+    acme = { email = "grid@example.com", directory = "http://acme.example.com/directory" }
+  }
+
+  expect_failures = [var.acme]
+}
+
+run "a_certificate_that_nobody_renews_is_refused" {
+  command = plan
+
+  variables {
+    runners = null
+  }
+
+  expect_failures = [var.acme]
 }
 
 run "runners_without_a_way_out_are_refused" {

@@ -3,8 +3,10 @@
 import copy
 import json
 
+import configuration
 import plan_policies
 import pytest
+import workspace
 
 ENVIRONMENTS = ("dev", "staging", "production")
 
@@ -22,16 +24,42 @@ def test_a_plan_gives_nothing_away(plans, name):
     assert plan_policies.violations(plans[name]) == []
 
 
+@pytest.mark.parametrize("name", [*ENVIRONMENTS, "bootstrap"])
+def test_no_secret_is_a_resource(plans, name):
+    """A refresh reads each resource, and a pull request's plan must need no right to read secrets."""
+    assert resources(plans[name], "azurerm_key_vault_secret") == {}
+
+
+def test_the_pipeline_may_give_every_role_that_the_platform_gives(plans):
+    """Or the first apply of it ends with 403."""
+    bootstrap = plans["bootstrap"]
+    condition = next(
+        given["condition"]
+        for given in resources(bootstrap, "azurerm_role_assignment").values()
+        if given["role_definition_name"] == "Role Based Access Control Administrator"
+    )
+    stated = configuration.local_values(workspace.SOURCE / "bootstrap" / "main.pipeline.tf")
+    assignable = {name.strip('"'): id for name, id in stated["assignable_roles"].items()}
+    given = {
+        role["role_definition_name"]
+        for name in ENVIRONMENTS
+        for role in resources(plans[name], "azurerm_role_assignment").values()
+    }
+
+    assert given == assignable.keys()
+    assert all(id in condition for id in assignable.values())
+
+
 @pytest.mark.parametrize(
-    ("name", "tier", "replicas", "standby", "locks", "runners"),
+    ("name", "tier", "replicas", "standby", "locks", "jobs"),
     [
         ("dev", "Free", 1, 0, 0, 1),
-        ("staging", "Standard", 3, 1, 3, 1),
-        ("production", "Standard", 3, 1, 3, 1),
+        ("staging", "Standard", 3, 1, 3, 2),
+        ("production", "Standard", 3, 1, 3, 2),
     ],
 )
 def test_environments_differ_in_size_and_resilience(
-    plans, name, tier, replicas, standby, locks, runners
+    plans, name, tier, replicas, standby, locks, jobs
 ):
     plan = plans[name]
     cluster = resources(plan, "azurerm_kubernetes_cluster")["azurerm_kubernetes_cluster.this"]
@@ -42,7 +70,7 @@ def test_environments_differ_in_size_and_resilience(
     assert pool["azurerm_kubernetes_cluster_node_pool.user"]["min_count"] == replicas
     assert len(database["azurerm_postgresql_flexible_server.this"]["high_availability"]) == standby
     assert len(resources(plan, "azurerm_management_lock")) == locks
-    assert len(resources(plan, "azurerm_container_app_job")) == runners
+    assert len(resources(plan, "azurerm_container_app_job")) == jobs
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

@@ -90,8 +90,8 @@ run "a_plan_can_change_nothing" {
   command = plan
 
   assert {
-    condition     = [for key, given in azurerm_role_assignment.group : given.role_definition_name if startswith(key, "production/plan/")] == ["Reader"]
-    error_message = "A plan, which nobody has approved, could change the platform."
+    condition     = toset([for key, given in azurerm_role_assignment.group : given.role_definition_name if startswith(key, "production/plan/")]) == toset(["Reader", "Key Vault Reader"])
+    error_message = "A plan, which nobody has approved, could change the platform or read a secret."
   }
 
   assert {
@@ -105,7 +105,7 @@ run "an_apply_ends_at_its_group" {
 
   assert {
     condition = toset([for key, given in azurerm_role_assignment.group : given.role_definition_name if startswith(key, "production/apply/")]) == toset([
-      "Contributor", "Role Based Access Control Administrator", "Locks Contributor", "Key Vault Secrets Officer", "Key Vault Certificates Officer",
+      "Contributor", "Role Based Access Control Administrator", "Locks Contributor", "Key Vault Certificates Officer",
     ])
     error_message = "An apply would have other rights than it needs."
   }
@@ -153,6 +153,71 @@ run "the_pipeline_is_one_github_environment_each_and_has_no_secret" {
     ])
     error_message = "A token that was made for something else would be accepted."
   }
+}
+
+run "hosts_may_be_encrypted_on_a_fresh_subscription" {
+  command = plan
+
+  assert {
+    condition     = azurerm_resource_provider_feature_registration.encryption_at_host.provider_name == "Microsoft.Compute" && azurerm_resource_provider_feature_registration.encryption_at_host.name == "EncryptionAtHost"
+    error_message = "Azure would refuse the cluster: host_encryption_enabled needs this feature."
+  }
+}
+
+run "the_glass_is_broken_by_one_group_in_one_environment" {
+  command = plan
+
+  assert {
+    condition = toset(one(azurerm_role_definition.break_glass["production"].permissions).actions) == toset([
+      "Microsoft.ContainerService/managedClusters/read",
+      "Microsoft.ContainerService/managedClusters/runcommand/action",
+      "Microsoft.ContainerService/managedClusters/commandResults/read",
+    ])
+    error_message = "The role would do more than run a command and read what it wrote, or less."
+  }
+
+  assert {
+    condition     = azurerm_role_definition.break_glass["production"].assignable_scopes == tolist([azurerm_resource_group.environment["production"].id])
+    error_message = "The role could be given elsewhere."
+  }
+
+  assert {
+    condition = { for key, given in azurerm_role_assignment.break_glass : key => given.role_definition_name if startswith(key, "production/") } == {
+      "production/enters"     = "GridOS break-glass production"
+      "production/may-repair" = "Azure Kubernetes Service RBAC Cluster Admin"
+    }
+    error_message = "Whoever enters in need could do nothing there, or something else."
+  }
+
+  assert {
+    condition     = alltrue([for key, given in azurerm_role_assignment.break_glass : given.principal_id == var.break_glass_group_id && given.principal_type == "Group"])
+    error_message = "Somebody else could enter."
+  }
+
+  assert {
+    condition     = azurerm_role_assignment.break_glass["production/enters"].scope == azurerm_resource_group.environment["production"].id
+    error_message = "One environment's need would open another's cluster."
+  }
+}
+
+run "a_break_glass_group_by_its_name_is_refused" {
+  command = plan
+
+  variables {
+    break_glass_group_id = "somebody"
+  }
+
+  expect_failures = [var.break_glass_group_id]
+}
+
+run "operators_who_would_be_inside_every_day_are_refused" {
+  command = plan
+
+  variables {
+    break_glass_group_id = "00000000-0000-4000-8000-00000000d001"
+  }
+
+  expect_failures = [var.break_glass_group_id]
 }
 
 run "a_budget_watches_the_nodes_too" {

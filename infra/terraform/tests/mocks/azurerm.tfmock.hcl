@@ -26,15 +26,10 @@ mock_resource "azurerm_container_registry" {
   }
 }
 
-mock_resource "azurerm_dashboard_grafana" {
-  defaults = {
-    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Dashboard/grafana/amg"
-  }
-}
-
 mock_resource "azurerm_key_vault" {
   defaults = {
-    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.KeyVault/vaults/kv"
+    id        = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.KeyVault/vaults/kv"
+    vault_uri = "https://kv.vault.azure.net/"
   }
 }
 
@@ -56,21 +51,9 @@ mock_resource "azurerm_monitor_action_group" {
   }
 }
 
-mock_resource "azurerm_monitor_data_collection_endpoint" {
-  defaults = {
-    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Insights/dataCollectionEndpoints/dce"
-  }
-}
-
 mock_resource "azurerm_monitor_data_collection_rule" {
   defaults = {
     id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Insights/dataCollectionRules/dcr"
-  }
-}
-
-mock_resource "azurerm_monitor_workspace" {
-  defaults = {
-    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Monitor/accounts/amw"
   }
 }
 
@@ -152,8 +135,8 @@ mock_resource "azurerm_key_vault_certificate" {
   }
 }
 
-mock_resource "azurerm_key_vault_secret" {
+mock_resource "azurerm_dns_zone" {
   defaults = {
-    versionless_id = "https://kv.vault.azure.net/secrets/placeholder"
+    id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Network/dnsZones/_acme-challenge.gridos.example.com"
   }
 }
