@@ -23,7 +23,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
         "requirements/**",
         "pyproject.toml",
     ),
-    "terraform": ("infra/terraform/**", ".github/workflows/terraform.yaml"),
+    "terraform": ("infra/terraform/**", "ci/terraform", ".github/workflows/terraform.yaml"),
 }
 
 

@@ -89,8 +89,25 @@ def test_nothing_from_a_fork_reaches_a_runner_inside_the_network(checkout):
     assert [str(job) for job in asked] == ["terraform.yaml, job plan", "terraform.yaml, job apply"]
     for job in asked:
         own = "github.event.pull_request.head.repo.full_name == github.repository"
-        pushed = "github.event_name == 'push'"
-        assert job.raw["if"] in {pushed, f"{pushed} || {own}"}, str(job)
+        ours = "github.event_name != 'pull_request'"
+        main = "github.ref == 'refs/heads/main'"
+        assert job.raw["if"] in {f"{ours} && {main}", f"{ours} || {own}"}, str(job)
+
+
+def test_terraform_applies_the_plan_that_was_approved_and_makes_no_other(checkout):
+    (plan,) = (j for j in checkout.jobs if j.file == "terraform.yaml" and j.name == "plan")
+    (apply,) = (j for j in checkout.jobs if j.file == "terraform.yaml" and j.name == "apply")
+    hashes = [
+        step.raw["env"]["PLAN_SHA256"] for step in apply.steps if "terraform-apply" in step.run
+    ]
+
+    assert apply.raw["needs"] == "plan"
+    assert hashes == ["${{ matrix.plan }}"]
+    assert {
+        row["environment"]: row["plan"] for row in apply.raw["strategy"]["matrix"]["include"]
+    } == {name: f"${{{{ needs.plan.outputs.{name} }}}}" for name in plan.raw["outputs"]}
+    assert sorted(plan.raw["outputs"]) == sorted(overlay.ENVIRONMENTS)
+    assert "terraform-plan" not in "".join(step.run for step in apply.steps)
 
 
 def test_azure_lets_push_the_job_that_pushes_and_no_job_that_applies(checkout, root):

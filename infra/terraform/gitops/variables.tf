@@ -1,5 +1,5 @@
 variable "cluster_name" {
-  description = "The platform's output cluster_name; also the kube context that az makes."
+  description = "The platform's output cluster_name; also the context in the kubeconfig."
   type        = string
   nullable    = false
 
@@ -7,6 +7,13 @@ variable "cluster_name" {
     condition     = startswith(var.cluster_name, "aks-gridos-")
     error_message = "cluster_name is the platform's output, such as aks-gridos-dev-weu; it was \"${var.cluster_name}\"."
   }
+}
+
+variable "kubeconfig" {
+  description = "Where the kubeconfig is that has that context."
+  type        = string
+  default     = "~/.kube/config"
+  nullable    = false
 }
 
 variable "labels" {

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Refuse a Terraform plan that gives too much away, whatever the code behind it says.
+"""Refuse a Terraform plan that gives too much away or destroys something, whatever the code says.
 
 Reads what `terraform show -json PLAN` writes and prints one line for each violation. It judges the
 plan and not the code, so it also sees what a module, a variable or a provider's default brings in.
 A value that is unknown until the apply can only come from a resource of the same plan, and every
 resource of this one is inside a resource group.
+
+What is deleted, replaced or forgotten is refused too, unless `--allow-destroys` says that somebody
+meant it; ci/may-destroy asks the pull request.
 """
 
 import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,7 @@ class Resource:
     Attributes:
         address: Where it is in the code, such as `azurerm_role_assignment.this["kubelet-pulls"]`.
         kind: Its type, such as `azurerm_role_assignment`.
+        before: Its values until now; empty for a new one.
         after: Its known values.
         unknown: True in place of each value that the apply will bring.
         sensitive: True in place of each value that the provider calls secret.
@@ -52,6 +56,7 @@ class Resource:
 
     address: str
     kind: str
+    before: Mapping[str, Any]
     after: Mapping[str, Any]
     unknown: Mapping[str, Any]
     sensitive: Mapping[str, Any]
@@ -65,6 +70,7 @@ def resources(plan: Mapping[str, Any]) -> Iterator[Resource]:
             yield Resource(
                 address=change["address"],
                 kind=change["type"],
+                before=change["change"].get("before") or {},
                 after=after,
                 unknown=change["change"]["after_unknown"] or {},
                 sensitive=change["change"]["after_sensitive"] or {},
@@ -87,6 +93,22 @@ def violations(plan: Mapping[str, Any]) -> list[str]:
         for rule in rules
         for complaint in rule(resource)
     ]
+
+
+def destroyed(plan: Mapping[str, Any]) -> list[str]:
+    """Name what a plan deletes, replaces or forgets, one line each."""
+    return [
+        f"{change['address']}: {_act(acts)}; if that is meant, label the pull request "
+        "terraform-destroys (on a laptop: ALLOW_DESTROYS=true)"
+        for change in plan["resource_changes"]
+        if not {"delete", "forget"}.isdisjoint(acts := change["change"].get("actions", []))
+    ]
+
+
+def _act(actions: Sequence[str]) -> str:
+    if "create" in actions:
+        return "would be replaced"
+    return "would be deleted" if "delete" in actions else "would be forgotten"
 
 
 def too_mighty_role(resource: Resource) -> Iterator[str]:
@@ -127,8 +149,16 @@ def public_access(resource: Resource) -> Iterator[str]:
 
 
 def secret_in_state(resource: Resource) -> Iterator[str]:
-    """No value that the provider calls secret is written down."""
-    for path in known_secrets(resource.after, resource.sensitive):
+    """No value that the provider calls secret is written down.
+
+    What Azure told at an earlier apply is in the state already, and no change of this plan.
+    """
+    new = {
+        key: value
+        for key, value in resource.after.items()
+        if key not in resource.before or resource.before[key] != value
+    }
+    for path in known_secrets(new, resource.sensitive):
         yield f"{path} is a secret and would be in the state; use its write-only form (…_wo)"
 
 
@@ -176,11 +206,16 @@ def load(path: Path) -> Mapping[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the violations of a plan; exit 0 for none, 1 for some, 2 for no plan."""
+    """Print what is wrong with a plan; exit 0 for nothing, 1 for something, 2 for no plan."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("plan", type=Path, help="what `terraform show -json PLAN` wrote")
+    parser.add_argument(
+        "--allow-destroys", action="store_true", help="somebody meant to delete or replace"
+    )
+    given = parser.parse_args(arguments)
     try:
-        found = violations(load(parser.parse_args(arguments).plan))
+        plan = load(given.plan)
+        found = violations(plan) + ([] if given.allow_destroys else destroyed(plan))
     except ValueError as cause:
         sys.stderr.write(f"{cause}\n")
         return EXIT_UNREADABLE

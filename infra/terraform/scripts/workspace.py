@@ -102,18 +102,19 @@ def _init(root: Path, option: str) -> None:
 
 
 def plan(root: Path, variables: Path) -> Mapping[str, Any]:
-    """Plan a root from nothing, with local state, and return what `terraform show -json` says.
+    """Plan a root with local state, if there is one, and return what `terraform show -json` says.
 
     Args:
-        root: An uninitialised root of a copy; it gets a local backend.
+        root: A root of a copy; it gets a local backend.
         variables: A `.tfvars` file.
 
     Raises:
         UnavailableError: Terraform or a provider is not to be had.
         ValueError: The plan failed; the message is Terraform's.
     """
-    (root / "backend_override.tf").write_text(LOCAL_BACKEND)
-    _init(root, "-reconfigure")
+    if not (root / "backend_override.tf").exists():
+        (root / "backend_override.tf").write_text(LOCAL_BACKEND)
+        _init(root, "-reconfigure")
     made = terraform(
         root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}"
     )

@@ -39,7 +39,7 @@ def test_the_pipeline_may_give_every_role_that_the_platform_gives(plans):
         if given["role_definition_name"] == "Role Based Access Control Administrator"
     )
     stated = configuration.local_values(workspace.SOURCE / "bootstrap" / "main.pipeline.tf")
-    assignable = {name.strip('"'): id for name, id in stated["assignable_roles"].items()}
+    assignable = {name.strip('"'): role for name, role in stated["assignable_roles"].items()}
     given = {
         role["role_definition_name"]
         for name in ENVIRONMENTS
@@ -47,7 +47,7 @@ def test_the_pipeline_may_give_every_role_that_the_platform_gives(plans):
     }
 
     assert given == assignable.keys()
-    assert all(id in condition for id in assignable.values())
+    assert all(role in condition for role in assignable.values())
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,49 @@ def test_a_secret_that_the_state_would_hold_is_named():
         "azurerm_postgresql_flexible_server.this: administrator_password",
         "azurerm_postgresql_flexible_server.this: block.0.value",
     ]
+
+
+def test_what_azure_told_at_an_earlier_apply_is_no_secret_of_this_plan():
+    plan = made(
+        "azurerm_log_analytics_workspace",
+        "azurerm_log_analytics_workspace.this",
+        {"primary_shared_key": "k", "retention_in_days": 90},
+        sensitive={"primary_shared_key": True},
+    )
+    change = plan["resource_changes"][0]["change"]
+
+    assert len(plan_policies.violations(plan)) == 1
+    change["before"] = {"primary_shared_key": "k", "retention_in_days": 30}
+    assert plan_policies.violations(plan) == []
+
+
+@pytest.mark.parametrize(
+    ("actions", "said"),
+    [
+        (["delete"], "would be deleted"),
+        (["delete", "create"], "would be replaced"),
+        (["create", "delete"], "would be replaced"),
+        (["forget"], "would be forgotten"),
+    ],
+)
+def test_what_destroys_is_refused_unless_it_was_meant(actions, said, tmp_path, capsys):
+    plan = made("azurerm_key_vault", "azurerm_key_vault.this", None)
+    plan["resource_changes"][0]["change"]["actions"] = actions
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(plan))
+
+    assert plan_policies.main([str(file)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"azurerm_key_vault.this: {said}; ")
+    assert "terraform-destroys" in line
+    assert plan_policies.main(["--allow-destroys", str(file)]) == 0
+
+
+def test_what_is_made_changed_or_read_is_no_destruction():
+    for actions in (["create"], ["update"], ["no-op"], ["read"]):
+        plan = made("azurerm_key_vault", "azurerm_key_vault.this", {})
+        plan["resource_changes"][0]["change"]["actions"] = actions
+        assert plan_policies.destroyed(plan) == []
 
 
 def test_a_broken_environment_is_refused_and_not_only_made_up_plans(plans):
