@@ -107,7 +107,7 @@ lint-yaml:
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml observability/compose.yaml
 
 lint-dockerfile:
-	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/hadolint Dockerfile infra/terraform/runners/Dockerfile
 
 lint-shell:  # by their first line, since scripts have no ending
 	@git grep -lE '^#!.*\b(ba)?sh$$' -- ':!*.tf' ':!*.md' | xargs $(BIN)/shellcheck

@@ -33,6 +33,7 @@ WRITING = {
     ("build.yaml", "attest", "attestations"),
     ("release.yaml", "build", "attestations"),
     ("rehearse-comment.yaml", "comment", "pull-requests"),
+    ("runner-image.yaml", "push", "packages"),
     ("security.yaml", "codeql", "security-events"),
     ("security.yaml", "workflows", "security-events"),
     ("security.yaml", "scorecard", "security-events"),

@@ -16,9 +16,9 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-_LOCKS = ("checkov", "dev", "load", "pipeline", "rehearse", "service", "uv")
-# Clashes with ours, so it is installed by itself.
-_APART = {"checkov"}
+_LOCKS = ("checkov", "dev", "load", "pipeline", "rehearse", "runner", "service", "uv")
+# Clash with ours, so each is installed by itself.
+_APART = {"checkov", "runner"}
 _PYTHONS = ("3.11.0", "3.12.0", "3.13.0", "3.14.0")
 _PLATFORMS = (
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},

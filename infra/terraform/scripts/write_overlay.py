@@ -31,6 +31,9 @@ SETTINGS = {
 # A line of an .env file is not quoted: nothing here may end it or start a comment.
 PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
+# What Git has of them, in each overlay.
+FILE = "platform.env"
+
 HEADER = "# Written by infra/terraform/scripts/write_overlay.py; not by hand.\n"
 
 
@@ -66,7 +69,7 @@ def main(arguments: list[str], source: str) -> int:
     except (ValueError, AttributeError) as cause:
         sys.stderr.write(f"refused: {cause}; pipe `terraform output -json overlay` in\n")
         return EXIT_REFUSED
-    (overlay / "platform.env").write_text(text)
+    (overlay / FILE).write_text(text)
     return EXIT_GOOD
 
 

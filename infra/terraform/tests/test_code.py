@@ -1,5 +1,8 @@
 """The code as a whole: format, Terraform's own tests, and tests that cannot rot."""
 
+import re
+import subprocess
+
 import mutate
 import pytest
 import workspace
@@ -105,3 +108,27 @@ def test_without_terraform_it_is_said_what_to_install(monkeypatch, tmp_path):
 
     with pytest.raises(workspace.UnavailableError, match=r"install Terraform 1\.11"):
         workspace.terraform(tmp_path, "version")
+
+
+def test_no_lock_file_of_a_stand_in_is_committed():
+    """One without `zh:` hashes was written against a mirror, and fails on the real registry."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.terraform.lock.hcl"],
+        cwd=workspace.SOURCE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    for file in tracked:
+        providers = (workspace.SOURCE / file).read_text().split("provider ")[1:]
+        assert all('"zh:' in provider for provider in providers), file
+
+
+@pytest.mark.parametrize("root", workspace.ROOTS)
+def test_every_provider_is_of_one_exact_version(root):
+    text = (workspace.SOURCE / root / "terraform.tf").read_text()
+    versions = re.findall(r'^      version = "(.*)"$', text, re.MULTILINE)
+
+    assert len(versions) == text.count("source ")
+    assert all(re.fullmatch(r"= \d+\.\d+\.\d+", version) for version in versions)
