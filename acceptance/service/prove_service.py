@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from acceptance.service import crowd, fuzz, hostile, kills, outages, releases, restarts
+from acceptance.service import crowd, fuzz, hostile, kills, outages, releases, restarts, restore
 from acceptance.service.pods import Pod
 from acceptance.service.releases import AFTER, BEFORE
 from canary.runtime import database, program
@@ -25,6 +25,7 @@ RESTARTS, UNDER_RESTARTS = 20, 100_000
 ATTACKS, EACH = 10_000, 2000
 EXAMPLES = 1500
 LEAST_GOOD = 0.99
+HISTORY, BATCHES = 1_000_000, 200
 
 Row = tuple[str, str, bool]
 
@@ -106,6 +107,31 @@ def prove_releases(folder: Path, _: int) -> list[Row]:
     ]
 
 
+def prove_restore(folder: Path, _: int) -> list[Row]:
+    """The database is brought back to the moment before a mistake: docs/day-2.md, Restore."""
+    found = restore.prove(folder, HISTORY, BATCHES, _say)
+    return [
+        (
+            "rows acknowledged before the mistake, that are back",
+            f"{found.acknowledged - found.lost} of {found.acknowledged}",
+            not found.lost and found.acknowledged > 0,
+        ),
+        (
+            "rows of history that are back",
+            f"{found.history_restored} of {found.history}",
+            found.history_restored == found.history,
+        ),
+        ("rows acknowledged after it, to be sent again", str(found.since), found.since > 0),
+        (
+            "base backup; replay; until the service is ready",
+            f"{found.backup_s:.1f} s; {found.replay_s:.1f} s of {found.replayed_mib:.0f} MiB;"
+            f" {found.ready_s:.1f} s",
+            found.ready_s < restore.LIMIT_S,
+        ),
+        ("ingest on the restored server", str(found.ingest_works), found.ingest_works),
+    ]
+
+
 def prove_crowd(folder: Path, _: int) -> list[Row]:
     """Slow clients by the hundred, and ordinary ones beside them."""
     with _database(folder) as url:
@@ -154,6 +180,7 @@ PROOFS: dict[str, Callable[[Path, int], list[Row]]] = {
     "fuzz": prove_fuzz,
     "hostile": prove_hostile,
     "releases": prove_releases,
+    "restore": prove_restore,
     "crowd": prove_crowd,
     "outages": prove_outages,
 }

@@ -1,0 +1,214 @@
+"""A restore drill on a real PostgreSQL: back to just before a mistake, with the service on it.
+
+What Azure does for a flexible server is done here by PostgreSQL's own means: a base backup, an
+archive of what was written since, a second server that replays it up to a moment, and the service
+pointed at that. The service ingests all the while. What Azure adds, its snapshots, its network and
+its names, is not here, so the times are those of the replay and of the service, and not Azure's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import psycopg
+
+from acceptance.service.kills import FIRST, ROWS, SENDERS, Sender
+from acceptance.service.pods import Pod
+from canary.runtime import database, processes
+from canary.runtime.waiting import wait_until
+
+LIMIT_S = 120
+# A row a second, of a bus that no sender reports of.
+_HISTORY = """
+INSERT INTO reading SELECT 'ieee33-20', %(first)s::timestamptz - n * interval '1 second', 1, 0
+FROM generate_series(1, %(rows)s) AS n
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was there before the mistake, what came back, and how long it took."""
+
+    history: int
+    history_restored: int
+    acknowledged: int
+    lost: int
+    since: int
+    backup_s: float
+    replay_s: float
+    ready_s: float
+    replayed_mib: float
+    ingest_works: bool
+
+
+def prove(folder: Path, history: int, batches: int, report: Callable[[str], None]) -> Outcome:
+    """Ingest, a backup, more ingest, a mistake, and the way back to the moment before it."""
+    archive = folder / "archive"
+    archive.mkdir()
+    archive.chmod(0o777)
+    archiving = {
+        "wal_level": "replica",
+        "max_wal_senders": "2",
+        "archive_mode": "on",
+        "archive_command": f"cp %p {archive}/%f",
+    }
+    folder.chmod(0o755)
+    with database.server(archiving) as live:
+        pod = Pod(folder, "live", {"GRIDOS_DATABASE_URL": live.url})
+        pod.run("migrate")
+        pod.run("seed")
+        with psycopg.connect(live.url) as connection:
+            connection.execute(_HISTORY, {"first": FIRST, "rows": history})
+        stop = threading.Event()
+        senders = [Sender(number, pod.url, stop) for number in range(SENDERS)]
+        pod.start()
+        pod.await_ready()
+        try:
+            for sender in senders:
+                sender.start()
+            _await(senders, batches)
+            backup_s = _back_up(live.url, folder / "base")
+            report(f"backed up in {backup_s:.1f} s")
+            _await(senders, 2 * batches)
+            acknowledged = [sender.acknowledged for sender in senders]
+            moment, begun_at = _mistake(live.url)
+            _await(senders, 3 * batches)
+        finally:
+            stop.set()
+            for sender in senders:
+                sender.join(60)
+            # As in docs/day-2.md: nothing is written to what is given up.
+            pod.stop()
+        _archive_everything(live.url, archive)
+        written = sum(file.stat().st_size for file in archive.iterdir()) / 2**20
+        since = [sender.acknowledged for sender in senders]
+        report(f"mistake at {moment}, {begun_at}")
+
+        decided = time.monotonic()
+        with database.server() as restored:
+            restored.stop()
+            _put_back(folder / "base", archive, restored, moment)
+            restored.start()
+            assert wait_until(lambda: _writable(restored.url), LIMIT_S), "the replay does not end"
+            replay_s = time.monotonic() - decided
+            again = Pod(folder, "restored", {"GRIDOS_DATABASE_URL": restored.url})
+            again.run("migrate")
+            again.start()
+            again.await_ready()
+            ready_s = time.monotonic() - decided
+            report(f"replayed in {replay_s:.1f} s, ready after {ready_s:.1f} s")
+            works = _ingests(again)
+            again.stop()
+            return Outcome(
+                history=history,
+                history_restored=_count(restored.url, "ieee33-20"),
+                acknowledged=sum(acknowledged) * ROWS,
+                lost=sum(
+                    max(0, before * ROWS - _count(restored.url, sender.bus_id))
+                    for sender, before in zip(senders, acknowledged, strict=True)
+                ),
+                since=(sum(since) - sum(acknowledged)) * ROWS,
+                backup_s=backup_s,
+                replay_s=replay_s,
+                ready_s=ready_s,
+                replayed_mib=written,
+                ingest_works=works,
+            )
+
+
+def _await(senders: list[Sender], batches: int) -> None:
+    reached = wait_until(lambda: all(sender.acknowledged >= batches for sender in senders), LIMIT_S)
+    assert reached, "ingest does not go on"
+
+
+def _back_up(url: str, target: Path) -> float:
+    began = time.monotonic()
+    processes.run(
+        [
+            str(database.binary("pg_basebackup")), "--host", _host(url), "--username", "postgres",
+            "--pgdata", str(target), "--checkpoint", "fast", "--wal-method", "none",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    return time.monotonic() - began
+
+
+def _mistake(url: str) -> tuple[str, str]:
+    """The moment before, and what was done: every reading is gone."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        ((moment,),) = connection.execute("SELECT clock_timestamp()::text").fetchall()
+        connection.execute("SELECT pg_sleep(0.2)")
+        connection.execute("TRUNCATE reading")
+    return moment, "TRUNCATE reading"
+
+
+def _archive_everything(url: str, archive: Path) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        ((last,),) = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchall()
+    assert wait_until((archive / last).is_file, LIMIT_S), f"{last} is not archived"
+
+
+def _put_back(base: Path, archive: Path, server: database.Server, moment: str) -> None:
+    """A server's data becomes the backup, to be replayed up to the moment."""
+    data = Path(_host(server.url))
+    settings, owner = (data / "postgresql.conf").read_text(), data.stat()
+    for kept in data.iterdir():
+        if kept.is_dir():
+            shutil.rmtree(kept)
+        else:
+            kept.unlink()
+    # Ours keeps its socket beside its data, so the backup has the lock of the other's.
+    shutil.copytree(base, data, ignore=shutil.ignore_patterns(".s.PGSQL*"), dirs_exist_ok=True)
+    replay = {
+        "restore_command": f"cp {archive}/%f %p",
+        "recovery_target_time": moment,
+        "recovery_target_action": "promote",
+        "max_wal_senders": "2",
+        "wal_level": "replica",
+    }
+    lines = "".join(f"{name} = '{value}'\n" for name, value in replay.items())
+    (data / "postgresql.conf").write_text(settings + lines)
+    (data / "recovery.signal").touch()
+    for path in (data, *data.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _host(url: str) -> str:
+    return unquote(parse_qs(urlsplit(url).query)["host"][0])
+
+
+def _writable(url: str) -> bool:
+    try:
+        with psycopg.connect(url) as connection:
+            ((recovering,),) = connection.execute("SELECT pg_is_in_recovery()").fetchall()
+    except psycopg.OperationalError:
+        return False
+    return not recovering
+
+
+def _ingests(pod: Pod) -> bool:
+    stop = threading.Event()
+    sender = Sender(SENDERS, pod.url, stop)
+    sender.start()
+    works = wait_until(lambda: sender.acknowledged > 0, LIMIT_S)
+    stop.set()
+    sender.join(60)
+    return bool(works)
+
+
+def _count(url: str, bus_id: str) -> int:
+    with psycopg.connect(url) as connection:
+        ((found,),) = connection.execute(
+            "SELECT count(*) FROM reading WHERE bus_id = %s AND measured_at < '2023-01-01'",
+            [bus_id],
+        ).fetchall()
+    return int(found)
