@@ -23,11 +23,13 @@ PARTS ?=
 COMPARE ?= origin/main
 FLOOR ?= 90
 ENVIRONMENT ?=
+# Charts that lie unpacked, each below its own name.
+CHARTS ?=
 # 1: `make lock` takes the newest of everything.
 UPGRADE ?=
 
 OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART ONLY TESTS PARTS COMPARE FLOOR \
-  ENVIRONMENT UPGRADE
+  ENVIRONMENT UPGRADE CHARTS
 # make would expand a value of the command line when it exports it, so the value is taken as it is.
 $(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
 export $(OPTIONS)
@@ -76,7 +78,7 @@ policies: setup  ## every overlay against its schemas and policies
 
 LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
   lint-manifests lint-migrations lint-rules lint-terraform
-.PHONY: test coverage lint format generate terraform-docs lock workflows secrets clean $(LINTS)
+.PHONY: test coverage lint format generate contracts terraform-docs lock workflows secrets clean $(LINTS)
 
 # Two workers, each a whole file at a time, in the order of pyproject.toml.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
@@ -149,6 +151,9 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 	@$(BIN)/observe generate
 	@$(BIN)/python -m gridos.api.specification > service/gridos/data/openapi.json
 	@$(BIN)/python infra/terraform/scripts/document.py
+
+contracts: setup  ## what each chart brings with our values, for the composition test; needs helm (CHARTS=folder to pull none)
+	@$(BIN)/python -m acceptance.platform $${CHARTS:+--charts="$$CHARTS"}
 
 terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
 	@$(BIN)/python infra/terraform/scripts/document.py

@@ -27,6 +27,7 @@ VOLUMES = {
 }
 HOST = ("hostNetwork", "hostPID", "hostIPC")
 WAVE = "argocd.argoproj.io/sync-wave"
+FAULTS = "GRIDOS_FAULTS"
 GATEWAY = "appgw.ingress.kubernetes.io/"
 # gunicorn_config.graceful_timeout: what a pod may take to answer what it has begun.
 GRACEFUL_S = 25
@@ -219,6 +220,42 @@ def _copied(objects: Sequence[Object]) -> Found:
     for thing in of(objects, "SecretProviderClass"):
         if thing.get("spec", {}).get("secretObjects"):
             yield thing, "copies the vault's values into a Secret"
+
+
+# ---------------------------------------------------------------------------- configuration
+
+
+@_rule("configuration-exists", "Kustomize leaves a hash out where it knows no name")
+def _exists(objects: Sequence[Object]) -> Found:
+    made = {(t["metadata"]["name"], namespace(t)) for t in of(objects, "ConfigMap")}
+    for group in pods(objects):
+        for name in sorted(_config_maps(group)):
+            if (name, group.namespace) not in made:
+                yield group.owner, f"waits for ConfigMap {name}, which nothing here makes"
+
+
+def _config_maps(group: Pods) -> set[str]:
+    """The ConfigMaps without which its pods do not start."""
+    wanted: list[Mapping[str, Any]] = []
+    for volume in group.spec.get("volumes", []):
+        wanted += [volume.get("configMap", {})]
+        wanted += [s.get("configMap", {}) for s in volume.get("projected", {}).get("sources", [])]
+    for container in group.containers:
+        wanted += [source.get("configMapRef", {}) for source in container.get("envFrom", [])]
+        given = [variable.get("valueFrom", {}) for variable in container.get("env", [])]
+        wanted += [value.get("configMapKeyRef", {}) for value in given]
+    return {str(one["name"]) for one in wanted if "name" in one and not one.get("optional")}
+
+
+@_rule("no-faults", "the service's faults are for rehearsals")
+def _faults(objects: Sequence[Object]) -> Found:
+    for thing in of(objects, "ConfigMap"):
+        if platform(objects) and FAULTS in thing.get("data", {}):
+            yield thing, f"sets {FAULTS}: users would meet the faults"
+    for group in pods(objects):
+        for container in group.containers:
+            if any(variable["name"] == FAULTS for variable in container.get("env", [])):
+                yield group.owner, f"container {container['name']} sets {FAULTS}"
 
 
 # ------------------------------------------------------------------------------------- images

@@ -92,6 +92,28 @@ BREAKS = [
         "no-copied-secret",
         lambda t: find(t, "SecretProviderClass", "gridos")["spec"].update(secretObjects=[{}]),
     ),
+    (
+        "configuration-exists",
+        lambda t: pod(t)["volumes"].append({"name": "c", "configMap": {"name": "gridos-config"}}),
+    ),
+    (
+        "configuration-exists",
+        lambda t: pod(t).update(
+            initContainers=[
+                {**container(t), "envFrom": [{"configMapRef": {"name": "gridos-config"}}]}
+            ]
+        ),
+    ),
+    (
+        "no-faults",
+        lambda t: container(t)["env"].append({"name": "GRIDOS_FAULTS", "value": "errors=3%"}),
+    ),
+    (
+        "no-faults",
+        lambda t: next(c for c in t if c["metadata"]["name"].startswith("gridos-config"))[
+            "data"
+        ].update(GRIDOS_FAULTS="errors=3%"),
+    ),
     ("pinned-image", lambda t: container(t).update(image="docker.io/gridos@sha256:0")),
     ("pinned-image", lambda t: container(t).update(image="crgridosprdweux1g.azurecr.io/gridos:1")),
     (

@@ -1,6 +1,6 @@
-# Argo CD, and what it must know of the platform: the GitOps bridge. Nothing else is installed from
-# here. Argo Rollouts, Prometheus and the service are Applications in deploy/argocd, so that the
-# cluster can be made again from Git alone.
+# Argo CD, what it must know of the platform (the GitOps bridge), and the root Application. Nothing else
+# is installed from here: Argo Rollouts, Prometheus, admission and the service are Applications in
+# deploy/argocd, which the root Application syncs, so that the cluster can be made again from Git alone.
 
 locals {
   values = {
@@ -15,7 +15,6 @@ locals {
       }
 
       cm = {
-        "admin.enabled" = false
         "oidc.config" = yamlencode({
           name                     = "Entra"
           issuer                   = "https://login.microsoftonline.com/${var.labels["tenant_id"]}/v2.0"
@@ -26,15 +25,38 @@ locals {
       }
 
       rbac = {
-        "policy.default" = "role:readonly"
-        "policy.csv"     = "g, ${var.admin_group_id}, role:admin"
+        "policy.csv" = "g, ${var.admin_group_id}, role:admin"
       }
     }
+  }
 
-    # Reached by `kubectl port-forward`: the console can change production, and needs no public address.
-    server = {
-      service = { type = "ClusterIP" }
-      ingress = { enabled = false }
+  repository = "https://github.com/example/gridos"
+
+  # deploy/argocd, and the service of this cluster's environment.
+  root = {
+    applications = {
+      root = {
+        namespace   = "argocd"
+        project     = "root"
+        destination = { server = "https://kubernetes.default.svc", namespace = "argocd" }
+
+        sources = [
+          { repoURL = local.repository, targetRevision = "main", path = "deploy/argocd" },
+          {
+            repoURL        = local.repository
+            targetRevision = "main"
+            path           = "deploy/argocd"
+            directory      = { include = "application-${var.labels["environment"]}.yaml" }
+          },
+        ]
+
+        syncPolicy = {
+          automated   = { prune = true, selfHeal = true }
+          syncOptions = ["ServerSideApply=true"]
+          # Kinds that are not there yet come with a wave before; a network that fails is tried again.
+          retry = { limit = 10, backoff = { duration = "10s", factor = 2, maxDuration = "3m" } }
+        }
+      }
     }
   }
 }
@@ -47,5 +69,21 @@ resource "helm_release" "argo_cd" {
   chart            = "argo-cd"
   version          = "9.2.1" # Argo CD 3.2.3, the minor version that deploy/ is tested on
   atomic           = true
-  values           = [yamlencode(local.values)]
+
+  # The same in every cluster, and then what differs.
+  values = [file("${path.module}/argo-cd-values.yaml"), yamlencode(local.values)]
+}
+
+# The root Application: everything else comes from Git. It needs the kinds that the chart above brings,
+# so it is a release of its own.
+resource "helm_release" "root" {
+  name       = "root"
+  namespace  = "argocd"
+  repository = "oci://ghcr.io/argoproj/argo-helm"
+  chart      = "argocd-apps"
+  version    = "2.0.5"
+
+  values = [file("${path.module}/root-values.yaml"), yamlencode(local.root)]
+
+  depends_on = [helm_release.argo_cd]
 }

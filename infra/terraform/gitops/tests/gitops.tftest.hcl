@@ -20,7 +20,7 @@ run "argo_cd_knows_the_platform" {
   command = plan
 
   assert {
-    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.clusterCredentials.in-cluster.labels == { for key, value in var.labels : key => value }
+    condition     = yamldecode(helm_release.argo_cd.values[1]).configs.clusterCredentials.in-cluster.labels == { for key, value in var.labels : key => value }
     error_message = "An ApplicationSet could not fill in the platform."
   }
 }
@@ -46,6 +46,25 @@ run "argo_cd_has_no_password_and_no_public_address" {
   assert {
     condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", helm_release.argo_cd.version))
     error_message = "Argo CD's version would be whatever is newest."
+  }
+}
+
+run "the_root_application_is_the_clusters_own_environment" {
+  command = plan
+
+  assert {
+    condition     = [for source in yamldecode(helm_release.root.values[1]).applications.root.sources : try(source.directory.include, source.path)] == ["deploy/argocd", "application-dev.yaml"]
+    error_message = "The cluster would run nothing, or another environment's service."
+  }
+
+  assert {
+    condition     = yamldecode(helm_release.root.values[1]).applications.root.syncPolicy.automated == { prune = true, selfHeal = true }
+    error_message = "What is merged would wait for somebody to sync it."
+  }
+
+  assert {
+    condition     = alltrue([for kind in yamldecode(helm_release.root.values[0]).projects.root.namespaceResourceWhitelist : kind.group == "argoproj.io" || kind.kind == "ConfigMap"])
+    error_message = "The root Application could make more than Applications."
   }
 }
 

@@ -1,0 +1,438 @@
+"""The platform composed: what the charts bring with our values is what our own parts count on.
+
+The contracts are generated from the charts themselves; nothing here has a world of its own. It leaves
+out what only a running cluster shows (that the operator and Argo CD do as their sources say) and all
+of Azure's own services.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from observe import alertmanager, dashboards, promtool, queries, rules, runbooks
+from observe.panels import Source
+from policies import objects
+
+from acceptance.platform import charts, composed, contract
+from canary import durations
+from canary.argo import promql
+from canary.runtime import kustomize
+
+CONTRACTS = Path(__file__).parent / "contracts"
+OVERLAYS = ("dev", "staging", "production")
+# Whose kinds AKS brings, by an add-on.
+ADDONS = {"secrets-store.csi.x-k8s.io"}
+WAVE = "argocd.argoproj.io/sync-wave"
+ADDRESS = re.compile(r"\b([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.cluster\.local)?:(\d+)")
+
+
+@pytest.fixture(scope="session")
+def installed(root):
+    return {chart.release: chart for chart in charts.read(root)}
+
+
+@pytest.fixture(scope="session")
+def contracts():
+    return contract.load(CONTRACTS)
+
+
+@pytest.fixture(scope="session")
+def cluster(contracts):
+    return composed.Composed(contracts)
+
+
+@pytest.fixture(scope="session")
+def groups(root):
+    return rules.read(root / "observability/rules")
+
+
+@pytest.fixture(scope="session")
+def asked(root, groups):
+    """(who asks, selector) of every rule, panel, gate and runbook."""
+    found = [(rule.name, rule.expression) for group in groups for rule in group.rules]
+    found += [
+        (f"panel {panel.title}", queries.filled(query))
+        for dashboard in dashboards.ALL
+        for panel in dashboard.panels
+        if panel.source is Source.PROMETHEUS
+        for query in queries.of_panel(panel)
+    ]
+    found += [
+        (f"runbook {page.alert}", query)
+        for page in runbooks.read(root / "docs/runbooks")
+        for query in (*page.seen, page.over)
+    ]
+    for overlay in OVERLAYS:
+        for thing in objects.of(objects.read(root / f"deploy/overlays/{overlay}"), TEMPLATE):
+            for metric in thing["spec"]["metrics"]:
+                if query := metric["provider"].get("prometheus", {}).get("query"):
+                    found.append((f"gate {metric['name']}", _filled(query)))
+    return [(who, selector) for who, query in found for selector in promql.parse(query).selectors]
+
+
+TEMPLATE = "AnalysisTemplate"
+
+
+def _filled(query):
+    """A gate's query with a value for each of its arguments."""
+    for name, value in {"window": "1m", "canary-hash": "abc"}.items():
+        query = query.replace("{{args." + name + "}}", value)
+    return re.sub(r"\{\{args\.[\w-]+\}\}", "1", query)
+
+
+# ------------------------------------------------------------------------------------- the charts
+
+
+def test_every_chart_has_a_contract_of_its_version_and_of_our_values(installed, contracts):
+    """Otherwise all that follows is about another platform: run `make contracts`."""
+    told = {c.release: (c.chart, c.repository, c.version, c.values) for c in contracts.values()}
+    assert told == {
+        c.release: (c.name, c.repository, c.version, c.digest) for c in installed.values()
+    }
+
+
+def test_no_chart_refuses_our_values(contracts):
+    refused = {name: c.refused for name, c in contracts.items() if c.refused}
+    assert not refused, f"cannot be installed with our values: {refused}"
+
+
+def test_nothing_is_made_by_a_chart_and_by_us(root, contracts):
+    """Whoever writes last would win, until the other writes again."""
+    theirs = {(c.release, name) for c in contracts.values() for name in c.config_maps}
+    ours = {
+        thing["metadata"]["name"]
+        for folder in ("deploy/argocd", "deploy/notifications", "observability")
+        for thing in objects.of(objects.read(root / folder), "ConfigMap")
+    }
+    twice = {(release, name) for release, name in theirs if name in ours}
+    assert not twice, f"made by a chart and by deploy/: {twice}"
+
+
+def test_a_chart_rendered_twice_is_the_same_twice(contracts):
+    """A password that is made anew at each rendering would be a difference at each sync."""
+    restless = {name: c.restless for name, c in contracts.items() if c.restless}
+    assert not restless, f"differ at every rendering: {restless}"
+
+
+def test_a_chart_makes_nothing_outside_of_namespaces_that_its_project_does_not_allow(
+    root, contracts
+):
+    (project,) = objects.read(root / "deploy/argocd/project-platform.yaml")
+    allowed = {entry["kind"] for entry in project["spec"]["clusterResourceWhitelist"]}
+    for application in charts.applications(root):
+        if made := contracts.get(application["metadata"]["name"]):
+            more = set(made.cluster_kinds) - allowed
+            assert not more, f"Argo CD would refuse {made.release}: its project allows no {more}"
+
+
+COMPOSED = ("prometheus", "alertmanager", "loki", "grafana")
+
+
+def test_the_compose_file_runs_the_versions_that_the_charts_bring(root, contracts):
+    compose = yaml.safe_load((root / "observability/compose.yaml").read_text(encoding="utf-8"))
+    images = [image for made in contracts.values() for image in made.images]
+    for name in COMPOSED:
+        here = compose["services"][name]["image"].rpartition(":")[2]
+        (there,) = (i for i in images if re.search(rf"/{name}:", i))
+        assert here.lstrip("v") == there.rpartition(":")[2].lstrip("v").partition("-")[0], name
+
+
+# ------------------------------------------------------------------- who names what, and is it there
+
+
+def test_every_job_that_is_named_is_scraped(asked, cluster):
+    for who, selector in asked:
+        for matcher in selector.matchers:
+            if matcher.label == "job" and matcher.sign == "=" and "/" not in matcher.value:
+                assert matcher.value in cluster.jobs, (
+                    f"{who} asks for job {matcher.value!r}, and the charts name none so: "
+                    f"{sorted(cluster.jobs)}"
+                )
+
+
+def test_every_series_of_an_exporter_has_something_that_scrapes_it(asked, cluster):
+    theirs = 0
+    for who, selector in asked:
+        if selector.metric and selector.metric.startswith(tuple(composed.SERIES)):
+            theirs += 1
+            assert cluster.scraping(selector.metric), (
+                f"{who} asks for {selector.metric}, which nothing scrapes: no Service fits the "
+                "ServiceMonitor that is meant for it"
+            )
+    assert theirs > 20
+
+
+def test_a_series_about_another_namespace_keeps_the_labels_that_say_which(asked, cluster):
+    """Without honorLabels `namespace` and `pod` would be those of the exporter."""
+    for who, selector in asked:
+        if selector.metric and selector.metric.startswith(
+            ("rollout_", "analysis_", "argocd_", "kube_")
+        ):
+            for target in cluster.scraping(selector.metric):
+                assert target.honor_labels, f"{who}: {target.monitor} overwrites the labels"
+
+
+def test_every_address_inside_the_cluster_is_a_service_with_that_port(root, cluster):
+    known = {(s.name, s.namespace, str(p)) for s in cluster.services for p in s.ports.values()}
+    named = {
+        (str(file.relative_to(root)), found)
+        for folder in ("deploy", "observability")
+        for file in sorted((root / folder).rglob("*.yaml"))
+        if "overlays/local" not in str(file) and "conformance" not in str(file)
+        for found in ADDRESS.findall(file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 4
+    for file, (name, namespace, port) in named:
+        assert (name, namespace, port) in known, (
+            f"{file} asks {name}.{namespace}:{port}, no Service"
+        )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_network_policy_admits_pods_that_exist(root, cluster, overlay):
+    rendered = objects.read(root / f"deploy/overlays/{overlay}")
+    ours = [(group.namespace, dict(group.labels)) for group in objects.pods(rendered)]
+    there = ours + [(pods.namespace, pods.labels) for pods in cluster.pods]
+    # CoreDNS is the cluster's own.
+    there.append(("kube-system", {"k8s-app": "kube-dns"}))
+    for policy in objects.of(rendered, "NetworkPolicy"):
+        for peer in _peers(policy["spec"]):
+            if "podSelector" in peer:
+                wanted = peer["podSelector"].get("matchLabels", {})
+                place = peer.get("namespaceSelector", {}).get("matchLabels", {})
+                namespace = place.get("kubernetes.io/metadata.name", "gridos")
+                assert any(
+                    namespace == where and wanted.items() <= labels.items()
+                    for where, labels in there
+                ), f"NetworkPolicy {policy['metadata']['name']} admits no pod: {namespace} {wanted}"
+
+
+def _peers(spec):
+    for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
+        yield from [*rule.get("from", []), *rule.get("to", [])]
+
+
+def test_people_can_log_in_to_argo_cd(contracts):
+    settings = contracts["argocd"].settings
+    assert "example" not in settings["url"], (
+        f"Argo CD's url is {settings['url']}, the chart's example: single sign-on would lead there"
+    )
+
+
+# -------------------------------------------------------------------------------------- the order
+
+
+def test_kinds_come_before_what_uses_them(root, contracts):
+    """Argo CD syncs Applications wave by wave, and asks each one's health in between."""
+    waves = {}
+    brings = {}
+    for application in charts.applications(root):
+        name = application["metadata"]["name"]
+        waves[name] = int(application["metadata"].get("annotations", {}).get(WAVE, "0"))
+        for crd in contracts[name].crds if name in contracts else ():
+            brings[crd.partition(".")[2]] = name
+    for application in charts.applications(root):
+        name = application["metadata"]["name"]
+        for kind, group in _custom(root, application, contracts):
+            assert group in brings, f"{name} makes {kind}, a kind that no chart brings"
+            first = brings[group]
+            assert first == name or waves[first] < waves[name], (
+                f"{name} makes {kind} in wave {waves[name]}, and {first}, which brings the kind, "
+                f"comes in wave {waves[first]}"
+            )
+
+
+def _custom(root, application, contracts):
+    """(kind, group) of what an Application makes of kinds that are not Kubernetes' own."""
+    made = contracts.get(application["metadata"]["name"])
+    if made and made.monitors:
+        yield "ServiceMonitor", "monitoring.coreos.com"
+    for source in charts.sources(application):
+        if "path" in source:
+            for thing in objects.read(root / source["path"]):
+                group = thing["apiVersion"].rpartition("/")[0]
+                if "." in group and not group.endswith(".k8s.io") and group not in ADDONS:
+                    yield thing["kind"], group
+
+
+def test_argo_cd_asks_an_applications_health_between_waves(contracts):
+    key = "resource.customizations.health.argoproj.io_Application"
+    assert key in contracts["argocd"].settings, "without it a wave does not wait for the one before"
+
+
+# ------------------------------------------------------------------------------------- the alerts
+
+
+def test_no_alert_of_a_chart_waits_for_what_aks_does_not_have(contracts):
+    """It would fire for ever."""
+    for made in contracts.values():
+        for alert in made.alerts:
+            hidden = composed.NOT_ON_AKS & set(alert.jobs)
+            assert not hidden, (
+                f"{alert.alert} of {made.release} fires for ever: AKS shows no {hidden}"
+            )
+
+
+def test_no_alert_of_a_chart_has_the_name_of_one_of_ours(contracts, groups):
+    ours = {alert.name for alert in rules.alerts(groups)}
+    for made in contracts.values():
+        twice = sorted(ours & {alert.alert for alert in made.alerts})
+        assert not twice, (
+            f"{twice} would be told twice, with two texts: switch off {made.release}'s"
+        )
+
+
+# What an alert's severity means to the people who are told; `info` and `none` are nobody's.
+TOLD = {"critical": ["pages-platform"], "warning": ["tickets-platform"]}
+
+
+def test_every_alert_of_a_chart_is_off_or_told_to_who_can_act(root, contracts, tmp_path):
+    amtool = alertmanager.amtool()
+    shipped = root / "observability/alertmanager/alertmanager.yaml"
+    alerts = [alert for made in contracts.values() for alert in made.alerts]
+    assert len(alerts) > 50
+    for severity in {alert.severity for alert in alerts}:
+        named = [alert.alert for alert in alerts if alert.severity == severity]
+        assert severity in TOLD, (
+            f"severity {severity!r} wants nothing of anybody: switch off {named}"
+        )
+        labels = {"alertname": named[0], "namespace": "monitoring", "severity": severity}
+        reached = alertmanager.receivers(amtool, shipped, labels)
+        assert reached == TOLD[severity], f"{severity} alerts such as {named[0]} reach {reached}"
+
+
+def test_every_alert_of_ours_reaches_somebody_by_a_route_of_its_own(root, groups):
+    amtool = alertmanager.amtool()
+    shipped = root / "observability/alertmanager/alertmanager.yaml"
+    for alert in rules.alerts(groups):
+        labels = {"alertname": alert.name, "namespace": "gridos", **alert.labels}
+        reached = alertmanager.receivers(amtool, shipped, labels)
+        assert reached, alert.name
+        assert all(reached), alert.name
+
+
+def _tests(groups, tests):
+    return {
+        "rule_files": sorted({str(group.file) for group in groups}),
+        "evaluation_interval": "30s",
+        "group_eval_order": [group.name for group in rules.ordered(groups)],
+        "tests": tests,
+    }
+
+
+def _promtool(tmp_path, groups, tests):
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump(_tests(groups, tests)), encoding="utf-8")
+    return promtool.debian().test(file)
+
+
+def _up(cluster, without=""):
+    """`up` and the build of every target, as the operator labels them; some of them down."""
+    series = []
+    for target in cluster.targets:
+        there = 0 if without and without in target.job else 1
+        labels = f'{{job="{target.job}", endpoint="{target.port}", namespace="{target.namespace}"}}'
+        series.append({"series": f"up{labels}", "values": f"{there}+0x60"})
+        if there and target.job.endswith("-alertmanager"):
+            series.append({"series": f"alertmanager_build_info{labels}", "values": "1+0x60"})
+    return series
+
+
+def test_no_alert_about_monitoring_fires_while_every_target_of_the_charts_is_up(
+    tmp_path, groups, cluster
+):
+    checks = [
+        {"alertname": name, "eval_time": "30m", "exp_alerts": []}
+        for name in ("AlertmanagerDown", "TargetDown", "PrometheusRuleFailures")
+    ]
+    tests = [{"interval": "30s", "input_series": _up(cluster), "alert_rule_test": checks}]
+    assert _promtool(tmp_path, groups, tests) == ""
+
+
+def test_an_alertmanager_that_is_down_is_told_under_the_charts_names(tmp_path, groups, cluster):
+    query = 'count(ALERTS{alertname="AlertmanagerDown", alertstate="firing"})'
+    series = _up(cluster, without="-alertmanager")
+    samples = [{"labels": "{}", "value": 1}]
+    checks = [{"expr": query, "eval_time": "10m", "exp_samples": samples}]
+    tests = [{"interval": "30s", "input_series": series, "promql_expr_test": checks}]
+    assert _promtool(tmp_path, groups, tests) == ""
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_deliveries_that_fail_in_alertmanagers_own_rhythm_are_paged_whatever_the_phase(
+    root, tmp_path, groups, replicas
+):
+    """A group is tried once in group_interval, and each try that fails counts one. Scrapes lie between
+    two evaluations, as they do in a cluster: `_` is a moment without one."""
+    shipped = yaml.safe_load((root / "observability/alertmanager/alertmanager.yaml").read_text())
+    every = int(durations.parse(shipped["route"]["group_interval"]) // 30)
+    tests = []
+    for phase in range(every):
+        values = [sum(1 for _ in range(phase, step + 1, every)) for step in range(120)]
+        series = [
+            {
+                "series": "alertmanager_notifications_failed_total"
+                f'{{job="kube-prometheus-stack-alertmanager", integration="slack", pod="{pod}"}}',
+                "values": " ".join(f"_ {value}" for value in values),
+            }
+            for pod in range(replicas)
+        ]
+        query = 'max_over_time(ALERTS{alertname="AlertmanagerNotificationsFailing", '
+        query = f'count(count by (alertname) ({query}alertstate="firing"}}[1h])))'
+        samples = [{"labels": "{}", "value": 1}]
+        checks = [{"expr": query, "eval_time": "59m", "exp_samples": samples}]
+        tests.append({"interval": "15s", "input_series": series, "promql_expr_test": checks})
+    said = _promtool(tmp_path, groups, tests)
+    missed = said.count("got:")
+    assert said == "", f"silent in {missed} of {every} phases while every delivery fails"
+
+
+def test_the_dead_mans_switch_is_fed_as_often_as_its_watcher_expects(root):
+    """Alertmanager looks once in group_interval whether repeat_interval is over: of two equal ones
+    the first look comes a moment too early, and the beat is twice as slow."""
+    shipped = yaml.safe_load((root / "observability/alertmanager/alertmanager.yaml").read_text())
+    route = next(r for r in shipped["route"]["routes"] if r["receiver"] == "dead-mans-switch")
+    repeat, look = (durations.parse(route[key]) for key in ("repeat_interval", "group_interval"))
+    beat = look * max(1, -(-repeat // look) + (repeat % look == 0))
+    assert beat <= 60, f"the watcher is fed every {beat:g} s and expects it every minute"
+
+
+# -------------------------------------------------------------------------------------- the names
+
+EVERYWHERE = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [base]
+patches:
+  - target: {kind: Rollout, name: gridos}
+    patch: |
+      - op: add
+        path: /spec/template/spec/volumes/-
+        value: {name: added, configMap: {name: gridos-config}}
+      - op: add
+        path: /spec/template/spec/volumes/-
+        value: {name: together, projected: {sources: [{configMap: {name: gridos-config}}]}}
+      - op: add
+        path: /spec/template/spec/initContainers
+        value:
+          - name: first
+            image: gridos
+            envFrom: [{configMapRef: {name: gridos-config}}]
+            env: [{name: X, valueFrom: {configMapKeyRef: {name: gridos-config, key: PORT}}}]
+"""
+
+
+def test_a_config_map_keeps_its_hash_wherever_a_rollout_may_name_it(root, tmp_path):
+    copied = tmp_path / "base"
+    subprocess.run(["cp", "-r", str(root / "deploy/base"), str(copied)], check=True)
+    (tmp_path / "kustomization.yaml").write_text(EVERYWHERE, encoding="utf-8")
+    rendered = list(yaml.safe_load_all(kustomize.build(tmp_path)))
+    made = {t["metadata"]["name"] for t in rendered if t["kind"] == "ConfigMap"}
+    (rollout,) = (t for t in rendered if t["kind"] == "Rollout")
+    text = yaml.safe_dump(rollout["spec"]["template"])
+    named = re.findall(r"name: (gridos-config\S*)", text)
+    assert len(named) == 5
+    for name in named:
+        assert name in made, f"a pod would wait for ConfigMap {name} for ever: it is {made}"
