@@ -2,7 +2,7 @@
 """Run random interleavings of concurrent overlay updates on real git remotes, and check each.
 
 Every round, two to five clones release to one environment at once, among them repeated jobs and
-older releases, while people push changes of their own and revert releases. A seeded scheduler lets
+older releases, while people push to main and roll the environment back. A seeded scheduler lets
 one of them make one git call at a time, so a round is an arbitrary interleaving of whole git calls,
 and the same one for the same seed. `--free` lets them run against each other by the clock instead.
 
@@ -21,14 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import kustomization, overlay
+from pipeline import overlay
+from pipeline.errors import RefusedError
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
 from canary.runtime import processes, program
 
-ENVIRONMENT = "staging"
+ENVIRONMENT = "dev"
 FILE = overlay.path(ENVIRONMENT)
+BRANCH = overlay.branch(ENVIRONMENT)
 START = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -147,9 +149,10 @@ class World:
         """Somebody's clone."""
         return self.folder / "person"
 
-    def head(self) -> str:
-        """Where main stands on the remote."""
-        return git(self.folder / "remote.git", "rev-parse", "main")
+    def head(self, branch: str = BRANCH) -> str:
+        """Where a branch stands on the remote; nothing before its first commit."""
+        ref = f"refs/heads/{branch}"
+        return git(self.folder / "remote.git", "for-each-ref", "--format=%(objectname)", ref)
 
     def text(self, commit: str) -> str:
         """The overlay's file at a commit."""
@@ -175,6 +178,9 @@ class Round:
     """What a round asked for and what came of it."""
 
     outcomes: list[tuple[Release, overlay.Outcome]] = field(default_factory=list)
+    rollbacks: list[tuple[overlay.Pinned, overlay.Pinned, overlay.Outcome]] = field(
+        default_factory=list
+    )
     foreign: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -190,8 +196,9 @@ def play(world: World, seed: int, *, free: bool) -> Round:
         index = max(0, len(world.sources) - 1 - min(int(chance.expovariate(0.8)), 4))
         actors.append((number, _releasing(world, number, index, done)))
     if chance.random() < 0.7:
-        kind = chance.choice(("replicas", "document", "revert"))
-        actors.append((90, _person(world, kind, done)))
+        kind = chance.choice(("replicas", "document", "rollback"))
+        act = _rolling_back(world, done) if kind == "rollback" else _person(world, kind, done)
+        actors.append((90, act))
     threads = []
     for who, act in actors:
         scheduler.enter(who)
@@ -231,8 +238,30 @@ def _releasing(
         release = world.release(index)
         repository = SteppedRepository(world.clones[number], turn)
         request = overlay.Request(ENVIRONMENT, release)
-        outcome = overlay.update(repository, request, sleep=lambda s: time.sleep(s / 20))
+        outcome = overlay.update(repository, request, promoted, sleep=lambda s: time.sleep(s / 20))
         done.outcomes.append((release, outcome))
+
+    return act
+
+
+def promoted(_commit: str, _environment: str) -> str:
+    """Argo CD's verdict, where every release was promoted."""
+    return overlay.PROMOTED
+
+
+def _rolling_back(world: World, done: Round) -> Callable[[Callable[[], None]], None]:
+    """Somebody looks what runs and what ran before, and then has it brought back."""
+
+    def act(turn: Callable[[], None]) -> None:
+        repository = SteppedRepository(world.person, turn)
+        try:
+            now, to = overlay.destination(repository, ENVIRONMENT, promoted)
+            outcome = overlay.roll_back(
+                repository, ENVIRONMENT, now.commit, to.commit, sleep=lambda s: time.sleep(s / 20)
+            )
+        except RefusedError:  # nothing to go back to, or a release came in between
+            return
+        done.rollbacks.append((now, to, outcome))
 
     return act
 
@@ -246,8 +275,7 @@ def _person(world: World, kind: str, done: Round) -> Callable[[Callable[[], None
             turn()
             git(world.person, "fetch", "--quiet", "origin", "main")
             git(world.person, "reset", "--quiet", "--hard", "FETCH_HEAD")
-            if not _change(world, kind):
-                return
+            _change(world, kind)
             turn()
             try:
                 git(world.person, "push", "--quiet", "origin", "HEAD:main")
@@ -260,14 +288,8 @@ def _person(world: World, kind: str, done: Round) -> Callable[[Callable[[], None
     return act
 
 
-def _change(world: World, kind: str) -> bool:
+def _change(world: World, kind: str) -> None:
     file = world.person / FILE
-    if kind == "revert":
-        newest = git(world.person, "log", "-1", "--format=%H %s", "--", FILE)
-        if " Release " not in newest:
-            return False
-        git(world.person, "revert", "--no-edit", newest.split()[0])
-        return True
     if kind == "replicas":
         text = file.read_text()
         file.write_text(f"{text[: text.rindex('count:')]}count: {5 + world.foreign}\n")
@@ -275,19 +297,21 @@ def _change(world: World, kind: str) -> bool:
         (world.person / "notes.txt").write_text(f"{world.foreign}\n")
     git(world.person, "add", ".")
     git(world.person, "commit", "--quiet", "-m", f"By hand {world.foreign}")
-    return True
 
 
 def judge(world: World, before: str, done: Round) -> list[str]:
     """Returns what did not hold: lost updates, undone foreign changes, doubled commits."""
     wrong = list(done.failures)
-    head = world.head()
+    head, main = world.head(), world.head("main")
     remote = world.folder / "remote.git"
-    history = git(remote, "rev-list", "--first-parent", "--reverse", f"{before}..{head}").split()
+    new = f"{before}..{head}" if before else head
+    history = git(remote, "rev-list", "--reverse", new).split()
+    made = [*(o.commit for _, o in done.outcomes), *(o.commit for _, _, o in done.rollbacks)]
     wrong += [
-        f"{commit} is lost from main"
-        for commit in (*done.foreign, *(o.commit for _, o in done.outcomes))
-        if git(remote, "merge-base", commit, head) != commit
+        f"{commit} is lost from {branch}"
+        for branch, at, commits in ((BRANCH, head, made), ("main", main, done.foreign))
+        for commit in commits
+        if git(remote, "merge-base", commit, at) != commit
     ]
     wrong += _judge_outcomes(world, done)
     wrong += [w for commit in history for w in _judge_commit(world, commit)]
@@ -305,28 +329,25 @@ def _judge_outcomes(world: World, done: Round) -> list[str]:
                 wrong.append(f"{release.tag} gave way to an older one, {source}")
         elif source != release.source:
             wrong.append(f"{release.tag} is reported as {outcome.commit}, which is not it")
+    for _, to, outcome in done.rollbacks:
+        if world.text(outcome.commit) != world.text(to.commit):
+            wrong.append(f"{outcome.commit} is not what {to.commit} was")
     return wrong
 
 
 def _judge_commit(world: World, commit: str) -> list[str]:
-    """A release changes two lines of one file, and nothing that anybody else wrote."""
-    if not _source(world, commit):
-        return []
+    """What runs is what main was at the source, but for two lines of one file."""
+    source = _source(world, commit)
     remote = world.folder / "remote.git"
-    stat = git(remote, "show", "--numstat", "--format=", commit).split()
-    wrong = [] if stat == ["2", "2", FILE] else [f"{commit} changes {stat}"]
-    before, after = world.text(f"{commit}^"), world.text(commit)
-    if kustomization.read(after).digest == kustomization.read(before).digest:
-        wrong.append(f"{commit} changes nothing")
-    return wrong
+    stat = git(remote, "diff", "--numstat", source, commit).split()
+    return [] if stat == ["2", "2", FILE] else [f"{commit} changes {stat} of {source}"]
 
 
 def _judge_sources(world: World, head: str) -> list[str]:
-    """Over the whole history: each source once, and in the order of main."""
+    """Over the whole history: each source released once, and in the order of main."""
     remote = world.folder / "remote.git"
-    listed = git(
-        remote, "log", "--reverse", "--format=%(trailers:key=Release-Source,valueonly)", head
-    )
+    form = "--format=%(trailers:key=Release-Source,valueonly)"
+    listed = git(remote, "log", "--reverse", "--grep=^Release ", form, head)
     order = [world.sources.index(source) for source in listed.split()]
     if order != sorted(set(order)):
         return [f"sources were released in the order {order[-6:]}"]
@@ -372,6 +393,7 @@ def _play_all(seeds: range, seen: Counter[str], *, free: bool) -> str:
                 return f"seed {seed}:\n  " + "\n  ".join(wrong)
             seen.update(str(outcome.action) for _, outcome in done.outcomes)
             seen["changes by people"] += len(done.foreign)
+            seen.update(str(outcome.action) for *_, outcome in done.rollbacks)
     return ""
 
 

@@ -6,15 +6,18 @@ A pattern's `**` matches any number of folders; everything else is `fnmatch` wit
 import re
 from collections.abc import Iterable, Mapping
 
-# What the image is made of is what .dockerignore lets in; a test holds the two together. An overlay
-# is no part of it: the commit that pins a release must not make the next one.
+# What the image is made of is what .dockerignore lets in; a test holds the two together. A release
+# is that image with the manifests of its commit.
 AREAS: Mapping[str, tuple[str, ...]] = {
-    "image": (
+    "release": (
         "Dockerfile",
         ".dockerignore",
         "pyproject.toml",  # the version
         "requirements/service.txt",
         "service/gridos/**",
+        "deploy/base/**",
+        "deploy/components/**",
+        "deploy/overlays/**",
     ),
     "rehearsal": (
         "service/**",

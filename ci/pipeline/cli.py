@@ -40,7 +40,8 @@ examples:
   pipeline version                                      the one version, from pyproject.toml
   pipeline vulnerabilities scan.json                    fails on HIGH, and on a scan of nothing
   kubectl kustomize deploy/overlays/staging | pipeline images --registry REGISTRY
-  pipeline overlay --environment staging --source SHA --digest sha256:… --version 1.2.3
+  pipeline pin --environment dev --source SHA --digest sha256:… --version 1.2.3
+  pipeline destination --environment production          what a rollback would go back to
   pipeline controls                                     the workflows against the controls
 """
 
@@ -81,12 +82,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_shipping(add: Add) -> None:
-    pin = add("overlay", _overlay, "pin a release in an environment's overlay, on the remote")
-    pin.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
-    pin.add_argument("--after", default="", metavar="ENV", help="refuse unless ENV runs it now")
-    pin.add_argument("--remote", default="origin", help="(origin)")
-    pin.add_argument("--branch", default="main", help="(main)")
+    pin = add("pin", _pin, "pin a release on an environment's branch, on the remote")
+    _add_environment(pin)
     _add_release(pin)
+    taken = add(
+        "candidate", _candidate, "print what a stage may take: what the one before promoted"
+    )
+    _add_environment(taken)
+    now = add("running", _running, "print the release that an environment runs")
+    _add_environment(now)
+    for command in (taken, now):
+        command.add_argument("--run-of", metavar="WORKFLOW", help="and the run that built it")
+    there = add("destination", _destination, "print what a rollback would go back to")
+    _add_environment(there)
+    there.add_argument("--revision", default="", help="a tag or a source commit (the one before)")
+    back = add("roll-back", _roll_back, "bring an earlier release of an environment back")
+    _add_environment(back)
+    back.add_argument("--now", required=True, metavar="COMMIT", help="its branch's, as approved")
+    back.add_argument("--to", required=True, metavar="COMMIT", help="an earlier one of the branch")
     whole = add("layout", _layout, "check that a folder holds this image, whole")
     whole.add_argument("folder", type=Path, help="an OCI image layout")
     whole.add_argument("--digest", required=True)
@@ -98,9 +111,6 @@ def _add_shipping(add: Add) -> None:
     pushed.add_argument("--registry", required=True)
     pushed.add_argument("--key", type=Path, metavar="FILE", help="sign with it, not keyless")
     _add_release(pushed)
-    promotion = add("promotable", _promotable, "print the release that an environment runs")
-    promotion.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
-    promotion.add_argument("--run-of", metavar="WORKFLOW", help="and the run of it that built it")
     version = add("version", _version, "print the one version")
     version.add_argument(
         "--source",
@@ -154,6 +164,11 @@ def _add_reports(add: Add) -> None:
     night.add_argument("--commit", required=True, help="what was measured")
 
 
+def _add_environment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
+    parser.add_argument("--remote", default="origin", help="(origin)")
+
+
 def _add_release(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, help="the commit on main it was built from")
     parser.add_argument("--digest", required=True, help="sha256:… of the image")
@@ -164,13 +179,52 @@ def _release(chosen: argparse.Namespace) -> Release:
     return Release(chosen.version, chosen.source, chosen.digest)
 
 
-def _overlay(chosen: argparse.Namespace) -> int:
+def _pin(chosen: argparse.Namespace) -> int:
     release = _release(chosen)
-    request = overlay.Request(chosen.environment, release, chosen.branch, chosen.after)
-    repository = Repository(Path(), chosen.remote, os.environ.get("PUSH_TOKEN", ""))
-    outcome = overlay.update(repository, request)
+    request = overlay.Request(chosen.environment, release)
+    outcome = overlay.update(_repository(chosen), request, _verdict)
     _say(f"{release.tag} for {chosen.environment}: {outcome.action} ({outcome.commit})")
     return Exit.GOOD
+
+
+def _candidate(chosen: argparse.Namespace) -> int:
+    offered = overlay.candidate(_repository(chosen), chosen.environment, _verdict)
+    return _say_pinned(offered, chosen.run_of)
+
+
+def _running(chosen: argparse.Namespace) -> int:
+    return _say_pinned(overlay.running(_repository(chosen), chosen.environment), chosen.run_of)
+
+
+def _say_pinned(pinned: overlay.Pinned, workflow: str | None) -> int:
+    release = pinned.release
+    _say(f"version={release.version}\nsource={release.source}\ndigest={release.digest}")
+    if workflow:
+        _say(f"run-id={_github().run_of(workflow, release.source)}")
+    return Exit.GOOD
+
+
+def _destination(chosen: argparse.Namespace) -> int:
+    repository, environment = _repository(chosen), chosen.environment
+    now, to = overlay.destination(repository, environment, _verdict, chosen.revision)
+    _say(f"now={now.commit}\nto={to.commit}\nfrom={now.release.tag}\nback-to={to.release.tag}")
+    return Exit.GOOD
+
+
+def _roll_back(chosen: argparse.Namespace) -> int:
+    outcome = overlay.roll_back(_repository(chosen), chosen.environment, chosen.now, chosen.to)
+    _say(f"{chosen.environment}: {outcome.action} ({outcome.commit})")
+    return Exit.GOOD
+
+
+def _repository(chosen: argparse.Namespace) -> Repository:
+    return Repository(Path(), chosen.remote, os.environ.get("PUSH_TOKEN", ""))
+
+
+def _verdict(commit: str, environment: str) -> str:
+    """What Argo CD's notifications said of a commit: deploy/argocd/notifications.yaml."""
+    context = f"gridos/{Path(overlay.path(environment)).parent}"
+    return _github().status(commit, context, _environment("VERDICT_APP"))
 
 
 def _layout(chosen: argparse.Namespace) -> int:
@@ -183,14 +237,6 @@ def _push(chosen: argparse.Namespace) -> int:
     image = Image(chosen.layout, chosen.sbom, chosen.registry, _release(chosen))
     registry.push(image, chosen.key)
     _say(f"{image.name} is pushed and signed")
-    return Exit.GOOD
-
-
-def _promotable(chosen: argparse.Namespace) -> int:
-    release = overlay.promotable(Repository(Path()), chosen.environment)
-    _say(f"version={release.version}\nsource={release.source}\ndigest={release.digest}")
-    if chosen.run_of:
-        _say(f"run-id={_github().run_of(chosen.run_of, release.source)}")
     return Exit.GOOD
 
 

@@ -1,7 +1,8 @@
-"""What is asked of GitHub's API: whose head a commit is, which run built it, and one comment.
+"""What is asked of GitHub's API: a commit's status and head, the run that built it, a comment.
 
-Endpoints, under `/repos/{repo}` of https://docs.github.com/en/rest: `GET pulls?head=…`,
-`GET actions/workflows/{file}/runs`, `GET|POST issues/{n}/comments`, `PATCH issues/comments/{id}`.
+Endpoints, under `/repos/{repo}` of https://docs.github.com/en/rest: `GET commits/{sha}/statuses`,
+`GET pulls?head=…`, `GET actions/workflows/{file}/runs`, `GET|POST issues/{n}/comments`,
+`PATCH issues/comments/{id}`.
 """
 
 import json
@@ -39,6 +40,18 @@ class GitHub:
             if pull["head"]["sha"] == head:
                 return int(pull["number"])
         return None
+
+    def status(self, commit: str, context: str, creator: str) -> str:
+        """Returns the newest status of a commit that this user set; empty where there is none.
+
+        Whoever may write statuses, such as a job of any branch, may set one by any name: only the
+        creator tells whose word it is.
+        """
+        listed = self._call("GET", f"commits/{commit}/statuses?per_page={_PAGE}")
+        for status in listed:  # newest first
+            if status["context"] == context and (status["creator"] or {}).get("login") == creator:
+                return str(status["state"])
+        return ""
 
     def run_of(self, workflow: str, head: str) -> int:
         """Returns the newest successful run of a workflow for a commit.

@@ -1,14 +1,18 @@
-"""Which image an environment runs: one commit to its overlay, which Argo CD follows.
+"""Which release an environment runs: a branch of its own, which Argo CD follows.
 
-What holds, however many do it at once, whoever else pushes, and however often it is repeated:
+`environments/<name>` has a commit for each release: the whole tree of the commit on main that was
+built, its image pinned by digest. Manifests and image ship together, main has none of these
+commits, and going back is a commit too. Nobody but the pipeline's App may push there.
 
-- a release makes at most one commit for an environment, ever. After a revert, running its workflow
+What holds, however many do it at once and however often it is repeated:
+
+- a release makes at most one commit for an environment, ever. After a rollback, running its job
   again does not bring it back: forward is a new commit on main, not an old job;
-- an older release never replaces a newer one, also not one that was reverted since;
-- nobody else's change is undone: the commit is made on the branch as it stands, of two lines, and a
-  push that is not a fast-forward is thrown away and made anew.
+- an older release never replaces a newer one, also not one that was rolled back since;
+- a stage takes only what the stage before runs now, and has promoted;
+- a push that is not a fast-forward is thrown away and made anew.
 
-What was released is read from the history of the file itself, by the trailers of the commits.
+What was released is read from the trailers of the branch's commits.
 """
 
 import random
@@ -22,14 +26,20 @@ from pipeline.errors import PipelineError, RefusedError
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
+# In the order of their stages.
 ENVIRONMENTS = ("dev", "staging", "production")
-SOURCE, DIGEST = "Release-Source", "Release-Digest"
+MAIN = "main"
+SOURCE, DIGEST, VERSION = "Release-Source", "Release-Digest", "Release-Version"
+PROMOTED = "success"
 
 # Against four others that push at the same moment a handful is enough; forty take half a minute.
 ATTEMPTS = 40
 LONGEST_WAIT_S = 1.0
 # A push that fails while the branch does not move is not a race: a rule of the remote refuses it.
 REFUSALS = 8
+
+# The state of a commit of an environment's branch, as Argo CD reported it; empty for none yet.
+Verdict = Callable[[str, str], str]
 
 
 class Action(StrEnum):
@@ -38,6 +48,7 @@ class Action(StrEnum):
     RELEASED = "released"
     ALREADY = "already released"
     SUPERSEDED = "superseded by a newer release"
+    ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True)
@@ -50,19 +61,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Request:
-    """A release for an environment; `after` names one that must run this very digest already."""
+    """A release for an environment."""
 
     environment: str
     release: Release
-    branch: str = "main"
-    after: str = ""
 
 
 @dataclass(frozen=True)
-class _Past:
+class Pinned:
+    """A commit of an environment's branch, and the release it runs."""
+
     commit: str
-    source: str
-    digest: str
+    release: Release
 
 
 def path(environment: str) -> str:
@@ -76,107 +86,214 @@ def path(environment: str) -> str:
     return f"deploy/overlays/{environment}/kustomization.yaml"
 
 
+def branch(environment: str) -> str:
+    """Returns the branch that Argo CD follows there."""
+    return f"environments/{environment}"
+
+
+def before(environment: str) -> str:
+    """Returns the stage before; empty for the first."""
+    stage = ENVIRONMENTS.index(environment)
+    return ENVIRONMENTS[stage - 1] if stage else ""
+
+
 def update(
-    repository: Repository, request: Request, sleep: Callable[[float], None] = time.sleep
+    repository: Repository,
+    request: Request,
+    verdict: Verdict,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Commits the release to the environment's overlay on the remote.
+    """Commits the release to the environment's branch on the remote.
 
     Raises:
         RefusedError: The release may not go there, or the remote does not take the push.
-        PipelineError: The remote, the branch or the overlay cannot be read, or it stayed contended.
+        PipelineError: The remote or the overlay cannot be read, or the branch stayed contended.
     """
-    unmoved, refused = "", 0
+
+    def settle(head: str) -> Outcome | str:
+        settled = _settled(repository, request, head, verdict)
+        return settled or _commit(repository, request, head)
+
+    return _push(repository, request.environment, Action.RELEASED, settle, sleep)
+
+
+def running(repository: Repository, environment: str) -> Pinned:
+    """Returns what an environment runs now.
+
+    Raises:
+        RefusedError: Nothing was released to it yet.
+    """
+    for pinned in _history(repository, repository.fetch(branch(environment))):
+        return pinned
+    raise RefusedError(f"nothing was released to {environment} yet")
+
+
+def candidate(repository: Repository, environment: str, verdict: Verdict) -> Pinned:
+    """Returns what a stage may take: what the stage before runs, once that promoted it.
+
+    Raises:
+        RefusedError: There is no stage before, or it has promoted nothing.
+    """
+    stage = before(environment)
+    if not stage:
+        raise RefusedError(f"{environment} is the first stage: a commit on main is released to it")
+    pinned = running(repository, stage)
+    _require_promoted(pinned, stage, verdict)
+    return pinned
+
+
+def destination(
+    repository: Repository, environment: str, verdict: Verdict, wanted: str = ""
+) -> tuple[Pinned, Pinned]:
+    """Returns what an environment runs, and what to go back to: the newest before it, or `wanted`.
+
+    Args:
+        repository: A clone.
+        environment: The environment.
+        verdict: Tells what was promoted there; nothing else is gone back to.
+        wanted: The beginning of a release's source commit, or its tag.
+
+    Raises:
+        RefusedError: No such release was promoted there.
+    """
+    repository.fetch(MAIN)  # the sources, of which the branch has the files and not the commits
+    now = running(repository, environment)
+    past = _history(repository, now.commit)
+    for pinned in past:
+        release = pinned.release
+        if wanted:
+            named = wanted == release.tag or release.source.startswith(wanted)
+        else:  # not one that somebody has rolled back from
+            named = repository.is_ancestor(release.source, now.release.source)
+        if named and release != now.release and verdict(pinned.commit, environment) == PROMOTED:
+            return now, pinned
+    which = f"another release {wanted}" if wanted else f"a release before {now.release.tag}"
+    raise RefusedError(f"{environment} has not promoted {which}: git log {branch(environment)}")
+
+
+def roll_back(
+    repository: Repository,
+    environment: str,
+    now: str,
+    to: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Commits an earlier commit's tree on top of the environment's branch.
+
+    Args:
+        repository: A clone.
+        environment: The environment.
+        now: The commit that it runs, as whoever approved has seen it.
+        to: The commit of the same branch whose release and manifests come back.
+        sleep: Waits.
+
+    Raises:
+        RefusedError: The environment runs something else by now, or `to` is not of its past.
+    """
+
+    def settle(head: str) -> Outcome | str:
+        history = {p.commit: p for p in _history(repository, head)}
+        if to not in history:
+            raise RefusedError(f"{to} is no release of {environment}")
+        if head != now and history[head].release == history[to].release:
+            return Outcome(Action.ALREADY, head)
+        if head != now:
+            raise RefusedError(f"{environment} runs {head} by now, not {now}: look again")
+        message = f"Roll {environment} back to {history[to].release.tag}"
+        return repository.commit(head, {}, _message(message, history[to].release), tree=to)
+
+    return _push(repository, environment, Action.ROLLED_BACK, settle, sleep)
+
+
+def _push(
+    repository: Repository,
+    environment: str,
+    action: Action,
+    settle: Callable[[str], Outcome | str],
+    sleep: Callable[[float], None],
+) -> Outcome:
+    name = branch(environment)
+    unmoved, refused = "none yet", 0
     for attempt in range(ATTEMPTS):
-        head = repository.fetch(request.branch)
-        settled = _settled(repository, request, head)
-        if settled:
+        head = repository.fetch(name)
+        settled = settle(head)
+        if isinstance(settled, Outcome):
             return settled
         refused = refused + 1 if head == unmoved else 0
-        commit = _commit(repository, request, head)
-        push = repository.push(commit, request.branch)
+        push = repository.push(settled, name)
         if push.arrived:
-            return Outcome(Action.RELEASED, commit)
+            return Outcome(action, settled)
         if refused >= REFUSALS:
-            raise RefusedError(f"{request.branch} did not take the push: {push.reason}")
+            raise RefusedError(f"{name} did not take the push: {push.reason}")
         unmoved = head
         sleep(random.uniform(0, min(LONGEST_WAIT_S, 0.05 * 2**attempt)))  # noqa: S311 — jitter
     raise PipelineError(
-        f"{request.branch} moved {ATTEMPTS} times under the push: run the job again, it is safe"
+        f"{name} moved {ATTEMPTS} times under the push: run the job again, it is safe"
     )
 
 
-def promotable(repository: Repository, environment: str, branch: str = "main") -> Release:
-    """Returns the release that an environment runs now, from the trailers of its pin.
-
-    Raises:
-        PipelineError: The overlay cannot be read.
-        RefusedError: What it runs was not put there by a release.
-    """
-    head = repository.fetch(branch)
-    pin = kustomization.read(repository.read(head, path(environment)))
-    for past in _releases(repository, head, environment):
-        if past.digest == pin.digest:
-            return Release(pin.tag.rpartition("-g")[0], past.source, past.digest)
-    raise RefusedError(f"{environment} runs {pin.digest or 'nothing'}, which no release put there")
-
-
-def _settled(repository: Repository, request: Request, head: str) -> Outcome | None:
+def _settled(
+    repository: Repository, request: Request, head: str, verdict: Verdict
+) -> Outcome | None:
     """Returns the outcome where there is nothing to do, refuses where nothing may be done."""
-    release = request.release
-    if not repository.exists(release.source) or not repository.is_ancestor(release.source, head):
-        raise RefusedError(
-            f"{release.source} is not on {request.branch}: only what is merged ships"
-        )
-    past = _releases(repository, head, request.environment)
+    release, main = request.release, repository.fetch(MAIN)
+    if not repository.exists(release.source) or not repository.is_ancestor(release.source, main):
+        raise RefusedError(f"{release.source} is not on {MAIN}: only what is merged ships")
+    past = _history(repository, head)
     for done in past:
-        if done.source == release.source:
+        if done.release.source == release.source:
             return _repeated(done, release)
-    newer = repository.descendants(release.source, head)
+    newer = repository.descendants(release.source, main)
     for done in past:
-        if done.source in newer:
+        if done.release.source in newer:
             return Outcome(Action.SUPERSEDED, done.commit)
-    if request.after:
-        _require(repository, request, head)
-    if (
-        kustomization.read(repository.read(head, path(request.environment))).digest
-        == release.digest
-    ):
-        return Outcome(Action.ALREADY, head)
+    if before(request.environment):
+        _require(candidate(repository, request.environment, verdict), request)
     return None
 
 
-def _repeated(done: _Past, release: Release) -> Outcome:
-    if done.digest != release.digest:
+def _repeated(done: Pinned, release: Release) -> Outcome:
+    if done.release.digest != release.digest:
         raise RefusedError(
-            f"{release.source} was released as {done.digest} in {done.commit}, not as "
+            f"{release.source} was released as {done.release.digest} in {done.commit}, not as "
             f"{release.digest}: an image is built once; release a new commit"
         )
     return Outcome(Action.ALREADY, done.commit)
 
 
-def _require(repository: Repository, request: Request, head: str) -> None:
-    runs = kustomization.read(repository.read(head, path(request.after))).digest
-    if runs != request.release.digest:
+def _require(offered: Pinned, request: Request) -> None:
+    if offered.release.digest != request.release.digest:
+        stage = before(request.environment)
         raise RefusedError(
-            f"{request.after} runs {runs or 'nothing'}, not {request.release.digest}: "
-            f"{request.environment} takes only what {request.after} runs"
+            f"{stage} runs {offered.release.digest}, not {request.release.digest}: "
+            f"{request.environment} takes only what {stage} runs"
         )
 
 
-def _releases(repository: Repository, head: str, environment: str) -> list[_Past]:
-    listed = repository.trailers(head, path(environment), (SOURCE, DIGEST))
-    return [_Past(*fields) for fields in listed if all(fields)]
+def _require_promoted(pinned: Pinned, stage: str, verdict: Verdict) -> None:
+    state = verdict(pinned.commit, stage)
+    if state != PROMOTED:
+        raise RefusedError(
+            f"{stage} has not promoted {pinned.release.tag}: Argo CD reported "
+            f"{state or 'nothing'} for {pinned.commit}"
+        )
+
+
+def _history(repository: Repository, head: str) -> list[Pinned]:
+    """What an environment ran, newest first."""
+    listed = repository.trailers(head, (VERSION, SOURCE, DIGEST)) if head else []
+    return [Pinned(commit, Release(*fields)) for commit, *fields in listed if all(fields)]
 
 
 def _commit(repository: Repository, request: Request, head: str) -> str:
-    file = path(request.environment)
-    text = kustomization.write(repository.read(head, file), request.release)
-    return repository.commit(head, {file: text}, _message(request))
+    file, release = path(request.environment), request.release
+    text = kustomization.write(repository.read(release.source, file), release)
+    message = _message(f"Release {release.tag} to {request.environment}", release)
+    return repository.commit(head, {file: text}, message, tree=release.source)
 
 
-def _message(request: Request) -> str:
-    release = request.release
+def _message(subject: str, release: Release) -> str:
     return (
-        f"Release {release.tag} to {request.environment}\n\n"
+        f"{subject}\n\n{VERSION}: {release.version}\n"
         f"{SOURCE}: {release.source}\n{DIGEST}: {release.digest}\n"
     )

@@ -47,16 +47,22 @@ class Repository:
     def fetch(self, branch: str) -> str:
         """Returns where the branch stands on the remote now, with its whole history here.
 
+        Returns:
+            Its commit; nothing where the remote has no such branch.
+
         Raises:
-            PipelineError: The remote or the branch cannot be had.
+            PipelineError: The remote cannot be had.
         """
         ref = f"refs/pipeline/{branch}"
         whole = (
             ["--unshallow"] if self._git("rev-parse", "--is-shallow-repository") == "true" else []
         )
-        self._git(
-            "fetch", "--quiet", "--no-tags", *whole, self._remote, f"+refs/heads/{branch}:{ref}"
-        )
+        fetched = ("fetch", "--quiet", "--no-tags", *whole, self._remote)
+        done = self._try(*fetched, f"+refs/heads/{branch}:{ref}")
+        if "couldn't find remote ref" in done.stderr:
+            return ""
+        if done.returncode != 0:
+            raise PipelineError(f"git fetch failed: {' '.join(done.stderr.split())}")
         return self._git("rev-parse", ref)
 
     def read(self, commit: str, path: str) -> str:
@@ -89,15 +95,14 @@ class Repository:
         listed = self._git("rev-list", "--ancestry-path", f"{commit}..{head}")
         return frozenset(listed.split())
 
-    def trailers(self, head: str, path: str, keys: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Returns, newest first, the commits that touched a file and what their trailers say.
+    def trailers(self, head: str, keys: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Returns, newest first, a branch's commits and what their trailers say.
 
         Returns:
             Tuples of the commit's id and then each key's value, empty where a commit has it not.
         """
         fields = ["%H", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in keys)]
-        form = f"--format={'%x09'.join(fields)}"
-        listed = self._git("log", "--full-history", form, head, "--", path, strip=False)
+        listed = self._git("log", f"--format={'%x09'.join(fields)}", head, strip=False)
         return [tuple(line.split("\t")) for line in listed.splitlines()]
 
     def changed(self, base: str, head: str) -> list[str]:
@@ -109,14 +114,21 @@ class Repository:
         listed = self._git("diff", "--name-only", "--no-renames", "-z", f"{base}...{head}")
         return [path for path in listed.split("\0") if path]
 
-    def commit(self, parent: str, files: Mapping[str, str], message: str) -> str:
-        """Makes a commit on top of `parent` in which only these files differ; returns its id."""
+    def commit(self, parent: str, files: Mapping[str, str], message: str, *, tree: str) -> str:
+        """Makes a commit that has `tree`'s files but for these; returns its id.
+
+        Args:
+            parent: What it is on top of; nothing for the first of a branch.
+            files: Texts by path.
+            message: The commit's.
+            tree: A commit.
+        """
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            self._git("read-tree", parent, environment=index)
+            self._git("read-tree", tree, environment=index)
             for path, text in files.items():
                 blob = self._git("hash-object", "-w", "--stdin", given=text)
-                mode = self._git("ls-tree", "--format=%(objectmode)", parent, path) or "100644"
+                mode = self._git("ls-tree", "--format=%(objectmode)", tree, path) or "100644"
                 self._git(
                     "update-index",
                     "--add",
@@ -124,8 +136,9 @@ class Repository:
                     f"{mode},{blob},{path}",
                     environment=index,
                 )
-            tree = self._git("write-tree", environment=index)
-        return self._git("commit-tree", tree, "-p", parent, given=message, environment=_IDENTITY)
+            made = self._git("write-tree", environment=index)
+        on = ["-p", parent] if parent else []
+        return self._git("commit-tree", made, *on, given=message, environment=_IDENTITY)
 
     def push(self, commit: str, branch: str) -> Push:
         """Moves the remote's branch forward to the commit, or leaves everything as it was."""

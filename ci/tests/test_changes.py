@@ -7,13 +7,14 @@ from pipeline import changes
 @pytest.mark.parametrize(
     ("path", "concerned"),
     [
-        ("service/gridos/api/feeders.py", {"image", "rehearsal"}),
+        ("service/gridos/api/feeders.py", {"release", "rehearsal"}),
         ("service/tests/test_api.py", {"rehearsal"}),
-        ("requirements/service.txt", {"image", "rehearsal"}),
+        ("requirements/service.txt", {"release", "rehearsal"}),
         ("requirements/dev.txt", {"rehearsal"}),
-        ("Dockerfile", {"image"}),
-        ("deploy/base/analysis-release-gates.yaml", {"rehearsal"}),
-        ("deploy/overlays/staging/kustomization.yaml", set()),
+        ("Dockerfile", {"release"}),
+        ("deploy/base/analysis-release-gates.yaml", {"release", "rehearsal"}),
+        ("deploy/overlays/staging/kustomization.yaml", {"release"}),
+        ("deploy/argocd/notifications.yaml", set()),
         ("infra/terraform/main.vault.tf", {"terraform"}),
         ("docs/pipeline.md", set()),
         ("services/other.py", set()),
@@ -21,11 +22,6 @@ from pipeline import changes
 )
 def test_a_path_concerns_its_areas_and_no_others(path, concerned):
     assert {area for area, yes in changes.areas([path]).items() if yes} == concerned
-
-
-def test_a_releases_own_commit_makes_no_release():
-    paths = [f"deploy/overlays/{e}/kustomization.yaml" for e in ("dev", "staging", "production")]
-    assert not changes.areas(paths)["image"]
 
 
 def test_with_nothing_to_compare_with_everything_is_concerned():
@@ -39,7 +35,7 @@ def test_whatever_the_image_is_made_of_makes_a_release(root):
     assert let_in
     for path in let_in:
         below = path if (root / path).is_file() else f"{path}/any/file"
-        assert changes.areas([below])["image"], path
+        assert changes.areas([below])["release"], path
 
 
 def test_every_area_names_paths_that_exist(root):

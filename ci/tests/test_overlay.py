@@ -1,4 +1,4 @@
-"""The overlay update, on a real remote."""
+"""The pins: which release an environment runs, on a real remote."""
 
 import subprocess
 import threading
@@ -15,27 +15,51 @@ def quickly(_: float) -> None:
     """Sleeps not at all."""
 
 
-def release(world, index, clone=0, **options):
-    request = Request("staging", world.release(index), **options)
-    return overlay.update(Repository(world.clones[clone]), request, sleep=quickly)
+class Verdicts(dict):
+    """What Argo CD reported, by commit; of whatever it reported nothing it promoted."""
+
+    def __call__(self, commit, environment):
+        return self.get(commit, self.get(environment, "success"))
+
+
+def release(world, index, clone=0, environment="dev", verdict=None):
+    request = Request(environment, world.release(index))
+    repository = Repository(world.clones[clone])
+    return overlay.update(repository, request, verdict or Verdicts(), sleep=quickly)
+
+
+def roll_back(world, verdict=None, wanted="", clone=1):
+    repository = Repository(world.clones[clone])
+    now, to = overlay.destination(repository, "dev", verdict or Verdicts(), wanted)
+    return overlay.roll_back(repository, "dev", now.commit, to.commit, sleep=quickly)
 
 
 def pinned(world):
     return kustomization.read(world.text(world.head()))
 
 
-def test_a_release_becomes_one_commit_of_two_lines_that_says_what_it_was_built_from(world, proof):
-    before = world.head()
+def on_main(world, proof):
+    return proof.git(world.folder / "remote.git", "rev-parse", "main")
+
+
+def test_a_release_becomes_one_commit_that_says_what_it_was_built_from(world, proof):
+    main = on_main(world, proof)
     outcome = release(world, 0)
-    assert outcome.action is Action.RELEASED
-    assert outcome.commit == world.head()
+    assert outcome == overlay.Outcome(Action.RELEASED, world.head())
     remote = world.folder / "remote.git"
-    assert proof.git(remote, "rev-list", "--count", f"{before}..main") == "1"
-    assert proof.git(remote, "show", "--numstat", "--format=", "main").split()[:2] == ["2", "2"]
-    message = proof.git(remote, "show", "-s", "--format=%B", "main")
+    assert proof.git(remote, "rev-list", "--count", outcome.commit) == "1"
+    message = proof.git(remote, "show", "-s", "--format=%B", outcome.commit)
     assert f"Release-Source: {world.sources[0]}" in message
     assert pinned(world).digest == world.release(0).digest
     assert pinned(world).tag == f"1.0.0-g{world.sources[0][:12]}"
+    assert on_main(world, proof) == main
+
+
+def test_what_runs_is_the_tree_that_was_built_but_for_the_two_lines_of_the_pin(world, proof):
+    outcome = release(world, 1)
+    remote = world.folder / "remote.git"
+    differs = proof.git(remote, "diff", "--numstat", world.sources[1], outcome.commit)
+    assert differs.split() == ["2", "2", proof.FILE]
 
 
 def test_the_same_release_again_commits_nothing(world):
@@ -52,35 +76,87 @@ def test_an_older_release_that_comes_late_gives_way_to_the_newer(world):
     assert pinned(world).digest == world.release(2).digest
 
 
-def test_a_reverted_release_does_not_come_back_when_its_job_is_run_again(world, proof):
+def test_a_rollback_brings_back_the_release_before_with_its_manifests(world, proof):
+    before = release(world, 0)
+    release(world, 1)
+    outcome = roll_back(world)
+    assert outcome == overlay.Outcome(Action.ROLLED_BACK, world.head())
+    remote = world.folder / "remote.git"
+    assert proof.git(remote, "diff", before.commit, outcome.commit) == ""
+    assert pinned(world).digest == world.release(0).digest
+
+
+def test_a_release_that_was_rolled_back_does_not_come_back_when_its_job_is_run_again(world):
     release(world, 0)
-    bad = release(world, 1)
-    proof.git(world.person, "pull", "--quiet", "origin", "main")
-    proof.git(world.person, "revert", "--no-edit", bad.commit)
-    proof.git(world.person, "push", "--quiet", "origin", "HEAD:main")
+    release(world, 1)
+    roll_back(world)
     assert release(world, 1).action is Action.ALREADY
     assert release(world, 0).action is Action.ALREADY
     assert pinned(world).digest == world.release(0).digest
 
 
-def test_a_newer_release_goes_over_a_revert(world, proof):
-    bad = release(world, 0)
-    proof.git(world.person, "pull", "--quiet", "origin", "main")
-    proof.git(world.person, "revert", "--no-edit", bad.commit)
-    proof.git(world.person, "push", "--quiet", "origin", "HEAD:main")
+def test_a_newer_release_goes_over_a_rollback(world):
+    release(world, 0)
+    release(world, 1)
+    roll_back(world)
     assert release(world, 2).action is Action.RELEASED
     assert pinned(world).digest == world.release(2).digest
 
 
-def test_what_somebody_else_wrote_into_the_same_file_meanwhile_stays(world, proof):
-    file = world.person / proof.FILE
-    file.write_text("# by hand\n" + file.read_text().replace("count: 4", "count: 9 # more"))
-    proof.git(world.person, "commit", "--quiet", "-am", "By hand")
-    proof.git(world.person, "push", "--quiet", "origin", "HEAD:main")
+def test_a_rollback_passes_over_what_was_never_promoted(world):
     release(world, 0)
-    text = world.text(world.head())
-    assert text.startswith("# by hand\n")
-    assert text.endswith("count: 9 # more")
+    aborted = release(world, 1)
+    release(world, 2)
+    roll_back(world, Verdicts({aborted.commit: "failure"}))
+    assert pinned(world).digest == world.release(0).digest
+
+
+def test_a_second_rollback_goes_farther_back_and_not_to_what_the_first_left(world):
+    for index in range(3):
+        release(world, index)
+    roll_back(world)
+    roll_back(world)
+    assert pinned(world).digest == world.release(0).digest
+    with pytest.raises(RefusedError, match="has not promoted a release before"):
+        roll_back(world)
+
+
+def test_a_rollback_to_a_revision_that_is_named_goes_there(world):
+    for index in range(3):
+        release(world, index)
+    roll_back(world, wanted=world.release(0).tag)
+    assert pinned(world).digest == world.release(0).digest
+    roll_back(world, wanted=world.sources[1][:10])
+    assert pinned(world).digest == world.release(1).digest
+
+
+def test_a_rollback_that_was_approved_for_another_release_is_refused(world):
+    release(world, 0)
+    release(world, 1)
+    repository = Repository(world.clones[1])
+    now, to = overlay.destination(repository, "dev", Verdicts())
+    release(world, 2)
+    with pytest.raises(RefusedError, match="look again"):
+        overlay.roll_back(repository, "dev", now.commit, to.commit, sleep=quickly)
+    assert pinned(world).digest == world.release(2).digest
+
+
+def test_a_rollback_that_somebody_else_has_made_is_not_made_twice(world):
+    release(world, 0)
+    release(world, 1)
+    repository = Repository(world.clones[1])
+    now, to = overlay.destination(repository, "dev", Verdicts())
+    made = roll_back(world, clone=0)
+    again = overlay.roll_back(repository, "dev", now.commit, to.commit, sleep=quickly)
+    assert again == overlay.Outcome(Action.ALREADY, made.commit)
+
+
+def test_a_commit_that_the_environment_never_ran_is_not_gone_back_to(world):
+    now = release(world, 0)
+    with pytest.raises(RefusedError, match="is no release of dev"):
+        overlay.roll_back(
+            Repository(world.clones[0]), "dev", now.commit, world.sources[1], sleep=quickly
+        )
 
 
 def test_a_push_that_loses_a_race_is_made_anew_on_what_won(world, proof):
@@ -92,19 +168,14 @@ def test_a_push_that_loses_a_race_is_made_anew_on_what_won(world, proof):
         def push(self, commit, branch):
             if self.left:
                 self.left -= 1
-                world.merge(1)
+                release(world, 1 - self.left, clone=1)
             return super().push(commit, branch)
 
-    outcome = overlay.update(
-        Overtaken(world.clones[0]), Request("staging", world.release(0)), sleep=quickly
-    )
-    assert outcome.action is Action.RELEASED
-    assert outcome.commit == world.head()
-    assert len(world.sources) == 5
-    assert (
-        proof.git(world.folder / "remote.git", "merge-base", world.sources[-1], "main")
-        == world.sources[-1]
-    )
+    repository = Overtaken(world.clones[0])
+    request = Request("dev", world.release(2))
+    outcome = overlay.update(repository, request, Verdicts(), sleep=quickly)
+    assert outcome == overlay.Outcome(Action.RELEASED, world.head())
+    assert proof.git(world.folder / "remote.git", "rev-list", "--count", outcome.commit) == "3"
 
 
 def test_two_clones_that_release_at_once_both_arrive_or_give_way(world):
@@ -112,7 +183,7 @@ def test_two_clones_that_release_at_once_both_arrive_or_give_way(world):
 
     def act(index):
         outcomes[index] = overlay.update(
-            Repository(world.clones[index - 1]), Request("staging", world.release(index))
+            Repository(world.clones[index - 1]), Request("dev", world.release(index)), Verdicts()
         )
 
     threads = [threading.Thread(target=act, args=(index,)) for index in (1, 2)]
@@ -133,9 +204,8 @@ def test_a_push_that_arrived_although_the_answer_was_lost_is_found_and_not_repea
             done = super().push(commit, branch)
             return type(done)(arrived=False, reason="connection lost")
 
-    outcome = overlay.update(
-        Deaf(world.clones[0]), Request("staging", world.release(0)), sleep=quickly
-    )
+    request = Request("dev", world.release(0))
+    outcome = overlay.update(Deaf(world.clones[0]), request, Verdicts(), sleep=quickly)
     assert outcome == overlay.Outcome(Action.ALREADY, world.head())
 
 
@@ -151,36 +221,56 @@ def test_an_image_that_was_built_twice_from_one_commit_is_refused(world):
     release(world, 0)
     again = Release("1.0.0", world.sources[0], "sha256:" + "f" * 64)
     with pytest.raises(RefusedError, match="built once"):
-        overlay.update(Repository(world.clones[0]), Request("staging", again), sleep=quickly)
+        overlay.update(
+            Repository(world.clones[0]), Request("dev", again), Verdicts(), sleep=quickly
+        )
 
 
 def test_a_commit_that_is_not_on_main_is_refused(world):
     stray = Release("1.0.0", "0123456789" * 4, "sha256:" + "a" * 64)
     with pytest.raises(RefusedError, match="is not on main"):
-        overlay.update(Repository(world.clones[0]), Request("staging", stray), sleep=quickly)
+        overlay.update(
+            Repository(world.clones[0]), Request("dev", stray), Verdicts(), sleep=quickly
+        )
 
 
-def test_a_promotion_takes_only_what_the_environment_before_runs_now(world, proof):
-    production = world.person / overlay.path("production")
-    production.parent.mkdir(parents=True)
-    production.write_text(proof.START.format(zeros="0" * 64))
-    proof.git(world.person, "add", ".")
-    proof.git(world.person, "commit", "--quiet", "-m", "Production")
-    proof.git(world.person, "push", "--quiet", "origin", "HEAD:main")
-    release(world, 0)
-    repository = Repository(world.clones[0])
-    other = Request("production", world.release(1), after="staging")
-    with pytest.raises(RefusedError, match="takes only what staging runs"):
-        overlay.update(repository, other, sleep=quickly)
-    candidate = overlay.promotable(repository, "staging")
-    assert candidate == world.release(0)
-    same = Request("production", candidate, after="staging")
-    assert overlay.update(repository, same, sleep=quickly).action is Action.RELEASED
+@pytest.fixture
+def staged(world, proof):
+    """The world with a staging too."""
+    file = world.person / overlay.path("staging")
+    file.parent.mkdir(parents=True)
+    file.write_text(proof.START.format(zeros="0" * 64))
+    world.merge(3)
+    return world
 
 
-def test_what_no_release_put_into_an_overlay_is_not_promotable(world):
-    with pytest.raises(RefusedError, match="which no release put there"):
-        overlay.promotable(Repository(world.clones[0]), "staging")
+def test_a_stage_takes_only_what_the_stage_before_runs(staged):
+    release(staged, 3)
+    release(staged, 4)
+    with pytest.raises(RefusedError, match="takes only what dev runs"):
+        release(staged, 3, environment="staging")
+    offered = overlay.candidate(Repository(staged.clones[0]), "staging", Verdicts())
+    assert offered.release == staged.release(4)
+    assert release(staged, 4, environment="staging").action is Action.RELEASED
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("", "nothing"), ("pending", "pending"), ("failure", "failure")]
+)
+def test_a_stage_takes_nothing_that_the_stage_before_has_not_promoted(staged, state, said):
+    release(staged, 3)
+    verdict = Verdicts({"dev": state})
+    with pytest.raises(RefusedError, match=f"dev has not promoted .* reported {said}"):
+        release(staged, 3, environment="staging", verdict=verdict)
+    with pytest.raises(RefusedError, match="dev has not promoted"):
+        overlay.candidate(Repository(staged.clones[0]), "staging", verdict)
+
+
+def test_before_the_first_release_there_is_nothing_to_take(world):
+    with pytest.raises(RefusedError, match="nothing was released to dev yet"):
+        overlay.candidate(Repository(world.clones[0]), "staging", Verdicts())
+    with pytest.raises(RefusedError, match="dev is the first stage"):
+        overlay.candidate(Repository(world.clones[0]), "dev", Verdicts())
 
 
 def test_a_shallow_clone_learns_the_history_it_needs(world, proof, tmp_path):
@@ -189,9 +279,8 @@ def test_a_shallow_clone_learns_the_history_it_needs(world, proof, tmp_path):
     proof.git(
         tmp_path, "clone", "--quiet", "--depth=1", f"file://{world.folder}/remote.git", str(shallow)
     )
-    outcome = overlay.update(
-        Repository(shallow), Request("staging", world.release(1)), sleep=quickly
-    )
+    request = Request("dev", world.release(1))
+    outcome = overlay.update(Repository(shallow), request, Verdicts(), sleep=quickly)
     assert outcome.action is Action.SUPERSEDED
 
 
@@ -229,7 +318,7 @@ def test_the_proof_notices_an_update_that_pushes_by_force(proof, monkeypatch, ca
 
     monkeypatch.setattr(Repository, "push", forced)
     assert proof.main(["--rounds", "25", "--seed", "1"]) == 1
-    assert "is lost from main" in capsys.readouterr().out
+    assert "is lost from environments/dev" in capsys.readouterr().out
 
 
 def test_the_program_says_what_it_did_and_refuses_half_a_commit_id(world, root):
@@ -237,9 +326,9 @@ def test_the_program_says_what_it_did_and_refuses_half_a_commit_id(world, root):
         return subprocess.run(
             [
                 root / "ci/run-pipeline",
-                "overlay",
+                "pin",
                 "--environment",
-                "staging",
+                "dev",
                 "--version",
                 "1.0.0",
                 "--digest",
@@ -253,7 +342,7 @@ def test_the_program_says_what_it_did_and_refuses_half_a_commit_id(world, root):
             check=False,
         )
 
-    assert "staging: released" in run(world.sources[0]).stdout
+    assert "dev: released" in run(world.sources[0]).stdout
     half = run(world.sources[0][:12])
     assert half.returncode == 2
     assert "is not a whole commit id" in half.stderr
