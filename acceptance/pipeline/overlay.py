@@ -336,10 +336,10 @@ def _judge_outcomes(world: World, done: Round) -> list[str]:
 
 
 def _judge_commit(world: World, commit: str) -> list[str]:
-    """What runs is what main was at the source, but for two lines of one file."""
+    """What runs are the source's manifests, but for two lines of one file."""
     source = _source(world, commit)
     remote = world.folder / "remote.git"
-    stat = git(remote, "diff", "--numstat", source, commit).split()
+    stat = git(remote, "diff", "--numstat", source, commit, "--", overlay.MANIFESTS).split()
     return [] if stat == ["2", "2", FILE] else [f"{commit} changes {stat} of {source}"]
 
 

@@ -20,8 +20,8 @@ from pipeline import (
     overlay,
     registry,
     releases,
-    ruleset,
     trend,
+    trust,
     vulnerabilities,
 )
 from pipeline.checkout import Checkout
@@ -142,10 +142,10 @@ def _add_checks(add: Add) -> None:
     named.add_argument(
         "--registry", required=True, help="the only one, such as crgridos.azurecr.io"
     )
-    rules = add("ruleset", _ruleset, "print the rules of main for GitHub, with the App's id")
-    rules.add_argument("--app-id", type=int, required=True, help="of the App that commits overlays")
     checks = add("controls", _controls, "check workflows, image and policies against the controls")
     checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
+    text = f"write {trust.FILE} for what has rights now: the security team reviews that"
+    checks.add_argument("--accept", action="store_true", help=text)
 
 
 def _add_reports(add: Add) -> None:
@@ -296,11 +296,6 @@ def _publish(chosen: argparse.Namespace) -> int:
     return Exit.GOOD
 
 
-def _ruleset(chosen: argparse.Namespace) -> int:
-    _say(ruleset.fill(Path(".github/rulesets/main.json").read_text("utf-8"), chosen.app_id))
-    return Exit.GOOD
-
-
 def _trend(chosen: argparse.Namespace) -> int:
     file: Path = chosen.history
     before = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -314,6 +309,8 @@ def _trend(chosen: argparse.Namespace) -> int:
 
 def _controls(chosen: argparse.Namespace) -> int:
     checkout, broken = Checkout(chosen.root), False
+    if chosen.accept:
+        (chosen.root / trust.FILE).write_text(trust.write(checkout), encoding="utf-8")
     for control in controls.CONTROLS:
         findings = list(control.check(checkout))
         broken = broken or bool(findings)

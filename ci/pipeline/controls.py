@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline import ruleset as rulesets
-from pipeline import vulnerabilities
+from pipeline import trust, vulnerabilities
 from pipeline.checkout import Checkout, Step
 from pipeline.errors import PipelineError
 
@@ -22,8 +21,7 @@ IDENTIFIED = {
     ("publish.yaml", "push"),
     ("release.yaml", "build"),
     ("release.yaml", "dev"),
-    ("release.yaml", "staging"),
-    ("promote.yaml", "production"),
+    ("promote.yaml", "publish"),
     ("terraform.yaml", "plan"),
     ("terraform.yaml", "apply"),
     ("security.yaml", "scorecard"),
@@ -32,6 +30,7 @@ IDENTIFIED = {
 WRITING = {
     ("build.yaml", "attest", "attestations"),
     ("release.yaml", "build", "attestations"),
+    ("advance.yaml", "staging", "actions"),
     ("rehearse-comment.yaml", "comment", "pull-requests"),
     ("runner-image.yaml", "push", "packages"),
     ("security.yaml", "codeql", "security-events"),
@@ -41,6 +40,9 @@ WRITING = {
 }
 # A step may fail without failing its job here only: not every rehearsal leaves a result.
 FORGIVEN = {"rehearse-comment.yaml, job comment"}
+
+# Where one that is dropped is no loss.
+READ_ONLY = {"nightly.yaml", "rehearse-comment.yaml"}
 
 # In a script, whatever is not a constant is passed as environment.
 EXPRESSION = re.compile(r"\$\{\{")
@@ -54,6 +56,7 @@ APPLICATIONS = ("Application", "ApplicationSet")
 ISSUER = "https://token.actions.githubusercontent.com"
 IGNORES = ".github/vulnerability-ignores.yaml"
 ADMISSION = "deploy/admission"
+RULESETS = ".github/rulesets"
 RBAC = "rbac.authorization.k8s.io"
 
 REQUIRED_FILES = (
@@ -63,6 +66,9 @@ REQUIRED_FILES = (
     ".github/dependabot.yaml",
     ".github/pull_request_template.md",
     ".github/rulesets/main.json",
+    ".github/rulesets/environments.json",
+    ".github/environments.json",
+    ".github/trusted.json",
 )
 ECOSYSTEMS = ("docker", "github-actions", "pip", "terraform")
 BRANCH_RULES = ("deletion", "non_fast_forward", "pull_request", "required_status_checks")
@@ -166,14 +172,22 @@ def _environments(checkout: Checkout) -> Iterator[str]:
     release = checkout.workflows.get("release.yaml", {})
     yield from _unmet(
         (
-            "deploy/overlays/**" in str(release.get("on")),
-            "release.yaml: a release's own commit would start the next release",
-        ),
-        (
-            not release.get("concurrency"),
-            "release.yaml: a concurrency group drops releases that wait",
+            release.get("on") == {"push": {"branches": ["main"]}},
+            "release.yaml: releases what is not on main, or not all of it",
         ),
     )
+    for name, group in _groups(checkout):
+        if group.get("queue") != "max" and group.get("cancel-in-progress") is not True:
+            yield f"{name}: of those that wait, a concurrency group drops all but the newest"
+
+
+def _groups(checkout: Checkout) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for file, workflow in checkout.workflows.items():
+        if file not in READ_ONLY and (group := workflow.get("concurrency")):
+            yield file, group if isinstance(group, dict) else {}
+    for job in checkout.jobs:
+        if group := job.raw.get("concurrency"):
+            yield str(job), group if isinstance(group, dict) else {}
 
 
 def _narrow(step: Step) -> bool:
@@ -298,16 +312,34 @@ def _repository(checkout: Checkout) -> Iterator[str]:
 
 
 def _ruleset(checkout: Checkout) -> Iterator[str]:
-    ruleset = json.loads(checkout.text(".github/rulesets/main.json") or '{"rules": []}')
+    ruleset = json.loads(checkout.text(f"{RULESETS}/main.json") or '{"rules": []}')
     rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
     checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
     found = [
         *(f"no rule {rule}" for rule in BRANCH_RULES if rule not in rules),
-        *(f"past review goes {who}" for who in rulesets.strangers(ruleset)),
+        *(f"past review goes {actor}" for actor in ruleset.get("bypass_actors", [])),
         *_reviews(rules.get("pull_request", {})),
         *_checks(checkout, checks),
     ]
-    yield from (f"rulesets/main.json: {finding}" for finding in found)
+    yield from (f"{RULESETS}/main.json: {finding}" for finding in found)
+    pins = json.loads(checkout.text(f"{RULESETS}/environments.json") or '{"rules": []}')
+    app = {"actor_id": 0, "actor_type": "Integration", "bypass_mode": "always"}
+    refs = pins.get("conditions", {}).get("ref_name", {}).get("include")
+    kinds = {rule["type"] for rule in pins["rules"]}
+    yield from _unmet(
+        (
+            pins.get("bypass_actors") == [app],
+            f"{RULESETS}/environments.json: others than the one App write pins",
+        ),
+        (
+            refs == ["refs/heads/environments/*"] and pins.get("enforcement") == "active",
+            f"{RULESETS}/environments.json: not for every environment's branch",
+        ),
+        (
+            kinds >= {"creation", "update", "deletion", "non_fast_forward"},
+            f"{RULESETS}/environments.json: anybody may write pins",
+        ),
+    )
 
 
 def _reviews(parameters: Mapping[str, Any]) -> Iterator[str]:
@@ -349,4 +381,5 @@ CONTROLS = (
     Control(27, "admission by the signer's identity", _admission),
     Control(28, "Argo CD in a project that allows what it needs", _argo),
     Control(29, "who answers, reviews and updates, and the rules of main", _repository),
+    Control(31, "what has rights, or judges, is what was reviewed", trust.differences),
 )

@@ -1,8 +1,8 @@
 """Which release an environment runs: a branch of its own, which Argo CD follows.
 
-`environments/<name>` has a commit for each release: the whole tree of the commit on main that was
-built, its image pinned by digest. Manifests and image ship together, main has none of these
-commits, and going back is a commit too. Nobody but the pipeline's App may push there.
+`environments/<name>` has a commit for each release: deploy/ as it is in the commit on main that was
+built, its image pinned by digest, and nothing else. Manifests and image ship together, main has
+none of these commits, and going back is a commit too. Nobody but the pipeline's App may push there.
 
 What holds, however many do it at once and however often it is repeated:
 
@@ -29,6 +29,7 @@ from pipeline.repository import Repository
 # In the order of their stages.
 ENVIRONMENTS = ("dev", "staging", "production")
 MAIN = "main"
+MANIFESTS = "deploy"
 SOURCE, DIGEST, VERSION = "Release-Source", "Release-Digest", "Release-Version"
 PROMOTED = "success"
 
@@ -200,7 +201,7 @@ def roll_back(
         if head != now:
             raise RefusedError(f"{environment} runs {head} by now, not {now}: look again")
         message = f"Roll {environment} back to {history[to].release.tag}"
-        return repository.commit(head, {}, _message(message, history[to].release), tree=to)
+        return repository.commit(head, {}, _message(message, history[to].release), (MANIFESTS, to))
 
     return _push(repository, environment, Action.ROLLED_BACK, settle, sleep)
 
@@ -289,7 +290,7 @@ def _commit(repository: Repository, request: Request, head: str) -> str:
     file, release = path(request.environment), request.release
     text = kustomization.write(repository.read(release.source, file), release)
     message = _message(f"Release {release.tag} to {request.environment}", release)
-    return repository.commit(head, {file: text}, message, tree=release.source)
+    return repository.commit(head, {file: text}, message, (MANIFESTS, release.source))
 
 
 def _message(subject: str, release: Release) -> str:

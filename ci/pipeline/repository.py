@@ -114,21 +114,24 @@ class Repository:
         listed = self._git("diff", "--name-only", "--no-renames", "-z", f"{base}...{head}")
         return [path for path in listed.split("\0") if path]
 
-    def commit(self, parent: str, files: Mapping[str, str], message: str, *, tree: str) -> str:
-        """Makes a commit that has `tree`'s files but for these; returns its id.
+    def commit(
+        self, parent: str, files: Mapping[str, str], message: str, folder: tuple[str, str]
+    ) -> str:
+        """Makes a commit of a folder as it is in another, but for these files; returns its id.
 
         Args:
             parent: What it is on top of; nothing for the first of a branch.
             files: Texts by path.
             message: The commit's.
-            tree: A commit.
+            folder: The folder, and the commit that has it.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            self._git("read-tree", tree, environment=index)
+        name, source = folder
+        with tempfile.TemporaryDirectory() as scratch:
+            index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+            self._git("read-tree", f"--prefix={name}/", f"{source}:{name}", environment=index)
             for path, text in files.items():
                 blob = self._git("hash-object", "-w", "--stdin", given=text)
-                mode = self._git("ls-tree", "--format=%(objectmode)", tree, path) or "100644"
+                mode = self._git("ls-tree", "--format=%(objectmode)", source, path) or "100644"
                 self._git(
                     "update-index",
                     "--add",
@@ -136,9 +139,9 @@ class Repository:
                     f"{mode},{blob},{path}",
                     environment=index,
                 )
-            made = self._git("write-tree", environment=index)
+            tree = self._git("write-tree", environment=index)
         on = ["-p", parent] if parent else []
-        return self._git("commit-tree", made, *on, given=message, environment=_IDENTITY)
+        return self._git("commit-tree", tree, *on, given=message, environment=_IDENTITY)
 
     def push(self, commit: str, branch: str) -> Push:
         """Moves the remote's branch forward to the commit, or leaves everything as it was."""

@@ -55,11 +55,20 @@ def test_a_release_becomes_one_commit_that_says_what_it_was_built_from(world, pr
     assert on_main(world, proof) == main
 
 
-def test_what_runs_is_the_tree_that_was_built_but_for_the_two_lines_of_the_pin(world, proof):
+def test_what_runs_are_the_manifests_of_the_commit_but_for_the_two_lines_of_the_pin(world, proof):
     outcome = release(world, 1)
     remote = world.folder / "remote.git"
-    differs = proof.git(remote, "diff", "--numstat", world.sources[1], outcome.commit)
+    differs = proof.git(
+        remote, "diff", "--numstat", world.sources[1], outcome.commit, "--", "deploy"
+    )
     assert differs.split() == ["2", "2", proof.FILE]
+
+
+def test_a_pin_has_no_file_outside_of_the_manifests_and_so_no_workflow(world, proof):
+    outcome = release(world, 1)
+    remote = world.folder / "remote.git"
+    assert proof.git(remote, "ls-tree", "-r", "--name-only", outcome.commit) == proof.FILE
+    assert "service.txt" in proof.git(remote, "ls-tree", "--name-only", world.sources[1])
 
 
 def test_the_same_release_again_commits_nothing(world):

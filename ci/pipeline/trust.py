@@ -1,0 +1,123 @@
+"""What has rights, or judges what merges, is what was reviewed: `.github/trusted.json`. Pure.
+
+Each workflow's head, each job that could do harm and each file that says who may do what is written
+down there as a digest, so that no loosening passes without a line of that file in the same change,
+which CODEOWNERS has the security team approve. `pipeline controls --accept` writes it anew.
+
+What is no loosening does not count: comments, versions of actions (which are pinned by another
+control, and moved weekly), the base image's digest, time limits and how long artifacts are kept.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.checkout import Checkout, Job
+
+FILE = ".github/trusted.json"
+# Who may do what, what decides it, and what checks it.
+FILES = (
+    ".github/CODEOWNERS",
+    ".github/actionlint.yaml",
+    ".github/actions/*/action.yaml",
+    ".github/environments.json",
+    ".github/rulesets/*.json",
+    ".github/zizmor.yaml",
+    "Dockerfile",
+    "deploy/admission/*.yaml",
+    "deploy/argocd/application-*.yaml",
+    "deploy/argocd/notifications.yaml",
+    "deploy/argocd/project-*.yaml",
+    "infra/terraform/bootstrap/main.pipeline.tf",
+    "infra/terraform/runners/*",
+    "ci/pipeline/controls.py",
+    "ci/pipeline/trust.py",
+    "ci/registry-login",
+    "ci/run-pipeline",
+    "ci/verify-provenance",
+)
+# Whole lines only: what follows a # elsewhere may be a part of something that runs.
+_COMMENT = re.compile(r"^[ \t]*#(?!!).*\n", re.MULTILINE)
+_VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b")
+_IDLE = {"timeout-minutes", "retention-days"}
+
+
+def statements(checkout: Checkout) -> dict[str, str]:
+    """Returns what counts, by where it stands, as digests."""
+    heads = {
+        file: _digest({key: value for key, value in workflow.items() if key != "jobs"})
+        for file, workflow in checkout.workflows.items()
+    }
+    jobs = {f"{job.file} / {job.name}": _digest(job.raw) for job in _trusted(checkout)}
+    return {**heads, **jobs, **dict(_files(checkout))}
+
+
+def differences(checkout: Checkout) -> Iterator[str]:
+    """Returns a line for everything that is not as it was reviewed."""
+    reviewed: Mapping[str, str] = json.loads(checkout.text(FILE) or "{}")
+    found = statements(checkout)
+    for where in sorted(reviewed.keys() | found.keys()):
+        if where not in found:
+            yield f"{where} is gone, or has no rights any more"
+        elif where not in reviewed:
+            yield f"{where} is new, and nobody reviewed it"
+        elif reviewed[where] != found[where]:
+            yield f"{where} is not what was reviewed"
+
+
+def write(checkout: Checkout) -> str:
+    """Returns the file's text for the checkout as it is."""
+    return json.dumps(statements(checkout), indent=2, sort_keys=True) + "\n"
+
+
+def _trusted(checkout: Checkout) -> list[Job]:
+    """Jobs with rights, those that main requires, and whatever these need."""
+    required = _required(checkout)
+    jobs = {(job.file, job.name): job for job in checkout.jobs}
+    found: dict[tuple[str, str], Job] = {}
+    waiting = [job for job in jobs.values() if _has_rights(job) or job.title in required]
+    while waiting:
+        job = waiting.pop()
+        found[job.file, job.name] = job
+        needed = [jobs[job.file, need] for need in job.needs if (job.file, need) in jobs]
+        waiting += [n for n in needed if (n.file, n.name) not in found]
+    return list(found.values())
+
+
+def _has_rights(job: Job) -> bool:
+    permissions = job.raw.get("permissions")
+    writes = not isinstance(permissions, dict) or "write" in permissions.values()
+    hosted = re.fullmatch(r"ubuntu-[\d.]+", str(job.raw.get("runs-on", "")))
+    called = "uses" in job.raw or "workflow_call" in job.events
+    knows = "secrets." in str(job.raw) or "environment" in job.raw
+    return writes or not hosted or called or knows or not {"workflow_run"}.isdisjoint(job.events)
+
+
+def _required(checkout: Checkout) -> set[str]:
+    rules = json.loads(checkout.text(".github/rulesets/main.json") or "{}").get("rules", [])
+    checks = [
+        check
+        for rule in rules
+        for check in rule.get("parameters", {}).get("required_status_checks", [])
+    ]
+    return {check["context"] for check in checks}
+
+
+def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
+    for pattern in FILES:
+        for file in sorted(checkout.root.glob(pattern)):
+            path = str(file.relative_to(checkout.root))
+            yield path, _digest(_COMMENT.sub("", checkout.text(path)))
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(_essence(value), sort_keys=True, default=str)
+    return hashlib.sha256(_VERSION.sub("@", text).encode()).hexdigest()[:16]
+
+
+def _essence(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _essence(v) for k, v in value.items() if k not in _IDLE}
+    return [_essence(item) for item in value] if isinstance(value, list) else value
