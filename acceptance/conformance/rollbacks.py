@@ -275,11 +275,12 @@ class Loop(Service):
         self._await("bad responses", lambda: self._failed_since(time.time() - 2) > 0, BAD_S)
 
     def _application(self) -> dict[str, Any]:
-        """The shipped Application, at our repository and on the overlay that needs no Azure."""
+        """The shipped Application, on main of our remote and the overlay that needs no Azure."""
         text = (ROOT / "deploy/argocd/application-dev.yaml").read_text(encoding="utf-8")
         body: dict[str, Any] = yaml.safe_load(text)
         body["spec"]["source"] |= {
             "repoURL": f"file://{self.remote}",
+            "targetRevision": "main",
             "path": "deploy/overlays/local",
         }
         # The local overlay brings what a platform has: its own project would refuse that.

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Walk the whole loop on a real cluster, and print how long each leg takes.
 
-A commit is built into an image, pushed by digest and signed, and pinned by the overlay update in a
-git remote that a real Argo CD follows; the Rollout walks its steps under load and is promoted. Then
-the same with a bad image: aborted by a gate, and `git revert` leads back. In between, admission is
-asked about images that it must refuse.
+A commit is built into an image, pushed by digest and signed, and pinned on the environment's branch
+of a git remote that a real Argo CD follows; the Rollout walks its steps under load and is promoted.
+Then the same with a bad image: aborted by a gate, and what rollback.yaml runs leads back. In
+between, admission is asked about images that it must refuse.
 
 The Rollout, its gates and their durations are deploy/base's; `--scale 2` halves pauses and windows.
-What stands in: a registry on the
-node's loopback, a key instead of Sigstore, overlays/local's content as the overlay of staging, and
-this program for the workflow's jobs, whose commands it runs.
+What stands in: a registry on the node's loopback, a key instead of Sigstore, overlays/local's content
+as the overlay of dev, and this program for the workflows' jobs, whose commands it runs, and for Argo
+CD's report to GitHub of what was promoted.
 
 Exit codes: 0 all went as it should, 1 something did not, 4 the cluster or a program is missing.
 """
@@ -32,6 +32,7 @@ from typing import Any
 import yaml
 from pipeline import kustomization, overlay
 from pipeline.releases import Release, version
+from pipeline.repository import Repository
 
 from acceptance.conformance import kit
 from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
@@ -45,8 +46,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("crane", "cosign", "syft")
 # containerd takes plain HTTP from the loopback, and from nowhere else.
 REGISTRY = "localhost:5000"
-ENVIRONMENT = "staging"
+ENVIRONMENT = "dev"
 FOLDER = f"deploy/overlays/{ENVIRONMENT}"
+BRANCH = overlay.branch(ENVIRONMENT)
 # Steps of 1, 2 and 3 minutes, pods that start beside much else, and a look after each.
 LONGEST_S = 1500
 POLICY_S = 60
@@ -75,8 +77,8 @@ class Wrong(Exception):
     """Something did not go as it should."""
 
 
-class Staging(Loop):
-    """The remote whose staging overlay needs no Azure, and the Application that follows it."""
+class Stage(Loop):
+    """The remote whose overlay of dev needs no Azure, and the Application that follows it."""
 
     def prepare(self, scale: float = 1) -> None:
         """Makes the remote out of this checkout's last commit, its waits divided by `scale`."""
@@ -98,7 +100,7 @@ class Staging(Loop):
                 time_compression.shorten(bodies, scale)
                 file.write_text(yaml.safe_dump_all(bodies))
         git(self.checkout, "add", "-A")
-        git(self.checkout, "commit", "--quiet", "-m", "Let staging run without Azure")
+        git(self.checkout, "commit", "--quiet", "-m", "Let dev run without Azure")
         git(self.checkout, "push", "--quiet", "origin", "main")
 
     def follow(self) -> None:
@@ -125,27 +127,23 @@ class Staging(Loop):
         """What a person does first."""
         git(self.checkout, "pull", "--quiet", "--rebase", "origin", "main")
 
-    def take_back(self) -> None:
-        """`git revert` of the newest commit, which is a release."""
-        self.update()
-        git(self.checkout, "revert", "--no-edit", "HEAD")
-        git(self.checkout, "push", "--quiet", "origin", "main")
-
     def head(self) -> str:
         """Where main stands."""
         return git(self.remote, "rev-parse", "main")
 
     def pinned(self) -> str:
-        """The digest that main's overlay names."""
-        file = git(self.remote, "show", f"main:{overlay.path(ENVIRONMENT)}")
+        """The digest that the environment's branch names."""
+        file = git(self.remote, "show", f"{BRANCH}:{overlay.path(ENVIRONMENT)}")
         return kustomization.read(file).digest
 
     def asked(self) -> bool:
-        """Whether Argo CD has brought main's digest to the Rollout."""
+        """Whether Argo CD has brought the branch's digest to the Rollout."""
         status = self.kubectl.one("argocd", "application", APPLICATION).get("status", {})
         compared = status.get("sync", {}).get("revision")
         image = self.rollout()["spec"]["template"]["spec"]["containers"][0]["image"]
-        return bool(compared == self.head() and image.endswith(self.pinned()))
+        return bool(
+            compared == git(self.remote, "rev-parse", BRANCH) and image.endswith(self.pinned())
+        )
 
     def rollout(self) -> dict[str, Any]:
         """The Rollout as it stands."""
@@ -158,7 +156,7 @@ class Staging(Loop):
 
     def _application(self) -> dict[str, Any]:
         body = super()._application()
-        body["spec"]["source"]["path"] = FOLDER
+        body["spec"]["source"] |= {"targetRevision": BRANCH, "path": FOLDER}
         return body
 
 
@@ -208,8 +206,20 @@ class Pipeline:
         self._pipeline("push", "--registry", REGISTRY, *of, *_named(release))
 
     def pin(self, release: Release) -> str:
-        """What its second job does; returns what it said."""
-        return self._pipeline("overlay", "--environment", ENVIRONMENT, *_named(release))
+        """What release.yaml's last job does; returns what it said."""
+        return self._pipeline("pin", "--environment", ENVIRONMENT, *_named(release))
+
+    def roll_back(self, promoted: str) -> str:
+        """What rollback.yaml does, where this digest alone was promoted; returns what it said."""
+        repository = Repository(self.clone)
+
+        def verdict(commit: str, _environment: str) -> str:
+            pinned = kustomization.read(repository.read(commit, overlay.path(ENVIRONMENT)))
+            return overlay.PROMOTED if pinned.digest == promoted else "failure"
+
+        now, to = overlay.destination(repository, ENVIRONMENT, verdict)
+        of = ("--now", now.commit, "--to", to.commit)
+        return self._pipeline("roll-back", "--environment", ENVIRONMENT, *of)
 
     def _pipeline(self, *arguments: str) -> str:
         return run("pipeline", *arguments, cwd=self.clone)
@@ -261,7 +271,7 @@ def git(folder: Path, *arguments: str) -> str:
 # ----------------------------------------------------------------------------------------- the walk
 
 
-def deliver(staging: Staging, jobs: Pipeline, source: str, legs: Legs) -> Release:
+def deliver(stage: Stage, jobs: Pipeline, source: str, legs: Legs) -> Release:
     """From a commit on main to the digest in the overlay."""
     with legs.leg("image built"):
         jobs.build(source)
@@ -269,45 +279,45 @@ def deliver(staging: Staging, jobs: Pipeline, source: str, legs: Legs) -> Releas
         release = Release(version(jobs.clone), source, jobs.pack())
     with legs.leg("pushed by digest, signed, attested"):
         jobs.push(release)
-    with legs.leg("overlay patched"):
+    with legs.leg("pinned, one commit"):
         said = jobs.pin(release)
-    require("released" in said and staging.pinned() == release.digest, said)
+    require("released" in said and stage.pinned() == release.digest, said)
     return release
 
 
-def install(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+def install(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
     """The first release: nothing runs yet, so there is nothing to compare with, and no steps."""
     print("\nthe first release", flush=True)
-    staging.kubectl.apply((ROOT / "deploy/base/namespace.yaml").read_text())
+    stage.kubectl.apply((ROOT / "deploy/base/namespace.yaml").read_text())
     secret = ["create", "secret", "generic", "gridos"]
     secret += [f"--from-literal=api-keys={secrets.token_hex(16)}"]
     database = "--from-literal=database-url=postgresql://gridos@postgresql/gridos"
-    staging.kubectl.run(*secret, database, "-n", NAMESPACE)
-    deliver(staging, jobs, staging.head(), legs)
+    stage.kubectl.run(*secret, database, "-n", NAMESPACE)
+    deliver(stage, jobs, stage.head(), legs)
     with legs.leg("Argo CD makes everything, all pods ready, users come"):
-        staging.follow()
+        stage.follow()
 
 
 def ship(
-    staging: Staging, jobs: Pipeline, change: tuple[str, str, str], legs: Legs
+    stage: Stage, jobs: Pipeline, change: tuple[str, str, str], legs: Legs
 ) -> tuple[Release, dict[str, Any]]:
     """One release from its commit to its end; returns it and the Rollout as it ended."""
     with legs.leg("change committed and pushed"):
-        source = staging.change(*change, "Change the service")
-    release = deliver(staging, jobs, source, legs)
+        source = stage.change(*change, "Change the service")
+    release = deliver(stage, jobs, source, legs)
     with legs.leg("Argo CD has brought it to the Rollout"):
-        reached = wait_until(staging.asked, timeout_s=READY_S, every_s=0.5)
+        reached = wait_until(stage.asked, timeout_s=READY_S, every_s=0.5)
     require(reached, "Argo CD did not bring it")
     with legs.leg("steps walked, until promoted or aborted"):
-        ended = follow(staging)
+        ended = follow(stage)
     return release, ended
 
 
-def follow(staging: Staging) -> dict[str, Any]:
+def follow(stage: Stage) -> dict[str, Any]:
     """Prints each step, until the release has settled; returns the Rollout."""
     began, seen = time.monotonic(), ""
     while time.monotonic() - began < LONGEST_S:
-        rollout = staging.rollout()
+        rollout = stage.rollout()
         status = rollout["status"]
         now = f"{status.get('phase')}, step {status.get('currentStepIndex')}"
         if now != seen:
@@ -326,22 +336,22 @@ def settled(rollout: dict[str, Any]) -> bool:
     return newest and cluster_state.stable(rollout, 1)
 
 
-def refuse_others(staging: Staging, release: Release) -> None:
+def refuse_others(stage: Stage, release: Release) -> None:
     """Admission, from now on: our image by digest, and no other."""
     parameters = (ROOT / "deploy/admission/parameters.yaml").read_text()
     shipped = list(yaml.safe_load_all(parameters))
     shipped[1]["data"]["registry"] = REGISTRY
-    staging.kubectl.apply(yaml.safe_dump_all(shipped))
-    staging.kubectl.apply((ROOT / "deploy/admission/images.yaml").read_text())
+    stage.kubectl.apply(yaml.safe_dump_all(shipped))
+    stage.kubectl.apply((ROOT / "deploy/admission/images.yaml").read_text())
     others = (f"docker.io/library/python@{release.digest}", f"{REGISTRY}/gridos:{release.tag}")
     in_force = wait_until(
-        lambda: all("images run here from" in admit(staging.kubectl, o) for o in others),
+        lambda: all("images run here from" in admit(stage.kubectl, o) for o in others),
         timeout_s=POLICY_S,
         every_s=0.5,
     )
     require(in_force, f"admitted: one of {', '.join(others)}")
     ours = f"{REGISTRY}/gridos:{release.tag}@{release.digest}"
-    require(not (said := admit(staging.kubectl, ours)), said)
+    require(not (said := admit(stage.kubectl, ours)), said)
 
 
 def admit(kubectl: Kubectl, image: str) -> str:
@@ -363,60 +373,60 @@ def admit(kubectl: Kubectl, image: str) -> str:
     return ""
 
 
-def revert(staging: Staging, jobs: Pipeline, bad: Release, legs: Legs) -> None:
+def go_back(stage: Stage, jobs: Pipeline, bad: Release, before: str, legs: Legs) -> None:
     """Back to what ran before, by Git; the old job, run again, does not bring the release back."""
-    with legs.leg("git revert pushed"):
-        staging.take_back()
-    with legs.leg("Argo CD has brought the revert, the Rollout is Healthy"):
+    with legs.leg("rolled back, one commit"):
+        jobs.roll_back(before)
+    with legs.leg("Argo CD has brought the rollback, the Rollout is Healthy"):
         back = wait_until(
-            lambda: staging.asked() and settled(staging.rollout()), timeout_s=READY_S, every_s=0.5
+            lambda: stage.asked() and settled(stage.rollout()), timeout_s=READY_S, every_s=0.5
         )
-    require(back, "the revert did not lead back")
+    require(back, "the rollback did not lead back")
     said = jobs.pin(bad)
-    require("already released" in said and staging.pinned() != bad.digest, said)
+    require("already released" in said and stage.pinned() != bad.digest, said)
     print(f"            the job again: {said}", flush=True)
 
 
-def walk(staging: Staging, jobs: Pipeline, plan: argparse.Namespace) -> None:
+def walk(stage: Stage, jobs: Pipeline, plan: argparse.Namespace) -> None:
     """The whole proof, or the chosen part of it, on a cluster that is up."""
     legs = Legs()
-    staging.prepare(plan.scale)
+    stage.prepare(plan.scale)
     jobs.prepare()
-    install(staging, jobs, legs)
+    install(stage, jobs, legs)
     try:
-        first = Release(version(ROOT), staging.head(), staging.pinned())
+        first = Release(version(ROOT), stage.head(), stage.pinned())
         with legs.leg("admission refuses another registry and a tag, and lets ours in"):
-            refuse_others(staging, first)
+            refuse_others(stage, first)
         for part in (plan.only,) if plan.only else PARTS:
             print(f"\na {part} release", flush=True)
-            PARTS[part](staging, jobs, legs)
-            _tell_users(staging)
+            PARTS[part](stage, jobs, legs)
+            _tell_users(stage)
     finally:
-        staging.end()
+        stage.end()
 
 
-def good(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+def good(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
     """A release that is promoted."""
-    _, ended = ship(staging, jobs, GOOD, legs)
+    _, ended = ship(stage, jobs, GOOD, legs)
     require(settled(ended), f"not promoted: {ended['status'].get('message')}")
 
 
-def bad(staging: Staging, jobs: Pipeline, legs: Legs) -> None:
+def bad(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
     """A release that a gate aborts, and the way back."""
-    before = staging.pinned()
-    release, ended = ship(staging, jobs, BAD, legs)
+    before = stage.pinned()
+    release, ended = ship(stage, jobs, BAD, legs)
     message = str(ended["status"].get("message"))
     require("error-ratio" in message, f"not aborted by its error ratio: {message}")
     print(f"            {message}", flush=True)
-    revert(staging, jobs, release, legs)
-    require(staging.pinned() == before, "the overlay does not name what ran before")
+    go_back(stage, jobs, release, before, legs)
+    require(stage.pinned() == before, "the overlay does not name what ran before")
 
 
 PARTS = {"good": good, "bad": bad}
 
 
-def _tell_users(staging: Staging) -> None:
-    requests, failed = staging.users()
+def _tell_users(stage: Stage) -> None:
+    requests, failed = stage.users()
     print(f"            users: {requests} requests so far, {failed} failed or lost", flush=True)
 
 
@@ -434,9 +444,9 @@ def inside(plan: argparse.Namespace) -> int:
     cluster, pid = plan.inside
     with tempfile.TemporaryDirectory(prefix="gitops-") as name:
         folder = Path(name)
-        staging = Staging(connect(None), folder, "", "")
+        stage = Stage(connect(None), folder, "", "")
         try:
-            walk(staging, Pipeline(folder, staging.remote, Path(cluster), int(pid)), plan)
+            walk(stage, Pipeline(folder, stage.remote, Path(cluster), int(pid)), plan)
         except (Wrong, RehearsalError) as wrong:
             print(f"WRONG: {wrong}", flush=True)
             return 1

@@ -22,6 +22,7 @@ FILES = (
     ".github/CODEOWNERS",
     ".github/actionlint.yaml",
     ".github/actions/*/action.yaml",
+    ".github/dependabot.yaml",
     ".github/environments.json",
     ".github/rulesets/*.json",
     ".github/zizmor.yaml",
@@ -30,17 +31,21 @@ FILES = (
     "deploy/argocd/application-*.yaml",
     "deploy/argocd/notifications.yaml",
     "deploy/argocd/project-*.yaml",
-    "infra/terraform/bootstrap/main.pipeline.tf",
+    "deploy/base/namespace.yaml",
     "infra/terraform/runners/*",
     "ci/pipeline/controls.py",
     "ci/pipeline/trust.py",
     "ci/registry-login",
     "ci/run-pipeline",
+    "ci/terraform",
     "ci/verify-provenance",
 )
 # Whole lines only: what follows a # elsewhere may be a part of something that runs.
 _COMMENT = re.compile(r"^[ \t]*#(?!!).*\n", re.MULTILINE)
 _VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b")
+_MAKE = re.compile(r"\bmake ([a-z-]+)")
+_SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
+_RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
 _IDLE = {"timeout-minutes", "retention-days"}
 
 
@@ -51,7 +56,7 @@ def statements(checkout: Checkout) -> dict[str, str]:
         for file, workflow in checkout.workflows.items()
     }
     jobs = {f"{job.file} / {job.name}": _digest(job.raw) for job in _trusted(checkout)}
-    return {**heads, **jobs, **dict(_files(checkout))}
+    return {**heads, **jobs, **dict(_recipes(checkout)), **dict(_files(checkout))}
 
 
 def differences(checkout: Checkout) -> Iterator[str]:
@@ -103,6 +108,27 @@ def _required(checkout: Checkout) -> set[str]:
         for check in rule.get("parameters", {}).get("required_status_checks", [])
     ]
     return {check["context"] for check in checks}
+
+
+def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
+    """What `make` does where such a job calls it, with whatever that needs in turn."""
+    text = checkout.text("Makefile").replace("\\\n", " ")
+    for name, value in re.findall(r"^(\w+) :=(.*)$", text, re.MULTILINE):
+        text = text.replace(f"$({name})", value)
+    rules = {
+        target: (needs, recipe)
+        for targets, needs, recipe in _RULE.findall(text)
+        for target in targets.split()
+    }
+    called = [t for job in _trusted(checkout) for s in job.steps for t in _MAKE.findall(s.run)]
+    found: dict[str, str] = {}
+    while called:
+        target = called.pop()
+        if target in rules and target not in found:
+            needs, recipe = rules[target]
+            found[target] = _digest([sorted(needs.split()), recipe])
+            called += [*needs.split(), *" ".join(_SUBMAKE.findall(recipe)).split()]
+    yield from ((f"make {target}", digest) for target, digest in found.items())
 
 
 def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pipeline import cli, controls
 from pipeline.checkout import Checkout
 from pipeline.errors import PipelineError
 
-PARTS = (".github", "deploy", "ci", "Dockerfile", "LICENSE", "SECURITY.md")
+PARTS = (".github", "ci", "deploy", "infra", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md")
 OVERLAY = "images:\n  - {{name: gridos, {pin}}}\n"
 PIN = "newName: {registry}/gridos, digest: 'sha256:" + "ab" * 32 + "'"
 PROJECT = "kind: AppProject\nspec: {{sourceRepos: ['{repo}'], destinations: [{{namespace: '{namespace}', server: s}}], clusterResourceWhitelist: [{{group: '', kind: '{kind}'}}]}}\n"
@@ -106,18 +106,13 @@ BAD = [
         "inside run",
     ),
     (24, f"{WORKFLOWS}/publish.yaml", r"    environment: .*-push\n", "", "without an environment"),
-    (24, f"{WORKFLOWS}/publish.yaml", r"    environment: overlays\n", "", "without an environment"),
+    (24, f"{WORKFLOWS}/release.yaml", r"    environment: dev-pin\n", "", "without an environment"),
     (24, f"{WORKFLOWS}/terraform.yaml", r"    environment: .*\n", "", "without an environment"),
-    (24, f"{WORKFLOWS}/publish.yaml", r" +repositories: .*\n", "", "every repository"),
-    (24, f"{WORKFLOWS}/publish.yaml", r" +permission-contents: write\n", "", "every permission"),
-    (24, f"{WORKFLOWS}/release.yaml", r" +paths-ignore: .*\n", "", "start the next release"),
-    (
-        24,
-        f"{WORKFLOWS}/release.yaml",
-        r"permissions: \{\}",
-        "permissions: {}\nconcurrency: release",
-        "drops releases",
-    ),
+    (24, f"{WORKFLOWS}/promote.yaml", r" +repositories: .*\n", "", "every repository"),
+    (24, f"{WORKFLOWS}/rollback.yaml", r" +permission-contents: write\n", "", "every permission"),
+    (24, f"{WORKFLOWS}/release.yaml", r"branches: \[main\]", "branches: ['**']", "not on main"),
+    (24, f"{WORKFLOWS}/release.yaml", r"\n  queue: max", "", "drops all but the newest"),
+    (24, f"{WORKFLOWS}/terraform.yaml", r"\n      queue: max", "", "drops all but the newest"),
     (
         25,
         f"{WORKFLOWS}/build.yaml",
@@ -263,7 +258,22 @@ BAD = [
         "static analysis",
     ),
     (29, ".github/rulesets/main.json", r'"deletion"', '"creation"', "no rule deletion"),
-    (29, ".github/rulesets/main.json", '"Integration"', '"OrganizationAdmin"', "past review goes"),
+    (
+        29,
+        ".github/rulesets/main.json",
+        r'"bypass_actors": \[\]',
+        '"bypass_actors": [{"actor_id": 5, "actor_type": "RepositoryRole"}]',
+        "past review goes",
+    ),
+    (
+        29,
+        ".github/rulesets/environments.json",
+        '"Integration"',
+        '"OrganizationAdmin"',
+        "others than the one App",
+    ),
+    (29, ".github/rulesets/environments.json", r'\{"type": "update"\},', "", "anybody may write"),
+    (29, ".github/rulesets/environments.json", r"environments/\*", "env/*", "not for every"),
     (
         29,
         ".github/rulesets/main.json",
@@ -294,6 +304,15 @@ BAD = [
         '"dismiss_stale_reviews_on_push": false',
         "after its review",
     ),
+    (
+        31,
+        f"{WORKFLOWS}/advance.yaml",
+        r"state == 'success'",
+        "state != ''",
+        "not what was reviewed",
+    ),
+    (31, f"{WORKFLOWS}/new.yaml", None, "on: push\njobs: {}\n", "nobody reviewed it"),
+    (31, "ci/verify-provenance", None, "", "not what was reviewed"),
 ]
 
 

@@ -24,16 +24,16 @@ def _programs(monkeypatch):
 
 
 @pytest.fixture
-def staging(gitops, tmp_path):
-    made = gitops.Staging(None, tmp_path, "", "")
+def stage(gitops, tmp_path):
+    made = gitops.Stage(None, tmp_path, "", "")
     made.prepare()
     return made
 
 
 @pytest.fixture
-def jobs(gitops, staging, tmp_path):
-    made = gitops.Pipeline(tmp_path, staging.remote, tmp_path / "cluster", 1)
-    gitops.run("git", "clone", "--quiet", str(staging.remote), str(made.clone))
+def jobs(gitops, stage, tmp_path):
+    made = gitops.Pipeline(tmp_path, stage.remote, tmp_path / "cluster", 1)
+    gitops.run("git", "clone", "--quiet", str(stage.remote), str(made.clone))
     return made
 
 
@@ -41,27 +41,28 @@ def released(gitops, source, digit="a"):
     return gitops.Release("1.2.3", source, f"sha256:{digit * 64}")
 
 
-def images(gitops, staging):
-    rendered = objects.read(staging.checkout / gitops.FOLDER)
+def images(gitops, stage):
+    rendered = objects.read(stage.checkout / gitops.FOLDER)
     pods = [b["spec"]["template"]["spec"] for b in rendered if b["kind"] in ("Rollout", "Job")]
     return {container["image"] for pod in pods for container in pod["containers"]}
 
 
-def test_every_pod_of_ours_runs_what_the_overlay_update_pins(gitops, staging, jobs):
-    assert images(gitops, staging) == {f"{gitops.REGISTRY}/gridos:none@sha256:{'0' * 64}"}
-    release = released(gitops, staging.head())
+def test_every_pod_of_ours_runs_what_the_overlay_update_pins(gitops, stage, jobs):
+    assert images(gitops, stage) == {f"{gitops.REGISTRY}/gridos:none@sha256:{'0' * 64}"}
+    release = released(gitops, stage.head())
     jobs.pin(release)
-    staging.update()
-    assert images(gitops, staging) == {f"{gitops.REGISTRY}/gridos:{release.tag}@{release.digest}"}
+    gitops.git(stage.checkout, "fetch", "--quiet", "origin", gitops.BRANCH)
+    gitops.git(stage.checkout, "checkout", "--quiet", "FETCH_HEAD")
+    assert images(gitops, stage) == {f"{gitops.REGISTRY}/gridos:{release.tag}@{release.digest}"}
 
 
-def test_shorter_steps_keep_their_weights_and_every_limit(gitops, staging, tmp_path):
+def test_shorter_steps_keep_their_weights_and_every_limit(gitops, stage, tmp_path):
     (tmp_path / "short").mkdir()
-    short = gitops.Staging(None, tmp_path / "short", "", "")
+    short = gitops.Stage(None, tmp_path / "short", "", "")
     short.prepare(scale=2)
     whole, halved = (
         next(b for b in objects.read(s.checkout / gitops.FOLDER) if b["kind"] == "Rollout")
-        for s in (staging, short)
+        for s in (stage, short)
     )
     pauses = [
         step["pause"]["duration"]
@@ -77,19 +78,19 @@ def test_shorter_steps_keep_their_weights_and_every_limit(gitops, staging, tmp_p
 
 
 @pytest.mark.parametrize("change", ["GOOD", "BAD"])
-def test_a_change_is_part_of_the_image(gitops, staging, change):
-    source = staging.change(*getattr(gitops, change), "Change the service")
-    areas = gitops.run("pipeline", "changes", f"{source}^", source, cwd=staging.checkout)
-    assert "image=true" in areas
+def test_a_change_makes_a_release(gitops, stage, change):
+    source = stage.change(*getattr(gitops, change), "Change the service")
+    areas = gitops.run("pipeline", "changes", f"{source}^", source, cwd=stage.checkout)
+    assert "release=true" in areas
 
 
-def test_after_a_revert_the_job_does_not_bring_the_release_back(gitops, staging, jobs):
-    good = released(gitops, staging.head())
+def test_after_a_rollback_the_job_does_not_bring_the_release_back(gitops, stage, jobs):
+    good = released(gitops, stage.head())
     jobs.pin(good)
-    bad = released(gitops, staging.change(*gitops.BAD, "Change the service"), "b")
+    bad = released(gitops, stage.change(*gitops.BAD, "Change the service"), "b")
     jobs.pin(bad)
-    assert staging.pinned() == bad.digest
-    staging.take_back()
-    assert staging.pinned() == good.digest
+    assert stage.pinned() == bad.digest
+    assert "rolled back" in jobs.roll_back(good.digest)
+    assert stage.pinned() == good.digest
     assert "already released" in jobs.pin(bad)
-    assert staging.pinned() == good.digest
+    assert stage.pinned() == good.digest

