@@ -7,9 +7,9 @@ Then the same with a bad image: aborted by a gate, and what rollback.yaml runs l
 between, admission is asked about images that it must refuse.
 
 The Rollout, its gates and their durations are deploy/base's; `--scale 2` halves pauses and windows.
-What stands in: a registry on the node's loopback, a key instead of Sigstore, overlays/local's content
-as the overlay of dev, and this program for the workflows' jobs, whose commands it runs, and for Argo
-CD's report to GitHub of what was promoted.
+What stands in: a registry on the node's loopback, a key instead of Sigstore, overlays/local's
+content as the overlay of dev, and this program for the workflows' jobs, whose commands it runs, and
+for Argo CD's report to GitHub of what was promoted.
 
 Exit codes: 0 all went as it should, 1 something did not, 4 the cluster or a program is missing.
 """

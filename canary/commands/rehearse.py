@@ -140,7 +140,12 @@ def _add_cluster(group: options.Container) -> None:
     group.add_argument(
         "--context", metavar="NAME", help="kube context (the current one, unless it is production)"
     )
-    group.add_argument("--url", metavar="URL", help="the gateway's address (a port-forward to it)")
+    group.add_argument(
+        "--url",
+        type=program.address,
+        metavar="URL",
+        help="the gateway's address (a port-forward to it)",
+    )
     group.add_argument("--image", metavar="REF", help="the candidate's image (the overlay's)")
 
 

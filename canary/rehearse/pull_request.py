@@ -5,6 +5,7 @@ Both are made from `result.json` and nothing else; neither names a path of the m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,11 @@ def markdown(document: Document) -> str:
     parts = [
         f"### {sign} {_escape(verdict['headline'])}",
         _release(document),
-        *[f"> The candidate changes {c}." for c in document["release"].get("changes", ())],
+        *[f"> The candidate changes {_escape(c)}." for c in document["release"].get("changes", ())],
         _gates(document),
         _plot(document),
         _cost(document),
-        f"<sub>`{document['command']}` · {document['elapsed_s']:.0f} s · "
+        f"<sub>{_code(document['command'])} · {document['elapsed_s']:.0f} s · "
         f"×{document['time_scale']:g} · {document['ground']}</sub>",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -50,7 +51,7 @@ def _release(document: Document) -> str:
     sides = [release["candidate"], release["stable"]]
     if not sides[0].get("commit"):
         return f"A release with {faults}." if faults else "A healthy release of this checkout."
-    new, old = (f"`{side['reference']}` ({side['commit'][:8]})" for side in sides)
+    new, old = (f"{_code(side['reference'])} ({side['commit'][:8]})" for side in sides)
     return f"{new} released over {old}" + (f", with {faults}." if faults else ".")
 
 
@@ -63,7 +64,9 @@ def _gates(document: Document) -> str:
     gates = {look.metric["name"]: look.wanted for look in looks}
     cells = {(look.metric["name"], look.where): _cell(look) for look in looks}
     rows = [
-        f"| {name} | {wanted} | " + " | ".join(cells.get((name, w), "") for w in wheres) + " |"
+        f"| {_escape(name)} | {wanted} | "
+        + " | ".join(cells.get((name, w), "") for w in wheres)
+        + " |"
         for name, wanted in gates.items()
     ]
     head = f"| canary (stable) | wanted | {' | '.join(wheres)} |"
@@ -152,14 +155,15 @@ def junit(document: Document) -> str:
     if verdict["exit_code"]:
         judged = verdict["outcome"] in ("rolled-back", "not-released", "inconclusive")
         kind = "failure" if judged else "error"
-        ET.SubElement(release, kind, message=verdict["headline"])
+        ET.SubElement(release, kind, message=_printable(verdict["headline"]))
     for look in _looks(document):
         case = _case(suite, f"gate.{look.metric['name']}", look.where)
         phase, value = look.metric["phase"], number(look.last["number"])
         because = look.metric["message"] or look.last["message"]
         if phase in _PHASE_SIGNS:
             kind = "error" if phase == "Error" else "failure"
-            ET.SubElement(case, kind, message=f"{phase}: {value}, wanted {look.wanted}. {because}")
+            said = f"{phase}: {value}, wanted {look.wanted}. {because}"
+            ET.SubElement(case, kind, message=_printable(said))
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     suite.set("failures", str(len(suite.findall("testcase/failure"))))
@@ -169,9 +173,23 @@ def junit(document: Document) -> str:
 
 
 def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=classname, name=name)
+    return ET.SubElement(suite, "testcase", classname=_printable(classname), name=_printable(name))
+
+
+def _printable(text: str) -> str:
+    """Text without what XML 1.0 has no way to write, such as control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _escape(text: str) -> str:
-    """Text that Markdown and HTML leave as it is."""
-    return text.replace("<", "&lt;").replace("|", "\\|")
+    """Text that Markdown and HTML leave as it is, and that mentions nobody.
+
+    GitHub looks for mentions in what entities stand for: a word joiner (8288) parts @ and name.
+    """
+    plain = re.sub(r"[^\w\s.,:;%()/+='-]", lambda c: f"&#{ord(c[0])};", _printable(text))
+    return plain.replace("&#64;", "&#64;&#8288;")
+
+
+def _code(text: str) -> str:
+    """Text as a code span, which nothing in it can end."""
+    return f"`{_printable(text).replace('`', chr(39))}`"

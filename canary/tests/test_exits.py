@@ -167,6 +167,7 @@ def test_manifests_without_a_rollout_are_one_line(call, reader, file):
 
 TAKEN = "{taken}"
 HOST = ("--host", "http://127.0.0.1:9")
+PIPELINE_TREND = ("--history", "{hostile}/none", "--commit", "x")
 PIPELINE_RELEASE = ("--source", "x", "--digest", "y", "--version", "z")
 WRONG = [
     # -- options that are none, or that mean nothing beside each other
@@ -203,6 +204,9 @@ WRONG = [
     ("gridos", ("faults", "nope"), 2, "'nope' is no fault"),
     ("canary", ("simulate", "--fault", "nope"), 2, "nope"),
     ("canary", ("rehearse", "--rate", HUGE), 2, "--rate"),
+    ("canary", ("rehearse", "--target", "cluster", "--url", "http://u:secret@h"), 2, "a user name"),
+    ("loadtest", ("run", "smoke", "--host", "http://u:secret@h"), 2, "a user name"),
+    ("loadtest", ("run", "smoke", "--host", "h", "--prometheus", "http://u@h"), 2, "a user name"),
     ("canary", ("rehearse", "--rate", "fast"), 2, "'fast'"),
     ("canary", ("rehearse", "--time-scale", "nan"), 2, "nan is not above 0"),
     ("canary", ("rehearse", "--arg", "window"), 2, "'window' is not NAME=VALUE"),
@@ -226,9 +230,7 @@ WRONG = [
     ("canary", ("design", "--detect", "errors=2"), 2, "is no share"),
     ("observe", ("up", "--seconds", "nan"), 2, "nan is not above 0"),
     ("observe", ("prove-runbooks", "--only", "nope"), 2, "no scenario holds nope"),
-    ("pipeline", ("ruleset", "--app-id", HUGE), 2, "--app-id"),
-    ("pipeline", ("ruleset", "--app-id", "0"), 2, "is no App's id"),
-    ("pipeline", ("overlay", "--environment", "dev", *PIPELINE_RELEASE), 2, "'z' is not a version"),
+    ("pipeline", ("pin", "--environment", "dev", *PIPELINE_RELEASE), 2, "'z' is not a version"),
     # -- ports
     *(
         (name, (*command, "--port", port), 2, words)
@@ -268,10 +270,9 @@ WRONG = [
     ("pipeline", ("comment", "{hostile}/number.json", "--run-url", "x"), 2, "no JSON"),
     ("pipeline", ("comment", "{hostile}/deep.json", "--run-url", "x"), 2, "no JSON"),
     ("pipeline", ("comment", "{hostile}/empty", "--run-url", "x"), 2, "name a file"),
-    ("pipeline", ("vulnerabilities", "{hostile}/number.json"), 2, "no JSON"),
-    ("pipeline", ("vulnerabilities", "{hostile}/torn.json"), 2, "no JSON"),
-    ("pipeline", ("vulnerabilities", "{hostile}/none"), 2, "name one that exists"),
-    ("pipeline", ("vulnerabilities", "{hostile}/latin-1.yaml"), 2, "not UTF-8"),
+    ("pipeline", ("comment", "{hostile}/torn.json", "--run-url", "x"), 2, "no JSON"),
+    ("pipeline", ("trend", "{hostile}/none", *PIPELINE_TREND), 2, "name one that exists"),
+    ("pipeline", ("trend", "{hostile}/latin-1.yaml", *PIPELINE_TREND), 2, "not UTF-8"),
     ("pipeline", ("layout", "{hostile}/none", "--digest", "x"), 2, "no OCI image layout"),
     # -- files to write
     ("canary", ("power", "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),

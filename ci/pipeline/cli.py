@@ -22,7 +22,6 @@ from pipeline import (
     releases,
     trend,
     trust,
-    vulnerabilities,
 )
 from pipeline.checkout import Checkout
 from pipeline.errors import Exit, PipelineError
@@ -38,7 +37,6 @@ exit codes:
 
 examples:
   pipeline version                                      the one version, from pyproject.toml
-  pipeline vulnerabilities scan.json                    fails on HIGH, and on a scan of nothing
   kubectl kustomize deploy/overlays/staging | pipeline images --registry REGISTRY
   pipeline pin --environment dev --source SHA --digest sha256:… --version 1.2.3
   pipeline destination --environment production          what a rollback would go back to
@@ -127,15 +125,6 @@ def _add_checks(add: Add) -> None:
     )
     changed.add_argument("base", help="a commit; all zeros where there is none")
     changed.add_argument("head", help="a commit")
-    gate = add("vulnerabilities", _vulnerabilities, "fail on HIGH and above in a scan, and on none")
-    gate.add_argument("report", type=Path, help="Trivy's JSON, with --list-all-pkgs")
-    gate.add_argument(
-        "--ignores",
-        type=Path,
-        default=Path(".github/vulnerability-ignores.yaml"),
-        metavar="FILE",
-        help="(.github/vulnerability-ignores.yaml)",
-    )
     named = add(
         "images", _images, "check that manifests on standard input run our images by digest"
     )
@@ -152,6 +141,8 @@ def _add_reports(add: Add) -> None:
     body = add("comment", _comment, "make a pull request's comment of a rehearsal's result.json")
     body.add_argument("result", type=Path, help="a missing file makes a comment that says so")
     body.add_argument("--run-url", required=True, help="the run that has the whole report")
+    text = "the run was of another workflow than main's: say so, whatever it left"
+    body.add_argument("--untrusted", action="store_true", help=text)
     publish = add("publish", _publish, "keep the comment on standard input on a pull request")
     publish.add_argument("--owner", required=True, help="whose branch it is")
     publish.add_argument("--branch", required=True)
@@ -263,14 +254,6 @@ def _notes(chosen: argparse.Namespace) -> int:
     return Exit.GOOD
 
 
-def _vulnerabilities(chosen: argparse.Namespace) -> int:
-    today = datetime.now(UTC).date()
-    ignores = vulnerabilities.read_ignores(chosen.ignores.read_text(encoding="utf-8"), today)
-    verdict = vulnerabilities.judge(chosen.report.read_text(encoding="utf-8"), ignores, today)
-    _say(vulnerabilities.show(verdict))
-    return Exit.GOOD if verdict.good else Exit.FINDINGS
-
-
 def _images(chosen: argparse.Namespace) -> int:
     found = images.uses(sys.stdin.read())
     refused = images.refused(found, chosen.registry)
@@ -279,7 +262,9 @@ def _images(chosen: argparse.Namespace) -> int:
 
 
 def _comment(chosen: argparse.Namespace) -> int:
-    if chosen.result.exists():
+    if chosen.untrusted:
+        _say(comment.untrusted(chosen.run_url).rstrip())
+    elif chosen.result.exists():
         _say(comment.render(chosen.result.read_text(encoding="utf-8"), chosen.run_url).rstrip())
     else:
         _say(comment.missing(chosen.run_url).rstrip())

@@ -64,6 +64,15 @@ def missing(run_url: str) -> str:
     )
 
 
+def untrusted(run_url: str) -> str:
+    """Makes the comment of a run of another workflow than main's."""
+    return (
+        f"{MARKER}\n\n### Rehearsal: ⚠️ no verdict\n\n"
+        "This branch has another `rehearse.yaml` than main, so what [its run]"
+        f"({run_url}) says is not repeated here. If the change is not meant, update the branch.\n"
+    )
+
+
 def code(word: Any) -> str:
     """Makes a code span of an untrusted word, whatever is in it."""
     text = "".join(c if c.isprintable() else " " for c in str(word))

@@ -8,12 +8,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pipeline import trust, vulnerabilities
+from pipeline import trust
 from pipeline.checkout import Checkout, Step
-from pipeline.errors import PipelineError
 
 # Jobs that may ask GitHub for an identity: they sign, or log in to Azure, or call one that does.
 IDENTIFIED = {
@@ -54,7 +53,10 @@ APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
 SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
 APPLICATIONS = ("Application", "ApplicationSet")
 ISSUER = "https://token.actions.githubusercontent.com"
-IGNORES = ".github/vulnerability-ignores.yaml"
+IGNORES = ".github/trivyignore.yaml"
+# Long enough for a distribution to ship a fix, short enough that somebody looks again.
+LONGEST_IGNORE = timedelta(days=90)
+SHORTEST_STATEMENT = 20
 ADMISSION = "deploy/admission"
 RULESETS = ".github/rulesets"
 RBAC = "rbac.authorization.k8s.io"
@@ -197,10 +199,14 @@ def _narrow(step: Step) -> bool:
 
 def _scans(checkout: Checkout) -> Iterator[str]:
     build = checkout.workflow("build.yaml")
-    judged = build.find("run-pipeline vulnerabilities out/scan.json")
+    judged = build.find("./.github/actions/scan")
+    scan = checkout.text(".github/actions/scan/action.yaml")
     yield from _unmet(
         (judged >= 0, "build.yaml: nothing judges the scan"),
         (judged < build.find("upload-artifact@"), "build.yaml: handed on before it is judged"),
+        ('exit-code: "1"' in scan, "scan: it finds something and ends well"),
+        ("severity: HIGH,CRITICAL" in scan, "scan: not everything from HIGH on fails"),
+        ("run: ci/scanned out/scan.json\n" in scan, "scan: one that saw nothing is a good one"),
     )
     rescan = [step.given for j in checkout.jobs if j.name == "rescan" for step in j.steps]
     if not any(given.get("sarif_file") == "out/scan.sarif" for given in rescan):
@@ -226,12 +232,26 @@ def _hidden(checkout: Checkout) -> Iterator[str]:
 
 def _expired(checkout: Checkout) -> Iterator[str]:
     today = datetime.now(UTC).date()
-    try:
-        ignores = vulnerabilities.read_ignores(checkout.text(IGNORES), today)
-    except PipelineError as cause:
-        yield f"{IGNORES}: {cause}"
-        return
-    yield from (f"{IGNORES}: {i.id} expired on {i.expires}" for i in ignores if i.expires < today)
+    yield from (f"{IGNORES}: {why}" for why in ignored(checkout.load(IGNORES) or {}, today))
+
+
+def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
+    """Returns what is wrong with the ignores that Trivy is given."""
+    if others := document.keys() - {"vulnerabilities"}:
+        yield f"{', '.join(sorted(others))}: only vulnerabilities are ignored"
+    for entry in document.get("vulnerabilities") or []:
+        if not isinstance(entry, dict):
+            yield f"{entry!r} is no entry: id, statement and expired_at"
+            continue
+        name, until = entry.get("id"), entry.get("expired_at")
+        if not isinstance(until, date):
+            yield f"{name}: expired_at is a day such as 2026-12-31"
+        elif until < today:
+            yield f"{name} expired on {until}"
+        elif until > today + LONGEST_IGNORE:
+            yield f"{name}: an ignore lasts {LONGEST_IGNORE.days} days at most"
+        if len(str(entry.get("statement", "")).strip()) < SHORTEST_STATEMENT:
+            yield f"{name}: say why it does not concern us, in a sentence"
 
 
 def _provenance(checkout: Checkout) -> Iterator[str]:

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from pipeline import comment
+from pipeline import cli, comment
 from pipeline.errors import PipelineError
 
 from canary.rehearse.verdict import Outcome
@@ -31,6 +31,15 @@ def test_a_real_result_gives_verdict_gates_and_plot(result):
     assert re.search(r"\| `error-ratio` .* \| `<` 0.01 \| ✅ \|", body)
     assert "```mermaid\nxychart-beta" in body
     assert f"]({RUN})" in body
+
+
+def test_a_run_of_another_workflow_than_mains_has_no_verdict_whatever_it_left(tmp_path, capsys):
+    forged = tmp_path / "result.json"
+    forged.write_text('{"schema": "gridos.rehearsal/1", "verdict": {"outcome": "promoted"}}')
+    assert cli.main(["comment", str(forged), "--run-url", RUN, "--untrusted"]) == 0
+    body = capsys.readouterr().out
+    assert "no verdict" in body
+    assert "Promoted" not in body
 
 
 def test_every_outcome_of_a_rehearsal_has_words(result):

@@ -80,12 +80,30 @@ def test_runners_are_called_what_terraform_calls_them(checkout, root):
 
 
 def test_the_jobs_that_run_a_pull_requests_code_can_write_nothing_and_know_no_secret(checkout):
-    jobs = [job for job in checkout.jobs if job.file in {"ci.yaml", "rehearse.yaml"}]
-    assert len(jobs) == 4
+    jobs = [job for job in checkout.jobs if job.file in {"ci.yaml", "guard.yaml", "rehearse.yaml"}]
+    assert len(jobs) == 6
     for job in jobs:
         assert set(job.raw["permissions"].items()) == {("contents", "read")}, str(job)
         assert "secrets." not in str(job.raw)
         assert job.raw["runs-on"] == "ubuntu-24.04"
+
+
+def test_what_judges_a_pull_request_is_the_bases(checkout):
+    """Of the pull request itself there is an image, which runs in containers, and files to read."""
+    judging = [job for job in checkout.jobs if job.file in {"guard.yaml", "rehearse.yaml"}]
+    for job in judging:
+        for step in job.steps:
+            if step.action != "actions/checkout":
+                continue
+            theirs = step.given.get("path") == "proposed"
+            of_the_base = re.search(r"base.sha|default_branch", str(step.given.get("ref", "")))
+            assert theirs or of_the_base or job.name == "changes", str(job)
+        assert not any(
+            "proposed/" in s.run and "--root" not in s.run and "diff" not in s.run
+            for s in job.steps
+        )
+    (changes,) = (job for job in judging if job.name == "changes")
+    assert 'git checkout --quiet --detach "$BASE"' in changes.steps[1].run
 
 
 def test_nothing_that_nobody_reviewed_reaches_a_runner_inside_the_network(checkout):

@@ -63,7 +63,11 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=commands.run)
     parser.add_argument("profile", metavar="PROFILE", help="see `loadtest profiles`")
     parser.add_argument(
-        "--host", required=True, metavar="URL", help="base URL of the target, such as https://…"
+        "--host",
+        required=True,
+        type=program.address,
+        metavar="URL",
+        help="base URL of the target, such as https://…",
     )
     parser.add_argument(
         "--api-key-file", type=Path, metavar="FILE", help="without one nothing is posted"
@@ -92,7 +96,9 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
         "--closed", action="store_true", help="closed users at the mean rate (hides stalls)"
     )
     parser.add_argument("--no-early-stop", action="store_true", help="even when failing is certain")
-    parser.add_argument("--prometheus", metavar="URL", help="for CPU and memory")
+    parser.add_argument(
+        "--prometheus", type=program.address, metavar="URL", help="for CPU and memory"
+    )
     parser.add_argument("--pod-hash", default=".+", metavar="HASH", help="whose CPU (all pods)")
     parser.add_argument(
         "--service-metrics",

@@ -218,6 +218,19 @@ def port(text: str) -> int:
     return int(text)
 
 
+def address(text: str) -> str:
+    """An option's URL, which is shown in messages and reports.
+
+    Raises:
+        argparse.ArgumentTypeError: if it holds a user name or a password.
+    """
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        raise argparse.ArgumentTypeError(
+            "the URL holds a user name or a password, which reports would show: leave it out"
+        )
+    return text
+
+
 def place(text: str) -> str:
     """An option's path as text, or "-" for standard input.
 

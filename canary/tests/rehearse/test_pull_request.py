@@ -1,6 +1,8 @@
 """A rehearsal as a pull request shows it."""
 
+import html
 import json
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -26,7 +28,8 @@ def branch(document):
 
 def test_the_verdict_stands_first_and_the_references_below_it(branch):
     lines = pull_request.markdown(branch).splitlines()
-    assert lines[0] == f"### ❌ {branch['verdict']['headline'].replace('<', '&lt;')}"
+    assert lines[0].startswith("### ❌ Rolled back by container-restarts: 4, which is not ")
+    assert html.unescape(lines[0]) == f"### ❌ {branch['verdict']['headline']}"
     assert lines[2] == "`fix-42` (aaaaaaaa) released over `main` (bbbbbbbb), with crash=500."
 
 
@@ -86,3 +89,27 @@ def test_a_promoted_release_fails_nothing(document):
     document["analysis_runs"] = []
     suite = ET.fromstring(pull_request.junit(document))
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+
+
+HOSTILE = '<img src=x onerror="x">@everyone [a](javascript:x) | ` \x07'
+
+
+def test_what_a_gate_is_called_is_text_and_neither_html_nor_a_mention_nor_a_link(document):
+    for part in (document["gates"][0], document["analysis_runs"][0]["metrics"][0]):
+        part["name"] = HOSTILE
+    document["verdict"]["headline"] = document["command"] = HOSTILE
+    document["release"]["changes"] = [HOSTILE]
+    text = re.sub(r"`[^`\n]*`", "", pull_request.markdown(document))
+    text = text.split("<details>")[0]
+    for raw in ("<img", "[a]", "\x07"):
+        assert raw not in text
+    assert "@everyone" not in html.unescape(text)  # as GitHub looks for mentions
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows}) == 1
+
+
+def test_junit_is_xml_whatever_a_gate_is_called_or_said(document):
+    metric = document["analysis_runs"][0]["metrics"][0]
+    metric |= {"name": HOSTILE, "message": "\x00\x1b[31m", "phase": "Failed"}
+    document["verdict"] |= {"headline": "\x08", "exit_code": 1, "outcome": "rolled-back"}
+    assert ET.fromstring(pull_request.junit(document)).find("testcase") is not None
