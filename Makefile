@@ -162,7 +162,7 @@ lock: setup-rehearse  ## resolve the requirements anew; UPGRADE=1 takes the newe
 	@ci/lock $${UPGRADE:+--upgrade}
 
 workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
-	@$(BIN)/python ci/run_workflows.py
+	@$(BIN)/python acceptance/pipeline/workflows.py
 
 secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
 	@"$$(ci/tool gitleaks)" git --no-banner --redact .

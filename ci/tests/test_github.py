@@ -16,7 +16,7 @@ HEAD = "ab" * 20
 
 @pytest.fixture
 def server(root):
-    path = root / "ci/standins/github_api.py"
+    path = root / "acceptance/pipeline/standins/github_api.py"
     spec = importlib.util.spec_from_file_location("github_api", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -14,7 +14,7 @@ PROOFS = [
     ("acceptance/load/load.py", "--only"),
     ("acceptance/rehearsal.py", "--only"),
     ("observability/observe/cli.py", "prove-runbooks", "--only"),
-    ("ci/run_workflows.py",),
+    ("acceptance/pipeline/workflows.py",),
     ("acceptance/service/prove_service.py",),
 ]
 

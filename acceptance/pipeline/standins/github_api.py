@@ -1,4 +1,4 @@
-"""A server on the loopback in place of GitHub's API: the five endpoints that the pipeline asks.
+"""A server on the loopback in place of GitHub's API: the endpoints that the pipeline asks.
 
 They have the fields that GitHub documents, and keep what they are sent.
 """
@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class GitHubServer(ThreadingHTTPServer):
-    """What there is: pull requests, comments, runs; and the tokens it was shown."""
+    """What there is: pull requests, comments, runs, statuses; and the tokens it was shown."""
 
     def __init__(self) -> None:
         """Starts empty, on a free port."""
@@ -21,6 +21,7 @@ class GitHubServer(ThreadingHTTPServer):
         self.pulls: list[dict[str, Any]] = []
         self.comments: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
+        self.statuses: list[dict[str, Any]] = []
         self.tokens: set[str | None] = set()
 
     @property
@@ -58,6 +59,9 @@ class _Endpoints(BaseHTTPRequestHandler):
         elif where.path.endswith("/comments"):
             page, size = int(query["page"][0]), int(query["per_page"][0])
             self.answer(self.server.comments[(page - 1) * size : page * size])
+        elif where.path.endswith("/statuses"):
+            commit = where.path.split("/")[-2]
+            self.answer([s for s in self.server.statuses[::-1] if s["sha"] == commit])
         elif where.path.endswith("/runs"):
             found = [r for r in self.server.runs if r["head_sha"] == query["head_sha"][0]]
             self.answer({"workflow_runs": found})

@@ -26,17 +26,20 @@ from pathlib import Path
 
 from pipeline import comment, kustomization, overlay
 from pipeline.checkout import WORKFLOWS, Checkout
+from pipeline.releases import Release
+from pipeline.repository import Repository
 from standins.github_api import GitHubServer, serving
 
 from canary.runtime import processes, program
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = HERE.parents[1]
 STANDINS = HERE / "standins"
 KEPT = Path("out/workflows")
 # The tests take ten minutes on two idle cores, and longer beside others and under coverage.
 TIME_LIMIT_S = 3600
 DIGEST = "sha256:" + "ab" * 32
+VERDICTS = "gridos-verdicts[bot]"
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def act(
     event = world.folder / "event.json"
     event.write_text(json.dumps(payload))
     tool = processes.run(
-        [HERE / "tool", "act"], capture_output=True, text=True, check=True
+        [ROOT / "ci/tool", "act"], capture_output=True, text=True, check=True
     ).stdout.strip()
     return processes.run(
         [
@@ -137,6 +140,11 @@ def act(
             *(word for given in case.environment for word in ("--env", given)),
             "--secret",
             "GITHUB_TOKEN=none",
+            # To act every secret is everywhere; who sees it on GitHub is ci/tests/semantics.py.
+            "--secret",
+            "APP_PRIVATE_KEY=none",
+            "--var",
+            f"VERDICT_APP={VERDICTS}",
             "--no-skip-checkout",
             *_standins(world.clone),
         ],
@@ -211,6 +219,26 @@ def _documentation_only(world: World) -> dict[str, object]:
     return _pull_request(world, base)
 
 
+BY_PROCESSES = """\
+#!/usr/bin/env bash
+set -euo pipefail
+git fetch --quiet "$CLONE" HEAD
+exec .venv/bin/rehearse --stable HEAD --candidate "$(git rev-parse FETCH_HEAD)"
+"""
+
+
+def _without_a_cluster(world: World) -> str:
+    """Has the workflow rehearse by processes: no image is built, and no kind is here."""
+    path = world.clone / WORKFLOWS / "rehearse.yaml"
+    text = path.read_text()
+    start, end = text.index("  image:\n"), text.index("  rehearse:\n")
+    text = text[:start] + text[end:].replace("needs: [changes, image]", "needs: changes")
+    for action in ("actions/download-artifact", "helm/kind-action"):
+        text = re.sub(rf" +- uses: {action}@.*\n(?: {{8,}}.*\n)+", "", text)
+    world.commit("ci/rehearse-on-kind", BY_PROCESSES)
+    return world.commit(f"{WORKFLOWS}/rehearse.yaml", text)
+
+
 BAD_RELEASE = """
 
 @blueprint.before_request
@@ -224,65 +252,113 @@ def fail_every_tenth() -> None:
 
 
 def _bad_change(world: World) -> dict[str, object]:
-    base = world.git("rev-parse", "HEAD")
+    base = _without_a_cluster(world)
     file = "service/gridos/api/feeders.py"
     world.commit(file, (world.clone / file).read_text() + BAD_RELEASE)
     return _pull_request(world, base)
 
 
 def _harmless_change(world: World) -> dict[str, object]:
-    base = world.git("rev-parse", "HEAD")
+    base = _without_a_cluster(world)
     file = "service/gridos/api/health.py"
     world.commit(file, (world.clone / file).read_text() + "\n# Harmless.\n")
     return _pull_request(world, base)
 
 
 def _release(world: World) -> dict[str, object]:
-    """Without the job that pushes: a registry, Azure and Sigstore are not here."""
-    path = world.clone / WORKFLOWS / "publish.yaml"
-    text = path.read_text()
-    start, end = text.index("  push:\n"), text.index("  overlay:\n")
-    shortened = text[:start] + text[end:].replace("    needs: push\n", "")
-    inputs = re.search(r"  workflow_call:\n.*?(?=\npermissions)", shortened, re.DOTALL)
-    if inputs is None:
-        raise ValueError("publish.yaml has no inputs any more")
-    world.commit(f"{WORKFLOWS}/publish.yaml", shortened)
+    """Without the jobs that build and push: BuildKit, a registry, Azure, Sigstore are not here."""
     source = world.git("rev-parse", "origin/main")
-    return {
-        "inputs": {
-            "environment": "staging",
-            "after": "",
-            "digest": DIGEST,
-            "version": "1.2.3",
-            "source": source,
-            "run-id": "1",
-            "runner": "none",
-        },
-        "repository": {"name": "gridos", "default_branch": "main"},
-    }
+    _pin_alone(world, source)
+    return {"repository": {"name": "gridos", "default_branch": "main"}, "ref": "refs/heads/main"}
+
+
+def _pin_alone(world: World, source: str) -> None:
+    path = world.clone / WORKFLOWS / "release.yaml"
+    text = path.read_text()
+    start, end = text.index("  changes:\n"), text.index("  pin:\n")
+    text = text[:start] + text[end:].replace("    needs: [build, dev]\n", "")
+    for output, value in (
+        ("needs.build.outputs.digest", DIGEST),
+        ("needs.build.outputs.version", "1.2.3"),
+        ("github.sha", source),
+    ):
+        text = text.replace(f"${{{{ {output} }}}}", value)
+    world.commit(f"{WORKFLOWS}/release.yaml", text)
 
 
 def _release_of_a_stranger(world: World) -> dict[str, object]:
     payload = _release(world)
-    inputs = payload["inputs"]
-    if isinstance(inputs, dict):
-        inputs["source"] = "0123456789" * 4
+    path = world.clone / WORKFLOWS / "release.yaml"
+    source = world.git("rev-parse", "origin/main")
+    world.commit(f"{WORKFLOWS}/release.yaml", path.read_text().replace(source, "0123456789" * 4))
     return payload
 
 
-def _pinned(world: World, _: str) -> str:
-    remote = processes.run(
-        ["git", "-C", world.remote, "show", f"main:{overlay.path('staging')}"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    runs = kustomization.read(remote).digest
-    return "" if runs == DIGEST else f"staging runs {runs}"
+def _pinned(digest: str) -> Callable[[World, str], str]:
+    def check(world: World, _: str) -> str:
+        shown = f"{overlay.branch('dev')}:{overlay.path('dev')}"
+        remote = processes.run(
+            ["git", "-C", world.remote, "show", shown], check=False, capture_output=True, text=True
+        )
+        runs = kustomization.read(remote.stdout).digest if remote.returncode == 0 else ""
+        return "" if runs == digest else f"dev runs {runs or 'nothing'}"
+
+    return check
 
 
-def _not_pinned(world: World, said: str) -> str:
-    return "" if _pinned(world, said) else "the overlay was changed"
+def _two_releases(world: World, *states: str) -> list[Release]:
+    """Pins releases of dev, each with the state that Argo CD reported."""
+    repository, releases = Repository(world.clone), []
+    for number, state in enumerate(states, 1):
+        source = world.commit("docs/other.md", f"# {number}\n")
+        world.git("push", "--quiet", "origin", "HEAD:main")
+        releases.append(Release("1.2.3", source, f"sha256:{number:064x}"))
+        request = overlay.Request("dev", releases[-1])
+        done = overlay.update(repository, request, lambda *_: overlay.PROMOTED)
+        world.github.statuses.append(
+            {
+                "sha": done.commit,
+                "context": "gridos/deploy/overlays/dev",
+                "state": state,
+                "creator": {"login": VERDICTS},
+            }
+        )
+        world.github.runs.append({"id": number, "head_sha": source})
+    return releases
+
+
+def _bad_release(world: World) -> dict[str, object]:
+    _two_releases(world, "success", "failure")
+    return {
+        "inputs": {"environment": "dev", "revision": ""},
+        "repository": {"name": "gridos", "default_branch": "main"},
+    }
+
+
+def _only_release(world: World) -> dict[str, object]:
+    payload = _bad_release(world)
+    world.github.statuses.clear()
+    return payload
+
+
+def _dev_ended(*states: str) -> Callable[[World], dict[str, object]]:
+    def prepare(world: World) -> dict[str, object]:
+        _two_releases(world, *states)
+        return {"inputs": {"environment": "staging"}, "repository": {"name": "gridos"}}
+
+    return prepare
+
+
+def _guarded(_: World) -> dict[str, object]:
+    return {"pull_request": {"number": 1}, "repository": {"default_branch": "main"}}
+
+
+def _loosened(world: World) -> dict[str, object]:
+    """The guard over a pull request that lets a check fail."""
+    path = f"{WORKFLOWS}/ci.yaml"
+    text = (world.clone / path).read_text().replace("make coverage\n", "make coverage || true\n")
+    world.commit(path, text)
+    return _guarded(world)
 
 
 def _rehearsed(outcome: str, sign: str) -> Callable[[World, str], str]:
@@ -340,6 +416,7 @@ def _rehearsal_that_ended(world: World) -> dict[str, object]:
         "head_repository": {"owner": {"login": "someone"}},
         "head_branch": "fix",
         "head_sha": head,
+        "path": f"{WORKFLOWS}/rehearse.yaml",
     }
     return {"workflow_run": run, "repository": {"name": "gridos", "default_branch": "main"}}
 
@@ -347,6 +424,20 @@ def _rehearsal_that_ended(world: World) -> dict[str, object]:
 def _rehearsal_that_left_nonsense(world: World) -> dict[str, object]:
     payload = _rehearsal_that_ended(world)
     (world.artifacts / "rehearsal/result.json").write_text("<script>")
+    return payload
+
+
+def _rehearsal_by_another_workflow(world: World) -> dict[str, object]:
+    """A branch that changes how it is rehearsed, with a result that says what it likes."""
+    path = f"{WORKFLOWS}/rehearse.yaml"
+    head = world.commit(path, (world.clone / path).read_text() + "# Mine.\n")
+    world.git("push", "--quiet", "origin", "HEAD:fix")
+    world.git("reset", "--quiet", "--hard", "origin/main")
+    payload = _rehearsal_that_ended(world)
+    world.github.pulls[0]["head"]["sha"] = head
+    run = payload["workflow_run"]
+    if isinstance(run, dict):
+        run["head_sha"] = head
     return payload
 
 
@@ -470,13 +561,39 @@ CASES = (
         check=_not_commented,
     ),
     Case(
-        "release, its own commit of an overlay",
+        "comment, a rehearsal by another workflow than main's",
+        "rehearse-comment.yaml",
+        "comment",
+        "workflow_run",
+        _rehearsal_by_another_workflow,
+        succeeds=True,
+        check=_commented("no verdict"),
+    ),
+    Case(
+        "guard, a change that loosens nothing",
+        "guard.yaml",
+        "controls",
+        "pull_request",
+        _guarded,
+        succeeds=True,
+    ),
+    Case(
+        "guard, a change that lets the tests fail",
+        "guard.yaml",
+        "controls",
+        "pull_request",
+        _loosened,
+        succeeds=False,
+        check=_names("ci.yaml / test is not what was reviewed"),
+    ),
+    Case(
+        "release, a change of documents only",
         "release.yaml",
         "changes",
         "push",
-        _pushed(overlay.path("staging"), "newTag: none", "newTag: 1.2.3-g0123456789ab"),
+        _pushed("README.md", "\n", "\n\n"),
         succeeds=True,
-        check=_names("image=false"),
+        check=_names("release=false"),
     ),
     Case(
         "release, a change of the service",
@@ -485,7 +602,7 @@ CASES = (
         "push",
         _pushed("Dockerfile", "WORKDIR /app", "WORKDIR /app\n"),
         succeeds=True,
-        check=_names("image=true"),
+        check=_names("release=true"),
     ),
     Case(
         "release, commits that nobody has",
@@ -497,22 +614,58 @@ CASES = (
         check=_names("git diff failed"),
     ),
     Case(
-        "overlay, a release of main",
-        "publish.yaml",
-        "overlay",
-        "workflow_call",
+        "release pin, a release of main",
+        "release.yaml",
+        "pin",
+        "push",
         _release,
         succeeds=True,
-        check=_pinned,
+        check=_pinned(DIGEST),
     ),
     Case(
-        "overlay, a commit that is not on main",
-        "publish.yaml",
-        "overlay",
-        "workflow_call",
+        "release pin, a commit that is not on main",
+        "release.yaml",
+        "pin",
+        "push",
         _release_of_a_stranger,
         succeeds=False,
-        check=_not_pinned,
+        check=_pinned(""),
+    ),
+    Case(
+        "promote, what dev has promoted",
+        "promote.yaml",
+        "candidate",
+        "workflow_dispatch",
+        _dev_ended("success"),
+        succeeds=True,
+        check=_names("run-id=1"),
+    ),
+    Case(
+        "promote, what dev has aborted",
+        "promote.yaml",
+        "candidate",
+        "workflow_dispatch",
+        _dev_ended("success", "failure"),
+        succeeds=False,
+        check=_names("dev has not promoted"),
+    ),
+    Case(
+        "rollback, a release that was aborted",
+        "rollback.yaml",
+        "roll-back",
+        "workflow_dispatch",
+        _bad_release,
+        succeeds=True,
+        check=_pinned(f"sha256:{1:064x}"),
+    ),
+    Case(
+        "rollback, where nothing was ever promoted",
+        "rollback.yaml",
+        "roll-back",
+        "workflow_dispatch",
+        _only_release,
+        succeeds=False,
+        check=_pinned(f"sha256:{2:064x}"),
     ),
 )
 
