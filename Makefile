@@ -112,7 +112,7 @@ lint-dockerfile:
 	@$(BIN)/hadolint Dockerfile infra/terraform/runners/Dockerfile
 
 lint-shell:  # by their first line, since scripts have no ending
-	@git grep -lE '^#!.*\b(ba)?sh$$' -- ':!*.tf' ':!*.md' | xargs $(BIN)/shellcheck
+	@git grep -lE '^#!.*\b(ba)?sh$$' -- ':!*.tf' ':!*.md' ':!*.py' | xargs $(BIN)/shellcheck
 
 lint-links:
 	@$(BIN)/lychee --quiet '**/*.md'

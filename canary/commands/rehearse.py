@@ -38,7 +38,7 @@ from canary.rehearse.rates import Rates
 from canary.rehearse.release_pair import Sides
 from canary.rehearse.result import Rehearsal
 from canary.rehearse.view import View
-from canary.runtime import kubectl
+from canary.runtime import kubectl, program
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
