@@ -11,7 +11,7 @@ from acceptance.conformance import cli, evaluator, kit, walks
 from acceptance.conformance.rollbacks import Measured
 from acceptance.conformance.scenarios import SCENARIOS
 from acceptance.conformance.scripted import WORDS, Reader, Script, Scripted, gate_of
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.runtime import documents
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -25,7 +25,7 @@ def ask(url, query):
 
 
 def test_each_shipped_gate_is_told_by_a_word_of_its_query(root):
-    background = releases.rollout(manifests.read(documents.read(root / "deploy/base"))).background
+    background = manifests.rollout(manifests.read(documents.read(root / "deploy/base"))).background
     assert {m.name: gate_of(m.query) for m in background.metrics} == {name: name for name in WORDS}
 
 

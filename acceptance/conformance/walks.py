@@ -13,7 +13,7 @@ import yaml
 
 from acceptance.conformance.scenarios import Act, Scenario
 from acceptance.conformance.scripted import Reader
-from canary.argo import analysis, controller, manifests, releases
+from canary.argo import analysis, controller, manifests
 from canary.argo.controller import Status
 from canary.argo.model import (
     AnalysisRun,
@@ -98,7 +98,7 @@ def ours(scenario: Scenario, folder: Path) -> Walk:
     """The rehearsal's controller through the scenario."""
     file = folder / f"{scenario.name}.yaml"
     file.write_text(yaml.safe_dump_all(objects(scenario, "http://scripted", "pause")))
-    return _Walker(scenario, releases.rollout(manifests.read(documents.read(file)))).walk()
+    return _Walker(scenario, manifests.rollout(manifests.read(documents.read(file)))).walk()
 
 
 class _Walker:

@@ -7,7 +7,7 @@ manifest that is half understood would be rehearsed wrongly and believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +22,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from canary import durations
+from canary.argo import model, releases
+from canary.argo.gates import Gate
 from canary.errors import UsageError
 from canary.yamls import Document
 
@@ -609,6 +611,53 @@ def read(documents: Iterable[Document], source: str = "the manifests") -> Bundle
         pod_monitor=next(monitors, None),
         unenforced=(*_unenforced(rollout), *ignored),
     )
+
+
+def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -> model.Rollout:
+    """The Rollout to rehearse, at its real durations.
+
+    Args:
+        bundle: The manifests.
+        given: Arguments of the analyses that win over what the manifests say, wherever declared.
+
+    Raises:
+        UsageError: if a template is missing, an argument has no value, or a number is none.
+    """
+    declared = {a.name for t in bundle.templates.values() for a in t.spec.args}
+    for name in given:
+        if name not in declared:
+            raise UsageError(
+                f"no AnalysisTemplate declares the argument {name!r}",
+                f"there are {', '.join(sorted(declared))}",
+            )
+    document = next(found for found in bundle.documents if found.kind == "Rollout")
+    release = releases.read(document, bundle.documents, given)
+    for analysis in release.analyses:
+        for name in analysis.missing:
+            known = ", ".join(sorted(bundle.templates)) or "none"
+            raise UsageError(
+                f"AnalysisTemplate {name!r} is referenced and missing from {bundle.source}",
+                f"add it, or reference one that is there ({known})",
+            )
+        for gate in analysis.gates:
+            _refuse(gate)
+    return release.walked
+
+
+def _refuse(gate: Gate) -> None:
+    """Refuses a gate that could not be resolved, or whose windows cannot be scaled."""
+    place = f"AnalysisTemplate {gate.template.name}, metric {gate.name}"
+    for name in gate.unresolved:
+        raise UsageError(
+            f"{place}: argument {name!r} has no value",
+            "declare it in the template's args and give it a value there or in the Rollout",
+        )
+    if gate.broken:
+        raise UsageError(f"{place}: {gate.broken}", "correct it")
+    try:
+        durations.scale_query(gate.metric.query if gate.metric else "", 1)
+    except ValueError as wrong:
+        raise UsageError(f"{place}: {wrong}", "correct it") from None
 
 
 def _is_enforced(document: Document) -> bool:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from canary.argo import releases
+from canary.argo import manifests
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
@@ -249,7 +249,7 @@ def _refuse_contradictions(chosen: argparse.Namespace) -> None:
 
 def _plan(chosen: argparse.Namespace, two: Sides) -> Rehearsal:
     """What is to be rehearsed, and how, from the arguments and the files they name."""
-    rollout = releases.rollout(two.candidate.bundle, dict(chosen.arg))
+    rollout = manifests.rollout(two.candidate.bundle, dict(chosen.arg))
     traffic = two.stable.config.traffic
     rate, least = (
         time_compression.requests_per_second(

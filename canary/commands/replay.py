@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from canary.argo import releases
+from canary.argo import manifests
 from canary.commands import options
 from canary.rehearse import release_pair, replay, time_compression
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """What the gates say of the recording."""
     two = release_pair.choose(None, None, chosen.config, chosen.manifests, options.remark)
-    rollout = releases.rollout(two.candidate.bundle, dict(chosen.arg))
+    rollout = manifests.rollout(two.candidate.bundle, dict(chosen.arg))
     with replay.opened(chosen.run_of) as recording:
         scaled = time_compression.scale(rollout, recording.time_scale)
         judged = replay.replay(recording, scaled)

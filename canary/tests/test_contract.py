@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from canary import durations
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.lint import contract
 from canary.rehearse import config
 from canary.runtime import documents, processes
@@ -66,7 +66,7 @@ def families(live):
 
 
 def queries(bundle):
-    rollout = releases.rollout(bundle)
+    rollout = manifests.rollout(bundle)
     found = [metric.query for metric in rollout.background.metrics]
     assert found
     return found

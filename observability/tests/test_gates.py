@@ -9,7 +9,7 @@ import re
 import pytest
 from observe import rules
 
-from canary.argo import manifests, releases, virtual_rollout
+from canary.argo import manifests, virtual_rollout
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
 from canary.runtime import documents
@@ -27,7 +27,7 @@ BASE_S = 7200 * 240_000
 
 @pytest.fixture(scope="module")
 def gates(root):
-    rollout = releases.rollout(manifests.read(documents.read(root / "deploy/base")))
+    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
     first = next(step for step in rollout.steps if hasattr(step, "metrics"))
     return {metric.name: metric.query for metric in first.metrics}
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from canary import durations, yamls
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
 from canary.errors import UsageError
 from canary.runtime import documents, kustomize
@@ -29,7 +29,7 @@ def spoil(folder, file, before, after):
 
 
 def test_the_shipped_steps_are_ten_a_quarter_and_a_half_each_judged(root):
-    rollout = releases.rollout(manifests.read(documents.read(root / "deploy/base")))
+    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
     shape = [
         (step.weight if isinstance(step, SetWeight) else None)
         or (step.duration_s if isinstance(step, Pause) else "judged")
@@ -41,7 +41,7 @@ def test_the_shipped_steps_are_ten_a_quarter_and_a_half_each_judged(root):
 
 
 def test_each_inline_look_looks_back_over_the_pause_before_it_and_only_once(root):
-    rollout = releases.rollout(manifests.read(documents.read(root / "deploy/base")))
+    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
     for before, step in zip(rollout.steps, rollout.steps[1:], strict=False):
         if isinstance(step, Analysis):
             windows = {w for m in step.metrics for w in durations.ranges_s(m.query)}
@@ -50,7 +50,7 @@ def test_each_inline_look_looks_back_over_the_pause_before_it_and_only_once(root
 
 
 def test_the_background_guard_looks_for_ever(root):
-    background = releases.rollout(manifests.read(documents.read(root / "deploy/base"))).background
+    background = manifests.rollout(manifests.read(documents.read(root / "deploy/base"))).background
     assert {m.effective_count for m in background.metrics} == {None}
     assert {m.interval_s for m in background.metrics} == {20}
     assert background.arguments == {"canary-hash": ReplicaSetName.LATEST}
@@ -152,13 +152,13 @@ def test_a_list_stands_for_its_items_each_with_its_place():
 def test_what_cannot_be_planned_is_refused_with_its_place(deploy, file, before, after, complaint):
     spoil(deploy, file, before, after)
     with pytest.raises(UsageError) as caught:
-        releases.rollout(manifests.read(documents.read(deploy)))
+        manifests.rollout(manifests.read(documents.read(deploy)))
     assert complaint in str(caught.value)
 
 
 def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as_argo_does(deploy):
     spoil(deploy, "rollout.yaml", "name: looks", "name: lokos")
-    background = releases.rollout(manifests.read(documents.read(deploy))).background
+    background = manifests.rollout(manifests.read(documents.read(deploy))).background
     assert {m.effective_count for m in background.metrics} == {1}
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from canary import cli
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.argo.model import Phase, ReplicaCounts
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
@@ -54,7 +54,7 @@ def rollout(**status):
 
 @pytest.fixture
 def walked(root):
-    return releases.rollout(manifests.read(documents.read(root / "deploy/base")))
+    return manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
 
 
 def observe(walked, *objects):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.argo.model import ReplicaCounts
 from canary.rehearse import conditions, time_compression
 from canary.rehearse.load import Second
@@ -29,7 +29,7 @@ def seconds(*requests):
 @pytest.fixture
 def judged(root):
     walked = time_compression.scale(
-        releases.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
+        manifests.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
     )
 
     def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.argo.model import Analysis, Pause
 from canary.errors import UsageError
 from canary.rehearse import replay, time_compression
@@ -23,7 +23,7 @@ def document(root):
 @pytest.fixture
 def rollout(root):
     return time_compression.scale(
-        releases.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
+        manifests.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
     )
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_recording_is_refused(tmp_path, document):
 
 def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
     bundle = manifests.read(documents.read(root / "deploy/base"))
-    changed = releases.rollout(bundle, {"window": "2m"})
+    changed = manifests.rollout(bundle, {"window": "2m"})
     looks = [m for s in changed.steps if isinstance(s, Analysis) for m in s.metrics]
     assert all("[1m]" not in m.query and "[3m]" not in m.query for m in looks)
     assert "[2m]" in changed.background.metrics[0].query
@@ -115,4 +115,4 @@ def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
 def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(root):
     bundle = manifests.read(documents.read(root / "deploy/base"))
     with pytest.raises(UsageError, match=r"declares the argument 'wndow' — there are .*window"):
-        releases.rollout(bundle, {"wndow": "2m"})
+        manifests.rollout(bundle, {"wndow": "2m"})

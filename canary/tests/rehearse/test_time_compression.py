@@ -1,7 +1,7 @@
 import pytest
 
 from canary import durations
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.argo.model import Analysis, Pause
 from canary.rehearse import time_compression
 from canary.runtime import documents
@@ -9,7 +9,7 @@ from canary.runtime import documents
 
 @pytest.fixture
 def rollout(root):
-    return releases.rollout(manifests.read(documents.read(root / "deploy/base")))
+    return manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
 
 
 def test_pauses_windows_and_intervals_shrink_and_the_progress_deadline_does_not(rollout):

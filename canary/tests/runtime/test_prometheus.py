@@ -5,7 +5,7 @@ import os
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from canary.argo import manifests, releases
+from canary.argo import manifests
 from canary.rehearse.exporter import PATH, ContainerFacts, Exporter
 from canary.runtime import documents, processes, prometheus
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -56,7 +56,7 @@ def test_a_matrix_is_not_something_a_condition_can_judge(served):
 def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_path):
     gates = {
         metric.name: metric.query.replace("{{args.canary-hash}}", "abc")
-        for metric in releases.rollout(
+        for metric in manifests.rollout(
             manifests.read(documents.read(root / "deploy/base"))
         ).background.metrics
         if metric.name in ("cpu-saturation-ratio", "container-restarts")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from policies import objects
 
-from canary import durations
+from canary import durations, yamls
 from canary.argo import manifests, replicas
 from canary.runtime import documents, kustomize
 
@@ -16,8 +16,8 @@ AZURE = ("dev", "staging", "production")
 
 @pytest.fixture(scope="session")
 def base(root):
-    rendered = documents.parse("deploy/base", kustomize.build(root / "deploy/base"))
-    return by_name([body for _, body in rendered])
+    rendered = yamls.objects("deploy/base", kustomize.build(root / "deploy/base"))
+    return by_name([found.body for found in rendered])
 
 
 @pytest.fixture(scope="session", params=AZURE)
@@ -191,7 +191,7 @@ def test_a_pod_outlasts_what_the_gateway_needs_to_stop_sending_traffic(base, ove
 
 def test_the_local_prometheus_scrapes_as_the_podmonitor_says(root):
     local = yaml.safe_load((root / "deploy/overlays/local/prometheus.yml").read_text())
-    monitor = manifests.read(root / "deploy/base").pod_monitor
+    monitor = manifests.read(documents.read(root / "deploy/base")).pod_monitor
     pods = next(job for job in local["scrape_configs"] if job["job_name"] == "gridos/gridos")
     endpoint = monitor.spec.pod_metrics_endpoints[0]
     assert durations.parse(local["global"]["scrape_interval"]) == endpoint.interval
