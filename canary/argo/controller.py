@@ -171,11 +171,9 @@ def _reconcile_analysis(rollout: Rollout, status: Status, now: float) -> Status:
 def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
     if status.paused_inconclusive:
         return status
-    hashes = status.hashes
-    prefix = f"{rollout.name}-{hashes.latest}-{REVISION}"
     step = _step(rollout, status)
     if isinstance(step, Analysis) and status.step_run is None:
-        run = start_run(f"{prefix}-{status.step_index}", step, hashes, now)
+        run = start_run(rollout.name, step, status.hashes, now, status.step_index)
         status = replace(status, step_run=run)
     background = rollout.background
     if (
@@ -183,13 +181,19 @@ def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
         and status.background_run is None
         and status.step_index >= background.starting_step
     ):
-        status = replace(status, background_run=start_run(prefix, background, hashes, now))
+        run = start_run(rollout.name, background, status.hashes, now)
+        status = replace(status, background_run=run)
     return status
 
 
-def start_run(name: str, what: Analysis, hashes: Hashes, now: float) -> AnalysisRun:
-    """An AnalysisRun of the release with these hashes."""
-    return analysis.start(name, resolve.with_hashes(what, hashes), now)
+def start_run(
+    rollout: str, what: Analysis, hashes: Hashes, now: float, step_index: int | None = None
+) -> AnalysisRun:
+    """An AnalysisRun of the release with these hashes, under Argo's name for it."""
+    name = f"{rollout}-{hashes.latest}-{REVISION}"
+    name += "" if step_index is None else f"-{step_index}"
+    run = analysis.start(name, resolve.with_hashes(what, hashes), now)
+    return replace(run, step_index=step_index)
 
 
 def _end_runs(status: Status, now: float) -> Status:

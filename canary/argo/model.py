@@ -98,7 +98,10 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class AnalysisRun:
-    """A run of some metrics; `results` is keyed by name and lacks metrics not yet measured."""
+    """A run of some metrics; `results` is keyed by name and lacks metrics not yet measured.
+
+    `step_index` is the step it belongs to; None is the background analysis.
+    """
 
     name: str
     metrics: tuple[Metric, ...]
@@ -108,6 +111,7 @@ class AnalysisRun:
     message: str = ""
     terminate: bool = False
     completed_at: float | None = None
+    step_index: int | None = None
 
 
 @dataclass(frozen=True)

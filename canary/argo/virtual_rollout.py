@@ -198,13 +198,21 @@ def _conclude(
 
 
 def _step_of(status: Status, runs: tuple[AnalysisRun, ...]) -> int:
-    """The step a walk ended at; an abort has set the index back, its run's name still says."""
+    """The step a walk ended at (−1: the background); an abort has set the status's index back."""
     if not status.abort_message:
         return status.step_index
-    bad = [run for run in runs if run.phase in (Phase.FAILED, Phase.ERROR)]
-    tail = bad[-1].name.rsplit("-", 1)[-1] if bad else "0"
-    named = [run for run in bad if run.name.count("-") > 2]  # noqa: PLR2004 — name-hash-revision-step
-    return int(tail) if named and tail.isdigit() else -1
+    bad = [run.step_index for run in runs if run.phase in (Phase.FAILED, Phase.ERROR)]
+    return -1 if not bad or bad[-1] is None else bad[-1]
+
+
+def follow(run: AnalysisRun, measure: Measure, until_s: float) -> AnalysisRun:
+    """One AnalysisRun by itself: each measurement when it is due, to its end or to an instant."""
+    while (due_at := analysis.next_due(run)) is not None and due_at <= until_s:
+        now = max(due_at, run.started_at)
+        for metric in analysis.due(run, now):
+            run = analysis.record(run, metric.name, measure(metric, now))
+        run = analysis.assess(run, now)
+    return run if run.phase.completed else analysis.terminate(run, until_s)
 
 
 def looks(walk: Walk) -> Iterator[tuple[float, AnalysisRun, str]]:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import re
 import shlex
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from canary.argo import manifests
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
+    plan,
     pull_request,
     release_pair,
     replay,
@@ -30,14 +26,11 @@ from canary.rehearse import (
     runner,
     time_compression,
 )
-from canary.rehearse.cluster import ClusterGround, Shipping, refuse_manual_pauses
-from canary.rehearse.config import Traffic
-from canary.rehearse.fakes import check_faults
-from canary.rehearse.local import LocalGround, Options
-from canary.rehearse.rates import Rates
-from canary.rehearse.release_pair import Sides
-from canary.rehearse.result import Rehearsal
-from canary.rehearse.view import View
+from canary.rehearse.cluster import ClusterTarget
+from canary.rehearse.local import LocalTarget
+from canary.rehearse.plan import Choices, Plan
+from canary.rehearse.target import Target
+from canary.rehearse.view import View, lines
 from canary.runtime import kubectl, program
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
@@ -157,69 +150,44 @@ def run(chosen: argparse.Namespace) -> int:
     chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.target]
     if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
         raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
-    chosen_sides = release_pair.choose(
+    pair = release_pair.choose(
         chosen.stable, chosen.candidate, chosen.config, chosen.manifests, options.remark
     )
-    what = _plan(chosen, chosen_sides)
-    what, folder = _make(chosen.out, what)
+    choices = Choices(
+        time_scale=chosen.time_scale,
+        faults=tuple(chosen.fault),
+        arguments=tuple(chosen.arg),
+        rate=chosen.rate,
+        without=frozenset(chosen.without),
+        port=chosen.port,
+        rules=chosen.rules,
+        image=chosen.image or "",
+        url=chosen.url or "",
+        locustfile=(chosen.config or release_pair.CONFIG).with_name("locustfile.py"),
+    )
+    rehearsed = plan.make(pair, choices, shlex.join(["canary", *chosen.given]))
+    rehearsed, folder = _make(chosen.out, rehearsed)
     try:
-        ground = _ground(chosen, what, chosen_sides.traffic_file, folder)
+        target: Target = (
+            ClusterTarget(kubectl.connect(chosen.context), rehearsed, folder)
+            if chosen.target == "cluster"
+            else LocalTarget(rehearsed, folder)
+        )
     except BaseException:
         folder.rmdir()  # nothing was rehearsed
         raise
-    release = _title(what)
-    view = View(f"rehearsing {what.rollout.name} · {release} · ×{what.time_scale:g}", what.scaled)
+    title = f"rehearsing {rehearsed.rollout.name} · {rehearsed} · ×{chosen.time_scale:g}"
+    view = View(title, rehearsed.scaled)
     with view:
-        run = runner.rehearse(ground, view.watch)
-    document = result.build(what, ground, run)
-    file = result.write(document, folder)
-    page = report.write(document, folder / "report.html")
-    pull_request.write(document, folder)
+        run = runner.rehearse(target, view.watch)
+    made = result.build(rehearsed, target, run)
+    file = result.write(made, folder)
+    page = report.write(made, folder / "report.html")
+    pull_request.write(made, folder)
     if chosen.record:
         replay.pack(folder, chosen.record)
-    said = document["verdict"]
-    view.conclude(_lines(document, file, page), said["headline"], said["exit_code"])
-    return int(said["exit_code"])
-
-
-def _ground(
-    chosen: argparse.Namespace, what: Rehearsal, traffic_file: Path, folder: Path
-) -> LocalGround | ClusterGround:
-    locustfile = (chosen.config or release_pair.CONFIG).with_name("locustfile.py")
-    without_traffic = "traffic" in chosen.without
-    if chosen.target == "cluster":
-        check_faults(what.candidate.config.faults, what.faults, what.candidate.programs)
-        refuse_manual_pauses(what.rollout)
-        shipping = Shipping(
-            rate=what.rate,
-            faults=what.faults,
-            time_scale=what.time_scale,
-            image=chosen.image or "",
-            url=chosen.url or "",
-            without_traffic=without_traffic,
-        )
-        return ClusterGround(
-            kubectl.connect(chosen.context),
-            what.bundle,
-            what.config,
-            what.scaled,
-            traffic_file,
-            locustfile,
-            shipping,
-            folder,
-        )
-    how = Options(
-        rates=Rates(what.rate, what.least_rate),
-        time_scale=what.time_scale,
-        faults=what.faults,
-        port=chosen.port,
-        without_traffic=without_traffic,
-        without_prometheus="prometheus" in chosen.without,
-        rules=chosen.rules,
-    )
-    return LocalGround(
-        what.stable, what.candidate, what.scaled, traffic_file, locustfile, how, folder
-    )
+    view.conclude(lines(made, file, page), made.verdict.headline, made.verdict.exit_code)
+    return made.verdict.exit_code
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:
@@ -247,100 +215,7 @@ def _refuse_contradictions(chosen: argparse.Namespace) -> None:
         raise UsageError("a --fault holds no word", "leave it out for a healthy release")
 
 
-def _plan(chosen: argparse.Namespace, two: Sides) -> Rehearsal:
-    """What is to be rehearsed, and how, from the arguments and the files they name."""
-    rollout = manifests.rollout(two.candidate.bundle, dict(chosen.arg))
-    traffic = two.stable.config.traffic
-    rate, least = (
-        time_compression.requests_per_second(
-            rollout, traffic.requests_per_second, per_look, chosen.time_scale
-        )
-        for per_look in (traffic.canary_requests_per_look, _least_per_look(traffic))
-    )
-    if chosen.rate:
-        # What a caller names is sent, or nothing is.
-        rate = least = chosen.rate
-    return Rehearsal(
-        id=_name(chosen.fault, two),
-        command=shlex.join(["canary", *chosen.given]),
-        stable=two.stable,
-        candidate=two.candidate,
-        rollout=rollout,
-        scaled=time_compression.scale(rollout, chosen.time_scale),
-        time_scale=chosen.time_scale,
-        faults=tuple(chosen.fault),
-        rate=0.0 if "traffic" in chosen.without else rate,
-        least_rate=least,
-    )
-
-
-def _least_per_look(traffic: Traffic) -> float:
-    least = traffic.least_canary_requests_per_look
-    return traffic.canary_requests_per_look if least is None else least
-
-
-def _lines(document: dict[str, Any], file: Path, page: Path) -> list[tuple[str, str]]:
-    """What stands below the verdict."""
-    said, traffic, budget = document["verdict"], document["traffic"], document["budget"]
-    lines = [("Rollout", f"{said['rollout_phase']}  {said['rollout_message']}")]
-    if said["gate"]:
-        gate = said["gate"]
-        control = "" if gate["control"] is None else f"; the stable release: {gate['control']:.4g}"
-        lines.append(("gate", f"{gate['name']}{control}"))
-        lines.append(("seen", f"{said['requests_seen']} canary requests in the look's window"))
-    if said["decided_after_s"] is not None:
-        lines.append(("decided after", f"{said['decided_after_s']:.1f} s"))
-    if said["last_canary_response_after_s"] is not None and said["exit_code"] == 1:
-        lines.append(("last bad response", f"{said['last_canary_response_after_s']:.1f} s"))
-    lines += [
-        (
-            "users",
-            f"{traffic['requests']} requests, {traffic['failed']} failed, {traffic['lost']} lost",
-        ),
-        (
-            "error budget",
-            f"{budget['spent_unscaled_requests']:.0f} of {budget['monthly_budget']} requests a "
-            f"month ({budget['spent_share']:.3%}), unscaled",
-        ),
-        ("machine", _machine(document["machine"])),
-        ("torn down", ", ".join(document["torn_down"])),
-        ("report", str(page)),
-        ("pull request", f"{page.with_name('report.md')}, {page.with_name('junit.xml')}"),
-        ("result", str(file)),
-    ]
-    return lines
-
-
-def _machine(machine: dict[str, Any]) -> str:
-    """What the run cost and how well the machine kept up, on one line."""
-    spent = sorted(machine["cpu_seconds"].items(), key=lambda item: -item[1])
-    parts = ", ".join(f"{program} {seconds:.0f}" for program, seconds in spent if seconds >= 1)
-    trouble = f"; {machine['because']}" if machine["because"] else ""
-    return (
-        f"{machine['cpu_seconds_total']:.0f} CPU-seconds ({parts}), "
-        f"{machine['cpu_busy_share']:.0%} busy, "
-        f"harness {machine['harness_lag_p99_ms']:.0f} ms late (p99), "
-        f"{machine['scrapes_lost']} of {machine['scrapes']} scrapes lost{trouble}"
-    )
-
-
-def _title(what: Rehearsal) -> str:
-    """The release in a few words."""
-    fault = ", ".join(what.faults)
-    if not what.candidate.commit:
-        return fault or "a healthy release"
-    return f"{what.candidate} over {what.stable}" + (f" with {fault}" if fault else "")
-
-
-def _name(faults: Sequence[str], two: Sides) -> str:
-    """A run's name: when it began, and what was released or is wrong with it."""
-    reference = [two.candidate.name] if two.candidate.commit else []
-    words = "-".join([*reference, *faults]).replace("%", "pct") or "healthy"
-    slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
-
-
-def _make(out: Path, what: Rehearsal) -> tuple[Rehearsal, Path]:
+def _make(out: Path, what: Plan) -> tuple[Plan, Path]:
     """Makes the run's folder; what began within the same second is told apart by a number.
 
     Raises:

@@ -41,6 +41,6 @@ def run(chosen: argparse.Namespace) -> int:
         judged = replay.replay(recording, scaled)
         said = replay.decide(recording, judged)
         options.say(replay.table(recording, judged))
-        options.say(f"\nrecorded: {recording.document['verdict']['headline']}")
+        options.say(f"\nrecorded: {recording.result.verdict.headline}")
         options.say(f"these gates, after {judged.last.at_s:.0f} s: {said.headline}")
     return said.outcome.exit_code

@@ -110,7 +110,12 @@ class Study:
         """Every look that a release which passes them all meets, in order of time."""
         metrics = {(run.name, m.name): m for run in self.walk.runs for m in run.metrics}
         return tuple(
-            Look(at, run.name, metrics[run.name, name], _step(run.name))
+            Look(
+                at,
+                run.name,
+                metrics[run.name, name],
+                -1 if run.step_index is None else run.step_index,
+            )
             for at, run, name in virtual_rollout.looks(self.walk)
         )
 
@@ -301,12 +306,6 @@ def _if_empty(metric: Metric) -> str:
         late_s = metric.consecutive_error_limit * ERROR_RETRY_S
         return f"; if its series is missing it aborts every release, {late_s:.0f} s after its look"
     return f"; if its series is missing its look is {phase}"
-
-
-def _step(run: str) -> int:
-    """The step in a run's name; −1 for the background run, whose name has none."""
-    parts = run.rsplit("-", 2)
-    return int(parts[2]) if parts[1].isdigit() and parts[2].isdigit() else -1
 
 
 def chance(requests: float, error_rate: float, limit: float, minimum: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""Kubernetes objects → what a ground tells: the Rollout, its ReplicaSets and AnalysisRuns."""
+"""Kubernetes objects → what a target tells: the Rollout, its ReplicaSets and AnalysisRuns."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from canary.argo.model import (
     AnalysisRun,
+    Hashes,
     Measurement,
     MetricResult,
     Pause,
@@ -21,7 +22,7 @@ from canary.argo.model import (
 )
 from canary.argo.resolve import Fields
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Observation, Release
+from canary.rehearse.target import Event, Observation
 from canary.runtime.gateway import Counts
 
 HASH_LABEL = "rollouts-pod-template-hash"
@@ -98,7 +99,7 @@ def stable(rollout: Object, replicas: int) -> bool:
 def observe(
     state: State,
     rollout: Rollout,
-    release: Release,
+    hashes: Hashes,
     now: float,
     traffic: Mapping[str, Counts],
     seconds: tuple[Second, ...],
@@ -106,9 +107,9 @@ def observe(
 ) -> Observation:
     """What the controllers' objects say at `now`, seconds since the release."""
     status = state.status
-    released = bool(release.latest_hash)
-    canary = state.replica_counts(release.latest_hash)
-    promoted = released and _promoted(status, release)
+    released = bool(hashes.latest)
+    canary = state.replica_counts(hashes.latest)
+    promoted = released and _promoted(status, hashes)
     aborted = released and bool(status.get("abort"))
     inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
     timed_out = "ProgressDeadlineExceeded" in status.get("message", "") and not aborted
@@ -118,9 +119,9 @@ def observe(
         phase=str(status.get("phase", "Progressing")),
         message=str(status.get("message", "")),
         step_index=index,
-        stable=state.replica_counts(release.stable_hash),
+        stable=state.replica_counts(hashes.stable),
         canary=canary,
-        runs=tuple(runs(state, release, now)) if released else (),
+        runs=tuple(runs(state, hashes, now)) if released else (),
         stable_traffic=traffic["stable"],
         canary_traffic=traffic["canary"],
         seconds=seconds,
@@ -132,16 +133,16 @@ def observe(
         timed_out=released and timed_out,
         inconclusive=released and inconclusive,
         settled=released
-        and (inconclusive or timed_out or _settled(state, rollout, release, promoted, aborted)),
+        and (inconclusive or timed_out or _settled(state, rollout, hashes, promoted, aborted)),
     )
 
 
-def runs(state: State, release: Release, now: float) -> Iterator[AnalysisRun]:
+def runs(state: State, hashes: Hashes, now: float) -> Iterator[AnalysisRun]:
     """The release's AnalysisRuns in the order in which they were made."""
     found = [
         thing
         for thing in state.of("AnalysisRun")
-        if thing["metadata"]["labels"][HASH_LABEL] == release.latest_hash
+        if thing["metadata"]["labels"][HASH_LABEL] == hashes.latest
     ]
     wall = datetime.now().astimezone()
     for thing in sorted(found, key=lambda t: str(t["metadata"]["creationTimestamp"])):
@@ -161,21 +162,19 @@ def secret_values(
     }
 
 
-def _promoted(status: Mapping[str, Any], release: Release) -> bool:
-    return status.get("stableRS") == release.latest_hash and status.get("phase") == "Healthy"
+def _promoted(status: Mapping[str, Any], hashes: Hashes) -> bool:
+    return status.get("stableRS") == hashes.latest and status.get("phase") == "Healthy"
 
 
 def _paused_for(status: Mapping[str, Any], reason: str) -> bool:
     return any(pause["reason"] == reason for pause in status.get("pauseConditions") or [])
 
 
-def _settled(
-    state: State, rollout: Rollout, release: Release, promoted: bool, aborted: bool
-) -> bool:
+def _settled(state: State, rollout: Rollout, hashes: Hashes, promoted: bool, aborted: bool) -> bool:
     """Promoted or aborted, with every leaving pod gone and the staying ones available."""
     if not (promoted or aborted):
         return False
-    leaving, staying = release.latest_hash, release.stable_hash
+    leaving, staying = hashes.latest, hashes.stable
     if promoted:
         leaving, staying = staying, leaving
     gone = not state.pods(leaving)
@@ -211,8 +210,12 @@ def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
     values = {a["name"]: a.get("value", "") for a in thing["spec"].get("args", [])}
     results = {r["name"]: _result(r, at) for r in status.get("metricResults", [])}
     phase = Phase(status.get("phase") or "Pending")
+    name, hash_ = thing["metadata"]["name"], thing["metadata"]["labels"][HASH_LABEL]
+    # Argo's name is the Rollout's, the hash, the revision, and for a step its index.
+    _, _, index = name.rpartition(f"-{hash_}-")[2].partition("-")
     return AnalysisRun(
-        name=thing["metadata"]["name"],
+        name=name,
+        step_index=int(index) if index.isdigit() else None,
         metrics=tuple(Fields(m, values).metric(m["name"]) for m in thing["spec"]["metrics"]),
         started_at=at(status.get("startedAt")),
         results=results,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from canary.argo.model import Analysis, Rollout
+from canary.argo.model import Analysis, Hashes, Rollout
 from canary.rehearse import rates
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Observation, Release
+from canary.rehearse.target import Event, Observation
 
 # The load is met if no more than this share of the seconds fell short by a tenth.
 SHORT_SECONDS = 0.1
@@ -39,7 +39,7 @@ class Conditions:
 
 def judge(
     last: Observation,
-    release: Release,
+    hashes: Hashes,
     rollout: Rollout,
     *,
     seconds: Sequence[Second],
@@ -51,7 +51,7 @@ def judge(
 
     Args:
         last: The last observation.
-        release: The ReplicaSets it was about.
+        hashes: The ReplicaSets it was about.
         rollout: How it was walked.
         seconds: What users met since the release.
         events: What happened.
@@ -63,7 +63,7 @@ def judge(
     if interval_s is not None and late_s > interval_s:
         blind = f"the harness ran {late_s:.1f} s late, and a gate is asked every {interval_s:.1f} s"
         return Conditions(strained, blind)
-    return Conditions(strained, _killed(release, events, strained=bool(strained)))
+    return Conditions(strained, _killed(hashes, events, strained=bool(strained)))
 
 
 def _strains(last: Observation, seconds: Sequence[Second], busy_share: float) -> Iterator[str]:
@@ -85,12 +85,12 @@ def _intervals_s(rollout: Rollout) -> Iterator[float]:
                 yield metric.interval_s
 
 
-def _killed(release: Release, events: Sequence[Event], *, strained: bool) -> str:
+def _killed(hashes: Hashes, events: Sequence[Event], *, strained: bool) -> str:
     """Whether probes ended pods that a machine with time would have answered for."""
     killed = [event.text for event in events if event.at_s >= 0 and PROBE_FAILED in event.text]
     sides = {
         side
-        for side, pod_hash in (("canary", release.latest_hash), ("stable", release.stable_hash))
+        for side, pod_hash in (("canary", hashes.latest), ("stable", hashes.stable))
         if any(pod_hash in text for text in killed)
     }
     if len(sides) > 1:

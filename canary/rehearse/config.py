@@ -17,6 +17,9 @@ from pydantic import (
 from canary import durations, yamls
 from canary.errors import UsageError
 
+# What stands for a random text that is made for the run.
+SECRET = "{secret}"  # noqa: S105 — no secret, but what stands for one
+
 Seconds = Annotated[
     float, BeforeValidator(lambda v: durations.parse(v) if isinstance(v, str) else v)
 ]
@@ -84,6 +87,24 @@ class Traffic(_Section):
     requests: Annotated[list[Request], Field(min_length=1)]
 
 
+class Cluster(_Section):
+    """What a rehearsal on a cluster needs to know of the overlay.
+
+    `secret` is made with these `values` unless there is one (`{secret}` is a fresh random text);
+    `variable` makes every release one of its own; users enter by the Service `gateway`.
+    """
+
+    secret: str
+    values: dict[str, str]
+    variable: str
+    gateway: str
+
+    @property
+    def key(self) -> str:
+        """Which of the Secret's keys holds what requests name as `{secret}`."""
+        return next((key for key, text in self.values.items() if text == SECRET), "")
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -96,6 +117,7 @@ class Config(_Section):
     faults: Faults
     slo: Slo
     traffic: Traffic
+    cluster: Cluster | None = None
 
 
 def read(path: Path) -> Config:

@@ -7,24 +7,26 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from canary.errors import MachineError, UsageError
 from canary.rehearse import config
-from canary.rehearse.builds import OWN_PROGRAMS, Build
 from canary.rehearse.environment import PodFacts, Sources, resolve
 from canary.rehearse.kubelet import Image, Source
+from canary.rehearse.release_pair import OWN_PROGRAMS, Build
 from canary.runtime import processes
 
 PREPARE_TIMEOUT_S = 120.0
+NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
-class StandIns:
-    """The stand-ins of one side's `rehearsal.yaml`, filled in for one run.
+class Fakes:
+    """The fakes of one release's `rehearsal.yaml`, filled in for one run.
 
     Args:
-        build: The side.
+        build: The release.
         database_url: What `{database}` stands for.
-        secret: What `{secret}` stands for; the same for both sides, as a Secret is.
+        secret: What `{secret}` stands for; the same for both releases, as a Secret is.
         folder: Where mounted secrets are written; emptied by whoever made it.
     """
 
@@ -91,13 +93,13 @@ class StandIns:
             )
         return Image(command, config.listen.host, variables, served)
 
-    def source(self) -> Source:
-        """What the kubelet makes this side's pods from."""
+    def source(self, more: Mapping[str, str] = NO_MORE) -> Source:
+        """What the kubelet makes this release's pods from, with some more variables."""
         return Source(
             self._build.bundle.rollout.spec.template,
             self.image(),
             self._build.folder,
-            self.variables,
+            lambda pod: {**self.variables(pod), **more},
         )
 
     def variables(self, pod: PodFacts) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Looks: the measurements of current AnalysisRuns, taken beside the loop that walks the steps.
+"""Measurements: those of current AnalysisRuns, taken beside the loop that walks the steps.
 
-Each look asks twice: the gate's query, and the same query about the stable ReplicaSet. The second
+Each asks twice: the gate's query, and the same query about the stable ReplicaSet. The second
 answer judges nothing on a cluster; here it tells a bad release from a slow machine.
 """
 
@@ -11,36 +11,33 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from canary.argo import analysis
 from canary.argo.expression import Result
-from canary.argo.model import AnalysisRun, Measurement, Metric, Phase
-from canary.rehearse.target import Release
+from canary.argo.model import AnalysisRun, Hashes, Measurement, Metric, Phase
 from canary.runtime.prometheus import Prometheus, QueryError
 
 
-class Looks:
+class Measurements:
     """Measurements under way, by run."""
 
-    def __init__(
-        self, prometheus: Prometheus, release: Release, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, prometheus: Prometheus, hashes: Hashes, clock: Callable[[], float]) -> None:
         self._prometheus = prometheus
-        self._release = release
+        self._hashes = hashes
         self._clock = clock
-        self._askers = ThreadPoolExecutor(8, "look")
+        self._askers = ThreadPoolExecutor(8, "measure")
         self._under_way: dict[str, dict[str, Future[Measurement]]] = {}
 
     def begin(self, runs: Iterable[AnalysisRun], now: float) -> None:
-        """Starts what is due; a run's next looks wait until its last ones are in, as in Argo."""
+        """Starts what is due; a run's next ones wait until its last ones are in, as in Argo."""
         for run in runs:
             if run.name in self._under_way:
                 continue
             due = analysis.due(run, now)
             if due:
-                ask = (self._prometheus, self._release)
-                asked = {m.name: self._askers.submit(take, *ask, m, self._clock) for m in due}
+                ask = (self._prometheus, self._hashes)
+                asked = {m.name: self._askers.submit(measure, *ask, m, self._clock) for m in due}
                 self._under_way[run.name] = asked
 
     def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
-        """(run, measurements by metric) for each run whose looks are all in."""
+        """(run, measurements by metric) for each run whose measurements are all in."""
         for run, asked in list(self._under_way.items()):
             if all(future.done() for future in asked.values()):
                 del self._under_way[run]
@@ -51,16 +48,16 @@ class Looks:
         self._askers.shutdown(wait=False, cancel_futures=True)
 
 
-def take(
+def measure(
     prometheus: Prometheus,
-    release: Release,
+    hashes: Hashes,
     metric: Metric,
     clock: Callable[[], float],
     at_s: float | None = None,
 ) -> Measurement:
-    """One look at a metric, at the server's now or at an instant of the Unix epoch."""
+    """One measurement of a metric, at the server's now or at an instant of the Unix epoch."""
     started_at = clock()
-    stable_query = metric.query.replace(release.latest_hash, release.stable_hash)
+    stable_query = metric.query.replace(hashes.latest, hashes.stable)
     try:
         result = prometheus.query(metric.query, metric.timeout_s, at_s)
         control = prometheus.query(stable_query, metric.timeout_s, at_s)

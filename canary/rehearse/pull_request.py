@@ -6,15 +6,13 @@ Both are made from `result.json` and nothing else; neither names a path of the m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 from canary.rehearse.report import number
-
-Document = Mapping[str, Any]
+from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Result
 
 MARKDOWN, JUNIT = "report.md", "junit.xml"
 
@@ -22,47 +20,47 @@ _SIGNS = {"promoted": "✅", "rolled-back": "❌", "not-released": "❌", "incon
 _PHASE_SIGNS = {"Failed": "❌", "Error": "⛔", "Inconclusive": "⚠️"}
 
 
-def write(document: Document, folder: Path) -> None:
+def write(document: Result, folder: Path) -> None:
     """Writes `report.md` and `junit.xml`."""
     (folder / MARKDOWN).write_text(markdown(document), encoding="utf-8")
     (folder / JUNIT).write_text(junit(document), encoding="utf-8")
 
 
-def markdown(document: Document) -> str:
+def markdown(document: Result) -> str:
     """The verdict first, then what each gate saw, then what it cost."""
-    verdict = document["verdict"]
-    sign = _SIGNS.get(verdict["outcome"], "⛔")
+    verdict = document.verdict
+    sign = _SIGNS.get(verdict.outcome, "⛔")
     parts = [
-        f"### {sign} {_escape(verdict['headline'])}",
+        f"### {sign} {_escape(verdict.headline)}",
         _release(document),
-        *[f"> The candidate changes {_escape(c)}." for c in document["release"].get("changes", ())],
+        *[f"> The candidate changes {_escape(c)}." for c in document.release.changes],
         _gates(document),
         _plot(document),
         _cost(document),
-        f"<sub>{_code(document['command'])} · {document['elapsed_s']:.0f} s · "
-        f"×{document['time_scale']:g} · {document['ground']}</sub>",
+        f"<sub>{_code(document.command)} · {document.elapsed_s:.0f} s · "
+        f"×{document.time_scale:g} · {document.target}</sub>",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _release(document: Document) -> str:
-    release = document["release"]
-    faults = ", ".join(release["faults"])
-    sides = [release["candidate"], release["stable"]]
-    if not sides[0].get("commit"):
+def _release(document: Result) -> str:
+    release = document.release
+    faults = ", ".join(release.faults)
+    sides = [release.candidate, release.stable]
+    if not sides[0].commit:
         return f"A release with {faults}." if faults else "A healthy release of this checkout."
-    new, old = (f"{_code(side['reference'])} ({side['commit'][:8]})" for side in sides)
+    new, old = (f"{_code(side.reference)} ({side.commit[:8]})" for side in sides)
     return f"{new} released over {old}" + (f", with {faults}." if faults else ".")
 
 
-def _gates(document: Document) -> str:
+def _gates(document: Result) -> str:
     """A row for each gate, a column for each place it looked from: canary, and stable beside it."""
     looks = list(_looks(document))
     if not looks:
         return "No gate was asked."
     wheres = list(dict.fromkeys(look.where for look in looks))
-    gates = {look.metric["name"]: look.wanted for look in looks}
-    cells = {(look.metric["name"], look.where): _cell(look) for look in looks}
+    gates = {look.metric.name: look.wanted for look in looks}
+    cells = {(look.metric.name, look.where): _cell(look) for look in looks}
     rows = [
         f"| {_escape(name)} | {wanted} | "
         + " | ".join(cells.get((name, w), "") for w in wheres)
@@ -74,9 +72,9 @@ def _gates(document: Document) -> str:
 
 
 def _cell(look: _Look) -> str:
-    value, control = number(look.last["number"]), look.last["control"]
+    value, control = number(look.last.number), look.last.control
     said = value if control is None else f"{value} ({number(control)})"
-    sign = _PHASE_SIGNS.get(look.metric["phase"], "")
+    sign = _PHASE_SIGNS.get(look.metric.phase, "")
     return f"**{said}** {sign}" if sign else said
 
 
@@ -85,50 +83,48 @@ class _Look:
     """The last look of one gate from one place; `wanted` is its limit as a person reads it."""
 
     where: str
-    metric: Document
-    last: Document
+    metric: MetricResult
+    last: Measurement
     wanted: str
 
 
-def _looks(document: Document) -> Iterator[_Look]:
+def _looks(document: Result) -> Iterator[_Look]:
     limits = {
-        gate["name"]: f"{gate['comparison']} {number(gate['threshold'])}"
-        for gate in document["gates"]
-        if gate["threshold"] is not None
+        gate.name: f"{gate.comparison} {number(gate.threshold)}"
+        for gate in document.gates
+        if gate.threshold is not None
     }
-    for run in document["analysis_runs"]:
-        for metric in run["metrics"]:
-            if metric["measurements"]:
-                last = metric["measurements"][-1]
-                wanted = limits.get(metric["name"], "–")
+    for run in document.analysis_runs:
+        for metric in run.metrics:
+            if metric.measurements:
+                last = metric.measurements[-1]
+                wanted = limits.get(metric.name, "–")
                 yield _Look(_where(document, run), metric, last, wanted)
 
 
-def _where(document: Document, run: Document) -> str:
+def _where(document: Result, run: AnalysisRun) -> str:
     """The weight that a run's step looks at, or that it ran beside the steps."""
-    if run["step_index"] is None:
+    if run.step_index is None:
         return "beside the steps"
-    before = document["rollout"]["steps"][: run["step_index"]]
-    weights = [step["weight"] for step in before if step["kind"] == "setWeight"]
-    return f"{weights[-1]} %" if weights else f"step {run['step_index']}"
+    before = document.rollout.steps[: run.step_index]
+    weights = [step.weight for step in before if step.kind == "setWeight"]
+    return f"{weights[-1]} %" if weights else f"step {run.step_index}"
 
 
-def _plot(document: Document) -> str:
+def _plot(document: Result) -> str:
     """What the canary answered and failed, as a chart that GitHub draws."""
-    series = document["series"]
-    times = series.get("at_s") or []
+    series = document.series
+    times = series.at_s
     shown = [i for i, at in enumerate(times) if at >= 0]
-    if not document["analysis_runs"] or len(shown) < 2:  # noqa: PLR2004 — a line needs two points
+    if not document.analysis_runs or len(shown) < 2:  # noqa: PLR2004 — a line needs two points
         return ""
     # More than about sixty points are drawn on top of each other.
     shown = shown[:: -(-len(shown) // 60)]
-    columns = {
-        "canary_requests": [series["canary_requests"][i] for i in shown],
-        "failed": [(series["client_failed"][i] or 0) for i in shown],
-    }
-    top = max(1.0, *columns["canary_requests"], *columns["failed"])
+    answered: list[float] = [series.canary_requests[i] for i in shown]
+    failed: list[float] = [series.client_failed[i] or 0 for i in shown]
+    top = max(1.0, *answered, *failed)
     lines = "\n".join(
-        f"  line [{', '.join(f'{value:g}' for value in values)}]" for values in columns.values()
+        f"  line [{', '.join(f'{value:g}' for value in values)}]" for values in (answered, failed)
     )
     return (
         "<details><summary>requests/s that the canary answered, and that failed for users"
@@ -138,28 +134,28 @@ def _plot(document: Document) -> str:
     )
 
 
-def _cost(document: Document) -> str:
-    traffic, budget = document["traffic"], document["budget"]
+def _cost(document: Result) -> str:
+    traffic, budget = document.traffic, document.budget
     return (
-        f"{traffic['requests']:,} requests, {traffic['failed']:,} failed, {traffic['lost']:,} "
-        f"lost; {number(budget['spent_unscaled_requests'], 3)} failures at real durations, "
-        f"{budget['spent_share']:.3%} of a month's error budget."
+        f"{traffic.requests:,} requests, {traffic.failed:,} failed, {traffic.lost:,} "
+        f"lost; {number(budget.spent_unscaled_requests, 3)} failures at real durations, "
+        f"{budget.spent_share:.3%} of a month's error budget."
     )
 
 
-def junit(document: Document) -> str:
+def junit(document: Result) -> str:
     """A test case for the release and for each gate at each step, failed where it failed."""
-    suite = ET.Element("testsuite", name="rehearsal", time=str(document["elapsed_s"]))
-    verdict = document["verdict"]
-    release = _case(suite, "release", document["id"])
-    if verdict["exit_code"]:
-        judged = verdict["outcome"] in ("rolled-back", "not-released", "inconclusive")
+    suite = ET.Element("testsuite", name="rehearsal", time=str(document.elapsed_s))
+    verdict = document.verdict
+    release = _case(suite, "release", document.id)
+    if verdict.exit_code:
+        judged = verdict.outcome in ("rolled-back", "not-released", "inconclusive")
         kind = "failure" if judged else "error"
-        ET.SubElement(release, kind, message=_printable(verdict["headline"]))
+        ET.SubElement(release, kind, message=_printable(verdict.headline))
     for look in _looks(document):
-        case = _case(suite, f"gate.{look.metric['name']}", look.where)
-        phase, value = look.metric["phase"], number(look.last["number"])
-        because = look.metric["message"] or look.last["message"]
+        case = _case(suite, f"gate.{look.metric.name}", look.where)
+        phase, value = look.metric.phase, number(look.last.number)
+        because = look.metric.message or look.last.message
         if phase in _PHASE_SIGNS:
             kind = "error" if phase == "Error" else "failure"
             said = f"{phase}: {value}, wanted {look.wanted}. {because}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from canary.errors import MachineError
+from canary.errors import MachineError, UsageError
 from canary.rehearse.load import Second
 
 STEADY_SECONDS = 3
@@ -72,6 +72,18 @@ def told(rates: Rates, carried: float, rate: float) -> str:
         f"this machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for: "
         f"{rate:.0f} are sent, and every gate still sees enough"
     )
+
+
+def refuse_refused(seconds: Sequence[Second]) -> None:
+    """Refuses a load that the release will not answer.
+
+    Raises:
+        UsageError: if a request was answered by a 4xx.
+    """
+    if any(second.refused for second in seconds):
+        raise UsageError(
+            "the load's requests are refused (4xx)", "correct `requests` in rehearsal.yaml"
+        )
 
 
 def not_carried(rate: float, seconds: Sequence[Second]) -> MachineError:

@@ -7,17 +7,15 @@ steps that it reached, and only for manifests with the same weights and pauses.
 
 from __future__ import annotations
 
-import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from canary.argo import analysis, controller
+from canary.argo import controller, virtual_rollout
 from canary.argo.model import (
     Analysis,
     AnalysisRun,
@@ -30,7 +28,9 @@ from canary.argo.model import (
 )
 from canary.errors import UsageError
 from canary.rehearse import measurements, verdict
-from canary.rehearse.target import Observation, Release
+from canary.rehearse import result as results
+from canary.rehearse.result import Result, Step
+from canary.rehearse.target import Observation
 from canary.rehearse.verdict import Outcome, Verdict
 from canary.runtime.prometheus import Prometheus
 
@@ -45,19 +45,19 @@ Reached = tuple[int | None, Analysis, float]
 class Recording:
     """A run's document, and the folder that holds its Prometheus data."""
 
-    document: Mapping[str, Any]
+    result: Result
     folder: Path
 
     @property
     def time_scale(self) -> float:
         """How much faster than real time it was rehearsed."""
-        return float(self.document["time_scale"])
+        return self.result.time_scale
 
     @property
     def ended_s(self) -> float:
         """The moment that decided it, beyond which the canary is no longer what was released."""
-        decided = self.document["verdict"]["decided_after_s"]
-        return float(self.document["series"]["at_s"][-1] if decided is None else decided)
+        decided = self.result.verdict.decided_after_s
+        return self.result.series.at_s[-1] if decided is None else decided
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,15 @@ def opened(path: Path) -> Iterator[Recording]:
         folder = Path(scratch)
         try:
             _unpack(path, folder)
-            document = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            recorded = results.read((folder / RESULT).read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, RecursionError, tarfile.TarError) as wrong:
             raise UsageError(
-                f"{path} is no recording ({wrong})",
+                f"{path} is no recording ({' '.join(str(wrong).split())})",
                 "name a folder of out/rehearsals, or a file that --record wrote",
             ) from None
-        if not document.get("released_at"):
+        if not recorded.released_at:
             raise UsageError(f"{path} holds no applied release", "record a run that got so far")
-        yield Recording(document, folder)
+        yield Recording(recorded, folder)
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -129,12 +129,12 @@ def replay(recording: Recording, rollout: Rollout) -> Replay:
         UsageError: if its weights and pauses are not the recorded ones.
         MachineError: if Prometheus cannot be had.
     """
-    begins = _begins(recording.document, rollout)
+    begins = _begins(recording.result, rollout)
     reached = list(_analyses(rollout, begins))
     prometheus = Prometheus(recording.folder / "prometheus", jobs=[])
     prometheus.start()
     try:
-        judge = _Judge(recording.document, prometheus, rollout)
+        judge = _Judge(recording.result, prometheus, rollout)
         runs = judge.runs(reached, recording.ended_s)
         first = _first_bad(runs)
         if first is not None and first.completed_at is not None:
@@ -150,7 +150,7 @@ def decide(recording: Recording, judged: Replay) -> Verdict:
     """How the recorded release would have ended, or how far these gates let it go."""
     if judged.complete or _first_bad(judged.runs) is not None:
         return verdict.decide(judged.last)
-    headline = recording.document["verdict"]["headline"]
+    headline = recording.result.verdict.headline
     return Verdict(
         Outcome.INCONCLUSIVE,
         f"Not stopped as far as it was recorded, {recording.ended_s:.0f} s: these gates pass what "
@@ -162,44 +162,37 @@ def decide(recording: Recording, judged: Replay) -> Verdict:
 class _Judge:
     """Asks the recorded Prometheus as the controller would have asked it."""
 
-    document: Mapping[str, Any]
+    recorded: Result
     prometheus: Prometheus
     rollout: Rollout
 
     def __post_init__(self) -> None:
-        released = self.document["release"]
-        self.release = Release(released["stable"]["hash"], released["candidate"]["hash"])
-        self.zero_s = datetime.fromisoformat(self.document["released_at"]).timestamp()
+        released = self.recorded.release
+        self.hashes = Hashes(released.candidate.hash, released.stable.hash)
+        self.zero_s = datetime.fromisoformat(self.recorded.released_at or "").timestamp()
 
     def runs(self, reached: Sequence[Reached], until_s: float) -> list[AnalysisRun]:
         """The AnalysisRuns that begin by an instant, each to its end or to that instant."""
         return [self._run(index, what, at, until_s) for index, what, at in reached if at <= until_s]
 
     def _run(self, index: int | None, what: Analysis, at_s: float, until_s: float) -> AnalysisRun:
-        latest, stable = self.release.latest_hash, self.release.stable_hash
-        name = f"{self.rollout.name}-{latest}-2" + ("" if index is None else f"-{index}")
-        run = controller.start_run(name, what, Hashes(latest, stable), at_s)
-        while (due_at := analysis.next_due(run)) is not None and due_at <= until_s:
-            now = max(due_at, at_s)
-            for metric in analysis.due(run, now):
-                run = analysis.record(run, metric.name, self._look(metric, now))
-            run = analysis.assess(run, now)
-        return run if run.phase.completed else analysis.terminate(run, until_s)
+        run = controller.start_run(self.rollout.name, what, self.hashes, at_s, index)
+        return virtual_rollout.follow(run, self._measure, until_s)
 
-    def _look(self, metric: Metric, now: float) -> Measurement:
-        return measurements.take(
-            self.prometheus, self.release, metric, lambda: now, self.zero_s + now
+    def _measure(self, metric: Metric, now: float) -> Measurement:
+        return measurements.measure(
+            self.prometheus, self.hashes, metric, lambda: now, self.zero_s + now
         )
 
 
-def _begins(document: Mapping[str, Any], rollout: Rollout) -> list[float]:
+def _begins(result: Result, rollout: Rollout) -> list[float]:
     """When the recorded release came to each step of `rollout`; one more if it passed the last.
 
     A step that was not reached, and all after it, are left out. An analysis that the recorded
     Rollout did not have begins where the step before it ended.
     """
-    recorded, reached = document["rollout"]["steps"], _reached(document)
-    before = [i for i, step in enumerate(recorded) if step["kind"] != "analysis"]
+    recorded, reached = result.rollout.steps, _reached(result)
+    before = [i for i, step in enumerate(recorded) if step.kind != "analysis"]
     wanted = [str(step) for step in rollout.steps if not isinstance(step, Analysis)]
     given = [_scaled_label(recorded[i]) for i in before]
     if wanted != given:
@@ -220,24 +213,20 @@ def _begins(document: Mapping[str, Any], rollout: Rollout) -> list[float]:
     return begins
 
 
-def _scaled_label(step: Mapping[str, Any]) -> str:
+def _scaled_label(step: Step) -> str:
     """A recorded step's label, at the scale at which it was rehearsed."""
-    if step["kind"] == "pause":
-        return f"pause: {step['rehearsed_s']:g}s"
-    return str(step["label"])
+    return f"pause: {step.rehearsed_s:g}s" if step.kind == "pause" else step.label
 
 
-def _reached(document: Mapping[str, Any]) -> dict[int, float]:
+def _reached(result: Result) -> dict[int, float]:
     """When each recorded step began; an AnalysisRun knows it better than the log's sampling."""
     reached = {
-        int(event["text"].removeprefix("step ")): float(event["at_s"])
-        for event in document["events"]
-        if event["kind"] == "step"
+        int(event.text.removeprefix("step ")): event.at_s
+        for event in result.events
+        if event.kind == "step"
     }
     exact = {
-        run["step_index"]: float(run["started_s"])
-        for run in document["analysis_runs"]
-        if run["step_index"] is not None
+        run.step_index: run.started_s for run in result.analysis_runs if run.step_index is not None
     }
     return reached | exact
 
@@ -279,22 +268,21 @@ def _seen(runs: Sequence[AnalysisRun], recorded_s: float, *, complete: bool) -> 
 def table(recording: Recording, judged: Replay) -> str:
     """Each gate's last look in each run: as recorded, and as these gates judge it."""
     before = {
-        (run["step_index"], metric["name"]): (metric["measurements"][-1], metric["phase"])
-        for run in recording.document["analysis_runs"]
-        for metric in run["metrics"]
-        if metric["measurements"]
+        (run.step_index, metric.name): (metric.measurements[-1].number, metric.phase)
+        for run in recording.result.analysis_runs
+        for metric in run.metrics
+        if metric.measurements
     }
     rows = [("look", "gate", "recorded", "", "these gates", "")]
     for run in judged.runs:
-        tail = run.name.rsplit("-", 1)[-1]
-        index = int(tail) if run.name.count("-") > 2 else None  # noqa: PLR2004 — name-hash-2-step
+        index = run.step_index
         for result in run.results.values():
             look = result.measurements[-1]
-            was, phase = before.get((index, result.name), ({"number": None}, ""))
+            was, phase = before.get((index, result.name), (None, ""))
             rows.append((
                 "beside the steps" if index is None else f"step {index}, {look.started_at:.0f} s",
                 result.name,
-                _number(was["number"]),
+                _number(was),
                 phase,
                 _number(look.number),
                 str(result.phase),

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from canary.argo.model import ReplicaCounts, ReplicaSetName, Rollout
-from canary.rehearse.builds import Build
+from canary.argo.model import Hashes, ReplicaCounts, ReplicaSetName, Rollout
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.kubelet import Kubelet, Pod
-from canary.rehearse.target import Release
+from canary.rehearse.release_pair import Build
 from canary.runtime import processes
 
 HASH_LABEL = "rollouts-pod-template-hash"
@@ -44,7 +43,7 @@ class ReplicaSets:
     """Stable and canary; `seed` makes the pods' random names repeat from run to run."""
 
     rollout: Rollout
-    release: Release
+    hashes: Hashes
     kubelet: Kubelet
     seed: int
     _desired: dict[str, int] = field(default_factory=dict)
@@ -55,8 +54,8 @@ class ReplicaSets:
         names = Random(self.seed)  # noqa: S311 — names, not secrets
         # Stable pods are started twice when a release is aborted, canary pods once.
         for pod_hash, count in (
-            (self.release.stable_hash, 2 * self.rollout.replicas),
-            (self.release.latest_hash, self.rollout.replicas + 1),
+            (self.hashes.stable, 2 * self.rollout.replicas),
+            (self.hashes.latest, self.rollout.replicas + 1),
         ):
             self._desired[pod_hash] = self._used[pod_hash] = 0
             self._slots[pod_hash] = [self._set_aside(pod_hash, names) for _ in range(count)]
@@ -64,7 +63,7 @@ class ReplicaSets:
     def hash_of(self, replica_set: ReplicaSetName) -> str:
         """A ReplicaSet's pod-template hash."""
         latest = replica_set is ReplicaSetName.LATEST
-        return self.release.latest_hash if latest else self.release.stable_hash
+        return self.hashes.latest if latest else self.hashes.stable
 
     def scale(self, replica_set: ReplicaSetName, replicas: int) -> str:
         """Creates what is missing and deletes what is too much; says what was done, if anything."""
@@ -129,11 +128,11 @@ class ReplicaSets:
         return Slot(facts, ports, image.served)
 
 
-def release_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Release:
+def hashes_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Hashes:
     """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
-    return Release(
-        _hash("stable" + _identity(stable)),
-        _hash("latest" + _identity(candidate) + ",".join(faults)),
+    return Hashes(
+        latest=_hash("latest" + _identity(candidate) + ",".join(faults)),
+        stable=_hash("stable" + _identity(stable)),
     )
 
 

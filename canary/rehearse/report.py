@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from canary.plot import Band, Frame, Point
-
-Document = Mapping[str, Any]
+from canary.rehearse.result import Gate, Result, Series
 
 _PHASE_STYLES = {
     "Successful": "good",
@@ -34,13 +32,13 @@ _OUTCOMES = {
 }
 
 
-def write(document: Document, path: Path) -> Path:
+def write(document: Result, path: Path) -> Path:
     """Writes the page; returns its path."""
     path.write_text(render(document), encoding="utf-8")
     return path
 
 
-def render(document: Document) -> str:
+def render(document: Result) -> str:
     """The page as text: no request leaves it, whatever it is opened with."""
     environment = Environment(
         loader=PackageLoader("canary.rehearse"),
@@ -51,7 +49,7 @@ def render(document: Document) -> str:
     )
     environment.filters["number"] = number
     environment.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
-    style, words = _OUTCOMES[document["verdict"]["outcome"]]
+    style, words = _OUTCOMES[document.verdict.outcome]
     return environment.get_template("report.html.j2").render(
         document=document,
         outcome_style=style,
@@ -59,7 +57,7 @@ def render(document: Document) -> str:
         pods_plot=pods_plot(document),
         requests_plot=requests_plot(document),
         latency_plot=latency_plot(document),
-        gates=[(gate, gate_plot(document, gate)) for gate in document["gates"]],
+        gates=[(gate, gate_plot(document, gate)) for gate in document.gates],
     )
 
 
@@ -68,18 +66,16 @@ def number(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:,.{digits}g}"
 
 
-def pods_plot(document: Document) -> Markup:
+def pods_plot(document: Result) -> Markup:
     """Available pods over time, stable below canary, the weights behind and the looks on top."""
-    series = document["series"]
-    if not series:
+    series = document.series
+    if not series.at_s:
         return Markup("")
-    times = series["at_s"]
-    stable = list(zip(times, series["stable_available"], strict=True))
+    times = series.at_s
+    stable = list(zip(times, series.stable_available, strict=True))
     both = [
         (t, s + c)
-        for t, s, c in zip(
-            times, series["stable_available"], series["canary_available"], strict=True
-        )
+        for t, s, c in zip(times, series.stable_available, series.canary_available, strict=True)
     ]
     frame = Frame(_span(document), (0, max([1, *(count for _, count in both)])), height=190)
     frame.bands(_weight_bands(document))
@@ -88,19 +84,17 @@ def pods_plot(document: Document) -> Markup:
     return _moments(frame, document).svg("available pods over time")
 
 
-def requests_plot(document: Document) -> Markup:
+def requests_plot(document: Result) -> Markup:
     """What users sent a second, and what failed."""
-    series = document["series"]
-    if not series:
+    series = document.series
+    if not series.at_s:
         return Markup("")
-    sent = _points(series, "client_requests")
+    sent = _points(series, series.client_requests)
     failed = [
         (t, (f or 0) + (lost or 0))
-        for t, f, lost in zip(
-            series["at_s"], series["client_failed"], series["client_lost"], strict=True
-        )
+        for t, f, lost in zip(series.at_s, series.client_failed, series.client_lost, strict=True)
     ]
-    canary = _points(series, "canary_requests")
+    canary = _points(series, series.canary_requests)
     frame = Frame(_span(document), (0, _top([*sent, *canary])))
     frame.bands(_weight_bands(document))
     frame.line(sent, "plain", "requests a second, all pods")
@@ -109,12 +103,12 @@ def requests_plot(document: Document) -> Markup:
     return _moments(frame, document).svg("requests a second over time")
 
 
-def latency_plot(document: Document) -> Markup:
+def latency_plot(document: Result) -> Markup:
     """Latency as users met it, second by second."""
-    series = document["series"]
-    if not series:
+    series = document.series
+    if not series.at_s:
         return Markup("")
-    p95, p50 = _points(series, "client_p95_ms"), _points(series, "client_p50_ms")
+    p95, p50 = _points(series, series.client_p95_ms), _points(series, series.client_p50_ms)
     frame = Frame(_span(document), (0, _top([*p95, *p50])), unit="")
     frame.bands(_weight_bands(document))
     frame.line(p95, "canary", "95th percentile, ms")
@@ -122,39 +116,39 @@ def latency_plot(document: Document) -> Markup:
     return _moments(frame, document).svg("latency over time, in milliseconds")
 
 
-def gate_plot(document: Document, gate: Mapping[str, Any]) -> Markup:
+def gate_plot(document: Result, gate: Gate) -> Markup:
     """One gate's looks against its threshold, with what the same query said of stable."""
     looks = [
-        (look, run)
-        for run in document["analysis_runs"]
-        for metric in run["metrics"]
-        if metric["name"] == gate["name"]
-        for look in metric["measurements"]
-        if look["number"] is not None
+        (look, look.number, run)
+        for run in document.analysis_runs
+        for metric in run.metrics
+        if metric.name == gate.name
+        for look in metric.measurements
+        if look.number is not None
     ]
-    limit = gate["threshold"]
-    values = [look["number"] for look, _ in looks] + ([limit] if limit is not None else [])
+    limit = gate.threshold
+    values = [value for _, value, _ in looks] + ([limit] if limit is not None else [])
     if not looks or not all(math.isfinite(value) for value in values):
         return Markup("")
     shown_top = max([*values, 1e-9]) * 1.25
     frame = Frame(_span(document), (0, shown_top), width=350, height=130)
     if limit is not None:
-        frame.level(limit, f"{gate['comparison']} {limit:g}")
-    for look, run in looks:
-        control = look["control"]
+        frame.level(limit, f"{gate.comparison} {limit:g}")
+    for look, value, run in looks:
+        control = look.control
         if control is not None and math.isfinite(control) and control <= shown_top:
-            frame.dots([(look["at_s"], control)], "control", [f"stable: {control:.4g}"])
-        title = f"{run['name']}: {look['number']:.4g}, {look['phase']}"
-        frame.dots([(look["at_s"], look["number"])], _PHASE_STYLES[look["phase"]], [title])
-    return frame.svg(f"looks at {gate['name']}")
+            frame.dots([(look.at_s, control)], "control", [f"stable: {control:.4g}"])
+        title = f"{run.name}: {value:.4g}, {look.phase}"
+        frame.dots([(look.at_s, value)], _PHASE_STYLES[look.phase], [title])
+    return frame.svg(f"looks at {gate.name}")
 
 
-def _weight_bands(document: Document) -> list[Band]:
+def _weight_bands(document: Result) -> list[Band]:
     """The stretches of time in which one weight was in force."""
-    series = document["series"]
+    series = document.series
     bands: list[Band] = []
-    ends = [*series["at_s"][1:], series["at_s"][-1]]
-    for start, end, weight in zip(series["at_s"], ends, series["weight"], strict=True):
+    ends = [*series.at_s[1:], series.at_s[-1]]
+    for start, end, weight in zip(series.at_s, ends, series.weight, strict=True):
         label = "" if weight is None else f"{weight} %"
         if bands and bands[-1].label == label:
             bands[-1] = Band(bands[-1].start, end, label)
@@ -163,24 +157,24 @@ def _weight_bands(document: Document) -> list[Band]:
     return bands
 
 
-def _moments(frame: Frame, document: Document) -> Frame:
-    for run in document["analysis_runs"]:
-        if run["kind"] == "step" and run["ended_s"] is not None:
-            words = f"{run['name']}: {run['phase']}"
-            frame.moment(run["ended_s"], words, _PHASE_STYLES[run["phase"]])
-    decided = document["verdict"]["decided_after_s"]
+def _moments(frame: Frame, document: Result) -> Frame:
+    for run in document.analysis_runs:
+        if run.kind == "step" and run.ended_s is not None:
+            words = f"{run.name}: {run.phase}"
+            frame.moment(run.ended_s, words, _PHASE_STYLES[run.phase])
+    decided = document.verdict.decided_after_s
     if decided is not None:
         frame.moment(decided, "decided", "decided")
     return frame
 
 
-def _span(document: Document) -> tuple[float, float]:
-    times = document["series"].get("at_s") or [0.0]
+def _span(document: Result) -> tuple[float, float]:
+    times = document.series.at_s or [0.0]
     return (min(times), max([*times, min(times) + 1]))
 
 
-def _points(series: Mapping[str, Sequence[Any]], name: str) -> list[Point]:
-    pairs = zip(series["at_s"], series[name], strict=True)
+def _points(series: Series, values: Sequence[float | None]) -> list[Point]:
+    pairs = zip(series.at_s, values, strict=True)
     return [(t, float(value)) for t, value in pairs if value is not None]
 
 

@@ -1,92 +1,269 @@
-"""The record of a rehearsal as `result.json`, schema `gridos.rehearsal/v1` (see RESULT.md)."""
+"""The record of a rehearsal as `result.json`, schema `gridos.rehearsal/v1` (see RESULT.md).
+
+The types are what is written and read; `build` makes them of what was seen.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from canary.argo import threshold
-from canary.argo.manifests import Bundle
-from canary.argo.model import Analysis, AnalysisRun, Metric, Pause, Rollout, SetWeight, Step
+from pydantic import BaseModel, ConfigDict, Field
+
+from canary.argo import model, threshold
+from canary.argo.model import Metric, Pause, SetWeight
 from canary.argo.replicas import split
-from canary.rehearse import builds, time_compression, timeline, verdict
-from canary.rehearse.builds import Build
-from canary.rehearse.config import Config
+from canary.rehearse import time_compression, timeline, verdict
+from canary.rehearse.plan import Plan
+from canary.rehearse.release_pair import Build
 from canary.rehearse.runner import Run
-from canary.rehearse.target import Ground, Observation
-from canary.rehearse.timeline import Recording
-from canary.rehearse.verdict import Decision, Verdict
+from canary.rehearse.target import Event, Observation, Target
+from canary.rehearse.timeline import Timeline
+from canary.rehearse.verdict import Decision
 
 SCHEMA = "gridos.rehearsal/v1"
 _UNITS = {"-seconds": "s", "-ratio": "ratio", "-requests": "requests", "-restarts": "restarts"}
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """What was rehearsed and how, beside what was recorded."""
+class _Part(BaseModel):
+    """A part of the record; runs of before may lack what was added since."""
 
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class Side(_Part):
+    """One of the two releases."""
+
+    hash: str
+    replica_set: str
+    reference: str = ""
+    commit: str = ""
+
+
+class Release(_Part):
+    """What was released over what."""
+
+    faults: list[str]
+    stable: Side
+    candidate: Side
+    changes: list[str] = Field(default_factory=list)
+
+
+class DecidingGate(_Part):
+    """The gate that decided, and what it read."""
+
+    name: str
+    value: float | None
+    threshold: float | None
+    comparison: str | None
+    unit: str
+    control: float | None
+    analysis_run: str
+    step_index: int | None
+
+
+class Verdict(_Part):
+    """How it ended, and when."""
+
+    outcome: str
+    exit_code: int
+    headline: str
+    rollout_phase: str
+    rollout_message: str
+    gate: DecidingGate | None
+    requests_seen: int
+    weight: int | None
+    decided_after_s: float | None
+    last_canary_response_after_s: float | None
+
+
+class Step(_Part):
+    """A step of the Rollout: a weight and its pods, a pause, or an analysis."""
+
+    index: int
+    label: str
+    kind: str
+    weight: int | None = None
+    canary: int | None = None
+    stable: int | None = None
+    share: float | None = None
+    duration_s: float | None = None
+    rehearsed_s: float | None = None
+    templates: list[str] | None = None
+
+
+class Rollout(_Part):
+    """What was stepped through."""
+
+    name: str
+    namespace: str
+    replicas: int
+    max_surge: int | str
+    max_unavailable: int | str
+    steps: list[Step]
+
+
+class Gate(_Part):
+    """A gate as it was asked."""
+
+    name: str
+    template: str
+    threshold: float | None
+    comparison: str | None
+    unit: str
+    query: str
+    success_condition: str
+    failure_condition: str
+
+
+class Measurement(_Part):
+    """One measurement; `control` is the same query about the stable release."""
+
+    at_s: float
+    value: str
+    number: float | None
+    control: float | None
+    phase: str
+    message: str
+
+
+class MetricResult(_Part):
+    """One metric of an AnalysisRun."""
+
+    name: str
+    phase: str
+    message: str
+    dry_run: bool
+    measurements: list[Measurement]
+
+
+class AnalysisRun(_Part):
+    """One AnalysisRun; `step_index` is nothing for the background one."""
+
+    name: str
+    kind: str
+    step_index: int | None
+    started_s: float
+    ended_s: float | None
+    phase: str
+    message: str
+    metrics: list[MetricResult]
+
+
+class Series(_Part):
+    """Columns of one value per sample, a second apart; empty where nothing was seen."""
+
+    at_s: list[float] = Field(default_factory=list)
+    step_index: list[int | None] = Field(default_factory=list)
+    weight: list[int | None] = Field(default_factory=list)
+    stable_desired: list[int] = Field(default_factory=list)
+    stable_available: list[int] = Field(default_factory=list)
+    canary_desired: list[int] = Field(default_factory=list)
+    canary_available: list[int] = Field(default_factory=list)
+    stable_requests: list[float] = Field(default_factory=list)
+    stable_failed: list[float] = Field(default_factory=list)
+    canary_requests: list[float] = Field(default_factory=list)
+    canary_failed: list[float] = Field(default_factory=list)
+    client_requests: list[int | None] = Field(default_factory=list)
+    client_failed: list[int | None] = Field(default_factory=list)
+    client_lost: list[int | None] = Field(default_factory=list)
+    client_p50_ms: list[float | None] = Field(default_factory=list)
+    client_p95_ms: list[float | None] = Field(default_factory=list)
+
+
+class Moment(_Part):
+    """An event."""
+
+    at_s: float
+    kind: str
+    text: str
+
+
+class Traffic(_Part):
+    """What users sent, and what came of it."""
+
+    requests_per_second: float
+    asked_requests_per_second: float | None = None
+    declared_requests_per_second: float
+    requests: int
+    failed: int
+    lost: int
+    canary_requests: int
+    canary_failed: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class Budget(_Part):
+    """What it would have cost of the month's error budget."""
+
+    objective: float
+    window_days: float
+    monthly_requests: int
+    monthly_budget: int
+    spent_unscaled_requests: float
+    spent_share: float
+    note: str
+
+
+class Machine(_Part):
+    """How well the machine kept up; `honest` says that it stood in nobody's way."""
+
+    cores: int
+    cpu_busy_share: float
+    harness_lag_p99_ms: float
+    harness_lag_max_ms: float | None = None
+    cpu_seconds: dict[str, float] = Field(default_factory=dict)
+    cpu_seconds_total: float | None = None
+    scrapes: int = 0
+    scrapes_lost: int = 0
+    honest: bool
+    because: str = ""
+
+
+class Result(_Part):
+    """The whole record."""
+
+    format: str = Field(alias="schema")
     id: str
     command: str
-    stable: Build
-    candidate: Build
-    rollout: Rollout
-    scaled: Rollout
+    started_at: str
+    released_at: str | None = None
+    ended_at: str
+    elapsed_s: float
+    target: str
+    manifests: str
     time_scale: float
-    faults: tuple[str, ...]
-    rate: float
-    least_rate: float
-
-    @property
-    def bundle(self) -> Bundle:
-        """The manifests that decide how the release walks and what judges it."""
-        return self.candidate.bundle
-
-    @property
-    def config(self) -> Config:
-        """The candidate's stand-ins, and the traffic of the stable release's users."""
-        return self.candidate.config.model_copy(update={"traffic": self.stable.config.traffic})
-
-
-def build(what: Rehearsal, ground: Ground, run: Run) -> dict[str, Any]:
-    """Assembles the document."""
-    record, decided = run.record, run.verdict
-    last = record.last
-    return {
-        "schema": SCHEMA,
-        "id": what.id,
-        "command": what.command,
-        "started_at": run.started_at.isoformat(timespec="seconds"),
-        "released_at": run.released_at and run.released_at.isoformat(timespec="milliseconds"),
-        "ended_at": run.ended_at.isoformat(timespec="seconds"),
-        "elapsed_s": round((run.ended_at - run.started_at).total_seconds(), 1),
-        "ground": ground.name,
-        "manifests": what.bundle.source,
-        "time_scale": what.time_scale,
-        "release": _release(what, ground),
-        "verdict": _verdict(what, record, decided),
-        "rollout": _rollout(what),
-        "gates": [_gate(m, template) for m, template in _gates(what.scaled, last)],
-        "analysis_runs": [_run(done, what.rollout) for done in (last.runs if last else ())],
-        "series": timeline.series(record.samples),
-        "events": [
-            {"at_s": round(e.at_s, 2), "kind": e.kind, "text": e.text} for e in record.events
-        ],
-        "traffic": _traffic(what, record),
-        "budget": _budget(what, record),
-        "machine": _machine(run),
-        "not_scaled": list(time_compression.NOT_SCALED) if what.time_scale != 1 else [],
-        "not_enforced": list(what.bundle.unenforced),
-        "torn_down": list(run.torn_down),
-    }
+    release: Release
+    verdict: Verdict
+    rollout: Rollout
+    gates: list[Gate]
+    analysis_runs: list[AnalysisRun]
+    series: Series
+    events: list[Moment]
+    traffic: Traffic
+    budget: Budget
+    machine: Machine
+    not_scaled: list[str]
+    not_enforced: list[str]
+    torn_down: list[str]
 
 
-def write(result: Mapping[str, Any], folder: Path) -> Path:
+def read(text: str) -> Result:
+    """A record from its file's text.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    return Result.model_validate_json(text)
+
+
+def write(result: Result, folder: Path) -> Path:
     """Writes `result.json` and points `latest` at the run; returns the file."""
     file = folder / "result.json"
-    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = result.model_dump_json(indent=1, by_alias=True, exclude_unset=True)
+    file.write_text(text + "\n", encoding="utf-8")
     # Renamed into place: another rehearsal may end at the same moment.
     fresh = folder / "latest"
     fresh.symlink_to(folder.name)
@@ -94,107 +271,132 @@ def write(result: Mapping[str, Any], folder: Path) -> Path:
     return file
 
 
-def _release(what: Rehearsal, ground: Ground) -> dict[str, Any]:
-    def side(build: Build, pod_hash: str) -> dict[str, str]:
-        replica_set = f"{what.rollout.name}-{pod_hash}"
-        reference = {"reference": build.name, "commit": build.commit}
-        return {"hash": pod_hash, "replica_set": replica_set, **reference}
+def build(plan: Plan, target: Target, run: Run) -> Result:
+    """The record of a run."""
+    seen, last, released = run.timeline, run.timeline.last, run.released_at
+    return Result(
+        schema=SCHEMA,
+        id=plan.id,
+        command=plan.command,
+        started_at=run.started_at.isoformat(timespec="seconds"),
+        released_at=released.isoformat(timespec="milliseconds") if released else None,
+        ended_at=run.ended_at.isoformat(timespec="seconds"),
+        elapsed_s=round((run.ended_at - run.started_at).total_seconds(), 1),
+        target=target.name,
+        manifests=plan.bundle.source,
+        time_scale=plan.choices.time_scale,
+        release=Release(
+            faults=list(plan.choices.faults),
+            stable=_side(plan, plan.pair.stable, target.hashes.stable),
+            candidate=_side(plan, plan.pair.candidate, target.hashes.latest),
+            changes=list(plan.pair.changes),
+        ),
+        verdict=_verdict(plan, run),
+        rollout=_rollout(plan),
+        gates=[_gate(metric, template) for metric, template in _gates(plan.scaled, last)],
+        analysis_runs=[_run(done) for done in (last.runs if last else ())],
+        series=Series(**timeline.series(seen.samples)),
+        events=[_moment(event) for event in seen.events],
+        traffic=_traffic(plan, seen),
+        budget=_budget(plan, seen),
+        machine=_machine(run),
+        not_scaled=list(time_compression.NOT_SCALED) if plan.choices.time_scale != 1 else [],
+        not_enforced=list(plan.bundle.unenforced),
+        torn_down=list(run.torn_down),
+    )
 
-    return {
-        "faults": list(what.faults),
-        "stable": side(what.stable, ground.release.stable_hash),
-        "candidate": side(what.candidate, ground.release.latest_hash),
-        "changes": list(builds.changes(what.stable, what.candidate)),
-    }
+
+def _side(plan: Plan, build: Build, pod_hash: str) -> Side:
+    return Side(
+        hash=pod_hash,
+        replica_set=f"{plan.rollout.name}-{pod_hash}",
+        reference=build.name,
+        commit=build.commit,
+    )
 
 
-def _verdict(what: Rehearsal, record: Recording, decided: Verdict) -> dict[str, Any]:
-    last = record.last
-    decision = decided.decision
-    return {
-        "outcome": str(decided.outcome),
-        "exit_code": decided.outcome.exit_code,
-        "headline": decided.headline,
-        "rollout_phase": last.phase if last else "",
-        "rollout_message": last.message if last else "",
-        "gate": _deciding_gate(decision, what.rollout) if decision else None,
-        "requests_seen": _requests_seen(record, decision),
-        "weight": _weight(what.rollout, decision),
-        "decided_after_s": _rounded(record.decided_at_s),
-        "last_canary_response_after_s": _rounded(record.last_canary_at_s),
-    }
+def _moment(event: Event) -> Moment:
+    return Moment(at_s=round(event.at_s, 2), kind=event.kind, text=event.text)
 
 
-def _deciding_gate(decision: Decision, rollout: Rollout) -> dict[str, Any]:
+def _verdict(plan: Plan, run: Run) -> Verdict:
+    seen, decided = run.timeline, run.verdict
+    last, decision = seen.last, decided.decision
+    step = decision.run.step_index if decision else None
+    weights = [s.weight for s in plan.rollout.steps[: step or 0] if isinstance(s, SetWeight)]
+    return Verdict(
+        outcome=str(decided.outcome),
+        exit_code=decided.outcome.exit_code,
+        headline=decided.headline,
+        rollout_phase=last.phase if last else "",
+        rollout_message=last.message if last else "",
+        gate=_deciding_gate(decision) if decision else None,
+        requests_seen=_requests_seen(seen, decision),
+        weight=weights[-1] if weights else None,
+        decided_after_s=_rounded(seen.decided_at_s),
+        last_canary_response_after_s=_rounded(seen.last_canary_at_s),
+    )
+
+
+def _deciding_gate(decision: Decision) -> DecidingGate:
     limit = threshold.of(decision.metric)
-    return {
-        "name": decision.metric.name,
-        "value": decision.measurement.number,
-        "threshold": limit.value if limit else None,
-        "comparison": limit.comparison if limit else None,
-        "unit": _unit(decision.metric.name),
-        "control": decision.measurement.control,
-        "analysis_run": decision.run.name,
-        "step_index": _step_index(decision.run, rollout),
-    }
+    return DecidingGate(
+        name=decision.metric.name,
+        value=decision.measurement.number,
+        threshold=limit.value if limit else None,
+        comparison=limit.comparison if limit else None,
+        unit=_unit(decision.metric.name),
+        control=decision.measurement.control,
+        analysis_run=decision.run.name,
+        step_index=decision.run.step_index,
+    )
 
 
-def _requests_seen(record: Recording, decision: Decision | None) -> int:
-    """Canary requests the gateway counted within the deciding look's window, or in all."""
-    if not record.samples or record.last is None:
+def _requests_seen(seen: Timeline, decision: Decision | None) -> int:
+    """Canary requests the gateway counted within the deciding window, or in all."""
+    if not seen.samples or seen.last is None:
         return 0
     if decision is None:
-        return record.last.canary_traffic.requests
+        return seen.last.canary_traffic.requests
     end = decision.measurement.started_at
     windows = verdict.windows_s(decision.metric)
     start = end - max(windows) if windows else 0.0
-    return _canary_requests_at(record, end) - _canary_requests_at(record, start)
+    return seen.canary_requests_at(end) - seen.canary_requests_at(start)
 
 
-def _canary_requests_at(record: Recording, at_s: float) -> int:
-    counts = [
-        s.observation.canary_traffic.requests
-        for s in record.samples
-        if s.observation.at_s <= at_s + timeline.SAMPLE_S / 2
-    ]
-    return counts[-1] if counts else 0
+def _rollout(plan: Plan) -> Rollout:
+    rollout = plan.rollout
+    pairs = zip(rollout.steps, plan.scaled.steps, strict=True)
+    return Rollout(
+        name=rollout.name,
+        namespace=rollout.namespace,
+        replicas=rollout.replicas,
+        max_surge=rollout.max_surge,
+        max_unavailable=rollout.max_unavailable,
+        steps=[_step(i, a, b, rollout) for i, (a, b) in enumerate(pairs)],
+    )
 
 
-def _rollout(what: Rehearsal) -> dict[str, Any]:
-    pairs = zip(what.rollout.steps, what.scaled.steps, strict=True)
-    return {
-        "name": what.rollout.name,
-        "namespace": what.rollout.namespace,
-        "replicas": what.rollout.replicas,
-        "max_surge": what.rollout.max_surge,
-        "max_unavailable": what.rollout.max_unavailable,
-        "steps": [_step(i, a, b, what.rollout) for i, (a, b) in enumerate(pairs)],
-    }
-
-
-def _step(index: int, step: Step, scaled: Step, rollout: Rollout) -> dict[str, Any]:
+def _step(index: int, step: model.Step, scaled: model.Step, rollout: model.Rollout) -> Step:
+    detail: dict[str, Any] = {"kind": "analysis"}
     if isinstance(step, SetWeight):
         surge, unavailable = rollout.max_surge, rollout.max_unavailable
         canary, stable = split(rollout.replicas, step.weight, surge, unavailable)
-        detail = {
-            "kind": "setWeight",
-            "weight": step.weight,
-            "canary": canary,
-            "stable": stable,
-            "share": round(canary / (canary + stable), 4),
-        }
+        share = round(canary / (canary + stable), 4)
+        detail = {"kind": "setWeight", "weight": step.weight, "share": share}
+        detail |= {"canary": canary, "stable": stable}
     elif isinstance(step, Pause):
         rehearsed = scaled.duration_s if isinstance(scaled, Pause) else None
         detail = {"kind": "pause", "duration_s": step.duration_s, "rehearsed_s": rehearsed}
     else:
-        detail = {"kind": "analysis", "templates": list(step.templates)}
-    return {"index": index, "label": str(step), **detail}
+        detail["templates"] = list(step.templates)
+    return Step(index=index, label=str(step), **detail)
 
 
-def _gates(scaled: Rollout, last: Observation | None) -> list[tuple[Metric, str]]:
+def _gates(scaled: model.Rollout, last: Observation | None) -> list[tuple[Metric, str]]:
     """Each gate once: as it was asked if it was, else as it would have been."""
     asked = {m.name: m for run in (last.runs if last else ()) for m in run.metrics}
-    analyses = [s for s in scaled.steps if isinstance(s, Analysis)]
+    analyses = [s for s in scaled.steps if isinstance(s, model.Analysis)]
     analyses += [scaled.background] if scaled.background else []
     gates: dict[str, tuple[Metric, str]] = {}
     for analysis in analyses:
@@ -205,124 +407,105 @@ def _gates(scaled: Rollout, last: Observation | None) -> list[tuple[Metric, str]
     return list(gates.values())
 
 
-def _gate(metric: Metric, template: str) -> dict[str, Any]:
+def _gate(metric: Metric, template: str) -> Gate:
     limit = threshold.of(metric)
-    return {
-        "name": metric.name,
-        "template": template,
-        "threshold": limit.value if limit else None,
-        "comparison": limit.comparison if limit else None,
-        "unit": _unit(metric.name),
-        "query": metric.query,
-        "success_condition": metric.success_condition,
-        "failure_condition": metric.failure_condition,
-    }
+    return Gate(
+        name=metric.name,
+        template=template,
+        threshold=limit.value if limit else None,
+        comparison=limit.comparison if limit else None,
+        unit=_unit(metric.name),
+        query=metric.query,
+        success_condition=metric.success_condition,
+        failure_condition=metric.failure_condition,
+    )
 
 
-def _run(run: AnalysisRun, rollout: Rollout) -> dict[str, Any]:
-    index = _step_index(run, rollout)
-    return {
-        "name": run.name,
-        "kind": "background" if index is None else "step",
-        "step_index": index,
-        "started_s": round(run.started_at, 2),
-        "ended_s": _rounded(run.completed_at),
-        "phase": str(run.phase),
-        "message": run.message,
-        "metrics": [_metric(run, metric) for metric in run.metrics],
-    }
+def _run(run: model.AnalysisRun) -> AnalysisRun:
+    return AnalysisRun(
+        name=run.name,
+        kind="background" if run.step_index is None else "step",
+        step_index=run.step_index,
+        started_s=round(run.started_at, 2),
+        ended_s=_rounded(run.completed_at),
+        phase=str(run.phase),
+        message=run.message,
+        metrics=[_metric(metric, run.results.get(metric.name)) for metric in run.metrics],
+    )
 
 
-def _metric(run: AnalysisRun, metric: Metric) -> dict[str, Any]:
-    result = run.results.get(metric.name)
-    measurements = result.measurements if result else ()
-    return {
-        "name": metric.name,
-        "phase": str(result.phase) if result else "Pending",
-        "message": result.message if result else "",
-        "dry_run": metric.dry_run,
-        "measurements": [
-            {
-                "at_s": round(m.started_at, 2),
-                "value": m.value,
-                "number": m.number,
-                "control": m.control,
-                "phase": str(m.phase),
-                "message": m.message,
-            }
-            for m in measurements
+def _metric(metric: Metric, result: model.MetricResult | None) -> MetricResult:
+    return MetricResult(
+        name=metric.name,
+        phase=str(result.phase) if result else "Pending",
+        message=result.message if result else "",
+        dry_run=metric.dry_run,
+        measurements=[
+            Measurement(
+                at_s=round(m.started_at, 2),
+                value=m.value,
+                number=m.number,
+                control=m.control,
+                phase=str(m.phase),
+                message=m.message,
+            )
+            for m in (result.measurements if result else ())
         ],
-    }
+    )
 
 
-def _traffic(what: Rehearsal, record: Recording) -> dict[str, Any]:
-    seconds = record.seconds
-    last = record.last
-    medians = sorted(s.p50_ms for s in seconds if s.p50_ms is not None)
-    tails = sorted(s.p95_ms for s in seconds if s.p95_ms is not None)
-    return {
-        "requests_per_second": round(last.rate if last and last.rate else what.rate, 1),
-        "asked_requests_per_second": round(what.rate, 1),
-        "declared_requests_per_second": what.config.traffic.requests_per_second,
-        "requests": sum(s.requests for s in seconds),
-        "failed": sum(s.failed for s in seconds),
-        "lost": sum(s.lost for s in seconds),
-        "canary_requests": last.canary_traffic.requests if last else 0,
-        "canary_failed": last.canary_traffic.failed if last else 0,
+def _traffic(plan: Plan, seen: Timeline) -> Traffic:
+    seconds, last = seen.seconds, seen.last
+    return Traffic(
+        requests_per_second=round(last.rate if last and last.rate else plan.rate, 1),
+        asked_requests_per_second=round(plan.rate, 1),
+        declared_requests_per_second=plan.config.traffic.requests_per_second,
+        requests=sum(s.requests for s in seconds),
+        failed=sum(s.failed for s in seconds),
+        lost=sum(s.lost for s in seconds),
+        canary_requests=last.canary_traffic.requests if last else 0,
+        canary_failed=last.canary_traffic.failed if last else 0,
         # Of the seconds' own percentiles the median second's: a picture, not a verdict.
-        "p50_ms": _middle(medians),
-        "p95_ms": _middle(tails),
-    }
+        p50_ms=_middle(sorted(s.p50_ms for s in seconds if s.p50_ms is not None)),
+        p95_ms=_middle(sorted(s.p95_ms for s in seconds if s.p95_ms is not None)),
+    )
 
 
-def _budget(what: Rehearsal, record: Recording) -> dict[str, Any]:
-    slo, declared = what.config.slo, what.config.traffic.requests_per_second
+def _budget(plan: Plan, seen: Timeline) -> Budget:
+    slo, declared = plan.config.slo, plan.config.traffic.requests_per_second
     monthly = declared * slo.window
     budget = monthly * (1 - slo.objective)
-    spent = timeline.unscaled_failures(record.samples, what.scaled.steps, declared, what.time_scale)
-    failures = sum(s.failed + s.lost for s in record.seconds)
-    return {
-        "objective": slo.objective,
-        "window_days": round(slo.window / 86400, 2),
-        "monthly_requests": round(monthly),
-        "monthly_budget": round(budget),
-        "spent_unscaled_requests": round(spent, 1),
-        "spent_share": spent / budget if budget else 0.0,
-        "note": (
+    factor = plan.choices.time_scale
+    spent = timeline.unscaled_failures(seen.samples, plan.scaled.steps, declared, factor)
+    failures = sum(s.failed + s.lost for s in seen.seconds)
+    return Budget(
+        objective=slo.objective,
+        window_days=round(slo.window / 86400, 2),
+        monthly_requests=round(monthly),
+        monthly_budget=round(budget),
+        spent_unscaled_requests=round(spent, 1),
+        spent_share=spent / budget if budget else 0.0,
+        note=(
             f"{failures} failed responses in the rehearsal stand for {spent:.0f} at "
             f"{declared:g} requests/s and real durations"
         ),
-    }
+    )
 
 
-def _machine(run: Run) -> dict[str, Any]:
-    last, told = run.record.last, run.conditions
-    spent = {program: round(seconds, 1) for program, seconds in sorted(run.cpu_seconds.items())}
-    return {
-        "cores": run.watch.cores,
-        "cpu_busy_share": round(run.watch.busy_share, 2),
-        "harness_lag_p99_ms": round(run.watch.lag_p99_ms, 1),
-        "harness_lag_max_ms": round(run.watch.latest_s * 1000, 1),
-        "cpu_seconds": spent,
-        "cpu_seconds_total": round(sum(run.cpu_seconds.values()), 1),
-        "scrapes": last.scrapes if last else 0,
-        "scrapes_lost": last.scrapes_lost if last else 0,
-        "honest": told.fair and run.verdict.outcome is not verdict.Outcome.FAULT,
-        "because": told.blind or told.strained,
-    }
-
-
-def _weight(rollout: Rollout, decision: Decision | None) -> int | None:
-    """The weight in force when the deciding look was taken."""
-    index = _step_index(decision.run, rollout) if decision else None
-    weights = [s.weight for s in rollout.steps[: index or 0] if isinstance(s, SetWeight)]
-    return weights[-1] if weights else None
-
-
-def _step_index(run: AnalysisRun, rollout: Rollout) -> int | None:
-    """A step's run carries its index as the last part of its name (Argo's naming)."""
-    parts = run.name.removeprefix(f"{rollout.name}-").split("-")
-    return int(parts[2]) if len(parts) > 2 else None  # noqa: PLR2004 — hash, revision, index
+def _machine(run: Run) -> Machine:
+    last, told = run.timeline.last, run.conditions
+    return Machine(
+        cores=run.watch.cores,
+        cpu_busy_share=round(run.watch.busy_share, 2),
+        harness_lag_p99_ms=round(run.watch.lag_p99_ms, 1),
+        harness_lag_max_ms=round(run.watch.latest_s * 1000, 1),
+        cpu_seconds={name: round(spent, 1) for name, spent in sorted(run.cpu_seconds.items())},
+        cpu_seconds_total=round(sum(run.cpu_seconds.values()), 1),
+        scrapes=last.scrapes if last else 0,
+        scrapes_lost=last.scrapes_lost if last else 0,
+        honest=told.fair and run.verdict.outcome is not verdict.Outcome.FAULT,
+        because=told.blind or told.strained,
+    )
 
 
 def _unit(name: str) -> str:

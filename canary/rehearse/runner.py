@@ -1,4 +1,4 @@
-"""One rehearsal from start to verdict: follow a ground, record, decide, write, tear down."""
+"""One rehearsal from start to verdict: follow a target, record, decide, write, tear down."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from canary.errors import RehearsalError, ReleaseError
 from canary.rehearse import conditions, verdict
 from canary.rehearse.conditions import Conditions
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Ground, Observation
-from canary.rehearse.timeline import Recording
+from canary.rehearse.target import Event, Observation, Target
+from canary.rehearse.timeline import Timeline
 from canary.rehearse.verdict import Outcome, Verdict
 from canary.runtime import processes, program
 from canary.runtime.machine import MachineWatch
@@ -22,14 +22,14 @@ _OUTCOMES = {
     for outcome in (Outcome.UNUSABLE, Outcome.NOT_MEASURED, Outcome.FAULT)
 }
 
-Watcher = Callable[[Recording, Observation, Sequence[Event]], None]
+Watcher = Callable[[Timeline, Observation, Sequence[Event]], None]
 
 
 @dataclass
 class Run:
     """What one rehearsal left: the record, the verdict, and what was torn down."""
 
-    record: Recording = field(default_factory=Recording)
+    timeline: Timeline = field(default_factory=Timeline)
     watch: MachineWatch = field(default_factory=lambda: MachineWatch(expected_s=0.3))
     conditions: Conditions = field(default_factory=Conditions)
     cpu_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -40,23 +40,23 @@ class Run:
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def rehearse(ground: Ground, watcher: Watcher) -> Run:
-    """Runs a rehearsal on a ground; whatever happens, the ground is torn down.
+def rehearse(target: Target, watcher: Watcher) -> Run:
+    """Runs a rehearsal on a target; whatever happens, the target is torn down.
 
     Args:
-        ground: Where it happens.
+        target: Where it happens.
         watcher: Called after each observation, to show it.
     """
     run = Run()
     try:
-        _follow(run, ground.prepare(), watcher)
-        run.record.rebase()
+        _follow(run, target.prepare(), watcher)
+        run.timeline.rebase()
         run.released_at = datetime.now(UTC)
         # What comes before the release waits for servers to start, and is late by nature.
-        run.watch = MachineWatch(ground.observe_s)
-        warmed_up = len(run.record.seconds)
-        _follow(run, ground.rehearse(), watcher)
-        run.verdict = _decide(run, ground, run.record.seconds[warmed_up:])
+        run.watch = MachineWatch(target.observe_s)
+        warmed_up = len(run.timeline.seconds)
+        _follow(run, target.rehearse(), watcher)
+        run.verdict = _decide(run, target, run.timeline.seconds[warmed_up:])
     except KeyboardInterrupt:
         run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
     except ReleaseError as failed:
@@ -65,7 +65,7 @@ def rehearse(ground: Ground, watcher: Watcher) -> Run:
         run.verdict = Verdict(_OUTCOMES[failed.exit_code], str(failed))
     finally:
         with program.undisturbed():
-            run.torn_down = ground.tear_down()
+            run.torn_down = target.tear_down()
         run.cpu_seconds = processes.cpu_spent()
         run.ended_at = datetime.now(UTC)
     return run
@@ -74,20 +74,20 @@ def rehearse(ground: Ground, watcher: Watcher) -> Run:
 def _follow(run: Run, observations: Iterator[Observation], watcher: Watcher) -> None:
     for observation in observations:
         run.watch.tick()
-        fresh = run.record.take(observation)
-        watcher(run.record, observation, fresh)
+        fresh = run.timeline.take(observation)
+        watcher(run.timeline, observation, fresh)
 
 
-def _decide(run: Run, ground: Ground, seconds: Sequence[Second]) -> Verdict:
-    last = run.record.last
+def _decide(run: Run, target: Target, seconds: Sequence[Second]) -> Verdict:
+    last = run.timeline.last
     if last is None:
-        return Verdict(Outcome.FAULT, "The ground ended without an observation")
+        return Verdict(Outcome.FAULT, "The target ended without an observation")
     run.conditions = conditions.judge(
         last,
-        ground.release,
-        ground.rollout,
+        target.hashes,
+        target.rollout,
         seconds=seconds,
-        events=run.record.events,
+        events=run.timeline.events,
         late_s=run.watch.latest_s,
         busy_share=run.watch.busy_share,
     )

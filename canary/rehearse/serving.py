@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 from canary.errors import MachineError, UsageError
-from canary.rehearse.builds import Build
 from canary.rehearse.environment import PodFacts
-from canary.rehearse.fakes import StandIns
+from canary.rehearse.fakes import Fakes
+from canary.rehearse.release_pair import Build
 from canary.runtime import database, processes, scratch
 
 
@@ -31,12 +31,12 @@ def serve(build: Build, port: int) -> int:
         "127.0.0.1",
     )
     with database.running() as url, scratch.folder("secrets") as folder:
-        standins = StandIns(build, url, secrets.token_urlsafe(24), folder)
-        standins.prepare(pod)
-        image = standins.image()
+        fakes = Fakes(build, url, secrets.token_urlsafe(24), folder)
+        fakes.prepare(pod)
+        image = fakes.image()
         ports = {name: processes.free_port() for name in image.port_variables}
         ports[image.served] = port
-        variables = standins.variables(pod) | {
+        variables = fakes.variables(pod) | {
             image.host_variable: "127.0.0.1",
             **{image.port_variables[name]: str(number) for name, number in ports.items()},
         }
@@ -45,7 +45,7 @@ def serve(build: Build, port: int) -> int:
         for name, number in ports.items():
             if name != image.served:
                 print(f"{name}: http://127.0.0.1:{number}", flush=True)  # noqa: T201 — same
-        for name, value in standins.values.items():
+        for name, value in fakes.values.items():
             if "://" not in value:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone
         with processes.popen(command, env=variables, cwd=Path.cwd()) as pod_process:

@@ -1,6 +1,6 @@
-"""Where a rehearsal happens, and what it tells: the interface between a ground and everything else.
+"""Where a rehearsal happens, and what it tells: the interface between a target and everything else.
 
-The report, the view and the verdict know only `Observation`s. Local processes are one ground
+The report, the view and the verdict know only `Observation`s. Local processes are one target
 (`local`); a Kubernetes cluster, whose own controller walks the steps, can be another.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from canary.argo.model import AnalysisRun, ReplicaCounts, Rollout
+from canary.argo.model import AnalysisRun, Hashes, ReplicaCounts, Rollout
 from canary.rehearse.load import Second
 from canary.runtime.gateway import Counts
 
@@ -22,14 +22,6 @@ class Event:
     at_s: float
     kind: str
     text: str
-
-
-@dataclass(frozen=True)
-class Release:
-    """The two ReplicaSets a rehearsal is about."""
-
-    stable_hash: str
-    latest_hash: str
 
 
 @dataclass(frozen=True)
@@ -67,11 +59,11 @@ class Observation:
     scrapes_lost: int = 0
 
 
-class Ground(Protocol):
+class Target(Protocol):
     """A place where a release can be rehearsed; it observes every `observe_s` seconds."""
 
     name: str
-    release: Release
+    hashes: Hashes
     rollout: Rollout
     observe_s: float
 

@@ -22,7 +22,7 @@ class Sample:
 
 
 @dataclass
-class Recording:
+class Timeline:
     """Everything that was seen, in order."""
 
     samples: list[Sample] = field(default_factory=list)
@@ -52,6 +52,15 @@ class Recording:
             replace(s, observation=replace(s.observation, at_s=s.observation.at_s - zero))
             for s in self.samples
         ]
+
+    def canary_requests_at(self, at_s: float) -> int:
+        """What the canary had answered by an instant."""
+        counts = (
+            sample.observation.canary_traffic.requests
+            for sample in reversed(self.samples)
+            if sample.observation.at_s <= at_s + SAMPLE_S / 2
+        )
+        return next(counts, 0)
 
     @property
     def _sampled_at(self) -> float:

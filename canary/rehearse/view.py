@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -17,8 +18,9 @@ from rich.text import Text
 
 from canary.argo import threshold
 from canary.argo.model import AnalysisRun, Phase, Rollout
+from canary.rehearse.result import Machine, Result
 from canary.rehearse.target import Event, Observation
-from canary.rehearse.timeline import Recording
+from canary.rehearse.timeline import Timeline
 
 STYLES = {
     Phase.SUCCESSFUL: "green",
@@ -50,7 +52,6 @@ class Gate:
     wanted: str
     stable: str
     phase: Phase
-    run: str
 
 
 class View:
@@ -87,7 +88,7 @@ class View:
     ) -> None:
         self._live.stop()
 
-    def watch(self, record: Recording, seen: Observation, fresh: Sequence[Event]) -> None:
+    def watch(self, record: Timeline, seen: Observation, fresh: Sequence[Event]) -> None:
         """Shows the latest observation; `fresh` is what was not told before."""
         if self._console.is_terminal:
             self._live.update(self._picture(record, seen))
@@ -98,7 +99,7 @@ class View:
             self._plain_at = time.monotonic()
             self._console.print(_figures(record, seen), markup=False, soft_wrap=True)
 
-    def conclude(self, lines: Sequence[tuple[str, str]], headline: str, exit_code: int) -> None:
+    def conclude(self, lines: Iterable[tuple[str, str]], headline: str, exit_code: int) -> None:
         """Prints the verdict and what belongs to it."""
         self._live.stop()
         self._console.print()
@@ -107,7 +108,7 @@ class View:
             line = Text.assemble((f"  {name:<18}", "dim"), value)
             self._console.print(line, soft_wrap=True)
 
-    def _picture(self, record: Recording, seen: Observation) -> RenderableType:
+    def _picture(self, record: Timeline, seen: Observation) -> RenderableType:
         elapsed = time.monotonic() - self._started
         head = Text.assemble(
             (f"{elapsed:5.0f} s  ", "dim"), (seen.phase, "bold"), f"  {seen.message}"
@@ -152,7 +153,6 @@ def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
                 wanted=f"{limit.comparison} {limit.value:g}" if limit else "",
                 stable="" if look.control is None else f"{look.control:.4g}",
                 phase=look.phase,
-                run=run.name.rpartition("-")[2],
             )
     return list(latest.values())
 
@@ -178,7 +178,7 @@ def _replica_line(seen: Observation) -> Text:
     return line
 
 
-def _figures(record: Recording, seen: Observation) -> str:
+def _figures(record: Timeline, seen: Observation) -> str:
     second = record.seconds[-1] if record.seconds else None
     if second is None:
         return f"stable {seen.stable.available}, canary {seen.canary.available} available"
@@ -200,3 +200,42 @@ def _amount(step: str) -> str:
     if kind == "setWeight":
         return f" {amount}%"
     return f" {amount}" if kind == "pause" else ""
+
+
+def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
+    """What stands below the verdict: why and when, what the run cost, and where to read on."""
+    said = made.verdict
+    yield "Rollout", f"{said.rollout_phase}  {said.rollout_message}"
+    if said.gate:
+        control = said.gate.control
+        beside = "" if control is None else f"; the stable release: {control:.4g}"
+        yield "gate", f"{said.gate.name}{beside}"
+        yield "seen", f"{said.requests_seen} canary requests in the measurement's window"
+    if said.decided_after_s is not None:
+        yield "decided after", f"{said.decided_after_s:.1f} s"
+    if said.last_canary_response_after_s is not None and said.exit_code == 1:
+        yield "last bad response", f"{said.last_canary_response_after_s:.1f} s"
+    traffic, budget = made.traffic, made.budget
+    yield "users", f"{traffic.requests} requests, {traffic.failed} failed, {traffic.lost} lost"
+    yield (
+        "error budget",
+        f"{budget.spent_unscaled_requests:.0f} of {budget.monthly_budget} requests a month "
+        f"({budget.spent_share:.3%}), unscaled",
+    )
+    yield "machine", _machine(made.machine)
+    yield "torn down", ", ".join(made.torn_down)
+    yield "report", str(page)
+    yield "pull request", f"{page.with_name('report.md')}, {page.with_name('junit.xml')}"
+    yield "result", str(file)
+
+
+def _machine(machine: Machine) -> str:
+    """What the run cost and how well the machine kept up, on one line."""
+    spent = sorted(machine.cpu_seconds.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{program} {seconds:.0f}" for program, seconds in spent if seconds >= 1)
+    trouble = f"; {machine.because}" if machine.because else ""
+    return (
+        f"{machine.cpu_seconds_total:.0f} CPU-seconds ({parts}), "
+        f"{machine.cpu_busy_share:.0%} busy, harness {machine.harness_lag_p99_ms:.0f} ms late "
+        f"(p99), {machine.scrapes_lost} of {machine.scrapes} scrapes lost{trouble}"
+    )

@@ -9,14 +9,13 @@ import pytest
 
 from canary import cli
 from canary.argo import manifests
-from canary.argo.model import Phase, ReplicaCounts
+from canary.argo.model import Hashes, Phase, ReplicaCounts
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
-from canary.rehearse.target import Release
 from canary.runtime import documents, kubectl
 from canary.runtime.gateway import Counts
 
-RELEASE = Release("stable", "latest")
+HASHES = Hashes(latest="latest", stable="stable")
 LABEL = cluster_state.HASH_LABEL
 NO_TRAFFIC = {"stable": Counts(), "canary": Counts()}
 
@@ -59,7 +58,7 @@ def walked(root):
 
 def observe(walked, *objects):
     state = cluster_state.State(objects, "gridos")
-    return cluster_state.observe(state, walked, RELEASE, 5.0, NO_TRAFFIC, (), ())
+    return cluster_state.observe(state, walked, HASHES, 5.0, NO_TRAFFIC, (), ())
 
 
 def test_a_walking_release_tells_step_counts_and_phase(walked):

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from canary.argo import manifests
-from canary.argo.model import ReplicaCounts
+from canary.argo.model import Hashes, ReplicaCounts
 from canary.rehearse import conditions, time_compression
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Observation, Release
+from canary.rehearse.target import Event, Observation
 from canary.runtime import documents
 
 NONE = ReplicaCounts(0, 0, 0)
 LAST = Observation(80.0, "Healthy", "", 9, NONE, NONE, rate=300.0, scrapes=90)
-RELEASE = Release("stablehash", "latesthash")
+HASHES = Hashes(latest="latesthash", stable="stablehash")
 STABLE_KILLED = Event(
     20.0, "pod", "gridos-stablehash-aaaaa liveness probe failed; restart 1 in 0 s"
 )
@@ -35,7 +35,7 @@ def judged(root):
     def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5):
         return conditions.judge(
             last,
-            RELEASE,
+            HASHES,
             walked,
             seconds=seconds(*requests),
             events=events,

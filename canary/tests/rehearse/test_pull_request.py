@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from canary.rehearse import pull_request
+from canary.rehearse.result import Result
 from canary.rehearse.verdict import Outcome
 
 
@@ -27,18 +28,20 @@ def branch(document):
 
 
 def test_the_verdict_stands_first_and_the_references_below_it(branch):
-    lines = pull_request.markdown(branch).splitlines()
+    lines = pull_request.markdown(Result.model_validate(branch)).splitlines()
     assert lines[0].startswith("### ❌ Rolled back by container-restarts: 4, which is not ")
     assert html.unescape(lines[0]) == f"### ❌ {branch['verdict']['headline']}"
     assert lines[2] == "`fix-42` (aaaaaaaa) released over `main` (bbbbbbbb), with crash=500."
 
 
 def test_a_candidate_that_brings_its_own_gates_is_announced(branch):
-    assert "> The candidate changes the gates:" in pull_request.markdown(branch)
+    assert "> The candidate changes the gates:" in pull_request.markdown(
+        Result.model_validate(branch)
+    )
 
 
 def test_each_gate_has_a_row_and_each_step_that_looked_a_column(document):
-    text = pull_request.markdown(document)
+    text = pull_request.markdown(Result.model_validate(document))
     assert "| canary (stable) | wanted | 10 % | 25 % |" in text
     row = next(line for line in text.splitlines() if line.startswith("| container-restarts"))
     assert row.count("|") == 5
@@ -47,19 +50,23 @@ def test_each_gate_has_a_row_and_each_step_that_looked_a_column(document):
 
 def test_a_release_that_was_never_applied_shows_no_gates(document):
     document["analysis_runs"] = []
-    text = pull_request.markdown(document)
+    text = pull_request.markdown(Result.model_validate(document))
     assert "No gate was asked." in text
     assert "mermaid" not in text
 
 
 def test_the_chart_has_as_many_points_on_each_line(document):
-    lines = [x for x in pull_request.markdown(document).splitlines() if x.startswith("  line [")]
+    lines = [
+        x
+        for x in pull_request.markdown(Result.model_validate(document)).splitlines()
+        if x.startswith("  line [")
+    ]
     assert len({line.count(",") for line in lines}) == 1
     assert 2 < lines[0].count(",") < 61
 
 
 def test_junit_fails_the_release_and_the_gate_that_stopped_it(document):
-    suite = ET.fromstring(pull_request.junit(document))
+    suite = ET.fromstring(pull_request.junit(Result.model_validate(document)))
     failed = [c.get("classname") for c in suite.iter("testcase") if c.find("failure") is not None]
     assert failed == ["release", "gate.container-restarts"]
     assert (suite.get("failures"), suite.get("errors")) == ("2", "0")
@@ -80,14 +87,14 @@ def test_junit_fails_the_release_and_the_gate_that_stopped_it(document):
 )
 def test_what_could_not_be_judged_is_an_error_and_no_failure(document, outcome, kind):
     document["verdict"] |= {"outcome": str(outcome), "exit_code": outcome.exit_code}
-    release = ET.fromstring(pull_request.junit(document)).find("testcase")
+    release = ET.fromstring(pull_request.junit(Result.model_validate(document))).find("testcase")
     assert release.find(kind) is not None
 
 
 def test_a_promoted_release_fails_nothing(document):
     document["verdict"] |= {"exit_code": 0, "outcome": "promoted"}
     document["analysis_runs"] = []
-    suite = ET.fromstring(pull_request.junit(document))
+    suite = ET.fromstring(pull_request.junit(Result.model_validate(document)))
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
 
 
@@ -99,7 +106,7 @@ def test_what_a_gate_is_called_is_text_and_neither_html_nor_a_mention_nor_a_link
         part["name"] = HOSTILE
     document["verdict"]["headline"] = document["command"] = HOSTILE
     document["release"]["changes"] = [HOSTILE]
-    text = re.sub(r"`[^`\n]*`", "", pull_request.markdown(document))
+    text = re.sub(r"`[^`\n]*`", "", pull_request.markdown(Result.model_validate(document)))
     text = text.split("<details>")[0]
     for raw in ("<img", "[a]", "\x07"):
         assert raw not in text
@@ -112,4 +119,7 @@ def test_junit_is_xml_whatever_a_gate_is_called_or_said(document):
     metric = document["analysis_runs"][0]["metrics"][0]
     metric |= {"name": HOSTILE, "message": "\x00\x1b[31m", "phase": "Failed"}
     document["verdict"] |= {"headline": "\x08", "exit_code": 1, "outcome": "rolled-back"}
-    assert ET.fromstring(pull_request.junit(document)).find("testcase") is not None
+    assert (
+        ET.fromstring(pull_request.junit(Result.model_validate(document))).find("testcase")
+        is not None
+    )

@@ -11,6 +11,7 @@ from canary.argo.model import Analysis, Pause
 from canary.errors import UsageError
 from canary.rehearse import replay, time_compression
 from canary.rehearse.replay import Recording
+from canary.rehearse.result import Result
 from canary.runtime import documents
 
 
@@ -30,7 +31,7 @@ def rollout(root):
 @pytest.fixture
 def recording(document, tmp_path):
     document["released_at"] = "2026-11-24T05:16:20.000+00:00"
-    return Recording(document, tmp_path)
+    return Recording(Result.model_validate(document), tmp_path)
 
 
 def test_a_recording_without_data_answers_nothing_and_aborts_as_argo_would(recording, rollout):
@@ -45,10 +46,10 @@ def test_a_recording_without_data_answers_nothing_and_aborts_as_argo_would(recor
 def test_each_look_is_asked_when_the_recorded_release_came_to_it(recording, rollout):
     (recording.folder / "prometheus").mkdir()
     (first,) = replay.replay(recording, rollout).runs
-    recorded = recording.document["analysis_runs"][0]
-    assert recorded["step_index"] == 2
+    recorded = recording.result.analysis_runs[0]
+    assert recorded.step_index == 2
     for result in first.results.values():
-        assert result.measurements[0].started_at == recorded["started_s"]
+        assert result.measurements[0].started_at == recorded.started_s
 
 
 def test_gates_that_would_have_gone_on_are_not_called_good(recording, rollout):
@@ -88,7 +89,7 @@ def test_a_packed_run_opens_as_its_folder_does(document, tmp_path):
     replay.pack(folder, packed)
     for path in (packed, folder):
         with replay.opened(path) as recording:
-            assert recording.document["id"] == document["id"]
+            assert recording.result.id == document["id"]
             assert (recording.folder / "prometheus/data/wal").read_text() == "samples"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from canary.plot import Frame, ticks
 from canary.rehearse import report
+from canary.rehearse.result import Result
 from canary.rehearse.verdict import Outcome
 
 
@@ -21,18 +22,20 @@ def document(root):
 @pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
 def test_every_outcome_has_a_page(document, outcome):
     document["verdict"]["outcome"] = outcome
-    page = report.render(document)
+    page = report.render(Result.model_validate(document))
     assert document["verdict"]["headline"].replace("<", "&lt;") in page
 
 
 def test_the_page_asks_nothing_of_the_network(document):
-    page = report.render(document)
+    page = report.render(Result.model_validate(document))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", page)
     assert "<script" not in page
 
 
 def test_every_picture_is_well_formed_and_named(document):
-    pictures = re.findall(r"<svg.*?</svg>", report.render(document), re.DOTALL)
+    pictures = re.findall(
+        r"<svg.*?</svg>", report.render(Result.model_validate(document)), re.DOTALL
+    )
     assert len(pictures) == 3 + len(document["gates"])
     for picture in pictures:
         assert ET.fromstring(picture).get("aria-label")
@@ -42,13 +45,13 @@ def test_what_a_message_quotes_is_text_and_never_markup(document):
     document["events"].append({"at_s": 1.0, "kind": "pod", "text": "<img src=x onerror=alert(1)>"})
     document["analysis_runs"][0]["metrics"][0]["measurements"][0]["phase"] = "Failed"
     document["analysis_runs"][0]["name"] = "</svg><script>"
-    page = report.render(document)
+    page = report.render(Result.model_validate(document))
     assert "<img" not in page
     assert "<script>" not in page
 
 
 def test_the_numbers_shown_are_those_of_the_result(document):
-    page = report.render(document)
+    page = report.render(Result.model_validate(document))
     assert f"{document['traffic']['requests']:,}" in page
     assert f"{document['verdict']['requests_seen']:,}" in page
     for gate in document["gates"]:
@@ -58,7 +61,7 @@ def test_the_numbers_shown_are_those_of_the_result(document):
 def test_a_run_that_ended_before_anything_was_recorded_has_a_page_too(document):
     document["series"], document["analysis_runs"], document["events"] = {}, [], []
     document["verdict"] |= {"gate": None, "decided_after_s": None}
-    page = report.render(document)
+    page = report.render(Result.model_validate(document))
     assert "Nothing was recorded" in page
     assert "<svg" not in page
 
@@ -69,7 +72,7 @@ def test_a_look_that_read_no_plain_number_is_not_drawn(document, number):
         for metric in run["metrics"]:
             for look in metric["measurements"]:
                 look["number"] = number
-    assert "No look read a number" in report.render(document)
+    assert "No look read a number" in report.render(Result.model_validate(document))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from canary.argo.model import Pause, ReplicaCounts, SetWeight
 from canary.rehearse.load import Second
 from canary.rehearse.target import Observation
-from canary.rehearse.timeline import Recording, series, unscaled_failures
+from canary.rehearse.timeline import Timeline, series, unscaled_failures
 from canary.runtime.gateway import Counts
 
 FULL = ReplicaCounts(10, 10, 10)
@@ -17,7 +17,7 @@ def second(at, requests=100, failed=0, lost=0):
 
 
 def test_one_sample_a_second_is_kept_and_rates_are_per_second():
-    record = Recording()
+    record = Timeline()
     for tick in range(31):
         at = tick / 10
         record.take(replace(SEEN, at_s=at, stable_traffic=Counts(tick * 10, tick)))
@@ -28,7 +28,7 @@ def test_one_sample_a_second_is_kept_and_rates_are_per_second():
 
 
 def test_time_before_the_release_is_negative():
-    record = Recording()
+    record = Timeline()
     for at in (0.0, 1.0, 2.0):
         record.take(replace(SEEN, at_s=at))
     record.rebase()
@@ -36,7 +36,7 @@ def test_time_before_the_release_is_negative():
 
 
 def test_steps_aborts_and_promotions_are_told_once():
-    record = Recording()
+    record = Timeline()
     record.take(SEEN)
     record.take(replace(SEEN, at_s=1.0, step_index=1))
     record.take(replace(SEEN, at_s=2.0, step_index=0, aborted=True, message="why"))
@@ -51,7 +51,7 @@ def test_steps_aborts_and_promotions_are_told_once():
 
 def test_a_failure_in_a_pause_stands_for_more_than_one_in_real_time():
     steps = (SetWeight(10), Pause(10))
-    record = Recording()
+    record = Timeline()
     record.take(replace(SEEN, at_s=0.0, seconds=(second(0.0, failed=1),)))
     record.take(replace(SEEN, at_s=1.0, step_index=1, seconds=(second(1.0, failed=1, lost=1),)))
     # 1 % of 100/s for a second, then 2 % of 100/s for a second that stands for six.

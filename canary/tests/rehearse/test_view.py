@@ -9,7 +9,7 @@ from canary.argo import analysis
 from canary.argo.model import Measurement, Metric, Pause, Phase, ReplicaCounts, Rollout, SetWeight
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation
-from canary.rehearse.timeline import Recording
+from canary.rehearse.timeline import Timeline
 from canary.rehearse.view import View, gates
 from canary.runtime.gateway import Counts
 
@@ -37,7 +37,7 @@ SEEN = Observation(
 
 
 def show(*, terminal, events=()):
-    stream, record = io.StringIO(), Recording()
+    stream, record = io.StringIO(), Timeline()
     with View("rehearsing gridos", ROLLOUT, stream, terminal=terminal) as view:
         fresh = record.take(replace(SEEN, events=tuple(events)))
         view.watch(record, SEEN, fresh)

@@ -1,0 +1,228 @@
+"""One machine as a cluster: what runs there once it is started, and one tick of its life.
+
+Each tick lets the kubelet probe, shows the controller what it would see on a cluster, carries out
+what it decides, and takes the measurements that are due.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from canary.argo import controller
+from canary.argo.controller import RolloutPhase, Status
+from canary.argo.model import AnalysisRun, Pause, ReplicaSetName, Rollout
+from canary.errors import MachineError
+from canary.rehearse.exporter import ContainerFacts, ExporterProgram
+from canary.rehearse.kubelet import Pod
+from canary.rehearse.load import Load, Second
+from canary.rehearse.measurements import Measurements
+from canary.rehearse.replica_sets import ReplicaSets
+from canary.rehearse.target import Event, Observation
+from canary.runtime.gateway import Counts, Gateway
+from canary.runtime.prometheus import Prometheus, QueryError
+
+EXPORTER_JOB = "kubelet"
+
+
+@dataclass
+class Clock:
+    """Seconds since the release (before it: since the start), on a steady clock."""
+
+    zero: float = field(default_factory=time.monotonic)
+
+    def __call__(self) -> float:
+        """Now."""
+        return time.monotonic() - self.zero
+
+    def restart(self) -> None:
+        """The release begins now."""
+        self.zero = time.monotonic()
+
+
+@dataclass
+class Node:
+    """Everything that was started; `status` is the controller's, once there is a release."""
+
+    rollout: Rollout
+    sets: ReplicaSets
+    prometheus: Prometheus
+    scrape_interval_s: float
+    exporter: ExporterProgram
+    gateway: Gateway
+    measurements: Measurements
+    clock: Clock
+    kill_prometheus: bool
+    load: Load | None = None
+    status: Status | None = None
+    _events: list[Event] = field(default_factory=list)
+    _seconds: list[Second] = field(default_factory=list)
+    _counts: Mapping[int, Counts] = field(default_factory=dict)
+    _routed: set[int] = field(default_factory=set)
+
+    def log(self, kind: str, text: str) -> None:
+        """Notes an event, for the next observation."""
+        self._events.append(Event(self.clock(), kind, text))
+
+    def stop_load(self) -> None:
+        """Sends nobody any more."""
+        if self.load is not None:
+            self.load.stop()
+
+    def scale(self, replica_set: ReplicaSetName, replicas: int) -> None:
+        """Asks a ReplicaSet for a number of pods."""
+        done = self.sets.scale(replica_set, replicas)
+        if done:
+            self.log("scale", done)
+
+    def tick(self) -> None:
+        """Lets a moment pass.
+
+        Raises:
+            MachineError: if the gateway has ended by itself.
+        """
+        for happened in self.sets.kubelet.tick(time.monotonic()):
+            self.log("pod", f"{happened.pod} {happened.text}")
+        if self.status is not None:
+            self.status = self._reconcile(self.status)
+        self._follow_pods()
+        namespace = self.rollout.namespace
+        pods = [pod for pod in self.sets.kubelet.pods if pod.child is not None]
+        self.exporter.tell([_facts(pod, pod.child.pid, namespace) for pod in pods if pod.child])
+        if not self.gateway.running:
+            raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
+        if self.load is not None:
+            self._seconds += self.load.read()
+
+    def _reconcile(self, status: Status) -> Status:
+        """One reconcile, with the measurements that are in, and what follows from it."""
+        now = self.clock()
+        for run, measurements in self.measurements.finished():
+            status = controller.record_measurements(status, run, measurements, now)
+        canary = self.sets.counts(ReplicaSetName.LATEST)
+        stable = self.sets.counts(ReplicaSetName.STABLE)
+        status, scales = controller.reconcile(self.rollout, status, canary, stable, now)
+        for scale in scales:
+            self.scale(scale.replica_set, scale.replicas)
+        self.measurements.begin(_current(status), now)
+        if self.kill_prometheus and self._halfway(status, now):
+            self.log("machine", "prometheus killed (--without prometheus)")
+            self.prometheus.stop()
+        return status
+
+    def _halfway(self, status: Status, now: float) -> bool:
+        """Whether half of the first pause is over, and Prometheus still there to be killed."""
+        remaining_s = self._remaining_s(status, now)
+        first = next(i for i, s in enumerate(self.rollout.steps) if isinstance(s, Pause))
+        pause = self.rollout.steps[first]
+        if remaining_s is None or status.step_index != first or not isinstance(pause, Pause):
+            return False
+        return self.prometheus.running and remaining_s < (pause.duration_s or 0.0) / 2
+
+    def _follow_pods(self) -> None:
+        """The Service's endpoints: what is ready is what the gateway sends requests to."""
+        ready = {pod.port for pod in self.sets.kubelet.pods if pod.ready}
+        if ready != self._routed:
+            self.gateway.route(ready)
+            self._routed = ready
+
+    def observe(self) -> Observation:
+        """The state of the release, and what was new since the last call."""
+        self._counts = self.gateway.counts()
+        status, now = self.status, self.clock()
+        events, self._events = tuple(self._events), []
+        seconds, self._seconds = tuple(self._seconds), []
+        seen = Observation(
+            at_s=now,
+            phase=str(RolloutPhase.HEALTHY),
+            message="",
+            step_index=None,
+            stable=self.sets.counts(ReplicaSetName.STABLE),
+            canary=self.sets.counts(ReplicaSetName.LATEST),
+            stable_traffic=self._traffic(ReplicaSetName.STABLE),
+            canary_traffic=self._traffic(ReplicaSetName.LATEST),
+            seconds=seconds,
+            events=events,
+            rate=self.load.rate if self.load is not None else 0.0,
+        )
+        return seen if status is None else self._add_status(seen, status, now)
+
+    def _add_status(self, seen: Observation, status: Status, now: float) -> Observation:
+        settled = self._settled(status)
+        scrapes, lost = self._count_scrapes(now) if settled else (0, 0)
+        return replace(
+            seen,
+            phase=str(status.phase),
+            message=status.message,
+            step_index=status.step_index,
+            runs=(*status.finished_runs, *_current(status)),
+            weight=controller.weight_in_force(self.rollout, status),
+            step_remaining_s=self._remaining_s(status, now),
+            promoted=status.promoted,
+            aborted=bool(status.abort_message),
+            timed_out=status.timed_out,
+            inconclusive=status.paused_inconclusive,
+            settled=settled,
+            scrapes=scrapes,
+            scrapes_lost=lost,
+        )
+
+    def _count_scrapes(self, since_s: float) -> tuple[int, int]:
+        """Scrapes of the exporter that were due in the time before now, and how many failed."""
+        due = int(since_s / self.scrape_interval_s) - 1
+        if due < 1 or not self.prometheus.running:
+            return 0, 0
+        query = f"sum(sum_over_time(up{{job='{EXPORTER_JOB}'}}[{since_s:.0f}s]))"
+        try:
+            answer = self.prometheus.query(query)
+        except QueryError:
+            return due, due
+        answered = answer if isinstance(answer, float) else sum(answer)
+        return due, max(0, due - int(answered))
+
+    def _settled(self, status: Status) -> bool:
+        """Waiting for a person; or promoted or aborted, with every leaving pod gone."""
+        if status.paused_inconclusive or status.timed_out:
+            return True
+        if not (status.promoted or status.abort_message):
+            return False
+        leaving, staying = ReplicaSetName.LATEST, ReplicaSetName.STABLE
+        if status.promoted:
+            leaving, staying = staying, leaving
+        if self.sets.leaving(leaving):
+            return False
+        draining = any(not pod.active for pod in self.sets.kubelet.pods)
+        return not draining and self.sets.counts(staying).available >= self.rollout.replicas
+
+    def _remaining_s(self, status: Status, now: float) -> float | None:
+        if status.pause_started_at is None or status.step_index >= len(self.rollout.steps):
+            return None
+        step = self.rollout.steps[status.step_index]
+        if not isinstance(step, Pause) or step.duration_s is None:
+            return None
+        return max(0.0, status.pause_started_at + step.duration_s - now)
+
+    def _traffic(self, replica_set: ReplicaSetName) -> Counts:
+        ports = self.sets.ports(replica_set)
+        mine = [counts for port, counts in self._counts.items() if port in ports]
+        return Counts(sum(c.requests for c in mine), sum(c.failed for c in mine))
+
+
+def _facts(pod: Pod, pid: int, namespace: str) -> ContainerFacts:
+    container = pod.source.container
+    limit = container.resources.cpu_limit_millicores
+    return ContainerFacts(
+        namespace=namespace,
+        pod=pod.name,
+        container=container.name,
+        image=container.image,
+        pid=pid,
+        restarts=pod.restarts,
+        cpu_limit_cores=None if limit is None else limit / 1000,
+    )
+
+
+def _current(status: Status) -> tuple[AnalysisRun, ...]:
+    runs = (status.step_run, status.background_run)
+    return tuple(run for run in runs if run is not None)
