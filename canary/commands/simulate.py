@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     study.add_releases(parser, RELEASES, "of each fault")
     options.fault(
         parser,
-        "healthy, errors=2%%, slow=10%%, cpu=90%%, crash, idle, late-scrapes, "
+        "as for rehearse, such as errors=2%% or latency=400ms@10%%; healthy, idle, late-scrapes, "
         "prometheus-gone or label-missing; give it several times for several (healthy)",
     )
     options.output(parser)

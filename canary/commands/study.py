@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KIND=SIZE",
-        help="what a healthy release does (errors=0.1%% slow=0.5%% cpu=20%%)",
+        help="what a healthy release does (errors=0.1%% latency=400ms@0.5%% cpu=20%%)",
     )
     group.add_argument(
         "--overdispersion",

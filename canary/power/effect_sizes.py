@@ -1,4 +1,4 @@
-"""Faults and traffic as people write them on a command line: errors=2%, slow=10%, cpu=0.9."""
+"""Faults and traffic as people write them on a command line, in the words of `canary.faults`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from canary import faults
 from canary.errors import UsageError
-from canary.power.samples import Fault, Traffic
+from canary.power.samples import SLOW_S, Fault, Traffic
 
 KINDS = ("errors", "slow", "cpu")
 _FIELDS = {
@@ -36,11 +37,20 @@ def share(text: str) -> float:
 
 
 def sized(text: str) -> tuple[str, float]:
-    """A kind and its size from "errors=2%"."""
-    kind, equals, size = text.partition("=")
-    if kind not in KINDS or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {'=, '.join(KINDS)}= with a share")
-    return kind, share(size)
+    """A kind and its size from "errors=2%" or "latency=400ms@10%"."""
+    try:
+        found = faults.parse(text)
+    except faults.FaultError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
+    sizes = {"errors": found.error_share, "latency": found.latency_share, "cpu": found.cpu_share}
+    word = text.partition("=")[0].strip()
+    if "," in text or word not in sizes:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(sizes)} alone")
+    if word == "latency" and found.latency_s < SLOW_S:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: a slow request is one of {SLOW_S * 1000:.0f}ms and more here"
+        )
+    return "slow" if word == "latency" else word, sizes[word]
 
 
 def fault(kind: str, size: float) -> Fault:

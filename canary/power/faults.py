@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-
+from canary import faults
 from canary.errors import UsageError
 from canary.power import effect_sizes
-from canary.power.samples import Fault, Traffic
+from canary.power.samples import FAST_S, SLOW_S, Fault, Traffic
 from canary.power.simulation import Scenario
 from canary.power.synthetic_series import Weather
 
@@ -24,7 +23,6 @@ def scenario(words: str, traffic: Traffic) -> Scenario:
     """
     named = {
         "healthy": Scenario(words, Fault(), traffic),
-        "crash": Scenario(words, Fault(restarts=1), traffic),
         "idle": Scenario(words, Fault(), effect_sizes.changed(traffic, {"rps": IDLE_RPS})),
         "late-scrapes": Scenario(words, Fault(), traffic, Weather(discovery_s=LATE_S)),
         "prometheus-gone": Scenario(words, Fault(), traffic, prometheus_gone=True),
@@ -33,7 +31,16 @@ def scenario(words: str, traffic: Traffic) -> Scenario:
     if words in named:
         return named[words]
     try:
-        return Scenario(words, effect_sizes.fault(*effect_sizes.sized(words)), traffic)
-    except argparse.ArgumentTypeError:
-        kinds = ", ".join([*named, *(f"{kind}=SIZE" for kind in effect_sizes.KINDS)])
-        raise UsageError(f"{words!r} is no kind of release", f"say one of {kinds}") from None
+        found = faults.parse(words)
+    except faults.FaultError as wrong:
+        raise UsageError(f"{wrong}, and {', '.join(named)}") from None
+    if found.slow_start_s:
+        raise UsageError(f"{words!r}: a slow start is not simulated", "rehearse it")
+    fault = Fault(
+        error_rate=found.error_share or None,
+        slow_share=found.latency_share or None,
+        slow_s=FAST_S + found.latency_s if found.latency_s else SLOW_S,
+        cpu=found.cpu_share or None,
+        restarts=float(found.crash_after_requests > 0),
+    )
+    return Scenario(words, fault, traffic)

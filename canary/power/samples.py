@@ -20,6 +20,9 @@ from canary.argo.virtual_rollout import Life
 
 Counts = NDArray[Any]
 
+# A fast request of the service, and a slow one: 6 ms at the client, 400 ms injected (rehearsals).
+FAST_S, SLOW_S = 0.02, 0.4
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -34,10 +37,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Fault:
-    """What the canary does instead, from `onset_s` of the release on; None leaves the baseline."""
+    """What the canary does instead, from `onset_s` of the release on; None leaves the baseline.
+
+    `slow_s` is how long its slow requests take.
+    """
 
     error_rate: float | None = None
     slow_share: float | None = None
+    slow_s: float = SLOW_S
     cpu: float | None = None
     restarts: float = 0.0
     onset_s: float = 0.0

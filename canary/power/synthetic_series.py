@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.argo.virtual_rollout import Life
-from canary.power.samples import CPU_NOISE, Fault, Traffic
+from canary.power.samples import CPU_NOISE, FAST_S, SLOW_S, Fault, Traffic
 
 BOUNDS_S = (0.005, 0.025, 0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
-
-# A fast request of the service, and a slow one: 6 ms at the client, 400 ms injected (rehearsals).
-FAST_S, SLOW_S = 0.02, 0.4
 
 # The kubelet's cAdvisor looks every 10 s or so, whatever the scrape interval.
 CADVISOR_S = 10.0
@@ -133,6 +130,7 @@ def _of_pod(
 ) -> Iterator[str]:
     sick = pod.life.canary
     requests = rng.poisson(per_second)
+    slow_s = release.fault.slow_s if sick else SLOW_S
     begun = sick & (ticks >= release.fault.onset_s)
     failed, slow = (
         rng.binomial(requests, np.where(begun, _rate(faulty, usual), usual))
@@ -159,7 +157,7 @@ def _of_pod(
     )
     yield from _series("http_requests_total", routed | {"status": "500"}, times, counter(failed))
     for bound in (*BOUNDS_S, np.inf):
-        under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= SLOW_S)
+        under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= slow_s)
         le = {"le": "+Inf" if np.isinf(bound) else f"{bound:g}" if bound % 1 else f"{bound:.1f}"}
         yield from _series("request_duration_seconds_bucket", routed | le, times, counter(under))
     yield from _series("request_duration_seconds_count", routed, times, counter(requests))

@@ -1,6 +1,7 @@
-"""The words of GRIDOS_FAULTS, which make a bad release of a good one, to prove a gate by.
+"""The words by which a healthy release is made a faulty one, to try a gate on.
 
-They are fixed at start: whoever can set a pod's environment may break it, and nobody else.
+A service is told them at its start: whoever can set a pod's environment may break it, and nobody
+else. The service and its simulation each have this module, and a test holds the two equal.
 """
 
 from __future__ import annotations

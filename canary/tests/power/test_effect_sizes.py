@@ -23,10 +23,18 @@ def test_no_other_text_is_a_share(text):
         effect_sizes.share(text)
 
 
-@pytest.mark.parametrize("text", ["errors", "sharks=2%", "errors=", "=2%"])
+@pytest.mark.parametrize(
+    "text",
+    ["errors", "sharks=2%", "errors=", "=2%", "crash=5", "errors=1%,cpu=9%", "latency=9ms@1%"],
+)
 def test_a_fault_needs_a_kind_and_a_size(text):
     with pytest.raises(argparse.ArgumentTypeError):
         effect_sizes.sized(text)
+
+
+def test_a_fault_is_written_as_for_a_rehearsal():
+    assert effect_sizes.sized("errors=2%") == ("errors", pytest.approx(0.02))
+    assert effect_sizes.sized("latency=400ms@10%") == ("slow", pytest.approx(0.1))
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "inf", "nan", "many"])

@@ -13,9 +13,9 @@ from canary.power.simulation import Scenario
 WORDS = {
     "healthy": (PROMOTED, None),
     "errors=5%": (ROLLED_BACK, "error-ratio"),
-    "slow=20%": (ROLLED_BACK, "p95-latency-seconds"),
+    "latency=400ms@20%": (ROLLED_BACK, "p95-latency-seconds"),
     "cpu=90%": (ROLLED_BACK, "cpu-saturation-ratio"),
-    "crash": (ROLLED_BACK, "container-restarts"),
+    "crash=500": (ROLLED_BACK, "container-restarts"),
     "idle": (PAUSED, "canary-requests"),
     "late-scrapes": (PROMOTED, None),
     "prometheus-gone": (ROLLED_BACK, "canary-requests"),
@@ -49,6 +49,22 @@ def test_summaries_count_every_release_once(results):
     assert [tally.scenario for tally in summary.tallies] == list(WORDS)
     assert all(t.promoted + t.rolled_back + t.paused + t.stuck == 2 for t in summary.tallies)
     assert "18 releases of gridos" in simulation_report.table(summary)
+
+
+def test_a_delay_that_stays_below_the_limit_trips_no_gate(subject):
+    delayed = faults.scenario("latency=150ms@20%", Traffic(100.0))
+    results = simulation.simulate(subject, [delayed], 2)
+    assert [walk.outcome for _, walk in results] == [PROMOTED] * 2
+
+
+def test_a_slow_start_is_left_to_a_rehearsal():
+    with pytest.raises(UsageError, match="not simulated — rehearse it"):
+        faults.scenario("slow-start=20s", Traffic(1.0))
+
+
+def test_the_service_knows_the_same_faults(root):
+    own = (root / "canary/faults.py").read_text()
+    assert (root / "service/gridos/faults.py").read_text() == own
 
 
 def test_words_that_are_no_fault_are_refused_with_those_that_are():
