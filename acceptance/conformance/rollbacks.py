@@ -108,7 +108,6 @@ class Service:
         read = configuration.read(file)
         self._load = Load(
             folder=self.folder / "load",
-            locustfile=file.with_name("locustfile.py"),
             config=file,
             traffic=read.traffic,
             rate=RATE,

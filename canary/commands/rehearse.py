@@ -163,7 +163,6 @@ def run(chosen: argparse.Namespace) -> int:
         rules=chosen.rules,
         image=chosen.image or "",
         url=chosen.url or "",
-        locustfile=(chosen.config or release_pair.CONFIG).with_name("locustfile.py"),
     )
     rehearsed = plan.make(pair, choices, shlex.join(["canary", *chosen.given]))
     rehearsed, folder = _make(chosen.out, rehearsed)

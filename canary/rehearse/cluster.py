@@ -174,7 +174,6 @@ class ClusterTarget:
         secret = self._kubectl.one(self._namespace, "secret", cluster.secret)["data"]
         load = Load(
             folder=self._folder / "load",
-            locustfile=self.plan.choices.locustfile,
             config=self.plan.pair.traffic_file,
             traffic=config.traffic,
             rate=self.plan.rate,

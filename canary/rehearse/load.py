@@ -14,6 +14,7 @@ from canary.runtime import processes
 
 # Locust ends by itself after this, whatever happens to the rehearsal.
 LONGEST_RUN = "2h"
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ class Load:
     """One Locust process against the gateway."""
 
     folder: Path
-    locustfile: Path
     config: Path
     traffic: Traffic
     rate: float
@@ -56,7 +56,7 @@ class Load:
     def start(self, url: str) -> None:
         """Starts sending."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "locust", "-f", str(self.locustfile), "--headless"]
+        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
         command += ["--host", url, "--users", str(self.traffic.users)]
         command += ["--spawn-rate", str(self.traffic.users), "--run-time", LONGEST_RUN]
         command += ["--loglevel", "WARNING", "--only-summary", "--stop-timeout", "1"]

@@ -206,7 +206,6 @@ class LocalTarget:
         node.stop_load()
         node.load = Load(
             folder=self._folder / f"load-{rate:.0f}",
-            locustfile=self.plan.choices.locustfile,
             config=self.plan.pair.traffic_file,
             traffic=self.plan.config.traffic,
             rate=rate,

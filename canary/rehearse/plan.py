@@ -37,7 +37,6 @@ class Choices:
     rules: Path | None = None
     image: str = ""
     url: str = ""
-    locustfile: Path = Path("loadtest/locustfile.py")
 
 
 @dataclass(frozen=True)

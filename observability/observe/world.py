@@ -272,7 +272,6 @@ class World:
     def _start_load(self) -> None:
         self.load = Load(
             folder=self.folder / "load",
-            locustfile=REHEARSAL.with_name("locustfile.py").resolve(),
             config=REHEARSAL.resolve(),
             traffic=self._config.traffic,
             rate=self._rate,

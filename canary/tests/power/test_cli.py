@@ -28,7 +28,7 @@ def test_a_stream_is_read(root):
     assert run("lint", "-", root=root, input=text).returncode == 1
 
 
-@pytest.mark.parametrize("path", ["no/such/folder", "loadtest/locustfile.py", "docs"])
+@pytest.mark.parametrize("path", ["no/such/folder", "canary/rehearse/locustfile.py", "docs"])
 def test_what_cannot_be_read_is_one_line_and_exit_2(root, path):
     done = run("lint", path, root=root)
     assert done.returncode == 2

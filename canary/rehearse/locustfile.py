@@ -1,13 +1,13 @@
 """Locust users that send the requests of `rehearsal.yaml`.
 
-    locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --headless -u 20 -t 30s
+    locust -f canary/rehearse/locustfile.py --host http://127.0.0.1:8000 --headless -u 20 -t 30s
 
 Settings come from the environment, so that the rehearsal and a person start the same file:
 
     LOADTEST_CONFIG   the rehearsal.yaml to read              (loadtest/rehearsal.yaml)
     LOADTEST_RATE     requests a second over all users        (its requests_per_second)
     LOADTEST_USERS    how many users share that rate          (its users)
-    LOADTEST_VALUES   JSON of the values for placeholders     ({}; `gridos-api-keys.keys` is a key)
+    LOADTEST_VALUES   JSON of the values for placeholders     ({}; as named in `requests`)
     LOADTEST_LOG      file for one JSON line a second         (none)
 
 This is the closed model: a user waits for its answer before it sends again, so a stalled server
@@ -31,9 +31,7 @@ from locust import FastHttpUser, events, task
 from canary.rehearse import config
 from canary.rehearse.traffic import Mix
 
-TRAFFIC = config.read(
-    Path(os.environ.get("LOADTEST_CONFIG", Path(__file__).parent / "rehearsal.yaml"))
-).traffic
+TRAFFIC = config.read(Path(os.environ.get("LOADTEST_CONFIG", "loadtest/rehearsal.yaml"))).traffic
 RATE = float(os.environ.get("LOADTEST_RATE", TRAFFIC.requests_per_second))
 USERS = int(os.environ.get("LOADTEST_USERS", TRAFFIC.users))
 VALUES = json.loads(os.environ.get("LOADTEST_VALUES", "{}"))
@@ -45,7 +43,7 @@ KIND_OF_CLASS = {0: "lost", 4: "refused", 5: "failed"}
 _user_numbers = count()
 
 
-class GridUser(FastHttpUser):
+class User(FastHttpUser):
     """One user of the mix, at its even share of the rate."""
 
     connection_timeout = 10.0
