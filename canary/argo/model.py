@@ -192,6 +192,12 @@ class Rollout:
     progress_deadline_s: float = 600.0
     progress_deadline_abort: bool = False
 
+    @property
+    def analyses(self) -> tuple[Analysis, ...]:
+        """Those of the steps, and the background one."""
+        inline = tuple(step for step in self.steps if isinstance(step, Analysis))
+        return (*inline, self.background) if self.background else inline
+
 
 @dataclass(frozen=True)
 class ReplicaCounts:

@@ -19,7 +19,6 @@ from canary.errors import MachineError, UsageError
 from canary.rehearse import (
     plan,
     pull_request,
-    release_pair,
     replay,
     report,
     result,
@@ -150,7 +149,7 @@ def run(chosen: argparse.Namespace) -> int:
     chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.target]
     if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
         raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
-    pair = release_pair.choose(
+    pair = plan.choose(
         chosen.stable, chosen.candidate, chosen.config, chosen.manifests, options.remark
     )
     choices = Choices(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from canary.argo import manifests
 from canary.commands import options
-from canary.rehearse import release_pair, replay, time_compression
+from canary.rehearse import plan, replay, time_compression
 
 EPILOG = """\
 exit codes:
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """What the gates say of the recording."""
-    two = release_pair.choose(None, None, chosen.config, chosen.manifests, options.remark)
+    two = plan.choose(None, None, chosen.config, chosen.manifests, options.remark)
     rollout = manifests.rollout(two.candidate.bundle, dict(chosen.arg))
     with replay.opened(chosen.run_of) as recording:
         scaled = time_compression.scale(rollout, recording.time_scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from canary.commands import options
-from canary.rehearse import release_pair, serving
+from canary.rehearse import plan, serving
 
 PORT = 8000
 
@@ -26,5 +26,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The pod's exit code, if it ends by itself."""
-    own = release_pair.choose(None, None, chosen.config, chosen.manifests, options.remark)
+    own = plan.choose(None, None, chosen.config, chosen.manifests, options.remark)
     return serving.serve(own.candidate, chosen.port)

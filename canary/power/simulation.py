@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from canary.argo import analysis, promql, virtual_rollout
-from canary.argo.model import Analysis, Hashes, Measurement, Metric, Phase, Rollout
+from canary.argo.model import Hashes, Measurement, Metric, Phase, Rollout
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import Walk
 from canary.power import backfill, synthetic_series
@@ -195,16 +195,10 @@ def _places(rollout: Rollout) -> Iterator[float]:
 def _scoped(rollout: Rollout) -> bool:
     """Whether every selector of every gate singles out the canary."""
     try:
-        queries = [promql.parse(metric.query) for metric in _metrics(rollout)]
+        queries = [promql.parse(m.query) for what in rollout.analyses for m in what.metrics]
     except promql.PromqlError:
         return False
     return all(s.mentions((LATEST,)) for query in queries for s in query.selectors)
-
-
-def _metrics(rollout: Rollout) -> list[Metric]:
-    runs = [step for step in rollout.steps if isinstance(step, Analysis)]
-    runs += [rollout.background] if rollout.background else []
-    return [metric for run in runs for metric in run.metrics]
 
 
 def _asked(query: str, hashes: Hashes) -> str:

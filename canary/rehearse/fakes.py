@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from canary.errors import MachineError, UsageError
-from canary.rehearse import config
+from canary.rehearse import programs
 from canary.rehearse.environment import PodFacts, Sources, resolve
 from canary.rehearse.kubelet import Image, Source
-from canary.rehearse.release_pair import OWN_PROGRAMS, Build
-from canary.runtime import processes
+from canary.rehearse.plan import Build
 
-PREPARE_TIMEOUT_S = 120.0
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -83,7 +79,7 @@ class Fakes:
                 f"image {reference!r} has no local command",
                 f"add {name} under `images` in rehearsal.yaml",
             )
-        command = local_command(config.images[name], self._build.programs)
+        command = programs.local_command(config.images[name], self._build.programs)
         served = self._build.bundle.served_port
         variables = config.listen.variables(served)
         for port in sorted({served, *self._container.probed_ports} - variables.keys()):
@@ -120,53 +116,9 @@ class Fakes:
             MachineError: if one fails.
         """
         for command in self._build.config.prepare:
-            done = _run(local_command(command, self._build.programs), self.variables(pod))
+            done = programs.run(
+                programs.local_command(command, self._build.programs), self.variables(pod)
+            )
             if done.returncode != 0:
                 said = " ".join((done.stderr or done.stdout).split())
                 raise MachineError(f"`{' '.join(command)}` failed: {said}", "run it by hand")
-
-
-def check_faults(known: config.Faults, words: Sequence[str], programs: Path = OWN_PROGRAMS) -> None:
-    """Asks the release's own program whether it understands the words.
-
-    Raises:
-        UsageError: with that program's answer.
-    """
-    if not words or not known.check:
-        return
-    command = local_command(known.check, programs)
-    # Behind `--` a word that begins with a dash is no option.
-    done = _run([*command, "--", ",".join(words)], processes.inherited())
-    if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise UsageError(said.removeprefix(f"{known.check[0]}: "))
-
-
-def local_command(command: Sequence[str], programs: Path = OWN_PROGRAMS) -> list[str]:
-    """A command whose program is found in a folder of programs first, then on PATH.
-
-    Raises:
-        UsageError: if it is in neither place.
-    """
-    program, *arguments = command
-    beside = programs / program
-    found = str(beside) if beside.is_file() else shutil.which(program)
-    if found is None:
-        raise UsageError(f"{program} is not installed", "run: make setup")
-    return [found, *arguments]
-
-
-def _run(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return processes.run(
-            command,
-            env=dict(variables),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PREPARE_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise MachineError(
-            f"`{' '.join(command)}` did not end within {PREPARE_TIMEOUT_S:.0f} s", "run it by hand"
-        ) from None

@@ -16,12 +16,13 @@ from canary.errors import MachineError, ReleaseError
 from canary.rehearse import rates, time_compression
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
-from canary.rehearse.fakes import Fakes, local_command
+from canary.rehearse.fakes import Fakes
 from canary.rehearse.kubelet import Kubelet
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
 from canary.rehearse.plan import Plan
+from canary.rehearse.programs import local_command
 from canary.rehearse.replica_sets import ReplicaSets, target_labels
 from canary.rehearse.target import Observation
 from canary.runtime import database, processes, scratch

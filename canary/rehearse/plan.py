@@ -1,10 +1,14 @@
-"""What is rehearsed, and how: everything that is settled before anything is started."""
+"""What is rehearsed, and how: everything that is settled before anything is started.
+
+The release pair, stable and candidate, is this checkout or the git references of a caller.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +17,109 @@ from canary.argo import manifests
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
-from canary.rehearse import fakes, replica_sets, time_compression
+from canary.rehearse import config as configuration
+from canary.rehearse import programs, time_compression, worktrees
 from canary.rehearse.config import Config
+from canary.rehearse.programs import OWN_PROGRAMS
 from canary.rehearse.rates import Rates
-from canary.rehearse.release_pair import Build, ReleasePair
+from canary.rehearse.worktrees import WORKTREE, Reference
+from canary.runtime import documents
+
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no words
+CONFIG = Path("loadtest/rehearsal.yaml")
+CACHE = Path("out/references")
+DEFAULT_STABLE = "main"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Build:
+    """Stable or candidate: what it ships, and where its programs are installed.
+
+    `name` is what a person calls it and `commit` the git commit it was built from; both are empty
+    where both are this checkout, which differ only by a fault.
+    """
+
+    bundle: Bundle
+    config: Config
+    programs: Path = OWN_PROGRAMS
+    folder: Path = field(default_factory=Path.cwd)
+    name: str = ""
+    commit: str = ""
+
+    def __str__(self) -> str:
+        """As a person would name it."""
+        return f"{self.name} ({self.commit[:8]})" if self.commit else "this checkout"
+
+
+@dataclass(frozen=True)
+class ReleasePair:
+    """Stable and candidate, and the file whose `traffic` the users send."""
+
+    stable: Build
+    candidate: Build
+    traffic_file: Path
+
+    @property
+    def changes(self) -> Iterator[str]:
+        """What a reader of the verdict must know: what else changes than the code."""
+        before, after = self.stable.bundle, self.candidate.bundle
+        if before.templates != after.templates:
+            yield "the gates: this release is judged by its own, as it would be once applied"
+        if before.rollout.spec.strategy != after.rollout.spec.strategy:
+            yield "the steps of the rollout: it walks its own"
+        if before.rollout.spec.template != after.rollout.spec.template:
+            yield "the pod template: each side runs under its own"
+        if before.config_maps != after.config_maps:
+            yield "the configuration: each side runs under its own"
+
+
+def choose(
+    stable: str | None, candidate: str | None, config: Path | None, deploy: Path | None, say: Say
+) -> ReleasePair:
+    """Reads this checkout, or builds the two references.
+
+    Args:
+        stable: The git reference that users have; None is `main` if a candidate is named.
+        candidate: The git reference to release; None is this checkout if a stable one is named.
+        config: A rehearsal.yaml for both; None is each one's own.
+        deploy: Manifests for the candidate; None is what its rehearsal.yaml names.
+        say: Is told what takes long.
+
+    Raises:
+        UsageError: if a reference, a file or a manifest cannot be used.
+        MachineError: if an environment cannot be built.
+    """
+    if stable is None and candidate is None:
+        own = _read(Path(), config, deploy)
+        return ReleasePair(own, own, config or CONFIG)
+    repository = Path()
+    before = worktrees.resolve(repository, DEFAULT_STABLE if stable is None else stable)
+    after = worktrees.resolve(repository, WORKTREE if candidate is None else candidate)
+    old, old_config = _build(repository, before, config, None, say)
+    new, _ = _build(repository, after, config, deploy, say)
+    return ReleasePair(old, new, old_config)
+
+
+def _build(
+    repository: Path, reference: Reference, config: Path | None, deploy: Path | None, say: Say
+) -> tuple[Build, Path]:
+    checkout = worktrees.check_out(repository, reference, CACHE, say)
+    build = replace(
+        _read(checkout.folder, config, deploy),
+        programs=checkout.programs,
+        folder=checkout.folder,
+        name=reference.title if reference.name == WORKTREE else reference.name,
+        commit=reference.commit,
+    )
+    return build, config or checkout.folder / CONFIG
+
+
+def _read(folder: Path, config: Path | None, deploy: Path | None) -> Build:
+    read = configuration.read(config or folder / CONFIG)
+    source = deploy or folder / read.manifests
+    return Build(manifests.read(documents.read(source), str(source)), read)
 
 
 @dataclass(frozen=True)
@@ -74,7 +177,7 @@ class Plan:
     def hashes(self) -> Hashes:
         """The pod-template hashes that the two ReplicaSets have on this machine."""
         pair = self.pair
-        return replica_sets.hashes_of(pair.stable, pair.candidate, self.choices.faults)
+        return hashes_of(pair.stable, pair.candidate, self.choices.faults)
 
     @property
     def rate(self) -> float:
@@ -114,7 +217,7 @@ def make(pair: ReleasePair, choices: Choices, command: str) -> Plan:
                 "give the pause a duration in the overlay you rehearse",
             )
     candidate = pair.candidate
-    fakes.check_faults(candidate.config.faults, choices.faults, candidate.programs)
+    programs.check_faults(candidate.config.faults, choices.faults, candidate.programs)
     rates = _rates(pair.stable, rollout, choices.time_scale)
     if choices.rate:
         # What a caller names is sent, or nothing is.
@@ -124,11 +227,6 @@ def make(pair: ReleasePair, choices: Choices, command: str) -> Plan:
     slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
     id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
     return Plan(id_, command, pair, choices, rollout, rates)
-
-
-def named(plan: Plan, id_: str) -> Plan:
-    """The same plan under another name."""
-    return replace(plan, id=id_)
 
 
 def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:
@@ -144,3 +242,20 @@ def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:
             for per_look in (wanted, wanted if least is None else least)
         )
     )
+
+
+def hashes_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Hashes:
+    """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
+    return Hashes(
+        latest=_hash("latest" + _identity(candidate) + ",".join(faults)),
+        stable=_hash("stable" + _identity(stable)),
+    )
+
+
+def _identity(build: Build) -> str:
+    return build.commit + build.bundle.rollout.spec.template.model_dump_json()
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:10])

@@ -7,7 +7,6 @@ half of a step. Until a pod starts, its target simply does not answer.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +15,10 @@ from random import Random
 from canary.argo.model import Hashes, ReplicaCounts, ReplicaSetName, Rollout
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.kubelet import Kubelet, Pod
-from canary.rehearse.release_pair import Build
+from canary.rehearse.plan import ALPHABET
 from canary.runtime import processes
 
 HASH_LABEL = "rollouts-pod-template-hash"
-ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no words
 LOCALHOST = "127.0.0.1"
 
 
@@ -128,14 +126,6 @@ class ReplicaSets:
         return Slot(facts, ports, image.served)
 
 
-def hashes_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Hashes:
-    """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
-    return Hashes(
-        latest=_hash("latest" + _identity(candidate) + ",".join(faults)),
-        stable=_hash("stable" + _identity(stable)),
-    )
-
-
 def target_labels(
     slot: Slot, job: str, endpoint: str, container: str, copied: Sequence[str]
 ) -> Mapping[str, str]:
@@ -150,12 +140,3 @@ def target_labels(
     given = slot.facts.labels
     underscored = str.maketrans("-./", "___")
     return labels | {name.translate(underscored): given[name] for name in copied if name in given}
-
-
-def _identity(build: Build) -> str:
-    return build.commit + build.bundle.rollout.spec.template.model_dump_json()
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:10])

@@ -15,8 +15,7 @@ from canary.argo import model, threshold
 from canary.argo.model import Metric, Pause, SetWeight
 from canary.argo.replicas import split
 from canary.rehearse import time_compression, timeline, verdict
-from canary.rehearse.plan import Plan
-from canary.rehearse.release_pair import Build
+from canary.rehearse.plan import Build, Plan
 from canary.rehearse.runner import Run
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
@@ -396,10 +395,8 @@ def _step(index: int, step: model.Step, scaled: model.Step, rollout: model.Rollo
 def _gates(scaled: model.Rollout, last: Observation | None) -> list[tuple[Metric, str]]:
     """Each gate once: as it was asked if it was, else as it would have been."""
     asked = {m.name: m for run in (last.runs if last else ()) for m in run.metrics}
-    analyses = [s for s in scaled.steps if isinstance(s, model.Analysis)]
-    analyses += [scaled.background] if scaled.background else []
     gates: dict[str, tuple[Metric, str]] = {}
-    for analysis in analyses:
+    for analysis in scaled.analyses:
         for metric in analysis.metrics:
             gates.setdefault(
                 metric.name, (asked.get(metric.name, metric), ", ".join(analysis.templates))

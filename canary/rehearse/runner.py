@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from canary.errors import RehearsalError, ReleaseError
-from canary.rehearse import conditions, verdict
-from canary.rehearse.conditions import Conditions
+from canary.rehearse import verdict
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
-from canary.rehearse.verdict import Outcome, Verdict
+from canary.rehearse.verdict import Conditions, Outcome, Verdict
 from canary.runtime import processes, program
 from canary.runtime.machine import MachineWatch
 
@@ -82,7 +81,7 @@ def _decide(run: Run, target: Target, seconds: Sequence[Second]) -> Verdict:
     last = run.timeline.last
     if last is None:
         return Verdict(Outcome.FAULT, "The target ended without an observation")
-    run.conditions = conditions.judge(
+    run.conditions = verdict.conditions(
         last,
         target.hashes,
         target.rollout,

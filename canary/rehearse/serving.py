@@ -9,7 +9,7 @@ from pathlib import Path
 from canary.errors import MachineError, UsageError
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.fakes import Fakes
-from canary.rehearse.release_pair import Build
+from canary.rehearse.plan import Build
 from canary.runtime import database, processes, scratch
 
 

@@ -3,25 +3,57 @@
 A failed gate is believed only if it tells the candidate from the stable release: every look asks
 the same question about the stable pods, which run on the same machine under the same load. If
 stable fails too, or the machine was strained and the two are alike, the machine is at fault and
-not the release. What cannot be read of either side says nothing of one.
+not the release. What cannot be read of either side says nothing of one. `conditions` says what the
+machine did to the measurements, from what was seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from canary import durations
 from canary.argo import analysis, threshold
-from canary.argo.model import AnalysisRun, Measurement, Metric, MetricResult, Phase
+from canary.argo.model import (
+    AnalysisRun,
+    Hashes,
+    Measurement,
+    Metric,
+    MetricResult,
+    Phase,
+    Rollout,
+)
 from canary.rehearse import rates
-from canary.rehearse.conditions import Conditions
-from canary.rehearse.target import Observation
+from canary.rehearse.load import Second
+from canary.rehearse.target import Event, Observation
 
 # On a strained machine a canary must differ from stable by this factor to be called the worse one:
 # pods that have just started are slower there than those that are warm.
 DISTINCT_FACTOR = 3.0
+# The load is met if no more than this share of the seconds fell short by a tenth.
+SHORT_SECONDS = 0.1
+# Above it every program waits for others all the time.
+BUSY_SHARE = 0.95
+PROBE_FAILED = "probe failed; restart"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Why not to trust what was measured, in words; empty where there is no reason.
+
+    `strained` makes the machine's what is alike on both sides. `blind` lets nothing be said.
+    """
+
+    strained: str = ""
+    blind: str = ""
+
+    @property
+    def fair(self) -> bool:
+        """Whether the machine stood in nobody's way."""
+        return not (self.strained or self.blind)
+
+
 FAIR = Conditions()
 
 
@@ -65,31 +97,31 @@ class Verdict:
     decision: Decision | None = None
 
 
-def decide(last: Observation, conditions: Conditions = FAIR) -> Verdict:
+def decide(last: Observation, told: Conditions = FAIR) -> Verdict:
     """The verdict on a release that has settled.
 
     Args:
         last: The last observation.
-        conditions: What the machine did to what was measured.
+        told: What the machine did to what was measured.
     """
     decision = _decision(last.runs)
-    if conditions.blind:
-        return _fault(f"no gate can be trusted, since {conditions.blind}", decision)
+    if told.blind:
+        return _fault(f"no gate can be trusted, since {told.blind}", decision)
     if last.promoted:
         return Verdict(Outcome.PROMOTED, "Promoted: every gate passed at every step")
     if last.inconclusive and not last.timed_out:
-        return _paused(last, decision, conditions)
+        return _paused(last, decision, told)
     if decision is None or last.timed_out:
-        return _stuck(last, conditions)
+        return _stuck(last, told)
     if decision.result.phase is Phase.ERROR:
-        if conditions.strained:
-            return _fault(f"{_unread(decision)}, and {conditions.strained}", decision)
+        if told.strained:
+            return _fault(f"{_unread(decision)}, and {told.strained}", decision)
         return Verdict(
             Outcome.NOT_MEASURED,
             f"Rolled back without a measurement: {_unread(decision)}",
             decision,
         )
-    blame = _machine_fault(decision, conditions.strained)
+    blame = _machine_fault(decision, told.strained)
     if blame:
         return _fault(blame, decision)
     return Verdict(Outcome.ROLLED_BACK, _rolled_back(decision), decision)
@@ -99,10 +131,10 @@ def _fault(because: str, decision: Decision | None) -> Verdict:
     return Verdict(Outcome.FAULT, f"Not the release: {because} — {rates.REMEDY}", decision)
 
 
-def _stuck(last: Observation, conditions: Conditions) -> Verdict:
+def _stuck(last: Observation, told: Conditions) -> Verdict:
     """No gate decided: the release made no progress in time, or something else ended it."""
-    if conditions.strained:
-        return _fault(f"{_reason(last.message)}, and {conditions.strained}", None)
+    if told.strained:
+        return _fault(f"{_reason(last.message)}, and {told.strained}", None)
     if last.timed_out:
         return Verdict(
             Outcome.ROLLED_BACK,
@@ -111,10 +143,10 @@ def _stuck(last: Observation, conditions: Conditions) -> Verdict:
     return Verdict(Outcome.ROLLED_BACK, f"Rolled back: {_reason(last.message)}")
 
 
-def _paused(last: Observation, decision: Decision | None, conditions: Conditions) -> Verdict:
+def _paused(last: Observation, decision: Decision | None, told: Conditions) -> Verdict:
     looked = _inconclusive(decision)
-    if conditions.strained:
-        return _fault(f"{looked}, and {conditions.strained}", decision)
+    if told.strained:
+        return _fault(f"{looked}, and {told.strained}", decision)
     # Where no traffic was asked for, nothing to read is what was asked for.
     if last.rate and (unread := _unread_gates(last.runs)):
         names = " and ".join(unread)
@@ -206,3 +238,65 @@ def _reason(message: str) -> str:
 def windows_s(metric: Metric) -> tuple[float, ...]:
     """How far back a metric's query looks, in seconds."""
     return durations.ranges_s(metric.query)
+
+
+def conditions(
+    last: Observation,
+    hashes: Hashes,
+    rollout: Rollout,
+    *,
+    seconds: Sequence[Second],
+    events: Sequence[Event],
+    late_s: float,
+    busy_share: float,
+) -> Conditions:
+    """The conditions of a release that has settled.
+
+    Args:
+        last: The last observation.
+        hashes: The ReplicaSets it was about.
+        rollout: How it was walked.
+        seconds: What users met since the release.
+        events: What happened.
+        late_s: How late the harness ran at the worst.
+        busy_share: The share of all cores that was busy.
+    """
+    strained = next(_strains(last, seconds, busy_share), "")
+    interval_s = min(_intervals_s(rollout), default=None)
+    if interval_s is not None and late_s > interval_s:
+        blind = f"the harness ran {late_s:.1f} s late, and a gate is asked every {interval_s:.1f} s"
+        return Conditions(strained, blind)
+    return Conditions(strained, _killed(hashes, events, strained=bool(strained)))
+
+
+def _strains(last: Observation, seconds: Sequence[Second], busy_share: float) -> Iterator[str]:
+    short = sum(not rates.met(second, last.rate) for second in seconds)
+    if short > SHORT_SECONDS * max(1, len(seconds)):
+        yield "the machine could not keep up the load"
+    if last.scrapes_lost:
+        yield f"{last.scrapes_lost} of {last.scrapes} scrapes of the containers were lost"
+    if busy_share >= BUSY_SHARE:
+        yield f"the machine was {busy_share:.0%} busy"
+
+
+def _intervals_s(rollout: Rollout) -> Iterator[float]:
+    """Between the measurements of each gate that has more than one."""
+    for judging in rollout.analyses:
+        for metric in judging.metrics:
+            if metric.interval_s is not None and metric.count != 1:
+                yield metric.interval_s
+
+
+def _killed(hashes: Hashes, events: Sequence[Event], *, strained: bool) -> str:
+    """Whether probes ended pods that a machine with time would have answered for."""
+    killed = [event.text for event in events if event.at_s >= 0 and PROBE_FAILED in event.text]
+    sides = {
+        side
+        for side, pod_hash in (("canary", hashes.latest), ("stable", hashes.stable))
+        if any(pod_hash in text for text in killed)
+    }
+    if len(sides) > 1:
+        return "probes ended pods of the canary and of the stable release alike"
+    if sides and strained:
+        return f"a probe ended a pod of the {sides.pop()} release"
+    return ""

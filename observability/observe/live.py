@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 from canary.errors import UsageError
-from canary.rehearse import config, fakes
+from canary.rehearse import config, programs
 from canary.runtime import processes
 from canary.runtime.prometheus import QueryError
 from observe import dashboards, loopback, page, queries, ranges
@@ -34,7 +34,7 @@ def look(folder: Path, port: int, seconds: float, faults: str) -> None:
         UsageError: if the port is taken, or the faults are none.
         MachineError: if a part does not come up.
     """
-    fakes.check_faults(config.read(REHEARSAL).faults, [faults] if faults else [])
+    programs.check_faults(config.read(REHEARSAL).faults, [faults] if faults else [])
     if not processes.port_is_free(port):
         raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
     folder.mkdir(parents=True, exist_ok=True)

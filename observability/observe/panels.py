@@ -23,9 +23,7 @@ class Unit(StrEnum):
     PER_SECOND = "reqps"
     MINUTES = "m"
     COUNT = "short"
-    CORES = "none"
     BYTES = "bytes"
-    TIME = "dateTimeAsIso"
 
 
 class Source(StrEnum):

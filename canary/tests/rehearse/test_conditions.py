@@ -6,7 +6,7 @@ import pytest
 
 from canary.argo import manifests
 from canary.argo.model import Hashes, ReplicaCounts
-from canary.rehearse import conditions, time_compression
+from canary.rehearse import time_compression, verdict
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation
 from canary.runtime import documents
@@ -33,7 +33,7 @@ def judged(root):
     )
 
     def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5):
-        return conditions.judge(
+        return verdict.conditions(
             last,
             HASHES,
             walked,

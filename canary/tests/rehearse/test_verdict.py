@@ -7,9 +7,8 @@ import pytest
 from canary.argo import analysis, threshold
 from canary.argo.model import AnalysisRun, Measurement, Metric, Phase, ReplicaCounts
 from canary.argo.threshold import Threshold
-from canary.rehearse.conditions import Conditions
 from canary.rehearse.target import Observation
-from canary.rehearse.verdict import Outcome, decide
+from canary.rehearse.verdict import Conditions, Outcome, decide
 
 GATE = Metric(
     "p95", "x[1m]", success_condition="result[0] < 0.25", failure_condition="result[0] >= 0.25"

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from canary.errors import MachineError, UsageError
-from canary.rehearse import release_pair, worktrees
+from canary.rehearse import plan, worktrees
 
 PYPROJECT = """
 [build-system]
@@ -138,6 +138,6 @@ def test_a_reference_without_the_service_is_refused(repository, tmp_path):
 
 def test_without_references_both_sides_are_this_checkout(root, monkeypatch):
     monkeypatch.chdir(root)
-    two = release_pair.choose(None, None, None, None, lambda _: None)
+    two = plan.choose(None, None, None, None, lambda _: None)
     assert two.stable is two.candidate
-    assert (str(two.stable), two.traffic_file) == ("this checkout", release_pair.CONFIG)
+    assert (str(two.stable), two.traffic_file) == ("this checkout", plan.CONFIG)

@@ -1,0 +1,67 @@
+"""The programs of a release: found among its own first, and run to their end."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from canary.errors import MachineError, UsageError
+from canary.rehearse import config
+from canary.runtime import processes
+
+OWN_PROGRAMS = Path(sys.executable).parent
+TIMEOUT_S = 120.0
+
+
+def check_faults(known: config.Faults, words: Sequence[str], programs: Path = OWN_PROGRAMS) -> None:
+    """Asks the release's own program whether it understands the words.
+
+    Raises:
+        UsageError: with that program's answer.
+    """
+    if not words or not known.check:
+        return
+    command = local_command(known.check, programs)
+    # Behind `--` a word that begins with a dash is no option.
+    done = run([*command, "--", ",".join(words)], processes.inherited())
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise UsageError(said.removeprefix(f"{known.check[0]}: "))
+
+
+def local_command(command: Sequence[str], programs: Path = OWN_PROGRAMS) -> list[str]:
+    """A command whose program is found in a folder of programs first, then on PATH.
+
+    Raises:
+        UsageError: if it is in neither place.
+    """
+    program, *arguments = command
+    beside = programs / program
+    found = str(beside) if beside.is_file() else shutil.which(program)
+    if found is None:
+        raise UsageError(f"{program} is not installed", "run: make setup")
+    return [found, *arguments]
+
+
+def run(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs one of its programs to its end.
+
+    Raises:
+        MachineError: if it does not end in time.
+    """
+    try:
+        return processes.run(
+            command,
+            env=dict(variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            f"`{' '.join(command)}` did not end within {TIMEOUT_S:.0f} s", "run it by hand"
+        ) from None
