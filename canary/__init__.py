@@ -1,6 +1,5 @@
 """Runs the shipped canary, its pods and its gates on real traffic, and says promote or roll back.
 
-The arrows point one way: `cli` → `runner` → grounds (adapters) and pure modules → `model`.
-Pure modules (`model`, `durations`, `expression`, `analysis`, `replicas`, `controller`,
-`timescale`, `verdict`) start nothing, read nothing and know no clock but the one they are handed.
+`argo` is pure: it starts nothing, reads nothing and knows no clock but the one it is handed.
+`runtime` starts programs and reads files, and knows nothing of releases. The other rooms use both.
 """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from canary.argo import model, threshold
 from canary.argo.model import Metric, Pause, SetWeight
@@ -231,7 +231,7 @@ class Result(_Part):
     released_at: str | None = None
     ended_at: str
     elapsed_s: float
-    target: str
+    target: str = Field(validation_alias=AliasChoices("target", "ground"))  # as it was called
     manifests: str
     time_scale: float
     release: Release
