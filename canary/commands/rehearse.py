@@ -149,7 +149,7 @@ def run(chosen: argparse.Namespace) -> int:
     chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.target]
     if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
         raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
-    pair = plan.choose(
+    stable, candidate = plan.choose(
         chosen.stable, chosen.candidate, chosen.config, chosen.manifests, options.remark
     )
     choices = Choices(
@@ -163,7 +163,7 @@ def run(chosen: argparse.Namespace) -> int:
         image=chosen.image or "",
         url=chosen.url or "",
     )
-    rehearsed = plan.make(pair, choices, shlex.join(["canary", *chosen.given]))
+    rehearsed = plan.make(stable, candidate, choices, shlex.join(["canary", *chosen.given]))
     rehearsed, folder = _make(chosen.out, rehearsed)
     try:
         target: Target = (

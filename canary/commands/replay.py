@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """What the gates say of the recording."""
-    two = plan.choose(None, None, chosen.config, chosen.manifests, options.remark)
-    rollout = manifests.rollout(two.candidate.bundle, dict(chosen.arg))
+    own = plan.read(chosen.config, chosen.manifests)
+    rollout = manifests.rollout(own.bundle, dict(chosen.arg))
     with replay.opened(chosen.run_of) as recording:
         scaled = time_compression.scale(rollout, recording.time_scale)
         judged = replay.replay(recording, scaled)

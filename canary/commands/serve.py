@@ -26,5 +26,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The pod's exit code, if it ends by itself."""
-    own = plan.choose(None, None, chosen.config, chosen.manifests, options.remark)
-    return serving.serve(own.candidate, chosen.port)
+    return serving.serve(plan.read(chosen.config, chosen.manifests), chosen.port)

@@ -174,7 +174,7 @@ class ClusterTarget:
         secret = self._kubectl.one(self._namespace, "secret", cluster.secret)["data"]
         load = Load(
             folder=self._folder / "load",
-            config=self.plan.pair.traffic_file,
+            config=self.plan.stable.config_file,
             traffic=config.traffic,
             rate=self.plan.rate,
             values=cluster_state.secret_values(secret, config.secrets, cluster.key),

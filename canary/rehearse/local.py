@@ -70,7 +70,7 @@ class LocalTarget:
         node, _, candidate = self._started
         node.clock.restart()
         yield from self._migrate(node, candidate)
-        words = ", ".join(self.plan.choices.faults) or str(self.plan.pair.candidate)
+        words = ", ".join(self.plan.choices.faults) or str(self.plan.candidate)
         node.log("release", f"{self.rollout.name}-{self.hashes.latest} applied ({words})")
         node.status = controller.begin(self.rollout, self.hashes, node.clock())
         observation = node.observe()
@@ -96,9 +96,8 @@ class LocalTarget:
         self._stack.callback(self._torn_down.append, "postgresql")
         secret = secrets.token_urlsafe(24)
         mounted = self._stack.enter_context(scratch.folder("secrets"))
-        pair = self.plan.pair
-        stable = Fakes(pair.stable, database_url, secret, mounted / "stable")
-        candidate = Fakes(pair.candidate, database_url, secret, mounted / "candidate")
+        stable = Fakes(self.plan.stable, database_url, secret, mounted / "stable")
+        candidate = Fakes(self.plan.candidate, database_url, secret, mounted / "candidate")
         sources = {
             self.hashes.stable: stable.source(),
             self.hashes.latest: candidate.source(self.plan.fault_variables),
@@ -183,7 +182,7 @@ class LocalTarget:
             ReleaseError: if one fails: the release would not be applied, and users notice nothing.
         """
         pod = node.sets.slots(ReplicaSetName.LATEST)[0].facts
-        build = self.plan.pair.candidate
+        build = self.plan.candidate
         for command in build.config.release:
             words = " ".join(command)
             child = processes.start(
@@ -207,7 +206,7 @@ class LocalTarget:
         node.stop_load()
         node.load = Load(
             folder=self._folder / f"load-{rate:.0f}",
-            config=self.plan.pair.traffic_file,
+            config=self.plan.stable.config_file,
             traffic=self.plan.config.traffic,
             rate=rate,
             values=values,

@@ -29,6 +29,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no wor
 CONFIG = Path("loadtest/rehearsal.yaml")
 CACHE = Path("out/references")
 DEFAULT_STABLE = "main"
+HERE = Path()
 
 Say = Callable[[str], None]
 
@@ -43,6 +44,7 @@ class Build:
 
     bundle: Bundle
     config: Config
+    config_file: Path
     programs: Path = OWN_PROGRAMS
     folder: Path = field(default_factory=Path.cwd)
     name: str = ""
@@ -53,32 +55,10 @@ class Build:
         return f"{self.name} ({self.commit[:8]})" if self.commit else "this checkout"
 
 
-@dataclass(frozen=True)
-class ReleasePair:
-    """Stable and candidate, and the file whose `traffic` the users send."""
-
-    stable: Build
-    candidate: Build
-    traffic_file: Path
-
-    @property
-    def changes(self) -> Iterator[str]:
-        """What a reader of the verdict must know: what else changes than the code."""
-        before, after = self.stable.bundle, self.candidate.bundle
-        if before.templates != after.templates:
-            yield "the gates: this release is judged by its own, as it would be once applied"
-        if before.rollout.spec.strategy != after.rollout.spec.strategy:
-            yield "the steps of the rollout: it walks its own"
-        if before.rollout.spec.template != after.rollout.spec.template:
-            yield "the pod template: each side runs under its own"
-        if before.config_maps != after.config_maps:
-            yield "the configuration: each side runs under its own"
-
-
 def choose(
     stable: str | None, candidate: str | None, config: Path | None, deploy: Path | None, say: Say
-) -> ReleasePair:
-    """Reads this checkout, or builds the two references.
+) -> tuple[Build, Build]:
+    """Stable and candidate: this checkout, or the two references.
 
     Args:
         stable: The git reference that users have; None is `main` if a candidate is named.
@@ -92,34 +72,34 @@ def choose(
         MachineError: if an environment cannot be built.
     """
     if stable is None and candidate is None:
-        own = _read(Path(), config, deploy)
-        return ReleasePair(own, own, config or CONFIG)
-    repository = Path()
-    before = worktrees.resolve(repository, DEFAULT_STABLE if stable is None else stable)
-    after = worktrees.resolve(repository, WORKTREE if candidate is None else candidate)
-    old, old_config = _build(repository, before, config, None, say)
-    new, _ = _build(repository, after, config, deploy, say)
-    return ReleasePair(old, new, old_config)
+        own = read(config, deploy)
+        return own, own
+    before = worktrees.resolve(Path(), DEFAULT_STABLE if stable is None else stable)
+    after = worktrees.resolve(Path(), WORKTREE if candidate is None else candidate)
+    return _build(before, config, None, say), _build(after, config, deploy, say)
 
 
-def _build(
-    repository: Path, reference: Reference, config: Path | None, deploy: Path | None, say: Say
-) -> tuple[Build, Path]:
-    checkout = worktrees.check_out(repository, reference, CACHE, say)
-    build = replace(
-        _read(checkout.folder, config, deploy),
+def _build(reference: Reference, config: Path | None, deploy: Path | None, say: Say) -> Build:
+    checkout = worktrees.check_out(Path(), reference, CACHE, say)
+    return replace(
+        read(config, deploy, checkout.folder),
         programs=checkout.programs,
         folder=checkout.folder,
         name=reference.title if reference.name == WORKTREE else reference.name,
         commit=reference.commit,
     )
-    return build, config or checkout.folder / CONFIG
 
 
-def _read(folder: Path, config: Path | None, deploy: Path | None) -> Build:
-    read = configuration.read(config or folder / CONFIG)
-    source = deploy or folder / read.manifests
-    return Build(manifests.read(documents.read(source), str(source)), read)
+def read(config: Path | None, deploy: Path | None, folder: Path = HERE) -> Build:
+    """What a folder ships, by its own rehearsal.yaml and manifests unless others are named.
+
+    Raises:
+        UsageError: if a file or a manifest cannot be used.
+    """
+    file = config or folder / CONFIG
+    found = configuration.read(file)
+    source = deploy or folder / found.manifests
+    return Build(manifests.read(documents.read(source), str(source)), found, file)
 
 
 @dataclass(frozen=True)
@@ -152,7 +132,8 @@ class Plan:
 
     id: str
     command: str
-    pair: ReleasePair
+    stable: Build
+    candidate: Build
     choices: Choices
     rollout: Rollout
     rates: Rates
@@ -160,13 +141,13 @@ class Plan:
     @property
     def bundle(self) -> Bundle:
         """The manifests that decide."""
-        return self.pair.candidate.bundle
+        return self.candidate.bundle
 
     @property
     def config(self) -> Config:
         """The candidate's fakes, and the traffic of the stable release's users."""
-        traffic = self.pair.stable.config.traffic
-        return self.pair.candidate.config.model_copy(update={"traffic": traffic})
+        traffic = self.stable.config.traffic
+        return self.candidate.config.model_copy(update={"traffic": traffic})
 
     @cached_property
     def scaled(self) -> Rollout:
@@ -176,8 +157,7 @@ class Plan:
     @cached_property
     def hashes(self) -> Hashes:
         """The pod-template hashes that the two ReplicaSets have on this machine."""
-        pair = self.pair
-        return hashes_of(pair.stable, pair.candidate, self.choices.faults)
+        return hashes_of(self.stable, self.candidate, self.choices.faults)
 
     @property
     def rate(self) -> float:
@@ -195,30 +175,42 @@ class Plan:
         faults = self.choices.faults
         return {self.config.faults.variable: ",".join(faults)} if faults else {}
 
+    @property
+    def changes(self) -> Iterator[str]:
+        """What a reader of the verdict must know: what else changes than the code."""
+        before, after = self.stable.bundle, self.candidate.bundle
+        if before.templates != after.templates:
+            yield "the gates: this release is judged by its own, as it would be once applied"
+        if before.rollout.spec.strategy != after.rollout.spec.strategy:
+            yield "the steps of the rollout: it walks its own"
+        if before.rollout.spec.template != after.rollout.spec.template:
+            yield "the pod template: each side runs under its own"
+        if before.config_maps != after.config_maps:
+            yield "the configuration: each side runs under its own"
+
     def __str__(self) -> str:
         """The release in a few words."""
-        fault, pair = ", ".join(self.choices.faults), self.pair
-        if not pair.candidate.commit:
+        fault = ", ".join(self.choices.faults)
+        if not self.candidate.commit:
             return fault or "a healthy release"
-        return f"{pair.candidate} over {pair.stable}" + (f" with {fault}" if fault else "")
+        return f"{self.candidate} over {self.stable}" + (f" with {fault}" if fault else "")
 
 
-def make(pair: ReleasePair, choices: Choices, command: str) -> Plan:
+def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Plan:
     """Plans a rehearsal.
 
     Raises:
         UsageError: if a gate cannot be resolved, a step waits for a person, or a fault is unknown.
     """
-    rollout = manifests.rollout(pair.candidate.bundle, dict(choices.arguments))
+    rollout = manifests.rollout(candidate.bundle, dict(choices.arguments))
     for index, step in enumerate(rollout.steps):
         if step == Pause(None):
             raise UsageError(
                 f"step {index} pauses until a person resumes it",
                 "give the pause a duration in the overlay you rehearse",
             )
-    candidate = pair.candidate
     programs.check_faults(candidate.config.faults, choices.faults, candidate.programs)
-    rates = _rates(pair.stable, rollout, choices.time_scale)
+    rates = _rates(stable, rollout, choices.time_scale)
     if choices.rate:
         # What a caller names is sent, or nothing is.
         rates = Rates(choices.rate, choices.rate)
@@ -226,7 +218,7 @@ def make(pair: ReleasePair, choices: Choices, command: str) -> Plan:
     words = "-".join([*named, *choices.faults]).replace("%", "pct") or "healthy"
     slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
     id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
-    return Plan(id_, command, pair, choices, rollout, rates)
+    return Plan(id_, command, stable, candidate, choices, rollout, rates)
 
 
 def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:

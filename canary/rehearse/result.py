@@ -286,9 +286,9 @@ def build(plan: Plan, target: Target, run: Run) -> Result:
         time_scale=plan.choices.time_scale,
         release=Release(
             faults=list(plan.choices.faults),
-            stable=_side(plan, plan.pair.stable, target.hashes.stable),
-            candidate=_side(plan, plan.pair.candidate, target.hashes.latest),
-            changes=list(plan.pair.changes),
+            stable=_side(plan, plan.stable, target.hashes.stable),
+            candidate=_side(plan, plan.candidate, target.hashes.latest),
+            changes=list(plan.changes),
         ),
         verdict=_verdict(plan, run),
         rollout=_rollout(plan),

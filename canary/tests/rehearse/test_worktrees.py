@@ -138,6 +138,6 @@ def test_a_reference_without_the_service_is_refused(repository, tmp_path):
 
 def test_without_references_both_sides_are_this_checkout(root, monkeypatch):
     monkeypatch.chdir(root)
-    two = plan.choose(None, None, None, None, lambda _: None)
-    assert two.stable is two.candidate
-    assert (str(two.stable), two.traffic_file) == ("this checkout", plan.CONFIG)
+    stable, candidate = plan.choose(None, None, None, None, lambda _: None)
+    assert stable is candidate
+    assert (str(stable), stable.config_file) == ("this checkout", plan.CONFIG)
