@@ -131,6 +131,21 @@ def evaluate(condition: str, result: Result) -> bool:
     return value
 
 
+def number(node: Node, value: float) -> float:
+    """What a part of a condition is worth where the result, or the element asked, is one number.
+
+    Raises:
+        ExpressionError: if it is no number there.
+    """
+    try:
+        found = _value(node, {"result": (value,), "#": value})
+    except _Mismatch as wrong:
+        raise ExpressionError(str(wrong)) from None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise ExpressionError(f"expected a number, but got {_kind(found)}")
+    return float(found)
+
+
 @lru_cache(maxsize=512)
 def parse(condition: str) -> Node:
     """Reads a condition.

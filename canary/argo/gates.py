@@ -133,6 +133,7 @@ class Release:
     analyses: tuple[Analysis, ...]
     walked: model.Rollout
     canary_tokens: tuple[str, ...] = ()
+    stable_tokens: tuple[str, ...] = ()
 
     @property
     def gates(self) -> tuple[Gate, ...]:

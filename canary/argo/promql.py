@@ -73,7 +73,7 @@ def parse(query: str) -> Query:
         tree = promql_parser.parse(query)
     except ValueError as wrong:
         raise PromqlError(str(wrong)) from None
-    return Query(tree, tuple(_selectors(tree, 0.0)))
+    return Query(tree, tuple(selectors(tree, 0.0)))
 
 
 def nodes(tree: Any) -> Iterator[Any]:
@@ -154,25 +154,6 @@ def divides(tree: Any) -> bool:
     return any(isinstance(n, promql_parser.BinaryExpr) and str(n.op) == "/" for n in nodes(tree))
 
 
-def numerator_may_be_empty(tree: Any) -> bool:
-    """Whether a ratio's numerator picks out failures and is not filled with zero."""
-    return any(
-        isinstance(node, promql_parser.BinaryExpr)
-        and str(node.op) == "/"
-        and may_be_empty(node.lhs)
-        and any(picks_failures(selector) for selector in _selectors(node.lhs, 0.0))
-        for node in nodes(tree)
-    )
-
-
-def picks_failures(selector: Selector) -> bool:
-    """Whether it selects responses by a status in the five hundreds, or an error label."""
-    return any(
-        m.sign in ("=", "=~") and (m.value.startswith("5") or m.value.lower() in ("error", "true"))
-        for m in selector.matchers
-    )
-
-
 def quantiles(tree: Any) -> list[float]:
     """The quantiles that `histogram_quantile` is asked for."""
     return [
@@ -211,12 +192,13 @@ def matchers_of(selector: Any) -> tuple[Matcher, ...]:
     return tuple(Matcher(m.name, next(s for op, s in signs if m.op == op), m.value) for m in found)
 
 
-def _selectors(tree: Any, range_s: float) -> Iterator[Selector]:
+def selectors(tree: Any, range_s: float = 0.0) -> Iterator[Selector]:
+    """Every selector of a tree, each with the range that it stands in."""
     if isinstance(tree, promql_parser.MatrixSelector):
-        yield from _selectors(tree.vector_selector, _length_s(tree.range))
+        yield from selectors(tree.vector_selector, _length_s(tree.range))
         return
     if isinstance(tree, promql_parser.SubqueryExpr):
-        yield from _selectors(tree.expr, max(range_s, _length_s(tree.range)))
+        yield from selectors(tree.expr, max(range_s, _length_s(tree.range)))
         return
     if isinstance(tree, promql_parser.VectorSelector):
         offset = _length_s(tree.offset)
@@ -225,7 +207,7 @@ def _selectors(tree: Any, range_s: float) -> Iterator[Selector]:
         yield Selector(tree.name or named, matchers, range_s, offset)
         return
     for child in children(tree):
-        yield from _selectors(child, range_s)
+        yield from selectors(child, range_s)
 
 
 def _length_s(length: timedelta | None) -> float:

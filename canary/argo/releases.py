@@ -107,6 +107,7 @@ def read(
         stages=stages,
         analyses=tuple(analyses),
         canary_tokens=(LATEST, *filter(None, [scalar(canary.get("canaryService"))])),
+        stable_tokens=(STABLE, *filter(None, [scalar(canary.get("stableService"))])),
         walked=replace(
             walked,
             steps=tuple(inline.get(index, step) for index, step in enumerate(steps)),

@@ -14,9 +14,15 @@ from canary.argo import analysis, expression
 from canary.argo.model import Metric, Phase
 
 # Each comparison, and the one that says the same with its sides exchanged.
-_COMPARISONS = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_COMPARISONS = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+# Where a comparison is tried, to find whether it is a straight line of the result.
+_TRIED = (0.0, 1.0, -3.0, 0.25, 1000.0)
 _ARGUMENT = re.compile(r"[<>]=?\s*(?:asFloat\()?\{\{\s*args\.([\w.-]+)\s*\}\}")
 _FIRST = expression.Index(expression.Name("result"), expression.Literal(0))
+
+
+class CurvedError(ValueError):
+    """A condition whose turning points are not known."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,19 @@ def of(metric: Metric) -> Threshold | None:
 
 
 def numbers(metric: Metric) -> tuple[float, ...]:
-    """The numbers that the result is compared with, in ascending order."""
+    """The results at which a condition changes its mind, in ascending order; as far as known."""
+    try:
+        return breakpoints(metric)
+    except CurvedError:
+        return ()
+
+
+def breakpoints(metric: Metric) -> tuple[float, ...]:
+    """The same, complete.
+
+    Raises:
+        CurvedError: if a condition may change its mind elsewhere.
+    """
     trees = (_tree(metric.success_condition), _tree(metric.failure_condition))
     return tuple(sorted({value for tree in trees for _, _, value in _compared(tree)}))
 
@@ -97,10 +115,8 @@ def _compared(node: expression.Node) -> Iterator[tuple[expression.Node, str, flo
     """What of the result is compared, how, and with which number."""
     match node:
         case expression.Binary(sign, left, right) if sign in _COMPARISONS:
-            for side, comparison, other in ((left, sign, right), (right, _COMPARISONS[sign], left)):
-                number = _number(other)
-                if number is not None and _reads_result(side):
-                    yield side, comparison, number
+            if _reads_result(left) or _reads_result(right):
+                yield from _crossing(sign, left, right)
         case expression.Binary(_, left, right):
             yield from _compared(left)
             yield from _compared(right)
@@ -112,6 +128,42 @@ def _compared(node: expression.Node) -> Iterator[tuple[expression.Node, str, flo
         case expression.Call(_, arguments):
             for argument in arguments:
                 yield from _compared(argument)
+
+
+def _crossing(
+    sign: str, left: expression.Node, right: expression.Node
+) -> Iterator[tuple[expression.Node, str, float]]:
+    """The result at which two sides of a comparison are equal.
+
+    Raises:
+        CurvedError: if their difference is no straight line of the result.
+    """
+    for side, comparison, other in ((left, sign, right), (right, _COMPARISONS[sign], left)):
+        number = _number(other)
+        if number is not None and _plain(side):
+            yield side, comparison, number
+            return
+    try:
+        apart = [expression.number(left, x) - expression.number(right, x) for x in _TRIED]
+    except expression.ExpressionError:
+        return  # not to be compared, whatever the result
+    slope = apart[1] - apart[0]
+    straight = [apart[0] + slope * x for x in _TRIED]
+    if not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(apart, straight, strict=True)):
+        raise CurvedError("a condition that is no straight line of the result is not modelled")
+    if slope:
+        turned = sign if slope > 0 else _COMPARISONS[sign]
+        yield expression.Binary(sign, left, right), turned, -apart[0] / slope
+
+
+def _plain(node: expression.Node) -> bool:
+    """Whether it is the result, or an element of it, and nothing is done to it."""
+    match node:
+        case expression.Name(name):
+            return name in ("result", "#")
+        case expression.Index(of, _):
+            return _plain(of)
+    return False
 
 
 def _number(node: expression.Node) -> float | None:

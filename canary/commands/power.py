@@ -14,7 +14,8 @@ from canary.runtime import program
 
 EPILOG = """\
 exit codes:
-  0 computed   2 the input cannot be used   4 the tool or the machine is at fault   130 interrupted
+  0 computed   2 the input cannot be used   3 a gate asks what is not modelled: ask canary simulate
+  4 the tool or the machine is at fault   130 interrupted
 
 examples:
   canary power --rate 20                    what the gates see at 20 requests/s
@@ -52,7 +53,12 @@ def run(chosen: argparse.Namespace) -> int:
     """Curves, a comparison of queries, or a picture."""
     users = study.traffic(chosen)
     _, release = study.release(chosen)
-    drawn = study.study(release, users, chosen.releases)
+    drawn = study.study(chosen, release, users)
+    if drawn.unmodelled:
+        # What the other gates see says nothing of a release that this one judges too.
+        for gate, why in drawn.unmodelled.items():
+            options.remark(f"no table: {gate}: {why}")
+        return program.NO_VERDICT
     if chosen.compare_queries:
         standings = alternatives.compare(drawn)
         if not standings:
@@ -76,6 +82,6 @@ def _pictured(chosen: argparse.Namespace, drawn: Study, users: Traffic) -> list[
     pictured = [(Path(chosen.manifests or options.DEFAULT_MANIFESTS).name, drawn)]
     if chosen.baseline:
         _, other = study.release(chosen, chosen.baseline)
-        beside = study.study(other, users, chosen.releases)
+        beside = study.study(chosen, other, users)
         pictured.append((Path(chosen.baseline).name, beside))
     return pictured

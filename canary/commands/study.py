@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from canary.argo import releases
+from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Release
 from canary.commands import options
 from canary.errors import UsageError
@@ -20,6 +21,7 @@ from canary.yamls import Document
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The release and its traffic."""
     options.manifests(parser)
+    options.contract(parser)
     parser.add_argument("--rollout", metavar="NAME", help="which one, if there are several")
     group = parser.add_argument_group("traffic")
     options.rate(group, "that users send (100)")
@@ -89,12 +91,15 @@ def traffic(chosen: argparse.Namespace) -> Traffic:
     return effect_sizes.changed(measured, given)
 
 
-def study(found: Release, users: Traffic, n: int) -> Study:
-    """So many draws of the release."""
+def study(chosen: argparse.Namespace, found: Release, users: Traffic) -> Study:
+    """As many draws of the release as were asked for, its metrics read as the contract says."""
+    contract = options.exported(chosen)
     return Study(
         releases.walkable(found),
         users,
         cpu_limit=cpu_limit_cores(found.rollout) or 1.0,
         canary_tokens=found.canary_tokens,
-        n=n,
+        stable_tokens=found.stable_tokens,
+        vocabulary=Vocabulary(contract.values if contract else {}),
+        n=chosen.releases,
     )

@@ -23,10 +23,15 @@ TARGET_LABELS = frozenset(
 
 @dataclass(frozen=True)
 class Contract:
-    """Sample names with their labels, and histograms with their bucket bounds in seconds."""
+    """Sample names with their labels and values, histograms with their bounds in seconds."""
 
-    labels: dict[str, frozenset[str]]
+    values: dict[str, dict[str, frozenset[str]]]
     bounds: dict[str, frozenset[float]]
+
+    @property
+    def labels(self) -> dict[str, frozenset[str]]:
+        """The labels of each sample."""
+        return {name: frozenset(labels) for name, labels in self.values.items()}
 
     def covers(self, metric: str) -> bool:
         """Whether the service would be the one to export a metric of this name."""
@@ -40,7 +45,7 @@ def load(source: str) -> Contract:
         UsageError: if neither can be read as Prometheus text.
     """
     content = _content(source)
-    labels: dict[str, set[str]] = {}
+    values: dict[str, dict[str, set[str]]] = {}
     bounds: dict[str, set[float]] = {}
     try:
         families = list(text_string_to_metric_families(content))
@@ -49,11 +54,16 @@ def load(source: str) -> Contract:
             f"{source} is no Prometheus scrape: {wrong}", "save one with curl"
         ) from None
     for sample in (sample for family in families for sample in family.samples):
-        labels.setdefault(sample.name, set()).update(sample.labels)
+        held = values.setdefault(sample.name, {})
+        for label, value in sample.labels.items():
+            held.setdefault(label, set()).add(value)
         if "le" in sample.labels:
             bounds.setdefault(sample.name, set()).add(float(sample.labels["le"]))
     return Contract(
-        {name: frozenset(found) for name, found in labels.items()},
+        {
+            name: {label: frozenset(found) for label, found in held.items()}
+            for name, held in values.items()
+        },
         {name: frozenset(found) for name, found in bounds.items()},
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from canary.argo import promql, threshold
+from canary.argo import dialects, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.gates import Analysis, Finding, Gate, Look, Release, Severity
 from canary.argo.model import Metric, Phase
@@ -427,7 +427,7 @@ def _empty_aborts(context: Context) -> Iterator[Hit]:
         if promql.may_be_empty(query.tree) and threshold.phase_of(metric) is Phase.ERROR:
             wait = metric.consecutive_error_limit * ERROR_RETRY_S
             cause = "where a series is missing"
-            if promql.numerator_may_be_empty(query.tree):
+            if dialects.numerator_may_be_empty(query.tree):
                 cause = "with no failed request, as a healthy release has,"
             yield _at(gate, f"{cause} the result is empty: aborted after {wait:g}s")
 
@@ -657,7 +657,7 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
     if quantiles:
         return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None
     limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
-    failures = any(promql.picks_failures(selector) for selector in query.selectors)
+    failures = any(dialects.picks_failures(selector) for selector in query.selectors)
     if not limits or not failures or not promql.divides(query.tree):
         return None
     # A success ratio trips when it falls below its limit.

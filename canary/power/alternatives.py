@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from canary.argo import promql, threshold
+from canary.argo import dialects, promql, threshold
 from canary.argo.model import Analysis, Metric, Rollout, Step
 from canary.argo.promql import Selector
 from canary.argo.releases import LATEST, STABLE
@@ -86,6 +86,8 @@ def _study(study: Study, make: Callable[[Metric], Metric], traffic: Traffic) -> 
         scrape_s=study.scrape_s,
         cpu_limit=study.cpu_limit,
         canary_tokens=study.canary_tokens,
+        stable_tokens=study.stable_tokens,
+        vocabulary=study.vocabulary,
         n=study.n,
         seed=study.seed,
     )
@@ -108,8 +110,8 @@ def _asked(metric: Metric) -> _Asked | None:
         selectors = promql.parse(metric.query).selectors
     except promql.PromqlError:
         return None
-    failed = next((s for s in selectors if promql.picks_failures(s) and s.range_s), None)
-    everything = next((s for s in selectors if not promql.picks_failures(s) and s.range_s), None)
+    failed = next((s for s in selectors if dialects.picks_failures(s) and s.range_s), None)
+    everything = next((s for s in selectors if not dialects.picks_failures(s) and s.range_s), None)
     limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
     if failed is None or everything is None or not limits:
         return None

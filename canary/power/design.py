@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from canary.argo import promql, releases, threshold
+from canary.argo import dialects, promql, releases, threshold
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
 from canary.lint.rules import cpu_limit_cores
@@ -120,6 +120,7 @@ def _try(
         traffic,
         cpu_limit=cpu_limit_cores(other.rollout) or 1.0,
         canary_tokens=other.canary_tokens,
+        stable_tokens=other.stable_tokens,
         n=n,
         seed=n,
     )
@@ -222,7 +223,7 @@ def _length(seconds: float, factor: float) -> str:
 def _gate(release: Release, goal: Goal) -> Gate | None:
     """The gate that judges this kind of fault, if any does."""
     tests: Mapping[str, Callable[[Gate], bool]] = {
-        "errors": lambda g: any(promql.picks_failures(s) for s in _parsed(g).selectors),
+        "errors": lambda g: any(dialects.picks_failures(s) for s in _parsed(g).selectors),
         "slow": lambda g: bool(promql.quantiles(_parsed(g).tree)),
         "cpu": lambda g: any("cpu_usage" in s.metric for s in _parsed(g).selectors),
     }

@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from canary.argo import promql, threshold, virtual_rollout
+from canary.argo import analysis, promql, threshold, virtual_rollout
 from canary.argo.analysis import ERROR_RETRY_S
+from canary.argo.dialects import UnmodelledError, Vocabulary
 from canary.argo.model import Metric, Phase, Rollout
 from canary.argo.promql import PromqlError
-from canary.argo.releases import HASHES, LATEST
+from canary.argo.releases import HASHES, LATEST, STABLE
+from canary.argo.threshold import CurvedError
 from canary.argo.virtual_rollout import Walk
 from canary.power import vectorised_promql
 from canary.power.samples import Draws, Fault, Traffic, World
-from canary.power.vectorised_promql import Scene, UnmodelledError, Value
+from canary.power.vectorised_promql import Names, Scene, Value
 
 # A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
 READY_S = 5.0
@@ -93,12 +95,18 @@ class Study:
         scrape_s: float = 5.0,
         cpu_limit: float = 1.0,
         canary_tokens: Sequence[str] = (LATEST,),
+        stable_tokens: Sequence[str] = (STABLE,),
+        vocabulary: Vocabulary | None = None,
         n: int = 4000,
         seed: int = 1,
     ) -> None:
         self.rollout, self.traffic, self.n, self.seed = rollout, traffic, n, seed
         self.scrape_s, self.cpu_limit = scrape_s, cpu_limit
-        self.canary_tokens = tuple(canary_tokens)
+        self.canary_tokens, self.stable_tokens = tuple(canary_tokens), tuple(stable_tokens)
+        self.vocabulary = vocabulary or Vocabulary()
+        # A namespace that the manifests leave open matches whatever a query asks for.
+        space = "" if rollout.namespace == "default" else rollout.namespace
+        self._names = Names(rollout.name, space, self.canary_tokens, self.stable_tokens)
 
     @cached_property
     def walk(self) -> Walk:
@@ -131,10 +139,20 @@ class Study:
         reasons: dict[str, str] = {}
         for look in self.looks:
             try:
-                self._value(look, world)
-            except (UnmodelledError, PromqlError) as why:
+                _phases(look.metric, self._value(look, world))
+            except (UnmodelledError, PromqlError, CurvedError) as why:
                 reasons[look.metric.name] = f"{why}{_if_empty(look.metric)}"
         return reasons
+
+    @cached_property
+    def assumed(self) -> Mapping[str, str]:
+        """The metrics whose words are taken for granted, and what is."""
+        asked = {
+            look.metric.query for look in self.looks if look.metric.name not in self.unmodelled
+        }
+        names = {s.metric for query in asked for s in promql.parse(query).selectors}
+        spoken = {name: self.vocabulary.of(name) for name in sorted(names)}
+        return {name: d.assumed for name, d in spoken.items() if d is not None and d.assumed}
 
     @cached_property
     def draws(self) -> Draws:
@@ -163,7 +181,9 @@ class Study:
             query = promql.parse(look.metric.query)
         except PromqlError:
             return 0.0
-        reaching = [s.range_s for s in query.selectors if not s.mentions(self.canary_tokens)]
+        reaching = [
+            s.range_s + s.offset_s for s in query.selectors if not s.mentions(self.canary_tokens)
+        ]
         return max(0.0, max(reaching, default=0.0) - look.at_s)
 
     def outcomes(self, fault: Fault) -> Outcomes:
@@ -189,7 +209,7 @@ class Study:
         return high
 
     def _value(self, look: Look, world: World) -> Value:
-        scene = Scene(world, look.at_s, self.canary_tokens)
+        scene = Scene(world, look.at_s, self._names, self.vocabulary)
         return vectorised_promql.evaluate(promql.parse(look.metric.query).tree, scene)
 
 
@@ -255,7 +275,7 @@ def _phases(metric: Metric, value: Value) -> NDArray[np.int64]:
     Conditions change only at the numbers they compare with, so each stretch between them is asked
     once, and the numbers themselves, instead of every value.
     """
-    table = _table(metric)
+    table = _table(metric, scalar=value.scalar)
     number = value.number
     codes = np.full(len(number), table.of_nan)
     for low, high, code in table.stretches:
@@ -277,11 +297,12 @@ class _Table:
 
 
 @cache
-def _table(metric: Metric) -> _Table:
+def _table(metric: Metric, *, scalar: bool) -> _Table:
     def code(*values: float) -> int:
-        return _CODES[threshold.phase_of(metric, *values)]
+        result = values[0] if scalar and values else values
+        return _CODES[analysis.judge(metric, result)[0]]
 
-    limits = threshold.numbers(metric)
+    limits = threshold.breakpoints(metric)
     edges = itertools.pairwise((-math.inf, *limits, math.inf))
     return _Table(
         stretches=tuple((low, high, code(_between(low, high))) for low, high in edges),

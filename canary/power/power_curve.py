@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from canary.argo import promql, threshold
+from canary.argo import dialects, promql, threshold
 from canary.power.monte_carlo import Outcomes, Study, requests_needed
 from canary.power.samples import Fault, Traffic
 
@@ -63,7 +63,7 @@ class Power:
     curves: tuple[Curve, ...]
     limits: Mapping[str, float]
     needed: Mapping[str, int]
-    unmodelled: Mapping[str, str]
+    assumed: Mapping[str, str]
     releases: int
     looks: int
 
@@ -79,7 +79,7 @@ def sweep(study: Study, name: str) -> Power:
         curves=tuple(_curve(study, kind) for kind in SIZES),
         limits=_limits(study),
         needed=_needed(study),
-        unmodelled=study.unmodelled,
+        assumed=study.assumed,
         releases=study.n,
         looks=len(study.looks),
     )
@@ -139,7 +139,7 @@ def _needed(study: Study) -> dict[str, int]:
         if not numbers or study.unmodelled.get(look.metric.name):
             continue
         query = promql.parse(look.metric.query)
-        if any(promql.picks_failures(selector) for selector in query.selectors):
+        if any(dialects.picks_failures(selector) for selector in query.selectors):
             found = requests_needed(2 * numbers[-1], numbers[-1])
             needed |= {look.metric.name: found} if found else {}
     return needed
@@ -157,7 +157,7 @@ def table(power: Power) -> str:
         f"a healthy release: rolled back {power.false_rollback:.2%}, "
         f"paused for a person {power.false_pause:.2%}",
     ]
-    lines += [f"left out: {gate}: {why}" for gate, why in power.unmodelled.items()]
+    lines += [f"assumed of {metric}: {what}" for metric, what in power.assumed.items()]
     for curve in power.curves:
         lines += ["", *_curve_lines(curve)]
     for gate, requests in power.needed.items():

@@ -248,8 +248,8 @@ class Draws:
         total = np.zeros(self.slots)
         for pod in self.pods:
             if pod.canary is canary:
-                scrape_s = np.ceil(pod.ready_s / self.scrape_s) * self.scrape_s
-                ready = scrape_s if scraped else pod.ready_s
+                # Found late and scraped in its turn: half an interval each, on average.
+                ready = pod.ready_s + self.scrape_s * scraped
                 # What was ready when the release began has been so for as long as one can look.
                 ready = self.start_s if pod.ready_s <= 0 else ready
                 gone = np.inf if pod.gone_s is None else pod.gone_s

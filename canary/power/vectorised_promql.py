@@ -1,19 +1,24 @@
-"""The part of PromQL that gates are made of, over many releases at once.
+"""The part of PromQL that gates are made of, over many releases at once, as Prometheus reads it.
 
-A value is one number per release and whether there is one. What is not modelled raises
-`UnmodelledError`, naming it: such a gate is for `canary simulate`, which asks a real Prometheus.
+A vector is a few series, each with its labels and, for every release, a number and whether there is
+one. Pods of one ReplicaSet, methods and routes are one series here: a query that would tell them
+apart is not modelled. What is not modelled raises `UnmodelledError`, naming it: such a gate is for
+`simulate`, which asks a real Prometheus.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import promql_parser
 from numpy.typing import NDArray
 
 from canary.argo import promql
+from canary.argo.dialects import SCOPE, Dialect, Outcome, UnmodelledError, Vocabulary, takes
 from canary.argo.promql import Matcher
 from canary.argo.releases import LATEST, STABLE
 from canary.power.samples import Track, World
@@ -21,45 +26,106 @@ from canary.power.samples import Track, World
 # Where fast and slow requests lie, in seconds: either side of any limit that a gate would set.
 FAST_S, SLOW_S = 0.01, 60.0
 
+# The value of a label that divides what is one series here, and of one that is the same everywhere.
+MANY, HERE = "*", "."
+INFINITE = "+Inf"
+
+# Scope labels that the canary's series and the stable ones share.
+SHARED = frozenset(
+    {"namespace", "job", "container", "cluster", "endpoint", "app", "env", "reporter"}
+)
+
+# What is read as it stands, without rate().
+INSTANT = frozenset(
+    {
+        "kube_pod_container_resource_limits", "kube_pod_container_status_restarts_total",
+        "kube_pod_info", "up",
+    }
+)  # fmt: skip
+
+Numbers = NDArray[np.float64]
 Present = NDArray[np.bool_]
-
-
-class UnmodelledError(ValueError):
-    """A query that this algebra cannot follow."""
+Labels = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Value:
-    """One number per release, where `present`; `slow` makes it a histogram, `pods` a sum."""
+class Names:
+    """What a release's objects are called, as label values show it; empty: not known."""
 
-    number: NDArray[np.float64]
-    present: Present
-    slow: NDArray[np.float64] | None = None
-    pods: NDArray[np.float64] | None = None
+    rollout: str = ""
+    namespace: str = ""
+    canary: tuple[str, ...] = (LATEST,)
+    stable: tuple[str, ...] = (STABLE,)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A world at the instant of a look, and the texts that name the canary in it."""
+    """A world at the instant of a measurement, and what the labels in it mean."""
 
     world: World
     at_s: float
-    canary_tokens: tuple[str, ...] = (LATEST,)
-    stable_tokens: tuple[str, ...] = (STABLE,)
+    names: Names = field(default_factory=Names)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number per release, where `present`; `scalar` if it is a number and no series."""
+
+    number: Numbers
+    present: Present
+    scalar: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """One number per release, where `present`, under labels.
+
+    Attributes:
+        raw: Straight from a selector: its labels are those of many series that count as one here.
+        side: Which ReplicaSet's pods they come from, while `raw`.
+        pods: How many pods' numbers it sums, where each pod's is about the same; None if not known.
+    """
+
+    labels: Labels
+    number: Numbers
+    present: Present
+    raw: bool = False
+    side: str = ""
+    pods: Numbers | None = None
+
+
+Vector = tuple[Series, ...]
 
 
 def evaluate(tree: Any, scene: Scene) -> Value:
     """The query's value in every release of a scene.
 
     Raises:
-        UnmodelledError: if the query uses what is not modelled.
+        UnmodelledError: if the query uses what is not modelled, or answers with several series.
     """
+    found = _evaluate(tree, scene)
+    if isinstance(found, np.ndarray):
+        return Value(found, np.ones(scene.world.n, dtype=bool), scalar=True)
+    number, present = np.full(scene.world.n, np.nan), np.zeros(scene.world.n, dtype=bool)
+    for series in found:
+        if series.raw and len(found) > 1:
+            raise UnmodelledError("an answer of several series is not modelled")
+        if (present & series.present).any():
+            raise UnmodelledError("an answer of several series is not modelled")
+        number = np.where(series.present, series.number, number)
+        present = present | series.present
+    return Value(number, present)
+
+
+def _evaluate(tree: Any, scene: Scene) -> Vector | Numbers:
+    """A vector, or a scalar as one number per release."""
     tree = promql.bare(tree)
     match type(tree).__name__:
         case "NumberLiteral":
-            return _constant(scene, tree.val)
+            return np.full(scene.world.n, float(tree.val))
         case "UnaryExpr":
-            return _replace(value := evaluate(tree.expr, scene), -value.number)
+            return _each(_evaluate(tree.expr, scene), np.negative)
         case "BinaryExpr":
             return _binary(tree, scene)
         case "AggregateExpr":
@@ -71,17 +137,32 @@ def evaluate(tree: Any, scene: Scene) -> Value:
     raise UnmodelledError(f"{type(tree).__name__} is not modelled")
 
 
-def _constant(scene: Scene, number: float) -> Value:
-    n = scene.world.n
-    return Value(np.full(n, float(number)), np.ones(n, dtype=bool))
+def _vector(tree: Any, scene: Scene) -> Vector:
+    found = _evaluate(tree, scene)
+    if isinstance(found, np.ndarray):
+        raise UnmodelledError("a number where Prometheus wants series")
+    return found
 
 
-def _replace(value: Value, number: NDArray[np.float64]) -> Value:
-    return Value(number, value.present)
+def _scalar(tree: Any, scene: Scene) -> Numbers:
+    found = _evaluate(tree, scene)
+    if isinstance(found, np.ndarray):
+        return found
+    raise UnmodelledError("series where Prometheus wants a number")
 
+
+def _each(found: Vector | Numbers, change: Callable[[Numbers], Numbers]) -> Vector | Numbers:
+    with np.errstate(all="ignore"):
+        if isinstance(found, np.ndarray):
+            return change(found)
+        return tuple(replace(s, number=change(s.number), pods=None) for s in found)
+
+
+# --------------------------------------------------------------------------------- operators
 
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "^": np.power,
+    "%": np.fmod, "atan2": np.arctan2,
 }  # fmt: skip
 _COMPARISONS: dict[str, Callable[..., Any]] = {
     ">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal,
@@ -89,155 +170,526 @@ _COMPARISONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _binary(tree: Any, scene: Scene) -> Value:
-    left, right = evaluate(tree.lhs, scene), evaluate(tree.rhs, scene)
+def _binary(tree: Any, scene: Scene) -> Vector | Numbers:
+    left, right = _evaluate(tree.lhs, scene), _evaluate(tree.rhs, scene)
+    sign, modifier = str(tree.op), tree.modifier
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        with np.errstate(all="ignore"):
+            return np.asarray(_operator(sign)(left, right), dtype=float)
+    if isinstance(right, np.ndarray) and not isinstance(left, np.ndarray):
+        return tuple(_computed(tree, s, s, right, right=False) for s in left)
+    if isinstance(left, np.ndarray) and not isinstance(right, np.ndarray):
+        return tuple(_computed(tree, s, s, left, right=True) for s in right)
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):  # for the type checker
+        raise UnmodelledError("a number beside a series")
+    key = _key(modifier)
+    if sign in ("and", "or", "unless"):
+        return _set(sign, left, right, key)
+    return _matched(tree, left, right, key)
+
+
+def _operator(sign: str) -> Callable[..., Any]:
+    found = _ARITHMETIC.get(sign) or _COMPARISONS.get(sign)
+    if found is None:
+        raise UnmodelledError(f"operator {sign} is not modelled")
+    return found
+
+
+def _computed(tree: Any, into: Series, series: Series, other: Numbers, *, right: bool) -> Series:
+    """One series and a number; `right` if the series stands on the right."""
     sign = str(tree.op)
+    sides = (other, series.number) if right else (series.number, other)
+    with np.errstate(all="ignore"):
+        found = _operator(sign)(*sides)
+    if sign in _ARITHMETIC:
+        return replace(into, number=found, pods=None)
+    if _bool(tree):
+        return replace(into, number=found.astype(float), pods=None)
+    return replace(into, number=series.number, present=into.present & found, pods=into.pods)
+
+
+def _bool(tree: Any) -> bool:
+    return tree.modifier is not None and bool(tree.modifier.return_bool)
+
+
+Key = Callable[[Series], Labels]
+
+
+def _key(modifier: Any) -> Key:
+    """By which labels two sides find each other."""
+    if modifier is None or modifier.matching is None:
+        return lambda series: series.labels
+    named = set(modifier.matching.labels)
+    include = modifier.matching.type == promql_parser.LabelModifierType.Include
+    return lambda series: frozenset((n, v) for n, v in series.labels if (n in named) is include)
+
+
+def _set(sign: str, left: Vector, right: Vector, key: Key) -> Vector:
+    """`and`, `or` and `unless`, release by release."""
+    empty_key = all(not key(s) for s in (*left, *right))
+    if not empty_key and any(s.raw for s in (*left, *right)):
+        raise UnmodelledError(f"{sign} between series that nothing sums is not modelled")
     if sign == "or":
-        number = np.where(left.present, left.number, right.number)
-        return Value(number, left.present | right.present)
-    if sign == "and":
-        return Value(left.number, left.present & right.present, left.slow)
-    if sign == "unless":
-        return Value(left.number, left.present & ~right.present)
-    present = left.present & right.present
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if sign in _ARITHMETIC:
-            return Value(_ARITHMETIC[sign](left.number, right.number), present)
-        if sign in _COMPARISONS:
-            held = _COMPARISONS[sign](left.number, right.number)
-            if tree.modifier is not None and tree.modifier.return_bool:
-                return Value(held.astype(float), present)
-            return Value(left.number, present & held, left.slow)
-    raise UnmodelledError(f"operator {sign} is not modelled")
-
-
-def _aggregate(tree: Any, scene: Scene) -> Value:
-    value = evaluate(tree.expr, scene)
-    if str(tree.op) in ("avg", "max", "min") and value.pods is not None and not _by_pod(tree):
-        each = np.divide(
-            value.number, value.pods, out=np.zeros(scene.world.n), where=value.pods > 0
+        added = tuple(
+            replace(s, present=s.present & ~_any(left, key, key(s), s.present)) for s in right
         )
-        return _replace(value, each)
-    if str(tree.op) not in ("sum", "avg", "max", "min"):
-        raise UnmodelledError(f"{tree.op} is not modelled")
-    return value
+        return _merged((*left, *added))
+    keep: list[Series] = []
+    for series in left:
+        there = _any(right, key, key(series), series.present)
+        present = series.present & (there if sign == "and" else ~there)
+        keep.append(replace(series, present=present))
+    return tuple(keep)
 
 
-def _by_pod(tree: Any) -> bool:
-    return tree.modifier is not None and "pod" in tree.modifier.labels
+def _any(vector: Vector, key: Key, wanted: Labels, like: Present) -> Present:
+    found = np.zeros_like(like)
+    for series in vector:
+        if key(series) == wanted:
+            found = found | series.present
+    return found
 
 
-def _call(tree: Any, scene: Scene) -> Value:
-    name = tree.func.name
-    if name == "vector":
-        return evaluate(tree.args[0], scene)
+def _merged(vector: Vector) -> Vector:
+    """Series of the same labels as one, where never two are there at once."""
+    by_labels: dict[Labels, Series] = {}
+    for series in vector:
+        held = by_labels.get(series.labels)
+        if held is None or series.raw:
+            by_labels[series.labels] = series
+            continue
+        number = np.where(held.present, held.number, series.number)
+        by_labels[series.labels] = replace(
+            held, number=number, present=held.present | series.present, pods=None
+        )
+    return tuple(by_labels.values())
+
+
+def _matched(tree: Any, left: Vector, right: Vector, key: Key) -> Vector:
+    """Arithmetic and comparisons between series with the same labels."""
+    if any(s.raw for s in (*left, *right)):
+        raise UnmodelledError(f"{tree.op} between series that nothing sums is not modelled")
+    card = tree.modifier.card if tree.modifier else promql_parser.VectorMatchCardinality.OneToOne
+    swapped = card == promql_parser.VectorMatchCardinality.OneToMany
+    many, one = (right, left) if swapped else (left, right)
+    grouped = swapped or card == promql_parser.VectorMatchCardinality.ManyToOne
+    if _twice(one, key) or (not grouped and _twice(many, key)):
+        raise UnmodelledError("several series match one: Prometheus refuses that")
+    found: list[Series] = []
+    for series in many:
+        for other in (s for s in one if key(s) == key(series)):
+            labels = series.labels if grouped else key(series)
+            into = Series(labels, series.number, series.present & other.present)
+            found.append(_computed(tree, into, series, other.number, right=swapped))
+    return tuple(found)
+
+
+def _twice(vector: Vector, key: Key) -> bool:
+    """Whether two series of one side would find the same partner in some release."""
+    return any(
+        key(a) == key(b) and bool((a.present & b.present).any())
+        for index, a in enumerate(vector)
+        for b in vector[index + 1 :]
+    )
+
+
+# ------------------------------------------------------------------- aggregations and functions
+
+
+def _aggregate(tree: Any, scene: Scene) -> Vector:
+    name = str(tree.op)
+    if name not in ("sum", "avg", "max", "min"):
+        raise UnmodelledError(f"{name} is not modelled")
+    vector = _vector(tree.expr, scene)
+    by: tuple[str, ...] = ()
+    if tree.modifier is not None:
+        by = tuple(tree.modifier.labels)
+        if tree.modifier.type != promql_parser.AggModifierType.By:
+            return _without(name, vector, set(by))
+    groups: dict[Labels, list[Series]] = {}
+    for series in vector:
+        groups.setdefault(_grouped(series, by, vector), []).append(series)
+    return tuple(
+        _folded(name, labels, members, by_pod="pod" in by) for labels, members in groups.items()
+    )
+
+
+def _without(name: str, vector: Vector, dropped: set[str]) -> Vector:
+    if any(series.raw for series in vector):
+        raise UnmodelledError(f"{name} without (…) of series that nothing sums is not modelled")
+    groups: dict[Labels, list[Series]] = {}
+    for series in vector:
+        labels = frozenset((n, v) for n, v in series.labels if n not in dropped)
+        groups.setdefault(labels, []).append(series)
+    return tuple(_folded(name, labels, members, by_pod=False) for labels, members in groups.items())
+
+
+def _grouped(series: Series, by: Iterable[str], vector: Vector) -> Labels:
+    """The labels of a group; refuses to tell apart what is one series here."""
+    held = dict(series.labels)
+    if not series.raw:
+        return frozenset((label, held[label]) for label in by if label in held)
+    for label in by:
+        if label == "pod" and series.pods is not None:
+            held[label] = series.side
+        elif held.get(label) == MANY:
+            raise UnmodelledError(
+                f"by ({label}): how the requests divide among its values is not known"
+            )
+        elif label not in held and (
+            label not in SCOPE or (label not in SHARED and len({s.side for s in vector}) > 1)
+        ):
+            raise UnmodelledError(f"by ({label}): what values the series have is not known")
+    return frozenset((label, held.get(label, HERE)) for label in by)
+
+
+def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: bool) -> Series:
+    """One group as one series."""
+    present = np.logical_or.reduce([s.present for s in members])
+    numbers = [np.where(s.present, s.number, 0.0) for s in members]
+    if name == "sum" or by_pod:
+        pods = None
+        if by_pod and all(s.pods is not None for s in members):
+            pods = np.sum([s.pods for s in members if s.pods is not None], axis=0)
+        return Series(labels, np.sum(numbers, axis=0), present, pods=pods)
+    if any(s.raw and s.pods is None for s in members):
+        raise UnmodelledError(f"{name} of series that nothing sums is not modelled")
+    counts = [np.ones(len(s.number)) if s.pods is None else s.pods for s in members]
+    with np.errstate(all="ignore"):
+        if name == "avg":
+            weights = [np.where(s.present, c, 0.0) for s, c in zip(members, counts, strict=True)]
+            return Series(labels, np.sum(numbers, axis=0) / np.sum(weights, axis=0), present)
+        each = [
+            np.where(s.present & (c > 0), s.number / c, np.nan)
+            for s, c in zip(members, counts, strict=True)
+        ]
+        pick = np.fmax if name == "max" else np.fmin
+        return Series(labels, pick.reduce(each), present)
+
+
+_SIMPLE: dict[str, Callable[[Numbers], Any]] = {
+    "sqrt": np.sqrt, "abs": np.abs, "ln": np.log, "exp": np.exp, "log2": np.log2, "log10": np.log10,
+    "ceil": np.ceil, "floor": np.floor, "sgn": np.sign,
+}  # fmt: skip
+
+
+def _call(tree: Any, scene: Scene) -> Vector | Numbers:
+    name, arguments = tree.func.name, tree.args
     if name in ("rate", "increase", "irate"):
-        return _counter(tree.args[0], scene, per_second=name != "increase")
+        return _counter(name, arguments[0], scene)
     if name == "last_over_time":
-        return _instant(*_ranged(tree.args[0]), scene)
+        return _instant(*_ranged(arguments[0]), scene)
+    if name == "vector":
+        number = _scalar(arguments[0], scene)
+        return (Series(frozenset(), number, np.ones(scene.world.n, dtype=bool)),)
+    if name == "scalar":
+        return _to_scalar(_vector(arguments[0], scene), scene.world.n)
     if name == "histogram_quantile":
-        return _quantile(promql.bare(tree.args[0]).val, evaluate(tree.args[1], scene))
-    simple: dict[str, Callable[..., Any]] = {"sqrt": np.sqrt, "abs": np.abs, "ln": np.log}
-    if name in simple:
-        value = evaluate(tree.args[0], scene)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return _replace(value, simple[name](value.number))
+        return _quantile(_scalar(arguments[0], scene), _vector(arguments[1], scene))
+    if name in _SIMPLE:
+        return _each(_evaluate(arguments[0], scene), _SIMPLE[name])
     if name in ("clamp_min", "clamp_max"):
-        value, bound = (evaluate(argument, scene) for argument in tree.args)
+        bound = _scalar(arguments[1], scene)
         pick = np.maximum if name == "clamp_min" else np.minimum
-        return _replace(value, pick(value.number, bound.number))
+        return _each(_vector(arguments[0], scene), lambda number: pick(number, bound))
+    if name == "clamp":
+        low, high = (_scalar(argument, scene) for argument in arguments[1:])
+        return _each(_vector(arguments[0], scene), lambda number: np.clip(number, low, high))
     raise UnmodelledError(f"{name}() is not modelled")
 
 
-def _quantile(q: float, histogram: Value) -> Value:
+def _to_scalar(vector: Vector, n: int) -> Numbers:
+    if any(series.raw for series in vector):
+        raise UnmodelledError("scalar() of series that nothing sums is not modelled")
+    count = np.sum([s.present for s in vector], axis=0) if vector else np.zeros(n)
+    number = np.sum([np.where(s.present, s.number, 0.0) for s in vector], axis=0)
+    return np.where(count == 1, number, np.nan)
+
+
+def _quantile(q: Numbers, buckets: Vector) -> Vector:
     """Two classes of requests: the quantile is slow where more than 1 − q of them are."""
-    if histogram.slow is None:
-        raise UnmodelledError("histogram_quantile of something that is no histogram")
-    late = histogram.slow > (1 - q) * histogram.number
-    number = np.where(histogram.number > 0, np.where(late, SLOW_S, FAST_S), np.nan)
-    return Value(number, histogram.present)
+    groups: dict[Labels, dict[str, Series]] = {}
+    for series in buckets:
+        held = dict(series.labels)
+        if series.raw or "le" not in held:
+            raise UnmodelledError(
+                "histogram_quantile of what is not summed by (le) is not modelled"
+            )
+        labels = frozenset((n, v) for n, v in series.labels if n != "le")
+        groups.setdefault(labels, {})[held["le"]] = series
+    found: list[Series] = []
+    for labels, by_bound in groups.items():
+        bounds = sorted(by_bound, key=float)
+        if len(bounds) != 2 or bounds[1] != INFINITE:  # noqa: PLR2004 — fast and all
+            raise UnmodelledError("histogram_quantile over some of the buckets is not modelled")
+        fast, everything = by_bound[bounds[0]], by_bound[INFINITE]
+        late = everything.number - fast.number > (1 - q) * everything.number
+        quick = float(bounds[0])
+        number = np.where(late, quick / FAST_S * SLOW_S, quick)
+        number = np.where(everything.number > 0, number, np.nan)
+        found.append(Series(labels, number, everything.present))
+    return tuple(found)
+
+
+# --------------------------------------------------------------------------------- selectors
 
 
 def _ranged(matrix: Any) -> tuple[Any, float]:
     """The selector of a range and the range's seconds."""
     if type(matrix).__name__ != "MatrixSelector":
-        raise UnmodelledError("subqueries are not modelled")
+        raise UnmodelledError("a subquery is not modelled")
     return matrix.vector_selector, matrix.range.total_seconds()
 
 
-def _counter(matrix: Any, scene: Scene, *, per_second: bool) -> Value:
-    selector, window = _ranged(matrix)
-    track = _track(promql.matchers_of(selector), scene)
-    first, last = scene.world.slots(scene.at_s, window)
-    seen = track.pods[first:last]
-    n = scene.world.n
-    alive = np.full(n, bool(seen.any()))
-    if selector.name.startswith("container_cpu_usage"):
-        usage = track.total("busy", first, last) / max(last - first, 1)
-        pods = np.full(n, seen.mean() if len(seen) else 0.0)
-        number = usage * scene.world.cpu_limit * (1.0 if per_second else window)
-        return Value(number, alive, pods=pods)
-    stretch = _stretch(seen, window, scene)
-    scale = stretch / window if per_second else stretch
-    requests = track.total("requests", first, last)
-    if selector.name.endswith("_bucket"):
-        slow = track.total("slow", first, last)
-        return Value(requests * scale, alive, slow=slow * scale)
-    failed = track.total("failed", first, last)
-    number, present = _chosen(promql.matchers_of(selector), requests, failed, alive)
-    return Value(number * scale, present)
+def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
+    """What rate(), increase() or irate() make of a counter."""
+    selector, window_s = _ranged(matrix)
+    at_s = _instant_of(selector, scene)
+    metric, matchers = _metric_of(selector), promql.matchers_of(selector)
+    cpu = metric == "container_cpu_usage_seconds_total"
+    if not cpu and (scene.vocabulary.of(metric) is None or metric.endswith("_sum")):
+        raise UnmodelledError(f"{metric} is not modelled: what it counts is not known")
+    found: list[Series] = []
+    for side, track in _sides(matchers, scene):
+        first, last = scene.world.slots(at_s, window_s)
+        if function == "irate":
+            first = max(first, last - 1)
+        span = _Span(track, first, last, at_s, window_s, scene)
+        if cpu:
+            found.append(_cpu(function, span, side))
+        else:
+            found += _requests(function, metric, matchers, span, side)
+    return tuple(found)
 
 
-def _stretch(seen: NDArray[np.float64], window: float, scene: Scene) -> float:
-    """What rate() makes of the samples' own span: it reaches to the window's edges.
+@dataclass(frozen=True)
+class _Span:
+    """The slots of one ReplicaSet that a range holds."""
 
-    A series that begins inside the window is only taken to have begun half a scrape earlier
-    (`extrapolatedRate`, promql/functions.go of Prometheus).
-    """
-    held = np.flatnonzero(seen)
-    if not len(held):
-        return 1.0
-    span = (len(seen) - held[0]) * scene.world.scrape_s
-    spans_it = held[0] == 0 and scene.at_s - window >= scene.world.start_s
-    return float(window / span if spans_it else min(window, span + scene.world.scrape_s) / span)
+    track: Track
+    first: int
+    last: int
+    at_s: float
+    window_s: float
+    scene: Scene
+
+    def counted(self, function: str, total: Numbers, *, from_zero: bool) -> Numbers:
+        """What a function answers for a counter that grew by so much between its samples.
+
+        `from_zero`: whether the counter stood at nothing on its first sample unless it was quick.
+        """
+        scrape_s = self.scene.world.scrape_s
+        if function == "irate":
+            return total / scrape_s
+        grown = total * self._stretch(total, from_zero=from_zero)
+        return grown / self.window_s if function == "rate" else grown
+
+    @property
+    def seen(self) -> Numbers:
+        """Scraped pods in each slot."""
+        return self.track.pods[self.first : self.last]
+
+    @property
+    def alive(self) -> Present:
+        """Whether there are two samples to compare."""
+        return np.full(self.scene.world.n, bool(self.seen.any()))
+
+    def _stretch(self, total: Numbers, *, from_zero: bool) -> Numbers | float:
+        """How far growth is taken beyond the samples (`extrapolatedRate`, promql/functions.go).
+
+        To the window's edges where the series spans it. A series that begins inside the window is
+        taken to have begun half a scrape before its first sample, and no earlier than when it was
+        zero: a counter that no request had met by then is not stretched back at all.
+        """
+        scrape_s = self.scene.world.scrape_s
+        held = np.flatnonzero(self.seen)
+        if not len(held):
+            return 1.0
+        span_s = (len(self.seen) - held[0]) * scrape_s
+        if held[0] == 0 and self.at_s - self.window_s >= self.scene.world.start_s:
+            return self.window_s / float(span_s)
+        # Pods are scraped in turn: what is lost after each last sample and what is added there
+        # are the same on average, so only the slot that has just begun is missing.
+        after_s = max(self.at_s - (self.scene.world.start_s + self.last * scrape_s), 0.0)
+        before_s = min(scrape_s / 2, max(self.window_s - span_s - after_s, 0.0))
+        if from_zero:
+            pods = max(float(self.seen.max()), 1.0)
+            met = -np.expm1(-total / span_s * before_s / pods)
+            return np.asarray((span_s + before_s * met + after_s) / span_s)
+        return float((span_s + before_s + after_s) / span_s)
 
 
-def _chosen(
-    matchers: tuple[Matcher, ...],
-    requests: NDArray[np.float64],
-    failed: NDArray[np.float64],
-    alive: Present,
-) -> tuple[NDArray[np.float64], Present]:
-    """Requests, or the failed ones; a series of failures is there from the first failure on."""
-    if any(m.sign in ("!~", "!=") and m.value.startswith("5") for m in matchers):
-        return requests - failed, alive
-    if any(m.sign in ("=~", "=") and m.value.startswith("5") for m in matchers):
-        return failed, alive & (failed > 0)
-    return requests, alive
+def _cpu(function: str, span: _Span, side: str) -> Series:
+    slots = span.last - span.first
+    cores = span.track.total("busy", span.first, span.last) / max(slots, 1)
+    cores = cores * span.scene.world.cpu_limit
+    n = span.scene.world.n
+    pods = np.full(n, span.seen.mean() if slots > 0 else 0.0)
+    number = cores * span.window_s if function == "increase" else cores
+    labels = frozenset({("pod", MANY)})
+    return Series(labels, number, span.alive, raw=True, side=side, pods=pods)
 
 
-def _instant(selector: Any, window_s: float, scene: Scene) -> Value:
+def _requests(
+    function: str, metric: str, matchers: Sequence[Matcher], span: _Span, side: str
+) -> list[Series]:
+    """A counter of requests: one series for each outcome, or for each bound of a histogram."""
+    dialect = span.scene.vocabulary.of(metric)
+    if dialect is None:  # for the type checker
+        raise UnmodelledError(metric)
+    if not all(_taken(m, dialect, metric) for m in matchers if m.label not in dialect.outcomes):
+        return []
+    telling = [m for m in matchers if m.label in dialect.outcomes]
+    spread = frozenset((label, MANY) for label in (*dialect.spread, "pod", "instance"))
+    if metric.endswith("_bucket"):
+        if telling:
+            raise UnmodelledError(f"{metric}: durations of some outcomes alone are not modelled")
+        spread |= {(label, MANY) for label in dialect.outcomes}
+        return _buckets(function, matchers, dialect, span, side, spread)
+    requests = span.track.total("requests", span.first, span.last)
+    failed = span.track.total("failed", span.first, span.last)
+    found: list[Series] = []
+    for outcome in Outcome:
+        if not all(dialect.selects(m, outcome) for m in telling):
+            continue
+        good = outcome is Outcome.GOOD
+        number = requests - failed if good else failed
+        number = span.counted(function, number, from_zero=not good)
+        present = span.alive
+        if not good and not dialect.zeroed:
+            # The series is there from the first failure on.
+            present = present & (span.track.total("failed", 0, span.last) > 0)
+        values = {(name, pair[0 if good else 1]) for name, pair in dialect.outcomes.items()}
+        found.append(Series(spread | values, number, present, raw=True, side=side))
+    return found
+
+
+def _buckets(
+    function: str,
+    matchers: Sequence[Matcher],
+    dialect: Dialect,
+    span: _Span,
+    side: str,
+    labels: Labels,
+) -> list[Series]:
+    """The fast requests and all of them, under the bounds that the query asks for."""
+    wanted = [m for m in matchers if m.label == "le"]
+    if any(m.sign != "=" for m in wanted):
+        raise UnmodelledError("an expression for le is not modelled")
+    bounds = [m.value for m in wanted] or [f"{FAST_S / dialect.unit_s:g}", INFINITE]
+    requests = span.track.total("requests", span.first, span.last)
+    slow = span.track.total("slow", span.first, span.last)
+    found: list[Series] = []
+    for bound in bounds:
+        try:
+            finite = math.isfinite(float(bound))
+        except ValueError:
+            raise UnmodelledError(f"le={bound!r} is no number") from None
+        number = span.counted(function, requests - slow if finite else requests, from_zero=False)
+        found.append(Series(labels | {("le", bound)}, number, span.alive, raw=True, side=side))
+    return found
+
+
+def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
     """What the scrapes of a window found, whether the last one of them came or not."""
-    track = _track(promql.matchers_of(selector), scene)
-    first, last = scene.world.slots(scene.at_s, window_s)
+    at_s = _instant_of(selector, scene)
+    metric = _metric_of(selector)
+    first, last = scene.world.slots(at_s, window_s)
     n = scene.world.n
-    pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
-    alive = pods > 0
-    if selector.name == "kube_pod_container_resource_limits":
-        return Value(pods * scene.world.cpu_limit, alive, pods=pods)
-    if selector.name == "kube_pod_container_status_restarts_total":
-        return Value(np.full(n, track.restarts), alive)
-    if selector.name in ("up", "kube_pod_info"):
-        return Value(pods, alive)
-    raise UnmodelledError(f"{selector.name or 'a selector without a name'} is not modelled")
+    if metric not in INSTANT:
+        raise UnmodelledError(
+            f"{metric or 'a selector without a name'} is not modelled"
+            + (" without rate()" if scene.vocabulary.of(metric) else "")
+        )
+    found: list[Series] = []
+    for side, track in _sides(promql.matchers_of(selector), scene):
+        pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
+        match metric:
+            case "kube_pod_container_resource_limits":
+                number, each = pods * scene.world.cpu_limit, pods
+            case "kube_pod_container_status_restarts_total":
+                number, each = np.full(n, track.restarts), np.ones(n)
+            case _:
+                number, each = pods, pods
+        labels = frozenset({("pod", MANY)})
+        found.append(Series(labels, number, pods > 0, raw=True, side=side, pods=each))
+    return tuple(found)
 
 
-def _track(matchers: tuple[Matcher, ...], scene: Scene) -> Track:
-    values = [m.value for m in matchers if m.sign in ("=", "=~")]
+def _metric_of(selector: Any) -> str:
+    named = [
+        m.value for m in promql.matchers_of(selector) if (m.label, m.sign) == ("__name__", "=")
+    ]
+    return str(selector.name or next(iter(named), ""))
 
-    def names(tokens: tuple[str, ...]) -> bool:
-        return any(token in value for token in tokens for value in values)
 
-    if names(scene.canary_tokens):
-        return scene.world.canary
-    return scene.world.stable if names(scene.stable_tokens) else scene.world.both
+def _instant_of(selector: Any, scene: Scene) -> float:
+    """When a selector looks, with its offset."""
+    if selector.at is not None:
+        raise UnmodelledError("@ is not modelled")
+    return scene.at_s - (selector.offset.total_seconds() if selector.offset else 0.0)
+
+
+def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:
+    """Whether the series have a value that a matcher of no outcome takes: all of them, or none."""
+    label = matcher.label
+    if label in SCOPE or label in ("le", "__name__") or _names_a_release(matcher):
+        return True  # what they say of the ReplicaSets is asked by `_sides`
+    known = dialect.values.get(label)
+    if known is not None:
+        taken = {takes(matcher, value) for value in known}
+        if len(taken) == 1:
+            return taken.pop()
+    elif label not in dialect.spread:
+        if dialect.values:
+            return takes(matcher, "")  # the scrape has no such label
+        raise UnmodelledError(f"{metric}: whether it has the label {label} is not known")
+    if takes(matcher, "\x00any") and not takes(matcher, ""):
+        return True
+    raise UnmodelledError(
+        f"{label}{matcher.sign}{matcher.value!r}: how the requests divide by {label} is not known"
+    )
+
+
+def _names_a_release(matcher: Matcher) -> bool:
+    return LATEST in matcher.value or STABLE in matcher.value
+
+
+def _sides(matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Track]]:
+    """The ReplicaSets whose pods' series the matchers take."""
+    names = scene.names
+    sides = (("canary", names.canary), ("stable", names.stable))
+    return [
+        (side, scene.world.canary if side == "canary" else scene.world.stable)
+        for side, tokens in sides
+        if all(_side_taken(m, tokens, names) for m in matchers)
+    ]
+
+
+def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
+    """Whether the series of one ReplicaSet have a value that the matcher takes."""
+    if matcher.label == "namespace" and names.namespace:
+        return takes(matcher, names.namespace)
+    if matcher.label == "pod" and names.rollout:
+        return takes(matcher, f"{names.rollout}-{tokens[0]}-x7k2p")
+    told = [token for token in (*names.canary, *names.stable) if token and token in matcher.value]
+    if matcher.label in ("app", "container", "job", "name"):
+        # A program's name as often as a Service's, and then it tells the ReplicaSets apart nowhere.
+        told = [token for token in told if token != names.rollout]
+    if not told:
+        return True
+    positive = matcher.sign in ("=", "=~")
+    plain = replace(matcher, sign={"!=": "=", "!~": "=~"}.get(matcher.sign, matcher.sign))
+    return _means(plain, tokens, names, told) is positive
+
+
+def _means(matcher: Matcher, tokens: Sequence[str], names: Names, told: Sequence[str]) -> bool:
+    """Whether a positive matcher takes what one ReplicaSet's label would hold.
+
+    A pod-template hash is matched as Prometheus would, alone or in a pod's name. The name of a
+    Service stands in labels in many forms, so the longest name that the matcher holds decides.
+    """
+    if any(token in (LATEST, STABLE) for token in told):
+        held = (tokens[0], f"{names.rollout}-{tokens[0]}", f"{names.rollout}-{tokens[0]}-x7k2p")
+        return any(takes(matcher, value) for value in held)
+    return max(told, key=len) in tokens

@@ -1,0 +1,248 @@
+"""How common exporters count requests: which label tells an outcome, and in which words.
+
+A gate is written for one exporter, and nothing in its manifest says which. The metric's name does
+for most; where one name is used in two ways, the contract of a real scrape decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import promql_parser
+
+from canary.argo import promql
+from canary.argo.promql import Matcher, Selector
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    GOOD = "good"
+    FAILED = "failed"
+
+
+class UnmodelledError(ValueError):
+    """What a query asks is not known here; the text names it."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One exporter's metrics of requests.
+
+    Attributes:
+        exporter: What its readers call it.
+        metrics: A pattern of whole names, with the endings of histograms left off.
+        outcomes: Labels that tell outcomes: the value of a good request and of a failed one.
+        spread: Labels that divide requests by what clients ask for: no manifest says how many each.
+        unit_s: Seconds in one unit of its durations.
+        assumed: What is taken for granted about the name, and what would change it.
+        zeroed: Whether the series of failures are there before the first failure.
+        values: The values that a scrape showed of each label; empty without a scrape.
+    """
+
+    exporter: str
+    metrics: str
+    outcomes: Mapping[str, tuple[str, str]]
+    spread: frozenset[str] = frozenset()
+    unit_s: float = 1.0
+    assumed: str = ""
+    zeroed: bool = False
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def selects(self, matcher: Matcher, outcome: Outcome) -> bool:
+        """Whether a request of this outcome has a label value that the matcher takes."""
+        good, failed = self.outcomes[matcher.label]
+        return takes(matcher, good if outcome is Outcome.GOOD else failed)
+
+
+STATUS = ("200", "500")
+_STATUS_LABELS = (
+    "status", "code", "status_code", "response_code", "http_status", "http_status_code",
+    "http_response_status_code", "statusCode",
+)  # fmt: skip
+_SPREAD = frozenset(
+    {
+        "method", "route", "path", "handler", "uri", "url", "endpoint_name", "verb", "operation",
+        "http_method", "http_route", "http_request_method", "request_path", "controller", "action",
+        "exception", "error", "protocol", "view", "version_route", "le_route",
+    }
+)  # fmt: skip
+_GRPC_SPREAD = frozenset(
+    {"grpc_method", "grpc_service", "grpc_type", "rpc_method", "rpc_service", "method"}
+)
+
+DIALECTS = (
+    Dialect(
+        "Istio",
+        r"istio_requests_total|istio_request_duration_milliseconds",
+        {"response_code": STATUS},
+        frozenset({"request_protocol", "response_flags", "grpc_response_status"}),
+        unit_s=0.001,
+    ),
+    Dialect(
+        "ingress-nginx",
+        r"nginx_ingress_controller_(requests|request_duration_seconds|response_duration_seconds)",
+        {"status": STATUS},
+        frozenset({"method", "path"}),
+    ),
+    Dialect(
+        "Linkerd",
+        r"response_total|response_latency_ms",
+        {"classification": ("success", "failure"), "status_code": STATUS},
+        frozenset({"grpc_status_code"}),
+        unit_s=0.001,
+    ),
+    Dialect(
+        "Traefik",
+        r"traefik_(service|router|entrypoint)_(requests_total|request_duration_seconds)",
+        {"code": STATUS},
+        frozenset({"method", "protocol"}),
+    ),
+    Dialect(
+        "Envoy",
+        r"envoy_cluster_upstream_rq_xx",
+        {"envoy_response_code_class": ("2", "5")},
+    ),
+    Dialect("Envoy", r"envoy_cluster_upstream_rq", {"envoy_response_code": STATUS}),
+    Dialect("Envoy", r"envoy_cluster_upstream_rq_(total|time)", {}, unit_s=0.001),
+    Dialect(
+        "HAProxy",
+        r"haproxy_(backend|server|frontend)_http_responses_total",
+        {"code": ("2xx", "5xx")},
+    ),
+    Dialect(
+        "Micrometer",
+        r"http_server_requests_seconds",
+        {"outcome": ("SUCCESS", "SERVER_ERROR"), "status": STATUS},
+        _SPREAD,
+    ),
+    Dialect(
+        "gRPC",
+        r"grpc_server_(handled_total|handling_seconds)",
+        {"grpc_code": ("OK", "Internal"), "code": ("OK", "Internal")},
+        _GRPC_SPREAD,
+    ),
+    Dialect(
+        "an exporter of HTTP requests",
+        r"(\w+_)?(http_)?(server_)?requests?_(total|received_total|count|duration_\w+|latency_\w+)",
+        dict.fromkeys(_STATUS_LABELS, STATUS),
+        _SPREAD,
+        assumed=(
+            "statuses of three digits, such as 500; an exporter that groups them, as 5xx, would"
+            " answer otherwise: name its scrape with --contract"
+        ),
+    ),
+)
+
+# Labels that say where a series comes from, and not what was asked: the scrape's and the meshes'.
+SCOPE = frozenset(
+    {
+        "namespace", "pod", "container", "endpoint", "job", "instance", "service", "cluster",
+        "node", "app", "name", "image", "resource", "unit", "deployment", "workload", "version",
+        "revision", "ingress", "host", "backend", "proxy", "exported_service", "exported_namespace",
+        "reporter", "kubernetes_namespace", "kubernetes_pod_name", "app_kubernetes_io_name", "env",
+        "environment",
+        "direction", "envoy_cluster_name", "controller_class", "controller_namespace", "location",
+        "destination_service", "destination_service_name", "destination_service_namespace",
+        "destination_workload", "destination_workload_namespace", "destination_app",
+        "destination_version", "destination_canonical_service", "destination_canonical_revision",
+        "source_app", "source_workload", "source_workload_namespace", "source_canonical_service",
+        "kubernetes_name", "component", "team", "region", "project_id", "canary", "role",
+    }
+)  # fmt: skip
+_ENDINGS = re.compile(r"_(bucket|count|sum)$")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is known of the metrics: the dialects, and before them the contract of a scrape.
+
+    `values` maps a sample's name to its labels and the values that each was seen with.
+    """
+
+    values: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+
+    def of(self, metric: str) -> Dialect | None:
+        """The dialect that a metric of requests speaks; None if that is not known."""
+        if metric in self.values:
+            return _from_scrape(metric, self.values[metric])
+        base = _ENDINGS.sub("", metric)
+        return next((d for d in DIALECTS if re.fullmatch(d.metrics, base)), None) or next(
+            (d for d in DIALECTS if re.fullmatch(d.metrics, metric)), None
+        )
+
+
+def _outcomes(metric: str, matchers: Iterable[Matcher]) -> frozenset[Outcome] | None:
+    """The outcomes that a selector takes; None if the metric's words are not known."""
+    dialect = Vocabulary().of(metric)
+    if dialect is None:
+        return None
+    telling = [m for m in matchers if m.label in dialect.outcomes]
+    return frozenset(o for o in Outcome if all(dialect.selects(m, o) for m in telling))
+
+
+def picks_failures(selector: Selector) -> bool:
+    """Whether it selects failed requests and no others."""
+    chosen = _outcomes(selector.metric, selector.matchers)
+    if chosen is not None:
+        return chosen == frozenset({Outcome.FAILED})
+    return any(
+        m.sign in ("=", "=~") and (m.value.startswith("5") or m.value.lower() in ("error", "true"))
+        for m in selector.matchers
+    )
+
+
+def picks_successes(selector: Selector) -> bool:
+    """Whether it selects good requests and no others."""
+    return _outcomes(selector.metric, selector.matchers) == frozenset({Outcome.GOOD})
+
+
+def numerator_may_be_empty(tree: Any) -> bool:
+    """Whether a ratio's numerator picks out failures and is not filled with zero."""
+    return any(
+        isinstance(node, promql_parser.BinaryExpr)
+        and str(node.op) == "/"
+        and promql.may_be_empty(node.lhs)
+        and any(picks_failures(selector) for selector in promql.selectors(node.lhs))
+        for node in promql.nodes(tree)
+    )
+
+
+def takes(matcher: Matcher, value: str) -> bool:
+    """Whether Prometheus's matcher takes a label's value: expressions are anchored on both ends.
+
+    Raises:
+        UnmodelledError: if the expression is of a kind that only RE2 reads.
+    """
+    if matcher.sign in ("=", "!="):
+        return (matcher.value == value) is (matcher.sign == "=")
+    try:
+        found = re.fullmatch(matcher.value, value) is not None
+    except re.error as wrong:
+        raise UnmodelledError(
+            f"the expression {matcher.value!r} is not modelled: {wrong}"
+        ) from None
+    return found is (matcher.sign == "=~")
+
+
+def _from_scrape(metric: str, labels: Mapping[str, frozenset[str]]) -> Dialect:
+    """The dialect of a metric as a scrape showed it."""
+    telling = {}
+    for label in labels:
+        if label in _STATUS_LABELS:
+            grouped = any(re.fullmatch(r"\dxx", value) for value in labels[label])
+            telling[label] = ("2xx", "5xx") if grouped else STATUS
+    failed = any(good_and_failed[1] in labels[name] for name, good_and_failed in telling.items())
+    return Dialect(
+        "the contract",
+        re.escape(metric),
+        telling,
+        frozenset(labels) - telling.keys() - {"le"},
+        unit_s=0.001 if metric.removesuffix("_bucket").endswith(("_ms", "milliseconds")) else 1.0,
+        zeroed=failed,
+        values=labels,
+    )
