@@ -223,7 +223,7 @@ BY_PROCESSES = """\
 #!/usr/bin/env bash
 set -euo pipefail
 git fetch --quiet "$CLONE" HEAD
-exec .venv/bin/rehearse --stable HEAD --candidate "$(git rev-parse FETCH_HEAD)"
+exec .venv/bin/canary rehearse --stable HEAD --candidate "$(git rev-parse FETCH_HEAD)"
 """
 
 
