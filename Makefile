@@ -168,7 +168,7 @@ secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to bui
 	@"$$(ci/tool gitleaks)" git --no-banner --redact .
 
 clean:  ## remove what runs and builds left
-	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info */*.egg-info
 
 ##@ Prove what takes longer than a test may
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Collection, Sequence
 from importlib import import_module
 
+from canary.errors import MachineError
 from canary.runtime import program
 
 # Each is a module of canary.commands, imported only when it is called: lint needs no gateway.
@@ -38,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: Sequence[str]) -> int:
-    chosen = parser(given[:1]).parse_args(given, argparse.Namespace(given=given))
+    try:
+        chosen = parser(given[:1]).parse_args(given, argparse.Namespace(given=given))
+    except ModuleNotFoundError as missing:
+        remedy = "pip install canary-rehearsal"
+        raise MachineError(f"{missing.name} is not installed", remedy) from None
     return int(chosen.run(chosen))
 
 

@@ -32,6 +32,27 @@ INDEX = VENV / "index.json"
 SETS = ("rehearse", "dev")
 OLDEST = (3, 11)
 LOCKED = ("--require-hashes", "--no-deps")
+# The checkout's own code runs from where it is: its folders on Python's path, and its programs.
+FOLDERS = (".", "service", "loadtest", "observability", "ci")
+PROGRAMS = {
+    "canary": "canary.cli",
+    "gridos": "gridos.cli",
+    "loadtest": "loadtesting.cli",
+    "observe": "observe.cli",
+    "pipeline": "pipeline.cli",
+    "policies": "policies.cli",
+}
+# Begun by a shell, since the path of .venv may hold a space or be too long for a first line.
+PROGRAM = """\
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+import sys
+
+from canary.start import start
+
+sys.exit(start("{name}", "{module}", "make setup"))
+"""
 # What pip is told in its files and variables, and what uv calls the same.
 SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -107,9 +128,9 @@ def _held() -> dict[str, str]:
 
 def _contents(chosen: str, python: str) -> dict[str, str]:
     read = hashlib.sha256()
-    for file in (f"requirements/{chosen}.txt", "pyproject.toml"):
+    for file in (f"requirements/{chosen}.txt", "ci/install.py"):
         read.update((ROOT / file).read_bytes())
-    # An editable installation holds its folder's path.
+    # The programs hold the folder's path.
     read.update(str(ROOT).encode())
     return {"requirements": chosen, "python": python, "digest": read.hexdigest()}
 
@@ -195,7 +216,19 @@ def _fill(chosen: str) -> None:
     if not sys.stderr.isatty():
         uv.append("--quiet")
     _run([*uv, "--exact", *LOCKED, "-r", lock], _reach())
-    _run([*uv, "--quiet", "--no-deps", "--no-build-isolation", "--editable", "."], _reach())
+    _link()
+
+
+def _link() -> None:
+    """The checkout's folders on the path of .venv, and its programs in .venv/bin."""
+    (packages,) = VENV.glob("lib/python*/site-packages")
+    folders = (str((ROOT / folder).resolve()) for folder in FOLDERS)
+    (packages / "checkout.pth").write_text("\n".join(folders) + "\n", encoding="utf-8")
+    for name, module in PROGRAMS.items():
+        file = VENV / "bin" / name
+        text = PROGRAM.format(python=VENV / "bin" / "python", name=name, module=module)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o755)
 
 
 def _reach() -> dict[str, str]:

@@ -21,6 +21,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     ),
     "rehearsal": (
         "service/**",
+        "canary/**",
         "loadtest/**",
         "deploy/base/**",
         "requirements/**",

@@ -11,6 +11,7 @@ from pipeline import changes
         ("service/tests/test_api.py", {"rehearsal"}),
         ("requirements/service.txt", {"release", "rehearsal"}),
         ("requirements/dev.txt", {"rehearsal"}),
+        ("canary/argo/analysis.py", {"rehearsal"}),
         ("Dockerfile", {"release"}),
         ("deploy/base/analysis-release-gates.yaml", {"release", "rehearsal"}),
         ("deploy/overlays/staging/kustomization.yaml", {"release"}),

@@ -309,3 +309,17 @@ def test_a_venv_grows_to_what_the_tests_need_and_never_shrinks(checkout):
     for wanted in ("dev", "rehearse"):
         assert checkout.set_up(wanted)[0] == 0
         assert checkout.holds() == {"alpha-1.0", "beta-1.0"}
+
+
+def test_the_code_of_the_checkout_runs_from_its_folders_by_the_programs_of_the_venv(checkout):
+    (checkout.folder / "canary").mkdir(exist_ok=True)
+    (checkout.folder / "loadtest/loadtesting").mkdir(parents=True, exist_ok=True)
+    start = (
+        "def start(program, module, remedy):\n    __import__(module)\n    print(program, module)\n"
+    )
+    (checkout.folder / "canary/start.py").write_text(start)
+    (checkout.folder / "loadtest/loadtesting/cli.py").write_text("")
+    done = subprocess.run(
+        [checkout.venv / "bin/loadtest"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "loadtest loadtesting.cli\n"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import PROGRAMS
+from install import PROGRAMS
 
 # Python imports it at its start. It interrupts its own process when a module is asked for.
 INTERRUPT = """
@@ -25,7 +25,7 @@ sys.meta_path.insert(0, Interrupt())
 @pytest.mark.parametrize("late", [False, True], ids=["first", "later"])
 def test_ctrl_c_while_a_program_imports_what_it_needs_is_one_line(tmp_path, program, late):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
-    module = PROGRAMS[program][0]
+    module = PROGRAMS[program]
     ended = subprocess.run(
         [Path(sys.executable).parent / program, "--help"],
         check=False, capture_output=True, text=True, timeout=60,

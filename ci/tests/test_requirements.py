@@ -16,6 +16,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+_PROJECTS = ("pyproject.toml", "canary/pyproject.toml", "loadtest/openarrivals/pyproject.toml")
 _LOCKS = ("checkov", "dev", "load", "pipeline", "rehearse", "runner", "service", "uv")
 # Clash with ours, so each is installed by itself.
 _APART = {"checkov", "runner"}
@@ -46,16 +47,21 @@ def _pins(text):
 
 @pytest.fixture(scope="module")
 def asked(root):
-    """What ci/lock resolves each lock from, as requirements of pyproject.toml."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())
-    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    """What ci/lock resolves each lock from, as requirements of the distributions and groups."""
+    files = {file: tomllib.loads((root / file).read_text()) for file in _PROJECTS}
+    groups = files["pyproject.toml"]["dependency-groups"]
     found = {}
-    script = (root / "ci/lock").read_text()
+    script = (root / "ci/lock").read_text().replace("\\\n", " ")
+    for variable, value in re.findall(r"^(\w+)=(\S+pyproject.toml)$", script, re.MULTILINE):
+        script = script.replace(f"${variable} ", f"{value} ")
     for name, options in re.findall(r"^resolve (\S+) (.*)$", script, re.MULTILINE):
-        chosen = re.findall(r"--extra (\S+)", options)
-        lines = list(project["project"]["dependencies"] if "pyproject.toml" in options else [])
-        for extra in extras if "--all-extras" in options else chosen:
-            lines += extras[extra]
+        lines = []
+        for file in files.keys() & set(options.split()):
+            project = files[file]["project"]
+            extras = project.get("optional-dependencies", {})
+            chosen = extras if "--all-extras" in options else re.findall(r"--extra (\S+)", options)
+            lines += project["dependencies"]
+            lines += [line for extra in chosen for line in extras[extra]]
         for group in re.findall(r"--group (\S+)", options):
             lines += groups[group]
         found[name] = [Requirement(line) for line in lines]

@@ -1,41 +1,50 @@
-"""The wheel: each program answers from any folder, or says what installs what it lacks."""
+"""The distributions: each answers from any folder with what it requires, or says what it lacks."""
 
 import importlib.metadata
 import os
 import subprocess
 import sys
+import tomllib
+import zipfile
+from pathlib import Path
 
 import pytest
 import uv
+from install import FOLDERS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from programs import PROGRAMS
 
-# Runs a program with its wheel and no packages but those of the named distributions.
+from canary.cli import COMMANDS
+
+DISTRIBUTIONS = {
+    "gridos": ".",
+    "canary-rehearsal": "canary",
+    "openarrivals": "loadtest/openarrivals",
+}
+# Runs a module with an unpacked wheel and no packages but those of the named distributions.
 _ALONE = """
-import importlib.metadata, sys
-allowed, wheel, program, *arguments = sys.argv[1:]
-sys.path = [wheel] + [p for p in sys.path if p and "__editable__" not in p]
-sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
+import importlib, importlib.metadata, sys
+allowed, wheel, checkout, module, *arguments = sys.argv[1:]
 allowed = set(allowed.split(","))
 packages = importlib.metadata.packages_distributions()
+sys.path = [wheel] + [p for p in sys.path if p not in checkout.split(":")]
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        owners = {d.lower().replace("_", "-").replace(".", "-") for d in packages.get(name, [])} - {"gridos"}
+        owners = {d.lower().replace("_", "-").replace(".", "-") for d in packages.get(name, [])}
         if path is None and owners and not owners & allowed:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
-import programs
-assert programs.__file__.startswith(wheel), programs.__file__
-sys.argv = [program, *arguments]
-sys.exit(getattr(programs, program)())
+found = importlib.import_module(module)
+assert found.__file__.startswith(wheel), found.__file__
+sys.argv = [module, *arguments]
+sys.exit(found.main())
 """
 
 
 @pytest.fixture(scope="module")
-def wheel(root, tmp_path_factory):
-    """The wheel of what is committed or about to be, unpacked where no checkout is."""
-    folder = tmp_path_factory.mktemp("wheel")
+def wheels(root, tmp_path_factory):
+    """The wheels of what is committed or about to be, unpacked where no checkout is."""
+    folder = tmp_path_factory.mktemp("wheels")
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=root, check=True, capture_output=True, text=True,
@@ -46,17 +55,23 @@ def wheel(root, tmp_path_factory):
             (folder / "source" / path).write_bytes((root / path).read_bytes())
     program = [uv.find_uv_bin(), "--offline", "--quiet"]
     build = ["build", "--wheel", "--no-build-isolation", "--python", sys.executable]
-    subprocess.run([*program, *build, "-o", folder, folder / "source"], check=True, timeout=120)
-    (file,) = folder.glob("gridos-*.whl")
-    into = ["pip", "install", "--no-deps", "--no-index", "--python", sys.executable]
-    unpacked = folder / "installed"
-    subprocess.run([*program, *into, "--target", unpacked, file], check=True, timeout=120)
-    return unpacked
+    for name, place in DISTRIBUTIONS.items():
+        source = folder / "source" / place
+        subprocess.run([*program, *build, "-o", folder, source], check=True, timeout=120)
+        (file,) = folder.glob(f"{name.replace('-', '_')}-*.whl")
+        with zipfile.ZipFile(file) as wheel:
+            wheel.extractall(folder / name)
+    return folder
 
 
-def _closure(requirement):
-    """The distributions that pip would install here for a requirement of this project."""
-    found, queue = set(), [(Requirement(requirement), "")]
+def _metadata(wheels, name):
+    (info,) = (wheels / name).glob("*.dist-info")
+    return importlib.metadata.Distribution.at(info)
+
+
+def _closure(lines):
+    """The distributions that pip would install here for these requirements."""
+    found, queue = set(), [(Requirement(line), "") for line in lines]
     while queue:
         wanted, extra = queue.pop()
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
@@ -70,41 +85,109 @@ def _closure(requirement):
     return {name for name, _ in found}
 
 
-def _run(wheel, folder, installed, program, *arguments):
-    given = (",".join(sorted(installed)) or "-", str(wheel), program, *arguments)
-    return subprocess.run(
-        [sys.executable, "-P", "-c", _ALONE, *given], cwd=folder, check=False,
-        capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+@pytest.fixture
+def alone(wheels, root, tmp_path):
+    """Runs a module of a wheel, in a folder that is no checkout."""
+
+    def run(name, installed, module, *arguments):
+        checkout = ":".join(str((root / folder).resolve()) for folder in FOLDERS)
+        given = (",".join(sorted(installed)) or "-", str(wheels / name), checkout, module)
+        return subprocess.run(
+            [sys.executable, "-P", "-c", _ALONE, *given, *arguments], cwd=tmp_path, check=False,
+            capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]},
+        )  # fmt: skip
+
+    return run
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_with_its_extra_shows_its_help_from_any_folder(wheel, tmp_path, program):
-    installed = _closure(PROGRAMS[program][1])
-    done = _run(wheel, tmp_path, installed, program, "--help")
+@pytest.mark.parametrize("arguments", [(), *((command,) for command in COMMANDS)], ids=" ".join)
+def test_every_command_of_canary_needs_what_its_wheel_requires_and_no_more(
+    wheels, alone, arguments
+):
+    installed = _closure(_metadata(wheels, "canary-rehearsal").requires)
+    done = alone("canary-rehearsal", installed, "canary.__main__", *arguments, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: {program}")
+    assert done.stdout.startswith(" ".join(["usage: canary", *arguments]))
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_without_its_packages_says_what_installs_them(wheel, tmp_path, program):
-    done = _run(wheel, tmp_path, set(), program, "--help")
+@pytest.mark.parametrize("command", [("lint",), ("power", "--releases", "20")], ids=" ".join)
+def test_the_gates_of_anybody_are_checked_with_the_wheel_alone(wheels, alone, root, command):
+    installed = _closure(_metadata(wheels, "canary-rehearsal").requires)
+    given = (*command, "--manifests", str(root / "deploy/base"))
+    done = alone("canary-rehearsal", installed, "canary.__main__", *given)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_service_needs_what_its_wheel_requires_and_no_more(wheels, alone):
+    installed = _closure(_metadata(wheels, "gridos").requires)
+    done = alone("gridos", installed, "gridos_start", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: gridos")
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "begins", "arguments"),
+    [
+        ("canary-rehearsal", "canary", "canary.__main__", ("lint", "--help")),
+        ("gridos", "gridos", "gridos_start", ("--help",)),
+    ],
+    ids=["canary", "gridos"],
+)
+def test_a_program_without_its_packages_says_what_installs_them(
+    alone, name, program, begins, arguments
+):
+    done = alone(name, set(), begins, *arguments)
     assert (done.returncode, done.stdout) == (4, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{program}: ")
-    assert line.endswith(f" is not installed — pip install '{PROGRAMS[program][1]}'")
+    assert line.endswith(f" is not installed — pip install {name}")
 
 
-def test_policies_finds_its_schemas_in_the_wheel(wheel, root, tmp_path):
-    installed = _closure(PROGRAMS["policies"][1])
-    done = _run(wheel, tmp_path, installed, "policies", str(root / "deploy/overlays/staging"))
-    assert "no API that we have a schema of" not in done.stdout + done.stderr
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_a_wheel_holds_its_package_whole_and_no_tests(wheels, root, name):
+    package = {"canary-rehearsal": "canary"}.get(name, name)
+    (source,) = (
+        root / folder / package for folder in FOLDERS if (root / folder / package).is_dir()
+    )
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=source, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    wanted = {
+        path
+        for path in listed
+        if not path.startswith("tests/") and not path.endswith((".md", "pyproject.toml"))
+    }
+    held = {
+        str(file.relative_to(wheels / name / package))
+        for file in (wheels / name / package).rglob("*")
+        if file.is_file() and file.suffix != ".pyc"
+    }
+    assert held == wanted
+    top = {path.name for path in (wheels / name).iterdir() if not path.name.endswith(".dist-info")}
+    assert top - {"gridos_start.py", "__pycache__"} == {package}
 
 
-def test_the_extra_of_the_pipeline_is_its_group(root):
-    import tomllib
+def test_every_distribution_has_the_one_version(root):
+    versions = {
+        tomllib.loads((root / place / "pyproject.toml").read_text())["project"]["version"]
+        for place in DISTRIBUTIONS.values()
+    }
+    assert len(versions) == 1
 
-    project = tomllib.loads((root / "pyproject.toml").read_text())
-    extra = project["project"]["optional-dependencies"]["pipeline"]
-    assert extra == project["dependency-groups"]["pipeline"]
+
+def test_the_load_test_needs_what_its_image_installs_and_no_more(root, tmp_path):
+    lines = (root / "requirements/load.txt").read_text().replace("\\\n", " ").splitlines()
+    installed = {canonicalize_name(Requirement(x.split("--hash")[0].strip()).name) for x in lines}
+    # What loadtest/cluster/Dockerfile copies, and nothing else of the checkout.
+    for folder in ("canary", "loadtest/openarrivals", "loadtest/loadtesting"):
+        (tmp_path / Path(folder).name).symlink_to(root / folder)
+    checkout = ":".join(str((root / folder).resolve()) for folder in FOLDERS)
+    given = (",".join(installed), str(tmp_path), checkout, "loadtesting.cli")
+    profiles = ("profiles", "--manifests", str(root / "deploy/base"))
+    profiles += ("--config", str(root / "loadtest/rehearsal.yaml"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _ALONE, *given, *profiles], cwd=tmp_path, check=False,
+        capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

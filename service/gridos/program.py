@@ -41,6 +41,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # By these a folder above is known as a checkout.
 MARKS = ("deploy/base", "loadtest/rehearsal.yaml")
 LAST_PORT = 65_535
+# Where a package is not called as what installs it.
+DISTRIBUTIONS = {"canary": "canary-rehearsal"}
 # When an interruption that was lost is tried again.
 AGAIN_S = 0.05
 # What a message shows of a text that somebody gave us.
@@ -195,14 +197,16 @@ def version() -> str:
     from importlib import metadata  # noqa: PLC0415 — for this alone
 
     with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version("gridos")
+        own = __name__.partition(".")[0]
+        return metadata.version(DISTRIBUTIONS.get(own, own))
     if built := os.environ.get("GRIDOS_VERSION"):
         return built
     import tomllib  # noqa: PLC0415 — same
 
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        file = (checkout() or Path()) / "pyproject.toml"
-        return str(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"])
+    for folder in Path(__file__).resolve().parents:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            file = folder / "pyproject.toml"
+            return str(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"])
     return "unknown"
 
 
