@@ -253,6 +253,10 @@ def _secrets_away(stage: Stage) -> AbstractContextManager[None]:
     return stage.world.secrets_away()
 
 
+def _keys_emptied(stage: Stage) -> AbstractContextManager[None]:
+    return stage.world.keys_emptied()
+
+
 @contextmanager
 def _unknown_buses(stage: Stage) -> Iterator[None]:
     stage.every = lambda: stage.world.post_unknown_buses(8)
@@ -433,6 +437,7 @@ SCENARIOS = (
     Scenario("every table is locked", ("GridosDatabasePoolExhausted",), _tables_locked),
     Scenario("readings of an unknown bus", ("GridosIngestRefused",), _unknown_buses),
     Scenario("the mounted secrets are gone", ("GridosSecretStale",), _secrets_away),
+    Scenario("the API keys are emptied", ("GridosApiKeysStale",), _keys_emptied),
     Scenario("one pod of three is stopped", ("TargetDown",), _one_pod_gone),
     Scenario("every pod is stopped", ("GridosMetricsAbsent",), _all_pods_gone),
     Scenario("the kubelet's exporter is silent", ("GridosKubeMetricsAbsent",), _kubelet_silent),

@@ -197,6 +197,16 @@ class World:
         finally:
             hidden.rename(self._secrets)
 
+    @contextmanager
+    def keys_emptied(self) -> Iterator[None]:
+        """Empties the mounted keys, while it lasts."""
+        keys = self._secrets / "api-keys"
+        keys.write_text("", encoding="utf-8")
+        try:
+            yield
+        finally:
+            keys.write_text(self._key, encoding="utf-8")
+
     def post_unknown_buses(self, count: int) -> None:
         """Sends readings that the service must refuse."""
         body = b'{"readings": [{"bus_id": "nowhere", "measured_at": "2026-01-01T00:00:00Z", "kw": 1, "kvar": 1}]}'  # noqa: E501 — a body reads best whole
