@@ -1,8 +1,9 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from gridos import cli
-from gridos.config import TABLE, ConfigurationError, read
+from gridos.config import TABLE, ConfigurationError, Settings, read
 
 URL = {"GRIDOS_DATABASE_URL": "postgresql://x"}
 
@@ -29,10 +30,24 @@ def test_what_makes_no_sense_is_named_with_its_remedy(variables, complaint):
     assert complaint in str(caught.value)
 
 
-def test_the_readme_lists_every_setting():
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+def test_what_is_read_of_nothing_is_what_is_built_without_reading():
+    assert read({}) == Settings()
+
+
+def test_every_number_has_bounds_and_its_default_is_within_them():
+    numbers = {each.name for each in fields(Settings) if each.type == "int"}
+    assert numbers == {name for name, setting in TABLE.items() if setting.bounds}
     for setting in TABLE.values():
-        assert f"`{setting.variable}`" in readme
+        for beyond in (setting.bounds[0] - 1, setting.bounds[1] + 1) if setting.bounds else ():
+            with pytest.raises(ConfigurationError, match=setting.variable):
+                read({setting.variable: str(beyond)})
+
+
+def test_the_readmes_table_is_that_of_the_settings():
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    rows = [f"| `{s.variable}` | {s.default} | {s.why} |" for s in TABLE.values()]
+    table = "\n".join(["| variable | default | why |", "|---|---|---|", *rows])
+    assert f"\n\n{table}\n\n" in readme
 
 
 def test_help_keeps_every_setting_apart_from_its_meaning(capsys):
