@@ -16,7 +16,7 @@ from gridos import (
     lifecycle,
     meters,
     recorder,
-    secretsource,
+    secretchoice,
     traces,
     turns,
 )
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["settings"] = settings
-    app.extensions["secrets"] = secretsource.open_secrets(settings)
+    app.extensions["secrets"] = secretchoice.open_secrets(settings)
     app.extensions["known_buses"] = KnownBuses()
     tally = app.extensions["tally"] = Tally()
     lifecycle.init_app(app)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from gridos import access, config, faults, program, schema, secretsource
+from gridos import access, config, faults, program, schema, secretchoice
 from gridos.config import ConfigurationError
 from gridos.faults import FaultError
 from gridos.schema import MigrationError
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(_: argparse.Namespace) -> None:
     settings = config.read()
-    secretsource.open_secrets(settings)  # complain here, in one line, and not from inside a server
+    secretchoice.open_secrets(settings)  # complain here, in one line, and not from inside a server
     sys.stdout.flush()
     # This process becomes the server: another interpreter would import everything once more, which
     # is most of what a start costs.
@@ -131,7 +131,7 @@ def _make_key(chosen: argparse.Namespace) -> None:
 
 
 def _database() -> str:
-    return secretsource.open_secrets(config.read()).conninfo()
+    return secretchoice.open_secrets(config.read()).conninfo()
 
 
 def _say(text: str) -> None:

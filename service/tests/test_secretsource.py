@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import trustme
-from gridos import azure, create_app, secretsource
+from gridos import azure, create_app, secretchoice, secretsource
 from gridos.config import ConfigurationError, Settings
 from gridos.secretsource import Directory, Nothing, Secrets, SecretsUnavailable
 
@@ -22,7 +22,7 @@ from canary.runtime.waiting import wait_until
 def test_a_directory_comes_first_and_the_environment_fills_what_it_lacks(tmp_path):
     (tmp_path / "api-keys").write_text("from-file\n")
     settings = Settings("postgresql://env", secrets_dir=str(tmp_path), api_keys="from-env")
-    secrets = secretsource.open_secrets(settings)
+    secrets = secretchoice.open_secrets(settings)
     assert (secrets.get("api-keys"), secrets.conninfo()) == ("from-file", "postgresql://env")
 
 
@@ -86,12 +86,12 @@ def test_an_emptied_file_neither_revokes_every_key_nor_loses_the_database(
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SecretsUnavailable, match="is the volume mounted"):
-        secretsource.open_secrets(Settings(secrets_dir=str(tmp_path / "nowhere")))
+        secretchoice.open_secrets(Settings(secrets_dir=str(tmp_path / "nowhere")))
 
 
 def test_no_database_at_all_is_a_configuration_error():
     with pytest.raises(ConfigurationError, match="GRIDOS_DATABASE_URL"):
-        secretsource.open_secrets(Settings())
+        secretchoice.open_secrets(Settings())
 
 
 def test_a_refused_login_reads_the_password_again_once(seeded):

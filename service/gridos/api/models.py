@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gridos.api.parameters import LONGEST_ID
 from gridos.domain.batch import OnConflict
+from gridos.domain.bounds import LONGEST_ID
 from gridos.domain.series import DEFAULT_LIMIT, MOST_ROWS, Bucket
 
 _RFC_3339 = re.compile(

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from gridos.domain.batch import MOST_CAUSE, OnConflict
+from gridos.domain.bounds import LONGEST_ID
 from gridos.domain.series import DEFAULT_LIMIT, Bucket
 from gridos.errors import InvalidParameters
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
-
-LONGEST_ID = 128
 
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
