@@ -14,9 +14,11 @@ from gridos import create_app, schema, seed, turns
 from gridos.access import MOST_CALLERS, Limiter, find_address
 from gridos.config import Settings
 from gridos.domain import series
+from gridos.domain.batch import Reading
 from gridos.domain.network import MOST_BUSES, MOST_LINES
 from gridos.domain.series import Bucket, window
 from gridos.storage import pool
+from gridos.storage import readings as stored
 from gridos.storage.networks import MOST_UNKNOWN, UNKNOWN_FOR_S, KnownBuses
 
 from canary.runtime.waiting import wait_until
@@ -58,22 +60,41 @@ def test_the_range_that_is_named_as_the_longest_can_be_had(buses):
     assert price(min(days, 400), "1h", 100_000, buses) <= series.MOST_READ
 
 
-def test_a_read_that_costs_too_much_is_refused_before_it_runs_with_how_to_ask_for_less(client):
+def test_a_month_of_a_feeder_whose_meters_report_less_often_than_may_be_is_answered(client):
     end = datetime.now(UTC)
     query = {"bucket": "1h", "limit": 100_000, "end": end.isoformat()}
-    path = "/v1/feeders/ieee33/readings"
-    answer = client.get(
-        path, query_string={**query, "start": (end - timedelta(days=31)).isoformat()}
-    )
+    month = {**query, "start": (end - timedelta(days=31)).isoformat()}
+    assert price(31, "1h", 100_000, 33) > series.MOST_READ
+    assert client.get("/v1/feeders/ieee33/readings", query_string=month).status_code == 200
+
+
+def test_a_read_that_costs_too_much_is_refused_before_it_runs_with_how_to_ask_for_less(
+    client, seeded, monkeypatch
+):
+    monkeypatch.setattr(series, "MOST_READ", 120)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=300)
+    rows = [Reading("ieee33-9", start + timedelta(minutes=15) * n, 1.0, 1.0) for n in range(121)]
+    with psycopg.connect(seeded, autocommit=True) as connection:
+        assert stored.store(connection, rows).stored == 121
+    query = {"bucket": "1h", "limit": 100, "start": start.isoformat()}
+
+    def ask(last):
+        end = {"end": rows[last].measured_at.isoformat()}
+        return client.get("/v1/buses/ieee33-9/readings", query_string={**query, **end})
+
+    # The range's end is not part of it.
+    assert sum(row[-1] for row in ask(120).get_json()["rows"]) == 120
+    query["start"] = (start - timedelta(minutes=1)).isoformat()
+    with psycopg.connect(seeded, autocommit=True) as connection:
+        before = Reading("ieee33-9", start - timedelta(minutes=1), 1.0, 1.0)
+        assert stored.store(connection, [before]).stored == 1
+    answer = ask(120)
     assert (answer.status_code, answer.get_json()["type"]) == (
         422,
         "urn:gridos:problem:too-expensive",
     )
-    assert "of 33 buses that is a range of 12 days" in answer.get_json()["detail"]
-    less = client.get(path, query_string={**query, "start": (end - timedelta(days=12)).isoformat()})
-    assert less.status_code == 200
-    whole = {**query, "start": (end - timedelta(days=399)).isoformat()}
-    assert client.get("/v1/buses/ieee33-5/readings", query_string=whole).status_code == 200
+    assert "more than 120 readings" in answer.get_json()["detail"]
+    assert "of 1 bus a range of 2 hours never holds more" in answer.get_json()["detail"]
 
 
 @pytest.fixture

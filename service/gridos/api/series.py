@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, current_app, json, request
@@ -15,7 +14,7 @@ from gridos.domain import series
 from gridos.domain.series import BadRange, Bucket, Window
 from gridos.errors import InvalidParameters, TooExpensive, UnknownBus
 from gridos.storage import networks, readings
-from gridos.storage.readings import Page
+from gridos.storage.readings import Page, Source
 
 blueprint = Blueprint("series", __name__, url_prefix="/v1")
 blueprint.before_request(access.admit)
@@ -30,7 +29,7 @@ def list_feeder_readings(feeder_id: str) -> Response:
     """Readings of a feeder's buses, ordered by bus id and time."""
     window = _window()
     feeder = find_feeder(feeder_id)
-    return _read(readings.feeder_series, feeder_id, feeder["buses"], window)
+    return _read(readings.of_feeder(feeder_id), feeder["buses"], window)
 
 
 @blueprint.get("/buses/<bus_id>/readings")
@@ -39,27 +38,36 @@ def list_bus_readings(bus_id: str) -> Response:
     window = _window()
     if networks.find_unknown_buses([bus_id]):
         raise UnknownBus(f"No bus has the id {bus_id!r}.")
-    return _read(readings.bus_series, bus_id, 1, window)
+    return _read(readings.of_bus(bus_id), 1, window)
 
 
-def _read(
-    read: Callable[[str, Window], Page], identifier: str, buses: int, window: Window
-) -> Response:
+def _read(source: Source, buses: int, window: Window) -> Response:
     """A page, if it costs what a request may; an expensive one when it is its turn."""
     price = _price(window, buses)
-    if price > series.MOST_READ:
-        raise TooExpensive(
-            f"It may read {price} readings, and a request at most {series.MOST_READ}: of {buses}"
-            f" buses that is a range of {_spoken(series.longest(buses))}."
-        )
     try:
         with turns.take(wanted=price > series.MOST_CHEAP):
-            return _reply(read(identifier, window), window)
+            if price > series.MOST_READ:
+                _check_readings(source, buses, window)
+            return _reply(readings.read_series(source, window), window)
     except QueryCanceled:
         # A cheap read that takes too long is the database's trouble, and an answer of 503.
         if price <= series.MOST_CHEAP:
             raise
         raise TooExpensive("The database did not get done with it in time.") from None
+
+
+def _check_readings(source: Source, buses: int, window: Window) -> None:
+    """The price is for a reading a minute; most meters report less often, so they are counted.
+
+    Raises:
+        TooExpensive: if there are more than a request may read.
+    """
+    if readings.count_series(source, window, series.MOST_READ + 1) > series.MOST_READ:
+        raise TooExpensive(
+            f"It would read more than {series.MOST_READ} readings, the most for one request; of"
+            f" {buses} bus{'es' * (buses != 1)} a range of {_spoken(series.longest(buses))}"
+            " never holds more."
+        )
 
 
 def _price(window: Window, buses: int) -> int:

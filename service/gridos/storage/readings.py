@@ -257,6 +257,17 @@ FROM (
     ORDER BY b.id, s.at LIMIT %(limit)s
 ) page
 """
+# The index alone answers it, and no further than to the limit.
+_COUNT_SERIES = """
+SELECT count(*) AS readings FROM (
+    SELECT FROM (SELECT id FROM bus WHERE {scope}) b
+    CROSS JOIN LATERAL (
+        SELECT FROM reading
+        WHERE bus_id = b.id AND measured_at >= %(start)s AND measured_at < %(end)s
+        ORDER BY measured_at LIMIT %(most)s
+    ) r LIMIT %(most)s
+) found
+"""
 # PostgreSQL's own; the next reading of a bus is at least so much later.
 RESOLUTION = timedelta(microseconds=1)
 _RAW_INSTANT = """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -286,21 +297,39 @@ class Page:
     next: series.Cursor | None
 
 
-def feeder_series(feeder_id: str, window: Window) -> Page:
-    """A page of the readings of a feeder's buses, ordered by bus id and time."""
-    return _series("feeder_id = %(id)s", feeder_id, window)
+@dataclass(frozen=True)
+class Source:
+    """Whose readings: those of a bus, or of a feeder's buses; `scope` is a condition in SQL."""
+
+    scope: str
+    identifier: str
 
 
-def bus_series(bus_id: str, window: Window) -> Page:
-    """A page of a bus's readings, ordered by time."""
-    return _series("id = %(id)s", bus_id, window)
+def of_feeder(feeder_id: str) -> Source:
+    """Ordered by bus id and time."""
+    return Source("feeder_id = %(id)s", feeder_id)
 
 
-def _series(scope: str, identifier: str, window: Window) -> Page:
+def of_bus(bus_id: str) -> Source:
+    """Ordered by time."""
+    return Source("id = %(id)s", bus_id)
+
+
+def count_series(source: Source, window: Window, most: int) -> int:
+    """How many readings lie in a window, counted up to `most`."""
+    values = {"id": source.identifier, "start": window.start, "end": window.end, "most": most}
+    with connection() as connected:
+        found = connected.execute(_COUNT_SERIES.format(scope=source.scope), values).fetchone()
+    assert found is not None  # noqa: S101 — an aggregate without GROUP BY has one row
+    return int(found["readings"])
+
+
+def read_series(source: Source, window: Window) -> Page:
+    """A page of readings."""
     parts = _RAW if window.bucket is Bucket.RAW else _SUMMED
     after, width = window.after, window.bucket.width
     values = {
-        "id": identifier,
+        "id": source.identifier,
         "start": window.start,
         "end": window.end,
         "width": width,
@@ -309,7 +338,7 @@ def _series(scope: str, identifier: str, window: Window) -> Page:
         "resume": max(window.start, after.at + (width or RESOLUTION)) if after else window.start,
     }
     with connection() as connected:
-        found = connected.execute(_SERIES.format(scope=scope, **parts), values).fetchone()
+        found = connected.execute(_SERIES.format(scope=source.scope, **parts), values).fetchone()
     assert found is not None  # noqa: S101 — an aggregate without GROUP BY has one row
     is_full = found["size"] == window.limit
     last = series.Cursor(found["last_bus"], found["last_at"]) if is_full else None
