@@ -6,6 +6,7 @@ made on a real PostgreSQL, held for a while, and ended; recovery is counted from
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -27,6 +29,9 @@ READERS, WRITERS = 6, 2
 PAUSE_S = 0.05
 PROBE_EVERY_S, PROBE_TIMEOUT_S = 0.5, 1.0
 RECOVERY_S = 5.0
+ROWS = 200
+FIRST = datetime(2026, 5, 1, tzinfo=UTC)
+_sent = itertools.count()
 
 
 @dataclass
@@ -101,10 +106,18 @@ def read(pod: Pod) -> int:
 
 
 def write(pod: Pod) -> int:
-    """The status of a write."""
-    reading = {"bus_id": "ieee33-2", "measured_at": "2026-05-01T00:00:00Z", "kw": 1, "kvar": 1}
+    """The status of a write: of rows that nobody sent before, so that room is needed for them."""
+    first = next(_sent) * ROWS
+    rows = [
+        {"bus_id": "ieee33-2", "measured_at": _at(first + row), "kw": 1, "kvar": 1}
+        for row in range(ROWS)
+    ]
     headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
-    return ask(f"{pod.url}/v1/readings", json.dumps({"readings": [reading]}).encode(), headers)[0]
+    return ask(f"{pod.url}/v1/readings", json.dumps({"readings": rows}).encode(), headers)[0]
+
+
+def _at(second: int) -> str:
+    return (FIRST + timedelta(seconds=second)).isoformat()
 
 
 def up(pod: Pod) -> str:
@@ -132,18 +145,19 @@ def prove(folder: Path, report: Callable[[str], None]) -> list[Outcome]:
         pod.start()
         try:
             pod.await_ready()
-            return [_meet(pod, name, make(server), s, report) for name, make, s in FAULTS]
+            return [meet(pod, name, make(server), s, report) for name, make, s in FAULTS]
         finally:
             pod.stop()
 
 
-def _meet(
+def meet(
     pod: Pod,
     name: str,
     fault: AbstractContextManager[None],
     seconds: float,
     report: Callable[[str], None],
 ) -> Outcome:
+    """What is seen while a fault lasts, and how soon it is over."""
     assert wait_until(lambda: is_back(pod), timeout_s=60)
     outcome = Outcome(name)
     with fault, _Watch(pod, outcome):

@@ -7,6 +7,7 @@ Exit code 0: every bar is met; 1: one is not.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -15,7 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from acceptance.service import crowd, fuzz, hostile, kills, outages, releases, restarts, restore
+from acceptance.service import (
+    crowd,
+    fuzz,
+    hostile,
+    kills,
+    outages,
+    releases,
+    restarts,
+    restore,
+    surroundings,
+)
 from acceptance.service.pods import Pod
 from acceptance.service.releases import AFTER, BEFORE
 from canary.runtime import database, program
@@ -154,7 +165,25 @@ def prove_crowd(folder: Path, _: int) -> list[Row]:
 
 def prove_outages(folder: Path, _: int) -> list[Row]:
     """The database fails in six ways, under reads and writes."""
-    found = outages.prove(folder, _say)
+    return _outages(outages.prove(folder, _say))
+
+
+def prove_disc(folder: Path, _: int) -> list[Row]:
+    """The database's disc is full."""
+    return _outages([surroundings.fill_disc(folder, _say)])
+
+
+def prove_network(folder: Path, _: int) -> list[Row]:
+    """The network between pod and database is cut."""
+    return _outages([surroundings.cut_network(folder, _say)])
+
+
+def prove_rotation(folder: Path, _: int) -> list[Row]:
+    """The database's password changes before the secret does."""
+    return _outages([surroundings.rotate_password(folder, _say)])
+
+
+def _outages(found: Sequence[outages.Outcome]) -> list[Row]:
     return [
         (
             f"the database {seen.fault}",
@@ -183,7 +212,12 @@ PROOFS: dict[str, Callable[[Path, int], list[Row]]] = {
     "restore": prove_restore,
     "crowd": prove_crowd,
     "outages": prove_outages,
+    "rotation": prove_rotation,
+    "disc": prove_disc,
+    "network": prove_network,
 }
+# They mount, and drop packets.
+AS_ROOT = ("disc", "network")
 
 
 @contextmanager
@@ -209,6 +243,9 @@ def main(arguments: Sequence[str]) -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="gridos-proof-") as folder:
         for name in chosen.proofs or PROOFS:
+            if name in AS_ROOT and os.geteuid():
+                _say(f"{name}: not measured, for it needs root")
+                continue
             began = time.monotonic()
             rows += PROOFS[name](Path(folder), chosen.seed)
             _say(f"{name}: {time.monotonic() - began:.0f} s")
