@@ -22,7 +22,7 @@ locals {
 resource "azurerm_postgresql_flexible_server" "this" {
   #checkov:skip=CKV2_AZURE_57:inside the network already; a server has a subnet or an endpoint, not both
 
-  name                = "psql-${local.stem}-${var.name_suffix}"
+  name                = coalesce(var.database.server_name, "psql-${local.stem}-${var.name_suffix}")
   resource_group_name = local.resource_group
   location            = var.location
   version             = var.database.version

@@ -1,6 +1,10 @@
 variable "database" {
-  description = "Size, resilience and history of the PostgreSQL server."
+  description = <<-TEXT
+    Size, resilience and history of the PostgreSQL server. storage_mb is what its disc begins with; Azure
+    grows it. server_name: of a server that was restored and taken into service (docs/day-2.md, Restore).
+  TEXT
   type = object({
+    server_name           = optional(string)
     version               = optional(string, "17")
     sku_name              = string
     storage_mb            = number
@@ -9,6 +13,11 @@ variable "database" {
     geo_redundant_backup  = bool
   })
   nullable = false
+
+  validation {
+    condition     = var.database.server_name == null || can(regex("^psql-[a-z0-9-]{1,57}[a-z0-9]$", var.database.server_name))
+    error_message = "database.server_name starts with psql- and has at most 63 lower-case letters, digits and dashes; it was \"${coalesce(var.database.server_name, "null")}\"."
+  }
 
   validation {
     condition     = contains(["17", "18"], var.database.version)

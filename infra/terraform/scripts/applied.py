@@ -158,3 +158,30 @@ def attributes(content: Mapping[str, Any], address: str) -> dict[str, Any]:
     (found,) = (r for r in content["resources"] if (r["type"], r["name"]) == (kind, name))
     attributes: dict[str, Any] = found["instances"][0]["attributes"]
     return attributes
+
+
+def forget(content: dict[str, Any], address: str) -> None:
+    """Take a resource, or one instance of it, out of a state, as `terraform state rm` does."""
+    resource, _, index = address.partition("[")
+    key = index.strip('"]') or None
+    kept = []
+    for found in content["resources"]:
+        if f"{found['type']}.{found['name']}" == resource:
+            found["instances"] = [
+                instance
+                for instance in found["instances"]
+                if key is not None and instance.get("index_key") != key
+            ]
+        if found["instances"]:
+            kept.append(found)
+    content["resources"] = kept
+
+
+def adopt(content: dict[str, Any], address: str, attributes: Mapping[str, Any]) -> None:
+    """Put a resource's one instance into a state, as `terraform import` does."""
+    kind, _, name = address.partition(".")
+    instance = {"schema_version": 0, "attributes": dict(attributes)}
+    content["resources"].append(
+        {"mode": "managed", "type": kind, "name": name, "provider": PROVIDER}
+        | {"instances": [instance]}
+    )

@@ -112,6 +112,16 @@ run "a_subject_with_a_wildcard_is_refused" {
   expect_failures = [var.push_subjects]
 }
 
+run "a_restored_server_of_a_name_that_azure_refuses_is_refused" {
+  command = plan
+
+  variables {
+    database = { server_name = "restored", sku_name = "GP_Standard_D2ds_v5", storage_mb = 65536, zone_redundant = false, backup_retention_days = 7, geo_redundant_backup = false }
+  }
+
+  expect_failures = [var.database]
+}
+
 run "an_old_postgresql_is_refused" {
   command = plan
 

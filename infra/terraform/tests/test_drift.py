@@ -19,6 +19,8 @@ SERVER = "azurerm_postgresql_flexible_server.this"
 GATEWAY = "azurerm_application_gateway.this"
 CERTIFICATE = "azurerm_key_vault_certificate.gateway"
 STATE_ACCOUNT = "azurerm_storage_account.state"
+DATABASE = "azurerm_postgresql_flexible_server_database"
+DAY_2 = workspace.SOURCE.parent.parent / "docs" / "day-2.md"
 
 # What holds data, secrets, images or the state.
 KEPT = {
@@ -182,6 +184,45 @@ def lifts_protection(root):
     command = rf"^cp (\S+) {re.escape(root)}/destroy_override\.tf$"
     (file,) = re.findall(command, readme, re.MULTILINE)
     return file
+
+
+def test_a_restored_server_takes_the_old_ones_place_and_nothing_is_deleted(standing):
+    """As docs/day-2.md says: the old server's parts leave the state, the new server is imported.
+
+    What only changes here is replaced by azurerm when it is tied to a server, so nothing that is may.
+    """
+    folder, root = standing["."], "."
+    restored = "psql-gridos-prd-weu-x1g-r1"
+    forgotten = re.search(
+        r"terraform state rm (.*?)\n +terraform import", DAY_2.read_text(), re.DOTALL
+    )
+    assert forgotten, "docs/day-2.md no longer says what the state is to forget"
+    addresses = re.findall(r"azurerm_[\w.]+(?:\[\"\w+\"\])?", forgotten[1])
+    state = applied.read(folder)
+    server = dict(applied.attributes(state, SERVER))
+    database = dict(applied.attributes(state, f"{DATABASE}.gridos"))
+    for address in addresses:
+        applied.forget(state, address)
+    applied.adopt(state, SERVER, server | {"name": restored, "id": server["id"] + "-r1"})
+    applied.adopt(state, f"{DATABASE}.gridos", database | {"server_id": server["id"] + "-r1"})
+    applied.write(folder, state)
+    variables = folder / VARIABLES[root]
+    variables.write_text(
+        variables.read_text().replace(
+            "database = {", f'database = {{\n  server_name = "{restored}"'
+        )
+    )
+
+    done = planned(folder, root)
+
+    made = {address for address, acts in done.items() if acts == "create"}
+    assert {address.partition("[")[0] for address in made} == {
+        "azurerm_management_lock.this",
+        "azurerm_monitor_diagnostic_setting.this",
+        "azurerm_postgresql_flexible_server_active_directory_administrator.this",
+        "azurerm_postgresql_flexible_server_configuration.this",
+    }
+    assert done.keys() - made == {'azurerm_monitor_metric_alert.this["database-storage"]'}
 
 
 def destroy(folder, root):
