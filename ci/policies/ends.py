@@ -15,7 +15,8 @@ API = Address("the API server", "10.42.5.20")
 GATEWAY = Address("Application Gateway", "10.42.4.10")
 NODE = Address("another subnet", "10.42.0.7")
 DATABASE = Address("PostgreSQL", "10.42.5.4")
-INTERNET = Address("Entra", "20.190.128.1")
+ENTRA = Address("Entra", "20.190.128.1")
+INTERNET = Address("the internet", "198.51.100.1")
 METADATA = Address("the instance metadata", "169.254.169.254")
 
 ENDS: tuple[End, ...] = (
@@ -28,6 +29,7 @@ ENDS: tuple[End, ...] = (
     GATEWAY,
     NODE,
     DATABASE,
+    ENTRA,
     INTERNET,
     METADATA,
 )

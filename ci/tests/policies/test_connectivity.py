@@ -7,6 +7,7 @@ from policies.ends import (
     API,
     DATABASE,
     DNS,
+    ENTRA,
     GATEWAY,
     IMPOSTOR,
     INTERNET,
@@ -56,8 +57,9 @@ PRODUCTION = [
             (pod, DNS, 53, "UDP", True),
             (pod, DNS, 53, "TCP", True),
             (pod, DNS, 443, "TCP", False),
-            (pod, INTERNET, 443, "TCP", True),
-            (pod, INTERNET, 80, "TCP", False),
+            (pod, ENTRA, 443, "TCP", True),
+            (pod, ENTRA, 80, "TCP", False),
+            (pod, INTERNET, 443, "TCP", False),
             (pod, METADATA, 80, "TCP", False),
             (pod, METADATA, 443, "TCP", False),
             (pod, API, 443, "TCP", False),
@@ -67,7 +69,7 @@ PRODUCTION = [
         ]
     ),
     (OTHER, DATABASE, 5432, "TCP", False),
-    (OTHER, INTERNET, 443, "TCP", False),
+    (OTHER, ENTRA, 443, "TCP", False),
     (OTHER, DNS, 53, "UDP", True),
 ]
 
