@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Run checkov and tflint over the roots: `make prove-terraform` does, after the matrix.
+"""Run checkov and tflint over the roots, and ask az whether it knows what it is to be asked.
 
-checkov's requirements clash with ours, so it has a lock and an environment of its own, in a cache.
+`make prove-terraform` does so, after the matrix. checkov's and az's requirements clash with ours,
+so each has a lock and an environment of its own, in a cache.
 tflint is a Go program; where it is not on PATH it is built from its module: minutes, once.
 Exit 0 when nothing was found, 1 when something was, 4 when a linter cannot be had.
 """
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import azure_commands
 import document
 import workspace
 
@@ -25,7 +27,7 @@ from canary.runtime import packages, program
 EXIT_CLEAN = 0
 EXIT_FOUND = 1
 
-LOCK = Path(__file__).resolve().parents[3] / "requirements/checkov.txt"
+LOCKS = Path(__file__).resolve().parents[3] / "requirements"
 TFLINT = "github.com/terraform-linters/tflint@v0.61.0"
 
 
@@ -34,22 +36,22 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridos"
 
 
-def checkov() -> Path:
-    """The checkov program.
+def installed(name: str, lock: Path) -> Path:
+    """A program of a lock's packages.
 
     Raises:
         UnavailableError: It cannot be installed.
     """
-    folder = cache() / f"checkov-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+    folder = cache() / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not folder.is_dir():
         fresh = folder.with_suffix(".new")
         made = ("venv", "--clear", "--relocatable", "--python", sys.executable, str(fresh))
         python = ("--python", str(fresh / "bin" / "python"))
-        install = ("pip", "install", *python, *packages.LOCKED, "-r", str(LOCK))
+        install = ("pip", "install", *python, *packages.LOCKED, "-r", str(lock))
         for step in (made, install):
-            _must(packages.command(*step), packages.environment(), "checkov cannot be installed")
+            _must(packages.command(*step), packages.environment(), f"{name} cannot be installed")
         fresh.rename(folder)
-    return folder / "bin" / "checkov"
+    return folder / "bin" / name
 
 
 def tflint() -> Path:
@@ -84,7 +86,7 @@ def _must(command: Sequence[str | Path], more: dict[str, str], complaint: str) -
 def check(copy: Path) -> tuple[int, int, list[str]]:
     """Run checkov; return how many checks passed, how many are skipped, and what failed."""
     command: list[str | Path] = [
-        checkov(),
+        installed("checkov", LOCKS / "checkov.txt"),
         "--directory",
         copy,
         "--framework",
@@ -131,15 +133,17 @@ def main(arguments: Sequence[str]) -> int:
         try:
             passed, skipped, failed = check(copy)
             linted = lint(copy)
+            commands = sorted(azure_commands.written())
+            unknown = list(azure_commands.unknown(installed("az", LOCKS / "runner.txt"), commands))
         except workspace.UnavailableError as cause:
             raise MachineError(str(cause)) from None
     reasons = len(document.skips())
     uncounted = [] if skipped == reasons else [f"checkov skipped {skipped}, with {reasons} reasons"]
-    complaints = [*failed, *uncounted, *linted]
+    complaints = [*failed, *uncounted, *linted, *unknown]
     sys.stdout.writelines(f"{line}\n" for line in complaints)
     sys.stdout.write(
         f"checkov: {passed} passed, {len(failed)} failed, {skipped} skipped with a reason; "
-        f"tflint: {len(linted)} found\n"
+        f"tflint: {len(linted)} found; az: {len(commands)} commands, {len(unknown)} unknown\n"
     )
     return EXIT_FOUND if complaints else EXIT_CLEAN
 

@@ -183,7 +183,7 @@ def test_a_certificate_that_must_be_renewed_is_one_of_the_authority_in_the_vault
 
 
 def test_a_certificate_that_holds_is_left_alone(world):
-    done = renew(world, "Unknown", days(31))
+    done = renew(world, "Unknown", days(32))
 
     assert done.returncode == 0, done.stderr
     assert "holds for" in done.stdout
