@@ -5,6 +5,7 @@ another, and can change the code to see whether a test notices.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -20,6 +21,9 @@ ROOTS = (".", "bootstrap", "gitops", "modules/naming")
 # The longest thing that is run is one file's tests, some 20 s on two free cores; where other things
 # run too, it is many times that.
 TIME_LIMIT_S = 900
+
+# What azurerm says where nobody is signed in, whatever it is that was not found.
+SIGNED_OUT = re.compile(r"building account|Authorizer|`?subscription_id`? is a required")
 
 LOCAL_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 
@@ -119,6 +123,11 @@ def plan(root: Path, variables: Path) -> Mapping[str, Any]:
         root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}"
     )
     if made.returncode != 0:
+        if SIGNED_OUT.search(made.stderr):
+            raise UnavailableError(
+                "terraform plan: azurerm wants a login to Azure; plans need a provider that asks "
+                "nobody, from a mirror named in TF_CLI_CONFIG_FILE"
+            )
         raise ValueError(made.stderr)
     shown: Mapping[str, Any] = json.loads(terraform(root, "show", "-json", "plan.bin").stdout)
     return shown

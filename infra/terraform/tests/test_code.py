@@ -132,3 +132,22 @@ def test_every_provider_is_of_one_exact_version(root):
 
     assert len(versions) == text.count("source ")
     assert all(re.fullmatch(r"= \d+\.\d+\.\d+", version) for version in versions)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error: building account: unable to configure ResourceManagerAccount: could not configure "
+        "AzureCli Authorizer: could not parse Azure CLI version",
+        "Error: `subscription_id` is a required provider property when performing a plan/apply",
+    ],
+)
+def test_a_plan_that_wants_a_login_is_said_to_and_is_no_failure_of_the_code(
+    said, monkeypatch, tmp_path
+):
+    (tmp_path / "backend_override.tf").touch()
+    answer = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(workspace, "terraform", lambda *_: answer)
+
+    with pytest.raises(workspace.UnavailableError, match="TF_CLI_CONFIG_FILE"):
+        workspace.plan(tmp_path, tmp_path / "x.tfvars")
