@@ -16,6 +16,7 @@ FILES = (
     "ci/registry-login",
     "ci/terraform",
     "docs/day-2.md",
+    "docs/runbooks/GridosCertificateExpiring.md",
     "infra/terraform/README.md",
     "infra/terraform/certificate/renew",
     "infra/terraform/scripts/create_role",

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +105,13 @@ def _init(root: Path, option: str) -> None:
         )
 
 
-def plan(root: Path, variables: Path) -> Mapping[str, Any]:
+def plan(root: Path, variables: Path, more: Sequence[str] = ()) -> Mapping[str, Any]:
     """Plan a root with local state, if there is one, and return what `terraform show -json` says.
 
     Args:
         root: A root of a copy; it gets a local backend.
         variables: A `.tfvars` file.
+        more: Further arguments of `terraform plan`, such as `-var`.
 
     Raises:
         UnavailableError: Terraform or a provider is not to be had.
@@ -120,7 +121,7 @@ def plan(root: Path, variables: Path) -> Mapping[str, Any]:
         (root / "backend_override.tf").write_text(LOCAL_BACKEND)
         _init(root, "-reconfigure")
     made = terraform(
-        root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}"
+        root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}", *more
     )
     if made.returncode != 0:
         if SIGNED_OUT.search(made.stderr):

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+import shlex
 
 import configuration
 import plan_policies
@@ -86,6 +88,29 @@ def test_environments_do_not_differ_in_security(plans, name):
     assert not vault["public_network_access_enabled"]
     policy = firewall["azurerm_web_application_firewall_policy.this"]["policy_settings"][0]
     assert policy["mode"] == "Prevention"
+
+
+@pytest.mark.parametrize(("step", "open_to", "runners"), [(8, ["203.0.113.7/32"], 0), (10, [], 2)])
+def test_the_readmes_first_applies_open_the_vault_and_then_shut_it(
+    step, open_to, runners, tmp_path
+):
+    """As they are typed there, for staging: without the runners first, whose key is not there yet."""
+    text = (workspace.SOURCE / "README.md").read_text()
+    section = text.partition(f"\n{step}. **")[2].partition(f"\n{step + 1}. **")[0]
+    typed = re.search(r"terraform apply (.*?)\n *```", section, re.DOTALL)[1]
+    for name, value in {"ENVIRONMENT": "staging", "ADDRESS": "203.0.113.7"}.items():
+        typed = typed.replace(f"${name}", value)
+    (file, *variables) = shlex.split(typed.replace("\\\n", " "))
+    root = workspace.copy(tmp_path / "code")
+    try:
+        made = workspace.plan(root, root / file.removeprefix("-var-file="), variables)
+    except workspace.UnavailableError as cause:
+        pytest.skip(str(cause))
+
+    vault = resources(made, "azurerm_key_vault")["azurerm_key_vault.this"]
+    assert vault["public_network_access_enabled"] is bool(open_to)
+    assert vault["network_acls"][0]["ip_rules"] == open_to
+    assert len(resources(made, "azurerm_container_app_job")) == runners
 
 
 def test_networks_do_not_overlap(plans):
