@@ -177,3 +177,88 @@ def test_what_it_cannot_do_is_said(checkout, arguments, complaint):
 
     assert refused.returncode == 2
     assert complaint in refused.stderr
+
+
+OUTPUTS = """
+output "resource_group" {
+  value = "rg-gridos-dev-weu"
+}
+
+output "cluster_name" {
+  value = "aks-gridos-dev-weu"
+}
+
+output "gitops_labels" {
+  value = {
+    environment            = "dev"
+    workload_client_id     = "00000000-0000-4000-8000-00000000e002"
+    alertmanager_client_id = "00000000-0000-4000-8000-00000000e003"
+    loki_client_id         = "00000000-0000-4000-8000-00000000e004"
+    loki_account           = "stgridosdevweux1g"
+    tenant_id              = "00000000-0000-4000-8000-000000000002"
+    vault_name             = "kv-gridos-dev-weu-x1g"
+    registry               = "crgridosdevweux1g.azurecr.io"
+  }
+}
+"""
+# As az writes it for a cluster whose users are Entra's.
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters:
+- cluster:
+    certificate-authority-data: QVVUSE9SSVRZ
+    server: https://gridos-dev-weu.private.example:443
+  name: aks-gridos-dev-weu
+users:
+- name: clusterUser
+  user:
+    exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: kubelogin}
+"""
+AZ = """#!/bin/sh
+case "$*" in
+  "aks get-credentials "*) cat "{folder}/given" ;;
+  "account get-access-token --resource 6dae42f8-4368-4678-94ff-3960e28e3630 "*) echo a-token ;;
+  *) echo "az: $*?" >&2; exit 1 ;;
+esac
+"""
+# Looks at what the provider is given, which is gone at the end.
+TERRAFORM = """#!/bin/sh
+cp "{folder}/out/terraform/dev/kubeconfig" "{folder}/seen" 2>/dev/null
+exec {terraform} "$@"
+"""
+
+
+def test_argo_cd_is_installed_with_a_token_and_what_the_platform_says(checkout):
+    """Its real configuration, planned and applied by a provider that knows schemas only."""
+    if "TF_CLI_CONFIG_FILE" not in os.environ:
+        pytest.skip("helm's own provider wants a cluster: TF_CLI_CONFIG_FILE names no mirror")
+    folder, terraform = checkout.folder, shutil.which("terraform")
+    (folder / "given").write_text(KUBECONFIG)
+    for name, script in {"az": AZ, "terraform": TERRAFORM}.items():
+        (folder / "bin").mkdir(exist_ok=True)
+        (folder / "bin" / name).write_text(script.format(folder=folder, terraform=terraform))
+        (folder / "bin" / name).chmod(0o755)
+    gitops = folder / "infra/terraform/gitops"
+    ignored = shutil.ignore_patterns(".terraform*", "tests")
+    shutil.copytree(workspace.SOURCE / "gitops", gitops, ignore=ignored)
+    (gitops / "backend_override.tf").write_text(workspace.LOCAL_BACKEND)
+    (gitops / "environments/dev.backend.hcl").write_text(f'path = "{folder}/gitops.tfstate"\n')
+    (folder / "infra/terraform/outputs.tf").write_text(OUTPUTS)
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    _, approved = checkout.planned("size = 1\n")
+    assert checkout.run("apply", "dev", PLAN_SHA256=approved).returncode == 0
+
+    done = checkout.run("gitops", "dev", PATH=path)
+
+    assert done.returncode == 0, done.stderr
+    seen = json.loads((folder / "seen").read_text())
+    assert seen["clusters"][0]["cluster"] == {
+        "server": "https://gridos-dev-weu.private.example:443",
+        "certificate-authority-data": "QVVUSE9SSVRZ",
+    }
+    assert seen["current-context"] == seen["contexts"][0]["name"] == "aks-gridos-dev-weu"
+    assert seen["users"][0]["user"] == {"token": "a-token"}
+    assert not (folder / "out/terraform/dev/kubeconfig").exists()
+    releases = json.loads((folder / "gitops.tfstate").read_text())["resources"]
+    assert "argo_cd" in {release["name"] for release in releases}
