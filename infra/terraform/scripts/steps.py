@@ -162,6 +162,15 @@ def _before_the_platform(its: Names, repository: str) -> Iterator[Check]:
         "true".__eq__,
         "if you are shut out: README, Reach the state",
     )  # fmt: skip
+    yield Check(
+        6,
+        "the label terraform-destroys",
+        (
+            "gh", "label", "list", "--repo", repository, "--search", "terraform-destroys",
+            "--json", "name", "--jq", ".[].name",
+        ),
+        "terraform-destroys".__eq__,
+    )  # fmt: skip
     for act, environment in (("plan", f"{its.environment}-plan"), ("apply", its.environment)):
         yield Check(
             6,

@@ -21,6 +21,7 @@ CHECKS = list(steps.checks(ITS, ["gridos-api-keys"], REPOSITORY))
 SAID = {
     "account show": "subscription",
     "feature show": "Registered",
+    "label list": "terraform-destroys",
     "storage blob exists": "true",
     "aks show": "Succeeded",
     "application-gateway show": "Running",
