@@ -18,6 +18,7 @@ from pipeline import (
     images,
     layout,
     overlay,
+    preflight,
     registry,
     releases,
     trend,
@@ -131,6 +132,7 @@ def _add_checks(add: Add) -> None:
     named.add_argument(
         "--registry", required=True, help="the only one, such as crgridos.azurecr.io"
     )
+    add("preflight", _preflight, "compare GitHub's settings with what the workflows need")
     checks = add("controls", _controls, "check workflows, image and policies against the controls")
     checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
     text = f"write {trust.FILE} for what has rights now: the security team reviews that"
@@ -290,6 +292,12 @@ def _trend(chosen: argparse.Namespace) -> int:
     file.write_text(history, encoding="utf-8")
     _say(trend.show(history))
     return Exit.GOOD
+
+
+def _preflight(_: argparse.Namespace) -> int:
+    found = list(preflight.findings(Path(), _github().get))
+    _say("\n".join(found) or "GitHub is set up as the workflows need it")
+    return Exit.FINDINGS if found else Exit.GOOD
 
 
 def _controls(chosen: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ Endpoints, under `/repos/{repo}` of https://docs.github.com/en/rest: `GET commit
 `PATCH issues/comments/{id}`.
 """
 
+import http
 import json
 import urllib.error
 import urllib.parse
@@ -21,6 +22,10 @@ _PAGE = 100
 _PAGES = 10
 
 
+class MissingError(PipelineError):
+    """GitHub knows no such thing, or does not show it to this token."""
+
+
 @dataclass(frozen=True)
 class GitHub:
     """One repository, seen with one token."""
@@ -28,6 +33,14 @@ class GitHub:
     api: str
     repository: str
     token: str
+
+    def get(self, path: str) -> Any:
+        """Returns what is there, below the repository; nothing where GitHub answers 404."""
+        try:
+            answer = self._call("GET", path)
+        except MissingError:
+            return {}
+        return answer if isinstance(answer, dict) else {path: answer}
 
     def pull_request(self, owner: str, branch: str, head: str) -> int | None:
         """Returns the open pull request whose head this is now, or None.
@@ -101,8 +114,7 @@ class GitHub:
                 return json.load(answer)
         except urllib.error.HTTPError as refusal:
             why = refusal.read(500).decode(errors="replace")
-            raise PipelineError(
-                f"GitHub answered {refusal.code} to {method} {path}: {why}"
-            ) from None
+            kind = MissingError if refusal.code == http.HTTPStatus.NOT_FOUND else PipelineError
+            raise kind(f"GitHub answered {refusal.code} to {method} {path}: {why}") from None
         except (OSError, ValueError) as cause:
             raise UnreachableError(f"GitHub cannot be reached at {self.api}: {cause}") from None

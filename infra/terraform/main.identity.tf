@@ -12,7 +12,7 @@ locals {
       loki         = "Loki: keeps lines in its container"
       alertmanager = "Alertmanager: reads whom to tell"
     },
-    var.runners == null ? {} : { runners = "the runners inside the network: read the key they register with" },
+    var.runners == null ? {} : { runners = "who registers the runners inside the network: read the key, start a runner" },
     var.acme == null ? {} : { certificate = "the job that renews the certificate: proves the name, imports into the vault" },
   )
 

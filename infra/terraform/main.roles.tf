@@ -22,6 +22,7 @@ locals {
     } : {},
     var.runners == null ? {} : {
       runners-read-their-key = { who = "runners", role = "Key Vault Secrets User", scope = "${azurerm_key_vault.this.id}/secrets/${local.runner_key_name}" }
+      runners-start-a-runner = { who = "runners", role = "Container Apps Jobs Operator", scope = azurerm_container_app_job.isolated[0].id }
     },
     var.acme == null ? {} : {
       certificate-is-renewed   = { who = "certificate", role = "Key Vault Certificates Officer", scope = "${azurerm_key_vault.this.id}/certificates/${local.certificate_name}" }

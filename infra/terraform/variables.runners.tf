@@ -3,13 +3,16 @@ variable "runners" {
     GitHub runners inside the network, which push images, apply Terraform and make the database role:
     a Container Apps job that is started for each queued workflow job and costs nothing in between
     (about 0.10 USD per vCPU and hour while it runs). Null where the pipeline has another way in.
-    image: a runner image, by digest. app_id, installation_id: the GitHub App that registers them.
+    image: a runner image, by digest. app_id, installation_id: the GitHub App that registers them, of
+    the organisation, with the permission to manage its runners and nothing else. group_id: the runner
+    group that they join, which lets publish.yaml and terraform.yaml of main in alone.
     max_executions: how many at once.
   TEXT
   type = object({
     image           = string
     app_id          = string
     installation_id = string
+    group_id        = string
     max_executions  = optional(number, 4)
   })
   default = null
@@ -20,8 +23,8 @@ variable "runners" {
   }
 
   validation {
-    condition     = var.runners == null || alltrue([for id in [try(var.runners.app_id, ""), try(var.runners.installation_id, "")] : can(regex("^[0-9]+$", id))])
-    error_message = "runners.app_id and runners.installation_id are numbers, as GitHub shows them; they were \"${try(var.runners.app_id, "")}\" and \"${try(var.runners.installation_id, "")}\"."
+    condition     = var.runners == null || alltrue([for id in [try(var.runners.app_id, ""), try(var.runners.installation_id, ""), try(var.runners.group_id, "")] : can(regex("^[0-9]+$", id))])
+    error_message = "runners.app_id, runners.installation_id and runners.group_id are numbers, as GitHub shows them; they were \"${try(var.runners.app_id, "")}\", \"${try(var.runners.installation_id, "")}\" and \"${try(var.runners.group_id, "")}\"."
   }
 
   validation {

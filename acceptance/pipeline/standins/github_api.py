@@ -22,6 +22,8 @@ class GitHubServer(ThreadingHTTPServer):
         self.comments: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
+        # By their paths below the repository: what is only read.
+        self.documents: dict[str, Any] = {}
         self.tokens: set[str | None] = set()
 
     @property
@@ -54,6 +56,8 @@ class _Endpoints(BaseHTTPRequestHandler):
         query = parse_qs(where.query)
         if where.path.startswith("/wrong"):
             self.answer({"message": "Not Found"}, 404)
+        elif (path := where.path.partition("/repos/example/gridos/")[2]) in self.server.documents:
+            self.answer(self.server.documents[path])
         elif where.path.endswith("/pulls"):
             self.answer([p for p in self.server.pulls if p["head"]["label"] == query["head"][0]])
         elif where.path.endswith("/comments"):
@@ -65,6 +69,8 @@ class _Endpoints(BaseHTTPRequestHandler):
         elif where.path.endswith("/runs"):
             found = [r for r in self.server.runs if r["head_sha"] == query["head_sha"][0]]
             self.answer({"workflow_runs": found})
+        else:
+            self.answer({"message": "Not Found"}, 404)
 
     def do_POST(self) -> None:
         body = self.body()

@@ -42,4 +42,5 @@ runners = {
   image           = "ghcr.io/example/gridos-runner@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   app_id          = "3000001"
   installation_id = "4000001"
+  group_id        = "5000001"
 }

@@ -50,6 +50,11 @@ mock_provider "azurerm" {
   }
 
   override_resource {
+    target = azurerm_container_app_job.isolated
+    values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/jobs/isolated" }
+  }
+
+  override_resource {
     target = azurerm_user_assigned_identity.this["loki"]
     values = { id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/loki", principal_id = "loki" }
   }
@@ -83,6 +88,7 @@ run "each_right_is_the_least_at_the_narrowest_scope" {
       runners-read-their-key      = "runners: Key Vault Secrets User on kv/secrets/github-runner-app-key"
       certificate-is-renewed      = "certificate: Key Vault Certificates Officer on kv/certificates/gridos-tls"
       certificate-proves-names    = "certificate: DNS Zone Contributor on _acme-challenge.gridos.example.com"
+      runners-start-a-runner      = "runners: Container Apps Jobs Operator on isolated"
       loki-keeps-lines            = "loki: Storage Blob Data Contributor on st/blobServices/default/containers/loki"
 
       alertmanager-reads-dead-mans-switch-token = "alertmanager: Key Vault Secrets User on kv/secrets/alertmanager-dead-mans-switch-token"

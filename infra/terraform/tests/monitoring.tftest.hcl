@@ -154,13 +154,32 @@ run "runners_are_inside_and_run_one_job_each" {
   }
 
   assert {
-    condition     = strcontains(one(one(azurerm_container_app_job.runners[0].template).container).command[2], "--ephemeral")
-    error_message = "A job would find what another left."
+    condition     = strcontains(one(one(azurerm_container_app_job.runners[0].template).container).command[2], "generate-jitconfig")
+    error_message = "A job would find what another left: only a runner by such a configuration takes one job and goes."
   }
 
   assert {
-    condition     = { for env in one(one(azurerm_container_app_job.runners[0].template).container).env : env.name => env.value if env.value != null && env.value != "" }["REPOSITORY"] == "example/gridos"
-    error_message = "Runners would register somewhere else."
+    condition     = { for env in one(one(azurerm_container_app_job.runners[0].template).container).env : env.name => env.value if env.value != null && env.value != "" }["ORGANIZATION"] == "example" && one(one(azurerm_container_app_job.runners[0].event_trigger_config).scale).rules[0].metadata.runnerScope == "org"
+    error_message = "Runners would register somewhere else, or with the right to administer the repository."
+  }
+}
+
+run "what_runs_a_workflows_job_has_neither_key_nor_identity" {
+  command = plan
+
+  assert {
+    condition     = length(azurerm_container_app_job.isolated[0].identity) == 0 && length(azurerm_container_app_job.isolated[0].secret) == 0
+    error_message = "Every process of a workflow's job could ask for the identity that reads the runners' key."
+  }
+
+  assert {
+    condition     = length(one(one(azurerm_container_app_job.isolated[0].template).container).env) == 0 && !can(local.runner_container.env)
+    error_message = "A workflow's job would find something in its environment."
+  }
+
+  assert {
+    condition     = one(azurerm_container_app_job.isolated[0].template).container[0].image == var.runners.image
+    error_message = "Another image would run the jobs."
   }
 }
 
@@ -173,12 +192,12 @@ run "without_runners_nothing_of_them_is_left" {
   }
 
   assert {
-    condition     = length(azurerm_container_app_environment.runners) == 0 && length(azurerm_container_app_job.runners) == 0
+    condition     = length(azurerm_container_app_environment.runners) == 0 && length(azurerm_container_app_job.runners) == 0 && length(azurerm_container_app_job.isolated) == 0
     error_message = "Runners would be made that nobody asked for."
   }
 
   assert {
-    condition     = !contains(keys(azurerm_role_assignment.this), "runners-read-their-key") && !contains(output.secrets, "github-runner-app-key")
+    condition     = !contains(keys(azurerm_role_assignment.this), "runners-read-their-key") && !contains(keys(azurerm_role_assignment.this), "runners-start-a-runner") && !contains(output.secrets, "github-runner-app-key")
     error_message = "A right or a secret without a user would be left."
   }
 }

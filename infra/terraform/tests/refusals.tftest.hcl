@@ -187,7 +187,7 @@ run "a_runner_image_by_tag_is_refused" {
   command = plan
 
   variables {
-    runners = { image = "ghcr.io/example/runner:latest", app_id = "1", installation_id = "2" }
+    runners = { image = "ghcr.io/example/runner:latest", app_id = "1", installation_id = "2", group_id = "3" }
   }
 
   expect_failures = [var.runners]
@@ -197,7 +197,7 @@ run "a_github_app_by_name_is_refused" {
   command = plan
 
   variables {
-    runners = { image = "ghcr.io/example/runner@sha256:0000000000000000000000000000000000000000000000000000000000000000", app_id = "gridos", installation_id = "2" }
+    runners = { image = "ghcr.io/example/runner@sha256:0000000000000000000000000000000000000000000000000000000000000000", app_id = "gridos", installation_id = "2", group_id = "3" }
   }
 
   expect_failures = [var.runners]
@@ -207,7 +207,7 @@ run "a_hundred_runners_are_refused" {
   command = plan
 
   variables {
-    runners = { image = "ghcr.io/example/runner@sha256:0000000000000000000000000000000000000000000000000000000000000000", app_id = "1", installation_id = "2", max_executions = 100 }
+    runners = { image = "ghcr.io/example/runner@sha256:0000000000000000000000000000000000000000000000000000000000000000", app_id = "1", installation_id = "2", group_id = "3", max_executions = 100 }
   }
 
   expect_failures = [var.runners]

@@ -197,7 +197,7 @@ def test_the_runner_image_has_every_program_that_is_called_inside():
     """By the scripts that run there: in a job of the workflows, or as the container's own."""
     image = (workspace.SOURCE / "runners/Dockerfile").read_text()
     scripts = ["ci/terraform", "ci/may-destroy", "infra/terraform/scripts/create_role"]
-    scripts += ["infra/terraform/runners/start", "infra/terraform/certificate/renew"]
+    scripts += ["infra/terraform/runners/register", "infra/terraform/certificate/renew"]
     called = {
         program
         for script in scripts
