@@ -159,7 +159,7 @@ run "runners_are_inside_and_run_one_job_each" {
   }
 
   assert {
-    condition     = { for env in one(one(azurerm_container_app_job.runners[0].template).container).env : env.name => env.value if env.value != null && env.value != "" }["ORGANIZATION"] == "example" && one(one(azurerm_container_app_job.runners[0].event_trigger_config).scale).rules[0].metadata.runnerScope == "org"
+    condition     = [for env in one(one(azurerm_container_app_job.runners[0].template).container).env : env.value if env.name == "ORGANIZATION"] == ["example"] && one(one(azurerm_container_app_job.runners[0].event_trigger_config).scale).rules[0].metadata.runnerScope == "org"
     error_message = "Runners would register somewhere else, or with the right to administer the repository."
   }
 }
