@@ -21,7 +21,7 @@ from canary.runtime.waiting import wait_until
 
 CONFIGURATION = Path(__file__).parent.parent / "alertmanager/alertmanager.yaml"
 
-# (severity, team, blocks releases) → receivers
+# (severity, team, blocks releases or is about one) → receivers
 ROUTES = {
     ("page", "service", True): ["releases", "pages-service"],
     ("page", "platform", True): ["releases", "pages-platform"],
@@ -88,7 +88,8 @@ def test_amtool_is_asked_something_it_can_refuse(amtool_or_skip, tmp_path):
 
 def test_every_alert_reaches_the_people_of_its_severity_and_team(amtool_or_skip, alerts):
     for alert in alerts:
-        key = (alert.severity, alert.labels["team"], "blocks_release" in alert.labels)
+        releases = {"blocks_release", "about_release"} & alert.labels.keys()
+        key = (alert.severity, alert.labels["team"], bool(releases))
         labels = {"alertname": alert.name, "namespace": "gridos", **alert.labels}
         reached = alertmanager.receivers(amtool_or_skip, CONFIGURATION, labels)
         assert reached == ROUTES[key], alert.name
@@ -207,7 +208,9 @@ def test_a_cause_silences_its_consequence(stack, database_gauge):
     assert stack.receiver.about("GridosLatencyAboveGate") == []
 
 
-# ------------------------------------------------------------------------------ a canary's guard
+# ------------------------------------------------------------------------- whether a release starts
+
+START = "release-may-start"
 
 
 @pytest.fixture
@@ -223,9 +226,10 @@ def bare(tmp_path):
         started.stop()
 
 
-def test_a_canarys_guard_hears_a_blocking_alert_and_no_other_until_it_is_silenced(root, bare):
+def test_a_release_does_not_start_while_a_blocking_alert_fires_that_nobody_silenced(root, bare):
     file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
-    (template,) = (found.body for found in documents.read(file))
+    found = (read.body for read in documents.read(file))
+    template = next(body for body in found if body["metadata"]["name"] == START)
     (metric,) = template["spec"]["metrics"]
     address = f"http://127.0.0.1:{bare.port}"
     url = metric["provider"]["web"]["url"].replace("{{args.alertmanager}}", address)

@@ -56,7 +56,9 @@ MAY_DIFFER = {
     ("Rollout", r"\.spec\.template\.spec\.terminationGracePeriodSeconds"),
     ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)"),
     ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.lifecycle\.preStop\.sleep\.seconds"),
-    ("Rollout", r"\.spec\.strategy\.canary\.analysis\.templates"),
+    ("Rollout", r"\.spec\.strategy\.canary\.analysis\.(templates|startingStep)"),
+    # What is asked before the first step; the others are held below.
+    ("Rollout", r"\.spec\.strategy\.canary\.steps"),
     ("Job", r"\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)"),
     (
         "CronJob",
@@ -85,6 +87,7 @@ def test_an_overlay_adds_the_platforms_names_its_watchers_and_nothing_else(base,
     added = {
         ("ConfigMap", "platform"),
         ("AnalysisTemplate", "blocking-alerts"),
+        ("AnalysisTemplate", "release-may-start"),
         ("Probe", "gridos"),
     }
     assert rendered.keys() - base.keys() <= added
@@ -100,7 +103,18 @@ def test_the_gates_are_the_bases_in_every_environment(root, base, name):
 def test_the_steps_are_the_bases_in_every_environment(root, base, name):
     rollout = ("Rollout", "gridos")
     canary = by_name(objects.read(root / "deploy/overlays" / name))[rollout]["spec"]["strategy"]
-    assert canary["canary"]["steps"] == base[rollout]["spec"]["strategy"]["canary"]["steps"]
+    asked = [{"analysis": {"templates": [{"templateName": "release-may-start"}]}}]
+    first = asked if name in ("staging", "production") else []
+    steps = base[rollout]["spec"]["strategy"]["canary"]["steps"]
+    assert canary["canary"]["steps"] == first + steps
+
+
+@pytest.mark.parametrize("name", [*AZURE, "local"])
+def test_the_background_analysis_begins_with_the_step_of_a_half_in_every_environment(root, name):
+    canary = by_name(objects.read(root / "deploy/overlays" / name))["Rollout", "gridos"]["spec"][
+        "strategy"
+    ]["canary"]
+    assert canary["steps"][canary["analysis"]["startingStep"]] == {"setWeight": 50}
 
 
 def test_nothing_is_left_for_an_overlay_to_say(overlay):

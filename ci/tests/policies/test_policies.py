@@ -208,9 +208,8 @@ def test_argo_cd_may_make_every_kind_that_an_environment_has_and_no_more(root):
 
 
 def test_the_alerts_that_abort_a_canary_are_those_that_observability_labels(root):
-    (template,) = objects.read(
-        root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
-    )
+    templates = objects.read(root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml")
+    template = find(templates, "AnalysisTemplate", "release-may-start")
     url = urllib.parse.unquote(template["spec"]["metrics"][0]["provider"]["web"]["url"])
     label, value = re.search(r'filter=(\w+)="(\w+)"', url).groups()
     rules_file = root / "observability/kubernetes/prometheusrules.generated.yaml"
