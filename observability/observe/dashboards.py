@@ -147,7 +147,7 @@ SERVICE = Dashboard(
             (
                 Panel(
                     "Requests a second by route",
-                    "Which route the load is on.",
+                    "Requests by route and method.",
                     Unit.PER_SECOND,
                     (
                         Target(
@@ -200,13 +200,15 @@ SERVICE = Dashboard(
                 ),
                 Panel(
                     "Failing share by release",
-                    "Over a minute, without the luck that the gate grants.",
+                    "1-minute rate, without the gate's confidence margin.",
                     Unit.RATIO,
                     (
                         Target(
-                            "gridos:release_failures:increase1m / "
-                            "(gridos:release_requests:increase1m > 0)",
-                            "{{rollouts_pod_template_hash}}",
+                            _by_track(
+                                "(gridos:release_failures:increase1m / "
+                                "(gridos:release_requests:increase1m > 0))"
+                            ),
+                            "{{track}} {{rollouts_pod_template_hash}}",
                         ),
                     ),
                     limit="gridos:gate_error_ratio:max",
@@ -261,13 +263,15 @@ CANARY = Dashboard(
                 ),
                 Panel(
                     "Pods by release",
-                    "Scraped pods of each pod-template hash.",
+                    "Scraped pods of the canary and of stable.",
                     Unit.COUNT,
                     (
                         Target(
-                            "count by (rollouts_pod_template_hash) "
-                            f'(up{{{_NS}, rollouts_pod_template_hash!=""}} == 1)',
-                            "{{rollouts_pod_template_hash}}",
+                            _by_track(
+                                "count by (namespace, rollouts_pod_template_hash) "
+                                f'(up{{{_NS}, rollouts_pod_template_hash!=""}} == 1)'
+                            ),
+                            "{{track}} {{rollouts_pod_template_hash}}",
                         ),
                     ),
                 ),
@@ -289,7 +293,7 @@ CANARY = Dashboard(
             (
                 Panel(
                     "Requests in a gate's minute",
-                    "Below the line a gate can say nothing, and the release pauses for a person.",
+                    "Below the line the gates are inconclusive, and the release pauses for a manual decision.",
                     Unit.COUNT,
                     (
                         Target(
@@ -301,7 +305,7 @@ CANARY = Dashboard(
                 ),
                 Panel(
                     "Error gate",
-                    "The least that the failing share may be. Above the line: rolled back.",
+                    "Lower bound of the failing share (the gate's confidence margin taken off). Above the line: rolled back.",
                     Unit.RATIO,
                     (
                         Target(
@@ -399,6 +403,7 @@ CANARY = Dashboard(
 BUDGET = Dashboard(
     uid="gridos-budget",
     title="GridOS / Objective and budget",
+    span="30d",
     description="99.9 % of requests in rolling 30 days: what is spent, and how fast.",
     rows=(
         (
@@ -414,10 +419,11 @@ BUDGET = Dashboard(
                 ),
                 Panel(
                     "Budget left",
-                    "Half of it spent freezes releases; less than nothing is a missed objective.",
+                    "Below 50 % no release starts but fixes; below 0 the objective is missed.",
                     Unit.RATIO,
                     (Target(f"gridos:slo_budget_remaining:ratio{{{_NS}}}", "left"),),
                     kind=Kind.STAT,
+                    colours=((-1, "red"), (0, "orange"), (0.5, "green")),
                     width=6,
                 ),
                 Panel(
@@ -426,15 +432,17 @@ BUDGET = Dashboard(
                     Unit.MINUTES,
                     (Target(f"gridos:slo_budget_remaining:minutes{{{_NS}}}", "left"),),
                     kind=Kind.STAT,
+                    colours=((-1, "red"), (0, "green")),
                     width=6,
                 ),
                 Panel(
                     "Bad minutes, 30 days",
-                    "Minutes in which more failed than a release may; the budget in time, which "
+                    "Minutes in which the failing share was above a release's limit, or nobody got in; the budget in time, which "
                     "does not bind.",
                     Unit.COUNT,
                     (Target(f"gridos:slo_bad_minutes:count30d{{{_NS}}}", "bad minutes"),),
                     kind=Kind.STAT,
+                    colours=((0, "green"), (1, "orange")),
                     width=6,
                 ),
             ),
@@ -560,7 +568,7 @@ CAPACITY = Dashboard(
                 ),
                 Panel(
                     "Replicas against the autoscaler's maximum",
-                    "At the line more load finds no more pods.",
+                    "At the line the autoscaler cannot add pods.",
                     Unit.COUNT,
                     (
                         Target(
@@ -617,6 +625,7 @@ def _events(reasons: str) -> str:
 PIPELINE = Dashboard(
     uid="gridos-pipeline",
     title="GridOS / Pipeline",
+    span="30d",
     description="Releases over weeks: how many, how many failed, how long until users were well.",
     rows=(
         (
@@ -624,7 +633,7 @@ PIPELINE = Dashboard(
             (
                 Panel(
                     "Phase of the Rollout",
-                    "Abort: rolled back and waiting for git. Paused for long: a person is asked.",
+                    "Abort: rolled back, and Git still names the release. Paused for long: a manual decision is needed.",
                     Unit.COUNT,
                     (
                         Target(
@@ -650,10 +659,11 @@ PIPELINE = Dashboard(
                 ),
                 Panel(
                     "Blocking alerts",
-                    "Nothing is shipped while one fires.",
+                    "No release starts while one fires that is not silenced.",
                     Unit.COUNT,
                     (Target("gridos:release_blockers:count", "blocking"),),
                     kind=Kind.STAT,
+                    colours=((0, "green"), (1, "red")),
                 ),
             ),
         ),
@@ -689,6 +699,7 @@ PIPELINE = Dashboard(
                         ),
                     ),
                     kind=Kind.STAT,
+                    colours=((0, "green"), (0.05, "orange"), (0.15, "red")),
                     needs="a second abort: a counter's first, since its controller's start, is no increase",
                 ),
                 Panel(
@@ -732,6 +743,7 @@ PIPELINE = Dashboard(
                         ),
                     ),
                     kind=Kind.STAT,
+                    colours=((0, "green"), (600, "orange")),
                 ),
             ),
         ),

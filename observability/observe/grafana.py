@@ -29,7 +29,7 @@ def render(dashboard: Dashboard) -> dict[str, Any]:
         "tags": ["gridos"],
         "editable": False,
         "schemaVersion": SCHEMA_VERSION,
-        "time": {"from": "now-1h", "to": "now"},
+        "time": {"from": f"now-{dashboard.span}", "to": "now"},
         "refresh": "10s",
         "timezone": "utc",
         "graphTooltip": 1,
@@ -104,7 +104,7 @@ def _panel(panel: Panel, number: int) -> dict[str, Any]:
             "defaults": _defaults(panel),
             "overrides": [_limit_override()] if panel.limit else [],
         },
-        "options": _options(panel.kind),
+        "options": _options(panel),
     }
 
 
@@ -112,6 +112,13 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     defaults: dict[str, Any] = {"unit": str(panel.unit)}
     if panel.unit in (Unit.RATIO, Unit.PER_SECOND, Unit.SECONDS, Unit.BYTES):
         defaults["min"] = 0
+    if panel.colours:
+        # The first step has no value of its own: it is whatever lies below the second.
+        (_, first), *more = panel.colours
+        steps = [{"color": first, "value": None}]
+        steps += [{"color": colour, "value": value} for value, colour in more]
+        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
+        defaults["color"] = {"mode": "thresholds"}
     if panel.kind is Kind.TIMESERIES:
         defaults["custom"] = {"drawStyle": "line", "lineWidth": 1, "spanNulls": False}
     return defaults
@@ -128,9 +135,11 @@ def _limit_override() -> dict[str, Any]:
     }
 
 
-def _options(kind: Kind) -> dict[str, Any]:
+def _options(panel: Panel) -> dict[str, Any]:
+    kind = panel.kind
     if kind is Kind.STAT:
-        return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "none"}
+        mode = "background" if panel.colours else "value"
+        return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": mode}
     if kind is Kind.TIMESERIES:
         return {"legend": {"displayMode": "list"}, "tooltip": {"mode": "multi", "sort": "desc"}}
     if kind is Kind.LOGS:

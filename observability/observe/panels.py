@@ -53,6 +53,7 @@ class Panel:
         kind: How it is drawn.
         limit: A series that is drawn as the threshold line.
         width: Of the 24 columns of a row.
+        colours: From which value on which colour; without any a number is only a number.
         needs: What must be there for it to show anything, where a rehearsal has none of it.
     """
 
@@ -65,6 +66,7 @@ class Panel:
     width: int = 8
     source: Source = Source.PROMETHEUS
     needs: str = ""
+    colours: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,13 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Rows of panels, in the order in which a responder asks."""
+    """Rows of panels, in the order in which a responder asks; `span` is how far back it opens."""
 
     uid: str
     title: str
     description: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
+    span: str = "1h"
     variables: tuple[Variable, ...] = ()
     annotations: tuple[Annotation, ...] = ()
 

@@ -350,6 +350,7 @@ def _on_a_cluster(stage: Stage) -> Iterator[None]:
     _application(stage, "OutOfSync")
     _autoscaler(stage, desired=20)
     _certificate(stage, days=5)
+    _probe(stage, succeeds=False)
     waiting = {"namespace": "gridos", "pod": "gridos-abc-1", "container": "gridos"}
     reason = waiting | {"reason": "CrashLoopBackOff"}
     scenery.set("kube_pod_container_status_waiting_reason", reason, 1)
@@ -370,6 +371,7 @@ def _set_the_scene(stage: Stage) -> None:
     _application(stage, "Synced")
     _autoscaler(stage, desired=4)
     _certificate(stage, days=60)
+    _probe(stage, succeeds=True)
 
 
 def _rollout(stage: Stage, name: str, phase: str) -> None:
@@ -399,6 +401,11 @@ def _certificate(stage: Stage, days: int) -> None:
     stage.world.scenery.set("probe_ssl_earliest_cert_expiry", labels, expiry)
 
 
+def _probe(stage: Stage, *, succeeds: bool) -> None:
+    labels = {"namespace": "gridos", "job": "probe/gridos/gridos"}
+    stage.world.scenery.set("probe_success", labels, int(succeeds))
+
+
 SCENARIOS = (
     Scenario("nothing is wrong", (WATCHDOG,), _nothing, ending=()),
     Scenario(
@@ -411,6 +418,7 @@ SCENARIOS = (
             "GridosArgoOutOfSync",
             "GridosAtMaximumReplicas",
             "GridosCertificateExpiring",
+            "GridosUnreachable",
             "GridosCrashLooping",
             "GridosCpuThrottled",
         ),
