@@ -115,7 +115,7 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     if panel.colours:
         # The first step has no value of its own: it is whatever lies below the second.
         (_, first), *more = panel.colours
-        steps = [{"color": first, "value": None}]
+        steps: list[dict[str, Any]] = [{"color": first, "value": None}]
         steps += [{"color": colour, "value": value} for value, colour in more]
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
         defaults["color"] = {"mode": "thresholds"}
