@@ -52,10 +52,19 @@ locals {
 
         syncPolicy = {
           automated   = { prune = true, selfHeal = true }
-          syncOptions = ["ServerSideApply=true"]
+          syncOptions = ["ServerSideApply=true", "RespectIgnoreDifferences=true"]
           # Kinds that are not there yet come with a wave before; a network that fails is tried again.
           retry = { limit = 10, backoff = { duration = "10s", factor = 2, maxDuration = "3m" } }
         }
+
+        # Who takes the service's sync away for a rollback (docs/runbooks/rollback-undo.md) would have it
+        # put back within seconds.
+        ignoreDifferences = [{
+          group        = "argoproj.io"
+          kind         = "Application"
+          name         = "gridos"
+          jsonPointers = ["/spec/syncPolicy/automated"]
+        }]
       }
     }
   }

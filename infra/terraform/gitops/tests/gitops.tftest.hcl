@@ -63,6 +63,11 @@ run "the_root_application_is_the_clusters_own_environment" {
   }
 
   assert {
+    condition     = yamldecode(helm_release.root.values[1]).applications.root.ignoreDifferences == [{ group = "argoproj.io", kind = "Application", name = "gridos", jsonPointers = ["/spec/syncPolicy/automated"] }] && contains(yamldecode(helm_release.root.values[1]).applications.root.syncPolicy.syncOptions, "RespectIgnoreDifferences=true")
+    error_message = "A rollback by hand would be undone, since the root Application would give the service its sync back."
+  }
+
+  assert {
     condition     = alltrue([for kind in yamldecode(helm_release.root.values[0]).projects.root.namespaceResourceWhitelist : kind.group == "argoproj.io" || kind.kind == "ConfigMap"])
     error_message = "The root Application could make more than Applications."
   }
