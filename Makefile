@@ -213,10 +213,13 @@ prove-edge: setup  ## a real firewall before the real service: our traffic passe
 
 ##@ Prove on a real cluster
 
-.PHONY: test-cluster prove-conformance prove-logs prove-load-cluster prove-gitops
+.PHONY: test-cluster accept-platform prove-conformance prove-logs prove-load-cluster prove-gitops
 
 test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
 	@$(BIN)/python -m acceptance.conformance "$$PART"
+
+accept-platform: setup  ## production's release and alerts on the real controllers: started, refused, silenced, aborted (3 minutes)
+	@$(BIN)/python -m acceptance.platform.alerts
 
 prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
 	@$(BIN)/python -m acceptance.conformance.prove_connectivity

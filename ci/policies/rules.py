@@ -83,6 +83,9 @@ def _namespace(objects: Sequence[Object]) -> Found:
     for thing in of(objects, "Namespace"):
         if thing["metadata"].get("labels", {}).get(enforce) != "restricted":
             yield thing, f"{enforce} is not restricted"
+        version = thing["metadata"].get("labels", {}).get(f"{enforce}-version", "latest")
+        if version == "latest":
+            yield thing, f"{enforce}-version is not said: an upgrade could refuse what runs"
 
 
 @_rule("own-namespace", "CIS 4.6.3; CKV_K8S_21")

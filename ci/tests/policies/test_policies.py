@@ -59,6 +59,12 @@ BINDING = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}]
 # Each policy with the smallest change of the production overlay that breaks it.
 BREAKS = [
     ("restricted-namespace", lambda t: find(t, "Namespace", "gridos")["metadata"].pop("labels")),
+    (
+        "restricted-namespace",
+        lambda t: find(t, "Namespace", "gridos")["metadata"]["labels"].pop(
+            "pod-security.kubernetes.io/enforce-version"
+        ),
+    ),
     ("own-namespace", lambda t: rollout(t)["metadata"].pop("namespace")),
     ("restricted-pod", lambda t: pod(t)["securityContext"].update(runAsNonRoot=False)),
     ("restricted-pod", lambda t: pod(t)["securityContext"].pop("seccompProfile")),

@@ -1,0 +1,299 @@
+"""`make accept-platform`: production's alerts and its release, on the real controllers.
+
+A real Kubernetes with the real Argo Rollouts, kube-state-metrics, Prometheus 3 with our rules
+and Alertmanager with the shipped routes. The Rollout and both AnalysisTemplates are production's as
+rendered, with these changes: its pods run `pause` (the gates, which need the service, are proven by
+`make rehearse TARGET=cluster`), two pods instead of ten, shorter pauses and windows.
+
+Left out: Argo CD and the Prometheus operator (no chart can be fetched here), Azure.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from observe import alertmanager, rules
+from policies import objects
+
+from acceptance.conformance import kit
+from acceptance.conformance.kit import CACHE, HOST, ROOT, Kit
+from canary.errors import MachineError
+from canary.runtime import program
+from canary.runtime.waiting import wait_until
+
+OVERLAY = Path("deploy/overlays/production")
+KINDS = ("Namespace", "ServiceAccount", "AnalysisTemplate", "Rollout")
+# By this the rules' windows and `for` are divided; a window keeps four scrapes.
+FACTOR, SHORTEST_S = 60.0, 8.0
+PAUSE_S = 25
+TIMEOUT_S = 150.0
+ALERT = "GridosDatabaseDown"
+PROMETHEUS, ALERTMANAGER, EXPORTER = 9090, 9093, 9400
+
+# What a service on a good day says of itself; `{up}` is whether its pods reach the database.
+SERIES = """\
+http_requests_total{{namespace="gridos",pod="a",method="GET",route="/v1/feeders",status="200"}} 100
+gridos_db_up{{namespace="gridos",pod="a"}} {up}
+probe_success{{namespace="gridos",job="probe/gridos/gridos"}} 1
+container_cpu_usage_seconds_total{{namespace="gridos",pod="a",container="gridos",image="i"}} 1
+kube_pod_container_resource_limits{{namespace="gridos",pod="a",container="gridos",resource="cpu"}} 1
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a release: its phase, the controller's words, and whether it had pods."""
+
+    phase: str
+    message: str
+    pods: int
+    seconds: float
+
+
+class Platform:
+    """The cluster, what watches it, and a service that can be made to lose its database."""
+
+    def __init__(self, cluster: Kit, folder: Path) -> None:
+        self._kit = cluster
+        self._folder = folder
+        self._revision = 0
+
+    def bring_up(self) -> None:
+        """Starts all of it and applies production, with its first release."""
+        self._kit.start()
+        self.lose_database(lost=False)
+        serve = ["python3", "-m", "http.server", str(EXPORTER), "--bind", "127.0.0.1"]
+        self._start("exporter", *serve, "--directory", str(self._folder))
+        self._start("alertmanager", str(alertmanager.find()), *self._alertmanager())
+        self._start("prometheus", str(CACHE / "prometheus"), *self._prometheus())
+        for body in self._objects():
+            self._kit.kubectl("apply", "-f", "-", given=json.dumps(body))
+        self._await(lambda: self._phase()[0] == "Healthy", "the first release")
+        self._await(lambda: self._asked(f"http://{HOST}:{ALERTMANAGER}/-/ready"), "Alertmanager")
+
+    def lose_database(self, *, lost: bool) -> None:
+        """Lets the service's pods say that they reach the database, or do not."""
+        (self._folder / "metrics").write_text(SERIES.format(up=int(not lost)), encoding="utf-8")
+
+    def await_alert(self, *, firing: bool) -> None:
+        """Waits until Alertmanager knows of the alert, or no longer does."""
+        self._await(lambda: self._fires() == firing, f"{ALERT} {'fires' if firing else 'ends'}")
+
+    def silence(self) -> None:
+        """Silences the alert, as its runbook lets a person do."""
+        command = [str(alertmanager.amtool()), "silence", "add", f"alertname={ALERT}"]
+        command += ["--duration=1h", "--comment=drill", "--author=drill"]
+        self._kit.run("run", *command, f"--alertmanager.url=http://{HOST}:{ALERTMANAGER}")
+
+    def release(self, at_half: Callable[[], None] = lambda: None) -> Ended:
+        """Ships a release and waits for its end; `at_half` is done once it is at its 50 % step."""
+        self._revision += 1
+        began = time.monotonic()
+        patch = {"spec": {"template": {"metadata": {"annotations": {"r": str(self._revision)}}}}}
+        self._kit.kubectl(
+            "patch", "rollout", "gridos", "-n", "gridos", "--type=merge", "-p", json.dumps(patch)
+        )
+        self._await(lambda: self._phase()[0] != "Healthy", "the release begins")
+        done = False
+
+        def ended() -> bool:
+            nonlocal done
+            if not done and self._status().get("currentStepIndex", 0) >= HALF:
+                done = True
+                at_half()
+            return self._phase()[0] in ("Healthy", "Degraded")
+
+        most = 0
+
+        def watched() -> bool:
+            nonlocal most
+            most = max(most, self._status().get("updatedReplicas", 0))
+            return ended()
+
+        self._await(watched, "the release ends")
+        phase, message = self._phase()
+        return Ended(phase, message, most, time.monotonic() - began)
+
+    def _status(self) -> Mapping[str, Any]:
+        text = self._kit.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
+        status: Mapping[str, Any] = json.loads(text).get("status", {})
+        return status
+
+    def _phase(self) -> tuple[str, str]:
+        status = self._status()
+        return str(status.get("phase", "")), str(status.get("message", ""))
+
+    def _fires(self) -> bool:
+        url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?active=true"
+        found = json.loads(self._kit.run("run", "curl", "-sf", url))
+        return any(alert["labels"]["alertname"] == ALERT for alert in found)
+
+    def _asked(self, url: str) -> bool:
+        return bool(self._kit.run("run", "curl", "-s", url, check=False))
+
+    def _start(self, name: str, *command: str) -> None:
+        self._kit.run("start", name, *command)
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        if not wait_until(condition, TIMEOUT_S, every_s=1.0):
+            raise MachineError(f"not within {TIMEOUT_S:g} s: {what}; {self._phase()}")
+
+    def _alertmanager(self) -> list[str]:
+        """The shipped routes; nobody is told."""
+        told = yaml.safe_load((ROOT / "observability/alertmanager/alertmanager.yaml").read_text())
+        told = {"route": told["route"], "inhibit_rules": told["inhibit_rules"]} | {
+            "receivers": [{"name": receiver["name"]} for receiver in told["receivers"]]
+        }
+        file = self._folder / "alertmanager.yml"
+        file.write_text(yaml.safe_dump(told), encoding="utf-8")
+        listen = [f"--web.listen-address={HOST}:{ALERTMANAGER}", "--cluster.listen-address="]
+        return [f"--config.file={file}", f"--storage.path={self._folder / 'am'}", *listen]
+
+    def _prometheus(self) -> list[str]:
+        """The shipped rules, quickened."""
+        groups = rules.scaled(rules.read(ROOT / "observability/rules"), FACTOR, SHORTEST_S)
+        (self._folder / "rules.yaml").write_text(
+            yaml.safe_dump(rules.document(rules.ordered(groups))), encoding="utf-8"
+        )
+        targets = {
+            "service": f"127.0.0.1:{EXPORTER}",
+            "kube-state-metrics": f"{HOST}:8080",
+            "argo-rollouts": f"{HOST}:8090",
+            "alertmanager": f"{HOST}:{ALERTMANAGER}",
+        }
+        body = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(self._folder / "rules.yaml")],
+            "alerting": {
+                "alertmanagers": [{"static_configs": [{"targets": [targets["alertmanager"]]}]}]
+            },
+            "scrape_configs": [
+                {
+                    "job_name": name,
+                    "honor_labels": True,
+                    "fallback_scrape_protocol": "PrometheusText0.0.4",
+                    "static_configs": [{"targets": [target]}],
+                }
+                for name, target in targets.items()
+            ],
+        }
+        file = self._folder / "prometheus.yml"
+        file.write_text(yaml.safe_dump(body), encoding="utf-8")
+        return [
+            f"--config.file={file}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address={HOST}:{PROMETHEUS}",
+            "--rules.alert.resend-delay=5s",
+        ]
+
+    def _objects(self) -> Sequence[Mapping[str, Any]]:
+        """Production's own, as this cluster can run them."""
+        addresses = {
+            "alertmanager": f"http://{HOST}:{ALERTMANAGER}",
+            "prometheus": f"http://{HOST}:{PROMETHEUS}",
+        }
+        found = [copy.deepcopy(dict(t)) for t in objects.read(ROOT / OVERLAY) if t["kind"] in KINDS]
+        for thing in found:
+            if thing["kind"] == "AnalysisTemplate":
+                for argument in thing["spec"]["args"]:
+                    if argument["name"] in addresses:
+                        argument["value"] = addresses[argument["name"]]
+                for metric in thing["spec"]["metrics"]:
+                    if thing["metadata"]["name"] != "release-gates":
+                        metric["interval"] = "2s"
+            if thing["kind"] == "Rollout":
+                _simplify(thing["spec"])
+        return sorted(found, key=lambda thing: KINDS.index(thing["kind"]))
+
+
+# In the simplified release: what is asked first, then 50 % and a pause.
+HALF = 2
+
+
+def _simplify(spec: dict[str, Any]) -> None:
+    """Pods that pause, and the steps without the gates: what is asked of alerts stays as it is."""
+    canary = spec["strategy"]["canary"]
+    first = canary["steps"][0]
+    assert first == {"analysis": {"templates": [{"templateName": "release-may-start"}]}}
+    canary["steps"] = [first, {"setWeight": 50}, {"pause": {"duration": f"{PAUSE_S}s"}}]
+    background = canary["analysis"]
+    background["startingStep"] = 1
+    background["templates"] = [{"templateName": "blocking-alerts"}]
+    background["args"] = [a for a in background["args"] if a["name"] == "canary-hash"]
+    spec["replicas"] = 2
+    spec.pop("minReadySeconds", None)
+    # A release that goes back would walk no step; each here is a new one.
+    spec.pop("rollbackWindow", None)
+    pod = spec["template"]["spec"]
+    pod["volumes"] = []
+    pod["topologySpreadConstraints"] = []
+    pod["terminationGracePeriodSeconds"] = 1
+    (container,) = pod["containers"]
+    kept = {"name": container["name"], "securityContext": container["securityContext"]}
+    pause = {"image": "gridos.local/pause:1", "imagePullPolicy": "Never"}
+    pod["containers"] = [kept | pause]
+
+
+def _scenarios(platform: Platform) -> list[tuple[str, bool, Ended]]:
+    """What was tried, whether it ended as it should, and how it ended."""
+    told = []
+
+    def tell(what: str, ended: Ended, *, good: bool) -> None:
+        told.append((what, good, ended))
+        sys.stdout.write(f"{'good' if good else 'NOT GOOD'}: {what}: {ended}\n")
+        sys.stdout.flush()
+
+    ended = platform.release()
+    tell("nothing fires: promoted", ended, good=ended.phase == "Healthy")
+
+    platform.lose_database(lost=True)
+    platform.await_alert(firing=True)
+    ended = platform.release()
+    refused = ended.phase == "Degraded" and "blocking-alerts-before" in ended.message
+    tell("an alert fires: not started, no pod", ended, good=refused and ended.pods == 0)
+
+    platform.silence()
+    ended = platform.release()
+    tell("it is silenced and still fires: promoted", ended, good=ended.phase == "Healthy")
+
+    platform.lose_database(lost=False)
+    platform.await_alert(firing=False)
+    ended = platform.release(at_half=lambda: platform.lose_database(lost=True))
+    aborted = ended.phase == "Degraded" and '"blocking-alerts"' in ended.message
+    tell("one begins at the 50 % step: aborted", ended, good=aborted and ended.pods > 0)
+
+    platform.lose_database(lost=False)
+    platform.await_alert(firing=False)
+    ended = platform.release()
+    tell("the next release, after the aborted one: promoted", ended, good=ended.phase == "Healthy")
+    return told
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the scenarios; exit 0 if all ended as they should, 1 if not."""
+    del arguments
+    if reason := kit.unusable():
+        raise MachineError(reason)
+    cluster = kit.find()
+    assert cluster is not None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            platform = Platform(cluster, Path(folder))
+            platform.bring_up()
+            told = _scenarios(platform)
+        finally:
+            cluster.down()
+    return 0 if all(good for _, good, _ in told) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(program.run("accept-platform", main))
