@@ -153,7 +153,7 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 	@$(BIN)/python infra/terraform/scripts/document.py
 
 contracts: setup  ## what each chart brings with our values, for the composition test; needs helm (CHARTS=folder to pull none)
-	@$(BIN)/python -m acceptance.platform $${CHARTS:+--charts="$$CHARTS"}
+	@$(BIN)/python -m acceptance.composition $${CHARTS:+--charts="$$CHARTS"}
 
 terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
 	@$(BIN)/python infra/terraform/scripts/document.py
@@ -219,7 +219,7 @@ test-cluster: setup  ## the platform on a real cluster: admission, promotion, ab
 	@$(BIN)/python -m acceptance.conformance "$$PART"
 
 accept-platform: setup  ## production's release and alerts on the real controllers: started, refused, silenced, aborted (3 minutes)
-	@$(BIN)/python -m acceptance.platform.alerts
+	@$(BIN)/python -m acceptance.composition.alerts
 
 prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
 	@$(BIN)/python -m acceptance.conformance.prove_connectivity

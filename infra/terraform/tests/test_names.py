@@ -124,8 +124,8 @@ def test_argo_cd_fills_in_only_labels_that_the_platform_gives_its_cluster():
     ]
     asked = {label for text in sets for label in re.findall(r"\.metadata\.labels\.(\w+)", text)}
 
-    assert len(sets) == 2
-    assert {"loki_account", "alertmanager_client_id"} <= asked <= given
+    assert len(sets) == 4
+    assert {"loki_account", "alertmanager_client_id", "registry", "environment"} <= asked <= given
 
 
 def test_loki_is_kept_in_the_container_that_terraform_makes_for_as_long_as_it_keeps_blobs(plans):

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from acceptance.platform.charts import Chart
+from acceptance.composition.charts import Chart
 from canary.errors import MachineError
 from canary.runtime import processes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from acceptance.platform.contract import Contract, Monitor, Pods, Service
+from acceptance.composition.contract import Contract, Monitor, Pods, Service
 
 # The API server's own Service, which every cluster has.
 API_SERVER = Service(

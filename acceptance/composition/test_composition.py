@@ -15,7 +15,7 @@ from observe import alertmanager, dashboards, promtool, queries, rules, runbooks
 from observe.panels import Source
 from policies import objects
 
-from acceptance.platform import charts, composed, contract
+from acceptance.composition import charts, composed, contract
 from canary import durations
 from canary.argo import promql
 from canary.runtime import kustomize

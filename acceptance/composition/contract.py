@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from acceptance.platform.charts import Chart
+from acceptance.composition.charts import Chart
 from canary.argo import promql
 
 Object = Mapping[str, Any]
