@@ -18,7 +18,6 @@ TARGET ?= local
 PART ?= cluster
 ONLY ?=
 TESTS ?=
-PARTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
 COMPARE ?= origin/main
 FLOOR ?= 90
@@ -28,7 +27,7 @@ CHARTS ?=
 # 1: `make lock` takes the newest of everything.
 UPGRADE ?=
 
-OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART ONLY TESTS PARTS COMPARE FLOOR \
+OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART ONLY TESTS COMPARE FLOOR \
   ENVIRONMENT UPGRADE CHARTS
 # make would expand a value of the command line when it exports it, so the value is taken as it is.
 $(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
@@ -80,8 +79,9 @@ LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shel
   lint-manifests lint-migrations lint-rules lint-terraform
 .PHONY: test coverage lint format generate contracts terraform-docs lock workflows secrets clean $(LINTS)
 
-# Two workers, each a whole file at a time, in the order of pyproject.toml.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+# Three workers for two cores, since tests wait a third of their time, each a whole file at a time, in
+# the order of pyproject.toml.
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup  ## every quick test, on a real database, Prometheus and gateway
 	@set -f; $(PYTEST) $$TESTS
@@ -170,69 +170,69 @@ secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to bui
 clean:  ## remove what runs and builds left
 	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info */*.egg-info
 
-##@ Prove what takes longer than a test may
+##@ Acceptance tests, which take longer than a test may
 
-.PHONY: prove-rehearsal prove-endings prove-gates prove-load prove-service bench prove-observability prove-runbooks prove-pipeline prove-terraform prove-edge
+# ONLY=WORD: the tests whose name holds it. More: .venv/bin/python -m acceptance --help
+ACCEPT := $(BIN)/python -m acceptance
+accept = @set -f; $(ACCEPT) $(@:accept-%=%) $${ONLY:+-k "$$ONLY"}
 
-prove-rehearsal: setup  ## the rehearsal's long bars, about 40 minutes, as a table
-	@$(BIN)/python acceptance/rehearsal.py
+.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge
 
-prove-endings: setup  ## end every program at any time, by any signal: nothing of it may live on; about 60 minutes
-	@$(BIN)/python acceptance/endings.py
+accept-rehearsal: setup  ## rehearsals of every kind of release, about 40 minutes
+	$(accept)
 
-prove-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
+accept-endings: setup  ## end every program at any time, by any signal: nothing of it may live on; about 60 minutes
+	$(accept)
+
+accept-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
 	@$(BIN)/python -m pytest -q -m acceptance canary/tests/power
-	@$(BIN)/python acceptance/gates.py
+	$(accept)
 
-prove-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
-	@$(BIN)/python acceptance/load/load.py
+accept-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes
+	@$(BIN)/python -m pytest -q -m acceptance loadtest/tests
+	$(accept)
 
-prove-service: setup  ## kills, restarts and 20,000 generated requests, about 20 minutes
-	@$(BIN)/python -m pytest -q -m acceptance service/tests
-	@$(BIN)/python acceptance/service/prove_service.py
+accept-service: setup  ## kills, restarts, outages and 20,000 generated requests, about 20 minutes
+	$(accept)
 
-bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes; PARTS=ingest
-	@set -f; $(BIN)/python -m acceptance.bench $$PARTS
+accept-bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes
+	$(accept)
 
-prove-observability: setup  ## every panel on a rehearsal's data, the design's queries, and what the rules cost
-	@$(BIN)/observe prove
+accept-observability: setup  ## panels on a rehearsal's data, every alert and its runbook, the rules' cost; about 15 minutes
+	$(accept)
 
-prove-runbooks: setup  ## bring every alert about on a live stack and walk its runbook, about 10 minutes
-	@$(BIN)/observe prove-runbooks
+accept-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
+	$(accept)
 
-prove-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
-	@$(BIN)/python acceptance/pipeline/overlay.py
-
-prove-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
+accept-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes
 	@$(BIN)/python -m pytest -q -m acceptance infra/terraform/tests
 	@$(BIN)/python infra/terraform/scripts/mutate.py
 	@$(BIN)/python infra/terraform/scripts/linters.py
 
-prove-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
-	@$(BIN)/python acceptance/edge/prove_edge.py
+accept-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
+	$(accept)
 
-##@ Prove on a real cluster
+##@ Acceptance tests on a real cluster
 
-.PHONY: test-cluster accept-platform prove-conformance prove-logs prove-load-cluster prove-gitops
+.PHONY: test-cluster accept-platform accept-conformance accept-logs accept-load-cluster accept-gitops
 
-test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, the ways back; PART=core for less
-	@$(BIN)/python -m acceptance.conformance "$$PART"
+test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, rollback paths; PART=core for less
+	@$(ACCEPT) conformance --part "$$PART"
 
 accept-platform: setup  ## production's release and alerts on the real controllers: started, refused, silenced, aborted (3 minutes)
-	@$(BIN)/python -m acceptance.composition.alerts
+	@$(ACCEPT) composition --part cluster
 
-prove-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
-	@$(BIN)/python -m acceptance.conformance.prove_connectivity
-	@$(BIN)/python -m acceptance.conformance conformance
+accept-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
+	$(accept)
 
-prove-logs: setup  ## on a real cluster: lines reach Loki, controllers fill their panels
-	@$(BIN)/observe prove-cluster
+accept-logs: setup  ## lines reach Loki, controllers fill their panels
+	@$(ACCEPT) observability --part cluster
 
-prove-load-cluster: setup  ## the load test's Job, workers and analysis on a real cluster, about 10 minutes
-	@$(BIN)/python acceptance/load/load_cluster.py
+accept-load-cluster: setup  ## the load test's Job, workers and analysis, about 10 minutes
+	@$(ACCEPT) load --part cluster
 
-prove-gitops: setup  ## commit to canary on a real cluster and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python acceptance/pipeline/gitops.py $${SCALE:+--scale="$$SCALE"} $${ONLY:+--only="$$ONLY"}
+accept-gitops: setup  ## commit to canary and back, Argo CD included, about 30 minutes; SCALE=2 is faster, ONLY=good or bad
+	@$(ACCEPT) pipeline --part cluster $${SCALE:+--scale="$$SCALE"} $${ONLY:+--only="$$ONLY"}
 
 ##@ Azure, as CI does it
 

@@ -1,19 +1,22 @@
 """Fixtures that both halves of the repository need: real things, started once a session."""
 
-import fcntl
+import os
 import secrets
 import signal
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from gridos import schema, seed
 
+from acceptance.services import Service
 from canary.runtime import database
 
 ROOT = Path(__file__).parent
+# How much a worker gives way, with all that it starts, once it has run what must not wait.
+BEHIND = 10
 
 # What `nohup` and a shell's background ignore, every child would ignore too, and tests send it.
 for _number in (signal.SIGINT, signal.SIGHUP):
@@ -42,29 +45,58 @@ def seeded(database_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def fresh(database_url: str) -> Callable[..., AbstractContextManager[str]]:
+    """Makes databases of their own, with nothing in them, for a `with`."""
+
+    @contextmanager
+    def make(encoding: str = "UTF8") -> Iterator[str]:
+        name = f"fresh_{secrets.token_hex(4)}"
+        with psycopg.connect(database_url, autocommit=True) as server:
+            server.execute(
+                f"CREATE DATABASE {name} TEMPLATE template0"
+                f" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+            )
+            try:
+                yield psycopg.conninfo.make_conninfo(database_url, dbname=name)
+            finally:
+                server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serve(
+    seeded: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., AbstractContextManager[Service]]:
+    """Starts the service on ports of its own, with these variables, for a `with`."""
+
+    @contextmanager
+    def start(
+        *, wait: bool = True, prefix: Sequence[str] = (), **variables: str
+    ) -> Iterator[Service]:
+        given = {"GRIDOS_DATABASE_URL": seeded, **variables}
+        with Service(tmp_path_factory.mktemp("service"), given, prefix=prefix) as service:
+            service.start()
+            if wait:
+                service.await_ready()
+            yield service
+
+    return start
+
+
+@pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""
     return ROOT
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Keeps the other worker's tests from running beside one that is marked `alone`."""
-    if not hasattr(item.config, "workerinput"):
-        return (yield)
-    factory = item.config._tmp_path_factory  # type: ignore[attr-defined]  # noqa: SLF001 — a hook has no fixtures
-    with _machine(factory.getbasetemp().parent, alone=item.get_closest_marker("alone") is not None):
-        return (yield)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what others give way to before them."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
-@contextmanager
-def _machine(shared: Path, *, alone: bool) -> Iterator[None]:
-    """Holds the machine, with others or alone; `gate` lets who waits to be alone go first."""
-    with (shared / "gate").open("w") as gate, (shared / "machine").open("w") as machine:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        try:
-            yield
-        finally:
-            fcntl.flock(machine, fcntl.LOCK_UN)  # or a forked child would hold it on
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Lets the other worker's tests go before this one if they measure and it does not."""
+    if hasattr(item.config, "workerinput") and not item.get_closest_marker("first"):
+        os.nice(max(0, BEHIND - os.nice(0)))

@@ -1,1 +1,1 @@
-"""What takes longer than a test may, or needs a cluster: run by the prove targets."""
+"""What takes longer than a test of `make test` may, or needs a cluster: `make accept-AREA`."""

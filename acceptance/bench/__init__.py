@@ -1,1 +1,1 @@
-"""What the service costs, side by side with what else there is: `make bench`."""
+"""What the service costs, side by side with what else there is: `make accept-bench`."""

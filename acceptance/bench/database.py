@@ -26,7 +26,7 @@ from gridos.domain.batch import Reading
 from gridos.storage import pool
 from gridos.storage import readings as stored
 
-from acceptance.service.pods import KEY, Pod
+from acceptance.services import KEY, WRITABLE, Service
 
 FIRST = datetime(2003, 1, 1, tzinfo=UTC)
 COPY = "COPY reading (bus_id, measured_at, kw, kvar) FROM STDIN"
@@ -104,11 +104,9 @@ def _served(folder: Path, url: str, *, wanted: bool) -> Iterator[dict[str, Metho
     if not wanted:
         yield {}
         return
-    pod = Pod(folder, "served", {"GRIDOS_DATABASE_URL": url})
-    pod.start()
-    try:
-        pod.await_ready()
-        connection = http.client.HTTPConnection("127.0.0.1", pod.port)
+    with Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": url}) as service:
+        service.start().await_ready()
+        connection = http.client.HTTPConnection("127.0.0.1", service.port)
 
         def post(body: bytes) -> None:
             connection.request("POST", "/v1/readings", body, HEADERS)
@@ -118,8 +116,6 @@ def _served(folder: Path, url: str, *, wanted: bool) -> Iterator[dict[str, Metho
 
         yield {"served": (_body, post)}
         connection.close()
-    finally:
-        pod.stop()
 
 
 def _exactly(stored_rows: int, expected: int) -> None:

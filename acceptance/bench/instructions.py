@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import shutil
 import socket
 import statistics
 import sys
@@ -27,11 +26,6 @@ REQUEST = (
     b"GET /hello HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n"
     b"X-Request-ID: 5f3a\r\nConnection: keep-alive\r\n\r\n"
 )
-
-
-def available() -> bool:
-    """Whether valgrind is there."""
-    return shutil.which("valgrind") is not None
 
 
 def count(contestant: str) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from acceptance.service.pods import Pod
+from acceptance.services import Service
 from canary.runtime.waiting import wait_until
 
 LONGEST_S = 120.0
@@ -36,7 +36,7 @@ class Start:
 def measure(folder: Path, url: str, pods: int) -> Start:
     """Starts so many pods at once, and ends them."""
     variables = {"GRIDOS_DATABASE_URL": url}
-    started = [Pod(folder, f"start-{number}", variables) for number in range(pods)]
+    started = [Service(folder, variables, f"start-{number}") for number in range(pods)]
     flask_cpu_s = _import("flask")
     began = time.monotonic()
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from random import Random
 
 from gridos.storage import pool
 
-from acceptance.service.pods import ask
+from acceptance.client import ask
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
@@ -43,11 +42,6 @@ def command(name: str, port: int) -> list[str]:
         extra = PLAIN if server == "plain" else []
         return [sys.executable, *UVICORN, *extra, "--port", str(port), target]
     return [sys.executable, *GUNICORN, "--bind", f"127.0.0.1:{port}", target]
-
-
-def available() -> bool:
-    """Whether wrk is there."""
-    return shutil.which("wrk") is not None
 
 
 def measure(folder: Path, names: Sequence[str], rounds: int) -> Mapping[str, list[float]]:
@@ -87,7 +81,7 @@ def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, int]]:
             children.append(child)
         for name, port in ports.items():
             url = f"http://127.0.0.1:{port}/hello"
-            up = wait_until(lambda url=url: ask(url)[0] == 200, timeout_s=60)  # type: ignore[misc]
+            up = wait_until(lambda url=url: ask(url).status == 200, timeout_s=60)  # type: ignore[misc]
             assert up, f"{name} does not answer; see {folder}"
         yield ports
     finally:

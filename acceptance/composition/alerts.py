@@ -1,4 +1,4 @@
-"""`make accept-platform`: production's alerts and its release, on the real controllers.
+"""Production's alerts and its release, on the real controllers.
 
 A real Kubernetes with the real Argo Rollouts, kube-state-metrics, Prometheus 3 with our rules
 and Alertmanager with the shipped routes. The Rollout and both AnalysisTemplates are production's as
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +22,8 @@ import yaml
 from observe import alertmanager, rules
 from policies import objects
 
-from acceptance.conformance import kit
-from acceptance.conformance.kit import CACHE, HOST, ROOT, Kit
+from acceptance.cluster import CACHE, HOST, ROOT, Cluster
 from canary.errors import MachineError
-from canary.runtime import program
 from canary.runtime.waiting import wait_until
 
 OVERLAY = Path("deploy/overlays/production")
@@ -62,21 +58,20 @@ class Ended:
 class Platform:
     """The cluster, what watches it, and a service that can be made to lose its database."""
 
-    def __init__(self, cluster: Kit, folder: Path) -> None:
-        self._kit = cluster
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self._cluster = cluster
         self._folder = folder
         self._revision = 0
 
     def bring_up(self) -> None:
-        """Starts all of it and applies production, with its first release."""
-        self._kit.start()
+        """Starts what watches it and applies production, with its first release."""
         self.lose_database(lost=False)
         serve = ["python3", "-m", "http.server", str(EXPORTER), "--bind", "127.0.0.1"]
         self._start("exporter", *serve, "--directory", str(self._folder))
         self._start("alertmanager", str(alertmanager.find()), *self._alertmanager())
         self._start("prometheus", str(CACHE / "prometheus"), *self._prometheus())
         for body in self._objects():
-            self._kit.kubectl("apply", "-f", "-", given=json.dumps(body))
+            self._cluster.kubectl("apply", "-f", "-", given=json.dumps(body))
         self._await(lambda: self._phase()[0] == "Healthy", "the first release")
         self._await(lambda: self._asked(f"http://{HOST}:{ALERTMANAGER}/-/ready"), "Alertmanager")
 
@@ -92,14 +87,14 @@ class Platform:
         """Silences the alert, as its runbook lets a person do."""
         command = [str(alertmanager.amtool()), "silence", "add", f"alertname={ALERT}"]
         command += ["--duration=1h", "--comment=drill", "--author=drill"]
-        self._kit.run("run", *command, f"--alertmanager.url=http://{HOST}:{ALERTMANAGER}")
+        self._cluster.run("run", *command, f"--alertmanager.url=http://{HOST}:{ALERTMANAGER}")
 
     def release(self, at_half: Callable[[], None] = lambda: None) -> Ended:
         """Ships a release and waits for its end; `at_half` is done once it is at its 50 % step."""
         self._revision += 1
         began = time.monotonic()
         patch = {"spec": {"template": {"metadata": {"annotations": {"r": str(self._revision)}}}}}
-        self._kit.kubectl(
+        self._cluster.kubectl(
             "patch", "rollout", "gridos", "-n", "gridos", "--type=merge", "-p", json.dumps(patch)
         )
         self._await(lambda: self._phase()[0] != "Healthy", "the release begins")
@@ -124,7 +119,7 @@ class Platform:
         return Ended(phase, message, most, time.monotonic() - began)
 
     def _status(self) -> Mapping[str, Any]:
-        text = self._kit.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
+        text = self._cluster.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
         status: Mapping[str, Any] = json.loads(text).get("status", {})
         return status
 
@@ -134,14 +129,14 @@ class Platform:
 
     def _fires(self) -> bool:
         url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?active=true"
-        found = json.loads(self._kit.run("run", "curl", "-sf", url))
+        found = json.loads(self._cluster.run("run", "curl", "-sf", url))
         return any(alert["labels"]["alertname"] == ALERT for alert in found)
 
     def _asked(self, url: str) -> bool:
-        return bool(self._kit.run("run", "curl", "-s", url, check=False))
+        return bool(self._cluster.run("run", "curl", "-s", url, check=False))
 
     def _start(self, name: str, *command: str) -> None:
-        self._kit.run("start", name, *command)
+        self._cluster.run("start", name, *command)
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         if not wait_until(condition, TIMEOUT_S, every_s=1.0):
@@ -241,59 +236,3 @@ def _simplify(spec: dict[str, Any]) -> None:
     kept = {"name": container["name"], "securityContext": container["securityContext"]}
     pause = {"image": "gridos.local/pause:1", "imagePullPolicy": "Never"}
     pod["containers"] = [kept | pause]
-
-
-def _scenarios(platform: Platform) -> list[tuple[str, bool, Ended]]:
-    """What was tried, whether it ended as it should, and how it ended."""
-    told = []
-
-    def tell(what: str, ended: Ended, *, good: bool) -> None:
-        told.append((what, good, ended))
-        sys.stdout.write(f"{'good' if good else 'NOT GOOD'}: {what}: {ended}\n")
-        sys.stdout.flush()
-
-    ended = platform.release()
-    tell("nothing fires: promoted", ended, good=ended.phase == "Healthy")
-
-    platform.lose_database(lost=True)
-    platform.await_alert(firing=True)
-    ended = platform.release()
-    refused = ended.phase == "Degraded" and "blocking-alerts-before" in ended.message
-    tell("an alert fires: not started, no pod", ended, good=refused and ended.pods == 0)
-
-    platform.silence()
-    ended = platform.release()
-    tell("it is silenced and still fires: promoted", ended, good=ended.phase == "Healthy")
-
-    platform.lose_database(lost=False)
-    platform.await_alert(firing=False)
-    ended = platform.release(at_half=lambda: platform.lose_database(lost=True))
-    aborted = ended.phase == "Degraded" and '"blocking-alerts"' in ended.message
-    tell("one begins at the 50 % step: aborted", ended, good=aborted and ended.pods > 0)
-
-    platform.lose_database(lost=False)
-    platform.await_alert(firing=False)
-    ended = platform.release()
-    tell("the next release, after the aborted one: promoted", ended, good=ended.phase == "Healthy")
-    return told
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs the scenarios; exit 0 if all ended as they should, 1 if not."""
-    del arguments
-    if reason := kit.unusable():
-        raise MachineError(reason)
-    cluster = kit.find()
-    assert cluster is not None
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            platform = Platform(cluster, Path(folder))
-            platform.bring_up()
-            told = _scenarios(platform)
-        finally:
-            cluster.down()
-    return 0 if all(good for _, good, _ in told) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(program.run("accept-platform", main))

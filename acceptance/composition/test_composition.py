@@ -20,6 +20,7 @@ from canary import durations
 from canary.argo import promql
 from canary.runtime import kustomize
 
+pytestmark = pytest.mark.quick
 CONTRACTS = Path(__file__).parent / "contracts"
 OVERLAYS = ("dev", "staging", "production")
 # Whose kinds AKS brings, by an add-on.

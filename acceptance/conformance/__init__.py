@@ -1,1 +1,1 @@
-"""The platform on a real Kubernetes: what is proven there, and how."""
+"""The platform on a real Kubernetes: what is tested there, and how."""

@@ -1,4 +1,4 @@
-"""The real controller's walk through a scenario, followed on a cluster that is up."""
+"""The real controller's outcome through a scenario, followed on a cluster that is up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from acceptance.conformance import walks
+from acceptance.conformance import outcomes
+from acceptance.conformance.outcomes import Judged, Outcome
 from acceptance.conformance.scenarios import Act, Scenario
-from acceptance.conformance.walks import Judged, Walk
 from canary.errors import MachineError
 from canary.rehearse.cluster_state import HASH_LABEL, State, stable
 from canary.runtime import processes
@@ -57,17 +57,17 @@ class Follower:
     _still_since: float = 0.0
     _seen: str = ""
 
-    def walk(self) -> Walk:
+    def follow(self) -> Outcome:
         """Releases, follows and tells.
 
         Raises:
-            MachineError: if the stable release does not come up, or the walk does not end.
+            MachineError: if the stable release does not come up, or the outcome does not end.
         """
-        name = walks.namespace(self.scenario)
+        name = outcomes.namespace(self.scenario)
         self.kubectl.run("create", "namespace", name)
         try:
             self.kubectl.apply(
-                yaml.safe_dump_all(walks.objects(self.scenario, self.url, self.image))
+                yaml.safe_dump_all(outcomes.objects(self.scenario, self.url, self.image))
             )
             self._await_stable()
             self._acts = list(self.scenario.acts)
@@ -78,7 +78,7 @@ class Follower:
 
     @property
     def _namespace(self) -> str:
-        return walks.namespace(self.scenario)
+        return outcomes.namespace(self.scenario)
 
     def _await_stable(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -95,7 +95,7 @@ class Follower:
         change = {"op": "replace", "path": f"{PLACE}/env/0/value", "value": release}
         self.kubectl.patch(self._namespace, "rollout", "gridos", [change, *changes])
 
-    def _follow(self) -> Walk:
+    def _follow(self) -> Outcome:
         deadline = time.monotonic() + LONGEST_S
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -153,7 +153,7 @@ class Follower:
         still = time.monotonic() - self._still_since > QUIET_S
         return bool(self.hashes and ended and not self._acts and still)
 
-    def _told(self, state: State) -> Walk:
+    def _told(self, state: State) -> Outcome:
         latest = self.hashes[-1]
         self.last_stable = state.status["stableRS"]
         runs = [
@@ -161,7 +161,7 @@ class Follower:
             for thing in state.of("AnalysisRun")
             if thing["metadata"]["labels"][HASH_LABEL] == latest
         ]
-        return Walk(
+        return Outcome(
             phase=str(state.status["phase"]),
             aborted=bool(state.status.get("abort")),
             counts=dict(self._at_pause),
@@ -169,19 +169,19 @@ class Follower:
         )
 
 
-def as_expected(follower: Follower, walk: Walk) -> str:
-    """What is wrong with a walk of a kind that the rehearsal does not do; nothing if nothing is."""
+def as_expected(follower: Follower, outcome: Outcome) -> str:
+    """What is wrong with a scenario that the rehearsal does not do; nothing if nothing is."""
     name, first = follower.scenario.name, follower.first_hash
-    if walk.phase != "Healthy":
-        return f"{walk.phase}, not Healthy"
+    if outcome.phase != "Healthy":
+        return f"{outcome.phase}, not Healthy"
     if name == "reverted-mid-canary":
-        stepped = [run for run in walk.runs if run.phase == "Failed"]
+        stepped = [run for run in outcome.runs if run.phase == "Failed"]
         return "not back on stable" if follower.last_stable != first or stepped else ""
     if follower.last_stable == first:
         return "not promoted"
     if name == "second-release" and len(follower.hashes) != 2:
         return f"{len(follower.hashes)} releases seen"
-    return "" if {1, 4, 7} <= walk.counts.keys() else f"steps not walked: {walk.counts}"
+    return "" if {1, 4, 7} <= outcome.counts.keys() else f"steps not taken: {outcome.counts}"
 
 
 def _reached(act: Act, status: Mapping[str, Any], pause: str) -> bool:

@@ -10,7 +10,6 @@ import base64
 import json
 import shutil
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,9 @@ from typing import Any
 
 import yaml
 
+from acceptance.client import ask
+from acceptance.cluster import ROOT
+from acceptance.git import git
 from canary.errors import MachineError
 from canary.rehearse import cluster_state
 from canary.rehearse import config as configuration
@@ -26,7 +28,6 @@ from canary.runtime import processes
 from canary.runtime.kubectl import Kubectl, Watch
 from canary.runtime.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 NAMESPACE, APPLICATION = "gridos", "gridos"
 FAULTS = "GRIDOS_FAULTS"
 RATE = 40.0
@@ -163,8 +164,7 @@ class Service:
 
     def _stray(self) -> int:
         """5xx that the gateway counted and no fault of ours made."""
-        with urllib.request.urlopen(self.url + STATS, timeout=10) as answer:
-            stats = json.load(answer)["stats"]
+        stats = json.loads(ask(self.url + STATS).text)["stats"]
         return sum(s["value"] for s in stats if s.get("name", OWN) != OWN)
 
     def _await(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
@@ -189,12 +189,10 @@ class Loop(Service):
     def begin(self) -> None:
         """Makes the repository and the Application, and waits until Argo CD has taken it over."""
         shutil.copytree(ROOT / "deploy", self.checkout / "deploy")
-        self._git("init", "--quiet", "--initial-branch", "main")
+        git(self.checkout, "init", "--quiet", "--initial-branch", "main")
         self._commit("Ship the service")
-        processes.run(
-            ["git", "clone", "--quiet", "--bare", str(self.checkout), str(self.remote)], check=True
-        )
-        self._git("remote", "add", "origin", str(self.remote))
+        git(self.checkout, "clone", "--quiet", "--bare", ".", str(self.remote))
+        git(self.checkout, "remote", "add", "origin", str(self.remote))
         self.kubectl.apply(json.dumps(self._application()))
         self._await("the first sync", self._synced_and_healthy, READY_S)
         super().begin()
@@ -217,7 +215,7 @@ class Loop(Service):
         """Ships a good release and promotes it: the one that the next way back leads to.
 
         The rollback window counts every ReplicaSet since then, those of aborted releases too.
-        After as many as have come before, a revert would walk the steps.
+        After as many as have come before, a revert would outcome the steps.
         """
         self._ship("SHIPPED", "again")
         self._await("its promotion", self._healthy, READY_S)
@@ -226,7 +224,7 @@ class Loop(Service):
         """Path 2: `git revert`, and Argo CD does the rest."""
 
         def decide() -> None:
-            self._git("revert", "--no-edit", "HEAD")
+            git(self.checkout, "revert", "--no-edit", "HEAD")
             self._push()
 
         return self._measure("git revert", decide, lambda: not self._is_bad())
@@ -239,7 +237,7 @@ class Loop(Service):
             self._argo("undo")
 
         measured = self._measure("undo, sync paused", decide, lambda: not self._is_bad())
-        self._git("revert", "--no-edit", "HEAD")
+        git(self.checkout, "revert", "--no-edit", "HEAD")
         self._push()
         self._automated({"prune": True, "selfHeal": True})
         self._await("the sync after the undo", self._synced_and_healthy, READY_S)
@@ -311,17 +309,11 @@ class Loop(Service):
         return synced and self._healthy() and not self._is_bad()
 
     def _commit(self, message: str) -> None:
-        self._git("add", "-A")
-        self._git("commit", "--quiet", "-m", message)
+        git(self.checkout, "add", "-A")
+        git(self.checkout, "commit", "--quiet", "-m", message)
 
     def _push(self) -> None:
-        self._git("push", "--quiet", "origin", "main")
-
-    def _git(self, *arguments: str) -> None:
-        identity = ["-c", "user.name=on call", "-c", "user.email=on-call@example.com"]
-        processes.run(
-            ["git", *identity, *arguments], cwd=self.checkout, check=True, capture_output=True
-        )
+        git(self.checkout, "push", "--quiet", "origin", "main")
 
 
 def _secret_names(secrets: Any) -> list[str]:

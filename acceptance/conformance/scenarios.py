@@ -20,7 +20,7 @@ GOOD: Mapping[str, Sequence[Answer]] = {
     "container-restarts": [(0.0,)],
 }
 HEALTHY = Script(GOOD)
-# The window of the last step's look, its pause being cut to a fifteenth (walks.FACTOR).
+# The window of the last step's look, its pause being cut to a fifteenth (outcomes.FACTOR).
 LAST_LOOK = "[12s]"
 
 
@@ -99,12 +99,12 @@ SCENARIOS = (
     Scenario(
         "second-release",
         acts=(Act("release", at_step=4),),
-        expected="the second replaces the first and walks every step from the start",
+        expected="the second replaces the first and takes every step from the start",
     ),
     Scenario(
         "reverted-mid-canary",
         acts=(Act("revert", at_step=4),),
-        expected="back on stable at once: no step is walked and nothing is judged",
+        expected="back on stable at once: no step is taken and nothing is judged",
     ),
     Scenario(
         "paused-then-promoted-by-hand",

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from wire import Request
+
+from acceptance.edge.wire import Request
 
 FILE = Path(__file__).with_name("attacks.yaml")
+MIN_ATTACKS = 100
 INSTANT = "2026-01-01T00:00:00Z"
 
 

@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import policy
-
+from acceptance.edge import policy, wire
 from canary.errors import MachineError
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
@@ -117,6 +116,11 @@ def _quietly(*command: str) -> subprocess.CompletedProcess[str]:
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def reached(answer: wire.Answer) -> bool:
+    """Whether the service behind it was asked at all."""
+    return UPSTREAM_HEADER in answer.headers
 
 
 def directives(

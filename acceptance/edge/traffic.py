@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from wire import Request
+from acceptance.edge import firewall, wire
+from acceptance.edge.wire import Request
 
 FEEDER = "ieee33"
 BUS = f"{FEEDER}-18"
@@ -51,6 +52,22 @@ class Exchange:
     statuses: tuple[int, ...] = (200,)
     revalidated: bool = False
     large: bool = False
+
+
+def amiss(wall: firewall.Firewall, exchange: Exchange, probe: str) -> Iterator[str]:
+    """What is wrong with an exchange through a firewall: the service's answer must be its own."""
+    answer = wire.send(wall.port, exchange.request, (firewall.PROBE_HEADER, probe))
+    if not firewall.reached(answer):
+        rules = ", ".join(wall.matches().get(probe, ())) or "no rule"
+        yield f"{exchange.name}: blocked with {answer.status} by {rules}"
+    elif answer.status not in exchange.statuses:
+        said = f"{answer.status} instead of {exchange.statuses}: {answer.body[:99]!r}"
+        yield f"{exchange.name}: {said}"
+    elif exchange.revalidated:
+        tag = answer.headers.get("ETag", "")
+        again = Request(target=exchange.request.target, headers={"If-None-Match": tag})
+        if (status := wire.send(wall.port, again).status) != 304:
+            yield f"{exchange.name}: with its ETag {tag!r} {status} instead of 304"
 
 
 def exchanges(api_key: str, body_limit_bytes: int) -> Iterator[Exchange]:
@@ -178,7 +195,7 @@ def _network() -> Mapping[str, object]:
     name = "Zürich – Höngg (Netz 4, 11/0.4 kV) & O'Brien Street"
     return {
         "source": "network plan 2026, sheet 3; drawn by <planning@grid.example.com>",
-        "feeder": {"id": "edge-proof", "name": name, "nominal_kv": 11, "rated_kva": 4000},
+        "feeder": {"id": "edge-test", "name": name, "nominal_kv": 11, "rated_kva": 4000},
         "buses": [{"number": number, "kw": 12.5, "kvar": 3.1} for number in range(1, 201)],
         "lines": [
             {"from": number, "to": number + 1, "r_ohm": 0.0922, "x_ohm": 0.047}

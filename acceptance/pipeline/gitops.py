@@ -1,31 +1,24 @@
-#!/usr/bin/env python3
-"""Walk the whole loop on a real cluster, and print how long each leg takes.
+"""The whole loop on a cluster that is up, and how long each leg takes.
 
 A commit is built into an image, pushed by digest and signed, and pinned on the environment's branch
-of a git remote that a real Argo CD follows; the Rollout walks its steps under load and is promoted.
+of a git remote that a real Argo CD follows; the Rollout takes its steps under load and is promoted.
 Then the same with a bad image: aborted by a gate, and what rollback.yaml runs leads back. In
 between, admission is asked about images that it must refuse.
 
-The Rollout, its gates and their durations are deploy/base's; `--scale 2` halves pauses and windows.
+The Rollout, its gates and their durations are deploy/base's; a scale of 2 halves them.
 What stands in: a registry on the node's loopback, a key instead of Sigstore, overlays/local's
 content as the overlay of dev, and this program for the workflows' jobs, whose commands it runs, and
 for Argo CD's report to GitHub of what was promoted.
-
-Exit codes: 0 all went as it should, 1 something did not, 4 the cluster or a program is missing.
 """
 
-import argparse
 import base64
 import json
-import os
 import secrets
 import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +27,16 @@ from pipeline import kustomization, overlay
 from pipeline.releases import Release, version
 from pipeline.repository import Repository
 
-from acceptance.conformance import kit
+from acceptance import cluster as clusters
+from acceptance.cluster import ROOT
 from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
-from canary.errors import MachineError, RehearsalError
+from acceptance.git import git
+from canary.errors import RehearsalError
 from canary.rehearse import cluster_state, time_compression
-from canary.runtime import processes, program
-from canary.runtime.kubectl import Kubectl, connect
+from canary.runtime import processes
+from canary.runtime.kubectl import Kubectl
 from canary.runtime.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("crane", "cosign", "syft")
 # containerd takes plain HTTP from the loopback, and from nowhere else.
 REGISTRY = "localhost:5000"
 ENVIRONMENT = "dev"
@@ -54,27 +47,17 @@ LONGEST_S = 1500
 POLICY_S = 60
 GOOD = ("service/gridos/api/health.py", "", "\n# A good release.\n")
 BAD = ("Dockerfile", "\nUSER ", "\nENV GRIDOS_FAULTS=errors=20%\nUSER ")
-# Every person's and job's commits are somebody's.
-WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 
 
-@dataclass
-class Legs:
-    """What took how long, in seconds, in order."""
-
-    taken: list[tuple[str, float]] = field(default_factory=list)
-
-    @contextmanager
-    def leg(self, name: str) -> Iterator[None]:
-        """Takes the time of what stands inside."""
-        began = time.monotonic()
-        yield
-        self.taken.append((name, time.monotonic() - began))
-        print(f"{self.taken[-1][1]:8.1f} s  {name}", flush=True)
+Measured = Callable[..., None]
 
 
-class Wrong(Exception):
-    """Something did not go as it should."""
+@contextmanager
+def leg(measured: Measured, name: str) -> Iterator[None]:
+    """Takes the time of what stands inside."""
+    began = time.monotonic()
+    yield
+    measured(name, f"{time.monotonic() - began:.1f} s")
 
 
 class Stage(Loop):
@@ -250,42 +233,28 @@ def _named(release: Release) -> tuple[str, ...]:
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:
-    """Runs a program; what it said, if it ended well.
-
-    Raises:
-        Wrong: It did not, with its last words.
-    """
-    done = processes.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, timeout=kit.LONG_S
-    )
-    if done.returncode != 0:
-        raise Wrong(f"{' '.join(command[:4])}: {(done.stderr or done.stdout)[-600:]}")
-    return done.stdout.strip()
+    """Runs a program; what it said, and a failed test unless it ended well."""
+    done = processes.run(command, cwd=cwd, capture_output=True, text=True, timeout=clusters.LONG_S)
+    assert done.returncode == 0, f"{' '.join(command[:4])}: {(done.stderr or done.stdout)[-600:]}"
+    return str(done.stdout).strip()
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """Runs git there."""
-    return run("git", *WHO, *arguments, cwd=folder)
-
-
-# ----------------------------------------------------------------------------------------- the walk
-
-
-def deliver(stage: Stage, jobs: Pipeline, source: str, legs: Legs) -> Release:
+def deliver(stage: Stage, jobs: Pipeline, source: str, measured: Measured) -> Release:
     """From a commit on main to the digest in the overlay."""
-    with legs.leg("image built"):
+    with leg(measured, "image built"):
         jobs.build(source)
-    with legs.leg("packed, bill of materials made"):
+    with leg(measured, "packed, bill of materials made"):
         release = Release(version(jobs.clone), source, jobs.pack())
-    with legs.leg("pushed by digest, signed, attested"):
+    with leg(measured, "pushed by digest, signed, attested"):
         jobs.push(release)
-    with legs.leg("pinned, one commit"):
+    with leg(measured, "pinned, one commit"):
         said = jobs.pin(release)
-    require("released" in said and stage.pinned() == release.digest, said)
+    assert "released" in said, said
+    assert stage.pinned() == release.digest, said
     return release
 
 
-def install(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
+def install(stage: Stage, jobs: Pipeline, measured: Measured) -> None:
     """The first release: nothing runs yet, so there is nothing to compare with, and no steps."""
     print("\nthe first release", flush=True)
     stage.kubectl.apply((ROOT / "deploy/base/namespace.yaml").read_text())
@@ -293,22 +262,22 @@ def install(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
     secret += [f"--from-literal=api-keys={secrets.token_hex(16)}"]
     database = "--from-literal=database-url=postgresql://gridos@postgresql/gridos"
     stage.kubectl.run(*secret, database, "-n", NAMESPACE)
-    deliver(stage, jobs, stage.head(), legs)
-    with legs.leg("Argo CD makes everything, all pods ready, users come"):
+    deliver(stage, jobs, stage.head(), measured)
+    with leg(measured, "Argo CD makes everything, all pods ready, users come"):
         stage.follow()
 
 
 def ship(
-    stage: Stage, jobs: Pipeline, change: tuple[str, str, str], legs: Legs
+    stage: Stage, jobs: Pipeline, change: tuple[str, str, str], measured: Measured
 ) -> tuple[Release, dict[str, Any]]:
     """One release from its commit to its end; returns it and the Rollout as it ended."""
-    with legs.leg("change committed and pushed"):
+    with leg(measured, "change committed and pushed"):
         source = stage.change(*change, "Change the service")
-    release = deliver(stage, jobs, source, legs)
-    with legs.leg("Argo CD has brought it to the Rollout"):
+    release = deliver(stage, jobs, source, measured)
+    with leg(measured, "Argo CD has brought it to the Rollout"):
         reached = wait_until(stage.asked, timeout_s=READY_S, every_s=0.5)
-    require(reached, "Argo CD did not bring it")
-    with legs.leg("steps walked, until promoted or aborted"):
+    assert reached, "Argo CD did not bring it"
+    with leg(measured, "steps taken, until promoted or aborted"):
         ended = follow(stage)
     return release, ended
 
@@ -326,7 +295,7 @@ def follow(stage: Stage) -> dict[str, Any]:
         if status.get("abort") or settled(rollout):
             return rollout
         time.sleep(1)
-    raise Wrong(f"no end in {LONGEST_S} s: {status.get('message', seen)}")
+    raise AssertionError(f"no end in {LONGEST_S} s: {status.get('message', seen)}")
 
 
 def settled(rollout: dict[str, Any]) -> bool:
@@ -349,9 +318,10 @@ def refuse_others(stage: Stage, release: Release) -> None:
         timeout_s=POLICY_S,
         every_s=0.5,
     )
-    require(in_force, f"admitted: one of {', '.join(others)}")
+    assert in_force, f"admitted: one of {', '.join(others)}"
     ours = f"{REGISTRY}/gridos:{release.tag}@{release.digest}"
-    require(not (said := admit(stage.kubectl, ours)), said)
+    said = admit(stage.kubectl, ours)
+    assert not said
 
 
 def admit(kubectl: Kubectl, image: str) -> str:
@@ -373,118 +343,54 @@ def admit(kubectl: Kubectl, image: str) -> str:
     return ""
 
 
-def go_back(stage: Stage, jobs: Pipeline, bad: Release, before: str, legs: Legs) -> None:
+def go_back(stage: Stage, jobs: Pipeline, bad: Release, before: str, measured: Measured) -> None:
     """Back to what ran before, by Git; the old job, run again, does not bring the release back."""
-    with legs.leg("rolled back, one commit"):
+    with leg(measured, "rolled back, one commit"):
         jobs.roll_back(before)
-    with legs.leg("Argo CD has brought the rollback, the Rollout is Healthy"):
+    with leg(measured, "Argo CD has brought the rollback, the Rollout is Healthy"):
         back = wait_until(
             lambda: stage.asked() and settled(stage.rollout()), timeout_s=READY_S, every_s=0.5
         )
-    require(back, "the rollback did not lead back")
+    assert back, "the rollback did not lead back"
     said = jobs.pin(bad)
-    require("already released" in said and stage.pinned() != bad.digest, said)
+    assert "already released" in said, said
+    assert stage.pinned() != bad.digest, said
     print(f"            the job again: {said}", flush=True)
 
 
-def walk(stage: Stage, jobs: Pipeline, plan: argparse.Namespace) -> None:
-    """The whole proof, or the chosen part of it, on a cluster that is up."""
-    legs = Legs()
-    stage.prepare(plan.scale)
+def deliver_all(stage: Stage, jobs: Pipeline, measured: Measured, scale: float, only: str) -> None:
+    """All of it, or the chosen part, on a cluster that is up."""
+    stage.prepare(scale)
     jobs.prepare()
-    install(stage, jobs, legs)
+    install(stage, jobs, measured)
     try:
         first = Release(version(ROOT), stage.head(), stage.pinned())
-        with legs.leg("admission refuses another registry and a tag, and lets ours in"):
+        with leg(measured, "admission refuses another registry and a tag, and lets ours in"):
             refuse_others(stage, first)
-        for part in (plan.only,) if plan.only else PARTS:
+        for part in (only,) if only else PARTS:
             print(f"\na {part} release", flush=True)
-            PARTS[part](stage, jobs, legs)
-            _tell_users(stage)
+            PARTS[part](stage, jobs, measured)
+            requests, failed = stage.users()
+            measured(f"users after a {part} release", f"{requests}, {failed} failed or lost")
     finally:
         stage.end()
 
 
-def good(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
+def good(stage: Stage, jobs: Pipeline, measured: Measured) -> None:
     """A release that is promoted."""
-    _, ended = ship(stage, jobs, GOOD, legs)
-    require(settled(ended), f"not promoted: {ended['status'].get('message')}")
+    _, ended = ship(stage, jobs, GOOD, measured)
+    assert settled(ended), f"not promoted: {ended['status'].get('message')}"
 
 
-def bad(stage: Stage, jobs: Pipeline, legs: Legs) -> None:
+def bad(stage: Stage, jobs: Pipeline, measured: Measured) -> None:
     """A release that a gate aborts, and the way back."""
     before = stage.pinned()
-    release, ended = ship(stage, jobs, BAD, legs)
+    release, ended = ship(stage, jobs, BAD, measured)
     message = str(ended["status"].get("message"))
-    require("error-ratio" in message, f"not aborted by its error ratio: {message}")
+    assert "error-ratio" in message, f"not aborted by its error ratio: {message}"
     print(f"            {message}", flush=True)
-    go_back(stage, jobs, release, before, legs)
-    require(stage.pinned() == before, "the overlay does not name what ran before")
+    go_back(stage, jobs, release, before, measured)
+    assert stage.pinned() == before, "the overlay does not name what ran before"
 
 
 PARTS = {"good": good, "bad": bad}
-
-
-def _tell_users(stage: Stage) -> None:
-    requests, failed = stage.users()
-    print(f"            users: {requests} requests so far, {failed} failed or lost", flush=True)
-
-
-def require(true: bool, otherwise: str) -> None:
-    """Ends the proof unless it is so."""
-    if not true:
-        raise Wrong(otherwise)
-
-
-# -------------------------------------------------------------------------------------- the cluster
-
-
-def inside(plan: argparse.Namespace) -> int:
-    """The proof, inside the cluster's network; the words are the kit and who is outside."""
-    cluster, pid = plan.inside
-    with tempfile.TemporaryDirectory(prefix="gitops-") as name:
-        folder = Path(name)
-        stage = Stage(connect(None), folder, "", "")
-        try:
-            walk(stage, Pipeline(folder, stage.remote, Path(cluster), int(pid)), plan)
-        except (Wrong, RehearsalError) as wrong:
-            print(f"WRONG: {wrong}", flush=True)
-            return 1
-    print("\nall as it should be")
-    return 0
-
-
-def outside(arguments: Sequence[str]) -> int:
-    """Brings the cluster up with Argo CD and a registry, runs the proof, and takes it down."""
-    if reason := kit.unusable():
-        raise MachineError(reason)
-    folders = {str(Path(run("ci/tool", tool)).parent) for tool in TOOLS}
-    os.environ["PATH"] = ":".join([*folders, os.environ["PATH"]])
-    os.environ |= {"COSIGN_PASSWORD": "", "SYFT_CHECK_FOR_APP_UPDATE": "false"}
-    cluster = kit.find()
-    assert cluster is not None
-    try:
-        cluster.up()
-        cluster.run("argo-cd")
-        serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
-        cluster.run("start", "registry", str(shutil.which("crane")), *serve)
-        again = [__file__, *arguments, "--inside", str(cluster.program), str(os.getpid())]
-        return processes.run(cluster.command("python", *again), check=False, cwd=ROOT).returncode
-    finally:
-        with program.undisturbed():
-            cluster.down()
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Outside of the cluster's network it brings the cluster up, and calls itself inside."""
-    parser = program.parser("prove-gitops", description=__doc__)
-    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
-    text = "divide the pauses and windows of the steps by this"
-    parser.add_argument("--scale", type=time_compression.factor, default=1, metavar="N", help=text)
-    parser.add_argument("--only", choices=PARTS, help="after the first release, this one alone")
-    plan = parser.parse_args(arguments)
-    return inside(plan) if plan.inside else outside(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(program.run("prove-gitops", main))

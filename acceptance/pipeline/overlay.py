@@ -1,23 +1,19 @@
-#!/usr/bin/env python3
-"""Run random interleavings of concurrent overlay updates on real git remotes, and check each.
+"""Random interleavings of concurrent overlay updates on real git remotes, and what must hold.
 
 Every round, two to five clones release to one environment at once, among them repeated jobs and
 older releases, while people push to main and roll the environment back. A seeded scheduler lets
 one of them make one git call at a time, so a round is an arbitrary interleaving of whole git calls,
-and the same one for the same seed. `--free` lets them run against each other by the clock instead.
-
-Exit codes: 0 every round held, 1 a round did not (its seed is printed).
+and the same one for the same seed. A `free` one runs by the clock.
 """
 
 import random
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +22,12 @@ from pipeline.errors import RefusedError
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
-from canary.runtime import processes, program
+from acceptance.git import GitError, git
 
 ENVIRONMENT = "dev"
 FILE = overlay.path(ENVIRONMENT)
+# A new remote now and then keeps histories short.
+AT_ONE_REMOTE = 25
 BRANCH = overlay.branch(ENVIRONMENT)
 START = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -45,20 +43,6 @@ replicas:
   - name: gridos
     count: 4
 """
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """Run git, and fail loudly."""
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    done = processes.run(
-        ["git", *identity, "-C", str(folder), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
-    return done.stdout.strip()
 
 
 class Scheduler:
@@ -203,7 +187,7 @@ def play(world: World, seed: int, *, free: bool) -> Round:
     for who, act in actors:
         scheduler.enter(who)
         delay = chance.uniform(0, 0.05)
-        turn = (lambda: None) if free else (lambda who=who: scheduler.step(who))
+        turn = _now if free else partial(scheduler.step, who)
         threads.append(
             threading.Thread(target=_run, args=(act, turn, scheduler, who, done, delay * free))
         )
@@ -212,6 +196,10 @@ def play(world: World, seed: int, *, free: bool) -> Round:
     for thread in threads:
         thread.join()
     return done
+
+
+def _now() -> None:
+    """Whose turn it is that waits for nobody."""
 
 
 def _run(
@@ -279,7 +267,7 @@ def _person(world: World, kind: str, done: Round) -> Callable[[Callable[[], None
             turn()
             try:
                 git(world.person, "push", "--quiet", "origin", "HEAD:main")
-            except RuntimeError:
+            except GitError:
                 continue
             done.foreign.append(git(world.person, "rev-parse", "HEAD"))
             return
@@ -359,48 +347,19 @@ def _source(world: World, commit: str) -> str:
     return git(remote, "show", "-s", "--format=%(trailers:key=Release-Source,valueonly)", commit)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Plays the rounds, and prints what they were made of."""
-    parser = program.parser("prove-overlay", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1000, metavar="N", help="(1000)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first round's (1)")
-    parser.add_argument("--free", action="store_true", help="against the clock, not the scheduler")
-    chosen = parser.parse_args(arguments)
+def play_all(folder: Path, seeds: range, *, free: bool = False) -> tuple[list[str], Counter[str]]:
+    """What did not hold in the first round that broke, and what all rounds were made of."""
     seen: Counter[str] = Counter()
-    began = time.monotonic()
-    for first in range(0, chosen.rounds, 25):  # a new remote now and then keeps histories short
-        seeds = range(chosen.seed + first, chosen.seed + min(first + 25, chosen.rounds))
-        broken = _play_all(seeds, seen, free=chosen.free)
-        if broken:
-            print(broken)
-            return 1
-        print(
-            f"  {first + len(seeds)}/{chosen.rounds} rounds, {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
-    print(_table(seen, chosen.rounds))
-    return 0
-
-
-def _play_all(seeds: range, seen: Counter[str], *, free: bool) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        world = World.make(Path(folder), clones=5)
-        for seed in seeds:
-            before = world.head()
-            done = play(world, seed, free=free)
-            wrong = judge(world, before, done)
-            if wrong:
-                return f"seed {seed}:\n  " + "\n  ".join(wrong)
-            seen.update(str(outcome.action) for _, outcome in done.outcomes)
-            seen["changes by people"] += len(done.foreign)
-            seen.update(str(outcome.action) for *_, outcome in done.rollbacks)
-    return ""
-
-
-def _table(seen: Mapping[str, int], rounds: int) -> str:
-    rows = "\n".join(f"  {count:6d}  {what}" for what, count in sorted(seen.items()))
-    return f"{rounds} interleavings held: nothing lost, nothing undone, nothing doubled\n{rows}"
-
-
-if __name__ == "__main__":
-    sys.exit(program.run("prove-overlay", main))
+    for number, seed in enumerate(seeds):
+        if number % AT_ONE_REMOTE == 0:
+            place = folder / f"rounds-{number}"
+            place.mkdir()
+            world = World.make(place, clones=5)
+        before = world.head()
+        done = play(world, seed, free=free)
+        if wrong := judge(world, before, done):
+            return [f"seed {seed}", *wrong], seen
+        seen.update(str(outcome.action) for _, outcome in done.outcomes)
+        seen.update(str(outcome.action) for *_, outcome in done.rollbacks)
+        seen["changes by people"] += len(done.foreign)
+    return [], seen

@@ -1,1 +1,1 @@
-"""What the service promises, put to the proof: short in the tests, long in `make prove-service`."""
+"""What the service promises, under kills, restarts, outages and hostile requests."""

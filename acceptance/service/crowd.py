@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from acceptance.service.pods import KEY, Pod, ask
+from acceptance.client import ask
+from acceptance.services import KEY, WRITABLE, Service
 
 TRICKLE_S = 0.5
 # So little that answers pile up at the other side.
@@ -99,22 +100,18 @@ class Outcome:
     live: Counter[int] = field(default_factory=Counter)
 
 
-def prove(folder: Path, database_url: str, each: int, unread: int, seconds: float) -> Outcome:
+def run(folder: Path, database_url: str, each: int, unread: int, seconds: float) -> Outcome:
     """A crowd: `each` of three kinds, and `unread` that do not read; and ordinary callers."""
-    pod = Pod(folder, "crowded", {"GRIDOS_DATABASE_URL": database_url})
-    pod.start()
     outcome = Outcome(3 * each + unread)
-    try:
-        pod.await_ready()
+    with Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": database_url}) as pod:
+        pod.start().await_ready()
         with Crowd(pod.port) as crowd:
             for kind in (SILENT, SLOW_HEAD, slow_body()):
                 crowd.add(each, kind)
             crowd.add(unread, UNREAD)
             until = time.monotonic() + seconds
             while time.monotonic() < until:
-                outcome.requests[ask(f"{pod.url}/v1/feeders", timeout_s=5)[0]] += 1
-                outcome.live[ask(f"{pod.management}/livez", timeout_s=1)[0]] += 1
+                outcome.requests[ask(f"{pod.url}/v1/feeders", timeout_s=5).status] += 1
+                outcome.live[ask(f"{pod.management}/livez", timeout_s=1).status] += 1
                 time.sleep(0.02)
-    finally:
-        pod.stop()
     return outcome

@@ -11,9 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from acceptance.service.pods import KEY, Pod
+from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime import processes
 
+STATELESS = "examples,coverage,fuzzing"
 LEFT_OUT = "positive_data_acceptance,ignored_auth"
 
 
@@ -27,25 +28,20 @@ class Outcome:
     report: str
 
 
-def prove(
+def run(
     folder: Path,
     database_url: str,
     examples: int,
     seed: int,
-    phases: str = "examples,coverage,fuzzing,stateful",
+    phases: str,
 ) -> Outcome:
     """Sends up to `examples` generated requests to each operation, and as many in each phase."""
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
-    pod = Pod(folder, "fuzzed", {"GRIDOS_DATABASE_URL": database_url})
-    pod.start()
-    try:
-        pod.await_ready()
+    with Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": database_url}) as pod:
+        pod.start().await_ready()
         command = [*_command(pod.url, examples, seed), "--phases", phases]
         done = processes.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        pod.stop()
-        lines = _access_lines(pod.log)
-    finally:
-        pod.stop()
+    lines = _access_lines(pod.log)
     errors = sum(line["status"] >= 500 for line in lines)
     return Outcome(len(lines), errors, done.returncode == 0, done.stdout + done.stderr)
 

@@ -11,7 +11,6 @@ import gzip
 import json
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ from random import Random
 
 import psycopg
 
+from acceptance.client import ask
 from acceptance.service import wire
-from acceptance.service.pods import KEY, Pod, ask
+from acceptance.services import KEY, WRITABLE, Service
 
 CALLERS = 6
 FIRST = datetime(2012, 1, 1, tzinfo=UTC)
@@ -313,33 +313,25 @@ class _Caller(threading.Thread):
             self._connection = None
 
 
-def prove(
-    folder: Path, database_url: str, requests: int, seed: int, report: object = None
-) -> Outcome:
+def run(folder: Path, database_url: str, requests: int, seed: int) -> Outcome:
     """Sends so many requests to a pod; the database is migrated and seeded."""
     keys = f"{KEY}:readings,{READ_ONLY}:networks"
-    pod = Pod(folder, "besieged", {"GRIDOS_DATABASE_URL": database_url, "GRIDOS_API_KEYS": keys})
-    pod.start()
+    given = {**WRITABLE, "GRIDOS_DATABASE_URL": database_url, "GRIDOS_API_KEYS": keys}
     outcome, rows = Outcome(), _Rows()
-    try:
-        pod.await_ready()
+    with Service(folder, given) as pod:
+        pod.start().await_ready()
         share = [requests // CALLERS + (n < requests % CALLERS) for n in range(CALLERS)]
         callers = [_Caller(pod.port, f"{seed}-{n}", each, rows) for n, each in enumerate(share)]
         for caller in callers:
             caller.start()
-        while any(caller.is_alive() for caller in callers):
-            time.sleep(1)
-            if callable(report):
-                report(f"{sum(caller.outcome.sent for caller in callers)} of {requests}")
         for caller in callers:
+            caller.join()
             outcome.sent += caller.outcome.sent
             outcome.seen += caller.outcome.seen
             outcome.kinds += caller.outcome.kinds
             outcome.acknowledged_rows += caller.outcome.acknowledged_rows
             outcome.torn += caller.outcome.torn
-        outcome.counted = wire.statuses(ask(f"{pod.url}/metrics")[1].decode())
-    finally:
-        pod.stop()
+        outcome.counted = wire.statuses(ask(f"{pod.url}/metrics").text)
     outcome.unhandled = pod.log.read_text("utf-8").count("unhandled exception")
     with psycopg.connect(database_url) as connection:
         counted = connection.execute(

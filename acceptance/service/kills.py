@@ -1,7 +1,7 @@
 """No acknowledged reading is ever lost: database, workers and pods are killed under ingest.
 
 Senders send batches, each until it is acknowledged with a 201; whatever was acknowledged must be in
-the table at the end, whole and once. A killed process is what is proved here and not a power cut:
+the table at the end, whole and once. A killed process is what is tested here and not a power cut:
 the page cache survives the kill.
 """
 
@@ -19,7 +19,8 @@ from random import Random
 import psutil
 import psycopg
 
-from acceptance.service.pods import KEY, Pod, ask
+from acceptance.client import ask
+from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime import database as postgres
 from canary.runtime.waiting import wait_until
 
@@ -66,34 +67,31 @@ class Sender(threading.Thread):
     def _send_until_acknowledged(self, body: bytes) -> None:
         headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
         while True:
-            status, _ = ask(self._url, body, headers)
+            status = ask(self._url, body, headers).status
             self.statuses[status] += 1
             if status == 201:
                 return
             time.sleep(0.02)
 
 
-def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome:
+def run(folder: Path, kills: int, seed: int) -> Outcome:
     """Kills `kills` times, at random moments, one of database, worker and server at random."""
     random, outcome, stop = Random(seed), Outcome(), threading.Event()
     with postgres.server() as database:
-        pod = Pod(folder, "ingest", {"GRIDOS_DATABASE_URL": database.url})
-        pod.run("migrate")
-        pod.run("seed")
+        pod = Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": database.url})
+        pod.run("migrate", "seed")
         pod.start()
         pod.await_ready()
         senders = [Sender(number, pod.url, stop) for number in range(SENDERS)]
         for sender in senders:
             sender.start()
         try:
-            for number in range(kills):
+            for _ in range(kills):
                 _await_progress(senders)
                 time.sleep(random.random() * 0.3)
                 kind = random.choice((DATABASE, WORKER, SERVER))
                 outcome.kills[kind] += 1
                 _kill(kind, database, pod)
-                if callable(report):
-                    report(f"{number + 1} of {kills}: {kind}")
             stop.set()
             for sender in senders:
                 sender.join(60)
@@ -105,7 +103,7 @@ def prove(folder: Path, kills: int, seed: int, report: object = None) -> Outcome
     return outcome
 
 
-def _kill(kind: str, database: postgres.Server, pod: Pod) -> None:
+def _kill(kind: str, database: postgres.Server, pod: Service) -> None:
     if kind == DATABASE:
         database.kill()
         database.start()

@@ -20,7 +20,8 @@ from pathlib import Path
 import psycopg
 from psycopg import conninfo
 
-from acceptance.service.pods import KEY, Pod, ask
+from acceptance.client import ask
+from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime import database as postgres
 from canary.runtime.waiting import wait_until
 
@@ -58,7 +59,7 @@ class Outcome:
 class _Watch:
     """Callers and probes, which write down what they meet."""
 
-    def __init__(self, pod: Pod, outcome: Outcome) -> None:
+    def __init__(self, pod: Service, outcome: Outcome) -> None:
         self._pod = pod
         self.outcome = outcome
         self._stop = threading.Event()
@@ -95,17 +96,17 @@ class _Watch:
 
     def _probe(self) -> None:
         for path, seen in (("/livez", self.outcome.live), ("/readyz", self.outcome.ready)):
-            seen[ask(f"{self._pod.management}{path}", timeout_s=PROBE_TIMEOUT_S)[0]] += 1
+            seen[ask(f"{self._pod.management}{path}", timeout_s=PROBE_TIMEOUT_S).status] += 1
         self.outcome.up.add(up(self._pod))
         self._stop.wait(PROBE_EVERY_S)
 
 
-def read(pod: Pod) -> int:
+def read(pod: Service) -> int:
     """The status of a read."""
-    return ask(f"{pod.url}/v1/feeders")[0]
+    return ask(f"{pod.url}/v1/feeders").status
 
 
-def write(pod: Pod) -> int:
+def write(pod: Service) -> int:
     """The status of a write: of rows that nobody sent before, so that room is needed for them."""
     first = next(_sent) * ROWS
     rows = [
@@ -113,50 +114,37 @@ def write(pod: Pod) -> int:
         for row in range(ROWS)
     ]
     headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
-    return ask(f"{pod.url}/v1/readings", json.dumps({"readings": rows}).encode(), headers)[0]
+    return ask(f"{pod.url}/v1/readings", json.dumps({"readings": rows}).encode(), headers).status
 
 
 def _at(second: int) -> str:
     return (FIRST + timedelta(seconds=second)).isoformat()
 
 
-def up(pod: Pod) -> str:
+def up(pod: Service) -> str:
     """`gridos_db_up`, as the pod is scraped."""
-    _, text = ask(f"{pod.management}/metrics", timeout_s=PROBE_TIMEOUT_S)
-    lines = text.decode().splitlines()
-    return next((x.split()[1] for x in lines if x.startswith("gridos_db_up ")), "no answer")
+    return str(pod.metric("gridos_db_up", PROBE_TIMEOUT_S))
 
 
-def is_back(pod: Pod) -> bool:
+def is_back(pod: Service) -> bool:
     """Whether reads, writes, readiness and the metric are as before."""
-    ready = ask(f"{pod.management}/readyz")[0]
+    ready = pod.probe("/readyz")[0]
     return (read(pod), write(pod), ready, up(pod)) == (200, 201, 200, "1.0")
 
 
-def prove(folder: Path, report: Callable[[str], None]) -> list[Outcome]:
+def run(folder: Path) -> list[Outcome]:
     """Makes each fault in turn."""
     with postgres.server({"max_connections": "30"}) as server:
         with psycopg.connect(server.url, autocommit=True) as owner:
             owner.execute(f"CREATE ROLE {ROLE} LOGIN SUPERUSER")
         url = conninfo.make_conninfo(server.url, user=ROLE)
-        pod = Pod(folder, "outages", {"GRIDOS_DATABASE_URL": url})
-        pod.run("migrate")
-        pod.run("seed")
-        pod.start()
-        try:
-            pod.await_ready()
-            return [meet(pod, name, make(server), s, report) for name, make, s in FAULTS]
-        finally:
-            pod.stop()
+        with Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": url}) as pod:
+            pod.run("migrate", "seed")
+            pod.start().await_ready()
+            return [meet(pod, name, make(server), s) for name, make, s in FAULTS]
 
 
-def meet(
-    pod: Pod,
-    name: str,
-    fault: AbstractContextManager[None],
-    seconds: float,
-    report: Callable[[str], None],
-) -> Outcome:
+def meet(pod: Service, name: str, fault: AbstractContextManager[None], seconds: float) -> Outcome:
     """What is seen while a fault lasts, and how soon it is over."""
     assert wait_until(lambda: is_back(pod), timeout_s=60)
     outcome = Outcome(name)
@@ -165,7 +153,7 @@ def meet(
     ended = time.monotonic()
     if wait_until(lambda: is_back(pod), timeout_s=60):
         outcome.recovery_s = time.monotonic() - ended
-    report(f"{name}: {outcome}")
+    print(outcome, flush=True)
     return outcome
 
 

@@ -19,7 +19,9 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-from acceptance.service.pods import KEY, Pod, ask
+from acceptance.client import ask
+from acceptance.git import GitError, git
+from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +52,7 @@ class Outcome:
 class _Load:
     """Callers of both releases, each with reads and writes."""
 
-    def __init__(self, pods: Mapping[str, Pod]) -> None:
+    def __init__(self, pods: Mapping[str, Service]) -> None:
         self.moment = BEFORE
         self._pods, self._stop, self._number = pods, threading.Event(), count()
         self._counters = [Counter[tuple[str, str, int]]() for _ in range(CALLERS * len(pods))]
@@ -79,10 +81,10 @@ class _Load:
         while not self._stop.is_set():
             number, moment = next(self._number), self.moment
             if number % 2:
-                status, _ = ask(f"{url}/v1/{reads[number // 2 % len(reads)]}")
+                status = ask(f"{url}/v1/{reads[number // 2 % len(reads)]}").status
             else:
                 # Every fourth batch was sent before.
-                status, _ = ask(f"{url}/v1/readings", _batch(number // 8 * 8), HEADERS)
+                status = ask(f"{url}/v1/readings", _batch(number // 8 * 8), HEADERS).status
             counter[release, moment, status] += 1
             time.sleep(0.005)
 
@@ -90,7 +92,7 @@ class _Load:
 HEADERS = {"X-API-Key": KEY, "Content-Type": "application/json"}
 
 
-def prove(folder: Path, database_url: str, requests: int) -> Outcome:
+def run(folder: Path, database_url: str, requests: int) -> Outcome:
     """Serves so many requests of each release before the migration and after it.
 
     Args:
@@ -101,12 +103,11 @@ def prove(folder: Path, database_url: str, requests: int) -> Outcome:
     outcome = Outcome(find_revision())
     assert outcome.revision, "the checkout does not reach to the commit before the newest migration"
     _export(outcome.revision, folder)
-    variables = {"GRIDOS_DATABASE_URL": database_url}
-    old = Pod(folder, "old", {**variables, "PYTHONPATH": str(folder / "service")})
-    new = Pod(folder, "new", variables)
+    variables = {**WRITABLE, "GRIDOS_DATABASE_URL": database_url}
+    old = Service(folder, {**variables, "PYTHONPATH": str(folder / "service")}, "old")
+    new = Service(folder, variables, "new")
     pods = {"old": old, "new": new}
-    old.run("migrate")
-    old.run("seed")
+    old.run("migrate", "seed")
     try:
         for pod in pods.values():
             pod.start()
@@ -136,22 +137,16 @@ def find_revision() -> str:
     """The commit before the newest migration; nothing where the checkout does not reach so far."""
     command = ["log", "--diff-filter=A", "--format=%P", "-1", "--", MIGRATIONS]
     try:
-        parents = _git(*command).split()
-    except subprocess.CalledProcessError:
+        parents = git(ROOT, *command).split()
+    except GitError:
         return ""
     return parents[0] if parents else ""
 
 
 def _export(revision: str, folder: Path) -> None:
     archive = folder / "old.tar"
-    _git("archive", "--output", str(archive), revision, "service/gridos")
+    git(ROOT, "archive", "--output", str(archive), revision, "service/gridos")
     subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True
-    ).stdout
 
 
 def _batch(number: int) -> bytes:

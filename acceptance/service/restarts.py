@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from acceptance.service.pods import NO_ANSWER, Pod
+from acceptance.client import NO_ANSWER
+from acceptance.services import WRITABLE, Service
 from canary.runtime.gateway import Gateway
 from canary.runtime.waiting import wait_until
 
@@ -91,7 +92,7 @@ def _ask(connection: http.client.HTTPConnection, path: str) -> int:
 class _Endpoints:
     """Keeps exactly the ready pods behind the gateway, as an endpoints controller does."""
 
-    def __init__(self, gateway: Gateway, pods: list[Pod]) -> None:
+    def __init__(self, gateway: Gateway, pods: list[Service]) -> None:
         self._gateway = gateway
         self._pods = pods
         self._stop = threading.Event()
@@ -106,7 +107,7 @@ class _Endpoints:
         self._stop.set()
         self._thread.join(30)
 
-    def hold(self, pod: Pod) -> bool:
+    def hold(self, pod: Service) -> bool:
         """Whether a pod is behind the gateway, in Envoy's own view."""
         return pod.port in self._gateway.routed_ports()
 
@@ -118,16 +119,18 @@ class _Endpoints:
                 self._routed = ready
 
 
-def prove(
-    folder: Path, database_url: str, restarts: int, requests: int, report: object = None
-) -> Outcome:
+def run(folder: Path, database_url: str, restarts: int, requests: int) -> Outcome:
     """Restarts two pods in turn, `restarts` times together, spread over so many requests.
 
     The database is migrated and seeded.
     """
     outcome = Outcome()
-    variables = {"GRIDOS_DATABASE_URL": database_url, "GRIDOS_DRAIN_SECONDS": str(DRAIN_S)}
-    pods = [Pod(folder, f"pod-{number}", variables) for number in (1, 2)]
+    variables = {
+        **WRITABLE,
+        "GRIDOS_DATABASE_URL": database_url,
+        "GRIDOS_DRAIN_SECONDS": str(DRAIN_S),
+    }
+    pods = [Service(folder, variables, f"pod-{number}") for number in (1, 2)]
     gateway = Gateway(folder / "gateway")
     gateway.start()
     try:
@@ -142,8 +145,6 @@ def prove(
                     _restart(pods[number % 2], endpoints)
                     outcome.restarts += 1
                     _await_sent(callers, (number + 1) * requests / restarts)
-                    if callable(report):
-                        report(f"{number + 1} of {restarts}: {callers.total().total()} sent")
             outcome.statuses = callers.total()
     finally:
         for pod in pods:
@@ -157,7 +158,7 @@ def _await_sent(callers: _Callers, requests: float) -> None:
     assert wait_until(lambda: callers.total().total() >= requests, timeout_s=longest_s)
 
 
-def _restart(pod: Pod, endpoints: _Endpoints) -> None:
+def _restart(pod: Service, endpoints: _Endpoints) -> None:
     pod.terminate()
     pod.await_end()
     pod.start()

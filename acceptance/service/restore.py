@@ -12,7 +12,6 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import psycopg
 
 from acceptance.service.kills import FIRST, ROWS, SENDERS, Sender
-from acceptance.service.pods import Pod
+from acceptance.services import WRITABLE, Service
 from canary.runtime import database, processes
 from canary.runtime.waiting import wait_until
 
@@ -48,7 +47,7 @@ class Outcome:
     ingest_works: bool
 
 
-def prove(folder: Path, history: int, batches: int, report: Callable[[str], None]) -> Outcome:
+def run(folder: Path, history: int, batches: int) -> Outcome:
     """Ingest, a backup, more ingest, a mistake, and the way back to the moment before it."""
     archive = folder / "archive"
     archive.mkdir()
@@ -61,9 +60,8 @@ def prove(folder: Path, history: int, batches: int, report: Callable[[str], None
     }
     folder.chmod(0o755)
     with database.server(archiving) as live:
-        pod = Pod(folder, "live", {"GRIDOS_DATABASE_URL": live.url})
-        pod.run("migrate")
-        pod.run("seed")
+        pod = Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": live.url}, "live")
+        pod.run("migrate", "seed")
         with psycopg.connect(live.url) as connection:
             connection.execute(_HISTORY, {"first": FIRST, "rows": history})
         stop = threading.Event()
@@ -75,7 +73,6 @@ def prove(folder: Path, history: int, batches: int, report: Callable[[str], None
                 sender.start()
             _await(senders, batches)
             backup_s = _back_up(live.url, folder / "base")
-            report(f"backed up in {backup_s:.1f} s")
             _await(senders, 2 * batches)
             acknowledged = [sender.acknowledged for sender in senders]
             moment, begun_at = _mistake(live.url)
@@ -89,7 +86,7 @@ def prove(folder: Path, history: int, batches: int, report: Callable[[str], None
         _archive_everything(live.url, archive)
         written = sum(file.stat().st_size for file in archive.iterdir()) / 2**20
         since = [sender.acknowledged for sender in senders]
-        report(f"mistake at {moment}, {begun_at}")
+        print(f"mistake at {moment}, {begun_at}", flush=True)
 
         decided = time.monotonic()
         with database.server() as restored:
@@ -98,12 +95,11 @@ def prove(folder: Path, history: int, batches: int, report: Callable[[str], None
             restored.start()
             assert wait_until(lambda: _writable(restored.url), LIMIT_S), "the replay does not end"
             replay_s = time.monotonic() - decided
-            again = Pod(folder, "restored", {"GRIDOS_DATABASE_URL": restored.url})
+            again = Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": restored.url}, "restored")
             again.run("migrate")
             again.start()
             again.await_ready()
             ready_s = time.monotonic() - decided
-            report(f"replayed in {replay_s:.1f} s, ready after {ready_s:.1f} s")
             works = _ingests(again)
             again.stop()
             return Outcome(
@@ -195,7 +191,7 @@ def _writable(url: str) -> bool:
     return not recovering
 
 
-def _ingests(pod: Pod) -> bool:
+def _ingests(pod: Service) -> bool:
     stop = threading.Event()
     sender = Sender(SENDERS, pod.url, stop)
     sender.start()

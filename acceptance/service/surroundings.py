@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,11 +18,9 @@ import psycopg
 from psycopg import conninfo
 
 from acceptance.service.outages import ROLE, Outcome, meet
-from acceptance.service.pods import Pod
+from acceptance.services import WRITABLE, Service
 from canary.runtime import database as postgres
 from canary.runtime import processes, scratch
-
-Report = Callable[[str], None]
 
 DISC_MB = 64
 _PIECE = 1 << 20
@@ -30,7 +28,7 @@ _PIECE = 1 << 20
 _NEW_NETWORK = 0x40000000
 
 
-def fill_disc(folder: Path, report: Report) -> Outcome:
+def fill_disc(folder: Path) -> Outcome:
     """Tables on a small file system, of which somebody else takes the rest."""
     with (
         scratch.folder("disc", open_to_all=True) as disc,
@@ -42,10 +40,10 @@ def fill_disc(folder: Path, report: Report) -> Outcome:
             owner.execute("ALTER SYSTEM SET default_tablespace = 'small'")
             owner.execute("SELECT pg_reload_conf()")
         with _pod(folder, "full", {"GRIDOS_DATABASE_URL": server.url}) as pod:
-            return meet(pod, "has a full disc", _full(disc), 10.0, report)
+            return meet(pod, "has a full disc", _full(disc), 10.0)
 
 
-def cut_network(folder: Path, report: Report) -> Outcome:
+def cut_network(folder: Path) -> Outcome:
     """Packets between pod and database vanish, without a word to either."""
     with _own_network():
         port = processes.free_port()
@@ -53,10 +51,10 @@ def cut_network(folder: Path, report: Report) -> Outcome:
         with postgres.server(listening) as server:
             url = conninfo.make_conninfo(server.url, host="127.0.0.1", port=port)
             with _pod(folder, "cut", {"GRIDOS_DATABASE_URL": url}) as pod:
-                return meet(pod, "is cut off by the network", _cut(port), 20.0, report)
+                return meet(pod, "is cut off by the network", _cut(port), 20.0)
 
 
-def rotate_password(folder: Path, report: Report) -> Outcome:
+def rotate_password(folder: Path) -> Outcome:
     """The password changes, sessions end, and only later is the new one in the mounted secret."""
     mounted = folder / "mounted"
     mounted.mkdir()
@@ -71,20 +69,14 @@ def rotate_password(folder: Path, report: Report) -> Outcome:
             secret.write_text(_login(server.url, "first"), "utf-8")
             with _pod(folder, "rotated", {"GRIDOS_SECRETS_DIR": str(mounted)}) as pod:
                 rotated = _rotated(server.url, secret)
-                return meet(pod, "has a new password", rotated, 10.0, report)
+                return meet(pod, "has a new password", rotated, 10.0)
 
 
 @contextmanager
-def _pod(folder: Path, name: str, variables: dict[str, str]) -> Iterator[Pod]:
-    pod = Pod(folder, name, variables)
-    pod.run("migrate")
-    pod.run("seed")
-    pod.start()
-    try:
-        pod.await_ready()
-        yield pod
-    finally:
-        pod.stop()
+def _pod(folder: Path, name: str, variables: dict[str, str]) -> Iterator[Service]:
+    with Service(folder, {**WRITABLE, **variables}, name) as pod:
+        pod.run("migrate", "seed")
+        yield pod.start().await_ready()
 
 
 @contextmanager

@@ -1,20 +1,16 @@
 """Names that manifests and rules use must exist in a live service, and the shipped traffic too."""
 
 import re
-import subprocess
-import sys
-import urllib.request
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from acceptance.client import ask
 from canary import durations
 from canary.argo import manifests
 from canary.lint import contract
 from canary.rehearse import config
-from canary.runtime import documents, processes
-from canary.runtime.waiting import wait_until
+from canary.runtime import documents
 
 # Not the service's: the kubelet's and kube-state-metrics'.
 PLATFORM_METRICS = {
@@ -32,37 +28,15 @@ def bundle(root):
 
 
 @pytest.fixture(scope="module")
-def live(bundle, seeded):
+def live(serve):
     """The service's own two ports: users', and the one of probes and metrics."""
-    program = str(Path(sys.executable).parent / "gridos")
-    ports = {name: processes.free_port() for name in ("http", "management")}
-    environment = {
-        **processes.inherited(),
-        "GRIDOS_DATABASE_URL": seeded,
-        "PORT": str(ports["http"]),
-        "GRIDOS_MANAGEMENT_PORT": str(ports["management"]),
-    }
-    service = subprocess.Popen([program, "serve"], env=environment, stdout=subprocess.DEVNULL)
-    bases = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-
-    def answers():
-        try:
-            url = f"{bases['management']}/readyz"
-            return urllib.request.urlopen(url, timeout=2).status == 200
-        except OSError:
-            return False
-
-    assert wait_until(answers, timeout_s=30)
-    yield bases
-    service.terminate()
-    service.wait(30)
+    with serve() as service:
+        yield {"http": service.url, "management": service.management}
 
 
 @pytest.fixture(scope="module")
 def families(live):
-    with urllib.request.urlopen(f"{live['management']}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return list(text_string_to_metric_families(text))
+    return list(text_string_to_metric_families(ask(f"{live['management']}/metrics").text))
 
 
 def queries(bundle):
@@ -120,7 +94,7 @@ def test_every_probe_and_scrape_path_answers_on_the_live_service(bundle, live):
     asked = {(probe.http_get.port, probe.http_get.path) for probe in probes}
     asked |= {(each.port, each.path) for each in bundle.pod_monitor.spec.pod_metrics_endpoints}
     for port, path in asked:
-        assert urllib.request.urlopen(f"{live[port]}{path}", timeout=5).status == 200
+        assert ask(f"{live[port]}{path}").status == 200
 
 
 def test_ports_selectors_and_labels_agree_across_the_manifests(bundle):
@@ -152,11 +126,10 @@ def test_the_pods_time_to_drain_fits_their_grace_period(bundle):
 def test_the_rehearsals_traffic_meets_routes_that_exist(root, live):
     for request in config.read(root / "loadtest/rehearsal.yaml").traffic.requests:
         if request.method == "GET":
-            assert urllib.request.urlopen(f"{live['http']}{request.path}", timeout=5).status == 200
+            assert ask(f"{live['http']}{request.path}").status == 200
 
 
 def test_the_saved_scrape_names_what_the_live_service_exports(root, live, tmp_path):
-    with urllib.request.urlopen(f"{live['management']}/metrics", timeout=5) as answer:
-        (tmp_path / "live.prom").write_bytes(answer.read())
+    (tmp_path / "live.prom").write_text(ask(f"{live['management']}/metrics").text)
     saved = contract.load(str(root / "observability/contract.prom"))
     assert saved == contract.load(str(tmp_path / "live.prom"))

@@ -1,6 +1,6 @@
 """End to end: the shipped manifests, on real traffic. Given a release, when it is rehearsed, then …
 
-The rest of the bars, which take longer, are `make prove-rehearsal`.
+The rest of the bars, which take longer, are `make accept-rehearsal`.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.first
 
 CANARY = Path(sys.executable).parent / "canary"
 

@@ -1,11 +1,9 @@
 """A real remote, real clones, and the checkout itself."""
 
-import importlib.util
 import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,8 @@ from types import ModuleType
 import pytest
 from pipeline.registry import Image
 from pipeline.releases import Release
+
+from acceptance.pipeline import overlay
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,14 +26,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def proof() -> ModuleType:
-    """The proof's program, as a module: its worlds serve the tests too."""
-    spec = importlib.util.spec_from_file_location(
-        "prove_overlay", ROOT / "acceptance/pipeline/overlay.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """The acceptance test's module: its remotes serve these tests too."""
+    return overlay
 
 
 @pytest.fixture

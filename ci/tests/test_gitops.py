@@ -1,20 +1,15 @@
-"""The proof of the whole loop, as far as it goes without a cluster: its remote, jobs and way back."""
+"""The whole loop from a commit to a canary, as far as it goes without a cluster: its remote, jobs and way back."""
 
-import importlib.util
 import sys
 
 import pytest
 from policies import objects
 
+from acceptance.pipeline import gitops as module
 
-@pytest.fixture(scope="module")
-def gitops(root):
-    spec = importlib.util.spec_from_file_location(
-        "prove_gitops", root / "acceptance/pipeline/gitops.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+
+@pytest.fixture
+def gitops():
     return module
 
 

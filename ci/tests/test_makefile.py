@@ -88,17 +88,18 @@ def made(root, tmp_path):
 
 @pytest.mark.parametrize("value", _HOSTILE)
 def test_no_value_is_run_and_each_arrives_as_it_was_given(made, value):
-    targets = ["rehearse", "serve", "observe", "test-cluster", "prove-gitops", "lock"]
-    targets += ["test", "coverage", "bench", "terraform-plan"]
+    targets = ["rehearse", "serve", "observe", "test-cluster", "accept-gitops", "lock"]
+    targets += ["test", "coverage", "accept-load", "terraform-plan"]
     names = ["CANDIDATE", "STABLE", "TARGET", "SCALE", "PORT", "FAULT", "PART", "ONLY", "UPGRADE"]
-    names += ["TESTS", "PARTS", "COMPARE", "FLOOR", "ENVIRONMENT"]
+    names += ["TESTS", "COMPARE", "FLOOR", "ENVIRONMENT"]
     said = made("-k", *targets, *(f"{name}={value}" for name in names)).stdout
     first = f"<--target={value}><--time-scale={value}><--stable={value}><--candidate={value}>"
     assert f"<canary><rehearse>{first}" in said
     assert f"<canary><serve><--port={value}>" in said
     assert f"<observe><up><--faults={value}>" in said
     assert f"<--compare-branch={value}><--fail-under={value}>" in said
-    assert f"<acceptance.conformance><{value}>" in said
+    assert f"<acceptance><conformance><--part><{value}>" in said
+    assert f"<acceptance><load><-k><{value}>" in said
     assert f"<terraform><plan><{value}>" in said
 
 

@@ -314,20 +314,20 @@ def test_a_token_is_given_to_git_by_environment_and_kept_nowhere(world):
     assert "extraheader" not in (world.clones[0] / ".git/config").read_text()
 
 
-def test_interleavings_hold(proof, capsys):
-    """A few here; `make prove-pipeline` plays a thousand."""
-    assert proof.main(["--rounds", "4", "--seed", "7"]) == 0
-    assert "held" in capsys.readouterr().out
+def test_interleavings_hold(proof, tmp_path):
+    """A few here; `make accept-pipeline` plays a thousand."""
+    wrong, _ = proof.play_all(tmp_path, range(7, 11))
+    assert wrong == []
 
 
-def test_the_proof_notices_an_update_that_pushes_by_force(proof, monkeypatch, capsys):
+def test_the_judge_notices_an_update_that_pushes_by_force(proof, monkeypatch, tmp_path):
     def forced(self, commit, branch):
         self._git("push", "--quiet", "--force", "origin", f"{commit}:refs/heads/{branch}")
         return Push(arrived=True)
 
     monkeypatch.setattr(Repository, "push", forced)
-    assert proof.main(["--rounds", "25", "--seed", "1"]) == 1
-    assert "is lost from environments/dev" in capsys.readouterr().out
+    wrong, _ = proof.play_all(tmp_path, range(1, 26))
+    assert "is lost from environments/dev" in str(wrong)
 
 
 def test_the_program_says_what_it_did_and_refuses_half_a_commit_id(world, root):

@@ -190,7 +190,7 @@ HARMLESS = [
     Edit("a newer base image", "Dockerfile", r"@sha256:\w+", f"@sha256:{'ab' * 32}"),
     Edit("a longer time limit", f"{W}/ci.yaml", r"timeout-minutes: 45", "timeout-minutes: 60"),
     Edit("artifacts are kept longer", f"{W}/build.yaml", r"retention-days: 90", "retention-days: 60"),
-    Edit("another nightly target", f"{W}/nightly.yaml", r"- prove-load\n", "- prove-load\n          - prove-edge\n"),
+    Edit("another nightly target", f"{W}/nightly.yaml", r"- accept-load\n", "- accept-load\n          - accept-edge\n"),
     Edit("a comment of the owners", ".github/CODEOWNERS", r"# What has rights", "# What has the rights"),
     Edit("a comment of the image", "Dockerfile", r"# A number, so", "# A number and no name, so"),
     Edit("another helper in the Makefile", "Makefile", r"\nclean:", "\nspotless: clean  ## more\n\nclean:"),

@@ -6,7 +6,7 @@ locals {
   waf_body_limit_kib = 1024
 
   # What the rules must not look at, and why. One entry a reason; none without one, and none that
-  # `make prove-edge` can do without. X-API-Key is not among them: random keys match no rule.
+  # `make accept-edge` can do without. X-API-Key is not among them: random keys match no rule.
   waf_exclusions = {
     "meters send their readings compressed; the service unpacks at most its body limit and takes numbers only" = {
       variable = "RequestHeaderKeys"

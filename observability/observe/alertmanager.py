@@ -1,4 +1,4 @@
-"""A real Alertmanager on loopback, with the shipped configuration led to a receiver of ours.
+"""A real Alertmanager on http_stub, with the shipped configuration led to a receiver of ours.
 
 What changes on the way: addresses, the files that templates and secrets are read from, and the
 clock. Routes, grouping, inhibition and texts are the shipped ones.
@@ -72,7 +72,7 @@ def receivers(program: Path, file: Path, labels: Mapping[str, str]) -> list[str]
 def local(
     shipped: Mapping[str, Any], receiver: Receiver, folder: Path, factor: float
 ) -> dict[str, Any]:
-    """The shipped configuration for loopback, its waits divided by `factor`.
+    """The shipped configuration for http_stub, its waits divided by `factor`.
 
     Writes the files that it reads secrets from: a Slack address is a secret, so that file leads to
     the receiver; keys are the receiver's name, which comes back with each delivery.
@@ -97,7 +97,7 @@ def local(
 
 
 class Alertmanager:
-    """One Alertmanager on loopback, without gossip."""
+    """One Alertmanager on http_stub, without gossip."""
 
     def __init__(self, folder: Path, configuration: Mapping[str, Any], templates: Path) -> None:
         self._folder = folder

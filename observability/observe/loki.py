@@ -1,4 +1,4 @@
-"""A real Loki on loopback, and a real OpenTelemetry Collector that feeds it, where installed.
+"""A real Loki on http_stub, and a real OpenTelemetry Collector that feeds it, where installed.
 
 Neither is in Debian: they are found on PATH, or where the cluster kit builds them.
 """
@@ -21,6 +21,7 @@ from canary.runtime.waiting import wait_until
 
 KIT = Path("~/.cache/gridos-cluster/bin")
 FOLDER = Path("observability/logs")
+COLLECTOR_IMAGE = "docker.io/otel/opentelemetry-collector-contrib:0.160.0"
 HTTP_OK = 200
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from observe import loopback
+from observe import http_stub
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Receiver:
     def __init__(self) -> None:
         self.refusing = False
         self._arrived: list[Notification] = []
-        self._server = loopback.Server(_handler(self))
+        self._server = http_stub.Server(_handler(self))
 
     def url(self, receiver: str) -> str:
         """The address that stands for a receiver."""

@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and a receiver on loopback, with our rules at a faster clock."""
+"""Prometheus, Alertmanager and a receiver on http_stub, with our rules at a faster clock."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from canary.runtime import database, processes
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import ScrapeJob, Target
 from canary.runtime.waiting import wait_until
-from observe.scenery import Scenery
+from observe.fake_exporters import FakeExporters
 from observe.stack import SCRAPE_S
 
 REHEARSAL = Path("loadtest/rehearsal.yaml")
@@ -86,7 +86,7 @@ class World:
         self.pods = [Pod(STABLE, f"stab{number}") for number in range(stable)]
         self.canaries = [Pod(CANARY, f"cana{number}") for number in range(canaries)]
         self.kubelet_answers = True
-        self.scenery = Scenery()
+        self.exporters = FakeExporters()
         self.exporter = Exporter(self._containers)
         self.gateway = Gateway(self.folder / "gateway")
         self._routed: set[int] = set()
@@ -97,7 +97,7 @@ class World:
         return [
             ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [self._target(p) for p in self._all]),
             ScrapeJob("kubelet", "/metrics", SCRAPE_S, [Target(self.exporter.port, {})], True),
-            ScrapeJob("cluster", "/metrics", SCRAPE_S, [Target(self.scenery.port, {})], True),
+            ScrapeJob("cluster", "/metrics", SCRAPE_S, [Target(self.exporters.port, {})], True),
         ]
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class World:
         """Ends everything."""
         self._ends.close()
         self.exporter.stop()
-        self.scenery.stop()
+        self.exporters.stop()
 
     def start(self, pods: Sequence[Pod], faults: str = "", *, patient: bool = True) -> None:
         """Starts pods, or starts them anew, with these faults; patiently: until they are ready.

@@ -5,18 +5,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
-from observe import dashboards, loki, oncluster, queries
+from observe import dashboards, loki, queries
 from observe.panels import Source
 
+from acceptance.services import Service
 from canary.errors import MachineError
-from canary.runtime import documents, processes
+from canary.runtime import documents
 from canary.runtime.prometheus import QueryError
 from canary.runtime.waiting import wait_until
 
@@ -52,37 +50,19 @@ def server(tmp_path_factory):
 def lines(seeded, tmp_path_factory):
     """Logs of two real pods, the canary's with failures; one request's id is chosen."""
     folder = tmp_path_factory.mktemp("pods")
-    program = str(Path(sys.executable).parent / "gridos")
-    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": seeded}
     for pod, faults in ((STABLE, ""), (CANARY, "errors=100%")):
-        port = processes.free_port()
-        environment = base | {"PORT": str(port), "GRIDOS_POD": pod, "GRIDOS_FAULTS": faults}
-        child = processes.start(pod, [program, "serve"], folder / f"{pod}.log", environment)
-        try:
-            assert wait_until(lambda at=port: status(at, "/readyz") == 200, timeout_s=60)
+        given = {"GRIDOS_DATABASE_URL": seeded, "GRIDOS_FAULTS": faults}
+        with Service(folder, given, pod) as service:
+            service.start().await_ready()
             for number in range(6):
                 request_id = REQUEST if (pod, number) == (CANARY, 0) else f"{pod}-{number}"
-                status(port, "/v1/feeders", request_id)
-            wait_until(lambda at=pod: written(folder / f"{at}.log") >= 6, timeout_s=10)
-        finally:
-            child.stop(grace_s=10)
+                service.ask("/v1/feeders", headers={"X-Request-ID": request_id})
+            wait_until(lambda log=service.log: written(log) >= 6, timeout_s=10)
     return folder
 
 
 def written(file):
     return file.read_text().count('"route":"/v1/feeders"')
-
-
-def status(port, path, request_id="none"):
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", headers={"X-Request-ID": request_id}
-    )
-    try:
-        return urllib.request.urlopen(request, timeout=5).status
-    except urllib.error.HTTPError as answered:
-        return answered.code
-    except OSError:
-        return 0
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +261,7 @@ def test_the_agent_reads_the_nodes_lines_and_can_write_its_place_in_them_and_not
 def test_the_same_agent_runs_on_a_cluster_and_for_the_compose_file(agent, root):
     _, container, _ = agent
     compose = yaml.safe_load((root / "observability/compose.yaml").read_text())
-    assert container["image"] == oncluster.COLLECTOR_IMAGE
+    assert container["image"] == loki.COLLECTOR_IMAGE
     assert (
         container["image"].removeprefix("docker.io/") == compose["services"]["collector"]["image"]
     )

@@ -1,21 +1,18 @@
 """The program: its formats, its exit codes, its errors."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-CANARY = str(Path(sys.executable).parent / "canary")
+from acceptance.calling import call
+from canary import cli
+
 DESIGN = "canary/tests/power/design.yaml"
 
 
-def run(*arguments, root, **options):
-    return subprocess.run(
-        [CANARY, *arguments], cwd=root, capture_output=True, text=True, check=False, **options
-    )
+def run(*arguments, root, given=""):
+    return call(cli.main, arguments, root, given)
 
 
 def test_our_gates_exit_0_and_the_designs_exit_1(root):
@@ -25,7 +22,7 @@ def test_our_gates_exit_0_and_the_designs_exit_1(root):
 
 def test_a_stream_is_read(root):
     text = (root / DESIGN).read_text()
-    assert run("lint", "-", root=root, input=text).returncode == 1
+    assert run("lint", "-", root=root, given=text).returncode == 1
 
 
 @pytest.mark.parametrize("path", ["no/such/folder", "canary/rehearse/locustfile.py", "docs"])

@@ -1,4 +1,4 @@
-"""Broken gates are noticed; `make prove-gates` tries all of them."""
+"""Broken gates are noticed; `make accept-gates` tries all of them."""
 
 import pytest
 

@@ -106,7 +106,7 @@ def test_every_shipped_gate_is_modelled_and_each_fault_trips_its_own(subject):
 @pytest.mark.parametrize(
     ("rps", "fault"),
     [
-        (100.0, Fault(error_rate=0.01)),
+        pytest.param(100.0, Fault(error_rate=0.01), marks=pytest.mark.acceptance),
         pytest.param(100.0, Fault(error_rate=0.0125), marks=pytest.mark.acceptance),
         pytest.param(20.0, Fault(error_rate=0.015), marks=pytest.mark.acceptance),
         pytest.param(100.0, Fault(slow_share=0.04), marks=pytest.mark.acceptance),

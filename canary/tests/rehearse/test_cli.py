@@ -14,22 +14,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from acceptance.calling import call
+from canary import cli
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
 CANARY = Path(sys.executable).parent / "canary"
 
 
-def run(*arguments, root, **options):
-    return subprocess.run(
-        [CANARY, *arguments],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        **options,
-    )
+def run(*arguments, root):
+    return call(cli.main, arguments, root)
 
 
 def assert_one_line(done, code, *words):

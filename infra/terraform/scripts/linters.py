@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run checkov and tflint over the roots, and ask az whether it knows what it is to be asked.
 
-`make prove-terraform` does so, after the matrix. checkov's and az's requirements clash with ours,
+`make accept-terraform` does so, after the matrix. checkov's and az's requirements clash with ours,
 so each has a lock and an environment of its own, in a cache.
 tflint is a Go program; where it is not on PATH it is built from its module: minutes, once.
 Exit 0 when nothing was found, 1 when something was, 4 when a linter cannot be had.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TERRAFORM = Path(__file__).parent.parent
-sys.path[:0] = [str(TERRAFORM / "scripts"), str(TERRAFORM.parent.parent / "acceptance/edge")]
+sys.path.insert(0, str(TERRAFORM / "scripts"))
 
 import workspace  # noqa: E402 — found by the line above
 

@@ -47,7 +47,7 @@ run "the_firewall_has_the_current_rules" {
 run "the_firewall_overlooks_nothing_without_a_reason" {
   command = plan
 
-  # `make prove-edge` tries exactly these on a real firewall, so the resource must have no others.
+  # `make accept-edge` tries exactly these on a real firewall, so the resource must have no others.
   assert {
     condition     = [for exclusion in one(azurerm_web_application_firewall_policy.this.managed_rules).exclusion : "${exclusion.match_variable} ${exclusion.selector_match_operator} ${exclusion.selector}"] == ["RequestHeaderKeys Equals Content-Encoding"]
     error_message = "The rules would overlook something else than compressed bodies."

@@ -46,7 +46,7 @@ def test_every_root_is_valid(code, root):
     "flip", [*mutate.listed(), *mutate.rules()], ids=lambda flip: f"{flip.file}: {flip.title}"[:70]
 )
 def test_every_flip_still_fits_the_code(flip):
-    """`make prove-terraform` takes minutes; that its flips fit is seen here."""
+    """`make accept-terraform` takes minutes; that its flips fit is seen here."""
     text = (workspace.SOURCE / flip.root / flip.file).read_text()
 
     assert mutate.flipped(text, flip) != text

@@ -1,17 +1,12 @@
-"""The firewall's policy, the attacks and the traffic; `make prove-edge` tries them for real."""
+"""The firewall's policy, the attacks and the traffic; `make accept-edge` tries them for real."""
 
-import attacks
 import configuration
-import firewall
-import policy
-import prove_edge
 import pytest
-import traffic
-import wire
 from gridos import create_app
 from gridos.config import TABLE, Settings
 from gridos.domain import batch
 
+from acceptance.edge import attacks, firewall, policy, traffic, wire
 from canary.errors import MachineError
 
 PROGRAMS = firewall.Programs(policy.FILE.parent)
@@ -55,7 +50,7 @@ def test_a_file_without_a_policy_is_refused_by_name(tmp_path):
 def test_there_are_a_hundred_attacks_and_each_is_another():
     tried = [attack for attack in attacks.read("key") if not attack.unread]
 
-    assert len(tried) >= prove_edge.LEAST_ATTACKS
+    assert len(tried) >= attacks.MIN_ATTACKS
     assert len({(attack.kind, attack.payload) for attack in tried}) == len(tried)
     assert {attack.owasp.split()[0] for attack in tried} == {
         "A01",
@@ -92,12 +87,12 @@ def test_the_largest_batch_is_as_large_as_both_sides_take():
 
 
 def test_an_answer_of_the_firewalls_is_told_from_one_of_the_services():
-    assert prove_edge.reached(wire.Answer(403, {firewall.UPSTREAM_HEADER: "403"}, b""))
-    assert not prove_edge.reached(wire.Answer(403, {}, b""))
+    assert firewall.reached(wire.Answer(403, {firewall.UPSTREAM_HEADER: "403"}, b""))
+    assert not firewall.reached(wire.Answer(403, {}, b""))
 
 
 def test_a_wall_that_blocks_our_own_traffic_is_a_finding(monkeypatch):
-    """The proof can fail: here every request is blocked, and nothing is counted as held."""
+    """The test can fail: here every request is blocked."""
     monkeypatch.setattr(wire, "send", lambda *_: wire.Answer(403, {}, b""))
 
     class Wall:
@@ -106,10 +101,10 @@ def test_a_wall_that_blocks_our_own_traffic_is_a_finding(monkeypatch):
         def matches(self):
             return {"1": ("942100", "949110")}
 
-    ground = prove_edge.Ground(1, "key", "", policy.FILE.parent, PROGRAMS)
-    finding = prove_edge.pass_traffic(ground, Wall(), policy.read())
+    sent = traffic.exchanges("key", policy.read().body_limit_bytes)
+    complaints = [complaint for each in sent for complaint in traffic.amiss(Wall(), each, "1")]
 
-    assert "the feeders: blocked with 403 by 942100, 949110" in finding.complaints
+    assert "the feeders: blocked with 403 by 942100, 949110" in complaints
 
 
 def test_where_there_are_no_debian_packages_it_is_said(monkeypatch, tmp_path):

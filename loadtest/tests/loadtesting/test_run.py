@@ -1,63 +1,27 @@
 """The program as its user runs it, against the real service on a real database."""
 
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
-import urllib.request
-from pathlib import Path
+from contextlib import ExitStack
 from xml.etree import ElementTree as ET
 
 import pytest
 from loadtesting import cli
 
-from canary.runtime import processes
-from canary.runtime.waiting import wait_until
-
-BIN = Path(sys.executable).parent
 KEY = "load-key"
 
 
-@pytest.fixture(scope="module")
-def serve(seeded):
-    """Starts the service with faults; returns (base URL, process)."""
-    base = {**processes.inherited(), "GRIDOS_DATABASE_URL": seeded, "GRIDOS_API_KEYS": KEY}
-    started = []
+@pytest.fixture
+def start(serve):
+    """Starts the service with faults, until the test ends."""
+    with ExitStack() as stack:
 
-    def start(faults=""):
-        port = processes.free_port()
-        environment = {**base, "PORT": str(port), "GRIDOS_FAULTS": faults}
-        service = subprocess.Popen(
-            [BIN / "gridos", "serve"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        started.append(service)
-        url = f"http://127.0.0.1:{port}"
+        def start(faults=""):
+            given = {"GRIDOS_API_KEYS": KEY, "GRIDOS_FAULTS": faults}
+            return stack.enter_context(serve(**given))
 
-        def answers():
-            try:
-                return urllib.request.urlopen(f"{url}/readyz", timeout=2).status == 200
-            except OSError:
-                return False
-
-        assert wait_until(answers, timeout_s=30)
-        return url, service
-
-    yield start
-    for service in started:
-        kill(service)
-
-
-def kill(service):
-    """Ends the server and its worker at once."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(service.pid, signal.SIGKILL)
-    service.wait(10)
+        yield start
 
 
 @pytest.fixture
@@ -89,8 +53,8 @@ def assert_nothing_failed(code, said, document):
     assert {results[name] for name in ("error-ratio", "lost-ratio", "refused-ratio")} == {"PASS"}
 
 
-def test_a_smoke_run_of_the_whole_mix(serve, loadtest, key_file, tmp_path):
-    url, _ = serve()
+def test_a_smoke_run_of_the_whole_mix(start, loadtest, key_file, tmp_path):
+    url = start().url
     code, said, document = loadtest(
         *("run", "smoke", "--host", url, "--api-key-file", str(key_file), "--rate", "80"),
         *("--seconds", "3", "--service-metrics", f"{url}/metrics"),
@@ -111,8 +75,8 @@ def test_a_smoke_run_of_the_whole_mix(serve, loadtest, key_file, tmp_path):
         assert "counted by the service: 0 lost before it" in text
 
 
-def test_a_release_that_fails_is_failed_and_stopped_early(serve, loadtest):
-    url, _ = serve("errors=30%")
+def test_a_release_that_fails_is_failed_and_stopped_early(start, loadtest):
+    url = start("errors=30%").url
     code, said, document = loadtest("run", "errors-bad", "--host", url)
     assert code in (1, 3), said
     assert "error-ratio" in said
@@ -121,9 +85,9 @@ def test_a_release_that_fails_is_failed_and_stopped_early(serve, loadtest):
     assert not document["complete"]
 
 
-def test_a_target_that_is_killed_is_told_apart(serve, loadtest):
-    url, service = serve()
-    killer = threading.Timer(6.0, kill, [service])
+def test_a_target_that_is_killed_is_told_apart(start, loadtest):
+    service = start()
+    url, killer = service.url, threading.Timer(6.0, service.signal, [signal.SIGKILL])
     killer.start()
     try:
         code, said, _ = loadtest("run", "smoke", "--host", url, "--rate", "40", "--seconds", "25")
@@ -133,8 +97,8 @@ def test_a_target_that_is_killed_is_told_apart(serve, loadtest):
     assert "target-gone: no answer since second" in said
 
 
-def test_closed_users_are_there_for_those_who_want_them(serve, loadtest):
-    url, _ = serve()
+def test_closed_users_are_there_for_those_who_want_them(start, loadtest):
+    url = start().url
     code, said, document = loadtest(
         *("run", "smoke", "--host", url, "--closed", "--rate", "80", "--seconds", "3")
     )
@@ -143,8 +107,8 @@ def test_closed_users_are_there_for_those_who_want_them(serve, loadtest):
     assert document["overall"]["requests"] > 50
 
 
-def test_a_kept_baseline_is_compared_with(serve, loadtest):
-    url, _ = serve()
+def test_a_kept_baseline_is_compared_with(start, loadtest):
+    url = start().url
     run = ("run", "smoke", "--host", url, "--rate", "60", "--seconds", "6", "--no-early-stop")
     loadtest(*run, "--keep-baseline")
     _, said, _ = loadtest(*run)
@@ -155,7 +119,7 @@ def test_a_kept_baseline_is_compared_with(serve, loadtest):
     assert "baselines" in said
 
 
-def test_the_generators_own_metrics_are_served(serve, loadtest):
+def test_the_generators_own_metrics_are_served():
     from loadtesting.metrics import Metrics
     from loadtesting.model import Outcome
     from openarrivals.samples import Sample

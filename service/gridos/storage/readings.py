@@ -16,7 +16,8 @@ from gridos.domain.batch import BadRow, OnConflict, Reading, find_repeats
 from gridos.domain.series import Bucket, Window
 from gridos.storage.pool import connection
 
-# Measured (`make bench`): up to here one INSERT from arrays is faster, above it COPY and staging.
+# Measured (`make accept-bench`): up to here one INSERT from arrays is faster, above it COPY and
+# staging.
 MOST_AS_ARRAYS = 1000
 
 COPY = "COPY {} (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"

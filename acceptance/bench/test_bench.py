@@ -1,0 +1,124 @@
+"""What the service costs beside bare Flask, FastAPI and raw COPY; each goal stands beside its figure.
+
+A benchmark reports and judges nothing: a busy machine is no fault of the code.
+"""
+
+import itertools
+import shutil
+import statistics
+
+import pytest
+
+from acceptance.bench import database, instructions, scrape, starting, throughput
+from acceptance.services import WRITABLE, Service
+from canary.runtime import database as postgres
+
+CONTESTANTS = (
+    "bare", "metrics", "ours", "usual", "usual_log", "empty@granian", "bare@granian",
+    "metrics@granian", "ours@granian", "fastapi_", "fastapi_@plain",
+)  # fmt: skip
+# Each is what the one before is, and more.
+ON_GRANIAN = ("empty@granian", "bare@granian", "metrics@granian", "ours@granian")
+COUNTED = (
+    "bare", "metrics", "metrics_ids", "ours", "bare@worker", "metrics@worker", "ours@worker",
+    "usual", "usual_log",
+)  # fmt: skip
+INSTRUCTION_GOALS = {
+    "metrics": "≥ 0.985", "metrics@worker": "≥ 0.985", "ours": "≥ 0.95", "ours@worker": "≥ 0.95",
+}  # fmt: skip
+# A commit costs what it costs where data must outlive a power cut.
+DURABLE = {"fsync": "on"}
+ROUNDS = 24
+
+
+def spread(values):
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.3g} ({low:.3g}…{high:.3g})"
+
+
+def need(program):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not there: sudo apt-get install {program}")
+
+
+@pytest.fixture
+def durable(tmp_path):
+    with postgres.server(DURABLE) as running:
+        service = Service(tmp_path, {**WRITABLE, "GRIDOS_DATABASE_URL": running.url})
+        service.run("migrate", "seed")
+        yield running.url
+
+
+@pytest.mark.parametrize(("pods", "cpu_goal", "time_goal"), [(1, "≤ 0.5", ""), (5, "", "≤ 3")])
+def test_start(durable, tmp_path, measured, times, pods, cpu_goal, time_goal):
+    starting.measure(tmp_path, durable, 1)  # what is not compiled and read yet
+    rounds = range(max(2, times(ROUNDS) // pods))
+    starts = [starting.measure(tmp_path, durable, pods) for _ in rounds]
+    each = spread(start.cpu_s / pods for start in starts)
+    name = f"{pods} pod{'s at once' * (pods > 1)}"
+    measured(f"{name}, CPU-seconds each until ready", each, cpu_goal)
+    ratio = spread(start.cpu_s / pods / start.flask_cpu_s for start in starts)
+    measured(f"{name}, the same ÷ `import flask`", ratio)
+    measured(f"{name}, seconds until ready", spread(start.seconds for start in starts), time_goal)
+    measured(f"{name}, MB each", spread(start.pss_mb / pods for start in starts))
+
+
+@pytest.mark.parametrize(("label_sets", "most"), [(50, "0.5"), (500, "3")])
+def test_scrape(measured, label_sets, most):
+    ours, stock, ratio = scrape.measure(label_sets)
+    shown = f"{ours:.2f} ms; stock {stock:.1f} ms; {ratio:.0f} ×"
+    measured(f"/metrics with {label_sets} label sets", shown, f"≤ {most} ms, ≥ 15 ×")
+
+
+@pytest.mark.parametrize("size", [10, 100, 1000, 10_000])
+def test_ingest(durable, tmp_path, measured, times, size):
+    goals = {"append": "≥ 0.93", "resent": "≥ 0.7", "sorted": "≥ 0.7", "served": "≥ 0.5"}
+    found = database.ingest(tmp_path, durable, size, times(ROUNDS), served=size <= 1000)
+    copies = found.pop("copy")
+    measured(f"{size} rows, COPY", f"{size / statistics.median(copies) / 1e3:.0f} k/s")
+    for name, taken in found.items():
+        goal = goals.get(name, "") if size == 1000 else ""
+        shares = (c / t for c, t in zip(copies, taken, strict=True))
+        measured(f"{size} rows, {name} ÷ COPY", spread(shares), goal)
+
+
+def test_throughput(tmp_path, measured, times):
+    need("wrk")
+    rates = throughput.measure(tmp_path, CONTESTANTS, times(ROUNDS))
+    goals = {"ours": "≥ 0.95"}
+    for name in CONTESTANTS[1:]:
+        middle, low, high = throughput.ratio(rates, name, "bare")
+        shown = f"{middle:.3f} ({low:.3f}…{high:.3f}), {statistics.median(rates[name]):.0f}/s"
+        measured(f"{name} ÷ bare, requests/s", shown, goals.get(name, ""))
+    # The FastAPI contestant counts and neither logs nor sends ids: `metrics` is its like.
+    for name, base in itertools.product(ON_GRANIAN[1:], ("fastapi_", "fastapi_@plain")):
+        middle, low, high = throughput.ratio(rates, name, base)
+        goal = "" if name.startswith("bare") else "≥ 1.4"
+        measured(f"{name} ÷ {base}, requests/s", f"{middle:.2f} ({low:.2f}…{high:.2f})", goal)
+    # Where a request's time goes, and so what stands in the way of that goal.
+    for name in (ON_GRANIAN[0], "fastapi_", "fastapi_@plain"):
+        measured(f"{name}, µs a request", spread(1e6 / rate for rate in rates[name]))
+    for base, name in itertools.pairwise(ON_GRANIAN):
+        taken = throughput.difference(rates, name, base)
+        measured(f"{name} − {base}, µs a request", spread(taken))
+
+
+# 1.06 million rows a feeder: 106 million take 10 GB.
+@pytest.mark.parametrize("feeders", [1, 10, pytest.param(100, marks=pytest.mark.large)])
+def test_series(durable, measured, feeders):
+    rows = database.grow(durable, feeders)
+    seconds, plain, packed, count = database.month(durable)
+    shown = f"{spread(s * 1e3 for s in seconds)} ms, {plain / 1e6:.1f} MB"
+    name = f"month of 33 buses, {count} rows of {rows / 1e6:.1f} M"
+    measured(name, f"{shown} ({packed / 1e6:.2f} MB packed)", "flat")
+
+
+def test_instructions(measured):
+    need("valgrind")
+    counted = {name: instructions.count(name) for name in COUNTED}
+    for name in COUNTED[1:]:
+        goal = INSTRUCTION_GOALS.get(name, "")
+        more = (counted[name] - counted["bare"]) / 1e3
+        share = counted["bare"] / counted[name]
+        measured(f"bare ÷ {name}, instructions", f"{share:.3f} (+{more:.0f} k)", goal)

@@ -1,7 +1,0 @@
-"""`python -m acceptance.conformance`."""
-
-import sys
-
-from acceptance.conformance.cli import main
-
-sys.exit(main())

@@ -1,0 +1,251 @@
+"""How a scenario ends as both controllers tell it, and ours: the pure one on its own clock."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acceptance.conformance.scenarios import Act, Scenario
+from acceptance.conformance.scripted import Reader
+from canary.argo import analysis, controller, manifests
+from canary.argo.controller import Status
+from canary.argo.model import (
+    AnalysisRun,
+    Hashes,
+    Measurement,
+    Metric,
+    Phase,
+    ReplicaCounts,
+    ReplicaSetName,
+    Rollout,
+)
+from canary.rehearse import time_compression
+from canary.runtime import documents
+
+BASE = Path(__file__).parents[2] / "deploy/base"
+# Pauses of 4, 8 and 12 s: long enough to be seen, and to be acted in.
+FACTOR = 15.0
+DEADLINE_S = 25
+TICK_S, LONGEST_S = 0.25, 400.0
+# What a pod takes to be available; real ones of the pause image take about as long.
+START_S = 2.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An AnalysisRun: where it belongs, how it ended, and each metric's measurements in order."""
+
+    place: str
+    phase: str
+    measurements: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A release: its end, the (canary, stable) counts asked for at each pause, and its runs."""
+
+    phase: str
+    aborted: bool
+    counts: Mapping[int, tuple[int, int]]
+    runs: tuple[Judged, ...]
+
+    def __str__(self) -> str:
+        ends = f"{self.phase}, aborted" if self.aborted else self.phase
+        counts = ", ".join(f"{c} + {s}" for _, (c, s) in sorted(self.counts.items())) or "–"
+        runs = ", ".join(f"{run.place} {run.phase}" for run in self.runs) or "–"
+        return f"{ends}; canary + stable pods at each pause {counts}; analyses {runs}"
+
+
+def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, Any]]:
+    """The scenario's Rollout and gates: the shipped ones with other pods and shorter pauses."""
+    shipped = [copy.deepcopy(found.body) for found in documents.read(BASE)]
+    chosen = [body for body in shipped if body["kind"] in ("Rollout", "AnalysisTemplate")]
+    time_compression.shorten(chosen, FACTOR)
+    for body in chosen:
+        body["metadata"] = {"name": body["metadata"]["name"], "namespace": namespace(scenario)}
+        if body["kind"] == "Rollout":
+            _adapt(body["spec"], scenario, image)
+        else:
+            for argument in body["spec"]["args"]:
+                if argument["name"] == "prometheus":
+                    argument["value"] = f"{prometheus}/{scenario.name}"
+    return chosen
+
+
+def namespace(scenario: Scenario) -> str:
+    """Each scenario has one of its own."""
+    return f"conformance-{scenario.name}"
+
+
+def _adapt(spec: dict[str, Any], scenario: Scenario, image: str) -> None:
+    spec["replicas"] = scenario.replicas
+    # A slow node is not what is compared: only pods that never come may run into the deadline.
+    spec["progressDeadlineSeconds"] = 600 if scenario.pods == "ready" else DEADLINE_S
+    container = {"name": "gridos", "image": image, "env": [{"name": "RELEASE", "value": "1"}]}
+    container["imagePullPolicy"] = "IfNotPresent"
+    spec["template"]["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 1}
+    canary = spec["strategy"]["canary"]
+    if scenario.manual_pause:
+        canary["steps"][1] = {"pause": {}}
+    if scenario.dry_run:
+        dry_run = [{"metricName": scenario.dry_run}]
+        for step in (*canary["steps"], canary):
+            if "analysis" in step:
+                step["analysis"]["dryRun"] = dry_run
+
+
+def ours(scenario: Scenario, folder: Path) -> Outcome:
+    """The rehearsal's controller through the scenario."""
+    file = folder / f"{scenario.name}.yaml"
+    file.write_text(yaml.safe_dump_all(objects(scenario, "http://scripted", "pause")))
+    return _Run(scenario, manifests.rollout(manifests.read(documents.read(file)))).play()
+
+
+class _Run:
+    """Pods that become what the scenario says, and gates that read its script."""
+
+    def __init__(self, scenario: Scenario, rollout: Rollout) -> None:
+        self._scenario = scenario
+        self._rollout = rollout
+        self._acts = list(scenario.acts)
+        self._reader = Reader(scenario.script)
+        self._now = 0.0
+        self._status = controller.begin(rollout, Hashes("latest", "stable"), 0.0)
+        count = rollout.replicas
+        self._counts = {
+            ReplicaSetName.LATEST: ReplicaCounts(0, 0, 0),
+            ReplicaSetName.STABLE: ReplicaCounts(count, count, count),
+        }
+        # When each pod is ready, the oldest first.
+        self._ready: dict[ReplicaSetName, list[float]] = {
+            ReplicaSetName.LATEST: [],
+            ReplicaSetName.STABLE: [0.0] * count,
+        }
+        self._at_pause: dict[int, tuple[int, int]] = {}
+
+    def play(self) -> Outcome:
+        """Until nothing more happens."""
+        quiet = 0
+        while self._now < LONGEST_S and quiet < 4 / TICK_S:
+            quiet = quiet + 1 if self._over() and not self._tick() else 0
+            if not self._over():
+                self._tick()
+            self._now += TICK_S
+        status = self._status
+        done = [*status.finished_runs, *filter(None, (status.step_run, status.background_run))]
+        return Outcome(
+            phase=str(status.phase),
+            aborted=bool(status.abort_message),
+            counts=self._at_pause,
+            runs=tuple(sorted(map(_judged, done), key=lambda run: run.place)),
+        )
+
+    def _over(self) -> bool:
+        status = self._status
+        waiting = status.paused_inconclusive and not self._acts
+        return bool(status.promoted or status.abort_message or status.timed_out or waiting)
+
+    def _tick(self) -> bool:
+        """One reconcile and what follows; whether anything was scaled."""
+        self._measure()
+        latest, stable = (self._counts[n] for n in ReplicaSetName)
+        status, scales = controller.reconcile(
+            self._rollout, self._status, latest, stable, self._now
+        )
+        self._status = status
+        for scale in scales:
+            kept = self._ready[scale.replica_set][: scale.replicas]
+            fresh = [self._now + START_S] * (scale.replicas - len(kept))
+            self._ready[scale.replica_set] = kept + fresh
+        for name, ready in self._ready.items():
+            self._counts[name] = ReplicaCounts(len(ready), len(ready), self._available(name))
+        if status.pause_started_at is not None and not status.abort_message:
+            self._at_pause[status.step_index] = (latest.desired, stable.desired)
+        self._act()
+        return bool(scales)
+
+    def _available(self, name: ReplicaSetName) -> int:
+        broken = name is ReplicaSetName.LATEST and self._scenario.pods != "ready"
+        return 0 if broken else sum(at <= self._now for at in self._ready[name])
+
+    def _measure(self) -> None:
+        for run in (self._status.step_run, self._status.background_run):
+            if run is None:
+                continue
+            taken = {m.name: self._look(m) for m in analysis.due(run, self._now)}
+            if taken:
+                self._status = controller.record_measurements(
+                    self._status, run.name, taken, self._now
+                )
+
+    def _look(self, metric: Metric) -> Measurement:
+        answer = self._reader.read(metric.query)
+        phase = Phase.ERROR if answer is None else analysis.judge(metric, tuple(answer))[0]
+        return Measurement(phase, self._now, self._now)
+
+    def _act(self) -> None:
+        if not self._acts or not _reached(self._acts[0], self._status):
+            return
+        act = self._acts.pop(0)
+        if act.do == "promote":
+            self._status = controller.resume(self._status, self._now)
+        elif act.do == "abort":
+            self._status = controller.abort(self._status, "by hand", self._now)
+        else:
+            self._rollout = replace(self._rollout, replicas=int(act.do.split()[1]))
+
+
+def _reached(act: Act, status: Status) -> bool:
+    if act.at_phase:
+        return status.paused_inconclusive
+    return status.step_index == act.at_step and status.pause_started_at is not None
+
+
+def _judged(run: AnalysisRun) -> Judged:
+    parts = run.name.split("-")
+    inline = parts[-1].isdigit() and parts[-2].isdigit()
+    place = f"step {parts[-1]}" if inline else "background"
+    taken = {n: tuple(str(m.phase) for m in r.measurements) for n, r in run.results.items()}
+    return Judged(place, str(run.phase), taken)
+
+
+def differences(mine: Outcome, real: Outcome) -> Iterator[str]:
+    """Where two outcomes differ.
+
+    A background run's looks are compared without their number: that depends on how long pods take
+    to come up.
+    """
+    for field in ("phase", "aborted", "counts"):
+        a, b = getattr(mine, field), getattr(real, field)
+        if a != b:
+            yield f"{field}: ours {a}, real {b}"
+    a, b = _comparable(mine.runs), _comparable(real.runs)
+    if a != b:
+        yield f"runs: ours {a}, real {b}"
+
+
+def _comparable(runs: Sequence[Judged]) -> list[tuple[str, str, dict[str, tuple[str, ...]]]]:
+    return sorted(
+        (
+            run.place,
+            run.phase,
+            {
+                name: _deduplicated(taken) if run.place == "background" else taken
+                for name, taken in sorted(run.measurements.items())
+            },
+        )
+        for run in runs
+        if run.measurements
+    )
+
+
+def _deduplicated(phases: Sequence[str]) -> tuple[str, ...]:
+    kept = list(phases[:1])
+    kept += [b for a, b in pairwise(phases) if a != b]
+    return tuple(kept)

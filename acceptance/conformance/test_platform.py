@@ -1,0 +1,109 @@
+"""The platform on a real cluster: admission, promotion, abort, and the rollback paths, in order.
+
+`core` is what CI runs: every object admitted under `restricted`, a release aborted, one promoted,
+and one taken back. `cluster` adds the retention job and the rollback paths through an Argo CD.
+"""
+
+import os
+import secrets
+
+import pytest
+from policies import objects
+
+from acceptance.cluster import INSIDE, ROOT
+from acceptance.conformance.rehearsals import End, listed, rehearse
+from acceptance.conformance.rollbacks import Loop, Service
+from canary.runtime.kubectl import connect
+
+OVERLAYS = ("dev", "staging", "production", "local")
+# APIs whose controllers the cluster does not have; their objects are held against schemas instead.
+ABSENT = {"SecretProviderClass", "PodMonitor", "Probe", "ExternalSecret", "SecretStore"}
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def namespaces(platform):
+    for namespace in ("base/namespace.yaml", "overlays/local/namespace-monitoring.yaml"):
+        platform.kubectl("apply", "-f", str(ROOT / "deploy" / namespace))
+    return platform
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_of_an_overlay_is_admitted_under_restricted(namespaces, measured, overlay):
+    rendered = objects.read(ROOT / "deploy/overlays" / overlay)
+    admitted = [body for body in rendered if body["kind"] not in ABSENT]
+    said = namespaces.kubectl("apply", "--dry-run=server", "-f", "-", given=listed(admitted))
+    measured(overlay, f"{len(said.splitlines())} of {len(rendered)} admitted")
+    assert len(said.splitlines()) == len(admitted)
+
+
+@pytest.mark.core
+def test_a_faulty_release_is_aborted_by_its_gate_and_no_request_is_lost(namespaces, measured):
+    result = rehearse(namespaces, End(1, "error-ratio"), "--fault", "errors=20%")
+    measured("decided after, s", result["verdict"]["decided_after_s"])
+    measured(
+        "last response of the canary after, s", result["verdict"]["last_canary_response_after_s"]
+    )
+
+
+@pytest.mark.core
+def test_a_healthy_release_is_promoted_and_no_request_fails(namespaces, measured):
+    result = rehearse(namespaces, End(0))
+    measured("requests, none failed", result["traffic"]["requests"])
+
+
+@pytest.mark.core
+@pytest.mark.inside
+def test_a_promoted_release_is_taken_back_by_undo_and_no_request_fails(cluster, tmp_path, measured):
+    service = Service(connect(None), tmp_path)
+    try:
+        service.begin()
+        path = service.undo()
+    finally:
+        service.end()
+    measured("undo", path)
+    assert path.well
+
+
+def test_the_retention_job_does_its_work(namespaces, measured):
+    job = ("job/gridos-retain-now", "-n", "gridos")
+    namespaces.kubectl(
+        "create", "job", job[0].removeprefix("job/"), *job[1:], "--from=cronjob/gridos-retain"
+    )
+    namespaces.kubectl("wait", "--for=condition=complete", "--timeout=120s", *job)
+    measured("says", namespaces.kubectl("logs", *job).strip().splitlines()[-1])
+
+
+@pytest.fixture
+def argo_cd(namespaces):
+    """The cluster with an Argo CD, and the Secret that no commit brings."""
+    if INSIDE in os.environ:
+        return
+    if "secret/gridos" not in namespaces.kubectl("get", "secret", "-n", "gridos", "-o", "name"):
+        given = ["database-url=postgresql://gridos@postgresql/gridos"]
+        given += [f"api-keys={secrets.token_hex(16)}"]
+        literals = [f"--from-literal={pair}" for pair in given]
+        namespaces.kubectl("create", "secret", "generic", "gridos", "-n", "gridos", *literals)
+    namespaces.run("argo-cd")
+
+
+@pytest.mark.inside
+def test_a_faulty_release_in_front_of_everybody_is_taken_back_by_paths_2_and_3(
+    cluster, tmp_path, measured, argo_cd
+):
+    loop = Loop(connect(None), tmp_path)
+    try:
+        loop.begin()
+        loop.break_it("errors=30%")
+        undone = loop.undo()
+        measured("path 3", undone)
+        loop.renew()
+        loop.break_it("errors=31%")
+        measured("an undo alone is taken back after, s", loop.undo_without_pausing())
+        reverted = loop.revert()
+        measured("path 2", reverted)
+    finally:
+        loop.end()
+    assert undone.well
+    assert reverted.well

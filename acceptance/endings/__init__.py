@@ -1,0 +1,1 @@
+"""Programs that are ended at any time."""

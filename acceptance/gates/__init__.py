@@ -1,0 +1,1 @@
+"""What the gates see of thousands of releases."""

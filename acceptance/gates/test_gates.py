@@ -1,0 +1,81 @@
+"""Thousands of releases of this repository's own Rollout, and every broken copy of its gates."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from canary.argo import releases
+from canary.power import mutation, simulation, simulation_report
+from canary.power.monte_carlo import Study
+from canary.power.samples import Fault, Traffic
+from canary.power.simulation import Scenario
+from canary.runtime import documents, processes
+
+CANARY = Path(sys.executable).parent / "canary"
+
+# 12 of 2,000 leave 95 % confidence that the true rate is below 1 %.
+HEALTHY_RELEASES, MAX_FALSE = 2000, 12
+BAD = Fault(error_rate=0.02)
+MIN_DETECTED, MAX_FALSE_SHARE = 0.95, 0.01
+RATES = (20.0, 100.0, 500.0)
+BASELINES = (0.0005, 0.001, 0.002, 0.005)
+BAD_RELEASES, SIMULATED_RELEASES, COMPUTED_RELEASES = 250, 100, 4000
+
+
+@pytest.fixture(scope="module")
+def subject():
+    (release,) = releases.find(documents.read_all(["deploy/base"]))
+    return mutation.subject_of(release)
+
+
+def summarise(results, began=None):
+    return simulation_report.summarise(
+        "gridos", results, time.monotonic() - began if began else 0.0
+    )
+
+
+def test_at_the_stated_traffic_healthy_releases_pass_and_faulty_ones_are_rolled_back(
+    subject, measured
+):
+    """Simulated: each release through a real Prometheus."""
+    began = time.monotonic()
+    healthy = simulation.simulate(subject, [Scenario("healthy")], HEALTHY_RELEASES)
+    bad = simulation.simulate(subject, [Scenario("errors 2 %", BAD)], BAD_RELEASES)
+    summary = summarise([*healthy, *bad], began)
+    print(simulation_report.table(summary), flush=True)
+    good, faulty = summary.tallies
+    false = good.releases - good.promoted
+    measured("false rollbacks", f"{false} of {good.releases}", f"≤ {MAX_FALSE}")
+    measured("faulty releases rolled back", f"{faulty.rolled_back} of {faulty.releases}")
+    assert false <= MAX_FALSE
+    assert faulty.rolled_back >= MIN_DETECTED * faulty.releases
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("rps", RATES)
+def test_at_any_traffic_and_baseline_what_is_computed_meets_the_target(
+    subject, measured, rps, baseline
+):
+    """Computed, with what is simulated of the same beside it."""
+    traffic = Traffic(rps, error_rate=baseline)
+    study = Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, n=COMPUTED_RELEASES)
+    scenarios = [Scenario("good", Fault(), traffic), Scenario("bad", BAD, traffic)]
+    results = simulation.simulate(subject, scenarios, SIMULATED_RELEASES)
+    good, bad = summarise(results).tallies
+    healthy, faulty = study.outcomes(Fault()), study.outcomes(BAD)
+    computed = (healthy.rollback_rate + healthy.pause_rate, faulty.rollback_rate)
+    counted = (good.releases - good.promoted, bad.rolled_back)
+    for what, share, count in zip(
+        ("false rollbacks", "2 % detected"), computed, counted, strict=True
+    ):
+        low, high = simulation_report.interval(count, SIMULATED_RELEASES)
+        name = f"{rps:g} requests/s, baseline {baseline:.2%}, {what}"
+        measured(name, f"computed {share:.2%}, simulated {count} [{low:.2%}, {high:.2%}]")
+    assert computed[0] <= MAX_FALSE_SHARE
+    assert computed[1] >= MIN_DETECTED
+
+
+def test_every_broken_copy_of_the_gates_is_noticed():
+    assert processes.run([CANARY, "mutate"], timeout=1800).returncode == 0

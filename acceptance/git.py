@@ -1,0 +1,27 @@
+"""Git as a person uses it here, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from canary.runtime import processes
+
+WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+
+
+class GitError(Exception):
+    """Git's own words."""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says in a folder.
+
+    Raises:
+        GitError: if it does not do what it is asked.
+    """
+    command = ["git", *WHO, "-C", str(folder), *arguments]
+    done = processes.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise GitError(f"git {' '.join(arguments)}: {done.stderr}")
+    said: str = done.stdout
+    return said.strip()

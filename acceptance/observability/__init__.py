@@ -1,0 +1,1 @@
+"""Panels, runbooks and logs on a live stack."""

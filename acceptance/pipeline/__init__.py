@@ -1,0 +1,1 @@
+"""Concurrent overlay updates, and the way from a commit to a canary."""

@@ -1,0 +1,1 @@
+"""Rehearsals of every kind of release."""

@@ -1,0 +1,211 @@
+"""Rehearsals that take longer than a test may, each run as a user would run it."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from acceptance.git import git
+from canary.runtime import processes
+
+ROOT = Path(__file__).parents[2]
+CANARY = Path(sys.executable).parent / "canary"
+LONGEST_S = 900
+# While stable and canary both answer, for once stable is gone nothing tells what is shared; and
+# longer than it takes to call a pod unready.
+HANG_AFTER_S, HANG_S = 30.0, 8.0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A release, and how its rehearsal must end; `gate` is the one that must decide."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = (0,)
+    gate: str | None = None
+    words: str = ""
+    busy: bool = False
+    hangs: bool = False
+    regression: tuple[str, str] | None = None
+
+
+# Real code that a branch might bring, appended to a file of the service.
+_APP = "service/gridos/__init__.py"
+_ONE_ROUTE = """
+
+_create_app = create_app
+
+
+def create_app(*arguments, **named):
+    app = _create_app(*arguments, **named)
+
+    @app.before_request
+    def regress():
+        import time
+        from flask import request
+        if request.path.endswith("/load"):
+            {what}
+
+    return app
+"""
+_LEAK = "app.config.setdefault('seen', []).append(b'x' * 2**20)"  # a MiB a request
+BRANCHES = (
+    Scenario("branch, as it was", (), (0,), regression=(_APP, "\n# Nothing to see.\n")),
+    Scenario(
+        "branch, slow route", (), (1,), "p95-latency-seconds",
+        regression=(_APP, _ONE_ROUTE.format(what="time.sleep(0.4)")),
+    ),
+    Scenario(
+        "branch, exception", (), (1,), "error-ratio",
+        regression=(_APP, _ONE_ROUTE.format(what="raise RuntimeError(request.path)")),
+    ),
+    Scenario(
+        "branch, leak", (), (1,), "container-restarts",
+        regression=(_APP, _ONE_ROUTE.format(what=_LEAK)),
+    ),
+    Scenario(
+        "branch, hungry start", (), (1,), "container-restarts",
+        regression=(_APP, "\nHELD = b'x' * (400 * 2**20)\n"),
+    ),
+    Scenario(
+        "branch, migration", (), (1,), None, "`gridos migrate` failed",
+        regression=("service/gridos/migrations/9999_again.sql", "CREATE TABLE feeder (id text);\n"),
+    ),
+    Scenario(
+        "branch, cannot start", (), (1,), None, "has timed out progressing",
+        regression=(_APP, "\nraise ImportError('a package that the image lacks')\n"),
+    ),
+)  # fmt: skip
+
+FAULTS = (
+    Scenario("errors", ("--fault", "errors=3%"), (1,), "error-ratio"),
+    Scenario("latency", ("--fault", "latency=400ms@10%"), (1,), "p95-latency-seconds"),
+    Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
+)
+SCENARIOS = (
+    *(Scenario(f"healthy {number + 1}") for number in range(10)),
+    *BRANCHES,
+    *FAULTS,
+    Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
+    Scenario("slow start", ("--fault", "slow-start=20s"), (0,)),
+    Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
+    Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
+    Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),
+    Scenario("more than it sustains", ("--rate", "20000"), (4,), None, "of the 20000 requests/s"),
+    Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
+    # Stable and canary alike lose their database: the release is not blamed, and no pod restarted.
+    Scenario("database hung", (), (0, 3, 4), hangs=True),
+    # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
+    Scenario("busy, healthy", (), (0, 4), busy=True),
+    *(Scenario(f"busy, {s.name}", s.arguments, (1, 4), s.gate, busy=True) for s in FAULTS),
+)
+
+
+def commit(tree, path, text):
+    """A commit on top of HEAD with a text appended to a file; nothing here changes."""
+    git(ROOT, "worktree", "add", "--detach", str(tree), "HEAD")
+    try:
+        with (tree / path).open("a", encoding="utf-8") as file:
+            file.write(text)
+        git(tree, "add", "--all")
+        git(tree, "commit", "--quiet", "--message", "Regress")
+        return git(tree, "rev-parse", "HEAD")
+    finally:
+        git(ROOT, "worktree", "remove", "--force", str(tree))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_rehearsal_ends_as_its_release_deserves(scenario, tmp_path, measured, times):
+    given = scenario.arguments
+    if scenario.regression is not None:
+        given = ("--stable", "HEAD", "--candidate", commit(tmp_path / "tree", *scenario.regression))
+    for _ in range(times(1)):
+        assert_ends(scenario, given, measured)
+
+
+def assert_ends(scenario, given, measured):
+    began, before = time.monotonic(), programs()
+    with hogs(psutil.cpu_count() or 1 if scenario.busy else 0), hanging(scenario.hangs):
+        code = processes.run(
+            [CANARY, "rehearse", *given], stdout=subprocess.DEVNULL, timeout=LONGEST_S
+        ).returncode
+    took = time.monotonic() - began
+    result = json.loads(Path("out/rehearsals/latest/result.json").read_text())
+    verdict, machine = result["verdict"], result["machine"]
+    measured(
+        scenario.name,
+        f"exit {code} after {took:.0f} s, {machine['cpu_seconds_total']:.0f} CPU-s, busy "
+        f"{machine['cpu_busy_share']:.2f}, late {machine['harness_lag_p99_ms']:.0f} ms: "
+        f"{verdict['headline']}",
+    )
+    assert code in scenario.exit_codes
+    if scenario.gate is not None and code != 4:
+        assert verdict["gate"], verdict["headline"]
+        assert verdict["gate"]["name"] == scenario.gate
+    assert scenario.words in verdict["headline"]
+    # A release is not to blame for a database that hangs, and no pod is.
+    assert not (scenario.hangs and "; restart " in json.dumps(result["events"]))
+    assert programs() - before == set(), "left running"
+
+
+def programs():
+    """(pid, command line) of everything that runs now and is such as a rehearsal here starts."""
+    names = ("envoy", "gridos serve", "gridos-pg-", "prometheus.yml", "locustfile.py")
+    here = str(Path.cwd())
+    found = set()
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = " ".join(process.info["cmdline"] or [])
+        ours = here in f"{process.info['cwd']} {line}"
+        if ours and any(name in line for name in names):
+            found.add((process.pid, line))
+    return found
+
+
+@contextmanager
+def hanging(wanted):
+    """Stops the run's PostgreSQL for a while, and lets it go on."""
+    if not wanted:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=hang, args=(over,))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def hang(over):
+    if over.wait(HANG_AFTER_S):
+        return
+    ours = psutil.Process().children(recursive=True)
+    stopped = [process for process in ours if process.name() == "postgres"]
+    for process in stopped:
+        process.suspend()
+    over.wait(HANG_S)
+    for process in stopped:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+@contextmanager
+def hogs(count):
+    """Keeps so many cores busy with something else; each hog ends by itself."""
+    spin = f"import time\nwhile time.monotonic() < {time.monotonic() + LONGEST_S}: pass"
+    spinning = [processes.popen([sys.executable, "-c", spin]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for hog in spinning:
+            hog.kill()
+            hog.wait()

@@ -1,0 +1,165 @@
+"""What the service promises while things fail: in short for `make test`, at length by itself."""
+
+import os
+
+import pytest
+from gridos import schema, seed
+
+from acceptance.service import (
+    crowd,
+    fuzz,
+    hostile,
+    kills,
+    outages,
+    releases,
+    restarts,
+    restore,
+    surroundings,
+)
+from acceptance.service.releases import AFTER, BEFORE
+
+LEAST_GOOD = 0.99
+
+
+def sizes(quick, long):
+    """A short form of a test, and the one that its claim rests on."""
+    return [
+        pytest.param(*quick, marks=pytest.mark.quick, id="quick"),
+        pytest.param(*long, id="long"),
+    ]
+
+
+@pytest.fixture
+def prepared(fresh):
+    """A database of its own with the service's data: what is made up here, no other test meets."""
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        yield url
+
+
+@pytest.mark.parametrize(("count", "fixed"), sizes((4, 2), (100, None)))
+def test_what_was_acknowledged_survives_the_killing_of_database_worker_and_server(
+    tmp_path, measured, seed, count, fixed
+):
+    found = kills.run(tmp_path, count, fixed or seed)
+    measured("kills under ingest", dict(found.kills))
+    measured("acknowledged", f"{found.acknowledged} batches (answers {counts(found.statuses)})")
+    assert set(found.kills) == {"database", "worker", "server"}
+    assert found.kills.total() == count
+    assert found.acknowledged > 5 * count
+    assert (found.lost_rows, found.doubled_rows, found.torn_batches) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("count", "requests"), sizes((2, 500), (20, 100_000)))
+def test_restarts_under_load_drop_no_request(tmp_path, seeded, measured, count, requests):
+    found = restarts.run(tmp_path, seeded, count, requests)
+    measured("restarts under load", f"{found.restarts}, {found.statuses.total()} requests")
+    assert found.restarts == count
+    assert found.statuses[200] >= requests
+    assert found.failed == 0, found.statuses
+
+
+@pytest.mark.parametrize(
+    ("examples", "requests", "phases", "fixed"),
+    [
+        *sizes((5, 500, fuzz.STATELESS, 33), (1500, 20_000, f"{fuzz.STATELESS},stateful", None)),
+        pytest.param(200, 2000, fuzz.STATELESS, 33, id="medium"),
+    ],
+)
+def test_generated_requests_meet_no_failure_and_no_breach_of_the_document(
+    tmp_path, prepared, measured, seed, examples, requests, phases, fixed
+):
+    found = fuzz.run(tmp_path, prepared, examples, fixed or seed, phases)
+    measured("generated requests", found.requests)
+    assert found.requests > requests
+    assert found.server_errors == 0
+    assert found.passed, found.report[-6000:]
+
+
+@pytest.mark.parametrize(("count", "fixed"), sizes((400, 22), (10_000, None)))
+def test_hostile_requests_meet_no_failure_and_each_answer_is_counted_once(
+    tmp_path, prepared, measured, seed, count, fixed
+):
+    found = hostile.run(tmp_path, prepared, count, fixed or seed)
+    measured("hostile requests", f"{found.sent} (answers {counts(found.counted)})")
+    measured("rows", f"{found.stored_rows} stored, {found.acknowledged_rows} acknowledged")
+    assert found.sent == count
+    assert (found.failures, found.unhandled, found.torn) == (0, 0, [])
+    assert found.counted == found.seen
+    assert found.stored_rows == found.acknowledged_rows > 0
+
+
+@pytest.mark.parametrize("count", [pytest.param(50, marks=pytest.mark.quick), 2000])
+def test_the_release_before_and_this_one_share_a_database_through_a_migration(
+    tmp_path, fresh, measured, count
+):
+    if not releases.find_revision():
+        pytest.skip("the checkout does not reach to the commit before the newest migration")
+    with fresh() as url:
+        found = releases.run(tmp_path, url, requests=count)
+    for release in ("old", "new"):
+        answered = [found.of(release, moment) for moment in (BEFORE, AFTER)]
+        measured(f"answers of {release}", f"{answered[0]} {BEFORE}, {answered[1]} {AFTER}")
+        assert min(answered) >= count
+    measured("migrations applied under load", ", ".join(found.applied))
+    assert found.applied
+    assert found.failed == 0, found.statuses
+
+
+def test_slow_clients_by_the_hundred_hold_up_nobody(tmp_path, prepared, measured):
+    found = crowd.run(tmp_path, prepared, each=160, unread=20, seconds=60)
+    measured(f"answers beside {found.connections} slow connections", counts(found.requests))
+    measured("their `/livez` within 1 s", counts(found.live))
+    assert found.requests[200] >= LEAST_GOOD * found.requests.total()
+    assert set(found.live) == {200}
+
+
+def as_root(act):
+    needs = pytest.mark.skipif(os.geteuid() != 0, reason="mounts, or drops packets: needs root")
+    return pytest.param(act, marks=needs)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        outages.run,
+        surroundings.rotate_password,
+        as_root(surroundings.fill_disc),
+        as_root(surroundings.cut_network),
+    ],
+    ids=lambda act: act.__name__,
+)
+def test_whatever_is_the_matter_with_the_database_callers_are_answered_and_it_comes_back(
+    tmp_path, measured, act
+):
+    found = act(tmp_path)
+    found = found if isinstance(found, list) else [found]
+    for seen in found:
+        back = "never" if seen.recovery_s is None else f"after {seen.recovery_s:.1f} s"
+        measured(
+            f"the database {seen.fault}",
+            f"reads {counts(seen.reads)}; writes {counts(seen.writes)}; longest "
+            f"{seen.longest_s:.1f} s; `/livez` {counts(seen.live)}; `/readyz` "
+            f"{counts(seen.ready)}; `gridos_db_up` {' '.join(sorted(seen.up))}; back {back}",
+        )
+    assert [seen for seen in found if not seen.is_met] == []
+
+
+def test_a_database_is_brought_back_to_the_moment_before_a_mistake(tmp_path, measured):
+    """docs/day-2.md, Restore."""
+    found = restore.run(tmp_path, history=1_000_000, batches=200)
+    measured("acknowledged before the mistake and back", found.acknowledged - found.lost)
+    measured("acknowledged after it, to be sent again", found.since)
+    measured("base backup", f"{found.backup_s:.1f} s")
+    measured("replay", f"{found.replay_s:.1f} s of {found.replayed_mib:.0f} MiB")
+    measured("until the service is ready", f"{found.ready_s:.1f} s")
+    assert (found.lost, found.history_restored) == (0, found.history)
+    assert found.acknowledged > 0
+    assert found.since > 0
+    assert found.ready_s < restore.LIMIT_S
+    assert found.ingest_works
+
+
+def counts(statuses):
+    return " ".join(f"{status or 'none'}×{n}" for status, n in sorted(statuses.items()))
