@@ -1,7 +1,9 @@
 """The distributions: each answers from any folder with what it requires, or says what it lacks."""
 
 import importlib.metadata
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from canary.cli import COMMANDS
+from canary.runtime import packages
 
 DISTRIBUTIONS = {
     "gridos": ".",
@@ -191,3 +194,31 @@ def test_the_load_test_needs_what_its_image_installs_and_no_more(root, tmp_path)
         capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def fresh(wheels, tmp_path_factory):
+    """The program of an environment that holds the wheel of canary-rehearsal and what it requires."""
+    venv = tmp_path_factory.mktemp("fresh")
+    (file,) = wheels.glob("canary_rehearsal-*.whl")
+    program, python = uv.find_uv_bin(), str(venv / "bin/python")
+    subprocess.run([program, "--quiet", "venv", "--python", sys.executable, venv], check=True)
+    into = ["pip", "install", "--python", python, file]
+    environment = packages.environment()
+    subprocess.run([program, "--quiet", *into], check=True, timeout=600, env=environment)
+    return venv / "bin/canary"
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("fault", "code"), [((), 0), (("--fault", "0.2"), 1)], ids=["good", "bad"])
+def test_another_teams_release_is_rehearsed_with_the_wheel_alone(
+    fresh, root, tmp_path, fault, code
+):
+    shop = shutil.copytree(root / "canary/tests/rehearse/shop", tmp_path / "shop")
+    done = subprocess.run(
+        [fresh, "rehearse", "--config", "rehearsal.yaml", *fault],
+        cwd=shop, check=False, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    result = json.loads((shop / "out/rehearsals/latest/result.json").read_text())
+    assert (result["verdict"]["gate"] or {}).get("name") == ("failed" if fault else None)
