@@ -10,7 +10,7 @@ from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Release
 from canary.commands import options
 from canary.errors import UsageError
-from canary.lint.rules import cpu_limit_cores
+from canary.lint.pods import cpu_limit_cores
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from canary.argo import releases
 from canary.argo.gates import Finding, Gate, Release, Severity
 from canary.lint.contract import TARGET_LABELS, Contract
-from canary.lint.rules import RULES, Context, scrape_interval_s
+from canary.lint.pods import scrape_interval_s
+from canary.lint.rule import Context
+from canary.lint.rules import RULES
 from canary.yamls import Document, listed, mapping, scalar
 
 # `canary-rehearsal/ignore: "rule-id: the reason; another-id: its reason"` on the object itself.

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from canary.lint.rules import RULES, Rule
+from canary.lint.rule import Rule
+from canary.lint.rules import RULES
 from canary.power import edits
 from canary.yamls import Document
 

@@ -19,7 +19,7 @@ import yaml
 from canary.argo import dialects, promql, releases, threshold
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
-from canary.lint.rules import cpu_limit_cores
+from canary.lint.pods import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
 from canary.power.monte_carlo import Outcomes, Study, requests_needed

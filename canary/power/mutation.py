@@ -19,7 +19,7 @@ from canary.argo.gates import Release, Severity
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
 from canary.lint import check
 from canary.lint.contract import Contract
-from canary.lint.rules import container_of, cpu_limit_cores
+from canary.lint.pods import container_of, cpu_limit_cores
 from canary.power import edits, simulation
 from canary.power.edits import Edit
 from canary.power.samples import Fault, Traffic

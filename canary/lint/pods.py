@@ -1,0 +1,48 @@
+"""What the manifests say of the release's pods: container, CPU limit, scrape interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from canary.argo.gates import Release
+from canary.argo.releases import seconds
+from canary.yamls import Document, listed, mapping, scalar
+
+
+def container_of(rollout: Document) -> str:
+    """The first container's name."""
+    return scalar(_container(rollout).get("name"))
+
+
+def cpu_limit_cores(rollout: Document) -> float | None:
+    """The first container's CPU limit, in cores."""
+    limits = mapping(mapping(_container(rollout).get("resources")).get("limits"))
+    words = scalar(limits.get("cpu"))
+    try:
+        return float(words[:-1]) / 1000 if words.endswith("m") else float(words)
+    except ValueError:
+        return None
+
+
+def _container(rollout: Document) -> Mapping[str, Any]:
+    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
+    return mapping(next(iter(listed(template.get("containers"))), None))
+
+
+def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:
+    """How often a PodMonitor or ServiceMonitor among the objects scrapes; None without one."""
+    for document in documents:
+        endpoints = listed(document.spec.get("podMetricsEndpoints")) or listed(
+            document.spec.get("endpoints")
+        )
+        if document.kind in ("PodMonitor", "ServiceMonitor") and endpoints:
+            found = seconds(mapping(endpoints[0]).get("interval"))
+            same = document.name == release.rollout.name or _namesakes(documents) == 1
+            if found and same:
+                return found
+    return None
+
+
+def _namesakes(documents: tuple[Document, ...]) -> int:
+    return sum(document.kind in ("PodMonitor", "ServiceMonitor") for document in documents)

@@ -1,0 +1,244 @@
+"""Rules about what a gate looks at: its series, its window, and how much of it is the canary."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from canary.argo import dialects, promql, threshold
+from canary.argo.gates import Gate, Look, Severity
+from canary.argo.model import Metric
+from canary.argo.promql import PromqlError, Query
+from canary.lint.pods import cpu_limit_cores
+from canary.lint.rule import Context, Hit, Rule, at, into, percent, queries
+
+# Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
+SCRAPES_IN_WINDOW = 4
+
+_CORES = re.compile(r"cpu_usage_seconds|cpu_seconds_total|cpu_usage_seconds_total:sum")
+
+
+RULES: list[Rule] = []
+rule = into(RULES)
+
+
+@rule(
+    "not-scoped",
+    Severity.ERROR,
+    "the query does not single out the canary",
+    reason="Canary and stable are judged as one, so a fault of the canary is diluted by its share "
+    "and by what the window saw before it.",
+    remedy='select the canary: rollouts_pod_template_hash="{{args.canary-hash}}" (the label by a '
+    "PodMonitor's podTargetLabels), or its Service when traffic is routed",
+)
+def _not_scoped(context: Context) -> Iterator[Hit]:
+    tokens = context.release.canary_tokens
+    for gate, metric, query in queries(context):
+        if query.selectors and not any(s.mentions(tokens) for s in query.selectors):
+            yield at(gate, _dilution(gate.look, metric, query))
+
+
+def _dilution(look: Look, metric: Metric, query: Query) -> str:
+    window = query.window_s
+    exposure = look.exposure(window) if window else look.share
+    words = f"at {look} the canary is {percent(exposure)} of what it looks at"
+    limit = _share_limit(metric, query)
+    if limit is None or not exposure:
+        return words
+    needed = limit / exposure
+    if needed >= 1:
+        return f"{words}: even one with no good answer at all cannot trip it"
+    fault = "answer late" if promql.quantiles(query.tree) else "fail"
+    return f"{words}: the canary must {fault} {percent(needed)} of its requests to trip it"
+
+
+@rule(
+    "window-beyond-exposure",
+    Severity.ERROR,
+    "the window reaches back before the canary",
+    reason="What lies before the canary's first pod is no evidence about it.",
+    remedy="make the window no longer than the pauses before the look, or the pauses longer",
+)
+def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in queries(context):
+        lived = gate.look.at_s + metric.initial_delay_s
+        if query.window_s > lived:
+            yield at(
+                gate,
+                f"at {gate.look} it looks back {query.window_s:g}s "
+                f"and the canary is {lived:g}s old",
+            )
+
+
+@rule(
+    "window-under-four-scrapes",
+    Severity.ERROR,
+    "the window holds fewer than four scrapes",
+    reason="rate() needs two samples of a series; with fewer than four scrapes a late one empties "
+    "the result.",
+    remedy="look back at least four scrape intervals",
+)
+def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
+    if context.scrape_s is None:
+        return
+    for gate, _, query in queries(context):
+        for selector in query.selectors:
+            few = selector.range_s < SCRAPES_IN_WINDOW * context.scrape_s
+            if selector.range_s and few and _from_service(selector.metric):
+                yield at(
+                    gate,
+                    f"{selector.range_s:g}s of {context.scrape_s:g}s scrapes are "
+                    f"{math.floor(selector.range_s / context.scrape_s)} samples at {gate.look}",
+                )
+
+
+@rule(
+    "no-minimum-sample",
+    Severity.ERROR,
+    "it judges however little traffic there was",
+    reason="Of few requests a single failure is above any limit, and none says nothing.",
+    remedy="drop the result below a minimum (… / (sum(increase(…)) >= 300)), or add a metric that "
+    "is Inconclusive below it",
+)
+def _no_minimum_sample(context: Context) -> Iterator[Hit]:
+    for analysis in context.release.analyses:
+        guarded = any(_counts_requests(gate) for gate in analysis.gates)
+        for gate, metric, query in queries(context, analysis):
+            limit = _share_limit(metric, query)
+            if guarded or limit is None or promql.has_minimum(query.tree):
+                continue
+            yield at(gate, f"with fewer than {math.ceil(1 / limit)} requests one failure trips it")
+
+
+@rule(
+    "first-series-only",
+    Severity.WARNING,
+    "only the first of several series is judged",
+    reason="The query may return one series per label; result[0] is whichever comes first.",
+    remedy="aggregate without `by`, or write all(result, # < limit)",
+)
+def _first_series_only(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in queries(context):
+        if promql.may_be_many(query.tree) and threshold.ignores_later_series(metric):
+            yield at(gate, "a second series above the limit passes beside a good first one")
+
+
+@rule(
+    "cores-as-ratio",
+    Severity.ERROR,
+    "cores are compared as if they were a ratio",
+    reason="CPU seconds per second are cores: with a limit of 500m the value can never pass 0.5, "
+    "with two cores it trips at 35 %.",
+    remedy='divide by kube_pod_container_resource_limits{resource="cpu"}',
+)
+def _cores_as_ratio(context: Context) -> Iterator[Hit]:
+    limit = cpu_limit_cores(context.release.rollout)
+    for gate, metric, query in queries(context):
+        cores = any(_CORES.search(selector.metric) for selector in query.selectors)
+        highest = max(threshold.numbers(metric), default=math.inf)
+        if cores and highest <= 1 and not promql.divides(query.tree):
+            yield at(gate, _cores(highest, limit))
+
+
+def _cores(threshold: float, limit: float | None) -> str:
+    words = f"{threshold:g} means {threshold:g} of a core"
+    if limit is None:
+        return words
+    if threshold >= limit:
+        return f"{words}; the container's limit is {limit:g}, so it can never trip"
+    return f"{words}: with the container's limit of {limit:g} it trips at {threshold / limit:.0%}"
+
+
+@rule(
+    "series-not-recorded",
+    Severity.ERROR,
+    "a recorded series is queried that no rule set defines",
+    reason="Without its rule the series does not exist, the result is empty, and the fifth empty "
+    "result aborts.",
+    remedy="ship the recording rule beside the gate, or query the raw series",
+)
+def _series_not_recorded(context: Context) -> Iterator[Hit]:
+    for gate, _, query in queries(context):
+        for selector in query.selectors:
+            if ":" in selector.metric and selector.metric not in context.recorded:
+                hint = ""
+                if selector.metric.endswith("cpu_usage_seconds_total:sum_rate"):
+                    hint = " (kubernetes-mixin renamed it in 2021)"
+                yield at(gate, f"no rule here records {selector.metric}{hint}")
+
+
+@rule(
+    "not-exported",
+    Severity.ERROR,
+    "the service does not export what is queried",
+    reason="A renamed metric or label empties the result in silence.",
+    remedy="query what the service exports, or export it; labels of pods reach a series by "
+    "podTargetLabels",
+)
+def _not_exported(context: Context) -> Iterator[Hit]:
+    contract = context.contract
+    if contract is None:
+        return
+    for gate, _, query in queries(context):
+        for selector in query.selectors:
+            if not contract.covers(selector.metric):
+                continue
+            known = contract.labels.get(selector.metric)
+            if known is None:
+                yield at(gate, f"the service exports no {selector.metric}")
+                continue
+            for label in sorted(selector.labels - known - context.target_labels - {"__name__"}):
+                yield at(gate, f"{selector.metric} has no label {label}")
+
+
+@rule(
+    "threshold-off-bucket",
+    Severity.WARNING,
+    "a quantile is compared with no bucket's bound",
+    reason="histogram_quantile interpolates inside a bucket: the value can be far from the truth "
+    "on either side of the limit, and is exact only on a bound.",
+    remedy="give the histogram a bound at the limit",
+)
+def _threshold_off_bucket(context: Context) -> Iterator[Hit]:
+    if context.contract is None:
+        return
+    for gate, metric, query in queries(context):
+        if not promql.quantiles(query.tree):
+            continue
+        for selector in query.selectors:
+            bounds = context.contract.bounds.get(selector.metric, frozenset())
+            for limit in threshold.numbers(metric):
+                if bounds and limit not in bounds:
+                    below = max((b for b in bounds if b < limit), default=0.0)
+                    above = min((b for b in bounds if b > limit), default=math.inf)
+                    yield at(gate, f"{limit:g} lies between the bounds {below:g} and {above:g}")
+
+
+def _share_limit(metric: Metric, query: Query) -> float | None:
+    """The share of bad requests at which a gate trips; None for gates of another kind."""
+    quantiles = promql.quantiles(query.tree)
+    if quantiles:
+        return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None
+    limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
+    failures = any(dialects.picks_failures(selector) for selector in query.selectors)
+    if not limits or not failures or not promql.divides(query.tree):
+        return None
+    # A success ratio trips when it falls below its limit.
+    return 1 - max(limits) if threshold.passes_above(metric) else min(limits)
+
+
+def _counts_requests(gate: Gate) -> bool:
+    """Whether a metric demands a minimum of traffic."""
+    if gate.metric is None or gate.metric.dry_run or not threshold.numbers(gate.metric):
+        return False
+    try:
+        query = promql.parse(gate.metric.query)
+    except PromqlError:
+        return False
+    rising = threshold.passes_above(gate.metric)
+    return rising and max(threshold.numbers(gate.metric)) > 1 and not promql.divides(query.tree)
+
+
+def _from_service(metric: str) -> bool:
+    return not metric.startswith(("container_", "kube_", "node_")) and ":" not in metric

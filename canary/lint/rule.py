@@ -1,0 +1,101 @@
+"""A rule: what it looks for, why it matters and what to do about it; and what every rule reads.
+
+A rule is a function over one release in its context; it yields places and messages with numbers.
+Each has a failing and a passing example in `examples.yaml`, which the tests run and `docs` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from canary.argo import promql, threshold
+from canary.argo.gates import Analysis, Finding, Gate, Release, Severity
+from canary.argo.model import Metric
+from canary.argo.promql import PromqlError, Query
+from canary.lint.contract import TARGET_LABELS, Contract
+from canary.yamls import Document
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a release is judged against; `scrape_s` is None if no monitor selects its pods."""
+
+    documents: tuple[Document, ...]
+    release: Release
+    contract: Contract | None = None
+    recorded: frozenset[str] = frozenset()
+    target_labels: frozenset[str] = TARGET_LABELS
+    scrape_s: float | None = None
+
+
+Hit = tuple[Document, str, str]
+Check = Callable[[Context], Iterator[Hit]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: its id, how much it matters, what it is, why, and the remedy."""
+
+    id: str
+    severity: Severity
+    title: str
+    reason: str
+    remedy: str
+    check: Check
+
+    def findings(self, context: Context) -> Iterator[Finding]:
+        """What the rule finds, each place and message once."""
+        for document, path, message in dict.fromkeys(self.check(context)):
+            yield Finding(self.id, self.severity, document, path, message, self.remedy)
+
+
+def into(family: list[Rule]) -> Callable[..., Callable[[Check], Check]]:
+    """The decorator that makes a check a rule of a family."""
+
+    def rule(
+        name: str, severity: Severity, title: str, *, reason: str, remedy: str
+    ) -> Callable[[Check], Check]:
+        def register(check: Check) -> Check:
+            family.append(Rule(name, severity, title, reason, remedy, check))
+            return check
+
+        return register
+
+    return rule
+
+
+def metrics(context: Context, analysis: Analysis | None = None) -> Iterator[tuple[Gate, Metric]]:
+    """The gates that are read, and their metrics."""
+    for gate in analysis.gates if analysis else context.release.gates:
+        if gate.metric is not None:
+            yield gate, gate.metric
+
+
+def queries(
+    context: Context, analysis: Analysis | None = None
+) -> Iterator[tuple[Gate, Metric, Query]]:
+    """The gates whose query can be parsed."""
+    for gate, metric in metrics(context, analysis):
+        try:
+            yield gate, metric, promql.parse(metric.query)
+        except PromqlError:
+            continue
+
+
+def judged(context: Context) -> Iterator[tuple[Gate, Metric, Query]]:
+    """The gates whose query and conditions can be read, and that have a condition."""
+    for gate, metric, query in queries(context):
+        has_condition = metric.success_condition or metric.failure_condition
+        if has_condition and not gate.unresolved and not threshold.syntax_error(metric):
+            yield gate, metric, query
+
+
+def at(gate: Gate, message: str, field: str = "") -> Hit:
+    """A place in a gate, and what is said of it."""
+    return gate.template, f"{gate.path}{field}", f"{gate.name}: {message}"
+
+
+def percent(share: float) -> str:
+    """A share as a message says it."""
+    return f"{share * 100:.3g} %"

@@ -1,0 +1,162 @@
+"""Rules about what is written: references, arguments, counts, and what cannot be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from canary.argo import promql, threshold
+from canary.argo.gates import Analysis, Severity
+from canary.argo.promql import PromqlError
+from canary.lint.rule import Context, Hit, Rule, at, into, metrics
+
+RULES: list[Rule] = []
+rule = into(RULES)
+
+
+@rule(
+    "template-missing",
+    Severity.ERROR,
+    "a template is referenced and not there",
+    reason="Argo refuses the Rollout, or the analysis ends in Error and aborts the release.",
+    remedy="add the AnalysisTemplate, or correct the reference",
+)
+def _template_missing(context: Context) -> Iterator[Hit]:
+    for analysis in context.release.analyses:
+        for name in analysis.missing:
+            yield (
+                context.release.rollout,
+                analysis.look.path,
+                f"AnalysisTemplate {name!r} is not among the manifests",
+            )
+
+
+@rule(
+    "promql-invalid",
+    Severity.ERROR,
+    "Prometheus would refuse the query",
+    reason="Five refused queries, 10 s apart, abort any release.",
+    remedy="correct the query; `canary lint --queries` prints it as the controller would send it",
+)
+def _promql_invalid(context: Context) -> Iterator[Hit]:
+    for gate, metric in metrics(context):
+        try:
+            promql.parse(metric.query)
+        except PromqlError as wrong:
+            if not gate.unresolved:
+                yield at(gate, f"{wrong}", ".provider.prometheus.query")
+
+
+@rule(
+    "condition-invalid",
+    Severity.ERROR,
+    "a condition or a number cannot be read",
+    reason="Argo answers each measurement with an Error; the fifth aborts the release.",
+    remedy="write it in the language of expr: comparisons of result[0], joined by && and ||",
+)
+def _condition_invalid(context: Context) -> Iterator[Hit]:
+    for gate, metric in metrics(context):
+        if gate.unresolved:
+            continue
+        if wrong := threshold.syntax_error(metric):
+            yield at(gate, wrong)
+        if gate.broken:
+            yield at(gate, gate.broken)
+
+
+@rule(
+    "args-dropped",
+    Severity.ERROR,
+    "an argument is given that no template declares",
+    reason="Argo drops it in silence, and the gate runs with something else.",
+    remedy="declare it in the template's args, or take it out",
+)
+def _args_dropped(context: Context) -> Iterator[Hit]:
+    for analysis in context.release.analyses:
+        for name in analysis.dropped:
+            if not analysis.missing:
+                where = analysis.look.path
+                yield context.release.rollout, where, f"argument {name!r} is dropped"
+
+
+@rule(
+    "args-unresolved",
+    Severity.ERROR,
+    "an argument has no value",
+    reason="The AnalysisRun cannot be created, and the release is aborted or hangs.",
+    remedy="give the argument a value in the template's args or where it is referenced",
+)
+def _args_unresolved(context: Context) -> Iterator[Hit]:
+    for gate in context.release.gates:
+        for name in gate.unresolved:
+            yield at(gate, f"{{{{args.{name}}}}} has no value at {gate.look}")
+
+
+@rule(
+    "interval-without-count",
+    Severity.ERROR,
+    "an inline metric repeats without end",
+    reason="Argo refuses an inline metric that has an interval and no count.",
+    remedy="give it a count, or drop the interval",
+)
+def _interval_without_count(context: Context) -> Iterator[Hit]:
+    for gate, metric in metrics(context):
+        if not gate.look.background and metric.interval_s is not None and not metric.count:
+            yield at(gate, f"interval {metric.interval_s:g}s and no count at {gate.look}")
+
+
+@rule(
+    "count-in-background",
+    Severity.WARNING,
+    "a background metric stops looking",
+    reason="With a count it is done after so many looks; the rest of the release is unguarded.",
+    remedy="leave count out (or 0) in a background analysis",
+)
+def _count_in_background(context: Context) -> Iterator[Hit]:
+    for gate, metric in metrics(context):
+        if gate.look.background and metric.count:
+            last = (metric.count - 1) * (metric.interval_s or 0.0)
+            yield at(gate, f"looks {metric.count} time(s) and not after {last:g}s")
+
+
+@rule(
+    "dry-run-too-wide",
+    Severity.ERROR,
+    "a dry-run pattern matches more than it names",
+    reason="Dry-run names are unanchored regular expressions: `error-rate` also hits "
+    "`error-rate-p95`, and a gate that is measured and not judged guards nothing.",
+    remedy="anchor the pattern: ^name$",
+)
+def _dry_run_too_wide(context: Context) -> Iterator[Hit]:
+    for analysis in context.release.analyses:
+        names = [gate.name for gate in analysis.gates]
+        for pattern in analysis.dry_run:
+            yield from _dry_run_hits(context, analysis, pattern, names)
+
+
+def _dry_run_hits(
+    context: Context, analysis: Analysis, pattern: str, names: list[str]
+) -> Iterator[Hit]:
+    where = analysis.look.path
+    try:
+        hit = [name for name in names if re.search(pattern, name)]
+    except re.error as wrong:
+        yield context.release.rollout, where, f"{pattern!r} is no regular expression: {wrong}"
+        return
+    beyond = [name for name in hit if name != pattern.strip("^$")]
+    if beyond:
+        words = ", ".join(hit)
+        yield context.release.rollout, where, f"{pattern!r} takes the verdict from {words}"
+
+
+@rule(
+    "other-provider",
+    Severity.NOTE,
+    "a provider that is not read",
+    reason="Only Prometheus queries can be resolved and judged here.",
+    remedy="nothing to do; this metric was skipped",
+)
+def _other_provider(context: Context) -> Iterator[Hit]:
+    for gate in context.release.gates:
+        if gate.metric is None:
+            yield at(gate, f"provider {gate.provider or 'none'!r} is skipped")

@@ -1,0 +1,132 @@
+"""Rules about the steps: the shares that pods can give, and where nothing judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from canary.argo.gates import Severity
+from canary.argo.replicas import split
+from canary.lint.rule import Context, Hit, Rule, into, percent
+from canary.yamls import mapping
+
+# A share this far from its weight, relative to it, is another step than the one written down.
+# 3 of 11 pods for 25 % (9 % off) is the best that pods can do; 1 of 5 for 10 % is twice it.
+SHARE_TOLERANCE = 0.15
+
+
+RULES: list[Rule] = []
+rule = into(RULES)
+
+
+@rule(
+    "no-analysis",
+    Severity.ERROR,
+    "nothing judges the canary",
+    reason="The steps only wait; a bad release is promoted like a good one.",
+    remedy="add an analysis step after each pause, or a background analysis",
+)
+def _no_analysis(context: Context) -> Iterator[Hit]:
+    if not context.release.analyses:
+        yield context.release.rollout, "spec.strategy.canary", "there is no analysis at any step"
+
+
+@rule(
+    "share-not-weight",
+    Severity.WARNING,
+    "the replicas cannot give the weight",
+    reason="Without a traffic router a share is a count of pods.",
+    remedy="use ten replicas or more, a weight that the pods can give, or a traffic router",
+)
+def _share_not_weight(context: Context) -> Iterator[Hit]:
+    release = context.release
+    for stage in () if release.routed else release.stages:
+        if abs(stage.share * 100 - stage.weight) > SHARE_TOLERANCE * stage.weight:
+            yield (
+                release.rollout,
+                "spec.replicas",
+                f"setWeight {stage.weight} with {release.replicas} replicas is {stage.canary} of "
+                f"{stage.canary + stage.stable} pods, {percent(stage.share)}",
+            )
+
+
+@rule(
+    "step-adds-no-pod",
+    Severity.WARNING,
+    "a step adds no canary pod",
+    reason="The next weight rounds to the same number of pods: the step waits and shows nothing "
+    "new.",
+    remedy="use more replicas, or drop the step",
+)
+def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
+    release = context.release
+    if release.routed:
+        return
+    for before, after in zip(release.stages, release.stages[1:], strict=False):
+        if after.weight > before.weight and after.canary == before.canary:
+            yield (
+                release.rollout,
+                "spec.strategy.canary.steps",
+                f"from {before.weight} to {after.weight} the canary stays at {after.canary} pod(s)",
+            )
+
+
+@rule(
+    "unguarded-end",
+    Severity.WARNING,
+    "nothing guards after the last step",
+    reason="Weight 100 is implicit after the last step, and no inline analysis runs there.",
+    remedy="add a background analysis (strategy.canary.analysis) with a startingStep",
+)
+def _unguarded_end(context: Context) -> Iterator[Hit]:
+    release = context.release
+    if release.analyses and not any(a.look.background for a in release.analyses):
+        last = release.stages[-1].share if release.stages else 0.0
+        yield (
+            release.rollout,
+            "spec.strategy.canary",
+            f"from {percent(last)} to 100 % no gate looks",
+        )
+
+
+@rule(
+    "autoscaler-rounds-again",
+    Severity.WARNING,
+    "an autoscaler changes the shares",
+    reason="An HPA on the Rollout changes spec.replicas in the middle of a step, and every share "
+    "is rounded anew.",
+    remedy="keep minReplicas at a number that gives the weights, or route traffic by weight",
+)
+def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
+    release = context.release
+    for document in context.documents:
+        target = mapping(document.spec.get("scaleTargetRef"))
+        if document.kind != "HorizontalPodAutoscaler" or target.get("name") != release.rollout.name:
+            continue
+        fewest = document.spec.get("minReplicas", 1)
+        if release.routed or not isinstance(fewest, int):
+            continue
+        for stage in release.stages:
+            canary, stable = split(fewest, stage.weight, release.max_surge, release.max_unavailable)
+            share = canary / max(canary + stable, 1)
+            if abs(share * 100 - stage.weight) > SHARE_TOLERANCE * stage.weight:
+                yield (
+                    document,
+                    "spec.minReplicas",
+                    f"at {fewest} replicas setWeight {stage.weight} is {percent(share)}",
+                )
+
+
+@rule(
+    "surge-is-per-cent",
+    Severity.WARNING,
+    "a quoted number means per cent",
+    reason='maxSurge: "1" is 1 %, which rounds up to one pod only by luck.',
+    remedy="write the number without quotes, or with %",
+)
+def _surge_is_per_cent(context: Context) -> Iterator[Hit]:
+    canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))
+    for key in ("maxSurge", "maxUnavailable"):
+        value = canary.get(key)
+        if isinstance(value, str) and value.isdigit():
+            path = f"spec.strategy.canary.{key}"
+            yield context.release.rollout, path, f'"{value}" is read as {value} %'
