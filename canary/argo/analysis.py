@@ -54,9 +54,9 @@ def judge(metric: Metric, result: expression.Result) -> tuple[Phase, str]:
 
 def start(name: str, metrics: tuple[Metric, ...], now: float) -> AnalysisRun:
     """A new run; one whose metrics Argo refuses is over at once, in Error."""
-    refusal = _refusal(metrics)
-    if refusal:
-        message = f"Analysis spec invalid: {refusal}"
+    refused = refusal(metrics)
+    if refused:
+        message = f"Analysis spec invalid: {refused}"
         return AnalysisRun(name, metrics, now, phase=Phase.ERROR, message=message, completed_at=now)
     return AnalysisRun(name, metrics, now)
 
@@ -229,7 +229,7 @@ def _explain(kind: str, condition: str, result: expression.Result, wrong: Expres
     return f'could not evaluate {kind} "{condition}": {wrong}'
 
 
-def _refusal(metrics: tuple[Metric, ...]) -> str:
+def refusal(metrics: tuple[Metric, ...]) -> str:
     """Why Argo refuses to run these metrics (`ValidateMetrics`, utils/analysis/factory.go)."""
     if not metrics:
         return "no metrics specified"
@@ -238,9 +238,8 @@ def _refusal(metrics: tuple[Metric, ...]) -> str:
         if metric.name in names:
             return f"metrics[{index}]: duplicate name '{metric.name}'"
         names.add(metric.name)
-        refusal = _metric_refusal(metric)
-        if refusal:
-            return f"metrics[{index}]: {refusal}"
+        if wrong := _metric_refusal(metric):
+            return f"metrics[{index}]: {wrong}"
     return ""
 
 

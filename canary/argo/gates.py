@@ -6,6 +6,7 @@ A *gate* is one metric as one of those analyses resolves it; where it looks from
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -134,6 +135,11 @@ class Release:
     walked: model.Rollout
     canary_tokens: tuple[str, ...] = ()
     stable_tokens: tuple[str, ...] = ()
+
+    def age_s(self, look: Look) -> float:
+        """How old the canary is at a look; without end where a person is waited for before it."""
+        waits = model.Pause(None) in self.walked.steps[: look.step]
+        return math.inf if waits else look.at_s
 
     @property
     def gates(self) -> tuple[Gate, ...]:

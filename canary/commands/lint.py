@@ -12,8 +12,8 @@ from canary.runtime import documents
 
 EPILOG = """\
 exit codes:
-  0 nothing found   1 findings   2 the input cannot be used   4 the tool or the machine is at fault
-  130 interrupted
+  0 no error   1 errors, or warnings with --strict   2 the input cannot be used
+  4 the tool or the machine is at fault   130 interrupted
 
 examples:
   canary lint                               this repository's gates
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to read, against which contract, and how to tell."""
     options.manifests(parser, several=True)
     options.contract(parser)
+    parser.add_argument("--strict", action="store_true", help="warnings count as errors do")
     parser.add_argument("--queries", action="store_true", help="print the resolved queries")
     parser.add_argument(
         "--list-rules", action="store_true", help="print every rule, its reason and its remedy"
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Findings; 1 if there are any that matter."""
+    """Findings; 1 if there are errors."""
     if chosen.list_rules:
         options.say(catalogue.render())
         return 0
@@ -48,4 +49,4 @@ def run(chosen: argparse.Namespace) -> int:
     if not report.releases:
         raise releases.none_in(paths)
     options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
-    return 1 if report.faults else 0
+    return 1 if report.errors or (chosen.strict and report.faults) else 0

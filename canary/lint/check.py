@@ -31,6 +31,11 @@ class Report:
         return tuple(f for f in self.findings if f.severity is not Severity.NOTE)
 
     @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that blind a gate or stop good releases."""
+        return tuple(f for f in self.findings if f.severity is Severity.ERROR)
+
+    @property
     def gates(self) -> tuple[Gate, ...]:
         """Every gate that was read."""
         return tuple(gate for release in self.releases for gate in release.gates)

@@ -25,7 +25,11 @@ rule = into(RULES)
 )
 def _empty_aborts(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
-        if promql.may_be_empty(query.tree) and threshold.phase_of(metric) is Phase.ERROR:
+        # Where a number is an error too, the guard that this rule advises changes nothing.
+        numbers = threshold.phase_of(metric, 0.0), threshold.phase_of(metric, 1.0)
+        if set(numbers) == {Phase.ERROR} or not promql.may_be_empty(query.tree):
+            continue
+        if threshold.phase_of(metric) is Phase.ERROR:
             wait = metric.consecutive_error_limit * ERROR_RETRY_S
             cause = "where a series is missing"
             if dialects.numerator_may_be_empty(query.tree):

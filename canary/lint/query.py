@@ -62,7 +62,7 @@ def _dilution(look: Look, metric: Metric, query: Query) -> str:
 )
 def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
-        lived = gate.look.at_s + metric.initial_delay_s
+        lived = context.release.age_s(gate.look) + metric.initial_delay_s
         if query.window_s > lived:
             yield at(
                 gate,
@@ -221,8 +221,11 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
     if quantiles:
         return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None
     limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
-    failures = any(dialects.picks_failures(selector) for selector in query.selectors)
-    if not limits or not failures or not promql.divides(query.tree):
+    counted = any(
+        dialects.picks_failures(selector) or dialects.picks_successes(selector)
+        for selector in query.selectors
+    )
+    if not limits or not counted or not promql.divides(query.tree):
         return None
     # A success ratio trips when it falls below its limit.
     return 1 - max(limits) if threshold.passes_above(metric) else min(limits)

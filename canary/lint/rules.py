@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from canary.lint import condition, query, spec, steps
+from canary.lint import condition, controller, query, spec, steps, values
 from canary.lint.rule import Rule
 
 RULES: dict[str, Rule] = {
-    rule.id: rule for family in (spec, query, condition, steps) for rule in family.RULES
+    rule.id: rule
+    for family in (spec, controller, query, condition, values, steps)
+    for rule in family.RULES
 }

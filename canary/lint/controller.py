@@ -1,0 +1,222 @@
+"""Rules for what the controller refuses, or quietly does not do.
+
+Source: `pkg/apis/rollouts/validation/validation.go` and `utils/analysis/factory.go` of v1.9.1. A
+refused Rollout is `InvalidSpec` and stays as it is; a refused analysis ends in Error and aborts the
+release.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from canary.argo import analysis, threshold
+from canary.argo.gates import Gate, Severity
+from canary.lint.rule import Context, Hit, Rule, at, into, metrics
+from canary.yamls import listed, mapping, scalar
+
+RULES: list[Rule] = []
+rule = into(RULES)
+
+_ACTIONS = (
+    "setWeight", "pause", "setCanaryScale", "setHeaderRoute", "setMirrorRoute", "analysis",
+    "experiment", "plugin", "replicaProgressThreshold",
+)  # fmt: skip
+
+
+@rule(
+    "analysis-refused",
+    Severity.ERROR,
+    "the controller refuses an analysis",
+    reason="Its run ends in Error as soon as it begins, and the release is aborted.",
+    remedy="correct the metric as the message says",
+)
+def _analysis_refused(context: Context) -> Iterator[Hit]:
+    for found in context.release.analyses:
+        if found.missing or any(gate.unresolved or gate.broken for gate in found.gates):
+            continue
+        where = found.look.path
+        if not found.gates:
+            yield context.release.rollout, where, "it names no template with a metric"
+            continue
+        names = [gate.name for gate in found.gates]
+        for name in (name for name, number in Counter(names).items() if number > 1):
+            yield context.release.rollout, where, f"two metrics are called {name!r}"
+        for pattern in found.dry_run:
+            if not any(_matches(pattern, name) for name in names):
+                yield context.release.rollout, where, f"dryRun {pattern!r} matches no metric"
+        for gate in found.gates:
+            yield from (at(gate, wrong) for wrong in _metric(gate))
+
+
+@rule(
+    "rollout-refused",
+    Severity.ERROR,
+    "the controller refuses the Rollout",
+    reason="It is InvalidSpec: nothing is released until that is corrected.",
+    remedy="correct the field as the message says",
+)
+def _rollout_refused(context: Context) -> Iterator[Hit]:
+    rollout = context.release.rollout
+    for path, message in (*_spec(rollout.spec), *_canary(rollout.spec)):
+        yield rollout, path, message
+
+
+@rule(
+    "background-never-starts",
+    Severity.ERROR,
+    "the background analysis never starts",
+    reason="It begins at its startingStep; there is no such step.",
+    remedy="name a step that there is, counted from 0",
+)
+def _background_never_starts(context: Context) -> Iterator[Hit]:
+    release = context.release
+    for found in release.analyses:
+        if found.look.background and found.look.step >= max(release.steps, 1):
+            message = f"startingStep {found.look.step}, and the last step is {release.steps - 1}"
+            yield release.rollout, "spec.strategy.canary.analysis.startingStep", message
+
+
+@rule(
+    "limit-overridden",
+    Severity.WARNING,
+    "an argument replaces a limit of the template",
+    reason="Who reviews the template does not see it: the gate judges by the Rollout's number.",
+    remedy="state the limit in the template, and nowhere else",
+)
+def _limit_overridden(context: Context) -> Iterator[Hit]:
+    canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))
+    given = {
+        scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
+        for holder in (canary.get("analysis"), *map(_analysis_of, listed(canary.get("steps"))))
+        for a in listed(mapping(holder).get("args"))
+        if "value" in mapping(a)
+    }
+    for gate, _ in metrics(context):
+        defaults = {
+            scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
+            for a in listed(gate.template.spec.get("args"))
+            if "value" in mapping(a)
+        }
+        for key in ("successCondition", "failureCondition"):
+            for name in threshold.arguments(scalar(gate.raw.get(key))):
+                if name in given and defaults.get(name, given[name]) != given[name]:
+                    yield (
+                        context.release.rollout,
+                        "spec.strategy.canary",
+                        f"{gate.name}: {name} is {given[name]} here and {defaults[name]} in the"
+                        " template",
+                    )
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def _metric(gate: Gate) -> Iterator[str]:
+    if len(mapping(gate.raw.get("provider"))) != 1:
+        yield "a metric has exactly one provider"
+    if gate.metric is not None and (wrong := analysis.refusal((gate.metric,))):
+        yield wrong.removeprefix("metrics[0]: ")
+    for key in ("interval", "initialDelay"):
+        words = scalar(gate.raw.get(key))
+        if words and "{{" not in words and not _GO_DURATION.fullmatch(words):
+            yield f"{key} {words!r} is no duration: hours, minutes and seconds, such as 90s"
+
+
+def _analysis_of(step: object) -> object:
+    return mapping(step).get("analysis")
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return True  # said by another rule
+
+
+# What Go's time.ParseDuration reads; a pause may be a bare number of seconds too.
+_GO_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
+
+
+def _is_duration(value: object) -> bool:
+    words = scalar(value)
+    return words.isdigit() or _GO_DURATION.fullmatch(words) is not None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in ("replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
+        if (_number(spec.get(key)) or 0) < 0:
+            yield f"spec.{key}", f"{key} is below 0"
+    ready, deadline = (_number(spec.get(k)) for k in ("minReadySeconds", "progressDeadlineSeconds"))
+    if (ready or 0) >= (600 if deadline is None else deadline):
+        yield "spec.minReadySeconds", "minReadySeconds is not below progressDeadlineSeconds"
+    if {"canary", "blueGreen"} <= set(mapping(spec.get("strategy"))):
+        yield "spec.strategy", "both canary and blueGreen are given"
+    template = mapping(spec.get("template"))
+    labels = mapping(mapping(template.get("metadata")).get("labels"))
+    wanted = mapping(mapping(spec.get("selector")).get("matchLabels"))
+    if any(labels.get(name) != value for name, value in wanted.items()):
+        yield "spec.selector", "the selector does not match the template's labels"
+    for container in listed(mapping(template.get("spec")).get("containers")):
+        resources = mapping(mapping(container).get("resources"))
+        limits, requests = (mapping(resources.get(key)) for key in ("limits", "requests"))
+        for name in set(limits) & set(requests):
+            most, least = _quantity(limits[name]), _quantity(requests[name])
+            if most is not None and least is not None and least > most:
+                where = f"spec.template.spec.containers[{scalar(mapping(container).get('name'))}]"
+                yield where, f"requests {name} {requests[name]} are above limits {limits[name]}"
+
+
+def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    path = "spec.strategy.canary"
+    canary = mapping(mapping(spec.get("strategy")).get("canary"))
+    services = [scalar(canary.get(key)) for key in ("canaryService", "stableService")]
+    routed = bool(mapping(canary.get("trafficRouting")))
+    if services[0] and services[0] == services[1]:
+        yield f"{path}.canaryService", "canaryService and stableService are the same"
+    if routed and not all(services):
+        yield path, "a traffic router needs canaryService and stableService"
+    surge, unavailable = (canary.get(key, default) for key, default in _FENCES)
+    if scalar(surge).rstrip("%") == "0" and scalar(unavailable).rstrip("%") == "0":
+        yield path, "maxSurge and maxUnavailable are both 0"
+    for index, step in enumerate(listed(canary.get("steps"))):
+        for message in _step(mapping(step), routed=routed):
+            yield f"{path}.steps[{index}]", message
+
+
+_FENCES = (("maxSurge", "25%"), ("maxUnavailable", "25%"))
+
+
+def _step(step: Mapping[str, Any], *, routed: bool) -> Iterator[str]:
+    actions = [name for name in step if name in _ACTIONS]
+    if len(actions) != 1:
+        told = " and ".join(actions) or "nothing"
+        yield f"a step does one thing; this one does {told}"
+    weight = _number(step.get("setWeight"))
+    if weight is not None and not 0 <= weight <= 100:  # noqa: PLR2004 — per cent
+        yield f"setWeight {weight:g} is not between 0 and 100"
+    duration = mapping(step.get("pause")).get("duration")
+    if duration is not None and not _is_duration(duration):
+        yield f"pause {duration!r} is no duration: hours, minutes and seconds, such as 1h30m"
+    if "setCanaryScale" in step and not routed:
+        yield "setCanaryScale needs a traffic router"
+
+
+_SUFFIXES = {
+    "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
+}  # fmt: skip
+
+
+def _quantity(value: object) -> float | None:
+    """A Kubernetes quantity; None if it is none."""
+    found = re.fullmatch(r"([\d.]+)([a-zA-Z]*)", scalar(value))
+    if not found or found[2] not in _SUFFIXES:
+        return None
+    return float(found[1]) * _SUFFIXES[found[2]]

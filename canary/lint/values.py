@@ -1,0 +1,386 @@
+"""Rules that ask what a gate says at each kind of result, and at each value its query can have.
+
+A condition is tried with the controller's own evaluator at nothing, NaN, its limits, either side of
+them, and far beyond; a query's values lie between bounds that follow from what it divides.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import promql_parser
+
+from canary.argo import dialects, promql, threshold
+from canary.argo.analysis import ERROR_RETRY_S
+from canary.argo.dialects import Outcome, UnmodelledError, Vocabulary
+from canary.argo.gates import Gate, Release, Severity
+from canary.argo.model import Metric, Phase
+from canary.argo.promql import Selector
+from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
+
+RULES: list[Rule] = []
+rule = into(RULES)
+
+# More requests than any gate wants at least.
+MANY = 1e6
+
+# What a query's number can be: least and most.
+Range = tuple[float, float]
+ANY: Range = (-math.inf, math.inf)
+SHARE: Range = (0.0, 1.0)
+
+
+@rule(
+    "condition-always-errors",
+    Severity.ERROR,
+    "a condition is an error, whatever the result",
+    reason="A query answers with a list of samples; what compares the list itself, or takes it "
+    "for a truth, is an Error at every measurement, and the fifth aborts the release.",
+    remedy="compare result[0], guarded with len(result) > 0 && !isNaN(result[0])",
+)
+def _condition_always_errors(context: Context) -> Iterator[Hit]:
+    for gate, metric, _ in judged(context):
+        if set(phases(metric).values()) == {Phase.ERROR}:
+            late = metric.consecutive_error_limit * ERROR_RETRY_S
+            yield at(gate, f"every release is aborted, {late:g} s after its first measurement")
+
+
+@rule(
+    "cannot-fail",
+    Severity.ERROR,
+    "no result fails the gate",
+    reason="A gate that passes at every value judges nothing.",
+    remedy="let failureCondition hold on the wrong side of the limit",
+)
+def _cannot_fail(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in judged(context):
+        found = phases(metric, among=_range(query.tree))
+        if found and set(found.values()) == {Phase.SUCCESSFUL}:
+            low, high = _range(query.tree)
+            where = "" if math.isinf(high) else f" from {low:g} to {high:g}, all that it can be,"
+            yield at(gate, f"every number{where} is judged Successful")
+
+
+@rule(
+    "always-fails",
+    Severity.ERROR,
+    "no result passes the gate",
+    reason="Every release is rolled back or paused.",
+    remedy="correct the conditions, or the unit of the limit",
+)
+def _always_fails(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in judged(context):
+        found = set(phases(metric, among=_range(query.tree)).values())
+        if found and Phase.SUCCESSFUL not in found and Phase.ERROR not in found:
+            yield at(gate, "no number that the query can return is judged Successful")
+
+
+@rule(
+    "conditions-reversed",
+    Severity.ERROR,
+    "good releases are stopped, and bad ones pass",
+    reason="The comparison points the wrong way for what the query counts.",
+    remedy="exchange the conditions, or the comparison",
+)
+def _conditions_reversed(context: Context) -> Iterator[Hit]:
+    vocabulary = _vocabulary(context)
+    for gate, metric, query in judged(context):
+        good, bad = (_answer(query.tree, outcome, vocabulary) for outcome in Outcome)
+        if good is None or bad is None or good == bad:
+            continue
+        said = threshold.phase_of(metric, good), threshold.phase_of(metric, bad)
+        if said == (Phase.FAILED, Phase.SUCCESSFUL):
+            yield at(gate, f"it fails at {good:g}, where no request failed, and passes at {bad:g}")
+
+
+@rule(
+    "matcher-never-matches",
+    Severity.ERROR,
+    "a matcher takes no value that the series have",
+    reason="Prometheus anchors expressions on both ends, and a label has its exporter's values; "
+    "what matches nothing counts nothing, so the gate cannot see a failure.",
+    remedy='write it as the exporter does: status=~"5.." for 500 to 599',
+)
+def _matcher_never_matches(context: Context) -> Iterator[Hit]:
+    vocabulary = _vocabulary(context)
+    for gate, _, query in queries(context):
+        for selector in query.selectors:
+            dialect = vocabulary.of(selector.metric)
+            telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
+            try:
+                if not dialect or not telling or _taken(dialect, telling):
+                    continue
+            except UnmodelledError:
+                continue
+            words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in telling)
+            assumed = f"; assumed: {dialect.assumed}" if dialect.assumed else ""
+            yield at(gate, f"{words} takes neither a good request nor a failed one{assumed}")
+
+
+@rule(
+    "offset-in-gate",
+    Severity.ERROR,
+    "the query looks at the time before the canary",
+    reason="An offset moves the window back; where no canary was, nothing is found, and where it "
+    "was, the newest requests are left out.",
+    remedy="take the offset out",
+)
+def _offset_in_gate(context: Context) -> Iterator[Hit]:
+    tokens = context.release.canary_tokens
+    for gate, metric, query in queries(context):
+        for selector in query.selectors:
+            if selector.offset_s > 0 and selector.mentions(tokens):
+                age_s = context.release.age_s(gate.look) + metric.initial_delay_s
+                yield at(
+                    gate,
+                    f"at {gate.look} it looks {selector.offset_s:g} s back,"
+                    f" and the canary is {age_s:g} s old",
+                )
+
+
+@rule(
+    "no-data-passes",
+    Severity.ERROR,
+    "a default stands in for data",
+    reason="`or vector(…)` around the whole answer gives a number where there is none: a release "
+    "that nobody asked anything, or whose series are missing, is judged by that number.",
+    remedy="put `or vector(0)` around the failures alone, and let no data be Inconclusive",
+)
+def _no_data_passes(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in judged(context):
+        default = _default(query.tree)
+        if default is not None and threshold.phase_of(metric, default) is Phase.SUCCESSFUL:
+            yield at(gate, f"no data reads as {default:g}, which is judged Successful")
+
+
+@rule(
+    "empty-pauses",
+    Severity.ERROR,
+    "a release without a failure is paused",
+    reason="The series of failures does not exist before the first one, unless the exporter writes "
+    "it at 0: a healthy release has no answer, which is Inconclusive.",
+    remedy="fill failures with `or vector(0)`",
+)
+def _empty_pauses(context: Context) -> Iterator[Hit]:
+    vocabulary = _vocabulary(context)
+    for gate, metric, query in judged(context):
+        zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
+        if zeroed or not dialects.numerator_may_be_empty(query.tree):
+            continue
+        if threshold.phase_of(metric) is Phase.INCONCLUSIVE:
+            yield at(gate, "with no failed request, as a healthy release has, it is Inconclusive")
+
+
+@rule(
+    "limit-not-reached",
+    Severity.ERROR,
+    "fewer measurements than its limit lets fail",
+    reason="A metric fails when more than failureLimit measurements do; with so few, never.",
+    remedy="lower failureLimit, or measure more often",
+)
+def _limit_not_reached(context: Context) -> Iterator[Hit]:
+    for gate, metric, _ in judged(context):
+        number = measurements(context.release, gate, metric)
+        if 0 < number <= metric.failure_limit:
+            yield at(
+                gate,
+                f"failureLimit {metric.failure_limit} and {number} measurement(s) at {gate.look}:"
+                " all may fail",
+            )
+
+
+@rule(
+    "background-looks-once",
+    Severity.WARNING,
+    "a background metric measures once",
+    reason="Without an interval it is asked once, at its start.",
+    remedy="give it an interval",
+)
+def _background_looks_once(context: Context) -> Iterator[Hit]:
+    for gate, metric, _ in judged(context):
+        if gate.look.background and metric.interval_s is None and not metric.count:
+            yield at(gate, "it is measured once, and the rest of the release is unguarded")
+
+
+# ------------------------------------------------------------------------------------- details
+
+
+def phases(metric: Metric, among: Range = ANY) -> dict[float, Phase]:
+    """What the conditions say of numbers that tell all that can be told apart, within a range."""
+    low, high = among
+    limits = threshold.numbers(metric)
+    span = max((abs(limit) for limit in limits), default=1.0) or 1.0
+    tried = {0.0, 1.0, 1e12, *limits}
+    tried |= {limit + side * 1e-6 * span for limit in limits for side in (-1, 1)}
+    tried |= {(a + b) / 2 for a, b in itertools.pairwise(limits)}
+    tried |= {edge for edge in among if math.isfinite(edge)}
+    return {x: threshold.phase_of(metric, x) for x in sorted(tried) if low <= x <= high}
+
+
+def measurements(release: Release, gate: Gate, metric: Metric) -> int:
+    """How often a metric is measured in a release that nobody stops."""
+    if metric.count or not gate.look.background:
+        return metric.count or 1
+    if metric.interval_s is None:
+        return 1
+    if not release.stages:
+        return 0
+    last = release.stages[-1]
+    left_s = last.start_s + last.duration_s - gate.look.at_s - metric.initial_delay_s
+    return 1 + max(int(left_s // metric.interval_s), 0)
+
+
+def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:
+    return any(all(dialect.selects(m, outcome) for m in telling) for outcome in Outcome)
+
+
+def _vocabulary(context: Context) -> Vocabulary:
+    return Vocabulary(context.contract.values if context.contract else {})
+
+
+def _answer(tree: Any, outcome: Outcome, vocabulary: Vocabulary) -> float | None:
+    """What a query answers where every request has one outcome; None: nothing, or not known."""
+    tree = promql.bare(tree)
+    match type(tree).__name__:
+        case "NumberLiteral":
+            return float(tree.val)
+        case "UnaryExpr":
+            inner = _answer(tree.expr, outcome, vocabulary)
+            return None if inner is None else -inner
+        case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
+            return _answer(tree.expr, outcome, vocabulary)
+        case "Call" if tree.func.name in ("rate", "increase", "irate"):
+            return _requests(tree.args[0], outcome, vocabulary)
+        case "Call" if tree.func.name in _CALLS:
+            inside = [_answer(a, outcome, vocabulary) for a in tree.args]
+            known = [number for number in inside if number is not None]
+            return _CALLS[tree.func.name](*known) if len(known) == len(inside) else None
+        case "BinaryExpr":
+            left, right = (_answer(t, outcome, vocabulary) for t in (tree.lhs, tree.rhs))
+            return _combined(tree, left, right)
+    return None
+
+
+_CALLS: dict[str, Callable[..., float]] = {
+    "vector": float, "scalar": float, "sqrt": math.sqrt, "abs": abs, "clamp_min": max,
+    "clamp_max": min,
+}  # fmt: skip
+_OPERATORS: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+    "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+
+def _combined(tree: Any, left: float | None, right: float | None) -> float | None:
+    sign = str(tree.op)
+    if sign == "or":
+        return right if left is None else left
+    if left is None or right is None:
+        return None
+    if sign == "and":
+        return left
+    try:
+        found = _OPERATORS[sign](left, right)
+    except (KeyError, ZeroDivisionError):
+        return None
+    if sign in ("+", "-", "*", "/") or _bool(tree):
+        return float(found)
+    return left if found else None
+
+
+def _requests(matrix: Any, outcome: Outcome, vocabulary: Vocabulary) -> float | None:
+    """So many requests, if a selector takes those of this outcome."""
+    (selector,) = promql.selectors(matrix)
+    dialect = vocabulary.of(selector.metric)
+    if dialect is None or selector.metric.endswith(("_bucket", "_sum")):
+        return None
+    try:
+        telling = [m for m in selector.matchers if m.label in dialect.outcomes]
+        return MANY if all(dialect.selects(m, outcome) for m in telling) else 0.0
+    except UnmodelledError:
+        return None
+
+
+def _default(tree: Any) -> float | None:
+    """The number that stands for an empty answer of a whole ratio."""
+    tree = promql.bare(tree)
+    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "or":
+        return None
+    right = promql.bare(tree.rhs)
+    if not (isinstance(right, promql_parser.Call) and right.func.name == "vector"):
+        return None
+    number = promql.bare(right.args[0])
+    plain = isinstance(number, promql_parser.NumberLiteral) and promql.divides(tree.lhs)
+    return float(number.val) if plain else None
+
+
+def _range(tree: Any) -> Range:
+    """Between what numbers a query's answer lies, as far as that follows from its text."""
+    tree = promql.bare(tree)
+    match type(tree).__name__:
+        case "NumberLiteral":
+            return (tree.val, tree.val)
+        case "AggregateExpr" if str(tree.op) in ("avg", "max", "min"):
+            return _range(tree.expr)
+        case "BinaryExpr":
+            return _range_of(tree)
+    return ANY
+
+
+def _range_of(tree: Any) -> Range:
+    sign = str(tree.op)
+    if sign == "/" and _a_part(promql.bare(tree.lhs), promql.bare(tree.rhs)):
+        return SHARE
+    (a, b), (c, d) = _range(tree.lhs), _range(tree.rhs)
+    if sign == "or":
+        return (min(a, c), max(b, d))
+    if sign in ("and", "unless") or (
+        sign in ("<", ">", "<=", ">=", "==", "!=") and not _bool(tree)
+    ):
+        return (a, b)
+    if _bool(tree):
+        return SHARE
+    if any(map(math.isinf, (a, b, c, d))):
+        return ANY
+    if sign == "-":
+        return (a - d, b - c)
+    if sign == "+":
+        return (a + c, b + d)
+    if sign == "*":
+        corners = (a * c, a * d, b * c, b * d)
+        return (min(corners), max(corners))
+    return ANY
+
+
+def _bool(tree: Any) -> bool:
+    return tree.modifier is not None and bool(tree.modifier.return_bool)
+
+
+def _a_part(numerator: Any, denominator: Any) -> bool:
+    """Whether what is divided is some of what it is divided by."""
+    some = [s for s in promql.selectors(numerator) if s.range_s]
+    every = [s for s in promql.selectors(denominator) if s.range_s]
+    plain = not any(isinstance(n, promql_parser.BinaryExpr) for n in promql.nodes(denominator))
+    return (
+        len(some) == len(every) == 1
+        and (plain or promql.has_minimum(denominator))
+        and not _scaled(numerator)
+        and _within(some[0], every[0])
+    )
+
+
+def _scaled(tree: Any) -> bool:
+    return any(
+        isinstance(n, promql_parser.BinaryExpr) and str(n.op) in ("*", "+", "-", "/", "^")
+        for n in promql.nodes(tree)
+    )
+
+
+def _within(some: Selector, every: Selector) -> bool:
+    same = (some.metric, some.range_s) == (every.metric, every.range_s)
+    return same and set(every.matchers) <= set(some.matchers)

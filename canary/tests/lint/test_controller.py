@@ -1,0 +1,108 @@
+"""What the controller refuses is said before it does."""
+
+import pytest
+
+from canary.lint import check
+from canary.power import catalogue, edits
+
+CANARY = "spec.strategy.canary"
+
+
+def messages(kind, path, value, rule, *more):
+    """What a rule says of the good release with edits."""
+    wanted = [edits.read({"kind": kind, "path": path, "set": value}), *map(edits.read, more)]
+    found = check.lint(edits.apply(catalogue.good_release(), wanted)).findings
+    return [finding.message for finding in found if finding.rule == rule]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("spec.replicas", -1, "replicas is below 0"),
+        ("spec.revisionHistoryLimit", -1, "revisionHistoryLimit is below 0"),
+        ("spec.minReadySeconds", 600, "minReadySeconds is not below progressDeadlineSeconds"),
+        ("spec.selector", {"matchLabels": {"app": "x"}}, "does not match the template's labels"),
+        ("spec.strategy.blueGreen", {"activeService": "x"}, "both canary and blueGreen"),
+        (f"{CANARY}.canaryService", "shop", None),
+        (f"{CANARY}.maxSurge", 0, None),
+        (f"{CANARY}.trafficRouting", {"nginx": {"stableIngress": "x"}}, "needs canaryService"),
+        (f"{CANARY}.steps[0]", {}, "this one does nothing"),
+        (f"{CANARY}.steps[0]", {"setWeight": 10, "pause": {}}, "does setWeight and pause"),
+        (f"{CANARY}.steps[0]", {"setWeight": 101}, "setWeight 101 is not between 0 and 100"),
+        (f"{CANARY}.steps[0]", {"setWeight": -5}, "setWeight -5 is not between 0 and 100"),
+        (f"{CANARY}.steps[1]", {"pause": {"duration": "1d"}}, "'1d' is no duration"),
+        (f"{CANARY}.steps[1]", {"pause": {"duration": -5}}, "-5 is no duration"),
+        (f"{CANARY}.steps[1]", {"pause": {"duration": 60}}, None),
+        (f"{CANARY}.steps[1]", {"pause": {"duration": "1h30m"}}, None),
+        (f"{CANARY}.steps[1]", {"setCanaryScale": {"replicas": 1}}, "needs a traffic router"),
+    ],
+)
+def test_a_rollout_that_is_invalid_is_accused_by_its_field(path, value, said):
+    found = messages("Rollout", path, value, "rollout-refused")
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_requests_above_limits_are_refused_by_the_api():
+    path = "spec.template.spec.containers[0].resources"
+    value = {"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": 1, "memory": "1Gi"}}
+    (said,) = messages("Rollout", path, value, "rollout-refused")
+    assert said == "requests cpu 1 are above limits 500m"
+
+
+def test_no_pod_more_and_no_pod_less_is_no_way_to_go_on():
+    more = {"kind": "Rollout", "path": f"{CANARY}.maxUnavailable", "set": 0}
+    (said,) = messages("Rollout", f"{CANARY}.maxSurge", "0%", "rollout-refused", more)
+    assert said == "maxSurge and maxUnavailable are both 0"
+
+
+def test_one_service_cannot_be_stable_and_canary():
+    more = {"kind": "Rollout", "path": f"{CANARY}.stableService", "set": "shop"}
+    (said,) = messages("Rollout", f"{CANARY}.canaryService", "shop", "rollout-refused", more)
+    assert said == "canaryService and stableService are the same"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("spec.metrics[0].failureLimit", -1, "failureLimit and consecutiveSuccessLimit"),
+        ("spec.metrics[0].failureLimit", 9, "count (1) must be >= failureLimit"),
+        ("spec.metrics[0].inconclusiveLimit", -1, "inconclusiveLimit must be >= 0"),
+        ("spec.metrics[0].inconclusiveLimit", 999999, "count must be >= inconclusiveLimit"),
+        ("spec.metrics[0].consecutiveErrorLimit", -1, "consecutiveErrorLimit must be >= 0"),
+        ("spec.metrics[0].interval", "1d", "interval '1d' is no duration"),
+        ("spec.metrics[0].initialDelay", "1w", "initialDelay '1w' is no duration"),
+        ("spec.metrics[1].name", "error-ratio", "two metrics are called 'error-ratio'"),
+        ("spec.metrics[0].provider", {"prometheus": {"query": "x"}, "web": {}}, "one provider"),
+        ("spec.dryRun", [{"metricName": "^nothing$"}], "dryRun '^nothing$' matches no metric"),
+        ("spec.metrics", [], "it names no template with a metric"),
+    ],
+)
+def test_an_analysis_that_is_invalid_is_accused_by_its_metric(path, value, said):
+    assert said in " ".join(messages("AnalysisTemplate", path, value, "analysis-refused"))
+
+
+def test_a_pause_for_a_person_lasts_as_long_as_a_person_takes():
+    found = edits.apply(
+        catalogue.good_release(),
+        [edits.read({"kind": "Rollout", "path": f"{CANARY}.steps[1]", "set": {"pause": {}}})],
+    )
+    assert "window-beyond-exposure" not in {f.rule for f in check.lint(found).findings}
+
+
+def test_a_limit_that_the_rollout_states_as_the_template_does_is_none_replaced():
+    (example,) = (e for e in catalogue.examples() if e.rule == "limit-overridden")
+    same = edits.apply(
+        example.failing,
+        [
+            edits.read(
+                {
+                    "kind": "Rollout",
+                    "path": f"{CANARY}.steps[2].analysis.args[1].value",
+                    "set": "0.01",
+                }
+            )
+        ],
+    )
+    rules = {finding.rule for finding in check.lint(same).findings}
+    assert "limit-overridden" not in rules
