@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.argo import releases
-from canary.power import mutation, simulation, simulation_report
+from canary.power import mutation, simulation, simulation_report, stats
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
@@ -70,7 +70,7 @@ def test_at_any_traffic_and_baseline_what_is_computed_meets_the_target(
     for what, share, count in zip(
         ("false rollbacks", "2 % detected"), computed, counted, strict=True
     ):
-        low, high = simulation_report.interval(count, SIMULATED_RELEASES)
+        low, high = stats.ratio(count, SIMULATED_RELEASES)
         name = f"{rps:g} requests/s, baseline {baseline:.2%}, {what}"
         measured(name, f"computed {share:.2%}, simulated {count} [{low:.2%}, {high:.2%}]")
     assert computed[0] <= MAX_FALSE_SHARE

@@ -22,8 +22,9 @@ from canary.argo.model import Pause, Rollout, SetWeight
 from canary.lint.pods import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
-from canary.power.monte_carlo import Outcomes, Study, requests_needed
+from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import Fault, Traffic
+from canary.power.stats import requests_to_detect
 from canary.yamls import Document, listed, mapping, scalar
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
@@ -284,7 +285,7 @@ def _too_small(goal: Goal, traffic: Traffic, gate: Gate, release: Release, best:
     if goal.kind != "errors" or not share:
         return said
     middle = math.sqrt(max(traffic.error_rate, 1e-6) * goal.size)
-    needed = requests_needed(goal.size, middle, goal.power)
+    needed = requests_to_detect(goal.size, middle, goal.power)
     if needed is None:
         return said
     hours = needed / (traffic.requests_per_s * share) / 3600

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from canary.argo import analysis, promql, threshold, virtual_rollout
 from canary.argo.analysis import ERROR_RETRY_S
@@ -327,44 +326,3 @@ def _if_empty(metric: Metric) -> str:
         late_s = metric.consecutive_error_limit * ERROR_RETRY_S
         return f"; if its series is missing it aborts every release, {late_s:.0f} s after its look"
     return f"; if its series is missing its look is {phase}"
-
-
-def chance(requests: float, error_rate: float, limit: float, minimum: float = 0.0) -> float:
-    """Exactly: how likely an error ratio over Poisson traffic reaches its limit.
-
-    Failed and good requests are independent Poisson counts; the look trips if failed ÷ all ≥ limit
-    and there are at least `minimum` of all.
-
-    Args:
-        requests: The expected number of requests in the window.
-        error_rate: The true share of failures, 0 to 1.
-        limit: The gate's threshold, 0 to 1.
-        minimum: Below this many requests the look does not judge.
-    """
-    bad, good = requests * error_rate, requests * (1 - error_rate)
-    most = int(bad + 12 * math.sqrt(bad) + 20)
-    failed = np.arange(1, most + 1)
-    weights = np.exp(failed * math.log(bad) - bad - special.gammaln(failed + 1)) if bad else 0.0
-    # failed ≥ limit of all is the same as good ≤ failed (1 / limit - 1)
-    ceiling = np.floor(failed * (1 - limit) / limit + 1e-9)
-    floor = np.maximum(np.ceil(minimum - failed), 0.0) - 1
-    tail = special.pdtr(np.maximum(ceiling, 0.0), good)
-    below = np.where(floor >= 0, special.pdtr(np.maximum(floor, 0.0), good), 0.0)
-    return float(np.sum(weights * np.clip(tail - below, 0.0, 1.0)))
-
-
-def requests_needed(error_rate: float, limit: float, power: float = 0.95) -> int | None:
-    """How many requests one look needs to trip on a fault with this power; None at the limit."""
-    if error_rate <= limit:
-        return None
-    for requests in _grid():
-        if chance(requests, error_rate, limit) >= power:
-            return int(requests)
-    return None
-
-
-def _grid() -> Iterator[int]:
-    size = 20.0
-    while size < 2e6:  # noqa: PLR2004 — beyond two million no canary goes
-        yield int(size)
-        size *= 1.05

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from canary.argo import dialects, promql, threshold
-from canary.power.monte_carlo import Outcomes, Study, requests_needed
+from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import Fault, Traffic
+from canary.power.stats import requests_to_detect
 
 # A month as the SLO counts it (rehearsal.yaml states 30 days and 99.9 %).
 MONTH_S = 30 * 86400.0
@@ -140,7 +141,7 @@ def _needed(study: Study) -> dict[str, int]:
             continue
         query = promql.parse(look.metric.query)
         if any(dialects.picks_failures(selector) for selector in query.selectors):
-            found = requests_needed(2 * numbers[-1], numbers[-1])
+            found = requests_to_detect(2 * numbers[-1], numbers[-1])
             needed |= {look.metric.name: found} if found else {}
     return needed
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from scipy import stats
-
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
+from canary.power import stats
 from canary.power.simulation import Trial
 
 
@@ -41,12 +40,6 @@ class Summary:
     tallies: tuple[Tally, ...]
 
 
-def interval(successes: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact binomial interval of a rate (Clopper and Pearson, Biometrika 26, 1934)."""
-    found = stats.binomtest(successes, of).proportion_ci(confidence, method="exact")
-    return float(found.low), float(found.high)
-
-
 def summarise(release: str, results: Sequence[tuple[Trial, Walk]], elapsed_s: float) -> Summary:
     """Counts the results of each kind, in the order in which they were asked for."""
     order = list(dict.fromkeys(trial.scenario.name for trial, _ in results))
@@ -59,7 +52,7 @@ def summarise(release: str, results: Sequence[tuple[Trial, Walk]], elapsed_s: fl
 def _tally(name: str, walks: Sequence[Walk]) -> Tally:
     outcomes = Counter(walk.outcome for walk in walks)
     stopped = [walk for walk in walks if walk.outcome == ROLLED_BACK]
-    low, high = interval(len(stopped), len(walks))
+    low, high = stats.ratio(len(stopped), len(walks))
     return Tally(
         scenario=name,
         releases=len(walks),

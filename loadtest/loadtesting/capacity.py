@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtesting import intervals
+from canary.power import stats
 from loadtesting.model import Limits, Outcome, Result
 from loadtesting.run import Done
 
@@ -96,7 +96,7 @@ def weigh(done: Done, limits: Limits) -> Probe:
         return Probe(rate, None, doubts["generator-lag"].message)
     if measured.counts.dropped or not done.facts.complete:
         return Probe(rate, held=False, reason=done.verdict.headline)
-    low, high = intervals.ratio(group.slow, group.requests)
+    low, high = stats.ratio(group.slow, group.requests)
     if low >= limits.max_slow_ratio or done.verdict.result is Result.FAIL:
         return Probe(rate, held=False, reason=done.verdict.headline)
     if high < limits.max_slow_ratio and _objective_held(done, limits):
@@ -107,5 +107,5 @@ def weigh(done: Done, limits: Limits) -> Probe:
 def _objective_held(done: Done, limits: Limits) -> bool:
     group = done.measured.overall
     bad = group.outcomes[Outcome.FAILED] + group.unseen
-    low, _ = intervals.ratio(bad, group.requests)
+    low, _ = stats.ratio(bad, group.requests)
     return low <= 1 - limits.objective

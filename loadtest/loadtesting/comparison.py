@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtesting import histograms, intervals
+from canary.power import stats
+from loadtesting import histograms
 from loadtesting.errors import UsageError
 from loadtesting.model import Result
 from loadtesting.result import Document
@@ -93,7 +94,7 @@ def compare(first: Document, second: Document) -> Comparison:
 
 def _ratio(name: str, first: Document, second: Document, confidence: float) -> Effect:
     a, b = (_count(name, document["overall"]) for document in (first, second))
-    low, high = intervals.difference(a, b, confidence)
+    low, high = stats.difference(a, b, confidence)
     return Effect(name, a[0] / max(a[1], 1), b[0] / max(b[1], 1), low, high, "%")
 
 

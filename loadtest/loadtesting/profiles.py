@@ -14,7 +14,7 @@ from openarrivals.schedule import Plan
 from openarrivals.shapes import Shape
 
 from canary.errors import UsageError
-from loadtesting import sizing
+from canary.power import stats
 from loadtesting.model import Kind, Limits, Profile, Result
 
 # Of the limit: far enough that some hundred requests tell, near enough to mean something.
@@ -91,7 +91,7 @@ def _ratios(limit: float, factors: tuple[float, float], wish: Wish) -> tuple[flo
 def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
     limit = limits.max_error_ratio
     good, bad = _ratios(limit, ERRORS, wish)
-    needed = sizing.requests_needed(limit, good, bad)
+    needed = stats.requests_to_distinguish(limit, good, bad)
     shape = _shape(needed, wish)
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
         yield Profile(
@@ -108,7 +108,7 @@ def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
 def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
     limit = limits.max_slow_ratio
     good, bad = _ratios(limit, SLOW, wish)
-    needed = sizing.requests_needed(limit, good, bad)
+    needed = stats.requests_to_distinguish(limit, good, bad)
     shape = _shape(needed, wish)
     slow_ms = round(limits.max_latency_s * SLOW_FACTOR * 1000)
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtesting import histograms, intervals
+from canary.power import stats
+from loadtesting import histograms
 from loadtesting.errors import UsageError
 from loadtesting.model import Limits, Profile, Verdict
 from loadtesting.tally import Group, Slice, Tally
@@ -71,7 +72,7 @@ def group(measured: Group) -> Document:
 
 
 def _quantile(measured: Group, quantile: float) -> Document:
-    low, high = intervals.ranks(quantile, measured.requests)
+    low, high = stats.ranks(quantile, measured.requests)
     return {
         "quantile": quantile,
         "value_s": histograms.quantile_s(measured.histogram, quantile),

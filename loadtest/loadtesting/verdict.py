@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from loadtesting import histograms, intervals, tally
+from canary.power import stats
+from loadtesting import histograms, tally
 from loadtesting.model import Check, Limits, Outcome, Profile, Result, Verdict
 from loadtesting.tally import Group, Tally
 
@@ -87,7 +88,7 @@ def _ratio(name: str, count: int, of: int, limit: float, words: str) -> Check:
     if not of:
         return Check(name, Result.INCONCLUSIVE, f"{name}: nothing was answered", limit=limit)
     value = count / of
-    low, high = intervals.ratio(count, of)
+    low, high = stats.ratio(count, of)
     result = Result.FAIL if value >= limit else Result.PASS
     sign = "≥" if result is Result.FAIL else "<"
     text = f"{name}: {count:,} of {of:,} {words}, {value:.2%} {sign} {limit:.2%}"
@@ -100,7 +101,7 @@ def latency(group: Group, limits: Limits) -> Check:
     value = histograms.quantile_s(group.histogram, limits.quantile)
     if value is None:
         return Check(name, Result.INCONCLUSIVE, f"{name}: nothing was timed", unit="s")
-    low_rank, high_rank = intervals.ranks(limits.quantile, group.requests)
+    low_rank, high_rank = stats.ranks(limits.quantile, group.requests)
     low = histograms.at_rank_s(group.histogram, low_rank)
     high = histograms.at_rank_s(group.histogram, high_rank)
     slow = group.slow / group.requests

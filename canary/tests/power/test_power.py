@@ -10,9 +10,10 @@ from canary.argo import releases, virtual_rollout
 from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight
 from canary.argo.releases import LATEST
 from canary.power import alternatives, edits, mutation, power_curve, simulation, simulation_report
-from canary.power.monte_carlo import Study, chance, requests_needed
+from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
+from canary.power.stats import chance, ratio, requests_to_detect
 from canary.runtime import documents
 
 RATIO = (
@@ -59,10 +60,10 @@ def test_a_minimum_of_requests_takes_the_look_away_where_there_are_fewer():
 
 
 def test_requests_needed_is_where_the_exact_chance_crosses_the_power():
-    needed = requests_needed(0.02, 0.01)
+    needed = requests_to_detect(0.02, 0.01)
     assert chance(needed, 0.02, 0.01) >= 0.95
     assert chance(needed * 0.8, 0.02, 0.01) < 0.95
-    assert requests_needed(0.01, 0.01) is None
+    assert requests_to_detect(0.01, 0.01) is None
 
 
 @pytest.mark.parametrize("error_rate", [0.005, 0.01, 0.015])
@@ -72,7 +73,7 @@ def test_one_look_over_drawn_releases_agrees_with_the_exact_chance(error_rate):
     first, last = study.draws.world(Fault()).slots(study.looks[0].at_s, 60.0)
     seen = study.draws.world(Fault()).canary.requests[:, first:last].sum(axis=1).mean()
     exact = chance(float(seen), error_rate, 0.01)
-    low, high = simulation_report.interval(int(outcomes.rolled_back.sum()), study.n, 0.999)
+    low, high = ratio(int(outcomes.rolled_back.sum()), study.n, 0.999)
     assert low <= exact <= high
 
 
@@ -119,7 +120,7 @@ def test_power_agrees_with_the_real_query_engine_near_the_limits(subject, rps, f
     computed = study_of(subject, traffic).outcomes(fault).rollback_rate
     results = simulation.simulate(subject, [Scenario("fault", fault, traffic)], n)
     (tally,) = simulation_report.summarise("gridos", results, 0.0).tallies
-    low, high = simulation_report.interval(tally.rolled_back, n, 0.999)
+    low, high = ratio(tally.rolled_back, n, 0.999)
     assert low <= computed <= high
 
 
@@ -157,7 +158,7 @@ def test_power_agrees_with_the_real_query_engine_on_an_unscoped_gate_too(design)
     stopped = sum(
         walk.step == 2 and walk.outcome == virtual_rollout.ROLLED_BACK for _, walk in results
     )
-    low, high = simulation_report.interval(stopped, n, 0.999)
+    low, high = ratio(stopped, n, 0.999)
     assert 0.2 < computed < 0.8
     assert low <= computed <= high
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 from gridos import faults
-from loadtesting import profiles, sizing
+from loadtesting import profiles
 from loadtesting.errors import UsageError
 from loadtesting.model import Result
 from loadtesting.profiles import Wish
 from openarrivals.schedule import Plan
+
+from canary.power import stats
 
 GATES = {"error-ratio", "p95-latency-seconds", "cpu-saturation-ratio", "canary-requests"}
 
@@ -62,7 +64,7 @@ def test_ratios_move_with_the_gate(limits):
 
 def test_a_nearer_pair_needs_more_and_sends_it(limits):
     near = profiles.find("errors-good", limits, Wish(near=(0.005, 0.015)))
-    assert near.needed == sizing.requests_needed(limits.max_error_ratio, 0.005, 0.015)
+    assert near.needed == stats.requests_to_distinguish(limits.max_error_ratio, 0.005, 0.015)
     assert near.fault == "errors=0.5%"
     assert len(list(Plan(near.shape).due())) >= near.needed
 
@@ -70,7 +72,7 @@ def test_a_nearer_pair_needs_more_and_sends_it(limits):
 def test_every_gate_can_have_a_nearer_pair(limits):
     slow = profiles.find("latency-bad", limits, Wish(near=(0.04, 0.06)))
     assert slow.fault == "latency=400ms@6%"
-    assert slow.needed == sizing.requests_needed(limits.max_slow_ratio, 0.04, 0.06)
+    assert slow.needed == stats.requests_to_distinguish(limits.max_slow_ratio, 0.04, 0.06)
     assert profiles.find("cpu-good", limits, Wish(near=(0.6, 0.8))).fault == "cpu=60%"
 
 

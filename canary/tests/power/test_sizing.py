@@ -2,45 +2,46 @@
 
 import numpy as np
 import pytest
-from loadtesting import sizing
 from loadtesting.errors import UsageError
+
+from canary.power import stats
 
 PAIRS = [(0.01, 0.002, 0.03), (0.05, 0.02, 0.10), (0.01, 0.005, 0.015)]
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_size_is_enough_and_stays_enough(pair):
-    needed = sizing.requests_needed(*pair)
+    needed = stats.requests_to_distinguish(*pair)
     later = range(needed, needed + 300, 7)
-    assert all(sizing.certainty_of(*pair, size) >= sizing.CERTAINTY for size in later)
+    assert all(stats.certainty_of(*pair, size) >= stats.CERTAINTY for size in later)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_tenth_fewer_is_not_enough_somewhere(pair):
-    needed = sizing.requests_needed(*pair)
+    needed = stats.requests_to_distinguish(*pair)
     sooner = range(round(needed * 0.9), needed)
-    assert min(sizing.certainty_of(*pair, size) for size in sooner) < sizing.CERTAINTY
+    assert min(stats.certainty_of(*pair, size) for size in sooner) < stats.CERTAINTY
 
 
 def test_drawn_releases_get_the_right_verdict_as_often_as_said():
     limit, good, bad = PAIRS[0]
-    needed = sizing.requests_needed(limit, good, bad)
+    needed = stats.requests_to_distinguish(limit, good, bad)
     random = np.random.default_rng(1)
     wrong_good = (random.binomial(needed, good, 100_000) / needed >= limit).mean()
     wrong_bad = (random.binomial(needed, bad, 100_000) / needed < limit).mean()
-    assert max(wrong_good, wrong_bad) < 1.5 * (1 - sizing.CERTAINTY)
+    assert max(wrong_good, wrong_bad) < 1.5 * (1 - stats.CERTAINTY)
 
 
 def test_closer_pairs_need_what_the_literature_would_say():
-    assert sizing.requests_needed(0.01, 0.005, 0.015) == pytest.approx(5_000, rel=0.1)
-    assert sizing.requests_needed(0.01, 0.009, 0.011) == pytest.approx(100_000, rel=0.05)
+    assert stats.requests_to_distinguish(0.01, 0.005, 0.015) == pytest.approx(5_000, rel=0.1)
+    assert stats.requests_to_distinguish(0.01, 0.009, 0.011) == pytest.approx(100_000, rel=0.05)
 
 
 def test_a_pair_on_one_side_of_the_limit_is_refused():
     with pytest.raises(UsageError, match="either side"):
-        sizing.requests_needed(0.01, 0.02, 0.03)
+        stats.requests_to_distinguish(0.01, 0.02, 0.03)
 
 
 def test_a_pair_that_no_run_can_tell_is_refused_with_its_size():
     with pytest.raises(UsageError, match="would need about"):
-        sizing.requests_needed(0.01, 0.00999, 0.01001)
+        stats.requests_to_distinguish(0.01, 0.00999, 0.01001)
