@@ -71,6 +71,16 @@ class Status:
     phase: RolloutPhase = RolloutPhase.PROGRESSING
     message: str = ""
 
+    @property
+    def current_runs(self) -> tuple[AnalysisRun, ...]:
+        """Those that are under way."""
+        return tuple(run for run in (self.step_run, self.background_run) if run is not None)
+
+    @property
+    def runs(self) -> tuple[AnalysisRun, ...]:
+        """All of the release so far."""
+        return (*self.finished_runs, *self.current_runs)
+
 
 def begin(rollout: Rollout, hashes: Hashes, now: float) -> Status:
     """The status right after a new pod template was applied to a fully available Rollout."""
@@ -198,8 +208,7 @@ def start_run(
 
 def _end_runs(status: Status, now: float) -> Status:
     """Terminates what still runs and files it; a terminated run with nothing bad is Successful."""
-    runs = [run for run in (status.step_run, status.background_run) if run is not None]
-    ended = tuple(analysis.terminate(run, now) for run in runs)
+    ended = tuple(analysis.terminate(run, now) for run in status.current_runs)
     return replace(
         status,
         step_run=None,

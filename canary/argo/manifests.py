@@ -646,7 +646,8 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
 
 def _refuse(gate: Gate) -> None:
     """Refuses a gate that could not be resolved, or whose windows cannot be scaled."""
-    place = f"AnalysisTemplate {gate.template.name}, metric {gate.name}"
+    where = f"{gate.template.file} line {gate.template.position(gate.path)[0]}"
+    place = f"{where}: AnalysisTemplate {gate.template.name}, metric {gate.name}"
     for name in gate.unresolved:
         raise UsageError(
             f"{place}: argument {name!r} has no value",
@@ -674,7 +675,8 @@ def _understand(document: Document) -> _Object:
     kind = document.kind
     if kind not in UNDERSTOOD_KINDS:
         raise UsageError(
-            f"{document.file}: kind {document.body.get('kind', '')!r} is not understood",
+            f"{document.file} line {document.position('kind')[0]}: "
+            f"kind {document.body.get('kind', '')!r} is not understood",
             f"the rehearsal knows {', '.join(sorted({*UNDERSTOOD_KINDS, *UNENFORCED_KINDS}))}",
         )
     try:

@@ -160,9 +160,8 @@ def _same(after: Status, before: Status) -> bool:
 def _measure(status: Status, measure: Measure, now: float) -> Status | None:
     """Takes every measurement that is due; None if none is."""
     taken_any = None
-    for run in (status.step_run, status.background_run):
-        due = analysis.due(run, now) if run is not None else ()
-        if run is not None and due:
+    for run in status.current_runs:
+        if due := analysis.due(run, now):
             taken = {metric.name: measure(metric, now) for metric in due}
             status = controller.record_measurements(status, run.name, taken, now)
             taken_any = status
@@ -184,24 +183,22 @@ def _conclude(
     weights: list[tuple[float, int]],
     now: float,
 ) -> Walk:
-    current = tuple(run for run in (status.step_run, status.background_run) if run is not None)
-    runs = (*status.finished_runs, *current)
     return Walk(
         outcome=outcome,
         ended_s=now,
-        step=_step_of(status, runs),
+        step=_step_of(status),
         message=status.abort_message or status.message,
-        runs=runs,
+        runs=status.runs,
         pods=tuple(cluster.pods),
         weights=tuple(weights),
     )
 
 
-def _step_of(status: Status, runs: tuple[AnalysisRun, ...]) -> int:
+def _step_of(status: Status) -> int:
     """The step a walk ended at (−1: the background); an abort has set the status's index back."""
     if not status.abort_message:
         return status.step_index
-    bad = [run.step_index for run in runs if run.phase in (Phase.FAILED, Phase.ERROR)]
+    bad = [run.step_index for run in status.runs if run.phase in (Phase.FAILED, Phase.ERROR)]
     return -1 if not bad or bad[-1] is None else bad[-1]
 
 

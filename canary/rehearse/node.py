@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from canary.argo import controller
 from canary.argo.controller import RolloutPhase, Status
-from canary.argo.model import AnalysisRun, Pause, ReplicaSetName, Rollout
+from canary.argo.model import Pause, ReplicaSetName, Rollout
 from canary.errors import MachineError
 from canary.rehearse.exporter import ContainerFacts, ExporterProgram
 from canary.rehearse.kubelet import Pod
@@ -58,7 +58,6 @@ class Node:
     status: Status | None = None
     _events: list[Event] = field(default_factory=list)
     _seconds: list[Second] = field(default_factory=list)
-    _counts: Mapping[int, Counts] = field(default_factory=dict)
     _routed: set[int] = field(default_factory=set)
 
     def log(self, kind: str, text: str) -> None:
@@ -87,9 +86,8 @@ class Node:
         if self.status is not None:
             self.status = self._reconcile(self.status)
         self._follow_pods()
-        namespace = self.rollout.namespace
-        pods = [pod for pod in self.sets.kubelet.pods if pod.child is not None]
-        self.exporter.tell([_facts(pod, pod.child.pid, namespace) for pod in pods if pod.child])
+        pods = [(pod, pod.child.pid) for pod in self.sets.kubelet.pods if pod.child is not None]
+        self.exporter.tell([_facts(pod, pid, self.rollout.namespace) for pod, pid in pods])
         if not self.gateway.running:
             raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
         if self.load is not None:
@@ -105,7 +103,7 @@ class Node:
         status, scales = controller.reconcile(self.rollout, status, canary, stable, now)
         for scale in scales:
             self.scale(scale.replica_set, scale.replicas)
-        self.measurements.begin(_current(status), now)
+        self.measurements.begin(status.current_runs, now)
         if self.kill_prometheus and self._halfway(status, now):
             self.log("machine", "prometheus killed (--without prometheus)")
             self.prometheus.stop()
@@ -129,7 +127,7 @@ class Node:
 
     def observe(self) -> Observation:
         """The state of the release, and what was new since the last call."""
-        self._counts = self.gateway.counts()
+        counts = self.gateway.counts()
         status, now = self.status, self.clock()
         events, self._events = tuple(self._events), []
         seconds, self._seconds = tuple(self._seconds), []
@@ -140,8 +138,8 @@ class Node:
             step_index=None,
             stable=self.sets.counts(ReplicaSetName.STABLE),
             canary=self.sets.counts(ReplicaSetName.LATEST),
-            stable_traffic=self._traffic(ReplicaSetName.STABLE),
-            canary_traffic=self._traffic(ReplicaSetName.LATEST),
+            stable_traffic=self._traffic(counts, ReplicaSetName.STABLE),
+            canary_traffic=self._traffic(counts, ReplicaSetName.LATEST),
             seconds=seconds,
             events=events,
             rate=self.load.rate if self.load is not None else 0.0,
@@ -156,7 +154,7 @@ class Node:
             phase=str(status.phase),
             message=status.message,
             step_index=status.step_index,
-            runs=(*status.finished_runs, *_current(status)),
+            runs=status.runs,
             weight=controller.weight_in_force(self.rollout, status),
             step_remaining_s=self._remaining_s(status, now),
             promoted=status.promoted,
@@ -203,9 +201,9 @@ class Node:
             return None
         return max(0.0, status.pause_started_at + step.duration_s - now)
 
-    def _traffic(self, replica_set: ReplicaSetName) -> Counts:
+    def _traffic(self, counts: Mapping[int, Counts], replica_set: ReplicaSetName) -> Counts:
         ports = self.sets.ports(replica_set)
-        mine = [counts for port, counts in self._counts.items() if port in ports]
+        mine = [found for port, found in counts.items() if port in ports]
         return Counts(sum(c.requests for c in mine), sum(c.failed for c in mine))
 
 
@@ -221,8 +219,3 @@ def _facts(pod: Pod, pid: int, namespace: str) -> ContainerFacts:
         restarts=pod.restarts,
         cpu_limit_cores=None if limit is None else limit / 1000,
     )
-
-
-def _current(status: Status) -> tuple[AnalysisRun, ...]:
-    runs = (status.step_run, status.background_run)
-    return tuple(run for run in runs if run is not None)
