@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from canary.argo import analysis, expression
 from canary.argo.model import Metric, Phase
+from canary.argo.resolve import PLACEHOLDER
 
 # Each comparison, and the one that says the same with its sides exchanged.
 _COMPARISONS = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 # Where a comparison is tried, to find whether it is a straight line of the result.
 _TRIED = (0.0, 1.0, -3.0, 0.25, 1000.0)
-_ARGUMENT = re.compile(r"[<>]=?\s*(?:asFloat\()?\{\{\s*args\.([\w.-]+)\s*\}\}")
+_ARGUMENT = re.compile(rf"[<>]=?\s*(?:asFloat\()?{PLACEHOLDER.pattern}")
 _FIRST = expression.Index(expression.Name("result"), expression.Literal(0))
 
 

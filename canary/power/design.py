@@ -19,6 +19,7 @@ import yaml
 from canary.argo import dialects, promql, releases, threshold
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
+from canary.argo.resolve import PLACEHOLDER
 from canary.lint.pods import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
@@ -173,7 +174,7 @@ def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
 
 
 _LITERAL = re.compile(r"\[(\d+[smh])\]")
-_WINDOW = re.compile(r"\[\{\{\s*args\.([\w.-]+)\s*\}\}\]")
+_WINDOW = re.compile(rf"\[{PLACEHOLDER.pattern}\]")
 
 
 def _window_names(release: Release) -> Iterator[str]:
