@@ -227,7 +227,7 @@ WRONG = [
     ("loadtest", ("run", "smoke", "--host", "http://127.0.0.1:99999"), 2, "99999"),
     ("loadtest", ("run", "smoke", "--host", "http://[::1"), 2, "[::1"),
     ("canary", ("power", "--releases", HUGE), 2, "--releases"),
-    ("canary", ("design", "--detect", "errors=2"), 2, "is no share"),
+    ("canary", ("design", "--detect", "errors=2"), 2, "is no fault"),
     ("observe", ("up", "--seconds", "nan"), 2, "nan is not above 0"),
     ("pipeline", ("pin", "--environment", "dev", *PIPELINE_RELEASE), 2, "'z' is not a version"),
     # -- ports
