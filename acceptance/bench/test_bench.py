@@ -73,7 +73,7 @@ def test_scrape(measured, label_sets, most):
 
 @pytest.mark.parametrize("size", [10, 100, 1000, 10_000])
 def test_ingest(durable, tmp_path, measured, times, size):
-    goals = {"append": "≥ 0.93", "resent": "≥ 0.7", "sorted": "≥ 0.7", "served": "≥ 0.5"}
+    goals = {"append": "≥ 0.93", "resent": "≥ 0.85", "sorted": "≥ 0.85", "served": "≥ 0.5"}
     found = database.ingest(tmp_path, durable, size, times(ROUNDS), served=size <= 1000)
     copies = found.pop("copy")
     measured(f"{size} rows, COPY", f"{size / statistics.median(copies) / 1e3:.0f} k/s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -131,7 +132,11 @@ def store(
         repeats = find_repeats(dict(enumerate(readings)))
         if repeats:
             raise Repeats(repeats) from None
-    with connected.transaction(), connected.cursor(row_factory=tuple_row) as cursor:
+    is_one = on_conflict is OnConflict.IGNORE
+    with (
+        _transaction(connected, readings, is_one=is_one),
+        connected.cursor(row_factory=tuple_row) as cursor,
+    ):
         rows, values = _place(cursor, readings)
         return _sort_out(cursor, rows, values, len(readings), on_conflict, sender)
 
@@ -149,9 +154,23 @@ def store_new(connected: Connection[Any], readings: Sequence[Reading]) -> int:
 
 def store_unknown(connected: Connection[Any], readings: Sequence[Reading]) -> int:
     """One INSERT of those that are not stored yet; how many these are."""
-    with connected.transaction(), connected.cursor() as cursor:
+    with _transaction(connected, readings, is_one=True), connected.cursor() as cursor:
         rows, values = _place(cursor, readings)
         return cursor.execute(INSERT.format(rows=rows), values).rowcount
+
+
+def _transaction(
+    connected: Connection[Any], readings: Sequence[Reading], *, is_one: bool
+) -> AbstractContextManager[Any]:
+    """A transaction where one is needed: a batch that one statement stores is whole without.
+
+    Its beginning and its end are two more round trips, a fifth of what 1000 rows take.
+    """
+    return nullcontext() if is_one and _fit_arrays(readings) else connected.transaction()
+
+
+def _fit_arrays(readings: Sequence[Reading]) -> bool:
+    return len(readings) <= MOST_AS_ARRAYS
 
 
 def _sort_out(
@@ -188,7 +207,7 @@ def _count(cursor: Cursor[Any], rows: str, values: Sequence[Any]) -> tuple[int, 
 
 def _place(cursor: Cursor[Any], readings: Sequence[Reading]) -> tuple[str, Sequence[Any]]:
     """Where statements find the rows, and what they need for it: arrays, or a staged COPY."""
-    if len(readings) <= MOST_AS_ARRAYS:
+    if _fit_arrays(readings):
         return ARRAYS, (
             [r.bus_id for r in readings],
             [r.measured_at for r in readings],
