@@ -10,6 +10,7 @@ from acceptance.service import (
     fuzz,
     hostile,
     kills,
+    memory,
     outages,
     releases,
     restarts,
@@ -19,6 +20,8 @@ from acceptance.service import (
 from acceptance.service.releases import AFTER, BEFORE
 
 LEAST_GOOD = 0.99
+# What a pod may still grow by after three tenths of its requests.
+MOST_GROWTH_MB = 3.0
 
 
 def sizes(quick, long):
@@ -113,6 +116,16 @@ def test_slow_clients_by_the_hundred_hold_up_nobody(tmp_path, prepared, measured
     measured("their `/livez` within 1 s", counts(found.live))
     assert found.requests[200] >= LEAST_GOOD * found.requests.total()
     assert set(found.live) == {200}
+
+
+@pytest.mark.parametrize("requests", sizes((2000,), (100_000,)))
+def test_a_pods_memory_stays_flat(tmp_path, prepared, measured, requests):
+    found = memory.run(tmp_path, prepared, requests)
+    each = ", ".join(f"{megabytes:.1f}" for megabytes in found.megabytes)
+    measured("requests to one pod", counts(found.statuses))
+    measured("its memory after each tenth", f"{each} MB")
+    assert set(found.statuses) == {200, 201, 404, 422}
+    assert found.growth_mb <= MOST_GROWTH_MB
 
 
 def as_root(act):
