@@ -60,6 +60,8 @@ def _watched(*, ids: bool, line: bool) -> Flask:
     Exposition(app, tally)
     identify = Identifier().identify if ids else None
     write = AccessLog("pod-1", "1.0.0").write if line else None
+    # What the service's own worker asks for.
+    app.config["MAX_CONTENT_LENGTH"] = 1 << 20
     recorder = app.extensions["recorder"] = Recorder(tally, identify, write)
     app.wsgi_app = recorder.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
     return app

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+import psutil
 from gridos.storage import pool
 
 from acceptance.client import ask
@@ -23,7 +24,7 @@ from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
 SERVER_CPU, CLIENT_CPU = {0}, {os.cpu_count() - 1 if os.cpu_count() else 0}  # type: ignore[operator]
-GUNICORN = ["-m", "gunicorn", "-w", "1", "-k", "gthread", "--keep-alive", "75"]
+GUNICORN = ["-m", "gunicorn", "-w", "1", "--keep-alive", "75"]
 GUNICORN += ["--threads", str(pool.THREADS["gunicorn"])]
 GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1"]
 GRANIAN += ["--blocking-threads", str(pool.THREADS["granian"])]
@@ -41,28 +42,40 @@ def command(name: str, port: int) -> list[str]:
     if app == "fastapi_":
         extra = PLAIN if server == "plain" else []
         return [sys.executable, *UVICORN, *extra, "--port", str(port), target]
-    return [sys.executable, *GUNICORN, "--bind", f"127.0.0.1:{port}", target]
+    worker = "gridos.worker.Worker" if server == "worker" else "gthread"
+    return [sys.executable, *GUNICORN, "-k", worker, "--bind", f"127.0.0.1:{port}", target]
 
 
-def measure(folder: Path, names: Sequence[str], rounds: int) -> Mapping[str, list[float]]:
-    """Requests a second of each contestant in each round."""
+Rounds = Mapping[str, list[float]]
+
+
+def measure(folder: Path, names: Sequence[str], rounds: int) -> tuple[Rounds, Rounds]:
+    """Requests a second of each contestant in each round, and requests a second of CPU time.
+
+    The second counts what the server itself used, however busy the machine is with other things.
+    """
     rates: dict[str, list[float]] = {name: [] for name in names}
+    costs: dict[str, list[float]] = {name: [] for name in names}
     random = Random(33)
-    with _servers(folder, names) as ports:
+    with _servers(folder, names) as servers:
         for _ in range(rounds):
             for name in random.sample(list(names), len(names)):
-                rates[name].append(_ask(ports[name]))
-    return rates
+                port, pid = servers[name]
+                before = _cpu_s(pid)
+                answered, rate = _ask(port)
+                rates[name].append(rate)
+                costs[name].append(answered / (_cpu_s(pid) - before))
+    return rates, costs
 
 
-def ratio(rates: Mapping[str, list[float]], name: str, base: str) -> tuple[float, float, float]:
+def ratio(rates: Rounds, name: str, base: str) -> tuple[float, float, float]:
     """Median of the rounds' ratios, with their quartiles."""
     pairs = [a / b for a, b in zip(rates[name], rates[base], strict=True)]
     low, _, high = statistics.quantiles(pairs, n=4)
     return statistics.median(pairs), low, high
 
 
-def difference(rates: Mapping[str, list[float]], name: str, base: str) -> Sequence[float]:
+def difference(rates: Rounds, name: str, base: str) -> Sequence[float]:
     """Microseconds that a request of one takes longer than the base's, in each round.
 
     A server that has a CPU of its own and is always asked spends all of it on requests.
@@ -71,25 +84,35 @@ def difference(rates: Mapping[str, list[float]], name: str, base: str) -> Sequen
 
 
 @contextmanager
-def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, int]]:
-    children, ports = [], {}
+def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, tuple[int, int]]]:
+    children, ports, pids = [], {}, {}
     try:
         for name in names:
             ports[name] = processes.free_port()
             child = processes.start(name, command(name, ports[name]), folder / f"{name}.log")
             os.sched_setaffinity(child.pid, SERVER_CPU)
             children.append(child)
+            pids[name] = child.pid
         for name, port in ports.items():
             url = f"http://127.0.0.1:{port}/hello"
             up = wait_until(lambda url=url: ask(url).status == 200, timeout_s=60)  # type: ignore[misc]
             assert up, f"{name} does not answer; see {folder}"
-        yield ports
+        yield {name: (ports[name], pids[name]) for name in names}
     finally:
         for child in children:
             child.kill()
 
 
-def _ask(port: int) -> float:
+def _cpu_s(pid: int) -> float:
+    """CPU time of a server and its workers, by the scheduler's own clock."""
+    root = psutil.Process(pid)
+    family = [root.pid, *(child.pid for child in root.children(recursive=True))]
+    tasks = [task for each in family for task in Path(f"/proc/{each}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def _ask(port: int) -> tuple[int, float]:
+    """Requests answered within a second, and so many a second."""
     done = subprocess.run(
         ["wrk", "-t1", "-c8", "-d1s", f"http://127.0.0.1:{port}/hello"],
         capture_output=True,
@@ -97,6 +120,6 @@ def _ask(port: int) -> float:
         check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, CLIENT_CPU),
     )
-    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    found = re.search(r"(\d+) requests in .*Requests/sec:\s+([\d.]+)", done.stdout, re.DOTALL)
     assert found, done.stdout
-    return float(found[1])
+    return int(found[1]), float(found[2])
