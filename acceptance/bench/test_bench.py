@@ -111,9 +111,9 @@ def test_throughput(tmp_path, measured, times):
 
 # 1.06 million rows a feeder: 106 million take 10 GB.
 @pytest.mark.parametrize("feeders", [1, 10, pytest.param(100, marks=pytest.mark.large)])
-def test_series(durable, measured, feeders):
+def test_series(durable, tmp_path, measured, times, feeders):
     rows = database.grow(durable, feeders)
-    seconds, plain, packed, count = database.month(durable)
+    seconds, plain, packed, count = database.month(tmp_path, durable, times(20))
     shown = f"{spread(s * 1e3 for s in seconds)} ms, {plain / 1e6:.1f} MB"
     name = f"month of 33 buses, {count} rows of {rows / 1e6:.1f} M"
     measured(name, f"{shown} ({packed / 1e6:.2f} MB packed)", "flat")
