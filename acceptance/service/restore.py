@@ -20,7 +20,7 @@ import psycopg
 
 from acceptance.service.kills import FIRST, ROWS, SENDERS, Sender
 from acceptance.services import WRITABLE, Service
-from canary.runtime import database, processes
+from canary.runtime import database, processes, scratch
 from canary.runtime.waiting import wait_until
 
 LIMIT_S = 120
@@ -47,11 +47,23 @@ class Outcome:
     ingest_works: bool
 
 
-def run(folder: Path, history: int, batches: int) -> Outcome:
-    """Ingest, a backup, more ingest, a mistake, and the way back to the moment before it."""
-    archive = folder / "archive"
-    archive.mkdir()
-    archive.chmod(0o777)
+def run(folder: Path, history: int, batches: int, *, too_late: bool = False) -> Outcome:
+    """Ingest, a backup, more ingest, a mistake, and the way back to the moment before it.
+
+    Args:
+        folder: Where the backup is kept.
+        history: Rows that are there before anything is sent.
+        batches: How many each sender has acknowledged before the backup, and again before the
+            mistake and after it.
+        too_late: Whether to go back to the moment after the mistake instead, which must show.
+    """
+    # PostgreSQL does not run as root, so its archive is not below a folder that is root's alone.
+    with scratch.folder("archive", open_to_all=True) as archive:
+        archive.chmod(0o777)
+        return _drill(folder, archive, history, batches, too_late=too_late)
+
+
+def _drill(folder: Path, archive: Path, history: int, batches: int, *, too_late: bool) -> Outcome:
     archiving = {
         "wal_level": "replica",
         "max_wal_senders": "2",
@@ -75,7 +87,7 @@ def run(folder: Path, history: int, batches: int) -> Outcome:
             backup_s = _back_up(live.url, folder / "base")
             _await(senders, 2 * batches)
             acknowledged = [sender.acknowledged for sender in senders]
-            moment, begun_at = _mistake(live.url)
+            before, after = _mistake(live.url)
             _await(senders, 3 * batches)
         finally:
             stop.set()
@@ -86,7 +98,7 @@ def run(folder: Path, history: int, batches: int) -> Outcome:
         _archive_everything(live.url, archive)
         written = sum(file.stat().st_size for file in archive.iterdir()) / 2**20
         since = [sender.acknowledged for sender in senders]
-        print(f"mistake at {moment}, {begun_at}", flush=True)
+        moment = after if too_late else before
 
         decided = time.monotonic()
         with database.server() as restored:
@@ -134,17 +146,20 @@ def _back_up(url: str, target: Path) -> float:
         check=True,
         capture_output=True,
         text=True,
+        # It waits for the archive, for ever if nothing can be written there.
+        timeout=LIMIT_S,
     )  # fmt: skip
     return time.monotonic() - began
 
 
 def _mistake(url: str) -> tuple[str, str]:
-    """The moment before, and what was done: every reading is gone."""
+    """Every reading is gone; the moments before and after."""
     with psycopg.connect(url, autocommit=True) as connection:
-        ((moment,),) = connection.execute("SELECT clock_timestamp()::text").fetchall()
+        ((before,),) = connection.execute("SELECT clock_timestamp()::text").fetchall()
         connection.execute("SELECT pg_sleep(0.2)")
         connection.execute("TRUNCATE reading")
-    return moment, "TRUNCATE reading"
+        ((after,),) = connection.execute("SELECT clock_timestamp()::text").fetchall()
+    return before, after
 
 
 def _archive_everything(url: str, archive: Path) -> None:

@@ -159,9 +159,12 @@ def test_whatever_is_the_matter_with_the_database_callers_are_answered_and_it_co
     assert [seen for seen in found if not seen.is_met] == []
 
 
-def test_a_database_is_brought_back_to_the_moment_before_a_mistake(tmp_path, measured):
+@pytest.mark.parametrize(("history", "batches"), sizes((1000, 5), (1_000_000, 200)))
+def test_a_database_is_brought_back_to_the_moment_before_a_mistake(
+    tmp_path, measured, history, batches
+):
     """docs/day-2.md, Restore."""
-    found = restore.run(tmp_path, history=1_000_000, batches=200)
+    found = restore.run(tmp_path, history, batches)
     measured("acknowledged before the mistake and back", found.acknowledged - found.lost)
     measured("acknowledged after it, to be sent again", found.since)
     measured("base backup", f"{found.backup_s:.1f} s")
@@ -172,6 +175,13 @@ def test_a_database_is_brought_back_to_the_moment_before_a_mistake(tmp_path, mea
     assert found.since > 0
     assert found.ready_s < restore.LIMIT_S
     assert found.ingest_works
+
+
+@pytest.mark.quick
+def test_a_restore_to_the_moment_after_a_mistake_is_seen_to_bring_back_nothing(tmp_path):
+    found = restore.run(tmp_path, history=1000, batches=5, too_late=True)
+    assert found.history_restored == 0
+    assert found.lost > 0
 
 
 def counts(statuses):
