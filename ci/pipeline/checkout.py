@@ -119,12 +119,14 @@ class Checkout:
     @property
     def steps(self) -> list[Step]:
         """Every step of every job, and of every action of ours that jobs use."""
+        return [*(step for job in self.jobs for step in job.steps), *self.actions]
+
+    @property
+    def actions(self) -> list[Step]:
+        """Every step of the actions of ours."""
         ours = sorted((self.root / ".github/actions").glob("*/action.y*ml"))
         paths = [str(file.relative_to(self.root)) for file in ours]
-        return [
-            *(step for job in self.jobs for step in job.steps),
-            *(Step(path, step) for path in paths for step in self.load(path)["runs"]["steps"]),
-        ]
+        return [Step(path, step) for path in paths for step in self.load(path)["runs"]["steps"]]
 
     def overlays(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Every environment's kustomization, by its path; an empty one where there is none."""

@@ -33,16 +33,13 @@ FILES = (
     "deploy/argocd/project-*.yaml",
     "deploy/base/namespace.yaml",
     "infra/terraform/runners/*",
-    "ci/pipeline/controls.py",
-    "ci/pipeline/trust.py",
-    "ci/registry-login",
+    "ci/pipeline/*.py",
     "ci/run-pipeline",
-    "ci/terraform",
-    "ci/verify-provenance",
 )
 # Whole lines only: what follows a # elsewhere may be a part of something that runs.
 _COMMENT = re.compile(r"^[ \t]*#(?!!).*\n", re.MULTILINE)
 _VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b")
+_SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
 _RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
@@ -132,7 +129,9 @@ def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
 
 
 def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
-    for pattern in FILES:
+    steps = [*(s for job in _trusted(checkout) for s in job.steps), *checkout.actions]
+    called = {script for step in steps for script in _SCRIPT.findall(step.run)}
+    for pattern in sorted({*FILES, *called}):
         for file in sorted(checkout.root.glob(pattern)):
             path = str(file.relative_to(checkout.root))
             yield path, _digest(_COMMENT.sub("", checkout.text(path)))
