@@ -1,7 +1,7 @@
 """GitHub's semantics where act, actionlint and zizmor do not show them, as small models.
 
 Which secrets a job sees, what its token may ask, who may push where, and what becomes of runs that
-wait for one another. docs/pipeline.md, "What GitHub does", has the source of each.
+wait for one another. docs/pipeline.md, "What GitHub and Argo CD do", has the source of each.
 """
 
 import fnmatch

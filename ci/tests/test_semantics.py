@@ -122,6 +122,21 @@ def test_every_stage_but_the_first_asks_for_the_verdict_of_the_one_before(checko
                 assert step.raw["env"]["GITHUB_TOKEN"] == "${{ github.token }}"
 
 
+def test_a_verdict_is_of_a_health_that_began_after_the_sync(checkout):
+    """Beside a sync that has just ended stands the health of the release before."""
+    told = checkout.load("deploy/argocd/notifications.yaml")["data"]
+    conditions = [
+        condition["when"]
+        for key, text in told.items()
+        if key.startswith("trigger.")
+        for condition in YAML(typ="safe").load(text)
+    ]
+    assert len(conditions) == 3
+    began = "!time.Parse(app.status.health.lastTransitionTime).Before("
+    ended = "time.Parse(app.status.operationState.finishedAt))"
+    assert all(f" and {began}{ended}" in condition for condition in conditions)
+
+
 def test_a_release_moves_no_branch_that_pull_requests_are_compared_with(rulesets):
     for environment in overlay.ENVIRONMENTS:
         branch = overlay.branch(environment)
