@@ -410,6 +410,8 @@ def _rehearsal_that_ended(world: World) -> dict[str, object]:
     left = world.artifacts / "rehearsal"
     left.mkdir()
     shutil.copy(world.clone / RESULT, left / "result.json")
+    path = f"{WORKFLOWS}/rehearse.yaml"
+    world.github.blobs[head, path] = world.git("rev-parse", f"HEAD:{path}")
     world.github.pulls.append({"number": 7, "head": {"sha": head, "label": "someone:fix"}})
     run = {
         "id": 1,
@@ -434,7 +436,7 @@ def _rehearsal_by_another_workflow(world: World) -> dict[str, object]:
     """A branch that changes how it is rehearsed, with a result that says what it likes."""
     path = f"{WORKFLOWS}/rehearse.yaml"
     head = world.commit(path, (world.clone / path).read_text() + "# Mine.\n")
-    world.git("push", "--quiet", "origin", "HEAD:fix")
+    world.github.blobs[head, path] = world.git("rev-parse", f"HEAD:{path}")
     world.git("reset", "--quiet", "--hard", "origin/main")
     payload = _rehearsal_that_ended(world)
     world.github.pulls[0]["head"]["sha"] = head

@@ -145,6 +145,11 @@ def _add_reports(add: Add) -> None:
     body.add_argument("--run-url", required=True, help="the run that has the whole report")
     text = "the run was of another workflow than main's: say so, whatever it left"
     body.add_argument("--untrusted", action="store_true", help=text)
+    same = add("same", _same, "say whether a commit has a file as it is here, as same=true|false")
+    same.add_argument("path")
+    same.add_argument(
+        "--commit", required=True, help="of this repository, or of a fork's pull request"
+    )
     publish = add("publish", _publish, "keep the comment on standard input on a pull request")
     publish.add_argument("--owner", required=True, help="whose branch it is")
     publish.add_argument("--branch", required=True)
@@ -211,7 +216,9 @@ def _roll_back(chosen: argparse.Namespace) -> int:
 
 
 def _repository(chosen: argparse.Namespace) -> Repository:
-    return Repository(Path(), chosen.remote, os.environ.get("PUSH_TOKEN", ""))
+    # The job's own token reads, where the repository is private too; the App's writes as well.
+    token = os.environ.get("PUSH_TOKEN") or os.environ.get("GITHUB_TOKEN", "")
+    return Repository(Path(), chosen.remote, token)
 
 
 def _verdict(commit: str, environment: str) -> str:
@@ -270,6 +277,13 @@ def _comment(chosen: argparse.Namespace) -> int:
         _say(comment.render(chosen.result.read_text(encoding="utf-8"), chosen.run_url).rstrip())
     else:
         _say(comment.missing(chosen.run_url).rstrip())
+    return Exit.GOOD
+
+
+def _same(chosen: argparse.Namespace) -> int:
+    """By GitHub's word: the commit of a fork's branch is in no clone of ours."""
+    theirs = _github().get(f"contents/{chosen.path}?ref={chosen.commit}").get("sha")
+    _say(f"same={str(theirs == Repository(Path()).blob(chosen.path)).lower()}")
     return Exit.GOOD
 
 

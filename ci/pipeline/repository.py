@@ -73,6 +73,14 @@ class Repository:
         """
         return self._git("show", f"{commit}:{path}", strip=False)
 
+    def blob(self, path: str) -> str:
+        """Returns the id of a file as the checkout's commit has it.
+
+        Raises:
+            PipelineError: It has no such file.
+        """
+        return self._git("rev-parse", f"HEAD:{path}")
+
     def commit_and_time(self, name: str) -> tuple[str, int]:
         """Returns a commit's whole id and its time, in seconds since 1970.
 

@@ -4,6 +4,7 @@ GitHub itself cannot be had in a test: `standins/github_api.py` takes its place.
 """
 
 import importlib.util
+import subprocess
 
 import pytest
 from pipeline import cli
@@ -64,6 +65,22 @@ def test_the_run_that_built_a_commit_is_the_newest(github, server):
     assert github.run_of("release.yaml", HEAD) == 9
     with pytest.raises(PipelineError, match="no run of release"):
         github.run_of("release.yaml", "cd" * 20)
+
+
+def test_a_file_of_a_forks_commit_is_compared_with_ours(github, server, root, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_API_URL", github.api)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "example/gridos")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.chdir(root)
+    ours = subprocess.run(
+        ["git", "rev-parse", "HEAD:LICENSE"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    said = []
+    for blob in (ours, "ab" * 20, None):
+        server.blobs = {(HEAD, "LICENSE"): blob} if blob else {}
+        assert cli.main(["same", "LICENSE", "--commit", HEAD]) == 0
+        said.append(capsys.readouterr().out)
+    assert said == ["same=true\n", "same=false\n", "same=false\n"]
 
 
 def test_a_refusal_is_passed_on_in_githubs_words(github):

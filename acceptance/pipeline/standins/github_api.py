@@ -24,6 +24,8 @@ class GitHubServer(ThreadingHTTPServer):
         self.statuses: list[dict[str, Any]] = []
         # By their paths below the repository: what is only read.
         self.documents: dict[str, Any] = {}
+        # The files of commits: ids of blobs, by commit and path.
+        self.blobs: dict[tuple[str, str], str] = {}
         self.tokens: set[str | None] = set()
 
     @property
@@ -58,6 +60,10 @@ class _Endpoints(BaseHTTPRequestHandler):
             self.answer({"message": "Not Found"}, 404)
         elif (path := where.path.partition("/repos/example/gridos/")[2]) in self.server.documents:
             self.answer(self.server.documents[path])
+        elif "/contents/" in where.path:
+            path = where.path.partition("/contents/")[2]
+            blob = self.server.blobs.get((query["ref"][0], path))
+            self.answer({"sha": blob} if blob else {}, 200 if blob else 404)
         elif where.path.endswith("/pulls"):
             self.answer([p for p in self.server.pulls if p["head"]["label"] == query["head"][0]])
         elif where.path.endswith("/comments"):
