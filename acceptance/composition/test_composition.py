@@ -18,7 +18,8 @@ from policies import objects
 from acceptance.composition import charts, composed, contract
 from canary import durations
 from canary.argo import promql
-from canary.runtime import kustomize
+from canary.lint import check
+from canary.runtime import documents, kustomize
 
 pytestmark = pytest.mark.quick
 CONTRACTS = Path(__file__).parent / "contracts"
@@ -219,6 +220,13 @@ def test_every_network_policy_admits_pods_that_exist(root, cluster, overlay):
 def _peers(spec):
     for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
         yield from [*rule.get("from", []), *rule.get("to", [])]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_gates_of_each_environment_pass_the_lint(root, overlay):
+    """What a component adds is judged as the base is."""
+    found = documents.read_all([str(root / "deploy/overlays" / overlay)])
+    assert check.lint(found).faults == ()
 
 
 def test_people_can_log_in_to_argo_cd(contracts):
