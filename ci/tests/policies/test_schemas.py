@@ -24,7 +24,7 @@ def optional(root, tmp_path_factory):
     """Production with each component that no overlay uses."""
     overlay = root / "deploy/overlays/production"
     found = {}
-    for component in ("external-secrets", "azure-monitor"):
+    for component in ("external-secrets",):
         folder = tmp_path_factory.mktemp(component)
         (folder / "platform.env").write_text((overlay / "platform.env").read_text())
         lines = ["resources: [base]", "components:"]
