@@ -69,6 +69,19 @@ def receivers(program: Path, file: Path, labels: Mapping[str, str]) -> list[str]
     return done.stdout.strip().split(",")
 
 
+def rendered(program: Path, templates: Path, text: str) -> str:
+    """What amtool makes of a template with the example that it brings.
+
+    Raises:
+        MachineError: if it refuses the template.
+    """
+    command = ["template", "render", f"--template.glob={templates}", f"--template.text={text}"]
+    done = _run([str(program), *command])
+    if done.returncode != 0:
+        raise MachineError(f"amtool: {(done.stdout + done.stderr).strip()}", f"check {templates}")
+    return str(done.stdout)
+
+
 def local(
     shipped: Mapping[str, Any], receiver: Receiver, folder: Path, factor: float
 ) -> dict[str, Any]:

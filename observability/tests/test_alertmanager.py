@@ -122,6 +122,15 @@ def test_no_secret_stands_in_the_configuration(shipped):
         assert key not in text
 
 
+def test_a_charts_alert_is_told_without_the_lines_that_it_has_nothing_for(amtool_or_skip, tmp_path):
+    """amtool fills in its own example, whose first alert has none of our annotations."""
+    said = alertmanager.rendered(
+        amtool_or_skip, CONFIGURATION.with_name("gridos.tmpl"), '{{ template "gridos.text" . }}'
+    )
+    assert "If ignored" not in said
+    assert "What to do" not in said
+
+
 def test_a_pagerduty_resolve_is_told_from_a_trigger():
     resolved = {"routing_key": "k", "event_action": "resolve", "payload": {"summary": "X: y"}}
     assert read("k", resolved, "").status == "resolved"
