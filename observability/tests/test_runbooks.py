@@ -50,6 +50,24 @@ def test_links_between_pages_lead_somewhere(pages, root):
             assert (root / "docs/runbooks" / name).is_file(), (page.alert, name)
 
 
+def test_a_step_that_nobody_could_run_says_what_it_needs(root):
+    for file in sorted((root / "docs/runbooks").glob("[A-Zr]*.md")):
+        for part in re.split(r"^(?:## |\d+\. )", file.read_text(), flags=re.MULTILINE):
+            if "`az " in part:
+                assert "needs Azure" in part or "needs Azure" in file.read_text().partition(part)[0]
+
+
+def test_a_secret_that_a_page_names_is_in_the_vault(root):
+    vault = (root / "deploy/base/secretproviderclass.yaml").read_text()
+    vault += (root / "observability/alertmanager/azure/secretproviderclass.yaml").read_text()
+    there = set(re.findall(r"objectName: (\S+)", vault))
+    for file in sorted((root / "docs/runbooks").glob("*.md")):
+        named = re.findall(
+            r"az keyvault secret \S+ --vault-name VAULT --name ([\w-]+)", file.read_text()
+        )
+        assert set(named) <= there, file.name
+
+
 def test_a_page_without_its_parts_is_refused(tmp_path):
     (tmp_path / "Some.md").write_text("# Some\n\nIt is bad.\n\n## See it\n\nSomewhere.\n")
     with pytest.raises(UsageError, match="has the sections"):
