@@ -135,6 +135,29 @@ def test_a_chart_makes_nothing_outside_of_namespaces_that_its_project_does_not_a
             assert not more, f"Argo CD would refuse {made.release}: its project allows no {more}"
 
 
+def test_the_root_application_may_make_all_that_it_syncs_and_no_more(root):
+    values = yaml.safe_load((root / "infra/terraform/gitops/root-values.yaml").read_text("utf-8"))
+    allowed = {e["kind"] for e in values["projects"]["root"]["namespaceResourceWhitelist"]}
+    things = list(objects.read(root / "deploy/argocd"))
+    for environment in OVERLAYS:
+        things += objects.read(root / f"deploy/argocd/application-{environment}.yaml")
+    assert {thing["kind"] for thing in things} == allowed
+    assert {objects.namespace(thing) for thing in things} == {"argocd"}
+
+
+def test_every_application_that_a_set_makes_is_one_that_its_project_allows(root):
+    projects = {
+        thing["metadata"]["name"]: thing["spec"]
+        for thing in objects.of(objects.read(root / "deploy/argocd"), "AppProject")
+    }
+    for application in charts.applications(root):
+        spec, name = application["spec"], application["metadata"]["name"]
+        project = projects[spec["project"]]
+        assert spec["destination"] in project["destinations"], name
+        for source in charts.sources(application):
+            assert source["repoURL"] in project["sourceRepos"], name
+
+
 COMPOSED = ("prometheus", "alertmanager", "loki", "grafana")
 
 
