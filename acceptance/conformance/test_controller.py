@@ -1,5 +1,6 @@
 """Our controller and evaluator beside the real Argo Rollouts, and our policies beside cyclonus."""
 
+import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ import pytest
 from policies import objects
 from policies.connectivity import allowed
 
-from acceptance.cluster import HOST, ROOT
+from acceptance.cluster import HOST, INSIDE, ROOT
 from acceptance.conformance import connectivity, evaluator, outcomes, real
 from acceptance.conformance.real import Follower
 from acceptance.conformance.scenarios import SCENARIOS
@@ -86,6 +87,8 @@ def test_every_scenario_ends_on_the_real_controller_as_it_does_in_the_rehearsal(
 @pytest.fixture
 def quick_controller(cluster):
     """Its own limit of 40 requests/s to the API would make it a matter of minutes more."""
+    if INSIDE in os.environ:
+        return
     cluster.controller("--controllers=analysis", "--qps=200", "--burst=400")
 
 
