@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -16,6 +17,8 @@ from canary.runtime import processes, program
 
 HERE = Path(__file__).parent
 RESULTS = Path("out/acceptance")
+# For the pytest outside, whose table is the whole one.
+INSIDE_RESULTS = RESULTS / "inside.json"
 OPTIONS = ("seed", "times", "only", "scale")
 UNAVAILABLE = pytest.StashKey[int]()
 
@@ -58,7 +61,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     assert isinstance(cluster, Cluster)
     given = [f"--{name}={pyfuncitem.config.getoption(name)}" for name in OPTIONS]
     words = ["-m", "pytest", "-s", "-q", "-m", "", *given, pyfuncitem.nodeid]
+    measured_there = HERE.parent / INSIDE_RESULTS
+    measured_there.unlink(missing_ok=True)
     code = processes.run(cluster.command("python", *words), cwd=HERE.parent).returncode
+    if measured_there.is_file():
+        pyfuncitem.user_properties += map(tuple, json.loads(measured_there.read_text()))
     assert code == 0, "it failed in the cluster's network: see above"
     return True
 
@@ -83,19 +90,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of what was measured, which is kept in out/acceptance as well."""
+    stats = terminalreporter.stats
+    reports = [
+        report
+        for report in (*stats.get("passed", ()), *stats.get("failed", ()))
+        if report.nodeid.startswith("acceptance/") and "quick" not in report.keywords
+    ]
+    if reports:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+    if INSIDE in os.environ:
+        found = [row for report in reports for row in report.user_properties]
+        INSIDE_RESULTS.write_text(json.dumps(found), encoding="utf-8")
+        return
     rows: dict[str, str] = {}
-    for report in (
-        *terminalreporter.stats.get("passed", ()),
-        *terminalreporter.stats.get("failed", ()),
-    ):
-        if report.nodeid.startswith("acceptance/") and "quick" not in report.keywords:
-            area = report.nodeid.split("/")[1]
-            for what, (target, value) in report.user_properties:
-                rows[area] = rows.get(area, "") + f"| {what} | {target} | {value} |\n"
+    for report in reports:
+        area = report.nodeid.split("/")[1]
+        for what, (target, value) in report.user_properties:
+            rows[area] = rows.get(area, "") + f"| {what} | {target} | {value} |\n"
     for area, text in rows.items():
         table = f"| what | target | measured |\n|---|---|---|\n{text}"
         terminalreporter.write(f"\n{table}")
-        RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{area}.md").write_text(table, encoding="utf-8")
 
 
