@@ -20,6 +20,7 @@ RESULTS = Path("out/acceptance")
 # For the pytest outside, whose table is the whole one.
 INSIDE_RESULTS = RESULTS / "inside.json"
 OPTIONS = ("seed", "times", "only", "scale")
+INSIDE_TIMEOUT_S = 2 * 3600
 UNAVAILABLE = pytest.StashKey[int]()
 
 Measured = Callable[..., None]
@@ -63,7 +64,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     words = ["-m", "pytest", "-s", "-q", "-m", "", *given, pyfuncitem.nodeid]
     measured_there = HERE.parent / INSIDE_RESULTS
     measured_there.unlink(missing_ok=True)
-    code = processes.run(cluster.command("python", *words), cwd=HERE.parent).returncode
+    command = cluster.command("python", *words)
+    code = processes.run(command, cwd=HERE.parent, timeout=INSIDE_TIMEOUT_S).returncode
     if measured_there.is_file():
         pyfuncitem.user_properties += map(tuple, json.loads(measured_there.read_text()))
     assert code == 0, "it failed in the cluster's network: see above"
