@@ -171,6 +171,22 @@ def _before_the_platform(its: Names, repository: str) -> Iterator[Check]:
         ),
         "terraform-destroys".__eq__,
     )  # fmt: skip
+    subject = f"repos/{repository}/actions/oidc/customization/sub"
+    yield Check(
+        6,
+        "tokens that carry the repository's ids, as Azure's subjects do",
+        (
+            "gh",
+            "api",
+            "--method",
+            "get",
+            subject,
+            "--jq",
+            ".use_default and .use_immutable_subject",
+        ),
+        "true".__eq__,
+        f"gh api --method PUT {subject} -F use_default=true -F use_immutable_subject=true",
+    )
     for act, environment in (("plan", f"{its.environment}-plan"), ("apply", its.environment)):
         yield Check(
             6,

@@ -23,6 +23,7 @@ SAID = {
     "feature show": "Registered",
     "label list": "terraform-destroys",
     "storage blob exists": "true",
+    "oidc/customization/sub": "true",
     "aks show": "Succeeded",
     "application-gateway show": "Running",
     "flexible-server show": "Ready",
@@ -89,6 +90,7 @@ def test_where_everything_is_there_it_is_said():
         ({"account show": "another"}, 1),
         ({"feature show": "Registering"}, 4),
         ({"storage blob exists": "false"}, 5),
+        ({"oidc/customization/sub": "false"}, 6),
         ({"aks show": "Creating"}, 8),
         ({"keyvault show": "Enabled"}, 10),
         ({"virtualNetworkRules": ""}, 11),
@@ -187,7 +189,7 @@ def test_nothing_that_is_asked_changes_anything():
 
     for check in CHECKS:
         words = [word for word in check.command if not word.startswith("-")]
-        if check.command[:2] == ("az", "rest"):
+        if check.command[:2] in {("az", "rest"), ("gh", "api")}:
             assert check.command[2:4] == ("--method", "get")
         else:
             assert verbs & set(words[1:5]), check.command
