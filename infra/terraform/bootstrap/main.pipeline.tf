@@ -15,6 +15,7 @@ locals {
     "AcrPull"                        = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
     "AcrPush"                        = "8311e382-0749-4cb8-b61a-304f252e45ec"
     "Contributor"                    = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+    "Container Apps Jobs Operator"   = "b9a307c4-5aa3-4b52-ba60-2b17c136cd7b"
     "DNS Zone Contributor"           = "befefa01-2a29-4197-83a8-272ff33ce314"
     "Key Vault Certificates Officer" = "a4417e6f-fecd-4de8-b567-7b0420556985"
     "Key Vault Secrets User"         = "4633458b-17de-408a-b874-0445c86b69e6"

@@ -55,9 +55,9 @@ def test_the_pipeline_may_give_every_role_that_the_platform_gives(plans):
 @pytest.mark.parametrize(
     ("name", "tier", "replicas", "standby", "locks", "jobs"),
     [
-        ("dev", "Free", 1, 0, 0, 1),
-        ("staging", "Standard", 3, 1, 3, 2),
-        ("production", "Standard", 3, 1, 3, 2),
+        ("dev", "Free", 1, 0, 0, 2),
+        ("staging", "Standard", 3, 1, 3, 3),
+        ("production", "Standard", 3, 1, 3, 3),
     ],
 )
 def test_environments_differ_in_size_and_resilience(
@@ -90,10 +90,8 @@ def test_environments_do_not_differ_in_security(plans, name):
     assert policy["mode"] == "Prevention"
 
 
-@pytest.mark.parametrize(("step", "open_to", "runners"), [(8, ["203.0.113.7/32"], 0), (10, [], 2)])
-def test_the_readmes_first_applies_open_the_vault_and_then_shut_it(
-    step, open_to, runners, tmp_path
-):
+@pytest.mark.parametrize(("step", "open_to", "jobs"), [(8, ["203.0.113.7/32"], 0), (10, [], 3)])
+def test_the_readmes_first_applies_open_the_vault_and_then_shut_it(step, open_to, jobs, tmp_path):
     """As they are typed there, for staging: without the runners first, whose key is not there yet."""
     text = (workspace.SOURCE / "README.md").read_text()
     section = text.partition(f"\n{step}. **")[2].partition(f"\n{step + 1}. **")[0]
@@ -110,7 +108,7 @@ def test_the_readmes_first_applies_open_the_vault_and_then_shut_it(
     vault = resources(made, "azurerm_key_vault")["azurerm_key_vault.this"]
     assert vault["public_network_access_enabled"] is bool(open_to)
     assert vault["network_acls"][0]["ip_rules"] == open_to
-    assert len(resources(made, "azurerm_container_app_job")) == runners
+    assert len(resources(made, "azurerm_container_app_job")) == jobs
 
 
 def test_networks_do_not_overlap(plans):
