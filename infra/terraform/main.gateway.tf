@@ -12,7 +12,7 @@ resource "azurerm_public_ip" "gateway" {
 }
 
 resource "azurerm_application_gateway" "this" {
-  #checkov:skip=CKV_AZURE_217:the HTTP listener does nothing but lead to HTTPS; tests/edge.tftest.hcl proves it
+  #checkov:skip=CKV_AZURE_217:the HTTP listener does nothing but lead to HTTPS; tests/edge.tftest.hcl asserts it
 
   name                = "agw-${local.stem}"
   resource_group_name = local.resource_group

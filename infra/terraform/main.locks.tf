@@ -16,5 +16,5 @@ resource "azurerm_management_lock" "this" {
   name       = "keep-${each.key}"
   scope      = each.value
   lock_level = "CanNotDelete"
-  notes      = "Holds what code cannot make again. To remove it, see \"Destroy\" in infra/terraform/README.md."
+  notes      = "Holds what code cannot make again. To remove it, see \"Destroy\" in docs/azure.md."
 }

@@ -1,4 +1,4 @@
-# Secrets. Terraform makes the vault and gives the rights, people put the values in (README, step 8).
+# Secrets. Terraform makes the vault and gives the rights, people put the values in (docs/azure.md).
 # No secret is a resource here: a refresh would read its value, and a plan must need no right to.
 
 locals {
@@ -26,7 +26,7 @@ locals {
 }
 
 resource "azurerm_key_vault" "this" {
-  #checkov:skip=CKV_AZURE_189:public access follows applier_ip_ranges, which checkov does not evaluate; tests/data.tftest.hcl proves it off
+  #checkov:skip=CKV_AZURE_189:public access follows applier_ip_ranges, which checkov does not evaluate; tests/data.tftest.hcl asserts that it is off
 
   name                = "kv-${local.stem}-${var.name_suffix}"
   resource_group_name = local.resource_group

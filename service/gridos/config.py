@@ -104,7 +104,7 @@ class Settings:
         bounds=(1, 1_000_000),
     )
     faults: Faults = _setting(
-        "GRIDOS_FAULTS", Faults(), "comma-joined faults that make a bad release", written=""
+        "GRIDOS_FAULTS", Faults(), "comma-joined faults that make a faulty release", written=""
     )
     pod: str = _setting("GRIDOS_POD", "", "pod name, for log lines")
     version: str = _setting("GRIDOS_VERSION", "dev", "release, for /version, metrics and log lines")

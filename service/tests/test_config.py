@@ -21,7 +21,7 @@ def test_everything_has_a_default():
         ({**URL, "PORT": "70000"}, "from 1 to 65535"),
         ({**URL, "PORT": "²"}, "PORT is '²'"),
         ({**URL, "GRIDOS_LOG_LEVEL": "loud"}, "give debug, info, warning or error"),
-        ({**URL, "GRIDOS_FAULTS": "errors=3"}, "GRIDOS_FAULTS: 'errors=3' is no fault"),
+        ({**URL, "GRIDOS_FAULTS": "errors=3"}, "GRIDOS_FAULTS: 'errors=3' is not a fault"),
     ],
 )
 def test_what_makes_no_sense_is_named_with_its_remedy(variables, complaint):
@@ -43,11 +43,11 @@ def test_every_number_has_bounds_and_its_default_is_within_them():
                 read({setting.variable: str(beyond)})
 
 
-def test_the_readmes_table_is_that_of_the_settings():
-    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+def test_the_references_table_is_that_of_the_settings():
+    page = (Path(__file__).parents[2] / "docs/reference/service.md").read_text("utf-8")
     rows = [f"| `{s.variable}` | {s.default} | {s.why} |" for s in TABLE.values()]
     table = "\n".join(["| variable | default | why |", "|---|---|---|", *rows])
-    assert f"\n\n{table}\n\n" in readme
+    assert f"\n\n{table}\n\n" in page
 
 
 def test_help_keeps_every_setting_apart_from_its_meaning(capsys):

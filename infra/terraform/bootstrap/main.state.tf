@@ -45,7 +45,7 @@ resource "azurerm_storage_account" "state" {
   lifecycle {
     prevent_destroy = true
 
-    # An operator's address is let in and taken off by hand (README, "Reach the state"). An apply that
+    # An operator's address is let in and taken off by hand (docs/azure.md, "Reach the state"). An apply that
     # took it off would shut out the very machine that has yet to write the state of that apply.
     ignore_changes = [network_rules[0].ip_rules]
   }

@@ -106,7 +106,7 @@ variable "break_glass_group_id" {
 }
 
 variable "operator_ip_ranges" {
-  description = "Addresses from which operators reach the state when it is made; later by hand (README, Reach the state). Single addresses without /32, as a storage firewall wants them."
+  description = "Addresses from which operators reach the state when it is made; later by hand (docs/azure.md, Reach the state). Single addresses without /32, as a storage firewall wants them."
   type        = list(string)
   default     = []
   nullable    = false

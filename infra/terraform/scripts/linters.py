@@ -4,7 +4,7 @@
 `make accept-terraform` does so, after the matrix. checkov's and az's requirements clash with ours,
 so each has a lock and an environment of its own, in a cache.
 tflint is a Go program; where it is not on PATH it is built from its module: minutes, once.
-Exit 0 when nothing was found, 1 when something was, 4 when a linter cannot be had.
+Exit 0 when nothing was found, 1 when something was, 4 when a linter is not available.
 """
 
 import hashlib

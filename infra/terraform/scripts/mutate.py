@@ -2,9 +2,9 @@
 """Break each control on purpose and see that a test notices.
 
 Each flip of `tests/flips.toml` turns one setting the wrong way, in a copy; each rule on a variable
-is taken out in turn. The Terraform tests that guard it are run, and must fail by an assertion: a
-copy that does not plan proves nothing. Prints the matrix; exit 0 when every flip was noticed, 1
-when one was not, 2 when Terraform cannot be had, 4 when a flip no longer fits the code.
+is taken out in turn. The Terraform tests that assert it are run, and must fail by an assertion: a
+copy that does not plan shows nothing. Prints the matrix; exit 0 when every flip was noticed, 1
+when one was not, 2 when Terraform is not available, 4 when a flip no longer fits the code.
 """
 
 import re
@@ -53,7 +53,7 @@ class Flip:
     """One setting turned the wrong way.
 
     Attributes:
-        control: Row of the README's table that it breaks, or "rule" for a rule on a variable.
+        control: Row of docs/reference/controls.md that it breaks, or "rule": one on a variable.
         title: What is wrong now, in a few words.
         root: The root it is in, such as `bootstrap`.
         file: The file, inside the root.

@@ -2,7 +2,7 @@
 """Say which step of the way from an empty subscription to a running service comes next.
 
 Looks at the files, at Azure (az) and at GitHub (gh), changes nothing, and prints what is there and
-what is missing, with the step of infra/terraform/README.md that brings it. Ends at the first step
+what is missing, with the step of docs/azure.md that brings it. Ends at the first step
 that is not done, since those after it rest on it.
 
 Exit codes: 0 everything is there, 1 something is missing, 2 unusable input, 3 something could not
@@ -133,7 +133,7 @@ def report(its: Names, found: list[Finding]) -> Iterator[str]:
         yield f"{its.environment}: everything is there"
         return
     step = undone[0].check.step
-    yield f"{its.environment}: next, step {step} of infra/terraform/README.md: {steps.STEPS[step]}"
+    yield f"{its.environment}: next, step {step} of docs/azure.md: {steps.STEPS[step]}"
     remedies = dict.fromkeys(finding.check.remedy for finding in undone)
     yield from (f"     {remedy}" for remedy in remedies if remedy)
 

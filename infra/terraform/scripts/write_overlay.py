@@ -2,7 +2,7 @@
 """Write what the platform is called into an overlay of deploy/.
 
 `terraform output -json overlay | scripts/write_overlay.py ../../deploy/overlays/staging` writes
-`platform.env` there. The names are no secrets: Git has them, and Argo CD needs nobody to tell it.
+`platform.env` there. The names are not secret: Git has them, and Argo CD needs nobody to tell it.
 """
 
 import argparse

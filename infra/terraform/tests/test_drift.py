@@ -171,7 +171,7 @@ def test_what_holds_data_cannot_be_destroyed(standing, root, kept):
 
 
 @pytest.mark.parametrize("root", KEPT)
-def test_who_means_it_can_destroy_it_with_the_file_that_the_readme_gives(standing, root):
+def test_who_means_it_can_destroy_it_with_the_file_that_the_page_gives(standing, root):
     shutil.copy(workspace.SOURCE / lifts_protection(root), standing[root] / "destroy_override.tf")
 
     done = destroy(standing[root], root)
@@ -180,9 +180,9 @@ def test_who_means_it_can_destroy_it_with_the_file_that_the_readme_gives(standin
 
 
 def lifts_protection(root):
-    readme = (workspace.SOURCE / "README.md").read_text()
+    page = (workspace.SOURCE.parents[1] / "docs/azure.md").read_text()
     command = rf"^cp (\S+) {re.escape(root)}/destroy_override\.tf$"
-    (file,) = re.findall(command, readme, re.MULTILINE)
+    (file,) = re.findall(command, page, re.MULTILINE)
     return file
 
 

@@ -65,8 +65,8 @@ def last_line(found):
     return next(line for line in preflight.report(ITS, found) if line.startswith("production: "))
 
 
-def test_the_readme_has_the_same_steps_in_the_same_order():
-    text = (workspace.SOURCE / "README.md").read_text()
+def test_the_page_has_the_same_steps_in_the_same_order():
+    text = (workspace.SOURCE.parents[1] / "docs/azure.md").read_text()
     section = text.partition("## From an empty subscription")[2].partition("\n### ")[0]
     written = re.findall(r"^(\d+)\. \*\*([^*]+?)\.?\*\*", section, re.MULTILINE)
 
