@@ -11,7 +11,7 @@ from canary.runtime import program
 
 # Each is a module of canary.commands, imported only when it is called: lint needs no gateway.
 COMMANDS = {
-    "lint": "check Rollouts and AnalysisTemplates offline: which gates guard nothing",
+    "lint": "check Rollouts and AnalysisTemplates offline: which gates protect nothing",
     "power": "how likely the gates detect a fault of each size, when, and at what cost",
     "design": "propose pauses, windows and limits that would detect a fault, as a patch",
     "simulate": "thousands of releases through a real Prometheus, judged as the controller would",
@@ -21,7 +21,7 @@ COMMANDS = {
     "serve": "one pod of the manifests on this machine, with its database",
 }
 
-ABOUT = "Will your canary gates stop a bad release? Check them, measure them, rehearse them."
+ABOUT = "Will your canary gates stop a faulty release? Check them, measure them, rehearse them."
 
 EPILOG = """\
 exit codes:

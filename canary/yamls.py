@@ -129,14 +129,14 @@ def text(path: Path) -> str:
     try:
         # Reading from a pipe or a device might never end.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path} is no file", "name a file")
+            raise UsageError(f"{path} is not a file", "name a file")
         if path.stat().st_size > LARGEST_BYTES:
             raise UsageError(f"{path} has more than {LARGEST_BYTES:,} bytes", "name a smaller one")
         return decode(str(path), path.read_bytes())
     except OSError as failed:
         raise UsageError(f"{path}: {failed.strerror}", "name a file that can be read") from None
     except ValueError:
-        raise UsageError(f"{str(path)!r} is no path", "name a file") from None
+        raise UsageError(f"{str(path)!r} is not a path", "name a file") from None
 
 
 def decode(file: str, content: bytes) -> str:
@@ -210,7 +210,7 @@ class _Loader(yaml.SafeLoader):
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as wrong:
             raise _refusal(str(wrong), node) from None
         if isinstance(value, float) and not math.isfinite(value):
-            raise _refusal(f"{node.value} is no finite number", node)
+            raise _refusal(f"{node.value} is not a finite number", node)
         return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -218,7 +218,7 @@ class _Loader(yaml.SafeLoader):
             seen: set[str] = set()
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):
-                    raise _refusal("a key is no text", key)
+                    raise _refusal("a key is not text", key)
                 if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                     raise _refusal(f"{key.value!r} is given twice", key)
                 seen.add(key.value)

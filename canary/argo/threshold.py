@@ -151,7 +151,7 @@ def _crossing(
     slope = apart[1] - apart[0]
     straight = [apart[0] + slope * x for x in _TRIED]
     if not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(apart, straight, strict=True)):
-        raise CurvedError("a condition that is no straight line of the result is not modelled")
+        raise CurvedError("a condition that is not a straight line of the result is not modelled")
     if slope:
         turned = sign if slope > 0 else _COMPARISONS[sign]
         yield expression.Binary(sign, left, right), turned, -apart[0] / slope

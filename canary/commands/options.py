@@ -152,7 +152,7 @@ def requests_per_s(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 < value <= MAX_RATE:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MAX_RATE}")
     return value

@@ -202,9 +202,9 @@ def _refuse_contradictions(chosen: argparse.Namespace) -> None:
             raise UsageError(f"{named} {why}", remedy)
 
     if chosen.target == "cluster":
-        refuse(LOCAL_ALONE, "cannot be had on a cluster", "name the candidate by --image")
+        refuse(LOCAL_ALONE, "is not possible on a cluster", "name the candidate by --image")
         if "prometheus" in chosen.without:
-            raise UsageError("--without prometheus cannot be had on a cluster", "leave it out")
+            raise UsageError("--without prometheus is not possible on a cluster", "leave it out")
     else:
         refuse(CLUSTER_ALONE, "is for a cluster", "add --target cluster, or leave it out")
     if "traffic" in chosen.without:

@@ -84,7 +84,7 @@ def _suppressions(document: Document) -> Mapping[str, str]:
 def _unreasoned(document: Document) -> Iterator[Finding]:
     path = f"metadata.annotations[{ANNOTATION}]"
     for rule, reason in _suppressions(document).items():
-        wrong = f"{rule!r} is no rule" if rule not in RULES else f"{rule} has no reason"
+        wrong = f"{rule!r} is not a rule" if rule not in RULES else f"{rule} has no reason"
         if rule not in RULES or not reason:
             remedy = "write `rule-id: why this is right here`"
             yield Finding("suppression", Severity.ERROR, document, path, wrong, remedy)

@@ -21,7 +21,7 @@ rule = into(RULES)
     "an empty result aborts the release",
     reason="result[0] of an empty result is an Error, retried every 10 s; the fifth aborts, "
     "however healthy the release.",
-    remedy="guard with len(result) > 0 in both conditions, and fill failures with `or vector(0)`",
+    remedy="check len(result) > 0 in both conditions, and fill failures with `or vector(0)`",
 )
 def _empty_aborts(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):

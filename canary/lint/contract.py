@@ -51,7 +51,7 @@ def load(source: str) -> Contract:
         families = list(text_string_to_metric_families(content))
     except ValueError as wrong:
         raise UsageError(
-            f"{source} is no Prometheus scrape: {wrong}", "save one with curl"
+            f"{source} is not a Prometheus scrape: {wrong}", "save one with curl"
         ) from None
     for sample in (sample for family in families for sample in family.samples):
         held = values.setdefault(sample.name, {})

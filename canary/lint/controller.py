@@ -122,7 +122,7 @@ def _metric(gate: Gate) -> Iterator[str]:
     for key in ("interval", "initialDelay"):
         words = scalar(gate.raw.get(key))
         if words and "{{" not in words and not _GO_DURATION.fullmatch(words):
-            yield f"{key} {words!r} is no duration: hours, minutes and seconds, such as 90s"
+            yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
 
 
 def _analysis_of(step: object) -> object:
@@ -203,7 +203,7 @@ def _step(step: Mapping[str, Any], *, routed: bool) -> Iterator[str]:
         yield f"setWeight {weight:g} is not between 0 and 100"
     duration = mapping(step.get("pause")).get("duration")
     if duration is not None and not _is_duration(duration):
-        yield f"pause {duration!r} is no duration: hours, minutes and seconds, such as 1h30m"
+        yield f"pause {duration!r} is not a duration: hours, minutes and seconds, such as 1h30m"
     if "setCanaryScale" in step and not routed:
         yield "setCanaryScale needs a traffic router"
 

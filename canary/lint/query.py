@@ -48,17 +48,17 @@ def _dilution(look: Look, metric: Metric, query: Query) -> str:
         return words
     needed = limit / exposure
     if needed >= 1:
-        return f"{words}: even one with no good answer at all cannot trip it"
-    fault = "answer late" if promql.quantiles(query.tree) else "fail"
-    return f"{words}: the canary must {fault} {percent(needed)} of its requests to trip it"
+        return f"{words}: the gate cannot fail even at 100 % errors"
+    fault = "be slow on" if promql.quantiles(query.tree) else "fail"
+    return f"{words}: the canary must {fault} {percent(needed)} of its requests to fail the gate"
 
 
 @rule(
     "window-beyond-exposure",
     Severity.ERROR,
     "the window reaches back before the canary",
-    reason="What lies before the canary's first pod is no evidence about it.",
-    remedy="make the window no longer than the pauses before the look, or the pauses longer",
+    reason="What lies before the canary's first pod says nothing about it.",
+    remedy="make the window no longer than the pauses before the measurement, or the pauses longer",
 )
 def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
@@ -146,7 +146,7 @@ def _cores(threshold: float, limit: float | None) -> str:
     if limit is None:
         return words
     if threshold >= limit:
-        return f"{words}; the container's limit is {limit:g}, so it can never trip"
+        return f"{words}; the container's limit is {limit:g}, so the gate can never fail"
     return f"{words}: with the container's limit of {limit:g} it trips at {threshold / limit:.0%}"
 
 

@@ -109,7 +109,7 @@ def _interval_without_count(context: Context) -> Iterator[Hit]:
     "count-in-background",
     Severity.WARNING,
     "a background metric stops looking",
-    reason="With a count it is done after so many looks; the rest of the release is unguarded.",
+    reason="With a count it ends after so many measurements; the rest of the release is unguarded.",
     remedy="leave count out (or 0) in a background analysis",
 )
 def _count_in_background(context: Context) -> Iterator[Hit]:
@@ -124,7 +124,7 @@ def _count_in_background(context: Context) -> Iterator[Hit]:
     Severity.ERROR,
     "a dry-run pattern matches more than it names",
     reason="Dry-run names are unanchored regular expressions: `error-rate` also hits "
-    "`error-rate-p95`, and a gate that is measured and not judged guards nothing.",
+    "`error-rate-p95`, and a gate that is measured and not judged protects nothing.",
     remedy="anchor the pattern: ^name$",
 )
 def _dry_run_too_wide(context: Context) -> Iterator[Hit]:
@@ -141,7 +141,7 @@ def _dry_run_hits(
     try:
         hit = [name for name in names if re.search(pattern, name)]
     except re.error as wrong:
-        yield context.release.rollout, where, f"{pattern!r} is no regular expression: {wrong}"
+        yield context.release.rollout, where, f"{pattern!r} is not a regular expression: {wrong}"
         return
     beyond = [name for name in hit if name != pattern.strip("^$")]
     if beyond:

@@ -22,7 +22,7 @@ rule = into(RULES)
     "no-analysis",
     Severity.ERROR,
     "nothing judges the canary",
-    reason="The steps only wait; a bad release is promoted like a good one.",
+    reason="The steps only wait; a faulty release is promoted like a healthy one.",
     remedy="add an analysis step after each pause, or a background analysis",
 )
 def _no_analysis(context: Context) -> Iterator[Hit]:
@@ -73,7 +73,7 @@ def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
 @rule(
     "unguarded-end",
     Severity.WARNING,
-    "nothing guards after the last step",
+    "no gate runs after the last step",
     reason="Weight 100 is implicit after the last step, and no inline analysis runs there.",
     remedy="add a background analysis (strategy.canary.analysis) with a startingStep",
 )
@@ -84,7 +84,7 @@ def _unguarded_end(context: Context) -> Iterator[Hit]:
         yield (
             release.rollout,
             "spec.strategy.canary",
-            f"from {percent(last)} to 100 % no gate looks",
+            f"from {percent(last)} to 100 % no gate measures",
         )
 
 
@@ -120,7 +120,7 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
     "surge-is-per-cent",
     Severity.WARNING,
     "a quoted number means per cent",
-    reason='maxSurge: "1" is 1 %, which rounds up to one pod only by luck.',
+    reason='maxSurge: "1" is 1 %, which rounds up to one pod only by chance.',
     remedy="write the number without quotes, or with %",
 )
 def _surge_is_per_cent(context: Context) -> Iterator[Hit]:

@@ -82,7 +82,7 @@ def _always_fails(context: Context) -> Iterator[Hit]:
 @rule(
     "conditions-reversed",
     Severity.ERROR,
-    "good releases are stopped, and bad ones pass",
+    "healthy releases are rolled back, and faulty releases pass",
     reason="The comparison points the wrong way for what the query counts.",
     remedy="exchange the conditions, or the comparison",
 )
@@ -137,7 +137,7 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
                 age_s = context.release.age_s(gate.look) + metric.initial_delay_s
                 yield at(
                     gate,
-                    f"at {gate.look} it looks {selector.offset_s:g} s back,"
+                    f"at {gate.look} it reads {selector.offset_s:g} s back,"
                     f" and the canary is {age_s:g} s old",
                 )
 
@@ -145,7 +145,7 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
 @rule(
     "no-data-passes",
     Severity.ERROR,
-    "a default stands in for data",
+    "a default takes the place of data",
     reason="`or vector(…)` around the whole answer gives a number where there is none: a release "
     "that nobody asked anything, or whose series are missing, is judged by that number.",
     remedy="put `or vector(0)` around the failures alone, and let no data be Inconclusive",
@@ -162,7 +162,7 @@ def _no_data_passes(context: Context) -> Iterator[Hit]:
     Severity.ERROR,
     "a release without a failure is paused",
     reason="The series of failures does not exist before the first one, unless the exporter writes "
-    "it at 0: a healthy release has no answer, which is Inconclusive.",
+    "it at 0: a healthy release has no result, which is Inconclusive.",
     remedy="fill failures with `or vector(0)`",
 )
 def _empty_pauses(context: Context) -> Iterator[Hit]:

@@ -187,15 +187,15 @@ def _of_stable(selector: Selector) -> Selector:
 MAKERS: dict[str, Callable[[Metric], Metric]] = {
     "as it is": lambda metric: metric,
     "plain ratio": lambda metric: _replaced(metric, _plain),
-    "luck granted": lambda metric: _replaced(metric, _lucky),
+    "confidence margin": lambda metric: _replaced(metric, _lucky),
     "canary against stable": lambda metric: _replaced(metric, _against_stable),
     "sequential": lambda metric: _replaced(metric, _sequential),
 }
 
 USES = {
     "as it is": "",
-    "plain ratio": "easiest to read; stops good releases where requests are few",
-    "luck granted": "few false rollbacks at any traffic; slower on small faults",
+    "plain ratio": "easiest to read; rolls back healthy releases where requests are few",
+    "confidence margin": "few false rollbacks at any traffic; slower on small faults",
     "canary against stable": "not fooled by an outage that both share; blind to it too",
     "sequential": "adds up evidence over the steps; needs a bad and a good rate to be named",
 }
@@ -204,7 +204,8 @@ USES = {
 def table(standings: Sequence[Standing]) -> str:
     """For people at a terminal, with the queries below."""
     head = (
-        f"{'error gate':<24}{'false':>8}{'shared':>8}{'95 % from':>11}{'first look':>12}{'at s':>8}"
+        f"{'error gate':<24}{'false':>8}{'shared':>8}{'95 % from':>11}"
+        f"{'measurement':>12}{'at s':>8}"
     )
     rows = [
         f"{s.name:<24}{s.false_rollback:>8.2%}{s.shared_outage:>8.1%}"
@@ -215,7 +216,7 @@ def table(standings: Sequence[Standing]) -> str:
     legend = (
         "false: healthy releases rolled back. shared: rolled back while every pod, stable too, has "
         "1.5 × the limit.\n95 % from: smallest error rate that 95 % of releases are stopped for. "
-        "first look, at s: at twice the limit."
+        "first measurement, at s: at twice the limit."
     )
     queries = [
         f"\n# {s.name}: {USES[s.name]}\n# fails: {s.condition}\n{s.query}"

@@ -23,7 +23,7 @@ HEAD = """\
 Written by `canary lint --list-rules`; a test holds this page equal to it. Each rule's example is a
 change of one small release (`good` in [examples.yaml](../../canary/power/examples.yaml)), and the
 tests run it.
-An error blinds a gate or stops good releases; a warning weakens one; a note is no finding.
+An error blinds a gate or rolls back healthy releases; a warning weakens one; a note does not count.
 """
 
 

@@ -279,8 +279,8 @@ def _hopeless(release: Release, goal: Goal, traffic: Traffic, gate: Gate | None)
 def _too_small(goal: Goal, traffic: Traffic, gate: Gate, release: Release, best: Candidate) -> str:
     """Why the longest tried was not enough, with the requests it would take."""
     said = (
-        f"with pauses up to {FACTORS[-1]:g} times as long, the best that disturbs no more than "
-        f"{goal.false_rollback:.1%} of good releases stops {best.power:.1%}"
+        f"with pauses up to {FACTORS[-1]:g} times as long, the best that rolls back no more than "
+        f"{goal.false_rollback:.1%} of healthy releases stops {best.power:.1%}"
     )
     share = release.stages[-1].share if release.stages else 0.0
     if goal.kind != "errors" or not share:
@@ -291,9 +291,9 @@ def _too_small(goal: Goal, traffic: Traffic, gate: Gate, release: Release, best:
         return said
     hours = needed / (traffic.requests_per_s * share) / 3600
     return (
-        f"{said}. One look at {gate.name} would need about {needed} canary requests: {hours:.1f} h "
-        f"at {traffic.requests_per_s:g} requests/s and {share:.0%} of them. Ask for a larger "
-        "fault, send more traffic, or give the canary a larger share"
+        f"{said}. One measurement of {gate.name} would need about {needed} canary requests: "
+        f"{hours:.1f} h at {traffic.requests_per_s:g} requests/s and {share:.0%} of them. "
+        "Ask for a larger fault, send more traffic, or give the canary a larger share"
     )
 
 
@@ -346,8 +346,9 @@ def table(found: Plan, documents: Sequence[Document]) -> str:
     """For people at a terminal: what was asked, what is proposed, and the patch."""
     goal, traffic = found.goal, found.traffic
     lines = [
-        f"asked: stop {goal.kind}={goal.size:.3g} in {goal.power:.0%} of releases, disturb at most "
-        f"{goal.false_rollback:.1%} of good ones, at {traffic.requests_per_s:g} requests/s",
+        f"asked: stop {goal.kind}={goal.size:.3g} in {goal.power:.0%} of releases, roll back "
+        f"at most {goal.false_rollback:.1%} of healthy ones, "
+        f"at {traffic.requests_per_s:g} requests/s",
         f"now:   {_said(found.now)}",
     ]
     if found.chosen is None:
@@ -370,7 +371,7 @@ def _said(candidate: Candidate) -> str:
     limit = "" if candidate.limit is None else f", limit {candidate.limit:g}"
     when = "" if math.isnan(candidate.detect_s) else f", in {candidate.detect_s:.0f} s"
     return (
-        f"stops {candidate.power:.1%}{when}; disturbs {candidate.disturbed:.2%} of good ones; "
+        f"stops {candidate.power:.1%}{when}; rolls back {candidate.disturbed:.2%} of healthy ones; "
         f"pauses {_pauses_s(candidate.rollout):.0f} s in all{limit}"
     )
 
@@ -380,7 +381,7 @@ def _pauses_s(rollout: Rollout) -> float:
 
 
 def _steps(candidate: Candidate, traffic: Traffic) -> Iterator[str]:
-    yield f"{'step':>6}{'weight':>8}{'pause':>8}{'looks':>7}{'requests seen':>15}"
+    yield f"{'step':>6}{'weight':>8}{'pause':>8}{'count':>7}{'requests seen':>15}"
     weight = 0
     for index, step in enumerate(candidate.rollout.steps):
         if isinstance(step, SetWeight):

@@ -32,7 +32,7 @@ def share(text: str) -> float:
     words = text.strip()
     value = _number(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 2% or 0.02")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: write 2% or 0.02")
     return value
 
 
@@ -108,7 +108,7 @@ def of_rehearsal(file: Path) -> Traffic:
         ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UsageError(
-            f"{file} is no result of a rehearsal ({wrong})",
+            f"{file} is not a result of a rehearsal ({wrong})",
             "name a result.json of `canary rehearse`",
         ) from None
     lengths = [after - before for before, after in itertools.pairwise(seconds)]

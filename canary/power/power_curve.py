@@ -120,7 +120,7 @@ def _row(study: Study, size: float, outcomes: Outcomes) -> Row:
 
 
 def _step_name(step: int) -> str:
-    return f"step {step}" if step >= 0 else "beside"
+    return f"step {step}" if step >= 0 else "background"
 
 
 def _limits(study: Study) -> dict[str, float]:
@@ -153,18 +153,18 @@ def table(power: Power) -> str:
         f"{power.release} at {traffic.requests_per_s:g} requests/s, baseline "
         f"{traffic.error_rate:.2%} errors, {traffic.slow_share:.2%} slow, CPU {traffic.cpu:.0%}"
         + (f", overdispersion {traffic.overdispersion:g}" if traffic.overdispersion else ""),
-        f"{power.releases} releases of each fault, {power.looks} looks in each",
+        f"{power.releases} releases of each fault, {power.looks} measurements in each",
         "",
         f"a healthy release: rolled back {power.false_rollback:.2%}, "
-        f"paused for a person {power.false_pause:.2%}",
+        f"paused {power.false_pause:.2%}",
     ]
     lines += [f"assumed of {metric}: {what}" for metric, what in power.assumed.items()]
     for curve in power.curves:
         lines += ["", *_curve_lines(curve)]
     for gate, requests in power.needed.items():
         lines.append(
-            f"\n{gate}: one look needs {requests} canary requests to fail a release at twice its "
-            "limit with 95 % (exact, without a margin for luck)"
+            f"\n{gate}: one measurement needs {requests} canary requests to fail a release at "
+            "twice its limit with 95 % (exact, without a confidence margin)"
         )
     return "\n".join(lines)
 
@@ -173,16 +173,16 @@ def _curve_lines(curve: Curve) -> list[str]:
     steps = list(curve.rows[0].by_step)
     caught = f"{curve.caught_95:.2%}" if curve.caught_95 else "none"
     head = f"{curve.kind:>8} {'rolled back':>12} {'paused':>8}"
-    head += "".join(f"{step:>9}" for step in steps)
+    head += "".join(f"{step:>12}" for step in steps)
     head += f"{'median s':>10}{'errors':>9}{'budget':>9}"
     rows = [
         f"{row.size:>8.2%} {row.rolled_back:>12.1%} {row.paused:>8.1%}"
-        + "".join(f"{row.by_step[step]:>9.1%}" for step in steps)
+        + "".join(f"{row.by_step[step]:>12.1%}" for step in steps)
         + f"{row.detect_s if row.detect_s is not None else '—':>10}"
         + f"{row.errors:>9.0f}{row.budget:>9.3%}"
         for row in curve.rows
     ]
-    return [head, *rows, f"smallest {curve.kind} stopped in 95 % of releases: {caught}"]
+    return [head, *rows, f"smallest {curve.kind} detected in 95 % of releases: {caught}"]
 
 
 def markdown(power: Power) -> str:

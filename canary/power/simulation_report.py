@@ -63,7 +63,7 @@ def _tally(name: str, walks: Sequence[Walk]) -> Tally:
         low=low,
         high=high,
         by_gate=dict(Counter(walk.tripped[0] for walk in stopped if walk.tripped)),
-        by_step=dict(Counter(f"step {w.step}" if w.step >= 0 else "beside" for w in stopped)),
+        by_step=dict(Counter(f"step {w.step}" if w.step >= 0 else "background" for w in stopped)),
         detect_s=round(statistics.median(w.ended_s for w in stopped), 1) if stopped else None,
     )
 

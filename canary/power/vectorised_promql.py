@@ -110,9 +110,9 @@ def evaluate(tree: Any, scene: Scene) -> Value:
     number, present = np.full(scene.world.n, np.nan), np.zeros(scene.world.n, dtype=bool)
     for series in found:
         if series.raw and len(found) > 1:
-            raise UnmodelledError("an answer of several series is not modelled")
+            raise UnmodelledError("a result of several series is not modelled")
         if (present & series.present).any():
-            raise UnmodelledError("an answer of several series is not modelled")
+            raise UnmodelledError("a result of several series is not modelled")
         number = np.where(series.present, series.number, number)
         present = present | series.present
     return Value(number, present)
@@ -584,7 +584,7 @@ def _buckets(
         try:
             finite = math.isfinite(float(bound))
         except ValueError:
-            raise UnmodelledError(f"le={bound!r} is no number") from None
+            raise UnmodelledError(f"le={bound!r} is not a number") from None
         number = span.counted(function, requests - slow if finite else requests, from_zero=False)
         found.append(Series(labels | {("le", bound)}, number, span.alive, raw=True, side=side))
     return found

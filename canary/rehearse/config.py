@@ -136,4 +136,6 @@ def read(path: Path) -> Config:
     except ValidationError as invalid:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path}: {where}: {first['msg']}", "see canary/README.md") from None
+        raise UsageError(
+            f"{path}: {where}: {first['msg']}", "see docs/reference/configuration.md"
+        ) from None

@@ -112,6 +112,6 @@ def _missing(name: str, config_map: bool) -> UsageError:
     if config_map:
         return UsageError(f"ConfigMap {name} is referenced and missing", "add it to the manifests")
     return UsageError(
-        f"Secret {name} is referenced and has no stand-in",
+        f"Secret {name} is referenced and has no fake",
         "add it under `secrets` in rehearsal.yaml",
     )

@@ -48,7 +48,7 @@ class Fakes:
         """Writes a mounted secret's files, readable by this user only, as the pod's volume is."""
         if source not in self._sources.secrets:
             raise UsageError(
-                f"{source} is mounted and has no stand-in",
+                f"{source} is mounted and has no fake",
                 "add it under `secrets` in rehearsal.yaml",
             )
         folder = self._folder / source

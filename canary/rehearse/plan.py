@@ -182,7 +182,7 @@ class Plan:
         if before.templates != after.templates:
             yield "the gates: this release is judged by its own, as it would be once applied"
         if before.rollout.spec.strategy != after.rollout.spec.strategy:
-            yield "the steps of the rollout: it walks its own"
+            yield "the steps of the rollout: it runs its own"
         if before.rollout.spec.template != after.rollout.spec.template:
             yield "the pod template: each side runs under its own"
         if before.config_maps != after.config_maps:

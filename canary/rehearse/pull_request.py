@@ -105,7 +105,7 @@ def _looks(document: Result) -> Iterator[_Look]:
 def _where(document: Result, run: AnalysisRun) -> str:
     """The weight that a run's step looks at, or that it ran beside the steps."""
     if run.step_index is None:
-        return "beside the steps"
+        return "background analysis"
     before = document.rollout.steps[: run.step_index]
     weights = [step.weight for step in before if step.kind == "setWeight"]
     return f"{weights[-1]} %" if weights else f"step {run.step_index}"

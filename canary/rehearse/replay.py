@@ -95,7 +95,7 @@ def opened(path: Path) -> Iterator[Recording]:
             recorded = results.read((folder / RESULT).read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, RecursionError, tarfile.TarError) as wrong:
             raise UsageError(
-                f"{path} is no recording ({' '.join(str(wrong).split())})",
+                f"{path} is not a recording ({' '.join(str(wrong).split())})",
                 "name a folder of out/rehearsals, or a file that --record wrote",
             ) from None
         if not recorded.released_at:
@@ -118,7 +118,7 @@ def _unpack(path: Path, folder: Path) -> None:
         for member in archive:
             inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
             if not inside or not (member.isreg() or member.isdir()):
-                raise tarfile.ExtractError(f"{member.name} is no file within it")
+                raise tarfile.ExtractError(f"{member.name} is not a file within it")
             archive.extract(member, folder, set_attrs=False)
 
 
@@ -280,7 +280,7 @@ def table(recording: Recording, judged: Replay) -> str:
             look = result.measurements[-1]
             was, phase = before.get((index, result.name), (None, ""))
             rows.append((
-                "beside the steps" if index is None else f"step {index}, {look.started_at:.0f} s",
+                "background" if index is None else f"step {index}, {look.started_at:.0f} s",
                 result.name,
                 _number(was),
                 phase,

@@ -14,7 +14,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from canary.argo import model, threshold
 from canary.argo.model import Metric, Pause, SetWeight
 from canary.argo.replicas import split
-from canary.rehearse import time_compression, timeline, verdict
+from canary.rehearse import time_compression, timeline, units, verdict
 from canary.rehearse.plan import Build, Plan
 from canary.rehearse.runner import Run
 from canary.rehearse.target import Event, Observation, Target
@@ -22,7 +22,6 @@ from canary.rehearse.timeline import Timeline
 from canary.rehearse.verdict import Decision
 
 SCHEMA = "gridos.rehearsal/v1"
-_UNITS = {"-seconds": "s", "-ratio": "ratio", "-requests": "requests", "-restarts": "restarts"}
 
 
 class _Part(BaseModel):
@@ -344,7 +343,7 @@ def _deciding_gate(decision: Decision) -> DecidingGate:
         value=decision.measurement.number,
         threshold=limit.value if limit else None,
         comparison=limit.comparison if limit else None,
-        unit=_unit(decision.metric.name),
+        unit=units.of(decision.metric.name),
         control=decision.measurement.control,
         analysis_run=decision.run.name,
         step_index=decision.run.step_index,
@@ -411,7 +410,7 @@ def _gate(metric: Metric, template: str) -> Gate:
         template=template,
         threshold=limit.value if limit else None,
         comparison=limit.comparison if limit else None,
-        unit=_unit(metric.name),
+        unit=units.of(metric.name),
         query=metric.query,
         success_condition=metric.success_condition,
         failure_condition=metric.failure_condition,
@@ -503,10 +502,6 @@ def _machine(run: Run) -> Machine:
         honest=told.fair and run.verdict.outcome is not verdict.Outcome.FAULT,
         because=told.blind or told.strained,
     )
-
-
-def _unit(name: str) -> str:
-    return next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -24,7 +24,7 @@ from canary.argo.model import (
     Phase,
     Rollout,
 )
-from canary.rehearse import rates
+from canary.rehearse import rates, units
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation
 
@@ -150,8 +150,8 @@ def _paused(last: Observation, decision: Decision | None, told: Conditions) -> V
     # Where no traffic was asked for, nothing to read is what was asked for.
     if last.rate and (unread := _unread_gates(last.runs)):
         names = " and ".join(unread)
-        return _fault(f"{names} read nothing of the canary and nothing of stable", decision)
-    return Verdict(Outcome.INCONCLUSIVE, f"Paused for a person: {looked}", decision)
+        return _fault(f"{names} returned no data of the canary and none of stable", decision)
+    return Verdict(Outcome.INCONCLUSIVE, f"Paused: {looked}; a manual decision is needed", decision)
 
 
 def _unread_gates(runs: Iterable[AnalysisRun]) -> list[str]:
@@ -195,18 +195,21 @@ def _machine_fault(decision: Decision, strained: str) -> str:
     name = decision.metric.name
     if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
         return (
-            f"{name} is {canary:.4g} on the canary and {control:.4g} on the stable release, which "
-            "fails the same gate on this machine"
+            f"{_both(name, canary, control)} the stable release, which fails the same gate on this "
+            "machine"
         )
     if strained and control > 0 and canary < DISTINCT_FACTOR * control:
-        return f"{name} is {canary:.4g} on the canary and {control:.4g} on stable, and {strained}"
+        return f"{_both(name, canary, control)} stable, and {strained}"
     return ""
 
 
+def _both(name: str, canary: float, control: float) -> str:
+    ours, theirs = units.shown(canary, name), units.shown(control, name)
+    return f"{name} is {ours} on the canary and {theirs} on"
+
+
 def _rolled_back(decision: Decision) -> str:
-    limit = threshold.of(decision.metric)
-    wanted = f", which is not {limit.comparison} {limit.value:g}" if limit else ""
-    return f"Rolled back by {decision.metric.name}: {_number(decision)}{wanted}"
+    return f"Rolled back by {decision.metric.name}: {_measured(decision)}"
 
 
 def _unread(decision: Decision) -> str:
@@ -219,15 +222,21 @@ def _unread(decision: Decision) -> str:
 def _inconclusive(decision: Decision | None) -> str:
     if decision is None:
         return "an analysis was inconclusive"
-    limit = threshold.of(decision.metric)
-    wanted = f", which is not {limit.comparison} {limit.value:g}," if limit else ""
-    read = f"{decision.metric.name} read {_number(decision)}{wanted}"
-    return f"{read} and is neither good nor bad"
+    read = "" if decision.measurement.number is None else "was "
+    return f"{decision.metric.name} {read}{_measured(decision)}, so it neither passed nor failed"
 
 
-def _number(decision: Decision) -> str:
-    number = decision.measurement.number
-    return "nothing" if number is None else f"{number:.4g}"
+def _measured(decision: Decision) -> str:
+    """The canary's value, with the limit and the stable release's value."""
+    name, taken = decision.metric.name, decision.measurement
+    value = "returned no data" if taken.number is None else units.shown(taken.number, name)
+    known = []
+    if limit := threshold.of(decision.metric):
+        word = "limit" if limit.comparison in ("<", "<=") else "at least"
+        known.append(f"{word} {units.shown(limit.value, name)}")
+    if taken.control is not None:
+        known.append(f"stable {units.shown(taken.control, name)}")
+    return f"{value} ({', '.join(known)})" if known else value
 
 
 def _reason(message: str) -> str:

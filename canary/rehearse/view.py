@@ -207,9 +207,7 @@ def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
     said = made.verdict
     yield "Rollout", f"{said.rollout_phase}  {said.rollout_message}"
     if said.gate:
-        control = said.gate.control
-        beside = "" if control is None else f"; the stable release: {control:.4g}"
-        yield "gate", f"{said.gate.name}{beside}"
+        yield "gate", said.gate.name
         yield "seen", f"{said.requests_seen} canary requests in the measurement's window"
     if said.decided_after_s is not None:
         yield "decided after", f"{said.decided_after_s:.1f} s"

@@ -58,7 +58,7 @@ def resolve(repository: Path, name: str) -> Reference:
         UsageError: if git knows no such thing, or this is no repository.
     """
     if not name or name.startswith("-") or not name.isprintable():
-        raise UsageError(f"{name!r} is no git reference", "name a branch, a tag or a commit")
+        raise UsageError(f"{name!r} is not a git reference", "name a branch, a tag or a commit")
     if name == WORKTREE:
         changed = _git(repository, *WHO, "stash", "create")
         commit = changed or _git(repository, "rev-parse", "HEAD")

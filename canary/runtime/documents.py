@@ -103,7 +103,9 @@ def _kustomization(file: Path, within: tuple[Path, ...]) -> Iterator[Document]:
         if namespace and document.kind != "Namespace":
             metadata = document.body.get("metadata") or {}
             if not isinstance(metadata, dict):
-                raise UsageError(f"{document.file}: metadata is no mapping", "correct the manifest")
+                raise UsageError(
+                    f"{document.file}: metadata is not a mapping", "correct the manifest"
+                )
             document.body["metadata"] = {**metadata, "namespace": namespace}
         yield document
 

@@ -77,7 +77,9 @@ class Kubectl:
                 command, input=given, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
             )
         except subprocess.TimeoutExpired:
-            raise MachineError(f"kubectl {arguments[0]}: no answer in {TIMEOUT_S:.0f} s") from None
+            raise MachineError(
+                f"kubectl {arguments[0]}: no response in {TIMEOUT_S:.0f} s"
+            ) from None
         if done.returncode != 0:
             raise MachineError(f"kubectl {arguments[0]}: {' '.join(done.stderr.split())}")
         return str(done.stdout)
@@ -163,7 +165,7 @@ def connect(context: str | None) -> Kubectl:
     if context is None and PRODUCTION.search(current):
         raise UsageError(
             f"the context {current!r} looks like production",
-            f"a rehearsal ships a bad release on purpose: if you mean it, --context {current}",
+            f"a rehearsal ships a faulty release on purpose: if you mean it, --context {current}",
         )
     return Kubectl(program, context or current)
 

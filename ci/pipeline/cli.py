@@ -291,7 +291,7 @@ def _publish(chosen: argparse.Namespace) -> int:
     github, body = _github(), sys.stdin.read()
     number = github.pull_request(chosen.owner, chosen.branch, chosen.head)
     if number is None:
-        _say(f"{chosen.head} is no open pull request's head (any more): nothing to say")
+        _say(f"{chosen.head} is not the head of an open pull request (any more): nothing to say")
         return Exit.GOOD
     _say(github.comment(number, body, comment.MARKER))
     return Exit.GOOD

@@ -86,7 +86,7 @@ def _read(result: str) -> Mapping[str, Any]:
     try:
         document = json.loads(result)
     except (ValueError, RecursionError) as cause:
-        raise PipelineError(f"the result is no JSON: {cause}") from None
+        raise PipelineError(f"the result is not JSON: {cause}") from None
     if not isinstance(document, dict) or not str(document.get("schema")).startswith(SCHEMA):
         raise PipelineError(f"the result is not of schema {SCHEMA}…")
     return document

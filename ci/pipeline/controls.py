@@ -206,7 +206,7 @@ def _scans(checkout: Checkout) -> Iterator[str]:
         (judged < build.find("upload-artifact@"), "build.yaml: handed on before it is judged"),
         ('exit-code: "1"' in scan, "scan: it finds something and ends well"),
         ("severity: HIGH,CRITICAL" in scan, "scan: not everything from HIGH on fails"),
-        ("run: ci/scanned out/scan.json\n" in scan, "scan: one that saw nothing is a good one"),
+        ("run: ci/scanned out/scan.json\n" in scan, "scan: one that saw nothing passes"),
     )
     rescan = [step.given for j in checkout.jobs if j.name == "rescan" for step in j.steps]
     if not any(given.get("sarif_file") == "out/scan.sarif" for given in rescan):
@@ -241,7 +241,7 @@ def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
         yield f"{', '.join(sorted(others))}: only vulnerabilities are ignored"
     for entry in document.get("vulnerabilities") or []:
         if not isinstance(entry, dict):
-            yield f"{entry!r} is no entry: id, statement and expired_at"
+            yield f"{entry!r} is not an entry: id, statement and expired_at"
             continue
         name, until = entry.get("id"), entry.get("expired_at")
         if not isinstance(until, date):

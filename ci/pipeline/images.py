@@ -32,7 +32,7 @@ def uses(manifests: str) -> list[Use]:
     try:
         documents = [d for d in YAML(typ="safe").load_all(manifests) if isinstance(d, dict)]
     except (YAMLError, ValueError, RecursionError) as cause:
-        raise PipelineError(f"the manifests are no YAML: {cause}") from None
+        raise PipelineError(f"the manifests are not YAML: {cause}") from None
     found = [use for document in documents for use in _uses(document)]
     if not found:
         raise PipelineError("the manifests run no image: was the right overlay rendered?")

@@ -73,7 +73,7 @@ def _load(text: str) -> Any:
     try:
         return _yaml().load(text)
     except YAMLError as cause:
-        raise PipelineError(f"the kustomization is no YAML: {cause}") from None
+        raise PipelineError(f"the kustomization is not YAML: {cause}") from None
 
 
 def _entry(document: Any) -> Any:

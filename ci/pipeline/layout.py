@@ -34,7 +34,7 @@ def _digest(folder: Path) -> str:
         index: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         manifests = index["manifests"]
     except (OSError, ValueError, KeyError) as cause:
-        raise PipelineError(f"{folder} is no OCI image layout: {cause}") from None
+        raise PipelineError(f"{folder} is not an OCI image layout: {cause}") from None
     if len(manifests) != 1:
         raise PipelineError(f"{folder} holds {len(manifests)} images; it needs one")
     return str(manifests[0]["digest"])

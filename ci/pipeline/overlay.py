@@ -83,7 +83,7 @@ def path(environment: str) -> str:
         PipelineError: There is no such environment.
     """
     if environment not in ENVIRONMENTS:
-        raise PipelineError(f"{environment!r} is no environment: {', '.join(ENVIRONMENTS)}")
+        raise PipelineError(f"{environment!r} is not an environment: {', '.join(ENVIRONMENTS)}")
     return f"deploy/overlays/{environment}/kustomization.yaml"
 
 
@@ -195,7 +195,7 @@ def roll_back(
     def settle(head: str) -> Outcome | str:
         history = {p.commit: p for p in _history(repository, head)}
         if to not in history:
-            raise RefusedError(f"{to} is no release of {environment}")
+            raise RefusedError(f"{to} is not a release of {environment}")
         if head != now and history[head].release == history[to].release:
             return Outcome(Action.ALREADY, head)
         if head != now:

@@ -57,4 +57,4 @@ def _read(history: str) -> list[Mapping[str, Any]]:
         nights = [json.loads(line) for line in history.splitlines()]
         return [n for n in nights if n["day"] and n["commit"] and n["figures"]]
     except (ValueError, TypeError, KeyError, RecursionError) as cause:
-        raise PipelineError(f"this is no history of a trend: {cause!r}") from None
+        raise PipelineError(f"this is not the history of a trend: {cause!r}") from None

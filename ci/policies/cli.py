@@ -11,7 +11,7 @@ from policies import differences, objects, rules, schemas
 
 EPILOG = """\
 exit codes:
-  0 nothing found   1 findings   2 the input cannot be used   4 no Kustomize to be had
+  0 nothing found   1 findings   2 the input cannot be used   4 Kustomize is not available
   130 interrupted
 
 examples:

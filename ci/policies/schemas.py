@@ -39,7 +39,7 @@ def _refusals(thing: Object, version: str) -> Iterator[str]:
     except kubernetes_validate.ValidationError as wrong:
         yield f"{'.'.join(map(str, wrong.path))}: {wrong.message[:200]}"
     except kubernetes_validate.SchemaNotFoundError:
-        yield f"{thing['apiVersion']} is no API that we have a schema of"
+        yield f"{thing['apiVersion']} is not an API that we have a schema of"
 
 
 def _pod(rollout: Object) -> Object:

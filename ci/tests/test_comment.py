@@ -26,7 +26,7 @@ def test_a_real_result_gives_verdict_gates_and_plot(result):
     body = render(result)
     assert body.startswith(comment.MARKER)
     assert "### Rehearsal: ❌ Rolled back" in body
-    assert "`Rolled back by container-restarts: 4, which is not <= 0`" in body
+    assert "`Rolled back by container-restarts: 4 (limit 0, stable 0)`" in body
     assert re.search(r"\| `container-restarts` \| 4 \| 0 \| `<=` 0 \| ❌ \|", body)
     assert re.search(r"\| `error-ratio` .* \| `<` 0.01 \| ✅ \|", body)
     assert "```mermaid\nxychart-beta" in body

@@ -49,7 +49,7 @@ def test_a_layer_that_is_missing_is_refused(image):
 
 
 def test_a_folder_that_is_no_layout_or_holds_two_images_is_refused(image, tmp_path):
-    with pytest.raises(PipelineError, match="no OCI image layout"):
+    with pytest.raises(PipelineError, match="not an OCI image layout"):
         layout.check(tmp_path / "nothing", image[1])
     (image[0] / "index.json").write_text('{"manifests": [{}, {}]}')
     with pytest.raises(PipelineError, match="holds 2 images"):

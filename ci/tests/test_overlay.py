@@ -162,7 +162,7 @@ def test_a_rollback_that_somebody_else_has_made_is_not_made_twice(world):
 
 def test_a_commit_that_the_environment_never_ran_is_not_gone_back_to(world):
     now = release(world, 0)
-    with pytest.raises(RefusedError, match="is no release of dev"):
+    with pytest.raises(RefusedError, match="is not a release of dev"):
         overlay.roll_back(
             Repository(world.clones[0]), "dev", now.commit, world.sources[1], sleep=quickly
         )

@@ -52,7 +52,7 @@ def test_a_benchmark_that_measured_nothing_is_refused():
 
 @pytest.mark.parametrize("history", ["no JSON\n", "[]\n", '{"day": "2026-11-24"}\n'])
 def test_a_broken_history_is_said_to_be_none(history):
-    with pytest.raises(PipelineError, match="no history"):
+    with pytest.raises(PipelineError, match="not the history"):
         trend.show(history)
 
 

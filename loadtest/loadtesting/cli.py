@@ -19,12 +19,12 @@ exit codes:
   130 interrupted
 
 examples:
-  loadtest profiles                                      what there is, and what each must say
+  loadtest profiles                                      the profiles, and their verdicts
   loadtest run smoke --host http://127.0.0.1:8000        is everything there?
   loadtest run errors-bad --host https://grid.example --api-key-file key.txt
   loadtest run errors-good --pair 0.5%,1.5% --host …     a closer pair, and as many requests
   loadtest run cpu-good --host … --prometheus http://127.0.0.1:9090
-  loadtest run capacity --host …                         the highest rate that holds
+  loadtest run capacity --host …                         the highest rate that meets the limits
   loadtest run smoke --host … --shape "10..200 for 1m"   the same checks under another shape
   loadtest compare before/result.json after/result.json  is it slower?
 
@@ -105,7 +105,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="a pod's /metrics, to compare both sides' counts; once for each pod",
+        help="a pod's /metrics, to compare client and service; once for each pod",
     )
     parser.add_argument(
         "--metrics-port", type=program.port, metavar="N", help="serve our own /metrics there"
@@ -189,15 +189,15 @@ def _positive(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no finite number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
     return value
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or len(text) > DIGITS or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
@@ -207,5 +207,5 @@ def _pair(text: str) -> tuple[float, float]:
     except ValueError:
         good, bad = math.nan, math.nan
     if not 0 <= good < bad <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no pair such as 0.5%,1.5%")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a pair such as 0.5%,1.5%")
     return good, bad

@@ -31,11 +31,11 @@ from loadtesting.errors import UsageError
 from loadtesting.generator import Generator, Setup
 from loadtesting.metrics import Metrics
 from loadtesting.model import Kind, Limits, Profile, Verdict
-from loadtesting.profiles import Wish
+from loadtesting.profiles import Overrides
 from loadtesting.run import Done, Sources
 from loadtesting.view import LiveLine
 
-SHORTEST_PROBE_S = 10.0
+MIN_PROBE_S = 10.0
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def profiles(chosen: argparse.Namespace) -> int:
     if chosen.output == "json":
         say(json.dumps([{**asdict(p), "shape": str(p.shape)} for p in found], indent=1))
         return 0
-    say(f"limits from {read.source}: errors < {read.max_error_ratio:.3g}, "
+    say(f"limits from {read.source}: errors < {100 * read.max_error_ratio:.3g} %, "
         f"p{read.quantile * 100:g} < {read.max_latency_s * 1000:g} ms, CPU < "
         f"{read.max_cpu_saturation:.0%}, at least {read.min_requests} requests; "
         f"objective {read.objective:.3%}\n")  # fmt: skip
@@ -96,8 +96,8 @@ def profiles(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _wish(chosen: argparse.Namespace) -> Wish:
-    return Wish(chosen.rate or catalogue.RATE, chosen.pair, chosen.seed, chosen.seconds)
+def _wish(chosen: argparse.Namespace) -> Overrides:
+    return Overrides(chosen.rate or catalogue.RATE, chosen.pair, chosen.seed, chosen.seconds)
 
 
 def _profile(chosen: argparse.Namespace, read: Limits) -> Profile:
@@ -171,7 +171,7 @@ def _report(
     shown = page.write(document, folder / "report.html")
     _conclude(done.verdict, output.lines(document))
     if not done.facts.complete:
-        say(f"  stopped      after {done.seconds:.0f} s: nothing to come could have saved it")
+        say(f"  stopped      after {done.seconds:.0f} s: the limit can no longer be met")
     say(f"  report       {shown}\n  result       {file}")
     if chosen.keep_baseline:
         say(f"  baseline     {baseline.keep(file, chosen.out / 'baselines', profile.name)}")
@@ -182,7 +182,7 @@ def _search(
     chosen: argparse.Namespace, read: Limits, profile: Profile, setup: Setup, metrics: Metrics
 ) -> int:
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-capacity"
-    seconds = chosen.seconds or SHORTEST_PROBE_S
+    seconds = chosen.seconds or MIN_PROBE_S
     count = 0
 
     def ask(rate: float) -> Probe:

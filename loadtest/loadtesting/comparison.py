@@ -26,7 +26,7 @@ RATIOS = ("error-ratio", "lost-ratio")
 # Checks without which a run's figures are not its target's.
 SPOILING = ("generator-lag", "dropped", "unfinished")
 # With fewer slices of time there is nothing to draw from.
-LEAST_SLICES = 5
+MIN_SLICES = 5
 
 Floats = NDArray[np.float64]
 
@@ -88,7 +88,7 @@ def compare(first: Document, second: Document) -> Comparison:
     confidence = 1 - (1 - CONFIDENCE) / measures
     effects = [_ratio(name, first, second, confidence) for name in RATIOS]
     effects += _quantiles(first, second, confidence)
-    doubts = [*_doubts("first", first), *_doubts("second", second)]
+    doubts = [*_validity_checks("first", first), *_validity_checks("second", second)]
     return Comparison(tuple(effects), tuple(_warnings(first, second)), tuple(doubts))
 
 
@@ -133,10 +133,10 @@ class _Slices:
             for piece in document["slices"]
             if piece["requests"]
         ]
-        if len(rows) < LEAST_SLICES:
+        if len(rows) < MIN_SLICES:
             raise UsageError(
                 f"a run of {len(rows)} slices of time is too short to say how far it varies",
-                f"compare runs of at least {LEAST_SLICES} s",
+                f"compare runs of at least {MIN_SLICES} s",
             )
         values = sorted({value for row in rows for value in row})
         counts = np.array([[row.get(value, 0) for value in values] for row in rows], dtype=float)
@@ -159,10 +159,10 @@ class _Slices:
         return np.asarray(self.seconds[reached.argmax(axis=1)])
 
 
-def _doubts(word: str, document: Document) -> list[str]:
+def _validity_checks(word: str, document: Document) -> list[str]:
     """What says that a run's figures are its generator's, or of another load than was asked for."""
     return [
-        f"the {word} run is no measure, {check['message']}"
+        f"the {word} run measured its own generator, {check['message']}"
         for check in document["checks"]
         if check["name"] in SPOILING and check["result"] == Result.INCONCLUSIVE
     ]

@@ -31,7 +31,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "loadtest_request_duration_seconds",
-            "From when a request was due to its answer",
+            "From when a request was due to its response",
             ["route"],
             buckets=BUCKETS_S,
             registry=self.registry,

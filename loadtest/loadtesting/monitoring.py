@@ -15,7 +15,7 @@ CPU, MEMORY = "cpu-saturation", "memory-growth"
 ASKED = frozenset({CPU, MEMORY})
 # A rate needs four scrapes of the gates' 5 s; a longer window than the run's would reach back to
 # before the load.
-LEAST_WINDOW_S = 20.0
+MIN_WINDOW_S = 20.0
 # Memory is asked for this often; a slope of fewer points than LEAST_POINTS says nothing.
 STEP_S, LEAST_POINTS = 15.0, 10
 # What the service loads once, at the first request that wants it, is no leak: this much of a soak
@@ -31,8 +31,8 @@ def cpu(address: str | None, limits: Limits, pod_hash: str, seconds: float) -> C
     limit = limits.max_cpu_saturation
     if address is None:
         return _unknown(CPU, "only Prometheus knows it — name one with --prometheus", limit)
-    if seconds < LEAST_WINDOW_S:
-        return _unknown(CPU, f"{seconds:.0f} s are too short: run {LEAST_WINDOW_S:g} s", limit)
+    if seconds < MIN_WINDOW_S:
+        return _unknown(CPU, f"{seconds:.0f} s are too short: run {MIN_WINDOW_S:g} s", limit)
     filled = {"canary-hash": pod_hash, "window": f"{round(seconds)}s"}
     query, _ = resolve.fill(limits.cpu_query, filled)
     try:

@@ -38,4 +38,4 @@ def reason(sample: Sample) -> str:
     for name, pattern in _REASONS:
         if pattern.search(sample.error):
             return name
-    return sample.error.partition(":")[0] or "no answer"
+    return sample.error.partition(":")[0] or "no response"

@@ -21,7 +21,7 @@ def lines(document: Document) -> list[str]:
         f"  {'route':<36}{'requests':>9}{'failed':>8}{'lost':>6}{'p50':>11}{'p95':>11}{'p99':>11}"
     )
     routes = [_row(name, group) for name, group in _groups(document)]
-    sides = [f"  {'both sides':<13}{line}" for line in both_sides(document)]
+    sides = [f"  {'client/service':<13}{line}" for line in both_sides(document)]
     return [*checks, *notes, *sides, "", head, *routes]
 
 
@@ -84,7 +84,7 @@ def markdown(document: Document) -> str:
             "|---|---:|---:|---:|---:|---:|---:|",
             *routes,
             "",
-            *(f"- both sides: {line}" for line in both_sides(document)),
+            *(f"- client and service: {line}" for line in both_sides(document)),
         ]
     )
 

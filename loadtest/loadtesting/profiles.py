@@ -31,7 +31,7 @@ IDLE_RATE, IDLE_SECONDS = 1.0, 20.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class Overrides:
     """What a caller may change: requests a second, and the ratios of a closer pair."""
 
     rate: float = RATE
@@ -40,7 +40,7 @@ class Wish:
     seconds: float | None = None
 
 
-def catalogue(limits: Limits, wish: Wish = Wish()) -> dict[str, Profile]:
+def catalogue(limits: Limits, wish: Overrides = Overrides()) -> dict[str, Profile]:
     """Every profile by name; a closer pair is the one of each gate whose limit it surrounds.
 
     Raises:
@@ -56,7 +56,7 @@ def catalogue(limits: Limits, wish: Wish = Wish()) -> dict[str, Profile]:
     return found
 
 
-def find(name: str, limits: Limits, wish: Wish = Wish()) -> Profile:
+def find(name: str, limits: Limits, wish: Overrides = Overrides()) -> Profile:
     """One of them.
 
     Raises:
@@ -81,14 +81,14 @@ def _pair(near: tuple[float, float]) -> str:
     return " and ".join(map(_percent, near))
 
 
-def _ratios(limit: float, factors: tuple[float, float], wish: Wish) -> tuple[float, float]:
+def _ratios(limit: float, factors: tuple[float, float], wish: Overrides) -> tuple[float, float]:
     """The two ratios of a pair: as near as was wished, if that is on either side of the limit."""
     if wish.near and wish.near[0] < limit < wish.near[1]:
         return wish.near
     return factors[0] * limit, factors[1] * limit
 
 
-def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
+def _errors(limits: Limits, wish: Overrides) -> Iterable[Profile]:
     limit = limits.max_error_ratio
     good, bad = _ratios(limit, ERRORS, wish)
     needed = stats.requests_to_distinguish(limit, good, bad)
@@ -96,7 +96,7 @@ def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
         yield Profile(
             name=f"errors-{name}",
-            purpose=f"{ratio:.3g} of one fail; the gate allows {limit:g}",
+            purpose=f"{100 * ratio:.3g} % of requests fail; the limit is {100 * limit:g} %",
             shape=shape,
             needed=needed,
             fault=f"errors={_percent(ratio)}",
@@ -105,7 +105,7 @@ def _errors(limits: Limits, wish: Wish) -> Iterable[Profile]:
         )
 
 
-def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
+def _latency(limits: Limits, wish: Overrides) -> Iterable[Profile]:
     limit = limits.max_slow_ratio
     good, bad = _ratios(limit, SLOW, wish)
     needed = stats.requests_to_distinguish(limit, good, bad)
@@ -114,7 +114,8 @@ def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
         yield Profile(
             name=f"latency-{name}",
-            purpose=f"{ratio:.3g} of one take {slow_ms} ms more; the gate allows {limit:g}",
+            purpose=f"{100 * ratio:.3g} % of requests take {slow_ms} ms more; "
+            f"the limit is {100 * limit:g} %",
             shape=shape,
             needed=needed,
             fault=f"latency={slow_ms}ms@{_percent(ratio)}",
@@ -123,7 +124,7 @@ def _latency(limits: Limits, wish: Wish) -> Iterable[Profile]:
         )
 
 
-def _cpu(limits: Limits, wish: Wish) -> Iterable[Profile]:
+def _cpu(limits: Limits, wish: Overrides) -> Iterable[Profile]:
     seconds = wish.seconds or CPU_SECONDS
     shape = shapes.constant(wish.rate / 5, seconds)
     good, bad = _ratios(limits.max_cpu_saturation, CPU, wish)
@@ -131,7 +132,8 @@ def _cpu(limits: Limits, wish: Wish) -> Iterable[Profile]:
         share = round(ratio, 2)
         yield Profile(
             name=f"cpu-{name}",
-            purpose=f"{share:.0%} of the limit; the gate allows {limits.max_cpu_saturation:.0%}",
+            purpose=f"{100 * share:.0f} % of the CPU; "
+            f"the limit is {100 * limits.max_cpu_saturation:.0f} %",
             shape=shape,
             needed=limits.min_requests,
             fault=f"cpu={share:.0%}",
@@ -144,7 +146,7 @@ def _cpu(limits: Limits, wish: Wish) -> Iterable[Profile]:
 def _idle(limits: Limits) -> Profile:
     return Profile(
         name="idle",
-        purpose=f"too few requests for any verdict; the gates want {limits.min_requests}",
+        purpose=f"too few requests for any verdict; the gates need {limits.min_requests}",
         shape=shapes.constant(IDLE_RATE, IDLE_SECONDS),
         needed=limits.min_requests,
         expected=Result.INCONCLUSIVE,
@@ -152,7 +154,7 @@ def _idle(limits: Limits) -> Profile:
     )
 
 
-def _others(limits: Limits, wish: Wish) -> Iterable[Profile]:
+def _others(limits: Limits, wish: Overrides) -> Iterable[Profile]:
     yield Profile(
         name="smoke",
         purpose="is everything there? A short run of the whole mix",
@@ -161,7 +163,7 @@ def _others(limits: Limits, wish: Wish) -> Iterable[Profile]:
     )
     yield Profile(
         name="soak",
-        purpose="half an hour at one rate: does memory grow, is the objective held?",
+        purpose="half an hour at one rate: does memory grow, is the objective met?",
         shape=shapes.constant(wish.rate, wish.seconds or SOAK_SECONDS),
         needed=limits.min_requests,
         judges=("memory-growth", "objective"),
@@ -174,13 +176,13 @@ def _others(limits: Limits, wish: Wish) -> Iterable[Profile]:
     )
     yield Profile(
         name="capacity",
-        purpose="the highest rate that holds the limits and the objective, by bisection",
+        purpose="the highest rate that meets the limits and the objective, by bisection",
         shape=shapes.constant(wish.rate, wish.seconds or SMOKE_SECONDS),
         kind=Kind.CAPACITY,
     )
 
 
-def _shape(needed: int, wish: Wish) -> Shape:
+def _shape(needed: int, wish: Overrides) -> Shape:
     """Whole seconds at the rate, until the seeded schedule holds the requests that are needed."""
     seconds = wish.seconds or max(1.0, needed // wish.rate)
     while wish.seconds is None and _planned(wish, seconds) < needed:
@@ -188,7 +190,7 @@ def _shape(needed: int, wish: Wish) -> Shape:
     return shapes.constant(wish.rate, seconds)
 
 
-def _planned(wish: Wish, seconds: float) -> int:
+def _planned(wish: Overrides, seconds: float) -> int:
     """How many requests the seeded Poisson schedule holds."""
     return sum(1 for _ in Plan(shapes.constant(wish.rate, seconds), seed=wish.seed).due())
 

@@ -13,7 +13,7 @@ from canary.power import stats
 from loadtesting import histograms
 from loadtesting.errors import UsageError
 from loadtesting.model import Limits, Profile, Verdict
-from loadtesting.tally import Group, Slice, Tally
+from loadtesting.request_metrics import Group, RequestMetrics, Slice
 
 SCHEMA = 1
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -24,7 +24,11 @@ Document = dict[str, Any]
 
 
 def build(
-    head: Mapping[str, Any], profile: Profile, limits: Limits, measured: Tally, verdict: Verdict
+    head: Mapping[str, Any],
+    profile: Profile,
+    limits: Limits,
+    measured: RequestMetrics,
+    verdict: Verdict,
 ) -> Document:
     """The document; `head` holds what is known of the run beside its measurements."""
     return {
@@ -122,7 +126,7 @@ def read(path: Path) -> Document:
     except (ValueError, RecursionError) as broken:
         raise UsageError(f"{file} is not JSON: {broken}", "name a result.json of a run") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UsageError(f"{file} is no result of `loadtest run`", "name a result.json of a run")
+        raise UsageError(f"{file} is not a result of `loadtest run`", "name a result.json of a run")
     return content
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from loadtesting import monitoring, service, tally, target, verdict
+from loadtesting import monitoring, request_metrics, service, target, verdict
 from loadtesting.generator import Generator, Setup
 from loadtesting.metrics import Metrics
 from loadtesting.mix import NEWER_READS, READS
 from loadtesting.model import Check, Limits, Profile, Verdict
-from loadtesting.tally import Tally
+from loadtesting.request_metrics import RequestMetrics
 from loadtesting.verdict import Facts
 
 TICK_S = 0.5
@@ -22,7 +22,7 @@ TICK_S = 0.5
 STALL_S = 5.0
 LEAST_USERS, MOST_USERS = 20, 2000
 # A generator that has not ended by then hangs.
-LONGEST_END_S = 120.0
+END_TIMEOUT_S = 120.0
 PROBE_PATH = next(iter(READS)).path
 
 
@@ -39,7 +39,7 @@ class Sources:
 class Done:
     """A run that has ended."""
 
-    measured: Tally
+    measured: RequestMetrics
     verdict: Verdict
     facts: Facts
     seconds: float
@@ -87,7 +87,7 @@ def execute(
     profile: Profile,
     limits: Limits,
     sources: Sources,
-    show: Callable[[Tally], None],
+    show: Callable[[RequestMetrics], None],
     metrics: Metrics | None = None,
     *,
     stop_when_certain: bool = True,
@@ -100,7 +100,9 @@ def execute(
     """
     setup = generator.setup
     planned = sum(1 for _ in setup.plan.due())
-    measured = Tally(limits.max_latency_s, tally.slice_length_s(setup.plan.shape.seconds))
+    measured = RequestMetrics(
+        limits.max_latency_s, request_metrics.slice_length_s(setup.plan.shape.seconds)
+    )
     before = service.read(sources.service_metrics) if sources.service_metrics else None
     started_at, began = datetime.now(UTC), time.time()
     generator.start()
@@ -128,14 +130,14 @@ def execute(
 
 def _follow(
     generator: Generator,
-    measured: Tally,
+    measured: RequestMetrics,
     limits: Limits,
     planned: int,
-    show: Callable[[Tally], None],
+    show: Callable[[RequestMetrics], None],
     metrics: Metrics | None,
 ) -> bool:
     """Takes what comes until the generator ends; returns whether it ended by itself."""
-    deadline = time.monotonic() + generator.setup.plan.shape.seconds + LONGEST_END_S
+    deadline = time.monotonic() + generator.setup.plan.shape.seconds + END_TIMEOUT_S
     running = True
     while running and time.monotonic() < deadline:
         running = generator.running
@@ -150,7 +152,9 @@ def _follow(
     return not running
 
 
-def _difference(sources: Sources, before: service.Reading, measured: Tally) -> dict[str, float]:
+def _difference(
+    sources: Sources, before: service.Reading, measured: RequestMetrics
+) -> dict[str, float]:
     said = service.read(sources.service_metrics).since(before)
     group = measured.overall
     return service.compare(

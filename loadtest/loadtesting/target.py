@@ -18,7 +18,7 @@ def reach(host: str, path: str, ca_file: Path | None = None) -> int:
     """Asks once; returns the status, whatever it is.
 
     Raises:
-        UsageError: if `host` is no base URL.
+        UsageError: if `host` is not a base URL.
         Unreachable: if no answer came, with what stood in the way.
     """
     url = _base(host)
@@ -50,7 +50,9 @@ def _base(host: str) -> urllib.parse.SplitResult:
     except ValueError:
         usable = False
     if not usable or not host.isprintable():
-        raise UsageError(f"--host {host!r} is no base URL", "give one such as https://grid.example")
+        raise UsageError(
+            f"--host {host!r} is not a base URL", "give one such as https://grid.example"
+        )
     return url
 
 

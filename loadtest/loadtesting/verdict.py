@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from canary.power import stats
-from loadtesting import histograms, tally
+from loadtesting import histograms, request_metrics
 from loadtesting.model import Check, Limits, Outcome, Profile, Result, Verdict
-from loadtesting.tally import Group, Tally
+from loadtesting.request_metrics import Group, RequestMetrics
 
 # Dropped work beyond this makes the load another one than was asked for.
-MOST_DROPPED = 0.001
+MAX_DROPPED = 0.001
 # A generator that is itself this late at the 99th percentile, of the latency limit, says nothing.
-MOST_LAG = 0.1
+MAX_LAG = 0.1
 # This many lost in a row, over this long, and the target is gone.
 GONE_REQUESTS, GONE_S, FEW_LOST = 20, 3.0, 5
 
@@ -34,21 +34,23 @@ class Facts:
     extra: tuple[Check, ...] = ()
 
 
-def judge(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> Verdict:
+def judge(measured: RequestMetrics, limits: Limits, profile: Profile, facts: Facts) -> Verdict:
     """The verdict of a run, whole or broken off."""
     rules = checks(measured.overall, limits, profile) + list(facts.extra)
-    doubts = _doubts(measured, limits, profile, facts)
+    doubts = _validity_checks(measured, limits, profile, facts)
     gone = _gone(measured)
     if gone is not None:
         return Verdict(Result.FAIL, gone.message, (gone, *rules, *doubts))
     failed = [check for check in rules if check.result is Result.FAIL]
     unsure = [check for check in (*doubts, *rules) if check.result is Result.INCONCLUSIVE]
     everything = (*rules, *doubts)
-    if failed and not _spoilt(doubts):
+    if failed and not _invalid_run(doubts):
         return Verdict(Result.FAIL, failed[0].message, everything)
     if unsure:
         return Verdict(Result.INCONCLUSIVE, unsure[0].message, everything)
-    return Verdict(Result.PASS, _praise(measured, limits), everything, _closeness(rules))
+    return Verdict(
+        Result.PASS, _pass_summary(measured, limits), everything, _near_limit_notes(rules)
+    )
 
 
 def checks(group: Group, limits: Limits, profile: Profile) -> list[Check]:
@@ -79,7 +81,7 @@ def objective(group: Group, limits: Limits) -> Check:
 def _share(name: str, count: int, group: Group, limits: Limits, words: str) -> Check:
     found = _ratio(name, count, group.requests, limits.max_error_ratio, words)
     if found.result is Result.FAIL:
-        why = tally.most_common(group.reasons)
+        why = request_metrics.most_common(group.reasons)
         return replace(found, message=f"{found.message}: {why}")
     return found
 
@@ -114,7 +116,7 @@ def latency(group: Group, limits: Limits) -> Check:
     return Check(name, result, text, value, low, high, limits.max_latency_s, "s")
 
 
-def failing_is_certain(measured: Tally, limits: Limits, planned: int) -> bool:
+def failing_is_certain(measured: RequestMetrics, limits: Limits, planned: int) -> bool:
     """Whether the run would fail even if every request still to come were a good one."""
     group = measured.overall
     if _gone(measured) is not None:
@@ -131,24 +133,26 @@ def failing_is_certain(measured: Tally, limits: Limits, planned: int) -> bool:
     )
 
 
-def _gone(measured: Tally) -> Check | None:
+def _gone(measured: RequestMetrics) -> Check | None:
     lost = measured.lost_in_a_row
     lasted_s = _ended_s(measured) - measured.first_lost_s
     if lost < GONE_REQUESTS or (lasted_s < GONE_S and measured.counts.open):
         return None
-    why = tally.most_common(measured.overall.reasons, 1)
+    why = request_metrics.most_common(measured.overall.reasons, 1)
     text = (
-        f"target-gone: no answer since second {measured.last_answer_s:.1f}, "
+        f"target-gone: no response since second {measured.last_answer_s:.1f}, "
         f"{lost} requests in a row lost ({why})"
     )
     return Check("target-gone", Result.FAIL, text, float(lost))
 
 
-def _ended_s(measured: Tally) -> float:
+def _ended_s(measured: RequestMetrics) -> float:
     return (max(measured.slices, default=0) + 1) * measured.slice_s
 
 
-def _doubts(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> list[Check]:
+def _validity_checks(
+    measured: RequestMetrics, limits: Limits, profile: Profile, facts: Facts
+) -> list[Check]:
     # Work that a late generator dropped says nothing of the users: what came first is said first.
     return [
         _enough(measured, limits, profile, facts),
@@ -158,7 +162,7 @@ def _doubts(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> 
     ]
 
 
-def _enough(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> Check:
+def _enough(measured: RequestMetrics, limits: Limits, profile: Profile, facts: Facts) -> Check:
     needed = max(profile.needed, limits.min_requests)
     have = measured.overall.requests
     # Failing beyond doubt needs no more requests: what was still to come could not have saved it.
@@ -168,21 +172,21 @@ def _enough(measured: Tally, limits: Limits, profile: Profile, facts: Facts) -> 
     return Check("enough-requests", Result.INCONCLUSIVE, text, have, limit=needed)
 
 
-def _dropped(measured: Tally, facts: Facts) -> Check:
+def _dropped(measured: RequestMetrics, facts: Facts) -> Check:
     dropped, of = measured.counts.dropped, max(facts.planned, 1)
     value = dropped / of
-    if value <= MOST_DROPPED:
-        return Check("dropped", Result.PASS, f"{dropped:,} dropped", value, limit=MOST_DROPPED)
+    if value <= MAX_DROPPED:
+        return Check("dropped", Result.PASS, f"{dropped:,} dropped", value, limit=MAX_DROPPED)
     text = (
         f"dropped: {dropped:,} of {of:,} arrivals found no free user in time; the load was not "
         "what was asked for — give more --users, or the target is too slow for this rate"
     )
-    return Check("dropped", Result.INCONCLUSIVE, text, value, limit=MOST_DROPPED, unit="%")
+    return Check("dropped", Result.INCONCLUSIVE, text, value, limit=MAX_DROPPED, unit="%")
 
 
-def _lag(measured: Tally, limits: Limits) -> Check:
+def _lag(measured: RequestMetrics, limits: Limits) -> Check:
     value = histograms.quantile_s(measured.lag, 0.99) or 0.0
-    most = limits.max_latency_s * MOST_LAG
+    most = limits.max_latency_s * MAX_LAG
     if value <= most:
         text = f"the generator was {value * 1000:.3g} ms late at p99"
         return Check("generator-lag", Result.PASS, text, value, limit=most, unit="s")
@@ -194,19 +198,19 @@ def _lag(measured: Tally, limits: Limits) -> Check:
     return Check("generator-lag", Result.INCONCLUSIVE, text, value, limit=most, unit="s")
 
 
-def _unfinished(measured: Tally, facts: Facts) -> Check:
+def _unfinished(measured: RequestMetrics, facts: Facts) -> Check:
     missing = facts.planned - measured.counts.finished - measured.counts.dropped
     if not facts.complete:
         text = f"{max(missing, 0):,} arrivals were not waited for: the run was stopped"
         return Check("unfinished", Result.PASS, text, max(missing, 0))
-    if missing <= MOST_DROPPED * facts.planned:
+    if missing <= MAX_DROPPED * facts.planned:
         text = "every arrival has an end" if missing <= 0 else f"{missing:,} arrivals have no end"
         return Check("unfinished", Result.PASS, text, max(missing, 0))
     text = f"unfinished: {missing:,} of {facts.planned:,} arrivals have no end — did a worker die?"
     return Check("unfinished", Result.INCONCLUSIVE, text, missing)
 
 
-def _spoilt(doubts: list[Check]) -> bool:
+def _invalid_run(doubts: list[Check]) -> bool:
     """Whether the generator itself may have made the failures."""
     spoiling = ("generator-lag", "unfinished")
     return any(d.name in spoiling and d.result is Result.INCONCLUSIVE for d in doubts) or any(
@@ -214,7 +218,7 @@ def _spoilt(doubts: list[Check]) -> bool:
     )
 
 
-def _praise(measured: Tally, limits: Limits) -> str:
+def _pass_summary(measured: RequestMetrics, limits: Limits) -> str:
     group = measured.overall
     value = histograms.quantile_s(group.histogram, limits.quantile) or 0.0
     return (
@@ -223,7 +227,7 @@ def _praise(measured: Tally, limits: Limits) -> str:
     )
 
 
-def _closeness(rules: list[Check]) -> tuple[str, ...]:
+def _near_limit_notes(rules: list[Check]) -> tuple[str, ...]:
     """A pass whose interval reaches over its limit is said to be one by luck as well."""
     return tuple(
         f"{check.name} may in truth lie beyond its limit: its 95 % interval reaches "

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from loadtesting import histograms, output
 from loadtesting.model import Outcome
-from loadtesting.tally import Tally
+from loadtesting.request_metrics import RequestMetrics
 
 LOG_EVERY_S = 10.0
 
@@ -23,7 +23,7 @@ class LiveLine:
         self._live = self._stream.isatty()
         self._began = self._shown = time.monotonic()
 
-    def show(self, measured: Tally) -> None:
+    def show(self, measured: RequestMetrics) -> None:
         """Shows how it stands."""
         now = time.monotonic()
         if self._live:
@@ -39,7 +39,7 @@ class LiveLine:
             self._stream.write("\r\033[K")
             self._stream.flush()
 
-    def _text(self, measured: Tally, now: float) -> str:
+    def _text(self, measured: RequestMetrics, now: float) -> str:
         group = measured.overall
         p95 = output.milliseconds(histograms.quantile_s(group.histogram, 0.95))
         return (

@@ -30,7 +30,7 @@ REPORT = "openarrivals"
 # Time for the message to reach every worker before second 0.
 HEAD_START_S = 1.0
 # Above the longest time-out that a user may have, so that a hanging request ends by its own.
-LONGEST_DRAIN_S = 70.0
+DRAIN_TIMEOUT_S = 70.0
 
 log = logging.getLogger(__name__)
 _sessions: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
@@ -133,7 +133,7 @@ class Session:
             self.publish()
         # Counted only now: it takes a moment, in which nothing could be sent on time.
         planned = sum(1 for _ in self.plan.due())
-        while time.time() < over_at + LONGEST_DRAIN_S:
+        while time.time() < over_at + DRAIN_TIMEOUT_S:
             if self.counts.finished + self.counts.dropped >= planned:
                 break
             gevent.sleep(0.2)

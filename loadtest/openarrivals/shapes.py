@@ -123,7 +123,9 @@ def parse(text: str) -> Shape:
 def _stretch(text: str) -> Stretch:
     found = _STRETCH.fullmatch(text)
     if found is None:
-        raise ValueError(f'{text!r} is no stretch — write "100 for 30s" or "10..100 for 1m"')
+        raise ValueError(
+            f'{text!r} is not a stretch of a shape: write "100 for 30s" or "10..100 for 1m"'
+        )
     first = float(found["first"])
     last = float(found["last"]) if found["last"] else first
     return Stretch(float(found["length"]) * _UNIT_S[found["unit"]], first, last)

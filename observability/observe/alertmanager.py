@@ -28,7 +28,7 @@ from observe.receiver import Receiver
 PACKAGE = "prometheus-alertmanager"
 DEFAULT_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 # Alertmanager keeps its own rhythms in whole seconds; below one there is nothing to gather.
-SHORTEST_S = 0.2
+MIN_INTERVAL_S = 0.2
 _WAITS = ("group_wait", "group_interval", "repeat_interval")
 
 
@@ -197,7 +197,7 @@ def _quicken(route: dict[str, Any], factor: float) -> None:
         if wait in route:
             seconds = durations.parse(route[wait]) / factor
             # Only a group's first wait may be nothing.
-            least = 0.0 if wait == "group_wait" else SHORTEST_S
+            least = 0.0 if wait == "group_wait" else MIN_INTERVAL_S
             route[wait] = durations.render(max(seconds, least))
     for child in route.get("routes", []):
         _quicken(child, factor)

@@ -58,7 +58,7 @@ def promtool_tests(cases: Sequence[Case], groups: Sequence[Group]) -> list[dict[
     order = rules.ordered(groups)
     unknown = sorted({case.alert for case in cases} - known.keys())
     if unknown:
-        raise UsageError(f"a case is about {unknown[0]}, which is no alert", "correct its name")
+        raise UsageError(f"a case is about {unknown[0]}, which is not an alert", "correct its name")
     return [
         {
             "rule_files": sorted({str(g.file) for g in groups if g.file.name not in without}),

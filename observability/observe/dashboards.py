@@ -109,7 +109,7 @@ SERVICE = Dashboard(
             "A load test's clients beside the service",
             (
                 Panel(
-                    "Requests a second, from both sides",
+                    "Requests a second, client and service",
                     "Clients above the service: lost before it. Dropped: the generator could not "
                     "send them in time.",
                     Unit.PER_SECOND,
@@ -129,7 +129,7 @@ SERVICE = Dashboard(
                     needs=_LOAD_TEST,
                 ),
                 Panel(
-                    "95th percentile, from both sides",
+                    "95th percentile, client and service",
                     "Clients count from when a request was due. What they wait longer than the "
                     "service takes is spent before it: gateway, network, queue.",
                     Unit.SECONDS,
@@ -419,7 +419,7 @@ BUDGET = Dashboard(
                 ),
                 Panel(
                     "Budget left",
-                    "Below 50 % no release starts but fixes; below 0 the objective is missed.",
+                    "Below 50 % no release starts but fixes; below 0 the objective is not met.",
                     Unit.RATIO,
                     (Target(f"gridos:slo_budget_remaining:ratio{{{_NS}}}", "left"),),
                     kind=Kind.STAT,
@@ -689,7 +689,7 @@ PIPELINE = Dashboard(
                 Panel(
                     "Change-failure rate",
                     "Aborted of all begun. DORA's elite teams stay below 5 %; gates that never stop "
-                    "anything are no proof of quality.",
+                    "anything do not show quality.",
                     Unit.RATIO,
                     (
                         Target(
@@ -700,7 +700,7 @@ PIPELINE = Dashboard(
                     ),
                     kind=Kind.STAT,
                     colours=((0, "green"), (0.05, "orange"), (0.15, "red")),
-                    needs="a second abort: a counter's first, since its controller's start, is no increase",
+                    needs="a second abort: a counter's first, since its controller's start, does not count as an increase",
                 ),
                 Panel(
                     "Aborts by gate",

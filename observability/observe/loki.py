@@ -34,7 +34,8 @@ def find(name: str) -> Path:
     found = shutil.which(name) or str(KIT.expanduser() / name)
     if not Path(found).is_file():
         raise MachineError(
-            f"{name} is not on PATH", f"install it from its releases, or build the kit's ({KIT})"
+            f"{name} is not on PATH",
+            f"install it from its releases, or build the test cluster's ({KIT})",
         )
     return Path(found)
 

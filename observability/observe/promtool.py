@@ -15,7 +15,7 @@ from canary.runtime import processes, prometheus
 # A promtool of another major; the place where the cluster kit builds its own is looked at too.
 VARIABLE = "GRIDOS_PROMTOOL_3"
 KIT = Path("~/.cache/gridos-cluster/bin/promtool")
-REMEDY = f"set {VARIABLE} to a promtool 3.x, or build the cluster kit"
+REMEDY = f"set {VARIABLE} to a promtool 3.x, or build the test cluster's programs"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def at(program: Path) -> Promtool:
         raise MachineError(f"{program} cannot be run: {gone}", REMEDY) from None
     found = re.search(r"version (\d+\.\d+\.\d+)", done.stdout + done.stderr)
     if found is None:
-        raise MachineError(f"{program} is no promtool", REMEDY)
+        raise MachineError(f"{program} is not promtool", REMEDY)
     return Promtool(program, found[1])
 
 

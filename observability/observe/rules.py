@@ -124,7 +124,9 @@ def _groups(file: Path) -> Iterator[Group]:
             seconds = durations.parse(interval) if interval else None
             yield Group(group["name"], file, seconds, rules)
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as wrong:
-        raise UsageError(f"{file} is no rule file: {wrong!r}", "run promtool check rules") from None
+        raise UsageError(
+            f"{file} is not a rule file: {wrong!r}", "run promtool check rules"
+        ) from None
 
 
 def _rule(body: Mapping[str, Any]) -> Rule:

@@ -20,7 +20,7 @@ SERIES = {
     "max-cpu-saturation": "gridos:gate_cpu_saturation_ratio:max",
     "max-restarts": "gridos:gate_container_restarts:max",
     "min-requests": "gridos:gate_requests:min",
-    "sigmas": "gridos:gate_sigmas:count",
+    "z": "gridos:gate_z:value",
 }
 
 

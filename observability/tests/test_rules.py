@@ -73,7 +73,7 @@ def test_a_firing_case_that_is_said_to_be_silent_fails(tool, groups, cases, tmp_
 
 def test_a_case_about_an_alert_that_does_not_exist_is_refused(groups, cases):
     misspelt = [replace(cases[0], alert="GridosErrorBudgetBurn1hour")]
-    with pytest.raises(UsageError, match="is no alert"):
+    with pytest.raises(UsageError, match="is not an alert"):
         compact.promtool_tests(misspelt, groups)
 
 

@@ -59,7 +59,7 @@ def _fault(word: str) -> dict[str, float | int]:
     form = _FORMS.get(name)
     match = form.fullmatch(value) if form else None
     if match is None:
-        raise FaultError(f"{word!r} is no fault — known are {WORDS}")
+        raise FaultError(f"{word!r} is not a fault: known are {WORDS}")
     groups = match.groupdict()
     share = float(groups["share"]) / 100 if groups.get("share") else 1.0
     if share > 1:

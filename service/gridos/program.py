@@ -218,7 +218,7 @@ def port(text: str) -> int:
     """
     digits = text.isascii() and text.isdecimal() and len(text) <= len(str(LAST_PORT))
     if not digits or not 0 < int(text) <= LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to {LAST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to {LAST_PORT}")
     return int(text)
 
 
@@ -246,7 +246,7 @@ def place(text: str) -> str:
 
 def _path(text: str) -> Path:
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no path")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path")
     if _program.began_in is None:
         return Path(text)
     whole = _program.began_in / text

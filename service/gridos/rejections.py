@@ -50,7 +50,7 @@ _KINDS = {
 _MALFORMED = (
     400,
     "malformed-request",
-    "This is no HTTP/1.1 request",
+    "This is not an HTTP/1.1 request",
     "Send it as RFC 9112 has it; any client library does.",
 )
 _BROKEN = (

@@ -48,7 +48,7 @@ class Directory:
     def read(self) -> Mapping[str, str]:
         """The files there are; see `Source.read`."""
         if not self._folder.is_dir():
-            raise SecretsUnavailable(f"{self._folder} is no directory — is the volume mounted?")
+            raise SecretsUnavailable(f"{self._folder} is not a directory: is the volume mounted?")
         try:
             present = [name for name in NAMES if (self._folder / name).exists()]
             return {name: (self._folder / name).read_text("utf-8").strip() for name in present}

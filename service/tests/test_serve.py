@@ -41,7 +41,7 @@ def run(command, **variables):
             "cannot be reached",
         ),
         (["seed"], {"GRIDOS_DATABASE_URL": "nonsense"}, 2, "cannot be used"),
-        (["faults", "rain=1%"], {}, 2, "'rain=1%' is no fault"),
+        (["faults", "rain=1%"], {}, 2, "'rain=1%' is not a fault"),
     ],
 )
 def test_what_keeps_it_from_working_is_one_line_with_its_own_exit_code(

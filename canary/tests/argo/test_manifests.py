@@ -142,8 +142,8 @@ def test_a_list_stands_for_its_items_each_with_its_place():
         ),
         (
             "analysis-release-gates.yaml",
-            'name: looks\n      value: "1"',
-            'name: looks\n      value: "often"',
+            'name: count\n      value: "1"',
+            'name: count\n      value: "often"',
             "'often' is not a whole number",
         ),
         ("rollout.yaml", "- setWeight: 25", "- {setWeight: 25, pause: {}}", "has 2 actions"),
@@ -157,7 +157,7 @@ def test_what_cannot_be_planned_is_refused_with_its_place(deploy, file, before, 
 
 
 def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as_argo_does(deploy):
-    spoil(deploy, "rollout.yaml", "name: looks", "name: lokos")
+    spoil(deploy, "rollout.yaml", "name: count", "name: cuont")
     background = manifests.rollout(manifests.read(documents.read(deploy))).background
     assert {m.effective_count for m in background.metrics} == {1}
 

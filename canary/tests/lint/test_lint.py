@@ -85,14 +85,14 @@ def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
         "error-rate: at step 2 the canary is 4 % of what it looks at: the canary must fail 25 %",
         "must fail 7.14 %",
         "must fail 2.5 %",
-        "p95-latency: at step 2 the canary is 4 % of what it looks at: even one with no good answer",
+        "p95-latency: at step 2 the canary is 4 % of what it looks at: the gate cannot fail even at 100 %",
         "it looks back 300s and the canary is 60s old",
         "with no failed request, as a healthy release has, the result is empty: aborted after 40s",
         "kubernetes-mixin renamed it in 2021",
-        "0.7 means 0.7 of a core; the container's limit is 0.5, so it can never trip",
+        "0.7 means 0.7 of a core; the container's limit is 0.5, so the gate can never fail",
         "setWeight 10 with 4 replicas is 1 of 5 pods, 20 %",
         "from 10 to 25 the canary stays at 1 pod(s)",
-        "from 50 % to 100 % no gate looks",
+        "from 50 % to 100 % no gate measures",
     ):
         assert words in said
 

@@ -75,7 +75,7 @@ def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
     page = tmp_path / "power.html"
     done = run("power", "--rate", "50", "--releases", "200", "--html", str(page), root=root)
     assert done.returncode == 0
-    assert "smallest errors stopped in 95 % of releases" in done.stdout
+    assert "smallest errors detected in 95 % of releases" in done.stdout
     assert page.read_text().count("<svg") == 3
     assert "http" not in page.read_text().replace("http://www.w3.org", "")
     data = json.loads(run("power", "--releases", "200", "-o", "json", root=root).stdout)

@@ -255,4 +255,4 @@ def test_a_proxy_that_does_not_serve_is_an_error_with_its_words(kube, tmp_path):
 
 def test_what_only_one_machine_can_do_is_refused_on_a_cluster(capsys):
     assert cli.main(["rehearse", "--target", "cluster", "--without", "prometheus"]) == 2
-    assert "cannot be had on a cluster" in capsys.readouterr().err
+    assert "is not possible on a cluster" in capsys.readouterr().err

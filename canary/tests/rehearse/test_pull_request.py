@@ -29,7 +29,7 @@ def branch(document):
 
 def test_the_verdict_stands_first_and_the_references_below_it(branch):
     lines = pull_request.markdown(Result.model_validate(branch)).splitlines()
-    assert lines[0].startswith("### ❌ Rolled back by container-restarts: 4, which is not ")
+    assert lines[0].startswith("### ❌ Rolled back by container-restarts: 4 (limit 0, ")
     assert html.unescape(lines[0]) == f"### ❌ {branch['verdict']['headline']}"
     assert lines[2] == "`fix-42` (aaaaaaaa) released over `main` (bbbbbbbb), with crash=500."
 

@@ -99,7 +99,7 @@ def test_what_is_no_recording_is_refused(tmp_path, document):
         pass
     for name in ("missing", "file", "empty.tar.gz", "."):
         with (
-            pytest.raises(UsageError, match="is no recording"),
+            pytest.raises(UsageError, match="is not a recording"),
             replay.opened(tmp_path / name),
         ):
             pass

@@ -35,7 +35,7 @@ def test_a_promoted_release_is_good():
 def test_a_failed_gate_is_named_with_value_and_threshold():
     verdict = decide(ended(Phase.FAILED, 0.41, 0.02))
     assert verdict.outcome is Outcome.ROLLED_BACK
-    assert verdict.headline == "Rolled back by p95: 0.41, which is not < 0.25"
+    assert verdict.headline == "Rolled back by p95: 0.41 (limit 0.25, stable 0.02)"
 
 
 def test_a_gate_that_stable_fails_too_blames_the_machine():
@@ -62,7 +62,10 @@ def test_an_inconclusive_look_waits_for_a_person():
     seen = replace(ended(Phase.INCONCLUSIVE, None, 0.02), aborted=False, inconclusive=True)
     verdict = decide(seen)
     assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.INCONCLUSIVE, 3)
-    assert "p95 read nothing" in verdict.headline
+    assert verdict.headline == (
+        "Paused: p95 returned no data (limit 0.25, stable 0.02), so it neither passed nor failed; "
+        "a manual decision is needed"
+    )
 
 
 def test_an_inconclusive_look_on_a_machine_that_cannot_keep_up_blames_the_machine():
@@ -74,7 +77,7 @@ def test_what_cannot_be_read_of_either_side_is_never_a_pause_for_a_person():
     seen = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
     verdict = decide(seen)
     assert verdict.outcome is Outcome.FAULT
-    assert "p95 read nothing of the canary and nothing of stable" in verdict.headline
+    assert "p95 returned no data of the canary and none of stable" in verdict.headline
 
 
 def test_one_blind_gate_among_others_is_enough_for_the_machine_to_be_at_fault():

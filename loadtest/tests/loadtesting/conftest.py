@@ -5,7 +5,7 @@ import pytest
 from loadtesting import limits as reading
 from loadtesting import profiles, result
 from loadtesting.model import Result, Verdict
-from loadtesting.tally import Tally
+from loadtesting.request_metrics import RequestMetrics
 from openarrivals.samples import Batch, Counts, Sample
 
 SECONDS, RATE = 30, 100
@@ -23,14 +23,14 @@ def catalogue(limits):
 
 @pytest.fixture
 def measure(limits):
-    """A tally of so many samples, all of whose arrivals have ended."""
+    """The request metrics of so many samples, all of whose arrivals have ended."""
 
     def build(samples, dropped=0, unfinished=0):
         count = len(samples)
         counts = Counts(count + dropped + unfinished, count, 0, count, dropped)
-        tally = Tally(limits.max_latency_s)
-        tally.take(Batch(samples, [0.0] * dropped, counts))
-        return tally
+        metrics = RequestMetrics(limits.max_latency_s)
+        metrics.take(Batch(samples, [0.0] * dropped, counts))
+        return metrics
 
     return build
 
@@ -52,10 +52,10 @@ def run(limits, catalogue):
             Sample("/", int(s), "", float(d), float(t), 0.0)
             for s, d, t in zip(status, due, latency, strict=True)
         ]
-        tally = Tally(limits.max_latency_s)
-        tally.take(Batch(samples, [], Counts(count, count, 0, count, 0)))
+        metrics = RequestMetrics(limits.max_latency_s)
+        metrics.take(Batch(samples, [], Counts(count, count, 0, count, 0)))
         head = {"closed": False, "spacing": "poisson", "shape": f"{RATE} for {seconds}s"}
         head |= {"complete": True, "seconds": seconds}
-        return result.build(head, catalogue["smoke"], limits, tally, Verdict(Result.PASS, ""))
+        return result.build(head, catalogue["smoke"], limits, metrics, Verdict(Result.PASS, ""))
 
     return build

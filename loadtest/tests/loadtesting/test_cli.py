@@ -34,7 +34,7 @@ def test_a_nearer_pair_prints_what_it_needs(loadtest):
 
 REFUSED = [
     (("run", "fast", "--host", "http://127.0.0.1:9"), "no profile 'fast'"),
-    (("run", "smoke", "--host", "http://127.0.0.1:9", "--shape", "often"), "no stretch"),
+    (("run", "smoke", "--host", "http://127.0.0.1:9", "--shape", "often"), "not a stretch"),
     (("run", "smoke", "--host", "http://127.0.0.1:9", "--api-key-file", "none"), "does not exist"),
     (("run", "smoke", "--host", "http://127.0.0.1:9", "--manifests", "none"), "does not exist"),
     (("compare", "none.json", "none.json"), "none.json"),
@@ -62,10 +62,10 @@ def test_what_cannot_be_judged_without_prometheus_is_said_at_the_start(loadtest,
 
 
 UNREADABLE = [
-    (("--rate", "fast"), "'fast' is no number"),
-    (("--rate", "inf"), "'inf' is no finite number above 0"),
-    (("--users", "0"), "'0' is no whole number above 0"),
-    (("--pair", "1%"), "no pair such as 0.5%,1.5%"),
+    (("--rate", "fast"), "'fast' is not a number"),
+    (("--rate", "inf"), "'inf' is not a finite number above 0"),
+    (("--users", "0"), "'0' is not a whole number above 0"),
+    (("--pair", "1%"), "not a pair such as 0.5%,1.5%"),
 ]
 
 

@@ -94,7 +94,7 @@ def test_a_target_that_is_killed_is_told_apart(start, loadtest):
     finally:
         killer.cancel()
     assert code == 1, said
-    assert "target-gone: no answer since second" in said
+    assert "target-gone: no response since second" in said
 
 
 def test_closed_users_are_there_for_those_who_want_them(start, loadtest):

@@ -64,8 +64,8 @@ def test_an_unknown_authority_is_named(https):
 CASES = [
     ("http://no-such-host.invalid", "no such host name"),
     ("http://127.0.0.1:9", "refuses connections"),
-    ("ftp://127.0.0.1", "is no base URL"),
-    ("127.0.0.1:8000", "is no base URL"),
+    ("ftp://127.0.0.1", "is not a base URL"),
+    ("127.0.0.1:8000", "is not a base URL"),
 ]
 
 

@@ -12,9 +12,9 @@ def sample(status=200, latency_s=0.01, due_s=0.0, error="", lag_s=0.001):
     return Sample("/v1/feeders", status, error, due_s, latency_s, lag_s)
 
 
-def judge(tally, limits, profile, complete=True, extra=(), planned=None):
-    planned = tally.counts.due if planned is None else planned
-    return verdict.judge(tally, limits, profile, Facts(planned, complete, extra))
+def judge(metrics, limits, profile, complete=True, extra=(), planned=None):
+    planned = metrics.counts.due if planned is None else planned
+    return verdict.judge(metrics, limits, profile, Facts(planned, complete, extra))
 
 
 def mixed(good, bad, **kind):
@@ -101,8 +101,8 @@ def test_a_late_generator_is_named_before_the_work_it_dropped(measure, limits, c
 def test_a_run_that_was_stopped_does_not_claim_that_every_arrival_has_an_end(
     measure, limits, catalogue
 ):
-    tally = measure([sample(500)] * 70)
-    said = judge(tally, limits, catalogue["errors-bad"], complete=False, planned=650)
+    metrics = measure([sample(500)] * 70)
+    said = judge(metrics, limits, catalogue["errors-bad"], complete=False, planned=650)
     (unfinished,) = (check for check in said.checks if check.name == "unfinished")
     assert unfinished.message == "580 arrivals were not waited for: the run was stopped"
 
@@ -120,7 +120,7 @@ def test_a_target_that_goes_away_fails_with_when_and_why(measure, limits, catalo
     ]
     said = judge(measure([*mixed(500, 0), *lost]), limits, catalogue["errors-good"], complete=False)
     assert said.result is Result.FAIL
-    assert "target-gone: no answer since second 10.0" in said.headline
+    assert "target-gone: no response since second 10.0" in said.headline
     assert "connection refused" in said.headline
 
 
@@ -148,13 +148,13 @@ def test_failing_is_certain_only_when_nothing_to_come_could_save_it(measure, lim
     planned = 1000
     least = round(planned * limits.max_error_ratio)
     for count, certain in ((least - 1, False), (least, True)):
-        tally = measure([sample(status)] * count)
-        assert verdict.failing_is_certain(tally, limits, planned) is certain
+        metrics = measure([sample(status)] * count)
+        assert verdict.failing_is_certain(metrics, limits, planned) is certain
 
 
 def test_a_failure_beyond_doubt_needs_no_more_requests(measure, limits, catalogue):
-    tally = measure([sample(500)] * 70)
-    said = judge(tally, limits, catalogue["errors-bad"], complete=False, planned=650)
+    metrics = measure([sample(500)] * 70)
+    said = judge(metrics, limits, catalogue["errors-bad"], complete=False, planned=650)
     assert said.result is Result.FAIL
 
 
@@ -174,7 +174,7 @@ def test_outcomes_know_who_failed():
         ("ConnectionResetError: [Errno 104] Connection reset by peer", "connection reset"),
         ("HTTPConnectionClosed: connection closed.", "connection reset"),
         ("OddError: odd", "OddError"),
-        ("", "no answer"),
+        ("", "no response"),
     ],
 )
 def test_reasons_are_sorted_by_few_words(error, words):

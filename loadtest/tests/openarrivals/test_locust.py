@@ -76,7 +76,7 @@ def test_without_enough_users_what_cannot_start_is_counted(locust, server):
 def test_a_shape_that_is_none_is_refused_by_the_command_line(locust):
     code, text = locust("--arrivals-shape", "often").finish()
     assert code == 2
-    assert re.search(r"'often' is no stretch — write", text)
+    assert re.search(r"'often' is not a stretch of a shape: write", text)
 
 
 def test_the_folder_is_a_package_of_its_own(tmp_path):

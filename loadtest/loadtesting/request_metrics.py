@@ -13,7 +13,7 @@ from loadtesting import histograms, outcomes
 from loadtesting.model import Outcome
 
 # A picture needs no more, and a long run no more memory.
-MOST_SLICES = 240
+MAX_SLICES = 240
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Slice:
 
 
 @dataclass
-class Tally:
+class RequestMetrics:
     """Everything measured; `limit_s` tells the slow ones, `slice_s` is how long a slice is."""
 
     limit_s: float
@@ -107,8 +107,8 @@ class Tally:
 
 
 def slice_length_s(seconds: float) -> float:
-    """Whole seconds, and no more than MOST_SLICES of them."""
-    return max(1.0, float(-(-int(seconds) // MOST_SLICES)))
+    """Whole seconds, and no more than MAX_SLICES of them."""
+    return max(1.0, float(-(-int(seconds) // MAX_SLICES)))
 
 
 def most_common(reasons: Counter[str], most: int = 3) -> str:
