@@ -63,7 +63,7 @@ rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it bad,
 serve: setup-rehearse  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
 	@$(BIN)/canary serve --port="$$PORT"
 
-observe: setup-rehearse  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a bad canary
+observe: setup-rehearse  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a faulty canary
 	@$(BIN)/observe up $${FAULT:+--faults="$$FAULT"}
 
 gates: setup-rehearse  ## what the canary gates can see, and whether lint objects to them
@@ -75,7 +75,7 @@ policies: setup  ## every overlay against its schemas and policies
 
 ##@ Change
 
-LINTS := lint-python lint-imports lint-types lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
+LINTS := lint-python lint-imports lint-types lint-words lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
   lint-manifests lint-migrations lint-rules lint-terraform
 .PHONY: test coverage lint format generate contracts terraform-docs lock workflows secrets clean $(LINTS)
 
@@ -103,6 +103,9 @@ lint-imports:  # which module may import which: pyproject.toml
 
 lint-types:
 	@$(BIN)/mypy
+
+lint-words:  # private words in texts: ci/words.toml
+	@$(BIN)/python ci/words.py
 
 lint-yaml:
 	@$(BIN)/yamllint --strict .
@@ -161,7 +164,7 @@ terraform-docs: setup  ## write infra/terraform/REFERENCE.md anew
 lock: setup-rehearse  ## resolve the requirements anew; UPGRADE=1 takes the newest of everything
 	@ci/lock $${UPGRADE:+--upgrade}
 
-workflows: setup  ## run the workflows here, by act, in good clones and bad ones (needs act, or Go)
+workflows: setup  ## run the workflows here, by act, in clones that must pass and clones that must fail (needs act, or Go)
 	@$(BIN)/python acceptance/pipeline/workflows.py
 
 secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
