@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
-from xml.etree import ElementTree as ET
 
+from canary import junit
 from canary.argo.gates import Finding, Gate, Severity
 from canary.lint.check import Report
 from canary.lint.rules import RULES
@@ -69,20 +69,20 @@ def sarif(report: Report) -> str:
     return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
 
-def junit(report: Report) -> str:
+def junit_xml(report: Report) -> str:
     """JUnit XML: a case for each gate, failed by its findings."""
-    faults = report.faults
-    suite = ET.Element("testsuite", name="canary lint", failures=str(len(faults)))
-    for finding in faults:
-        case = ET.SubElement(
-            suite, "testcase", classname=_place(finding), name=f"{finding.rule} {finding.path}"
+    cases = [
+        junit.Case(
+            _place(finding),
+            f"{finding.rule} {finding.path}",
+            "failure",
+            finding.message,
+            finding.remedy,
         )
-        failure = ET.SubElement(case, "failure", message=finding.message)
-        failure.text = finding.remedy
-    for release in () if faults else report.releases:
-        ET.SubElement(suite, "testcase", classname="canary lint", name=str(release.rollout))
-    suite.set("tests", str(len(suite)))
-    return ET.tostring(suite, encoding="unicode")
+        for finding in report.faults
+    ]
+    passed = [junit.Case("canary lint", str(release.rollout)) for release in report.releases]
+    return junit.suite("canary lint", cases or passed)
 
 
 def github(report: Report) -> str:
@@ -125,7 +125,7 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
     "json": document,
     "markdown": markdown,
     "sarif": sarif,
-    "junit": junit,
+    "junit": junit_xml,
     "github": github,
 }
 

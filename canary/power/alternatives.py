@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from canary import tables
 from canary.argo import dialects, promql, threshold
 from canary.argo.model import Analysis, Metric, Rollout, Step
 from canary.argo.promql import Selector
@@ -203,16 +204,20 @@ USES = {
 
 def table(standings: Sequence[Standing]) -> str:
     """For people at a terminal, with the queries below."""
-    head = (
-        f"{'error gate':<24}{'false':>8}{'shared':>8}{'95 % from':>11}"
-        f"{'measurement':>12}{'at s':>8}"
+    lines = tables.text(
+        ("error gate", "false", "shared", "95 % from", "first measurement", "at s"),
+        [
+            (
+                s.name,
+                f"{s.false_rollback:.2%}",
+                f"{s.shared_outage:.1%}",
+                f"{s.caught_95:.2%}" if s.caught_95 else "none",
+                f"{s.first_look:.1%}",
+                "—" if s.detect_s is None else s.detect_s,
+            )
+            for s in standings
+        ],
     )
-    rows = [
-        f"{s.name:<24}{s.false_rollback:>8.2%}{s.shared_outage:>8.1%}"
-        f"{(f'{s.caught_95:.2%}' if s.caught_95 else 'none'):>11}{s.first_look:>12.1%}"
-        f"{s.detect_s if s.detect_s is not None else '—':>8}"
-        for s in standings
-    ]
     legend = (
         "false: healthy releases rolled back. shared: rolled back while every pod, stable too, has "
         "1.5 × the limit.\n95 % from: smallest error rate that 95 % of releases are stopped for. "
@@ -223,4 +228,4 @@ def table(standings: Sequence[Standing]) -> str:
         for s in standings
         if USES[s.name]
     ]
-    return "\n".join([head, *rows, legend, *queries])
+    return "\n".join([*lines, legend, *queries])

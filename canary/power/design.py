@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from canary import tables
 from canary.argo import dialects, promql, releases, threshold
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
@@ -380,15 +381,16 @@ def _pauses_s(rollout: Rollout) -> float:
     return sum(step.duration_s or 0.0 for step in rollout.steps if isinstance(step, Pause))
 
 
-def _steps(candidate: Candidate, traffic: Traffic) -> Iterator[str]:
-    yield f"{'step':>6}{'weight':>8}{'pause':>8}{'count':>7}{'requests seen':>15}"
+def _steps(candidate: Candidate, traffic: Traffic) -> list[str]:
+    rows = []
     weight = 0
     for index, step in enumerate(candidate.rollout.steps):
         if isinstance(step, SetWeight):
             weight = step.weight
         elif isinstance(step, Pause) and step.duration_s:
             seen = traffic.requests_per_s * weight / 100 * step.duration_s
-            yield f"{index:>6}{weight:>7}%{step.duration_s:>7.0f}s{1:>7}{seen:>15.0f}"
+            rows.append((index, f"{weight}%", f"{step.duration_s:.0f}s", 1, f"{seen:.0f}"))
+    return tables.text(("step", "weight", "pause", "looks", "requests seen"), rows, left=())
 
 
 def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree as ET
 
+from canary import junit, tables
 from canary.power.mutation import Mutant, Verdict
 
 
@@ -38,41 +38,32 @@ def introduction(equivalent: Sequence[Mutant]) -> str:
 
 def table(matrix: Matrix) -> str:
     """For people at a terminal."""
-    width = max((len(v.mutant.name) for v in matrix.verdicts), default=0) + 2
     rows = [
-        f"{v.mutant.name:<{width}}{_first(v.killed_by) or 'LIVES':<44}{', '.join(v.linted) or '—'}"
+        (v.mutant.name, _first(v.killed_by) or "LIVES", ", ".join(v.linted) or "—")
         for v in matrix.verdicts
     ]
-    head = f"{'mutant':<{width}}{'killed by running':<44}lint"
-    return "\n".join([*_own(matrix), head, *rows, "", *_endings(matrix), "", _summary(matrix)])
+    verdicts = tables.text(("mutant", "killed by running", "lint"), rows, left=(0, 1, 2))
+    return "\n".join([*_own(matrix), *verdicts, "", *_endings(matrix), "", _summary(matrix)])
 
 
 def _endings(matrix: Matrix) -> list[str]:
     """How each kind of release ends, by the number of replicas."""
-    cells = [cell for column in matrix.endings.values() for cell in column.values()]
-    width = max(map(len, cells), default=0) + 2
-    head = f"{'release':<24}" + "".join(f"{f'{n} replicas':<{width}}" for n in matrix.endings)
+    head = ("release", *(f"{n} replicas" for n in matrix.endings))
     names = next(iter(matrix.endings.values()), {})
-    return [
-        head,
-        *(
-            f"{name:<24}"
-            + "".join(f"{column[name]:<{width}}" for column in matrix.endings.values())
-            for name in names
-        ),
-    ]
+    rows = [(name, *(column[name] for column in matrix.endings.values())) for name in names]
+    return tables.text(head, rows, left=range(len(head)))
 
 
 def markdown(matrix: Matrix) -> str:
     """For a pull request."""
     rows = [
-        f"| {v.mutant.name} | {_first(v.killed_by) or '**lives**'} | {', '.join(v.linted) or '—'} |"
+        (v.mutant.name, _first(v.killed_by) or "**lives**", ", ".join(v.linted) or "—")
         for v in matrix.verdicts
     ]
-    head = ["| mutant | killed by running | lint |", "|---|---|---|"]
+    verdicts = tables.markdown(("mutant", "killed by running", "lint"), rows, left=(0, 1, 2))
     equivalent = [f"- equivalent: {m.name}: {m.equivalent}" for m in matrix.equivalent]
     title = f"**canary mutate**: {_summary(matrix)}"
-    return "\n".join([title, "", *_own(matrix), *head, *rows, "", *equivalent])
+    return "\n".join([title, "", *_own(matrix), *verdicts, "", *equivalent])
 
 
 def document(matrix: Matrix) -> str:
@@ -92,22 +83,24 @@ def document(matrix: Matrix) -> str:
     )
 
 
-def junit(matrix: Matrix) -> str:
+def junit_xml(matrix: Matrix) -> str:
     """JUnit XML: a case for each mutant, failed where it lives."""
-    suite = ET.Element("testsuite", name="canary mutate", tests=str(len(matrix.verdicts)))
-    for verdict in matrix.verdicts:
-        case = ET.SubElement(suite, "testcase", classname="mutant", name=verdict.mutant.name)
-        if not verdict.killed_by:
-            ET.SubElement(case, "failure", message="no release notices it")
-    suite.set("failures", str(len(matrix.survivors)))
-    return ET.tostring(suite, encoding="unicode")
+    return junit.suite(
+        "canary mutate",
+        (
+            junit.Case("mutant", verdict.mutant.name)
+            if verdict.killed_by
+            else junit.Case("mutant", verdict.mutant.name, "failure", "no release notices it")
+            for verdict in matrix.verdicts
+        ),
+    )
 
 
 FORMATS: Mapping[str, Callable[[Matrix], str]] = {
     "table": table,
     "json": document,
     "markdown": markdown,
-    "junit": junit,
+    "junit": junit_xml,
 }
 
 

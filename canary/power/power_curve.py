@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from canary import tables
 from canary.argo import dialects, promql, threshold
 from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import Fault, Traffic
@@ -172,35 +173,43 @@ def table(power: Power) -> str:
 def _curve_lines(curve: Curve) -> list[str]:
     steps = list(curve.rows[0].by_step)
     caught = f"{curve.caught_95:.2%}" if curve.caught_95 else "none"
-    head = f"{curve.kind:>8} {'rolled back':>12} {'paused':>8}"
-    head += "".join(f"{step:>12}" for step in steps)
-    head += f"{'median s':>10}{'errors':>9}{'budget':>9}"
+    head = (curve.kind, "rolled back", "paused", *steps, "median s", "errors", "budget")
     rows = [
-        f"{row.size:>8.2%} {row.rolled_back:>12.1%} {row.paused:>8.1%}"
-        + "".join(f"{row.by_step[step]:>12.1%}" for step in steps)
-        + f"{row.detect_s if row.detect_s is not None else '—':>10}"
-        + f"{row.errors:>9.0f}{row.budget:>9.3%}"
+        (
+            f"{row.size:.2%}",
+            f"{row.rolled_back:.1%}",
+            f"{row.paused:.1%}",
+            *(f"{row.by_step[step]:.1%}" for step in steps),
+            "—" if row.detect_s is None else row.detect_s,
+            f"{row.errors:.0f}",
+            f"{row.budget:.3%}",
+        )
         for row in curve.rows
     ]
-    return [head, *rows, f"smallest {curve.kind} detected in 95 % of releases: {caught}"]
+    found = f"smallest {curve.kind} detected in 95 % of releases: {caught}"
+    return [*tables.text(head, rows, left=()), found]
 
 
 def markdown(power: Power) -> str:
     """For a pull request: the rows that matter of each kind."""
-    lines = [
+    title = (
         f"**canary power** · {power.release} at {power.traffic.requests_per_s:g} requests/s · a "
-        f"healthy release is rolled back {power.false_rollback:.2%} of the time",
-        "",
-        "| fault | size | rolled back | median s | errors users see | month's budget |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {curve.kind} | {row.size:.2%} | {row.rolled_back:.1%} | {row.detect_s or '—'} | "
-        f"{row.errors:.0f} | {row.budget:.3%} |"
+        f"healthy release is rolled back {power.false_rollback:.2%} of the time"
+    )
+    head = ("fault", "size", "rolled back", "median s", "errors users see", "month's budget")
+    rows = [
+        (
+            curve.kind,
+            f"{row.size:.2%}",
+            f"{row.rolled_back:.1%}",
+            row.detect_s or "—",
+            f"{row.errors:.0f}",
+            f"{row.budget:.3%}",
+        )
         for curve in power.curves
         for row in curve.rows
     ]
-    return "\n".join(lines)
+    return "\n".join([title, "", *tables.markdown(head, rows)])
 
 
 def document(power: Power) -> str:

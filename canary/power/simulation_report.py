@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
+from canary import tables
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
 from canary.power import stats
 from canary.power.simulation import Trial
@@ -71,35 +72,40 @@ def _tally(name: str, walks: Sequence[Walk]) -> Tally:
 def table(summary: Summary) -> str:
     """For people at a terminal."""
     everything = sum(tally.releases for tally in summary.tallies)
-    head = (
-        f"{'release':<18}{'of':>6}{'promoted':>10}{'rolled back':>13}{'95 % interval':>18}"
-        f"{'paused':>8}{'median s':>10}  by"
-    )
+    head = ("release", "of", "promoted", "rolled back", "95 % interval", "paused", "median s", "by")
     rows = [
-        f"{t.scenario:<18}{t.releases:>6}{t.promoted:>10}{t.rolled_back:>13}"
-        f"{f'{t.low:.2%} – {t.high:.2%}':>18}{t.paused + t.stuck:>8}"
-        f"{t.detect_s if t.detect_s is not None else '—':>10}  "
-        + ", ".join(f"{gate} {count}" for gate, count in t.by_gate.items())
+        (
+            t.scenario,
+            t.releases,
+            t.promoted,
+            t.rolled_back,
+            f"{t.low:.2%} – {t.high:.2%}",
+            t.paused + t.stuck,
+            "—" if t.detect_s is None else t.detect_s,
+            ", ".join(f"{gate} {count}" for gate, count in t.by_gate.items()),
+        )
         for t in summary.tallies
     ]
     foot = f"{everything} releases of {summary.release} in {summary.elapsed_s:.0f} s"
-    return "\n".join([head, *rows, "", foot])
+    return "\n".join([*tables.text(head, rows, left=(0, 7)), "", foot])
 
 
 def markdown(summary: Summary) -> str:
     """For a pull request."""
-    lines = [
-        f"**canary simulate** · {summary.release}",
-        "",
-        "| release | of | rolled back | 95 % interval | paused | median s |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {t.scenario} | {t.releases} | {t.rolled_back} | {t.low:.2%} – {t.high:.2%} | "
-        f"{t.paused + t.stuck} | {t.detect_s if t.detect_s is not None else '—'} |"
+    head = ("release", "of", "rolled back", "95 % interval", "paused", "median s")
+    rows = [
+        (
+            t.scenario,
+            t.releases,
+            t.rolled_back,
+            f"{t.low:.2%} – {t.high:.2%}",
+            t.paused + t.stuck,
+            "—" if t.detect_s is None else t.detect_s,
+        )
         for t in summary.tallies
     ]
-    return "\n".join(lines)
+    title = f"**canary simulate** · {summary.release}"
+    return "\n".join([title, "", *tables.markdown(head, rows)])
 
 
 def document(summary: Summary) -> str:

@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from typing import Literal
 
+from canary import junit
+from canary.junit import Case
 from canary.rehearse.report import number
 from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Result
 
@@ -23,7 +25,7 @@ _PHASE_SIGNS = {"Failed": "❌", "Error": "⛔", "Inconclusive": "⚠️"}
 def write(document: Result, folder: Path) -> None:
     """Writes `report.md` and `junit.xml`."""
     (folder / MARKDOWN).write_text(markdown(document), encoding="utf-8")
-    (folder / JUNIT).write_text(junit(document), encoding="utf-8")
+    (folder / JUNIT).write_text(junit_xml(document), encoding="utf-8")
 
 
 def markdown(document: Result) -> str:
@@ -143,38 +145,26 @@ def _cost(document: Result) -> str:
     )
 
 
-def junit(document: Result) -> str:
+def junit_xml(document: Result) -> str:
     """A test case for the release and for each gate at each step, failed where it failed."""
-    suite = ET.Element("testsuite", name="rehearsal", time=str(document.elapsed_s))
+    return junit.suite("rehearsal", _cases(document), time=str(document.elapsed_s))
+
+
+def _cases(document: Result) -> Iterator[Case]:
     verdict = document.verdict
-    release = _case(suite, "release", document.id)
+    wrong: Literal["", "failure", "error"] = ""
     if verdict.exit_code:
         judged = verdict.outcome in ("rolled-back", "not-released", "inconclusive")
-        kind = "failure" if judged else "error"
-        ET.SubElement(release, kind, message=_printable(verdict.headline))
+        wrong = "failure" if judged else "error"
+    yield Case("release", document.id, wrong, verdict.headline)
     for look in _looks(document):
-        case = _case(suite, f"gate.{look.metric.name}", look.where)
         phase, value = look.metric.phase, number(look.last.number)
         because = look.metric.message or look.last.message
+        said = f"{phase}: {value}, wanted {look.wanted}. {because}"
+        wrong = ""
         if phase in _PHASE_SIGNS:
-            kind = "error" if phase == "Error" else "failure"
-            said = f"{phase}: {value}, wanted {look.wanted}. {because}"
-            ET.SubElement(case, kind, message=_printable(said))
-    cases = suite.findall("testcase")
-    suite.set("tests", str(len(cases)))
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", str(len(suite.findall("testcase/error"))))
-    ET.indent(suite)
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=_printable(classname), name=_printable(name))
-
-
-def _printable(text: str) -> str:
-    """Text without what XML 1.0 has no way to write, such as control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)
+            wrong = "error" if phase == "Error" else "failure"
+        yield Case(f"gate.{look.metric.name}", look.where, wrong, said)
 
 
 def _escape(text: str) -> str:
@@ -182,10 +172,10 @@ def _escape(text: str) -> str:
 
     GitHub looks for mentions in what entities stand for: a word joiner (8288) parts @ and name.
     """
-    plain = re.sub(r"[^\w\s.,:;%()/+='-]", lambda c: f"&#{ord(c[0])};", _printable(text))
+    plain = re.sub(r"[^\w\s.,:;%()/+='-]", lambda c: f"&#{ord(c[0])};", junit.printable(text))
     return plain.replace("&#64;", "&#64;&#8288;")
 
 
 def _code(text: str) -> str:
     """Text as a code span, which nothing in it can end."""
-    return f"`{_printable(text).replace('`', chr(39))}`"
+    return f"`{junit.printable(text).replace('`', chr(39))}`"

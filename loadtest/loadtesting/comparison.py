@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from canary import tables
 from canary.power import stats
 from loadtesting import histograms
 from loadtesting.errors import UsageError
@@ -189,15 +190,20 @@ def _warnings(first: Document, second: Document) -> list[str]:
 
 def table(comparison: Comparison) -> str:
     """For a terminal."""
-    head = f"  {'':<14}{'first':>12}{'second':>12}{'difference':>13}  {'95 % together':<26}"
     rows = [
-        f"  {e.name:<14}{_number(e.first, e.unit):>12}{_number(e.second, e.unit):>12}"
-        f"{_number(e.second - e.first, e.unit, '+'):>13}  "
-        f"{_number(e.low, e.unit, '+') + ' … ' + _number(e.high, e.unit, '+'):<26}{e.verdict}"
+        (
+            f"  {e.name}",
+            _number(e.first, e.unit),
+            _number(e.second, e.unit),
+            _number(e.second - e.first, e.unit, "+"),
+            f"{_number(e.low, e.unit, '+')} … {_number(e.high, e.unit, '+')}",
+            e.verdict,
+        )
         for e in comparison.effects
     ]
+    head = ("", "first", "second", "difference", "95 % together", "")
     notes = [f"  note: {text}" for text in (*comparison.doubts, *comparison.warnings)]
-    return "\n".join([head, *rows, *notes])
+    return "\n".join([*tables.text(head, rows, left=(0, 4, 5)), *notes])
 
 
 def markdown(comparison: Comparison) -> str:

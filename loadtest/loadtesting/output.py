@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Literal
 
+from canary import junit, tables
 from loadtesting.result import Document
 
 
@@ -17,12 +18,12 @@ def lines(document: Document) -> list[str]:
     """What a terminal shows below the verdict."""
     checks = [f"  {c['result']:<13}{c['message']}" for c in document["checks"]]
     notes = [f"  note         {note}" for note in document["verdict"]["notes"]]
-    head = (
-        f"  {'route':<36}{'requests':>9}{'failed':>8}{'lost':>6}{'p50':>11}{'p95':>11}{'p99':>11}"
+    routes = tables.text(
+        ("  route", "requests", "failed", "lost", "p50", "p95", "p99"),
+        [_row(name, group) for name, group in _groups(document)],
     )
-    routes = [_row(name, group) for name, group in _groups(document)]
     sides = [f"  {'client/service':<13}{line}" for line in both_sides(document)]
-    return [*checks, *notes, *sides, "", head, *routes]
+    return [*checks, *notes, *sides, "", *routes]
 
 
 def both_sides(document: Document) -> list[str]:
@@ -45,12 +46,15 @@ def _groups(document: Document) -> list[tuple[str, Document]]:
     return [*document["routes"].items(), ("all", document["overall"])]
 
 
-def _row(name: str, group: Document) -> str:
+def _row(name: str, group: Document) -> tuple[str, ...]:
     values = {q["quantile"]: milliseconds(q["value_s"]) for q in group["quantiles"]}
     failed = group["outcomes"].get("failed", 0)
     return (
-        f"  {name:<36}{group['requests']:>9,}{failed:>8,}{group['unseen']:>6,}"
-        f"{values.get(0.5, '–'):>11}{values.get(0.95, '–'):>11}{values.get(0.99, '–'):>11}"
+        f"  {name}",
+        f"{group['requests']:,}",
+        f"{failed:,}",
+        f"{group['unseen']:,}",
+        *(values.get(quantile, "–") for quantile in (0.5, 0.95, 0.99)),
     )
 
 
@@ -107,31 +111,19 @@ def _interval(check: Document) -> str:
     return ""
 
 
-def junit(document: Document) -> str:
+def junit_xml(document: Document) -> str:
     """A test case a check: failed, skipped (inconclusive), or passed."""
-    checks = document["checks"]
-    suite = ET.Element(
-        "testsuite",
-        name=f"loadtest {document['profile']['name']}",
-        tests=str(len(checks)),
-        failures=str(sum(c["result"] == "FAIL" for c in checks)),
-        skipped=str(sum(c["result"] == "INCONCLUSIVE" for c in checks)),
-        time=f"{document['seconds']:.1f}",
-        timestamp=document["started_at"],
+    profile = document["profile"]["name"]
+    wrong: dict[str, Literal["failure", "skipped"]] = {"FAIL": "failure", "INCONCLUSIVE": "skipped"}
+    cases = (
+        junit.Case(profile, check["name"], wrong.get(check["result"], ""), check["message"])
+        for check in document["checks"]
     )
-    for check in checks:
-        case = ET.SubElement(
-            suite, "testcase", classname=document["profile"]["name"], name=check["name"]
-        )
-        if check["result"] == "FAIL":
-            ET.SubElement(case, "failure", message=check["message"])
-        elif check["result"] == "INCONCLUSIVE":
-            ET.SubElement(case, "skipped", message=check["message"])
-    ET.indent(suite)
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    took = {"time": f"{document['seconds']:.1f}", "timestamp": document["started_at"]}
+    return junit.suite(f"loadtest {profile}", cases, **took)
 
 
 def write(document: Document, folder: Path) -> None:
     """Writes summary.md and junit.xml beside result.json."""
     (folder / "summary.md").write_text(markdown(document), encoding="utf-8")
-    (folder / "junit.xml").write_text(junit(document), encoding="utf-8")
+    (folder / "junit.xml").write_text(junit_xml(document), encoding="utf-8")

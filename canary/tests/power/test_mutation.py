@@ -58,4 +58,4 @@ def test_a_mutant_that_lives_is_shown_and_fails(verdicts):
     assert not found.complete
     assert "LIVES" in mutation_report.table(found)
     assert "1 of 2 killed" in mutation_report.table(found)
-    assert 'failures="1"' in mutation_report.junit(found)
+    assert 'failures="1"' in mutation_report.junit_xml(found)

@@ -66,7 +66,7 @@ def test_the_chart_has_as_many_points_on_each_line(document):
 
 
 def test_junit_fails_the_release_and_the_gate_that_stopped_it(document):
-    suite = ET.fromstring(pull_request.junit(Result.model_validate(document)))
+    suite = ET.fromstring(pull_request.junit_xml(Result.model_validate(document)))
     failed = [c.get("classname") for c in suite.iter("testcase") if c.find("failure") is not None]
     assert failed == ["release", "gate.container-restarts"]
     assert (suite.get("failures"), suite.get("errors")) == ("2", "0")
@@ -87,14 +87,16 @@ def test_junit_fails_the_release_and_the_gate_that_stopped_it(document):
 )
 def test_what_could_not_be_judged_is_an_error_and_no_failure(document, outcome, kind):
     document["verdict"] |= {"outcome": str(outcome), "exit_code": outcome.exit_code}
-    release = ET.fromstring(pull_request.junit(Result.model_validate(document))).find("testcase")
+    release = ET.fromstring(pull_request.junit_xml(Result.model_validate(document))).find(
+        "testcase"
+    )
     assert release.find(kind) is not None
 
 
 def test_a_promoted_release_fails_nothing(document):
     document["verdict"] |= {"exit_code": 0, "outcome": "promoted"}
     document["analysis_runs"] = []
-    suite = ET.fromstring(pull_request.junit(Result.model_validate(document)))
+    suite = ET.fromstring(pull_request.junit_xml(Result.model_validate(document)))
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
 
 
@@ -120,6 +122,6 @@ def test_junit_is_xml_whatever_a_gate_is_called_or_said(document):
     metric |= {"name": HOSTILE, "message": "\x00\x1b[31m", "phase": "Failed"}
     document["verdict"] |= {"headline": "\x08", "exit_code": 1, "outcome": "rolled-back"}
     assert (
-        ET.fromstring(pull_request.junit(Result.model_validate(document))).find("testcase")
+        ET.fromstring(pull_request.junit_xml(Result.model_validate(document))).find("testcase")
         is not None
     )
