@@ -2,7 +2,7 @@
 
 Pods become ready after a latency that the caller draws; everything else is `controller.reconcile`,
 so looks happen when the real controller would have them. `measure` answers each query; a walk with
-`promised` answers shows the whole way of a healthy release, and its pods are what is synthesised.
+`always_passing` shows the whole way of a healthy release, and its pods are what is synthesised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Measure = Callable[[Metric, float], Measurement]
 
 
 @dataclass
-class Life:
+class PodLifetime:
     """One pod: created, ready and gone, in seconds of the walk; None is not yet."""
 
     name: str
@@ -52,7 +52,7 @@ class Walk:
     step: int
     message: str
     runs: tuple[AnalysisRun, ...]
-    pods: tuple[Life, ...]
+    pods: tuple[PodLifetime, ...]
     weights: tuple[tuple[float, int], ...]
 
     @property
@@ -70,7 +70,7 @@ class Walk:
 PROMOTED, ROLLED_BACK, PAUSED, STUCK = "promoted", "rolled back", "paused", "stuck"
 
 
-def promise(_metric: Metric, now: float) -> Measurement:
+def always_passing(_metric: Metric, now: float) -> Measurement:
     """Every look passes."""
     return Measurement(Phase.SUCCESSFUL, now, now + QUERY_S)
 
@@ -82,7 +82,7 @@ class _Cluster:
     rollout: Rollout
     latency: Callable[[], float]
     drain_s: float
-    pods: list[Life] = field(default_factory=list)
+    pods: list[PodLifetime] = field(default_factory=list)
     desired: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
 
     def scale(self, canary: bool, replicas: int, now: float, *, ready: bool = False) -> None:
@@ -90,7 +90,7 @@ class _Cluster:
         self.desired[canary] = replicas
         for _ in range(replicas - len(alive)):
             name = f"{'canary' if canary else 'stable'}-{len(self.pods)}"
-            self.pods.append(Life(name, canary, now, now if ready else now + self.latency()))
+            self.pods.append(PodLifetime(name, canary, now, now if ready else now + self.latency()))
         worth = sorted(alive, key=lambda pod: (pod.ready_s <= now, -pod.created_s))
         for pod in worth[: max(0, len(alive) - replicas)]:
             pod.gone_s = now + (self.drain_s if pod.ready_s <= now else 0.0)

@@ -60,10 +60,10 @@ def run(chosen: argparse.Namespace) -> int:
             options.remark(f"no table: {gate}: {why}")
         return program.NO_VERDICT
     if chosen.compare_queries:
-        standings = alternatives.compare(drawn)
-        if not standings:
+        comparisons = alternatives.compare(drawn)
+        if not comparisons:
             raise UsageError(f"no gate of {release.rollout} reads errors", "there is none to ask")
-        options.say(alternatives.table(standings))
+        options.say(alternatives.table(comparisons))
         return 0
     if chosen.svg:
         page.picture(_pictured(chosen, drawn, users), chosen.svg)

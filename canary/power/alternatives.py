@@ -31,15 +31,15 @@ WHOLE_LIFE_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one way of asking does; shares are 0 to 1, `caught_95` an error rate, times seconds."""
+class Comparison:
+    """How one way of asking does; shares are 0 to 1, `detected_95` an error rate, times seconds."""
 
     name: str
     query: str
     condition: str
     false_rollback: float
     shared_outage: float
-    caught_95: float | None
+    detected_95: float | None
     first_look: float
     detect_s: float | None
 
@@ -53,14 +53,14 @@ class _Asked:
     limit: float
 
 
-def compare(study: Study) -> tuple[Standing, ...]:
+def compare(study: Study) -> tuple[Comparison, ...]:
     """How the error gate does as it is, and asked in other ways; empty if there is no such gate."""
     if not any(_asked(look.metric) for look in study.looks):
         return ()
     return tuple(_stand(study, name, make) for name, make in MAKERS.items())
 
 
-def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Standing:
+def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Comparison:
     other = _study(study, make, study.traffic)
     limit = next(asked.limit for look in study.looks if (asked := _asked(look.metric)))
     sick = replace(study.traffic, error_rate=1.5 * limit)
@@ -68,13 +68,13 @@ def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Standin
     first = min((look.step for look in other.looks if look.step >= 0), default=-1)
     shown = next(look.metric for look in study.looks if _asked(look.metric))
     detect = twice.detect_s()
-    return Standing(
+    return Comparison(
         name=name,
         query=make(shown).query,
         condition=make(shown).failure_condition,
         false_rollback=other.outcomes(Fault()).rollback_rate,
         shared_outage=_study(study, make, sick).outcomes(Fault()).rollback_rate,
-        caught_95=other.smallest_caught(lambda size: Fault(error_rate=size)),
+        detected_95=other.smallest_detected(lambda size: Fault(error_rate=size)),
         first_look=twice.rollback_rate_at(first),
         detect_s=None if math.isnan(detect) else round(detect, 1),
     )
@@ -146,7 +146,7 @@ def _plain(asked: _Asked) -> tuple[str, float]:
     return query, asked.limit
 
 
-def _lucky(asked: _Asked) -> tuple[str, float]:
+def _with_margin(asked: _Asked) -> tuple[str, float]:
     failed = _failures(asked.failed)
     query = (
         f"clamp_min({failed}\n  - 1.5 * sqrt({failed}), 0)\n/ ({_increase(asked.everything)} >= 80)"
@@ -188,7 +188,7 @@ def _of_stable(selector: Selector) -> Selector:
 MAKERS: dict[str, Callable[[Metric], Metric]] = {
     "as it is": lambda metric: metric,
     "plain ratio": lambda metric: _replaced(metric, _plain),
-    "confidence margin": lambda metric: _replaced(metric, _lucky),
+    "confidence margin": lambda metric: _replaced(metric, _with_margin),
     "canary against stable": lambda metric: _replaced(metric, _against_stable),
     "sequential": lambda metric: _replaced(metric, _sequential),
 }
@@ -202,7 +202,7 @@ USES = {
 }
 
 
-def table(standings: Sequence[Standing]) -> str:
+def table(comparisons: Sequence[Comparison]) -> str:
     """For people at a terminal, with the queries below."""
     lines = tables.text(
         ("error gate", "false", "shared", "95 % from", "first measurement", "at s"),
@@ -211,11 +211,11 @@ def table(standings: Sequence[Standing]) -> str:
                 s.name,
                 f"{s.false_rollback:.2%}",
                 f"{s.shared_outage:.1%}",
-                f"{s.caught_95:.2%}" if s.caught_95 else "none",
+                f"{s.detected_95:.2%}" if s.detected_95 else "none",
                 f"{s.first_look:.1%}",
                 "—" if s.detect_s is None else s.detect_s,
             )
-            for s in standings
+            for s in comparisons
         ],
     )
     legend = (
@@ -225,7 +225,7 @@ def table(standings: Sequence[Standing]) -> str:
     )
     queries = [
         f"\n# {s.name}: {USES[s.name]}\n# fails: {s.condition}\n{s.query}"
-        for s in standings
+        for s in comparisons
         if USES[s.name]
     ]
     return "\n".join([*lines, legend, *queries])

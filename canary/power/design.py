@@ -57,7 +57,7 @@ class Candidate:
     documents: tuple[Document, ...]
     rollout: Rollout
     power: float
-    disturbed: float
+    false_rollback: float
     detect_s: float
 
 
@@ -96,13 +96,13 @@ def plan(
             found = _try(documents, release, goal, traffic, factor, limit, FINAL_RELEASES)
             if _holds(found, goal):
                 return Plan(goal, traffic, now, found)
-        if found.disturbed <= goal.false_rollback and found.power > best.power:
+        if found.false_rollback <= goal.false_rollback and found.power > best.power:
             best = found
     return Plan(goal, traffic, now, None, _too_small(goal, traffic, gate, release, best))
 
 
 def _holds(found: Candidate, goal: Goal) -> bool:
-    return found.power >= goal.power and found.disturbed <= goal.false_rollback
+    return found.power >= goal.power and found.false_rollback <= goal.false_rollback
 
 
 def _try(
@@ -129,8 +129,10 @@ def _try(
     )
     healthy: Outcomes = study.outcomes(Fault())
     bad = study.outcomes(effect_sizes.fault(goal.kind, goal.size))
-    disturbed = healthy.rollback_rate + healthy.pause_rate
-    return Candidate(factor, limit, changed, rollout, bad.rollback_rate, disturbed, bad.detect_s())
+    false_rollback = healthy.rollback_rate + healthy.pause_rate
+    return Candidate(
+        factor, limit, changed, rollout, bad.rollback_rate, false_rollback, bad.detect_s()
+    )
 
 
 # --------------------------------------------------------------------------- what can be changed
@@ -348,8 +350,8 @@ def table(found: Plan, documents: Sequence[Document]) -> str:
     goal, traffic = found.goal, found.traffic
     lines = [
         f"asked: stop {goal.kind}={goal.size:.3g} in {goal.power:.0%} of releases, roll back "
-        f"at most {goal.false_rollback:.1%} of healthy ones, "
-        f"at {traffic.requests_per_s:g} requests/s",
+        f"or pause at most {goal.false_rollback:.1%} of healthy "
+        f"ones, at {traffic.requests_per_s:g} requests/s",
         f"now:   {_said(found.now)}",
     ]
     if found.chosen is None:
@@ -372,7 +374,8 @@ def _said(candidate: Candidate) -> str:
     limit = "" if candidate.limit is None else f", limit {candidate.limit:g}"
     when = "" if math.isnan(candidate.detect_s) else f", in {candidate.detect_s:.0f} s"
     return (
-        f"stops {candidate.power:.1%}{when}; rolls back {candidate.disturbed:.2%} of healthy ones; "
+        f"stops {candidate.power:.1%}{when}; rolls back or pauses "
+        f"{candidate.false_rollback:.2%} of healthy ones; "
         f"pauses {_pauses_s(candidate.rollout):.0f} s in all{limit}"
     )
 
@@ -390,7 +393,7 @@ def _steps(candidate: Candidate, traffic: Traffic) -> list[str]:
         elif isinstance(step, Pause) and step.duration_s:
             seen = traffic.requests_per_s * weight / 100 * step.duration_s
             rows.append((index, f"{weight}%", f"{step.duration_s:.0f}s", 1, f"{seen:.0f}"))
-    return tables.text(("step", "weight", "pause", "looks", "requests seen"), rows, left=())
+    return tables.text(("step", "weight", "pause", "count", "requests seen"), rows, left=())
 
 
 def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
@@ -402,7 +405,7 @@ def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
             "factor": candidate.factor,
             "limit": candidate.limit,
             "power": candidate.power,
-            "disturbed": candidate.disturbed,
+            "false_rollback": candidate.false_rollback,
             "detect_s": None if math.isnan(candidate.detect_s) else candidate.detect_s,
             "pauses_s": _pauses_s(candidate.rollout),
         }

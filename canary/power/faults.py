@@ -7,7 +7,7 @@ from canary.errors import UsageError
 from canary.power import effect_sizes
 from canary.power.samples import FAST_S, SLOW_S, Fault, Traffic
 from canary.power.simulation import Scenario
-from canary.power.synthetic_series import Weather
+from canary.power.synthetic_series import ScrapeNoise
 
 # A request in a hundred seconds: what is left when nobody comes.
 IDLE_RPS = 0.01
@@ -24,9 +24,9 @@ def scenario(words: str, traffic: Traffic) -> Scenario:
     named = {
         "healthy": Scenario(words, Fault(), traffic),
         "idle": Scenario(words, Fault(), effect_sizes.changed(traffic, {"rps": IDLE_RPS})),
-        "late-scrapes": Scenario(words, Fault(), traffic, Weather(discovery_s=LATE_S)),
+        "late-scrapes": Scenario(words, Fault(), traffic, ScrapeNoise(discovery_s=LATE_S)),
         "prometheus-gone": Scenario(words, Fault(), traffic, prometheus_gone=True),
-        "label-missing": Scenario(words, Fault(), traffic, Weather(hashed=False)),
+        "label-missing": Scenario(words, Fault(), traffic, ScrapeNoise(hashed=False)),
     }
     if words in named:
         return named[words]

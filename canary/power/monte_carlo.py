@@ -25,7 +25,7 @@ from canary.argo.releases import HASHES, LATEST, STABLE
 from canary.argo.threshold import CurvedError
 from canary.argo.virtual_rollout import Walk
 from canary.power import vectorised_promql
-from canary.power.samples import Draws, Fault, Traffic, World
+from canary.power.samples import Fault, RandomDraws, Samples, Traffic
 from canary.power.vectorised_promql import Names, Scene, Value
 
 # A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
@@ -65,7 +65,7 @@ class Outcomes:
 
     @property
     def pause_rate(self) -> float:
-        """The share of releases that wait for a person."""
+        """The share of releases that wait for a manual decision."""
         return float(self.paused.mean())
 
     def rollback_rate_at(self, step: int) -> float:
@@ -110,7 +110,9 @@ class Study:
     @cached_property
     def walk(self) -> Walk:
         """The way of a release that passes every look."""
-        return virtual_rollout.walk(self.rollout, HASHES, virtual_rollout.promise, lambda: READY_S)
+        return virtual_rollout.walk(
+            self.rollout, HASHES, virtual_rollout.always_passing, lambda: READY_S
+        )
 
     @cached_property
     def looks(self) -> tuple[Look, ...]:
@@ -154,12 +156,12 @@ class Study:
         return {name: d.assumed for name, d in spoken.items() if d is not None and d.assumed}
 
     @cached_property
-    def draws(self) -> Draws:
+    def draws(self) -> RandomDraws:
         """The chance that every fault shares."""
         return self._draws(self.n)
 
-    def _draws(self, n: int) -> Draws:
-        return Draws(
+    def _draws(self, n: int) -> RandomDraws:
+        return RandomDraws(
             self.walk.pods,
             self.walk.ended_s + 30.0,
             self.traffic,
@@ -194,7 +196,7 @@ class Study:
                 state.judge(look, self._value(look, world))
         return state.conclude(world, self.walk.ended_s)
 
-    def smallest_caught(
+    def smallest_detected(
         self, faults: Callable[[float], Fault], power: float = 0.95
     ) -> float | None:
         """The smallest size, to 2 %, that is rolled back with this power; None if even 1 is not."""
@@ -203,11 +205,11 @@ class Study:
             return None
         while high - low > 0.02 * high and high > 1e-5:  # noqa: PLR2004 — two per cent, and a floor
             middle = (low + high) / 2
-            caught = self.outcomes(faults(middle)).rollback_rate >= power
-            low, high = (low, middle) if caught else (middle, high)
+            detected = self.outcomes(faults(middle)).rollback_rate >= power
+            low, high = (low, middle) if detected else (middle, high)
         return high
 
-    def _value(self, look: Look, world: World) -> Value:
+    def _value(self, look: Look, world: Samples) -> Value:
         scene = Scene(world, look.at_s, self._names, self.vocabulary)
         return vectorised_promql.evaluate(promql.parse(look.metric.query).tree, scene)
 
@@ -234,7 +236,7 @@ class _State:
         self._end(look, phases == _CODES[Phase.ERROR], self.rolled_back, late)
         self._end(look, stuck, self.paused, 0.0)
 
-    def conclude(self, world: World, ended_s: float) -> Outcomes:
+    def conclude(self, world: Samples, ended_s: float) -> Outcomes:
         """The outcomes, with the errors that users saw until each release's end."""
         end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
         slot = ((end - world.start_s) / world.scrape_s).astype(int)

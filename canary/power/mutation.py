@@ -1,8 +1,8 @@
 """Do the gates' own tests notice a broken gate? Broken manifests, tried on releases of every kind.
 
-What ours must do with each kind of release is stated here once, in `DEMANDS`. A mutant is killed
-by the first release that ends otherwise, judged by the real query engine; whether `canary lint`
-would have said something too is shown beside it.
+What ours must do with each kind of release is stated here once, in `EXPECTATIONS`. A mutant is
+killed by the first release that ends otherwise, judged by the real query engine; whether `canary
+lint` would have said something too is shown beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from canary.power import edits, simulation
 from canary.power.edits import Edit
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario, Subject, Trial
-from canary.power.synthetic_series import Weather
+from canary.power.synthetic_series import ScrapeNoise
 from canary.yamls import Document
 
 MUTANTS = Path(__file__).with_name("mutants.yaml")
@@ -40,7 +40,7 @@ RELEASES = 2
 
 
 @dataclass(frozen=True)
-class Demand:
+class Expectation:
     """How a kind of release must end: how, by which gate (if it matters), by when, how far."""
 
     scenario: Scenario
@@ -68,32 +68,32 @@ def _s(name: str, fault: Fault | None = None, rps: float = 100.0, **more: Any) -
 
 
 # Deadlines leave 25 s for pods to become ready and for the look itself.
-DEMANDS = (
-    Demand(_s("healthy"), PROMOTED),
-    Demand(_s("errors 0.5 %", Fault(error_rate=0.005)), PROMOTED),
-    Demand(_s("errors 1.5 %", Fault(error_rate=0.015)), ROLLED_BACK, "error-ratio"),
-    Demand(_s("errors 2 %", Fault(error_rate=0.02)), ROLLED_BACK, "error-ratio"),
-    Demand(_s("errors 3 %", Fault(error_rate=0.03)), ROLLED_BACK, "error-ratio"),
-    Demand(_s("errors 10 %", Fault(error_rate=0.1)), ROLLED_BACK, "error-ratio", 85.0),
-    Demand(_s("slow 2 %", Fault(slow_share=0.02)), PROMOTED),
-    Demand(_s("slow 10 %", Fault(slow_share=0.1)), ROLLED_BACK, "p95-latency-seconds", 85.0),
-    Demand(_s("CPU 40 %", Fault(cpu=0.4)), PROMOTED),
-    Demand(_s("CPU 90 %", Fault(cpu=0.9)), ROLLED_BACK, "cpu-saturation-ratio", 85.0),
-    Demand(_s("crash", Fault(restarts=1)), ROLLED_BACK, "container-restarts", 85.0),
-    Demand(
+EXPECTATIONS = (
+    Expectation(_s("healthy"), PROMOTED),
+    Expectation(_s("errors 0.5 %", Fault(error_rate=0.005)), PROMOTED),
+    Expectation(_s("errors 1.5 %", Fault(error_rate=0.015)), ROLLED_BACK, "error-ratio"),
+    Expectation(_s("errors 2 %", Fault(error_rate=0.02)), ROLLED_BACK, "error-ratio"),
+    Expectation(_s("errors 3 %", Fault(error_rate=0.03)), ROLLED_BACK, "error-ratio"),
+    Expectation(_s("errors 10 %", Fault(error_rate=0.1)), ROLLED_BACK, "error-ratio", 85.0),
+    Expectation(_s("slow 2 %", Fault(slow_share=0.02)), PROMOTED),
+    Expectation(_s("slow 10 %", Fault(slow_share=0.1)), ROLLED_BACK, "p95-latency-seconds", 85.0),
+    Expectation(_s("CPU 40 %", Fault(cpu=0.4)), PROMOTED),
+    Expectation(_s("CPU 90 %", Fault(cpu=0.9)), ROLLED_BACK, "cpu-saturation-ratio", 85.0),
+    Expectation(_s("crash", Fault(restarts=1)), ROLLED_BACK, "container-restarts", 85.0),
+    Expectation(
         _s("errors 10 % from 80 s", Fault(error_rate=0.1, onset_s=80.0)),
         ROLLED_BACK, "error-ratio", 215.0, 25,
     ),
-    Demand(
+    Expectation(
         _s("errors 10 % from 230 s", Fault(error_rate=0.1, onset_s=230.0)),
         ROLLED_BACK, "error-ratio", 290.0,
     ),
-    Demand(_s("idle", rps=0.01), PAUSED, "", 85.0),
-    Demand(_s("4 requests/s", rps=4.0), PAUSED),
-    Demand(_s("20 requests/s", rps=20.0), PROMOTED),
-    Demand(_s("late scrapes", weather=Weather(discovery_s=20.0)), PROMOTED),
-    Demand(_s("Prometheus gone", prometheus_gone=True), ROLLED_BACK, "", 125.0),
-    Demand(_s("label missing", weather=Weather(hashed=False)), PAUSED),
+    Expectation(_s("idle", rps=0.01), PAUSED, "", 85.0),
+    Expectation(_s("4 requests/s", rps=4.0), PAUSED),
+    Expectation(_s("20 requests/s", rps=20.0), PROMOTED),
+    Expectation(_s("late scrapes", weather=ScrapeNoise(discovery_s=20.0)), PROMOTED),
+    Expectation(_s("Prometheus gone", prometheus_gone=True), ROLLED_BACK, "", 125.0),
+    Expectation(_s("label missing", weather=ScrapeNoise(hashed=False)), PAUSED),
 )  # fmt: skip
 
 
@@ -141,28 +141,28 @@ def try_all(
 
 
 def complaints(documents: Sequence[Document]) -> list[str]:
-    """Every demand that the manifests break, in a few words each; empty for good ones."""
+    """Every expectation that the manifests break, in a few words each; empty for good ones."""
     (release,) = releases.find(documents)
     first = release.stages[0].share if release.stages else 1.0
     found = [f"first step shows {first:.0%}"] if first > FIRST_SHARE else []
     trials = simulation.simulate(
-        subject_of(release), [demand.scenario for demand in DEMANDS], RELEASES
+        subject_of(release), [expectation.scenario for expectation in EXPECTATIONS], RELEASES
     )
-    demands = {demand.scenario.name: demand for demand in DEMANDS}
-    found += [_complaint(demands, trial, walk) for trial, walk in trials]
+    expectations = {expectation.scenario.name: expectation for expectation in EXPECTATIONS}
+    found += [_complaint(expectations, trial, walk) for trial, walk in trials]
     return list(dict.fromkeys(text for text in found if text))
 
 
 def endings(documents: Sequence[Document], replicas: int) -> dict[str, str]:
-    """How each kind of release ends with so many replicas, by its name; ✗ where a demand breaks."""
+    """How each kind of release ends with so many replicas, by its name; ✗ where it should not."""
     counted = edits.Edit("Rollout", ("spec", "replicas"), replicas)
     ours = all(d.spec.get("replicas") == replicas for d in documents if d.kind == "Rollout")
     (release,) = releases.find(documents if ours else edits.apply(documents, [counted]))
-    scenarios = [demand.scenario for demand in DEMANDS]
+    scenarios = [expectation.scenario for expectation in EXPECTATIONS]
     trials = simulation.simulate(subject_of(release), scenarios, 1)
-    demands = {demand.scenario.name: demand for demand in DEMANDS}
+    expectations = {expectation.scenario.name: expectation for expectation in EXPECTATIONS}
     return {
-        trial.scenario.name: _ending(walk) + (" ✗" if _complaint(demands, trial, walk) else "")
+        trial.scenario.name: _ending(walk) + (" ✗" if _complaint(expectations, trial, walk) else "")
         for trial, walk in trials
     }
 
@@ -181,8 +181,8 @@ def subject_of(release: Release) -> Subject:
     )
 
 
-def _complaint(demands: dict[str, Demand], trial: Trial, walk: Walk) -> str:
-    return demands[trial.scenario.name].broken_by(walk)
+def _complaint(expectations: dict[str, Expectation], trial: Trial, walk: Walk) -> str:
+    return expectations[trial.scenario.name].broken_by(walk)
 
 
 def _matters(severity: Severity) -> bool:

@@ -51,7 +51,7 @@ class Curve:
 
     kind: str
     rows: tuple[Row, ...]
-    caught_95: float | None
+    detected_95: float | None
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ def sweep(study: Study, name: str) -> Power:
 def _curve(study: Study, kind: str) -> Curve:
     make = MAKERS[kind]
     rows = tuple(_row(study, size, study.outcomes(make(size))) for size in SIZES[kind])
-    return Curve(kind, rows, _caught(rows))
+    return Curve(kind, rows, _detected(rows))
 
 
-def _caught(rows: Sequence[Row], power: float = 0.95) -> float | None:
+def _detected(rows: Sequence[Row], power: float = 0.95) -> float | None:
     """Where the curve crosses the power, interpolated on the logarithm of the size."""
     for below, above in itertools.pairwise(rows):
         if below.rolled_back < power <= above.rolled_back:
@@ -172,7 +172,7 @@ def table(power: Power) -> str:
 
 def _curve_lines(curve: Curve) -> list[str]:
     steps = list(curve.rows[0].by_step)
-    caught = f"{curve.caught_95:.2%}" if curve.caught_95 else "none"
+    detected = f"{curve.detected_95:.2%}" if curve.detected_95 else "none"
     head = (curve.kind, "rolled back", "paused", *steps, "median s", "errors", "budget")
     rows = [
         (
@@ -186,7 +186,7 @@ def _curve_lines(curve: Curve) -> list[str]:
         )
         for row in curve.rows
     ]
-    found = f"smallest {curve.kind} detected in 95 % of releases: {caught}"
+    found = f"smallest {curve.kind} detected in 95 % of releases: {detected}"
     return [*tables.text(head, rows, left=()), found]
 
 

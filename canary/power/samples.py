@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canary.argo.virtual_rollout import Life
+from canary.argo.virtual_rollout import PodLifetime
 
 Counts = NDArray[Any]
 
@@ -56,7 +56,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Track:
+class Trajectory:
     """One ReplicaSet's answers: arrays of n releases × slots; `pods` counts scraped pods."""
 
     requests: Counts
@@ -101,29 +101,29 @@ def _running(counts: Counts) -> Counts:
 
 
 @dataclass(frozen=True)
-class World:
+class Samples:
     """`n` releases of one fault, seen every `scrape_s` seconds from `start_s` of the walk on."""
 
     n: int
     start_s: float
     scrape_s: float
-    canary: Track
-    draw_stable: Callable[[], Track]
+    canary: Trajectory
+    draw_stable: Callable[[], Trajectory]
     cpu_limit: float
     errors_seen: Counts
 
     @property
-    def stable(self) -> Track:
+    def stable(self) -> Trajectory:
         """The stable pods' answers; drawn when first asked for, since most gates never do."""
         return self.draw_stable()
 
     @property
-    def both(self) -> Track:
+    def both(self) -> Trajectory:
         """Canary and stable as one, as an unscoped query sees them."""
         a, b = self.canary, self.stable
         pods = a.pods + b.pods
         weight = np.divide(a.pods, pods, out=np.zeros_like(pods), where=pods > 0)
-        return Track(
+        return Trajectory(
             requests=a.requests + b.requests,
             failed=a.failed + b.failed,
             slow=a.slow + b.slow,
@@ -143,7 +143,7 @@ class World:
 CPU_NOISE = 0.03
 
 
-class Draws:
+class RandomDraws:
     """The chance that all faults of one rollout share; `world` adds a fault to it.
 
     Every fault meets the same arrivals and the same noise, so curves over sizes are smooth.
@@ -161,7 +161,7 @@ class Draws:
 
     def __init__(
         self,
-        pods: Sequence[Life],
+        pods: Sequence[PodLifetime],
         end_s: float,
         traffic: Traffic,
         n: int,
@@ -176,7 +176,7 @@ class Draws:
         self.scrape_s, self.cpu_limit, self.seed = scrape_s, cpu_limit, seed
         self.slots = int(np.ceil((end_s - self.start_s) / scrape_s)) + 1
 
-    def world(self, fault: Fault) -> World:
+    def world(self, fault: Fault) -> Samples:
         """`n` releases of a fault."""
         canary = self._canary
         if fault.error_rate is not None:
@@ -191,7 +191,7 @@ class Draws:
         canary = replace(canary, restarts=fault.restarts)
         bad = self._rates(fault.error_rate, self.traffic.error_rate, fault)
         errors = np.cumsum(canary.failed + self._unseen * bad, axis=1)
-        return World(
+        return Samples(
             self.n, self.start_s, self.scrape_s, canary, self._stable, self.cpu_limit, errors
         )
 
@@ -205,14 +205,14 @@ class Draws:
         return self.start_s + np.arange(self.slots, dtype=np.float64) * self.scrape_s
 
     @cached_property
-    def _canary(self) -> Track:
+    def _canary(self) -> Trajectory:
         return self._track(canary=True)
 
-    def _stable(self) -> Track:
+    def _stable(self) -> Trajectory:
         return self._stable_track
 
     @cached_property
-    def _stable_track(self) -> Track:
+    def _stable_track(self) -> Trajectory:
         return self._track(canary=False)
 
     @cached_property
@@ -221,14 +221,14 @@ class Draws:
         seen = self._exposure(canary=True, scraped=True)
         return self._share(self._exposure(canary=True) - seen)
 
-    def _track(self, *, canary: bool) -> Track:
+    def _track(self, *, canary: bool) -> Trajectory:
         pods = self._exposure(canary=canary, scraped=True)
         who = "canary" if canary else "stable"
         size = (self.n, self.slots)
         requests = self._rng(f"{who} requests").poisson(self._share(pods), size=size)
         traffic = self.traffic
         noise = self._rng(f"{who} cpu").standard_normal(size, dtype=np.float32)
-        return Track(
+        return Trajectory(
             requests=requests,
             failed=self._some(requests, np.full(self.slots, traffic.error_rate), f"{who} failed"),
             slow=self._some(requests, np.full(self.slots, traffic.slow_share), f"{who} slow"),

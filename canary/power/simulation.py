@@ -1,8 +1,8 @@
 """Thousands of releases through the real query engine, without waiting.
 
-Each release is walked with promised answers to see when its pods live, its samples are written
-into a real Prometheus, and it is walked again with the shipped queries asked at the instants at
-which the controller would ask them. Judging and stepping are the rehearsal's own.
+Each release is walked with answers that always pass to see when its pods live, its samples are
+written into a real Prometheus, and it is walked again with the shipped queries asked at the
+instants at which the controller would ask them. Judging and stepping are the rehearsal's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import Walk
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
-from canary.power.synthetic_series import Names, Weather
+from canary.power.synthetic_series import Names, ScrapeNoise
 from canary.runtime.prometheus import Prometheus, QueryError
 
 # Where Prometheus's clock stands for the first release: a whole number of blocks, long past.
@@ -44,7 +44,7 @@ class Scenario:
     name: str
     fault: Fault = field(default_factory=Fault)
     traffic: Traffic = field(default_factory=lambda: Traffic(100.0))
-    weather: Weather = field(default_factory=Weather)
+    weather: ScrapeNoise = field(default_factory=ScrapeNoise)
     prometheus_gone: bool = False
 
 
@@ -104,7 +104,7 @@ def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list
     for seed, (_, scenario) in enumerate(wanted):
         trial = Trial(scenario, seed, next(placed), _NOT_WALKED)
         walk = virtual_rollout.walk(
-            subject.rollout, trial.hashes, virtual_rollout.promise, trial.latency()
+            subject.rollout, trial.hashes, virtual_rollout.always_passing, trial.latency()
         )
         trials.append(replace(trial, walk=walk))
     return trials
@@ -183,7 +183,7 @@ def _samples(subject: Subject, trial: Trial, *, scoped: bool) -> Iterator[str]:
 def _places(rollout: Rollout) -> Iterator[float]:
     """Starting instants. Where a query is not scoped, releases must follow one another."""
     length = virtual_rollout.walk(
-        rollout, Hashes("latest", "stable"), virtual_rollout.promise, lambda: 8.0
+        rollout, Hashes("latest", "stable"), virtual_rollout.always_passing, lambda: 8.0
     ).ended_s
     apart = 0.0 if _scoped(rollout) else HISTORY_S + length + GAP_S
     fit = 25 if not apart else max(int((backfill.BLOCK_S - 1) // apart), 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from canary.argo.virtual_rollout import Life
+from canary.argo.virtual_rollout import PodLifetime
 from canary.power.samples import CPU_NOISE, FAST_S, SLOW_S, Fault, Traffic
 
 BOUNDS_S = (0.005, 0.025, 0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
@@ -27,7 +27,7 @@ HASH_LABEL = "rollouts_pod_template_hash"
 
 
 @dataclass(frozen=True)
-class Weather:
+class ScrapeNoise:
     """How untidy the scrapes are.
 
     Attributes:
@@ -61,10 +61,10 @@ class Release:
     """One release to synthesise; `base_s` is its start on Prometheus's clock."""
 
     names: Names
-    pods: Sequence[Life]
+    pods: Sequence[PodLifetime]
     traffic: Traffic
     fault: Fault
-    weather: Weather
+    weather: ScrapeNoise
     base_s: float
     end_s: float
     cpu_limit: float = 1.0
@@ -75,7 +75,7 @@ class Release:
 
 @dataclass
 class _Pod:
-    life: Life
+    life: PodLifetime
     weight: float
     scrapes: NDArray[np.float64]
     labels: dict[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def lines(release: Release) -> Iterator[str]:
             yield from _of_pod(rng, release, pod, ticks, rate * release.traffic.requests_per_s)
 
 
-def _pod(rng: np.random.Generator, release: Release, life: Life) -> _Pod:
+def _pod(rng: np.random.Generator, release: Release, life: PodLifetime) -> _Pod:
     weather = release.weather
     start = -release.history_s if life.ready_s <= 0 else life.ready_s
     end = release.end_s if life.gone_s is None else min(life.gone_s, release.end_s)

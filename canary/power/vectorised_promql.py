@@ -21,7 +21,7 @@ from canary.argo import promql
 from canary.argo.dialects import SCOPE, Dialect, Outcome, UnmodelledError, Vocabulary, takes
 from canary.argo.promql import Matcher
 from canary.argo.releases import LATEST, STABLE
-from canary.power.samples import Track, World
+from canary.power.samples import Samples, Trajectory
 
 # Where fast and slow requests lie, in seconds: either side of any limit that a gate would set.
 FAST_S, SLOW_S = 0.01, 60.0
@@ -62,7 +62,7 @@ class Names:
 class Scene:
     """A world at the instant of a measurement, and what the labels in it mean."""
 
-    world: World
+    world: Samples
     at_s: float
     names: Names = field(default_factory=Names)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
@@ -466,7 +466,7 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
 class _Span:
     """The slots of one ReplicaSet that a range holds."""
 
-    track: Track
+    track: Trajectory
     first: int
     last: int
     at_s: float
@@ -655,7 +655,7 @@ def _names_a_release(matcher: Matcher) -> bool:
     return LATEST in matcher.value or STABLE in matcher.value
 
 
-def _sides(matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Track]]:
+def _sides(matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Trajectory]]:
     """The ReplicaSets whose pods' series the matchers take."""
     names = scene.names
     sides = (("canary", names.canary), ("stable", names.stable))

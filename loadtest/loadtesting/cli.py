@@ -75,7 +75,7 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--ca-file", type=Path, metavar="FILE", help="the certificate authority to trust"
     )
-    _add_wishes(parser)
+    _add_overrides(parser)
     parser.add_argument("--shape", metavar="SHAPE", help='such as "10..200 for 1m, 200 for 30s"')
     parser.add_argument("--spacing", choices=SPACINGS, default="poisson", help="(poisson)")
     parser.add_argument("--users", type=_count, metavar="N", help="requests under way at most")
@@ -137,12 +137,12 @@ def _add_profiles(commands_of: Commands[argparse.ArgumentParser]) -> None:
     what = "the profiles, the fault that goes with each, and how many requests each needs"
     parser = _command(commands_of, "profiles", what)
     parser.set_defaults(run=commands.profiles)
-    _add_wishes(parser)
+    _add_overrides(parser)
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     _add_limits(parser)
 
 
-def _add_wishes(parser: argparse.ArgumentParser) -> None:
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_positive, metavar="N", help="requests a second (50)")
     parser.add_argument("--seconds", type=_positive, metavar="S", help="instead of the profile's")
     parser.add_argument(

@@ -80,7 +80,7 @@ def compare(chosen: argparse.Namespace) -> int:
 def profiles(chosen: argparse.Namespace) -> int:
     """`loadtest profiles`."""
     read = limits.read(chosen.manifests, chosen.config)
-    found = list(catalogue.catalogue(read, _wish(chosen)).values())
+    found = list(catalogue.catalogue(read, _overrides(chosen)).values())
     if chosen.output == "json":
         say(json.dumps([{**asdict(p), "shape": str(p.shape)} for p in found], indent=1))
         return 0
@@ -96,12 +96,12 @@ def profiles(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _wish(chosen: argparse.Namespace) -> Overrides:
+def _overrides(chosen: argparse.Namespace) -> Overrides:
     return Overrides(chosen.rate or catalogue.RATE, chosen.pair, chosen.seed, chosen.seconds)
 
 
 def _profile(chosen: argparse.Namespace, read: Limits) -> Profile:
-    profile = catalogue.find(chosen.profile, read, _wish(chosen))
+    profile = catalogue.find(chosen.profile, read, _overrides(chosen))
     if not chosen.shape:
         return profile
     try:

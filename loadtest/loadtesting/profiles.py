@@ -35,39 +35,41 @@ class Overrides:
     """What a caller may change: requests a second, and the ratios of a closer pair."""
 
     rate: float = RATE
-    near: tuple[float, float] | None = None
+    pair: tuple[float, float] | None = None
     seed: int = 1
     seconds: float | None = None
 
 
-def catalogue(limits: Limits, wish: Overrides = Overrides()) -> dict[str, Profile]:
+def catalogue(limits: Limits, overrides: Overrides = Overrides()) -> dict[str, Profile]:
     """Every profile by name; a closer pair is the one of each gate whose limit it surrounds.
 
     Raises:
         UsageError: if a closer pair surrounds no limit.
     """
-    pairs = [*_errors(limits, wish), *_latency(limits, wish), *_cpu(limits, wish)]
-    found = {profile.name: profile for profile in (*pairs, _idle(limits), *_others(limits, wish))}
-    if wish.near and found == catalogue(limits, replace(wish, near=None)):
+    pairs = [*_errors(limits, overrides), *_latency(limits, overrides), *_cpu(limits, overrides)]
+    found = {
+        profile.name: profile for profile in (*pairs, _idle(limits), *_others(limits, overrides))
+    }
+    if overrides.pair and found == catalogue(limits, replace(overrides, pair=None)):
         raise UsageError(
-            f"no gate's limit ({_limits(limits)}) lies between {_pair(wish.near)}",
+            f"no gate's limit ({_limits(limits)}) lies between {_pair(overrides.pair)}",
             "give one ratio on either side of it",
         )
     return found
 
 
-def find(name: str, limits: Limits, wish: Overrides = Overrides()) -> Profile:
+def find(name: str, limits: Limits, overrides: Overrides = Overrides()) -> Profile:
     """One of them.
 
     Raises:
         UsageError: if there is none of that name, or the closer pair is not one of its gate.
     """
-    known = catalogue(limits, wish)
+    known = catalogue(limits, overrides)
     if name not in known:
         raise UsageError(f"there is no profile {name!r}", f"choose one of {', '.join(known)}")
-    if wish.near and known[name] == catalogue(limits, replace(wish, near=None))[name]:
+    if overrides.pair and known[name] == catalogue(limits, replace(overrides, pair=None))[name]:
         raise UsageError(
-            f"{_pair(wish.near)} surround no limit of {name}", f"limits: {_limits(limits)}"
+            f"{_pair(overrides.pair)} surround no limit of {name}", f"limits: {_limits(limits)}"
         )
     return known[name]
 
@@ -81,18 +83,20 @@ def _pair(near: tuple[float, float]) -> str:
     return " and ".join(map(_percent, near))
 
 
-def _ratios(limit: float, factors: tuple[float, float], wish: Overrides) -> tuple[float, float]:
+def _ratios(
+    limit: float, factors: tuple[float, float], overrides: Overrides
+) -> tuple[float, float]:
     """The two ratios of a pair: as near as was wished, if that is on either side of the limit."""
-    if wish.near and wish.near[0] < limit < wish.near[1]:
-        return wish.near
+    if overrides.pair and overrides.pair[0] < limit < overrides.pair[1]:
+        return overrides.pair
     return factors[0] * limit, factors[1] * limit
 
 
-def _errors(limits: Limits, wish: Overrides) -> Iterable[Profile]:
+def _errors(limits: Limits, overrides: Overrides) -> Iterable[Profile]:
     limit = limits.max_error_ratio
-    good, bad = _ratios(limit, ERRORS, wish)
+    good, bad = _ratios(limit, ERRORS, overrides)
     needed = stats.requests_to_distinguish(limit, good, bad)
-    shape = _shape(needed, wish)
+    shape = _shape(needed, overrides)
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
         yield Profile(
             name=f"errors-{name}",
@@ -105,11 +109,11 @@ def _errors(limits: Limits, wish: Overrides) -> Iterable[Profile]:
         )
 
 
-def _latency(limits: Limits, wish: Overrides) -> Iterable[Profile]:
+def _latency(limits: Limits, overrides: Overrides) -> Iterable[Profile]:
     limit = limits.max_slow_ratio
-    good, bad = _ratios(limit, SLOW, wish)
+    good, bad = _ratios(limit, SLOW, overrides)
     needed = stats.requests_to_distinguish(limit, good, bad)
-    shape = _shape(needed, wish)
+    shape = _shape(needed, overrides)
     slow_ms = round(limits.max_latency_s * SLOW_FACTOR * 1000)
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
         yield Profile(
@@ -124,10 +128,10 @@ def _latency(limits: Limits, wish: Overrides) -> Iterable[Profile]:
         )
 
 
-def _cpu(limits: Limits, wish: Overrides) -> Iterable[Profile]:
-    seconds = wish.seconds or CPU_SECONDS
-    shape = shapes.constant(wish.rate / 5, seconds)
-    good, bad = _ratios(limits.max_cpu_saturation, CPU, wish)
+def _cpu(limits: Limits, overrides: Overrides) -> Iterable[Profile]:
+    seconds = overrides.seconds or CPU_SECONDS
+    shape = shapes.constant(overrides.rate / 5, seconds)
+    good, bad = _ratios(limits.max_cpu_saturation, CPU, overrides)
     for name, ratio, expected in (("good", good, Result.PASS), ("bad", bad, Result.FAIL)):
         share = round(ratio, 2)
         yield Profile(
@@ -154,45 +158,45 @@ def _idle(limits: Limits) -> Profile:
     )
 
 
-def _others(limits: Limits, wish: Overrides) -> Iterable[Profile]:
+def _others(limits: Limits, overrides: Overrides) -> Iterable[Profile]:
     yield Profile(
         name="smoke",
         purpose="is everything there? A short run of the whole mix",
-        shape=shapes.constant(max(wish.rate / 2, 10.0), wish.seconds or SMOKE_SECONDS),
+        shape=shapes.constant(max(overrides.rate / 2, 10.0), overrides.seconds or SMOKE_SECONDS),
         needed=limits.min_requests,
     )
     yield Profile(
         name="soak",
-        purpose="half an hour at one rate: does memory grow, is the objective met?",
-        shape=shapes.constant(wish.rate, wish.seconds or SOAK_SECONDS),
+        purpose="half an hour at one rate: does memory grow, is the objective held?",
+        shape=shapes.constant(overrides.rate, overrides.seconds or SOAK_SECONDS),
         needed=limits.min_requests,
         judges=("memory-growth", "objective"),
     )
     yield Profile(
         name="spike",
         purpose="four times the rate for a third of the run, and back",
-        shape=shapes.spike(wish.rate, 4 * wish.rate, wish.seconds or SPIKE_SECONDS),
+        shape=shapes.spike(overrides.rate, 4 * overrides.rate, overrides.seconds or SPIKE_SECONDS),
         needed=limits.min_requests,
     )
     yield Profile(
         name="capacity",
-        purpose="the highest rate that meets the limits and the objective, by bisection",
-        shape=shapes.constant(wish.rate, wish.seconds or SMOKE_SECONDS),
+        purpose="the highest rate that holds the limits and the objective, by bisection",
+        shape=shapes.constant(overrides.rate, overrides.seconds or SMOKE_SECONDS),
         kind=Kind.CAPACITY,
     )
 
 
-def _shape(needed: int, wish: Overrides) -> Shape:
+def _shape(needed: int, overrides: Overrides) -> Shape:
     """Whole seconds at the rate, until the seeded schedule holds the requests that are needed."""
-    seconds = wish.seconds or max(1.0, needed // wish.rate)
-    while wish.seconds is None and _planned(wish, seconds) < needed:
+    seconds = overrides.seconds or max(1.0, needed // overrides.rate)
+    while overrides.seconds is None and _planned(overrides, seconds) < needed:
         seconds += 1
-    return shapes.constant(wish.rate, seconds)
+    return shapes.constant(overrides.rate, seconds)
 
 
-def _planned(wish: Overrides, seconds: float) -> int:
+def _planned(overrides: Overrides, seconds: float) -> int:
     """How many requests the seeded Poisson schedule holds."""
-    return sum(1 for _ in Plan(shapes.constant(wish.rate, seconds), seed=wish.seed).due())
+    return sum(1 for _ in Plan(shapes.constant(overrides.rate, seconds), seed=overrides.seed).due())
 
 
 def _percent(ratio: float) -> str:

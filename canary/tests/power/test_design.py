@@ -22,7 +22,7 @@ def test_gates_that_do_it_already_are_left_alone(shipped, release):
 def test_a_smaller_fault_gets_another_limit_and_a_patch_that_reaches_it(shipped, release):
     found = plan(shipped, release, Goal("errors", 0.01))
     assert found.chosen.power >= 0.95
-    assert found.chosen.disturbed <= 0.01
+    assert found.chosen.false_rollback <= 0.01
     patches = yaml.safe_load(design.patch(shipped, found.chosen.documents))["patches"]
     operations = {p["target"]["kind"]: yaml.safe_load(p["patch"]) for p in patches}
     limit = {"op": "replace", "path": "/spec/args/5/value", "value": f"{found.chosen.limit:g}"}

@@ -176,7 +176,7 @@ def test_what_is_not_modelled_is_named_and_judges_nothing():
 
 def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
     power = power_curve.sweep(study_of(subject, Traffic(100.0), n=500), "gridos")
-    smallest = {curve.kind: curve.caught_95 for curve in power.curves}
+    smallest = {curve.kind: curve.detected_95 for curve in power.curves}
     assert 0.01 < smallest["errors"] < 0.02
     assert 0.04 < smallest["slow"] < 0.06
     assert 0.65 < smallest["cpu"] < 0.75
@@ -189,5 +189,5 @@ def test_canary_against_stable_is_not_fooled_by_a_shared_outage(subject):
     found = {s.name: s for s in alternatives.compare(study_of(subject, Traffic(100.0), n=500))}
     assert found["plain ratio"].shared_outage > 0.9
     assert found["canary against stable"].shared_outage < 0.1
-    assert found["canary against stable"].caught_95 < found["as it is"].caught_95
+    assert found["canary against stable"].detected_95 < found["as it is"].detected_95
     assert all(s.false_rollback <= 0.03 for s in found.values())

@@ -77,7 +77,13 @@ def test_counters_only_grow_but_for_a_crash(subject):
         (trial,) = simulation.plan(subject, [Scenario("one", fault, Traffic(100.0))], 1)
         names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
         release = synthetic_series.Release(
-            names, trial.walk.pods, Traffic(100.0), fault, synthetic_series.Weather(), 1e9, 400.0
+            names,
+            trial.walk.pods,
+            Traffic(100.0),
+            fault,
+            synthetic_series.ScrapeNoise(),
+            1e9,
+            400.0,
         )
         series = {}
         for line in synthetic_series.lines(release):
@@ -96,7 +102,7 @@ def test_every_name_and_label_synthesised_is_in_the_services_contract(subject, r
     (trial,) = simulation.plan(subject, [Scenario("one")], 1)
     names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
     release = synthetic_series.Release(
-        names, trial.walk.pods, Traffic(10.0), Fault(), synthetic_series.Weather(), 1e9, 100.0
+        names, trial.walk.pods, Traffic(10.0), Fault(), synthetic_series.ScrapeNoise(), 1e9, 100.0
     )
     made = {line.partition("{")[0] for line in synthetic_series.lines(release)}
     own = {n for n in made if not n.startswith(("container_", "kube_"))}

@@ -63,23 +63,23 @@ def test_ratios_move_with_the_gate(limits):
 
 
 def test_a_nearer_pair_needs_more_and_sends_it(limits):
-    near = profiles.find("errors-good", limits, Overrides(near=(0.005, 0.015)))
+    near = profiles.find("errors-good", limits, Overrides(pair=(0.005, 0.015)))
     assert near.needed == stats.requests_to_distinguish(limits.max_error_ratio, 0.005, 0.015)
     assert near.fault == "errors=0.5%"
     assert len(list(Plan(near.shape).due())) >= near.needed
 
 
 def test_every_gate_can_have_a_nearer_pair(limits):
-    slow = profiles.find("latency-bad", limits, Overrides(near=(0.04, 0.06)))
+    slow = profiles.find("latency-bad", limits, Overrides(pair=(0.04, 0.06)))
     assert slow.fault == "latency=400ms@6%"
     assert slow.needed == stats.requests_to_distinguish(limits.max_slow_ratio, 0.04, 0.06)
-    assert profiles.find("cpu-good", limits, Overrides(near=(0.6, 0.8))).fault == "cpu=60%"
+    assert profiles.find("cpu-good", limits, Overrides(pair=(0.6, 0.8))).fault == "cpu=60%"
 
 
 @pytest.mark.parametrize("name", ["errors-good", "smoke"])
 def test_a_nearer_pair_that_is_no_pair_of_the_profile_is_refused(limits, name):
     with pytest.raises(UsageError, match=f"4% and 6% surround no limit of {name}"):
-        profiles.find(name, limits, Overrides(near=(0.04, 0.06)))
+        profiles.find(name, limits, Overrides(pair=(0.04, 0.06)))
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones(limits):
