@@ -93,6 +93,14 @@ def test_an_overlay_adds_the_platforms_names_its_watchers_and_nothing_else(base,
     assert rendered.keys() - base.keys() <= added
 
 
+def test_every_object_says_its_namespace_so_that_no_way_of_applying_it_chooses_one(overlay):
+    """A Rollout does not find a template that lies in another namespace."""
+    _, rendered = overlay
+    for (kind, name), thing in rendered.items():
+        if kind != "Namespace":
+            assert thing["metadata"].get("namespace") == "gridos", (kind, name)
+
+
 @pytest.mark.parametrize("name", [*AZURE, "local"])
 def test_the_gates_are_the_bases_in_every_environment(root, base, name):
     gates = ("AnalysisTemplate", "release-gates")
