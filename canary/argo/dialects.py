@@ -128,7 +128,7 @@ DIALECTS = (
     ),
     Dialect(
         "an exporter of HTTP requests",
-        r"(\w+_)?(http_)?(server_)?requests?_(total|received_total|count|duration_\w+|latency_\w+)",
+        r"(\w+_)?requests?_(total|received_total|count|(duration_|latency_)?(seconds|milliseconds|ms))",
         dict.fromkeys(_STATUS_LABELS, STATUS),
         _SPREAD,
         assumed=(

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from canary.commands import options, study
 from canary.errors import UsageError
-from canary.power import alternatives, page, power_curve
+from canary.power import alternatives, page, power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic
 from canary.runtime import program
 
 EPILOG = """\
 exit codes:
-  0 computed   2 the input cannot be used   3 a gate asks what is not modelled: ask canary simulate
+  0 computed   2 the input cannot be used
+  3 a gate asks what is not modelled, or the model and Prometheus differ: ask canary simulate
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
@@ -46,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare-queries", action="store_true", help="compare the error gate with other queries"
     )
+    parser.add_argument(
+        "--offline", action="store_true", help="do not ask a Prometheus whether the model is right"
+    )
     options.output(parser)
 
 
@@ -54,11 +58,13 @@ def run(chosen: argparse.Namespace) -> int:
     users = study.traffic(chosen)
     _, release = study.release(chosen)
     drawn = study.study(chosen, release, users)
-    if drawn.unmodelled:
-        # What the other gates see says nothing of a release that this one judges too.
-        for gate, why in drawn.unmodelled.items():
-            options.remark(f"no table: {gate}: {why}")
+    if doubts := _doubts(drawn, offline=chosen.offline):
+        for doubt in doubts:
+            options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
+    checked = f"model and Prometheus agree in {len(verification.WORLDS)} worlds"
+    if chosen.offline:
+        checked = "not checked against a Prometheus (--offline)"
     if chosen.compare_queries:
         comparisons = alternatives.compare(drawn)
         if not comparisons:
@@ -69,12 +75,25 @@ def run(chosen: argparse.Namespace) -> int:
         page.picture(_pictured(chosen, drawn, users), chosen.svg)
         options.remark(f"wrote {chosen.svg}")
         return 0
-    power = power_curve.sweep(drawn, release.rollout.name)
+    power = power_curve.sweep(drawn, release.rollout.name, checked)
     if chosen.html:
         page.write(power, chosen.html)
         options.remark(f"wrote {chosen.html}")
     options.say(power_curve.FORMATS[chosen.output](power))
     return 0
+
+
+def _doubts(drawn: Study, *, offline: bool) -> list[str]:
+    """Why nothing can be vouched for.
+
+    One gate is enough: what the others see says nothing of a release that it judges too.
+    """
+    if drawn.unmodelled or offline:
+        return [f"{gate}: {why}" for gate, why in drawn.unmodelled.items()]
+    try:
+        return [str(difference) for difference in verification.disagreements(drawn)]
+    except verification.UnverifiedError as why:
+        return [f"{why}; --offline prints it without a check"]
 
 
 def _pictured(chosen: argparse.Namespace, drawn: Study, users: Traffic) -> list[tuple[str, Study]]:

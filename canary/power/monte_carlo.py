@@ -105,7 +105,7 @@ class Study:
         self.vocabulary = vocabulary or Vocabulary()
         # A namespace that the manifests leave open matches whatever a query asks for.
         space = "" if rollout.namespace == "default" else rollout.namespace
-        self._names = Names(rollout.name, space, self.canary_tokens, self.stable_tokens)
+        self.names = Names(rollout.name, space, self.canary_tokens, self.stable_tokens)
 
     @cached_property
     def walk(self) -> Walk:
@@ -136,11 +136,11 @@ class Study:
     @cached_property
     def unmodelled(self) -> Mapping[str, str]:
         """The gates that cannot be followed here, and why."""
-        world = self._draws(2).world(Fault())
+        world = self.draws_of(2).world(Fault())
         reasons: dict[str, str] = {}
         for look in self.looks:
             try:
-                _phases(look.metric, self._value(look, world))
+                _phases(look.metric, self.value(look, world))
             except (UnmodelledError, PromqlError, CurvedError) as why:
                 reasons[look.metric.name] = f"{why}{_if_empty(look.metric)}"
         return reasons
@@ -158,9 +158,10 @@ class Study:
     @cached_property
     def draws(self) -> RandomDraws:
         """The chance that every fault shares."""
-        return self._draws(self.n)
+        return self.draws_of(self.n)
 
-    def _draws(self, n: int) -> RandomDraws:
+    def draws_of(self, n: int) -> RandomDraws:
+        """The chance of another number of releases."""
         return RandomDraws(
             self.walk.pods,
             self.walk.ended_s + 30.0,
@@ -193,7 +194,7 @@ class Study:
         state = _State(self.n, self.gates)
         for look in self.looks:
             if look.metric.name not in self.unmodelled and not look.metric.dry_run:
-                state.judge(look, self._value(look, world))
+                state.judge(look, self.value(look, world))
         return state.conclude(world, self.walk.ended_s)
 
     def smallest_detected(
@@ -209,8 +210,9 @@ class Study:
             low, high = (low, middle) if detected else (middle, high)
         return high
 
-    def _value(self, look: Look, world: Samples) -> Value:
-        scene = Scene(world, look.at_s, self._names, self.vocabulary)
+    def value(self, look: Look, world: Samples) -> Value:
+        """What a measurement finds in each release of a world."""
+        scene = Scene(world, look.at_s, self.names, self.vocabulary)
         return vectorised_promql.evaluate(promql.parse(look.metric.query).tree, scene)
 
 

@@ -66,12 +66,13 @@ class Power:
     limits: Mapping[str, float]
     needed: Mapping[str, int]
     assumed: Mapping[str, str]
+    checked: str
     releases: int
     looks: int
 
 
-def sweep(study: Study, name: str) -> Power:
-    """Tries every kind and size of fault."""
+def sweep(study: Study, name: str, checked: str) -> Power:
+    """Tries every kind and size of fault; `checked` says what the model was held against."""
     healthy = study.outcomes(Fault())
     return Power(
         release=name,
@@ -82,6 +83,7 @@ def sweep(study: Study, name: str) -> Power:
         limits=_limits(study),
         needed=_needed(study),
         assumed=study.assumed,
+        checked=checked,
         releases=study.n,
         looks=len(study.looks),
     )
@@ -155,6 +157,7 @@ def table(power: Power) -> str:
         f"{traffic.error_rate:.2%} errors, {traffic.slow_share:.2%} slow, CPU {traffic.cpu:.0%}"
         + (f", overdispersion {traffic.overdispersion:g}" if traffic.overdispersion else ""),
         f"{power.releases} releases of each fault, {power.looks} measurements in each",
+        power.checked,
         "",
         f"a healthy release: rolled back {power.false_rollback:.2%}, "
         f"paused {power.false_pause:.2%}",

@@ -35,6 +35,9 @@ SHARED = frozenset(
     {"namespace", "job", "container", "cluster", "endpoint", "app", "env", "reporter"}
 )
 
+# Labels that hold a program's name as often as a Service's: then they tell no ReplicaSets apart.
+PROGRAMS = frozenset({"app", "container", "job", "name"})
+
 # What is read as it stands, without rate().
 INSTANT = frozenset(
     {
@@ -673,8 +676,7 @@ def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
     if matcher.label == "pod" and names.rollout:
         return takes(matcher, f"{names.rollout}-{tokens[0]}-x7k2p")
     told = [token for token in (*names.canary, *names.stable) if token and token in matcher.value]
-    if matcher.label in ("app", "container", "job", "name"):
-        # A program's name as often as a Service's, and then it tells the ReplicaSets apart nowhere.
+    if matcher.label in PROGRAMS:
         told = [token for token in told if token != names.rollout]
     if not told:
         return True

@@ -90,10 +90,17 @@ def test_two_releases_are_drawn_side_by_side(root, tmp_path):
     assert [line.get("class") for line in lines] == ["line canary", "line before"]
 
 
-def test_power_reads_any_rollout_the_designs_too(root):
+def test_a_gate_that_cannot_be_followed_is_named_and_there_is_no_table(root):
     done = run("power", DESIGN, "--releases", "200", root=root)
-    assert done.returncode == 0
-    assert "a healthy release: rolled back" in done.stdout
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no table: " in done.stderr
+    assert "cpu_usage_seconds_total:sum_rate is not modelled" in done.stderr
+
+
+def test_a_table_says_that_it_was_held_against_a_prometheus_or_that_it_was_not(root):
+    checked = run("power", "--releases", "50", root=root).stdout
+    assert "model and Prometheus agree in 5 worlds" in checked
+    assert "not checked" in run("power", "--releases", "50", "--offline", root=root).stdout
 
 
 def test_the_error_gate_is_compared_with_others(root):

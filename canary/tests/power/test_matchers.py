@@ -1,10 +1,13 @@
 """What a gate's query selects, as Prometheus reads it: what it cannot see is not vouched for."""
 
+from dataclasses import replace
+
 import pytest
 
-from canary.argo.dialects import Vocabulary
+from canary.argo.dialects import Dialect, Outcome, Vocabulary
 from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight
 from canary.argo.releases import LATEST
+from canary.power import verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 
@@ -54,64 +57,64 @@ def outcome(study):
     return (healthy.rollback_rate, faulty.rollback_rate)
 
 
-@pytest.mark.parametrize(
-    ("matcher", "expected"),
-    [
-        ('status=~"5.."', RIGHT),
-        ('status=~"5.*"', RIGHT),
-        ('status=~"50[0-4]"', RIGHT),
-        ('status=~"[45].."', RIGHT),
-        ('status="500"', RIGHT),
-        ('status!~"2.."', RIGHT),
-        ('status!~"[1-4].."', RIGHT),
-        ('code!~"2..|3..|4.."', RIGHT),
-        ('status!="200"', RIGHT),
-        # anchored on both ends, so these match no status of three digits
-        ('status=~"5"', DEAD),
-        ('status=~"50"', DEAD),
-        ('status="5xx"', DEAD),
-        ('status=~"5xx|4xx"', DEAD),
-        ('status="503"', DEAD),
-        ('status="500", status="503"', DEAD),
-        ('status=~"5..", namespace="gridos-production"', DEAD),
-        ('status=~"5..", pod=~".*-canary"', DEAD),
-        (f'status=~"5..", pod="{LATEST}"', DEAD),
-        # how many requests these take is not known
-        ('status=~"5..", method="POST"', UNKNOWN),
-        ('status=~"5..", route="/v1/feeders"', UNKNOWN),
-        ('status=~"5..", handler!="/metrics"', UNKNOWN),
-        ('status=~"5..", colour="blue"', UNKNOWN),
-        ('status=~"(?<x"', UNKNOWN),
-        # and these take them all
-        ('status=~"5..", method=~".+"', RIGHT),
-        (f'status=~"5..", pod=~"shop-{LATEST}-.*"', RIGHT),
-        ('status=~"5..", namespace="shop", job="shop"', RIGHT),
-    ],
-)
+MATCHERS = [
+    ('status=~"5.."', RIGHT),
+    ('status=~"5.*"', RIGHT),
+    ('status=~"50[0-4]"', RIGHT),
+    ('status=~"[45].."', RIGHT),
+    ('status="500"', RIGHT),
+    ('status!~"2.."', RIGHT),
+    ('status!~"[1-4].."', RIGHT),
+    ('code!~"2..|3..|4.."', RIGHT),
+    ('status!="200"', RIGHT),
+    # anchored on both ends, so these match no status of three digits
+    ('status=~"5"', DEAD),
+    ('status=~"50"', DEAD),
+    ('status="5xx"', DEAD),
+    ('status=~"5xx|4xx"', DEAD),
+    ('status="503"', DEAD),
+    ('status="500", status="503"', DEAD),
+    ('status=~"5..", namespace="gridos-production"', DEAD),
+    ('status=~"5..", pod=~".*-canary"', DEAD),
+    (f'status=~"5..", pod="{LATEST}"', DEAD),
+    # how many requests these take is not known
+    ('status=~"5..", method="POST"', UNKNOWN),
+    ('status=~"5..", route="/v1/feeders"', UNKNOWN),
+    ('status=~"5..", handler!="/metrics"', UNKNOWN),
+    ('status=~"5..", colour="blue"', UNKNOWN),
+    ('status=~"(?<x"', UNKNOWN),
+    # and these take them all
+    ('status=~"5..", method=~".+"', RIGHT),
+    (f'status=~"5..", pod=~"shop-{LATEST}-.*"', RIGHT),
+    ('status=~"5..", namespace="shop", job="shop"', RIGHT),
+]
+
+
+@pytest.mark.parametrize(("matcher", "expected"), MATCHERS)
 def test_a_ratio_of_failures_sees_what_its_matcher_takes(matcher, expected):
     seen = {RIGHT: (0.0, 1.0), DEAD: (0.0, 0.0), UNKNOWN: UNKNOWN}[expected]
     assert outcome(released(ratio(matcher))) == seen
 
 
-@pytest.mark.parametrize(
-    ("metric", "matcher"),
-    [
-        ("istio_requests_total", 'response_code=~"5.*"'),
-        ("nginx_ingress_controller_requests", 'status=~"[4-5].*"'),
-        ("response_total", 'classification="failure"'),
-        ("traefik_service_requests_total", 'code=~"5.."'),
-        ("envoy_cluster_upstream_rq", 'envoy_response_code=~"5.."'),
-        ("envoy_cluster_upstream_rq_xx", 'envoy_response_code_class="5"'),
-        ("haproxy_backend_http_responses_total", 'code="5xx"'),
-        ("http_server_requests_seconds_count", 'outcome="SERVER_ERROR"'),
-        ("http_server_requests_seconds_count", 'status=~"5.."'),
-        ("http_server_request_duration_seconds_count", 'http_response_status_code=~"5.."'),
-        ("http_request_duration_seconds_count", 'status_code=~"5.."'),
-        ("http_requests_received_total", 'code=~"5.."'),
-        ("flask_http_request_total", 'status=~"5.."'),
-        ("grpc_server_handled_total", 'grpc_code!="OK"'),
-    ],
-)
+EXPORTERS = [
+    ("istio_requests_total", 'response_code=~"5.*"'),
+    ("nginx_ingress_controller_requests", 'status=~"[4-5].*"'),
+    ("response_total", 'classification="failure"'),
+    ("traefik_service_requests_total", 'code=~"5.."'),
+    ("envoy_cluster_upstream_rq", 'envoy_response_code=~"5.."'),
+    ("envoy_cluster_upstream_rq_xx", 'envoy_response_code_class="5"'),
+    ("haproxy_backend_http_responses_total", 'code="5xx"'),
+    ("http_server_requests_seconds_count", 'outcome="SERVER_ERROR"'),
+    ("http_server_requests_seconds_count", 'status=~"5.."'),
+    ("http_server_request_duration_seconds_count", 'http_response_status_code=~"5.."'),
+    ("http_request_duration_seconds_count", 'status_code=~"5.."'),
+    ("http_requests_received_total", 'code=~"5.."'),
+    ("flask_http_request_total", 'status=~"5.."'),
+    ("grpc_server_handled_total", 'grpc_code!="OK"'),
+]
+
+
+@pytest.mark.parametrize(("metric", "matcher"), EXPORTERS)
 def test_each_exporters_words_for_a_failure_are_known(metric, matcher):
     assert outcome(released(ratio(matcher, metric))) == (0.0, 1.0)
 
@@ -160,30 +163,30 @@ BY_STATUS = f'sum by (status) (increase({PLAIN[:-1]}, status=~"5.."}}[1m]))'
 ALL = f"sum(increase({PLAIN}[1m]))"
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        # labels that do not match leave nothing, or the zero beside it
-        (f"({BY_STATUS} or vector(0)) / {ALL}", (0.0, 0.0)),
-        (f"sum({BY_STATUS} or vector(0)) / {ALL}", (0.0, 1.0)),
-        (f"({BY_STATUS} or on () vector(0)) / ignoring (status) {ALL}", (0.0, 1.0)),
-        (f"({BY_STATUS} or on () vector(0)) / on () {ALL}", (0.0, 1.0)),
-        (f"({BY_STATUS} or on () vector(0)) / on () group_left () {ALL}", (0.0, 1.0)),
-        # a scalar has no first series to ask, and `bool` turns a comparison into a number
-        (f"scalar({ALL}) * 0", (1.0, 1.0)),
-        (f"({SHARE}) > bool 0.01", (0.0, 1.0)),
-        # what is not modelled
-        (f"topk(1, {ALL})", UNKNOWN),
-        (f'{PLAIN[:-1]}, status="500"}} / {PLAIN}', UNKNOWN),
-        (f"sum by (route) (increase({PLAIN}[1m]))", UNKNOWN),
-        (f"sum without (pod) (increase({PLAIN}[1m]))", UNKNOWN),
-        (f"max_over_time({ALL}[5m:30s])", UNKNOWN),
-        (f"sum(increase({PLAIN}[1m] @ 100)) * 0", UNKNOWN),
-        ("sum(increase(kube_pod_container_status_restarts_total[5m]))", UNKNOWN),
-        ("sum(rate(http_errors_total[1m]))", UNKNOWN),
-        ("sum(rate(request_duration_seconds_sum[1m]))", UNKNOWN),
-    ],
-)
+QUERIES = [
+    # labels that do not match leave nothing, or the zero beside it
+    (f"({BY_STATUS} or vector(0)) / {ALL}", (0.0, 0.0)),
+    (f"sum({BY_STATUS} or vector(0)) / {ALL}", (0.0, 1.0)),
+    (f"({BY_STATUS} or on () vector(0)) / ignoring (status) {ALL}", (0.0, 1.0)),
+    (f"({BY_STATUS} or on () vector(0)) / on () {ALL}", (0.0, 1.0)),
+    (f"({BY_STATUS} or on () vector(0)) / on () group_left () {ALL}", (0.0, 1.0)),
+    # a scalar has no first series to ask, and `bool` turns a comparison into a number
+    (f"scalar({ALL}) * 0", (1.0, 1.0)),
+    (f"({SHARE}) > bool 0.01", (0.0, 1.0)),
+    # what is not modelled
+    (f"topk(1, {ALL})", UNKNOWN),
+    (f'{PLAIN[:-1]}, status="500"}} / {PLAIN}', UNKNOWN),
+    (f"sum by (route) (increase({PLAIN}[1m]))", UNKNOWN),
+    (f"sum without (pod) (increase({PLAIN}[1m]))", UNKNOWN),
+    (f"max_over_time({ALL}[5m:30s])", UNKNOWN),
+    (f"sum(increase({PLAIN}[1m] @ 100)) * 0", UNKNOWN),
+    ("sum(increase(kube_pod_container_status_restarts_total[5m]))", UNKNOWN),
+    ("sum(rate(http_errors_total[1m]))", UNKNOWN),
+    ("sum(rate(request_duration_seconds_sum[1m]))", UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), QUERIES)
 def test_operators_match_labels_as_prometheus_does(query, expected):
     assert outcome(released(query)) == expected
 
@@ -225,3 +228,61 @@ def test_two_samples_say_less_than_a_window():
 )
 def test_conditions_are_computed_and_not_guessed(query, success, failure, expected):
     assert outcome(released(query, success, failure)) == expected
+
+
+def together(queries):
+    """One release that asks many queries, each as a gate."""
+    metrics = tuple(
+        Metric(f"gate-{number}", query, "result[0] < 0.01", "result[0] >= 0.01")
+        for number, query in enumerate(queries)
+    )
+    study = released(SHARE)
+    analysis = replace(study.rollout.steps[2], metrics=metrics)
+    steps = (*study.rollout.steps[:2], analysis)
+    return Study(
+        replace(study.rollout, steps=steps),
+        study.traffic,
+        n=10,
+        canary_tokens=study.canary_tokens,
+        stable_tokens=study.stable_tokens,
+    )
+
+
+def test_what_is_modelled_is_read_as_a_real_prometheus_reads_it():
+    modelled = [ratio(matcher) for matcher, expected in MATCHERS if expected != UNKNOWN]
+    modelled += [ratio(matcher, metric) for metric, matcher in EXPORTERS]
+    modelled += [query for query, expected in QUERIES if expected != UNKNOWN]
+    assert len(modelled) > 40
+    study = together(modelled)
+    assert study.unmodelled == {}
+    assert verification.disagreements(study) == []
+
+
+def test_the_shipped_gates_are_read_as_a_real_prometheus_reads_them(subject, saved):
+    study = Study(
+        subject.rollout,
+        Traffic(100.0),
+        cpu_limit=subject.cpu_limit,
+        vocabulary=Vocabulary(saved.values),
+        n=10,
+    )
+    assert verification.disagreements(study) == []
+
+
+def test_a_misread_query_is_noticed_before_anything_is_printed(monkeypatch):
+    def begins(dialect, matcher, outcome):
+        good, failed = dialect.outcomes[matcher.label]
+        return (good if outcome is Outcome.GOOD else failed).startswith(matcher.value[0])
+
+    study = together([ratio('status=~"5"')])
+    monkeypatch.setattr(Dialect, "selects", begins)
+    said = [str(difference) for difference in verification.disagreements(study)]
+    assert any(
+        "every request fails" in words and "Prometheus Successful" in words for words in said
+    )
+
+
+def test_a_label_value_that_cannot_be_made_up_is_said():
+    study = together([ratio('status=~"5..", job=~"[a-c]{2}x?"')])
+    with pytest.raises(verification.UnverifiedError, match="no value is known"):
+        verification.disagreements(study)

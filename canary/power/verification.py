@@ -1,0 +1,295 @@
+"""Whether the model of each gate and a real Prometheus agree, before anything is printed of it.
+
+The same requests are given to both: as counters to the model, as samples to Prometheus. In each of
+a few worlds, whose answer is beyond doubt if the query is read rightly, every gate is asked at its
+first measurement and at its last, and must come to the same phase. What it leaves out: labels other
+than outcomes, namespace and pod are given the values that the query asks for, so one that the real
+series do not have is not noticed here.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canary.argo import analysis, promql
+from canary.argo.dialects import Dialect, takes
+from canary.argo.promql import Matcher, Selector
+from canary.argo.releases import LATEST, STABLE
+from canary.power import backfill
+from canary.power.monte_carlo import Look, Study
+from canary.power.samples import Fault, Trajectory, Samples
+from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, SLOW_S, Value
+from canary.runtime.prometheus import Prometheus
+
+# Where Prometheus's clock stands for the first world: each has a block of its own.
+EPOCH_S = 1_700_006_400
+# A difference that a sample more or less in a window makes, and no misreading does.
+TOLERANCE = 0.1
+
+Numbers = NDArray[np.float64]
+
+NO_DATA = "no data"
+WORLDS: Mapping[str, Fault] = {
+    "healthy": Fault(error_rate=0.0, slow_share=0.0, cpu=0.05),
+    "one request in ten fails": Fault(error_rate=0.1, slow_share=0.0, cpu=0.05),
+    "every request fails": Fault(error_rate=1.0, slow_share=0.0, cpu=0.05),
+    "every request is slow": Fault(error_rate=0.0, slow_share=1.0, cpu=0.99),
+    NO_DATA: Fault(),
+}
+
+
+class UnverifiedError(ValueError):
+    """A query for which no series can be made up; the text says why."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Where the model and Prometheus come to different phases."""
+
+    gate: str
+    world: str
+    at_s: float
+    model: str
+    prometheus: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.gate}: {self.world}, {self.at_s:g} s after the release: the model says"
+            f" {self.model}, Prometheus {self.prometheus}"
+        )
+
+
+def disagreements(study: Study) -> list[Disagreement]:
+    """Asks both.
+
+    Raises:
+        UnverifiedError: if no series can be made up that a query would take.
+        MachineError: if Prometheus cannot be had.
+    """
+    asked = _asked(study)
+    worlds = {name: _world(study, name) for name in WORLDS}
+    found: list[Disagreement] = []
+    with tempfile.TemporaryDirectory(prefix="canary-") as scratch:
+        folder = Path(scratch)
+        for index, world in enumerate(worlds.values()):
+            backfill.load(_lines(study, world, asked, _base_s(index)), folder, f"world-{index}")
+        with backfill.serving(folder) as server:
+            for index, (name, world) in enumerate(worlds.items()):
+                for look in asked:
+                    found += _compared(study, server, look, name, world, _base_s(index))
+    return found
+
+
+def _base_s(index: int) -> float:
+    return EPOCH_S + index * backfill.BLOCK_S + backfill.BLOCK_S / 2
+
+
+def _asked(study: Study) -> list[Look]:
+    """Each gate's first and last measurement."""
+    kept: dict[str, list[Look]] = {}
+    for look in study.looks:
+        kept.setdefault(look.metric.name, []).append(look)
+    return [look for looks in kept.values() for look in {0: looks[0], 1: looks[-1]}.values()]
+
+
+def _world(study: Study, name: str) -> Samples:
+    world = study.draws_of(1).world(WORLDS[name])
+    if name != NO_DATA:
+        return world
+    nothing = np.zeros_like(world.canary.requests)
+    gone = np.zeros_like(world.canary.pods)
+    canary = Trajectory(nothing, nothing, nothing, gone, nothing)
+    return replace(world, canary=canary, draw_stable=lambda: canary)
+
+
+def _compared(
+    study: Study, server: Prometheus, look: Look, name: str, world: Samples, base_s: float
+) -> Iterator[Disagreement]:
+    value = study.value(look, world)
+    computed = _result(value)
+    measured = server.query(look.metric.query, at_s=base_s + look.at_s)
+    phases = [analysis.judge(look.metric, result)[0] for result in (computed, measured)]
+    if phases[0] is not phases[1] and not _close(computed, measured):
+        yield Disagreement(
+            look.metric.name,
+            name,
+            look.at_s,
+            f"{phases[0]} of {_told(computed)}",
+            f"{phases[1]} of {_told(measured)}",
+        )
+
+
+def _result(value: Value) -> float | tuple[float, ...]:
+    number = float(value.number[0])
+    if value.scalar:
+        return number
+    return (number,) if value.present[0] else ()
+
+
+def _close(computed: float | tuple[float, ...], measured: float | tuple[float, ...]) -> bool:
+    """Whether both found one number, and about the same."""
+    pair = [r[0] if isinstance(r, tuple) and len(r) == 1 else r for r in (computed, measured)]
+    if not all(isinstance(number, float) for number in pair):
+        return False
+    a, b = (float(number) for number in pair if isinstance(number, float))
+    return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
+
+
+def _told(result: float | tuple[float, ...]) -> str:
+    numbers = result if isinstance(result, tuple) else (result,)
+    return ", ".join(f"{number:.4g}" for number in numbers) or "nothing"
+
+
+# ----------------------------------------------------------------------------------- the samples
+
+
+def _lines(study: Study, world: Samples, asked: list[Look], base_s: float) -> Iterator[str]:
+    """Every series that the gates ask for, once each."""
+    selectors = [s for look in asked for s in promql.parse(look.metric.query).selectors]
+    written: set[str] = set()
+    for side, track in (("canary", world.canary), ("stable", world.stable)):
+        labels = _labels(study, selectors, side)
+        for selector in selectors:
+            told = _told_outcomes(study, selector.metric, selectors)
+            held = labels[selector.metric]
+            for head, values in _series(study, selector, held, told, track):
+                if head not in written:
+                    written.add(head)
+                    yield from _samples(head, values, track, world, base_s)
+
+
+def _labels(study: Study, selectors: list[Selector], side: str) -> dict[str, dict[str, str]]:
+    """For each metric, labels of one ReplicaSet's series that its selectors take, if any can be."""
+    found: dict[str, dict[str, str]] = {}
+    for selector in selectors:
+        dialect = study.vocabulary.of(selector.metric)
+        own = {"pod": _pod(study, side)}
+        if study.names.namespace:
+            own["namespace"] = study.names.namespace
+        held = found.setdefault(selector.metric, own)
+        for matcher in selector.matchers:
+            telling = dialect is not None and matcher.label in dialect.outcomes
+            if telling or matcher.label in ("le", "__name__"):
+                continue
+            if matcher.sign in ("!=", "!~"):
+                if not takes(matcher, held.get(matcher.label, "")):
+                    held[matcher.label] = "other"
+                continue
+            if matcher.label not in own:
+                wanted, meant = _value(study, matcher, side)
+                if meant and not takes(matcher, wanted):
+                    raise UnverifiedError(f"no value is known that {matcher.value!r} takes")
+                held.setdefault(matcher.label, wanted)
+    return found
+
+
+def _told_outcomes(study: Study, metric: str, selectors: list[Selector]) -> frozenset[str]:
+    """The labels of outcomes that a metric's series have; those that are named, if not known."""
+    dialect = study.vocabulary.of(metric)
+    if dialect is None or not dialect.assumed:
+        return frozenset(dialect.outcomes if dialect else ())
+    named = {m.label for s in selectors if s.metric == metric for m in s.matchers}
+    return frozenset(named & set(dialect.outcomes))
+
+
+def _pod(study: Study, side: str) -> str:
+    return f"{study.rollout.name}-{LATEST if side == 'canary' else STABLE}-x7k2p"
+
+
+def _value(study: Study, matcher: Matcher, side: str) -> tuple[str, bool]:
+    """A label's value for a ReplicaSet, and whether the matcher is meant to take it."""
+    mine, other = (LATEST, STABLE) if side == "canary" else (STABLE, LATEST)
+    tokens = study.canary_tokens if side == "canary" else study.stable_tokens
+    others = study.stable_tokens if side == "canary" else study.canary_tokens
+    pattern = matcher.value
+    held = [t for t in (*tokens, *others) if t in pattern]
+    if matcher.label in PROGRAMS:
+        held = [t for t in held if t != study.rollout.name]
+    named = max(held, key=len, default="")
+    if named and named in others:
+        return (mine if named == other else tokens[-1]), False
+    if matcher.sign == "=":
+        return pattern, True
+    plain = re.sub(r"\.[*+]|\\", "", pattern).split("|")[0].strip("()^$")
+    return (plain or "any"), True
+
+
+def _series(
+    study: Study,
+    selector: Selector,
+    labels: Mapping[str, str],
+    told: frozenset[str],
+    track: Trajectory,
+) -> Iterator[tuple[str, Numbers]]:
+    """The series of one metric, each with its value at the end of every slot."""
+    metric = selector.metric
+    slots = track.requests.shape[1]
+
+    def running(what: str) -> Numbers:
+        return np.array([track.total(what, 0, k)[0] for k in range(slots + 1)], dtype=float)
+
+    pods = np.append(track.pods, track.pods[-1])
+    match metric:
+        case "container_cpu_usage_seconds_total":
+            scale = study.scrape_s * study.cpu_limit
+            yield _head(metric, labels), running("busy") * scale
+        case "kube_pod_container_resource_limits":
+            yield _head(metric, labels), pods * study.cpu_limit
+        case "kube_pod_container_status_restarts_total":
+            yield _head(metric, labels), np.full(slots + 1, track.restarts)
+        case "up" | "kube_pod_info":
+            yield _head(metric, labels), pods
+        case _:
+            dialect = study.vocabulary.of(metric)
+            if dialect is not None:
+                yield from _requests(dialect, selector, labels, told, running)
+
+
+def _requests(
+    dialect: Dialect,
+    selector: Selector,
+    labels: Mapping[str, str],
+    told: frozenset[str],
+    running: Callable[[str], Numbers],
+) -> Iterator[tuple[str, Numbers]]:
+    """A counter of requests, with the outcome's labels that some selector names (`told`)."""
+    requests = running("requests")
+    if selector.metric.endswith("_bucket"):
+        slow = running("slow")
+        quick = [m.value for m in selector.matchers if m.label == "le" and m.value != INFINITE]
+        for bound in quick or [f"{FAST_S / dialect.unit_s:g}"]:
+            yield _head(selector.metric, {**labels, "le": bound}), requests - slow
+        yield _head(selector.metric, {**labels, "le": f"{SLOW_S / dialect.unit_s:g}"}), requests
+        yield _head(selector.metric, {**labels, "le": INFINITE}), requests
+        return
+    if not told:
+        yield _head(selector.metric, labels), requests
+        return
+    failed = running("failed")
+    for place, count in enumerate((requests - failed, failed)):
+        values = {label: dialect.outcomes[label][place] for label in told}
+        # The series of failures is there from the first one on, unless it is written before.
+        if place == 0 or dialect.zeroed or count[-1] > 0:
+            yield _head(selector.metric, {**labels, **values}), count
+
+
+def _head(metric: str, labels: Mapping[str, str]) -> str:
+    inside = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
+    return f"{metric}{{{inside}}} "
+
+
+def _samples(
+    head: str, values: Numbers, track: Trajectory, world: Samples, base_s: float
+) -> Iterator[str]:
+    for slot, value in enumerate(values.tolist()):
+        before = track.pods[slot - 1] if slot else 0.0
+        after = track.pods[slot] if slot < len(track.pods) else 0.0
+        if max(before, after) > 0:
+            yield f"{head}{value} {base_s + world.start_s + slot * world.scrape_s:.3f}"
