@@ -24,7 +24,7 @@ from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.power import backfill
 from canary.power.monte_carlo import Look, Study
-from canary.power.samples import Fault, Trajectory, Samples
+from canary.power.samples import Fault, Samples, Trajectory
 from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, SLOW_S, Value
 from canary.runtime.prometheus import Prometheus
 
