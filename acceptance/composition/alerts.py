@@ -74,6 +74,8 @@ class Platform:
             self._cluster.kubectl("apply", "-f", "-", given=json.dumps(body))
         self._await(lambda: self._phase()[0] == "Healthy", "the first release")
         self._await(lambda: self._asked(f"http://{HOST}:{ALERTMANAGER}/-/ready"), "Alertmanager")
+        # What was absent while all of it started fires for a while.
+        self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
 
     def lose_database(self, *, lost: bool) -> None:
         """Lets the service's pods say that they reach the database, or do not."""
@@ -131,6 +133,12 @@ class Platform:
         url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?active=true"
         found = json.loads(self._cluster.run("run", "curl", "-sf", url))
         return any(alert["labels"]["alertname"] == ALERT for alert in found)
+
+    def _blocking(self) -> list[str]:
+        query = "active=true&filter=blocks_release%3D%22true%22"
+        url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?{query}"
+        found = json.loads(self._cluster.run("run", "curl", "-sf", url))
+        return sorted(alert["labels"]["alertname"] for alert in found)
 
     def _asked(self, url: str) -> bool:
         return bool(self._cluster.run("run", "curl", "-s", url, check=False))
