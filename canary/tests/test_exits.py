@@ -266,13 +266,13 @@ WRONG = [
     ("loadtest", ("compare", "{hostile}/torn.json", "{hostile}/torn.json"), 2, "torn.json"),
     ("loadtest", ("compare", "{hostile}/deep.json", "{hostile}/deep.json"), 2, "deep.json"),
     ("loadtest", ("profiles", "--config", "{hostile}/list.yaml"), 2, "list.yaml"),
-    ("pipeline", ("comment", "{hostile}/number.json", "--run-url", "x"), 2, "no JSON"),
-    ("pipeline", ("comment", "{hostile}/deep.json", "--run-url", "x"), 2, "no JSON"),
+    ("pipeline", ("comment", "{hostile}/number.json", "--run-url", "x"), 2, "not JSON"),
+    ("pipeline", ("comment", "{hostile}/deep.json", "--run-url", "x"), 2, "not JSON"),
     ("pipeline", ("comment", "{hostile}/empty", "--run-url", "x"), 2, "name a file"),
-    ("pipeline", ("comment", "{hostile}/torn.json", "--run-url", "x"), 2, "no JSON"),
+    ("pipeline", ("comment", "{hostile}/torn.json", "--run-url", "x"), 2, "not JSON"),
     ("pipeline", ("trend", "{hostile}/none", *PIPELINE_TREND), 2, "name one that exists"),
     ("pipeline", ("trend", "{hostile}/latin-1.yaml", *PIPELINE_TREND), 2, "not UTF-8"),
-    ("pipeline", ("layout", "{hostile}/none", "--digest", "x"), 2, "no OCI image layout"),
+    ("pipeline", ("layout", "{hostile}/none", "--digest", "x"), 2, "not an OCI image layout"),
     # -- files to write
     ("canary", ("power", "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),
     ("canary", ("power", "--releases", "20", "--html", "{hostile}/empty"), 2, "name a file"),
@@ -495,7 +495,7 @@ def test_an_output_that_is_full_is_the_machines_fault(root):
 
 def test_an_encoding_without_our_characters_is_written_with_escapes(root):
     done = shell(
-        root, "canary lint --list-rules; canary rehearse --fault nope", PYTHONIOENCODING="ascii"
+        root, "canary lint --list-rules; canary rehearse --arg window", PYTHONIOENCODING="ascii"
     )
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "\\u2014" in done.stderr

@@ -82,7 +82,7 @@ def entry(days=30, **more):
         (entry(statement="later"), "say why"),
         (entry(expired_at="never"), "a day such as"),
         ({"id": "CVE-1", "statement": entry()["statement"]}, "a day such as"),
-        ("CVE-1", "no entry"),
+        ("CVE-1", "not an entry"),
     ],
 )
 def test_an_ignore_needs_a_statement_and_a_near_day(ignored, said):

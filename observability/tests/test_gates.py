@@ -35,14 +35,16 @@ def gates(root):
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
     """Five minutes of a stable release and a failing, slow, crashing canary."""
-    lives = [virtual_rollout.Life(f"s{number:04d}", False, -1.0, -1.0) for number in range(3)]
-    lives += [virtual_rollout.Life("c0001", True, 0.0, 0.5)]
+    lives = [
+        virtual_rollout.PodLifetime(f"s{number:04d}", False, -1.0, -1.0) for number in range(3)
+    ]
+    lives += [virtual_rollout.PodLifetime("c0001", True, 0.0, 0.5)]
     release = synthetic_series.Release(
         names=synthetic_series.Names("gridos", "gridos", "gridos", CANARY, STABLE),
         pods=lives,
         traffic=Traffic(requests_per_s=60),
         fault=Fault(error_rate=0.04, slow_share=0.1, cpu=0.9, restarts=1),
-        weather=synthetic_series.Weather(),
+        weather=synthetic_series.ScrapeNoise(),
         base_s=BASE_S + 600,
         end_s=300,
         history_s=300,

@@ -182,7 +182,7 @@ def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
     assert 0.65 < smallest["cpu"] < 0.75
     assert power.false_rollback <= 0.01
     assert power.limits["error-ratio"] == 0.01
-    assert "smallest errors stopped" in power_curve.table(power)
+    assert "smallest errors detected" in power_curve.table(power)
 
 
 def test_canary_against_stable_is_not_fooled_by_a_shared_outage(subject):

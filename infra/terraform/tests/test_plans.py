@@ -91,9 +91,9 @@ def test_environments_do_not_differ_in_security(plans, name):
 
 
 @pytest.mark.parametrize(("step", "open_to", "jobs"), [(8, ["203.0.113.7/32"], 0), (10, [], 3)])
-def test_the_readmes_first_applies_open_the_vault_and_then_shut_it(step, open_to, jobs, tmp_path):
+def test_the_first_applies_open_the_vault_and_then_shut_it(step, open_to, jobs, tmp_path):
     """As they are typed there, for staging: without the runners first, whose key is not there yet."""
-    text = (workspace.SOURCE / "README.md").read_text()
+    text = (workspace.SOURCE.parents[1] / "docs/azure.md").read_text()
     section = text.partition(f"\n{step}. **")[2].partition(f"\n{step + 1}. **")[0]
     typed = re.search(r"terraform apply (.*?)\n *```", section, re.DOTALL)[1]
     for name, value in {"ENVIRONMENT": "staging", "ADDRESS": "203.0.113.7"}.items():
