@@ -229,7 +229,8 @@ def _simplify(spec: dict[str, Any]) -> None:
     assert first == {"analysis": {"templates": [{"templateName": "release-may-start"}]}}
     canary["steps"] = [first, {"setWeight": 50}, {"pause": {"duration": f"{PAUSE_S}s"}}]
     background = canary["analysis"]
-    background["startingStep"] = 1
+    # Production's begins minutes after the canary's first pod, and before a scrape nothing is known.
+    background["startingStep"] = HALF
     background["templates"] = [{"templateName": "blocking-alerts"}]
     background["args"] = [a for a in background["args"] if a["name"] == "canary-hash"]
     spec["replicas"] = 2
