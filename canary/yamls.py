@@ -51,6 +51,11 @@ class Document:
         return scalar(metadata.get("name")) or scalar(metadata.get("generateName"))
 
     @property
+    def namespace(self) -> str:
+        """The object's namespace, or nothing."""
+        return scalar(mapping(self.body.get("metadata")).get("namespace"))
+
+    @property
     def annotations(self) -> Mapping[str, Any]:
         """The object's annotations."""
         return mapping(mapping(self.body.get("metadata")).get("annotations"))

@@ -14,6 +14,7 @@ from typing import Any
 
 from canary.argo import model
 from canary.argo.model import Metric
+from canary.argo.templates import Reference
 from canary.yamls import Document
 
 
@@ -112,7 +113,7 @@ class Analysis:
     look: Look
     gates: tuple[Gate, ...]
     walked: model.Analysis
-    missing: tuple[str, ...] = ()
+    missing: tuple[Reference, ...] = ()
     dropped: tuple[str, ...] = ()
     dry_run: tuple[str, ...] = ()
 

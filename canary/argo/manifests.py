@@ -633,7 +633,7 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
     document = next(found for found in bundle.documents if found.kind == "Rollout")
     release = releases.read(document, bundle.documents, given)
     for analysis in release.analyses:
-        for name in analysis.missing:
+        for name in (reference.name for reference in analysis.missing):
             known = ", ".join(sorted(bundle.templates)) or "none"
             raise UsageError(
                 f"AnalysisTemplate {name!r} is referenced and missing from {bundle.source}",

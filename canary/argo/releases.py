@@ -17,6 +17,7 @@ from canary import durations
 from canary.argo import model, resolve
 from canary.argo.gates import Analysis, Gate, Look, Release, Stage
 from canary.argo.replicas import split
+from canary.argo.templates import Templates, is_argo, references
 from canary.errors import UsageError
 from canary.yamls import Document, listed, mapping, scalar
 
@@ -25,7 +26,6 @@ LATEST, STABLE = "latest0hash", "stable0hash"
 HASHES = model.Hashes(LATEST, STABLE)
 
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
-_TEMPLATE_KINDS = ("AnalysisTemplate", "ClusterAnalysisTemplate")
 
 
 def find(documents: Iterable[Document]) -> tuple[Release, ...]:
@@ -34,7 +34,9 @@ def find(documents: Iterable[Document]) -> tuple[Release, ...]:
     return tuple(
         read(document, found)
         for document in found
-        if document.kind == "Rollout" and "canary" in mapping(document.spec.get("strategy"))
+        if document.kind == "Rollout"
+        and is_argo(document)
+        and "canary" in mapping(document.spec.get("strategy"))
     )
 
 
@@ -81,7 +83,7 @@ def read(
     routed = bool(mapping(canary.get("trafficRouting")))
     walked = model.Rollout(
         name=document.name or "rollout",
-        namespace=scalar(mapping(document.body.get("metadata")).get("namespace")) or "default",
+        namespace=document.namespace or "default",
         replicas=100 if routed else _whole(spec.get("replicas"), 1),
         steps=steps,
         max_surge=0 if routed else _fence(canary.get("maxSurge")),
@@ -91,7 +93,7 @@ def read(
         progress_deadline_abort=spec.get("progressDeadlineAbort") is True,
     )
     stages, reached = _stages(walked, routed=routed)
-    templates = {found.name: found for found in documents if found.kind in _TEMPLATE_KINDS}
+    templates = Templates(documents)
     analyses = [
         _analysis(document, reference, look, templates, given)
         for reference, look in _references(canary, stages, reached)
@@ -166,11 +168,11 @@ def _analysis(
     rollout: Document,
     reference: Mapping[str, Any],
     look: Look,
-    templates: Mapping[str, Document],
+    templates: Templates,
     given: Mapping[str, str],
 ) -> Analysis:
-    names = _names(reference)
-    used = list(_flatten(names, templates, set()))
+    wanted = references(reference, rollout.namespace)
+    used = list(templates.find(wanted, rollout))
     referred = [mapping(a) for a in listed(reference.get("args"))]
     declared = [mapping(a) for t in used for a in listed(t.spec.get("args"))]
     known = {scalar(a.get("name")) for a in declared}
@@ -186,26 +188,13 @@ def _analysis(
     return Analysis(
         look=look,
         gates=tuple(gate for gate, _ in read),
-        walked=model.Analysis(tuple(names), metrics, hashes, look.step if look.background else 0),
-        missing=tuple(name for name in names if name not in templates),
+        walked=model.Analysis(
+            tuple(t.name for t in wanted), metrics, hashes, look.step if look.background else 0
+        ),
+        missing=tuple(dict.fromkeys(t for t in wanted if t not in templates)),
         dropped=tuple(n for a in referred if (n := scalar(a.get("name"))) not in known),
         dry_run=patterns,
     )
-
-
-def _names(holder: Mapping[str, Any]) -> list[str]:
-    return [scalar(mapping(t).get("templateName")) for t in listed(holder.get("templates"))]
-
-
-def _flatten(
-    names: Iterable[str], templates: Mapping[str, Document], seen: set[str]
-) -> Iterator[Document]:
-    """Templates may list other templates; each is taken once."""
-    for name in names:
-        if name in templates and name not in seen:
-            seen.add(name)
-            yield templates[name]
-            yield from _flatten(_names(templates[name].spec), templates, seen)
 
 
 def _gate(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from canary.argo import promql, threshold
 from canary.argo.gates import Analysis, Severity
 from canary.argo.promql import PromqlError
+from canary.argo.templates import Templates
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 
 RULES: list[Rule] = []
@@ -19,15 +20,19 @@ rule = into(RULES)
     Severity.ERROR,
     "a template is referenced and not there",
     reason="Argo refuses the Rollout, or the analysis ends in Error and aborts the release.",
-    remedy="add the AnalysisTemplate, or correct the reference",
+    remedy="add it to the Rollout's namespace, or correct the reference: a ClusterAnalysisTemplate "
+    "is found by clusterScope: true alone",
 )
 def _template_missing(context: Context) -> Iterator[Hit]:
+    known = Templates(context.documents)
     for analysis in context.release.analyses:
-        for name in analysis.missing:
+        for reference in analysis.missing:
+            others = ", ".join(map(str, known.named(reference.name)))
+            hint = f"; there is {others}" if others else ""
             yield (
                 context.release.rollout,
                 analysis.look.path,
-                f"AnalysisTemplate {name!r} is not among the manifests",
+                f"{reference} is not among the manifests{hint}",
             )
 
 

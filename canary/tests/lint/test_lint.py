@@ -35,7 +35,7 @@ SKELETON = """
         - setWeight: 20
         - pause: {duration: 3m}
         - analysis:
-            templates: [{templateName: gate}]
+            templates: [{templateName: gate, clusterScope: true}]
             args:
             - {name: hash, valueFrom: {podTemplateHashValue: Latest}}
             - {name: stable, valueFrom: {podTemplateHashValue: Stable}}
