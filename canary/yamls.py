@@ -107,13 +107,18 @@ def objects(file: str, content: str) -> Iterator[Document]:
         if not isinstance(document.body, dict):
             kind = type(document.body).__name__
             raise UsageError(f"{file} holds {kind}, not an object", "correct it")
-        if document.kind != "List":
-            yield document
-            continue
-        nodes = _child(document.node, "items")[1]
-        for index, item in enumerate(listed(document.body.get("items"))):
-            if isinstance(item, dict):
-                yield Document(file, item, _child(nodes, str(index))[1])
+        yield from items(document)
+
+
+def items(document: Document) -> Iterator[Document]:
+    """The object, or those that a `List` stands for."""
+    if document.kind != "List":
+        yield document
+        return
+    nodes = _child(document.node, "items")[1]
+    for index, item in enumerate(listed(document.body.get("items"))):
+        if isinstance(item, dict):
+            yield Document(document.file, item, _child(nodes, str(index))[1])
 
 
 def read(path: Path) -> list[Document]:

@@ -6,19 +6,20 @@ import argparse
 
 from canary.argo import releases
 from canary.commands import options
-from canary.lint import check, output
+from canary.lint import check, output, repository
 from canary.power import catalogue
-from canary.runtime import documents
 
 EPILOG = """\
 exit codes:
-  0 no error   1 errors, or warnings with --strict   2 the input cannot be used
+  0 no error   1 errors, or warnings with --strict   2 the input, or a file with gates in it,
+  cannot be read (the rest is judged)
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
   canary lint                               this repository's gates
   canary lint my/manifests                  anybody's: a folder, a kustomization, a file
-  kubectl kustomize app | canary lint -     or a stream
+  canary lint .                             a repository of anything; the rest is counted
+  helm template chart | canary lint -       or a stream
   canary lint -o sarif > gates.sarif        for code scanning
   canary lint --queries                     the queries as the controller sends them
 
@@ -45,8 +46,13 @@ def run(chosen: argparse.Namespace) -> int:
         options.say(catalogue.render())
         return 0
     paths = chosen.manifests or [options.DEFAULT_MANIFESTS]
-    report = check.lint(documents.read_all(paths), options.exported(chosen))
+    report = check.lint_repository(repository.read(paths), options.exported(chosen))
     if not report.releases:
+        for passed in report.passed_over:
+            options.remark(f"not judged: {passed}")
         raise releases.none_in(paths)
     options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
-    return 1 if report.errors or (chosen.strict and report.faults) else 0
+    if report.errors or (chosen.strict and report.faults):
+        return 1
+    # Gates that nobody could read are no pass.
+    return 2 if report.broken else 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from canary.argo import releases
 from canary.argo.gates import Finding, Gate, Release, Severity
+from canary.lint import unknown
 from canary.lint.contract import TARGET_LABELS, Contract
 from canary.lint.pods import scrape_interval_s
+from canary.lint.repository import PassedOver, Reading
 from canary.lint.rule import Context
 from canary.lint.rules import RULES
 from canary.yamls import Document, listed, mapping, scalar
@@ -24,6 +26,13 @@ class Report:
     releases: tuple[Release, ...]
     findings: tuple[Finding, ...]
     suppressed: tuple[tuple[Finding, str], ...]
+    passed_over: tuple[PassedOver, ...] = ()
+    others: int = 0
+
+    @property
+    def broken(self) -> tuple[PassedOver, ...]:
+        """What might hold gates and cannot be read."""
+        return tuple(passed for passed in self.passed_over if passed.broken)
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -39,6 +48,13 @@ class Report:
     def gates(self) -> tuple[Gate, ...]:
         """Every gate that was read."""
         return tuple(gate for release in self.releases for gate in release.gates)
+
+
+def lint_repository(reading: Reading, contract: Contract | None = None) -> Report:
+    """Judges what was read of a repository, and says what was not."""
+    report = lint(reading.documents, contract)
+    unjudged = (*reading.passed_over, *unknown.find(reading.documents, report.releases))
+    return replace(report, passed_over=unjudged, others=reading.others)
 
 
 def lint(documents: Sequence[Document], contract: Contract | None = None) -> Report:

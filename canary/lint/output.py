@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -26,7 +27,7 @@ def table(report: Report) -> str:
             lines += [f"          {finding.message}" for finding in alike]
             lines.append(f"          → {remedy}")
         lines.append("")
-    return "\n".join([*lines, *_suppressed(report), summary(report)])
+    return "\n".join([*lines, *_suppressed(report), *_passed_over(report), summary(report)])
 
 
 def markdown(report: Report) -> str:
@@ -46,6 +47,8 @@ def document(report: Report) -> str:
             "summary": summary(report),
             "findings": [_record(finding) for finding in _sorted(report)],
             "suppressed": [{**_record(f), "reason": why} for f, why in report.suppressed],
+            "passed_over": [asdict(passed) for passed in report.passed_over],
+            "other_files": report.others,
             "gates": [_gate(gate) for gate in report.gates],
         },
         indent=2,
@@ -117,7 +120,8 @@ def summary(report: Report) -> str:
     warnings = sum(f.severity is Severity.WARNING for f in report.findings)
     read = f"{rollouts} canary Rollout(s), {gates} gate(s)"
     held = f", {len(report.suppressed)} suppressed" if report.suppressed else ""
-    return f"{read}: {errors} error(s), {warnings} warning(s){held}"
+    others = f"; {report.others:,} file(s) hold no gate" if report.others else ""
+    return f"{read}: {errors} error(s), {warnings} warning(s){held}{others}"
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
@@ -145,6 +149,10 @@ def _kind(finding: Finding) -> tuple[Severity, str, str, str]:
 
 def _suppressed(report: Report) -> list[str]:
     return [f"suppressed: {f.rule} at {_place(f)} — {why}" for f, why in report.suppressed]
+
+
+def _passed_over(report: Report) -> list[str]:
+    return [f"not judged: {passed}" for passed in report.passed_over]
 
 
 def _record(finding: Finding) -> dict[str, str | int]:

@@ -47,7 +47,7 @@ def _everything(path: str) -> Iterable[Document]:
         content = sys.stdin.buffer.read(yamls.LARGEST_BYTES)
         return yamls.objects("standard input", yamls.decode("standard input", content))
     folder = Path(path)
-    if not folder.is_dir() or _kustomization_in(folder):
+    if not folder.is_dir() or kustomization_in(folder):
         return read(folder)
     files = sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
     if not files:
@@ -73,7 +73,7 @@ def _read(path: Path, within: tuple[Path, ...]) -> Iterator[Document]:
     if not path.is_dir():
         yield from yamls.objects(str(path), yamls.text(path))
         return
-    kustomization = _kustomization_in(path)
+    kustomization = kustomization_in(path)
     if kustomization is None:
         for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]):
             yield from yamls.objects(str(file), yamls.text(file))
@@ -83,7 +83,8 @@ def _read(path: Path, within: tuple[Path, ...]) -> Iterator[Document]:
     yield from _kustomization(kustomization, (*within, path.resolve()))
 
 
-def _kustomization_in(folder: Path) -> Path | None:
+def kustomization_in(folder: Path) -> Path | None:
+    """The file by which Kustomize knows a folder, if there is one."""
     return next((folder / n for n in KUSTOMIZATION_NAMES if (folder / n).is_file()), None)
 
 

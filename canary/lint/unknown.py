@@ -1,0 +1,48 @@
+"""What the manifests hold that no rule here judges: steps, kinds, and other projects' Rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from canary.argo.gates import Release
+from canary.argo.templates import is_argo
+from canary.lint.repository import PassedOver
+from canary.yamls import Document, listed, mapping, scalar
+
+_JUDGED_STEPS = {"analysis", "pause", "setWeight"}
+_JUDGED_STRATEGIES = {"blueGreen", "canary"}
+_PROJECTS = {
+    ("Rollout", "rollouts.kruise.io"): "Kruise's Rollout",
+    ("Canary", "flagger.app"): "Flagger's Canary",
+}
+
+
+def find(documents: Iterable[Document], releases: Iterable[Release]) -> Iterator[PassedOver]:
+    """Everything about a release that was read and not judged."""
+    for document in documents:
+        if reason := _reason(document):
+            yield PassedOver(_place(document), reason)
+    for release in releases:
+        canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
+        actions = [next(iter(mapping(step)), "") for step in listed(canary.get("steps"))]
+        unknown = [f"{i} ({a})" for i, a in enumerate(actions) if a and a not in _JUDGED_STEPS]
+        if unknown:
+            where = f"step{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
+            yield PassedOver(_place(release.rollout), f"{where} not judged, and taken as no wait")
+
+
+def _reason(document: Document) -> str:
+    """Why an object is not judged; nothing if it is, or if none of its kind is."""
+    group = scalar(document.body.get("apiVersion")).partition("/")[0]
+    if project := _PROJECTS.get((document.kind, group)):
+        return f"{project} is not Argo's, and not judged"
+    if document.kind in ("AnalysisRun", "Experiment") and group == "argoproj.io":
+        return f"objects of kind {document.kind} are not judged"
+    strategy = mapping(document.spec.get("strategy"))
+    if document.kind == "Rollout" and is_argo(document) and not set(strategy) & _JUDGED_STRATEGIES:
+        return "it has no strategy: a patch, or a Rollout that the controller refuses"
+    return ""
+
+
+def _place(document: Document) -> str:
+    return f"{document.file}: {document}"
