@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from canary.argo import model
@@ -24,6 +24,18 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+
+class Strategy(IntEnum):
+    """How a release goes about; what is known of a canary is known of those before it."""
+
+    NONE = 0  # a template that no Rollout here refers to
+    BLUE_GREEN = 1
+    CANARY = 2
+
+
+# The place of an analysis whose template no Rollout refers to.
+ANYWHERE = "any step"
 
 
 @dataclass(frozen=True)
@@ -47,13 +59,14 @@ class Look:
     """Where an analysis stands in the walk.
 
     `at_s` is when its first measurement is taken and `step` the index of the analysis step, or of
-    the first step that a background analysis runs beside.
+    the first step that a background analysis runs beside; `place` names one that has no step.
     """
 
     background: bool
     step: int
     at_s: float
     stages: tuple[Stage, ...]
+    place: str = ""
 
     @property
     def share(self) -> float:
@@ -73,9 +86,13 @@ class Look:
     @property
     def path(self) -> str:
         """Where the analysis stands in the Rollout."""
+        if self.place:
+            return "spec" if self.place == ANYWHERE else f"spec.strategy.blueGreen.{self.place}"
         return f"spec.strategy.canary{'' if self.background else f'.steps[{self.step}]'}.analysis"
 
     def __str__(self) -> str:
+        if self.place:
+            return self.place
         return f"background from step {self.step}" if self.background else f"step {self.step}"
 
 
@@ -122,6 +139,7 @@ class Analysis:
 class Release:
     """One Rollout, its canary stages and everything that judges it.
 
+    A template that no Rollout refers to stands for one, as `rollout`, without a strategy.
     `walked` is the same for the step machine; with a traffic router its pods are a hundred.
     """
 
@@ -136,6 +154,7 @@ class Release:
     walked: model.Rollout
     canary_tokens: tuple[str, ...] = ()
     stable_tokens: tuple[str, ...] = ()
+    strategy: Strategy = Strategy.CANARY
 
     def age_s(self, look: Look) -> float:
         """How old the canary is at a look; without end where a person is waited for before it."""

@@ -15,9 +15,9 @@ from typing import Any
 
 from canary import durations
 from canary.argo import model, resolve
-from canary.argo.gates import Analysis, Gate, Look, Release, Stage
+from canary.argo.gates import ANYWHERE, Analysis, Gate, Look, Release, Stage, Strategy
 from canary.argo.replicas import split
-from canary.argo.templates import Templates, is_argo, references
+from canary.argo.templates import KINDS, Templates, is_argo, itself, references
 from canary.errors import UsageError
 from canary.yamls import Document, listed, mapping, scalar
 
@@ -37,6 +37,45 @@ def find(documents: Iterable[Document]) -> tuple[Release, ...]:
         if document.kind == "Rollout"
         and is_argo(document)
         and "canary" in mapping(document.spec.get("strategy"))
+    )
+
+
+def blue_green(documents: Iterable[Document]) -> tuple[Release, ...]:
+    """Every blue-green Rollout, whose analyses stand before and after the switch."""
+    found = tuple(documents)
+    templates = Templates(found)
+    return tuple(
+        replace(
+            read(document, found),
+            strategy=Strategy.BLUE_GREEN,
+            analyses=tuple(
+                _analysis(document, reference, Look(False, 0, 0.0, (), place), templates, {})
+                for place in ("prePromotionAnalysis", "postPromotionAnalysis")
+                if (reference := mapping(mapping(strategy["blueGreen"]).get(place)))
+            ),
+        )
+        for document in found
+        if document.kind == "Rollout"
+        and is_argo(document)
+        and "blueGreen" in (strategy := mapping(document.spec.get("strategy")))
+        and "canary" not in strategy
+    )
+
+
+def unreferenced(documents: Iterable[Document], others: Iterable[Release]) -> tuple[Release, ...]:
+    """The templates that judge none of the releases, each as a release without a strategy."""
+    found = tuple(documents)
+    templates = Templates(found)
+    used = {id(gate.template) for release in others for gate in release.gates}
+    look = Look(False, 0, 0.0, (), ANYWHERE)
+    return tuple(
+        replace(
+            read(document, found),
+            strategy=Strategy.NONE,
+            analyses=(_analysis(document, itself(document), look, templates, {}),),
+        )
+        for document in found
+        if document.kind in KINDS and is_argo(document) and id(document) not in used
     )
 
 

@@ -95,3 +95,9 @@ def identity(template: Document) -> Reference:
     """What names a template."""
     cluster = template.kind == "ClusterAnalysisTemplate"
     return Reference(template.name, None if cluster else template.namespace)
+
+
+def itself(template: Document) -> dict[str, Any]:
+    """A reference to a template, as a Rollout beside it would write it."""
+    cluster = template.kind == "ClusterAnalysisTemplate"
+    return {"templates": [{"templateName": template.name, "clusterScope": cluster}]}

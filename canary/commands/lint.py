@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from canary.argo import releases
 from canary.commands import options
+from canary.errors import UsageError
 from canary.lint import check, output, repository
 from canary.power import catalogue
 
@@ -50,7 +50,10 @@ def run(chosen: argparse.Namespace) -> int:
     if not report.releases:
         for passed in report.passed_over:
             options.remark(f"not judged: {passed}")
-        raise releases.none_in(paths)
+        raise UsageError(
+            f"{', '.join(paths)} holds no Rollout and no AnalysisTemplate that can be read",
+            "name manifests that hold one",
+        )
     options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
     if report.errors or (chosen.strict and report.faults):
         return 1

@@ -58,8 +58,9 @@ def lint_repository(reading: Reading, contract: Contract | None = None) -> Repor
 
 
 def lint(documents: Sequence[Document], contract: Contract | None = None) -> Report:
-    """Judges every canary Rollout among the objects."""
-    found = releases.find(documents)
+    """Judges every Rollout among the objects, and every template that none of them refers to."""
+    rollouts = (*releases.find(documents), *releases.blue_green(documents))
+    found = (*rollouts, *releases.unreferenced(documents, rollouts))
     kept: list[Finding] = []
     suppressed: list[tuple[Finding, str]] = []
     for finding in dict.fromkeys(_findings(documents, found, contract)):

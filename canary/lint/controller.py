@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary.argo import analysis, threshold
-from canary.argo.gates import Gate, Severity
+from canary.argo.gates import Gate, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
 
@@ -57,6 +57,7 @@ def _analysis_refused(context: Context) -> Iterator[Hit]:
     "the controller refuses the Rollout",
     reason="It is InvalidSpec: nothing is released until that is corrected.",
     remedy="correct the field as the message says",
+    needs=Strategy.BLUE_GREEN,
 )
 def _rollout_refused(context: Context) -> Iterator[Hit]:
     rollout = context.release.rollout
@@ -70,6 +71,7 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
     "the background analysis never starts",
     reason="It begins at its startingStep; there is no such step.",
     remedy="name a step that there is, counted from 0",
+    needs=Strategy.CANARY,
 )
 def _background_never_starts(context: Context) -> Iterator[Hit]:
     release = context.release
@@ -85,6 +87,7 @@ def _background_never_starts(context: Context) -> Iterator[Hit]:
     "an argument replaces a limit of the template",
     reason="Who reviews the template does not see it: the gate judges by the Rollout's number.",
     remedy="state the limit in the template, and nowhere else",
+    needs=Strategy.CANARY,
 )
 def _limit_overridden(context: Context) -> Iterator[Hit]:
     canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from canary import junit
-from canary.argo.gates import Finding, Gate, Severity
+from canary.argo.gates import Finding, Gate, Severity, Strategy
 from canary.lint.check import Report
 from canary.lint.rules import RULES
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
+
+_BESIDE = {
+    Strategy.BLUE_GREEN: "blue-green Rollout(s)",
+    Strategy.NONE: "template(s) without a Rollout",
+}
 
 
 def table(report: Report) -> str:
@@ -115,10 +121,11 @@ def queries(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """One line: how much was read and what was found."""
-    rollouts, gates = len(report.releases), len(report.gates)
+    counted = Counter(release.strategy for release in report.releases)
+    kinds = "".join(f", {counted[s]} {what}" for s, what in _BESIDE.items() if counted[s])
     errors = sum(f.severity is Severity.ERROR for f in report.findings)
     warnings = sum(f.severity is Severity.WARNING for f in report.findings)
-    read = f"{rollouts} canary Rollout(s), {gates} gate(s)"
+    read = f"{counted[Strategy.CANARY]} canary Rollout(s){kinds}, {len(report.gates)} gate(s)"
     held = f", {len(report.suppressed)} suppressed" if report.suppressed else ""
     others = f"; {report.others:,} file(s) hold no gate" if report.others else ""
     return f"{read}: {errors} error(s), {warnings} warning(s){held}{others}"

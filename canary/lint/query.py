@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from canary.argo import dialects, promql, threshold
-from canary.argo.gates import Gate, Look, Severity
+from canary.argo.gates import Gate, Look, Severity, Strategy
 from canary.argo.model import Metric
 from canary.argo.promql import PromqlError, Query
 from canary.lint.pods import cpu_limit_cores
@@ -31,6 +31,7 @@ rule = into(RULES)
     "and by what the window saw before it.",
     remedy='select the canary: rollouts_pod_template_hash="{{args.canary-hash}}" (the label by a '
     "PodMonitor's podTargetLabels), or its Service when traffic is routed",
+    needs=Strategy.CANARY,
 )
 def _not_scoped(context: Context) -> Iterator[Hit]:
     tokens = context.release.canary_tokens
@@ -59,6 +60,7 @@ def _dilution(look: Look, metric: Metric, query: Query) -> str:
     "the window reaches back before the canary",
     reason="What lies before the canary's first pod says nothing about it.",
     remedy="make the window no longer than the pauses before the measurement, or the pauses longer",
+    needs=Strategy.CANARY,
 )
 def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
@@ -78,6 +80,7 @@ def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     reason="rate() needs two samples of a series; with fewer than four scrapes a late one empties "
     "the result.",
     remedy="look back at least four scrape intervals",
+    needs=Strategy.BLUE_GREEN,
 )
 def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
     if context.scrape_s is None:
@@ -100,6 +103,7 @@ def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
     reason="Of few requests a single failure is above any limit, and none says nothing.",
     remedy="drop the result below a minimum (… / (sum(increase(…)) >= 300)), or add a metric that "
     "is Inconclusive below it",
+    needs=Strategy.BLUE_GREEN,
 )
 def _no_minimum_sample(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:

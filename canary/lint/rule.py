@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from canary.argo import promql, threshold
-from canary.argo.gates import Analysis, Finding, Gate, Release, Severity
+from canary.argo.gates import Analysis, Finding, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric
 from canary.argo.promql import PromqlError, Query
+from canary.argo.resolve import PLACEHOLDER
 from canary.lint.contract import TARGET_LABELS, Contract
 from canary.yamls import Document
 
@@ -35,7 +36,10 @@ Check = Callable[[Context], Iterator[Hit]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its id, how much it matters, what it is, why, and the remedy."""
+    """One rule: its id, how much it matters, what it is, why, and the remedy.
+
+    `needs` is the least of a release that it asks about.
+    """
 
     id: str
     severity: Severity
@@ -43,9 +47,12 @@ class Rule:
     reason: str
     remedy: str
     check: Check
+    needs: Strategy = Strategy.NONE
 
     def findings(self, context: Context) -> Iterator[Finding]:
         """What the rule finds, each place and message once."""
+        if context.release.strategy < self.needs:
+            return
         for document, path, message in dict.fromkeys(self.check(context)):
             yield Finding(self.id, self.severity, document, path, message, self.remedy)
 
@@ -54,10 +61,16 @@ def into(family: list[Rule]) -> Callable[..., Callable[[Check], Check]]:
     """The decorator that makes a check a rule of a family."""
 
     def rule(
-        name: str, severity: Severity, title: str, *, reason: str, remedy: str
+        name: str,
+        severity: Severity,
+        title: str,
+        *,
+        reason: str,
+        remedy: str,
+        needs: Strategy = Strategy.NONE,
     ) -> Callable[[Check], Check]:
         def register(check: Check) -> Check:
-            family.append(Rule(name, severity, title, reason, remedy, check))
+            family.append(Rule(name, severity, title, reason, remedy, check, needs))
             return check
 
         return register
@@ -84,10 +97,15 @@ def queries(
 
 
 def judged(context: Context) -> Iterator[tuple[Gate, Metric, Query]]:
-    """The gates whose query and conditions can be read, and that have a condition."""
+    """The gates whose query and conditions can be read, and that have a condition.
+
+    Who refers to a template of a library gives its arguments a value; only conditions ask for one.
+    """
+    library = context.release.strategy is Strategy.NONE
     for gate, metric, query in queries(context):
-        has_condition = metric.success_condition or metric.failure_condition
-        if has_condition and not gate.unresolved and not threshold.syntax_error(metric):
+        conditions = metric.success_condition + metric.failure_condition
+        open_ended = PLACEHOLDER.search(conditions) if library else gate.unresolved
+        if conditions and not open_ended and not threshold.syntax_error(metric):
             yield gate, metric, query
 
 

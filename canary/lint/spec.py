@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from canary.argo import promql, threshold
-from canary.argo.gates import Analysis, Severity
+from canary.argo.gates import Analysis, Severity, Strategy
 from canary.argo.promql import PromqlError
 from canary.argo.templates import Templates
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
@@ -90,6 +90,7 @@ def _args_dropped(context: Context) -> Iterator[Hit]:
     "an argument has no value",
     reason="The AnalysisRun cannot be created, and the release is aborted or hangs.",
     remedy="give the argument a value in the template's args or where it is referenced",
+    needs=Strategy.BLUE_GREEN,
 )
 def _args_unresolved(context: Context) -> Iterator[Hit]:
     for gate in context.release.gates:
@@ -103,6 +104,7 @@ def _args_unresolved(context: Context) -> Iterator[Hit]:
     "an inline metric repeats without end",
     reason="Argo refuses an inline metric that has an interval and no count.",
     remedy="give it a count, or drop the interval",
+    needs=Strategy.BLUE_GREEN,
 )
 def _interval_without_count(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from canary.argo.gates import Severity
+from canary.argo.gates import Severity, Strategy
 from canary.argo.replicas import split
 from canary.lint.rule import Context, Hit, Rule, into, percent
 from canary.yamls import mapping
@@ -24,6 +24,7 @@ rule = into(RULES)
     "nothing judges the canary",
     reason="The steps only wait; a faulty release is promoted like a healthy one.",
     remedy="add an analysis step after each pause, or a background analysis",
+    needs=Strategy.CANARY,
 )
 def _no_analysis(context: Context) -> Iterator[Hit]:
     if not context.release.analyses:
@@ -36,6 +37,7 @@ def _no_analysis(context: Context) -> Iterator[Hit]:
     "the replicas cannot give the weight",
     reason="Without a traffic router a share is a count of pods.",
     remedy="use ten replicas or more, a weight that the pods can give, or a traffic router",
+    needs=Strategy.CANARY,
 )
 def _share_not_weight(context: Context) -> Iterator[Hit]:
     release = context.release
@@ -56,6 +58,7 @@ def _share_not_weight(context: Context) -> Iterator[Hit]:
     reason="The next weight rounds to the same number of pods: the step waits and shows nothing "
     "new.",
     remedy="use more replicas, or drop the step",
+    needs=Strategy.CANARY,
 )
 def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
     release = context.release
@@ -76,6 +79,7 @@ def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
     "no gate runs after the last step",
     reason="Weight 100 is implicit after the last step, and no inline analysis runs there.",
     remedy="add a background analysis (strategy.canary.analysis) with a startingStep",
+    needs=Strategy.CANARY,
 )
 def _unguarded_end(context: Context) -> Iterator[Hit]:
     release = context.release
@@ -95,6 +99,7 @@ def _unguarded_end(context: Context) -> Iterator[Hit]:
     reason="An HPA on the Rollout changes spec.replicas in the middle of a step, and every share "
     "is rounded anew.",
     remedy="keep minReplicas at a number that gives the weights, or route traffic by weight",
+    needs=Strategy.CANARY,
 )
 def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
     release = context.release
@@ -122,6 +127,7 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
     "a quoted number means per cent",
     reason='maxSurge: "1" is 1 %, which rounds up to one pod only by chance.',
     remedy="write the number without quotes, or with %",
+    needs=Strategy.CANARY,
 )
 def _surge_is_per_cent(context: Context) -> Iterator[Hit]:
     canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))

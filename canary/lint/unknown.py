@@ -41,6 +41,9 @@ def _reason(document: Document) -> str:
     strategy = mapping(document.spec.get("strategy"))
     if document.kind == "Rollout" and is_argo(document) and not set(strategy) & _JUDGED_STRATEGIES:
         return "it has no strategy: a patch, or a Rollout that the controller refuses"
+    blue_green = mapping(strategy.get("blueGreen"))
+    if blue_green and not {"prePromotionAnalysis", "postPromotionAnalysis"} & set(blue_green):
+        return "blueGreen without an analysis: nothing judges the switch"
     return ""
 
 

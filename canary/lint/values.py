@@ -17,7 +17,7 @@ import promql_parser
 from canary.argo import dialects, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Outcome, UnmodelledError, Vocabulary
-from canary.argo.gates import Gate, Release, Severity
+from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Selector
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
@@ -128,6 +128,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
     reason="An offset moves the window back; where no canary was, nothing is found, and where it "
     "was, the newest requests are left out.",
     remedy="take the offset out",
+    needs=Strategy.CANARY,
 )
 def _offset_in_gate(context: Context) -> Iterator[Hit]:
     tokens = context.release.canary_tokens
@@ -223,6 +224,8 @@ def phases(metric: Metric, among: Range = ANY) -> dict[float, Phase]:
 
 def measurements(release: Release, gate: Gate, metric: Metric) -> int:
     """How often a metric is measured in a release that nobody stops."""
+    if gate.look.place == ANYWHERE and not metric.count:
+        return 0  # it may stand beside steps, and measure for as long as those last
     if metric.count or not gate.look.background:
         return metric.count or 1
     if metric.interval_s is None:
