@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 from canary import durations
 from canary.argo import model, releases
 from canary.argo.gates import Gate
+from canary.argo.templates import Templates
 from canary.errors import UsageError
 from canary.yamls import Document
 
@@ -631,7 +632,7 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
                 f"there are {', '.join(sorted(declared))}",
             )
     document = next(found for found in bundle.documents if found.kind == "Rollout")
-    release = releases.read(document, bundle.documents, given)
+    release = releases.read(document, Templates(bundle.documents), given)
     for analysis in release.analyses:
         for name in (reference.name for reference in analysis.missing):
             known = ", ".join(sorted(bundle.templates)) or "none"

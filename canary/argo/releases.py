@@ -31,8 +31,9 @@ NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 def find(documents: Iterable[Document]) -> tuple[Release, ...]:
     """Every canary Rollout among the objects."""
     found = tuple(documents)
+    templates = Templates(found)
     return tuple(
-        read(document, found)
+        read(document, templates)
         for document in found
         if document.kind == "Rollout"
         and is_argo(document)
@@ -46,7 +47,7 @@ def blue_green(documents: Iterable[Document]) -> tuple[Release, ...]:
     templates = Templates(found)
     return tuple(
         replace(
-            read(document, found),
+            read(document, templates),
             strategy=Strategy.BLUE_GREEN,
             analyses=tuple(
                 _analysis(document, reference, Look(False, 0, 0.0, (), place), templates, {})
@@ -70,7 +71,7 @@ def unreferenced(documents: Iterable[Document], others: Iterable[Release]) -> tu
     look = Look(False, 0, 0.0, (), ANYWHERE)
     return tuple(
         replace(
-            read(document, found),
+            read(document, templates),
             strategy=Strategy.NONE,
             analyses=(_analysis(document, itself(document), look, templates, {}),),
         )
@@ -108,10 +109,10 @@ def walkable(release: Release) -> model.Rollout:
 
 def read(
     document: Document,
-    documents: Sequence[Document],
+    templates: Templates,
     given: Mapping[str, str] = NOTHING_GIVEN,
 ) -> Release:
-    """One canary Rollout with the templates that stand beside it.
+    """One canary Rollout with those of the templates that it refers to.
 
     With a traffic router the share is the weight, as of a hundred pods; without one it is a count
     of pods. Steps that change no share, and metrics of other providers, are walked past.
@@ -132,7 +133,6 @@ def read(
         progress_deadline_abort=spec.get("progressDeadlineAbort") is True,
     )
     stages, reached = _stages(walked, routed=routed)
-    templates = Templates(documents)
     analyses = [
         _analysis(document, reference, look, templates, given)
         for reference, look in _references(canary, stages, reached)

@@ -76,13 +76,14 @@ def _findings(
     documents: Sequence[Document], found: tuple[Release, ...], contract: Contract | None
 ) -> Iterator[Finding]:
     everything = tuple(documents)
+    recorded, labels = _recorded(everything), TARGET_LABELS | _copied(everything)
     for release in found:
         context = Context(
             documents=everything,
             release=release,
             contract=contract,
-            recorded=_recorded(everything),
-            target_labels=TARGET_LABELS | _copied(everything),
+            recorded=recorded,
+            target_labels=labels,
             scrape_s=scrape_interval_s(everything, release),
         )
         for rule in RULES.values():

@@ -153,7 +153,7 @@ class _Folder:
             self._pass(file, said, broken=_is_gate(text))
             return []
         if any(isinstance(document.body, list) for document in loaded):
-            self._pass(file, "a list, such as a JSON patch, is no object")
+            self._pass(file, "it holds a list, such as a JSON patch, and not an object")
         objects = (document for document in loaded if isinstance(document.body, dict))
         return [item for document in objects for item in yamls.items(document)]
 
@@ -265,4 +265,8 @@ def _chart(file: Path) -> tuple[Path, str, str]:
     """What to say of a template: the chart that it is of, if it is of one."""
     chart = next((f for f in file.parents if (f / "Chart.yaml").is_file()), None)
     remedy = f"helm template {chart} | canary lint -" if chart else "render it first"
-    return chart or file, "templates of Helm or of another tool are no manifests yet", remedy
+    return (
+        chart or file,
+        "templates of Helm or of another tool become manifests once they are rendered",
+        remedy,
+    )

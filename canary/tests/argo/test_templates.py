@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from canary.argo import releases
+from canary.argo.templates import Templates
 from canary.lint import check
 from canary.yamls import Document
 
@@ -38,7 +39,7 @@ def ref(name="success-rate", **more):
 
 def judging(subject, *others):
     """The templates whose metrics judge a Rollout, and how many references find none."""
-    release = releases.read(subject, (subject, *others))
+    release = releases.read(subject, Templates(others))
     return (
         [gate.template for gate in release.gates],
         sum(len(analysis.missing) for analysis in release.analyses),

@@ -78,7 +78,7 @@ def test_a_helm_chart_is_named_once_with_what_renders_it(folder):
         write(folder / f"charts/app/templates/{name}.yaml", HELM)
     chart = folder / "charts/app"
     assert told(read(folder), folder) == [
-        "charts/app: templates of Helm or of another tool are no manifests yet — "
+        "charts/app: templates of Helm or of another tool become manifests once they are rendered — "
         f"helm template {chart} | canary lint -".replace(f"{folder}/", "")
     ]
 
