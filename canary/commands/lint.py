@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
+from pathlib import Path
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.lint import check, output, repository
+from canary.lint import baseline, check, output, repository, settings
 from canary.power import catalogue
+from canary.runtime import program
 
 EPILOG = """\
 exit codes:
@@ -21,6 +24,8 @@ examples:
   canary lint .                             a repository of anything; the rest is counted
   helm template chart | canary lint -       or a stream
   canary lint -o sarif > gates.sarif        for code scanning
+  canary lint --explain not-scoped          what a rule says, why, and an example
+  canary lint -o json > known.json          what is known today; later --baseline known.json
   canary lint --queries                     the queries as the controller sends them
 
 A finding is suppressed, with its reason, on the object that it is about:
@@ -37,6 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list-rules", action="store_true", help="print every rule, its reason and its remedy"
     )
+    parser.add_argument("--explain", metavar="RULE", help="print one rule, with an example")
+    parser.add_argument(
+        "--settings",
+        type=program.place,
+        metavar="FILE",
+        help=f"paths, severities and ignores ({settings.FILE}, if there is one)",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=program.place,
+        metavar="FILE",
+        help="what -o json printed before: only findings that are new count",
+    )
     options.output(parser, [*output.FORMATS])
 
 
@@ -45,8 +63,17 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.list_rules:
         options.say(catalogue.render())
         return 0
+    if chosen.explain is not None:
+        options.say(catalogue.explain(chosen.explain))
+        return 0
+    wanted = _settings(chosen)
+    known = baseline.load(Path(chosen.baseline)) if chosen.baseline else None
+    chosen.manifests = chosen.manifests or [*wanted.paths]
     paths = chosen.manifests or [options.DEFAULT_MANIFESTS]
     report = check.lint_repository(repository.read(paths), options.exported(chosen))
+    report = settings.apply(report, wanted, datetime.now(UTC).date())
+    if known is not None:
+        report = baseline.apply(report, known)
     if not report.releases:
         for passed in report.passed_over:
             options.remark(f"not judged: {passed}")
@@ -59,3 +86,9 @@ def run(chosen: argparse.Namespace) -> int:
         return 1
     # Gates that nobody could read are no pass.
     return 2 if report.broken else 0
+
+
+def _settings(chosen: argparse.Namespace) -> settings.Settings:
+    if chosen.settings:
+        return settings.load(Path(chosen.settings))
+    return settings.load(settings.FILE) if settings.FILE.is_file() else settings.Settings()

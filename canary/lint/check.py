@@ -26,6 +26,7 @@ class Report:
     releases: tuple[Release, ...]
     findings: tuple[Finding, ...]
     suppressed: tuple[tuple[Finding, str], ...]
+    known: tuple[Finding, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     others: int = 0
 

@@ -53,6 +53,7 @@ def document(report: Report) -> str:
             "summary": summary(report),
             "findings": [_record(finding) for finding in _sorted(report)],
             "suppressed": [{**_record(f), "reason": why} for f, why in report.suppressed],
+            "known": [_record(finding) for finding in report.known],
             "passed_over": [asdict(passed) for passed in report.passed_over],
             "other_files": report.others,
             "gates": [_gate(gate) for gate in report.gates],
@@ -127,6 +128,7 @@ def summary(report: Report) -> str:
     warnings = sum(f.severity is Severity.WARNING for f in report.findings)
     read = f"{counted[Strategy.CANARY]} canary Rollout(s){kinds}, {len(report.gates)} gate(s)"
     held = f", {len(report.suppressed)} suppressed" if report.suppressed else ""
+    held += f", {len(report.known)} known" if report.known else ""
     others = f"; {report.others:,} file(s) hold no gate" if report.others else ""
     return f"{read}: {errors} error(s), {warnings} warning(s){held}{others}"
 

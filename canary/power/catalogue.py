@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from canary.errors import UsageError
 from canary.lint.rule import Rule
 from canary.lint.rules import RULES
 from canary.power import edits
@@ -65,6 +67,19 @@ def render() -> str:
     """The page of all rules, as Markdown."""
     shown = {example.rule: example.shown for example in examples()}
     return "\n".join([HEAD, *(_section(rule, shown[rule.id]) for rule in RULES.values())]).rstrip()
+
+
+def explain(name: str) -> str:
+    """One rule's section of that page.
+
+    Raises:
+        UsageError: if there is no such rule.
+    """
+    if name not in RULES:
+        close = get_close_matches(name, RULES, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "see canary lint --list-rules"
+        raise UsageError(f"{name!r} is not a rule", remedy)
+    return _section(RULES[name], _raw()["rules"][name]["fails"]).rstrip()
 
 
 @lru_cache(maxsize=1)
