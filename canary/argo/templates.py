@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import PurePath
 from typing import Any
 
@@ -53,10 +52,14 @@ class Templates:
     """The templates among some objects."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
-        self._held: dict[Reference, list[Document]] = {}
+        self._held: dict[Reference, Document] = {}
+        self._below: dict[tuple[Reference, PurePath], Document] = {}
         for document in documents:
             if document.kind in KINDS and is_argo(document):
-                self._held.setdefault(identity(document), []).append(document)
+                reference = identity(document)
+                self._held[reference] = document
+                for folder in _up(document):
+                    self._below[reference, folder] = document
 
     def __contains__(self, reference: object) -> bool:
         return reference in self._held
@@ -79,16 +82,18 @@ class Templates:
                 yield from self.find(inner, rollout, taken)
 
     def _nearest(self, reference: Reference, rollout: Document) -> Document:
-        """Of several files with one template, as a repository of many services has, the closest."""
-        here = PurePath(rollout.file)
+        """Of several files with one template, as a repository of many services has, the closest.
 
-        def closeness(document: Document) -> tuple[bool, int]:
-            there = PurePath(document.file)
-            same = (a == b for a, b in zip(there.parts, here.parts, strict=False))
-            return there == here, sum(1 for _ in takewhile(bool, same))
+        Of equals the last, which an apply of all of them would leave.
+        """
+        found = (self._below.get((reference, folder)) for folder in _up(rollout))
+        return next(filter(None, found), self._held[reference])
 
-        # Of equals the last, which an apply of all of them would leave.
-        return max(reversed(self._held[reference]), key=closeness)
+
+def _up(document: Document) -> Iterator[PurePath]:
+    """The file of an object and the folders above it, from the closest on."""
+    file = PurePath(document.file)
+    yield from (file, *file.parents)
 
 
 def identity(template: Document) -> Reference:

@@ -24,6 +24,8 @@ rule = into(RULES)
     "is found by clusterScope: true alone",
 )
 def _template_missing(context: Context) -> Iterator[Hit]:
+    if not any(analysis.missing for analysis in context.release.analyses):
+        return
     known = Templates(context.documents)
     for analysis in context.release.analyses:
         for reference in analysis.missing:
