@@ -9,7 +9,7 @@ from canary.argo import releases
 from canary.argo.gates import Finding, Gate, Release, Severity
 from canary.lint import unknown
 from canary.lint.contract import TARGET_LABELS, Contract
-from canary.lint.pods import scrape_interval_s
+from canary.lint.pods import MONITORS, scrape_interval_s
 from canary.lint.repository import PassedOver, Reading
 from canary.lint.rule import Context
 from canary.lint.rules import RULES
@@ -78,6 +78,8 @@ def _findings(
 ) -> Iterator[Finding]:
     everything = tuple(documents)
     recorded, labels = _recorded(everything), TARGET_LABELS | _copied(everything)
+    monitors = tuple(document for document in everything if document.kind in MONITORS)
+    scalers = tuple(d for d in everything if d.kind == "HorizontalPodAutoscaler")
     for release in found:
         context = Context(
             documents=everything,
@@ -85,7 +87,8 @@ def _findings(
             contract=contract,
             recorded=recorded,
             target_labels=labels,
-            scrape_s=scrape_interval_s(everything, release),
+            scrape_s=scrape_interval_s(monitors, release),
+            autoscalers=scalers,
         )
         for rule in RULES.values():
             yield from rule.findings(context)

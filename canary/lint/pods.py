@@ -9,6 +9,8 @@ from canary.argo.gates import Release
 from canary.argo.releases import seconds
 from canary.yamls import Document, listed, mapping, scalar
 
+MONITORS = ("PodMonitor", "ServiceMonitor")
+
 
 def container_of(rollout: Document) -> str:
     """The first container's name."""
@@ -32,17 +34,13 @@ def _container(rollout: Document) -> Mapping[str, Any]:
 
 def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:
     """How often a PodMonitor or ServiceMonitor among the objects scrapes; None without one."""
-    for document in documents:
+    scraping = [document for document in documents if document.kind in MONITORS]
+    for document in scraping:
         endpoints = listed(document.spec.get("podMetricsEndpoints")) or listed(
             document.spec.get("endpoints")
         )
-        if document.kind in ("PodMonitor", "ServiceMonitor") and endpoints:
+        if endpoints and (len(scraping) == 1 or document.name == release.rollout.name):
             found = seconds(mapping(endpoints[0]).get("interval"))
-            same = document.name == release.rollout.name or _namesakes(documents) == 1
-            if found and same:
+            if found:
                 return found
     return None
-
-
-def _namesakes(documents: tuple[Document, ...]) -> int:
-    return sum(document.kind in ("PodMonitor", "ServiceMonitor") for document in documents)

@@ -28,6 +28,7 @@ class Context:
     recorded: frozenset[str] = frozenset()
     target_labels: frozenset[str] = TARGET_LABELS
     scrape_s: float | None = None
+    autoscalers: tuple[Document, ...] = ()
 
 
 Hit = tuple[Document, str, str]

@@ -103,9 +103,10 @@ def _unguarded_end(context: Context) -> Iterator[Hit]:
 )
 def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
     release = context.release
-    for document in context.documents:
-        target = mapping(document.spec.get("scaleTargetRef"))
-        if document.kind != "HorizontalPodAutoscaler" or target.get("name") != release.rollout.name:
+    for document in context.autoscalers:
+        target = mapping(document.spec.get("scaleTargetRef")).get("name")
+        own = document.namespace == release.rollout.namespace
+        if target != release.rollout.name or not own:
             continue
         fewest = document.spec.get("minReplicas", 1)
         if release.routed or not isinstance(fewest, int):

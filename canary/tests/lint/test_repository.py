@@ -176,3 +176,43 @@ def test_a_repository_of_a_thousand_files_is_linted_in_ten_seconds(folder):
     report = read(folder)
     assert time.process_time() - began < 10
     assert (len(report.releases), report.others, report.findings) == (101, 900, ())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"resources": ["."]},
+        {"resources": ["shop.yaml", "../other"]},
+        {"resources": [1, None, {}], "patches": [None, 3, {"path": 5}]},
+        {"resources": "shop.yaml"},
+        {"resources": ["shop.yaml"], "helmCharts": [{"name": "x"}]},
+        {"resources": ["shop.yaml"], "configMapGenerator": [{"name": "x", "files": ["gone"]}]},
+    ],
+    ids=["itself", "each-other", "no-texts", "no-list", "charts", "files"],
+)
+def test_a_kustomization_that_cannot_be_rendered_leaves_its_files_to_be_read(folder, body):
+    kustomization(folder / "shop", **body)
+    kustomization(folder / "other", resources=["../shop"])
+    report = read(folder)
+    assert [release.rollout.name for release in report.releases] == ["shop"]
+    assert report.findings == ()
+
+
+def test_links_in_a_circle_and_to_nowhere_are_passed_by(folder):
+    (folder / "shop/again").symlink_to(folder, target_is_directory=True)
+    (folder / "shop/gone.yaml").symlink_to(folder / "nowhere.yaml")
+    assert len(read(folder).releases) == 1
+
+
+def test_an_autoscaler_of_another_namespace_is_anothers(folder):
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "shop", "namespace": "other"},
+        "spec": {"minReplicas": 2, "scaleTargetRef": {"kind": "Rollout", "name": "shop"}},
+    }
+    write(folder / "scaler.yaml", scaler)
+    assert read(folder).findings == ()
+    del scaler["metadata"]["namespace"]
+    write(folder / "scaler.yaml", scaler)
+    assert {f.rule for f in read(folder).findings} == {"autoscaler-rounds-again"}
