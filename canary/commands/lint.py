@@ -82,6 +82,8 @@ def run(chosen: argparse.Namespace) -> int:
             "name manifests that hold one",
         )
     options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
+    for passed in () if chosen.output == "table" else report.broken:
+        options.remark(f"not judged: {passed}")
     if report.errors or (chosen.strict and report.faults):
         return 1
     # Gates that nobody could read are no pass.

@@ -25,13 +25,13 @@ from canary.yamls import Document, listed, mapping
 _TOOLS = {".git", ".tox", ".venv", ".terraform", "__pycache__", "node_modules", "venv"}
 
 _KIND = re.compile(r"""\bkind["']?\s*:\s*["']?(\w+)""")
+_TOP_KIND = re.compile(r"""^["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
 _GATES = {"Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"}
 # What the rules ask beside the gates, and what is named as not judged.
 _BESIDE = {
     "AnalysisRun", "Canary", "Experiment", "HorizontalPodAutoscaler", "PodMonitor",
     "PrometheusRule", "ServiceMonitor",
 }  # fmt: skip
-_CRD = re.compile(r"""^["']?kind["']?\s*:\s*["']?CustomResourceDefinition""", re.MULTILINE)
 _RECORD = re.compile(r"""^\s*(- )?["']?record["']?\s*:""", re.MULTILINE)
 # `{{` that is no placeholder of Argo's own.
 _TEMPLATED = re.compile(r"\{\{(?!-?\s*(args|inputs|templates)\.)")
@@ -247,14 +247,18 @@ def _relevant(text: str) -> str:
 
 def _matters(text: str) -> bool:
     """Whether a document may be of a kind that matters; a CRD only defines one, at length."""
-    if _CRD.search(text) and not _SEPARATOR.search(text, 3):
+    if not _SEPARATOR.search(text, 3) and _TOP_KIND.findall(text) == ["CustomResourceDefinition"]:
         return False
     rules = "groups:" in text and _RECORD.search(text)
     return bool(set(_KIND.findall(text)) & (_GATES | _BESIDE) or rules)
 
 
 def _is_gate(text: str) -> bool:
-    return bool(set(_KIND.findall(text)) & _GATES)
+    """Whether an object may be a gate, and does not only name one, as an Application may."""
+    of_its_own = {found[1] for found in _TOP_KIND.finditer(text)}
+    return bool(set(_KIND.findall(text)) & _GATES) and (
+        not of_its_own or bool(of_its_own & (_GATES | {"List"}))
+    )
 
 
 def _build(folder: Path) -> str:

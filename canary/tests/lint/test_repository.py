@@ -83,6 +83,18 @@ def test_a_helm_chart_is_named_once_with_what_renders_it(folder):
     ]
 
 
+def test_an_object_that_only_names_a_rollout_is_no_gate(folder):
+    differences = [{"kind": "Rollout", "jsonPointers": ["/spec/replicas"]}]
+    body = {"kind": "ApplicationSet", "spec": {"name": "{{name}}", "ignore": differences}}
+    write(folder / "apps.yaml", body)
+    write(
+        folder / "broken.yaml", "kind: Application\nignoreDifferences:\n- kind: Rollout\n  a: [\n"
+    )
+    report = read(folder)
+    assert report.broken == ()
+    assert len(report.releases) == 1
+
+
 def test_placeholders_of_argo_are_no_template_of_helm(folder):
     assert len(read(folder).gates) == 4
 
@@ -93,6 +105,9 @@ def test_a_broken_file_of_gates_is_named_the_rest_is_judged_and_it_is_no_pass(fo
     assert done.returncode == 2
     assert "not judged: other/rollout.yaml: line 3 is not YAML" in done.stdout
     assert "1 canary Rollout(s), 4 gate(s): 0 error(s)" in done.stdout
+    told = run(CANARY, "lint", ".", "-o", "github", cwd=folder)
+    assert (told.returncode, told.stdout.strip()) == (2, "")
+    assert "not judged: other/rollout.yaml: line 3 is not YAML" in told.stderr
 
 
 def test_one_bad_document_keeps_the_lines_of_the_others(folder):
