@@ -85,7 +85,7 @@ def sentences(file: str, text: str) -> Iterator[tuple[int, str]]:
         yield from _strings(text)
     elif file.endswith((".yaml", ".yml")):
         yield 1, re.sub(r"(?m)(^|[ \t])#.*$|`[^`\n]*`", "", text)
-    elif file.endswith(".html"):
+    elif file.endswith(".j2"):
         yield 1, re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>|\{[{%].*?[%}]\}", _lines, text)
     elif Path(file).name == "Makefile":
         for number, line in enumerate(text.splitlines(), 1):
@@ -145,7 +145,7 @@ def main(named: list[str]) -> int:
     for file in files:
         if UNREAD.search(file) or not Path(file).is_file():
             continue
-        if not file.endswith((".md", ".py", ".yaml", ".yml", ".html", "Makefile")):
+        if not file.endswith((".md", ".py", ".yaml", ".yml", ".j2", "Makefile")):
             continue
         lines = (text := Path(file).read_text(encoding="utf-8")).splitlines()
         for finding in find(file, text, words):

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from canary.plot import Band, Frame, Point
+from canary.rehearse import units
 from canary.rehearse.result import Gate, Result, Series
 
 _PHASE_STYLES = {
@@ -48,6 +49,7 @@ def render(document: Result) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["shown"] = shown
     environment.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
     style, words = _OUTCOMES[document.verdict.outcome]
     return environment.get_template("report.html.j2").render(
@@ -66,8 +68,13 @@ def number(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:,.{digits}g}"
 
 
+def shown(value: float | None, metric: str) -> str:
+    """A metric's value with its unit; nothing for nothing."""
+    return "–" if value is None else units.shown(value, metric)
+
+
 def pods_plot(document: Result) -> Markup:
-    """Available pods over time, stable below canary, the weights behind and the looks on top."""
+    """Available pods over time, stable below canary, the weights behind and the measurements on top."""
     series = document.series
     if not series.at_s:
         return Markup("")
@@ -117,7 +124,7 @@ def latency_plot(document: Result) -> Markup:
 
 
 def gate_plot(document: Result, gate: Gate) -> Markup:
-    """One gate's looks against its threshold, with what the same query said of stable."""
+    """One gate's measurements against its threshold, with what the same query said of stable."""
     looks = [
         (look, look.number, run)
         for run in document.analysis_runs
@@ -133,14 +140,14 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
     shown_top = max([*values, 1e-9]) * 1.25
     frame = Frame(_span(document), (0, shown_top), width=350, height=130)
     if limit is not None:
-        frame.level(limit, f"{gate.comparison} {limit:g}")
+        frame.level(limit, f"{gate.comparison} {shown(limit, gate.name)}")
     for look, value, run in looks:
         control = look.control
         if control is not None and math.isfinite(control) and control <= shown_top:
-            frame.dots([(look.at_s, control)], "control", [f"stable: {control:.4g}"])
-        title = f"{run.name}: {value:.4g}, {look.phase}"
+            frame.dots([(look.at_s, control)], "control", [f"stable: {shown(control, gate.name)}"])
+        title = f"{run.name}: {shown(value, gate.name)}, {look.phase}"
         frame.dots([(look.at_s, value)], _PHASE_STYLES[look.phase], [title])
-    return frame.svg(f"looks at {gate.name}")
+    return frame.svg(f"measurements of {gate.name}")
 
 
 def _weight_bands(document: Result) -> list[Band]:

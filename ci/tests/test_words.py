@@ -77,6 +77,11 @@ def test_comments_of_yaml_and_code_of_pages_do_not_count(words):
     assert found(words, "page.md", page) == ["walks"]
 
 
+def test_the_text_of_a_page_template_counts_and_its_markup_does_not(words):
+    page = "<style>.walk {}</style>\n{% for look in looks %}<p class='walk'>a look: {{ look.at_s }}</p>\n"
+    assert found(words, "report.html.j2", page) == ["a look"]
+
+
 def test_a_finding_names_its_line_and_the_right_word(words):
     (finding,) = words.find("page.md", "One.\n\nTwo `walks`\nthat walk.\n", words.read()[0])
     assert str(finding) == (

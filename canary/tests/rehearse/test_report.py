@@ -67,12 +67,12 @@ def test_a_run_that_ended_before_anything_was_recorded_has_a_page_too(document):
 
 
 @pytest.mark.parametrize("number", [None, float("nan"), float("inf")])
-def test_a_look_that_read_no_plain_number_is_not_drawn(document, number):
+def test_a_measurement_without_a_plain_number_is_not_drawn(document, number):
     for run in document["analysis_runs"]:
         for metric in run["metrics"]:
             for look in metric["measurements"]:
                 look["number"] = number
-    assert "No look read a number" in report.render(Result.model_validate(document))
+    assert "No measurement returned a number" in report.render(Result.model_validate(document))
 
 
 @pytest.mark.parametrize(
