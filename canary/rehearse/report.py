@@ -74,7 +74,7 @@ def shown(value: float | None, metric: str) -> str:
 
 
 def pods_plot(document: Result) -> Markup:
-    """Available pods over time, stable below canary, the weights behind and the measurements on top."""
+    """Available pods over time, stable below canary, weights behind and measurements on top."""
     series = document.series
     if not series.at_s:
         return Markup("")
