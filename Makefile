@@ -32,7 +32,7 @@ OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART ONLY TESTS COMPA
 # make would expand a value of the command line when it exports it, so the value is taken as it is.
 $(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
 export $(OPTIONS)
-# A misspelt one would be passed over, and a healthy release rehearsed instead of a bad one.
+# A misspelt one would be passed over, and a healthy release rehearsed instead of a faulty one.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 UNKNOWN := $(filter-out $(OPTIONS) MAKEFLAGS MAKEOVERRIDES,$(GIVEN))
 $(if $(UNKNOWN),$(error unknown: $(UNKNOWN). What can be set is $(OPTIONS)))
@@ -55,7 +55,7 @@ setup-rehearse:  ## the part of it that a rehearsal and the gates need
 
 .PHONY: rehearse serve observe gates policies
 
-rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it bad, CANDIDATE=branch yours, SCALE=1 real time
+rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it faulty, CANDIDATE=branch yours, SCALE=1 real time
 	@set -f; for fault in $$FAULT; do set -- "$$@" --fault="$$fault"; done; \
 	  $(BIN)/canary rehearse --target="$$TARGET" $${SCALE:+--time-scale="$$SCALE"} $${STABLE:+--stable="$$STABLE"} \
 	  $${CANDIDATE:+--candidate="$$CANDIDATE"} "$$@"
@@ -92,7 +92,7 @@ coverage: setup  ## every quick test, and a floor for the lines changed since CO
 	@$(BIN)/diff-cover out/coverage/coverage.xml --compare-branch="$$COMPARE" --fail-under="$$FLOOR" \
 	  --exclude '*/tests/*' 'acceptance/*'
 
-lint: setup  ## style, types and all that is read rather than run, within half a minute
+lint: setup  ## all static checks: style, types, words, links, manifests, workflows
 	@$(MAKE) --no-print-directory -j4 --output-sync=target --keep-going $(LINTS)
 
 lint-python:

@@ -395,11 +395,17 @@ CONTROLS = (
     Control(21, "actions by full SHA, and no token left in a clone", _pins),
     Control(22, "no permission but those decided on", _permissions),
     Control(23, "nothing that a stranger wrote is run with our rights", _untrusted),
-    Control(24, "logins bound to environments, and no loop of releases", _environments),
+    Control(
+        24,
+        "logins bound to environments, and no release or apply that a queue drops",
+        _environments,
+    ),
     Control(25, "a scan that can fail, and ignores that expire", _scans),
     Control(26, "materials, signature and provenance no caller can change", _provenance),
     Control(27, "admission by the signer's identity", _admission),
     Control(28, "Argo CD in a project that allows what it needs", _argo),
-    Control(29, "who answers, reviews and updates, and the rules of main", _repository),
+    Control(
+        29, "who answers, reviews and updates, and the rules of main and of the pins", _repository
+    ),
     Control(31, "what has rights, or judges, is what was reviewed", trust.differences),
 )
