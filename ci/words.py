@@ -122,13 +122,20 @@ def _strings(text: str) -> Iterator[tuple[int, str]]:
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and re.search(r"\w \w", node.value)
-            and id(node) not in silent
-        ):
-            yield node.lineno, re.sub(r"(?s)`[^`]*?`", _lines, node.value)
+        if isinstance(node, ast.JoinedStr):
+            silent |= {id(part) for part in node.values}
+            said = "".join(_part(part) for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            said = node.value
+        else:
+            continue
+        if id(node) not in silent and re.search(r"\w \w", said):
+            yield node.lineno, re.sub(r"(?s)`[^`]*?`", _lines, said)
+
+
+def _part(part: ast.expr) -> str:
+    """A part of an f-string; a number for whatever is filled in."""
+    return str(part.value) if isinstance(part, ast.Constant) else "0"
 
 
 def main(named: list[str]) -> int:

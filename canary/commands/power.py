@@ -62,7 +62,7 @@ def run(chosen: argparse.Namespace) -> int:
         for doubt in doubts:
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
-    checked = f"model and Prometheus agree in {len(verification.WORLDS)} worlds"
+    checked = f"model and Prometheus agree on {len(verification.WORLDS)} sets of samples"
     if chosen.offline:
         checked = "not checked against a Prometheus (--offline)"
     if chosen.compare_queries:

@@ -125,7 +125,7 @@ def _count_in_background(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         if gate.look.background and metric.count:
             last = (metric.count - 1) * (metric.interval_s or 0.0)
-            yield at(gate, f"looks {metric.count} time(s) and not after {last:g}s")
+            yield at(gate, f"measures {metric.count} time(s) and not after {last:g}s")
 
 
 @rule(

@@ -71,6 +71,11 @@ def test_only_strings_that_people_read_count_in_a_module(words):
     assert found(words, "module.py", '"""It walks."""\nhelp = __doc__\n') == ["walks"]
 
 
+def test_what_an_f_string_says_is_one_sentence(words):
+    assert found(words, "module.py", 'say(f"they agree in {n} worlds")') == ["worlds"]
+    assert found(words, "module.py", 'say(f"`{n} worlds` agree")') == []
+
+
 def test_comments_of_yaml_and_code_of_pages_do_not_count(words):
     assert found(words, "rules.yaml", "# a walk\nsummary: it walks # a walk\n") == ["walks"]
     page = "```sh\nwalk it  # and look: it walks\n```\n"

@@ -99,7 +99,7 @@ def test_a_gate_that_cannot_be_followed_is_named_and_there_is_no_table(root):
 
 def test_a_table_says_that_it_was_held_against_a_prometheus_or_that_it_was_not(root):
     checked = run("power", "--releases", "50", root=root).stdout
-    assert "model and Prometheus agree in 5 worlds" in checked
+    assert "model and Prometheus agree on 5 sets of samples" in checked
     assert "not checked" in run("power", "--releases", "50", "--offline", root=root).stdout
 
 

@@ -189,7 +189,7 @@ def prove(flips: list[Flip], jobs: int) -> int:
     broken = sum(noticed.startswith(BROKEN) for noticed in outcomes)
     noticed_count = len(flips) - missed - broken
     sys.stdout.write(
-        f"{len(flips)} flips: {noticed_count} noticed, {missed} missed, {broken} broken\n"
+        f"{len(flips)} flips: {noticed_count} noticed, {missed} not noticed, {broken} broken\n"
     )
     if broken:
         return EXIT_FLIP_BROKEN
