@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument_group(
             "on a cluster",
             "The release is shipped to a real Kubernetes, and its own Argo Rollouts runs it in "
-            "real time. deploy/README.md says how to get one.",
+            "real time. docs/install.md says how to get one.",
         )
     )
 
