@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Run the workflows here, by act, in clones of the last commit, good ones and bad ones.
+"""Run the workflows here, by act, in clones of the last commit, valid and broken.
 
 Words choose cases; `--resume` leaves out those that ended as they should on this very commit. Logs,
 and what a case left behind, are kept under out/workflows.
 
-Actions cannot be fetched where this was made: folders under `standins/` take their places, as small
-as they can be. Every step of our own is run as it stands. What this does not run is listed in
+No action is fetched: folders under `fakes/` take their places, as small as they can be. Every step
+of our own is run as it stands. What this does not run is listed in
 docs/pipeline.md, "Run the workflows".
 
 Exit codes: 0 every case ended as it should, 1 one did not, 2 act or what it needs is missing.
@@ -24,17 +24,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakes.github_api import GitHubServer, serving
 from pipeline import comment, kustomization, overlay
 from pipeline.checkout import WORKFLOWS, Checkout
 from pipeline.releases import Release
 from pipeline.repository import Repository
-from standins.github_api import GitHubServer, serving
 
 from canary.runtime import processes, program
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-STANDINS = HERE / "standins"
+FAKES = HERE / "fakes"
 KEPT = Path("out/workflows")
 # The tests take ten minutes on two idle cores, and longer beside others and under coverage.
 TIME_LIMIT_S = 3600
@@ -61,7 +61,7 @@ class World:
 
     @property
     def artifacts(self) -> Path:
-        """Where the stand-ins of upload and download keep what they are given."""
+        """Where the fakes of upload and download keep what they are given."""
         return self.folder / "artifacts"
 
     def git(self, *arguments: str) -> str:
@@ -149,7 +149,7 @@ def act(
             "--var",
             f"VERDICT_APP={VERDICTS}",
             "--no-skip-checkout",
-            *_standins(world.clone),
+            *_fakes(world.clone),
         ],
         cwd=world.clone,
         capture_output=True,
@@ -160,7 +160,7 @@ def act(
     )
 
 
-def _standins(clone: Path) -> list[str]:
+def _fakes(clone: Path) -> list[str]:
     """Every action that a workflow pins and that has a stand-in."""
     used = set()
     for file in (clone / ".github").glob("**/*.yaml"):
@@ -168,8 +168,8 @@ def _standins(clone: Path) -> list[str]:
     return [
         argument
         for name, version in sorted(used)
-        if (STANDINS / name).is_dir()
-        for argument in ("--local-repository", f"{name}@{version}={STANDINS / name}")
+        if (FAKES / name).is_dir()
+        for argument in ("--local-repository", f"{name}@{version}={FAKES / name}")
     ]
 
 

@@ -1,6 +1,6 @@
 """What is asked of GitHub's API.
 
-GitHub itself cannot be had in a test: `standins/github_api.py` takes its place.
+GitHub is not available in a test: `fakes/github_api.py` takes its place.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ HEAD = "ab" * 20
 
 @pytest.fixture
 def server(root):
-    path = root / "acceptance/pipeline/standins/github_api.py"
+    path = root / "acceptance/pipeline/fakes/github_api.py"
     spec = importlib.util.spec_from_file_location("github_api", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

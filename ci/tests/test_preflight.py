@@ -52,7 +52,7 @@ def named(kind, names):
 
 @pytest.fixture
 def run(root, documents, monkeypatch, capsys):
-    path = root / "acceptance/pipeline/standins/github_api.py"
+    path = root / "acceptance/pipeline/fakes/github_api.py"
     spec = importlib.util.spec_from_file_location("github_api", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
