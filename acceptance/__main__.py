@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 AREAS = sorted({file.parent.name for file in HERE.glob("*/test_*.py")})
 EPILOG = """\
 exit codes: 0 every target is met   1 one is not   2 no such test   4 something that a test needs
-  cannot be had here, or our fault   130 interrupted
+  is not available here, or our fault   130 interrupted
 """
 CODES = {
     pytest.ExitCode.OK: program.GOOD,

@@ -162,12 +162,12 @@ def unusable() -> str:
     program = _program()
     if not program.is_file():
         instead = "use kind and `canary rehearse --target cluster`"
-        return f"no cluster kit: set GRIDOS_CLUSTER_KIT, or {instead}"
+        return f"no test cluster: set GRIDOS_CLUSTER_KIT, or {instead}"
     if os.geteuid() != 0:
-        return "the cluster kit needs root: it makes namespaces, cgroups and mounts"
+        return "the test cluster needs root: it makes namespaces, cgroups and mounts"
     missing = [name for name in NEEDED if not (CACHE / f".{name}").is_file()]
     if missing:
-        return f"the cluster kit is not built ({', '.join(missing)}): run {program.name} build"
+        return f"the test cluster is not built ({', '.join(missing)}): run {program.name} build"
     if (STATE / "pid").exists():
         return "a cluster is up already, and only one can be"
     return ""

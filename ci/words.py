@@ -17,7 +17,7 @@ from pathlib import Path
 
 TABLE = Path(__file__).with_name("words.toml")
 UNREAD = re.compile(
-    r"(^|/)tests?/|(^|/)(test_|conftest)|\.generated\.|^CHANGELOG\.md$|^acceptance/.*\.(py|yaml)$"
+    r"(^|/)tests?/|(^|/)(test_|conftest)|\.generated\.|^CHANGELOG\.md$|^acceptance/.*\.yaml$"
 )
 
 

@@ -46,7 +46,7 @@ def ask_cyclonus(rendered: Sequence[objects.Object], flows: Sequence[Flow]) -> l
     """
     found = processes.run([ROOT / "ci/tool", "cyclonus"], stdout=subprocess.PIPE, text=True)
     if found.returncode != 0:
-        raise MachineError("cyclonus cannot be had", "see what ci/tool says above")
+        raise MachineError("cyclonus is not available", "see what ci/tool says above")
     with tempfile.TemporaryDirectory() as folder:
         policies = Path(folder) / "policies"
         policies.mkdir()

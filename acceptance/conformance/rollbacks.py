@@ -139,7 +139,7 @@ class Service:
         """Goes a way back, and tells what users met from the decision until all was quiet."""
         stray, decided = self._stray(), time.time()
         decide()
-        self._await("the way back", lambda: back() and self._healthy(), READY_S)
+        self._await("the rollback", lambda: back() and self._healthy(), READY_S)
         healthy = time.time()
         time.sleep(QUIET_S)
         # A second is told at its end.

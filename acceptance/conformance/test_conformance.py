@@ -116,7 +116,7 @@ def test_a_cluster_that_is_not_built_whole_is_not_used_and_how_to_build_it_is_sa
     monkeypatch.setenv("GRIDOS_CLUSTER_KIT", str(program))
     monkeypatch.setattr(cluster, "CACHE", tmp_path)
     monkeypatch.setattr(cluster.os, "geteuid", lambda: 0)
-    assert cluster.unusable() == "the cluster kit is not built (addons): run cluster build"
+    assert cluster.unusable() == "the test cluster is not built (addons): run cluster build"
 
 
 def run(root, *words):
@@ -130,7 +130,7 @@ def run(root, *words):
 def test_the_core_is_skipped_with_its_reason_where_it_cannot_be_run(root):
     done = run(root, "conformance", "--part", "core")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no cluster kit" in done.stdout
+    assert "no test cluster" in done.stdout
     assert " passed" not in done.stdout
 
 
@@ -140,7 +140,7 @@ def test_the_core_is_skipped_with_its_reason_where_it_cannot_be_run(root):
 def test_a_test_that_cannot_be_run_here_has_not_passed(root, area, tests):
     done = run(root, area, "--part", "cluster or inside")
     assert done.returncode == 4, done.stdout + done.stderr
-    assert done.stdout.count("no cluster kit") >= tests
+    assert done.stdout.count("no test cluster") >= tests
     assert " passed" not in done.stdout
 
 

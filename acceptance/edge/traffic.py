@@ -126,7 +126,7 @@ def _reads() -> Iterator[Exchange]:
             name, route and f"GET {route}", _get(path, **query), revalidated=route in TAGGED
         )
     packed = Request(target=f"/v1/feeders/{FEEDER}/buses", headers={"Accept-Encoding": "gzip, br"})
-    yield Exchange("an answer compressed", f"GET {feeder}/buses", packed)
+    yield Exchange("a compressed response", f"GET {feeder}/buses", packed)
     page = Request(target="/v1/docs", headers={"Accept": "text/html,application/xhtml+xml"})
     yield Exchange("the page for people", "", page, (200, 302))
 

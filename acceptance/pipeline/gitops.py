@@ -45,7 +45,7 @@ BRANCH = overlay.branch(ENVIRONMENT)
 # Steps of 1, 2 and 3 minutes, pods that start beside much else, and a look after each.
 LONGEST_S = 1500
 POLICY_S = 60
-GOOD = ("service/gridos/api/health.py", "", "\n# A good release.\n")
+GOOD = ("service/gridos/api/health.py", "", "\n# A healthy release.\n")
 BAD = ("Dockerfile", "\nUSER ", "\nENV GRIDOS_FAULTS=errors=20%\nUSER ")
 
 

@@ -246,11 +246,11 @@ BAD_RELEASE = """
 
 @blueprint.before_request
 def fail_every_tenth() -> None:
-    \"\"\"Makes this a bad release.\"\"\"
+    \"\"\"Makes this a faulty release.\"\"\"
     import secrets
 
     if secrets.randbelow(10) == 0:
-        raise RuntimeError("a bad release")
+        raise RuntimeError("a faulty release")
 """
 
 
@@ -478,7 +478,7 @@ def _test_folders() -> list[str]:
 CASES = (
     Case("ci lint, as it is", "ci.yaml", "lint", "push", _as_it_is, succeeds=True),
     Case(
-        "ci lint, with a file that is no YAML",
+        "ci lint, with a file that is not YAML",
         "ci.yaml",
         "lint",
         "push",

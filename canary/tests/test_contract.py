@@ -19,7 +19,6 @@ PLATFORM_METRICS = {
     "kube_pod_container_status_restarts_total",
 }
 TARGET_LABELS = {"namespace", "pod", "container", "rollouts_pod_template_hash"}
-PROMQL_WORDS = {"sum", "by", "rate", "increase", "or", "and", "on", "vector", "max", "le"}
 
 
 @pytest.fixture(scope="module")

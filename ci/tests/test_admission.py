@@ -1,7 +1,7 @@
 """The policy on images, judged by a real API server.
 
 The server and its etcd run on the loopback, without a node: admission needs none. Kubernetes'
-programs are looked for on PATH and where the cluster kit builds them.
+programs are looked for on PATH and where the test cluster builds them.
 """
 
 import json

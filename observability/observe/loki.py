@@ -1,6 +1,6 @@
 """A real Loki on http_stub, and a real OpenTelemetry Collector that feeds it, where installed.
 
-Neither is in Debian: they are found on PATH, or where the cluster kit builds them.
+Neither is in Debian: they are found on PATH, or where the test cluster builds them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 from canary.errors import MachineError
 from canary.runtime import processes, prometheus
 
-# A promtool of another major; the place where the cluster kit builds its own is looked at too.
+# A promtool of another major; the place where the test cluster builds its own is looked at too.
 VARIABLE = "GRIDOS_PROMTOOL_3"
 KIT = Path("~/.cache/gridos-cluster/bin/promtool")
 REMEDY = f"set {VARIABLE} to a promtool 3.x, or build the test cluster's programs"
