@@ -1,7 +1,7 @@
 """`canary rehearse`: one release, from its manifests to its verdict.
 
-Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, 2 the input cannot be
-used, 3 no verdict, 4 the harness or the machine is at fault, 130 interrupted.
+Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, or its migration failed,
+2 the input cannot be used, 3 no verdict, 4 the tool or the machine is at fault, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ faults (in the candidate's pods only; give --fault several times for several at 
   crash=500             the pod dies after so many requests
 
 exit codes:
-  0 promoted   1 rolled back by a gate or the progress deadline   2 the input cannot be used
-  3 no verdict: paused inconclusive, or not measured   4 the harness or the machine is at fault
+  0 promoted   1 rolled back by a gate or the progress deadline, or its migration failed
+  2 the input cannot be used   3 no verdict: paused inconclusive, or not measured
+  4 the tool or the machine is at fault
   130 interrupted   (`make rehearse` turns every one but 0 into its own 2: CI calls this program)
 
 examples:

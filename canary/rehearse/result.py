@@ -1,4 +1,4 @@
-"""The record of a rehearsal as `result.json`, schema `gridos.rehearsal/v1` (see RESULT.md).
+"""The record of a rehearsal as `result.json`, whose fields docs/reference/result.md explains.
 
 The types are what is written and read; `build` makes them of what was seen.
 """

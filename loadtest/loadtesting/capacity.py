@@ -1,4 +1,4 @@
-"""The highest rate that holds the limits: bisection, each probe a run of its own.
+"""The highest rate that meets the limits: bisection, each probe a run of its own.
 
 A probe holds when every check passes and the slow share is below its limit with 95 %
 confidence; one that is undecided counts as broken, so that the answer errs towards less.

@@ -86,13 +86,13 @@ def profiles(chosen: argparse.Namespace) -> int:
         return 0
     say(f"limits from {read.source}: errors < {100 * read.max_error_ratio:.3g} %, "
         f"p{read.quantile * 100:g} < {read.max_latency_s * 1000:g} ms, CPU < "
-        f"{read.max_cpu_saturation:.0%}, at least {read.min_requests} requests; "
-        f"objective {read.objective:.3%}\n")  # fmt: skip
-    say(f"{'profile':<14}{'verdict':<14}{'needs':>9}  {'load':<38}{'fault for a rehearsal':<22}")
+        f"{100 * read.max_cpu_saturation:g} %, at least {read.min_requests} requests; "
+        f"objective {100 * read.objective:g} %\n")  # fmt: skip
+    say(f"{'profile':<14}{'verdict':<14}{'needs':>9}  {'load':<38}fault for a rehearsal")
     for profile in found:
         verdict = profile.expected if profile.gate else ""
         say(f"{profile.name:<14}{verdict:<14}{profile.needed or '':>9}  {profile.shape!s:<38}"
-            f"{profile.fault:<22}\n{'':<14}{profile.purpose}")  # fmt: skip
+            f"{profile.fault}\n{'':<14}{profile.purpose}")  # fmt: skip
     return 0
 
 

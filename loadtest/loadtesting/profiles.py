@@ -167,7 +167,7 @@ def _others(limits: Limits, overrides: Overrides) -> Iterable[Profile]:
     )
     yield Profile(
         name="soak",
-        purpose="half an hour at one rate: does memory grow, is the objective held?",
+        purpose="half an hour at one rate: does memory grow, is the objective met?",
         shape=shapes.constant(overrides.rate, overrides.seconds or SOAK_SECONDS),
         needed=limits.min_requests,
         judges=("memory-growth", "objective"),
@@ -180,7 +180,7 @@ def _others(limits: Limits, overrides: Overrides) -> Iterable[Profile]:
     )
     yield Profile(
         name="capacity",
-        purpose="the highest rate that holds the limits and the objective, by bisection",
+        purpose="the highest rate that meets the limits and the objective, by bisection",
         shape=shapes.constant(overrides.rate, overrides.seconds or SMOKE_SECONDS),
         kind=Kind.CAPACITY,
     )

@@ -15,9 +15,9 @@ exit codes:
   0 good   1 findings   2 the input cannot be used   4 the machine is at fault   130 interrupted
 
 examples:
-  observe up                                  the service, watched: http://127.0.0.1:9300
+  observe up                                  the service, observed: http://127.0.0.1:9300
   observe up --faults errors=10%              with a canary that fails
-  observe generate --check                    is what is generated as the gates say?
+  observe generate --check                    do the generated files match the gates?
 """
 
 
