@@ -1,6 +1,9 @@
 """The tree itself: no binaries (OpenSSF Scorecard's Binary-Artifacts), and owners of what has rights."""
 
+import re
 import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,30 @@ RIGHTS += ["deploy/admission/", "deploy/argocd/"]
 @pytest.mark.parametrize("path", RIGHTS)
 def test_what_a_job_with_rights_runs_or_obeys_is_reviewed_by_security(root, path):
     assert "/grid-security" in owners(root)[f"/{path}"]
+
+
+def excluded(patterns, path):
+    """Whether a .dockerignore leaves a path out: the last pattern that matches it decides."""
+    out = False
+    for pattern in patterns:
+        wanted = pattern.removeprefix("!").removeprefix("**/")
+        if any(
+            fnmatch(part, wanted) for part in [str(path), *map(str, path.parents[:-1]), path.name]
+        ):
+            out = not pattern.startswith("!")
+    return out
+
+
+@pytest.mark.parametrize(
+    "name", ["Dockerfile", "loadtest/cluster/Dockerfile", "infra/terraform/runners/Dockerfile"]
+)
+def test_what_a_dockerfile_copies_is_there_and_not_ignored(root, name):
+    own = root / f"{name}.dockerignore"
+    text = (own if own.exists() else root / ".dockerignore").read_text()
+    patterns = [line for line in text.splitlines() if line and not line.startswith("#")]
+    copies = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", (root / name).read_text())
+    sources = [Path(source) for copy in copies for source in copy.split()]
+    assert sources
+    assert [str(s) for s in sources if not (root / s).exists() or excluded(patterns, s)] == []
+    assert excluded(patterns, Path("README.md"))
+    assert excluded(patterns, Path("canary/tests/conftest.py"))
