@@ -112,7 +112,7 @@ lint-yaml:
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml observability/compose.yaml
 
 lint-dockerfile:
-	@$(BIN)/hadolint Dockerfile infra/terraform/runners/Dockerfile
+	@git ls-files "*Dockerfile" | xargs $(BIN)/hadolint
 
 lint-shell:  # by their first line, since scripts have no ending
 	@git grep -lE '^#!.*\b(ba)?sh$$' -- ':!*.tf' ':!*.md' ':!*.py' | xargs $(BIN)/shellcheck
