@@ -79,12 +79,17 @@ def _together(service: Service, runs: Mapping[str, Callable[[], Found]]) -> dict
     return {name: found[name] for name in runs}
 
 
-def _ours(url: str, places: int, patience_s: float) -> Found:
+def _ours(url: str, places: int, max_queue_time_s: float) -> Found:
     folder = Path(tempfile.mkdtemp(prefix="ours-", dir=OUT))
     command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--host", url]
     command += ["-u", str(places), "-r", str(places), "--only-summary"]
     command += ["--arrivals-shape", f"{RATE:g} for {SECONDS:g}s"]
-    command += ["--arrivals-spacing", "constant", "--arrivals-patience", str(patience_s)]
+    command += [
+        "--arrivals-spacing",
+        "constant",
+        "--arrivals-max-queue-time",
+        str(max_queue_time_s),
+    ]
     variables = processes.inherited(USERS_KIND="open", USERS_OUT=str(folder / "samples.json"))
     processes.run(command, env=variables, capture_output=True, check=True, timeout=180)
     told = json.loads((folder / "samples.json").read_text())

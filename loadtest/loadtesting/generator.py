@@ -117,7 +117,12 @@ class Generator:
         command += ["--host", setup.host, "--users", str(setup.users)]
         command += ["--spawn-rate", str(setup.users), "--only-summary", "--loglevel", "INFO"]
         command += ["--arrivals-shape", str(plan.shape), "--arrivals-spacing", plan.spacing]
-        command += ["--arrivals-seed", str(plan.seed), "--arrivals-patience", str(plan.patience_s)]
+        command += [
+            "--arrivals-seed",
+            str(plan.seed),
+            "--arrivals-max-queue-time",
+            str(plan.max_queue_time_s),
+        ]
         # What fails is judged by the verdict; Locust itself is to end well.
         command += ["--exit-code-on-error", "0", "--stop-timeout", "1"]
         if setup.workers:

@@ -21,7 +21,7 @@ def plan(options: Namespace) -> Plan:
         shapes.parse(options.arrivals_shape),
         options.arrivals_spacing,
         options.arrivals_seed,
-        options.arrivals_patience,
+        options.arrivals_max_queue_time,
     )
 
 
@@ -48,7 +48,7 @@ def _add(parser: ArgumentParser, **_: Any) -> None:
     )
     group.add_argument("--arrivals-seed", type=int, default=1, help="of the whole schedule")
     group.add_argument(
-        "--arrivals-patience",
+        "--arrivals-max-queue-time",
         type=float,
         default=1.0,
         help="seconds that an arrival waits for a free user before it is dropped",

@@ -62,7 +62,7 @@ class Place:
 class Pool:
     """The users of one process and the arrivals that are due to them, by user class."""
 
-    patience_s: float = 1.0
+    max_queue_time_s: float = 1.0
     counts: Counts = field(default_factory=Counts)
     dropped_s: list[float] = field(default_factory=list)
     _free: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
@@ -95,7 +95,7 @@ class Pool:
             free.pop().give(arrival)
             return
         self._expire(kind)
-        if self.patience_s:
+        if self.max_queue_time_s:
             self.counts.queued += 1
             self._waiting[kind].append(arrival)
         else:
@@ -133,7 +133,7 @@ class Pool:
 
     def _expire(self, kind: str) -> None:
         waiting, now = self._waiting[kind], time.time()
-        while waiting and now - waiting[0].due_at > self.patience_s:
+        while waiting and now - waiting[0].due_at > self.max_queue_time_s:
             self._drop(waiting.popleft())
 
     def _drop(self, arrival: Arrival) -> None:

@@ -27,13 +27,13 @@ class Plan:
         shape: Requests a second over time.
         spacing: `poisson` for independent users, `constant` for a metronome.
         seed: The same seed gives the same arrivals, and the same draws for each of them.
-        patience_s: How long an arrival waits for a free user before it is dropped.
+        max_queue_time_s: How long an arrival waits for a free user before it is dropped.
     """
 
     shape: Shape
     spacing: Spacing = "poisson"
     seed: int = 1
-    patience_s: float = 1.0
+    max_queue_time_s: float = 1.0
 
     def due(self) -> Iterator[float]:
         """The seconds after the start at which requests are due, in order."""

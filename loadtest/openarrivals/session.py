@@ -81,7 +81,7 @@ class Session:
     def play(self, share: dict[str, Any]) -> None:
         """Hands out this process's share of the arrivals."""
         self.plan = schedule.from_message(share["plan"])
-        self.pool.patience_s = self.plan.patience_s
+        self.pool.max_queue_time_s = self.plan.max_queue_time_s
         mine = schedule.slots(self.plan, share["weights"], share["index"], share["workers"])
         gevent.spawn(self.pool.run, mine, share["start_at"])
 

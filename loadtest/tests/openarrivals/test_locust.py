@@ -64,7 +64,7 @@ def test_a_stall_is_measured_from_when_requests_were_due(locust, server):
 def test_without_enough_users_what_cannot_start_is_counted(locust, server):
     _, log = server
     log.thaw.clear()
-    options = ("-u", "4", "-r", "4", "--arrivals-shape", SHAPE, "--arrivals-patience", "0")
+    options = ("-u", "4", "-r", "4", "--arrivals-shape", SHAPE, "--arrivals-max-queue-time", "0")
     run = locust(*options)
     assert run.comes_to(lambda: run.out.exists() and run.counts["due"] == planned())
     log.thaw.set()

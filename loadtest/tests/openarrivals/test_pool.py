@@ -41,21 +41,21 @@ def test_the_user_that_was_freed_last_goes_first():
 
 
 def test_an_arrival_without_a_free_user_waits_for_one():
-    pool = Pool(patience_s=60)
+    pool = Pool(max_queue_time_s=60)
     pool.run(slots(2), time.time())
     assert pool.counts.queued == 2
     assert [pool.take("User").number for _ in range(2)] == [0, 1]
 
 
-def test_without_patience_it_is_dropped_at_once():
-    pool = Pool(patience_s=0)
+def test_without_a_queue_time_it_is_dropped_at_once():
+    pool = Pool(max_queue_time_s=0)
     pool.run(slots(3, due_s=0.001), time.time())
     assert pool.counts.dropped == 3
     assert pool.dropped_s == [0.001] * 3
 
 
-def test_patience_ends():
-    pool = Pool(patience_s=1.0)
+def test_a_queue_time_ends():
+    pool = Pool(max_queue_time_s=1.0)
     pool.run(slots(2), time.time() - 2)
     user = gevent.spawn(pool.take, "User")
     gevent.sleep(0)
@@ -65,7 +65,7 @@ def test_patience_ends():
 
 
 def test_what_still_waits_at_the_end_is_counted_as_dropped():
-    pool = Pool(patience_s=60)
+    pool = Pool(max_queue_time_s=60)
     pool.run(slots(4), time.time())
     pool.close()
     assert (pool.counts.dropped, pool.counts.open) == (4, 0)
@@ -98,7 +98,7 @@ def test_an_arrival_of_a_user_that_is_stopped_goes_to_another():
 
 
 def test_a_late_generator_says_how_late():
-    pool = Pool(patience_s=60)
+    pool = Pool(max_queue_time_s=60)
     pool.run(slots(1), time.time() - 0.5)
     assert pool.take("User").lag_s >= 0.5
 
