@@ -229,7 +229,7 @@ def _simplify(spec: dict[str, Any]) -> None:
     assert first == {"analysis": {"templates": [{"templateName": "release-may-start"}]}}
     canary["steps"] = [first, {"setWeight": 50}, {"pause": {"duration": f"{PAUSE_S}s"}}]
     background = canary["analysis"]
-    # Production's begins minutes after the canary's first pod, and before a scrape nothing is known.
+    # Production's begins minutes after the canary's first pod; before a scrape nothing is known.
     background["startingStep"] = HALF
     background["templates"] = [{"templateName": "blocking-alerts"}]
     background["args"] = [a for a in background["args"] if a["name"] == "canary-hash"]
