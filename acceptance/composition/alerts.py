@@ -148,7 +148,18 @@ class Platform:
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         if not wait_until(condition, TIMEOUT_S, every_s=1.0):
-            raise MachineError(f"not within {TIMEOUT_S:g} s: {what}; {self._phase()}")
+            said = f"{self._phase()}; measurements: {self._measured()}"
+            raise MachineError(f"not within {TIMEOUT_S:g} s: {what}; {said}")
+
+    def _measured(self) -> list[str]:
+        """What the analyses of the newest release found, for whoever asks why it stands still."""
+        text = self._cluster.kubectl("get", "analysisruns", "-n", "gridos", "-o", "json")
+        return [
+            f"{result['name']} {one.get('phase')}: {one.get('value', one.get('message', ''))}"
+            for run in json.loads(text)["items"][-2:]
+            for result in run.get("status", {}).get("metricResults", [])
+            for one in result.get("measurements", [])[-2:]
+        ]
 
     def _alertmanager(self) -> list[str]:
         """The shipped routes; nobody is told."""
@@ -182,6 +193,8 @@ class Platform:
             "scrape_configs": [
                 {
                     "job_name": name,
+                    # It writes every object of the cluster: on a busy machine not within a second.
+                    "scrape_interval": "3s" if name == "kube-state-metrics" else "1s",
                     "honor_labels": True,
                     "fallback_scrape_protocol": "PrometheusText0.0.4",
                     "static_configs": [{"targets": [target]}],

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import workspace
@@ -232,7 +231,7 @@ exec {terraform} "$@"
 
 def test_argo_cd_is_installed_with_a_token_and_what_the_platform_says(checkout):
     """Its real configuration, planned and applied by a provider that knows schemas only."""
-    if not Path(os.environ.get("TF_CLI_CONFIG_FILE", "none")).is_file():
+    if not os.access(os.environ.get("TF_CLI_CONFIG_FILE", "none"), os.R_OK):
         pytest.skip("helm's own provider wants a cluster: TF_CLI_CONFIG_FILE names no mirror")
     folder, terraform = checkout.folder, shutil.which("terraform")
     (folder / "given").write_text(KUBECONFIG)
