@@ -20,6 +20,7 @@ from canary.argo.dialects import Outcome, UnmodelledError, Vocabulary
 from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Selector
+from canary.argo.releases import LATEST, STABLE
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
 
 RULES: list[Rule] = []
@@ -109,6 +110,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, _, query in queries(context):
         for selector in query.selectors:
+            yield from (at(gate, words) for words in _no_pod(context.release, selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
             try:
@@ -235,6 +237,19 @@ def measurements(release: Release, gate: Gate, metric: Metric) -> int:
     last = release.stages[-1]
     left_s = last.start_s + last.duration_s - gate.look.at_s - metric.initial_delay_s
     return 1 + max(int(left_s // metric.interval_s), 0)
+
+
+def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
+    """What names a pod by its hash, and not as a ReplicaSet of this Rollout names its pods."""
+    for matcher in selector.matchers:
+        for pod_hash in (LATEST, STABLE):
+            pod = f"{release.rollout.name}-{pod_hash}-x7k2p"
+            if matcher.label == "pod" and pod_hash in matcher.value and "!" not in matcher.sign:
+                try:
+                    if not dialects.takes(matcher, pod):
+                        yield f'pod{matcher.sign}"{matcher.value}" takes no pod, such as {pod}'
+                except UnmodelledError:
+                    continue
 
 
 def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:

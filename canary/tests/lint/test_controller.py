@@ -106,3 +106,18 @@ def test_a_limit_that_the_rollout_states_as_the_template_does_is_none_replaced()
     )
     rules = {finding.rule for finding in check.lint(same).findings}
     assert "limit-overridden" not in rules
+
+
+@pytest.mark.parametrize("pattern", ["{{args.hash}}-.*", "shop-{{args.hash}}", ".*{{args.hash}}"])
+def test_a_pattern_that_takes_no_pod_of_the_release_is_accused(pattern):
+    query = f'sum(rate(container_cpu_usage_seconds_total{{pod=~"{pattern}"}}[2m]))'
+    path = "spec.metrics[0].provider.prometheus.query"
+    said = " ".join(messages("AnalysisTemplate", path, query, "matcher-never-matches"))
+    assert "takes no pod, such as shop-latest0hash-x7k2p" in said
+
+
+@pytest.mark.parametrize("pattern", ["shop-{{args.hash}}-.*", ".*-{{args.hash}}-.*"])
+def test_a_pattern_that_takes_the_pods_of_the_release_is_not(pattern):
+    query = f'sum(rate(container_cpu_usage_seconds_total{{pod=~"{pattern}"}}[2m]))'
+    path = "spec.metrics[0].provider.prometheus.query"
+    assert messages("AnalysisTemplate", path, query, "matcher-never-matches") == []
