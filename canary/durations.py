@@ -15,7 +15,7 @@ _UNIT_S = {
     "d": 86400.0,
     "w": 604800.0,
 }
-LONGEST_S = 100 * 365 * 86400.0
+MAX_S = 100 * 365 * 86400.0
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
 # In PromQL a duration follows `[`, a subquery's colon or `offset`; strings are passed over.
 _TOKEN = re.compile(
@@ -38,7 +38,7 @@ def parse(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != stripped:
         raise ValueError(f'"{text}" is not a duration such as 30s, 1m30s or 250ms')
     seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
-    if not seconds < LONGEST_S:
+    if not seconds < MAX_S:
         raise ValueError(f'"{stripped[:40]}" is longer than a century')
     return seconds
 

@@ -21,7 +21,7 @@ from canary.errors import UsageError
 
 LARGEST_BYTES = 20_000_000
 # A CustomResourceDefinition's schema is some forty deep, and has some ten thousand values.
-DEEPEST, MOST_NODES = 100, 200_000
+DEEPEST, MAX_NODES = 100, 200_000
 
 _TEXT, _DEFAULT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:value"
 _NOT_JSON = {
@@ -210,8 +210,8 @@ class _Loader(yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise _refusal("an alias within what it stands for", event)
             self._sizes[id(node)] = 1 + sum(self._sizes[id(child)] for child in _children(node))
-        if self._sizes[id(node)] > MOST_NODES:
-            raise _refusal(f"it stands for more than {MOST_NODES:,} values", event)
+        if self._sizes[id(node)] > MAX_NODES:
+            raise _refusal(f"it stands for more than {MAX_NODES:,} values", event)
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:

@@ -34,9 +34,9 @@ BUSES = 33
 HEADERS = {"X-API-Key": KEY, "Content-Type": "application/json"}
 WARM_UP = 3
 # A month of a bus at 15 min is at most so many rows.
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 MONTH = (
-    f"/v1/feeders/ieee33/readings?bucket=15m&limit={MOST_ROWS}"
+    f"/v1/feeders/ieee33/readings?bucket=15m&limit={MAX_ROWS}"
     "&start=2025-12-01T00:00:00Z&end=2026-01-01T00:00:00Z"
 )
 

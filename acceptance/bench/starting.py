@@ -20,7 +20,7 @@ import psutil
 from acceptance.services import Service
 from canary.runtime.waiting import wait_until
 
-LONGEST_S = 120.0
+TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def measure(folder: Path, url: str, pods: int) -> Start:
             waiting[:] = [pod for pod in waiting if not pod.is_ready()]
             return not waiting
 
-        assert wait_until(ready, timeout_s=LONGEST_S), "no pod became ready"
+        assert wait_until(ready, timeout_s=TIMEOUT_S), "no pod became ready"
         seconds = time.monotonic() - began
         trees = [process for pod in started for process in _tree(pod.pid)]
         return Start(_cpu_s(trees), flask_cpu_s, seconds, _pss_mb(trees))

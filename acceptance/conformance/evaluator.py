@@ -62,7 +62,7 @@ ANSWERS: list[Answer] = [
 # Shares of the cases.
 NEEDLESS_INTERVAL, DRY_RUN = 0.2, 0.1
 # Beyond these our own run has not ended, and neither has the real one.
-LONGEST_S = 400.0
+TIMEOUT_S = 400.0
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ def ours(case: Case) -> Judged:
     metric, now = case.metric, 0.0
     run = analysis.start(case.name, (metric,), now)
     reader = Reader(case.script)
-    while not run.phase.completed and now < LONGEST_S:
+    while not run.phase.completed and now < TIMEOUT_S:
         run = analysis.assess(_measure(run, metric, reader.read(metric.query), now), now)
         due = analysis.next_due(run)
-        now = max(now, due) + 0.001 if due is not None else LONGEST_S
+        now = max(now, due) + 0.001 if due is not None else TIMEOUT_S
     return _judged(run)
 
 

@@ -32,7 +32,7 @@ BASE = Path(__file__).parents[2] / "deploy/base"
 # Pauses of 4, 8 and 12 s: long enough to be seen, and to be acted in.
 FACTOR = 15.0
 DEADLINE_S = 25
-TICK_S, LONGEST_S = 0.25, 400.0
+TICK_S, TIMEOUT_S = 0.25, 400.0
 # What a pod takes to be available; real ones of the pause image take about as long.
 START_S = 2.0
 
@@ -132,7 +132,7 @@ class _Run:
     def play(self) -> Outcome:
         """Until nothing more happens."""
         quiet = 0
-        while self._now < LONGEST_S and quiet < 4 / TICK_S:
+        while self._now < TIMEOUT_S and quiet < 4 / TICK_S:
             quiet = quiet + 1 if self._over() and not self._tick() else 0
             if not self._over():
                 self._tick()

@@ -20,7 +20,7 @@ from canary.runtime.kubectl import Kubectl, Watch
 
 POLL_S = 0.5
 READY_TIMEOUT_S = 150.0
-LONGEST_S = 240.0
+TIMEOUT_S = 240.0
 # How long a release must have been still before it is over.
 QUIET_S = 5.0
 PLACE = "/spec/template/spec/containers/0"
@@ -96,7 +96,7 @@ class Follower:
         self.kubectl.patch(self._namespace, "rollout", "gridos", [change, *changes])
 
     def _follow(self) -> Outcome:
-        deadline = time.monotonic() + LONGEST_S
+        deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
             kinds = ["rollouts", "replicasets", "analysisruns"]
@@ -104,7 +104,7 @@ class Follower:
             self._note(state)
             if self._over(state):
                 return self._told(state)
-        raise MachineError(f"{self.scenario.name}: no end within {LONGEST_S:.0f} s")
+        raise MachineError(f"{self.scenario.name}: no end within {TIMEOUT_S:.0f} s")
 
     def _note(self, state: State) -> None:
         status, latest = state.status, state.latest_hash

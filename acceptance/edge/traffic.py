@@ -24,7 +24,7 @@ LAST = FIRST + timedelta(days=7)
 JSON, LINES = "application/json", "application/x-ndjson"
 GZIP = {"Content-Encoding": "gzip"}
 # The service's own limit on a batch.
-MOST_READINGS = 10_000
+MAX_READINGS = 10_000
 # Keys are random; with a thousand of them, one that looks like an attack would show.
 KEYS = 1000
 
@@ -187,7 +187,7 @@ def _readings(count: int, series: int) -> Rows:
 
 def _most(limit: int) -> int:
     """How many readings the largest batch has: as many as the API takes, or as a body holds."""
-    return min(MOST_READINGS, limit // len(_ndjson(_readings(1, 0))))
+    return min(MAX_READINGS, limit // len(_ndjson(_readings(1, 0))))
 
 
 def _network() -> Mapping[str, object]:

@@ -22,7 +22,7 @@ from canary.runtime.waiting import wait_until
 BIN = Path(sys.executable).parent
 OUT = Path("out/acceptance/load")
 STALL_S = 3.0
-LONGEST_S = 1200
+TIMEOUT_S = 1200
 # Of a container; what the manifest gives it.
 CPU_LIMIT_CORES = 0.5
 
@@ -32,7 +32,7 @@ def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dic
     OUT.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=OUT))
     command = [*prefix, str(BIN / "loadtest"), *arguments, "--out", str(folder)]
-    done = processes.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    done = processes.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     found = sorted(folder.glob("2*/result.json"))
     document = json.loads(found[-1].read_text()) if found else {}
     document["folder"] = str(found[-1].parent) if found else ""

@@ -10,7 +10,7 @@ from acceptance.load.peers import USERS
 from acceptance.load.runs import lines, loadtest
 from canary.runtime import processes
 
-LEAST_THROUGHPUT = 0.9
+MIN_THROUGHPUT = 0.9
 # Of the requests a second that a core can send, in a comparison at one rate.
 LOADED = 0.75
 ROUNDS = 5
@@ -34,7 +34,7 @@ def test_open_arrivals_cost_little_more_than_plain_users(measured, times):
         ratios = sorted(found["open"] / found[kind] for found in rounds)
         spread = f"{ratios[0]:.2f} … {ratios[-1]:.2f}"
         measured(f"open / {kind}", f"{statistics.median(ratios):.3f}, {spread}")
-    assert statistics.median(ratios) >= LEAST_THROUGHPUT
+    assert statistics.median(ratios) >= MIN_THROUGHPUT
 
 
 def throughput(host, kind, users, rate=1000.0):

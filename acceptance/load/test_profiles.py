@@ -15,7 +15,7 @@ from acceptance.load.runs import BIN, OUT, is_out_of_cpu, loadtest, watching
 from canary.runtime import processes
 
 ROOT = Path(__file__).parents[2]
-TIMES, MOST_REPEATS = 10, 3
+TIMES, MAX_REPEATS = 10, 3
 # Less than the profile's own, for a scrape a second fills the window sooner; not less than that
 # window's least, or it would reach back to before the pod's first scrape, and see too little.
 CPU_SECONDS = "20"
@@ -64,7 +64,7 @@ def judged(serve, key_file, profile, number):
 
     A run whose generator had no CPU is no verdict on the release, and repeated.
     """
-    for repeats in range(MOST_REPEATS + 1):  # noqa: B007 — how often it came to that
+    for repeats in range(MAX_REPEATS + 1):  # noqa: B007 — how often it came to that
         document, said = once(serve, key_file, profile, number)
         headline = document["verdict"]["headline"] if document["folder"] else said.strip()
         if not is_out_of_cpu(headline):

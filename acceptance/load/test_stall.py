@@ -12,12 +12,12 @@ from acceptance.load import peers
 from acceptance.load.runs import freeze, is_out_of_cpu, lines, loadtest, quantile, row
 
 STALL_RATE, STALL_SECONDS, STALL_AT_S = 100.0, 30.0, 10.0
-MOST_REPEATS = 3
+MAX_REPEATS = 3
 CLOSE = 0.05
 
 
 def test_what_is_reported_of_a_stall_is_what_callers_met(serve, key_file, measured):
-    for _ in range(MOST_REPEATS + 1):
+    for _ in range(MAX_REPEATS + 1):
         document, reported, log = frozen(serve, key_file)
         if not is_out_of_cpu(document["verdict"]["headline"]):
             break

@@ -43,7 +43,7 @@ ENVIRONMENT = "dev"
 FOLDER = f"deploy/overlays/{ENVIRONMENT}"
 BRANCH = overlay.branch(ENVIRONMENT)
 # Steps of 1, 2 and 3 minutes, pods that start beside much else, and a look after each.
-LONGEST_S = 1500
+TIMEOUT_S = 1500
 POLICY_S = 60
 GOOD = ("service/gridos/api/health.py", "", "\n# A healthy release.\n")
 BAD = ("Dockerfile", "\nUSER ", "\nENV GRIDOS_FAULTS=errors=20%\nUSER ")
@@ -285,7 +285,7 @@ def ship(
 def follow(stage: Stage) -> dict[str, Any]:
     """Prints each step, until the release has settled; returns the Rollout."""
     began, seen = time.monotonic(), ""
-    while time.monotonic() - began < LONGEST_S:
+    while time.monotonic() - began < TIMEOUT_S:
         rollout = stage.rollout()
         status = rollout["status"]
         now = f"{status.get('phase')}, step {status.get('currentStepIndex')}"
@@ -295,7 +295,7 @@ def follow(stage: Stage) -> dict[str, Any]:
         if status.get("abort") or settled(rollout):
             return rollout
         time.sleep(1)
-    raise AssertionError(f"no end in {LONGEST_S} s: {status.get('message', seen)}")
+    raise AssertionError(f"no end in {TIMEOUT_S} s: {status.get('message', seen)}")
 
 
 def settled(rollout: dict[str, Any]) -> bool:

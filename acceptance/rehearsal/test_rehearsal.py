@@ -17,7 +17,7 @@ from canary.runtime import processes
 
 ROOT = Path(__file__).parents[2]
 CANARY = Path(sys.executable).parent / "canary"
-LONGEST_S = 900
+TIMEOUT_S = 900
 # While stable and canary both answer, for once stable is gone nothing tells what is shared; and
 # longer than it takes to call a pod unready.
 HANG_AFTER_S, HANG_S = 30.0, 8.0
@@ -135,7 +135,7 @@ def assert_ends(scenario, given, measured):
     began, before = time.monotonic(), programs()
     with hogs(psutil.cpu_count() or 1 if scenario.busy else 0), hanging(scenario.hangs):
         code = processes.run(
-            [CANARY, "rehearse", *given], stdout=subprocess.DEVNULL, timeout=LONGEST_S
+            [CANARY, "rehearse", *given], stdout=subprocess.DEVNULL, timeout=TIMEOUT_S
         ).returncode
     took = time.monotonic() - began
     result = json.loads(Path("out/rehearsals/latest/result.json").read_text())
@@ -201,7 +201,7 @@ def hang(over):
 @contextmanager
 def hogs(count):
     """Keeps so many cores busy with something else; each hog ends by itself."""
-    spin = f"import time\nwhile time.monotonic() < {time.monotonic() + LONGEST_S}: pass"
+    spin = f"import time\nwhile time.monotonic() < {time.monotonic() + TIMEOUT_S}: pass"
     spinning = [processes.popen([sys.executable, "-c", spin]) for _ in range(count)]
     try:
         yield

@@ -19,9 +19,9 @@ from acceptance.service import (
 )
 from acceptance.service.releases import AFTER, BEFORE
 
-LEAST_GOOD = 0.99
+MIN_GOOD = 0.99
 # What a pod may still grow by after three tenths of its requests.
-MOST_GROWTH_MB = 3.0
+MAX_GROWTH_MB = 3.0
 
 
 def sizes(quick, long):
@@ -114,7 +114,7 @@ def test_slow_clients_by_the_hundred_hold_up_nobody(tmp_path, prepared, measured
     found = crowd.run(tmp_path, prepared, each=160, unread=20, seconds=60)
     measured(f"answers beside {found.connections} slow connections", counts(found.requests))
     measured("their `/livez` within 1 s", counts(found.live))
-    assert found.requests[200] >= LEAST_GOOD * found.requests.total()
+    assert found.requests[200] >= MIN_GOOD * found.requests.total()
     assert set(found.live) == {200}
 
 
@@ -125,7 +125,7 @@ def test_a_pods_memory_stays_flat(tmp_path, prepared, measured, requests):
     measured("requests to one pod", counts(found.statuses))
     measured("its memory after each tenth", f"{each} MB")
     assert set(found.statuses) == {200, 201, 404, 422}
-    assert found.growth_mb <= MOST_GROWTH_MB
+    assert found.growth_mb <= MAX_GROWTH_MB
 
 
 def as_root(act):

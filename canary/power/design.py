@@ -35,7 +35,7 @@ FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 SEARCH_RELEASES, FINAL_RELEASES = 1000, 4000
 
 # Pauses are rounded up to this, and no shorter than two scrapes past readiness.
-ROUND_S, SHORTEST_S = 10, 30
+ROUND_S, MIN_S = 10, 30
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _path(path: str) -> tuple[str, ...]:
 
 
 def _length(seconds: float, factor: float) -> str:
-    longer = max(SHORTEST_S, math.ceil(seconds * factor / ROUND_S) * ROUND_S)
+    longer = max(MIN_S, math.ceil(seconds * factor / ROUND_S) * ROUND_S)
     return f"{longer // 60}m" if longer % 60 == 0 else f"{longer}s"
 
 

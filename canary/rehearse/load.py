@@ -13,7 +13,7 @@ from canary.rehearse.config import Traffic
 from canary.runtime import processes
 
 # Locust ends by itself after this, whatever happens to the rehearsal.
-LONGEST_RUN = "2h"
+MAX_RUN = "2h"
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
@@ -58,7 +58,7 @@ class Load:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
         command += ["--host", url, "--users", str(self.traffic.users)]
-        command += ["--spawn-rate", str(self.traffic.users), "--run-time", LONGEST_RUN]
+        command += ["--spawn-rate", str(self.traffic.users), "--run-time", MAX_RUN]
         command += ["--loglevel", "WARNING", "--only-summary", "--stop-timeout", "1"]
         variables = processes.inherited(
             LOADTEST_CONFIG=str(self.config),

@@ -28,7 +28,7 @@ NOT_SCALED = (
 )
 
 # Prometheus rejects intervals under a millisecond, and a scrape costs each pod about 10 ms of CPU.
-SHORTEST_SCRAPE_S = 0.25
+MIN_SCRAPE_S = 0.25
 # Beyond it a step is shorter than a second.
 MOST = 60
 
@@ -80,7 +80,7 @@ def _shorten_values(holders: Sequence[dict[str, Any]], key: str, factor: float) 
 
 def scrape_interval_s(interval_s: float, factor: float) -> float:
     """How often Prometheus scrapes at this scale."""
-    return max(interval_s / factor, SHORTEST_SCRAPE_S)
+    return max(interval_s / factor, MIN_SCRAPE_S)
 
 
 def requests_per_second(

@@ -20,7 +20,7 @@ from canary.runtime import processes
 
 PREFIX = "gridos-run-"
 # Below it a Unix socket's path must stay below 104 bytes (macOS; Linux: 108).
-MOST_BYTES = 60
+MAX_BYTES = 60
 _USUAL = ("/tmp", "/var/tmp")  # noqa: S108 — only ever a folder of a random name below it
 
 
@@ -64,7 +64,7 @@ def _base(*, open_to_all: bool) -> Path:
         raise MachineError(str(failed.strerror), "set TMPDIR to a folder that is yours") from None
     for text in (chosen, *_USUAL):
         path = Path(text).resolve()
-        if len(os.fsencode(path)) <= MOST_BYTES and (not open_to_all or _passable(path)):
+        if len(os.fsencode(path)) <= MAX_BYTES and (not open_to_all or _passable(path)):
             return path
     raise MachineError(f"{chosen} is too long a path, or closed to others", "set TMPDIR to another")
 

@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 # By this the comment finds itself again.
 MARKER = "<!-- gridos-rehearsal -->"
 SCHEMA = "gridos.rehearsal/"
-_LONGEST_WORD = 160
+_MAX_WORD = 160
 _LARGEST_RESULT = 20_000_000
 _POINTS = 30
 _SIGNS = {
@@ -76,7 +76,7 @@ def untrusted(run_url: str) -> str:
 def code(word: Any) -> str:
     """Makes a code span of an untrusted word, whatever is in it."""
     text = "".join(c if c.isprintable() else " " for c in str(word))
-    text = re.sub(r"[`|]", "'", text).strip()[:_LONGEST_WORD]
+    text = re.sub(r"[`|]", "'", text).strip()[:_MAX_WORD]
     return f"`{text or ' '}`"
 
 

@@ -55,8 +55,8 @@ APPLICATIONS = ("Application", "ApplicationSet")
 ISSUER = "https://token.actions.githubusercontent.com"
 IGNORES = ".github/trivyignore.yaml"
 # Long enough for a distribution to ship a fix, short enough that somebody looks again.
-LONGEST_IGNORE = timedelta(days=90)
-SHORTEST_STATEMENT = 20
+MAX_IGNORE = timedelta(days=90)
+MIN_STATEMENT = 20
 ADMISSION = "deploy/admission"
 RULESETS = ".github/rulesets"
 RBAC = "rbac.authorization.k8s.io"
@@ -248,9 +248,9 @@ def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
             yield f"{name}: expired_at is a day such as 2026-12-31"
         elif until < today:
             yield f"{name} expired on {until}"
-        elif until > today + LONGEST_IGNORE:
-            yield f"{name}: an ignore lasts {LONGEST_IGNORE.days} days at most"
-        if len(str(entry.get("statement", "")).strip()) < SHORTEST_STATEMENT:
+        elif until > today + MAX_IGNORE:
+            yield f"{name}: an ignore lasts {MAX_IGNORE.days} days at most"
+        if len(str(entry.get("statement", "")).strip()) < MIN_STATEMENT:
             yield f"{name}: say why it does not concern us, in a sentence"
 
 

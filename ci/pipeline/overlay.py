@@ -35,7 +35,7 @@ PROMOTED = "success"
 
 # Against four others that push at the same moment a handful is enough; forty take half a minute.
 ATTEMPTS = 40
-LONGEST_WAIT_S = 1.0
+MAX_WAIT_S = 1.0
 # A push that fails while the branch does not move is not a race: a rule of the remote refuses it.
 REFUSALS = 8
 
@@ -227,7 +227,7 @@ def _push(
         if refused >= REFUSALS:
             raise RefusedError(f"{name} did not take the push: {push.reason}")
         unmoved = head
-        sleep(random.uniform(0, min(LONGEST_WAIT_S, 0.05 * 2**attempt)))  # noqa: S311 — jitter
+        sleep(random.uniform(0, min(MAX_WAIT_S, 0.05 * 2**attempt)))  # noqa: S311 — jitter
     raise PipelineError(
         f"{name} moved {ATTEMPTS} times under the push: run the job again, it is safe"
     )

@@ -16,7 +16,7 @@ from loadtesting.run import Done
 
 # Rates are told apart to this factor; less than what two runs of one rate differ by.
 PRECISION = 1.1
-FIRST_RATE, MOST_RATE, MOST_PROBES = 25.0, 5000.0, 16
+FIRST_RATE, MAX_RATE, MAX_PROBES = 25.0, 5000.0, 16
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Capacity:
 
 
 def search(
-    ask: Callable[[float], Probe], first: float = FIRST_RATE, most: float = MOST_RATE
+    ask: Callable[[float], Probe], first: float = FIRST_RATE, most: float = MAX_RATE
 ) -> Capacity:
     """Doubles from `first` until a rate breaks, then halves the gap, in ratios.
 
@@ -65,7 +65,7 @@ def search(
     """
     probes: list[Probe] = []
     low, high, rate = 0.0, None, first
-    while len(probes) < MOST_PROBES:
+    while len(probes) < MAX_PROBES:
         probes.append(ask(rate))
         if probes[-1].held is None:
             probes.append(ask(rate))

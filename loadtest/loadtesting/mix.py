@@ -22,7 +22,7 @@ OPERATORS, METERS, DASHBOARDS = 50, 20, 30
 # Most meters send what has just come; some had no connection and send half a day.
 BATCHES, BATCH_WEIGHTS = (1, 4, 12, 48), (70, 20, 8, 2)
 # A 33-bus feeder's loads lie between 60 and 420 kW, with a power factor near 0.9.
-LEAST_KW, MOST_KW, KVAR_PER_KW = 60.0, 420.0, 0.48
+MIN_KW, MAX_KW, KVAR_PER_KW = 60.0, 420.0, 0.48
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def batch(random: Random, now: datetime | None = None) -> Ask:
 
 
 def _reading(random: Random, bus: str, at: datetime) -> dict[str, Any]:
-    kw = round(random.uniform(LEAST_KW, MOST_KW), 1)
+    kw = round(random.uniform(MIN_KW, MAX_KW), 1)
     measured_at = at.isoformat(timespec="milliseconds")
     return {"bus_id": bus, "measured_at": measured_at, "kw": kw, "kvar": round(kw * KVAR_PER_KW, 1)}
 

@@ -16,8 +16,8 @@ ASKED = frozenset({CPU, MEMORY})
 # A rate needs four scrapes of the gates' 5 s; a longer window than the run's would reach back to
 # before the load.
 MIN_WINDOW_S = 20.0
-# Memory is asked for this often; a slope of fewer points than LEAST_POINTS says nothing.
-STEP_S, LEAST_POINTS = 15.0, 10
+# Memory is asked for this often; a slope of fewer points than MIN_POINTS says nothing.
+STEP_S, MIN_POINTS = 15.0, 10
 # What the service loads once, at the first request that wants it, is no leak: this much of a soak
 # is let pass. Of fifteen minutes, the last such step (14 MiB, and flat after it) came in the fifth.
 SETTLING = 1 / 3
@@ -71,8 +71,8 @@ def growth(points: Sequence[tuple[float, float]], limit_bytes: float | None) -> 
     Only what follows the settling counts.
     """
     points = points[round(len(points) * SETTLING) :]
-    if len(points) < LEAST_POINTS or limit_bytes is None:
-        return _unknown(MEMORY, f"{len(points)} points of memory, {LEAST_POINTS} are needed", None)
+    if len(points) < MIN_POINTS or limit_bytes is None:
+        return _unknown(MEMORY, f"{len(points)} points of memory, {MIN_POINTS} are needed", None)
     from scipy import stats  # noqa: PLC0415 — it takes a second, and only a soak needs it
 
     times, values = zip(*points, strict=True)

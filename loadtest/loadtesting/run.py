@@ -20,7 +20,7 @@ from loadtesting.verdict import Facts
 TICK_S = 0.5
 # Enough users that a stall of so many seconds drops nothing.
 STALL_S = 5.0
-LEAST_USERS, MOST_USERS = 20, 2000
+MIN_USERS, MAX_USERS = 20, 2000
 # A generator that has not ended by then hangs.
 END_TIMEOUT_S = 120.0
 PROBE_PATH = next(iter(READS)).path
@@ -68,7 +68,7 @@ class Done:
 
 def users_for(peak: float) -> int:
     """How many requests may be under way at once for a peak rate."""
-    return min(MOST_USERS, max(LEAST_USERS, math.ceil(peak * STALL_S)))
+    return min(MAX_USERS, max(MIN_USERS, math.ceil(peak * STALL_S)))
 
 
 def prepare(setup: Setup) -> Setup:

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     looking.add_argument(
         "--seconds",
         type=_seconds,
-        default=live_stack.LONGEST_S,
+        default=live_stack.TIMEOUT_S,
         metavar="S",
         help="then end (8 hours)",
     )
@@ -73,9 +73,9 @@ def _look(chosen: argparse.Namespace) -> int:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not 0 < value <= live_stack.LONGEST_S:
+    if not 0 < value <= live_stack.TIMEOUT_S:
         raise argparse.ArgumentTypeError(
-            f"{text} is not above 0 and at most {live_stack.LONGEST_S:g}"
+            f"{text} is not above 0 and at most {live_stack.TIMEOUT_S:g}"
         )
     return value
 

@@ -24,7 +24,7 @@ STEP_S = 5.0
 RENDER_S = 5.0
 RATE = 20.0
 # Whoever forgets it finds their machine quiet in the morning.
-LONGEST_S = 8 * 3600.0
+TIMEOUT_S = 8 * 3600.0
 
 
 def look(folder: Path, port: int, seconds: float, faults: str) -> None:
@@ -43,7 +43,7 @@ def look(folder: Path, port: int, seconds: float, faults: str) -> None:
         world.start(world.canaries, faults)
         with Stack(folder / "stack", world.jobs()) as stack, _pages(folder, port):
             _say(world, stack, port)
-            _follow(world, stack, file, min(seconds, LONGEST_S))
+            _follow(world, stack, file, min(seconds, TIMEOUT_S))
 
 
 def ask(port: int, span: Span, query: str, legend: str) -> Sequence[Series]:

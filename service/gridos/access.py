@@ -38,7 +38,7 @@ _HASHED = "sha256="
 # Bursts of so many seconds' worth pass; a meter concentrator sends in bursts.
 BURST_S = 2.0
 # So many callers are remembered; the one that was heard of longest ago is forgotten.
-MOST_CALLERS = 10_000
+MAX_CALLERS = 10_000
 # An IPv6 customer has a network of this size, and any address in it.
 _IPV6_PREFIX = 64
 
@@ -119,7 +119,7 @@ class Limiter:
             tokens = min(self._most, tokens + (now - at) * self._rate)
             taken = tokens >= 1
             self._buckets[caller] = (tokens - taken, now)
-            if len(self._buckets) > MOST_CALLERS:
+            if len(self._buckets) > MAX_CALLERS:
                 self._buckets.popitem(last=False)
         return 0.0 if taken else (1 - tokens) / self._rate
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A rest of at most so much is read, if it is there within so long; gunicorn's own bound of bytes.
-MOST_REST_BYTES = 64 * 1024
-LONGEST_REST_S = 0.05
+MAX_REST_BYTES = 64 * 1024
+MAX_REST_S = 0.05
 
 
 class Arrival(Body):  # type: ignore[misc]
@@ -37,7 +37,7 @@ class Arrival(Body):  # type: ignore[misc]
 
     def settle(self) -> None:
         """The answer begins: reads a small rest, or lets the answer say that nothing follows."""
-        is_small = getattr(self.reader, "length", 0) <= MOST_REST_BYTES
+        is_small = getattr(self.reader, "length", 0) <= MAX_REST_BYTES
         if self._is_awaited or not is_small or not self._is_read():
             self._request.force_close()
 
@@ -45,9 +45,9 @@ class Arrival(Body):  # type: ignore[misc]
         """Whether all of it is read, or can be now."""
         if self.failed or self._connection.sock.is_late:
             return False
-        deadline = time.monotonic() + LONGEST_REST_S
+        deadline = time.monotonic() + MAX_REST_S
         try:
-            drained: bool = self._connection.parser.finish_body(deadline, MOST_REST_BYTES)
+            drained: bool = self._connection.parser.finish_body(deadline, MAX_REST_BYTES)
         except (OSError, ParseException):
             return False
         return drained and not self.failed

@@ -16,7 +16,7 @@ from pathlib import Path
 SLICE_S = 0.005
 ADJUST_S = 0.5
 # On a machine that gives no CPU for a while, what is owed is not made up in one long burst.
-MOST_OWED_S = 0.05
+MAX_OWED_S = 0.05
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -28,7 +28,7 @@ def burn(cores: float) -> None:
     used_s = _others_cpu_s(parent)
     while os.getppid() == parent:
         last, now = now, time.monotonic()
-        owed_s = min(owed_s + duty * (now - last), MOST_OWED_S)
+        owed_s = min(owed_s + duty * (now - last), MAX_OWED_S)
         owed_s -= _use_cpu(owed_s)
         time.sleep(SLICE_S)
         if now - adjusted_at >= ADJUST_S:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LONGEST_ARRIVAL_S = 10.0
+MAX_ARRIVAL_S = 10.0
 # A gateway waits 30 s for an answer, and does not read slower than it comes.
-LONGEST_DEPARTURE_S = 30.0
+MAX_DEPARTURE_S = 30.0
 
 
 def has_passed(environ: Mapping[str, Any]) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 
 # gunicorn's limits allow more, a hundred headers of 8190 bytes each, than any caller needs.
-MOST_HEAD_BYTES = 32768
+MAX_HEAD_BYTES = 32768
 # The application reads a body piece by piece, and the last piece goes beyond the limit.
 PIECE_BYTES = 65536
-_MOST_LINE_BYTES = 4096
+_MAX_LINE_BYTES = 4096
 _FRAMING = re.compile(
     rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
 )
@@ -54,7 +54,7 @@ class Message:
         if self._body_at < 0:
             end = self.data.find(b"\r\n\r\n", searched)
             if end < 0:
-                return len(self.data) > MOST_HEAD_BYTES
+                return len(self.data) > MAX_HEAD_BYTES
             self._body_at = self._at = end + 4
             self._read_head(end)
         if self.asks or self._length > self._most:
@@ -78,7 +78,7 @@ class Message:
         while self._received <= enough:
             end = self.data.find(b"\r\n", self._at)
             if end < 0:
-                return len(self.data) - self._at > _MOST_LINE_BYTES
+                return len(self.data) - self._at > _MAX_LINE_BYTES
             line = bytes(self.data[self._at : end])
             if not _SIZE.fullmatch(line):
                 return True
@@ -86,7 +86,7 @@ class Message:
             if not size:
                 # Then trailers, if any, and an empty line.
                 is_there = self.data.find(b"\r\n\r\n", end) >= 0
-                return is_there or len(self.data) - end > MOST_HEAD_BYTES
+                return is_there or len(self.data) - end > MAX_HEAD_BYTES
             after = end + 2 + size + 2
             if len(self.data) < after:
                 return self._received + len(self.data) - end - 2 > enough

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # What granian has read before it asks the application, and so can leave behind.
-MOST_REST_BYTES = 4096
+MAX_REST_BYTES = 4096
 
 
 def load() -> Any:
@@ -39,7 +39,7 @@ def closing(application: WSGIApplication) -> WSGIApplication:
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length <= MOST_REST_BYTES and "HTTP_TRANSFER_ENCODING" not in environ:
+        if length <= MAX_REST_BYTES and "HTTP_TRANSFER_ENCODING" not in environ:
             return application(environ, start_response)
         body = environ["wsgi.input"] = Counted(environ["wsgi.input"])
 

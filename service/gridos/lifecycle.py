@@ -11,9 +11,9 @@ from gridos.storage.pool import THREADS
 from gridos.tally import Tally
 
 # Above anything that a request may take: to arrive 10 s, the database 25 s, a power flow some 10 s.
-LONGEST_REQUEST_S = 60.0
+MAX_REQUEST_S = 60.0
 # gunicorn's loop turns every second, whatever its threads do.
-LONGEST_PAUSE_S = 30.0
+MAX_PAUSE_S = 30.0
 
 # Shared by the server process, which is told to stop, and its worker, which is asked whether it is
 # ready: made before the fork, without a file.
@@ -41,10 +41,10 @@ class Lifecycle:
 
     def failure(self, tally: Tally) -> str:
         """Why the process must be restarted, or nothing: it will not get on by itself."""
-        if self._turned_at is not None and time.monotonic() - self._turned_at > LONGEST_PAUSE_S:
-            return f"the server's loop has not turned for {LONGEST_PAUSE_S:.0f} s"
-        if tally.threads_at_it_since(time.perf_counter() - LONGEST_REQUEST_S) >= self._threads:
-            return f"every thread has been at one request for more than {LONGEST_REQUEST_S:.0f} s"
+        if self._turned_at is not None and time.monotonic() - self._turned_at > MAX_PAUSE_S:
+            return f"the server's loop has not turned for {MAX_PAUSE_S:.0f} s"
+        if tally.threads_at_it_since(time.perf_counter() - MAX_REQUEST_S) >= self._threads:
+            return f"every thread has been at one request for more than {MAX_REQUEST_S:.0f} s"
         return ""
 
 

@@ -16,10 +16,10 @@ import threading
 import time
 from dataclasses import dataclass
 
-LONGEST_S = 5.0
-MOST_BYTES = 16 << 20
+MAX_S = 5.0
+MAX_BYTES = 16 << 20
 # Above, a connection is closed as it is: many refused callers cost answers, never descriptors.
-MOST_HELD = 256
+MAX_HELD = 256
 _PIECE = 65536
 _LOOK_EVERY_S = 0.1
 
@@ -29,7 +29,7 @@ class _Held:
     """Until when a connection is kept, and how much more is read of it."""
 
     until: float
-    left: int = MOST_BYTES
+    left: int = MAX_BYTES
 
 
 class Lingerer:
@@ -50,7 +50,7 @@ class Lingerer:
             ended = False
         except OSError:
             ended = True
-        if ended or self._coming.qsize() + len(self._held) >= MOST_HELD:
+        if ended or self._coming.qsize() + len(self._held) >= MAX_HELD:
             connection.close()
             return
         self._coming.put(connection)
@@ -73,7 +73,7 @@ class Lingerer:
         with contextlib.suppress(queue.Empty):
             while True:
                 connection = self._coming.get(block=not self._held)
-                self._held[connection] = _Held(time.monotonic() + LONGEST_S)
+                self._held[connection] = _Held(time.monotonic() + MAX_S)
                 selector.register(connection, selectors.EVENT_READ)
 
     def _drain(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:

@@ -22,9 +22,9 @@ from gridos.config import ConfigurationError, Settings
 
 log = logging.getLogger(__name__)
 # A kubelet gives up after a second by default.
-LONGEST_S = 1.0
-MOST_CONNECTIONS = 64
-MOST_HEAD_BYTES = 8192
+MAX_S = 1.0
+MAX_CONNECTIONS = 64
+MAX_HEAD_BYTES = 8192
 BACKLOG = 256
 
 Page = Callable[[Mapping[str, str], str], tuple[int, str, bytes]]
@@ -77,13 +77,13 @@ class _Server:
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(
-            self._meet, sock=self._listener, limit=MOST_HEAD_BYTES, backlog=BACKLOG
+            self._meet, sock=self._listener, limit=MAX_HEAD_BYTES, backlog=BACKLOG
         )
         await server.serve_forever()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
-        while len(self._writers) >= MOST_CONNECTIONS:
+        while len(self._writers) >= MAX_CONNECTIONS:
             oldest = next(iter(self._writers))
             del self._writers[oldest]
             oldest.transport.abort()
@@ -91,7 +91,7 @@ class _Server:
         # What was handed over is sent, so that closing waits for nobody.
         writer.transport.set_write_buffer_limits(0)
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(MAX_S):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._answer(head))
                 await writer.drain()

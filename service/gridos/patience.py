@@ -10,7 +10,7 @@ import socket
 from time import monotonic  # No time at all would mean: do not wait.
 
 _PIECE = 262_144
-_LEAST_S = 0.001
+_MIN_S = 0.001
 
 
 class PatientSocket(socket.socket):
@@ -55,7 +55,7 @@ class PatientSocket(socket.socket):
         return piece
 
     def _wait_for(self, size: int, flags: int) -> bytes:
-        self.settimeout(max(_LEAST_S, self.waits_until - monotonic()))
+        self.settimeout(max(_MIN_S, self.waits_until - monotonic()))
         try:
             return super().recv(size, flags)
         except TimeoutError:

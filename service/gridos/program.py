@@ -46,7 +46,7 @@ DISTRIBUTIONS = {"canary": "canary-rehearsal"}
 # When an interruption that was lost is tried again.
 AGAIN_S = 0.05
 # What a message shows of a text that somebody gave us.
-LONGEST_MESSAGE = 600
+MAX_MESSAGE = 600
 
 # What is wrong with a path, and its remedy. The caller's own, it is unusable input.
 _PATH_REMEDIES = {
@@ -131,7 +131,7 @@ def fail(name: str, message: str, code: int) -> int:
 def one_line(text: str) -> str:
     """A text of any kind as one line that a terminal can show."""
     line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
+    return line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]}…"
 
 
 @contextlib.contextmanager

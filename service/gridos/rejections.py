@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
-MOST_CAUSE = 200
+MAX_CAUSE = 200
 # By the kind of fault: status, slug, title and remedy.
 _KINDS = {
     errors.LimitRequestLine: (
@@ -120,4 +120,4 @@ def _send(connection: Any, serve: Any) -> None:
 
 def _cause(error: BaseException) -> str:
     """What gunicorn says, without the bytes that it may quote at length."""
-    return str(error)[:MOST_CAUSE]
+    return str(error)[:MAX_CAUSE]

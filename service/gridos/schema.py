@@ -27,7 +27,7 @@ LOCK_KEY = 0x6772_6964_6F73  # "gridos"
 LOCK_TIMEOUT = "5s"
 # SQL_ASCII keeps what it is given, which is UTF-8. Any other lacks letters that a name may have.
 ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})
-MOST_QUOTED = 200
+MAX_QUOTED = 200
 CONTRACT = re.compile(r"--\s*contract:\s*\S")
 # Where a statement ends: at a semicolon that is no part of a comment, a text, a name or a body.
 _PART = re.compile(
@@ -153,7 +153,7 @@ def check(migration: Migration) -> None:
         if not statement.is_contract and not _ADDS.match(statement.plain):
             raise MigrationError(
                 f"{migration.name} does more than to add what no running release knows of:"
-                f" {statement.plain[:MOST_QUOTED]} — add in this release and take away in a later"
+                f" {statement.plain[:MAX_QUOTED]} — add in this release and take away in a later"
                 " one, marked `-- contract: why`"
             )
     if is_concurrent(migration) and len(statements) > 1:

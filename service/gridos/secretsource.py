@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 DATABASE_URL, API_KEYS = "database-url", "api-keys"
 NAMES = (DATABASE_URL, API_KEYS)
 # A refused password is a reason to read again, but not more often than this.
-LEAST_RENEWAL_S = 5.0
+MIN_RENEWAL_S = 5.0
 
 
 class SecretsUnavailable(Exception):
@@ -106,7 +106,7 @@ class Secrets:
     def renew(self) -> bool:
         """Reads again because a login was refused; False if that failed or was done just now."""
         with self._lock:
-            if time.time() - self.refreshed_at < LEAST_RENEWAL_S:
+            if time.time() - self.refreshed_at < MIN_RENEWAL_S:
                 return False
             return self._refresh()
 

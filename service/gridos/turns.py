@@ -16,8 +16,8 @@ from flask import Flask, current_app
 from gridos.errors import Busy
 
 # One more than this would leave too few of gunicorn's four threads for everybody else.
-MOST_AT_ONCE = 2
-LONGEST_WAIT_S = 1.0
+MAX_AT_ONCE = 2
+MAX_WAIT_S = 1.0
 
 
 class Turns:
@@ -26,7 +26,7 @@ class Turns:
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._count = threading.Lock()
-        self.places = MOST_AT_ONCE
+        self.places = MAX_AT_ONCE
 
     @contextmanager
     def take(self) -> Iterator[None]:
@@ -40,7 +40,7 @@ class Turns:
                 raise Busy("An expensive request is being carried out, and another one waits.")
             self.places -= 1
         try:
-            if not self._turn.acquire(timeout=LONGEST_WAIT_S):
+            if not self._turn.acquire(timeout=MAX_WAIT_S):
                 raise Busy("An expensive request is being carried out.")
             try:
                 yield

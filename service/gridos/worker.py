@@ -25,20 +25,20 @@ from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from gridos.arrivals import Arrival, has_body, settling
-from gridos.deadlines import LONGEST_ARRIVAL_S, LONGEST_DEPARTURE_S
-from gridos.framing import MOST_HEAD_BYTES, Message
+from gridos.deadlines import MAX_ARRIVAL_S, MAX_DEPARTURE_S
+from gridos.framing import MAX_HEAD_BYTES, Message
 from gridos.lingering import lingerer
 from gridos.patience import PatientSocket
 from gridos.rejections import Rejecter
 from gridos.responses import Response
 
 # Well below the 1024 descriptors that a process may have where nothing else is said.
-MOST_CONNECTIONS = 800
+MAX_CONNECTIONS = 800
 # Threads that may wait for a body which its client wants to be asked for.
-MOST_ASKED = 1
+MAX_ASKED = 1
 # What the loop holds for clients, beside what threads are working on.
-MOST_ARRIVING_BYTES = 16 << 20
-MOST_LEAVING_BYTES = 32 << 20
+MAX_ARRIVING_BYTES = 16 << 20
+MAX_LEAVING_BYTES = 32 << 20
 _PIECE = 65536
 
 
@@ -94,7 +94,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         sock = PatientSocket(plain)
         self._await(Connection(self.cfg, sock, address, listener.getsockname()))
-        if self.nr_conns > MOST_CONNECTIONS:
+        if self.nr_conns > MAX_CONNECTIONS:
             self._make_room()
 
     def on_client_socket_readable(self, conn: Connection, client: Any) -> None:
@@ -136,7 +136,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._arriving_bytes += len(piece)
         if conn.message.add(piece):
             self._hand_over(conn)
-        elif self._arriving_bytes > MOST_ARRIVING_BYTES:
+        elif self._arriving_bytes > MAX_ARRIVING_BYTES:
             self._give_up_on(next(iter(self._arriving)))
 
     def _hand_over(self, conn: Connection) -> None:
@@ -150,11 +150,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _ask(self) -> None:
         """Has threads ask for bodies: a few, for they wait until those have come."""
-        while self._asking and self._asked < MOST_ASKED:
+        while self._asking and self._asked < MAX_ASKED:
             conn = next(iter(self._asking))
             del self._asking[conn]
             self._asked += 1
-            conn.sock.waits_until = conn.since + LONGEST_ARRIVAL_S
+            conn.sock.waits_until = conn.since + MAX_ARRIVAL_S
             self._enqueue(conn)
 
     def _enqueue(self, conn: Connection) -> None:
@@ -187,7 +187,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Connection) -> Any:
         """Answers what has arrived."""
         if conn.has_no_end:
-            error = LimitRequestHeaders(f"more than {MOST_HEAD_BYTES} bytes")
+            error = LimitRequestHeaders(f"more than {MAX_HEAD_BYTES} bytes")
             self.handle_error(None, conn.sock, conn.client, error)
             return False
         return super().handle(conn)
@@ -244,7 +244,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._leaving[conn] = is_kept
         self._leaving_bytes += len(conn.sock.unsent)
         self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send, conn))
-        while self._leaving_bytes > MOST_LEAVING_BYTES:
+        while self._leaving_bytes > MAX_LEAVING_BYTES:
             self._cut_off(next(iter(self._leaving)))
 
     def _send(self, conn: Connection, client: PatientSocket) -> None:
@@ -292,16 +292,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """With each turn of the loop: gives up on whoever has been waited for too long."""
         now = monotonic()
-        patience_s = LONGEST_ARRIVAL_S if self.alive else 1.0
+        patience_s = MAX_ARRIVAL_S if self.alive else 1.0
         while self._arriving and (first := next(iter(self._arriving))).since < now - patience_s:
             self._give_up_on(first)
         while self._asking and (waits := next(iter(self._asking))).since < now - patience_s:
             del self._asking[waits]
             waits.sock.is_late = True
             self._enqueue(waits)
-        while self._leaving and (
-            (last := next(iter(self._leaving))).since < now - LONGEST_DEPARTURE_S
-        ):
+        while self._leaving and ((last := next(iter(self._leaving))).since < now - MAX_DEPARTURE_S):
             self._cut_off(last)
 
     def _make_room(self) -> None:

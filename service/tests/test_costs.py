@@ -11,15 +11,15 @@ import psutil
 import psycopg
 import pytest
 from gridos import create_app, schema, seed, turns
-from gridos.access import MOST_CALLERS, Limiter, find_address
+from gridos.access import MAX_CALLERS, Limiter, find_address
 from gridos.config import Settings
 from gridos.domain import series
 from gridos.domain.batch import Reading
-from gridos.domain.network import MOST_BUSES, MOST_LINES
+from gridos.domain.network import MAX_BUSES, MAX_LINES
 from gridos.domain.series import Bucket, window
 from gridos.storage import pool
 from gridos.storage import readings as stored
-from gridos.storage.networks import MOST_UNKNOWN, UNKNOWN_FOR_S, KnownBuses
+from gridos.storage.networks import MAX_UNKNOWN, UNKNOWN_FOR_S, KnownBuses
 
 from canary.runtime.waiting import wait_until
 
@@ -57,21 +57,21 @@ def test_a_range_where_nothing_can_lie_costs_nothing():
 @pytest.mark.parametrize("buses", [1, 33, 8500, 10_000])
 def test_the_range_that_is_named_as_the_longest_can_be_had(buses):
     days = series.longest(buses) / timedelta(days=1)
-    assert price(min(days, 400), "1h", 100_000, buses) <= series.MOST_READ
+    assert price(min(days, 400), "1h", 100_000, buses) <= series.MAX_READ
 
 
 def test_a_month_of_a_feeder_whose_meters_report_less_often_than_may_be_is_answered(client):
     end = datetime.now(UTC)
     query = {"bucket": "1h", "limit": 100_000, "end": end.isoformat()}
     month = {**query, "start": (end - timedelta(days=31)).isoformat()}
-    assert price(31, "1h", 100_000, 33) > series.MOST_READ
+    assert price(31, "1h", 100_000, 33) > series.MAX_READ
     assert client.get("/v1/feeders/ieee33/readings", query_string=month).status_code == 200
 
 
 def test_a_read_that_costs_too_much_is_refused_before_it_runs_with_how_to_ask_for_less(
     client, seeded, monkeypatch
 ):
-    monkeypatch.setattr(series, "MOST_READ", 120)
+    monkeypatch.setattr(series, "MAX_READ", 120)
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=300)
     rows = [Reading("ieee33-9", start + timedelta(minutes=15) * n, 1.0, 1.0) for n in range(121)]
     with psycopg.connect(seeded, autocommit=True) as connection:
@@ -262,10 +262,10 @@ def test_what_is_read_with_a_key_takes_nothing_from_what_it_may_write(connected)
 def test_callers_beyond_those_that_are_remembered_are_forgotten():
     limiter = Limiter(per_second=1)
     assert [limiter.take(b"first", 0.0) for _ in range(3)][-1] > 0
-    for number in range(MOST_CALLERS - 1):
+    for number in range(MAX_CALLERS - 1):
         limiter.take(b"%d" % number, 0.0)
     assert limiter.take(b"first", 0.0) > 0
-    for number in range(MOST_CALLERS):
+    for number in range(MAX_CALLERS):
         limiter.take(b"%d" % number, 0.0)
     assert limiter.take(b"first", 0.0) == 0
 
@@ -294,8 +294,8 @@ def test_unknown_ids_are_asked_for_once_and_known_again_as_soon_as_they_are_ther
         assert len(asked) == 3
         # Full, it begins anew, and what is more than it holds is not kept at all.
         for ids in (
-            [f"x-{n}" for n in range(MOST_UNKNOWN)],
-            [f"y-{n}" for n in range(MOST_UNKNOWN + 1)],
+            [f"x-{n}" for n in range(MAX_UNKNOWN)],
+            [f"y-{n}" for n in range(MAX_UNKNOWN + 1)],
         ):
             assert len(known.find_unknown(ids)) == len(ids)
         asked.clear()
@@ -308,13 +308,13 @@ def test_unknown_ids_are_asked_for_once_and_known_again_as_soon_as_they_are_ther
 def largest(name):
     """A network of the most buses and lines that are taken: a comb with a doubled back."""
     buses = [
-        {"number": n + 1, "kw": 0.01, "kvar": 0.01, "rated_kva": 0.001} for n in range(MOST_BUSES)
+        {"number": n + 1, "kw": 0.01, "kvar": 0.01, "rated_kva": 0.001} for n in range(MAX_BUSES)
     ]
-    chain = [(n, n + 1) for n in range(1, MOST_BUSES)]
-    rungs = [(n, n + 2) for n in range(1, MOST_BUSES - 1)]
+    chain = [(n, n + 1) for n in range(1, MAX_BUSES)]
+    rungs = [(n, n + 2) for n in range(1, MAX_BUSES - 1)]
     lines = [
         {"from": a, "to": b, "r_ohm": 0.0001, "x_ohm": 0.0001, "rated_a": 100}
-        for a, b in (chain + rungs)[:MOST_LINES]
+        for a, b in (chain + rungs)[:MAX_LINES]
     ]
     feeder = {"id": name, "name": name, "nominal_kv": 20, "rated_kva": 1}
     return json.dumps({"feeder": feeder, "buses": buses, "lines": lines}).encode()

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from gridos.config import Settings
-from gridos.lifecycle import LONGEST_REQUEST_S, Lifecycle
+from gridos.lifecycle import MAX_REQUEST_S, Lifecycle
 from gridos.management import bind
 from gridos.tally import Tally
 
@@ -76,10 +76,10 @@ def test_no_port_is_none():
 def test_a_process_is_stuck_when_every_thread_is_at_one_request_for_too_long():
     tally, lifecycle = Tally(), Lifecycle(0, threads=2)
     now = time.perf_counter()
-    for thread, since in ((1, now - LONGEST_REQUEST_S - 1), (2, now), (3, None)):
+    for thread, since in ((1, now - MAX_REQUEST_S - 1), (2, now), (3, None)):
         tally.shards[thread].since = since
     assert not lifecycle.failure(tally)
-    tally.shards[2].since = now - LONGEST_REQUEST_S - 1
+    tally.shards[2].since = now - MAX_REQUEST_S - 1
     assert "every thread" in lifecycle.failure(tally)
 
 

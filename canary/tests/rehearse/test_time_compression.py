@@ -32,4 +32,4 @@ def test_real_time_sends_what_the_gates_are_made_for(rollout):
 
 def test_a_scrape_is_never_asked_for_more_often_than_a_pod_can_afford():
     assert time_compression.scrape_interval_s(5, 6) == pytest.approx(5 / 6)
-    assert time_compression.scrape_interval_s(5, 60) == time_compression.SHORTEST_SCRAPE_S
+    assert time_compression.scrape_interval_s(5, 60) == time_compression.MIN_SCRAPE_S

@@ -81,7 +81,7 @@ def test_what_a_killed_guardian_could_not_remove_is_removed_by_the_next_run_whic
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("tempfile.tempdir", None)
-    base = Path("/var/tmp" if len(str(tmp_path)) > scratch.MOST_BYTES else tmp_path)
+    base = Path("/var/tmp" if len(str(tmp_path)) > scratch.MAX_BYTES else tmp_path)
     monkeypatch.setenv("TMPDIR", str(base))
     with started(OWNER) as (program, family, folder), started(OWNER) as (_, _, in_use):
         for child in psutil.Process(program.pid).children():

@@ -82,7 +82,7 @@ def test_the_largest_batch_is_as_large_as_both_sides_take():
         if exchange.large
     ]
 
-    assert traffic.MOST_READINGS == batch.MOST_READINGS
+    assert traffic.MAX_READINGS == batch.MAX_READINGS
     assert 0.8 * limit < max(map(len, bodies)) <= limit
 
 

@@ -32,7 +32,7 @@ def test_a_target_that_never_breaks_has_at_least_the_most():
 def test_a_target_that_holds_nothing_fails():
     found = capacity.search(answering(0))
     assert found.result is Result.FAIL
-    assert len(found.probes) <= capacity.MOST_PROBES
+    assert len(found.probes) <= capacity.MAX_PROBES
 
 
 def test_one_busy_moment_of_the_generator_does_not_end_the_search():

@@ -10,7 +10,7 @@ import msgspec
 from flask import Response, request
 
 # Below, packing costs more than it saves.
-LEAST_PACKED_BYTES = 2048
+MIN_PACKED_BYTES = 2048
 # The fastest level still makes series eight times smaller.
 PACKING_LEVEL = 1
 
@@ -27,7 +27,7 @@ def reply_json(body: bytes) -> Response:
     response.set_etag(hashlib.blake2b(body, digest_size=16).hexdigest(), weak=True)
     response.headers["Vary"] = "Accept-Encoding"
     response.make_conditional(request)
-    if response.status_code == 200 and len(body) >= LEAST_PACKED_BYTES and _takes_gzip():  # noqa: PLR2004 — 200 says what it is
+    if response.status_code == 200 and len(body) >= MIN_PACKED_BYTES and _takes_gzip():  # noqa: PLR2004 — 200 says what it is
         response.set_data(gzip.compress(body, PACKING_LEVEL, mtime=0))
         response.headers["Content-Encoding"] = "gzip"
     return response

@@ -16,7 +16,7 @@ from gridos.errors import BodyTooLarge, LengthRequired, MalformedBody, SlowBody,
 
 JSON, LINES = "application/json", "application/x-ndjson"
 # A body that unpacks to more than this many times the limit is a bomb and no batch.
-MOST_UNPACKED = 8
+MAX_UNPACKED = 8
 # Servers whose stream just ends where a chunk is malformed or missing: what came before it would be
 # stored, and the rest lost with a good answer.
 CUTTING = frozenset({"granian"})
@@ -34,7 +34,7 @@ def read() -> bytes:
         raise WrongMediaType(f"Content-Encoding {encoding!r} is not understood.")
     most = current_app.config["MAX_CONTENT_LENGTH"]
     body = _receive(most)
-    return body if encoding == "identity" else _unpack(body, MOST_UNPACKED * most)
+    return body if encoding == "identity" else _unpack(body, MAX_UNPACKED * most)
 
 
 def require_media_type(*accepted: str) -> str:
@@ -90,7 +90,7 @@ def _too_large(most: int) -> BodyTooLarge:
 
 def _cut_short() -> SlowBody | MalformedBody:
     if deadlines.has_passed(request.environ):
-        return SlowBody(f"After {deadlines.LONGEST_ARRIVAL_S:.0f} s the body was not complete.")
+        return SlowBody(f"After {deadlines.MAX_ARRIVAL_S:.0f} s the body was not complete.")
     return MalformedBody("The body ended before it was complete, or its chunks are malformed.")
 
 

@@ -17,7 +17,7 @@ blueprint = Blueprint("feeders", __name__, url_prefix="/v1/feeders")
 blueprint.before_request(access.admit)
 blueprint.before_request(parameters.check_ids)
 # The state of a feeder with more buses waits for its turn: its solution takes memory and time.
-MOST_AT_ONCE = 1000
+MAX_AT_ONCE = 1000
 
 
 @blueprint.get("")
@@ -75,7 +75,7 @@ def get_state(feeder_id: str) -> Response:
     # where nobody asks for a state; one slow answer a pod is far from any p95.
     from gridos.domain import powerflow  # noqa: PLC0415 — as the lines before say
 
-    with turns.take(wanted=networks.has_more_buses(known(feeder_id), MOST_AT_ONCE)):
+    with turns.take(wanted=networks.has_more_buses(known(feeder_id), MAX_AT_ONCE)):
         rows = _latest(feeder_id)
         try:
             state = powerflow.solve(rows[0]["nominal_kv"], rows, networks.list_lines(feeder_id))

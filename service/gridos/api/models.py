@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gridos.domain.batch import OnConflict
-from gridos.domain.bounds import LONGEST_ID
-from gridos.domain.series import DEFAULT_LIMIT, MOST_ROWS, Bucket
+from gridos.domain.bounds import MAX_ID
+from gridos.domain.series import DEFAULT_LIMIT, MAX_ROWS, Bucket
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -34,13 +34,13 @@ _Instant = Annotated[datetime, BeforeValidator(_rfc_3339)]
 class FeederPath(BaseModel):
     """Which feeder."""
 
-    feeder_id: Annotated[str, Field(max_length=LONGEST_ID)]
+    feeder_id: Annotated[str, Field(max_length=MAX_ID)]
 
 
 class BusPath(BaseModel):
     """Which bus."""
 
-    bus_id: Annotated[str, Field(max_length=LONGEST_ID)]
+    bus_id: Annotated[str, Field(max_length=MAX_ID)]
 
 
 class IngestQuery(BaseModel):
@@ -65,7 +65,7 @@ class SeriesQuery(BaseModel):
     start: Annotated[_Instant | None, Field(description="with a zone; included")] = None
     end: Annotated[_Instant | None, Field(description="with a zone; not included")] = None
     bucket: Annotated[Bucket, Field(description="raw, or mean and greatest of a time")] = Bucket.RAW
-    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = DEFAULT_LIMIT
+    limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = DEFAULT_LIMIT
     after: Annotated[
         str | None,
         Field(pattern=r"^[A-Za-z0-9_-]{1,400}$", description="the `next` of the page before"),

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 from gridos import access, turns
 from gridos.api import bodies
 from gridos.api.parameters import faults
-from gridos.domain.bounds import MOST_BUSES, MOST_LINES
+from gridos.domain.bounds import MAX_BUSES, MAX_LINES
 from gridos.errors import InvalidNetwork, NetworkConflict
 from gridos.storage import networks
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from gridos.domain.network import Network
 
 blueprint = Blueprint("networks", __name__, url_prefix="/v1/networks")
-MOST_FAULTS = 100
+MAX_FAULTS = 100
 # Of more than so many only the first are looked for: a file that is wrong throughout has a fault
 # for each of its parts, and telling them takes many times its memory.
-MOST_COUNTED = 1000
+MAX_COUNTED = 1000
 # A larger file waits for its turn: its parts take many times its memory.
-MOST_AT_ONCE_BYTES = 64 * 1024
+MAX_AT_ONCE_BYTES = 64 * 1024
 # Of the largest network that is taken, four to a bus and five to a line; beyond, a file would be
 # made into millions of parts before it is found to be none. The rest is for names.
-MOST_COMMAS = 4 * MOST_BUSES + 5 * MOST_LINES + 2000
+MAX_COMMAS = 4 * MAX_BUSES + 5 * MAX_LINES + 2000
 
 
 @blueprint.post("")
@@ -34,7 +34,7 @@ def add_network() -> tuple[Response, int]:
     access.require(access.NETWORKS)
     bodies.require_media_type(bodies.JSON)
     body = bodies.read()
-    with turns.take(wanted=len(body) > MOST_AT_ONCE_BYTES):
+    with turns.take(wanted=len(body) > MAX_AT_ONCE_BYTES):
         network = _read(body)
         try:
             created = networks.add_network(network)
@@ -52,9 +52,9 @@ def _read(body: bytes) -> Network:
 
     from gridos.domain.network import FirstFaults, Network, find_faults  # noqa: PLC0415 — same
 
-    if body.count(b",") > MOST_COMMAS:
+    if body.count(b",") > MAX_COMMAS:
         raise InvalidNetwork(
-            f"A network has at most {MOST_BUSES} buses and {MOST_LINES} lines.", faults=[]
+            f"A network has at most {MAX_BUSES} buses and {MAX_LINES} lines.", faults=[]
         )
     try:
         network = Network.model_validate_json(body)
@@ -63,11 +63,11 @@ def _read(body: bytes) -> Network:
     else:
         islands = find_faults(network)
         if islands:
-            raise InvalidNetwork(f"Faults found: {len(islands)}.", faults=islands[:MOST_FAULTS])
+            raise InvalidNetwork(f"Faults found: {len(islands)}.", faults=islands[:MAX_FAULTS])
         return network
-    if count > MOST_COUNTED:
+    if count > MAX_COUNTED:
         try:
             FirstFaults.model_validate_json(body)
         except ValidationError as first:
             found = first
-    raise InvalidNetwork(f"Faults found: {count}.", faults=faults(found)[:MOST_FAULTS])
+    raise InvalidNetwork(f"Faults found: {count}.", faults=faults(found)[:MAX_FAULTS])

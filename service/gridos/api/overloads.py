@@ -12,15 +12,15 @@ from gridos.storage import networks, readings
 blueprint = Blueprint("overloads", __name__, url_prefix="/v1/overloads")
 blueprint.before_request(access.admit)
 # With more buses a request waits for its turn, and so many at a time are read.
-MOST_AT_ONCE = 5000
+MAX_AT_ONCE = 5000
 
 
 @blueprint.get("")
 def list_overloads() -> Response:
     """Feeders and buses above their ratings, the worst first."""
     counts = networks.count_buses()
-    with turns.take(wanted=sum(counts.values()) > MOST_AT_ONCE):
+    with turns.take(wanted=sum(counts.values()) > MAX_AT_ONCE):
         found: list[grid.Overload] = []
-        for feeder_ids in grid.group(counts, MOST_AT_ONCE):
+        for feeder_ids in grid.group(counts, MAX_AT_ONCE):
             found += grid.find_overloads(readings.latest_loads(feeder_ids))
     return answers.reply({"overloads": grid.sort(found)})

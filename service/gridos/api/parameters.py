@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from gridos.domain.batch import MOST_CAUSE, OnConflict
-from gridos.domain.bounds import LONGEST_ID
+from gridos.domain.batch import MAX_CAUSE, OnConflict
+from gridos.domain.bounds import MAX_ID
 from gridos.domain.series import DEFAULT_LIMIT, Bucket
 from gridos.errors import InvalidParameters
 
@@ -61,7 +61,7 @@ def check_ids() -> None:
         InvalidParameters: naming the id.
     """
     for name, value in (request.view_args or {}).items():
-        if len(value) > LONGEST_ID:
+        if len(value) > MAX_ID:
             from gridos.api import models  # noqa: PLC0415 — see above
 
             _validate(models.PATHS[name], {name: value})
@@ -106,8 +106,8 @@ def faults(error: ValidationError) -> list[dict[str, str]]:
     """What a model refused: where, and why."""
     return [
         {
-            "at": ".".join(str(part) for part in fault["loc"])[:MOST_CAUSE],
-            "cause": fault["msg"][:MOST_CAUSE],
+            "at": ".".join(str(part) for part in fault["loc"])[:MAX_CAUSE],
+            "cause": fault["msg"][:MAX_CAUSE],
         }
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]

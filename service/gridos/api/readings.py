@@ -21,7 +21,7 @@ from gridos.tracecontext import IDS
 
 blueprint = Blueprint("readings", __name__, url_prefix="/v1/readings")
 # So many bad rows of a batch are named, and the others counted: an answer has bounds too.
-MOST_NAMED = 100
+MAX_NAMED = 100
 
 
 @blueprint.post("")
@@ -107,7 +107,7 @@ def _conflict(differences: Differences, batched: Sequence[Reading]) -> ReadingsC
 
 
 def _named(rows: Sequence[BadRow]) -> list[dict[str, Any]]:
-    return [asdict(row) for row in rows[:MOST_NAMED]]
+    return [asdict(row) for row in rows[:MAX_NAMED]]
 
 
 def _meters() -> Meters:

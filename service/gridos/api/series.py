@@ -45,13 +45,13 @@ def _read(source: Source, buses: int, window: Window) -> Response:
     """A page, if it costs what a request may; an expensive one when it is its turn."""
     price = _price(window, buses)
     try:
-        with turns.take(wanted=price > series.MOST_CHEAP):
-            if price > series.MOST_READ:
+        with turns.take(wanted=price > series.MAX_CHEAP):
+            if price > series.MAX_READ:
                 _check_readings(source, buses, window)
             return _reply(readings.read_series(source, window), window)
     except QueryCanceled:
         # A cheap read that takes too long is the database's trouble, and an answer of 503.
-        if price <= series.MOST_CHEAP:
+        if price <= series.MAX_CHEAP:
             raise
         raise TooExpensive("The database did not get done with it in time.") from None
 
@@ -62,9 +62,9 @@ def _check_readings(source: Source, buses: int, window: Window) -> None:
     Raises:
         TooExpensive: if there are more than a request may read.
     """
-    if readings.count_series(source, window, series.MOST_READ + 1) > series.MOST_READ:
+    if readings.count_series(source, window, series.MAX_READ + 1) > series.MAX_READ:
         raise TooExpensive(
-            f"It would read more than {series.MOST_READ} readings, the most for one request; of"
+            f"It would read more than {series.MAX_READ} readings, the most for one request; of"
             f" {buses} bus{'es' * (buses != 1)} a range of {_spoken(series.longest(buses))}"
             " never holds more."
         )

@@ -22,7 +22,7 @@ from werkzeug.routing import Rule
 
 from gridos import errors
 from gridos.api import feeders, models, networks, overloads, readings, series
-from gridos.domain.batch import MOST_KW, MOST_READINGS
+from gridos.domain.batch import MAX_KW, MAX_READINGS
 from gridos.domain.network import Network
 
 SECURITY_SCHEMES = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
@@ -149,7 +149,7 @@ def refusals(*statuses: int) -> dict[int, Any]:
 
 def batch_body(_: dict[str, Any]) -> dict[str, Any]:
     """The request body of an ingest, in its two media types."""
-    load = {"type": "number", "minimum": -MOST_KW, "maximum": MOST_KW}
+    load = {"type": "number", "minimum": -MAX_KW, "maximum": MAX_KW}
     reading = {
         "type": "object",
         "required": ["bus_id", "measured_at", "kw", "kvar"],
@@ -161,7 +161,7 @@ def batch_body(_: dict[str, Any]) -> dict[str, Any]:
             "kvar": load,
         },
     }
-    readings = {"type": "array", "items": reading, "minItems": 1, "maxItems": MOST_READINGS}
+    readings = {"type": "array", "items": reading, "minItems": 1, "maxItems": MAX_READINGS}
     batch = {
         "type": "object",
         "required": ["readings"],

@@ -19,16 +19,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-MOST_READINGS = 10_000
+MAX_READINGS = 10_000
 # No distribution bus carries a gigawatt; a larger figure is a unit mix-up (W sent as kW).
-MOST_KW = 1_000_000.0
+MAX_KW = 1_000_000.0
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 # What is said of a row may quote what was sent, but not at length.
-MOST_CAUSE = 200
+MAX_CAUSE = 200
 # Five times as many as a good row has, so that bad ones are named and not only counted.
-MOST_COMMAS = 20
+MAX_COMMAS = 20
 
-_Load = Annotated[float, Meta(ge=-MOST_KW, le=MOST_KW)]
+_Load = Annotated[float, Meta(ge=-MAX_KW, le=MAX_KW)]
 
 
 class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -146,17 +146,17 @@ def _diagnose(body: bytes, latest: datetime, *, lines: bool) -> MalformedBatch |
 def _split(body: bytes, *, lines: bool) -> Sequence[bytes | msgspec.Raw]:
     """The rows as they were sent, no more of them than tell that there are too many."""
     if lines:
-        return list(islice(filter(bytes.strip, io.BytesIO(body)), MOST_READINGS + 1))
+        return list(islice(filter(bytes.strip, io.BytesIO(body)), MAX_READINGS + 1))
     # A list of hardly more than commas would be made into millions of parts before it is counted.
-    _check_size(max(1, body.count(b",") // MOST_COMMAS))
+    _check_size(max(1, body.count(b",") // MAX_COMMAS))
     return _raw_batches.decode(body).readings
 
 
 def _check_size(size: int) -> None:
     if not size:
         raise RefusedBatch("A batch holds at least one reading.")
-    if size > MOST_READINGS:
-        raise RefusedBatch(f"A batch holds at most {MOST_READINGS} readings.", size=size)
+    if size > MAX_READINGS:
+        raise RefusedBatch(f"A batch holds at most {MAX_READINGS} readings.", size=size)
 
 
 def _refuse(outcomes: Sequence[Reading | str]) -> RefusedBatch:
@@ -171,7 +171,7 @@ def _read_row(row: bytes | msgspec.Raw, latest: datetime) -> Reading | str:
     try:
         reading = _readings.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        return str(wrong)[:MOST_CAUSE]
+        return str(wrong)[:MAX_CAUSE]
     return _within_range(reading, latest)
 
 

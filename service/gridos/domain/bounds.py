@@ -3,5 +3,5 @@
 The largest of the published test feeders has 8,500 nodes.
 """
 
-MOST_BUSES, MOST_LINES = 10_000, 20_000
-LONGEST_ID = 128
+MAX_BUSES, MAX_LINES = 10_000, 20_000
+MAX_ID = 128

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints
 
-from gridos.domain.bounds import MOST_BUSES, MOST_LINES
+from gridos.domain.bounds import MAX_BUSES, MAX_LINES
 
 # What a URL carries without escaping, so that an id can be read in a log and typed by hand.
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -57,8 +57,8 @@ class Network(_Part):
 
     source: Annotated[str, StringConstraints(max_length=1000)] = ""
     feeder: FeederPart
-    buses: Annotated[list[BusPart], Field(min_length=1, max_length=MOST_BUSES)]
-    lines: Annotated[list[LinePart], Field(max_length=MOST_LINES)]
+    buses: Annotated[list[BusPart], Field(min_length=1, max_length=MAX_BUSES)]
+    lines: Annotated[list[LinePart], Field(max_length=MAX_LINES)]
 
     def bus_id(self, number: int) -> str:
         """Bus ids carry their feeder's, so that they are unique over all feeders."""
@@ -68,8 +68,8 @@ class Network(_Part):
 class FirstFaults(Network):
     """The same, read only as far as the first bad bus and the first bad line."""
 
-    buses: Annotated[list[BusPart], Field(min_length=1, max_length=MOST_BUSES), FailFast()]
-    lines: Annotated[list[LinePart], Field(max_length=MOST_LINES), FailFast()]
+    buses: Annotated[list[BusPart], Field(min_length=1, max_length=MAX_BUSES), FailFast()]
+    lines: Annotated[list[LinePart], Field(max_length=MAX_LINES), FailFast()]
 
 
 def find_faults(network: Network) -> list[str]:

@@ -10,13 +10,13 @@ from enum import StrEnum
 
 DEFAULT_SPAN = timedelta(days=1)
 # What a page holds by default and at most: 100,000 rows are a month of 33 buses in 15 min.
-DEFAULT_LIMIT, MOST_ROWS = 1000, 100_000
+DEFAULT_LIMIT, MAX_ROWS = 1000, 100_000
 
 
 # How many readings a request may make the database read, a page's rows or what buckets sum up: a
-# bus over 400 days, or 33 buses over 12, at a reading a minute. Up to `MOST_CHEAP` it is no matter
+# bus over 400 days, or 33 buses over 12, at a reading a minute. Up to `MAX_CHEAP` it is no matter
 # how many read at once.
-MOST_READ, MOST_CHEAP = 600_000, 10_000
+MAX_READ, MAX_CHEAP = 600_000, 10_000
 # The closest that meters report; the true number of readings is known only by reading them.
 CLOSEST = timedelta(minutes=1)
 
@@ -118,7 +118,7 @@ def price(asked: Window, buses: int, oldest: datetime, newest: datetime) -> int:
 
 def longest(buses: int) -> timedelta:
     """The longest range that buckets of so many buses may be had of, whatever the limit."""
-    return max(1, MOST_READ // max(1, buses)) * CLOSEST
+    return max(1, MAX_READ // max(1, buses)) * CLOSEST
 
 
 def decode(text: str) -> Cursor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 IMPORT_TIMEOUT_MS = 20_000
 IMPORT_S = IMPORT_TIMEOUT_MS / 1000 + 5.0
 # Ids that are kept in memory, and how long one is believed to be unknown.
-MOST_KNOWN, MOST_UNKNOWN = 100_000, 10_000
+MAX_KNOWN, MAX_UNKNOWN = 100_000, 10_000
 UNKNOWN_FOR_S = 5.0
 
 
@@ -131,12 +131,12 @@ class KnownBuses:
 
     def _remember(self, known: set[str], unknown: set[str], until: float) -> None:
         # What is full is begun anew: that costs look-ups, and no book-keeping with every id.
-        if len(self._known) + len(known) > MOST_KNOWN:
+        if len(self._known) + len(known) > MAX_KNOWN:
             self._known = set()
         self._known.update(known)
-        if len(self._unknown) + len(unknown) > MOST_UNKNOWN:
+        if len(self._unknown) + len(unknown) > MAX_UNKNOWN:
             self._unknown = {}
-        if len(unknown) <= MOST_UNKNOWN:
+        if len(unknown) <= MAX_UNKNOWN:
             self._unknown.update(dict.fromkeys(unknown, until))
 
 

@@ -19,7 +19,7 @@ from gridos.storage.pool import connection
 
 # Measured (`make accept-bench`): up to here one INSERT from arrays is faster, above it COPY and
 # staging.
-MOST_AS_ARRAYS = 1000
+MAX_AS_ARRAYS = 1000
 
 COPY = "COPY {} (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
 STAGE = """
@@ -170,7 +170,7 @@ def _transaction(
 
 
 def _fit_arrays(readings: Sequence[Reading]) -> bool:
-    return len(readings) <= MOST_AS_ARRAYS
+    return len(readings) <= MAX_AS_ARRAYS
 
 
 def _sort_out(
