@@ -92,6 +92,8 @@ def look(check: Check, ask: Ask) -> Finding:
     """Ask, and judge the answer."""
     try:
         done = ask(check.command)
+    except FileNotFoundError:
+        return Finding(check, "unseen", f"{check.command[0]} is not installed")
     except (OSError, subprocess.TimeoutExpired) as cause:
         return Finding(check, "unseen", str(cause))
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -122,6 +122,14 @@ def test_what_azure_or_github_does_not_find_is_missing(part, said, step):
     assert "missing" in {finding.state for finding in found}
 
 
+def test_a_program_that_is_not_installed_is_named_and_says_nothing_of_what_is_missing():
+    def ask(command):
+        raise FileNotFoundError(2, "No such file or directory", command[0])
+
+    found = {(finding.state, finding.reason) for finding in walked(ask)}
+    assert found == {("unseen", "az is not installed"), ("unseen", "gh is not installed")}
+
+
 def test_what_may_not_be_looked_at_is_not_taken_for_missing():
     said = "ERROR: (AuthorizationFailed) The client does not have authorization"
 
