@@ -3,7 +3,9 @@
 A real Kubernetes with the real Argo Rollouts, kube-state-metrics, Prometheus 3 with our rules
 and Alertmanager with the shipped routes. The Rollout and both AnalysisTemplates are production's as
 rendered, with these changes: its pods run `pause` (the gates, which need the service, are proven by
-`make rehearse TARGET=cluster`), two pods instead of ten, shorter pauses and windows.
+`make rehearse TARGET=cluster`), two pods instead of ten, shorter pauses and windows. The pods are
+found and scraped as the local overlay's Prometheus does it, which a test holds to be the
+PodMonitor's way; a pod that pauses has nothing to say, so each of these scrapes fails.
 
 Left out: Argo CD and the Prometheus operator (no chart can be fetched here), Azure.
 """
@@ -22,11 +24,13 @@ import yaml
 from observe import alertmanager, rules
 from policies import objects
 
-from acceptance.cluster import CACHE, HOST, ROOT, Cluster
+from acceptance.cluster import CACHE, HOST, ROOT, STATE, Cluster
 from canary.errors import MachineError
 from canary.runtime.waiting import wait_until
 
 OVERLAY = Path("deploy/overlays/production")
+SCRAPES = Path("deploy/overlays/local/prometheus.yml")
+DESPITE = "gridos.example.com/release-despite"
 KINDS = ("Namespace", "ServiceAccount", "AnalysisTemplate", "Rollout")
 # By this the rules' windows and `for` are divided; a window keeps four scrapes.
 FACTOR, MIN_S = 60.0, 8.0
@@ -34,6 +38,7 @@ PAUSE_S = 25
 TIMEOUT_S = 150.0
 ALERT = "GridosDatabaseDown"
 PROMETHEUS, ALERTMANAGER, EXPORTER = 9090, 9093, 9400
+KUBECONFIG = STATE / "admin.kubeconfig"
 
 # What a service on a good day says of itself; `{up}` is whether its pods reach the database.
 SERIES = """\
@@ -85,6 +90,18 @@ class Platform:
         """Waits until Alertmanager knows of the alert, or no longer does."""
         self._await(lambda: self._fires() == firing, f"{ALERT} {'fires' if firing else 'ends'}")
 
+    def decide_about_alert(self, *, decided: bool) -> None:
+        """Annotates the Rollout with the alert's name, or takes the annotation away."""
+        word = f"{DESPITE}={ALERT}" if decided else f"{DESPITE}-"
+        self._cluster.kubectl("annotate", "rollout", "gridos", "-n", "gridos", word)
+
+    def restart_kube_state_metrics(self) -> None:
+        """Ends it and starts it again, as a node that is drained would."""
+        name = "kube-state-metrics"
+        self._cluster.run("stop", name)
+        listen = ["--host", HOST, "--port=8080", "--telemetry-host", HOST, "--telemetry-port=8081"]
+        self._start(name, str(CACHE / name), f"--kubeconfig={KUBECONFIG}", *listen)
+
     def silence(self) -> None:
         """Silences the alert, as its runbook lets a person do."""
         command = [str(alertmanager.amtool()), "silence", "add", f"alertname={ALERT}"]
@@ -94,12 +111,24 @@ class Platform:
     def release(self, at_half: Callable[[], None] = lambda: None) -> Ended:
         """Ships a release and waits for its end; `at_half` is done once it is at its 50 % step."""
         self._revision += 1
-        began = time.monotonic()
         patch = {"spec": {"template": {"metadata": {"annotations": {"r": str(self._revision)}}}}}
         self._cluster.kubectl(
             "patch", "rollout", "gridos", "-n", "gridos", "--type=merge", "-p", json.dumps(patch)
         )
-        self._await(lambda: self._phase()[0] != "Healthy", "the release begins")
+        # The phase before may be that of a release that was aborted.
+        self._await(self._noticed, "the controller sees the release")
+        return self._follow(at_half)
+
+    def retry(self) -> Ended:
+        """Tries the release that was aborted again, as the runbook says, and waits for its end."""
+        self._cluster.run(
+            "run", "kubectl-argo-rollouts", "retry", "rollout", "gridos", "-n", "gridos"
+        )
+        self._await(lambda: self._phase()[0] != "Degraded", "the release begins again")
+        return self._follow()
+
+    def _follow(self, at_half: Callable[[], None] = lambda: None) -> Ended:
+        began = time.monotonic()
         done = False
 
         def ended() -> bool:
@@ -119,6 +148,12 @@ class Platform:
         self._await(watched, "the release ends")
         phase, message = self._phase()
         return Ended(phase, message, most, time.monotonic() - began)
+
+    def _noticed(self) -> bool:
+        text = self._cluster.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
+        rollout = json.loads(text)
+        seen = rollout.get("status", {}).get("observedGeneration")
+        return bool(seen == str(rollout["metadata"]["generation"]))
 
     def _status(self) -> Mapping[str, Any]:
         text = self._cluster.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
@@ -200,7 +235,8 @@ class Platform:
                     "static_configs": [{"targets": [target]}],
                 }
                 for name, target in targets.items()
-            ],
+            ]
+            + [_pods()],
         }
         file = self._folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(body), encoding="utf-8")
@@ -235,17 +271,26 @@ class Platform:
 HALF = 2
 
 
+def _pods() -> dict[str, Any]:
+    """How the local overlay scrapes the service's pods, from beside the cluster."""
+    shipped = yaml.safe_load((ROOT / SCRAPES).read_text(encoding="utf-8"))
+    (job,) = (job for job in shipped["scrape_configs"] if job["job_name"] == "gridos/gridos")
+    (found,) = job["kubernetes_sd_configs"]
+    here = {"kubernetes_sd_configs": [found | {"kubeconfig_file": str(KUBECONFIG)}]}
+    return dict(job) | here | {"scrape_interval": "1s"}
+
+
 def _simplify(spec: dict[str, Any]) -> None:
     """Pods that pause, and the steps without the gates: what is asked of alerts stays as it is."""
     canary = spec["strategy"]["canary"]
     first = canary["steps"][0]
-    assert first == {"analysis": {"templates": [{"templateName": "release-may-start"}]}}
+    assert first["analysis"]["templates"] == [{"templateName": "release-may-start"}]
     canary["steps"] = [first, {"setWeight": 50}, {"pause": {"duration": f"{PAUSE_S}s"}}]
     background = canary["analysis"]
-    # Production's begins minutes after the canary's first pod; before a scrape nothing is known.
-    background["startingStep"] = HALF
+    # Before the canary has a pod: earlier than production's, whose pods were scraped for minutes.
+    background["startingStep"] = 1
     background["templates"] = [{"templateName": "blocking-alerts"}]
-    background["args"] = [a for a in background["args"] if a["name"] == "canary-hash"]
+    background["args"] = [a for a in background["args"] if a["name"] in ("canary-hash", "despite")]
     spec["replicas"] = 2
     spec.pop("minReadySeconds", None)
     # A release that goes back would walk no step; each here is a new one.
@@ -255,6 +300,6 @@ def _simplify(spec: dict[str, Any]) -> None:
     pod["topologySpreadConstraints"] = []
     pod["terminationGracePeriodSeconds"] = 1
     (container,) = pod["containers"]
-    kept = {"name": container["name"], "securityContext": container["securityContext"]}
+    kept = {name: container[name] for name in ("name", "ports", "securityContext")}
     pause = {"image": "gridos.local/pause:1", "imagePullPolicy": "Never"}
     pod["containers"] = [kept | pause]

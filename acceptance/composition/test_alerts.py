@@ -12,8 +12,8 @@ def test_a_release_is_held_up_by_what_fires_and_is_not_silenced_and_by_nothing_e
     platform = Platform(cluster, tmp_path)
     platform.bring_up()
 
-    ended = platform.release()
-    measured("nothing fires: promoted", ended)
+    ended = platform.release(at_half=platform.restart_kube_state_metrics)
+    measured("nothing fires, and kube-state-metrics restarts: promoted", ended)
     assert ended.phase == "Healthy"
 
     platform.lose_database(lost=True)
@@ -22,6 +22,12 @@ def test_a_release_is_held_up_by_what_fires_and_is_not_silenced_and_by_nothing_e
     measured("an alert fires: not started, no pod", ended)
     assert (ended.phase, ended.pods) == ("Degraded", 0)
     assert "blocking-alerts-before" in ended.message
+
+    platform.decide_about_alert(decided=True)
+    ended = platform.retry()
+    measured("it fires, the Rollout's annotation names it, and it is retried: promoted", ended)
+    assert ended.phase == "Healthy"
+    platform.decide_about_alert(decided=False)
 
     platform.silence()
     ended = platform.release()

@@ -93,8 +93,10 @@ def _value(rollout: Mapping[str, Any], argument: Mapping[str, Any]) -> Argument 
         return ReplicaSetName.LATEST if which == "Latest" else ReplicaSetName.STABLE
     if path := scalar(mapping(source.get("fieldRef")).get("fieldPath")):
         value: Any = rollout
-        for part in re.findall(r"[^.\[\]'\"]+|(?<=\[')[^']+", path):
-            value = mapping(value).get(part)
+        for key, part in re.findall(r"\['([^']+)'\]|([^.\[\]'\"]+)", path):
+            value = mapping(value).get(key or part)
+        if path.startswith(("metadata.annotations[", "metadata.labels[")):
+            return scalar(value)  # an absent one is empty (ExtractFieldPathAsString)
         return scalar(value) or path  # what only the cluster knows stays as its path
     if mapping(source.get("secretKeyRef")):
         return "secret"

@@ -174,3 +174,19 @@ def test_arguments_are_filled_into_query_and_conditions():
 def test_an_argument_without_a_value_is_named():
     with pytest.raises(ValueError, match="metric m: argument 'hash' has no value"):
         resolve.filled(Metric("m", "{{args.hash}}"), {})
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("metadata.annotations['example.com/ticket']", "42"),
+        ("metadata.annotations['example.com/absent']", ""),
+        ("metadata.labels['region']", "west"),
+        ("status.currentStepIndex", "status.currentStepIndex"),
+    ],
+)
+def test_an_argument_is_read_from_the_rollout_and_a_missing_annotation_is_empty(path, value):
+    metadata = {"annotations": {"example.com/ticket": "42"}, "labels": {"region": "west"}}
+    referred = [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": path}}}]
+    merged = resolve.merge({"metadata": metadata}, [{"name": "a"}], referred, {})
+    assert merged == {"a": value}

@@ -12,6 +12,7 @@ from canary.argo import manifests, replicas
 from canary.runtime import documents, kustomize
 
 AZURE = ("dev", "staging", "production")
+DESPITE = "metadata.annotations['gridos.example.com/release-despite']"
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,9 @@ MAY_DIFFER = {
     ("Rollout", r"\.spec\.template\.spec\.terminationGracePeriodSeconds"),
     ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)"),
     ("Rollout", r"\.spec\.template\.spec\.containers\[0\]\.lifecycle\.preStop\.sleep\.seconds"),
-    ("Rollout", r"\.spec\.strategy\.canary\.analysis\.(templates|startingStep)"),
+    ("Rollout", r"\.spec\.strategy\.canary\.analysis\.(args|templates|startingStep)"),
+    # Alerts that a fix is released despite, in its own commit.
+    ("Rollout", r"\.metadata\.annotations\.gridos\.example\.com/release-despite"),
     # What is asked before the first step; the others are held below.
     ("Rollout", r"\.spec\.strategy\.canary\.steps"),
     ("Job", r"\.spec\.template\.spec\.containers\[0\]\.(image|env|envFrom\[0\].*)"),
@@ -111,7 +114,9 @@ def test_the_gates_are_the_bases_in_every_environment(root, base, name):
 def test_the_steps_are_the_bases_in_every_environment(root, base, name):
     rollout = ("Rollout", "gridos")
     canary = by_name(objects.read(root / "deploy/overlays" / name))[rollout]["spec"]["strategy"]
-    asked = [{"analysis": {"templates": [{"templateName": "release-may-start"}]}}]
+    args = [{"name": "despite", "valueFrom": {"fieldRef": {"fieldPath": DESPITE}}}]
+    templates = [{"templateName": "release-may-start"}]
+    asked = [{"analysis": {"templates": templates, "args": args}}]
     first = asked if name in ("staging", "production") else []
     steps = base[rollout]["spec"]["strategy"]["canary"]["steps"]
     assert canary["canary"]["steps"] == first + steps
