@@ -193,7 +193,12 @@ def matchers_of(selector: Any) -> tuple[Matcher, ...]:
 
 
 def selectors(tree: Any, range_s: float = 0.0) -> Iterator[Selector]:
-    """Every selector of a tree, each with the range that it stands in."""
+    """Every selector of a tree, each with the range that it stands in.
+
+    What is asked for its time alone, by `timestamp`, has none: a moment is diluted by no other.
+    """
+    if isinstance(tree, promql_parser.Call) and tree.func.name == "timestamp":
+        range_s = 0.0
     if isinstance(tree, promql_parser.MatrixSelector):
         yield from selectors(tree.vector_selector, _length_s(tree.range))
         return

@@ -12,8 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from canary.errors import UsageError
 
-# Exported by the platform and not by the service: kubelet, kube-state-metrics, node, mesh, proxies.
-_PLATFORM = re.compile(r"^(container|kube|kubelet|node|istio|envoy|nginx|traefik|up|probe)(_|$)")
+# Of the platform and not of the service: kubelet, kube-state-metrics, node, mesh, proxies, and
+# Prometheus itself.
+_PLATFORM = re.compile(
+    r"^(container|kube|kubelet|node|istio|envoy|nginx|traefik|up|scrape|ALERTS|probe)(_|$)"
+)
 
 # Labels that the scrape adds to whatever a service exports.
 TARGET_LABELS = frozenset(
