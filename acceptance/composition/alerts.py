@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,17 +70,26 @@ class Platform:
 
     def bring_up(self) -> None:
         """Starts what watches it and applies production, with its first release."""
+        self._watch()
+        found = (t for t in production(PAUSE) if t["kind"] in KINDS)
+        for body in sorted(found, key=lambda thing: KINDS.index(thing["kind"])):
+            self._apply(body)
+        self._await(lambda: self._phase()[0] == "Healthy", "the first release")
+        # What was absent while all of it started fires for a while.
+        self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
+
+    def _watch(self) -> None:
+        """Starts Prometheus and Alertmanager under the names that production asks."""
         self.lose_database(lost=False)
         serve = ["python3", "-m", "http.server", str(EXPORTER), "--bind", "127.0.0.1"]
         self._start("exporter", *serve, "--directory", str(self._folder))
         self._start("alertmanager", str(alertmanager.find()), *self._alertmanager())
         self._start("prometheus", str(CACHE / "prometheus"), *self._prometheus())
-        for body in self._objects():
-            self._cluster.kubectl("apply", "-f", "-", given=json.dumps(body))
-        self._await(lambda: self._phase()[0] == "Healthy", "the first release")
+        self._cluster.kubectl("create", "namespace", "monitoring")
+        for name, port in (("alertmanager", ALERTMANAGER), ("prometheus", PROMETHEUS)):
+            for body in _service(f"{name}-operated", port):
+                self._apply(body)
         self._await(lambda: self._asked(f"http://{HOST}:{ALERTMANAGER}/-/ready"), "Alertmanager")
-        # What was absent while all of it started fires for a while.
-        self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
 
     def lose_database(self, *, lost: bool) -> None:
         """Lets the service's pods say that they reach the database, or do not."""
@@ -121,9 +130,7 @@ class Platform:
 
     def retry(self) -> Ended:
         """Tries the release that was aborted again, as the runbook says, and waits for its end."""
-        self._cluster.run(
-            "run", "kubectl-argo-rollouts", "retry", "rollout", "gridos", "-n", "gridos"
-        )
+        self._argo("retry", "rollout", "gridos")
         self._await(lambda: self._phase()[0] != "Degraded", "the release begins again")
         return self._follow()
 
@@ -149,15 +156,18 @@ class Platform:
         phase, message = self._phase()
         return Ended(phase, message, most, time.monotonic() - began)
 
-    def _noticed(self) -> bool:
+    def _rollout(self) -> dict[str, Any]:
         text = self._cluster.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
-        rollout = json.loads(text)
+        rollout: dict[str, Any] = json.loads(text)
+        return rollout
+
+    def _noticed(self) -> bool:
+        rollout = self._rollout()
         seen = rollout.get("status", {}).get("observedGeneration")
         return bool(seen == str(rollout["metadata"]["generation"]))
 
     def _status(self) -> Mapping[str, Any]:
-        text = self._cluster.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")
-        status: Mapping[str, Any] = json.loads(text).get("status", {})
+        status: Mapping[str, Any] = self._rollout().get("status", {})
         return status
 
     def _phase(self) -> tuple[str, str]:
@@ -181,13 +191,18 @@ class Platform:
     def _start(self, name: str, *command: str) -> None:
         self._cluster.run("start", name, *command)
 
-    def _await(self, condition: Callable[[], bool], what: str) -> None:
-        if not wait_until(condition, TIMEOUT_S, every_s=1.0):
-            said = f"{self._phase()}; measurements: {self._measured()}"
-            raise MachineError(f"not within {TIMEOUT_S:g} s: {what}; {said}")
+    def _await(
+        self, condition: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        if not wait_until(condition, timeout_s, every_s=1.0):
+            raise MachineError(f"not within {timeout_s:g} s: {what}; {self._explained()}")
+
+    def _explained(self) -> str:
+        """For whoever asks why it stands still."""
+        return f"{self._phase()}; measurements: {self._measured()}"
 
     def _measured(self) -> list[str]:
-        """What the analyses of the newest release found, for whoever asks why it stands still."""
+        """What the analyses of the newest release found."""
         text = self._cluster.kubectl("get", "analysisruns", "-n", "gridos", "-o", "json")
         return [
             f"{result['name']} {one.get('phase')}: {one.get('value', one.get('message', ''))}"
@@ -247,28 +262,45 @@ class Platform:
             "--rules.alert.resend-delay=5s",
         ]
 
-    def _objects(self) -> Sequence[Mapping[str, Any]]:
-        """Production's own, as this cluster can run them."""
-        addresses = {
-            "alertmanager": f"http://{HOST}:{ALERTMANAGER}",
-            "prometheus": f"http://{HOST}:{PROMETHEUS}",
-        }
-        found = [copy.deepcopy(dict(t)) for t in objects.read(ROOT / OVERLAY) if t["kind"] in KINDS]
-        for thing in found:
-            if thing["kind"] == "AnalysisTemplate":
-                for argument in thing["spec"]["args"]:
-                    if argument["name"] in addresses:
-                        argument["value"] = addresses[argument["name"]]
-                for metric in thing["spec"]["metrics"]:
-                    if thing["metadata"]["name"] != "release-gates":
-                        metric["interval"] = "2s"
-            if thing["kind"] == "Rollout":
-                _simplify(thing["spec"])
-        return sorted(found, key=lambda thing: KINDS.index(thing["kind"]))
+    def _apply(self, body: Mapping[str, Any]) -> None:
+        self._cluster.kubectl("apply", "-f", "-", given=json.dumps(body))
+
+    def _argo(self, verb: str, *names: str) -> None:
+        self._cluster.run("run", "kubectl-argo-rollouts", verb, *names, "-n", "gridos")
+
+
+def production(image: str) -> Iterator[dict[str, Any]]:
+    """Production's own objects, as this cluster can run them."""
+    for thing in objects.read(ROOT / OVERLAY):
+        body = copy.deepcopy(dict(thing))
+        if body["metadata"]["name"] in ASKED:
+            for metric in body["spec"]["metrics"]:
+                metric["interval"] = "2s"
+        if body["kind"] == "Rollout":
+            _simplify(body["spec"], image)
+        yield body
+
+
+def _service(name: str, port: int) -> Iterator[dict[str, Any]]:
+    """A name of the cluster for what listens on the node."""
+    metadata = {"name": name, "namespace": "monitoring"}
+    ports = {"ports": [{"port": port}]}
+    yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": ports}
+    yield {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
+        **ports,
+    }
 
 
 # In the simplified release: what is asked first, then 50 % and a pause.
 HALF = 2
+# The templates that ask about alerts; the others are the gates.
+ASKED = ("release-may-start", "blocking-alerts")
+PAUSE = "gridos.local/pause:1"
 
 
 def _pods() -> dict[str, Any]:
@@ -280,7 +312,7 @@ def _pods() -> dict[str, Any]:
     return dict(job) | here | {"scrape_interval": "1s"}
 
 
-def _simplify(spec: dict[str, Any]) -> None:
+def _simplify(spec: dict[str, Any], image: str) -> None:
     """Pods that pause, and the steps without the gates: what is asked of alerts stays as it is."""
     canary = spec["strategy"]["canary"]
     first = canary["steps"][0]
@@ -293,13 +325,11 @@ def _simplify(spec: dict[str, Any]) -> None:
     background["args"] = [a for a in background["args"] if a["name"] in ("canary-hash", "despite")]
     spec["replicas"] = 2
     spec.pop("minReadySeconds", None)
-    # A release that goes back would walk no step; each here is a new one.
-    spec.pop("rollbackWindow", None)
     pod = spec["template"]["spec"]
     pod["volumes"] = []
     pod["topologySpreadConstraints"] = []
     pod["terminationGracePeriodSeconds"] = 1
     (container,) = pod["containers"]
     kept = {name: container[name] for name in ("name", "ports", "securityContext")}
-    pause = {"image": "gridos.local/pause:1", "imagePullPolicy": "Never"}
+    pause = {"image": image, "imagePullPolicy": "Never"}
     pod["containers"] = [kept | pause]

@@ -1,0 +1,359 @@
+"""Argo CD from an empty cluster by the root Application, and the rollback paths of production.
+
+The root Application is the one of infra/terraform/gitops, its Applications and projects are
+deploy/argocd's, and Argo CD is set as argo-cd-values.yaml says. What a chart brings is, of that
+chart, the kinds that ours are of, since no chart can be fetched here. Production's branch holds its
+overlay as `alerts` simplifies it, without the jobs, which need a database: its pods, and the
+collector's, are `pause` under the name of the real image, by digest, so that admission is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import yaml
+from policies import objects
+
+from acceptance.cluster import CACHE, ROOT, STATE
+from acceptance.composition import charts
+from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
+from acceptance.git import git
+
+REPOSITORY = "https://github.com/example/gridos"
+GITOPS = ROOT / "infra/terraform/gitops"
+CONTRACTS = ROOT / "acceptance/composition/contracts"
+BRANCH = "environments/production"
+# AKS's own add-on brings this kind.
+ADDONS = ["secretproviderclasses.secrets-store.csi.x-k8s.io"]
+JOBS = ("Job", "CronJob")
+SYNC_TIMEOUT_S = 240.0
+
+
+class Root(Platform):
+    """The cluster with a git remote, and what the root Application makes of it."""
+
+    @property
+    def _remote(self) -> Path:
+        return self._folder / "remote.git"
+
+    @property
+    def _main(self) -> Path:
+        return self._folder / "main"
+
+    @property
+    def _production(self) -> Path:
+        return self._folder / "production"
+
+    def make(self) -> float:
+        """Everything from an empty cluster; returns the seconds from the root Application on."""
+        self._watch()
+        self._publish()
+        self._argo_cd()
+        began = time.monotonic()
+        for thing in self._root():
+            self._apply(thing)
+        self._await(self._all_well, "every Application is synced and healthy", SYNC_TIMEOUT_S)
+        took = time.monotonic() - began
+        self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
+        return took
+
+    def differences(self) -> list[str]:
+        """The Applications that a second look finds not as Git says."""
+        before = self._synced_at()
+        for name in before:
+            self._cluster.kubectl(
+                "annotate", "application", name, "-n", "argocd", "argocd.argoproj.io/refresh=hard"
+            )
+        refreshing = "argocd.argoproj.io/refresh"
+        self._await(
+            lambda: (
+                not any(refreshing in a["metadata"]["annotations"] for a in self._applications())
+            ),
+            "Argo CD has looked again",
+        )
+        after = self._synced_at()
+        return sorted(name for name in after if after[name] != before.get(name))
+
+    def commit(self, number: int) -> None:
+        """Commits a release to production's branch."""
+        file = self._production / OVERLAY / "all.yaml"
+        bodies = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+        (rollout,) = (body for body in bodies if body["kind"] == "Rollout")
+        rollout["spec"]["template"]["metadata"]["annotations"] = {"release": str(number)}
+        file.write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
+        git(self._production, "commit", "--quiet", "-am", f"Release {number}")
+        self._push()
+
+    def ship(self, number: int, **options: Any) -> Ended:
+        """Commits a release and follows it to its end."""
+        self.commit(number)
+        self._await(lambda: self._runs(number), "Argo CD has brought it")
+        self._await(self._noticed, "the controller sees the release")
+        return self._follow(**options)
+
+    def revert(self, to: int) -> float:
+        """Path 2: reverts the last commit; returns seconds until the release before is back."""
+        began = time.monotonic()
+        git(self._production, "revert", "--no-edit", "HEAD")
+        self._push()
+        self._await(lambda: self._back(to), "the revert has led back")
+        return time.monotonic() - began
+
+    def undo(self, to: int) -> float:
+        """Path 3 up to where users are back: the sync paused, then `undo`."""
+        began = time.monotonic()
+        self._automated(None)
+        self._argo("undo", "gridos")
+        self._await(lambda: self._back(to), "the undo has led back")
+        return time.monotonic() - began
+
+    def resume_sync(self) -> None:
+        """The rest of path 3: Git is made to say the same, and Argo CD syncs again."""
+        git(self._production, "revert", "--no-edit", "HEAD")
+        self._push()
+        self._automated({"prune": True, "selfHeal": True})
+        self._await(self._all_well, "every Application is synced and healthy")
+
+    def syncs_itself(self) -> bool:
+        """Whether gridos's sync is automated."""
+        (gridos,) = (a for a in self._applications() if a["metadata"]["name"] == "gridos")
+        return bool(gridos["spec"]["syncPolicy"].get("automated"))
+
+    # ----------------------------------------------------------------------------------- details
+
+    def _publish(self) -> None:
+        """Main with the addresses of this machine, and production's branch."""
+        for folder in ("deploy", "observability"):
+            ignored = shutil.ignore_patterns("__pycache__", "observe", "tests", "node_modules")
+            shutil.copytree(ROOT / folder, self._main / folder, ignore=ignored)
+        for file in (self._main / "deploy/argocd").rglob("*.yaml"):
+            text = file.read_text(encoding="utf-8")
+            file.write_text(text.replace(REPOSITORY, self._address), encoding="utf-8")
+        for chart in charts.read(ROOT):
+            self._stand_in(chart)
+        git(self._main, "init", "--quiet", "--initial-branch", "main")
+        git(self._main, "add", "-A")
+        git(self._main, "commit", "--quiet", "-m", "Ship the platform")
+        git(self._main, "clone", "--quiet", "--bare", ".", str(self._remote))
+        git(self._main, "clone", "--quiet", str(self._remote), str(self._production))
+        git(self._production, "checkout", "--quiet", "-b", BRANCH)
+        shutil.rmtree(self._production / OVERLAY)
+        (self._production / OVERLAY).mkdir()
+        released = [t for t in production(self._image) if t["kind"] not in JOBS]
+        _write(self._production / OVERLAY, released)
+        git(self._production, "add", "-A")
+        git(self._production, "commit", "--quiet", "-m", "Release 0")
+        self._push()
+
+    @property
+    def _image(self) -> str:
+        """Production's, as its overlay names it."""
+        (rollout,) = (t for t in objects.read(ROOT / OVERLAY) if t["kind"] == "Rollout")
+        return str(rollout["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    @property
+    def _address(self) -> str:
+        return f"file://{self._remote}"
+
+    def _push(self) -> None:
+        git(self._production, "push", "--quiet", "origin", BRANCH)
+
+    def _stand_in(self, chart: charts.Chart) -> None:
+        """In place of a chart, the kinds that it brings, in its own Application."""
+        file = self._main / "deploy/argocd/platform" / f"{chart.release}.yaml"
+        if not file.is_file():
+            return  # Terraform's
+        contract = yaml.safe_load((CONTRACTS / f"{chart.release}.yaml").read_text("utf-8"))
+        folder = f"charts/{chart.release}"
+        (self._main / folder).mkdir(parents=True)
+        note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": chart.release}}
+        _write(self._main / folder, [note, *_kinds(contract.get("crds", []))])
+        body = yaml.safe_load(file.read_text(encoding="utf-8"))
+        spec = (
+            body["spec"]["template"]["spec"] if body["kind"] == "ApplicationSet" else body["spec"]
+        )
+        spec.pop("sources", None)
+        spec["source"] = {"repoURL": self._address, "targetRevision": "main", "path": folder}
+        file.write_text(yaml.safe_dump(body), encoding="utf-8")
+
+    def _argo_cd(self) -> None:
+        """Argo CD with our settings, this cluster's entry as Terraform labels it, and images."""
+        self._cluster.run("argo-cd")
+        values = yaml.safe_load((GITOPS / "argo-cd-values.yaml").read_text(encoding="utf-8"))
+        settings = {k: v for k, v in values["configs"]["cm"].items() if k.startswith("resource.")}
+        patch = json.dumps({"data": settings})
+        self._cluster.kubectl(
+            "patch", "configmap", "argocd-cm", "-n", "argocd", "--type=merge", "-p", patch
+        )
+        server = {"name": "in-cluster", "server": "https://kubernetes.default.svc", "config": "{}"}
+        marked = {"argocd.argoproj.io/secret-type": "cluster"}
+        self._apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {
+                    "name": "in-cluster",
+                    "namespace": "argocd",
+                    "labels": {**charts.LABELS, **marked},
+                },
+                "stringData": server,
+            }
+        )
+        for thing in _kinds(ADDONS):
+            self._apply(thing)
+        for image in self._images():
+            self._cluster.run(
+                *("run", "ctr", "-a", str(STATE / "containerd.sock"), "-n", "k8s.io"),
+                *("images", "tag", "--force", PAUSE, image),
+            )
+        self._start(
+            "argocd-applicationset-controller",
+            *("env", "ARGOCD_BINARY_NAME=argocd-applicationset-controller"),
+            *(str(CACHE / "argocd"), f"--kubeconfig={STATE / 'admin.kubeconfig'}"),
+            *("--namespace=argocd", "--argocd-repo-server=127.0.0.1:8081"),
+            *("--repo-server-plaintext", "--metrics-addr=127.0.0.1:8093"),
+            *("--probe-addr=127.0.0.1:8094", "--webhook-addr=127.0.0.1:8095"),
+        )
+
+    def _images(self) -> Iterator[str]:
+        for thing in objects.read(ROOT / "observability/logs"):
+            if thing["kind"] == "DaemonSet":
+                yield thing["spec"]["template"]["spec"]["containers"][0]["image"]
+        # As the node looks it up: by its digest alone.
+        repository, _, digest = self._image.partition("@")
+        yield f"{repository.rpartition(':')[0]}@{digest}"
+
+    def _root(self) -> Iterator[Mapping[str, Any]]:
+        """What Terraform's chart makes of its values: the project and the root Application."""
+        values = yaml.safe_load((GITOPS / "root-values.yaml").read_text(encoding="utf-8"))
+        made = hcl2.loads((GITOPS / "main.tf").read_text(encoding="utf-8"))
+        (local,) = (found["root"] for found in made["locals"] if "root" in found)
+        known = {
+            "${local.repository}": self._address,
+            '${var.labels["environment"]}': charts.LABELS["environment"],
+        }
+        text = json.dumps(_unquoted(local))
+        for expression, value in known.items():
+            text = text.replace(json.dumps(expression)[1:-1], value)
+        for name, project in values["projects"].items():
+            spec = {k: v for k, v in project.items() if k != "namespace"}
+            spec["sourceRepos"] = [self._address]
+            yield _argo("AppProject", name, spec)
+        for name, application in json.loads(text)["applications"].items():
+            yield _argo(
+                "Application", name, {k: v for k, v in application.items() if k != "namespace"}
+            )
+
+    def _explained(self) -> str:
+        told = {
+            a["metadata"]["name"]: {
+                "sync": a.get("status", {}).get("sync", {}).get("status"),
+                "health": a.get("status", {}).get("health"),
+                "said": a.get("status", {}).get("operationState", {}).get("message"),
+                "conditions": [c["message"] for c in a.get("status", {}).get("conditions", [])],
+            }
+            for a in self._applications()
+        }
+        return json.dumps(told)
+
+    def _applications(self) -> list[dict[str, Any]]:
+        text = self._cluster.kubectl("get", "applications", "-n", "argocd", "-o", "json")
+        found: list[dict[str, Any]] = json.loads(text)["items"]
+        return found
+
+    def _synced_at(self) -> dict[str, str]:
+        """When each was synced last, and whether it differs now."""
+        return {
+            a["metadata"]["name"]: f"{a['status']['sync']['status']} "
+            f"{a['status'].get('operationState', {}).get('finishedAt')}"
+            for a in self._applications()
+        }
+
+    def _all_well(self) -> bool:
+        found = self._applications()
+        expected = {a["metadata"]["name"] for a in charts.applications(ROOT)} | {"root"}
+        return expected <= {a["metadata"]["name"] for a in found} and all(
+            a.get("status", {}).get("sync", {}).get("status") == "Synced"
+            and a["status"].get("health", {}).get("status") == "Healthy"
+            for a in found
+        )
+
+    def _runs(self, number: int) -> bool:
+        metadata = self._rollout()["spec"]["template"]["metadata"]
+        return bool(metadata.get("annotations", {}).get("release", "0") == str(number))
+
+    def _back(self, to: int) -> bool:
+        status = self._status()
+        whole = status.get("currentPodHash") == status.get("stableRS")
+        return self._runs(to) and self._noticed() and whole and self._phase()[0] == "Healthy"
+
+    def _automated(self, policy: Mapping[str, Any] | None) -> None:
+        patch = json.dumps({"spec": {"syncPolicy": {"automated": policy}}})
+        self._cluster.kubectl(
+            "patch", "application", "gridos", "-n", "argocd", "--type=merge", "-p", patch
+        )
+
+
+def _argo(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "argocd"}
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _unquoted(value: Any) -> Any:
+    """Strings as HCL means them: hcl2 keeps the quotes of literals."""
+    if isinstance(value, dict):
+        return {key: _unquoted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_unquoted(inner) for inner in value]
+    return value.strip('"') if isinstance(value, str) else value
+
+
+def _kinds(crds: list[str]) -> Iterator[dict[str, Any]]:
+    """CustomResourceDefinitions that take anything, of those kinds that something of ours is of."""
+    used = {
+        (t["apiVersion"], t["kind"])
+        for folder in ("deploy/overlays/production", "deploy/admission", "observability",
+                       "observability/alertmanager/azure", "observability/logs")
+        for t in objects.read(ROOT / folder)
+    }  # fmt: skip
+    for version, kind in sorted(used):
+        group, _, number = version.rpartition("/")
+        if group == "argoproj.io":
+            continue  # the real ones are there
+        singular = kind.lower()
+        plural = next(
+            (p for p in (f"{singular}s", f"{singular}es", f"{singular[:-1]}ies")
+             if f"{p}.{group}" in crds), ""
+        )  # fmt: skip
+        if plural:
+            schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            yield {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {"name": f"{plural}.{group}"},
+                "spec": {
+                    "group": group,
+                    "scope": "Cluster" if kind == "ImageValidatingPolicy" else "Namespaced",
+                    "names": {"kind": kind, "plural": plural, "singular": singular},
+                    "versions": [
+                        {
+                            "name": number,
+                            "served": True,
+                            "storage": True,
+                            "schema": {"openAPIV3Schema": schema},
+                        }
+                    ],
+                },
+            }
+
+
+def _write(folder: Path, bodies: list[dict[str, Any]]) -> None:
+    """Objects as a kustomization."""
+    (folder / "all.yaml").write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
+    (folder / "kustomization.yaml").write_text("resources: [all.yaml]\n", encoding="utf-8")
