@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from observe import alertmanager, rules
+from observe import rules
 from policies import objects
 
 from acceptance.cluster import CACHE, HOST, ROOT, STATE, Cluster
 from canary.errors import MachineError
+from canary.runtime import alertmanager
 from canary.runtime.waiting import wait_until
 
 OVERLAY = Path("deploy/overlays/production")

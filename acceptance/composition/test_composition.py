@@ -20,6 +20,7 @@ from canary import durations
 from canary.argo import promql
 from canary.lint import check
 from canary.runtime import documents, kustomize
+from canary.runtime.alertmanager import amtool
 
 pytestmark = pytest.mark.quick
 CONTRACTS = Path(__file__).parent / "contracts"
@@ -327,7 +328,7 @@ TOLD = {"critical": ["pages-platform"], "warning": ["tickets-platform"]}
 
 
 def test_every_alert_of_a_chart_is_off_or_told_to_who_can_act(root, contracts, tmp_path):
-    amtool = alertmanager.amtool()
+    program = amtool()
     shipped = root / "observability/alertmanager/alertmanager.yaml"
     alerts = [alert for made in contracts.values() for alert in made.alerts]
     assert len(alerts) > 50
@@ -337,16 +338,16 @@ def test_every_alert_of_a_chart_is_off_or_told_to_who_can_act(root, contracts, t
             f"severity {severity!r} wants nothing of anybody: switch off {named}"
         )
         labels = {"alertname": named[0], "namespace": "monitoring", "severity": severity}
-        reached = alertmanager.receivers(amtool, shipped, labels)
+        reached = alertmanager.receivers(program, shipped, labels)
         assert reached == TOLD[severity], f"{severity} alerts such as {named[0]} reach {reached}"
 
 
 def test_every_alert_of_ours_reaches_somebody_by_a_route_of_its_own(root, groups):
-    amtool = alertmanager.amtool()
+    program = amtool()
     shipped = root / "observability/alertmanager/alertmanager.yaml"
     for alert in rules.alerts(groups):
         labels = {"alertname": alert.name, "namespace": "gridos", **alert.labels}
-        reached = alertmanager.receivers(amtool, shipped, labels)
+        reached = alertmanager.receivers(program, shipped, labels)
         assert reached, alert.name
         assert all(reached), alert.name
 

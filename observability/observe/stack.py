@@ -12,10 +12,10 @@ from typing import Any, Self
 import yaml
 
 from canary.errors import MachineError
+from canary.runtime.alertmanager import Alertmanager
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
 from observe import alertmanager, rules
-from observe.alertmanager import Alertmanager
 from observe.receiver import Receiver
 from observe.rules import Group
 

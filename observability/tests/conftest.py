@@ -33,7 +33,7 @@ def tool(request):
 
 @pytest.fixture(scope="session")
 def amtool_or_skip():
-    from observe import alertmanager
+    from canary.runtime import alertmanager
 
     try:
         return alertmanager.amtool()

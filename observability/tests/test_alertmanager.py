@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from canary.argo import expression
 from canary.errors import MachineError
 from canary.runtime import documents, processes
+from canary.runtime.alertmanager import Alertmanager, find
 from canary.runtime.prometheus import ScrapeJob, Target
 from canary.runtime.waiting import wait_until
 
@@ -156,7 +157,7 @@ def database_gauge():
 
 def installed_or_skip():
     try:
-        alertmanager.find()
+        find()
     except MachineError as missing:
         pytest.skip(str(missing))
 
@@ -227,7 +228,7 @@ def bare(tmp_path):
     """An Alertmanager that tells nobody."""
     installed_or_skip()
     told = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
-    started = alertmanager.Alertmanager(tmp_path / "alertmanager", told, tmp_path)
+    started = Alertmanager(tmp_path / "alertmanager", told, tmp_path)
     try:
         started.start()
         yield started

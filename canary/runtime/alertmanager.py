@@ -1,0 +1,126 @@
+"""A real Alertmanager: found or unpacked, and asked what fires."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canary.errors import MachineError
+from canary.runtime import binaries, processes
+from canary.runtime.waiting import wait_until
+
+PACKAGE = "prometheus-alertmanager"
+DEFAULT_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
+
+
+class Alertmanager:
+    """One Alertmanager on loopback, without gossip, its data in a folder of the run."""
+
+    def __init__(self, folder: Path, configuration: Mapping[str, Any], templates: Path) -> None:
+        self._folder = folder
+        self._configuration = configuration
+        self._templates = templates
+        self.port = processes.free_port()
+        self._child: processes.Child | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready.
+
+        Raises:
+            MachineError: if it does not come up.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / "alertmanager.yml"
+        file.write_text(yaml.safe_dump(dict(self._configuration)), encoding="utf-8")
+        for template in self._templates.glob("*.tmpl"):
+            shutil.copy(template, self._folder)
+        program = find()
+        command = [str(program), f"--config.file={file}", "--cluster.listen-address="]
+        command += [f"--storage.path={self._folder / 'data'}", "--log.level=warn"]
+        command += [f"--web.listen-address=127.0.0.1:{self.port}"]
+        self._child = processes.start(
+            "alertmanager",
+            command,
+            self._folder / "alertmanager.log",
+            # Where a relocated program's /usr is.
+            working_directory=program.parent.parent.parent,
+        )
+        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
+            raise MachineError(f"alertmanager did not start: {self._child.tail()}", "see its log")
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the program still runs."""
+        return self._child is not None and self._child.running
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(grace_s=3)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What it knows now: labels, and whether each is active or suppressed."""
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
+            known: list[dict[str, Any]] = json.load(answer)
+        return known
+
+    def state(self, alert: str) -> str:
+        """An alert's state by its name: active, suppressed, or nothing where it is not known."""
+        states = [a["status"]["state"] for a in self.alerts() if a["labels"]["alertname"] == alert]
+        return states[0] if states else ""
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2):
+                return True
+        except OSError:
+            return False
+
+
+def find() -> Path:
+    """The alertmanager program: on PATH, else unpacked from Debian's package.
+
+    Raises:
+        MachineError: if there is neither.
+    """
+    upstream = shutil.which("alertmanager")
+    if upstream:
+        return Path(upstream)
+    program = binaries.program(PACKAGE)
+    return program if DEFAULT_TEMPLATES.is_dir() else _relocated(program)
+
+
+def amtool() -> Path:
+    """The amtool program, got the same way."""
+    return binaries.program("amtool", PACKAGE)
+
+
+def _relocated(program: Path) -> Path:
+    """The same program, which finds its default templates below its working directory.
+
+    Debian's build reads them from one absolute path, wherever it was unpacked, and only root could
+    put them there. A path of the same length that starts at the working directory takes its place.
+    """
+    relocated = program.with_name("alertmanager-relocated")
+    if not relocated.exists():
+        absolute = os.fsencode(DEFAULT_TEMPLATES)
+        relative = absolute.removeprefix(b"/") + b"/"
+        # Whole or not at all: another run may be doing the same.
+        with tempfile.NamedTemporaryFile(dir=program.parent, delete=False) as fresh:
+            fresh.write(program.read_bytes().replace(absolute, relative))
+        Path(fresh.name).chmod(0o755)
+        Path(fresh.name).replace(relocated)
+    return relocated
