@@ -1,4 +1,4 @@
-"""The step machine of a basic canary: one pure reconcile of the Argo Rollouts controller.
+"""The step machine of a canary: one pure reconcile of the Argo Rollouts controller.
 
 Source: rollout/{canary,analysis,pause,sync}.go and utils/rollout/rolloututil.go @9f8d111. In each
 reconcile, in this order: analysis runs are created and acted on, at most one ReplicaSet is scaled,
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeGuard
 
-from canary.argo import analysis, replicas, resolve
+from canary.argo import analysis, replicas, resolve, routing
 from canary.argo.model import (
     Analysis,
     AnalysisRun,
@@ -24,6 +24,8 @@ from canary.argo.model import (
     ReplicaCounts,
     ReplicaSetName,
     Rollout,
+    SetCanaryScale,
+    SetRoute,
     SetWeight,
     Step,
 )
@@ -54,6 +56,8 @@ class Status:
     """A Rollout's status, as far as a walk needs it.
 
     `progress` is what is compared from one reconcile to the next to see whether anything moved.
+    Where a router shares the requests, `weight` is the canary's and `routes` the managed ones;
+    `scale_down_at` is when the pods of the ReplicaSet that lost are taken away.
     """
 
     hashes: Hashes
@@ -70,6 +74,9 @@ class Status:
     progress: tuple[int, int, int] = (0, 0, 0)
     phase: RolloutPhase = RolloutPhase.PROGRESSING
     message: str = ""
+    weight: int = 0
+    routes: tuple[SetRoute, ...] = ()
+    scale_down_at: float | None = None
 
     @property
     def current_runs(self) -> tuple[AnalysisRun, ...]:
@@ -89,13 +96,12 @@ def begin(rollout: Rollout, hashes: Hashes, now: float) -> Status:
 
 
 def weight_in_force(rollout: Rollout, status: Status) -> int:
-    """The nearest setWeight at or before the current step (`GetCurrentSetWeight`)."""
+    """The nearest setWeight at or before the current step, in per cent."""
     if status.abort_message:
         return 0
-    if status.promoted or status.step_index >= len(rollout.steps):
+    if status.promoted:
         return 100
-    weights = [s.weight for s in rollout.steps[: status.step_index + 1] if isinstance(s, SetWeight)]
-    return weights[-1] if weights else 0
+    return routing.step_weight(rollout, status.step_index) * 100 // rollout.max_weight
 
 
 def reconcile(
@@ -103,10 +109,15 @@ def reconcile(
 ) -> tuple[Status, tuple[Scale, ...]]:
     """One reconcile: the next status, and what to scale (at most one ReplicaSet)."""
     status = _note_progress(rollout, status, canary, stable, now)
+    before = status.weight
+    status = _route(rollout, status, canary, stable)
     status = _reconcile_analysis(rollout, status, now)
     if status.paused_inconclusive:
         return _with_phase(rollout, status, canary, stable), ()
-    scales = _reconcile_replica_sets(rollout, status, canary, stable)
+    if rollout.routing is None:
+        scales = _reconcile_replica_sets(rollout, status, canary, stable)
+    else:
+        status, scales = _scale_routed(rollout, status, canary, stable, before, now)
     if not scales:
         status = _begin_pause(rollout, status, now)
         status = _advance(rollout, status, canary, stable, now)
@@ -231,6 +242,87 @@ def _inconclusive(run: AnalysisRun | None) -> bool:
     return run is not None and run.phase is Phase.INCONCLUSIVE
 
 
+# ------------------------------------------------------------------------------------ routing
+
+
+def _position(status: Status) -> routing.Position:
+    return routing.Position(
+        status.step_index, status.weight, bool(status.abort_message), status.promoted
+    )
+
+
+def _route(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
+) -> Status:
+    """The weight and the managed routes of this reconcile (`reconcileTrafficRouting`)."""
+    if rollout.routing is None:
+        return status
+    over = status.promoted or status.abort_message or canary.available == 0
+    kept = () if over else status.routes
+    return replace(
+        status,
+        weight=routing.weight(rollout, _position(status), canary, stable),
+        routes=routing.routes(rollout, kept, _step(rollout, status)),
+    )
+
+
+def _scale_routed(
+    rollout: Rollout,
+    status: Status,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    weight_before: int,
+    now: float,
+) -> tuple[Status, tuple[Scale, ...]]:
+    """Stable follows the weight of the reconcile before, so that no pod goes before its requests.
+
+    Source: `reconcileCanaryReplicaSets` and `reconcileNewReplicaSet`.
+    """
+    assert rollout.routing is not None  # noqa: S101 — only such a Rollout is scaled here
+    if status.promoted:
+        return _retire_routed(rollout, status, canary, stable, now)
+    at = _position(status)
+    _, want_stable = routing.counts(rollout, at, canary, stable, weight_before)
+    if want_stable != stable.desired:
+        return status, (Scale(ReplicaSetName.STABLE, want_stable),)
+    want_canary, _ = routing.counts(rollout, at, canary, stable, status.weight)
+    if status.abort_message and routing.delays_on_abort(rollout.routing):
+        status = (
+            _begin_delay(status, rollout.routing.abort_scale_down_delay_s, now)
+            if (stable.available == rollout.replicas)
+            else status
+        )
+        if status.scale_down_at is None or now < status.scale_down_at:
+            return status, ()
+        want_canary = 0
+    if want_canary != canary.desired:
+        return status, (Scale(ReplicaSetName.LATEST, want_canary),)
+    return status, ()
+
+
+def _retire_routed(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+) -> tuple[Status, tuple[Scale, ...]]:
+    """The old stable stays for its delay, then goes whole (`scaleDownOldReplicaSetsForCanary`)."""
+    assert rollout.routing is not None  # noqa: S101 — only such a Rollout is scaled here
+    if canary.desired != rollout.replicas:
+        return status, (Scale(ReplicaSetName.LATEST, rollout.replicas),)
+    if stable.desired == 0 or _spare(rollout, canary, stable) <= 0:
+        return status, ()
+    if not rollout.routing.dynamic_stable_scale:
+        status = _begin_delay(status, rollout.routing.scale_down_delay_s, now)
+        if status.scale_down_at is None or now < status.scale_down_at:
+            return status, ()
+    return status, (Scale(ReplicaSetName.STABLE, 0),)
+
+
+def _begin_delay(status: Status, delay_s: float | None, now: float) -> Status:
+    """Sets the deadline of the pods that go, once."""
+    if delay_s is None or status.scale_down_at is not None:
+        return status
+    return replace(status, scale_down_at=now + delay_s)
+
+
 # ------------------------------------------------------------------------------------ scaling
 
 
@@ -252,12 +344,17 @@ def _retire(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> t
     """The old stable goes as fast as availability allows (`scaleDownOldReplicaSetsForCanary`)."""
     if canary.desired != rollout.replicas:
         return (Scale(ReplicaSetName.LATEST, rollout.replicas),)
-    surge, unavailable = rollout.max_surge, rollout.max_unavailable
-    least = rollout.replicas - replicas.fenceposts(surge, unavailable, rollout.replicas)[1]
-    spare = canary.available + stable.available - least
+    spare = _spare(rollout, canary, stable)
     if stable.desired == 0 or spare <= 0:
         return ()
     return (Scale(ReplicaSetName.STABLE, max(0, stable.desired - spare)),)
+
+
+def _spare(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> int:
+    """How many available pods there are above the fewest allowed."""
+    surge, unavailable = rollout.max_surge, rollout.max_unavailable
+    least = rollout.replicas - replicas.fenceposts(surge, unavailable, rollout.replicas)[1]
+    return canary.available + stable.available - least
 
 
 # -------------------------------------------------------------------------------------- steps
@@ -277,7 +374,10 @@ def _advance(
     if status.promoted or status.abort_message:
         return status
     all_steps_done = status.step_index >= len(rollout.steps)
-    if all_steps_done and canary.available >= rollout.replicas:
+    there = canary.available >= rollout.replicas or (
+        rollout.progress_threshold is not None and routing.enough(rollout, canary, rollout.replicas)
+    )
+    if all_steps_done and there:
         return replace(_end_runs(status, now), promoted=True, last_progress_at=now)
     if _completed(rollout, status, canary, stable, now):
         finished = (status.step_run,) if status.step_run is not None else ()
@@ -296,8 +396,13 @@ def _completed(
     rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
 ) -> bool:
     match _step(rollout, status):
+        case SetWeight() | SetCanaryScale() if rollout.routing is not None:
+            at = _position(status)
+            return routing.at_desired(rollout, at, canary, stable, status.weight)
         case SetWeight(weight):
             return replicas.at_desired(rollout, weight, canary, stable)
+        case SetRoute():
+            return True
         case Pause(duration_s):
             began = status.pause_started_at
             return duration_s is not None and began is not None and now > began + duration_s
@@ -370,7 +475,7 @@ def _phase(
         return RolloutPhase.PROGRESSING, "more replicas need to be updated"
     if canary.available + stable.available < canary.current:
         return RolloutPhase.PROGRESSING, "updated replicas are still becoming available"
-    if stable.current:
+    if stable.current and rollout.routing is None:
         return RolloutPhase.PROGRESSING, "old replicas are pending termination"
     if not status.promoted:
         return RolloutPhase.PROGRESSING, "waiting for all steps to complete"

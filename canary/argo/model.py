@@ -125,6 +125,78 @@ class SetWeight:
 
 
 @dataclass(frozen=True)
+class SetCanaryScale:
+    """Step: ask for canary pods apart from the weight; without a number they follow the weight."""
+
+    replicas: int | None = None
+    weight: int | None = None
+
+    def __str__(self) -> str:
+        if self.replicas is not None:
+            return f"setCanaryScale: {self.replicas} pods"
+        return f"setCanaryScale: {'as the weight' if self.weight is None else f'{self.weight} %'}"
+
+
+@dataclass(frozen=True)
+class TextMatch:
+    """How a text of a request is matched: `kind` is exact, prefix or regex."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True)
+class RequestMatch:
+    """Requests that a route takes: every condition must hold, the headers by lower-case name."""
+
+    headers: Mapping[str, TextMatch] = field(default_factory=dict)
+    path: TextMatch | None = None
+    method: TextMatch | None = None
+
+
+@dataclass(frozen=True)
+class SetRoute:
+    """Step: send the matching requests to the canary, or copy a share of them there (a mirror).
+
+    `mirror` is the share in per cent; None is a header route. Without a match the route is removed.
+    """
+
+    name: str
+    matches: tuple[RequestMatch, ...]
+    mirror: int | None = None
+
+    def __str__(self) -> str:
+        return f"{'setHeaderRoute' if self.mirror is None else 'setMirrorRoute'}: {self.name}"
+
+
+@dataclass(frozen=True)
+class Routing:
+    """A traffic router: requests are shared by weight, apart from the counts of pods.
+
+    Attributes:
+        router: What shares them, as the manifest names it.
+        max_weight: What the weights of stable and canary add up to.
+        dynamic_stable_scale: Whether stable gives up pods as the canary takes requests.
+        scale_down_delay_s: How long the old release stays after the promotion.
+        abort_scale_down_delay_s: How long the canary stays after an abort; None is for ever.
+        abort_delay_given: Whether the manifest says so.
+        min_pods: The fewest pods of a ReplicaSet that has any.
+        routes: The names of the managed routes, the first to match first.
+        always: Header routes that are there without a step.
+    """
+
+    router: str
+    max_weight: int = 100
+    dynamic_stable_scale: bool = False
+    scale_down_delay_s: float = 30.0
+    abort_scale_down_delay_s: float | None = 30.0
+    abort_delay_given: bool = False
+    min_pods: int = 0
+    routes: tuple[str, ...] = ()
+    always: tuple[SetRoute, ...] = ()
+
+
+@dataclass(frozen=True)
 class Pause:
     """Step: wait; None waits for a person."""
 
@@ -170,7 +242,7 @@ class Hashes:
 # An argument is its text, or the pod-template hash of one of the two ReplicaSets.
 Argument = str | ReplicaSetName
 
-Step = SetWeight | Pause | Analysis
+Step = SetWeight | SetCanaryScale | SetRoute | Pause | Analysis
 
 
 @dataclass(frozen=True)
@@ -178,7 +250,8 @@ class Rollout:
     """The parts of a Rollout that decide how a canary walks.
 
     `max_surge` and `max_unavailable` are as written: an int, or text such as "25%" (Argo reads
-    a quoted "1" as 1 %).
+    a quoted "1" as 1 %). `progress_threshold` is replicaProgressThreshold: available pods, or a
+    percentage of the wanted ones, that are enough for a step; None is all of them.
     """
 
     name: str
@@ -191,6 +264,13 @@ class Rollout:
     min_ready_s: float = 0.0
     progress_deadline_s: float = 600.0
     progress_deadline_abort: bool = False
+    routing: Routing | None = None
+    progress_threshold: int | str | None = None
+
+    @property
+    def max_weight(self) -> int:
+        """What the weights of stable and canary add up to."""
+        return self.routing.max_weight if self.routing else 100
 
     @property
     def analyses(self) -> tuple[Analysis, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from canary.argo import routing
 from canary.argo.model import ReplicaCounts, Rollout
 
 
@@ -89,7 +90,7 @@ def at_desired(rollout: Rollout, weight: int, canary: ReplicaCounts, stable: Rep
     Source: `AtDesiredReplicaCountsForCanary`.
     """
     want_canary, want_stable = scale(rollout, weight, canary, stable)
-    canary_there = canary.desired == want_canary == canary.available
+    canary_there = routing.enough(rollout, canary, want_canary)
     return canary_there and stable.desired == want_stable == stable.current
 
 
