@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -219,38 +220,49 @@ class CsiVolume(Manifest):
     volume_attributes: dict[str, str]
 
 
-class SecretVolume(Manifest):
-    """A Secret, each key a file."""
+class KeyToPath(Manifest):
+    """A key and the file that it becomes."""
 
-    secret_name: str
+    key: str
+    path: str
+    mode: Unenforced = None
+
+
+class FilesVolume(Manifest):
+    """A Secret or a ConfigMap, each key a file, or only those of `items`."""
+
+    name: str = Field("", validation_alias=AliasChoices("name", "secretName"))
+    items: list[KeyToPath] = Field(default_factory=list)
+    optional: bool = False
+    default_mode: Unenforced = None
 
 
 class Volume(Manifest):
-    """A volume: one that holds secrets, which have stand-ins here, or one that needs none."""
+    """A volume: one that holds files, which are written here, or one that needs none."""
 
     name: str
     csi: CsiVolume | None = None
-    secret: SecretVolume | None = None
+    secret: FilesVolume | None = None
+    config_map: FilesVolume | None = None
     empty_dir: Unenforced = None
 
     @property
-    def secret_source(self) -> str | None:
-        """The SecretProviderClass or Secret whose values its files are, if they are secrets."""
-        if self.csi is not None:
-            return self.csi.volume_attributes["secretProviderClass"]
-        return self.secret.secret_name if self.secret else None
+    def holds_files(self) -> bool:
+        """Whether its files are written here."""
+        return bool(self.csi or self.secret or self.config_map)
 
 
 class VolumeMount(Manifest):
-    """Where a container sees a volume."""
+    """Where a container sees a volume, or one file of it."""
 
     name: str
     mount_path: str
     read_only: bool = False
+    sub_path: str = ""
 
 
 class Container(Manifest):
-    """The container to run as a local process."""
+    """A container to run as a local process."""
 
     name: str
     image: str
@@ -275,10 +287,16 @@ class Container(Manifest):
         return next(p.container_port for p in self.ports if p.name == name_or_number)
 
     def port_name(self, name_or_number: int | str) -> str:
-        """The name of a port given by name or number; none for one that the container hides."""
+        """The name of a port given by name or number; its number if it has none."""
         if isinstance(name_or_number, str):
             return name_or_number
-        return next((p.name for p in self.ports if p.container_port == name_or_number), "")
+        names = (p.name for p in self.ports if p.container_port == name_or_number)
+        return next(names, "") or str(name_or_number)
+
+    @property
+    def port_names(self) -> set[str]:
+        """The names of the ports that it declares, and of those that its probes ask."""
+        return {self.port_name(p.container_port) for p in self.ports} | self.probed_ports
 
     @property
     def probed_ports(self) -> set[str]:
@@ -288,9 +306,9 @@ class Container(Manifest):
 
 
 class PodSpec(Manifest):
-    """A pod of one container; a second one would need a network namespace to share."""
+    """A pod; its containers share the loopback address, as in a pod."""
 
-    containers: Annotated[list[Container], Field(min_length=1, max_length=1)]
+    containers: Annotated[list[Container], Field(min_length=1)]
     termination_grace_period_seconds: float = 30
     service_account_name: Unenforced = None
     automount_service_account_token: Unenforced = None
@@ -302,17 +320,12 @@ class PodSpec(Manifest):
 
     @property
     def container(self) -> Container:
-        """The one container."""
+        """The first container, which kubectl also takes where none is named."""
         return self.containers[0]
 
-    @property
-    def secret_mounts(self) -> dict[str, str]:
-        """Where the container sees secrets as files: mount path → what they come from."""
-        sources = {volume.name: volume.secret_source for volume in self.volumes}
-        mounts = {
-            mount.mount_path: sources.get(mount.name) for mount in self.container.volume_mounts
-        }
-        return {path: source for path, source in mounts.items() if source is not None}
+    def owner(self, port: str) -> Container:
+        """The container that has a port; the first one if none declares it."""
+        return next((c for c in self.containers if port in c.port_names), self.container)
 
 
 class PodTemplate(Manifest):
@@ -577,11 +590,14 @@ class Bundle:
     @property
     def served_port(self) -> str:
         """The name of the container's port that users' requests come to."""
-        container = self.rollout.spec.template.spec.container
+        spec = self.rollout.spec.template.spec
         if self.service is None:
-            return container.ports[0].name if container.ports else ""
+            ports = spec.container.ports
+            return spec.container.port_name(ports[0].container_port) if ports else ""
         port = self.service.spec.ports[0]
-        return container.port_name(port.port if port.target_port is None else port.target_port)
+        target = port.port if port.target_port is None else port.target_port
+        names = {container.port_name(target) for container in spec.containers}
+        return min(names - {str(target)} or names)
 
 
 def read(documents: Iterable[Document], source: str = "the manifests") -> Bundle:
@@ -696,7 +712,7 @@ def _understand(document: Document) -> _Object:
 def _unenforced(rollout: Rollout) -> Iterator[str]:
     """Names what was read and is not acted on, as the report lists it."""
     spec = rollout.spec.template.spec
-    for holder in (spec, spec.container):
+    for holder in (spec, *spec.containers):
         for name, field in type(holder).model_fields.items():
             if field.annotation is Any and name in holder.model_fields_set:
                 yield f"{field.alias or name} of the {type(holder).__name__.lower()}"

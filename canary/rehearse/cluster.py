@@ -175,6 +175,7 @@ class ClusterTarget:
         load = Load(
             folder=self._folder / "load",
             config=self.plan.stable.config_file,
+            locustfile=self.plan.stable.locustfile,
             traffic=config.traffic,
             rate=self.plan.rate,
             values=cluster_state.secret_values(secret, config.secrets, cluster.key),
@@ -197,7 +198,8 @@ class ClusterTarget:
         """One change of the pod template: a name of its own, the faults, and the image."""
         variables = {self._cluster.variable: self._folder.name, **self.plan.fault_variables}
         place = "/spec/template/spec/containers/0"
-        known = {self._cluster.variable, self.plan.config.faults.variable}
+        faults = self.plan.config.faults
+        known = {self._cluster.variable, *([faults.variable] if faults else [])}
         container = self._rollout()["spec"]["template"]["spec"]["containers"][0]
         kept = [entry for entry in container.get("env", []) if entry["name"] not in known]
         fresh = [{"name": name, "value": value} for name, value in variables.items()]

@@ -13,6 +13,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from canary import durations, yamls
 from canary.errors import UsageError
@@ -20,6 +21,7 @@ from canary.errors import UsageError
 # What stands for a random text that is made for the run.
 SECRET = "{secret}"  # noqa: S105 — no secret, but what stands for one
 
+Command = Annotated[list[str], Field(min_length=1)]
 Seconds = Annotated[
     float, BeforeValidator(lambda v: durations.parse(v) if isinstance(v, str) else v)
 ]
@@ -32,23 +34,54 @@ class _Section(BaseModel):
 class Listen(_Section):
     """The variables that tell a process where to listen.
 
-    `ports` are by the names of the container's ports; `port` is short for the one that users'
-    requests come to.
+    `ports` are by the names of the container's ports, or by their numbers where they have none;
+    `port` is short for the one that users' requests come to.
     """
 
-    host: str
+    host: str = ""
     port: str = ""
     ports: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_one(self) -> Self:
-        if bool(self.port) == bool(self.ports):
+        if self.port and self.ports:
             raise ValueError("give either `port` or `ports`")
         return self
 
     def variables(self, served: str) -> dict[str, str]:
         """The variable of each port; `served` is the name of the one for users' requests."""
-        return self.ports or {served: self.port}
+        return self.ports or ({served: self.port} if self.port else {})
+
+
+class Replacement(_Section):
+    """What runs in place of an image and of the `command` and `args` of its container."""
+
+    run: Command
+
+
+class Build(_Section):
+    """How a git reference becomes programs: commands in its worktree, once.
+
+    References whose `inputs` are equal share what is built, which then belongs into `{out}`; where
+    none are named each commit is built for itself. `checkout_is_built` says that this checkout
+    needs none of it, because it has been installed by other means.
+    """
+
+    commands: Annotated[list[Command], Field(min_length=1)]
+    inputs: list[str] = Field(default_factory=list)
+    checkout_is_built: bool = False
+
+
+class Service(_Section):
+    """A program that the pods need: `ready` is asked until it exits with 0.
+
+    Without `ready` it is ready once something listens on `{port}`. What stands for it elsewhere in
+    the file is `url`.
+    """
+
+    command: Command
+    url: str = "{host}:{port}"
+    ready: list[str] = Field(default_factory=list)
 
 
 class Faults(_Section):
@@ -84,7 +117,15 @@ class Traffic(_Section):
     least_canary_requests_per_look: Annotated[float, Field(ge=0)] | None = None
     users: Annotated[int, Field(gt=0)] = 80
     seed: int = 1
-    requests: Annotated[list[Request], Field(min_length=1)]
+    requests: list[Request] = Field(default_factory=list)
+    # Users of one's own, which send at the rate that the rehearsal asks for.
+    locustfile: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_users(self) -> Self:
+        if bool(self.requests) == bool(self.locustfile):
+            raise ValueError("give either `requests` or a `locustfile`")
+        return self
 
 
 class Cluster(_Section):
@@ -105,37 +146,56 @@ class Cluster(_Section):
         return next((key for key, text in self.values.items() if text == SECRET), "")
 
 
+def _only_commands(value: object) -> object:
+    """A list of commands is short for a build that has nothing else."""
+    return {"commands": value} if isinstance(value, list) else value
+
+
 class Config(_Section):
     """The whole file."""
 
     manifests: Path
-    images: dict[str, Annotated[list[str], Field(min_length=1)]]
-    listen: Listen
+    build: Annotated[Build | None, BeforeValidator(_only_commands)] = None
+    images: dict[str, list[str] | Replacement] = Field(default_factory=dict)
+    listen: Listen = Listen()
+    variables: dict[str, str] = Field(default_factory=dict)
+    services: dict[str, Literal["postgresql", "redis"] | Service] = Field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = Field(default_factory=dict)
     prepare: list[list[str]] = Field(default_factory=list)
     release: list[list[str]] = Field(default_factory=list)
-    faults: Faults
+    faults: Faults | None = None
     slo: Slo
     traffic: Traffic
     cluster: Cluster | None = None
 
 
 def read(path: Path) -> Config:
-    """Reads the file; a relative `manifests` is taken from the working directory.
+    """Reads the file; what is relative in it is relative to its folder.
 
     Raises:
-        UsageError: if the file is missing, is not YAML, or has a field that is unknown or wrong.
+        UsageError: if the file is missing, is not YAML, or has fields that are unknown or wrong.
     """
     if not path.exists():
-        raise UsageError(f"{path} does not exist", "name a rehearsal.yaml with --config")
+        raise UsageError(
+            f"{path} does not exist", "name a rehearsal.yaml with --config, or run: canary init"
+        )
     documents = yamls.read(path)
     if len(documents) != 1:
         raise UsageError(f"{path} holds {len(documents)} documents, not one", "correct it")
     try:
-        return Config.model_validate(documents[0].body)
+        config = Config.model_validate(documents[0].body)
     except ValidationError as invalid:
-        first = invalid.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        wrong = "; ".join(_complaint(error) for error in invalid.errors())
+        raise UsageError(f"{path}: {wrong}", "see docs/reference/configuration.md") from None
+    own = config.traffic.locustfile
+    if own is not None and not (path.parent / own).is_file():
         raise UsageError(
-            f"{path}: {where}: {first['msg']}", "see docs/reference/configuration.md"
-        ) from None
+            f"{path}: traffic.locustfile: {path.parent / own} does not exist",
+            "correct the path, give `requests` instead, or run: canary init",
+        )
+    return config
+
+
+def _complaint(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{where}: {error['msg']}" if where else error["msg"]

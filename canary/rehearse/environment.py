@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from canary.argo import manifests
 from canary.errors import UsageError
 
+_PLACEHOLDER = re.compile(r"\{([\w.-]+)\}")
+_REFERENCE = re.compile(r"\$?\$\(([\w.-]+)\)")
 _LABEL_PATH = re.compile(r"^metadata\.(labels|annotations)\['([^']+)'\]$")
 
 
@@ -31,6 +33,21 @@ class PodFacts:
     ip: str
 
 
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """The text with each `{name}` that has a value replaced by it; other braces stay."""
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """The text with each `$(NAME)` replaced as Kubernetes does, `$$(NAME)` standing for itself."""
+    return _REFERENCE.sub(
+        lambda found: (
+            found[0][1:] if found[0].startswith("$$") else variables.get(found[1], found[0])
+        ),
+        text,
+    )
+
+
 def resolve(container: manifests.Container, pod: PodFacts, sources: Sources) -> dict[str, str]:
     """The variables a container starts with: `envFrom` first, then `env`, later ones winning.
 
@@ -41,7 +58,7 @@ def resolve(container: manifests.Container, pod: PodFacts, sources: Sources) -> 
     for source in container.env_from:
         variables.update(_whole(source, sources))
     for variable in container.env:
-        value = _single(variable, container, pod, sources)
+        value = _single(variable, container, pod, sources, variables)
         if value is not None:
             variables[variable.name] = value
     return variables
@@ -58,11 +75,15 @@ def _whole(source: manifests.EnvFrom, sources: Sources) -> Mapping[str, str]:
 
 
 def _single(
-    variable: manifests.EnvVar, container: manifests.Container, pod: PodFacts, sources: Sources
+    variable: manifests.EnvVar,
+    container: manifests.Container,
+    pod: PodFacts,
+    sources: Sources,
+    known: Mapping[str, str],
 ) -> str | None:
     source = variable.value_from
     if source is None:
-        return variable.value
+        return expand(variable.value, known)
     if source.field_ref is not None:
         return _field(source.field_ref.field_path, pod)
     if source.resource_field_ref is not None:

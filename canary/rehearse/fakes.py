@@ -1,15 +1,19 @@
-"""What stands in, on one machine, for a cluster's images, Secrets and migration job."""
+"""What stands in, on one machine, for a cluster's images, Secrets, volumes and migration job."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from canary.errors import MachineError, UsageError
+from canary.argo import manifests
+from canary.errors import MachineError
 from canary.rehearse import programs
-from canary.rehearse.environment import PodFacts, Sources, resolve
+from canary.rehearse.config import Replacement
+from canary.rehearse.environment import PodFacts, Sources, fill, resolve
+from canary.rehearse.gaps import image_name, ports
 from canary.rehearse.kubelet import Image, Source
 from canary.rehearse.plan import Build
 
@@ -20,41 +24,45 @@ class Fakes:
     """The fakes of one release's `rehearsal.yaml`, filled in for one run.
 
     Args:
-        build: The release.
-        database_url: What `{database}` stands for.
+        build: The release, whose file says all that its manifests need (`gaps.check`).
+        services: What `{NAME}` stands for, of each service that runs.
         secret: What `{secret}` stands for; the same for both releases, as a Secret is.
-        folder: Where mounted secrets are written; emptied by whoever made it.
+        folder: Where volumes are written; emptied by whoever made it.
     """
 
-    def __init__(self, build: Build, database_url: str, secret: str, folder: Path) -> None:
+    def __init__(
+        self, build: Build, services: Mapping[str, str], secret: str, folder: Path
+    ) -> None:
         self._build = build
-        spec = build.bundle.rollout.spec.template.spec
-        self._container = spec.container
-        self._mounts = spec.secret_mounts
-        self._folder = folder
-        fresh = {"{database}": database_url, "{secret}": secret}
+        self._spec = build.bundle.rollout.spec.template.spec
+        self._folder = folder.absolute()
+        self._fresh = {**services, "secret": secret}
         self._sources = Sources(
             {name: config_map.data for name, config_map in build.bundle.config_maps.items()},
             {
-                name: {key: fresh.get(text, text) for key, text in values.items()}
+                name: {key: fill(text, self._fresh) for key, text in values.items()}
                 for name, values in build.config.secrets.items()
             },
         )
+        for volume in self._spec.volumes:
+            self._write(volume)
 
-        for source in self._mounts.values():
-            self._write(source)
-
-    def _write(self, source: str) -> None:
-        """Writes a mounted secret's files, readable by this user only, as the pod's volume is."""
-        if source not in self._sources.secrets:
-            raise UsageError(
-                f"{source} is mounted and has no fake",
-                "add it under `secrets` in rehearsal.yaml",
-            )
-        folder = self._folder / source
-        folder.mkdir(parents=True, mode=0o700)
-        for key, value in self._sources.secrets[source].items():
-            (folder / key).write_text(value, encoding="utf-8")
+    def _write(self, volume: manifests.Volume) -> None:
+        """Writes a volume's files, readable by this user only, as the pod's volume is."""
+        if volume.csi is not None:
+            values = self._sources.secrets[volume.csi.volume_attributes["secretProviderClass"]]
+            files = dict(values)
+        else:
+            held = volume.secret or volume.config_map
+            if held is None:
+                return
+            store = self._sources.secrets if volume.secret else self._sources.config_maps
+            values = store.get(held.name, {})
+            files = {item.path: values[item.key] for item in held.items} or dict(values)
+        for name, value in files.items():
+            file = self._folder / volume.name / name
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.write_text(value, encoding="utf-8")
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -65,49 +73,65 @@ class Fakes:
             for key, value in keys.items()
         }
 
-    def image(self) -> Image:
-        """The command that stands in for the container's image.
+    def source(self, more: Mapping[str, str] = NO_MORE) -> Source:
+        """What the kubelet makes this release's pods from, with some more variables.
 
         Raises:
-            UsageError: if rehearsal.yaml names none, or it is not installed.
+            UsageError: if a program is not installed.
         """
-        reference = self._container.image
-        name = reference.rpartition("/")[2].partition("@")[0].partition(":")[0]
-        config = self._build.config
-        if name not in config.images:
-            raise UsageError(
-                f"image {reference!r} has no local command",
-                f"add {name} under `images` in rehearsal.yaml",
-            )
-        command = programs.local_command(config.images[name], self._build.programs)
-        served = self._build.bundle.served_port
-        variables = config.listen.variables(served)
-        for port in sorted({served, *self._container.probed_ports} - variables.keys()):
-            raise UsageError(
-                f"the container's port {port!r} has no variable",
-                "add it under `listen.ports` in rehearsal.yaml",
-            )
-        return Image(command, config.listen.host, variables, served)
-
-    def source(self, more: Mapping[str, str] = NO_MORE) -> Source:
-        """What the kubelet makes this release's pods from, with some more variables."""
+        images = {}
+        for container in self._spec.containers:
+            given = self._build.config.images[image_name(container.image)]
+            if given:
+                images[container.name] = self._image(container, given)
         return Source(
-            self._build.bundle.rollout.spec.template,
-            self.image(),
-            self._build.folder,
-            lambda pod: {**self.variables(pod), **more},
+            template=self._build.bundle.rollout.spec.template,
+            images=images,
+            ports=sorted(ports(self._build.bundle, self._build.config)),
+            served=self._build.bundle.served_port,
+            working_directory=self._build.folder,
+            variables=lambda container, pod: {**self._environment(container, pod), **more},
+            localise=self._localise,
+        )
+
+    def _image(self, container: manifests.Container, given: list[str] | Replacement) -> Image:
+        config, served = self._build.config, self._build.bundle.served_port
+        whole = isinstance(given, Replacement)
+        command = given.run if isinstance(given, Replacement) else given
+        listen = config.listen.variables(served)
+        own = container.port_names | ({served} if len(self._spec.containers) == 1 else set())
+        told = {name: f"{{port.{port}}}" for port, name in listen.items() if port in own}
+        if told and config.listen.host:
+            told[config.listen.host] = "{host}"
+        texts = config.variables.items()
+        return Image(
+            [fill(word, self._fresh) for word in self._build.command(command)],
+            {**told, **{name: fill(text, self._fresh) for name, text in texts}},
+            whole,
         )
 
     def variables(self, pod: PodFacts) -> dict[str, str]:
+        """The environment of what prepares a release: its first container's, but for ports."""
+        given = self._build.config.variables.items()
+        filled = {name: fill(text, self._fresh) for name, text in given if "{port" not in text}
+        return self._environment(self._spec.container, pod) | filled
+
+    def _environment(self, container: manifests.Container, pod: PodFacts) -> dict[str, str]:
         """A container's environment; only PATH comes from this machine, or nothing would start."""
         path = os.environ.get("PATH", os.defpath)
-        variables = resolve(self._container, pod, self._sources)
-        return {"PATH": path, **{name: self._local(value) for name, value in variables.items()}}
+        variables = resolve(container, pod, self._sources)
+        local = {name: self._localise(container, value) for name, value in variables.items()}
+        return {"PATH": path, **local}
 
-    def _local(self, value: str) -> str:
-        """A variable that says where secrets are mounted, told where they are on this machine."""
-        source = self._mounts.get(value)
-        return value if source is None else str((self._folder / source).absolute())
+    def _localise(self, container: manifests.Container, text: str) -> str:
+        """A text that says where a volume is mounted, told where it is on this machine."""
+        held = {volume.name for volume in self._spec.volumes if volume.holds_files}
+        for mount in container.volume_mounts:
+            if mount.name in held:
+                path = re.escape(mount.mount_path.rstrip("/"))
+                here = str(self._folder / mount.name / mount.sub_path).replace("\\", r"\\")
+                text = re.sub(rf"(?<![\w./-]){path}(?![\w.-])", here, text)
+        return text
 
     def prepare(self, pod: PodFacts) -> None:
         """Runs what comes before the first pod, each with the container's own environment.
@@ -117,7 +141,7 @@ class Fakes:
         """
         for command in self._build.config.prepare:
             done = programs.run(
-                programs.local_command(command, self._build.programs), self.variables(pod)
+                self._build.command(command), self.variables(pod), self._build.folder
             )
             if done.returncode != 0:
                 said = " ".join((done.stderr or done.stdout).split())

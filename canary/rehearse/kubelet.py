@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from canary.argo import manifests
-from canary.rehearse.environment import PodFacts
+from canary.rehearse.environment import PodFacts, expand, fill
 from canary.runtime import processes
 
+LOCALHOST = "127.0.0.1"
 MIB = 2**20
 # The kernel kills at the very byte; looking costs a few milliseconds a pod, so here it is a moment.
 MEMORY_PERIOD_S = 2.0
@@ -56,49 +57,91 @@ class ProbeState:
 class Image:
     """What stands in for a container image, and how it is told where to listen.
 
-    `port_variables` are by the names of the container's ports; `served` is the one that users'
-    requests come to.
+    Command and variables may hold `{host}`, `{port}` (where users' requests come to) and
+    `{port.NAME}`. A whole one takes the place of the manifest's command and arguments too.
     """
 
     command: Sequence[str]
-    host_variable: str
-    port_variables: Mapping[str, str]
-    served: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the pods of one ReplicaSet are made from, and the environment of each."""
+    """What the pods of one ReplicaSet are made from, and the environment of each.
+
+    `images` are by the names of the containers that are run; `ports` are the names of the ports
+    that each pod is given, and `served` is the one that users' requests come to.
+    """
 
     template: manifests.PodTemplate
-    image: Image
+    images: Mapping[str, Image]
+    ports: Sequence[str]
+    served: str
     working_directory: Path
-    variables: Callable[[PodFacts], Mapping[str, str]]
+    variables: Callable[[manifests.Container, PodFacts], Mapping[str, str]]
+    # The path on this machine of what a container has mounted, in a text.
+    localise: Callable[[manifests.Container, str], str] = lambda _, text: text
+
+    def command(
+        self, container: manifests.Container, pod: PodFacts, ports: Mapping[str, int]
+    ) -> tuple[list[str], dict[str, str]]:
+        """What a container runs, and its environment."""
+        image = self.images[container.name]
+        places = {"host": LOCALHOST, "port": str(ports.get(self.served, ""))}
+        places |= {f"port.{name}": str(port) for name, port in ports.items()}
+        variables = {
+            **self.variables(container, pod),
+            **{name: fill(text, places) for name, text in image.variables.items()},
+        }
+        own = [fill(word, places) for word in image.command]
+        if image.whole:
+            return own, variables
+        given = [
+            self.localise(container, expand(word, variables))
+            for word in (*container.command, *container.args)
+        ]
+        return ([] if container.command else own) + given, variables
+
+
+@dataclass
+class ContainerState:
+    """One container of a pod: its process and its probes."""
+
+    container: manifests.Container
+    child: processes.Child | None = None
+    startup: ProbeState | None = None
+    readiness: ProbeState | None = None
+    liveness: ProbeState | None = None
+    restarts: int = 0
+    restart_at: float | None = None
+    signalled: bool = False
 
     @property
-    def container(self) -> manifests.Container:
-        """The one container of such a pod."""
-        return self.template.spec.container
+    def running(self) -> bool:
+        """Whether its process runs."""
+        return self.child is not None and self.child.running
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has started, runs, and its readiness probe says so."""
+        started = self.startup is None or self.startup.passed
+        ready = self.readiness is None or self.readiness.passed
+        return self.running and self.restart_at is None and started and ready
 
 
 @dataclass
 class Pod:
-    """One pod: its process, its probes, and what the controllers need to know of it."""
+    """One pod: its containers, and what the controllers need to know of it."""
 
     facts: PodFacts
     source: Source
     replica_set: str
     ports: Mapping[str, int]
     created_at: float
-    child: processes.Child | None = None
-    startup: ProbeState | None = None
-    readiness: ProbeState | None = None
-    liveness: ProbeState | None = None
+    containers: Sequence[ContainerState]
     ready_at: float | None = None
-    restarts: int = 0
-    restart_at: float | None = None
     terminating_since: float | None = None
-    signalled: bool = False
     terminated: bool = False
 
     @property
@@ -109,7 +152,12 @@ class Pod:
     @property
     def port(self) -> int:
         """Where users' requests come to."""
-        return self.ports[self.source.image.served]
+        return self.ports[self.source.served]
+
+    @property
+    def restarts(self) -> int:
+        """How often its containers were restarted."""
+        return sum(state.restarts for state in self.containers)
 
     @property
     def active(self) -> bool:
@@ -145,8 +193,11 @@ class Kubelet:
         self, facts: PodFacts, replica_set: str, ports: Mapping[str, int], now: float
     ) -> Pod:
         """Starts a pod; `ports` are by the names of the container's."""
-        pod = Pod(facts, self.sources[replica_set], replica_set, ports, now)
-        self._run(pod, now)
+        source = self.sources[replica_set]
+        run = [c for c in source.template.spec.containers if c.name in source.images]
+        pod = Pod(facts, source, replica_set, ports, now, [ContainerState(c) for c in run])
+        for state in pod.containers:
+            self._run(pod, state, now)
         self.pods.append(pod)
         return pod
 
@@ -171,7 +222,8 @@ class Kubelet:
 
     def stop(self) -> int:
         """Ends every pod at once; returns how many there were."""
-        running = [pod.child for pod in self.pods if pod.child is not None]
+        states = [state for pod in self.pods for state in pod.containers]
+        running = [state.child for state in states if state.child is not None]
         for child in running:
             child.terminate()
         deadline = time.monotonic() + 3
@@ -180,60 +232,36 @@ class Kubelet:
         for child in running:
             child.kill()
         self._probers.shutdown(wait=False, cancel_futures=True)
-        self.pods = []
-        return len(running)
+        ended, self.pods = len(self.pods), []
+        return ended
 
     def tail(self, pod: Pod) -> str:
-        """The last words of a pod."""
-        return pod.child.tail() if pod.child else ""
+        """The last words of a pod: of a container that is not ready, if there is one."""
+        states = sorted(pod.containers, key=lambda state: state.ready)
+        return states[0].child.tail() if states and states[0].child else ""
 
-    def _run(self, pod: Pod, now: float) -> None:
-        source, container = pod.source, pod.source.container
-        variables = {
-            **source.variables(pod.facts),
-            source.image.host_variable: "127.0.0.1",
-            **{source.image.port_variables[name]: str(port) for name, port in pod.ports.items()},
-        }
-        command = [*(container.command or source.image.command), *container.args]
-        log = self.folder / f"{pod.name}.log"
-        pod.child = processes.start(
-            pod.name,
+    def _run(self, pod: Pod, state: ContainerState, now: float) -> None:
+        source, container = pod.source, state.container
+        command, variables = source.command(container, pod.facts, pod.ports)
+        first = container.name == pod.source.template.spec.container.name
+        name = pod.name if first else f"{pod.name}-{container.name}"
+        state.child = processes.start(
+            name,
             command,
-            log,
+            self.folder / f"{name}.log",
             variables,
             source.working_directory,
             program="pods",
             yielding=True,
         )
-        pod.startup = _probe(container.startup_probe, now)
-        pod.readiness = _probe(container.readiness_probe, now)
-        pod.liveness = _probe(container.liveness_probe, now, passed=True)
+        state.startup = _probe(container.startup_probe, now)
+        state.readiness = _probe(container.readiness_probe, now)
+        state.liveness = _probe(container.liveness_probe, now, passed=True)
 
     def _check(self, pod: Pod, now: float) -> None:
-        if pod.restart_at is not None:
-            if now >= pod.restart_at:
-                pod.restart_at = None
-                self._run(pod, now)
-            return
-        if pod.child is not None and not pod.child.running:
-            self._restart(pod, now, f"container exited with {pod.child.popen.returncode}")
-            return
-        if pod.startup is not None and not pod.startup.passed:
-            self._probe(pod, pod.startup, now)
-            if pod.startup.exhausted:
-                self._restart(pod, now, "startup probe failed")
-            return
-        self._probe_running(pod, now)
-
-    def _probe_running(self, pod: Pod, now: float) -> None:
-        if pod.liveness is not None:
-            self._probe(pod, pod.liveness, now)
-            if not pod.liveness.passed:
-                self._restart(pod, now, "liveness probe failed")
-                return
-        if pod.readiness is not None:
-            self._probe(pod, pod.readiness, now)
-        ready = pod.readiness is None or pod.readiness.passed
+        for state in pod.containers:
+            self._check_container(pod, state, now)
+        ready = all(state.ready for state in pod.containers)
         if ready and pod.ready_at is None:
             pod.ready_at = now
             self._log(pod, f"ready after {now - pod.created_at:.1f} s")
@@ -241,54 +269,83 @@ class Kubelet:
             pod.ready_at = None
             self._log(pod, "not ready any more")
 
-    def _probe(self, pod: Pod, state: ProbeState, now: float) -> None:
+    def _check_container(self, pod: Pod, state: ContainerState, now: float) -> None:
+        if state.restart_at is not None:
+            if now >= state.restart_at:
+                state.restart_at = None
+                self._run(pod, state, now)
+            return
+        if state.child is not None and not state.child.running:
+            code = state.child.popen.returncode
+            self._restart(pod, state, now, f"container exited with {code}")
+            return
+        if state.startup is not None and not state.startup.passed:
+            self._probe(pod, state.container, state.startup, now)
+            if state.startup.exhausted:
+                self._restart(pod, state, now, "startup probe failed")
+            return
+        if state.liveness is not None:
+            self._probe(pod, state.container, state.liveness, now)
+            if not state.liveness.passed:
+                self._restart(pod, state, now, "liveness probe failed")
+                return
+        if state.readiness is not None:
+            self._probe(pod, state.container, state.readiness, now)
+
+    def _probe(
+        self, pod: Pod, container: manifests.Container, state: ProbeState, now: float
+    ) -> None:
         if state.pending is not None and state.pending.done():
             state.take(state.pending.result())
             state.pending = None
         if state.pending is None and now >= state.due_at:
             state.due_at = now + state.probe.period_seconds
             asked = state.probe.http_get
-            port = pod.ports[pod.source.container.port_name(asked.port)]
-            url = f"http://127.0.0.1:{port}{asked.path}"
+            port = pod.ports[container.port_name(asked.port)]
+            url = f"http://{LOCALHOST}:{port}{asked.path}"
             state.pending = self._probers.submit(_answers, url, state.probe.timeout_seconds)
 
-    def _restart(self, pod: Pod, now: float, reason: str) -> None:
-        if pod.child is not None:
-            pod.child.kill()
+    def _restart(self, pod: Pod, state: ContainerState, now: float, reason: str) -> None:
+        if state.child is not None:
+            state.child.kill()
         pod.ready_at = None
-        wait_s = BACK_OFF_S[min(pod.restarts, len(BACK_OFF_S) - 1)]
-        pod.restarts += 1
-        pod.restart_at = now + wait_s
-        self._log(pod, f"{reason}; restart {pod.restarts} in {wait_s:.0f} s")
+        wait_s = BACK_OFF_S[min(state.restarts, len(BACK_OFF_S) - 1)]
+        state.restarts += 1
+        state.restart_at = now + wait_s
+        self._log(pod, f"{reason}; restart {state.restarts} in {wait_s:.0f} s")
 
     def _kill_heavy(self, now: float) -> None:
         """Restarts the containers above their memory limit, as the kernel would have them."""
-        pods = {
-            pod.child.pid: (pod, limit)
+        states = {
+            state.child.pid: (pod, state, limit)
             for pod in self.pods
-            if pod.active and pod.child is not None and pod.child.running
-            if (limit := pod.source.container.resources.memory_limit_bytes) is not None
+            if pod.active
+            for state in pod.containers
+            if state.child is not None and state.child.running
+            if (limit := state.container.resources.memory_limit_bytes) is not None
         }
-        heavy = processes.memory_above({pid: limit for pid, (_, limit) in pods.items()})
+        heavy = processes.memory_above({pid: limit for pid, (*_, limit) in states.items()})
         for pid, held in heavy.items():
-            pod, limit = pods[pid]
+            pod, state, limit = states[pid]
             text = f"out of memory: {held / MIB:.0f} MiB held, {limit / MIB:.0f} MiB allowed"
-            self._restart(pod, now, text)
+            self._restart(pod, state, now, text)
 
     def _terminate(self, pod: Pod, now: float) -> None:
         since = pod.terminating_since if pod.terminating_since is not None else now
-        pre_stop = pod.source.container.lifecycle.pre_stop
-        sleep_s = pre_stop.sleep.seconds if pre_stop else 0.0
-        child = pod.child
-        if child is None or not child.running:
+        left = [state for state in pod.containers if state.child and state.child.running]
+        if not left:
             pod.terminated = True
             return
-        if now - since >= sleep_s and not pod.signalled:
-            child.terminate()
-            pod.signalled = True
-        if now - since >= pod.source.template.spec.termination_grace_period_seconds:
-            child.kill()
-            self._log(pod, "killed at the end of its grace period")
+        for state in left:
+            assert state.child is not None  # noqa: S101 — `left` holds those that have one
+            pre_stop = state.container.lifecycle.pre_stop
+            sleep_s = pre_stop.sleep.seconds if pre_stop else 0.0
+            if now - since >= sleep_s and not state.signalled:
+                state.child.terminate()
+                state.signalled = True
+            if now - since >= pod.source.template.spec.termination_grace_period_seconds:
+                state.child.kill()
+                self._log(pod, "killed at the end of its grace period")
 
     def _log(self, pod: Pod, text: str) -> None:
         self._events.append(PodEvent(pod.name, text))

@@ -15,6 +15,7 @@ from canary.runtime import processes
 # Locust ends by itself after this, whatever happens to the rehearsal.
 MAX_RUN = "2h"
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+USERS_LOG = Path(__file__).with_name("users_log.py")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Load:
     traffic: Traffic
     rate: float
     values: Mapping[str, str]
+    # Users of the configuration's own, instead of those that send its `requests`.
+    locustfile: Path | None = None
     seconds: list[Second] = field(default_factory=list)
     _child: processes.Child | None = None
     _read: int = 0
@@ -56,7 +59,9 @@ class Load:
     def start(self, url: str) -> None:
         """Starts sending."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
+        own = self.locustfile
+        files = str(LOCUSTFILE) if own is None else f"{USERS_LOG},{own}"
+        command = [sys.executable, "-m", "locust", "-f", files, "--headless"]
         command += ["--host", url, "--users", str(self.traffic.users)]
         command += ["--spawn-rate", str(self.traffic.users), "--run-time", MAX_RUN]
         command += ["--loglevel", "WARNING", "--only-summary", "--stop-timeout", "1"]

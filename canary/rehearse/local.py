@@ -13,7 +13,7 @@ from canary.argo import controller
 from canary.argo.manifests import PodMonitor
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
-from canary.rehearse import rates, time_compression
+from canary.rehearse import rates, services, time_compression
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
 from canary.rehearse.fakes import Fakes
@@ -22,10 +22,9 @@ from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
 from canary.rehearse.plan import Plan
-from canary.rehearse.programs import local_command
 from canary.rehearse.replica_sets import ReplicaSets, target_labels
 from canary.rehearse.target import Observation
-from canary.runtime import database, processes, scratch
+from canary.runtime import processes, scratch
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 
@@ -92,12 +91,17 @@ class LocalTarget:
 
     def _start(self) -> tuple[Node, Fakes, Fakes]:
         """Starts what a release needs around it; its pods come later."""
-        database_url = self._stack.enter_context(database.running())
-        self._stack.callback(self._torn_down.append, "postgresql")
+        wanted = {**self.plan.stable.config.services, **self.plan.candidate.config.services}
+        around = self._stack.enter_context(
+            services.running(wanted, self.plan.candidate, self._folder / "services")
+        )
+        for name, service in wanted.items():
+            known = service if isinstance(service, str) else name
+            self._stack.callback(self._torn_down.append, known)
         secret = secrets.token_urlsafe(24)
         mounted = self._stack.enter_context(scratch.folder("secrets"))
-        stable = Fakes(self.plan.stable, database_url, secret, mounted / "stable")
-        candidate = Fakes(self.plan.candidate, database_url, secret, mounted / "candidate")
+        stable = Fakes(self.plan.stable, around, secret, mounted / "stable")
+        candidate = Fakes(self.plan.candidate, around, secret, mounted / "candidate")
         sources = {
             self.hashes.stable: stable.source(),
             self.hashes.latest: candidate.source(self.plan.fault_variables),
@@ -156,7 +160,7 @@ class LocalTarget:
     def _pods(self, sets: ReplicaSets, monitor: PodMonitor) -> Sequence[Target]:
         job = f"{self.rollout.namespace}/{monitor.metadata.name}"
         port = monitor.spec.pod_metrics_endpoints[0].port
-        container = self.plan.bundle.rollout.spec.template.spec.container.name
+        container = self.plan.bundle.rollout.spec.template.spec.owner(port).name
         copied = monitor.spec.pod_target_labels
         return [
             Target(slot.ports[port], target_labels(slot, job, port, container, copied))
@@ -187,7 +191,7 @@ class LocalTarget:
             words = " ".join(command)
             child = processes.start(
                 words,
-                local_command(command, build.programs),
+                build.command(command),
                 self._folder / "release.log",
                 fakes.variables(pod),
                 build.folder,
@@ -207,6 +211,7 @@ class LocalTarget:
         node.load = Load(
             folder=self._folder / f"load-{rate:.0f}",
             config=self.plan.stable.config_file,
+            locustfile=self.plan.stable.locustfile,
             traffic=self.plan.config.traffic,
             rate=rate,
             values=values,

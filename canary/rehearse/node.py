@@ -15,7 +15,7 @@ from canary.argo.controller import RolloutPhase, Status
 from canary.argo.model import Pause, ReplicaSetName, Rollout
 from canary.errors import MachineError
 from canary.rehearse.exporter import ContainerFacts, ExporterProgram
-from canary.rehearse.kubelet import Pod
+from canary.rehearse.kubelet import ContainerState, Pod
 from canary.rehearse.load import Load, Second
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.replica_sets import ReplicaSets
@@ -86,8 +86,14 @@ class Node:
         if self.status is not None:
             self.status = self._reconcile(self.status)
         self._follow_pods()
-        pods = [(pod, pod.child.pid) for pod in self.sets.kubelet.pods if pod.child is not None]
-        self.exporter.tell([_facts(pod, pid, self.rollout.namespace) for pod, pid in pods])
+        self.exporter.tell(
+            [
+                _facts(pod, state, state.child.pid, self.rollout.namespace)
+                for pod in self.sets.kubelet.pods
+                for state in pod.containers
+                if state.child is not None
+            ]
+        )
         if not self.gateway.running:
             raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
         if self.load is not None:
@@ -207,8 +213,8 @@ class Node:
         return Counts(sum(c.requests for c in mine), sum(c.failed for c in mine))
 
 
-def _facts(pod: Pod, pid: int, namespace: str) -> ContainerFacts:
-    container = pod.source.container
+def _facts(pod: Pod, state: ContainerState, pid: int, namespace: str) -> ContainerFacts:
+    container = state.container
     limit = container.resources.cpu_limit_millicores
     return ContainerFacts(
         namespace=namespace,
@@ -216,6 +222,6 @@ def _facts(pod: Pod, pid: int, namespace: str) -> ContainerFacts:
         container=container.name,
         image=container.image,
         pid=pid,
-        restarts=pod.restarts,
+        restarts=state.restarts,
         cpu_limit_cores=None if limit is None else limit / 1000,
     )

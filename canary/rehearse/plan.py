@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,17 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
 from canary.rehearse import config as configuration
-from canary.rehearse import programs, time_compression, worktrees
+from canary.rehearse import gaps, programs, time_compression, worktrees
 from canary.rehearse.config import Config
+from canary.rehearse.environment import fill
 from canary.rehearse.programs import OWN_PROGRAMS
 from canary.rehearse.rates import Rates
-from canary.rehearse.worktrees import WORKTREE, Reference
+from canary.rehearse.worktrees import WORKTREE
 from canary.runtime import documents
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no words
-CONFIG = Path("loadtest/rehearsal.yaml")
+CONFIG = Path("rehearsal.yaml")
+CONFIGS = (CONFIG, Path("loadtest/rehearsal.yaml"))
 CACHE = Path("out/references")
 DEFAULT_STABLE = "main"
 HERE = Path()
@@ -36,19 +38,40 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Build:
-    """Stable or candidate: what it ships, and where its programs are installed.
+    """Stable or candidate: what it ships, and where its programs are.
 
-    `name` is what a person calls it and `commit` the git commit it was built from; both are empty
-    where both are this checkout, which differ only by a fault.
+    `folder` is the one of its rehearsal.yaml, and `out` that of what was built. `name` is what a
+    person calls it and `commit` the git commit it was built from; both are empty where both are
+    this checkout, which differ only by a fault.
     """
 
     bundle: Bundle
     config: Config
     config_file: Path
-    programs: Path = OWN_PROGRAMS
-    folder: Path = field(default_factory=Path.cwd)
+    folder: Path
+    out: Path | None = None
     name: str = ""
     commit: str = ""
+
+    @property
+    def programs(self) -> Path:
+        """Where its programs are found first."""
+        return self.out / "bin" if self.out else OWN_PROGRAMS
+
+    @property
+    def locustfile(self) -> Path | None:
+        """The users of its own, if they are no mere `requests`."""
+        own = self.config.traffic.locustfile
+        return self.folder / own if own else None
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """A command of its file, with the path of its program.
+
+        Raises:
+            UsageError: if it is not installed.
+        """
+        places = {"out": str(self.out)} if self.out else {}
+        return programs.local_command([fill(w, places) for w in words], self.programs, self.folder)
 
     def __str__(self) -> str:
         """As a person would name it."""
@@ -69,37 +92,83 @@ def choose(
 
     Raises:
         UsageError: if a reference, a file or a manifest cannot be used.
-        MachineError: if an environment cannot be built.
+        MachineError: if a reference cannot be built.
     """
+    file = config or config_in(HERE)
     if stable is None and candidate is None:
         own = read(config, deploy)
-        return own, own
-    before = worktrees.resolve(Path(), DEFAULT_STABLE if stable is None else stable)
-    after = worktrees.resolve(Path(), WORKTREE if candidate is None else candidate)
-    return _build(before, config, None, say), _build(after, config, deploy, say)
+        gaps.check(own.bundle, own.config, file)
+        if own.config.build is None or own.config.build.checkout_is_built:
+            return own, own
+        built = _References(file, config, say).build(WORKTREE, deploy)
+        return (replace(built, name="", commit=""),) * 2
+    references = _References(file, config, say)
+    before = references.build(DEFAULT_STABLE if stable is None else stable, None)
+    return before, references.build(WORKTREE if candidate is None else candidate, deploy)
 
 
-def _build(reference: Reference, config: Path | None, deploy: Path | None, say: Say) -> Build:
-    checkout = worktrees.check_out(Path(), reference, CACHE, say)
-    return replace(
-        read(config, deploy, checkout.folder),
-        programs=checkout.programs,
-        folder=checkout.folder,
-        name=reference.title if reference.name == WORKTREE else reference.name,
-        commit=reference.commit,
-    )
+class _References:
+    """The repository of a rehearsal.yaml, and how its references become builds.
+
+    Each is read by the rehearsal.yaml that it holds itself, unless one was `given`, and by the
+    checkout's where it holds none.
+    """
+
+    def __init__(self, file: Path, given: Path | None, say: Say) -> None:
+        self._file, self._given, self._say = file, given, say
+        root = worktrees.root(file.parent) or worktrees.root(HERE) or HERE
+        self._repository = worktrees.Repository(root, CACHE)
+        try:
+            self._within = file.parent.resolve().relative_to(root.resolve())
+        except ValueError:  # the file lies elsewhere
+            self._within = HERE
+
+    def build(self, name: str, deploy: Path | None) -> Build:
+        reference = self._repository.resolve(name)
+        tree = self._repository.check_out(reference)
+        held = tree / self._within / self._file.name
+        file = self._file if self._given or not held.is_file() else held
+        found = read(file, deploy, tree / self._within, tree)
+        gaps.check(found.bundle, found.config, f"{self._file} of {reference.name}")
+        commands = found.config.build
+        if commands is None and file == held and self._file.is_file():
+            # A commit from before its file said how it is built.
+            commands = configuration.read(self._file).build
+        out = commands and self._repository.build(reference, str(self._within), commands, self._say)
+        return replace(
+            found,
+            # Without commands of its own, its programs are files of it, or others on PATH.
+            out=out or tree,
+            name=reference.title if reference.name == WORKTREE else reference.name,
+            commit=reference.commit,
+        )
 
 
-def read(config: Path | None, deploy: Path | None, folder: Path = HERE) -> Build:
-    """What a folder ships, by its own rehearsal.yaml and manifests unless others are named.
+def config_in(folder: Path) -> Path:
+    """A folder's rehearsal.yaml: where it is, or where one would be."""
+    return next((folder / place for place in CONFIGS if (folder / place).exists()), folder / CONFIG)
+
+
+def read(
+    config: Path | None, deploy: Path | None, folder: Path | None = None, root: Path = HERE
+) -> Build:
+    """What a rehearsal.yaml ships, by the manifests that it names unless others are.
+
+    Args:
+        config: The file; None is the one of this folder.
+        deploy: Manifests instead of those that it names.
+        folder: What its paths are relative to, if not its own folder.
+        root: What the path of the manifests is relative to if there is none in `folder`.
 
     Raises:
         UsageError: if a file or a manifest cannot be used.
     """
-    file = config or folder / CONFIG
+    file = config or config_in(HERE)
     found = configuration.read(file)
-    source = deploy or folder / found.manifests
-    return Build(manifests.read(documents.read(source), str(source)), found, file)
+    folder = (folder or file.parent).absolute()
+    places = (folder / found.manifests, file.parent / found.manifests, root / found.manifests)
+    source = deploy or next((place for place in places if place.exists()), places[0])
+    return Build(manifests.read(documents.read(source), str(source)), found, file, folder)
 
 
 @dataclass(frozen=True)
@@ -172,8 +241,8 @@ class Plan:
     @property
     def fault_variables(self) -> Mapping[str, str]:
         """What makes the candidate's pods faulty."""
-        faults = self.choices.faults
-        return {self.config.faults.variable: ",".join(faults)} if faults else {}
+        faults, known = self.choices.faults, self.config.faults
+        return {known.variable: ",".join(faults)} if faults and known else {}
 
     @property
     def changes(self) -> Iterator[str]:

@@ -14,12 +14,11 @@ from random import Random
 
 from canary.argo.model import Hashes, ReplicaCounts, ReplicaSetName, Rollout
 from canary.rehearse.environment import PodFacts
-from canary.rehearse.kubelet import Kubelet, Pod
+from canary.rehearse.kubelet import LOCALHOST, Kubelet, Pod
 from canary.rehearse.plan import ALPHABET
 from canary.runtime import processes
 
 HASH_LABEL = "rollouts-pod-template-hash"
-LOCALHOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,9 @@ class ReplicaSets:
             annotations=metadata.annotations,
             ip=LOCALHOST,
         )
-        image = self.kubelet.sources[pod_hash].image
-        ports = {name: processes.free_port() for name in image.port_variables}
-        return Slot(facts, ports, image.served)
+        source = self.kubelet.sources[pod_hash]
+        ports = {name: processes.free_port() for name in source.ports}
+        return Slot(facts, ports, source.served)
 
 
 def target_labels(

@@ -1,16 +1,23 @@
-"""One pod of the manifests on a port of the caller's, with the database it needs."""
+"""One pod of the manifests on a port of the caller's, with the services that it needs."""
 
 from __future__ import annotations
 
 import secrets
 import subprocess
-from pathlib import Path
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
 
 from canary.errors import MachineError, UsageError
+from canary.rehearse import gaps, services
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.fakes import Fakes
+from canary.rehearse.kubelet import LOCALHOST, Source
 from canary.rehearse.plan import Build
-from canary.runtime import database, processes, scratch
+from canary.runtime import processes, scratch
+
+TICK_S = 0.1
 
 
 def serve(build: Build, port: int) -> int:
@@ -22,41 +29,55 @@ def serve(build: Build, port: int) -> int:
     """
     if not processes.port_is_free(port):
         raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
-    spec = build.bundle.rollout.spec.template
+    gaps.check(build.bundle, build.config, build.config_file)
+    template = build.bundle.rollout.spec.template
     pod = PodFacts(
         build.bundle.rollout.metadata.name,
         build.bundle.namespace,
-        spec.metadata.labels,
-        spec.metadata.annotations,
-        "127.0.0.1",
+        template.metadata.labels,
+        template.metadata.annotations,
+        LOCALHOST,
     )
-    with database.running() as url, scratch.folder("secrets") as folder:
-        fakes = Fakes(build, url, secrets.token_urlsafe(24), folder)
+    with (
+        scratch.folder("serve") as folder,
+        services.running(build.config.services, build, folder / "services") as around,
+    ):
+        fakes = Fakes(build, around, secrets.token_urlsafe(24), folder / "volumes")
         fakes.prepare(pod)
-        image = fakes.image()
-        ports = {name: processes.free_port() for name in image.port_variables}
-        ports[image.served] = port
-        variables = fakes.variables(pod) | {
-            image.host_variable: "127.0.0.1",
-            **{image.port_variables[name]: str(number) for name, number in ports.items()},
-        }
-        command = [*image.command, *spec.spec.container.args]
-        print(f"http://127.0.0.1:{port} — Ctrl-C ends it and its database", flush=True)  # noqa: T201 — a program that prints
+        source = fakes.source()
+        ports = {name: processes.free_port() for name in source.ports} | {source.served: port}
+        print(f"http://{LOCALHOST}:{port} — Ctrl-C ends it and what it needs", flush=True)  # noqa: T201 — a program that prints
         for name, number in ports.items():
-            if name != image.served:
-                print(f"{name}: http://127.0.0.1:{number}", flush=True)  # noqa: T201 — same
+            if name != source.served:
+                print(f"{name}: http://{LOCALHOST}:{number}", flush=True)  # noqa: T201 — same
         for name, value in fakes.values.items():
             if "://" not in value:
                 print(f"{name}: {value}", flush=True)  # noqa: T201 — made for this run alone
-        with processes.popen(command, env=variables, cwd=Path.cwd()) as pod_process:
-            try:
-                code = pod_process.wait()
-            finally:
-                pod_process.terminate()
-                try:
-                    pod_process.wait(timeout=30)
-                except subprocess.TimeoutExpired:
-                    pod_process.kill()
+        return _until_one_ends(source, pod, ports)
+
+
+def _until_one_ends(source: Source, pod: PodFacts, ports: Mapping[str, int]) -> int:
+    """Runs the containers until the first of them ends, and returns its exit code."""
+    with ExitStack() as ends:
+        running = []
+        for container in source.template.spec.containers:
+            if container.name in source.images:
+                command, variables = source.command(container, pod, ports)
+                child = processes.popen(command, env=variables, cwd=source.working_directory)
+                running.append(child)
+                ends.callback(_end, child)
+        while all(child.poll() is None for child in running):
+            time.sleep(TICK_S)
+        code = next(child.returncode for child in running if child.returncode is not None)
     if code < 0:
         raise MachineError(f"the pod was ended by signal {-code}", "see what it said above")
     return code
+
+
+def _end(child: subprocess.Popen[Any]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            child.kill()

@@ -1,34 +1,37 @@
-"""Git references → checkouts with an environment of their own, cached by commit and by content.
+"""Git references → worktrees outside of their repository, built once and found again later.
 
-Each reference gets a worktree and a virtual environment as its image would be built: its own
-locked requirements with hashes, its own package on top. Two commits that ship the same service
-share an environment. Nothing of the caller's checkout is touched: `.` is the commit that `git
-stash create` makes of it, without stashing anything.
+The repository is only read: the worktrees belong to a bare one in the cache that borrows its
+objects, and `.` is the commit that `git stash create` makes of the checkout, with its objects in
+the cache too.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
+import posixpath
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from canary.errors import MachineError, UsageError
+from canary.rehearse.config import Build
 from canary.runtime import packages, processes
 
-# What decides how an environment comes out: the code, its requirements, its build.
-INGREDIENTS = ("service", "requirements/service.txt", "pyproject.toml")
-# An environment takes about 100 MB; the ones used longest ago go first.
+# A virtual environment takes about 100 MB; what was used longest ago goes first.
 KEPT = 8
 BUILD_TIMEOUT_S = 600.0
 WORKTREE = "."
 # A commit needs an author; this one is never pushed.
 WHO = ("-c", "user.name=rehearse", "-c", "user.email=rehearse@localhost")
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+NOTHING_MORE: Mapping[str, str] = {}
 
 Say = Callable[[str], None]
 
@@ -41,146 +44,197 @@ class Reference:
     commit: str
     title: str
 
-
-@dataclass(frozen=True)
-class Checkout:
-    """A reference that can be run: its files, and the programs of its environment."""
-
-    reference: Reference
-    folder: Path
-    programs: Path
+    def __str__(self) -> str:
+        """As a person would name it."""
+        return f"{self.name} ({self.commit[:8]}: {self.title})"
 
 
-def resolve(repository: Path, name: str) -> Reference:
-    """The commit that a branch, tag, commit or `.` (this checkout, changes included) stands for.
-
-    Raises:
-        UsageError: if git knows no such thing, or this is no repository.
-    """
-    if not name or name.startswith("-") or not name.isprintable():
-        raise UsageError(f"{name!r} is not a git reference", "name a branch, a tag or a commit")
-    if name == WORKTREE:
-        changed = _git(repository, *WHO, "stash", "create")
-        commit = changed or _git(repository, "rev-parse", "HEAD")
-        return Reference(name, commit, "the working tree")
-    # A pull request's runner has fetched branches only as those of its origin.
-    for known_as in (f"{name}^{{commit}}", f"origin/{name}^{{commit}}"):
-        if commit := _ask(repository, "rev-parse", "--verify", "--quiet", known_as):
-            title = _git(repository, "log", "-1", "--format=%s", commit)
-            return Reference(name[:8] if commit.startswith(name) else name, commit, title)
-    _git(repository, "rev-parse", "HEAD")
-    raise UsageError(
-        f"git knows no branch, tag or commit {name!r}", "fetch it first, or see: git branch --all"
-    )
+def root(folder: Path) -> Path | None:
+    """The top of the repository that a folder is in, if it is in one."""
+    found = _ask(folder, "rev-parse", "--show-toplevel")
+    return Path(found) if found else None
 
 
-def check_out(repository: Path, reference: Reference, cache: Path, say: Say) -> Checkout:
-    """The reference's files and environment, made on first use and found again later.
+class Repository:
+    """A repository whose references are checked out and built in a cache.
 
     Args:
-        repository: Any folder of the repository.
-        reference: What to check out.
-        cache: Where worktrees and environments are kept.
-        say: Is told what takes long.
-
-    Raises:
-        UsageError: if the commit holds no service that could be installed.
-        MachineError: if git or uv fails, with the last lines of what they said.
+        folder: Any folder of the repository.
+        cache: Where worktrees and builds are kept.
     """
-    cache = cache.resolve()
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = _worktree(repository, reference, cache / "trees" / reference.commit[:12])
-    key = _key(repository, reference)
-    with _locked(cache / f"{key}.lock"):
-        environment = cache / "environments" / key
-        if not (environment / "ready").is_file():
-            say(f"building {reference.name} ({reference.commit[:8]}: {reference.title}), once")
-            _build(folder, environment, cache / f"{key}.log", say)
-        (environment / "ready").touch()
-    _forget_old(repository, cache)
-    return Checkout(reference, folder, environment / "bin")
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self._folder, self._cache = folder, cache.absolute()
+
+    def resolve(self, name: str) -> Reference:
+        """The commit that a branch, tag, commit or `.` (the checkout and its changes) stands for.
+
+        Raises:
+            UsageError: if git knows no such thing, or this is no repository.
+        """
+        if not name or name.startswith("-") or not name.isprintable():
+            raise UsageError(f"{name!r} is not a git reference", "name a branch, a tag or a commit")
+        if name == WORKTREE:
+            return Reference(name, self._changed(), "the working tree")
+        # A pull request's runner has fetched branches only as those of its origin.
+        for known_as in (f"{name}^{{commit}}", f"origin/{name}^{{commit}}"):
+            if commit := _ask(self._folder, "rev-parse", "--verify", "--quiet", known_as):
+                title = _git(self._folder, "log", "-1", "--format=%s", commit)
+                return Reference(name[:8] if commit.startswith(name) else name, commit, title)
+        _git(self._folder, "rev-parse", "HEAD")
+        raise UsageError(
+            f"git knows no branch, tag or commit {name!r}",
+            "fetch it first, or see: git branch --all",
+        )
+
+    def check_out(self, reference: Reference) -> Path:
+        """The reference's files; a worktree that was deleted by hand is made anew.
+
+        Raises:
+            UsageError: if git fails, with what it said.
+        """
+        tree = self._home(reference) / "tree"
+        with self._locked("worktrees"):
+            if not (tree / ".git").exists():
+                git = (f"--git-dir={self._git}", *NO_HOOKS, "worktree")
+                _git(self._cache, *git, "prune")
+                _git(self._cache, *git, "add", "--detach", "--force", str(tree), reference.commit)
+            tree.parent.touch()
+        return tree
+
+    def build(self, reference: Reference, within: str, build: Build, say: Say) -> Path:
+        """The folder of what a reference's commands have built, made on first use.
+
+        Args:
+            reference: What was checked out.
+            within: The folder of the repository where the commands run.
+            build: The commands.
+            say: Is told what takes long.
+
+        Raises:
+            UsageError: if the commit has none of the inputs.
+            MachineError: if a command fails, with the last lines of what it said.
+        """
+        key = self._key(reference, within, build)
+        base = self._cache / "builds" if build.inputs else self._home(reference)
+        out = base / key
+        with self._locked(key):
+            if not (out / "ready").is_file():
+                say(f"building {reference}, once")
+                # Whatever a broken attempt left is removed first.
+                shutil.rmtree(out, ignore_errors=True)
+                out.mkdir(parents=True)
+                log = self._cache / f"{key}.log"
+                log.unlink(missing_ok=True)
+                folder = self._home(reference) / "tree" / within
+                for command in build.commands:
+                    words = [
+                        word.replace("{out}", str(out)).replace("{python}", sys.executable)
+                        for word in command
+                    ]
+                    say(" ".join(command))
+                    _run(words, folder, log)
+            (out / "ready").touch()
+        self._forget_old()
+        return out
+
+    @cached_property
+    def _objects(self) -> str:
+        """Where the repository keeps its objects."""
+        common = _git(self._folder, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        return f"{common}/objects"
+
+    @cached_property
+    def _git(self) -> Path:
+        """The bare repository in the cache."""
+        folder = self._cache / "git"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        _git(self._cache, "init", "--bare", "--quiet", str(folder))
+        (folder / "objects/info/alternates").write_text(f"{self._objects}\n", encoding="utf-8")
+        return folder
+
+    def _changed(self) -> str:
+        """The commit of the checkout with its changes: HEAD where there are none."""
+        head = _git(self._folder, "rev-parse", "HEAD")
+        index = _git(self._folder, "rev-parse", "--path-format=absolute", "--git-path", "index")
+        copy = self._git / f"index-{os.getpid()}"
+        try:
+            shutil.copyfile(index, copy)
+            places = {
+                "GIT_INDEX_FILE": str(copy),
+                "GIT_OBJECT_DIRECTORY": str(self._git / "objects"),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": self._objects,
+            }
+            return _git(self._folder, *WHO, "stash", "create", more=places) or head
+        finally:
+            copy.unlink(missing_ok=True)
+
+    def _home(self, reference: Reference) -> Path:
+        return self._cache / "commits" / reference.commit[:12]
+
+    def _key(self, reference: Reference, within: str, build: Build) -> str:
+        """Equal for two commits that build the same; the Python that runs this is part of it."""
+        parts = [sys.version, within, repr(build.commands)]
+        for path in build.inputs:
+            place = posixpath.normpath(posixpath.join(within, path))
+            git = f"--git-dir={self._git}"
+            found = _ask(self._cache, git, "rev-parse", f"{reference.commit}:{place}")
+            if not found:
+                raise UsageError(
+                    f"{reference.name} has no {place}", "name a reference that holds the service"
+                )
+            parts.append(found)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    def _forget_old(self) -> None:
+        """Keeps the newest of each kind; a build or a worktree is made again when needed."""
+        builds = [ready.parent for ready in (self._cache / "builds").glob("*/ready")]
+        builds.sort(key=lambda build: (build / "ready").stat().st_mtime)
+        commits = sorted((self._cache / "commits").iterdir(), key=lambda it: it.stat().st_mtime)
+        for old in (*builds[:-KEPT], *commits[:-KEPT]):
+            shutil.rmtree(old, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Two rehearsals that want the same build it once."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with (self._cache / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
-def _worktree(repository: Path, reference: Reference, folder: Path) -> Path:
-    """A detached worktree at the commit; one whose folder was deleted by hand is made anew."""
-    if not (folder / ".git").exists():
-        _git(repository, "worktree", "prune")
-        _git(repository, "worktree", "add", "--detach", "--force", str(folder), reference.commit)
-    folder.touch()
-    return folder
-
-
-def _key(repository: Path, reference: Reference) -> str:
-    """Equal for two commits that install the same; the Python that runs them is part of it."""
-    parts = [sys.version]
-    for path in INGREDIENTS:
-        found = _ask(repository, "rev-parse", f"{reference.commit}:{path}")
-        if not found:
-            raise UsageError(
-                f"{reference.name} has no {path}", "name a reference that holds the service"
-            )
-        parts.append(found)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def _build(tree: Path, environment: Path, log: Path, say: Say) -> None:
-    """An environment as the image has it; whatever a broken attempt left is removed first."""
-    shutil.rmtree(environment, ignore_errors=True)
-    wheels = environment / "wheels"
-    lock = tree / "requirements/service.txt"
-    # Our own uv and setuptools do the work: an image carries no build tools either.
-    into = ("pip", "install", "--quiet", "--python", str(environment / "bin/python"))
-    build = ("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)
-    log.unlink(missing_ok=True)
-    _run(("venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)), log)
-    say(f"installing its {lock.read_text(encoding='utf-8').count('==')} locked packages")
-    _run((*into, *packages.LOCKED, "-r", str(lock)), log)
-    say("installing its service")
-    _run((*build, "--out-dir", str(wheels), str(tree)), log)
-    _run((*into, "--no-deps", *map(str, wheels.glob("*.whl"))), log)
-
-
-def _run(arguments: Sequence[str], log: Path) -> None:
+def _run(command: Sequence[str], folder: Path, log: Path) -> None:
+    environment = packages.environment()
+    own = str(Path(sys.executable).parent)
+    # Our own uv, where there is no other.
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), own])
+    words = " ".join(command)
     with log.open("ab") as output:
         try:
             done = processes.run(
-                packages.command(*arguments),
+                command,
                 stdout=output,
                 stderr=output,
                 check=False,
                 timeout=BUILD_TIMEOUT_S,
-                env=packages.environment(),
+                env=environment,
+                cwd=folder,
             )
         except subprocess.TimeoutExpired:
             raise MachineError(
-                f"an environment was not built within {BUILD_TIMEOUT_S:.0f} s", f"see {log}"
+                f"`{words}` did not end within {BUILD_TIMEOUT_S:.0f} s", f"see {log}"
+            ) from None
+        except OSError as failed:
+            raise UsageError(
+                f"`{words}` cannot be run: {failed.strerror}", "correct `build`, or install it"
             ) from None
     if done.returncode != 0:
         said = " / ".join(log.read_text(errors="replace").strip().splitlines()[-2:])
-        raise MachineError(f"an environment could not be built: {said}", f"see {log}")
+        raise MachineError(f"`{words}` failed: {said}", f"see {log}")
 
 
-def _forget_old(repository: Path, cache: Path) -> None:
-    """Keeps the newest of each kind; an environment or a worktree is made again when needed."""
-    environments = [f.parent for f in (cache / "environments").glob("*/ready")]
-    by_use = sorted(environments, key=lambda e: (e / "ready").stat().st_mtime)
-    for environment in by_use[:-KEPT]:
-        shutil.rmtree(environment, ignore_errors=True)
-    trees = sorted((cache / "trees").iterdir(), key=lambda tree: tree.stat().st_mtime)
-    for tree in trees[:-KEPT]:
-        _ask(repository, "worktree", "remove", "--force", str(tree))
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Two rehearsals that want the same environment build it once."""
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    done = _git_run(repository, arguments)
+def _git(repository: Path, *arguments: str, more: Mapping[str, str] = NOTHING_MORE) -> str:
+    done = _git_run(repository, arguments, more)
     if done.returncode != 0:
         said = " ".join(done.stderr.split())
         raise UsageError(f"git failed: {said}", "run it inside the repository")
@@ -189,13 +243,27 @@ def _git(repository: Path, *arguments: str) -> str:
 
 def _ask(repository: Path, *arguments: str) -> str:
     """What git answers, or nothing where it refuses."""
-    done = _git_run(repository, arguments)
+    done = _git_run(repository, arguments, NOTHING_MORE)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _git_run(repository: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _git_run(
+    repository: Path, arguments: Sequence[str], more: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     command = ["git", "-C", str(repository), *arguments]
+    # Within a hook or a rebase these would name the repository instead of its folder.
+    inherited = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**inherited, **more},
+        )
     except FileNotFoundError:
         raise MachineError("git is not installed", "install git") from None
+
+
+_GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"}

@@ -19,7 +19,7 @@ from canary.runtime.waiting import wait_until
 SERVER = """
 import http.server, os, signal, sys, time
 if os.environ.get("CRASH"): sys.exit(3)
-held = bytearray(os.urandom(int(os.environ.get("HOLD_MIB", "0")) * 2**20))
+held = os.urandom(int(os.environ.get("HOLD_MIB", "0")) * 2**20)
 time.sleep(float(os.environ.get("SLOW", "0")))
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -56,6 +56,13 @@ TEMPLATE = PodTemplate.model_validate(
 )
 
 
+def source(template, folder, given, ports=("http",), told="http", images=None):
+    """A pod's source: the little server, told of the port that it listens on."""
+    listen = {"HOST": "{host}", "PORT": f"{{port.{told}}}"}
+    images = images or {"c": Image([sys.executable, "-c", SERVER], listen)}
+    return Source(template, images, ports, "http", folder, lambda *_: given)
+
+
 @pytest.fixture
 def make(tmp_path):
     """Makes kubelets whose pods run the little server above, with extra variables."""
@@ -63,8 +70,7 @@ def make(tmp_path):
 
     def make(**variables):
         given = {"UNREADY": str(tmp_path / "unready"), "PATH": "", **variables}
-        image = Image([sys.executable, "-c", SERVER], "HOST", {"http": "PORT"}, "http")
-        kubelet = Kubelet({"hash": Source(TEMPLATE, image, tmp_path, lambda _: given)}, tmp_path)
+        kubelet = Kubelet({"hash": source(TEMPLATE, tmp_path, given)}, tmp_path)
         made.append(kubelet)
         return kubelet
 
@@ -93,12 +99,12 @@ def test_a_probe_asks_the_port_that_it_names(tmp_path):
     container = template.spec.container
     for probed in (container.startup_probe, container.readiness_probe):
         probed.http_get.__dict__["port"] = "management"
-    variables = {"http": "USERS_PORT", "management": "PORT"}
-    image = Image([sys.executable, "-c", SERVER], "HOST", variables, "http")
+    names = ("http", "management")
     given = {"UNREADY": str(tmp_path / "unready"), "PATH": ""}
-    kubelet = Kubelet({"hash": Source(template, image, tmp_path, lambda _: given)}, tmp_path)
+    made = source(template, tmp_path, given, names, told="management")
+    kubelet = Kubelet({"hash": made}, tmp_path)
     try:
-        ports = {name: processes.free_port() for name in variables}
+        ports = {name: processes.free_port() for name in names}
         facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
         pod = kubelet.create(facts, "hash", ports, time.monotonic())
         until(kubelet, lambda: pod.ready)
@@ -133,7 +139,7 @@ def test_a_pod_that_dies_is_restarted_at_once_and_then_with_back_off(make):
         "container exited with 3; restart 1 in 0 s",
         f"container exited with 3; restart 2 in {BACK_OFF_S[1]:.0f} s",
     ]
-    assert pod.restart_at - time.monotonic() == pytest.approx(BACK_OFF_S[1], abs=1)
+    assert pod.containers[0].restart_at - time.monotonic() == pytest.approx(BACK_OFF_S[1], abs=1)
 
 
 def test_a_pod_above_its_memory_limit_is_killed_and_restarted_and_one_below_is_not(make):
@@ -157,9 +163,9 @@ def test_a_deleted_pod_leaves_the_endpoints_at_once_and_ends_after_its_pre_stop_
     kubelet.delete(pod, time.monotonic())
     assert not pod.ready
     kubelet.tick(time.monotonic())
-    assert pod.child.running
+    assert pod.containers[0].child.running
     until(kubelet, lambda: kubelet.pods == [])
-    assert pod.child.popen.returncode == 0
+    assert pod.containers[0].child.popen.returncode == 0
 
 
 def test_stopping_leaves_no_process(make):
@@ -167,7 +173,7 @@ def test_stopping_leaves_no_process(make):
     pods = [create(kubelet) for _ in range(3)]
     until(kubelet, lambda: all(pod.ready for pod in pods))
     assert kubelet.stop() == 3
-    assert not any(pod.child.running for pod in pods)
+    assert not any(pod.containers[0].child.running for pod in pods)
 
 
 def test_the_exporter_sees_memory_and_the_cpu_that_a_pods_child_burns(tmp_path):
@@ -219,7 +225,9 @@ def scraped(exporter, start):
 def test_pods_yield_to_the_harness(make):
     pod = create(make())
     ours = os.getpriority(os.PRIO_PROCESS, 0)
-    assert os.getpriority(os.PRIO_PROCESS, pod.child.pid) == max(ours, processes.YIELDING)
+    assert os.getpriority(os.PRIO_PROCESS, pod.containers[0].child.pid) == max(
+        ours, processes.YIELDING
+    )
 
 
 def test_what_a_program_and_its_children_used_is_counted_once_it_has_ended(tmp_path):
@@ -245,3 +253,65 @@ def test_only_what_is_above_its_limit_is_named_heavy(tmp_path):
         assert processes.memory_above({child.pid: 30 * 2**20})[child.pid] > 40 * 2**20
     finally:
         child.kill()
+
+
+def two(folder, sidecar):
+    """A pod of the little server on `http` and a second container on `metrics`."""
+    template = TEMPLATE.model_copy(deep=True)
+    fields = {"name": "side", "image": "s", "ports": [{"name": "metrics", "containerPort": 9}]}
+    fields["readinessProbe"] = {**probe("/readyz"), "httpGet": {"path": "/", "port": "metrics"}}
+    template.spec.containers.append(type(template.spec.container).model_validate(fields))
+    given = {"UNREADY": str(folder / "unready"), "PATH": ""}
+    first = Image([sys.executable, "-c", SERVER], {"HOST": "{host}", "PORT": "{port}"})
+    images = {"c": first, **({"side": sidecar} if sidecar else {})}
+    return Kubelet(
+        {"hash": source(template, folder, given, ("http", "metrics"), images=images)}, folder
+    )
+
+
+def create_two(kubelet):
+    facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
+    ports = {name: processes.free_port() for name in ("http", "metrics")}
+    return kubelet.create(facts, "hash", ports, time.monotonic())
+
+
+def test_a_pod_of_two_containers_is_ready_once_both_are_and_one_restarts_alone(tmp_path):
+    listen = {"HOST": "{host}", "PORT": "{port.metrics}"}
+    kubelet = two(tmp_path, Image([sys.executable, "-c", SERVER], listen))
+    try:
+        pod = create_two(kubelet)
+        until(kubelet, lambda: pod.ready)
+        first, second = pod.containers
+        urllib.request.urlopen(f"http://127.0.0.1:{pod.ports['metrics']}/").close()
+        second.child.kill()
+        events = until(kubelet, lambda: second.restarts == 1 and pod.ready)
+        assert first.restarts == 0
+        assert first.child.running
+        assert next(event.split(";")[0] for event in events).startswith("container exited")
+    finally:
+        assert kubelet.stop() == 1
+
+
+def test_a_container_that_is_not_run_here_keeps_no_pod_waiting(tmp_path):
+    kubelet = two(tmp_path, None)
+    try:
+        pod = create_two(kubelet)
+        until(kubelet, lambda: pod.ready)
+        assert [state.container.name for state in pod.containers] == ["c"]
+    finally:
+        kubelet.stop()
+
+
+def test_a_command_is_told_its_ports_and_the_manifests_arguments_their_variables(tmp_path):
+    template = TEMPLATE.model_copy(deep=True)
+    template.spec.container.args.extend(["--level=$(LEVEL)", "$$(LEVEL)", "$(UNSET)"])
+    image = Image(["serve", "--listen={host}:{port}", "{other}"], {"METRICS": ":{port.metrics}"})
+    given = {"LEVEL": "debug"}
+    made = source(template, tmp_path, given, images={"c": image})
+    facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
+    command, variables = made.command(template.spec.container, facts, {"http": 1, "metrics": 2})
+    assert command[:3] == ["serve", "--listen=127.0.0.1:1", "{other}"]
+    assert command[3:] == ["--level=debug", "$(LEVEL)", "$(UNSET)"]
+    assert variables == {"LEVEL": "debug", "METRICS": ":2"}
+    whole = replace(made, images={"c": replace(image, whole=True)})
+    assert whole.command(template.spec.container, facts, {"http": 1})[0] == command[:3]

@@ -1,4 +1,4 @@
-"""Git references become checkouts with environments of their own, once."""
+"""Git references become worktrees that are built once, and their repository is only read."""
 
 import subprocess
 
@@ -6,18 +6,16 @@ import pytest
 
 from canary.errors import MachineError, UsageError
 from canary.rehearse import plan, worktrees
+from canary.rehearse.config import Build
 
-PYPROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "tiny"
-version = "{version}"
-scripts = {{tiny = "tiny:main"}}
-[tool.setuptools.packages.find]
-where = ["service"]
-"""
+# A program that prints what its commit says: built by a command, as any would be.
+COMMANDS = [
+    ["mkdir", "{out}/bin"],
+    ["cp", "tiny", "{out}/bin/tiny"],
+    ["chmod", "+x", "{out}/bin/tiny"],
+]
+BUILD = Build(commands=COMMANDS)
+SHARED = Build(commands=COMMANDS, inputs=["tiny"])
 
 
 def git(folder, *arguments):
@@ -26,118 +24,136 @@ def git(folder, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def state(folder):
+    """All that a repository holds: files of its checkout and of .git, but for git's own caches."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 @pytest.fixture
-def repository(tmp_path):
+def folder(tmp_path):
     """A repository whose service is one program that prints what it is."""
     folder = tmp_path / "repository"
-    (folder / "service/tiny").mkdir(parents=True)
-    (folder / "requirements").mkdir()
-    (folder / "requirements/service.txt").write_text("")
-    (folder / "pyproject.toml").write_text(PYPROJECT.format(version="1"))
-    (folder / "service/tiny/__init__.py").write_text("def main():\n    print('old')\n")
+    folder.mkdir()
+    (folder / "tiny").write_text("#!/bin/sh\necho old\n")
     git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(folder))
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "-m", "Print old")
     return folder
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Shared, so that each environment is built once for all tests."""
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture
+def repository(folder, tmp_path):
+    return worktrees.Repository(folder, tmp_path / "cache")
 
 
-def change(repository, words):
-    (repository / "service/tiny/__init__.py").write_text(f"def main():\n    print({words!r})\n")
+def change(folder, words):
+    (folder / "tiny").write_text(f"#!/bin/sh\necho {words}\n")
 
 
-def printed(checkout):
-    program = [str(checkout.programs / "tiny")]
-    return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
+def build(repository, reference, commands=BUILD, say=lambda _: None):
+    repository.check_out(reference)
+    return repository.build(reference, ".", commands, say)
 
 
-def test_a_branch_a_tag_and_a_commit_are_found(repository):
-    commit = git(repository, "rev-parse", "HEAD")
-    git(repository, "tag", "v1")
+def printed(out):
+    return subprocess.run([out / "bin/tiny"], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_branch_a_tag_and_a_commit_are_found(folder, repository):
+    commit = git(folder, "rev-parse", "HEAD")
+    git(folder, "tag", "v1")
     for name in ("main", "v1", commit, commit[:10]):
-        found = worktrees.resolve(repository, name)
+        found = repository.resolve(name)
         assert (found.commit, found.title) == (commit, "Print old")
 
 
-def test_a_branch_that_only_its_origin_has_is_found_as_on_a_runner(repository, tmp_path):
-    git(repository, "branch", "theirs")
-    git(tmp_path, "clone", "--quiet", str(repository), "clone")
-    found = worktrees.resolve(tmp_path / "clone", "theirs")
-    assert (found.name, found.commit) == ("theirs", git(repository, "rev-parse", "theirs"))
+def test_a_branch_that_only_its_origin_has_is_found_as_on_a_runner(folder, tmp_path):
+    git(folder, "branch", "theirs")
+    git(tmp_path, "clone", "--quiet", str(folder), "clone")
+    found = worktrees.Repository(tmp_path / "clone", tmp_path / "cache").resolve("theirs")
+    assert (found.name, found.commit) == ("theirs", git(folder, "rev-parse", "theirs"))
 
 
-def test_the_working_tree_is_found_with_its_changes_and_left_as_it_is(repository):
-    change(repository, "new")
-    found = worktrees.resolve(repository, ".")
-    assert found.commit != git(repository, "rev-parse", "HEAD")
-    assert "'new'" in git(repository, "show", f"{found.commit}:service/tiny/__init__.py")
-    assert git(repository, "status", "--short") == "M service/tiny/__init__.py"
-    assert git(repository, "stash", "list") == ""
+def test_the_working_tree_is_found_with_its_changes(folder, repository):
+    change(folder, "new")
+    found = repository.resolve(".")
+    assert found.commit != git(folder, "rev-parse", "HEAD")
+    assert "echo new" in (repository.check_out(found) / "tiny").read_text()
 
 
-def test_an_unchanged_working_tree_is_its_commit(repository):
-    assert worktrees.resolve(repository, ".").commit == git(repository, "rev-parse", "HEAD")
+def test_an_unchanged_working_tree_is_its_commit(folder, repository):
+    assert repository.resolve(".").commit == git(folder, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("commands", [COMMANDS, [["false"]]], ids=["built", "refused"])
+def test_a_repository_is_left_as_it_was_whatever_happens(folder, repository, commands):
+    change(folder, "new")
+    before = state(folder)
+    for name in ("main", "."):
+        try:
+            build(repository, repository.resolve(name), Build(commands=commands))
+        except MachineError:
+            assert commands == [["false"]]
+    assert state(folder) == before
+    assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
 def test_an_unknown_reference_is_refused_with_what_to_do(repository):
     with pytest.raises(UsageError, match=r"no branch, tag or commit 'nowhere' — fetch it first"):
-        worktrees.resolve(repository, "nowhere")
+        repository.resolve("nowhere")
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path):
     with pytest.raises(UsageError, match="not a git repository"):
-        worktrees.resolve(tmp_path, "main")
+        worktrees.Repository(tmp_path, tmp_path / "cache").resolve("main")
 
 
-def test_two_references_run_their_own_code_and_are_built_once(repository, cache):
-    old = worktrees.resolve(repository, "main")
-    change(repository, "new")
-    new = worktrees.resolve(repository, ".")
+def test_two_references_run_their_own_code_and_are_built_once(folder, repository):
+    old = repository.resolve("main")
+    change(folder, "new")
+    new = repository.resolve(".")
     said = []
-    first, second, again = (
-        worktrees.check_out(repository, r, cache, said.append) for r in (old, new, old)
-    )
-    assert (printed(first), printed(second), printed(again)) == ("old", "new", "old")
-    stages = ["installing its 0 locked packages", "installing its service"]
-    told = [words.split(" (")[0] for words in said]
-    assert told == ["building main", *stages, "building .", *stages]
+    outs = [build(repository, reference, BUILD, said.append) for reference in (old, new, old)]
+    assert [printed(out) for out in outs] == ["old\n", "new\n", "old\n"]
+    told = [words.split(" (")[0] for words in said if words.startswith("building")]
+    assert told == ["building main", "building ."]
 
 
-def test_commits_that_ship_the_same_share_an_environment(repository, cache):
-    first = worktrees.resolve(repository, "main")
-    (repository / "NOTES").write_text("not shipped")
-    git(repository, "add", "--all")
-    git(repository, "commit", "--quiet", "-m", "Note something")
-    second = worktrees.resolve(repository, "main")
-    said = []
-    one, two = (worktrees.check_out(repository, r, cache, said.append) for r in (first, second))
-    assert one.programs == two.programs
-    assert one.folder != two.folder
-    assert len([words for words in said if words.startswith("building")]) <= 1
+def test_commits_whose_inputs_are_equal_share_what_is_built(folder, repository):
+    first = repository.resolve("main")
+    (folder / "NOTES").write_text("not shipped")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Note something")
+    second = repository.resolve("main")
+    assert build(repository, first, SHARED) == build(repository, second, SHARED)
+    assert build(repository, first) != build(repository, second)
+    assert repository.check_out(first) != repository.check_out(second)
 
 
-def test_what_does_not_build_is_the_machines_fault_with_its_last_words(repository, tmp_path):
-    (repository / "pyproject.toml").write_text("[project]\nname = 'tiny'\n")
-    found = worktrees.resolve(repository, ".")
-    with pytest.raises(MachineError, match=r"could not be built: .*see .*\.log"):
-        worktrees.check_out(repository, found, tmp_path / "cache", lambda _: None)
+def test_what_does_not_build_is_the_machines_fault_with_its_last_words(repository):
+    broken = Build(commands=[["sh", "-c", "echo no compiler; exit 3"]])
+    with pytest.raises(MachineError, match=r"failed: no compiler — see .*\.log"):
+        build(repository, repository.resolve("main"), broken)
 
 
-def test_a_reference_without_the_service_is_refused(repository, tmp_path):
-    git(repository, "rm", "-r", "--quiet", "service")
-    git(repository, "commit", "--quiet", "-m", "Remove it")
-    found = worktrees.resolve(repository, "main")
-    with pytest.raises(UsageError, match="main has no service"):
-        worktrees.check_out(repository, found, tmp_path / "cache", lambda _: None)
+def test_a_build_command_that_is_not_installed_is_refused_by_name(repository):
+    with pytest.raises(UsageError, match=r"`no-such-compiler` cannot be run: No such file"):
+        build(repository, repository.resolve("main"), Build(commands=[["no-such-compiler"]]))
+
+
+def test_a_reference_without_the_inputs_is_refused(folder, repository):
+    git(folder, "rm", "-r", "--quiet", "tiny")
+    git(folder, "commit", "--quiet", "-m", "Remove it")
+    with pytest.raises(UsageError, match="main has no tiny"):
+        build(repository, repository.resolve("main"), SHARED)
 
 
 def test_without_references_both_sides_are_this_checkout(root, monkeypatch):
     monkeypatch.chdir(root)
     stable, candidate = plan.choose(None, None, None, None, lambda _: None)
     assert stable is candidate
-    assert (str(stable), stable.config_file) == ("this checkout", plan.CONFIG)
+    assert (str(stable), stable.config_file) == ("this checkout", plan.config_in(plan.HERE))

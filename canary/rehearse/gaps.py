@@ -1,0 +1,122 @@
+"""What a rehearsal.yaml must still say before its manifests can be run, all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from canary.argo.manifests import Bundle, Container, Volume
+from canary.errors import UsageError
+from canary.rehearse.config import Config, Replacement
+
+_PORT = re.compile(r"\{port(?:\.([\w-]+))?\}")
+
+
+def check(bundle: Bundle, config: Config, file: object) -> None:
+    """Refuses a file that says too little.
+
+    Raises:
+        UsageError: with everything that is missing, by the name that it goes under.
+    """
+    # The same Secret may be referenced twice.
+    missing = list(dict.fromkeys([*_images(bundle, config), *_references(bundle, config)]))
+    if missing:
+        raise UsageError(
+            f"{file} and {bundle.source} leave open: {'; '.join(missing)}",
+            "docs/reference/configuration.md explains each field",
+        )
+
+
+def image_name(reference: str) -> str:
+    """An image without registry, tag and digest."""
+    return reference.rpartition("/")[2].partition("@")[0].partition(":")[0]
+
+
+def ports(bundle: Bundle, config: Config) -> set[str]:
+    """The names of the ports that the file lets a pod be told."""
+    served = bundle.served_port
+    texts = [*config.variables.values()]
+    for container in bundle.rollout.spec.template.spec.containers:
+        given = config.images.get(image_name(container.image), [])
+        texts += given.run if isinstance(given, Replacement) else given
+    named = {found[1] or served for text in texts for found in _PORT.finditer(text)}
+    return named | config.listen.variables(served).keys()
+
+
+def _images(bundle: Bundle, config: Config) -> Iterator[str]:
+    """Containers without a command, and ports that nobody is told."""
+    spec = bundle.rollout.spec.template.spec
+    wanted = {bundle.served_port}
+    for container in spec.containers:
+        name = image_name(container.image)
+        if name not in config.images:
+            yield f"images.{name}: the command of image {container.image!r} ([] runs none)"
+        if config.images.get(name):
+            wanted |= container.probed_ports
+    if bundle.pod_monitor:
+        declared = {port for container in spec.containers for port in container.port_names}
+        scraped = {endpoint.port for endpoint in bundle.pod_monitor.spec.pod_metrics_endpoints}
+        wanted |= scraped & declared
+    for port in sorted(wanted - ports(bundle, config)):
+        yield (
+            f"listen.ports.{port}: the variable that sets port {port!r}, "
+            f"or {{port.{port}}} in a command or a variable"
+        )
+
+
+def _references(bundle: Bundle, config: Config) -> Iterator[str]:
+    """Secrets without a fake, and ConfigMaps that are not among the manifests."""
+    stores = config.secrets, {name: found.data for name, found in bundle.config_maps.items()}
+    spec = bundle.rollout.spec.template.spec
+    for volume in spec.volumes:
+        yield from _volume(volume, *stores)
+    for container in spec.containers:
+        if config.images.get(image_name(container.image)):
+            yield from _environment(container, *stores)
+
+
+def _volume(volume: Volume, secrets: _Store, config_maps: _Store) -> Iterator[str]:
+    if volume.csi is not None:
+        yield from _secret(secrets, volume.csi.volume_attributes["secretProviderClass"])
+    elif volume.secret is not None and not volume.secret.optional:
+        yield from _secret(secrets, volume.secret.name, [i.key for i in volume.secret.items])
+    elif volume.config_map is not None and not volume.config_map.optional:
+        keys = [item.key for item in volume.config_map.items]
+        yield from _config_map(config_maps, volume.config_map.name, keys)
+
+
+def _environment(container: Container, secrets: _Store, config_maps: _Store) -> Iterator[str]:
+    for whole in container.env_from:
+        if whole.secret_ref and not whole.secret_ref.optional:
+            yield from _secret(secrets, whole.secret_ref.name)
+        if whole.config_map_ref and not whole.config_map_ref.optional:
+            yield from _config_map(config_maps, whole.config_map_ref.name)
+    for variable in container.env:
+        source = variable.value_from
+        if source and source.secret_key_ref and not source.secret_key_ref.optional:
+            yield from _secret(secrets, source.secret_key_ref.name, [source.secret_key_ref.key])
+        if source and source.config_map_key_ref and not source.config_map_key_ref.optional:
+            reference = source.config_map_key_ref
+            yield from _config_map(config_maps, reference.name, [reference.key])
+
+
+_Store = Mapping[str, Mapping[str, str]]
+
+
+def _secret(secrets: _Store, name: str, keys: Collection[str] = ()) -> Iterator[str]:
+    if name not in secrets:
+        named = f" (keys {', '.join(keys)})" if keys else ""
+        yield f"secrets.{name}: a fake of Secret {name!r}{named}"
+        return
+    yield from (f"secrets.{name}.{key}: its value" for key in keys if key not in secrets[name])
+
+
+def _config_map(config_maps: _Store, name: str, keys: Collection[str] = ()) -> Iterator[str]:
+    if name not in config_maps:
+        yield f"ConfigMap {name!r}: add it to the manifests"
+    else:
+        yield from (
+            f"ConfigMap {name!r} has no key {key!r}: add it to the manifests"
+            for key in keys
+            if key not in config_maps[name]
+        )

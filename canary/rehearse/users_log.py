@@ -1,0 +1,80 @@
+"""What Locust's users meet, as one JSON line a second, and the rate that they keep together.
+
+Locust loads it beside a `locustfile` of one's own: `locust -f users_log.py,locustfile.py`. With a
+LOADTEST_RATE every user waits so that all LOADTEST_USERS of them run so many tasks a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import constant_throughput, events
+from locust.env import Environment
+
+LOG = os.environ.get("LOADTEST_LOG")
+
+# Of an answer, by the first digit of its status; 0 is no answer at all.
+KIND_OF_CLASS = {0: "lost", 4: "refused", 5: "failed"}
+
+
+class SecondLog:
+    """One JSON line a second of what the users met: counts by kind, and exact percentiles."""
+
+    def __init__(self, path: str) -> None:
+        self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 — open for as long as the run
+        self._kinds: Counter[str] = Counter()
+        self._latencies_ms: list[float] = []
+
+    def take(self, response: Any = None, response_time: float = 0.0, **_: Any) -> None:
+        """Counts one answer, or the lack of one."""
+        status = getattr(response, "status_code", 0) or 0
+        self._kinds[KIND_OF_CLASS.get(status // 100, "answered")] += 1
+        self._latencies_ms.append(response_time)
+
+    def run(self) -> None:
+        """Writes the line of each second until Locust ends."""
+        while True:
+            gevent.sleep(1.0)
+            self._write()
+
+    def _write(self) -> None:
+        kinds, latencies = self._kinds, sorted(self._latencies_ms)
+        self._kinds, self._latencies_ms = Counter(), []
+        line = {
+            "at": time.time(),
+            "requests": len(latencies),
+            **{kind: kinds[kind] for kind in ("failed", "refused", "lost")},
+            "p50_ms": _percentile(latencies, 0.50),
+            "p95_ms": _percentile(latencies, 0.95),
+        }
+        self._file.write(json.dumps(line) + "\n")
+
+
+def _percentile(ordered: list[float], share: float) -> float | None:
+    """The nearest-rank percentile of sorted values."""
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _pace(environment: Environment) -> None:
+    """Gives users that name no request of rehearsal.yaml their share of the rate."""
+    users, rate = os.environ.get("LOADTEST_USERS"), os.environ.get("LOADTEST_RATE")
+    for user in environment.user_classes:
+        if users and rate and "wait_time" not in vars(user):
+            user.wait_time = constant_throughput(float(rate) / int(users))
+
+
+@events.init.add_listener
+def _start_log(environment: Environment, **_: Any) -> None:
+    _pace(environment)
+    if LOG:
+        log = SecondLog(LOG)
+        events.request.add_listener(log.take)
+        gevent.spawn(log.run)

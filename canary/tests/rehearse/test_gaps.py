@@ -1,0 +1,150 @@
+"""A rehearsal.yaml for the manifests of another team: what it leaves open is asked for at once."""
+
+import pytest
+
+from canary.errors import UsageError
+from canary.rehearse import config, gaps, plan
+from canary.rehearse.environment import PodFacts
+from canary.rehearse.fakes import Fakes
+
+ROLLOUT = """
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: orders}
+spec:
+  selector: {matchLabels: {app: orders}}
+  strategy: {canary: {steps: [{setWeight: 50}, {pause: {duration: 1m}}]}}
+  template:
+    metadata: {labels: {app: orders}}
+    spec:
+      containers:
+        - name: orders
+          image: registry.example/team/orders:1.2@sha256:abc
+          args: [--config=/etc/orders/orders.yaml, --level=$(LEVEL)]
+          ports: [{name: http, containerPort: 8080}, {name: metrics, containerPort: 9090}]
+          env:
+            - {name: LEVEL, value: info}
+            - {name: TOKEN, valueFrom: {secretKeyRef: {name: login, key: token}}}
+            - {name: CERTIFICATES, value: "/etc/tls:/etc/tls-old"}
+            - {name: CACHE_URL, value: "redis://redis.svc:6379"}
+          readinessProbe: {httpGet: {path: /, port: metrics}}
+          volumeMounts:
+            - {name: settings, mountPath: /etc/orders}
+            - {name: tls, mountPath: /etc/tls}
+        - name: agent
+          image: example/agent
+      volumes:
+        - {name: settings, configMap: {name: settings, items: [{key: yaml, path: orders.yaml}]}}
+        - {name: tls, secret: {secretName: tls, defaultMode: 288}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec: {selector: {app: orders}, ports: [{port: 80, targetPort: 8080}]}
+"""
+SETTINGS = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {yaml: "retries: 3"}
+"""
+NEEDED = """
+manifests: manifests.yaml
+slo: {objective: 0.999, window: 30d}
+traffic: {requests_per_second: 10, canary_requests_per_look: 5, requests: [{path: /}]}
+"""
+WHOLE = """
+images:
+  orders: [sh, --listen, "{host}:{port}"]
+  agent: []
+variables: {METRICS_ADDRESS: ":{port.metrics}", CACHE_URL: "{cache}"}
+services: {cache: redis}
+secrets: {login: {token: "{secret}"}, tls: {key: "k of {cache}"}}
+"""
+
+
+def read(folder, text, more=SETTINGS):
+    """The file and the manifests beside it, read and checked."""
+    (folder / "manifests.yaml").write_text(ROLLOUT + more)
+    (folder / "rehearsal.yaml").write_text(NEEDED + text)
+    build = plan.read(folder / "rehearsal.yaml", None)
+    gaps.check(build.bundle, build.config, "rehearsal.yaml")
+    return build
+
+
+def test_everything_that_is_missing_is_asked_for_by_name_and_at_once(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        read(tmp_path, "images: {orders: [sh]}\n", more="")
+    message = str(refused.value)
+    for wanted in (
+        "images.agent: the command of image 'example/agent'",
+        "listen.ports.http: the variable that sets port 'http'",
+        "listen.ports.metrics: ",
+        "secrets.login: a fake of Secret 'login' (keys token)",
+        "secrets.tls: a fake of Secret 'tls'",
+        "ConfigMap 'settings': add it to the manifests",
+    ):
+        assert wanted in message
+    assert "\n" not in message
+
+
+def test_a_file_names_all_of_its_mistakes_at_once(tmp_path):
+    (tmp_path / "rehearsal.yaml").write_text("image: {}\ntraffic: {users: 0}\n")
+    with pytest.raises(UsageError) as refused:
+        config.read(tmp_path / "rehearsal.yaml")
+    for wanted in ("image: ", "manifests: ", "slo: ", "traffic.users: "):
+        assert wanted in str(refused.value)
+
+
+def test_a_locustfile_that_is_not_there_is_unusable_input_with_its_remedy(tmp_path):
+    text = NEEDED.replace("requests: [{path: /}]", "locustfile: users.py")
+    (tmp_path / "rehearsal.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"users\.py does not exist — correct the path"):
+        config.read(tmp_path / "rehearsal.yaml")
+    (tmp_path / "users.py").touch()
+    assert str(config.read(tmp_path / "rehearsal.yaml").traffic.locustfile) == "users.py"
+
+
+def test_paths_are_relative_to_the_file_whatever_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    build = read(tmp_path, WHOLE)
+    assert build.folder == tmp_path
+    assert build.bundle.source == str(tmp_path / "manifests.yaml")
+
+
+def test_a_container_runs_with_its_ports_services_and_files_of_this_machine(tmp_path):
+    build = read(tmp_path, WHOLE)
+    fakes = Fakes(build, {"cache": "redis://127.0.0.1:1/0"}, "s3cret", tmp_path / "volumes")
+    source = fakes.source()
+    (container, _) = build.bundle.rollout.spec.template.spec.containers
+    assert (set(source.images), set(source.ports)) == ({"orders"}, {"http", "metrics"})
+    pod = PodFacts("orders-1", "default", {}, {}, "127.0.0.1")
+    command, variables = source.command(container, pod, {"http": 81, "metrics": 82})
+    settings = tmp_path / "volumes/settings/orders.yaml"
+    assert command[1:] == ["--listen", "127.0.0.1:81", f"--config={settings}", "--level=info"]
+    assert settings.read_text() == "retries: 3"
+    assert (tmp_path / "volumes/tls/key").read_text() == "k of redis://127.0.0.1:1/0"
+    assert variables["CERTIFICATES"] == f"{tmp_path}/volumes/tls:/etc/tls-old"
+    del variables["PATH"], variables["CERTIFICATES"]
+    assert variables == {
+        "LEVEL": "info",
+        "TOKEN": "s3cret",
+        "METRICS_ADDRESS": ":82",
+        "CACHE_URL": "redis://127.0.0.1:1/0",
+    }
+
+
+def test_a_replacement_runs_whole_in_place_of_the_manifests_command(tmp_path):
+    text = WHOLE.replace('[sh, --listen, "{host}:{port}"]', '{run: [sh, "{port.http}"]}')
+    build = read(tmp_path, text)
+    source = Fakes(build, {"cache": ""}, "", tmp_path / "volumes").source()
+    container = build.bundle.rollout.spec.template.spec.container
+    pod = PodFacts("orders-1", "default", {}, {}, "127.0.0.1")
+    assert source.command(container, pod, {"http": 81, "metrics": 82})[0][1:] == ["81"]
+
+
+def test_a_fault_without_a_variable_for_it_is_refused_with_what_to_do(tmp_path):
+    build = read(tmp_path, WHOLE)
+    with pytest.raises(UsageError, match="add `faults`, or release a faulty commit"):
+        plan.make(build, build, plan.Choices(1.0, ("errors=3%",)), "")
