@@ -141,7 +141,7 @@ class Platform:
 
         def ended() -> bool:
             nonlocal done
-            if not done and self._status().get("currentStepIndex", 0) >= HALF:
+            if not done and self._at_half():
                 done = True
                 at_half()
             return self._phase()[0] in ("Healthy", "Degraded")
@@ -156,6 +156,17 @@ class Platform:
         self._await(watched, "the release ends")
         phase, message = self._phase()
         return Ended(phase, message, most, time.monotonic() - began)
+
+    def _at_half(self) -> bool:
+        """Whether half of the pods are the release's, and Prometheus has seen one of them."""
+        status = self._status()
+        hash_ = status.get("currentPodHash")
+        if hash_ == status.get("stableRS") or status.get("currentStepIndex", 0) < HALF:
+            return False
+        query = f'query=count(up{{rollouts_pod_template_hash="{hash_}"}})'
+        url = f"http://{HOST}:{PROMETHEUS}/api/v1/query"
+        said = self._cluster.run("run", "curl", "-sfG", url, "--data-urlencode", query)
+        return bool(json.loads(said)["data"]["result"])
 
     def _rollout(self) -> dict[str, Any]:
         text = self._cluster.kubectl("get", "rollout", "gridos", "-n", "gridos", "-o", "json")

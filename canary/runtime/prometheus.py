@@ -8,6 +8,7 @@ kube-state-metrics' series come from `exporter`.
 from __future__ import annotations
 
 import json
+import signal
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -101,6 +102,11 @@ class Prometheus:
         self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
         if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
             raise MachineError(f"prometheus did not start: {self._child.tail()}", "see its log")
+
+    def reload(self) -> None:
+        """Has it read its rule files anew."""
+        if self._child is not None:
+            self._child.popen.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Ends it."""

@@ -1,0 +1,155 @@
+"""The platform's alerts on one machine: the shipped rules, and a real Alertmanager with the routes.
+
+Nobody is told: the receivers keep their names and nothing else. An alert can be made to fire: it is
+the shipped one, with its labels, on a condition that always holds. Rules keep their own windows,
+whatever the time scale, and a window that is longer than the run sees no more than the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canary import durations
+from canary.errors import MachineError, UsageError
+from canary.runtime.alertmanager import Alertmanager
+from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
+from canary.runtime.waiting import wait_until
+
+JOB = "alertmanager"
+SCRAPE_S = 5.0
+EVALUATE_S = 1
+# What fires before Prometheus has found its Alertmanager is sent again after this, not a minute.
+FLAGS = ("--rules.alert.resend-delay=2s",)
+FIRE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Firing:
+    """An alert that is to fire: before the release is applied, or so many seconds after it was."""
+
+    name: str
+    at_s: float | None = None
+
+
+def firing(text: str) -> Firing:
+    """NAME, or NAME@40s.
+
+    Raises:
+        ValueError: if the time is none.
+    """
+    name, at, moment = text.partition("@")
+    return Firing(name, durations.parse(moment) if at else None)
+
+
+def read(rules: Path) -> dict[str, Mapping[str, Any]]:
+    """Every alert of a folder of rule files, by its name."""
+    return {
+        rule["alert"]: rule
+        for file in sorted(rules.rglob("*.yaml"))
+        for group in yaml.safe_load(file.read_text(encoding="utf-8")).get("groups", [])
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+
+
+def check(rules: Path, wanted: Sequence[Firing]) -> None:
+    """Refuses an alert that no rule is called by.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    known = read(rules)
+    for alert in wanted:
+        if alert.name not in known:
+            raise UsageError(
+                f"no rule of {rules} is the alert {alert.name!r}",
+                f"name one of {', '.join(sorted(known))}",
+            )
+
+
+class Alerts:
+    """An Alertmanager, and what the run's Prometheus needs to know of it and of the rules.
+
+    Args:
+        rules: A folder of rule files.
+        routes: The configuration of Alertmanager.
+        folder: Where its data and the alert that is made to fire are kept.
+    """
+
+    def __init__(self, rules: Path, routes: Path, folder: Path) -> None:
+        self._rules, self._fired = rules, folder / "fired.yaml"
+        shipped = yaml.safe_load(routes.read_text(encoding="utf-8"))
+        silent = {
+            "route": shipped["route"],
+            "inhibit_rules": shipped.get("inhibit_rules", []),
+            "receivers": [{"name": receiver["name"]} for receiver in shipped["receivers"]],
+        }
+        self._alertmanager = Alertmanager(folder, silent, routes.parent)
+        self._firing: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """Where Alertmanager is asked."""
+        return self._alertmanager.url
+
+    @property
+    def job(self) -> ScrapeJob:
+        """How Prometheus scrapes it: an alert says so when nothing does."""
+        return ScrapeJob(JOB, "/metrics", SCRAPE_S, [Target(self._alertmanager.port, {})])
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """What Prometheus is told of rules and of whom to tell."""
+        files = [*self._rules.rglob("*.yaml"), self._fired]
+        targets = {"targets": [f"127.0.0.1:{self._alertmanager.port}"]}
+        return {
+            "rule_files": sorted(str(file.resolve()) for file in files),
+            "global": {"scrape_interval": "15s", "evaluation_interval": f"{EVALUATE_S}s"},
+            "alerting": {"alertmanagers": [{"static_configs": [targets]}]},
+        }
+
+    def start(self) -> None:
+        """Starts Alertmanager.
+
+        Raises:
+            MachineError: if there is no program or it does not come up.
+        """
+        self._alertmanager.start()
+        self._write()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._alertmanager.stop()
+
+    def fire(self, name: str, prometheus: Prometheus) -> None:
+        """Makes an alert fire, from the next evaluation of the rules on."""
+        self._firing.append(name)
+        self._write()
+        prometheus.reload()
+
+    def await_firing(self, name: str) -> None:
+        """Waits until Alertmanager knows that it fires.
+
+        Raises:
+            MachineError: if it does not.
+        """
+        state = self._alertmanager.state
+        if not wait_until(lambda: state(name) == "active", timeout_s=FIRE_TIMEOUT_S):
+            raise MachineError(
+                f"the alert {name} does not fire: it is {state(name) or 'unknown'}",
+                "see alertmanager.log and prometheus.log in the run's folder",
+            )
+
+    def _write(self) -> None:
+        known = read(self._rules)
+        fired = [
+            {"alert": name, "expr": "vector(1)", "labels": known[name].get("labels", {})}
+            for name in self._firing
+        ]
+        group = {"name": "made to fire", "rules": fired}
+        self._fired.write_text(yaml.safe_dump({"groups": [group]}), encoding="utf-8")

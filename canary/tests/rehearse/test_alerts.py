@@ -1,0 +1,91 @@
+"""An alert that is made to fire, asked for as production's gates ask."""
+
+import json
+import urllib.request
+
+import pytest
+
+from canary.argo import analysis
+from canary.argo.model import Metric, Phase
+from canary.errors import MachineError, UsageError
+from canary.rehearse import alerts
+from canary.rehearse.alerts import Alerts, Firing
+from canary.runtime import alertmanager, documents
+from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
+from canary.runtime.waiting import wait_until
+
+HASH = "abc"
+
+
+@pytest.fixture
+def metrics(root):
+    """Production's two questions: the URL and the query, and the conditions of each."""
+    file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
+    before, during = (read.body["spec"]["metrics"][0] for read in documents.read(file))
+    return before, during
+
+
+@pytest.fixture
+def watched(root, tmp_path):
+    """The shipped rules and routes, and a canary that is scraped."""
+    try:
+        alertmanager.find()
+    except MachineError as missing:
+        pytest.skip(str(missing))
+    rules = root / "observability/rules"
+    told = Alerts(rules, root / "observability/alertmanager/alertmanager.yaml", tmp_path / "alerts")
+    labels = {"namespace": "gridos", "rollouts_pod_template_hash": HASH}
+    told.start()
+    pods = ScrapeJob("pods", "/metrics", 0.5, [Target(told.job.targets[0].port, labels)])
+    prometheus = Prometheus(
+        tmp_path / "prometheus", [told.job, pods], told.configuration, alerts.FLAGS
+    )
+    try:
+        prometheus.start()
+        yield told, prometheus
+    finally:
+        prometheus.stop()
+        told.stop()
+
+
+def phase(metric, result):
+    conditions = (metric["successCondition"], metric["failureCondition"])
+    judged, _ = analysis.judge(Metric("m", "", *conditions), result)
+    return judged
+
+
+def test_an_alert_that_is_made_to_fire_keeps_a_release_from_starting_and_aborts_one(
+    metrics, watched
+):
+    told, prometheus = watched
+    before, during = metrics
+    url = before["provider"]["web"]["url"].replace("{{args.alertmanager}}", told.url)
+    query = during["provider"]["prometheus"]["query"].replace("{{args.canary-hash}}", HASH)
+
+    def starts():
+        with urllib.request.urlopen(url.replace("{{args.despite}}", ""), timeout=5) as answer:
+            return phase(before, tuple(range(len(json.load(answer)))))
+
+    def goes_on():
+        return phase(during, prometheus.query(query.replace("{{args.despite}}", "")))
+
+    begun = f'min_over_time(timestamp(up{{rollouts_pod_template_hash="{HASH}"}})[1m:1s])'
+    assert wait_until(lambda: prometheus.query(begun) != (), timeout_s=30)
+    assert (starts(), goes_on()) == (Phase.SUCCESSFUL, Phase.SUCCESSFUL)
+
+    told.fire("GridosDatabaseDown", prometheus)
+    told.await_firing("GridosDatabaseDown")
+    assert starts() is Phase.FAILED
+    assert goes_on() is Phase.FAILED
+
+
+def test_an_alert_is_named_with_or_without_a_moment():
+    assert alerts.firing("GridosDatabaseDown") == Firing("GridosDatabaseDown")
+    assert alerts.firing("GridosDatabaseDown@1m30s") == Firing("GridosDatabaseDown", 90)
+    with pytest.raises(ValueError, match="soon"):
+        alerts.firing("GridosDatabaseDown@soon")
+
+
+def test_an_alert_that_no_rule_is_is_refused_with_those_that_there_are(root):
+    with pytest.raises(UsageError, match=r"'Gone'.*GridosDatabaseDown"):
+        alerts.check(root / "observability/rules", [Firing("Gone")])
