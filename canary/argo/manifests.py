@@ -1,577 +1,42 @@
-"""Kubernetes manifests → what a rehearsal needs of them, refusing what is not understood.
-
-A field is understood (it has an attribute here), or known to mean nothing on one machine (an
-attribute of type `Unenforced`, listed in the report), or refused with its file and path: a
-manifest that is half understood would be rehearsed wrongly and believed.
-"""
+"""Kubernetes manifests → what a rehearsal needs of them, or all that stands in its way at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from canary import durations
-from canary.argo import model, releases
+from canary.argo import model, releases, support
 from canary.argo.gates import Gate
+from canary.argo.objects import (
+    AnalysisTemplate,
+    ConfigMap,
+    Object,
+    PodMonitor,
+    PodMonitoring,
+    Rollout,
+    Service,
+    ServiceMonitor,
+    carries,
+)
+from canary.argo.support import Row, Support
 from canary.argo.templates import Templates
 from canary.errors import UsageError
-from canary.yamls import Document
+from canary.yamls import Document, mapping, scalar
 
-# Kinds that one machine has no counterpart for; they are admitted and tested on a cluster.
-UNENFORCED_KINDS = frozenset(
-    {
-        "Namespace",
-        "ServiceAccount",
-        "Ingress",
-        "NetworkPolicy",
-        "PodDisruptionBudget",
-        "HorizontalPodAutoscaler",
-        "SecretProviderClass",
-        "Job",
-        "CronJob",
-        "Deployment",
-        "ClusterRole",
-        "ClusterRoleBinding",
-    }
-)
+Monitor = PodMonitor | ServiceMonitor | PodMonitoring
+TEMPLATE_KINDS = ("AnalysisTemplate", "ClusterAnalysisTemplate")
 
-_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
-
-# A field whose meaning needs a kubelet or an API server; read, reported, not acted on.
-Unenforced = Any
-
-
-def _seconds(value: object) -> object:
-    """Argo takes a bare number as seconds and text as a Go duration."""
-    return durations.parse(value) if isinstance(value, str) and not value.isdigit() else value
-
-
-def millicores(value: object) -> float:
-    """Kubernetes CPU quantities: "500m", "0.5", 1."""
-    text = str(value)
-    return float(text[:-1]) if text.endswith("m") else float(text) * 1000
-
-
-def quantity_bytes(value: object) -> int:
-    """Kubernetes memory quantities: "256Mi", "1G", 1048576."""
-    text = str(value)
-    for suffix, factor in _BYTES.items():
-        if text.endswith(suffix):
-            return int(float(text.removesuffix(suffix)) * factor)
-    return int(float(text))
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-Millicores = Annotated[float, BeforeValidator(millicores)]
-
-
-class Manifest(BaseModel):
-    """Camel-case fields as Kubernetes writes them; an unknown field is an error."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
-    )
-
-
-class Metadata(Manifest):
-    """Name and labels of an object."""
-
-    name: str = ""
-    namespace: str = ""
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-
-
-class KeySelector(Manifest):
-    """A key of a ConfigMap or Secret."""
-
-    name: str
-    key: str
-    optional: bool = False
-
-
-class FieldSelector(Manifest):
-    """A field of the pod itself."""
-
-    field_path: str
-    api_version: str = "v1"
-
-
-class ResourceSelector(Manifest):
-    """A resource of the container itself."""
-
-    resource: Literal["limits.cpu", "requests.cpu"]
-    divisor: Millicores = 1000.0
-    container_name: str = ""
-
-
-class EnvSource(Manifest):
-    """Where an environment variable's value comes from."""
-
-    field_ref: FieldSelector | None = None
-    resource_field_ref: ResourceSelector | None = None
-    config_map_key_ref: KeySelector | None = None
-    secret_key_ref: KeySelector | None = None
-
-
-class EnvVar(Manifest):
-    """One environment variable."""
-
-    name: str
-    value: str = ""
-    value_from: EnvSource | None = None
-
-
-class EnvFromName(Manifest):
-    """The ConfigMap or Secret whose every key becomes a variable."""
-
-    name: str
-    optional: bool = False
-
-
-class EnvFrom(Manifest):
-    """A whole ConfigMap or Secret as environment."""
-
-    config_map_ref: EnvFromName | None = None
-    secret_ref: EnvFromName | None = None
-
-
-class HttpGet(Manifest):
-    """An HTTP probe; the port by number or by name."""
-
-    path: str = "/"
-    port: int | str
-    scheme: Literal["HTTP"] = "HTTP"
-
-
-class Probe(Manifest):
-    """A probe with Kubernetes's own defaults."""
-
-    http_get: HttpGet
-    initial_delay_seconds: float = 0
-    period_seconds: float = 10
-    timeout_seconds: float = 1
-    success_threshold: int = 1
-    failure_threshold: int = 3
-
-
-class SleepAction(Manifest):
-    """A native sleep (no shell in the image needed)."""
-
-    seconds: float
-
-
-class PreStop(Manifest):
-    """What runs before SIGTERM."""
-
-    sleep: SleepAction
-
-
-class Lifecycle(Manifest):
-    """Container lifecycle."""
-
-    pre_stop: PreStop | None = None
-
-
-class ContainerPort(Manifest):
-    """A named port."""
-
-    container_port: int
-    name: str = ""
-    protocol: Literal["TCP"] = "TCP"
-
-
-class Resources(Manifest):
-    """CPU is measured against its limit; above the memory limit a container is killed."""
-
-    requests: dict[str, str] = Field(default_factory=dict)
-    limits: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def cpu_limit_millicores(self) -> float | None:
-        """The CPU limit in thousandths of a core, if there is one."""
-        text = self.limits.get("cpu")
-        return None if text is None else millicores(text)
-
-    @property
-    def memory_limit_bytes(self) -> int | None:
-        """The memory limit in bytes, if there is one."""
-        text = self.limits.get("memory")
-        return None if text is None else quantity_bytes(text)
-
-
-class CsiVolume(Manifest):
-    """A volume of the Secrets Store CSI driver, by the name of its SecretProviderClass."""
-
-    driver: Literal["secrets-store.csi.k8s.io"]
-    read_only: bool = False
-    volume_attributes: dict[str, str]
-
-
-class KeyToPath(Manifest):
-    """A key and the file that it becomes."""
-
-    key: str
-    path: str
-    mode: Unenforced = None
-
-
-class FilesVolume(Manifest):
-    """A Secret or a ConfigMap, each key a file, or only those of `items`."""
-
-    name: str = Field("", validation_alias=AliasChoices("name", "secretName"))
-    items: list[KeyToPath] = Field(default_factory=list)
-    optional: bool = False
-    default_mode: Unenforced = None
-
-
-class Volume(Manifest):
-    """A volume: one that holds files, which are written here, or one that needs none."""
-
-    name: str
-    csi: CsiVolume | None = None
-    secret: FilesVolume | None = None
-    config_map: FilesVolume | None = None
-    empty_dir: Unenforced = None
-
-    @property
-    def holds_files(self) -> bool:
-        """Whether its files are written here."""
-        return bool(self.csi or self.secret or self.config_map)
-
-
-class VolumeMount(Manifest):
-    """Where a container sees a volume, or one file of it."""
-
-    name: str
-    mount_path: str
-    read_only: bool = False
-    sub_path: str = ""
-
-
-class Container(Manifest):
-    """A container to run as a local process."""
-
-    name: str
-    image: str
-    command: list[str] = Field(default_factory=list)
-    args: list[str] = Field(default_factory=list)
-    env: list[EnvVar] = Field(default_factory=list)
-    env_from: list[EnvFrom] = Field(default_factory=list)
-    ports: list[ContainerPort] = Field(default_factory=list)
-    resources: Resources = Resources()
-    startup_probe: Probe | None = None
-    readiness_probe: Probe | None = None
-    liveness_probe: Probe | None = None
-    lifecycle: Lifecycle = Lifecycle()
-    image_pull_policy: Unenforced = None
-    security_context: Unenforced = None
-    volume_mounts: list[VolumeMount] = Field(default_factory=list)
-
-    def port(self, name_or_number: int | str) -> int:
-        """The number of a port given by name or number."""
-        if isinstance(name_or_number, int):
-            return name_or_number
-        return next(p.container_port for p in self.ports if p.name == name_or_number)
-
-    def port_name(self, name_or_number: int | str) -> str:
-        """The name of a port given by name or number; its number if it has none."""
-        if isinstance(name_or_number, str):
-            return name_or_number
-        names = (p.name for p in self.ports if p.container_port == name_or_number)
-        return next(names, "") or str(name_or_number)
-
-    @property
-    def port_names(self) -> set[str]:
-        """The names of the ports that it declares, and of those that its probes ask."""
-        return {self.port_name(p.container_port) for p in self.ports} | self.probed_ports
-
-    @property
-    def probed_ports(self) -> set[str]:
-        """The names of the ports that its probes ask."""
-        probes = (self.startup_probe, self.readiness_probe, self.liveness_probe)
-        return {self.port_name(probe.http_get.port) for probe in probes if probe is not None}
-
-
-class PodSpec(Manifest):
-    """A pod; its containers share the loopback address, as in a pod."""
-
-    containers: Annotated[list[Container], Field(min_length=1)]
-    termination_grace_period_seconds: float = 30
-    service_account_name: Unenforced = None
-    automount_service_account_token: Unenforced = None
-    security_context: Unenforced = None
-    volumes: list[Volume] = Field(default_factory=list)
-    affinity: Unenforced = None
-    topology_spread_constraints: Unenforced = None
-    enable_service_links: Unenforced = None
-
-    @property
-    def container(self) -> Container:
-        """The first container, which kubectl also takes where none is named."""
-        return self.containers[0]
-
-    def owner(self, port: str) -> Container:
-        """The container that has a port; the first one if none declares it."""
-        return next((c for c in self.containers if port in c.port_names), self.container)
-
-
-class PodTemplate(Manifest):
-    """What each pod is made from."""
-
-    metadata: Metadata = Metadata()
-    spec: PodSpec
-
-
-class PauseStep(Manifest):
-    """No duration waits for a person."""
-
-    duration: Seconds | None = None
-
-
-class TemplateRef(Manifest):
-    """A reference to an AnalysisTemplate by name."""
-
-    template_name: str
-    cluster_scope: Literal[False] = False
-
-
-class ArgumentSource(Manifest):
-    """Only the pod-template hashes: fields and Secrets mean nothing without a cluster."""
-
-    pod_template_hash_value: Literal["Latest", "Stable"]
-
-
-class Argument(Manifest):
-    """An argument, as given or as declared."""
-
-    name: str
-    value: str | None = None
-    value_from: ArgumentSource | None = None
-
-
-class DryRun(Manifest):
-    """A regular expression of metric names that are measured and not judged."""
-
-    metric_name: str
-
-
-class AnalysisRef(Manifest):
-    """An inline analysis."""
-
-    templates: list[TemplateRef]
-    args: list[Argument] = Field(default_factory=list)
-    dry_run: list[DryRun] = Field(default_factory=list)
-
-
-class BackgroundRef(AnalysisRef):
-    """A background analysis, from `startingStep` on."""
-
-    starting_step: int = 0
-
-
-class CanaryStep(Manifest):
-    """Exactly one of the three kinds of step a basic canary knows."""
-
-    set_weight: int | None = None
-    pause: PauseStep | None = None
-    analysis: AnalysisRef | None = None
-
-    @model_validator(mode="after")
-    def _does_one_thing(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError(
-                f"it has {len(self.model_fields_set)} actions, and a step has exactly one of "
-                "setWeight, pause and analysis"
-            )
-        return self
-
-
-# A number of pods, or a percentage; Argo reads "1" as 1 %.
-Fence = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,4}%?$")]
-
-
-class Canary(Manifest):
-    """A basic canary: shares come from replica counts, there is no traffic router."""
-
-    steps: list[CanaryStep] = Field(default_factory=list)
-    analysis: BackgroundRef | None = None
-    max_surge: Fence = "25%"
-    max_unavailable: Fence = "25%"
-
-
-class Strategy(Manifest):
-    """Canary only."""
-
-    canary: Canary
-
-
-class Selector(Manifest):
-    """Labels a pod must carry."""
-
-    match_labels: dict[str, str] = Field(default_factory=dict)
-
-
-class RolloutSpec(Manifest):
-    """The Rollout."""
-
-    replicas: int = 1
-    selector: Selector
-    template: PodTemplate
-    strategy: Strategy
-    min_ready_seconds: float = 0
-    progress_deadline_seconds: float = 600
-    progress_deadline_abort: bool = False
-    revision_history_limit: Unenforced = None
-    rollback_window: Unenforced = None
-
-
-class PrometheusQuery(Manifest):
-    """The Prometheus provider."""
-
-    query: str
-    address: str = ""
-    timeout: int = 30
-
-
-class Provider(Manifest):
-    """Prometheus is the only provider that can be rehearsed here."""
-
-    prometheus: PrometheusQuery
-
-
-class MetricSpec(Manifest):
-    """A metric; numbers may still be `{{args.…}}`, so they stay text until they are resolved."""
-
-    name: str
-    provider: Provider
-    success_condition: str = ""
-    failure_condition: str = ""
-    interval: str | int | None = None
-    initial_delay: str | int | None = None
-    count: str | int | None = None
-    failure_limit: str | int | None = None
-    inconclusive_limit: str | int | None = None
-    consecutive_error_limit: str | int | None = None
-    consecutive_success_limit: str | int | None = None
-
-
-class AnalysisTemplateSpec(Manifest):
-    """Metrics and their arguments."""
-
-    args: list[Argument] = Field(default_factory=list)
-    metrics: Annotated[list[MetricSpec], Field(min_length=1)]
-    dry_run: list[DryRun] = Field(default_factory=list)
-
-
-class ServicePort(Manifest):
-    """A port of a Service."""
-
-    port: int
-    name: str = ""
-    target_port: int | str | None = None
-    protocol: Literal["TCP"] = "TCP"
-    app_protocol: Unenforced = None
-
-
-class ServiceSpec(Manifest):
-    """What the gateway sends requests to."""
-
-    selector: dict[str, str]
-    ports: Annotated[list[ServicePort], Field(min_length=1)]
-    type: Literal["ClusterIP"] = "ClusterIP"
-    cluster_ip: Unenforced = Field(None, alias="clusterIP")
-
-
-class PodMetricsEndpoint(Manifest):
-    """How Prometheus scrapes a pod."""
-
-    port: str
-    path: str = "/metrics"
-    interval: Seconds = 30.0
-    scrape_timeout: Seconds | None = None
-    scheme: Literal["http"] = "http"
-
-
-class PodMonitorSpec(Manifest):
-    """Which pods are scraped, how often, and which of their labels the series carry."""
-
-    selector: Selector
-    pod_metrics_endpoints: Annotated[list[PodMetricsEndpoint], Field(min_length=1, max_length=1)]
-    pod_target_labels: list[str] = Field(default_factory=list)
-    job_label: str = ""
-
-
-class _Object(Manifest):
-    api_version: str
-    metadata: Metadata
-
-
-class Rollout(_Object):
-    """argoproj.io Rollout."""
-
-    kind: Literal["Rollout"]
-    spec: RolloutSpec
-
-
-class AnalysisTemplate(_Object):
-    """argoproj.io AnalysisTemplate."""
-
-    kind: Literal["AnalysisTemplate"]
-    spec: AnalysisTemplateSpec
-
-    @property
-    def literals(self) -> dict[str, str]:
-        """The arguments that it gives a value of its own, as they are written."""
-        return {a.name: a.value for a in self.spec.args if a.value is not None}
-
-
-class Service(_Object):
-    """A Service."""
-
-    kind: Literal["Service"]
-    spec: ServiceSpec
-
-
-class ConfigMap(_Object):
-    """A ConfigMap."""
-
-    kind: Literal["ConfigMap"]
-    data: dict[str, str] = Field(default_factory=dict)
-    immutable: Unenforced = None
-
-
-class PodMonitor(_Object):
-    """A PodMonitor of the Prometheus operator."""
-
-    kind: Literal["PodMonitor"]
-    spec: PodMonitorSpec
-
-
-UNDERSTOOD_KINDS: dict[str, type[_Object]] = {
-    "Rollout": Rollout,
-    "AnalysisTemplate": AnalysisTemplate,
-    "Service": Service,
-    "ConfigMap": ConfigMap,
-    "PodMonitor": PodMonitor,
-}
+_Kind = TypeVar("_Kind", bound=Object)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The manifests of one release: one Rollout and what belongs to it."""
+    """The manifests of one release: one Rollout and what belongs to it.
+
+    `services` select its pods, and `monitors` scrape them; `service` is the one that users come by.
+    """
 
     source: str
     documents: tuple[Document, ...]
@@ -579,8 +44,9 @@ class Bundle:
     templates: dict[str, AnalysisTemplate]
     config_maps: dict[str, ConfigMap]
     service: Service | None
-    pod_monitor: PodMonitor | None
-    unenforced: tuple[str, ...]
+    services: tuple[Service, ...]
+    monitors: tuple[Monitor, ...]
+    rows: tuple[Row, ...]
 
     @property
     def namespace(self) -> str:
@@ -588,10 +54,22 @@ class Bundle:
         return self.rollout.metadata.namespace or "default"
 
     @property
+    def pod_monitor(self) -> PodMonitor | None:
+        """The PodMonitor of its pods, if there is one."""
+        return next((found for found in self.monitors if isinstance(found, PodMonitor)), None)
+
+    @property
+    def unenforced(self) -> tuple[str, ...]:
+        """What was read and is not acted on, as the report lists it."""
+        fields = [str(r) for r in self.rows if r.path and r.support is Support.NOT_ENFORCED]
+        kinds = dict.fromkeys(r.document.kind for r in self.rows if not r.path)
+        return (*fields, *(f"{kind} objects" for kind in kinds))
+
+    @property
     def served_port(self) -> str:
         """The name of the container's port that users' requests come to."""
         spec = self.rollout.spec.template.spec
-        if self.service is None:
+        if self.service is None or not self.service.spec.ports:
             ports = spec.container.ports
             return spec.container.port_name(ports[0].container_port) if ports else ""
         port = self.service.spec.ports[0]
@@ -604,30 +82,43 @@ def read(documents: Iterable[Document], source: str = "the manifests") -> Bundle
     """What a rehearsal needs of the objects; `source` is what messages call them.
 
     Raises:
-        UsageError: if there is no Rollout, more than one, or something not understood.
+        UsageError: if there is no Rollout, more than one, or anything that is not supported.
     """
-    found = tuple(documents)
-    understood = [_understand(document) for document in found if _is_enforced(document)]
-    rollouts = [thing for thing in understood if isinstance(thing, Rollout)]
+    found, things, rows = _understand(documents)
+    refused = [str(row) for row in rows if row.support is Support.NOT_SUPPORTED]
+    if refused:
+        raise UsageError(_all(refused))
+    rollouts = _of(things, Rollout)
     if len(rollouts) != 1:
         raise UsageError(
             f"{source} holds {len(rollouts)} Rollouts", "point at manifests with exactly one"
         )
     (rollout,) = rollouts
     labels = rollout.spec.template.metadata.labels
-    services = (t for t in understood if isinstance(t, Service) and _selects(t, labels))
-    monitors = (t for t in understood if isinstance(t, PodMonitor) and _selects(t, labels))
-    ignored = [f"{document.kind} objects" for document in found if not _is_enforced(document)]
+    selecting = [s for s in _of(things, Service) if _selects(s, labels)]
+    service = _entry(rollout, selecting)
     return Bundle(
         source=source,
         documents=found,
         rollout=rollout,
-        templates={t.metadata.name: t for t in understood if isinstance(t, AnalysisTemplate)},
-        config_maps={t.metadata.name: t for t in understood if isinstance(t, ConfigMap)},
-        service=next(services, None),
-        pod_monitor=next(monitors, None),
-        unenforced=(*_unenforced(rollout), *ignored),
+        templates={t.metadata.name: t for t in _of(things, AnalysisTemplate)},
+        config_maps={t.metadata.name: t for t in _of(things, ConfigMap)},
+        service=service,
+        services=tuple(selecting),
+        monitors=tuple(
+            thing
+            for thing in things
+            if isinstance(thing, PodMonitor | ServiceMonitor | PodMonitoring)
+            and _scrapes(thing, labels, selecting)
+        ),
+        rows=rows,
     )
+
+
+def explain(documents: Iterable[Document]) -> tuple[Row, ...]:
+    """What becomes of each field, the ones that refuse first."""
+    order = [Support.NOT_SUPPORTED, Support.NOT_ENFORCED, Support.ENFORCED]
+    return tuple(sorted(_understand(documents)[2], key=lambda row: order.index(row.support)))
 
 
 def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -> model.Rollout:
@@ -649,70 +140,112 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
             )
     document = next(found for found in bundle.documents if found.kind == "Rollout")
     release = releases.read(document, Templates(bundle.documents), given)
-    for analysis in release.analyses:
-        for name in (reference.name for reference in analysis.missing):
-            known = ", ".join(sorted(bundle.templates)) or "none"
-            raise UsageError(
-                f"AnalysisTemplate {name!r} is referenced and missing from {bundle.source}",
-                f"add it, or reference one that is there ({known})",
-            )
-        for gate in analysis.gates:
-            _refuse(gate)
-    return release.walked
+    known = ", ".join(sorted(bundle.templates)) or "none"
+    wrong = [
+        f"AnalysisTemplate {reference.name!r} is referenced and missing from {bundle.source} — "
+        f"add it, or reference one that is there ({known})"
+        for analysis in release.analyses
+        for reference in analysis.missing
+    ]
+    wrong += [what for gate in release.gates for what in _broken(gate)]
+    if wrong:
+        raise UsageError(_all(dict.fromkeys(wrong)))
+    return releases.rehearsed(release)
 
 
-def _refuse(gate: Gate) -> None:
-    """Refuses a gate that could not be resolved, or whose windows cannot be scaled."""
+def _understand(
+    documents: Iterable[Document],
+) -> tuple[tuple[Document, ...], list[Object], tuple[Row, ...]]:
+    """The objects, as far as a rehearsal acts on them, and what becomes of each field."""
+    given = tuple(documents)
+    found = tuple(_with_workload(document, given) for document in given)
+    named = _named_templates(found)
+    things: list[Object] = []
+    rows: list[Row] = []
+    for document in found:
+        thing, fields = support.understand(document)
+        unused = document.kind in TEMPLATE_KINDS and document.name not in named
+        rows += support.of_no_use(fields, "no analysis refers to it") if unused else fields
+        things += [thing] if thing is not None else []
+    return found, things, tuple(rows)
+
+
+def _with_workload(document: Document, others: Sequence[Document]) -> Document:
+    """A Rollout with the pod template of the workload that it names, as the controller takes it."""
+    wanted = mapping(document.spec.get("workloadRef"))
+    if document.kind != "Rollout" or not wanted:
+        return document
+    named = (scalar(wanted.get("kind")), scalar(wanted.get("name")))
+    spec = next((other.spec for other in others if (other.kind, other.name) == named), {})
+    taken = {key: spec[key] for key in ("template", "selector") if key in spec}
+    return replace(document, body={**document.body, "spec": {**taken, **document.spec}})
+
+
+def _named_templates(documents: Sequence[Document]) -> set[str]:
+    """The templates that the Rollouts name, and those that these name."""
+    named = {n for d in documents if d.kind == "Rollout" for n in _template_names(d.body)}
+    for _ in documents:
+        inner = [d.body for d in documents if d.kind in TEMPLATE_KINDS and d.name in named]
+        named |= {name for body in inner for name in _template_names(body)}
+    return named
+
+
+def _template_names(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield scalar(value.get("templateName"))
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _template_names(each)
+
+
+def _of(things: Iterable[Object], kind: type[_Kind]) -> list[_Kind]:
+    return [thing for thing in things if isinstance(thing, kind)]
+
+
+def _selects(service: Service, labels: Mapping[str, str]) -> bool:
+    return bool(service.spec.selector) and carries(labels, service.spec.selector)
+
+
+def _entry(rollout: Rollout, services: Sequence[Service]) -> Service | None:
+    """The Service that users come by.
+
+    A router's users come by both of its Services, whose ports are the same. Without one they come
+    by a Service that selects both sides; the stable one selects stable pods alone.
+    """
+    canary = rollout.spec.strategy.canary
+    stable = next((s for s in services if s.metadata.name == canary.services[1]), None)
+    both = next((s for s in services if s.metadata.name not in canary.services), None)
+    return (stable or both) if canary.traffic_routing else (both or stable)
+
+
+def _scrapes(monitor: Monitor, labels: Mapping[str, str], services: Sequence[Service]) -> bool:
+    selector = monitor.spec.selector
+    if isinstance(monitor, ServiceMonitor):
+        return any(selector.takes(service.metadata.labels) for service in services)
+    return selector.takes(labels)
+
+
+def _all(wrong: Iterable[str]) -> str:
+    """One thing as a line, several as a list."""
+    lines = list(wrong)
+    if len(lines) == 1:
+        return lines[0]
+    return "\n  ".join([f"{len(lines)} things stand in the way:", *lines])
+
+
+def _broken(gate: Gate) -> Iterator[str]:
+    """What of a gate could not be resolved, or cannot be scaled."""
     where = f"{gate.template.file} line {gate.template.position(gate.path)[0]}"
     place = f"{where}: AnalysisTemplate {gate.template.name}, metric {gate.name}"
     for name in gate.unresolved:
-        raise UsageError(
-            f"{place}: argument {name!r} has no value",
-            "declare it in the template's args and give it a value there or in the Rollout",
+        yield (
+            f"{place}: argument {name!r} has no value — declare it in the template's args and "
+            "give it a value there or in the Rollout"
         )
     if gate.broken:
-        raise UsageError(f"{place}: {gate.broken}", "correct it")
+        yield f"{place}: {gate.broken} — give it one"
     try:
         durations.scale_query(gate.metric.query if gate.metric else "", 1)
     except ValueError as wrong:
-        raise UsageError(f"{place}: {wrong}", "correct it") from None
-
-
-def _is_enforced(document: Document) -> bool:
-    return document.kind not in UNENFORCED_KINDS
-
-
-def _selects(thing: Service | PodMonitor, labels: dict[str, str]) -> bool:
-    selector = thing.spec.selector
-    wanted = selector.match_labels if isinstance(selector, Selector) else selector
-    return all(labels.get(key) == value for key, value in wanted.items())
-
-
-def _understand(document: Document) -> _Object:
-    kind = document.kind
-    if kind not in UNDERSTOOD_KINDS:
-        raise UsageError(
-            f"{document.file} line {document.position('kind')[0]}: "
-            f"kind {document.body.get('kind', '')!r} is not understood",
-            f"the rehearsal knows {', '.join(sorted({*UNDERSTOOD_KINDS, *UNENFORCED_KINDS}))}",
-        )
-    try:
-        return UNDERSTOOD_KINDS[kind].model_validate(document.body)
-    except ValidationError as invalid:
-        first = invalid.errors()[0]
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    path = "".join(parts).lstrip(".")
-    place = f"{document.file} line {document.position(path)[0]}: {kind} field {path}"
-    if first["type"] == "extra_forbidden":
-        remedy = "remove it, or teach canary/argo/manifests.py what it means"
-        raise UsageError(f"{place} is not understood", remedy)
-    raise UsageError(f"{place}: {first['msg']}", "correct the manifest")
-
-
-def _unenforced(rollout: Rollout) -> Iterator[str]:
-    """Names what was read and is not acted on, as the report lists it."""
-    spec = rollout.spec.template.spec
-    for holder in (spec, *spec.containers):
-        for name, field in type(holder).model_fields.items():
-            if field.annotation is Any and name in holder.model_fields_set:
-                yield f"{field.alias or name} of the {type(holder).__name__.lower()}"
+        yield f"{place}: {wrong} — correct it"

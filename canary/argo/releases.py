@@ -157,6 +157,105 @@ def read(
     )
 
 
+def rehearsed(release: Release) -> model.Rollout:
+    """The release as the controller walks it: behind a router, with its real pods and all steps."""
+    spec = release.rollout.spec
+    canary = mapping(mapping(spec.get("strategy")).get("canary"))
+    threshold = mapping(canary.get("replicaProgressThreshold"))
+    enough = threshold.get("value")
+    if threshold.get("type") == "Percentage":
+        enough = f"{enough}%"
+    raw = listed(canary.get("steps"))
+    return replace(
+        release.walked,
+        replicas=release.replicas,
+        max_surge=release.max_surge,
+        max_unavailable=release.max_unavailable,
+        steps=tuple(
+            step if isinstance(step, model.Analysis) else _routed_step(given) or step
+            for given, step in zip(raw, release.walked.steps, strict=True)
+        ),
+        routing=_routing(canary) if release.routed else None,
+        progress_threshold=enough,
+    )
+
+
+def _routing(canary: Mapping[str, Any]) -> model.Routing:
+    routing = mapping(canary["trafficRouting"])
+    nginx = mapping(mapping(routing.get("nginx")).get("additionalIngressAnnotations"))
+    routers = [name for name in routing if name not in ("managedRoutes", "maxTrafficWeight")]
+    aborted = canary.get("abortScaleDownDelaySeconds")
+    return model.Routing(
+        router=", ".join(routers),
+        max_weight=_whole(routing.get("maxTrafficWeight"), 100) or 100,
+        dynamic_stable_scale=canary.get("dynamicStableScale") is True,
+        scale_down_delay_s=float(_whole(canary.get("scaleDownDelaySeconds"), 30)),
+        abort_scale_down_delay_s=float(_whole(aborted, 30)) or None,
+        abort_delay_given=aborted is not None,
+        min_pods=_whole(canary.get("minPodsPerReplicaSet"), 0),
+        routes=tuple(scalar(mapping(r).get("name")) for r in listed(routing.get("managedRoutes"))),
+        always=tuple(_nginx_header(nginx)),
+    )
+
+
+def _nginx_header(annotations: Mapping[str, Any]) -> Iterator[model.SetRoute]:
+    """ingress-nginx's own header route: a value that is given, or the word `always`."""
+    given = {name.rpartition("/")[2]: scalar(value) for name, value in annotations.items()}
+    if header := given.get("canary-by-header"):
+        pattern = given.get("canary-by-header-pattern")
+        wanted = (
+            model.TextMatch("regex", pattern)
+            if pattern
+            else model.TextMatch("exact", given.get("canary-by-header-value", "always"))
+        )
+        yield model.SetRoute(header, (model.RequestMatch({header.lower(): wanted}),))
+
+
+def _routed_step(raw: object) -> model.Step | None:
+    """A step that only a router knows; None for any other."""
+    step = mapping(raw)
+    if "setCanaryScale" in step:
+        scale = mapping(step["setCanaryScale"])
+        if scale.get("matchTrafficWeight") is True:
+            return model.SetCanaryScale()
+        replicas, weight = scale.get("replicas"), scale.get("weight")
+        return model.SetCanaryScale(replicas, None if replicas is not None else weight)
+    if header := mapping(step.get("setHeaderRoute")):
+        matched = (mapping(match) for match in listed(header.get("match")))
+        headers = ({scalar(m.get("headerName")): m.get("headerValue")} for m in matched)
+        matches = tuple(_request_match({"headers": header}) for header in headers)
+        return model.SetRoute(scalar(header.get("name")), matches)
+    if mirror := mapping(step.get("setMirrorRoute")):
+        share = mirror.get("percentage")
+        return model.SetRoute(
+            scalar(mirror.get("name")),
+            tuple(_request_match(mapping(match)) for match in listed(mirror.get("match"))),
+            100 if share is None else _whole(share, 100),
+        )
+    return None
+
+
+def _request_match(raw: Mapping[str, Any]) -> model.RequestMatch:
+    headers = ((name.lower(), _text_match(v)) for name, v in mapping(raw.get("headers")).items())
+    return model.RequestMatch(
+        {name: wanted for name, wanted in headers if wanted is not None},
+        _text_match(raw.get("path")),
+        _text_match(raw.get("method")),
+    )
+
+
+def _text_match(raw: object) -> model.TextMatch | None:
+    kinds = mapping(raw)
+    return next(
+        (
+            model.TextMatch(k, scalar(kinds[k]))
+            for k in ("exact", "prefix", "regex")
+            if kinds.get(k)
+        ),
+        None,
+    )
+
+
 def _step(raw: object) -> model.SetWeight | model.Pause:
     """A step that changes the share or waits; any other is a wait of no length."""
     weight = mapping(raw).get("setWeight")

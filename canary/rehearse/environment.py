@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from canary.argo import manifests
+from canary.argo import objects
 from canary.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"\{([\w.-]+)\}")
@@ -48,7 +48,7 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     )
 
 
-def resolve(container: manifests.Container, pod: PodFacts, sources: Sources) -> dict[str, str]:
+def resolve(container: objects.Container, pod: PodFacts, sources: Sources) -> dict[str, str]:
     """The variables a container starts with: `envFrom` first, then `env`, later ones winning.
 
     Raises:
@@ -64,19 +64,20 @@ def resolve(container: manifests.Container, pod: PodFacts, sources: Sources) -> 
     return variables
 
 
-def _whole(source: manifests.EnvFrom, sources: Sources) -> Mapping[str, str]:
+def _whole(source: objects.EnvFrom, sources: Sources) -> Mapping[str, str]:
     reference = source.config_map_ref or source.secret_ref
     if reference is None:
         return {}
     store = sources.config_maps if source.config_map_ref else sources.secrets
     if reference.name in store or reference.optional:
-        return store.get(reference.name, {})
+        values = store.get(reference.name, {})
+        return {source.prefix + name: value for name, value in values.items()}
     raise _missing(reference.name, bool(source.config_map_ref))
 
 
 def _single(
-    variable: manifests.EnvVar,
-    container: manifests.Container,
+    variable: objects.EnvVar,
+    container: objects.Container,
     pod: PodFacts,
     sources: Sources,
     known: Mapping[str, str],
@@ -100,7 +101,10 @@ def _field(path: str, pod: PodFacts) -> str:
         "metadata.name": pod.name,
         "metadata.namespace": pod.namespace,
         "status.podIP": pod.ip,
+        "status.podIPs": pod.ip,
+        "status.hostIP": pod.ip,
         "spec.nodeName": "localhost",
+        "spec.serviceAccountName": "default",
     }
     if path in simple:
         return simple[path]
@@ -109,18 +113,18 @@ def _field(path: str, pod: PodFacts) -> str:
     raise UsageError(f"fieldPath {path} is not understood", f"use one of {', '.join(simple)}")
 
 
-def _resource(selector: manifests.ResourceSelector, container: manifests.Container) -> str:
+def _resource(selector: objects.ResourceSelector, container: objects.Container) -> str:
     kind, _, name = selector.resource.partition(".")
     text = getattr(container.resources, kind).get(name)
     if text is None:
         raise UsageError(f"{selector.resource} is referenced and not set", "set it in resources")
-    limit = manifests.millicores(text)
+    number = objects.millicores if name == "cpu" else objects.quantity_bytes
     # Kubernetes rounds up to whole divisors.
-    return str(int(-(-limit // selector.divisor)))
+    return str(int(-(-number(text) // number(selector.divisor))))
 
 
 def _key(
-    selector: manifests.KeySelector, store: Mapping[str, Mapping[str, str]], *, config_map: bool
+    selector: objects.KeySelector, store: Mapping[str, Mapping[str, str]], *, config_map: bool
 ) -> str | None:
     if selector.key in store.get(selector.name, {}):
         return store[selector.name][selector.key]

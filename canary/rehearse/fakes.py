@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from canary.argo import manifests
+from canary.argo import objects
 from canary.errors import MachineError
 from canary.rehearse import programs
 from canary.rehearse.config import Replacement
@@ -47,7 +47,7 @@ class Fakes:
         for volume in self._spec.volumes:
             self._write(volume)
 
-    def _write(self, volume: manifests.Volume) -> None:
+    def _write(self, volume: objects.Volume) -> None:
         """Writes a volume's files, readable by this user only, as the pod's volume is."""
         if volume.csi is not None:
             values = self._sources.secrets[volume.csi.volume_attributes["secretProviderClass"]]
@@ -94,7 +94,7 @@ class Fakes:
             localise=self._localise,
         )
 
-    def _image(self, container: manifests.Container, given: list[str] | Replacement) -> Image:
+    def _image(self, container: objects.Container, given: list[str] | Replacement) -> Image:
         config, served = self._build.config, self._build.bundle.served_port
         whole = isinstance(given, Replacement)
         command = given.run if isinstance(given, Replacement) else given
@@ -116,14 +116,14 @@ class Fakes:
         filled = {name: fill(text, self._fresh) for name, text in given if "{port" not in text}
         return self._environment(self._spec.container, pod) | filled
 
-    def _environment(self, container: manifests.Container, pod: PodFacts) -> dict[str, str]:
+    def _environment(self, container: objects.Container, pod: PodFacts) -> dict[str, str]:
         """A container's environment; only PATH comes from this machine, or nothing would start."""
         path = os.environ.get("PATH", os.defpath)
         variables = resolve(container, pod, self._sources)
         local = {name: self._localise(container, value) for name, value in variables.items()}
         return {"PATH": path, **local}
 
-    def _localise(self, container: manifests.Container, text: str) -> str:
+    def _localise(self, container: objects.Container, text: str) -> str:
         """A text that says where a volume is mounted, told where it is on this machine."""
         held = {volume.name for volume in self._spec.volumes if volume.holds_files}
         for mount in container.volume_mounts:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from canary.argo.manifests import Bundle, Container, Volume
+from canary.argo.manifests import Bundle
+from canary.argo.objects import Container, Volume
 from canary.errors import UsageError
+from canary.rehearse import scraping
 from canary.rehearse.config import Config, Replacement
 
 _PORT = re.compile(r"\{port(?:\.([\w-]+))?\}")
@@ -53,10 +55,8 @@ def _images(bundle: Bundle, config: Config) -> Iterator[str]:
             yield f"images.{name}: the command of image {container.image!r} ([] runs none)"
         if config.images.get(name):
             wanted |= container.probed_ports
-    if bundle.pod_monitor:
-        declared = {port for container in spec.containers for port in container.port_names}
-        scraped = {endpoint.port for endpoint in bundle.pod_monitor.spec.pod_metrics_endpoints}
-        wanted |= scraped & declared
+    declared = {port for container in spec.containers for port in container.port_names}
+    wanted |= scraping.ports(bundle) & declared
     for port in sorted(wanted - ports(bundle, config)):
         yield (
             f"listen.ports.{port}: the variable that sets port {port!r}, "
@@ -77,7 +77,7 @@ def _references(bundle: Bundle, config: Config) -> Iterator[str]:
 
 def _volume(volume: Volume, secrets: _Store, config_maps: _Store) -> Iterator[str]:
     if volume.csi is not None:
-        yield from _secret(secrets, volume.csi.volume_attributes["secretProviderClass"])
+        yield from _secret(secrets, volume.csi.volume_attributes.get("secretProviderClass", ""))
     elif volume.secret is not None and not volume.secret.optional:
         yield from _secret(secrets, volume.secret.name, [i.key for i in volume.secret.items])
     elif volume.config_map is not None and not volume.config_map.optional:

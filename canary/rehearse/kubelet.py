@@ -7,14 +7,13 @@ them (processes.py), and only the HTTP probes themselves run beside it.
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canary.argo import manifests
+from canary.argo import objects
+from canary.rehearse import probes
 from canary.rehearse.environment import PodFacts, expand, fill
 from canary.runtime import processes
 
@@ -30,7 +29,7 @@ BACK_OFF_S = (0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 class ProbeState:
     """One probe of one container: when it is due, and its run of equal answers."""
 
-    probe: manifests.Probe
+    probe: objects.Probe
     due_at: float
     passed: bool
     successes: int = 0
@@ -74,17 +73,17 @@ class Source:
     that each pod is given, and `served` is the one that users' requests come to.
     """
 
-    template: manifests.PodTemplate
+    template: objects.PodTemplate
     images: Mapping[str, Image]
     ports: Sequence[str]
     served: str
     working_directory: Path
-    variables: Callable[[manifests.Container, PodFacts], Mapping[str, str]]
+    variables: Callable[[objects.Container, PodFacts], Mapping[str, str]]
     # The path on this machine of what a container has mounted, in a text.
-    localise: Callable[[manifests.Container, str], str] = lambda _, text: text
+    localise: Callable[[objects.Container, str], str] = lambda _, text: text
 
     def command(
-        self, container: manifests.Container, pod: PodFacts, ports: Mapping[str, int]
+        self, container: objects.Container, pod: PodFacts, ports: Mapping[str, int]
     ) -> tuple[list[str], dict[str, str]]:
         """What a container runs, and its environment."""
         image = self.images[container.name]
@@ -108,7 +107,7 @@ class Source:
 class ContainerState:
     """One container of a pod: its process and its probes."""
 
-    container: manifests.Container
+    container: objects.Container
     child: processes.Child | None = None
     startup: ProbeState | None = None
     readiness: ProbeState | None = None
@@ -292,18 +291,14 @@ class Kubelet:
         if state.readiness is not None:
             self._probe(pod, state.container, state.readiness, now)
 
-    def _probe(
-        self, pod: Pod, container: manifests.Container, state: ProbeState, now: float
-    ) -> None:
+    def _probe(self, pod: Pod, container: objects.Container, state: ProbeState, now: float) -> None:
         if state.pending is not None and state.pending.done():
             state.take(state.pending.result())
             state.pending = None
         if state.pending is None and now >= state.due_at:
             state.due_at = now + state.probe.period_seconds
-            asked = state.probe.http_get
-            port = pod.ports[container.port_name(asked.port)]
-            url = f"http://{LOCALHOST}:{port}{asked.path}"
-            state.pending = self._probers.submit(_answers, url, state.probe.timeout_seconds)
+            port = pod.ports.get(_asked(state.probe, container), pod.port)
+            state.pending = self._probers.submit(probes.passes, state.probe, port)
 
     def _restart(self, pod: Pod, state: ContainerState, now: float, reason: str) -> None:
         if state.child is not None:
@@ -339,7 +334,7 @@ class Kubelet:
         for state in left:
             assert state.child is not None  # noqa: S101 — `left` holds those that have one
             pre_stop = state.container.lifecycle.pre_stop
-            sleep_s = pre_stop.sleep.seconds if pre_stop else 0.0
+            sleep_s = pre_stop.seconds if pre_stop else 0.0
             if now - since >= sleep_s and not state.signalled:
                 state.child.terminate()
                 state.signalled = True
@@ -351,15 +346,14 @@ class Kubelet:
         self._events.append(PodEvent(pod.name, text))
 
 
-def _probe(probe: manifests.Probe | None, now: float, passed: bool = False) -> ProbeState | None:
+def _probe(probe: objects.Probe | None, now: float, passed: bool = False) -> ProbeState | None:
     if probe is None:
         return None
     return ProbeState(probe, now + probe.initial_delay_seconds, passed)
 
 
-def _answers(url: str, timeout_s: float) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-            return bool(answer.status // 100 in (2, 3))
-    except (OSError, ValueError):
-        return False
+def _asked(probe: objects.Probe, container: objects.Container) -> str:
+    """The port that a probe asks; a command is taken to ask the container's first."""
+    if probe.port is not None:
+        return container.port_name(probe.port)
+    return container.port_name(container.ports[0].container_port) if container.ports else ""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from canary.argo import controller
-from canary.argo.manifests import PodMonitor
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
-from canary.rehearse import rates, services, time_compression
+from canary.rehearse import rates, scraping, services, time_compression
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
 from canary.rehearse.fakes import Fakes
@@ -22,7 +21,7 @@ from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
 from canary.rehearse.plan import Plan
-from canary.rehearse.replica_sets import ReplicaSets, target_labels
+from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.target import Observation
 from canary.runtime import processes, scratch
 from canary.runtime.gateway import Gateway
@@ -32,7 +31,6 @@ TICK_S = 0.1
 OBSERVE_S = 0.3
 WARM_UP_TIMEOUT_S = 60.0
 MIGRATION_TIMEOUT_S = 120.0
-DEFAULT_SCRAPE_S = 30.0
 
 
 class LocalTarget:
@@ -146,28 +144,11 @@ class LocalTarget:
 
     def _jobs(self, sets: ReplicaSets, exporter_port: int) -> tuple[float, list[ScrapeJob]]:
         """How often Prometheus scrapes at this time scale, and what."""
-        monitor = self.plan.bundle.pod_monitor
-        endpoint = monitor.spec.pod_metrics_endpoints[0] if monitor else None
-        interval_s = time_compression.scrape_interval_s(
-            endpoint.interval if endpoint else DEFAULT_SCRAPE_S, self.plan.choices.time_scale
-        )
+        scale, bundle = self.plan.choices.time_scale, self.plan.bundle
+        interval_s = time_compression.scrape_interval_s(scraping.interval_s(bundle), scale)
         kubelet = [Target(exporter_port, {})]
         jobs = [ScrapeJob(EXPORTER_JOB, EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
-        if monitor and endpoint:
-            jobs.append(ScrapeJob("pods", endpoint.path, interval_s, self._pods(sets, monitor)))
-        return interval_s, jobs
-
-    def _pods(self, sets: ReplicaSets, monitor: PodMonitor) -> Sequence[Target]:
-        job = f"{self.rollout.namespace}/{monitor.metadata.name}"
-        port = monitor.spec.pod_metrics_endpoints[0].port
-        container = self.plan.bundle.rollout.spec.template.spec.owner(port).name
-        copied = monitor.spec.pod_target_labels
-        return [
-            Target(slot.ports[port], target_labels(slot, job, port, container, copied))
-            for slot in sets.slots()
-            # As on a cluster: a pod without a port of that name is not scraped.
-            if port in slot.ports
-        ]
+        return interval_s, [*jobs, *scraping.jobs(bundle, sets, scale)]
 
     def _rules(self) -> Mapping[str, Any]:
         """Configuration for the rule files, at their own windows: these are not scaled."""

@@ -123,19 +123,3 @@ class ReplicaSets:
         source = self.kubelet.sources[pod_hash]
         ports = {name: processes.free_port() for name in source.ports}
         return Slot(facts, ports, source.served)
-
-
-def target_labels(
-    slot: Slot, job: str, endpoint: str, container: str, copied: Sequence[str]
-) -> Mapping[str, str]:
-    """The labels that the operator's scrape of a PodMonitor adds to a pod's series."""
-    labels = {
-        "namespace": slot.facts.namespace,
-        "pod": slot.facts.name,
-        "container": container,
-        "endpoint": endpoint,
-        "job": job,
-    }
-    given = slot.facts.labels
-    underscored = str.maketrans("-./", "___")
-    return labels | {name.translate(underscored): given[name] for name in copied if name in given}

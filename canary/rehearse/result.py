@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from canary.argo import model, threshold
-from canary.argo.model import Metric, Pause, SetWeight
+from canary.argo import model, routing, threshold
+from canary.argo.model import Analysis, Metric, Pause, SetCanaryScale, SetWeight
 from canary.argo.replicas import split
 from canary.rehearse import time_compression, timeline, units, verdict
 from canary.rehearse.plan import Build, Plan
@@ -378,17 +378,27 @@ def _rollout(plan: Plan) -> Rollout:
 def _step(index: int, step: model.Step, scaled: model.Step, rollout: model.Rollout) -> Step:
     detail: dict[str, Any] = {"kind": "analysis"}
     if isinstance(step, SetWeight):
-        surge, unavailable = rollout.max_surge, rollout.max_unavailable
-        canary, stable = split(rollout.replicas, step.weight, surge, unavailable)
-        share = round(canary / (canary + stable), 4)
+        canary, stable = _pods(rollout, index, step.weight)
+        share = round(time_compression.share_of(rollout, step.weight), 4)
         detail = {"kind": "setWeight", "weight": step.weight, "share": share}
         detail |= {"canary": canary, "stable": stable}
     elif isinstance(step, Pause):
         rehearsed = scaled.duration_s if isinstance(scaled, Pause) else None
         detail = {"kind": "pause", "duration_s": step.duration_s, "rehearsed_s": rehearsed}
-    else:
+    elif isinstance(step, Analysis):
         detail["templates"] = list(step.templates)
+    else:
+        detail = {"kind": "setCanaryScale" if isinstance(step, SetCanaryScale) else "setRoute"}
     return Step(index=index, label=str(step), **detail)
+
+
+def _pods(rollout: model.Rollout, index: int, weight: int) -> tuple[int, int]:
+    """The (canary, stable) pods that a setWeight ends with."""
+    if rollout.routing is None:
+        return split(rollout.replicas, weight, rollout.max_surge, rollout.max_unavailable)
+    at = routing.Position(index, weight, aborted=False, promoted=False)
+    none = model.ReplicaCounts(0, 0, 0)
+    return routing.counts(rollout, at, none, none, weight)
 
 
 def _gates(scaled: model.Rollout, last: Observation | None) -> list[tuple[Metric, str]]:

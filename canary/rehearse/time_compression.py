@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from canary import durations
-from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight, Step
+from canary.argo.model import Analysis, Metric, Pause, Rollout, Routing, SetWeight, Step
 from canary.argo.replicas import split
 
 _DURATION = re.compile(r"(\d+(ms|s|m|h))+")
@@ -52,7 +52,25 @@ def scale(rollout: Rollout, factor: float) -> Rollout:
         steps=tuple(_step(step, factor) for step in rollout.steps),
         background=_analysis(rollout.background, factor) if rollout.background else None,
         min_ready_s=rollout.min_ready_s / factor,
+        routing=_routing(rollout.routing, factor) if rollout.routing else None,
     )
+
+
+def _routing(routing: Routing, factor: float) -> Routing:
+    aborted_s = routing.abort_scale_down_delay_s
+    return replace(
+        routing,
+        scale_down_delay_s=routing.scale_down_delay_s / factor,
+        abort_scale_down_delay_s=None if aborted_s is None else aborted_s / factor,
+    )
+
+
+def share_of(rollout: Rollout, weight: int) -> float:
+    """The canary's share of the requests at a weight: the router's, or that of its pods."""
+    if rollout.routing is not None:
+        return weight / rollout.max_weight
+    canary, stable = split(rollout.replicas, weight, rollout.max_surge, rollout.max_unavailable)
+    return canary / max(canary + stable, 1)
 
 
 def shorten(documents: Sequence[dict[str, Any]], factor: float) -> None:
@@ -101,13 +119,10 @@ def _looks(rollout: Rollout) -> list[tuple[float, float]]:
     looks, share, waited_s = [], 0.0, 0.0
     for step in rollout.steps:
         if isinstance(step, SetWeight):
-            canary, stable = split(
-                rollout.replicas, step.weight, rollout.max_surge, rollout.max_unavailable
-            )
-            share, waited_s = canary / (canary + stable), 0.0
+            share, waited_s = share_of(rollout, step.weight), 0.0
         elif isinstance(step, Pause):
             waited_s += step.duration_s or 0.0
-        else:
+        elif isinstance(step, Analysis):
             windows = [w for m in step.metrics for w in durations.ranges_s(m.query)]
             looks.append((share, min([waited_s, *windows])))
     return [look for look in looks if look[0] and look[1]]

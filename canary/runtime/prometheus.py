@@ -1,8 +1,6 @@
 """A real Prometheus: found or unpacked, fed, and asked as the Argo controller asks it.
 
-What the cluster's scrape adds to the pods' series is added here from the PodMonitor: `namespace`,
-`pod`, `container`, `endpoint`, `job` and the pod labels it names. The kubelet's and
-kube-state-metrics' series come from `exporter`.
+What the cluster's scrape adds to the pods' series is in the targets' labels (`rehearse/scraping`).
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +48,9 @@ class ScrapeJob:
     interval_s: float
     targets: Sequence[Target]
     honour_labels: bool = False
+    params: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    relabel: Sequence[Mapping[str, Any]] = ()
+    metric_relabel: Sequence[Mapping[str, Any]] = ()
 
 
 class Prometheus:
@@ -173,6 +174,9 @@ class Prometheus:
             "scrape_interval": interval,
             "scrape_timeout": interval,
             "honor_labels": job.honour_labels,
+            "params": {name: list(values) for name, values in job.params.items()},
+            "relabel_configs": [dict(config) for config in job.relabel],
+            "metric_relabel_configs": [dict(config) for config in job.metric_relabel],
             "static_configs": [
                 {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
                 for target in job.targets

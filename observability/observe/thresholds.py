@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from canary.argo.manifests import AnalysisTemplate
+from canary.argo.objects import AnalysisTemplate
 from canary.errors import UsageError
 from canary.rehearse.config import Slo
 from observe.rules import Rule

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from canary import durations, yamls
-from canary.argo import manifests
+from canary.argo import manifests, objects
 from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
 from canary.errors import UsageError
 from canary.runtime import documents, kustomize
@@ -72,13 +72,13 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
             "rollout.yaml",
             "maxSurge: 25%",
             "maxSurge: 25%\n      dynamicStableScale: true",
-            ": Rollout field spec.strategy.canary.dynamicStableScale is not understood",
+            ": Rollout field spec.strategy.canary.dynamicStableScale is not supported",
         ),
         (
             "rollout.yaml",
             "- setWeight: 25",
             "- setCanaryScale: {replicas: 3}",
-            "spec.strategy.canary.steps[3].setCanaryScale is not understood",
+            "spec.strategy.canary.steps[3].setCanaryScale is not supported",
         ),
         (
             "rollout.yaml",
@@ -92,7 +92,12 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
             "web:\n          address",
             "spec.metrics[0].provider",
         ),
-        ("service.yaml", "kind: Service", "kind: Servce", "kind 'Servce' is not understood"),
+        (
+            "service.yaml",
+            "kind: Service",
+            "kind: Servce",
+            "Servce field kind is not supported — apiVersion v1 has no kind 'Servce'",
+        ),
         ("service.yaml", "spec:", "spec: [", "is not YAML"),
         ("kustomization.yaml", "  - service.yaml", "  - missing.yaml", "does not exist"),
         ("kustomization.yaml", "  - rollout.yaml", "", "holds 0 Rollouts"),
@@ -164,7 +169,7 @@ def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as
 
 def test_what_one_machine_cannot_enforce_is_listed(root):
     unenforced = manifests.read(documents.read(root / "deploy/base")).unenforced
-    assert "securityContext of the container" in unenforced
+    assert "Rollout/gridos spec.template.spec.containers[0].securityContext" in unenforced
     assert "Namespace objects" in unenforced
 
 
@@ -173,4 +178,4 @@ def test_what_one_machine_cannot_enforce_is_listed(root):
     [("256Mi", 2**28), ("1Gi", 2**30), ("1.5G", 1_500_000_000), (1048576, 2**20), ("64k", 64_000)],
 )
 def test_memory_quantities_are_read_as_kubernetes_writes_them(text, expected):
-    assert manifests.quantity_bytes(text) == expected
+    assert objects.quantity_bytes(text) == expected

@@ -61,7 +61,7 @@ def test_a_manifest_with_an_unknown_field_is_one_line_with_file_and_path(root, t
     rollout = base / "rollout.yaml"
     rollout.write_text(rollout.read_text().replace("replicas: 10", "replicas: 10\n  paused: true"))
     done = run("rehearse", "--manifests", str(base), "--out", str(tmp_path), root=root)
-    assert_one_line(done, 2, "rollout.yaml line ", ": Rollout field spec.paused is not understood")
+    assert_one_line(done, 2, "rollout.yaml line ", ": Rollout field spec.paused is not supported")
 
 
 def test_a_missing_template_is_one_line_with_the_remedy(root, tmp_path):

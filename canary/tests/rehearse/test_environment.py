@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from canary.argo.manifests import Container
+from canary.argo.objects import Container
 from canary.errors import UsageError
 from canary.rehearse.environment import PodFacts, Sources, resolve
 

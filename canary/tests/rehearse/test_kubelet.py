@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo.manifests import PodTemplate
+from canary.argo.objects import PodTemplate
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.exporter import PATH, ContainerFacts, ExporterProgram, PodCollector
 from canary.rehearse.kubelet import BACK_OFF_S, Image, Kubelet, Source

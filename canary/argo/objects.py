@@ -1,0 +1,942 @@
+"""The objects of Kubernetes that a rehearsal acts on, as types.
+
+A field is enforced (it has an attribute here), or read and not enforced (its name is in
+`NOT_ENFORCED`, or the object that holds it says so), or not supported: it has neither, and its
+meaning would be missed. `support` names them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from canary import durations
+
+_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+def _seconds(value: object) -> object:
+    """Argo takes a bare number as seconds and text as a Go duration."""
+    return durations.parse(value) if isinstance(value, str) and not value.isdigit() else value
+
+
+def millicores(value: object) -> float:
+    """Kubernetes CPU quantities: "500m", "0.5", 1."""
+    text = str(value)
+    return float(text[:-1]) if text.endswith("m") else float(text) * 1000
+
+
+def quantity_bytes(value: object) -> int:
+    """Kubernetes memory quantities: "256Mi", "1G", 1048576."""
+    text = str(value)
+    for suffix, factor in _BYTES.items():
+        if text.endswith(suffix):
+            return int(float(text.removesuffix(suffix)) * factor)
+    return int(float(text))
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+# `sleep 15` as a program, or as a shell's whole or last word.
+_SLEEP = re.compile(r"(?:^|[\s;&/])sleep (\d+(?:\.\d+)?)s?\s*$")
+Quantity = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+
+
+class Manifest(BaseModel):
+    """Camel-case fields as Kubernetes writes them; an unknown field is an error.
+
+    Those whose meaning needs a kubelet or an API server, by `NOT_ENFORCED`, are only set aside.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+    NOT_ENFORCED: ClassVar[frozenset[str]] = frozenset()
+    set_aside: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_aside(cls, given: object) -> object:
+        if not isinstance(given, dict) or not given.keys() & cls.NOT_ENFORCED:
+            return given
+        aside = {name: given[name] for name in given if name in cls.NOT_ENFORCED}
+        return {**{n: v for n, v in given.items() if n not in aside}, "set_aside": aside}
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """Fields that are understood and not acted on with these values, and what happens."""
+        return {}
+
+    def refused(self) -> Mapping[str, str]:
+        """Fields that the controller itself refuses with these values, and why."""
+        return {}
+
+
+# What the run's targets carry of a cluster's discovery (`rehearse/scraping`).
+_DISCOVERED = re.compile(
+    r"__meta_kubernetes_(namespace|endpoints_name|endpoint_(port_name|address_target_(kind|name))"
+    r"|(pod|service)_(name|label_.*|annotation_.*)|pod_(ip|labelpresent_.*|phase|ready|node_name"
+    r"|container_(name|port_name)|controller_(kind|name)))$"
+)
+
+
+def names(text: str) -> frozenset[str]:
+    """Those that a text lists."""
+    return frozenset(text.split())
+
+
+class Metadata(Manifest):
+    """Name and labels of an object."""
+
+    NOT_ENFORCED = names(
+        "creationTimestamp uid resourceVersion generation managedFields finalizers selfLink"
+        " ownerReferences generateName"
+    )
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class KeySelector(Manifest):
+    """A key of a ConfigMap or Secret."""
+
+    name: str
+    key: str
+    optional: bool = False
+
+
+class FieldSelector(Manifest):
+    """A field of the pod itself."""
+
+    field_path: str
+    api_version: str = "v1"
+
+
+class ResourceSelector(Manifest):
+    """A resource of the container itself."""
+
+    resource: Literal["limits.cpu", "requests.cpu", "limits.memory", "requests.memory"]
+    divisor: str = "1"
+    container_name: str = ""
+
+
+class EnvSource(Manifest):
+    """Where an environment variable's value comes from."""
+
+    field_ref: FieldSelector | None = None
+    resource_field_ref: ResourceSelector | None = None
+    config_map_key_ref: KeySelector | None = None
+    secret_key_ref: KeySelector | None = None
+
+
+class EnvVar(Manifest):
+    """One environment variable."""
+
+    name: str
+    value: str = ""
+    value_from: EnvSource | None = None
+
+
+class EnvFromName(Manifest):
+    """The ConfigMap or Secret whose every key becomes a variable."""
+
+    name: str
+    optional: bool = False
+
+
+class EnvFrom(Manifest):
+    """A whole ConfigMap or Secret as environment."""
+
+    config_map_ref: EnvFromName | None = None
+    secret_ref: EnvFromName | None = None
+    prefix: str = ""
+
+
+class Header(Manifest):
+    """A header of a probe's request."""
+
+    name: str
+    value: str = ""
+
+
+class HttpGet(Manifest):
+    """An HTTP probe; the port by number or by name."""
+
+    NOT_ENFORCED = names("host")
+    path: str = "/"
+    port: int | str
+    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    http_headers: list[Header] = Field(default_factory=list)
+
+
+class TcpSocket(Manifest):
+    """A probe that connects."""
+
+    NOT_ENFORCED = names("host")
+    port: int | str
+
+
+class Grpc(Manifest):
+    """A probe by gRPC's own health protocol."""
+
+    NOT_ENFORCED = names("service")
+    port: int
+
+
+class Exec(Manifest):
+    """A command in the container."""
+
+    command: list[str] = Field(default_factory=list)
+
+
+class Probe(Manifest):
+    """A probe with Kubernetes's own defaults; a command is not run, its paths are the image's."""
+
+    NOT_ENFORCED = names("terminationGracePeriodSeconds")
+    http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
+    grpc: Grpc | None = None
+    exec: Exec | None = None
+    initial_delay_seconds: float = 0
+    period_seconds: float = 10
+    timeout_seconds: float = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+    @property
+    def port(self) -> int | str | None:
+        """The port that it asks; None for the one that users' requests come to."""
+        asked = self.http_get or self.tcp_socket or self.grpc
+        return asked.port if asked else None
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """A command or gRPC is taken as: the port accepts connections."""
+        instead = "passes once the port accepts connections"
+        return {name: instead for name in ("grpc", "exec") if getattr(self, name) is not None}
+
+
+class SleepAction(Manifest):
+    """A native sleep (no shell in the image needed)."""
+
+    seconds: float
+
+
+class PreStop(Manifest):
+    """What runs before SIGTERM; of commands only a sleep is known."""
+
+    NOT_ENFORCED = names("httpGet tcpSocket")
+    sleep: SleepAction | None = None
+    exec: Exec | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes."""
+        if self.sleep is not None:
+            return self.sleep.seconds
+        words = " ".join(self.exec.command) if self.exec else ""
+        found = _SLEEP.search(words)
+        return float(found[1]) if found else 0.0
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """A command that is no sleep is not run."""
+        other = self.exec is not None and not self.seconds
+        return {"exec": "the command is not run"} if other else {}
+
+
+class Lifecycle(Manifest):
+    """Container lifecycle."""
+
+    NOT_ENFORCED = names("postStart stopSignal")
+    pre_stop: PreStop | None = None
+
+
+class ContainerPort(Manifest):
+    """A named port."""
+
+    NOT_ENFORCED = names("hostPort hostIP protocol")
+    container_port: int
+    name: str = ""
+
+
+class Resources(Manifest):
+    """CPU is measured against its limit; above the memory limit a container is killed."""
+
+    NOT_ENFORCED = names("claims")
+    requests: dict[str, Quantity] = Field(default_factory=dict)
+    limits: dict[str, Quantity] = Field(default_factory=dict)
+
+    @property
+    def cpu_limit_millicores(self) -> float | None:
+        """The CPU limit in thousandths of a core, if there is one."""
+        text = self.limits.get("cpu")
+        return None if text is None else millicores(text)
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The memory limit in bytes, if there is one."""
+        text = self.limits.get("memory")
+        return None if text is None else quantity_bytes(text)
+
+
+class CsiVolume(Manifest):
+    """A volume of a CSI driver; that of the Secrets Store holds a SecretProviderClass's values."""
+
+    NOT_ENFORCED = names("nodePublishSecretRef fsType")
+    driver: Literal["secrets-store.csi.k8s.io"]
+    read_only: bool = False
+    volume_attributes: dict[str, str]
+
+
+class KeyToPath(Manifest):
+    """A key and the file that it becomes."""
+
+    NOT_ENFORCED = names("mode")
+    key: str
+    path: str
+
+
+class FilesVolume(Manifest):
+    """A Secret or a ConfigMap, each key a file, or only those of `items`."""
+
+    NOT_ENFORCED = names("defaultMode")
+    name: str = Field("", validation_alias=AliasChoices("name", "secretName"))
+    items: list[KeyToPath] = Field(default_factory=list)
+    optional: bool = False
+
+
+class Volume(Manifest):
+    """A volume: one that holds files, which are written here, or the machine's own disk."""
+
+    NOT_ENFORCED = names(
+        "emptyDir hostPath persistentVolumeClaim downwardAPI projected ephemeral nfs azureFile"
+        " azureDisk awsElasticBlockStore gcePersistentDisk image"
+    )
+    name: str
+    csi: CsiVolume | None = None
+    secret: FilesVolume | None = None
+    config_map: FilesVolume | None = None
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether its files are written here."""
+        return bool(self.csi or self.secret or self.config_map)
+
+
+class VolumeMount(Manifest):
+    """Where a container sees a volume, or one file of it."""
+
+    NOT_ENFORCED = names("mountPropagation subPathExpr recursiveReadOnly")
+    name: str
+    mount_path: str
+    read_only: bool = False
+    sub_path: str = ""
+
+
+class Container(Manifest):
+    """A container to run as a local process."""
+
+    NOT_ENFORCED = names(
+        "imagePullPolicy securityContext stdin stdinOnce tty terminationMessagePath"
+        " terminationMessagePolicy volumeDevices resizePolicy workingDir restartPolicy"
+    )
+    name: str
+    image: str = ""
+    command: list[str] = Field(default_factory=list)
+    args: list[str] = Field(default_factory=list)
+    env: list[EnvVar] = Field(default_factory=list)
+    env_from: list[EnvFrom] = Field(default_factory=list)
+    ports: list[ContainerPort] = Field(default_factory=list)
+    resources: Resources = Resources()
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
+    lifecycle: Lifecycle = Lifecycle()
+    volume_mounts: list[VolumeMount] = Field(default_factory=list)
+
+    def port(self, name_or_number: int | str) -> int:
+        """The number of a port given by name or number."""
+        if isinstance(name_or_number, int):
+            return name_or_number
+        named = (p.container_port for p in self.ports if p.name == name_or_number)
+        return next(named, int(name_or_number) if name_or_number.isdigit() else 0)
+
+    def port_name(self, name_or_number: int | str) -> str:
+        """The name of a port given by name or number; its number if it has none."""
+        if isinstance(name_or_number, str) and not name_or_number.isdigit():
+            return name_or_number
+        names = (p.name for p in self.ports if p.container_port == int(name_or_number))
+        return next(names, "") or str(name_or_number)
+
+    @property
+    def port_names(self) -> set[str]:
+        """The names of the ports that it declares, and of those that its probes ask."""
+        return {self.port_name(p.container_port) for p in self.ports} | self.probed_ports
+
+    @property
+    def probed_ports(self) -> set[str]:
+        """The names of the ports that its probes ask."""
+        probes = (self.startup_probe, self.readiness_probe, self.liveness_probe)
+        asked = (probe.port for probe in probes if probe is not None)
+        return {self.port_name(port) for port in asked if port is not None}
+
+
+class PodSpec(Manifest):
+    """A pod; its containers share the loopback address, as in a pod."""
+
+    NOT_ENFORCED = names(
+        "serviceAccountName serviceAccount automountServiceAccountToken securityContext affinity"
+        " topologySpreadConstraints enableServiceLinks imagePullSecrets initContainers tolerations"
+        " nodeSelector nodeName priorityClassName priority preemptionPolicy dnsPolicy dnsConfig"
+        " hostAliases hostNetwork hostPID hostIPC hostname subdomain setHostnameAsFQDN"
+        " restartPolicy schedulerName runtimeClassName shareProcessNamespace readinessGates"
+        " overhead os activeDeadlineSeconds resourceClaims schedulingGates"
+    )
+    containers: Annotated[list[Container], Field(min_length=1)]
+    termination_grace_period_seconds: float = 30
+    volumes: list[Volume] = Field(default_factory=list)
+
+    @property
+    def container(self) -> Container:
+        """The first container, which kubectl also takes where none is named."""
+        return self.containers[0]
+
+    def owner(self, port: str) -> Container:
+        """The container that has a port; the first one if none declares it."""
+        return next((c for c in self.containers if port in c.port_names), self.container)
+
+
+class PodTemplate(Manifest):
+    """What each pod is made from."""
+
+    metadata: Metadata = Metadata()
+    spec: PodSpec
+
+
+class PauseStep(Manifest):
+    """No duration waits for a person."""
+
+    duration: Seconds | None = None
+
+
+class TemplateRef(Manifest):
+    """A reference to an AnalysisTemplate by name."""
+
+    template_name: str
+    cluster_scope: bool = False
+
+
+class ArgumentSource(Manifest):
+    """A pod-template hash, or a field of the Rollout; what a Secret holds only a cluster knows."""
+
+    pod_template_hash_value: Literal["Latest", "Stable"] | None = None
+    field_ref: FieldSelector | None = None
+    secret_key_ref: KeySelector | None = None
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """A Secret's value."""
+        return {"secretKeyRef": 'reads as "secret"'} if self.secret_key_ref else {}
+
+
+class Argument(Manifest):
+    """An argument, as given or as declared."""
+
+    name: str
+    value: str | None = None
+    value_from: ArgumentSource | None = None
+
+
+class DryRun(Manifest):
+    """A regular expression of metric names that are measured and not judged."""
+
+    metric_name: str
+
+
+class AnalysisRef(Manifest):
+    """An inline analysis."""
+
+    NOT_ENFORCED = names("measurementRetention analysisRunMetadata")
+    templates: list[TemplateRef] = Field(default_factory=list)
+    args: list[Argument] = Field(default_factory=list)
+    dry_run: list[DryRun] = Field(default_factory=list)
+
+
+class BackgroundRef(AnalysisRef):
+    """A background analysis, from `startingStep` on."""
+
+    starting_step: int = 0
+
+
+class CanaryScale(Manifest):
+    """How many canary pods there are, apart from the weight."""
+
+    replicas: int | None = None
+    weight: int | None = None
+    match_traffic_weight: bool = False
+
+
+class TextMatch(Manifest):
+    """One way to match a text."""
+
+    exact: str = ""
+    prefix: str = ""
+    regex: str = ""
+
+
+class HeaderMatch(Manifest):
+    """A header that a request must carry."""
+
+    header_name: str
+    header_value: TextMatch
+
+
+class HeaderRoute(Manifest):
+    """Requests that go to the canary by a header."""
+
+    name: str
+    match: list[HeaderMatch] = Field(default_factory=list)
+
+
+class RouteMatch(Manifest):
+    """Requests that are mirrored."""
+
+    method: TextMatch | None = None
+    path: TextMatch | None = None
+    headers: dict[str, TextMatch] = Field(default_factory=dict)
+
+
+class MirrorRoute(Manifest):
+    """Requests that the canary gets a copy of."""
+
+    name: str
+    match: list[RouteMatch] = Field(default_factory=list)
+    percentage: int | None = None
+
+
+class CanaryStep(Manifest):
+    """Exactly one of the kinds of step that can be walked here."""
+
+    set_weight: int | None = None
+    pause: PauseStep | None = None
+    analysis: AnalysisRef | None = None
+    set_canary_scale: CanaryScale | None = None
+    set_header_route: HeaderRoute | None = None
+    set_mirror_route: MirrorRoute | None = None
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(
+                f"it has {len(self.model_fields_set)} actions, and a step has exactly one"
+            )
+        return self
+
+
+# A number of pods, or a percentage; Argo reads "1" as 1 %.
+Fence = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,4}%?$")]
+
+
+class ManagedRoute(Manifest):
+    """The name of a route that the controller manages."""
+
+    name: str
+
+
+class TrafficRouting(Manifest):
+    """The router; what its objects are called matters to the cluster alone."""
+
+    nginx: dict[str, Any] | None = None
+    istio: dict[str, Any] | None = None
+    alb: dict[str, Any] | None = None
+    smi: dict[str, Any] | None = None
+    traefik: dict[str, Any] | None = None
+    ambassador: dict[str, Any] | None = None
+    apisix: dict[str, Any] | None = None
+    app_mesh: dict[str, Any] | None = None
+    plugins: dict[str, Any] | None = None
+    managed_routes: list[ManagedRoute] = Field(default_factory=list)
+    max_traffic_weight: int | None = None
+
+    @property
+    def subsets(self) -> bool:
+        """Whether Istio tells the sides apart by a DestinationRule, and no Services do."""
+        return bool((self.istio or {}).get("destinationRule"))
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """What sticks users to a side."""
+        if (self.alb or {}).get("stickinessConfig"):
+            return {"alb.stickinessConfig": "each request is shared by weight anew"}
+        return {}
+
+
+class PingPong(Manifest):
+    """Two Services that take turns as stable and canary."""
+
+    ping_service: str
+    pong_service: str
+
+
+class ProgressThreshold(Manifest):
+    """How many pods are enough for a step."""
+
+    type: Literal["Percentage", "Pod"]
+    value: int
+
+
+class EphemeralMetadata(Manifest):
+    """Labels of the pods of one side."""
+
+    NOT_ENFORCED = names("annotations")
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Canary(Manifest):
+    """A canary: shares come from replica counts, or from a traffic router's weights."""
+
+    NOT_ENFORCED = names("antiAffinity scaleDownDelayRevisionLimit")
+    steps: list[CanaryStep] = Field(default_factory=list)
+    analysis: BackgroundRef | None = None
+    max_surge: Fence = "25%"
+    max_unavailable: Fence = "25%"
+    canary_service: str = ""
+    stable_service: str = ""
+    ping_pong: PingPong | None = None
+    traffic_routing: TrafficRouting | None = None
+    scale_down_delay_seconds: int | None = None
+    abort_scale_down_delay_seconds: int | None = None
+    dynamic_stable_scale: bool = False
+    min_pods_per_replica_set: int | None = None
+    replica_progress_threshold: ProgressThreshold | None = None
+    canary_metadata: EphemeralMetadata = EphemeralMetadata()
+    stable_metadata: EphemeralMetadata = EphemeralMetadata()
+
+    def refused(self) -> Mapping[str, str]:
+        """What needs a router, or one that can do it (`ValidateRolloutStrategyCanary`)."""
+        router = self.traffic_routing
+        most = (router.max_traffic_weight if router else None) or 100
+        able = router and (router.istio or router.alb or router.apisix or router.plugins)
+        needs = {
+            "dynamicStableScale": self.dynamic_stable_scale and router is None,
+            "scaleDownDelaySeconds": self.scale_down_delay_seconds is not None and router is None,
+            "stableService": router is not None and not self.services[1] and not router.subsets,
+            "canaryService": router is not None and not self.services[0] and not router.subsets,
+        }
+        refused = dict.fromkeys(needs, "the controller wants trafficRouting with it")
+        refused |= dict.fromkeys(("stableService", "canaryService"), "trafficRouting needs it")
+        found = {field: refused[field] for field, wrong in needs.items() if wrong}
+        for index, step in enumerate(self.steps):
+            at = f"steps[{index}]"
+            if step.set_weight is not None and not 0 <= step.set_weight <= most:
+                found[f"{at}.setWeight"] = f"the controller takes 0 to {most}"
+            if step.set_canary_scale is not None and router is None:
+                found[f"{at}.setCanaryScale"] = refused["dynamicStableScale"]
+            if step.set_header_route is not None and not able:
+                found[f"{at}.setHeaderRoute"] = "istio, alb, apisix and plugins alone can do it"
+            if step.set_mirror_route is not None and not (router and router.istio):
+                found[f"{at}.setMirrorRoute"] = "istio alone can do it"
+        return found
+
+    @property
+    def services(self) -> tuple[str, str]:
+        """The names of the Services of (canary, stable), as the first release finds them."""
+        if self.ping_pong is not None:
+            return self.ping_pong.pong_service, self.ping_pong.ping_service
+        return self.canary_service, self.stable_service
+
+
+class Strategy(Manifest):
+    """Canary only."""
+
+    canary: Canary
+
+
+class Expression(Manifest):
+    """A requirement of a selector."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = Field(default_factory=list)
+
+    def takes(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels meets it."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+        return self.key not in labels
+
+
+class Selector(Manifest):
+    """Labels a pod must carry."""
+
+    match_labels: dict[str, str] = Field(default_factory=dict)
+    match_expressions: list[Expression] = Field(default_factory=list)
+
+    def takes(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects an object with these labels."""
+        return carries(labels, self.match_labels) and all(
+            expression.takes(labels) for expression in self.match_expressions
+        )
+
+
+class WorkloadRef(Manifest):
+    """The workload whose pod template the Rollout takes; `read` has put it in its place."""
+
+    NOT_ENFORCED = names("scaleDown")
+    api_version: str = ""
+    kind: str
+    name: str
+
+
+class RolloutSpec(Manifest):
+    """The Rollout."""
+
+    NOT_ENFORCED = names("revisionHistoryLimit rollbackWindow restartAt analysis")
+    replicas: int = 1
+    selector: Selector = Selector()
+    workload_ref: WorkloadRef | None = None
+    template: PodTemplate
+    strategy: Strategy
+    min_ready_seconds: float = 0
+    progress_deadline_seconds: float = 600
+    progress_deadline_abort: bool = False
+    paused: bool = False
+
+    def refused(self) -> Mapping[str, str]:
+        """A Rollout that stands still."""
+        return {"paused": "nothing is released until a person unsets it"} if self.paused else {}
+
+
+class PrometheusQuery(Manifest):
+    """The Prometheus provider."""
+
+    NOT_ENFORCED = names("authentication insecure headers")
+    query: str
+    address: str = ""
+    timeout: int = 30
+
+
+class Provider(Manifest):
+    """Prometheus is the only provider that can be rehearsed here."""
+
+    prometheus: PrometheusQuery
+
+
+class MetricSpec(Manifest):
+    """A metric; numbers may still be `{{args.…}}`, so they stay text until they are resolved."""
+
+    name: str
+    provider: Provider
+    success_condition: str = ""
+    failure_condition: str = ""
+    interval: str | int | None = None
+    initial_delay: str | int | None = None
+    count: str | int | None = None
+    failure_limit: str | int | None = None
+    inconclusive_limit: str | int | None = None
+    consecutive_error_limit: str | int | None = None
+    consecutive_success_limit: str | int | None = None
+
+
+class AnalysisTemplateSpec(Manifest):
+    """Metrics and their arguments, or other templates."""
+
+    NOT_ENFORCED = names("measurementRetention")
+    args: list[Argument] = Field(default_factory=list)
+    metrics: list[MetricSpec] = Field(default_factory=list)
+    templates: list[TemplateRef] = Field(default_factory=list)
+    dry_run: list[DryRun] = Field(default_factory=list)
+
+
+class ServicePort(Manifest):
+    """A port of a Service."""
+
+    NOT_ENFORCED = names("protocol appProtocol nodePort")
+    port: int
+    name: str = ""
+    target_port: int | str | None = None
+
+
+class ServiceSpec(Manifest):
+    """What the gateway sends requests to."""
+
+    NOT_ENFORCED = names(
+        "type clusterIP clusterIPs sessionAffinity sessionAffinityConfig externalTrafficPolicy"
+        " internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerIP loadBalancerClass"
+        " loadBalancerSourceRanges externalIPs externalName publishNotReadyAddresses"
+        " healthCheckNodePort allocateLoadBalancerNodePorts trafficDistribution"
+    )
+    selector: dict[str, str] = Field(default_factory=dict)
+    ports: list[ServicePort] = Field(default_factory=list)
+
+
+class Endpoint(Manifest):
+    """How Prometheus scrapes a pod; relabelings go to the run's Prometheus as they are."""
+
+    NOT_ENFORCED = names(
+        "tlsConfig authorization basicAuth bearerTokenSecret bearerTokenFile oauth2 proxyUrl"
+        " honorTimestamps filterRunning enableHttp2 followRedirects trackTimestampsStaleness"
+        " scheme timeout"
+    )
+    port: int | str = ""
+    target_port: int | str = ""
+    path: str = "/metrics"
+    interval: Seconds = 30.0
+    scrape_timeout: Seconds | None = None
+    params: dict[str, list[str]] = Field(default_factory=dict)
+    honor_labels: bool = False
+    relabelings: list[dict[str, Any]] = Field(default_factory=list)
+    metric_relabelings: list[dict[str, Any]] = Field(default_factory=list)
+    metric_relabeling: list[dict[str, Any]] = Field(default_factory=list)
+
+    @field_validator("relabelings")
+    @classmethod
+    def _knows_its_sources(cls, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        named = [str(name) for config in given for name in config.get("sourceLabels", [])]
+        if unknown := [n for n in named if n.startswith("__meta_") and not _DISCOVERED.match(n)]:
+            raise ValueError(f"{unknown[0]} is not known of a pod on one machine")
+        return given
+
+
+_LIMITS = (
+    "namespaceSelector sampleLimit targetLimit labelLimit labelNameLengthLimit"
+    " labelValueLengthLimit keepDroppedTargets attachMetadata scrapeClass scrapeProtocols"
+    " fallbackScrapeProtocol bodySizeLimit selectorMechanism limits filterRunning"
+)
+
+
+class PodMonitorSpec(Manifest):
+    """Which pods are scraped, how often, and which of their labels the series carry."""
+
+    NOT_ENFORCED = names(_LIMITS)
+    selector: Selector
+    pod_metrics_endpoints: Annotated[list[Endpoint], Field(min_length=1)]
+    pod_target_labels: list[str] = Field(default_factory=list)
+    job_label: str = ""
+
+
+class ServiceMonitorSpec(Manifest):
+    """The same by the Services that select the pods."""
+
+    NOT_ENFORCED = names(_LIMITS)
+    selector: Selector
+    endpoints: Annotated[list[Endpoint], Field(min_length=1)]
+    target_labels: list[str] = Field(default_factory=list)
+    pod_target_labels: list[str] = Field(default_factory=list)
+    job_label: str = ""
+
+
+class FromPod(Manifest):
+    """A label of the pod, and what the series call it."""
+
+    from_: str = Field(alias="from")
+    to: str = ""
+
+
+class PodMonitoringLabels(Manifest):
+    """Which labels the series carry."""
+
+    metadata: list[str] = Field(default_factory=lambda: ["pod", "container"])
+    from_pod: list[FromPod] = Field(default_factory=list)
+
+
+class PodMonitoringSpec(Manifest):
+    """The same for Google's managed collection."""
+
+    NOT_ENFORCED = names(_LIMITS)
+    selector: Selector
+    endpoints: Annotated[list[Endpoint], Field(min_length=1)]
+    target_labels: PodMonitoringLabels = PodMonitoringLabels()
+
+
+class Object(Manifest):
+    """What all objects have."""
+
+    NOT_ENFORCED = names("status")
+    api_version: str
+    metadata: Metadata = Metadata()
+
+
+class Rollout(Object):
+    """argoproj.io Rollout."""
+
+    kind: Literal["Rollout"]
+    spec: RolloutSpec
+
+
+class AnalysisTemplate(Object):
+    """argoproj.io AnalysisTemplate, or the cluster's."""
+
+    kind: Literal["AnalysisTemplate", "ClusterAnalysisTemplate"]
+    spec: AnalysisTemplateSpec
+
+    @property
+    def literals(self) -> dict[str, str]:
+        """The arguments that it gives a value of its own, as they are written."""
+        return {a.name: a.value for a in self.spec.args if a.value is not None}
+
+
+class Service(Object):
+    """A Service."""
+
+    kind: Literal["Service"]
+    spec: ServiceSpec
+
+
+class ConfigMap(Object):
+    """A ConfigMap."""
+
+    NOT_ENFORCED = names("immutable binaryData")
+    kind: Literal["ConfigMap"]
+    data: dict[str, str] = Field(default_factory=dict)
+
+
+class PodMonitor(Object):
+    """A PodMonitor of the Prometheus operator."""
+
+    kind: Literal["PodMonitor"]
+    spec: PodMonitorSpec
+
+
+class ServiceMonitor(Object):
+    """A ServiceMonitor of the Prometheus operator."""
+
+    kind: Literal["ServiceMonitor"]
+    spec: ServiceMonitorSpec
+
+
+class PodMonitoring(Object):
+    """A PodMonitoring of Google's managed Prometheus."""
+
+    kind: Literal["PodMonitoring"]
+    spec: PodMonitoringSpec
+
+
+KINDS: dict[str, type[Object]] = {
+    "Rollout": Rollout,
+    "AnalysisTemplate": AnalysisTemplate,
+    "ClusterAnalysisTemplate": AnalysisTemplate,
+    "Service": Service,
+    "ConfigMap": ConfigMap,
+    "PodMonitor": PodMonitor,
+    "ServiceMonitor": ServiceMonitor,
+    "PodMonitoring": PodMonitoring,
+}
+
+
+def carries(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether an object with these labels is selected by those."""
+    return all(labels.get(key) == value for key, value in wanted.items())

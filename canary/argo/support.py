@@ -1,0 +1,180 @@
+"""What a rehearsal makes of each field of some manifests, in one of three words.
+
+One pass over all of them: whoever wants to rehearse a release learns everything that stands in the
+way at once, and what is only read, before anything is started.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+
+from canary.argo.objects import KINDS, Manifest, Object, names
+from canary.yamls import Document, scalar
+
+# The kinds of the API group that has no name are known, so one that is not among them is a slip.
+_CORE_KINDS = names(
+    "ConfigMap Endpoints Event LimitRange Namespace PersistentVolume PersistentVolumeClaim Pod"
+    " ReplicationController ResourceQuota Secret Service ServiceAccount"
+)
+_GROUPS = {
+    **dict.fromkeys(("Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"), "argoproj.io/"),
+    **dict.fromkeys(("PodMonitor", "ServiceMonitor"), "monitoring."),
+    "PodMonitoring": "monitoring.googleapis.com/",
+}
+ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it means on a cluster"
+
+
+class Support(StrEnum):
+    """What becomes of a field; only the last refuses."""
+
+    ENFORCED = "enforced"
+    NOT_ENFORCED = "read and not enforced"
+    NOT_SUPPORTED = "not supported"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One field; `note` says what happens instead, or what would have to change."""
+
+    document: Document
+    path: str
+    support: Support
+    note: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, as messages say it."""
+        line = self.document.position(self.path)[0]
+        field = f" field {self.path}" if self.path else ""
+        return f"{self.document.file} line {line}: {self.document.kind}{field}"
+
+    def __str__(self) -> str:
+        if self.support is Support.NOT_SUPPORTED:
+            return f"{self.place} is not supported — {self.note}"
+        named = f"{self.document} {self.path}".strip()
+        return f"{named}: {self.note}" if self.note else named
+
+
+def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
+    """An object as its type, if a rehearsal acts on its kind, and what becomes of its fields.
+
+    It is None where there is anything that is not supported.
+    """
+    kind = document.kind
+    if kind not in KINDS or not _is_of_its_group(document):
+        known = document.body.get("apiVersion") != "v1" or kind in _CORE_KINDS
+        return None, (_of_kind(document) if known else _slip(document),)
+    refused: dict[str, Row] = {}
+    body = document.body
+    # What is wrong is taken out, so that the rest can be read; a few rounds do for any object.
+    for _ in range(8):
+        try:
+            thing = KINDS[kind].model_validate(body)
+        except ValidationError as invalid:
+            refused |= _refused(document, invalid, refused)
+            body = _without(body, invalid)
+        else:
+            rows = (*refused.values(), *_rows(document, body, thing, ""))
+            wrong = any(row.support is Support.NOT_SUPPORTED for row in rows)
+            return (None if wrong else thing), rows
+    return None, tuple(refused.values())
+
+
+def of_no_use(rows: Iterable[Row], why: str) -> Iterator[Row]:
+    """The rows of an object that nothing refers to: whatever it holds, it refuses nothing."""
+    return (replace(row, support=Support.NOT_ENFORCED, note=why) for row in rows)
+
+
+def _is_of_its_group(document: Document) -> bool:
+    version = scalar(document.body.get("apiVersion"))
+    expected = _GROUPS.get(document.kind, "v1")
+    return not version or version == expected or version.startswith(f"{expected.rstrip('/')}")
+
+
+def _of_kind(document: Document) -> Row:
+    return Row(document, "", Support.NOT_ENFORCED)
+
+
+def _slip(document: Document) -> Row:
+    remedy = f"apiVersion v1 has no kind {document.kind!r}"
+    return Row(document, "kind", Support.NOT_SUPPORTED, remedy)
+
+
+def _refused(
+    document: Document, invalid: ValidationError, before: Mapping[str, Row]
+) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for error in sorted(invalid.errors(), key=lambda e: e["type"] == "missing"):
+        path = _path(error["loc"])
+        holder = _path(error["loc"][:-1])
+        # A provider that is not known is one thing to say; that the known one is missing is none.
+        told = any(known.startswith(f"{holder}.") for known in (*before, *found))
+        if path in before or (error["type"] == "missing" and told):
+            continue
+        extra = error["type"] == "extra_forbidden"
+        note = ELSEWHERE if extra else error["msg"].removeprefix("Value error, ")
+        found[path] = Row(document, path, Support.NOT_SUPPORTED, note)
+    return found
+
+
+def _path(parts: Sequence[int | str]) -> str:
+    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(words).lstrip(".")
+
+
+def _without(body: Mapping[str, Any], invalid: ValidationError) -> dict[str, Any]:
+    """The object without what is wrong with it, so that the rest can be read."""
+    kept: dict[str, Any] = copy.deepcopy(dict(body))
+    for error in sorted(invalid.errors(), key=lambda e: str(e["loc"]), reverse=True):
+        *above, last = error["loc"] or ("",)
+        holder: Any = kept
+        for part in above:
+            holder = holder[part] if _has(holder, part) else None
+        if _has(holder, last):
+            del holder[last]
+    return kept
+
+
+def _has(holder: object, part: int | str) -> bool:
+    if isinstance(holder, list):
+        return isinstance(part, int) and part < len(holder)
+    return isinstance(holder, dict) and part in holder
+
+
+def _rows(document: Document, body: object, thing: Manifest, path: str) -> Iterator[Row]:
+    """What becomes of each field that is given."""
+    aliases = {field.alias or name: name for name, field in type(thing).model_fields.items()}
+    said = (
+        (Support.NOT_ENFORCED, thing.not_enforced()),
+        (Support.NOT_SUPPORTED, thing.refused()),
+    )
+    told = {
+        at: Row(document, at, word, note)
+        for word, notes in said
+        for sub, note in notes.items()
+        if (at := f"{path}.{sub}".lstrip("."))
+    }
+    yield from told.values()
+    for key, given in body.items() if isinstance(body, dict) else ():
+        at = f"{path}.{key}".lstrip(".")
+        if key in thing.set_aside:
+            yield Row(document, at, Support.NOT_ENFORCED)
+        elif at not in told:
+            held = getattr(thing, aliases[key]) if key in aliases else None
+            yield from _held(document, given, held, at)
+
+
+def _held(document: Document, given: object, held: object, path: str) -> Iterator[Row]:
+    if isinstance(held, Manifest):
+        yield from _rows(document, given, held, path)
+    elif isinstance(held, list) and held and isinstance(held[0], Manifest):
+        for index, (raw, each) in enumerate(zip(given, held, strict=False)):  # type: ignore[call-overload]
+            yield from _rows(document, raw, each, f"{path}[{index}]")
+    elif path not in ("apiVersion", "kind", "metadata.name"):
+        yield Row(document, path, Support.ENFORCED)

@@ -1,0 +1,242 @@
+"""Monitors → what the run's Prometheus scrapes of the pods, and the labels that the series get.
+
+The Prometheus operator's ServiceMonitors and PodMonitors, Google's PodMonitorings, and where there
+is none the annotations `prometheus.io/scrape` as the community's chart reads them. A pod's targets
+carry what the discovery of a cluster would say of it, so relabelings go to Prometheus unchanged.
+Fixed for the run: a canary that is promoted stays a pod of the canary Service here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from canary.argo.manifests import Bundle
+from canary.argo.model import ReplicaSetName
+from canary.argo.objects import Endpoint, PodMonitor, PodMonitoring, Service, ServiceMonitor
+from canary.rehearse import time_compression
+from canary.rehearse.replica_sets import ReplicaSets, Slot
+from canary.runtime.prometheus import ScrapeJob, Target
+
+DEFAULT_SCRAPE_S = 30.0
+# The chart's own.
+ANNOTATED_SCRAPE_S = 60.0
+_SNAKE = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+_UNDERSCORED = str.maketrans("-./", "___")
+_META = "__meta_kubernetes_"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One way to the pods' metrics, with the labels that it gives a pod; `job` names it."""
+
+    job: str
+    port: int | str
+    endpoint: Endpoint
+    labels: Mapping[str, str]
+    pod_labels: Mapping[str, str]
+    service: Service | None = None
+
+
+def jobs(bundle: Bundle, sets: ReplicaSets, time_scale: float) -> list[ScrapeJob]:
+    """The scrape jobs of the pods at a time scale."""
+    return [
+        ScrapeJob(
+            name=f"pods-{number}" if number else "pods",
+            path=found.endpoint.path,
+            interval_s=time_compression.scrape_interval_s(found.endpoint.interval, time_scale),
+            targets=list(_targets(bundle, sets, found)),
+            honour_labels=found.endpoint.honor_labels,
+            params=found.endpoint.params,
+            relabel=_relabel(found.endpoint.relabelings),
+            metric_relabel=_relabel(
+                [*found.endpoint.metric_relabelings, *found.endpoint.metric_relabeling]
+            ),
+        )
+        for number, found in enumerate(_all(bundle))
+    ]
+
+
+def interval_s(bundle: Bundle) -> float:
+    """How often the pods are scraped, in real time."""
+    return min((found.endpoint.interval for found in _all(bundle)), default=DEFAULT_SCRAPE_S)
+
+
+def ports(bundle: Bundle) -> set[str]:
+    """The pods' ports that are scraped, by the names of the containers'."""
+    return {_port(bundle, found) for found in _all(bundle)}
+
+
+def _port(bundle: Bundle, found: _Found) -> str:
+    """A port's name; one without is called by its number."""
+    given = {c.port_name(found.port) for c in bundle.rollout.spec.template.spec.containers}
+    return min(given - {str(found.port)} or given)
+
+
+def _all(bundle: Bundle) -> Iterator[_Found]:
+    for monitor in bundle.monitors:
+        name = monitor.metadata.name
+        if isinstance(monitor, ServiceMonitor):
+            for service in bundle.services:
+                if monitor.spec.selector.takes(service.metadata.labels):
+                    yield from _of_service(monitor, service)
+        elif isinstance(monitor, PodMonitoring):
+            for endpoint in monitor.spec.endpoints:
+                yield _of_google(monitor, endpoint)
+        else:
+            for endpoint in monitor.spec.pod_metrics_endpoints:
+                job = f"{bundle.namespace}/{name}"
+                yield _of_pod(bundle, monitor, endpoint, job)
+    if not bundle.monitors:
+        yield from _annotated(bundle)
+
+
+def _of_pod(bundle: Bundle, monitor: PodMonitor, endpoint: Endpoint, job: str) -> _Found:
+    pod = bundle.rollout.spec.template.metadata.labels
+    port = endpoint.port or endpoint.target_port
+    labels = {"endpoint": str(port), "job": pod.get(monitor.spec.job_label, job)}
+    return _Found(job, port, endpoint, labels, _copied(monitor.spec.pod_target_labels))
+
+
+def _of_service(monitor: ServiceMonitor, service: Service) -> Iterator[_Found]:
+    spec, given = monitor.spec, service.metadata.labels
+    for endpoint in spec.endpoints:
+        wanted = endpoint.port
+        port = next((p for p in service.spec.ports if wanted in (p.name, str(p.port))), None)
+        target = endpoint.target_port or (
+            wanted if port is None else port.port if port.target_port is None else port.target_port
+        )
+        labels = {
+            "service": service.metadata.name,
+            "endpoint": str(wanted or target),
+            "job": given.get(spec.job_label, service.metadata.name),
+            **{n.translate(_UNDERSCORED): given[n] for n in spec.target_labels if n in given},
+        }
+        job = service.metadata.name
+        yield _Found(job, target, endpoint, labels, _copied(spec.pod_target_labels), service)
+
+
+def _of_google(monitor: PodMonitoring, endpoint: Endpoint) -> _Found:
+    wanted = monitor.spec.target_labels
+    here = dict.fromkeys(("project_id", "location", "cluster"), "local")
+    labels = here | {"job": monitor.metadata.name}
+    copied = {each.from_: each.to or each.from_ for each in wanted.from_pod}
+    return _Found(monitor.metadata.name, endpoint.port, endpoint, labels, copied)
+
+
+def _annotated(bundle: Bundle) -> Iterator[_Found]:
+    """Pods and Services that ask for it by annotation; the chart copies all of their labels."""
+    pod = bundle.rollout.spec.template.metadata
+    if pod.annotations.get("prometheus.io/scrape") == "true":
+        every = {name: name for name in (*pod.labels, "rollouts-pod-template-hash")}
+        yield _by_annotation(bundle, "kubernetes-pods", pod.annotations, {}, every, None)
+    for service in bundle.services:
+        if service.metadata.annotations.get("prometheus.io/scrape") == "true":
+            given = service.metadata
+            labels = {n.translate(_UNDERSCORED): v for n, v in given.labels.items()}
+            labels["service"] = given.name
+            job = "kubernetes-service-endpoints"
+            yield _by_annotation(bundle, job, given.annotations, labels, {}, service)
+
+
+def _by_annotation(
+    bundle: Bundle,
+    job: str,
+    annotations: Mapping[str, str],
+    labels: Mapping[str, str],
+    copied: Mapping[str, str],
+    service: Service | None,
+) -> _Found:
+    port = annotations.get("prometheus.io/port", "")
+    endpoint = Endpoint(
+        port=port,
+        path=annotations.get("prometheus.io/path", "/metrics"),
+        interval=ANNOTATED_SCRAPE_S,
+    )
+    wanted = int(port) if port.isdigit() else bundle.served_port
+    return _Found(job, wanted, endpoint, {"job": job, **labels}, copied, service)
+
+
+def _copied(names: Iterable[str]) -> Mapping[str, str]:
+    return {name: name for name in names}
+
+
+def _targets(bundle: Bundle, sets: ReplicaSets, found: _Found) -> Iterator[Target]:
+    port = _port(bundle, found)
+    container = bundle.rollout.spec.template.spec.owner(port)
+    for replica_set in _sides(bundle, found.service):
+        for slot in sets.slots(replica_set):
+            # As on a cluster: a pod without such a port is not scraped.
+            if port in slot.ports:
+                facts = slot.facts
+                given = {
+                    name.translate(_UNDERSCORED): facts.labels[label]
+                    for label, name in found.pod_labels.items()
+                    if label in facts.labels
+                }
+                labels = {
+                    "namespace": facts.namespace,
+                    "pod": facts.name,
+                    "container": container.name,
+                    **found.labels,
+                    **given,
+                }
+                yield Target(
+                    slot.ports[port], {**labels, **_discovered(slot, container.name, found)}
+                )
+
+
+def _sides(bundle: Bundle, service: Service | None) -> Sequence[ReplicaSetName]:
+    """Whose pods a Service selects, with the hash that the controller writes into its selector."""
+    canary, stable = bundle.rollout.spec.strategy.canary.services
+    name = service.metadata.name if service else ""
+    if name and name == canary:
+        return [ReplicaSetName.LATEST]
+    return [ReplicaSetName.STABLE] if name and name == stable else list(ReplicaSetName)
+
+
+def _discovered(slot: Slot, container: str, found: _Found) -> Mapping[str, str]:
+    """What a cluster's discovery says of a pod, for relabelings; gone once they are through."""
+    facts, service = slot.facts, found.service
+    named = {
+        "namespace": facts.namespace,
+        "pod_name": facts.name,
+        "pod_ip": facts.ip,
+        "pod_container_name": container,
+        "pod_container_port_name": str(found.port),
+        "pod_controller_kind": "ReplicaSet",
+        "pod_controller_name": facts.name.rpartition("-")[0],
+        "pod_phase": "Running",
+        "pod_ready": "true",
+        "pod_node_name": "localhost",
+        **_labels("pod_label", facts.labels),
+        **_labels("pod_labelpresent", dict.fromkeys(facts.labels, "true")),
+        **_labels("pod_annotation", facts.annotations),
+    }
+    if service is not None:
+        named |= {
+            "service_name": service.metadata.name,
+            "endpoints_name": service.metadata.name,
+            "endpoint_port_name": str(found.endpoint.port),
+            "endpoint_address_target_kind": "Pod",
+            "endpoint_address_target_name": facts.name,
+            **_labels("service_label", service.metadata.labels),
+            **_labels("service_annotation", service.metadata.annotations),
+        }
+    return {f"{_META}{name}": value for name, value in named.items()}
+
+
+def _labels(kind: str, given: Mapping[str, str]) -> Mapping[str, str]:
+    return {f"{kind}_{name.translate(_UNDERSCORED)}": value for name, value in given.items()}
+
+
+def _relabel(configs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The operator's relabelings in Prometheus's own words."""
+    return [
+        {
+            _SNAKE.get(key, key): str(value).lower() if key == "action" else value
+            for key, value in config.items()
+        }
+        for config in configs
+    ]
