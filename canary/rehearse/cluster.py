@@ -24,6 +24,7 @@ from canary.argo.model import Hashes
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, rates, time_compression
 from canary.rehearse.config import SECRET
+from canary.rehearse.evidence import Evidence
 from canary.rehearse.load import Load
 from canary.rehearse.plan import Plan
 from canary.rehearse.target import Event, Observation
@@ -96,6 +97,10 @@ class ClusterTarget:
         return tuple(self._torn_down)
 
     # --------------------------------------------------------------------------------- starting
+
+    def evidence(self) -> Evidence:
+        """Nothing: the cluster keeps its requests and logs itself."""
+        return Evidence()
 
     @property
     def _namespace(self) -> str:
@@ -178,7 +183,7 @@ class ClusterTarget:
             locustfile=self.plan.stable.locustfile,
             traffic=config.traffic,
             rate=self.plan.rate,
-            values=cluster_state.secret_values(secret, config.secrets, cluster.key),
+            values=cluster_state.secret_values(secret, config.secrets, cluster),
         )
         self._stack.callback(self._torn_down.append, "locust")
         self._stack.callback(load.stop)

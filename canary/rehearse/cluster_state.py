@@ -21,6 +21,7 @@ from canary.argo.model import (
     Rollout,
 )
 from canary.argo.resolve import Fields
+from canary.rehearse.config import SECRET, Cluster
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation
 from canary.runtime.gateway import Counts
@@ -150,15 +151,17 @@ def runs(state: State, hashes: Hashes, now: float) -> Iterator[AnalysisRun]:
 
 
 def secret_values(
-    data: Mapping[str, str], stand_ins: Mapping[str, Mapping[str, str]], key: str
+    data: Mapping[str, str], stand_ins: Mapping[str, Mapping[str, str]], cluster: Cluster
 ) -> dict[str, str]:
     """The values that requests name: the Secret's key under each name that stands in for it."""
-    value = base64.b64decode(data[key]).decode()
+    before, _, after = cluster.values[cluster.key].partition(SECRET)
+    value = base64.b64decode(data[cluster.key]).decode()
+    value = value.removeprefix(before).removesuffix(after)
     return {
         f"{name}.{field}": value
         for name, fields in stand_ins.items()
         for field, text in fields.items()
-        if text == "{secret}"
+        if text == SECRET
     }
 
 

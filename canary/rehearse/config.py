@@ -117,6 +117,10 @@ class Traffic(_Section):
     least_canary_requests_per_look: Annotated[float, Field(ge=0)] | None = None
     users: Annotated[int, Field(gt=0)] = 80
     seed: int = 1
+    # The service's OpenAPI document in JSON, from this file's folder: which routes there are.
+    openapi: Path | None = None
+    # Routes of it, or of the metrics, that are not sent on purpose, as `GET /path/{name}`.
+    left_out: list[str] = Field(default_factory=list)
     requests: list[Request] = Field(default_factory=list)
     # Users of one's own, which send at the rate that the rehearsal asks for.
     locustfile: Path | None = None
@@ -143,7 +147,7 @@ class Cluster(_Section):
     @property
     def key(self) -> str:
         """Which of the Secret's keys holds what requests name as `{secret}`."""
-        return next((key for key, text in self.values.items() if text == SECRET), "")
+        return next((key for key, text in self.values.items() if SECRET in text), "")
 
 
 def _only_commands(value: object) -> object:

@@ -21,6 +21,8 @@ LOCALHOST = "127.0.0.1"
 MIB = 2**20
 # The kernel kills at the very byte; looking costs a few milliseconds a pod, so here it is a moment.
 MEMORY_PERIOD_S = 2.0
+# Of the log of a container that is restarted, for the report.
+LAST_LINES = 5
 # The kubelet's restart back-off: at once, then 10 s, doubling to 5 min.
 BACK_OFF_S = (0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 
@@ -177,6 +179,16 @@ class PodEvent:
     text: str
 
 
+@dataclass(frozen=True)
+class Ending:
+    """A container that ended and was restarted, or was ended for it; `tail` is of its log."""
+
+    log: Path
+    replica_set: str
+    because: str
+    tail: list[str]
+
+
 @dataclass
 class Kubelet:
     """Runs the pods of one node: this machine. `sources` are by ReplicaSet."""
@@ -184,6 +196,7 @@ class Kubelet:
     sources: Mapping[str, Source]
     folder: Path
     pods: list[Pod] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
     _events: list[PodEvent] = field(default_factory=list)
     _weigh_at: float = 0.0
     _probers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "probe"))
@@ -303,6 +316,8 @@ class Kubelet:
     def _restart(self, pod: Pod, state: ContainerState, now: float, reason: str) -> None:
         if state.child is not None:
             state.child.kill()
+            tail = state.child.tail_lines(LAST_LINES)
+            self.endings.append(Ending(state.child.log, pod.replica_set, reason, tail))
         pod.ready_at = None
         wait_s = BACK_OFF_S[min(state.restarts, len(BACK_OFF_S) - 1)]
         state.restarts += 1

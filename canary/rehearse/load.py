@@ -20,7 +20,10 @@ USERS_LOG = Path(__file__).with_name("users_log.py")
 
 @dataclass(frozen=True)
 class Second:
-    """One second of the users' view; percentiles in milliseconds, None where nothing was sent."""
+    """One second of the users' view; percentiles in milliseconds, None where nothing was sent.
+
+    `statuses` counts the answers by status; 0 is none.
+    """
 
     at: float
     requests: int
@@ -29,11 +32,29 @@ class Second:
     lost: int
     p50_ms: float | None
     p95_ms: float | None
+    statuses: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """As a message says it."""
         p95 = "" if self.p95_ms is None else f", 95 % of them answered within {self.p95_ms:.0f} ms"
         return f"{self.requests} requests, {self.failed} failed, {self.lost} lost{p95}"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that was an error: 4xx or 5xx, by the pod at this address."""
+
+    method: str
+    path: str
+    status: int
+    answered_by: str
+    body: str
+
+    @property
+    def port(self) -> int:
+        """The pod's; 0 where no pod answered."""
+        port = self.answered_by.rpartition(":")[2]
+        return int(port) if port.isdecimal() else 0
 
 
 @dataclass
@@ -99,6 +120,12 @@ class Load:
         fresh = [Second(**json.loads(line)) for line in complete.splitlines()]
         self.seconds += fresh
         return fresh
+
+    def refusals(self) -> list[Refusal]:
+        """The first bodies of answers that were errors."""
+        log = self._log.with_name("refusals.jsonl")  # as users_log.py names it
+        text = log.read_text(encoding="utf-8") if log.exists() else ""
+        return [Refusal(**json.loads(line)) for line in text.splitlines()]
 
     @property
     def _log(self) -> Path:

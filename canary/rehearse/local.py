@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,25 +13,41 @@ from typing import Any
 from canary.argo import controller
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
-from canary.rehearse import rates, scraping, services, time_compression
+from canary.rehearse import (
+    evidence,
+    rates,
+    routes,
+    scraping,
+    services,
+    time_compression,
+    worktrees,
+)
+from canary.rehearse.evidence import Evidence, Log, Redaction, Restart
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
 from canary.rehearse.fakes import Fakes
-from canary.rehearse.kubelet import Kubelet
+from canary.rehearse.kubelet import Ending, Kubelet
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
-from canary.rehearse.plan import Plan
+from canary.rehearse.plan import HERE, Plan
 from canary.rehearse.replica_sets import ReplicaSets
+from canary.rehearse.routes import Routes
 from canary.rehearse.target import Observation
 from canary.runtime import processes, scratch
 from canary.runtime.gateway import Gateway
-from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
+from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
 
 TICK_S = 0.1
 OBSERVE_S = 0.3
 WARM_UP_TIMEOUT_S = 60.0
 MIGRATION_TIMEOUT_S = 120.0
+RELEASES = {
+    evidence.CANARY: ReplicaSetName.LATEST,
+    evidence.STABLE: ReplicaSetName.STABLE,
+}
+# What exporters call the label that holds a request's route.
+ROUTE_LABELS = ("route", "http_route", "handler")
 
 
 class LocalTarget:
@@ -45,6 +62,8 @@ class LocalTarget:
         self._stack = ExitStack()
         self._torn_down: list[str] = []
         self._started: tuple[Node, Fakes, Fakes] | None = None
+        self._released_at: float | None = None
+        self._known_routes: list[str] = []
 
     # ------------------------------------------------------------------ the target's interface
 
@@ -66,6 +85,7 @@ class LocalTarget:
         assert self._started is not None  # noqa: S101 — `prepare` comes first
         node, _, candidate = self._started
         node.clock.restart()
+        self._released_at = time.time()
         yield from self._migrate(node, candidate)
         words = ", ".join(self.plan.choices.faults) or str(self.plan.candidate)
         node.log("release", f"{self.rollout.name}-{self.hashes.latest} applied ({words})")
@@ -82,8 +102,70 @@ class LocalTarget:
 
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything in the reverse order of its start."""
+        if self._started is not None and self._released_at is not None:
+            # While Prometheus still answers.
+            self._known_routes = list(self._ask_for_routes(self._started[0].prometheus))
         self._stack.close()
         return tuple(self._torn_down)
+
+    def evidence(self) -> Evidence:
+        """What the gateway, the users, the pods' logs and their kubelet have of the release."""
+        if self._started is None or self._released_at is None:
+            return Evidence()
+        node, stable, candidate = self._started
+        since, build = self._released_at, self.plan.candidate
+        sent = [f"{r.method} {r.path.partition('?')[0]}" for r in self.plan.config.traffic.requests]
+        ports = {port: name for name, of in RELEASES.items() for port in node.sets.ports(of)}
+        compared, total, met = evidence.compare(
+            (access for access in node.gateway.accesses() if access.at >= since),
+            lambda port: ports.get(port, ""),
+            Routes(self._known_routes, sent).name,
+        )
+        checkout = (worktrees.root(build.folder) or build.folder).resolve()
+        secret_values = [*stable.values.values(), *candidate.values.values()]
+        redact = Redaction(secret_values, [self._folder.resolve(), checkout])
+        raised = evidence.exceptions(self._canary_logs(), redact, checkout)
+        restarts = [self._restart(ending, redact) for ending in node.sets.kubelet.endings]
+        refusals = node.load.refusals() if node.load else []
+        canary_refusals = [r for r in refusals if ports.get(r.port) == evidence.CANARY]
+        return Evidence(
+            cause=evidence.blame(compared, total, raised, restarts),
+            routes=compared,
+            gateway=met,
+            exceptions=raised,
+            responses=evidence.responses(canary_refusals, redact),
+            restarts=restarts,
+            coverage=evidence.cover(self._known_routes, build.config.traffic.left_out, compared),
+            changed=worktrees.changed(HERE, self.plan.stable.commit, build.commit),
+        )
+
+    def _canary_logs(self) -> Iterator[Log]:
+        """The logs of the canary's pods that started."""
+        prefix = f"{self.rollout.name}-{self.hashes.latest}-"
+        for file in sorted((self._folder / "pods").glob(f"{prefix}*.log")):
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                yield Log(file.stem, f"pods/{file.name}", lines)
+
+    def _restart(self, ending: Ending, redact: Redaction) -> Restart:
+        latest = ending.replica_set == self.hashes.latest
+        return Restart(
+            release=evidence.CANARY if latest else evidence.STABLE,
+            pod=ending.log.stem,
+            because=ending.because,
+            log=f"pods/{ending.log.name}",
+            lines=[redact(line)[: evidence.MAX_TEXT] for line in ending.tail],
+        )
+
+    def _ask_for_routes(self, prometheus: Prometheus) -> Iterator[str]:
+        """The routes that the candidate's documents and metrics name."""
+        build = self.plan.candidate
+        if build.config.traffic.openapi:
+            yield from routes.documented(build.folder / build.config.traffic.openapi)
+        pods = f'pod=~"{self.rollout.name}-{self.hashes.latest}-.*"'
+        with contextlib.suppress(QueryError):  # it may be what was killed
+            for label in ROUTE_LABELS:
+                found = prometheus.series(f'{{{label}!="",{pods}}}')
+                yield from routes.measured((s.get("method", "GET"), s[label]) for s in found)
 
     # --------------------------------------------------------------------------------- starting
 

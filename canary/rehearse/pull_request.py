@@ -13,7 +13,7 @@ from typing import Literal
 
 from canary import junit
 from canary.junit import Case
-from canary.rehearse.report import number
+from canary.rehearse.report import shown
 from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Result
 
 MARKDOWN, JUNIT = "report.md", "junit.xml"
@@ -74,8 +74,9 @@ def _gates(document: Result) -> str:
 
 
 def _cell(look: _Look) -> str:
-    value, control = number(look.last.number), look.last.control
-    said = value if control is None else f"{value} ({number(control)})"
+    name, control = look.metric.name, look.last.control
+    value = shown(look.last.number, name)
+    said = value if control is None else f"{value} ({shown(control, name)})"
     sign = _PHASE_SIGNS.get(look.metric.phase, "")
     return f"**{said}** {sign}" if sign else said
 
@@ -92,7 +93,7 @@ class _Look:
 
 def _looks(document: Result) -> Iterator[_Look]:
     limits = {
-        gate.name: f"{gate.comparison} {number(gate.threshold)}"
+        gate.name: f"{gate.comparison} {shown(gate.threshold, gate.name)}"
         for gate in document.gates
         if gate.threshold is not None
     }
@@ -137,12 +138,7 @@ def _plot(document: Result) -> str:
 
 
 def _cost(document: Result) -> str:
-    traffic, budget = document.traffic, document.budget
-    return (
-        f"{traffic.requests:,} requests, {traffic.failed:,} failed, {traffic.lost:,} "
-        f"lost; {number(budget.spent_unscaled_requests, 3)} failures at real durations, "
-        f"{budget.spent_share:.3%} of a month's error budget."
-    )
+    return f"{document.traffic.requests:,} requests; {document.budget.note}."
 
 
 def junit_xml(document: Result) -> str:
@@ -158,7 +154,7 @@ def _cases(document: Result) -> Iterator[Case]:
         wrong = "failure" if judged else "error"
     yield Case("release", document.id, wrong, verdict.headline)
     for look in _looks(document):
-        phase, value = look.metric.phase, number(look.last.number)
+        phase, value = look.metric.phase, shown(look.last.number, look.metric.name)
         because = look.metric.message or look.last.message
         said = f"{phase}: {value}, wanted {look.wanted}. {because}"
         wrong = ""

@@ -27,10 +27,10 @@ from canary.argo.model import (
     Rollout,
 )
 from canary.errors import UsageError
-from canary.rehearse import measurements, verdict
+from canary.rehearse import measurements, units, verdict
 from canary.rehearse import result as results
 from canary.rehearse.result import Result, Step
-from canary.rehearse.target import Observation
+from canary.rehearse.target import Observation, Place
 from canary.rehearse.verdict import Outcome, Verdict
 from canary.runtime.prometheus import Prometheus
 
@@ -149,13 +149,23 @@ def replay(recording: Recording, rollout: Rollout) -> Replay:
 def decide(recording: Recording, judged: Replay) -> Verdict:
     """How the recorded release would have ended, or how far these gates let it go."""
     if judged.complete or _first_bad(judged.runs) is not None:
-        return verdict.decide(judged.last)
+        return verdict.decide(judged.last, place=_place(recording.result, judged.last.at_s))
     headline = recording.result.verdict.headline
     return Verdict(
         Outcome.INCONCLUSIVE,
         f"Not stopped as far as it was recorded, {recording.ended_s:.0f} s: these gates pass what "
         f"was there {headline[0].lower()}{headline[1:]}",
     )
+
+
+def _place(recorded: Result, at_s: float) -> Place:
+    """Where the recorded release was at an instant, and what had failed by then."""
+    series = recorded.series
+    until = [i for i, at in enumerate(series.at_s) if at <= at_s]
+    weights = [weight for i in until if (weight := series.weight[i])]
+    answered = sum(series.canary_requests[i] for i in until)
+    failed = sum(series.canary_failed[i] for i in until)
+    return Place(weights[-1] if weights else None, at_s, failed / answered if answered else None)
 
 
 @dataclass
@@ -282,9 +292,9 @@ def table(recording: Recording, judged: Replay) -> str:
             rows.append((
                 "background" if index is None else f"step {index}, {look.started_at:.0f} s",
                 result.name,
-                _number(was),
+                _shown(was, result.name),
                 phase,
-                _number(look.number),
+                _shown(look.number, result.name),
                 str(result.phase),
             ))  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
@@ -294,5 +304,5 @@ def table(recording: Recording, judged: Replay) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+def _shown(value: float | None, metric: str) -> str:
+    return "–" if value is None else units.shown(value, metric)

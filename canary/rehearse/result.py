@@ -5,6 +5,7 @@ The types are what is written and read; `build` makes them of what was seen.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from canary.argo import model, routing, threshold
 from canary.argo.model import Analysis, Metric, Pause, SetCanaryScale, SetWeight
 from canary.argo.replicas import split
 from canary.rehearse import time_compression, timeline, units, verdict
+from canary.rehearse.evidence import Evidence
 from canary.rehearse.plan import Build, Plan
 from canary.rehearse.runner import Run
 from canary.rehearse.target import Event, Observation, Target
@@ -246,6 +248,7 @@ class Result(_Part):
     not_scaled: list[str]
     not_enforced: list[str]
     torn_down: list[str]
+    evidence: Evidence = Evidence()
 
 
 def read(text: str) -> Result:
@@ -301,7 +304,18 @@ def build(plan: Plan, target: Target, run: Run) -> Result:
         not_scaled=list(time_compression.NOT_SCALED) if plan.choices.time_scale != 1 else [],
         not_enforced=list(plan.bundle.unenforced),
         torn_down=list(run.torn_down),
+        evidence=run.evidence.model_copy(update={"clients": _statuses(run)}),
     )
+
+
+def _statuses(run: Run) -> dict[str, int]:
+    """What users met since the release, by status."""
+    since = run.released_at.timestamp() if run.released_at else 0.0
+    counts: Counter[str] = Counter()
+    for second in run.timeline.seconds:
+        if second.at >= since:
+            counts.update(second.statuses)
+    return {("no answer" if status == "0" else status): n for status, n in sorted(counts.items())}
 
 
 def _side(plan: Plan, build: Build, pod_hash: str) -> Side:
@@ -330,7 +344,7 @@ def _verdict(plan: Plan, run: Run) -> Verdict:
         rollout_message=last.message if last else "",
         gate=_deciding_gate(decision) if decision else None,
         requests_seen=_requests_seen(seen, decision),
-        weight=weights[-1] if weights else None,
+        weight=weights[-1] if weights else seen.decided.weight,
         decided_after_s=_rounded(seen.decided_at_s),
         last_canary_response_after_s=_rounded(seen.last_canary_at_s),
     )
@@ -491,10 +505,18 @@ def _budget(plan: Plan, seen: Timeline) -> Budget:
         monthly_budget=round(budget),
         spent_unscaled_requests=round(spent, 1),
         spent_share=spent / budget if budget else 0.0,
-        note=(
-            f"{failures} failed responses in the rehearsal stand for {spent:.0f} at "
-            f"{declared:g} requests/s and real durations"
-        ),
+        note=_spent(failures, spent, spent / budget if budget else 0.0),
+    )
+
+
+def _spent(failures: int, spent: float, share: float) -> str:
+    """What failed, and what it stands for in production, as one sentence."""
+    if not failures:
+        return "no request failed"
+    noun = "request" if failures == 1 else "requests"
+    return (
+        f"{failures:,} {noun} failed ({spent:,.0f} at production's traffic): "
+        f"{units.percent(share)} of the month's budget"
     )
 
 

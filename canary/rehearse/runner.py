@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from canary.errors import RehearsalError, ReleaseError
 from canary.rehearse import verdict
+from canary.rehearse.evidence import Evidence
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
@@ -34,6 +35,7 @@ class Run:
     cpu_seconds: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict = Verdict(Outcome.FAULT, "Nothing was rehearsed")
     torn_down: tuple[str, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     released_at: datetime | None = None
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -65,6 +67,7 @@ def rehearse(target: Target, watcher: Watcher) -> Run:
     finally:
         with program.undisturbed():
             run.torn_down = target.tear_down()
+            run.evidence = target.evidence()
         run.cpu_seconds = processes.cpu_spent()
         run.ended_at = datetime.now(UTC)
     return run
@@ -90,4 +93,4 @@ def _decide(run: Run, target: Target, seconds: Sequence[Second]) -> Verdict:
         late_s=run.watch.latest_s,
         busy_share=run.watch.busy_share,
     )
-    return verdict.decide(last, run.conditions)
+    return verdict.decide(last, run.conditions, run.timeline.decided)

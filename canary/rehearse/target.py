@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from canary.argo.model import AnalysisRun, Hashes, ReplicaCounts, Rollout
+from canary.rehearse.evidence import Evidence
 from canary.rehearse.load import Second
 from canary.runtime.gateway import Counts
 
@@ -59,6 +60,28 @@ class Observation:
     scrapes_lost: int = 0
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where and when it was decided, and the share of all canary requests that had failed by then.
+
+    A gate with a confidence margin reads less than that share; None is not known.
+    """
+
+    weight: int | None = None
+    at_s: float | None = None
+    failed_share: float | None = None
+
+    @property
+    def weighed(self) -> str:
+        """The weight in force, as a sentence has it."""
+        return f" at {self.weight} %" if self.weight else ""
+
+    @property
+    def timed(self) -> str:
+        """The time since the release, as a sentence ends."""
+        return "." if self.at_s is None else f", {self.at_s:.0f} s after release."
+
+
 class Target(Protocol):
     """A place where a release can be rehearsed; it observes every `observe_s` seconds."""
 
@@ -75,3 +98,6 @@ class Target(Protocol):
 
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything that was started; says what."""
+
+    def evidence(self) -> Evidence:
+        """What is left to find the cause in, once everything has ended."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from canary.argo.model import Pause, Step
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Observation
+from canary.rehearse.target import Event, Observation, Place
+from canary.runtime.gateway import Counts
 
 SAMPLE_S = 1.0
 
@@ -61,6 +62,16 @@ class Timeline:
             if sample.observation.at_s <= at_s + SAMPLE_S / 2
         )
         return next(counts, 0)
+
+    @property
+    def decided(self) -> Place:
+        """Where and when it was decided, and what had failed by then."""
+        at_s, last = self.decided_at_s, self.last
+        before = [s.observation for s in self.samples if at_s is None or s.observation.at_s < at_s]
+        weights = [seen.weight for seen in before if seen.weight]
+        traffic = last.canary_traffic if last else Counts()
+        share = traffic.failed / traffic.requests if traffic.requests else None
+        return Place(weights[-1] if weights else None, at_s, share)
 
     @property
     def _sampled_at(self) -> float:

@@ -1,8 +1,14 @@
-"""A measured number as a person reads it, in the unit that its metric's name says."""
+"""A measured number as a person says it, in the unit that its metric's name says."""
 
 from __future__ import annotations
 
 _UNITS = {"-seconds": "s", "-ratio": "ratio", "-requests": "requests", "-restarts": "restarts"}
+_COUNTED = ("requests", "restarts")
+# Below it digits say nothing, and a person reads no powers of ten.
+SMALLEST = 0.001
+# What a ratio of failed requests is called, and words that people write otherwise.
+_FAILING = ("error", "errors", "failure", "failures")
+_SPELT = {"cpu": "CPU", "sli": "SLI"}
 
 
 def of(metric: str) -> str:
@@ -18,7 +24,7 @@ def shown(value: float, metric: str) -> str:
     """
     unit = of(metric)
     if unit == "ratio":
-        return f"{_short(100 * value)} %"
+        return percent(value)
     if unit == "s":
         return f"{_short(1000 * value)} ms" if abs(value) < 1 else f"{_short(value)} s"
     return f"{value:.4g}"
@@ -28,4 +34,34 @@ def _short(value: float) -> str:
     """Whole above a hundred, one decimal above one, two digits below; no zeros at the end."""
     if abs(value) >= 100:  # noqa: PLR2004 — digits of a number
         return f"{value:.0f}"
-    return f"{value:.1f}".removesuffix(".0") if abs(value) >= 1 else f"{value:.2g}"
+    if abs(value) >= 1:
+        return f"{value:.1f}".removesuffix(".0")
+    return f"{value:.2g}" if abs(value) >= SMALLEST or not value else f"under {SMALLEST:g}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent.
+
+    >>> percent(0.1616), percent(0.00037), percent(0.0)
+    ('16.2 %', '0.037 %', '0 %')
+    """
+    return f"{_short(100 * share)} %"
+
+
+def said(value: float, metric: str, *, at_least: bool = False) -> str:
+    """What the canary did, as the main clause of a sentence.
+
+    >>> said(0.02661, "error-ratio"), said(0.484, "p95-latency-seconds")
+    ('2.7 % of canary requests failed', "the canary's p95 latency was 484 ms")
+    >>> said(4, "container-restarts"), said(0.016, "error-ratio", at_least=True)
+    ('the canary had 4 container restarts', 'at least 1.6 % of canary requests failed')
+    """
+    number, unit = f"{'at least ' * at_least}{shown(value, metric)}", of(metric)
+    words = [_SPELT.get(word, word) for word in metric.removeprefix("canary-").split("-")]
+    if unit in _COUNTED:
+        return f"the canary had {number} {' '.join(words)}"
+    if unit:
+        words = words[:-1]
+    if unit == "ratio" and words[-1] in _FAILING:
+        return f"{number} of canary requests failed"
+    return f"the canary's {' '.join(words)} was {number}"

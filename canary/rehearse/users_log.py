@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ import gevent
 from locust import constant_throughput, events
 from locust.env import Environment
 
+from canary.runtime.gateway import ANSWERED_BY
+
 LOG = os.environ.get("LOADTEST_LOG")
+
+# Bodies of errors are kept beside it: a few for each pod, request and status.
+REFUSALS = "refusals.jsonl"
+FIRST_ERROR = 400
+MAX_ALIKE, MAX_KINDS, MAX_BODY = 2, 100, 600
 
 # Of an answer, by the first digit of its status; 0 is no answer at all.
 KIND_OF_CLASS = {0: "lost", 4: "refused", 5: "failed"}
@@ -29,12 +37,14 @@ class SecondLog:
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 — open for as long as the run
         self._kinds: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
         self._latencies_ms: list[float] = []
 
     def take(self, response: Any = None, response_time: float = 0.0, **_: Any) -> None:
         """Counts one answer, or the lack of one."""
         status = getattr(response, "status_code", 0) or 0
         self._kinds[KIND_OF_CLASS.get(status // 100, "answered")] += 1
+        self._statuses[str(status)] += 1
         self._latencies_ms.append(response_time)
 
     def run(self) -> None:
@@ -45,6 +55,7 @@ class SecondLog:
 
     def _write(self) -> None:
         kinds, latencies = self._kinds, sorted(self._latencies_ms)
+        statuses, self._statuses = self._statuses, Counter()
         self._kinds, self._latencies_ms = Counter(), []
         line = {
             "at": time.time(),
@@ -52,8 +63,34 @@ class SecondLog:
             **{kind: kinds[kind] for kind in ("failed", "refused", "lost")},
             "p50_ms": _percentile(latencies, 0.50),
             "p95_ms": _percentile(latencies, 0.95),
+            "statuses": statuses,
         }
         self._file.write(json.dumps(line) + "\n")
+
+
+class RefusalLog:
+    """One JSON line for each of the first errors of a kind: who answered what with which body."""
+
+    def __init__(self, path: Path, secrets: Collection[str]) -> None:
+        self._path, self._secrets = path, secrets
+        self._kept: Counter[tuple[str, ...]] = Counter()
+
+    def take(self, request_type: str = "", name: str = "", response: Any = None, **_: Any) -> None:
+        """Keeps an answer, if it is an error and there are not enough like it."""
+        status = getattr(response, "status_code", 0) or 0
+        if status < FIRST_ERROR:
+            return
+        pod = str(response.headers.get(ANSWERED_BY, ""))
+        key = (pod, request_type, name, str(status))
+        self._kept[key] += 1
+        if self._kept[key] > MAX_ALIKE or len(self._kept) > MAX_KINDS:
+            return
+        body = str(response.text)[:MAX_BODY]
+        for secret in self._secrets:
+            body = body.replace(secret, "***")
+        line = {"method": request_type, "path": name, "status": status}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "answered_by": pod, "body": body}) + "\n")
 
 
 def _percentile(ordered: list[float], share: float) -> float | None:
@@ -77,4 +114,7 @@ def _start_log(environment: Environment, **_: Any) -> None:
     if LOG:
         log = SecondLog(LOG)
         events.request.add_listener(log.take)
+        values = json.loads(os.environ.get("LOADTEST_VALUES", "{}"))
+        refusals = RefusalLog(Path(LOG).with_name(REFUSALS), values.values())
+        events.request.add_listener(refusals.take)
         gevent.spawn(log.run)

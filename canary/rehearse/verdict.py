@@ -26,7 +26,7 @@ from canary.argo.model import (
 )
 from canary.rehearse import rates, units
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Observation
+from canary.rehearse.target import Event, Observation, Place
 
 # On a strained machine a canary must differ from stable by this factor to be called the worse one:
 # pods that have just started are slower there than those that are warm.
@@ -35,6 +35,8 @@ DISTINCT_FACTOR = 3.0
 SHORT_SECONDS = 0.1
 # Above it every program waits for others all the time.
 BUSY_SHARE = 0.95
+# A gate that reads less than this part of the failures takes off a confidence margin.
+MARGIN = 0.9
 PROBE_FAILED = "probe failed; restart"
 
 
@@ -55,6 +57,9 @@ class Conditions:
 
 
 FAIR = Conditions()
+
+
+UNKNOWN = Place()
 
 
 class Outcome(Enum):
@@ -97,41 +102,44 @@ class Verdict:
     decision: Decision | None = None
 
 
-def decide(last: Observation, told: Conditions = FAIR) -> Verdict:
-    """The verdict on a release that has settled.
+def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -> Verdict:
+    """The verdict on a release that has settled, in one sentence.
 
     Args:
         last: The last observation.
         told: What the machine did to what was measured.
+        place: Where and when it was decided.
     """
     decision = _decision(last.runs)
     if told.blind:
         return _fault(f"no gate can be trusted, since {told.blind}", decision)
     if last.promoted:
-        return Verdict(Outcome.PROMOTED, "Promoted: every gate passed at every step")
+        headline = f"Promoted: every gate passed at every step{place.timed}"
+        return Verdict(Outcome.PROMOTED, headline)
     if last.inconclusive and not last.timed_out:
-        return _paused(last, decision, told)
+        return _paused(last, decision, told, place)
     if decision is None or last.timed_out:
-        return _stuck(last, told)
+        return _stuck(last, told, place)
     if decision.result.phase is Phase.ERROR:
         if told.strained:
             return _fault(f"{_unread(decision)}, and {told.strained}", decision)
         return Verdict(
             Outcome.NOT_MEASURED,
-            f"Rolled back without a measurement: {_unread(decision)}",
+            f"Rolled back{place.weighed} without a measurement: {_unread(decision)}{place.timed}",
             decision,
         )
     blame = _machine_fault(decision, told.strained)
     if blame:
         return _fault(blame, decision)
-    return Verdict(Outcome.ROLLED_BACK, _rolled_back(decision), decision)
+    headline = f"Rolled back{place.weighed}: {_broken(decision, place)}{place.timed}"
+    return Verdict(Outcome.ROLLED_BACK, headline, decision)
 
 
 def _fault(because: str, decision: Decision | None) -> Verdict:
     return Verdict(Outcome.FAULT, f"Not the release: {because} — {rates.REMEDY}", decision)
 
 
-def _stuck(last: Observation, told: Conditions) -> Verdict:
+def _stuck(last: Observation, told: Conditions, place: Place) -> Verdict:
     """No gate decided: the release made no progress in time, or something else ended it."""
     if told.strained:
         return _fault(f"{_reason(last.message)}, and {told.strained}", None)
@@ -140,10 +148,13 @@ def _stuck(last: Observation, told: Conditions) -> Verdict:
             Outcome.ROLLED_BACK,
             f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
         )
-    return Verdict(Outcome.ROLLED_BACK, f"Rolled back: {_reason(last.message)}")
+    because = _reason(last.message).removesuffix(".")
+    return Verdict(Outcome.ROLLED_BACK, f"Rolled back{place.weighed}: {because}{place.timed}")
 
 
-def _paused(last: Observation, decision: Decision | None, told: Conditions) -> Verdict:
+def _paused(
+    last: Observation, decision: Decision | None, told: Conditions, place: Place
+) -> Verdict:
     looked = _inconclusive(decision)
     if told.strained:
         return _fault(f"{looked}, and {told.strained}", decision)
@@ -151,7 +162,8 @@ def _paused(last: Observation, decision: Decision | None, told: Conditions) -> V
     if last.rate and (unread := _unread_gates(last.runs)):
         names = " and ".join(unread)
         return _fault(f"{names} returned no data of the canary and none of stable", decision)
-    return Verdict(Outcome.INCONCLUSIVE, f"Paused: {looked}; a manual decision is needed", decision)
+    headline = f"Paused{place.weighed}: {looked}; a manual decision is needed{place.timed}"
+    return Verdict(Outcome.INCONCLUSIVE, headline, decision)
 
 
 def _unread_gates(runs: Iterable[AnalysisRun]) -> list[str]:
@@ -208,8 +220,14 @@ def _both(name: str, canary: float, control: float) -> str:
     return f"{name} is {ours} on the canary and {theirs} on"
 
 
-def _rolled_back(decision: Decision) -> str:
-    return f"Rolled back by {decision.metric.name}: {_measured(decision)}"
+def _broken(decision: Decision, place: Place) -> str:
+    """What the canary did, with the limit and the stable release's value."""
+    name, value = decision.metric.name, decision.measurement.number
+    if value is None:
+        return f"{name} {_measured(decision)}"
+    failed = place.failed_share
+    margin = units.of(name) == "ratio" and failed is not None and value < MARGIN * failed
+    return f"{units.said(value, name, at_least=margin)}{_compared(decision)}"
 
 
 def _unread(decision: Decision) -> str:
@@ -230,13 +248,19 @@ def _measured(decision: Decision) -> str:
     """The canary's value, with the limit and the stable release's value."""
     name, taken = decision.metric.name, decision.measurement
     value = "returned no data" if taken.number is None else units.shown(taken.number, name)
+    return f"{value}{_compared(decision)}"
+
+
+def _compared(decision: Decision) -> str:
+    """The limit and the stable release's value, in brackets, where they are known."""
+    name, taken = decision.metric.name, decision.measurement
     known = []
     if limit := threshold.of(decision.metric):
         word = "limit" if limit.comparison in ("<", "<=") else "at least"
         known.append(f"{word} {units.shown(limit.value, name)}")
     if taken.control is not None:
         known.append(f"stable {units.shown(taken.control, name)}")
-    return f"{value} ({', '.join(known)})" if known else value
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _reason(message: str) -> str:

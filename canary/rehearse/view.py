@@ -18,6 +18,7 @@ from rich.text import Text
 
 from canary.argo import threshold
 from canary.argo.model import AnalysisRun, Phase, Rollout
+from canary.rehearse import units
 from canary.rehearse.result import Machine, Result
 from canary.rehearse.target import Event, Observation
 from canary.rehearse.timeline import Timeline
@@ -149,9 +150,11 @@ def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
             limit = threshold.of(metric)
             latest[metric.name] = Gate(
                 name=metric.name,
-                value="nothing" if look.number is None else f"{look.number:.4g}",
-                wanted=f"{limit.comparison} {limit.value:g}" if limit else "",
-                stable="" if look.control is None else f"{look.control:.4g}",
+                value="nothing" if look.number is None else units.shown(look.number, metric.name),
+                wanted=f"{limit.comparison} {units.shown(limit.value, metric.name)}"
+                if limit
+                else "",
+                stable="" if look.control is None else units.shown(look.control, metric.name),
                 phase=look.phase,
             )
     return list(latest.values())
@@ -213,13 +216,7 @@ def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
         yield "decided after", f"{said.decided_after_s:.1f} s"
     if said.last_canary_response_after_s is not None and said.exit_code == 1:
         yield "last bad response", f"{said.last_canary_response_after_s:.1f} s"
-    traffic, budget = made.traffic, made.budget
-    yield "users", f"{traffic.requests} requests, {traffic.failed} failed, {traffic.lost} lost"
-    yield (
-        "error budget",
-        f"{budget.spent_unscaled_requests:.0f} of {budget.monthly_budget} requests a month "
-        f"({budget.spent_share:.3%}), unscaled",
-    )
+    yield "users", f"{made.traffic.requests:,} requests; {made.budget.note}"
     yield "machine", _machine(made.machine)
     yield "torn down", ", ".join(made.torn_down)
     yield "report", str(page)

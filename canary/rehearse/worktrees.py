@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import posixpath
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,8 @@ WORKTREE = "."
 WHO = ("-c", "user.name=rehearse", "-c", "user.email=rehearse@localhost")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 NOTHING_MORE: Mapping[str, str] = {}
+# What git names beside a change: the function or class that it is in.
+_FUNCTION = re.compile(r"@@.*@@ (?:async )?(?:def|class|func|function) (\w+)")
 
 Say = Callable[[str], None]
 
@@ -201,6 +204,22 @@ class Repository:
         with (self._cache / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def changed(repository: Path, before: str, after: str) -> list[str]:
+    """The files that differ between two commits, each with the functions that git finds there."""
+    if not (before and after) or before == after:
+        return []
+    diff = _ask(repository, "diff", "--unified=0", "--no-color", "--no-ext-diff", before, after)
+    found: dict[str, dict[str, None]] = {}
+    file = ""
+    for line in diff.splitlines():
+        if line.startswith(("+++ b/", "--- a/")):
+            file = line[6:]
+            found.setdefault(file, {})
+        elif line.startswith("@@ ") and (function := _FUNCTION.search(line)):
+            found[file][function[1]] = None
+    return [f"{name} ({', '.join(of)})" if of else name for name, of in found.items()]
 
 
 def _run(command: Sequence[str], folder: Path, log: Path) -> None:

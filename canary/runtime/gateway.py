@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,44 @@ from canary.runtime.waiting import wait_until
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
+_FILE_LOG = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _TYPE = "type.googleapis.com/"
 
 # Below gunicorn's keep-alive of 75 s: the gateway must be the side that closes an idle connection,
 # or it now and then sends a request into one that the server is just closing (a 503).
 UPSTREAM_IDLE = "30s"
+
+
+# Tells a client which pod answered, by its address.
+ANSWERED_BY = "x-answered-by"
+ACCESS_LOG = "access.log"
+# One line a request, when it has ended: its fields in this order, parted by tabs.
+_FIELDS = (
+    "%START_TIME(%s.%3f)%",
+    "%REQ(:METHOD)%",
+    "%PATH(NQ)%",
+    "%RESPONSE_CODE%",
+    "%RESPONSE_FLAGS%",
+    "%DURATION%",
+    "%UPSTREAM_HOST%",
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """A request as the gateway saw it end.
+
+    `status` is 0 where the client left without an answer; `flags` say what the gateway met, such
+    as a connection that the pod broke off (UC); `port` is the pod's, 0 where none was reached.
+    """
+
+    at: float
+    method: str
+    path: str
+    status: int
+    flags: str
+    ms: int
+    port: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +133,28 @@ class Gateway:
         fresh.write_text(json.dumps(content), encoding="utf-8")
         fresh.rename(self._folder / "endpoints.json")
 
+    def accesses(self) -> Iterator[Access]:
+        """Every request that has ended, once the gateway itself has."""
+        log = self._folder / ACCESS_LOG
+        if not log.exists():
+            return
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                fields = line.rstrip("\n").split("\t")
+                if len(fields) != len(_FIELDS):
+                    continue  # cut off, where the gateway was killed
+                at, method, path, status, flags, ms, host = fields
+                port = host.rpartition(":")[2]
+                yield Access(
+                    float(at),
+                    method,
+                    path,
+                    int(status),
+                    flags.strip("-"),
+                    int(ms),
+                    int(port) if port.isdecimal() else 0,
+                )
+
     def counts(self) -> Mapping[int, Counts]:
         """Requests by port so far; an endpoint that was removed keeps its last count."""
         for cluster in self._admin("/clusters?format=json").get("cluster_statuses", []):
@@ -150,11 +205,15 @@ class Gateway:
             "@type": _TYPE + _MANAGER,
             "stat_prefix": "edge",
             "codec_type": "HTTP1",
+            "access_log": [{"name": "file", "typed_config": self._access_log()}],
             "http_filters": [
                 {"name": "envoy.filters.http.router", "typed_config": {"@type": _TYPE + _ROUTER}}
             ],
             "route_config": {
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]
+                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+                "response_headers_to_add": [
+                    {"header": {"key": ANSWERED_BY, "value": "%UPSTREAM_HOST%"}}
+                ],
             },
         }
         network = "envoy.filters.network.http_connection_manager"
@@ -162,6 +221,14 @@ class Gateway:
             "name": "edge",
             "address": _address(self.port),
             "filter_chains": [{"filters": [{"name": network, "typed_config": manager}]}],
+        }
+
+    def _access_log(self) -> dict[str, Any]:
+        line = "\t".join(_FIELDS) + "\n"
+        return {
+            "@type": _TYPE + _FILE_LOG,
+            "path": str(self._folder / ACCESS_LOG),
+            "log_format": {"text_format_source": {"inline_string": line}},
         }
 
     def _cluster(self) -> dict[str, Any]:

@@ -99,8 +99,12 @@ class Child:
 
     def tail(self, lines: int = 3) -> str:
         """The last lines of the log, on one line, for an error message."""
+        return " / ".join(self.tail_lines(lines))
+
+    def tail_lines(self, lines: int) -> list[str]:
+        """The last lines of the log."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
-        return " / ".join(text.strip().splitlines()[-lines:])
+        return text.strip().splitlines()[-lines:]
 
 
 def start(

@@ -142,6 +142,16 @@ class Prometheus:
             return tuple(float(sample["value"][1]) for sample in data["result"])
         raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
 
+    def series(self, selector: str) -> list[dict[str, str]]:
+        """The labels of every series that a selector finds.
+
+        Raises:
+            QueryError: if there is no answer.
+        """
+        asked = urllib.parse.urlencode({"match[]": selector}).encode()
+        found: list[dict[str, str]] = self._get("/api/v1/series", asked)
+        return found
+
     def _get(self, path: str, body: bytes | None = None, timeout_s: float = 5.0) -> Any:
         url = f"http://127.0.0.1:{self.port}{path}"
         try:

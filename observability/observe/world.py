@@ -205,7 +205,7 @@ class World:
         try:
             yield
         finally:
-            keys.write_text(self._key, encoding="utf-8")
+            keys.write_text(self._keys, encoding="utf-8")
 
     def post_unknown_buses(self, count: int) -> None:
         """Sends readings that the service must refuse."""
@@ -221,6 +221,11 @@ class World:
     @property
     def _all(self) -> list[Pod]:
         return [*self.pods, *self.canaries]
+
+    @property
+    def _keys(self) -> str:
+        """What the service knows the key by: the traffic imports networks too."""
+        return f"{self._key}:readings+networks"
 
     @property
     def _secrets(self) -> Path:
@@ -241,7 +246,7 @@ class World:
     def _write_secrets(self) -> None:
         self._secrets.mkdir(exist_ok=True)
         (self._secrets / "database-url").write_text(self._url, encoding="utf-8")
-        (self._secrets / "api-keys").write_text(self._key, encoding="utf-8")
+        (self._secrets / "api-keys").write_text(self._keys, encoding="utf-8")
 
     def _environment(self, pod: Pod) -> dict[str, str]:
         return {
@@ -251,7 +256,7 @@ class World:
             "GRIDOS_POD": pod.name,
             "GRIDOS_VERSION": pod.hash,
             "GRIDOS_DATABASE_URL": self._url,
-            "GRIDOS_API_KEYS": self._key,
+            "GRIDOS_API_KEYS": self._keys,
             "GRIDOS_SECRETS_DIR": str(self._secrets),
             "GRIDOS_SECRETS_REFRESH_SECONDS": str(SECRETS_REFRESH_S),
             "GRIDOS_CPU_LIMIT_MILLICORES": str(CPU_LIMIT_MILLICORES),

@@ -12,6 +12,7 @@ from canary.argo import manifests
 from canary.argo.model import Hashes, Phase, ReplicaCounts
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
+from canary.rehearse.config import Cluster
 from canary.runtime import documents, kubectl
 from canary.runtime.gateway import Counts
 
@@ -149,13 +150,16 @@ def test_a_measurements_number_is_its_first_sample(text, number):
     assert cluster_state.first_sample(text) == number
 
 
-def test_the_key_of_the_cluster_is_sent_under_every_name_that_stands_in_for_it():
-    data = {"api-keys": base64.b64encode(b"k1").decode()}
+@pytest.mark.parametrize("entry", [b"k1", b"k1:readings+networks"])
+def test_the_key_of_the_cluster_is_sent_under_every_name_that_stands_in_for_it(entry):
+    data = {"api-keys": base64.b64encode(entry).decode()}
     stand_ins = {
         "gridos": {"api-keys": "{secret}", "database-url": "{database}"},
         "other": {"keys": "{secret}"},
     }
-    assert cluster_state.secret_values(data, stand_ins, "api-keys") == {
+    values = {"api-keys": "{secret}:readings+networks", "database-url": "x"}
+    cluster = Cluster(secret="gridos", values=values, variable="V", gateway="gateway")
+    assert cluster_state.secret_values(data, stand_ins, cluster) == {
         "gridos.api-keys": "k1",
         "other.keys": "k1",
     }

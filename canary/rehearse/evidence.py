@@ -1,0 +1,452 @@
+"""What a run left behind to find the cause in: requests, logs and restarts, canary beside stable.
+
+`blame` says in plain sentences where the canary differs from stable; the rest is what it says so
+from. Nothing here judges: the gates have.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from canary.rehearse import units
+from canary.rehearse.load import Refusal
+from canary.runtime.gateway import Access
+
+CANARY, STABLE = "canary", "stable"
+HERE = Path()
+# A client that left without an answer after less time than this was stopped with the run.
+UNANSWERED_MS = 1000
+# By this factor a route of the canary must be worse than stable's to be named, and slower by this.
+WORSE, SLOWER_MS = 3.0, 20.0
+# Fewer requests have no median, and fewer than so many no 95th percentile.
+FEW, FEW_FOR_P95 = 8, 20
+MAX_NAMED, MAX_EXCEPTIONS, MAX_BODIES = 3, 5, 5
+EVERY_ROUTE = "every route"
+MAX_LINES, MAX_TEXT = 14, 300
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Figures(_Part):
+    """What one release did with the requests of one route.
+
+    `failed` counts 5xx and broken connections, `refused` 4xx, `unanswered` what the client gave up.
+    """
+
+    requests: int = 0
+    failed: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    longest_ms: float | None = None
+    statuses: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """What users got no good answer to, but for 4xx."""
+        return self.failed + self.unanswered
+
+
+class Route(_Part):
+    """A route, canary beside stable; both since the release."""
+
+    route: str
+    canary: Figures
+    stable: Figures
+
+
+class Raised(_Part):
+    """A kind of exception or error in the canary's logs: where it is first, and how often."""
+
+    text: str
+    place: str
+    count: int
+    pod: str
+    log: str
+    line: int
+    lines: list[str]
+
+
+class Response(_Part):
+    """The body of one error response of the canary."""
+
+    route: str
+    status: int
+    body: str
+
+
+class Restart(_Part):
+    """A container's end that its kubelet restarted it for, with its last log lines."""
+
+    release: str
+    pod: str
+    because: str
+    log: str
+    lines: list[str]
+
+
+class Coverage(_Part):
+    """Which of the known routes some request to the canary came to; some are left out on purpose.
+
+    Nothing is known of a route that is missing: an exception there would be promoted.
+    """
+
+    known: int = 0
+    missing: list[str] = Field(default_factory=list)
+    left_out: list[str] = Field(default_factory=list)
+
+    def __str__(self) -> str:
+        """As one sentence."""
+        if not self.known:
+            return ""
+        exercised = f"{self.known - len(self.missing)} of {self.known} routes exercised"
+        without = f"; not exercised: {', '.join(self.missing)}" if self.missing else ""
+        return f"{exercised}{without}"
+
+
+class Evidence(_Part):
+    """All of it; empty where the target keeps no such records."""
+
+    cause: list[str] = Field(default_factory=list)
+    routes: list[Route] = Field(default_factory=list)
+    gateway: dict[str, dict[str, int]] = Field(default_factory=dict)
+    clients: dict[str, int] = Field(default_factory=dict)
+    exceptions: list[Raised] = Field(default_factory=list)
+    responses: list[Response] = Field(default_factory=list)
+    restarts: list[Restart] = Field(default_factory=list)
+    coverage: Coverage = Coverage()
+    changed: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A canary pod's log; `name` is its path from the run's folder."""
+
+    pod: str
+    name: str
+    lines: Iterable[str]
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """What no report may hold: the run's secrets, and where this machine keeps things."""
+
+    secrets: Sequence[str] = ()
+    folders: Sequence[Path] = ()
+    _url: re.Pattern[str] = field(default=re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)"))
+    _named: re.Pattern[str] = field(
+        default=re.compile(
+            r"(?i)((?:password|passwd|secret|token|authorization|api[-_]?key)[\"']?\s*[:=]\s*"
+            r"(?:bearer\s+|basic\s+)?[\"']?)[^\s\"',;&]+"
+        )
+    )
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        for folder in self.folders:
+            text = text.replace(f"{folder}/", "")
+        return self._named.sub(r"\1***", self._url.sub("***", text))
+
+
+# ---------------------------------------------------------------------------------------- requests
+
+
+def compare(
+    accesses: Iterable[Access],
+    release_of: Callable[[int], str],
+    name: Callable[[str, str], str],
+) -> tuple[list[Route], Route, dict[str, dict[str, int]]]:
+    """(routes, all of them as one, the statuses that the gateway met by release) of requests.
+
+    Args:
+        accesses: The requests.
+        release_of: Whose pod listens on a port; nothing for nobody's.
+        name: The route of a method and a path.
+    """
+    met: dict[str, Counter[str]] = defaultdict(Counter)
+    seen: dict[str, dict[str, list[Access]]] = defaultdict(lambda: {CANARY: [], STABLE: []})
+    for access in accesses:
+        release = release_of(access.port)
+        if _cut_off(access):
+            continue
+        met[release or "no pod"][_status(access)] += 1
+        if release:
+            seen[name(access.method, access.path)][release].append(access)
+    routes = [
+        Route(route=route, canary=_figures(of[CANARY]), stable=_figures(of[STABLE]))
+        for route, of in sorted(seen.items(), key=lambda pair: pair[0].partition(" ")[::-1])
+    ]
+    both = [[a for of in seen.values() for a in of[release]] for release in (CANARY, STABLE)]
+    total = Route(route=EVERY_ROUTE, canary=_figures(both[0]), stable=_figures(both[1]))
+    return routes, total, {release: dict(sorted(c.items())) for release, c in met.items()}
+
+
+def _cut_off(access: Access) -> bool:
+    """Whether the run's end is why there was no answer."""
+    return access.status == 0 and access.ms < UNANSWERED_MS
+
+
+def _status(access: Access) -> str:
+    # A client that leaves once it has its answer (DC) is no failure.
+    flags = "" if access.status and access.flags == "DC" else access.flags
+    return f"{access.status or 'no answer'} {flags}".strip()
+
+
+def _figures(accesses: Sequence[Access]) -> Figures:
+    times = sorted(access.ms for access in accesses)
+    return Figures(
+        requests=len(accesses),
+        failed=sum(access.status >= 500 for access in accesses),  # noqa: PLR2004 — HTTP's classes
+        refused=sum(400 <= access.status < 500 for access in accesses),  # noqa: PLR2004 — same
+        unanswered=sum(access.status == 0 for access in accesses),
+        p50_ms=_percentile(times, 0.50),
+        p95_ms=_percentile(times, 0.95),
+        p99_ms=_percentile(times, 0.99),
+        longest_ms=times[-1] if times else None,
+        statuses=dict(Counter(map(_status, accesses)).most_common()),
+    )
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float | None:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def cover(known: Iterable[str], left_out: Iterable[str], routes: Iterable[Route]) -> Coverage:
+    """Which of the known routes the canary was asked for."""
+    apart = set(left_out)
+    asked = {route.route for route in routes if route.canary.requests}
+    every = list(dict.fromkeys(known))
+    wanted = [route for route in every if route not in apart]
+    return Coverage(
+        known=len(wanted),
+        missing=[route for route in wanted if route not in asked],
+        left_out=[route for route in every if route in apart],
+    )
+
+
+# -------------------------------------------------------------------------------------------- logs
+
+_TRACEBACK = "Traceback (most recent call last)"
+_SEVERE = frozenset({"ERROR", "CRITICAL", "FATAL", "PANIC"})
+_PLAIN = re.compile(r"^(?:panic:|fatal\b|FATAL\b|.*\b(?:ERROR|CRITICAL)\b|Exception in )")
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+
+
+def exceptions(
+    logs: Iterable[Log], redact: Callable[[str], str], folder: Path = HERE
+) -> list[Raised]:
+    """The kinds of exceptions and errors that logs hold, the most frequent first.
+
+    Args:
+        logs: The logs.
+        redact: Takes out what no report may hold.
+        folder: The checkout whose own files are told from its packages'.
+    """
+    first: dict[str, Raised] = {}
+    counts: Counter[str] = Counter()
+    for log in logs:
+        for number, lines in _blocks(log.lines):
+            text = redact(lines[-1].strip())[:MAX_TEXT]
+            # Numbers and ids differ from one to the next of a kind.
+            kind = re.sub(r"[0-9a-f]{8,}|\d+", "#", text)
+            counts[kind] += 1
+            if kind not in first:
+                first[kind] = Raised(
+                    text=text,
+                    place=redact(_place(lines, folder)),
+                    count=0,
+                    pod=log.pod,
+                    log=log.name,
+                    line=number,
+                    lines=[redact(line)[:MAX_TEXT] for line in lines[-MAX_LINES:]],
+                )
+    return [
+        first[kind].model_copy(update={"count": count})
+        for kind, count in counts.most_common(MAX_EXCEPTIONS)
+    ]
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """(number of the first line, its lines) of each exception or error of a log."""
+    trace: list[str] = []
+    began = 0
+    for number, line in enumerate(map(str.rstrip, lines), start=1):
+        if trace:
+            trace.append(line)
+            if line.startswith((" ", "\t")):
+                continue
+            yield began, trace
+            trace = []
+        elif line.startswith("{"):
+            if block := _from_json(line):
+                yield number, block
+        elif line.startswith(_TRACEBACK):
+            trace, began = [line], number
+        elif _PLAIN.match(line):
+            yield number, [line]
+    if trace:
+        yield began, trace
+
+
+def _from_json(line: str) -> list[str]:
+    """The lines of what a structured log line says went wrong; none where it does not."""
+    if "exc_info" not in line and not any(f'"{word}"' in line.upper() for word in _SEVERE):
+        return []  # parsing each access line would cost seconds
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return []
+    level = str(said.get("level") or said.get("severity") or "").upper()
+    trace = said.get("exc_info") or said.get("exception") or said.get("stack") or ""
+    if not trace and level not in _SEVERE:
+        return []
+    text = str(trace or said.get("message") or said.get("msg") or line)
+    return text.strip().splitlines() or [line]
+
+
+def _place(lines: Sequence[str], folder: Path) -> str:
+    """The file, line and function of a traceback's last frame in the program's own code."""
+    frames = _FRAME.findall("\n".join(lines))
+    own = [(mine, *rest) for file, *rest in frames if (mine := _own(file, folder))]
+    if not frames:
+        return ""
+    file, line, function = (own or frames)[-1]
+    return f"{file}:{line} in {function}"
+
+
+def _own(file: str, folder: Path) -> str:
+    """A file of the checkout, also where its package is installed; nothing for any other."""
+    _, installed, inside = file.rpartition("/site-packages/")
+    path = Path(inside if installed else file)
+    if path.is_absolute():
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else ""
+    found = next(folder.glob(f"*/{path}"), None)
+    return str(found.relative_to(folder)) if found else ""
+
+
+def responses(refusals: Iterable[Refusal], redact: Callable[[str], str]) -> list[Response]:
+    """The first different errors that clients were answered with."""
+    kept: dict[tuple[str, int], Response] = {}
+    for refusal in refusals:
+        route = f"{refusal.method} {refusal.path.partition('?')[0]}"
+        body = redact(refusal.body)[:MAX_TEXT]
+        kept.setdefault(
+            (route, refusal.status), Response(route=route, status=refusal.status, body=body)
+        )
+    return list(kept.values())[:MAX_BODIES]
+
+
+# ------------------------------------------------------------------------------------------- cause
+
+
+def blame(
+    routes: Sequence[Route], total: Route, raised: Sequence[Raised], restarts: Sequence[Restart]
+) -> list[str]:
+    """Where the canary differs from stable, a sentence each, the worst first."""
+    failing = [r for r in routes if _worse(r, lambda figures: figures.bad)]
+    refusing = [r for r in routes if _worse(r, lambda figures: figures.refused)]
+    found = [_failing(r) for r in _named(failing, total, lambda figures: figures.bad)]
+    if raised and found:
+        found[0] += f": {_said(raised[0])}"
+    found += [_refusing(r) for r in _named(refusing, total, lambda figures: figures.refused)]
+    found += _restarting(restarts)
+    slow = [route for route in routes if _slower(route)]
+    found += [_slow(r) for r in _named(slow, total, lambda f: (f.p95_ms or 0.0) * f.requests)]
+    if raised and not failing:
+        found.append(f"the canary's log: {_said(raised[0])}")
+    return found
+
+
+def _worse(route: Route, bad: Callable[[Figures], int]) -> bool:
+    """Whether the canary's share is a multiple of stable's, and no single chance."""
+    canary, stable = route.canary, route.stable
+    if bad(canary) < 2:  # noqa: PLR2004 — one proves nothing
+        return False
+    usual = (bad(stable) + 0.5) / (stable.requests + 1)
+    return bad(canary) / canary.requests > WORSE * usual or bad(stable) == 0
+
+
+def _slower(route: Route) -> bool:
+    canary, stable = route.canary, route.stable
+    if min(canary.requests, stable.requests) < FEW:
+        return False
+    pairs = [(canary.p50_ms, stable.p50_ms)]
+    if canary.requests >= FEW_FOR_P95:
+        pairs.append((canary.p95_ms, stable.p95_ms))
+    return any((c or 0.0) > WORSE * (s or 0.0) + SLOWER_MS for c, s in pairs)
+
+
+def _named(worse: Sequence[Route], total: Route, bad: Callable[[Figures], float]) -> list[Route]:
+    """The worst routes; all as one where there are many and none of them stands out."""
+
+    def share(route: Route) -> float:
+        return bad(route.canary) / route.canary.requests
+
+    ordered = sorted(worse, key=share, reverse=True)
+    if len(ordered) > MAX_NAMED and share(ordered[0]) < WORSE * share(total):
+        return [total]
+    return ordered[:MAX_NAMED]
+
+
+def _failing(route: Route) -> str:
+    canary, stable = route.canary, route.stable
+    words = _top(canary, lambda status: status[:1] in ("5", "n"))
+    patience = f" after up to {(canary.longest_ms or 0) / 1000:.0f} s" if canary.unanswered else ""
+    return (
+        f"{route.route}: {canary.bad:,} of {canary.requests:,} requests failed with "
+        f"{words}{patience} (stable {stable.bad:,} of {stable.requests:,})"
+    )
+
+
+def _refusing(route: Route) -> str:
+    canary, stable = route.canary, route.stable
+    return (
+        f"{route.route}: {canary.refused:,} of {canary.requests:,} requests were answered with "
+        f"{_top(canary, lambda status: status.startswith('4'))} "
+        f"(stable {stable.refused:,} of {stable.requests:,})"
+    )
+
+
+def _slow(route: Route) -> str:
+    canary, stable = route.canary, route.stable
+    return (
+        f"{route.route}: 95 % answered within {_ms(canary.p95_ms)} (stable {_ms(stable.p95_ms)}), "
+        f"half within {_ms(canary.p50_ms)} (stable {_ms(stable.p50_ms)})"
+    )
+
+
+def _restarting(restarts: Sequence[Restart]) -> Iterator[str]:
+    """How often the canary's containers ended, by reason."""
+    reasons: dict[str, list[Restart]] = defaultdict(list)
+    for restart in restarts:
+        if restart.release == CANARY:
+            reasons[restart.because.partition(":")[0]].append(restart)
+    for found in sorted(reasons.values(), key=len, reverse=True):
+        times = "once" if len(found) == 1 else f"{len(found)} times"
+        yield f"canary containers were restarted {times}: {found[-1].because} ({found[-1].log})"
+
+
+def _top(figures: Figures, wanted: Callable[[str], bool]) -> str:
+    """The most frequent of the statuses that are wanted."""
+    return next((status for status in figures.statuses if wanted(status)), "no answer")
+
+
+def _said(raised: Raised) -> str:
+    return f"{raised.text} at {raised.place}" if raised.place else raised.text
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else units.shown(value / 1000, "-seconds")
