@@ -28,7 +28,7 @@ WORSE, SLOWER_MS = 3.0, 20.0
 # Fewer requests have no median, and fewer than so many no 95th percentile.
 FEW, FEW_FOR_P95 = 8, 20
 MAX_NAMED, MAX_EXCEPTIONS, MAX_BODIES = 3, 5, 5
-EVERY_ROUTE = "every route"
+TOGETHER = "all routes together"
 MAX_LINES, MAX_TEXT = 14, 300
 
 
@@ -190,7 +190,7 @@ def compare(
         for route, of in sorted(seen.items(), key=lambda pair: pair[0].partition(" ")[::-1])
     ]
     both = [[a for of in seen.values() for a in of[release]] for release in (CANARY, STABLE)]
-    total = Route(route=EVERY_ROUTE, canary=_figures(both[0]), stable=_figures(both[1]))
+    total = Route(route=TOGETHER, canary=_figures(both[0]), stable=_figures(both[1]))
     return routes, total, {release: dict(sorted(c.items())) for release, c in met.items()}
 
 
@@ -260,8 +260,7 @@ def exceptions(
     for log in logs:
         for number, lines in _blocks(log.lines):
             text = redact(lines[-1].strip())[:MAX_TEXT]
-            # Numbers and ids differ from one to the next of a kind.
-            kind = re.sub(r"[0-9a-f]{8,}|\d+", "#", text)
+            kind = _kind(text)
             counts[kind] += 1
             if kind not in first:
                 first[kind] = Raised(
@@ -339,14 +338,19 @@ def _own(file: str, folder: Path) -> str:
 
 def responses(refusals: Iterable[Refusal], redact: Callable[[str], str]) -> list[Response]:
     """The first different errors that clients were answered with."""
-    kept: dict[tuple[str, int], Response] = {}
+    kept: dict[tuple[int, str], Response] = {}
     for refusal in refusals:
         route = f"{refusal.method} {refusal.path.partition('?')[0]}"
         body = redact(refusal.body)[:MAX_TEXT]
         kept.setdefault(
-            (route, refusal.status), Response(route=route, status=refusal.status, body=body)
+            (refusal.status, _kind(body)), Response(route=route, status=refusal.status, body=body)
         )
     return list(kept.values())[:MAX_BODIES]
+
+
+def _kind(text: str) -> str:
+    """What two errors share that differ by nothing but numbers and ids."""
+    return re.sub(r"[0-9a-f-]{8,}|\d+", "#", text)
 
 
 # ------------------------------------------------------------------------------------------- cause
@@ -358,16 +362,22 @@ def blame(
     """Where the canary differs from stable, a sentence each, the worst first."""
     failing = [r for r in routes if _worse(r, lambda figures: figures.bad)]
     refusing = [r for r in routes if _worse(r, lambda figures: figures.refused)]
-    found = [_failing(r) for r in _named(failing, total, lambda figures: figures.bad)]
+    slow = [r for r in routes if _slower(r)]
+    found = [_failing(r) for r in _standing_out(failing, total, lambda figures: figures.bad)]
     if raised and found:
         found[0] += f": {_said(raised[0])}"
-    found += [_refusing(r) for r in _named(refusing, total, lambda figures: figures.refused)]
+    found += [_refusing(r) for r in _standing_out(refusing, total, lambda figures: figures.refused)]
     found += _restarting(restarts)
-    slow = [route for route in routes if _slower(route)]
-    found += [_slow(r) for r in _named(slow, total, lambda f: (f.p95_ms or 0.0) * f.requests)]
+    found += [_slow(r) for r in _slowest(slow, total)]
     if raised and not failing:
         found.append(f"the canary's log: {_said(raised[0])}")
     return found
+
+
+def worse(route: Route) -> bool:
+    """Whether the canary failed, refused or was slow more than stable on a route."""
+    failing = _worse(route, lambda figures: figures.bad)
+    return failing or _worse(route, lambda figures: figures.refused) or _slower(route)
 
 
 def _worse(route: Route, bad: Callable[[Figures], int]) -> bool:
@@ -389,15 +399,26 @@ def _slower(route: Route) -> bool:
     return any((c or 0.0) > WORSE * (s or 0.0) + SLOWER_MS for c, s in pairs)
 
 
-def _named(worse: Sequence[Route], total: Route, bad: Callable[[Figures], float]) -> list[Route]:
-    """The worst routes; all as one where there are many and none of them stands out."""
+def _standing_out(
+    worse: Sequence[Route], total: Route, bad: Callable[[Figures], int]
+) -> list[Route]:
+    """The worst routes; all as one where several fail and the worst does no more than the rest."""
+    ordered = sorted(worse, key=lambda r: bad(r.canary) / r.canary.requests, reverse=True)
+    if len(ordered) > 1:
+        worst, every = ordered[0].canary, total.canary
+        rest = (bad(every) - bad(worst)) / max(1, every.requests - worst.requests)
+        if bad(worst) / worst.requests < WORSE * rest:
+            return [total]
+    return ordered[:MAX_NAMED]
 
-    def share(route: Route) -> float:
-        return bad(route.canary) / route.canary.requests
 
-    ordered = sorted(worse, key=share, reverse=True)
-    if len(ordered) > MAX_NAMED and share(ordered[0]) < WORSE * share(total):
-        return [total]
+def _slowest(slow: Sequence[Route], total: Route) -> list[Route]:
+    """The slowest routes; all as one where many are slow and the slowest's median is usual."""
+    ordered = sorted(slow, key=lambda r: r.canary.p50_ms or 0.0, reverse=True)
+    if len(ordered) > MAX_NAMED:
+        usual = WORSE * (total.canary.p50_ms or 0.0) + SLOWER_MS
+        if (ordered[0].canary.p50_ms or 0.0) < usual:
+            return [total]
     return ordered[:MAX_NAMED]
 
 

@@ -63,6 +63,8 @@ class LocalTarget:
         self._torn_down: list[str] = []
         self._started: tuple[Node, Fakes, Fakes] | None = None
         self._released_at: float | None = None
+        document = plan.candidate.config.traffic.openapi
+        self._documented = routes.documented(plan.candidate.folder / document) if document else ()
         self._known_routes: list[str] = []
 
     # ------------------------------------------------------------------ the target's interface
@@ -158,9 +160,7 @@ class LocalTarget:
 
     def _ask_for_routes(self, prometheus: Prometheus) -> Iterator[str]:
         """The routes that the candidate's documents and metrics name."""
-        build = self.plan.candidate
-        if build.config.traffic.openapi:
-            yield from routes.documented(build.folder / build.config.traffic.openapi)
+        yield from self._documented
         pods = f'pod=~"{self.rollout.name}-{self.hashes.latest}-.*"'
         with contextlib.suppress(QueryError):  # it may be what was killed
             for label in ROUTE_LABELS:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from canary import junit
 from canary.junit import Case
+from canary.rehearse import report
 from canary.rehearse.report import shown
 from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Result
 
@@ -34,15 +35,44 @@ def markdown(document: Result) -> str:
     sign = _SIGNS.get(verdict.outcome, "⛔")
     parts = [
         f"### {sign} {_escape(verdict.headline)}",
+        _cause(document),
         _release(document),
         *[f"> The candidate changes {_escape(c)}." for c in document.release.changes],
         _gates(document),
+        _routes(document),
         _plot(document),
         _cost(document),
         f"<sub>{_code(document.command)} · {document.elapsed_s:.0f} s · "
         f"×{document.time_scale:g} · {document.target}</sub>",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _cause(document: Result) -> str:
+    """Where the canary was worse than stable, and what changed there."""
+    evidence = document.evidence
+    lines = [f"- {_escape(cause)}" for cause in evidence.cause]
+    if lines and evidence.changed:
+        lines.append(f"- changed: {', '.join(_code(file) for file in evidence.changed[:5])}")
+    return "\n".join(lines)
+
+
+def _routes(document: Result) -> str:
+    """The routes that are worse on the canary, then what nobody asked for."""
+    coverage = document.evidence.coverage
+    worse = report.worse_routes(document)
+    rows = [
+        f"| {_escape(route.route)} | {route.canary.requests:,} ({route.stable.requests:,}) "
+        f"| {route.canary.bad:,} ({route.stable.bad:,}) "
+        f"| {route.canary.refused:,} ({route.stable.refused:,}) "
+        f"| {report.milliseconds(route.canary.p95_ms)} "
+        f"({report.milliseconds(route.stable.p95_ms)}) |"
+        for route in worse
+    ]
+    head = "| route: canary (stable) | requests | failed | 4xx | 95 % within |"
+    table = "\n".join([head, "|---|---:|---:|---:|---:|", *rows]) if rows else ""
+    known = _escape(f"{coverage}.") if coverage.known else ""
+    return "\n\n".join(part for part in (table, known) if part)
 
 
 def _release(document: Result) -> str:
@@ -152,7 +182,8 @@ def _cases(document: Result) -> Iterator[Case]:
     if verdict.exit_code:
         judged = verdict.outcome in ("rolled-back", "not-released", "inconclusive")
         wrong = "failure" if judged else "error"
-    yield Case("release", document.id, wrong, verdict.headline)
+    cause = "\n".join(document.evidence.cause)
+    yield Case("release", document.id, wrong, verdict.headline, cause)
     for look in _looks(document):
         phase, value = look.metric.phase, shown(look.last.number, look.metric.name)
         because = look.metric.message or look.last.message

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from canary.plot import Band, Frame, Point
-from canary.rehearse import units
+from canary.rehearse import evidence, units
+from canary.rehearse.evidence import Route
 from canary.rehearse.result import Gate, Result, Series
 
 _PHASE_STYLES = {
@@ -50,10 +54,15 @@ def render(document: Result) -> str:
     )
     environment.filters["number"] = number
     environment.filters["shown"] = shown
+    environment.filters["sha256"] = _sha256
+    environment.filters["milliseconds"] = milliseconds
     environment.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
     style, words = _OUTCOMES[document.verdict.outcome]
     return environment.get_template("report.html.j2").render(
         document=document,
+        worse=worse_routes(document),
+        style=_part("report.css"),
+        script=_part("report.js"),
         outcome_style=style,
         outcome_words=words,
         pods_plot=pods_plot(document),
@@ -61,6 +70,15 @@ def render(document: Result) -> str:
         latency_plot=latency_plot(document),
         gates=[(gate, gate_plot(document, gate)) for gate in document.gates],
     )
+
+
+def _part(name: str) -> str:
+    return (resources.files("canary.rehearse") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _sha256(text: str) -> str:
+    """As a content security policy names what stands in the page itself."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -71,6 +89,16 @@ def number(value: float | None, digits: int = 4) -> str:
 def shown(value: float | None, metric: str) -> str:
     """A metric's value with its unit; nothing for nothing."""
     return "–" if value is None else units.shown(value, metric)
+
+
+def milliseconds(value: float | None) -> str:
+    """A time in milliseconds with its unit; nothing for nothing."""
+    return "–" if value is None else units.shown(value / 1000, "-seconds")
+
+
+def worse_routes(document: Result) -> list[Route]:
+    """The routes that the canary answered worse than stable."""
+    return [route for route in document.evidence.routes if evidence.worse(route)]
 
 
 def pods_plot(document: Result) -> Markup:

@@ -27,7 +27,7 @@ def shown(value: float, metric: str) -> str:
         return percent(value)
     if unit == "s":
         return f"{_short(1000 * value)} ms" if abs(value) < 1 else f"{_short(value)} s"
-    return f"{value:.4g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.4g}"  # noqa: PLR2004 — digits
 
 
 def _short(value: float) -> str:

@@ -39,7 +39,9 @@ OUTCOME_STYLES = {
     4: "bold white on red",
     130: "bold",
 }
+CAUSE_STYLE = "bold"
 SHOWN_EVENTS = 8
+MAX_CHANGED = 5
 # Without a terminal: a line of figures no more often than this.
 PLAIN_EVERY_S = 10.0
 
@@ -106,7 +108,9 @@ class View:
         self._console.print()
         self._console.print(Text(headline, style=OUTCOME_STYLES[exit_code]), soft_wrap=True)
         for name, value in lines:
-            line = Text.assemble((f"  {name:<18}", "dim"), value)
+            line = Text.assemble(
+                (f"  {name:<18}", "dim"), (value, CAUSE_STYLE if name == "cause" else "")
+            )
             self._console.print(line, soft_wrap=True)
 
     def _picture(self, record: Timeline, seen: Observation) -> RenderableType:
@@ -207,7 +211,15 @@ def _amount(step: str) -> str:
 
 def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
     """What stands below the verdict: why and when, what the run cost, and where to read on."""
-    said = made.verdict
+    said, found = made.verdict, made.evidence
+    for cause in found.cause:
+        yield ("cause" if said.exit_code else "worse than stable"), cause
+    for raised in found.exceptions[:1]:
+        yield "its log", f"{file.parent / raised.log}:{raised.line}"
+    if said.exit_code and found.changed:
+        yield "changed", ", ".join(found.changed[:MAX_CHANGED])
+    if found.coverage.known:
+        yield "routes", str(found.coverage)
     yield "Rollout", f"{said.rollout_phase}  {said.rollout_message}"
     if said.gate:
         yield "gate", said.gate.name

@@ -1,5 +1,7 @@
 """The report: complete, self-contained, and safe against what it quotes."""
 
+import base64
+import hashlib
 import json
 import re
 from xml.etree import ElementTree as ET
@@ -29,7 +31,19 @@ def test_every_outcome_has_a_page(document, outcome):
 def test_the_page_asks_nothing_of_the_network(document):
     page = report.render(Result.model_validate(document))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", page)
-    assert "<script" not in page
+    (script,) = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert "fetch" not in script
+    assert not re.findall(r"\sstyle=|\son\w+=", page)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{sha256(style)}'; "
+        f"script-src 'sha256-{sha256(script)}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def sha256(text):
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def test_every_picture_is_well_formed_and_named(document):

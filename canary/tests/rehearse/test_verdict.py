@@ -7,7 +7,7 @@ import pytest
 from canary.argo import analysis, threshold
 from canary.argo.model import AnalysisRun, Measurement, Metric, Phase, ReplicaCounts
 from canary.argo.threshold import Threshold
-from canary.rehearse.target import Observation
+from canary.rehearse.target import Observation, Place
 from canary.rehearse.verdict import Conditions, Outcome, decide
 
 GATE = Metric(
@@ -35,7 +35,35 @@ def test_a_promoted_release_is_good():
 def test_a_failed_gate_is_named_with_value_and_threshold():
     verdict = decide(ended(Phase.FAILED, 0.41, 0.02))
     assert verdict.outcome is Outcome.ROLLED_BACK
-    assert verdict.headline == "Rolled back by p95: 0.41 (limit 0.25, stable 0.02)"
+    assert verdict.headline == ("Rolled back: the canary's p95 was 0.41 (limit 0.25, stable 0.02).")
+
+
+def test_the_verdict_is_one_sentence_with_the_weight_the_limit_stable_and_the_time():
+    gate = replace(
+        GATE,
+        name="error-ratio",
+        success_condition="result[0] < 0.01",
+        failure_condition="result[0] >= 0.01",
+    )
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    look = Measurement(Phase.FAILED, 0, 0, "", "", 0.0266, 0.0, controlled=True)
+    run = analysis.assess(analysis.record(run, "error-ratio", look), 0.0)
+    seen = replace(BASE, runs=(run,), aborted=True)
+    told = decide(seen, place=Place(weight=10, at_s=12.3, failed_share=0.028))
+    assert told.headline == (
+        "Rolled back at 10 %: 2.7 % of canary requests failed (limit 1 %, stable 0 %), "
+        "12 s after release."
+    )
+
+
+def test_a_gate_with_a_confidence_margin_is_said_to_read_at_least_so_many_failures():
+    gate = replace(GATE, name="error-ratio")
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    look = Measurement(Phase.FAILED, 0, 0, "", "", 0.26, 0.0, controlled=True)
+    run = analysis.assess(analysis.record(run, "error-ratio", look), 0.0)
+    seen = replace(BASE, runs=(run,), aborted=True)
+    told = decide(seen, place=Place(failed_share=0.5))
+    assert "at least 26 % of canary requests failed (limit 25 %" in told.headline
 
 
 def test_a_gate_that_stable_fails_too_blames_the_machine():
@@ -64,7 +92,7 @@ def test_an_inconclusive_look_waits_for_a_person():
     assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.INCONCLUSIVE, 3)
     assert verdict.headline == (
         "Paused: p95 returned no data (limit 0.25, stable 0.02), so it neither passed nor failed; "
-        "a manual decision is needed"
+        "a manual decision is needed."
     )
 
 

@@ -42,7 +42,7 @@ def show(*, terminal, events=()):
         fresh = record.take(replace(SEEN, events=tuple(events)))
         view.watch(record, SEEN, fresh)
         view.watch(record, SEEN, ())
-        view.conclude([("report", "out/report.html")], "Rolled back by error-ratio", 1)
+        view.conclude([("report", "out/report.html")], "Rolled back at 10 %", 1)
     return stream.getvalue()
 
 
@@ -60,8 +60,8 @@ def test_on_a_terminal_steps_pods_and_gates_are_drawn():
         "pause 10s 7s",
         "■■■■■■■■■",
         "error-ratio",
-        "0.031",
-        "< 0.01",
+        "3.1 %",
+        "< 1 %",
         "canary answered 40",
     ):
         assert words in text, words
@@ -70,15 +70,15 @@ def test_on_a_terminal_steps_pods_and_gates_are_drawn():
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_verdict_ends_both(terminal):
     text = show(terminal=terminal)
-    assert "Rolled back by error-ratio" in text
+    assert "Rolled back at 10 %" in text
     assert text.rstrip().endswith("out/report.html")
 
 
 def test_a_gates_latest_look_is_shown_with_what_stable_read():
     (gate,) = gates((FAILED,))
     assert (gate.value, gate.wanted, gate.stable, gate.phase) == (
-        "0.031",
-        "< 0.01",
-        "0.0004",
+        "3.1 %",
+        "< 1 %",
+        "0.04 %",
         Phase.FAILED,
     )

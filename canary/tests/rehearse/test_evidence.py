@@ -1,0 +1,169 @@
+"""What names the cause: requests, logs and restarts, canary beside stable."""
+
+import json
+
+import pytest
+
+from canary.rehearse import evidence
+from canary.rehearse.evidence import CANARY, STABLE, Log, Redaction, Restart
+from canary.rehearse.load import Refusal
+from canary.rehearse.routes import Routes
+from canary.runtime.gateway import Access
+
+CANARY_PORT, STABLE_PORT = 21, 22
+ROUTES = Routes(["GET /a", "GET /b/{id}", "GET /c", "GET /d", "POST /e"])
+
+
+def requests(route, canary, stable=((200, 4),) * 40):
+    """Accesses of (status, ms) pairs."""
+    method, path = route.split()
+    return [
+        Access(0.0, method, path, status, "", ms, port)
+        for port, answers in ((CANARY_PORT, canary), (STABLE_PORT, stable))
+        for status, ms in answers
+    ]
+
+
+def blame(accesses, raised=(), restarts=()):
+    release = {CANARY_PORT: CANARY, STABLE_PORT: STABLE}
+    routes, total, _ = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
+    return evidence.blame(routes, total, raised, restarts)
+
+
+FINE = ((200, 4),) * 40
+
+
+def test_a_release_like_stable_is_blamed_for_nothing():
+    assert blame(requests("GET /a", FINE) + requests("GET /b/7", FINE)) == []
+
+
+def test_one_failing_route_is_named_with_its_share_its_status_and_its_exception():
+    log = Log(
+        "canary-x",
+        "pods/canary-x.log",
+        [
+            "Traceback (most recent call last):",
+            '  File "/work/app.py", line 7, in show',
+            "ValueError: no bus 7",
+        ],
+    )
+    raised = evidence.exceptions([log], Redaction())
+    found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((500, 3),) * 9), raised)
+    assert found == [
+        "GET /b/{id}: 9 of 9 requests failed with 500 (stable 0 of 40): "
+        "ValueError: no bus 7 at /work/app.py:7 in show"
+    ]
+
+
+def test_a_fault_of_every_route_is_said_of_all_together():
+    some = ((200, 4),) * 36 + ((500, 4),) * 4
+    found = blame(requests("GET /a", some) + requests("GET /b/7", some) + requests("GET /c", FINE))
+    assert found == ["all routes together: 8 of 120 requests failed with 500 (stable 0 of 120)"]
+
+
+def test_a_storm_of_404_is_named_with_its_route():
+    found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((404, 2),) * 30))
+    assert found == ["GET /b/{id}: 30 of 30 requests were answered with 404 (stable 0 of 40)"]
+
+
+def test_a_slow_route_is_named_with_both_releases_times():
+    found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((200, 404),) * 30))
+    assert found == [
+        "GET /b/{id}: 95 % answered within 404 ms (stable 4 ms), half within 404 ms (stable 4 ms)"
+    ]
+
+
+def test_a_route_that_hangs_is_named_and_what_ended_with_the_run_is_not_counted():
+    hung = ((0, 9000),) * 4 + ((0, 200),) * 9
+    found = blame(requests("GET /a", FINE) + requests("GET /b/7", hung))
+    assert found == [
+        "GET /b/{id}: 4 of 4 requests failed with no answer after up to 9 s (stable 0 of 40)"
+    ]
+
+
+def test_one_failure_is_chance_and_names_no_route():
+    assert blame(requests("GET /a", ((200, 4),) * 39 + ((500, 4),))) == []
+
+
+def test_restarts_of_the_canary_are_counted_by_their_reason_with_the_log():
+    def ended(because, release=CANARY):
+        return Restart(release=release, pod="p", because=because, log="pods/p.log", lines=[])
+
+    restarts = [
+        ended("out of memory: 300 MiB held, 256 MiB allowed"),
+        ended("out of memory: 280 MiB held, 256 MiB allowed"),
+        ended("container exited with 1", STABLE),
+    ]
+    assert blame([], restarts=restarts) == [
+        "canary containers were restarted 2 times: out of memory: 280 MiB held, 256 MiB allowed "
+        "(pods/p.log)"
+    ]
+
+
+def test_exceptions_are_read_from_json_lines_and_from_plain_tracebacks_and_counted_by_kind():
+    trace = (
+        'Traceback (most recent call last):\n  File "/x/service/app.py", line 3, in f\nKeyError: 12'
+    )
+    lines = [
+        json.dumps({"level": "INFO", "message": "request", "status": 500}),
+        json.dumps({"level": "ERROR", "message": "unhandled", "exc_info": trace}),
+        json.dumps(
+            {"level": "ERROR", "message": "unhandled", "exc_info": trace.replace("12", "13")}
+        ),
+        "2026-11-28 ERROR cannot connect",
+    ]
+    first, second = evidence.exceptions([Log("p", "pods/p.log", lines)], Redaction())
+    assert (first.text, first.count, first.line) == ("KeyError: 12", 2, 2)
+    assert first.place == "/x/service/app.py:3 in f"
+    assert second.text == "2026-11-28 ERROR cannot connect"
+
+
+def test_the_place_is_in_the_checkouts_own_code_also_where_that_is_installed(tmp_path):
+    own = tmp_path / "service/shop/app.py"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "/e/lib/python3.11/site-packages/shop/app.py", line 9, in pay',
+        '  File "/e/lib/python3.11/site-packages/flask/app.py", line 1, in call',
+        "ValueError",
+    ]
+    (found,) = evidence.exceptions([Log("p", "pods/p.log", lines)], Redaction(), tmp_path)
+    assert found.place == "service/shop/app.py:9 in pay"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://gridos:hunter2@db/gridos refused",
+        "X-API-Key: hunter2",
+        'password="hunter2"',
+        "Authorization: Bearer hunter2",
+        "the key hunter2 is unknown",
+    ],
+)
+def test_no_secret_is_left_in_what_is_quoted(text):
+    assert "hunter2" in text
+    assert "hunter2" not in Redaction(["key hunter2"] if "key h" in text else [])(text)
+
+
+def test_error_bodies_are_kept_once_a_kind_and_redacted():
+    refusals = [
+        Refusal("GET", "/a?x=1", 500, "127.0.0.1:21", f'{{"id": "{n}bcdef01-2345", "k": "s3cret"}}')
+        for n in range(3)
+    ]
+    (kept,) = evidence.responses(refusals, Redaction(["s3cret"]))
+    assert (kept.route, kept.status) == ("GET /a", 500)
+    assert "s3cret" not in kept.body
+
+
+def test_routes_that_nobody_asked_the_canary_for_are_named_and_those_left_out_apart():
+    routes, _, _ = evidence.compare(
+        requests("GET /a", FINE) + requests("GET /c", ()),
+        {CANARY_PORT: CANARY, STABLE_PORT: STABLE}.get,
+        ROUTES.name,
+    )
+    known = ["GET /a", "GET /c", "GET /d", "GET /a"]
+    covered = evidence.cover(known, ["GET /d"], routes)
+    assert str(covered) == "1 of 2 routes exercised; not exercised: GET /c"
+    assert covered.left_out == ["GET /d"]
