@@ -14,6 +14,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from canary import faults
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
@@ -44,12 +45,21 @@ LOCAL_ALONE = {"stable", "candidate", "port", "arg", "record", "rules"}
 CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\
-faults (in the candidate's pods only; give --fault several times for several at once):
+faults (in the candidate's pods only; give --fault several times, or join them by commas):
   errors=3%             this share of requests fails with a 500
-  latency=400ms@10%     added to this share of requests (all of them without @)
-  cpu=90%               the pod's total CPU, of its limit
-  slow-start=20s        ready only after this time
+  status=404@10%        this share is answered with this status (all of them without @)
+  latency=400ms@10%     added to this share of requests
+  hang=1%               this share is never answered, and keeps a thread each
+  reset=1%              this share meets a closed connection, which the service does not count
+  leak=1MiB             kept in memory with each request
   crash=500             the pod dies after so many requests
+  cpu=90%               the pod's total CPU, of its limit
+  warmup=3s             so long from its first request on a pod is 300 ms slower
+  slow-start=20s        ready only after this time
+  …@/v1/overloads       of the requests to one route (the first six), named as its metrics name it
+  …,after=90s           the faults begin so long after the pod's start
+  database-down=2s@40s  stable and candidate lose their database for 2 s, 40 s into the release
+These times are the clock's own: --time-scale does not compress them.
 
 exit codes:
   0 promoted   1 rolled back by a gate or the progress deadline, or its migration failed
@@ -204,6 +214,8 @@ def _refuse_contradictions(chosen: argparse.Namespace) -> None:
 
     if chosen.target == "cluster":
         refuse(LOCAL_ALONE, "is not possible on a cluster", "name the candidate by --image")
+        if any(map(faults.is_world, ",".join(chosen.fault).split(","))):
+            raise UsageError("database-down is not possible on a cluster", "leave it out")
         if "prometheus" in chosen.without:
             raise UsageError("--without prometheus is not possible on a cluster", "leave it out")
     else:

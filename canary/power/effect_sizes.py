@@ -42,11 +42,11 @@ def sized(text: str) -> tuple[str, float]:
         found = faults.parse(text)
     except faults.FaultError as wrong:
         raise argparse.ArgumentTypeError(str(wrong)) from None
-    sizes = {"errors": found.error_share, "latency": found.latency_share, "cpu": found.cpu_share}
+    sizes = {name: found.share(name) for name in ("errors", "latency", "cpu")}
     word = text.partition("=")[0].strip()
-    if "," in text or word not in sizes:
+    if len(found.found) != 1 or found.found[0].route or word not in sizes:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(sizes)} alone")
-    if word == "latency" and found.latency_s < SLOW_S:
+    if word == "latency" and found.value("latency") < SLOW_S:
         raise argparse.ArgumentTypeError(
             f"{text!r}: a slow request is one of {SLOW_S * 1000:.0f}ms and more here"
         )

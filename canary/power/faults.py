@@ -14,6 +14,9 @@ IDLE_RPS = 0.01
 
 LATE_S = 20.0
 
+# The words whose faults are drawn, for all routes alike.
+SIMULATED = ("errors", "latency", "cpu", "crash", "after")
+
 
 def scenario(words: str, traffic: Traffic) -> Scenario:
     """The release that the words describe, under this traffic.
@@ -34,13 +37,17 @@ def scenario(words: str, traffic: Traffic) -> Scenario:
         found = faults.parse(words)
     except faults.FaultError as wrong:
         raise UsageError(f"{wrong}, and {', '.join(named)}") from None
-    if found.slow_start_s:
-        raise UsageError(f"{words!r}: a slow start is not simulated", "rehearse it")
+    for one in found.found:
+        if one.name not in SIMULATED or one.route:
+            what = f"{one.name} of one route" if one.route else one.name
+            raise UsageError(f"{words!r}: {what} is not simulated", "rehearse it")
+    latency_s = found.value("latency")
     fault = Fault(
-        error_rate=found.error_share or None,
-        slow_share=found.latency_share or None,
-        slow_s=FAST_S + found.latency_s if found.latency_s else SLOW_S,
-        cpu=found.cpu_share or None,
-        restarts=float(found.crash_after_requests > 0),
+        error_rate=found.share("errors") or None,
+        slow_share=found.share("latency") or None,
+        slow_s=FAST_S + latency_s if latency_s else SLOW_S,
+        cpu=found.share("cpu") or None,
+        restarts=float(found.value("crash") > 0),
+        onset_s=found.value("after"),
     )
     return Scenario(words, fault, traffic)

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ from canary.rehearse.kubelet import Ending, Kubelet
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
+from canary.rehearse.outage import Outage, check_own
 from canary.rehearse.plan import HERE, Plan
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
 from canary.rehearse.target import Observation
-from canary.runtime import processes, scratch
+from canary.runtime import database, processes, scratch
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
 
@@ -61,6 +62,7 @@ class LocalTarget:
         self._folder = folder
         self._stack = ExitStack()
         self._torn_down: list[str] = []
+        self._outage: Outage | None = None
         self._started: tuple[Node, Fakes, Fakes] | None = None
         self._released_at: float | None = None
         document = plan.candidate.config.traffic.openapi
@@ -173,7 +175,9 @@ class LocalTarget:
         """Starts what a release needs around it; its pods come later."""
         wanted = {**self.plan.stable.config.services, **self.plan.candidate.config.services}
         around = self._stack.enter_context(
-            services.running(wanted, self.plan.candidate, self._folder / "services")
+            services.running(
+                wanted, self.plan.candidate, self._folder / "services", self._database
+            )
         )
         for name, service in wanted.items():
             known = service if isinstance(service, str) else name
@@ -212,8 +216,22 @@ class LocalTarget:
             measurements=measurements,
             clock=clock,
             kill_prometheus="prometheus" in self.plan.choices.without,
+            outage=self._outage,
         )
         return node, stable, candidate
+
+    @contextmanager
+    def _database(self) -> Iterator[str]:
+        """The database's URL; it is the run's own where it is to be suspended."""
+        fault = self.plan.outage
+        if fault is None:
+            with database.running() as url:
+                yield url
+            return
+        check_own()
+        with database.server() as server:
+            self._outage = Outage(fault, server)
+            yield server.url
 
     def _ending(self, name: str, stop: Callable[[], object]) -> None:
         """Has `stop` called at the end, and remembers that it was."""

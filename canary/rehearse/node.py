@@ -18,6 +18,7 @@ from canary.rehearse.exporter import ContainerFacts, ExporterProgram
 from canary.rehearse.kubelet import ContainerState, Pod
 from canary.rehearse.load import Load, Second
 from canary.rehearse.measurements import Measurements
+from canary.rehearse.outage import WORLD, Outage
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.target import Event, Observation
 from canary.runtime.gateway import Counts, Gateway
@@ -54,6 +55,7 @@ class Node:
     measurements: Measurements
     clock: Clock
     kill_prometheus: bool
+    outage: Outage | None = None
     load: Load | None = None
     status: Status | None = None
     _events: list[Event] = field(default_factory=list)
@@ -85,6 +87,8 @@ class Node:
             self.log("pod", f"{happened.pod} {happened.text}")
         if self.status is not None:
             self.status = self._reconcile(self.status)
+            if self.outage is not None and (happening := self.outage.tick(self.clock())):
+                self.log(WORLD, happening)
         self._follow_pods()
         self.exporter.tell(
             [

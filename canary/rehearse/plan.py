@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from canary import faults
 from canary.argo import manifests
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
+from canary.faults import Fault, FaultError
 from canary.rehearse import config as configuration
 from canary.rehearse import gaps, programs, time_compression, worktrees
 from canary.rehearse.config import Config
@@ -241,8 +243,14 @@ class Plan:
     @property
     def fault_variables(self) -> Mapping[str, str]:
         """What makes the candidate's pods faulty."""
-        faults, known = self.choices.faults, self.config.faults
-        return {known.variable: ",".join(faults)} if faults and known else {}
+        words, known = pod_words(self.choices.faults), self.config.faults
+        return {known.variable: ",".join(words)} if words and known else {}
+
+    @cached_property
+    def outage(self) -> Fault | None:
+        """When the database of stable and candidate alike is away, if it is to be."""
+        words = filter(faults.is_world, _words(self.choices.faults))
+        return next(iter(faults.parse(",".join(words)).named("database-down")), None)
 
     @property
     def changes(self) -> Iterator[str]:
@@ -278,7 +286,8 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
                 f"step {index} pauses until a person resumes it",
                 "give the pause a duration in the overlay you rehearse",
             )
-    programs.check_faults(candidate.config.faults, choices.faults, candidate.programs)
+    programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
+    check_reach(choices.faults, stable.config)
     rates = _rates(stable, rollout, choices.time_scale)
     if choices.rate:
         # What a caller names is sent, or nothing is.
@@ -288,6 +297,42 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
     slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
     id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
     return Plan(id_, command, stable, candidate, choices, rollout, rates)
+
+
+def pod_words(words: Sequence[str]) -> list[str]:
+    """The words of faults that the candidate's pods make themselves."""
+    return [word for word in _words(words) if not faults.is_world(word)]
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    return [word.strip() for text in given for word in text.split(",")]
+
+
+def check_reach(given: Sequence[str], config: Config) -> None:
+    """Refuses a fault that no user would meet, where its words are ours.
+
+    Raises:
+        UsageError: if a word of the world is not understood, a route gets no request, or there is
+            no database to suspend.
+    """
+    asked = {request.path.partition("?")[0] for request in config.traffic.requests}
+    for word in _words(given):
+        try:
+            (fault,) = faults.parse(word).found
+        except (FaultError, ValueError) as wrong:
+            if faults.is_world(word):
+                raise UsageError(str(wrong)) from None
+            continue
+        if fault.name in faults.WORLD and "postgresql" not in config.services.values():
+            raise UsageError(
+                f"{word!r} would meet nobody: `services` of rehearsal.yaml has no postgresql",
+                "leave it out",
+            )
+        if fault.route and asked and not any(map(faults.matcher(fault.route).fullmatch, asked)):
+            raise UsageError(
+                f"{word!r} would meet nobody: no request of the traffic goes to {fault.route}",
+                "add one under traffic.requests in rehearsal.yaml",
+            )
 
 
 def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:

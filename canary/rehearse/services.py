@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from canary.errors import MachineError
@@ -24,7 +24,10 @@ READY_TIMEOUT_S = 60.0
 
 @contextmanager
 def running(
-    wanted: Mapping[str, Service | str], build: Build, folder: Path
+    wanted: Mapping[str, Service | str],
+    build: Build,
+    folder: Path,
+    postgresql: Callable[[], AbstractContextManager[str]] = database.running,
 ) -> Iterator[Mapping[str, str]]:
     """Yields what `{NAME}` stands for, of each service, and ends them afterwards.
 
@@ -32,6 +35,7 @@ def running(
         wanted: What `services` of rehearsal.yaml says, by name.
         build: The release whose programs they may be.
         folder: Where each has its log, in a folder of its own.
+        postgresql: Starts a PostgreSQL and yields its URL.
 
     Raises:
         MachineError: if one does not come up.
@@ -41,7 +45,7 @@ def running(
     with ExitStack() as ends:
         for name, service in wanted.items():
             if service == "postgresql":
-                urls[name] = ends.enter_context(database.running())
+                urls[name] = ends.enter_context(postgresql())
             else:
                 given = service if isinstance(service, Service) else REDIS
                 urls[name] = ends.enter_context(_program(name, given, build, folder / name))

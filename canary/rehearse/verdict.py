@@ -26,6 +26,7 @@ from canary.argo.model import (
 )
 from canary.rehearse import rates, units
 from canary.rehearse.load import Second
+from canary.rehearse.outage import WORLD
 from canary.rehearse.target import Event, Observation, Place
 
 # On a strained machine a canary must differ from stable by this factor to be called the worse one:
@@ -45,10 +46,12 @@ class Conditions:
     """Why not to trust what was measured, in words; empty where there is no reason.
 
     `strained` makes the machine's what is alike on both sides. `blind` lets nothing be said.
+    `shared` is an outage of both that was asked for: then stable may fail a gate too.
     """
 
     strained: str = ""
     blind: str = ""
+    shared: bool = False
 
     @property
     def fair(self) -> bool:
@@ -128,7 +131,7 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
             f"Rolled back{place.weighed} without a measurement: {_unread(decision)}{place.timed}",
             decision,
         )
-    blame = _machine_fault(decision, told.strained)
+    blame = _machine_fault(decision, told)
     if blame:
         return _fault(blame, decision)
     headline = f"Rolled back{place.weighed}: {_broken(decision, place)}{place.timed}"
@@ -199,8 +202,11 @@ def _decisive(result: MetricResult) -> Measurement:
     return (same or list(result.measurements))[-1]
 
 
-def _machine_fault(decision: Decision, strained: str) -> str:
+def _machine_fault(decision: Decision, told: Conditions) -> str:
     """Why a failed gate says nothing of the release, or nothing."""
+    if told.shared:
+        return ""
+    strained = told.strained
     canary, control = decision.measurement.number, decision.measurement.control
     if canary is None or control is None:
         return ""
@@ -295,11 +301,12 @@ def conditions(
         busy_share: The share of all cores that was busy.
     """
     strained = next(_strains(last, seconds, busy_share), "")
+    shared = any(event.kind == WORLD for event in events)
     interval_s = min(_intervals_s(rollout), default=None)
     if interval_s is not None and late_s > interval_s:
         blind = f"the harness ran {late_s:.1f} s late, and a gate is asked every {interval_s:.1f} s"
-        return Conditions(strained, blind)
-    return Conditions(strained, _killed(hashes, events, strained=bool(strained)))
+        return Conditions(strained, blind, shared)
+    return Conditions(strained, _killed(hashes, events, strained=bool(strained)), shared)
 
 
 def _strains(last: Observation, seconds: Sequence[Second], busy_share: float) -> Iterator[str]:

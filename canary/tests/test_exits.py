@@ -203,6 +203,7 @@ WRONG = [
     # -- values of options
     ("canary", ("rehearse", "--fault", "nope"), 2, "'nope' is not a fault"),
     ("canary", ("rehearse", "--fault", ""), 2, "--fault holds no word"),
+    ("canary", ("rehearse", "--fault", "database-down=2s", "--target", "cluster"), 2, "on a cluster"),
     ("canary", ("rehearse", "--fault", "--x"), 2, "--fault"),
     ("canary", ("rehearse", "--fault=--x"), 2, "'--x' is not a fault"),
     ("observe", ("up", "--faults", "nope"), 2, "'nope' is not a fault"),
@@ -232,7 +233,7 @@ WRONG = [
     ("loadtest", ("run", "smoke", "--host", "http://127.0.0.1:99999"), 2, "99999"),
     ("loadtest", ("run", "smoke", "--host", "http://[::1"), 2, "[::1"),
     ("canary", ("power", "--releases", HUGE), 2, "--releases"),
-    ("canary", ("design", "--detect", "errors=2"), 2, "is not a fault"),
+    ("canary", ("design", "--detect", "errors=2"), 2, "expected a share"),
     ("observe", ("up", "--seconds", "nan"), 2, "nan is not above 0"),
     ("pipeline", ("pin", "--environment", "dev", *PIPELINE_RELEASE), 2, "'z' is not a version"),
     # -- ports

@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> Flask:
     metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)
     meters.init_app(app, metrics.registry)
     traces.init_app(app)
-    # Last, so that it wraps everything and knows every route.
+    # Late, so that it wraps everything and knows every route.
     recorder.init_app(app, tally)
+    injection.cut_connections(app)
     return app

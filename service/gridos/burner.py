@@ -1,6 +1,8 @@
 """Burns CPU beside the service until the pod's processes together use a given number of cores.
 
-    python burner.py 0.45
+    python burner.py 0.45 90
+
+The second number is after how many seconds it begins.
 
 Short slices keep a container with a CPU limit from being throttled for a whole period; the share
 burnt is corrected by what the service itself uses. It ends with its parent.
@@ -20,9 +22,11 @@ MAX_OWED_S = 0.05
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def burn(cores: float) -> None:
+def burn(cores: float, after_s: float) -> None:
     """Keeps the parent's process tree at `cores` cores; at most one core is burnt here."""
-    parent = os.getppid()
+    parent, begins_at = os.getppid(), time.monotonic() + after_s
+    while os.getppid() == parent and time.monotonic() < begins_at:
+        time.sleep(min(ADJUST_S, after_s))
     duty, owed_s = min(cores, 1.0), 0.0
     now = adjusted_at = time.monotonic()
     used_s = _others_cpu_s(parent)
@@ -67,4 +71,4 @@ def _read(stat: Path) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    burn(float(sys.argv[1]))
+    burn(float(sys.argv[1]), float(sys.argv[2]))

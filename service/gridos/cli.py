@@ -12,9 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from gridos import access, config, faults, program, schema, secretchoice
-from gridos.config import ConfigurationError
-from gridos.faults import FaultError
+from gridos import access, config, create_app, faults, program, schema, secretchoice
+from gridos.config import ConfigurationError, Settings
 from gridos.schema import MigrationError
 from gridos.secretsource import SecretsUnavailable
 from gridos.storage import partitions, pool
@@ -35,7 +34,7 @@ def _run(arguments: Sequence[str]) -> int:
     command: Callable[[argparse.Namespace], None] = chosen.command
     try:
         command(chosen)
-    except (ConfigurationError, FaultError, MigrationError) as wrong:
+    except (ConfigurationError, MigrationError) as wrong:
         return program.fail("gridos", str(wrong), program.UNUSABLE)
     except SecretsUnavailable as unreadable:
         return program.fail("gridos", str(unreadable), program.FAULT)
@@ -86,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(_: argparse.Namespace) -> None:
     settings = config.read()
+    _check_routes(settings)
     secretchoice.open_secrets(settings)  # complain here, in one line, and not from inside a server
     sys.stdout.flush()
     # This process becomes the server: another interpreter would import everything once more, which
@@ -139,7 +139,13 @@ def _say(text: str) -> None:
 
 
 def _check_faults(chosen: argparse.Namespace) -> None:
-    faults.parse(chosen.words)
+    _check_routes(config.read({"GRIDOS_FAULTS": chosen.words}))
+
+
+def _check_routes(settings: Settings) -> None:
+    """Complains of a fault's unknown route here, in one line, and not from inside a server."""
+    if any(fault.route for fault in settings.faults.found):
+        create_app(Settings(database_url="postgresql:///", faults=settings.faults))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from gridos.faults import FaultError, Faults
+from gridos.faults import WORLD, FaultError, Faults
 from gridos.faults import parse as parse_faults
 
 
@@ -195,6 +195,11 @@ def _whole(variable: str, text: str, least: int, most: int) -> int:
 
 def _faults(text: str) -> Faults:
     try:
-        return parse_faults(text)
+        faults = parse_faults(text)
     except FaultError as wrong:
         raise ConfigurationError(f"GRIDOS_FAULTS: {wrong}") from None
+    for fault in faults.named(*WORLD):
+        raise ConfigurationError(
+            f"GRIDOS_FAULTS: no pod makes {fault.name} — give it to canary rehearse"
+        )
+    return faults

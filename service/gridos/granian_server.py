@@ -75,6 +75,8 @@ def main() -> None:
     except ModuleNotFoundError:
         raise ConfigurationError("granian is not installed — install gridos[granian]") from None
     settings = read()
+    if settings.faults.named(*injection.OUTSIDE):
+        raise ConfigurationError("GRIDOS_FAULTS: granian cannot reset — set GRIDOS_SERVER=gunicorn")
     burner = injection.start_burner(settings)
     server = Granian(
         "gridos",

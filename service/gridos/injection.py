@@ -1,4 +1,4 @@
-"""What a fault does to a running pod: delays, failures, a crash, and burnt CPU.
+"""What a fault does to a running pod: delays, failures, hangs, leaks, a crash, and burnt CPU.
 
 Faults touch /v1 only, so that a pod stays alive, ready and scraped while it fails its users, as a
 bad release does.
@@ -6,23 +6,36 @@ bad release does.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from flask import Flask, request
+from werkzeug.exceptions import HTTPException
 
-from gridos.config import Settings
-from gridos.faults import Faults
+from gridos.config import ConfigurationError, Settings
+from gridos.faults import Fault, Faults, matcher
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 API_PREFIX = "/v1"
 BURNER = Path(__file__).with_name("burner.py")
+# Of what strikes one request, in this order.
+INSIDE = ("crash", "leak", "warmup", "latency", "hang", "status", "errors")
+OUTSIDE = ("reset",)
+# Above the gate's 250 ms; what a pod adds to each request while it warms up.
+WARMUP_LATENCY_S = 0.3
+# Longer than any client, gateway or kubelet waits.
+HANG_S = 3600.0
 
 
 class InjectedError(RuntimeError):
@@ -30,17 +43,37 @@ class InjectedError(RuntimeError):
 
 
 def init_app(app: Flask) -> None:
-    """Lets the settings' faults strike requests to the API."""
-    settings: Settings = app.extensions["settings"]
-    faults = settings.faults
-    if not (faults.error_share or faults.latency_share or faults.crash_after_requests):
-        return
-    striker = Striker(faults, seed=settings.pod)
+    """Lets the settings' faults strike requests; call it after every route is registered.
 
-    @app.before_request
-    def strike() -> None:
-        if request.path.startswith(API_PREFIX):
-            striker.strike()
+    Raises:
+        ConfigurationError: if a fault is of a route that there is not.
+    """
+    settings: Settings = app.extensions["settings"]
+    routes = {rule.rule for rule in app.url_map.iter_rules()}
+    for fault in settings.faults.found:
+        if fault.route and fault.route not in routes:
+            raise ConfigurationError(
+                f"GRIDOS_FAULTS: {fault.route} is not a route — give one of"
+                f" {' '.join(sorted(route for route in routes if route.startswith(API_PREFIX)))}"
+            )
+    if settings.faults.named(*INSIDE):
+        injector = FaultInjector(settings.faults, INSIDE, seed=settings.pod)
+        app.before_request(lambda: injector.apply(request.path))
+
+
+def cut_connections(app: Flask) -> None:
+    """Lets `reset` faults strike, around everything: nobody counts a request that they end."""
+    settings: Settings = app.extensions["settings"]
+    if not settings.faults.named(*OUTSIDE):
+        return
+    injector = FaultInjector(settings.faults, OUTSIDE, seed=settings.pod)
+    inner = app.wsgi_app
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        injector.apply(environ["PATH_INFO"])
+        return inner(environ, start_response)
+
+    app.wsgi_app = application  # type: ignore[method-assign]
 
 
 class Share:
@@ -66,29 +99,78 @@ class Share:
         return True
 
 
-class Striker:
+class FaultInjector:
     """Decides, request by request and repeatably for a pod's name, what goes wrong."""
 
-    def __init__(self, faults: Faults, seed: str) -> None:
-        self._faults = faults
+    def __init__(
+        self,
+        faults: Faults,
+        names: tuple[str, ...],
+        seed: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         random = Random(seed)  # noqa: S311 — repeatable on purpose
-        self._slow = Share(faults.latency_share, random)
-        self._failing = Share(faults.error_share, random)
+        found = sorted(faults.named(*names), key=lambda fault: names.index(fault.name))
+        self._faults = [(fault, _paths(fault), Share(fault.share, random)) for fault in found]
+        self._clock = clock
+        self._begins_at = clock() + faults.value("after")
+        self._first_at: float | None = None
         self._lock = threading.Lock()
         self._requests = 0
+        self._leaked: list[bytearray] = []
 
-    def strike(self) -> None:
-        """Delays, fails or ends the process, as the draw says."""
+    def apply(self, path: str) -> None:
+        """Delays, fails or ends a request to a path, or the process, as the draw says.
+
+        Raises:
+            InjectedError, HTTPException, ConnectionResetError: if it is to fail.
+        """
+        now = self._clock()
         with self._lock:
-            self._requests += 1
-            count = self._requests
-            slow, failing = self._slow.strikes(), self._failing.strikes()
-        if 0 < self._faults.crash_after_requests < count:
-            crash()
-        if slow:
-            time.sleep(self._faults.latency_s)
-        if failing:
-            raise InjectedError("injected by GRIDOS_FAULTS")
+            struck = [
+                fault
+                for fault, is_met, share in self._faults
+                if (now >= self._begins_at or fault.name == "warmup")
+                and is_met(path)
+                and share.strikes()
+            ]
+            if any(fault.name == "crash" for fault in struck):
+                self._requests += 1
+            if self._first_at is None and struck:
+                self._first_at = now
+        for fault in struck:
+            self._do(fault, now)
+
+    def _do(self, fault: Fault, now: float) -> None:
+        match fault.name:
+            case "crash" if self._requests > fault.value:
+                crash()
+            case "leak":
+                # Written to, since pages that nobody touched take no memory.
+                self._leaked.append(bytearray(b"x") * int(fault.value))
+            case "warmup":
+                left_s = (self._first_at or now) + fault.value - now
+                time.sleep(min(WARMUP_LATENCY_S, max(0.0, left_s)))
+            case "latency":
+                time.sleep(fault.value)
+            case "hang":
+                time.sleep(HANG_S)
+            case "status":
+                failed = HTTPException("injected by GRIDOS_FAULTS")
+                failed.code = int(fault.value)
+                raise failed
+            case "errors":
+                raise InjectedError("injected by GRIDOS_FAULTS")
+            case "reset":
+                # The server then ends the connection and sends nothing.
+                raise ConnectionResetError(errno.ECONNRESET, "injected by GRIDOS_FAULTS")
+
+
+def _paths(fault: Fault) -> Callable[[str], object]:
+    """Whether a path is one that a fault strikes."""
+    if fault.route:
+        return matcher(fault.route).fullmatch
+    return lambda path: path.startswith(API_PREFIX)
 
 
 def crash() -> NoReturn:
@@ -103,8 +185,9 @@ def start_burner(settings: Settings) -> subprocess.Popen[bytes] | None:
     It is a process of its own: a thread would hold the worker's interpreter lock and show as
     latency, and a fault must trip its own gate and no other.
     """
-    if not settings.faults.cpu_share:
+    share = settings.faults.share("cpu")
+    if not share:
         return None
-    cores = settings.faults.cpu_share * settings.cpu_limit_millicores / 1000
+    cores, after_s = share * settings.cpu_limit_millicores / 1000, settings.faults.value("after")
     # By its path: as a module it would import the whole service first, and burn and hold for that.
-    return subprocess.Popen([sys.executable, "-I", str(BURNER), str(cores)])
+    return subprocess.Popen([sys.executable, "-I", str(BURNER), str(cores), str(after_s)])

@@ -56,4 +56,6 @@ def drain() -> None:
 def init_app(app: Flask) -> None:
     """Keeps the lifecycle with the application."""
     settings = app.extensions["settings"]
-    app.extensions["lifecycle"] = Lifecycle(settings.faults.slow_start_s, THREADS[settings.server])
+    app.extensions["lifecycle"] = Lifecycle(
+        settings.faults.value("slow-start"), THREADS[settings.server]
+    )

@@ -21,7 +21,10 @@ def test_everything_has_a_default():
         ({**URL, "PORT": "70000"}, "from 1 to 65535"),
         ({**URL, "PORT": "²"}, "PORT is '²'"),
         ({**URL, "GRIDOS_LOG_LEVEL": "loud"}, "give debug, info, warning or error"),
-        ({**URL, "GRIDOS_FAULTS": "errors=3"}, "GRIDOS_FAULTS: 'errors=3' is not a fault"),
+        (
+            {**URL, "GRIDOS_FAULTS": "errors=3"},
+            "GRIDOS_FAULTS: character 1: 'errors=3': expected a share such as 3%",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_named_with_its_remedy(variables, complaint):

@@ -1,36 +1,132 @@
+import http.client
+import socket
+import time
+
+import psutil
 import pytest
-from gridos.faults import Faults
-from gridos.injection import InjectedError, Striker
+from gridos.faults import parse
+from gridos.injection import INSIDE, WARMUP_LATENCY_S, FaultInjector, InjectedError
+
+from canary.runtime.waiting import wait_until
+
+OVERLOADS, FEEDERS = "/v1/overloads", "/v1/feeders"
 
 
-def strikes(faults, seed, times):
-    striker, failed = Striker(faults, seed), []
+def failed(words, seed, times, path=FEEDERS):
+    injector, found = FaultInjector(parse(words), INSIDE, seed), []
     for number in range(times):
         try:
-            striker.strike()
+            injector.apply(path)
         except InjectedError:
-            failed.append(number)
-    return failed
+            found.append(number)
+    return found
 
 
 def test_the_share_of_failures_is_the_one_asked_for():
-    assert len(strikes(Faults(error_share=0.03), "pod", 10_000)) == pytest.approx(300, abs=60)
+    assert len(failed("errors=3%", "pod", 10_000)) == pytest.approx(300, abs=60)
 
 
 @pytest.mark.parametrize("pod", ["pod-1", "pod-2", "pod-3"])
 def test_a_look_anywhere_meets_the_share_whatever_the_luck(pod):
     """Of 300 requests in a row the error gate needs 7 failures; 3 % are 9."""
-    failed = strikes(Faults(error_share=0.03), pod, 3_000)
+    found = failed("errors=3%", pod, 3_000)
     for start in range(2_700):
-        assert 7 <= sum(start <= number < start + 300 for number in failed) <= 11
+        assert 7 <= sum(start <= number < start + 300 for number in found) <= 11
 
 
 def test_all_is_every_request_and_none_is_none():
-    assert strikes(Faults(error_share=1.0), "pod", 500) == list(range(500))
-    assert strikes(Faults(error_share=0.0), "pod", 500) == []
+    assert failed("errors=100%", "pod", 500) == list(range(500))
+    assert failed("errors=0%", "pod", 500) == []
 
 
 def test_the_same_pod_fails_the_same_requests_and_another_pod_others():
-    first = strikes(Faults(error_share=0.1), "pod-1", 500)
-    assert strikes(Faults(error_share=0.1), "pod-1", 500) == first
-    assert strikes(Faults(error_share=0.1), "pod-2", 500) != first
+    first = failed("errors=10%", "pod-1", 500)
+    assert failed("errors=10%", "pod-1", 500) == first
+    assert failed("errors=10%", "pod-2", 500) != first
+
+
+def test_a_fault_of_a_route_leaves_the_others_alone():
+    assert len(failed("errors=100%@/v1/overloads", "pod", 9, OVERLOADS)) == 9
+    assert failed("errors=100%@/v1/overloads", "pod", 9, FEEDERS) == []
+
+
+def test_probes_and_metrics_meet_no_fault():
+    assert failed("errors=100%", "pod", 9, "/readyz") == []
+
+
+def test_a_fault_begins_after_its_onset():
+    now = 100.0
+    injector = FaultInjector(parse("errors=100%,after=90s"), INSIDE, "pod", lambda: now)
+    injector.apply(FEEDERS)
+    now = 190.0
+    with pytest.raises(InjectedError):
+        injector.apply(FEEDERS)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 2.0, 2.9])
+def test_a_pod_warms_up_from_its_first_request_and_slows_none_beyond(monkeypatch, after_s):
+    now, slept = 100.0, []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    injector = FaultInjector(parse("warmup=3s"), INSIDE, "pod", lambda: now)
+    now = 500.0
+    injector.apply(FEEDERS)
+    now += after_s
+    injector.apply(FEEDERS)
+    now = 503.0
+    injector.apply(FEEDERS)
+    assert slept == pytest.approx([WARMUP_LATENCY_S, min(WARMUP_LATENCY_S, 3 - after_s), 0])
+
+
+# -------------------------------------------------------------------------- through the service
+
+
+def failures(server):
+    """What the service has counted, by status."""
+    lines = server.probe("/metrics")[1].splitlines()
+    counted = [line for line in lines if line.startswith("http_requests_total{")]
+    found = {}
+    for line in counted:
+        status = line.partition('status="')[2][:3]
+        found[status] = found.get(status, 0) + float(line.split()[-1])
+    return {status: count for status, count in found.items() if count}
+
+
+def test_a_route_fails_with_its_status_and_the_others_answer(serve):
+    words = "status=404@/v1/overloads,errors=100%@/v1/feeders/<feeder_id>/load"
+    with serve(GRIDOS_FAULTS=words) as server:
+        assert server.ask(OVERLOADS).status == 404
+        assert server.ask("/v1/feeders/ieee33/load").status == 500
+        assert server.ask(FEEDERS).status == 200
+        assert failures(server) == {"404": 1, "500": 1, "200": 1}
+
+
+def test_a_reset_ends_the_connection_and_is_counted_by_nobody(serve):
+    with serve(GRIDOS_FAULTS="reset=100%@/v1/overloads") as server:
+        caller = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        caller.request("GET", OVERLOADS)
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            caller.getresponse()
+        assert server.ask(FEEDERS).status == 200
+        assert failures(server) == {"200": 1}
+
+
+def test_a_hang_is_never_answered_while_others_are(serve):
+    with serve(GRIDOS_FAULTS="hang=100%@/v1/overloads") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as caller:
+            caller.sendall(b"GET /v1/overloads HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wait_until(lambda: server.metric("http_requests_in_flight") == 1, 10)
+            assert server.ask(FEEDERS).status == 200
+            caller.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                caller.recv(1)
+        server.process.kill()
+
+
+def test_a_leak_keeps_memory_with_each_request(serve):
+    with serve(GRIDOS_FAULTS="leak=16MiB") as server:
+        (worker,) = psutil.Process(server.pid).children()
+        before = worker.memory_info().rss
+        for _ in range(4):
+            assert server.ask(FEEDERS).status == 200
+        grown = worker.memory_info().rss - before
+        assert 4 * 16 * 2**20 <= grown <= 6 * 16 * 2**20

@@ -57,14 +57,19 @@ def test_a_delay_that_stays_below_the_limit_trips_no_gate(subject):
     assert [walk.outcome for _, walk in results] == [PROMOTED] * 2
 
 
-def test_a_slow_start_is_left_to_a_rehearsal():
+@pytest.mark.parametrize("words", ["slow-start=20s", "hang=1%", "errors=1%@/v1/overloads"])
+def test_what_is_not_simulated_is_left_to_a_rehearsal(words):
     with pytest.raises(UsageError, match="not simulated — rehearse it"):
-        faults.scenario("slow-start=20s", Traffic(1.0))
+        faults.scenario(words, Traffic(1.0))
 
 
-def test_the_service_knows_the_same_faults(root):
-    own = (root / "canary/faults.py").read_text()
-    assert (root / "service/gridos/faults.py").read_text() == own
+def test_an_onset_is_the_releases():
+    fault = faults.scenario("errors=3%,after=90s", Traffic(1.0)).fault
+    assert (fault.error_rate, fault.onset_s) == (0.03, 90.0)
+
+
+def test_the_service_and_the_rehearsal_read_one_grammar(root):
+    assert (root / "canary/faults.py").samefile(root / "service/gridos/faults.py")
 
 
 def test_words_that_are_no_fault_are_refused_with_those_that_are():
