@@ -6,6 +6,8 @@ The arrows point one way: `cli` and `gunicorn_config` → `create_app` → `api`
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Flask
 
 from gridos import (
@@ -19,6 +21,7 @@ from gridos import (
     secretchoice,
     traces,
     turns,
+    warmup,
 )
 from gridos.api import documents, feeders, health, networks, overloads, readings, series
 from gridos.config import Settings
@@ -57,4 +60,5 @@ def create_app(settings: Settings) -> Flask:
     # Late, so that it wraps everything and knows every route.
     recorder.init_app(app, tally)
     injection.cut_connections(app)
+    app.extensions["availability"].warm = partial(warmup.run, app)
     return app

@@ -95,6 +95,8 @@ class Availability:
         self, connect: Callable[[], DeadlineConnection], renew: Callable[[], None]
     ) -> None:
         self.fault: Fault | None = UNKNOWN
+        # Called once, when the database is reached for the first time and before that is said.
+        self.warm: Callable[[], None] = lambda: None
         self._was_reached = False
         self._connect = connect
         self._renew = renew
@@ -164,6 +166,10 @@ class Availability:
         return READ_ONLY
 
     def _settle(self, fault: Fault | None) -> None:
+        if not self._was_reached and fault in (None, READ_ONLY):
+            # What was wrong before would have requests refused.
+            self.fault = UNKNOWN
+            self.warm()
         before, self.fault = self.fault, fault
         was_reached = self._was_reached
         self._was_reached = was_reached or fault in (None, READ_ONLY)

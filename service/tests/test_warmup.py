@@ -1,0 +1,59 @@
+"""A pod has connected, asked and answered before users are sent to it, and counted nothing."""
+
+import psycopg
+import pytest
+from gridos import create_app, probes
+from gridos.config import Settings, read
+from gridos.storage import pool
+
+from canary.runtime.waiting import wait_until
+
+
+@pytest.fixture
+def ready():
+    """Opens an application and waits until it is ready."""
+    opened = []
+
+    def start(settings):
+        app = create_app(settings)
+        opened.append(app)
+        pool.open_pool(app)
+        assert wait_until(lambda: probes.check_readiness(app)[1] == 200, 20)
+        return app
+
+    yield start
+    for app in opened:
+        pool.close_pool(app)
+
+
+def test_a_ready_pod_has_prepared_what_most_users_ask_for(ready, seeded):
+    app = ready(Settings(seeded))
+    with app.extensions["pool"].connection() as connection:
+        prepared = connection.execute("SELECT statement FROM pg_prepared_statements").fetchall()
+    assert any("feeder" in row["statement"] for row in prepared)
+    assert any("reading" in row["statement"] for row in prepared)
+
+
+def test_the_warm_up_is_counted_as_nobodys_request_and_meets_no_fault(ready, seeded):
+    faulty = read({"GRIDOS_DATABASE_URL": seeded, "GRIDOS_FAULTS": "errors=100%,latency=1h"})
+    app = ready(faulty)
+    assert sum(app.extensions["tally"].sum().counts.values()) == 0
+    assert app.test_client().get("/readyz").status_code == 200
+
+
+def test_a_pod_without_a_schema_is_ready_all_the_same(ready, fresh):
+    with fresh() as url:
+        app = ready(Settings(url))
+        assert app.extensions["availability"].fault is None
+        pool.close_pool(app)
+
+
+def test_a_pod_that_began_without_its_database_warms_up_when_it_comes(ready, seeded):
+    app = create_app(Settings(seeded))
+    availability, warmed = app.extensions["availability"], []
+    availability.warm = lambda: warmed.append(availability.fault)
+    availability._settle(pool.fault_of(psycopg.OperationalError("refused")))  # noqa: SLF001
+    assert not warmed
+    availability._settle(None)  # noqa: SLF001
+    availability._settle(None)  # noqa: SLF001
+    assert [fault.is_silent for fault in warmed] == [False]
