@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND=SIZE",
         help="such as errors=2%%",
     )
-    parser.add_argument(
-        "--power",
-        type=effect_sizes.share,
-        default=0.95,
-        metavar="P",
-        help="share of such releases to detect (95%%)",
-    )
+    study.add_power(parser)
     parser.add_argument(
         "--false-rollback",
         type=effect_sizes.share,

@@ -55,6 +55,17 @@ def add_releases(parser: argparse.ArgumentParser, default: int, what: str) -> No
     )
 
 
+def add_power(parser: argparse.ArgumentParser) -> None:
+    """How often a fault must be detected."""
+    parser.add_argument(
+        "--power",
+        type=effect_sizes.share,
+        default=0.95,
+        metavar="P",
+        help="share of such releases to detect (95%%)",
+    )
+
+
 def release(
     chosen: argparse.Namespace, path: str | None = None
 ) -> tuple[tuple[Document, ...], Release]:

@@ -7,6 +7,7 @@ alone is asked of a plain error ratio, `chance` gives it exactly, and a test hol
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +107,15 @@ class Study:
         # A namespace that the manifests leave open matches whatever a query asks for.
         space = "" if rollout.namespace == "default" else rollout.namespace
         self.names = Names(rollout.name, space, self.canary_tokens, self.stable_tokens)
+
+    def under(self, traffic: Traffic) -> Study:
+        """The same release under other traffic."""
+        other = copy.copy(self)
+        other.traffic = traffic
+        # What was drawn is of the traffic before.
+        for name in ("draws", "unmodelled"):
+            other.__dict__.pop(name, None)
+        return other
 
     @cached_property
     def walk(self) -> Walk:

@@ -48,6 +48,8 @@ class Fault:
     cpu: float | None = None
     restarts: float = 0.0
     onset_s: float = 0.0
+    # Of its requests, never answered or cut off: what serves them counts none of these.
+    lost_share: float = 0.0
 
     def __str__(self) -> str:
         parts = (("errors", self.error_rate), ("slow", self.slow_share), ("cpu", self.cpu))
@@ -179,6 +181,8 @@ class RandomDraws:
     def world(self, fault: Fault) -> Samples:
         """`n` releases of a fault."""
         canary = self._canary
+        if fault.lost_share:
+            canary = self._thinned(canary, self._rates(fault.lost_share, 0.0, fault))
         if fault.error_rate is not None:
             rates = self._rates(fault.error_rate, self.traffic.error_rate, fault)
             canary = replace(canary, failed=self._some(canary.requests, rates, "failed"))
@@ -194,6 +198,13 @@ class RandomDraws:
         return Samples(
             self.n, self.start_s, self.scrape_s, canary, self._stable, self.cpu_limit, errors
         )
+
+    def _thinned(self, whole: Trajectory, lost: NDArray[np.float64]) -> Trajectory:
+        """What is left where requests are lost, whatever would have become of them."""
+        rng, kept = self._rng("lost"), 1 - lost
+        failed, slow = rng.binomial(whole.failed, kept), rng.binomial(whole.slow, kept)
+        good = rng.binomial(whole.requests - whole.failed, kept)
+        return replace(whole, requests=good + failed, failed=failed, slow=np.minimum(slow, good))
 
     def _rates(self, faulty: float | None, usual: float, fault: Fault) -> NDArray[np.float64]:
         begun = self._starts >= fault.onset_s

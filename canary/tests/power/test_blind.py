@@ -1,0 +1,91 @@
+"""What gates see and do not see is said by class of fault, and nothing that is not modelled is."""
+
+import json
+
+import pytest
+
+from acceptance.calling import call
+from canary import cli
+
+# Of a release whose gate reads what nobody knows.
+UNKNOWN = """
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: shop}
+spec:
+  replicas: 10
+  strategy:
+    canary:
+      steps:
+        - setWeight: 10
+        - pause: {duration: 1m}
+        - analysis: {templates: [{templateName: gate}]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: gate}
+spec:
+  metrics:
+    - name: happiness
+      count: 1
+      successCondition: result[0] < 0.01
+      provider:
+        prometheus:
+          address: http://prometheus
+          query: QUERY
+"""
+FAILED = 'sum(rate(http_requests_total{status=~"5.."}[1m])) / sum(rate(http_requests_total[1m]))'
+
+
+@pytest.fixture
+def rows(root):
+    """The rows of a gate with this query, by class, and the exit code."""
+
+    def ask(query, *arguments):
+        text = UNKNOWN.replace("QUERY", json.dumps(query))
+        done = call(cli.main, ("blind", "-", "-o", "json", *arguments), root, text)
+        assert done.stderr == ""
+        found = json.loads(done.stdout)["rows"]
+        return {row["fault"]: row for row in found}, done.returncode
+
+    return ask
+
+
+def test_a_class_is_seen_from_a_size_on_by_its_gate(rows):
+    found, code = rows(FAILED, "--releases", "300")
+    errors = found["errors on all routes"]
+    assert code == 0
+    assert (errors["sight"], errors["gate"]) == ("rolled back", "happiness")
+    assert 0 < float(errors["smallest"].removesuffix(" %")) < 30
+    assert found["one route fails"]["sight"] == "rolled back"
+    assert found["requests of 400 ms"]["sight"] == "not seen"
+    assert found["a crash, or a leak"]["sight"] == "not seen"
+
+
+def test_a_refusal_is_healthy_to_a_gate_that_reads_5xx_alone(rows):
+    found, _ = rows(FAILED, "--releases", "50")
+    assert found["refused: 401, 404, 422"]["sight"] == "not seen"
+    found, _ = rows(FAILED.replace("5..", "4.."), "--releases", "50")
+    assert found["refused: 401, 404, 422"]["sight"] == "not known"
+
+
+def test_a_fault_must_begin_before_the_last_measurement(rows):
+    found, _ = rows(FAILED, "--releases", "50")
+    late = found["all fail, but late"]
+    onset_s, end_s = (float(word) for word in late["smallest"].split() if word.isdecimal())
+    assert late["sight"] == "rolled back"
+    assert 0 < onset_s < late["after_s"] <= end_s
+
+
+def test_of_gates_that_are_not_modelled_nothing_is_said(rows):
+    found, code = rows("sum(rate(smiles_total[1m]))", "--releases", "50")
+    assert code == 3
+    assert {row["sight"] for row in found.values()} == {"not known"}
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_the_table_names_each_class_and_what_it_rests_on(root, form):
+    done = call(cli.main, ("blind", "--releases", "50", "-o", form), root)
+    assert done.returncode == 0
+    assert "hangs and resets: a hang keeps a thread too, which is not modelled" in done.stdout
+    assert "errors=100%@/v1/overloads" in done.stdout
