@@ -14,7 +14,7 @@ COMMANDS = {
     "lint": "check Rollouts and AnalysisTemplates offline: which gates protect nothing",
     "power": "how likely the gates detect a fault of each size, when, and at what cost",
     "blind": "which classes of fault the gates see, the smallest they see, and which gate does",
-    "design": "propose pauses, windows and limits that would detect a fault, as a patch",
+    "design": "propose weights, pauses, intervals and limits that would detect a fault, as a patch",
     "simulate": "thousands of releases through a real Prometheus, judged as the controller would",
     "mutate": "break the gates on purpose, one by one, and see whether some release notices",
     "rehearse": "run the shipped canary on real traffic: promoted or rolled back, and why",

@@ -1,4 +1,4 @@
-"""`canary design`: pauses, windows and limits that would detect a fault."""
+"""`canary design`: weights, pauses, intervals and limits that would detect a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ exit codes:
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
-  canary design --detect errors=0.5% --rate 50
+  canary design --rate 20 --baseline 0.1% --detect 2%
+  canary design --detect latency=400ms@10% --rate 5
 """
 
 
@@ -26,7 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=effect_sizes.sized,
         required=True,
         metavar="KIND=SIZE",
-        help="such as errors=2%%",
+        help="such as errors=2%%; 2%% alone is of errors",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=effect_sizes.share,
+        metavar="SHARE",
+        help="how many requests a healthy release fails (0.1%%): short for --healthy errors=SHARE",
     )
     study.add_power(parser)
     parser.add_argument(
@@ -41,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """A design and its patch; 1 if nothing would do."""
+    if chosen.baseline is not None:
+        chosen.healthy.append(("errors", chosen.baseline))
     users = study.traffic(chosen)
     found, release = study.release(chosen)
     kind, size = chosen.detect

@@ -1,8 +1,9 @@
-"""Which pauses, windows and limits would see a fault of a given size: a search, and its patch.
+"""Which weights, pauses, intervals and limits would see a fault of a given size, and their patch.
 
-The shape of the release stays: the same weights, the same gates, a look at the end of each pause.
-What changes is how long each pause and the window before its look last, all by one factor, and
-the limit of the gate in question. The shortest release that does what is asked for is proposed.
+The shape of the release stays: the same steps and gates, a measurement at the end of each pause.
+What changes is how long the pauses and the windows behind them last, the weights, and the intervals
+of the gates, each by one factor; and the limit of the gate in question. The shortest release that
+does what is asked for is proposed, and of these the one that shows the canary to the fewest users.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
@@ -31,6 +32,14 @@ from canary.yamls import Document, listed, mapping, scalar
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 
+# The first step of a canary is for few users, so that weights grow no further than this.
+WEIGHTS, MAX_WEIGHT = (1.0, 1.5, 2.0), 50
+# Between two scrapes there is nothing new to measure.
+INTERVALS, SHORTEST_INTERVAL_S = (1.0, 0.5), 5
+
+# The operating curve: sizes as multiples of the one that is asked for.
+CURVE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+
 # A search may be coarse; what it proposes is tried again on fresh draws and more of them.
 SEARCH_RELEASES, FINAL_RELEASES = 1000, 4000
 
@@ -49,16 +58,41 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One release that was tried; `limit` is None where the shipped one stayed."""
+class Knobs:
+    """What a release is changed by: factors of its lengths, weights and intervals, and a limit."""
 
-    factor: float
-    limit: float | None
+    lengths: float = 1.0
+    weights: float = 1.0
+    intervals: float = 1.0
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One release that was tried."""
+
+    knobs: Knobs
     documents: tuple[Document, ...]
-    rollout: Rollout
+    study: Study
     power: float
     false_rollback: float
     detect_s: float
+
+    @property
+    def rollout(self) -> Rollout:
+        """What is released."""
+        return self.study.rollout
+
+
+@dataclass(frozen=True)
+class Point:
+    """What becomes of releases of one size of fault."""
+
+    size: float
+    rolled_back: float
+    paused: float
+    detect_s: float | None
+    errors: float
 
 
 @dataclass(frozen=True)
@@ -81,23 +115,32 @@ def plan(
 ) -> Plan:
     """Searches from short to long, and at each length from the shipped limit to others."""
     gate = _gate(release, goal)
-    now = _try(documents, release, goal, traffic, 1.0, None, FINAL_RELEASES)
+    now = _try(documents, release, goal, traffic, Knobs(), FINAL_RELEASES)
     if why := _hopeless(release, goal, traffic, gate):
         return Plan(goal, traffic, now, None, why)
     if _holds(now, goal):
         return Plan(goal, traffic, now, now)
     assert gate is not None  # noqa: S101 — without a gate it is hopeless
-    tries = list(itertools.product(FACTORS, [None, *_limits(gate, goal, traffic)]))
-    best = now
-    for done, (factor, limit) in enumerate(tries):
-        progress(done, len(tries))
-        found = _try(documents, release, goal, traffic, factor, limit, SEARCH_RELEASES)
-        if _holds(found, goal):
-            found = _try(documents, release, goal, traffic, factor, limit, FINAL_RELEASES)
+    limits = [None, *_limits(gate, goal, traffic)]
+    shapes = list(itertools.product(FACTORS, WEIGHTS, INTERVALS))
+    best, tried = now, {_edits(release, goal, Knobs())}
+    for done, shape in enumerate(shapes):
+        progress(done, len(shapes))
+        # The lowest limit detects most: where it does too little, no other does enough.
+        for limit in (limits[-1], *limits[:-1]):
+            knobs = Knobs(*shape, limit)
+            if (changes := _edits(release, goal, knobs)) in tried:
+                continue
+            tried.add(changes)
+            found = _try(documents, release, goal, traffic, knobs, SEARCH_RELEASES)
             if _holds(found, goal):
-                return Plan(goal, traffic, now, found)
-        if found.false_rollback <= goal.false_rollback and found.power > best.power:
-            best = found
+                found = _try(documents, release, goal, traffic, knobs, FINAL_RELEASES)
+                if _holds(found, goal):
+                    return Plan(goal, traffic, now, found)
+            if found.false_rollback <= goal.false_rollback and found.power > best.power:
+                best = found
+            if limit == limits[-1] and found.power < goal.power and shape[0] != FACTORS[-1]:
+                break
     return Plan(goal, traffic, now, None, _too_small(goal, traffic, gate, release, best))
 
 
@@ -110,11 +153,10 @@ def _try(
     release: Release,
     goal: Goal,
     traffic: Traffic,
-    factor: float,
-    limit: float | None,
+    knobs: Knobs,
     n: int,
 ) -> Candidate:
-    changes = [*_longer(release, factor), *_limited(release, goal, limit)]
+    changes = _edits(release, goal, knobs)
     changed = edits.apply(documents, changes) if changes else tuple(documents)
     (other,) = (r for r in releases.find(changed) if r.rollout.name == release.rollout.name)
     rollout = releases.walkable(other)
@@ -130,12 +172,69 @@ def _try(
     healthy: Outcomes = study.outcomes(Fault())
     bad = study.outcomes(effect_sizes.fault(goal.kind, goal.size))
     false_rollback = healthy.rollback_rate + healthy.pause_rate
-    return Candidate(
-        factor, limit, changed, rollout, bad.rollback_rate, false_rollback, bad.detect_s()
+    return Candidate(knobs, changed, study, bad.rollback_rate, false_rollback, bad.detect_s())
+
+
+def curve(candidate: Candidate, goal: Goal) -> tuple[Point, ...]:
+    """The operating curve: a healthy release, and sizes around the one that is asked for."""
+    sizes = [0.0, *(goal.size * part for part in CURVE if goal.size * part <= 1)]
+    return tuple(_point(candidate.study, goal.kind, size) for size in sizes)
+
+
+def _point(study: Study, kind: str, size: float) -> Point:
+    outcomes = study.outcomes(effect_sizes.fault(kind, size) if size else Fault())
+    detect_s = outcomes.detect_s()
+    return Point(
+        size,
+        outcomes.rollback_rate,
+        outcomes.pause_rate,
+        None if math.isnan(detect_s) else round(detect_s, 1),
+        round(float(outcomes.errors.mean()), 1),
     )
 
 
 # --------------------------------------------------------------------------- what can be changed
+
+
+def _edits(release: Release, goal: Goal, knobs: Knobs) -> tuple[Edit, ...]:
+    return (
+        *_longer(release, knobs.lengths),
+        *_heavier(release, knobs.weights),
+        *more_often(release, knobs.intervals),
+        *_limited(release, goal, knobs.limit),
+    )
+
+
+def _heavier(release: Release, factor: float) -> Iterator[Edit]:
+    """Weights, in steps of 5, and none that was below half of the traffic above it."""
+    canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
+    for index, step in enumerate(listed(canary.get("steps"))):
+        weight = mapping(step).get("setWeight")
+        if isinstance(weight, int) and 0 < weight < MAX_WEIGHT:
+            heavier = min(MAX_WEIGHT, max(weight, round(weight * factor / 5) * 5))
+            if heavier != weight:
+                yield _set("Rollout", f"spec.strategy.canary.steps[{index}].setWeight", heavier)
+
+
+def more_often(release: Release, factor: float) -> Iterator[Edit]:
+    """Intervals, as arguments or in the metrics themselves."""
+    if factor == 1.0:
+        return
+    for gate in {(g.template, g.index): g for g in release.gates}.values():
+        if span := releases.seconds(gate.raw.get("interval")):
+            often = f"{max(SHORTEST_INTERVAL_S, math.ceil(span * factor))}s"
+            yield _set(gate.template.kind, f"{gate.path}.interval", often)
+    names = {
+        name
+        for gate in release.gates
+        for name in PLACEHOLDER.findall(scalar(gate.raw.get("interval")))
+    }
+    for template in dict.fromkeys(gate.template for gate in release.gates):
+        for argument in listed(template.spec.get("args")):
+            name, span = scalar(argument.get("name")), releases.seconds(argument.get("value"))
+            if name in names and span:
+                often = f"{max(SHORTEST_INTERVAL_S, math.ceil(span * factor))}s"
+                yield _set(template.kind, f"spec.args[name={name}].value", often)
 
 
 def _longer(release: Release, factor: float) -> Iterator[Edit]:
@@ -349,7 +448,7 @@ def table(found: Plan, documents: Sequence[Document]) -> str:
     """For people at a terminal: what was asked, what is proposed, and the patch."""
     goal, traffic = found.goal, found.traffic
     lines = [
-        f"asked: stop {goal.kind}={goal.size:.3g} in {goal.power:.0%} of releases, roll back "
+        f"asked: stop {goal.kind}={100 * goal.size:g}% in {goal.power:.0%} of releases, roll back "
         f"or pause at most {goal.false_rollback:.1%} of healthy "
         f"ones, at {traffic.requests_per_s:g} requests/s",
         f"now:   {_said(found.now)}",
@@ -365,13 +464,17 @@ def table(found: Plan, documents: Sequence[Document]) -> str:
             "",
             *_steps(found.chosen, traffic),
             "",
+            *_curve(found),
+            "",
             patch(documents, found.chosen.documents).rstrip(),
         ]
     )
 
 
 def _said(candidate: Candidate) -> str:
-    limit = "" if candidate.limit is None else f", limit {candidate.limit:g}"
+    knobs = candidate.knobs
+    limit = "" if knobs.limit is None else f", limit {knobs.limit:g}"
+    limit += "" if knobs.intervals == 1 else ", measured more often"
     when = "" if math.isnan(candidate.detect_s) else f", in {candidate.detect_s:.0f} s"
     return (
         f"stops {candidate.power:.1%}{when}; rolls back or pauses "
@@ -396,14 +499,40 @@ def _steps(candidate: Candidate, traffic: Traffic) -> list[str]:
     return tables.text(("step", "weight", "pause", "count", "requests seen"), rows, left=())
 
 
+def _curve(found: Plan) -> list[str]:
+    """The operating curve of the plan, with the shipped release's beside it."""
+    assert found.chosen is not None  # noqa: S101 — there is a plan
+    rows = [
+        (
+            f"{point.size:.3%}" if point.size else "healthy",
+            f"{before.rolled_back:.1%}",
+            f"{point.rolled_back:.1%}",
+            f"{point.paused:.1%}",
+            "—" if point.detect_s is None else f"{point.detect_s:.0f}",
+            f"{point.errors:.0f}",
+        )
+        for before, point in zip(
+            curve(found.now, found.goal), curve(found.chosen, found.goal), strict=True
+        )
+    ]
+    head = (
+        found.goal.kind,
+        "rolled back now",
+        "planned",
+        "paused",
+        "median s",
+        "errors users meet",
+    )
+    return tables.text(head, rows)
+
+
 def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
     """For programs."""
     chosen = found.chosen
 
     def said(candidate: Candidate) -> dict[str, Any]:
         return {
-            "factor": candidate.factor,
-            "limit": candidate.limit,
+            **asdict(candidate.knobs),
             "power": candidate.power,
             "false_rollback": candidate.false_rollback,
             "detect_s": None if math.isnan(candidate.detect_s) else candidate.detect_s,
@@ -415,5 +544,6 @@ def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
         "now": said(found.now),
         "plan": said(chosen) if chosen else None,
         "impossible": found.why_not or None,
+        "curve": [asdict(point) for point in curve(chosen, found.goal)] if chosen else None,
         "patch": patch(documents, chosen.documents) if chosen else None,
     }

@@ -37,7 +37,9 @@ def share(text: str) -> float:
 
 
 def sized(text: str) -> tuple[str, float]:
-    """A kind and its size from "errors=2%" or "latency=400ms@10%"."""
+    """A kind and its size from "errors=2%", "latency=400ms@10%", or "2%" for errors."""
+    if "=" not in text and text.endswith("%"):
+        text = f"errors={text}"
     try:
         found = faults.parse(text)
     except faults.FaultError as wrong:

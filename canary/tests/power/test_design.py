@@ -3,7 +3,10 @@
 import pytest
 import yaml
 
+from acceptance.calling import call
+from canary import cli
 from canary.argo import releases
+from canary.argo.model import SetWeight
 from canary.power import design, edits
 from canary.power.design import Goal
 from canary.power.samples import Traffic
@@ -25,13 +28,17 @@ def test_a_smaller_fault_gets_another_limit_and_a_patch_that_reaches_it(shipped,
     assert found.chosen.false_rollback <= 0.01
     patches = yaml.safe_load(design.patch(shipped, found.chosen.documents))["patches"]
     operations = {p["target"]["kind"]: yaml.safe_load(p["patch"]) for p in patches}
-    limit = {"op": "replace", "path": "/spec/args/5/value", "value": f"{found.chosen.limit:g}"}
+    limit = {
+        "op": "replace",
+        "path": "/spec/args/5/value",
+        "value": f"{found.chosen.knobs.limit:g}",
+    }
     assert limit in operations["AnalysisTemplate"]
 
 
 def test_the_patch_makes_of_the_shipped_manifests_what_was_tried(shipped, release):
     found = plan(shipped, release, Goal("slow", 0.1), rps=5.0)
-    assert found.chosen.factor > 1
+    assert found.chosen.knobs != design.Knobs()
     bodies = {(d.kind, d.name): d.body for d in edits.apply(shipped, [])}
     for entry in yaml.safe_load(design.patch(shipped, found.chosen.documents))["patches"]:
         for operation in yaml.safe_load(entry["patch"]):
@@ -80,4 +87,42 @@ def test_windows_in_a_query_follow_the_pauses(shipped):
     changed = edits.apply(shipped, [literal])
     (release,) = releases.find(changed)
     found = plan(changed, release, Goal("slow", 0.1), rps=5.0)
-    assert "[5m]" in design.patch(changed, found.chosen.documents)
+    assert f"[{found.chosen.knobs.lengths:g}m]" in design.patch(changed, found.chosen.documents)
+
+
+def test_a_larger_share_of_users_may_take_the_place_of_a_longer_release(shipped, release):
+    found = plan(shipped, release, Goal("errors", 0.013), rps=20.0)
+    knobs = found.chosen.knobs
+    assert knobs.weights > 1
+    assert knobs.lengths <= 1
+    weights = [step.weight for step in found.chosen.rollout.steps if isinstance(step, SetWeight)]
+    assert weights == sorted(weights)
+    assert max(weights) <= design.MAX_WEIGHT
+    assert yaml.safe_load(design.patch(shipped, found.chosen.documents))
+
+
+def test_the_operating_curve_shows_what_the_patch_buys_and_costs(shipped, release):
+    found = plan(shipped, release, Goal("errors", 0.013), rps=20.0)
+    healthy, *faulty = design.curve(found.chosen, found.goal)
+    assert healthy.rolled_back + healthy.paused <= 0.01
+    shares = [point.rolled_back for point in faulty]
+    assert shares == sorted(shares)
+    (asked,) = (point for point in faulty if point.size == 0.013)
+    assert asked.rolled_back == found.chosen.power
+    assert f"{asked.rolled_back:.1%}" in design.table(found, shipped)
+
+
+def test_intervals_shrink_to_no_less_than_a_scrape(release):
+    def intervals(factor):
+        return {edit.set_to for edit in design.more_often(release, factor)}
+
+    assert intervals(1.0) == set()
+    assert intervals(0.5) == {"10s"}
+    assert intervals(0.01) == {"5s"}
+
+
+def test_a_bare_share_is_of_errors_and_a_baseline_is_what_a_healthy_release_fails(root):
+    given = ("design", "--detect", "2%", "--baseline", "3%", "--rate", "20")
+    done = call(cli.main, given, root)
+    assert done.returncode == 1
+    assert "errors=2.000% is not more than the ordinary 3.000%" in done.stdout
