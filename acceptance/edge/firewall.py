@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from acceptance import debian
 from acceptance.edge import policy, wire
 from canary.errors import MachineError
 from canary.runtime import processes
@@ -37,10 +35,8 @@ VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Programs:
-    """Where the unpacked packages are."""
-
-    root: Path
+class Programs(debian.Unpacked):
+    """Where what is in the packages is."""
 
     @property
     def nginx(self) -> Path:
@@ -62,60 +58,14 @@ class Programs:
         """The server's modules, the toolkit that others build on first."""
         yield from sorted((self.root / "usr" / "lib" / "nginx" / "modules").glob("*.so"))
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What the server needs to find the libraries that came with it."""
-        libraries = ":".join(str(folder) for folder in self.root.glob("usr/lib/*-linux-gnu"))
-        return {**os.environ, "LD_LIBRARY_PATH": libraries}
-
 
 def programs() -> Programs:
-    """The packages, unpacked into a cache folder; nothing is installed and nothing is started.
+    """The packages, unpacked.
 
     Raises:
         MachineError: They are not there and cannot be had; says how to get them.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    found = Programs(base / "gridos" / "firewall")
-    if not found.nginx.is_file():
-        _unpack(found.root)
-    return found
-
-
-def _unpack(root: Path) -> None:
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise MachineError("the firewall comes as Debian packages", "run this on Debian or Ubuntu")
-    archives = root.with_name("firewall-archives")
-    (archives / "partial").mkdir(parents=True, exist_ok=True)
-    # Downloads what this machine lacks, as an ordinary user.
-    options = ("-o", "Debug::NoLocking=1", "-o", f"Dir::Cache::archives={archives}")
-    fetch = ("--yes", "--no-install-recommends", "--download-only", "install", *PACKAGES)
-    downloaded = _quietly("apt-get", *options, *fetch)
-    if downloaded.returncode != 0:
-        raise MachineError(
-            f"the firewall's packages could not be downloaded: {_last_line(downloaded.stderr)}",
-            "run: sudo apt-get update   (then try again)",
-        )
-    partial = root.with_name("firewall-partial")
-    for package in archives.glob("*.deb"):
-        unpacked = _quietly("dpkg", "-x", str(package), str(partial))
-        if unpacked.returncode != 0:
-            raise MachineError(f"{package.name} could not be unpacked: {unpacked.stderr.strip()}")
-    if not Programs(partial).nginx.is_file():
-        raise MachineError(
-            "nginx is installed already, so it was not downloaded with the rest",
-            f"run: sudo apt-get remove nginx   (or unpack {', '.join(PACKAGES)} into {root})",
-        )
-    partial.rename(root)
-    shutil.rmtree(archives)
-
-
-def _quietly(*command: str) -> subprocess.CompletedProcess[str]:
-    return processes.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1]
+    return Programs(debian.unpacked("firewall", PACKAGES, "usr/sbin/nginx").root)
 
 
 def reached(answer: wire.Answer) -> bool:
