@@ -16,6 +16,8 @@ CANDIDATE ?=
 SCALE ?=
 TARGET ?= local
 PART ?= cluster
+# 1: `make rehearse` shows it in a browser too.
+WEB ?=
 ONLY ?=
 TESTS ?=
 # Coverage counts on the lines that changed since this, and at least so much of them, in per cent.
@@ -27,7 +29,7 @@ CHARTS ?=
 # 1: `make lock` takes the newest of everything.
 UPGRADE ?=
 
-OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART ONLY TESTS COMPARE FLOOR \
+OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART WEB ONLY TESTS COMPARE FLOOR \
   ENVIRONMENT UPGRADE CHARTS
 # make would expand a value of the command line when it exports it, so the value is taken as it is.
 $(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
@@ -55,9 +57,9 @@ setup-rehearse:  ## the part of it that a rehearsal and the gates need
 
 .PHONY: rehearse serve observe gates policies
 
-rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it faulty, CANDIDATE=branch yours, SCALE=1 real time
+rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it faulty, CANDIDATE=branch yours, SCALE=1 real time, WEB=1 a live page
 	@set -f; for fault in $$FAULT; do set -- "$$@" --fault="$$fault"; done; \
-	  $(BIN)/canary rehearse --target="$$TARGET" $${SCALE:+--time-scale="$$SCALE"} $${STABLE:+--stable="$$STABLE"} \
+	  $(BIN)/canary rehearse --target="$$TARGET" $${SCALE:+--time-scale="$$SCALE"} $${WEB:+--web} $${STABLE:+--stable="$$STABLE"} \
 	  $${CANDIDATE:+--candidate="$$CANDIDATE"} "$$@"
 
 serve: setup-rehearse  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
@@ -179,7 +181,7 @@ clean:  ## remove what runs and builds left
 ACCEPT := $(BIN)/python -m acceptance
 accept = @set -f; $(ACCEPT) $(@:accept-%=%) $${ONLY:+-k "$$ONLY"}
 
-.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge
+.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge accept-web
 
 accept-rehearsal: setup  ## rehearsals of every kind of release, about 40 minutes
 	$(accept)
@@ -213,6 +215,9 @@ accept-terraform: setup  ## break each setting of the landing zone, see a test n
 	@$(BIN)/python infra/terraform/scripts/linters.py
 
 accept-edge: setup  ## a real firewall before the real service: our traffic passes, attacks do not
+	$(accept)
+
+accept-web: setup  ## the pages of rehearsals in a real browser: live, history, compare, replay, keyboard, axe; about 4 minutes
 	$(accept)
 
 ##@ Acceptance tests on a real cluster

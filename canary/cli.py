@@ -18,6 +18,8 @@ COMMANDS = {
     "simulate": "thousands of releases through a real Prometheus, judged as the controller would",
     "mutate": "break the gates on purpose, one by one, and see whether some release notices",
     "rehearse": "run the shipped canary on real traffic: promoted or rolled back, and why",
+    "runs": "list the rehearsals of the past, compare two, remove old ones",
+    "ui": "the rehearsals of the past in a browser: list, compare, replay",
     "replay": "judge a recorded rehearsal by other gates; nothing is run",
     "serve": "one pod of the manifests on this machine, with its database",
 }

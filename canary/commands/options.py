@@ -92,6 +92,13 @@ def port(parser: Container, default: int | None, what: str) -> None:
     parser.add_argument("--port", type=program.port, default=default, metavar="N", help=what)
 
 
+def runs(parser: Container) -> None:
+    """Where rehearsals leave their runs."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
+    )
+
+
 def output(parser: Container, choices: Sequence[str] = OUTPUTS) -> None:
     """The format of what is printed."""
     parser.add_argument("-o", "--output", choices=choices, default="table", help="(table)")
@@ -141,6 +148,17 @@ def _named_value(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def count(text: str) -> int:
+    """An option's number of things.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 def requests_per_s(text: str) -> float:

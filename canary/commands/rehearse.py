@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import shlex
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +25,20 @@ from canary.rehearse import (
     report,
     result,
     runner,
+    runs,
     time_compression,
 )
 from canary.rehearse.cluster import ClusterTarget
 from canary.rehearse.local import LocalTarget
 from canary.rehearse.plan import Choices, Plan
-from canary.rehearse.target import Target
+from canary.rehearse.runner import Watcher
+from canary.rehearse.runs import Run
+from canary.rehearse.target import Event, Observation, Target
+from canary.rehearse.timeline import Timeline
 from canary.rehearse.view import View, lines
 from canary.runtime import kubectl, program
+from canary.web.app import App, Source
+from canary.web.live import Live
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
@@ -129,13 +136,23 @@ def _add_run(group: options.Container) -> None:
         metavar="DIR",
         help="rule files that the run's Prometheus evaluates too, such as observability/rules",
     )
+    options.runs(group)
     group.add_argument(
-        "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
+        "--keep",
+        type=options.count,
+        default=runs.KEPT,
+        metavar="N",
+        help=f"runs that stay there, this one included; older ones are removed ({runs.KEPT})",
     )
     group.add_argument(
         "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
     )
     options.port(group, None, "the gateway's port (any free one)")
+    group.add_argument(
+        "--web",
+        action="store_true",
+        help="show it in a browser too, live; ends when that is closed",
+    )
 
 
 def _add_cluster(group: options.Container) -> None:
@@ -187,16 +204,50 @@ def run(chosen: argparse.Namespace) -> int:
         raise
     title = f"rehearsing {rehearsed.rollout.name} · {rehearsed} · ×{chosen.time_scale:g}"
     view = View(title, rehearsed.scaled)
-    with view:
-        run = runner.rehearse(target, view.watch)
-    made = result.build(rehearsed, target, run)
-    file = result.write(made, folder)
-    page = report.write(made, folder / "report.html")
-    pull_request.write(made, folder)
-    if chosen.record:
-        replay.pack(folder, chosen.record)
-    view.conclude(lines(made, file, page), made.verdict.headline, made.verdict.exit_code)
+    with _pages(chosen, rehearsed, target, folder) as live:
+        with view:
+            run = runner.rehearse(target, _both(view.watch, live.watch) if live else view.watch)
+        made = result.build(rehearsed, target, run)
+        file = result.write(made, folder)
+        page = report.write(made, folder / "report.html")
+        pull_request.write(made, folder)
+        if chosen.record:
+            replay.pack(folder, chosen.record)
+        told = [*lines(made, file, page), *_removed(runs.prune(chosen.out, max(1, chosen.keep)))]
+        view.conclude(told, made.verdict.headline, made.verdict.exit_code)
+        if live:
+            live.conclude(made)
+            with contextlib.suppress(KeyboardInterrupt):
+                live.wait_until_closed()
     return made.verdict.exit_code
+
+
+def _both(first: Watcher, second: Watcher) -> Watcher:
+    def watch(record: Timeline, seen: Observation, fresh: Sequence[Event]) -> None:
+        first(record, seen, fresh)
+        second(record, seen, fresh)
+
+    return watch
+
+
+@contextlib.contextmanager
+def _pages(
+    chosen: argparse.Namespace, what: Plan, target: Target, folder: Path
+) -> Iterator[Live | None]:
+    """Serves the run's page while it lasts, if one is asked for."""
+    if not chosen.web:
+        yield None
+        return
+    live = Live(what, target, folder)
+    source = Source(chosen.out, chosen.config, chosen.manifests)
+    with App(source, live).serve(None) as server:
+        options.say(f"live at {server.url}")
+        yield live
+
+
+def _removed(old: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    if old:
+        yield "removed", f"{len(old)} older runs, down to {old[-1].id} (--keep says how many stay)"
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:

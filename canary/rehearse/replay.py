@@ -277,31 +277,35 @@ def _seen(runs: Sequence[AnalysisRun], recorded_s: float, *, complete: bool) -> 
 
 def table(recording: Recording, judged: Replay) -> str:
     """Each gate's last look in each run: as recorded, and as these gates judge it."""
+    rows = [("look", "gate", "recorded", "", "these gates", ""), *compared(recording, judged)]
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def compared(recording: Recording, judged: Replay) -> Iterator[tuple[str, ...]]:
+    """(look, gate, recorded value and phase, value and phase by these gates) of each last look."""
     before = {
         (run.step_index, metric.name): (metric.measurements[-1].number, metric.phase)
         for run in recording.result.analysis_runs
         for metric in run.metrics
         if metric.measurements
     }
-    rows = [("look", "gate", "recorded", "", "these gates", "")]
     for run in judged.runs:
         index = run.step_index
         for result in run.results.values():
             look = result.measurements[-1]
             was, phase = before.get((index, result.name), (None, ""))
-            rows.append((
+            yield (
                 "background" if index is None else f"step {index}, {look.started_at:.0f} s",
                 result.name,
                 _shown(was, result.name),
                 phase,
                 _shown(look.number, result.name),
                 str(result.phase),
-            ))  # fmt: skip
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+            )
 
 
 def _shown(value: float | None, metric: str) -> str:

@@ -1,0 +1,1 @@
+"""The pages of `canary rehearse --web` and `canary ui` in a real browser."""

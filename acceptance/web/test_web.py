@@ -1,0 +1,273 @@
+"""The live page of a real rehearsal, the pages of the past, and who can read and use them."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from acceptance.web import browser
+from canary.web.app import App, Source
+
+ROOT = Path(__file__).parents[2]
+CANARY = Path(sys.executable).parent / "canary"
+LONGEST_S = 240
+MAX_SHARE = 0.03
+
+
+@dataclass
+class Rehearsal:
+    """A rehearsal with its page open: what the page said meanwhile and at its end."""
+
+    result: dict
+    exit_code: int
+    said: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    end: dict = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def axe():
+    return browser.axe()
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@contextmanager
+def running(out, *arguments):
+    """A rehearsal with a page, and the address that it printed."""
+    command = [CANARY, "rehearse", "--web", "--out", str(out), *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        killer = threading.Timer(LONGEST_S, process.kill)
+        killer.start()
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("live at "), line
+            yield process, line.removeprefix("live at ").strip()
+            process.stdout.read()
+        finally:
+            killer.cancel()
+            if process.poll() is None:
+                process.terminate()
+
+
+def noting(page, complaints):
+    """Keeps what the browser says is wrong, such as what the policy refused."""
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+
+
+def facts(page):
+    """The numbers on a run's page, by what they are."""
+    found = page.locator("[data-fact]").all()
+    return {one.get_attribute("data-fact"): int(one.inner_text().replace(",", "")) for one in found}
+
+
+def gates(page):
+    """Each gate's row."""
+    rows = page.locator("[data-gate]").all()
+    return {row.get_attribute("data-gate"): row.inner_text().split("\t") for row in rows}
+
+
+@pytest.fixture(scope="module")
+def live(chromium, out):
+    """A faulty release, rehearsed while somebody looks at its page."""
+    seen = Rehearsal({}, -1)
+    page = chromium.new_page()
+    noting(page, seen.complaints)
+    with running(out, "--fault", "errors=3%") as (process, url):
+        page.goto(url)
+        while page.locator("#head .word").inner_text() != "Rolled back":
+            assert process.poll() is None
+            seen.said.append(page.locator("#head .word").inner_text())
+            seen.steps += page.locator("[aria-current=step]").all_inner_texts()
+            time.sleep(0.5)
+        page.wait_for_function("document.querySelectorAll('.plot canvas').length > 4")
+        seen.end = {"facts": facts(page), "gates": gates(page), "log": page.inner_text("#log")}
+        seen.end["headline"] = page.inner_text("#head h1")
+        page.close()
+        seen.exit_code = process.wait(60)
+    seen.result = json.loads((out / "latest/result.json").read_text())
+    return seen
+
+
+def test_the_live_page_follows_the_steps_of_the_release(live):
+    assert "Warming up" in live.said
+    assert any(step.startswith("10 %") for step in live.steps)
+    assert any(step.startswith("pause") for step in live.steps)
+    assert live.complaints == []
+
+
+def test_the_page_ends_with_the_numbers_of_the_result(live):
+    traffic = live.result["traffic"]
+    assert live.end["facts"] == {
+        "requests": traffic["requests"],
+        "failed": traffic["failed"] + traffic["lost"],
+        "canary-requests": traffic["canary_requests"],
+        "canary-failed": traffic["canary_failed"],
+    }
+    assert live.end["headline"] == live.result["verdict"]["headline"]
+
+
+def test_each_gate_is_shown_with_the_phase_of_its_last_measurement(live):
+    for gate in live.result["gates"]:
+        taken = [
+            one
+            for run in live.result["analysis_runs"]
+            for metric in run["metrics"]
+            if metric["name"] == gate["name"]
+            for one in metric["measurements"]
+        ]
+        shown = live.end["gates"][gate["name"]]
+        assert shown[-1] == str(len(taken))
+        assert shown[-2] == (
+            max(taken, key=lambda one: one["at_s"])["phase"] if taken else "Pending"
+        )
+
+
+def test_the_canarys_log_and_nobody_elses_is_shown(live):
+    assert live.result["release"]["candidate"]["hash"] in live.end["log"]
+    assert live.result["release"]["stable"]["hash"] not in live.end["log"]
+
+
+def test_the_verdict_is_the_gates_and_the_program_ends_when_the_page_is_closed(live):
+    assert live.exit_code == live.result["verdict"]["exit_code"] == 1
+
+
+def test_the_page_costs_the_rehearsal_little(live, out, measured):
+    """The harness with its page, beside the same release without one."""
+    subprocess.run(
+        [CANARY, "rehearse", "--out", str(out), "--fault", "errors=3%"],
+        cwd=ROOT, check=False, capture_output=True, timeout=LONGEST_S,
+    )  # fmt: skip
+    without = json.loads((out / "latest/result.json").read_text())
+    assert without["verdict"]["outcome"] == live.result["verdict"]["outcome"]
+    with_page, bare = (one["machine"]["cpu_seconds"]["harness"] for one in (live.result, without))
+    share = (with_page - bare) / without["machine"]["cpu_seconds_total"]
+    measured("the page's CPU, of the rehearsal's", f"{share:.1%}", f"<= {MAX_SHARE:.0%}")
+    assert share <= MAX_SHARE
+
+
+@pytest.fixture(scope="module")
+def ui(live, out):
+    """`canary ui` over both runs."""
+    assert live.exit_code == 1
+    with App(Source(out)).serve(None) as server:
+        yield server
+
+
+@pytest.fixture
+def page(chromium, ui):
+    complaints = []
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    noting(page, complaints)
+    page.goto(ui.url)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def ids(out):
+    return sorted(folder.name for folder in out.iterdir() if not folder.is_symlink())
+
+
+def test_the_list_shows_every_run_and_filters_them(page, out):
+    assert page.locator("tbody tr").count() == len(ids(out))
+    page.get_by_label("ended as").select_option("promoted")
+    page.get_by_role("button", name="Filter").click()
+    assert page.locator("tbody tr").count() == 0
+
+
+def test_two_runs_are_compared_side_by_side(page, out):
+    first, second = ids(out)[:2]
+    page.get_by_label(f"compare {first} as A").check()
+    page.get_by_label(f"compare {second} as B").check()
+    page.get_by_role("button", name="Compare A with B").click()
+    outcome = page.locator("tr", has=page.get_by_text("outcome", exact=True)).inner_text()
+    assert outcome.split("\t")[1:] == ["rolled-back", "rolled-back"]
+    left, right = (page.locator(f"[data-chart={side}-pods]").bounding_box() for side in "ab")
+    assert left["y"] == right["y"]
+    assert page.locator("[data-chart=a-pods] canvas").count() == 1
+
+
+def test_a_replay_says_what_another_limit_would_have_done(page, out):
+    page.goto(f"{page.url.rpartition('/runs')[0]}/runs/{ids(out)[0]}")
+    page.get_by_role("link", name="Replay").click()
+    page.get_by_role("button", name="Replay").click()
+    page.wait_for_selector("#judged")
+    assert page.inner_text(".verdict .word") == "Rolled back"
+    page.get_by_label("manifests").fill("nowhere")
+    page.get_by_role("button", name="Replay").click()
+    assert "nowhere" in page.inner_text("[role=alert]")
+
+
+PAGES = ("/runs/", "/runs/{}", "/compare?a={}&b={}", "/runs/{}/replay")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("place", PAGES)
+def test_no_page_denies_itself_to_anybody_or_is_wider_than_its_window(
+    page, ui, out, axe, place, width, scheme
+):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(ui.origin + place.format(*ids(out)[:2]))
+    assert browser.findings(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = sum(map(int, re.findall(r"\d+", background)[:3])) < 128 * 3
+    assert dark is (scheme == "dark")
+
+
+def test_the_canary_has_one_colour_in_every_chart(page, ui, out):
+    page.goto(f"{ui.origin}/runs/{ids(out)[0]}")
+    swatches = page.locator(".swatch.canary").all()
+    colours = {one.evaluate("one => getComputedStyle(one).backgroundColor") for one in swatches}
+    assert len(swatches) > 5
+    assert len(colours) == 1
+
+
+def tab_to(page, name):
+    """Presses Tab until what has this name is focused."""
+    called = "(document.activeElement.ariaLabel ?? document.activeElement.textContent)"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if name in page.evaluate(called):
+            return
+    raise AssertionError(f"no way to {name!r}")
+
+
+def test_everything_can_be_done_by_the_keyboard(page):
+    """From the list to a comparison, and along a chart's values, without a pointer."""
+    tab_to(page, "as A")
+    page.keyboard.press("Space")
+    tab_to(page, "as B")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    tab_to(page, "Compare A with B")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1 >> text=side by side")
+    tab_to(page, "Available pods")
+    page.keyboard.press("Home")
+    assert page.locator("[data-chart=a-pods] output").all_inner_texts() == ["0", "0"]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("End")
+    assert page.locator("[data-chart=a-pods] output").all_inner_texts() == ["10", "0"]

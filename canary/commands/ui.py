@@ -1,0 +1,39 @@
+"""`canary ui`: the rehearsals of the past in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from canary.commands import options
+from canary.web.app import App, Source
+
+EPILOG = """\
+It serves on this machine alone, to whoever has the address that it prints, and runs until Ctrl-C.
+Its pages list and filter runs, show each with its charts, compare two, and replay one under other
+arguments of the gates or other manifests.
+
+exit codes:
+  2 the input cannot be used   4 the tool or the machine is at fault   130 interrupted
+
+examples:
+  canary ui
+  canary ui --out saved-runs --port 9400
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which runs, and where."""
+    options.runs(parser)
+    options.port(parser, None, "the page's port (any free one)")
+    options.kustomization(parser)
+    options.config(parser)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Serves until it is interrupted."""
+    app = App(Source(chosen.out, chosen.config, chosen.manifests))
+    with app.serve(chosen.port) as server:
+        options.say(f"{server.url}\nCtrl-C ends it")
+        while True:
+            time.sleep(3600)

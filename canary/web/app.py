@@ -1,0 +1,262 @@
+"""What the server answers: the run under way, if there is one, and those of the past."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from canary.argo import manifests
+from canary.errors import RehearsalError
+from canary.rehearse import plan, replay, runs, time_compression
+from canary.rehearse.result import Result
+from canary.rehearse.runs import Run
+from canary.rehearse.verdict import Outcome
+from canary.web.live import Live
+from canary.web.pages import PHASES, Pages, View, as_data, as_json
+from canary.web.server import Events, Refused, Request, Response, Server, see_other
+
+FILES = ("report.html", "report.md", "result.json", "junit.xml")
+LOG_LINES, LOG_BYTES, LOG_WIDTH = 40, 16_000, 400
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the runs are, and the gates that a replay begins with."""
+
+    out: Path
+    config: Path | None = None
+    manifests: Path | None = None
+
+
+@dataclass
+class App:
+    """Answers each page; `live` is the run under way."""
+
+    source: Source
+    live: Live | None = None
+    _replaying: threading.Lock = field(default_factory=threading.Lock)
+    _pages: Pages = field(default_factory=lambda: Pages({}))
+
+    def serve(self, port: int | None) -> Server:
+        """The server of these pages, not started yet."""
+        server = Server(self._answer, self._refusal, port)
+        self._pages = Pages({"live": self.live is not None, "token": server.token})
+        return server
+
+    def _refusal(self, status: HTTPStatus, reason: str) -> bytes:
+        return self._pages.render("notice", title=status.phrase, text=reason)
+
+    def _answer(self, request: Request) -> Response:
+        place = [part for part in request.path.split("/") if part]
+        if request.posted:
+            return self._act(request, place)
+        match place:
+            case []:
+                return self._show_live() if self.live else see_other("/runs/")
+            case ["events"] if self.live:
+                return Response(events=self._events(self.live))
+            case ["runs"]:
+                return self._list(request.fields)
+            case ["compare"]:
+                return self._compare(request.fields)
+            case ["runs", name]:
+                run, made = self._find(name)
+                shown = [file for file in FILES if (run.folder / file).is_file()]
+                view = View(
+                    made, log=canary_log(run.folder, made), files=shown, routes=_routes(made)
+                )
+                return Response(self._pages.render("run", view=view))
+            case ["runs", name, "replay"]:
+                return self._replay(self._find(name), {})
+            case ["runs", name, file] if file in FILES:
+                return _download(self._find(name)[0].folder / file)
+        raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
+
+    def _act(self, request: Request, place: Sequence[str]) -> Response:
+        match place:
+            case ["runs", name, "replay"]:
+                return self._replay(self._find(name), request.fields, posted=True)
+        raise Refused(HTTPStatus.NOT_FOUND, "there is no such form")
+
+    # ------------------------------------------------------------------------- the run under way
+
+    def _view(self, live: Live) -> View:
+        made, now = live.look()
+        return View(made, now, canary_log(live.folder, made), routes=_routes(made))
+
+    def _show_live(self) -> Response:
+        assert self.live is not None  # noqa: S101 — asked before
+        return Response(self._pages.render("run", here="live", view=self._view(self.live)))
+
+    def _events(self, live: Live) -> Events:
+        """What changed on the page, once a second, until the browser leaves."""
+        sent: dict[str, Any] = {}
+        with live.opened():
+            while True:
+                fresh = self._fresh(live)
+                changed = {key: value for key, value in fresh.items() if sent.get(key) != value}
+                sent |= changed
+                yield f"data: {json.dumps(changed)}\n\n" if changed else ": nothing new\n\n"
+                live.wait()
+
+    def _fresh(self, live: Live) -> dict[str, Any]:
+        def render() -> dict[str, Any]:
+            view = self._view(live)
+            drawn = [as_data(one) for one in (*view.gate_charts, *view.charts)]
+            return {**self._pages.sections(view), "style": view.style, "charts": drawn}
+
+        return live.rendered(render)
+
+    # ------------------------------------------------------------------------ the runs of the past
+
+    def _find(self, name: str) -> tuple[Run, Result]:
+        found = [run for run in runs.listed(self.source.out) if run.id == name]
+        if not found or found[0].result is None:
+            raise Refused(HTTPStatus.NOT_FOUND, f"there is no run {name} with a result")
+        return found[0], found[0].result
+
+    def _list(self, fields: Mapping[str, str]) -> Response:
+        word, outcome = fields.get("word", ""), fields.get("outcome", "")
+        page = self._pages.render(
+            "runs",
+            runs=runs.listed(self.source.out, word, outcome),
+            word=word,
+            outcome=outcome,
+            outcomes=[str(one) for one in Outcome],
+            out=self.source.out,
+            kept=runs.KEPT,
+        )
+        return Response(page)
+
+    def _compare(self, fields: Mapping[str, str]) -> Response:
+        values: dict[str, Any] = {"a": None, "b": None, "rows": [], "pairs": [], "chart_data": ""}
+        found = {key: self._find(fields[key]) for key in ("a", "b") if fields.get(key)}
+        values |= {key: run for key, (run, _) in found.items()}
+        if len(found) == 2:  # noqa: PLR2004 — A and B
+            first, second = found["a"][1], found["b"][1]
+            values["rows"] = runs.compare(first, second)
+            pairs = list(_paired(View(first), View(second)))
+            tops = [max(map(_top, pair)) for pair in pairs]
+            values["pairs"] = pairs
+            values["chart_data"] = as_json(
+                as_data(chart, prefix, top)
+                for pair, top in zip(pairs, tops, strict=True)
+                for chart, prefix in zip(pair, ("a-", "b-"), strict=True)
+            )
+        listed = runs.listed(self.source.out)
+        return Response(self._pages.render("compare", runs=listed, **values))
+
+    def _replay(
+        self, found: tuple[Run, Result], fields: Mapping[str, str], *, posted: bool = False
+    ) -> Response:
+        run, made = found
+        given = {
+            name.removeprefix("arg:"): value.strip()
+            for name, value in fields.items()
+            if name.startswith("arg:") and value.strip()
+        }
+        named = fields.get("manifests", "").strip()
+        values: dict[str, Any] = {
+            "judged": None,
+            "refused": "",
+            "arguments": [],
+            "manifests": named,
+        }
+        try:
+            own = plan.read(self.source.config, Path(named) if named else self.source.manifests)
+            values["manifests"] = own.bundle.source
+            values["arguments"] = [
+                SimpleNamespace(name=name, usual=usual, value=given.get(name, ""))
+                for name, usual in _literals(own).items()
+            ]
+            if posted:
+                values["judged"] = self._judge(run, own, given)
+        except RehearsalError as refused:
+            values["refused"] = str(refused)
+        words = ", ".join(f"{name}={value}" for name, value in given.items())
+        return Response(self._pages.render("replay", run=made, given=words, **values))
+
+    def _judge(self, run: Run, own: plan.Build, given: Mapping[str, str]) -> SimpleNamespace:
+        """What these gates say of a recorded run.
+
+        Raises:
+            Refused: while a rehearsal or another replay needs the machine.
+            RehearsalError: if the run cannot be judged by them.
+        """
+        if self.live and self.live.running:
+            raise Refused(HTTPStatus.CONFLICT, "a rehearsal is under way: replay when it has ended")
+        if not self._replaying.acquire(blocking=False):
+            raise Refused(HTTPStatus.CONFLICT, "another replay is under way: wait for its end")
+        try:
+            rollout = manifests.rollout(own.bundle, given)
+            with replay.opened(run.folder) as recording:
+                scaled = time_compression.scale(rollout, recording.time_scale)
+                judged = replay.replay(recording, scaled)
+                said = replay.decide(recording, judged)
+                names = ("when", "gate", "recorded", "recorded_phase", "now", "phase")
+                rows = [
+                    SimpleNamespace(**dict(zip(names, row, strict=True)))
+                    for row in replay.compared(recording, judged)
+                ]
+        finally:
+            self._replaying.release()
+        outcome = str(said.outcome)
+        return SimpleNamespace(
+            outcome=outcome.replace("-", " ").capitalize(),
+            style=PHASES.get(outcome, "plain"),
+            headline=said.headline,
+            at_s=judged.last.at_s,
+            rows=rows,
+        )
+
+
+def _literals(own: plan.Build) -> dict[str, str]:
+    """The arguments that the AnalysisTemplates give a value of their own."""
+    templates = own.bundle.templates.values()
+    return {name: value for one in templates for name, value in one.literals.items()}
+
+
+def canary_log(folder: Path, made: Result) -> list[str]:
+    """The last lines that the canary's pods wrote, the newest first."""
+    lines: list[str] = []
+    name = made.release.candidate.replica_set
+    for file in sorted(
+        (folder / "pods").glob(f"{name}-*.log"), key=lambda log: log.stat().st_mtime
+    ):
+        with file.open("rb") as log:
+            log.seek(max(0, file.stat().st_size - LOG_BYTES))
+            lines += log.read().decode("utf-8", "replace").splitlines()[1:]
+    return [line[:LOG_WIDTH] for line in lines[: -LOG_LINES - 1 : -1]]
+
+
+def _routes(made: Result) -> Sequence[Any]:
+    """Requests by route and release, where the record has them."""
+    return getattr(getattr(made, "evidence", None), "routes", ())
+
+
+def _paired(first: View, second: View) -> Iterator[tuple[Any, Any]]:
+    """The charts that both runs have."""
+    others = {chart.id: chart for chart in (*second.gate_charts, *second.charts)}
+    for chart in (*first.gate_charts, *first.charts):
+        if chart.id in others:
+            yield chart, others[chart.id]
+
+
+def _top(chart: Any) -> float:
+    return max((value for line in chart.lines for value in line.values if value), default=0.0)
+
+
+def _download(file: Path) -> Response:
+    if not file.is_file():
+        raise Refused(HTTPStatus.NOT_FOUND, "the run left no such file")
+    return Response(
+        file.read_bytes(),
+        "application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="{file.name}"'},
+    )

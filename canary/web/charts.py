@@ -1,0 +1,155 @@
+"""A run's record → what its charts show, in people's units: data, and nothing of how it is drawn.
+
+Each series has a role, and a role has one colour everywhere: the canary's is the canary's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from canary.rehearse import units
+from canary.rehearse.result import Gate, Measurement, Result
+
+Role = Literal["canary", "stable", "users", "plain"]
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series of a chart; `steps` holds each value until the next."""
+
+    label: str
+    role: Role
+    values: Values
+    steps: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Series over the same instants, in seconds since the release.
+
+    `span_s` is the whole run's, so that what is below each other is at the same time; `dots` says
+    that each value is a measurement by itself.
+    """
+
+    id: str
+    title: str
+    unit: str
+    span_s: tuple[float, float]
+    at_s: Sequence[float]
+    lines: Sequence[Line]
+    limit: float | None = None
+    limit_words: str = ""
+    dots: bool = False
+
+    @property
+    def words(self) -> str:
+        """The latest values in words, for who cannot see it."""
+        said = (f"{line.label} {_last(line.values, self.unit)}" for line in self.lines)
+        return f"{self.title}: {', '.join(said)}"
+
+
+def _last(values: Values, unit: str) -> str:
+    known = [value for value in values if value is not None]
+    return f"{known[-1]:.4g} {unit}".strip() if known else "no data"
+
+
+def of(run: Result) -> list[Chart]:
+    """The charts of the whole release."""
+    series = run.series
+
+    def chart(name: str, title: str, unit: str, *lines: Line) -> Chart:
+        return Chart(name, title, unit, _span(run), series.at_s, lines)
+
+    def both(stable: Values, canary: Values, *, steps: bool = False) -> tuple[Line, Line]:
+        return Line("stable", "stable", stable, steps), Line("canary", "canary", canary, steps)
+
+    shares = list(_shares(series.canary_requests, series.stable_requests))
+    return [
+        chart(
+            "pods",
+            "Available pods",
+            "",
+            *both(series.stable_available, series.canary_available, steps=True),
+        ),
+        chart(
+            "share",
+            "Canary's share of the requests",
+            "%",
+            Line("weight asked for", "plain", series.weight, steps=True),
+            Line("canary", "canary", shares),
+        ),
+        chart(
+            "requests",
+            "Requests a second",
+            "/s",
+            *both(series.stable_requests, series.canary_requests),
+        ),
+        chart(
+            "failed",
+            "Failed requests a second",
+            "/s",
+            *both(series.stable_failed, series.canary_failed),
+        ),
+        chart(
+            "latency",
+            "Latency as all users met it",
+            "ms",
+            Line("95th percentile", "users", series.client_p95_ms),
+            Line("median", "users", series.client_p50_ms),
+        ),
+    ]
+
+
+def _span(run: Result) -> tuple[float, float]:
+    at = run.series.at_s or [0.0, 1.0]
+    return at[0], max(at[-1], at[0] + 1)
+
+
+def _shares(canary: Iterable[float], stable: Iterable[float]) -> Iterator[float | None]:
+    for ours, theirs in zip(canary, stable, strict=True):
+        yield round(100 * ours / (ours + theirs), 1) if ours + theirs else None
+
+
+def of_gate(run: Result, gate: Gate) -> Chart:
+    """A gate's measurements against its limit, with stable beside it."""
+    taken = sorted(measurements(run, gate.name), key=lambda one: one.at_s)
+    factor, unit = _scale(gate.name)
+    limit = gate.threshold
+    return Chart(
+        f"gate-{gate.name}",
+        gate.name,
+        unit,
+        _span(run),
+        [one.at_s for one in taken],
+        [
+            Line("stable", "stable", [_scaled(one.control, factor) for one in taken]),
+            Line("canary", "canary", [_scaled(one.number, factor) for one in taken]),
+        ],
+        limit=_scaled(limit, factor),
+        limit_words="" if limit is None else f"{gate.comparison} {units.shown(limit, gate.name)}",
+        dots=True,
+    )
+
+
+def measurements(run: Result, gate: str) -> list[Measurement]:
+    """All measurements of a gate, over the AnalysisRuns."""
+    return [
+        one
+        for analysis in run.analysis_runs
+        for metric in analysis.metrics
+        if metric.name == gate
+        for one in metric.measurements
+    ]
+
+
+def _scale(metric: str) -> tuple[float, str]:
+    return {"ratio": (100.0, "%"), "s": (1000.0, "ms")}.get(units.of(metric), (1.0, ""))
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    """A value that JSON and a chart can hold."""
+    return None if value is None or not math.isfinite(value) else float(f"{value * factor:.5g}")

@@ -1,0 +1,235 @@
+"""The pages, rendered: a run's record and what is known of one under way → HTML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.runtime import Macro
+from markupsafe import Markup
+
+from canary.rehearse.result import Gate, Result, Step
+from canary.rehearse.runs import measured
+from canary.web import charts
+from canary.web.charts import Chart
+
+PHASES = {
+    "Successful": "good",
+    "Failed": "bad",
+    "Error": "error",
+    "Inconclusive": "unsure",
+    "promoted": "good",
+    "rolled-back": "bad",
+    "not-released": "bad",
+    "unusable": "error",
+    "not-measured": "error",
+    "inconclusive": "unsure",
+    "fault": "error",
+}
+SECTIONS = ("head", "status", "steps", "releases", "gates", "routes", "log", "events")
+
+
+@dataclass(frozen=True)
+class Now:
+    """What a record does not hold of a run under way."""
+
+    phase: str
+    message: str
+    step: int | None
+    remaining: str
+    since: str
+    waiting: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """One of the two releases at the latest sample."""
+
+    name: str
+    available: int
+    desired: int
+    requests: float
+    failed: float
+    share: float | None
+    weight: int | None
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """A gate's latest measurement."""
+
+    name: str
+    canary: str
+    limit: str
+    stable: str
+    phase: str
+    count: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """A run as its page shows it; `live` is None for a run of the past."""
+
+    run: Result
+    live: Now | None = None
+    log: Sequence[str] = ()
+    files: Sequence[str] = ()
+    routes: Sequence[Any] = ()
+
+    @property
+    def style(self) -> str:
+        """The tone of its head."""
+        return "plain" if self.live else PHASES.get(self.run.verdict.outcome, "plain")
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in words."""
+        return self.run.verdict.outcome.replace("-", " ").capitalize()
+
+    def step_label(self, index: int) -> str:
+        """A step as people say it, at the durations of this run."""
+        steps = self.run.rollout.steps
+        return _step(steps[index]) if index < len(steps) else "100 %"
+
+    def step_state(self, index: int) -> str:
+        """Whether a step is done, is now, stopped the release, or is still to come."""
+        reached = self._reached
+        if index < reached or (not self.live and self.run.verdict.outcome == "promoted"):
+            return "done"
+        if index > reached:
+            return "to come"
+        return "now" if self.live else "stopped"
+
+    @cached_property
+    def _reached(self) -> int:
+        """The index of the step that the release is at, or came to."""
+        if self.live:
+            return -1 if self.live.step is None else self.live.step
+        gate = self.run.verdict.gate
+        if gate and gate.step_index is not None:
+            return gate.step_index
+        indices = [index for index in self.run.series.step_index if index is not None]
+        return max(indices, default=-1)
+
+    @property
+    def releases(self) -> Iterator[Release]:
+        """Stable and canary, at the latest sample; of a run of the past the last one undecided."""
+        series, decided = self.run.series, self.run.verdict.decided_after_s
+        before = [i for i, at in enumerate(series.at_s) if decided is None or at < decided]
+        if not before:
+            return
+        now = before[-1]
+        total = series.stable_requests[now] + series.canary_requests[now]
+        for name in ("stable", "canary"):
+            requests = getattr(series, f"{name}_requests")[now]
+            yield Release(
+                name=name,
+                available=getattr(series, f"{name}_available")[now],
+                desired=getattr(series, f"{name}_desired")[now],
+                requests=requests,
+                failed=getattr(series, f"{name}_failed")[now],
+                share=100 * requests / total if total else None,
+                weight=series.weight[now] if name == "canary" else None,
+            )
+
+    @property
+    def gates(self) -> Iterator[GateRow]:
+        """Each gate's latest measurement against its limit."""
+        for gate in self.run.gates:
+            yield _gate(self.run, gate, charts.of_gate(self.run, gate))
+
+    @cached_property
+    def charts(self) -> Sequence[Chart]:
+        """Of the release."""
+        return charts.of(self.run)
+
+    @cached_property
+    def gate_charts(self) -> Sequence[Chart]:
+        """Of the gates."""
+        return [charts.of_gate(self.run, gate) for gate in self.run.gates]
+
+    @property
+    def chart_data(self) -> Markup:
+        """All charts, for the script."""
+        return as_json(map(as_data, [*self.gate_charts, *self.charts]))
+
+
+def _step(step: Step) -> str:
+    if step.kind == "setWeight":
+        return f"{step.weight} %"
+    if step.kind == "pause":
+        return "pause" if step.rehearsed_s is None else f"pause {step.rehearsed_s:g} s"
+    return step.label
+
+
+def _gate(run: Result, gate: Gate, chart: Chart) -> GateRow:
+    metrics = [
+        metric
+        for analysis in run.analysis_runs
+        for metric in analysis.metrics
+        if metric.name == gate.name
+    ]
+    taken = sorted(charts.measurements(run, gate.name), key=lambda one: one.at_s)
+    last = taken[-1] if taken else None
+    return GateRow(
+        name=gate.name,
+        canary=measured(last.number, gate.name) if last else "–",
+        limit=chart.limit_words or "–",
+        stable=measured(last.control, gate.name) if last else "–",
+        phase=last.phase if last else "Pending",
+        count=len(taken),
+        dry_run=any(metric.dry_run for metric in metrics),
+    )
+
+
+def as_data(chart: Chart, prefix: str = "", top: float | None = None) -> Mapping[str, Any]:
+    """A chart as the script takes it."""
+    found = asdict(chart)
+    return {**found, "id": f"{prefix}{chart.id}", "words": chart.words, "top": top}
+
+
+def as_json(what: Any) -> Markup:
+    """Data within a page: nothing in it can end its element."""
+    text = json.dumps([*what], allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 — escaped on this line
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} ms"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Renders pages; `nav` is what each of them needs to know of its server."""
+
+    nav: Mapping[str, Any]
+    _environment: Environment = field(
+        default_factory=lambda: Environment(
+            loader=PackageLoader("canary.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        filters = {"style": lambda word: PHASES.get(word, "plain"), "ms": _ms}
+        self._environment.filters.update(filters)
+
+    def render(self, name: str, here: str = "runs", **values: Any) -> bytes:
+        """A page."""
+        template = self._environment.get_template(f"{name}.html.j2")
+        return template.render(nav=self.nav, here=here, **values).encode()
+
+    def sections(self, view: View) -> Mapping[str, str]:
+        """The parts of a run's page that change while it is under way."""
+        template = self._environment.get_template("sections.html.j2")
+        module = template.make_module({"nav": self.nav, "view": view})
+        macros: dict[str, Macro] = {name: getattr(module, name) for name in SECTIONS}
+        return {name: str(macro()) for name, macro in macros.items()}
