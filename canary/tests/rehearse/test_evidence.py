@@ -73,6 +73,18 @@ def test_a_slow_route_is_named_with_both_releases_times():
     ]
 
 
+def test_what_each_pod_loads_on_first_use_makes_no_route_slow():
+    pods = [
+        Access(0.0, "GET", "/c", 200, "", ms, port)
+        for port in range(30, 36)
+        for ms in (400, *(4,) * 5)
+    ]
+    release = {**dict.fromkeys(range(30, 36), CANARY), STABLE_PORT: STABLE}
+    accesses = pods + requests("GET /c", ())
+    routes, total, _ = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
+    assert evidence.blame(routes, total, (), ()) == []
+
+
 def test_a_route_that_hangs_is_named_and_what_ended_with_the_run_is_not_counted():
     hung = ((0, 9000),) * 4 + ((0, 200),) * 9
     found = blame(requests("GET /a", FINE) + requests("GET /b/7", hung))
