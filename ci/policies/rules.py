@@ -301,7 +301,9 @@ def _edge(objects: Sequence[Object]) -> Found:
     for ingress in of(objects, "Ingress"):
         for rule in ingress.get("spec", {}).get("rules", []):
             for path in rule.get("http", {}).get("paths", []):
-                if path.get("path") != "/v1" or path["pathType"] not in ("Prefix", "Exact"):
+                api = path.get("path") == "/v1" and path["pathType"] in ("Prefix", "Exact")
+                # The bare address leads to the map below /v1.
+                if not api and (path.get("path"), path["pathType"]) != ("/", "Exact"):
                     yield ingress, f"exposes {path.get('path', '/')} ({path['pathType']})"
         if ingress.get("spec", {}).get("defaultBackend"):
             yield ingress, "exposes everything by a default backend"

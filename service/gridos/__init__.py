@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> Flask:
     errors.init_app(app)
     for part in (health, documents, feeders, series, overloads, readings, networks):
         app.register_blueprint(part.blueprint)
+    app.register_blueprint(documents.front)
     injection.init_app(app)
     metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)
     meters.init_app(app, metrics.registry)

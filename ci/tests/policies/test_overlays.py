@@ -256,10 +256,11 @@ def test_the_controllers_series_keep_the_namespace_that_they_are_about(root):
 
 
 def test_the_local_gateway_lets_in_what_the_ingress_does(root, base):
-    (path,) = base["Ingress", "gridos"]["spec"]["rules"][0]["http"]["paths"]
+    kinds = {"Prefix": "path_separated_prefix", "Exact": "path"}
+    paths = base["Ingress", "gridos"]["spec"]["rules"][0]["http"]["paths"]
     envoy = (root / "deploy/overlays/local/envoy.yaml").read_text()
     assert re.findall(r"match: \{(\w+): (\S+)\}", envoy) == [
-        ("path_separated_prefix", path["path"])
+        (kinds[path["pathType"]], path["path"]) for path in paths
     ]
 
 

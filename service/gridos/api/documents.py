@@ -1,13 +1,51 @@
-"""The OpenAPI document and its page, for people and tools; no other route needs what they load."""
+"""For people: the OpenAPI document with its page, and the map of the grid, which asks this API."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
-from flask import Blueprint, Response, current_app, json, jsonify, redirect, request
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    json,
+    jsonify,
+    redirect,
+    request,
+    send_from_directory,
+)
 from werkzeug.wrappers import Response as Redirect
 
 blueprint = Blueprint("documents", __name__, url_prefix="/v1")
+front = Blueprint("front", __name__)
+MAP = Path(__file__).parents[1] / "map"
+# The map runs the scripts beside it, asks this service, and nothing else.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@front.get("/")
+def redirect_to_map() -> Redirect:
+    """What a person sees who opens the service's address."""
+    return redirect("/v1/map")
+
+
+@blueprint.get("/map")
+def show_map() -> Response:
+    """The grid now: the one-line diagram of a feeder, with its loads and voltages."""
+    page = send_from_directory(MAP, "index.html", max_age=0)
+    page.headers["Content-Security-Policy"] = POLICY
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    return page
+
+
+@blueprint.get("/map/<filename>")
+def show_part_of_map(filename: str) -> Response:
+    """The map's scripts and styles."""
+    return send_from_directory(MAP, filename, max_age=3600)
 
 
 @blueprint.get("/docs")

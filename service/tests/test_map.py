@@ -1,0 +1,49 @@
+"""The map of the grid: static, from this service alone, and fed by its own API."""
+
+import re
+
+import pytest
+
+
+def test_who_opens_the_address_is_led_to_the_map(client):
+    answer = client.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.request.path) == (200, "/v1/map")
+    assert "text/html" in answer.content_type
+
+
+def test_the_page_runs_only_scripts_of_this_service_and_none_of_its_own(client):
+    answer = client.get("/v1/map")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.findall(
+        r"<script>|<style|\sstyle=|\son\w+=|(?:src|href)=\"(?:https?:)?//", answer.text
+    )
+
+
+@pytest.mark.parametrize("part", ["map.mjs", "map.css", "cytoscape.mjs"])
+def test_every_part_of_the_page_is_served_and_may_be_kept_by_the_browser(client, part):
+    page, answer = client.get("/v1/map").text, client.get(f"/v1/map/{part}")
+    assert answer.status_code == 200
+    assert part in page + client.get("/v1/map/map.mjs").text
+    kept = client.get(f"/v1/map/{part}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert kept.status_code == 304
+
+
+@pytest.mark.parametrize("part", ["nothing.js", "..%2f__init__.py", "../config.py"])
+def test_nothing_else_is_served_with_it(client, part):
+    assert client.get(f"/v1/map/{part}").status_code == 404
+
+
+def test_every_route_that_the_map_asks_exists(client):
+    script = client.get("/v1/map/map.mjs").text
+    assert set(re.findall(r"ask\([`\"](\w+)[`\"/]", script)) == {"feeders", "overloads"}
+    for path in (
+        "feeders",
+        "feeders/ieee33/buses",
+        "feeders/ieee33/lines",
+        "feeders/ieee33/load",
+        "feeders/ieee33/state",
+        "overloads",
+    ):
+        assert client.get(f"/v1/{path}").status_code == 200
