@@ -25,10 +25,10 @@ from canary.rehearse.config import Config
 from canary.rehearse.environment import fill
 from canary.rehearse.programs import OWN_PROGRAMS
 from canary.rehearse.rates import Rates
+from canary.rehearse.replica_sets import ALPHABET
 from canary.rehearse.worktrees import WORKTREE
 from canary.runtime import documents
 
-ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no words
 CONFIG = Path("rehearsal.yaml")
 CONFIGS = (CONFIG, Path("loadtest/rehearsal.yaml"))
 CACHE = Path("out/references")

@@ -15,9 +15,9 @@ from random import Random
 from canary.argo.model import Hashes, ReplicaCounts, ReplicaSetName, Rollout
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.kubelet import LOCALHOST, Kubelet, Pod
-from canary.rehearse.plan import ALPHABET
 from canary.runtime import processes
 
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own, which spells no words
 HASH_LABEL = "rollouts-pod-template-hash"
 
 
