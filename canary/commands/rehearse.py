@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from canary import faults
+from canary.argo import manifests
+from canary.argo.support import Support
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
@@ -36,7 +38,7 @@ from canary.rehearse.runs import Run
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
 from canary.rehearse.view import View, lines
-from canary.runtime import kubectl, program
+from canary.runtime import documents, kubectl, program
 from canary.web.app import App, Source
 from canary.web.live import Live
 
@@ -81,6 +83,7 @@ examples:
   canary rehearse --stable main --candidate fix-42
                                              one branch released over another
   canary rehearse --stable main              this working tree released over main
+  canary rehearse --explain --manifests DIR  what of DIR would be enforced, read, or refused
 
 Each run leaves result.json, report.html, report.md and junit.xml in out/rehearsals/<id>, and
 out/rehearsals/latest points at the newest.
@@ -102,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="git reference of the release to try (this checkout, with what is not committed yet)",
     )
     options.config(group)
+    group.add_argument(
+        "--explain",
+        action="store_true",
+        help="say what a rehearsal would make of each field of the manifests, and run nothing",
+    )
     group = parser.add_argument_group("its gates")
     options.kustomization(group)
     options.arg(group)
@@ -170,7 +178,9 @@ def _add_cluster(group: options.Container) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Runs one rehearsal."""
+    """Runs one rehearsal, or says what it would make of the manifests."""
+    if chosen.explain:
+        return _explain(chosen.manifests or Path(options.DEFAULT_MANIFESTS))
     _refuse_contradictions(chosen)
     if chosen.target == "cluster":
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
@@ -248,6 +258,15 @@ def _pages(
 def _removed(old: Sequence[Run]) -> Iterator[tuple[str, str]]:
     if old:
         yield "removed", f"{len(old)} older runs, down to {old[-1].id} (--keep says how many stay)"
+
+
+def _explain(source: Path) -> int:
+    """Prints each field under its word; 2 if one of them is not supported."""
+    rows = manifests.explain(documents.read(source))
+    for word, fields in itertools.groupby(rows, key=lambda row: row.support):
+        lines = [f"  {row}" for row in fields]
+        print(f"{word} ({len(lines)}):", *lines, sep="\n")  # noqa: T201 — what was asked for
+    return 2 if any(row.support is Support.NOT_SUPPORTED for row in rows) else 0
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:

@@ -202,7 +202,7 @@ def _cut_off(access: Access) -> bool:
 def _status(access: Access) -> str:
     # A client that leaves once it has its answer (DC) is no failure.
     flags = "" if access.status and access.flags == "DC" else access.flags
-    return f"{access.status or 'no answer'} {flags}".strip()
+    return f"{access.status or 'no response'} {flags}".strip()
 
 
 def _figures(accesses: Sequence[Access]) -> Figures:
@@ -476,7 +476,7 @@ def _restarting(restarts: Sequence[Restart]) -> Iterator[str]:
 
 def _top(figures: Figures, wanted: Callable[[str], bool]) -> str:
     """The most frequent of the statuses that are wanted."""
-    return next((status for status in figures.statuses if wanted(status)), "no answer")
+    return next((status for status in figures.statuses if wanted(status)), "no response")
 
 
 def _said(raised: Raised) -> str:

@@ -315,7 +315,7 @@ def _statuses(run: Run) -> dict[str, int]:
     for second in run.timeline.seconds:
         if second.at >= since:
             counts.update(second.statuses)
-    return {("no answer" if status == "0" else status): n for status, n in sorted(counts.items())}
+    return {("no response" if status == "0" else status): n for status, n in sorted(counts.items())}
 
 
 def _side(plan: Plan, build: Build, pod_hash: str) -> Side:

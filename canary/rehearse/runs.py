@@ -14,7 +14,7 @@ from canary import durations
 from canary.errors import UsageError
 from canary.rehearse import result as results
 from canary.rehearse import units
-from canary.rehearse.load import LONGEST_RUN
+from canary.rehearse.load import MAX_RUN
 from canary.rehearse.result import Result
 
 KEPT = 20
@@ -94,7 +94,7 @@ def prune(out: Path, keep: int = KEPT) -> list[Run]:
 
 
 def _may_run(run: Run) -> bool:
-    return time.time() - run.folder.stat().st_mtime < durations.parse(LONGEST_RUN)
+    return time.time() - run.folder.stat().st_mtime < durations.parse(MAX_RUN)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Server(ThreadingHTTPServer):
             super().__init__((HOST, port or 0), _Handler)
         except OSError as taken:
             raise UsageError(
-                f"port {port} on {HOST} cannot be had: {taken.strerror}", "choose another"
+                f"port {port} on {HOST} is not available: {taken.strerror}", "choose another"
             ) from None
         self.port = int(self.server_address[1])
         self._thread = threading.Thread(target=self.serve_forever, args=(0.2,), daemon=True)

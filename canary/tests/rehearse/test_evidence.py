@@ -89,7 +89,7 @@ def test_a_route_that_hangs_is_named_and_what_ended_with_the_run_is_not_counted(
     hung = ((0, 9000),) * 4 + ((0, 200),) * 9
     found = blame(requests("GET /a", FINE) + requests("GET /b/7", hung))
     assert found == [
-        "GET /b/{id}: 4 of 4 requests failed with no answer after up to 9 s (stable 0 of 40)"
+        "GET /b/{id}: 4 of 4 requests failed with no response after up to 9 s (stable 0 of 40)"
     ]
 
 
