@@ -175,9 +175,7 @@ class LocalTarget:
         """Starts what a release needs around it; its pods come later."""
         wanted = {**self.plan.stable.config.services, **self.plan.candidate.config.services}
         around = self._stack.enter_context(
-            services.running(
-                wanted, self.plan.candidate, self._folder / "services", self._database
-            )
+            services.running(wanted, self.plan.candidate, self._folder / "services", self._database)
         )
         for name, service in wanted.items():
             known = service if isinstance(service, str) else name
