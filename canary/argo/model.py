@@ -33,7 +33,8 @@ class Metric:
     """One metric of an AnalysisTemplate with its arguments filled in: a gate.
 
     `count` and `consecutive_success_limit` are 0 where the manifest leaves them out;
-    `failure_limit` −1 switches the failure limit off, as in Argo.
+    `failure_limit` −1 switches the failure limit off, as in Argo. With a `json_path` it is a web
+    metric: `query` is an address, and the path leads to the value in its response.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Metric:
     dry_run: bool = False
     timeout_s: float = 30.0
     address: str = ""
+    json_path: str = ""
 
     @property
     def effective_count(self) -> int | None:

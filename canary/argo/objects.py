@@ -729,10 +729,27 @@ class PrometheusQuery(Manifest):
     timeout: int = 30
 
 
-class Provider(Manifest):
-    """Prometheus is the only provider that can be rehearsed here."""
+class WebQuery(Manifest):
+    """The web provider, as far as it asks and sends nothing."""
 
-    prometheus: PrometheusQuery
+    NOT_ENFORCED = names("insecure")
+    url: str
+    json_path: str = ""
+    timeout_seconds: int = 10
+    method: Literal["GET"] = "GET"
+
+
+class Provider(Manifest):
+    """The providers that can be rehearsed here: one of them."""
+
+    prometheus: PrometheusQuery | None = None
+    web: WebQuery | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.prometheus is None) == (self.web is None):
+            raise ValueError("give one provider, prometheus or web")
+        return self
 
 
 class MetricSpec(Manifest):

@@ -88,21 +88,24 @@ def none_in(paths: Iterable[str]) -> UsageError:
 def walkable(release: Release) -> model.Rollout:
     """The release as the step machine walks it in virtual time, with the hashes of nobody.
 
-    A pause without an end counts as none: nothing can be said of how long a person waits.
+    A pause without an end counts as none: nothing can be said of how long a person waits. So does
+    what a web service is asked.
     """
 
-    def known(analysis: model.Analysis) -> model.Analysis:
-        return replace(analysis, metrics=resolve.with_hashes(analysis, HASHES), arguments={})
+    def known(analysis: model.Analysis) -> model.Analysis | None:
+        metrics = resolve.with_hashes(analysis, HASHES)
+        asked = tuple(metric for metric in metrics if not metric.json_path)
+        return replace(analysis, metrics=asked, arguments={}) if asked else None
+
+    def step(given: model.Step) -> model.Step:
+        if isinstance(given, model.Analysis):
+            return known(given) or model.Pause(0.0)
+        return model.Pause(0.0) if given == model.Pause(None) else given
 
     walked = release.walked
     return replace(
         walked,
-        steps=tuple(
-            known(step)
-            if isinstance(step, model.Analysis)
-            else (model.Pause(0.0) if step == model.Pause(None) else step)
-            for step in walked.steps
-        ),
+        steps=tuple(step(given) for given in walked.steps),
         background=known(walked.background) if walked.background else None,
     )
 
@@ -347,7 +350,7 @@ def _gate(
     provider = next(iter(mapping(raw.get("provider"))), "")
     fields = resolve.Fields(raw, arguments)
     name = fields.text(raw.get("name")) or f"metrics[{index}]"
-    metric = fields.metric(name, patterns) if provider == "prometheus" else None
+    metric = fields.metric(name, patterns) if provider in ("prometheus", "web") else None
     known = {
         argument: LATEST if value is model.ReplicaSetName.LATEST else STABLE
         for argument, value in arguments.items()
@@ -360,8 +363,10 @@ def _gate(
         provider=provider,
         look=look,
         raw=raw,
-        metric=metric
-        and replace(
+        # What a web service says is not known from its address.
+        metric=None
+        if metric is None or metric.json_path
+        else replace(
             metric,
             query=resolve.fill(metric.query, known)[0],
             success_condition=resolve.fill(metric.success_condition, known)[0],

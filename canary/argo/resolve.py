@@ -18,6 +18,9 @@ from canary.yamls import listed, mapping, scalar
 
 PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
 
+# The JSON path of a web metric that gives none.
+WHOLE = "{$}"
+
 Arguments = Mapping[str, Argument]
 
 
@@ -120,11 +123,13 @@ class Fields:
 
     def metric(self, name: str, dry_runs: Sequence[str] = ()) -> Metric:
         """The metric, its fields with Argo's defaults."""
-        prometheus = mapping(mapping(self.raw.get("provider")).get("prometheus"))
-        timeout = prometheus.get("timeout")
+        provider = mapping(self.raw.get("provider"))
+        prometheus, web = mapping(provider.get("prometheus")), mapping(provider.get("web"))
+        timeout = web.get("timeoutSeconds", 10) if web else prometheus.get("timeout")
         return Metric(
             name=name,
-            query=self.text(prometheus.get("query")),
+            query=self.text(web.get("url") if web else prometheus.get("query")),
+            json_path=(self.text(web.get("jsonPath")) or WHOLE) if web else "",
             success_condition=self.text(self.raw.get("successCondition")),
             failure_condition=self.text(self.raw.get("failureCondition")),
             count=self._whole("count", 0),

@@ -21,6 +21,7 @@ from canary.argo.support import Support
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
+    alerts,
     plan,
     pull_request,
     replay,
@@ -50,7 +51,7 @@ DEFAULT_SCALE = {"local": 6.0, "cluster": 1.0}
 CLUSTER_MANIFESTS = Path("deploy/overlays/local")
 
 # What only one machine can do, and what is asked of a cluster alone.
-LOCAL_ALONE = {"stable", "candidate", "port", "arg", "record", "rules"}
+LOCAL_ALONE = {"stable", "candidate", "port", "arg", "record", "rules", "alert"}
 CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\
@@ -146,6 +147,14 @@ def _add_run(group: options.Container) -> None:
     )
     options.runs(group)
     group.add_argument(
+        "--alert",
+        type=_alert,
+        action="append",
+        default=[],
+        metavar="NAME[@TIME]",
+        help="let an alert of the platform fire before the release, or this long after it began",
+    )
+    group.add_argument(
         "--keep",
         type=options.count,
         default=runs.KEPT,
@@ -198,6 +207,7 @@ def run(chosen: argparse.Namespace) -> int:
         without=frozenset(chosen.without),
         port=chosen.port,
         rules=chosen.rules,
+        alerts=tuple(chosen.alert),
         image=chosen.image or "",
         url=chosen.url or "",
     )
@@ -267,6 +277,13 @@ def _explain(source: Path) -> int:
         lines = [f"  {row}" for row in fields]
         print(f"{word} ({len(lines)}):", *lines, sep="\n")  # noqa: T201 — what was asked for
     return 2 if any(row.support is Support.NOT_SUPPORTED for row in rows) else 0
+
+
+def _alert(text: str) -> alerts.Firing:
+    try:
+        return alerts.firing(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(f"{text!r}: {wrong}") from None
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:

@@ -15,11 +15,15 @@ from typing import Any
 import yaml
 
 from canary import durations
+from canary.argo.model import Metric, Rollout
 from canary.errors import MachineError, UsageError
+from canary.rehearse import config as configuration
+from canary.runtime import web
 from canary.runtime.alertmanager import Alertmanager
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
 
+API = "/api/v2/alerts"
 JOB = "alertmanager"
 SCRAPE_S = 5.0
 EVALUATE_S = 1
@@ -57,17 +61,49 @@ def read(rules: Path) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def check(rules: Path, wanted: Sequence[Firing]) -> None:
-    """Refuses an alert that no rule is called by.
+def asked(rollout: Rollout) -> list[Metric]:
+    """The metrics that ask which alerts fire: Alertmanager, or Prometheus for its own series."""
+    metrics = [metric for analysis in rollout.analyses for metric in analysis.metrics]
+    return [m for m in metrics if (API in m.query if m.json_path else "ALERTS" in m.query)]
+
+
+def local(url: str, alertmanager: str) -> str:
+    """The same question to the run's own Alertmanager."""
+    return f"{alertmanager}{API}{url.partition(API)[2]}"
+
+
+def check(
+    rollout: Rollout, file: Path, own: configuration.Alerts | None, wanted: Sequence[Firing]
+) -> None:
+    """Refuses what no alert here could answer.
+
+    Args:
+        rollout: The release, whose metrics may ask for alerts.
+        file: The rehearsal.yaml.
+        own: What it says of alerts.
+        wanted: Those that the caller lets fire.
 
     Raises:
-        UsageError: if there is one.
+        UsageError: if another web service is asked, or there is no such alert.
     """
-    known = read(rules)
+    for metric in (m for analysis in rollout.analyses for m in analysis.metrics if m.json_path):
+        if API not in metric.query or not web.is_understood(metric.json_path):
+            raise UsageError(
+                f"metric {metric.name} asks {metric.query} for {metric.json_path}, and of web "
+                "services only Alertmanager is here",
+                "leave the metric out of what is rehearsed",
+            )
+    asking = [metric.name for metric in asked(rollout)]
+    if own is None and (asking or wanted):
+        why = f"metric {asking[0]} asks which alerts fire" if asking else "--alert names an alert"
+        raise UsageError(f"{why}, and {file} names no rules", "add `alerts` to it")
+    if own is None or not wanted:
+        return
+    known = read(file.parent / own.rules)
     for alert in wanted:
         if alert.name not in known:
             raise UsageError(
-                f"no rule of {rules} is the alert {alert.name!r}",
+                f"no rule of {own.rules} is the alert {alert.name!r}",
                 f"name one of {', '.join(sorted(known))}",
             )
 

@@ -150,6 +150,13 @@ class Cluster(_Section):
         return next((key for key, text in self.values.items() if SECRET in text), "")
 
 
+class Alerts(_Section):
+    """Where gates ask about alerts: a folder of rule files, and Alertmanager's routes."""
+
+    rules: Path
+    routes: Path
+
+
 def _only_commands(value: object) -> object:
     """A list of commands is short for a build that has nothing else."""
     return {"commands": value} if isinstance(value, list) else value
@@ -170,6 +177,7 @@ class Config(_Section):
     faults: Faults | None = None
     slo: Slo
     traffic: Traffic
+    alerts: Alerts | None = None
     cluster: Cluster | None = None
 
 

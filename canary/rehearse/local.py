@@ -22,6 +22,7 @@ from canary.rehearse import (
     time_compression,
     worktrees,
 )
+from canary.rehearse.alerts import FLAGS, Alerts, asked
 from canary.rehearse.evidence import Evidence, Log, Redaction, Restart
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
@@ -64,6 +65,8 @@ class LocalTarget:
         self._torn_down: list[str] = []
         self._outage: Outage | None = None
         self._started: tuple[Node, Fakes, Fakes] | None = None
+        self._alerts: Alerts | None = None
+        self._to_fire = list(plan.choices.alerts)
         self._released_at: float | None = None
         document = plan.candidate.config.traffic.openapi
         self._documented = routes.documented(plan.candidate.folder / document) if document else ()
@@ -91,15 +94,18 @@ class LocalTarget:
         node.clock.restart()
         self._released_at = time.time()
         yield from self._migrate(node, candidate)
+        self._fire(node, None)
         words = ", ".join(self.plan.choices.faults) or str(self.plan.candidate)
         node.log("release", f"{self.rollout.name}-{self.hashes.latest} applied ({words})")
         node.status = controller.begin(self.rollout, self.hashes, node.clock())
+        applied_s = node.clock()
         observation = node.observe()
         while not observation.settled:
             yield observation
             until = time.monotonic() + OBSERVE_S
             while (left_s := until - time.monotonic()) > 0:
                 node.tick()
+                self._fire(node, node.clock() - applied_s)
                 time.sleep(min(TICK_S, left_s))
             observation = node.observe()
         yield observation
@@ -195,11 +201,16 @@ class LocalTarget:
         self._ending("exporter", exporter.stop)
         exporter.start()
         interval_s, jobs = self._jobs(sets, exporter.port)
-        prometheus = Prometheus(self._folder / "prometheus", jobs, self._rules())
+        self._alerts = self._watch()
+        told = self._alerts
+        rules = told.configuration if told else self._rules()
+        flags = FLAGS if told else ()
+        jobs += [told.job] if told else []
+        prometheus = Prometheus(self._folder / "prometheus", jobs, rules, flags)
         self._ending("prometheus", prometheus.stop)
         prometheus.start()
         clock = Clock()
-        measurements = Measurements(prometheus, self.hashes, clock)
+        measurements = Measurements(prometheus, self.hashes, clock, told.url if told else "")
         self._stack.callback(measurements.stop)
         gateway = Gateway(self._folder / "gateway", self.plan.choices.port)
         self._ending("envoy", gateway.stop)
@@ -247,6 +258,30 @@ class LocalTarget:
         kubelet = [Target(exporter_port, {})]
         jobs = [ScrapeJob(EXPORTER_JOB, EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
         return interval_s, [*jobs, *scraping.jobs(bundle, sets, scale)]
+
+    def _watch(self) -> Alerts | None:
+        """The platform's alerts, if a gate or the caller asks for any."""
+        build = self.plan.candidate
+        own = build.config.alerts
+        if own is None or not (asked(self.rollout) or self.plan.choices.alerts):
+            return None
+        base = build.config_file.parent
+        watching = Alerts(base / own.rules, base / own.routes, self._folder / "alertmanager")
+        self._ending("alertmanager", watching.stop)
+        watching.start()
+        return watching
+
+    def _fire(self, node: Node, at_s: float | None) -> None:
+        """Makes those alerts fire whose time has come: None is before the release."""
+        for alert in list(self._to_fire):
+            scale = self.plan.choices.time_scale
+            due = alert.at_s is None or (at_s is not None and at_s >= alert.at_s / scale)
+            if due and self._alerts is not None:
+                self._to_fire.remove(alert)
+                self._alerts.fire(alert.name, node.prometheus)
+                if at_s is None:
+                    self._alerts.await_firing(alert.name)
+                node.log("alert", f"{alert.name} is made to fire")
 
     def _rules(self) -> Mapping[str, Any]:
         """Configuration for the rule files, at their own windows: these are not scaled."""

@@ -6,20 +6,31 @@ answer judges nothing on a cluster; here it tells a bad release from a slow mach
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from canary.argo import analysis
 from canary.argo.expression import Result
 from canary.argo.model import AnalysisRun, Hashes, Measurement, Metric, Phase
+from canary.rehearse import alerts
+from canary.runtime import web
 from canary.runtime.prometheus import Prometheus, QueryError
 
 
 class Measurements:
     """Measurements under way, by run."""
 
-    def __init__(self, prometheus: Prometheus, hashes: Hashes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        hashes: Hashes,
+        clock: Callable[[], float],
+        alertmanager: str = "",
+    ) -> None:
+        """`alertmanager` is the address that answers what a web metric asks of one."""
         self._prometheus = prometheus
+        self._alertmanager = alertmanager
         self._hashes = hashes
         self._clock = clock
         self._askers = ThreadPoolExecutor(8, "measure")
@@ -32,9 +43,7 @@ class Measurements:
                 continue
             due = analysis.due(run, now)
             if due:
-                ask = (self._prometheus, self._hashes)
-                asked = {m.name: self._askers.submit(measure, *ask, m, self._clock) for m in due}
-                self._under_way[run.name] = asked
+                self._under_way[run.name] = {m.name: self._askers.submit(self._ask, m) for m in due}
 
     def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
         """(run, measurements by metric) for each run whose measurements are all in."""
@@ -42,6 +51,11 @@ class Measurements:
             if all(future.done() for future in asked.values()):
                 del self._under_way[run]
                 yield run, {name: future.result() for name, future in asked.items()}
+
+    def _ask(self, metric: Metric) -> Measurement:
+        if metric.json_path:
+            return _ask_web(metric, self._alertmanager, self._clock)
+        return measure(self._prometheus, self._hashes, metric, self._clock)
 
     def stop(self) -> None:
         """Forgets what is under way."""
@@ -74,6 +88,20 @@ def measure(
         control=_first(control),
         controlled=True,
     )
+
+
+def _ask_web(metric: Metric, alertmanager: str, clock: Callable[[], float]) -> Measurement:
+    """One measurement of a web metric, which knows no stable release to compare with."""
+    started_at = clock()
+    try:
+        value = web.get(
+            alerts.local(metric.query, alertmanager), metric.json_path, metric.timeout_s
+        )
+    except web.WebError as failed:
+        return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
+    phase, message = analysis.judge(metric, value)
+    shown = json.dumps(value)
+    return Measurement(phase, started_at, clock(), value=shown, message=message)
 
 
 def _first(result: Result) -> float | None:

@@ -19,8 +19,9 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
 from canary.faults import Fault, FaultError
+from canary.rehearse import alerts, gaps, programs, time_compression, worktrees
 from canary.rehearse import config as configuration
-from canary.rehearse import gaps, programs, time_compression, worktrees
+from canary.rehearse.alerts import Firing
 from canary.rehearse.config import Config
 from canary.rehearse.environment import fill
 from canary.rehearse.programs import OWN_PROGRAMS
@@ -180,6 +181,7 @@ class Choices:
     `port` is the gateway's on this machine, or any free one; `rules` a folder of rule files that
     the run's Prometheus evaluates as well. `image` is the candidate's on a cluster, if it is not
     the overlay's own; `url` the gateway's address there, or nothing for a port-forward.
+    `alerts` are those of the platform's that are made to fire.
     """
 
     time_scale: float
@@ -189,8 +191,14 @@ class Choices:
     without: frozenset[str] = frozenset()
     port: int | None = None
     rules: Path | None = None
+    alerts: tuple[Firing, ...] = ()
     image: str = ""
     url: str = ""
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """What is to go wrong, in words."""
+        return (*self.faults, *(f"the alert {alert.name}" for alert in self.alerts))
 
 
 @dataclass(frozen=True)
@@ -267,7 +275,7 @@ class Plan:
 
     def __str__(self) -> str:
         """The release in a few words."""
-        fault = ", ".join(self.choices.faults)
+        fault = ", ".join(self.choices.wrong)
         if not self.candidate.commit:
             return fault or "a healthy release"
         return f"{self.candidate} over {self.stable}" + (f" with {fault}" if fault else "")
@@ -288,13 +296,14 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
             )
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
+    alerts.check(rollout, candidate.config_file, candidate.config.alerts, choices.alerts)
     rates = _rates(stable, rollout, choices.time_scale)
     if choices.rate:
         # What a caller names is sent, or nothing is.
         rates = Rates(choices.rate, choices.rate)
     named = [candidate.name] if candidate.commit else []
-    words = "-".join([*named, *choices.faults]).replace("%", "pct") or "healthy"
-    slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    words = "-".join([*named, *choices.wrong]).replace("%", "pct") or "healthy"
+    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
     return Plan(id_, command, stable, candidate, choices, rollout, rates)
 

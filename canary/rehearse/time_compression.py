@@ -143,7 +143,7 @@ def _analysis(analysis: Analysis, factor: float) -> Analysis:
 def _metric(metric: Metric, factor: float) -> Metric:
     return replace(
         metric,
-        query=durations.scale_query(metric.query, factor),
+        query=metric.query if metric.json_path else durations.scale_query(metric.query, factor),
         interval_s=None if metric.interval_s is None else metric.interval_s / factor,
         initial_delay_s=metric.initial_delay_s / factor,
     )

@@ -23,14 +23,13 @@ def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
     """
     bundle = manifests.read(documents.read(manifests_path), str(manifests_path))
     texts = {name: v for t in bundle.templates.values() for name, v in t.literals.items()}
-    queries = [
-        m.provider.prometheus.query for t in bundle.templates.values() for m in t.spec.metrics
-    ]
     conditions = {
-        m.provider.prometheus.query: m.success_condition
+        asked.query: m.success_condition
         for t in bundle.templates.values()
         for m in t.spec.metrics
+        if (asked := m.provider.prometheus)
     }
+    queries = list(conditions)
     return Limits(
         max_error_ratio=_number(texts, "max-error-ratio", bundle.source),
         quantile=_quantile(queries, bundle.source),
