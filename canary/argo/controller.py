@@ -8,7 +8,7 @@ each change, and hand over measurements with `record_measurements`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeGuard
@@ -29,6 +29,8 @@ from canary.argo.model import (
     SetWeight,
     Step,
 )
+
+ABORTED_BY_HAND = "Aborted by hand, unjudged: no gate had failed"
 
 # The stable release is revision 1 and the candidate revision 2: a rehearsal knows no others.
 REVISION = 2
@@ -156,6 +158,51 @@ def resume(status: Status, now: float) -> Status:
         finished_runs=(*status.finished_runs, *retired),
         last_progress_at=now,
     )
+
+
+def skipped(rollout: Rollout, runs: Iterable[AnalysisRun]) -> tuple[int, ...]:
+    """The steps whose analysis did not pass, as where a person promotes past it."""
+    passed = {r.step_index for r in runs if r.phase is Phase.SUCCESSFUL and not r.terminate}
+    return tuple(
+        index
+        for index, step in enumerate(rollout.steps)
+        if isinstance(step, Analysis) and index not in passed
+    )
+
+
+def longest_s(rollout: Rollout) -> float:
+    """How long a release that nobody stops can take: its waits, its looks, its deadlines."""
+    pauses = sum(s.duration_s or 0.0 for s in rollout.steps if isinstance(s, Pause))
+    looks = sum(
+        max(
+            (
+                metric.initial_delay_s
+                + (metric.effective_count or 1) * (metric.interval_s or 0.0)
+                + (metric.consecutive_error_limit + 1) * (analysis.ERROR_RETRY_S + metric.timeout_s)
+                for metric in step.metrics
+            ),
+            default=0.0,
+        )
+        for step in rollout.steps
+        if isinstance(step, Analysis)
+    )
+    weights = sum(isinstance(step, SetWeight) for step in rollout.steps)
+    return pauses + looks + (weights + 2) * (rollout.progress_deadline_s + rollout.min_ready_s)
+
+
+def promoted_by_hand(steps: Sequence[int] = ()) -> str:
+    """How a release ended that a person promoted past its gates."""
+    named = f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
+    return "Promoted by hand, unjudged: " + (
+        f"the analysis of {named} did not pass"
+        if steps
+        else "a full promotion skips what is left of the analysis"
+    )
+
+
+def needs_promotion(step: int) -> str:
+    """How a rehearsal ends at a step that nobody promotes."""
+    return f"Step {step} needs a manual promotion, unjudged beyond it (--promote never)"
 
 
 def abort(status: Status, message: str, now: float) -> Status:
@@ -403,7 +450,7 @@ def _completed(
             return replicas.at_desired(rollout, weight, canary, stable)
         case SetRoute():
             return True
-        case Pause(duration_s):
+        case Pause(duration_s=duration_s):
             began = status.pause_started_at
             return duration_s is not None and began is not None and now > began + duration_s
         case Analysis():

@@ -200,12 +200,18 @@ class Routing:
 
 @dataclass(frozen=True)
 class Pause:
-    """Step: wait; None waits for a person."""
+    """Step: wait; None waits for a person.
+
+    A `manual` one has the duration after which the caller promotes it, as the person would.
+    """
 
     duration_s: float | None
+    manual: bool = False
 
     def __str__(self) -> str:
-        return "pause" if self.duration_s is None else f"pause: {self.duration_s:g}s"
+        if self.duration_s is None:
+            return "pause"
+        return f"pause: {'promoted after ' if self.manual else ''}{self.duration_s:g}s"
 
 
 @dataclass(frozen=True)

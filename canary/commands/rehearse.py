@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from canary import faults
+from canary import durations, faults
 from canary.argo import manifests
 from canary.argo.support import Support
 from canary.commands import options
@@ -73,7 +73,7 @@ These times are the clock's own: --time-scale does not compress them.
 
 exit codes:
   0 promoted   1 rolled back by a gate or the progress deadline, or its migration failed
-  2 the input cannot be used   3 no verdict: paused inconclusive, or not measured
+  2 the input cannot be used   3 no verdict: paused inconclusive, not measured, or ended by hand
   4 the tool or the machine is at fault
   130 interrupted   (`make rehearse` turns every one but 0 into its own 2: CI calls this program)
 
@@ -130,6 +130,13 @@ def _add_run(group: options.Container) -> None:
         type=time_compression.factor,
         metavar="N",
         help="how much faster than real time the steps go (6; on a cluster 1)",
+    )
+    group.add_argument(
+        "--promote",
+        type=_promotion,
+        default=0.0,
+        metavar="after=TIME|never",
+        help="when a person promotes a step that needs it, in the manifest's time (at once)",
     )
     options.rate(group, "that users send (what the gates need at this scale)")
     group.add_argument(
@@ -210,6 +217,7 @@ def run(chosen: argparse.Namespace) -> int:
         alerts=tuple(chosen.alert),
         image=chosen.image or "",
         url=chosen.url or "",
+        promote_s=chosen.promote,
     )
     rehearsed = plan.make(stable, candidate, choices, shlex.join(["canary", *chosen.given]))
     rehearsed, folder = _make(chosen.out, rehearsed)
@@ -240,6 +248,18 @@ def run(chosen: argparse.Namespace) -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 live.wait_until_closed()
     return made.verdict.exit_code
+
+
+def _promotion(text: str) -> float | None:
+    """After how long a person promotes; None is never."""
+    if text == "never":
+        return None
+    if not text.startswith("after="):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither never nor such as after=10s")
+    try:
+        return durations.parse(text.removeprefix("after="))
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
 
 
 def _both(first: Watcher, second: Watcher) -> Watcher:

@@ -20,7 +20,8 @@ from typing import Any
 
 import yaml
 
-from canary.argo.model import Hashes
+from canary.argo import controller
+from canary.argo.model import AnalysisRun, Hashes
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, rates, time_compression
 from canary.rehearse.config import SECRET
@@ -37,6 +38,7 @@ OBSERVE_S = 1.0
 READY_TIMEOUT_S = 300.0
 AWAIT_S = 120
 STEADY_TIMEOUT_S = 90.0
+RELEASED_TIMEOUT_S = 60.0
 
 
 class ClusterTarget:
@@ -51,7 +53,8 @@ class ClusterTarget:
         self.plan, self.rollout, self.hashes = plan, plan.scaled, Hashes("", "")
         self._kubectl, self._folder, self._cluster = kubectl, folder, plan.config.cluster
         self._manifests = [copy.deepcopy(found.body) for found in plan.bundle.documents]
-        time_compression.shorten(self._manifests, plan.choices.time_scale)
+        choices = plan.choices
+        time_compression.shorten(self._manifests, choices.time_scale, choices.promote_s)
         self._stack = ExitStack()
         self._torn_down: list[str] = []
         self._zero = time.monotonic()
@@ -60,6 +63,8 @@ class ClusterTarget:
         self._counts: dict[str, Counts] = {}
         self._hash_of: dict[str, str] = {}
         self._admin = ""
+        self._runs: dict[str, AnalysisRun] = {}
+        self._promoted_in_full = False
         self._load: Load | None = None
         self._watch: Watch | None = None
 
@@ -80,15 +85,25 @@ class ClusterTarget:
             yield from self._until_steady(self._load)
 
     def rehearse(self) -> Iterator[Observation]:
-        """Ships the candidate and follows the controller until the release has settled."""
+        """Ships the candidate and follows the controller until the release has settled.
+
+        What was decided stays so, whatever a person does to the Rollout afterwards.
+        """
         self._zero = time.monotonic()
         self._ship()
         self._released = True
-        observation = self._observe()
+        observation, longest_s = self._observe(), controller.longest_s(self.rollout)
         while not observation.settled:
             yield observation
             time.sleep(OBSERVE_S)
-            observation = self._observe()
+            before, observation = observation, self._observe()
+            undone = observation.unjudged and not before.unjudged
+            if before.decided and (undone or not observation.decided):
+                observation = replace(before, at_s=observation.at_s, settled=True, events=())
+            elif observation.at_s > longest_s and not observation.settled:
+                late = f"Not settled after {longest_s:.0f} s, unjudged: {observation.message}"
+                unjudged = observation.unjudged if observation.decided else late
+                observation = replace(observation, unjudged=unjudged, settled=True)
         yield observation
 
     def tear_down(self) -> tuple[str, ...]:
@@ -219,6 +234,8 @@ class ClusterTarget:
     def _take_back(self) -> None:
         """Puts the overlay back unless the candidate was promoted: git would say the same."""
         status = self._rollout()["status"]
+        if self.hashes.latest and status.get("currentPodHash") != self.hashes.latest:
+            return  # another release than ours is somebody else's
         if status.get("stableRS") == status.get("currentPodHash") and not status.get("abort"):
             return
         self._kubectl.apply(yaml.safe_dump_all(self._manifests))
@@ -231,9 +248,14 @@ class ClusterTarget:
         state = cluster_state.State(self._watching.get(self._namespace, kinds), self.rollout.name)
         now = time.monotonic() - self._zero
         if self._released and not self.hashes.latest:
-            latest = state.latest_hash
-            if latest != self.hashes.stable:
-                self.hashes = Hashes(latest, self.hashes.stable)
+            # By what `_ship` gave it: the newest template may be somebody else's by now.
+            latest = state.released(self._cluster.variable, self._folder.name)
+            self.hashes = Hashes(latest, self.hashes.stable)
+            if not latest and now > RELEASED_TIMEOUT_S:
+                raise MachineError(
+                    f"the controller made no ReplicaSet of the candidate in {now:.0f} s",
+                    "see whether somebody else changed the Rollout, and the controller's log",
+                )
         self._hash_of.update(state.addresses)
         self._count()
         events, self._events = tuple(self._events), []
@@ -245,8 +267,16 @@ class ClusterTarget:
             traffic={h: self._traffic(h) for h in ("stable", "canary")},
             seconds=tuple(self._load.read()) if self._load else (),
             events=events,
+            known=self._runs,
         )
-        return replace(seen, rate=self._load.rate if self._load else 0.0)
+        self._runs = {run.name: run for run in seen.runs}
+        self._promoted_in_full |= state.status.get("promoteFull") is True
+        by_hand = controller.promoted_by_hand() if seen.promoted and self._promoted_in_full else ""
+        return replace(
+            seen,
+            unjudged=seen.unjudged or by_hand,
+            rate=self._load.rate if self._load else 0.0,
+        )
 
     def _count(self) -> None:
         """What the gateway counted, by pod address; a pod that is gone keeps its last count."""

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from canary.argo import controller
 from canary.argo.model import (
     AnalysisRun,
     Hashes,
@@ -30,6 +32,7 @@ HASH_LABEL = "rollouts-pod-template-hash"
 _NUMBER = re.compile(r"-?(\d+(\.\d+)?([eE][-+]?\d+)?|\+?Inf|NaN)")
 
 Object = Mapping[str, Any]
+NONE_KNOWN: Mapping[str, AnalysisRun] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,15 @@ class State:
             if thing["kind"] == kind and (own if kind == "Rollout" else HASH_LABEL in labels):
                 yield thing
 
+    def released(self, variable: str, value: str) -> str:
+        """The pod-template hash of the ReplicaSet whose container has a variable of this value."""
+        for thing in self.of("ReplicaSet"):
+            containers = thing["spec"].get("template", {}).get("spec", {}).get("containers", [])
+            env = [entry for container in containers for entry in container.get("env", [])]
+            if any((e["name"], e.get("value")) == (variable, value) for e in env):
+                return str(thing["metadata"]["labels"][HASH_LABEL])
+        return ""
+
     def pods(self, hash_: str) -> list[Object]:
         """The pods of a ReplicaSet, those that are leaving included."""
         return [p for p in self.of("Pod") if p["metadata"]["labels"][HASH_LABEL] == hash_]
@@ -105,8 +117,12 @@ def observe(
     traffic: Mapping[str, Counts],
     seconds: tuple[Second, ...],
     events: tuple[Event, ...],
+    known: Mapping[str, AnalysisRun] = NONE_KNOWN,
 ) -> Observation:
-    """What the controllers' objects say at `now`, seconds since the release."""
+    """What the controllers' objects say at `now`, seconds since the release.
+
+    `known` are the AnalysisRuns seen before: the controller deletes a release's oldest.
+    """
     status = state.status
     released = bool(hashes.latest)
     canary = state.replica_counts(hashes.latest)
@@ -114,6 +130,10 @@ def observe(
     aborted = released and bool(status.get("abort"))
     inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
     timed_out = "ProgressDeadlineExceeded" in status.get("message", "") and not aborted
+    found = {run.name: run for run in runs(state, hashes, now)} if released else {}
+    done = tuple({**known, **found}.values())
+    unjudged = _unjudged(state, rollout, hashes, done, promoted, aborted) if released else ""
+    waiting = unjudged and not (promoted or aborted)
     index = status.get("currentStepIndex") if released else None
     return Observation(
         at_s=now,
@@ -122,7 +142,7 @@ def observe(
         step_index=index,
         stable=state.replica_counts(hashes.stable),
         canary=canary,
-        runs=tuple(runs(state, hashes, now)) if released else (),
+        runs=done,
         stable_traffic=traffic["stable"],
         canary_traffic=traffic["canary"],
         seconds=seconds,
@@ -133,8 +153,14 @@ def observe(
         aborted=aborted,
         timed_out=released and timed_out,
         inconclusive=released and inconclusive,
+        unjudged=unjudged,
         settled=released
-        and (inconclusive or timed_out or _settled(state, rollout, hashes, promoted, aborted)),
+        and (
+            waiting
+            or inconclusive
+            or timed_out
+            or _settled(state, rollout, hashes, promoted, aborted)
+        ),
     )
 
 
@@ -169,6 +195,32 @@ def _promoted(status: Mapping[str, Any], hashes: Hashes) -> bool:
     return status.get("stableRS") == hashes.latest and status.get("phase") == "Healthy"
 
 
+def _unjudged(
+    state: State,
+    rollout: Rollout,
+    hashes: Hashes,
+    done: Sequence[AnalysisRun],
+    promoted: bool,
+    aborted: bool,
+) -> str:
+    """What a person did, or has to do, that leaves the release unjudged; nothing if nobody did."""
+    status, latest, index = state.status, state.latest_hash, state.status.get("currentStepIndex")
+    if latest == hashes.stable:
+        return "Undone by hand, unjudged: the Rollout is back at the template of stable"
+    if latest != hashes.latest:
+        return f"Replaced by another release ({latest}), unjudged"
+    if promoted and (skipped := controller.skipped(rollout, done)):
+        return controller.promoted_by_hand(skipped)
+    if aborted and not any(run.phase in (Phase.FAILED, Phase.ERROR) for run in done):
+        # What the controller aborts for stands behind the revision.
+        words = str(status.get("message", "")).partition(" to revision ")[2]
+        return "" if ": " in words else controller.ABORTED_BY_HAND
+    paused = _paused_for(status, "CanaryPauseStep")
+    if paused and index is not None and rollout.steps[index] == Pause(None):
+        return controller.needs_promotion(index)
+    return ""
+
+
 def _paused_for(status: Mapping[str, Any], reason: str) -> bool:
     return any(pause["reason"] == reason for pause in status.get("pauseConditions") or [])
 
@@ -181,7 +233,8 @@ def _settled(state: State, rollout: Rollout, hashes: Hashes, promoted: bool, abo
     if promoted:
         leaving, staying = staying, leaving
     gone = not state.pods(leaving)
-    return gone and state.replica_counts(staying).available >= rollout.replicas
+    wanted = state.rollout["spec"].get("replicas", rollout.replicas)
+    return bool(gone and state.replica_counts(staying).available >= wanted)
 
 
 def _weight(status: Mapping[str, Any], *, promoted: bool) -> int | None:
@@ -215,7 +268,8 @@ def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
     phase = Phase(status.get("phase") or "Pending")
     name, hash_ = thing["metadata"]["name"], thing["metadata"]["labels"][HASH_LABEL]
     # Argo's name is the Rollout's, the hash, the revision, and for a step its index.
-    _, _, index = name.rpartition(f"-{hash_}-")[2].partition("-")
+    # One that was made anew, after a retry, has a number behind a dot.
+    _, _, index = name.rpartition(f"-{hash_}-")[2].partition(".")[0].partition("-")
     return AnalysisRun(
         name=name,
         step_index=int(index) if index.isdigit() else None,
@@ -224,6 +278,7 @@ def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
         results=results,
         phase=phase,
         message=status.get("message", ""),
+        terminate=bool(thing["spec"].get("terminate")),
         completed_at=at(status.get("completedAt")) if status.get("completedAt") else None,
     )
 

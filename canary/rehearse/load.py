@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from canary.errors import MachineError
 from canary.rehearse.config import Traffic
 from canary.runtime import processes
 
+# Locust writes every second; silent for so long, it hangs.
+SILENT_TIMEOUT_S = 10.0
 # Locust ends by itself after this, whatever happens to the rehearsal.
 MAX_RUN = "2h"
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
@@ -106,7 +109,7 @@ class Load:
         """The seconds that were written since the last call.
 
         Raises:
-            MachineError: if Locust has ended by itself.
+            MachineError: if Locust has ended by itself, or hangs.
         """
         if self._child is not None and not self.running:
             raise MachineError(f"locust ended by itself: {self._child.tail()}", "see its log")
@@ -119,6 +122,11 @@ class Load:
         self._read += len(complete.encode())
         fresh = [Second(**json.loads(line)) for line in complete.splitlines()]
         self.seconds += fresh
+        if self.seconds and time.time() - self.seconds[-1].at > SILENT_TIMEOUT_S:
+            raise MachineError(
+                f"locust has written nothing for {SILENT_TIMEOUT_S:.0f} s: the load has stopped",
+                "see its log, and use an idler machine",
+            )
         return fresh
 
     def refusals(self) -> list[Refusal]:

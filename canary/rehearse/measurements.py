@@ -35,6 +35,7 @@ class Measurements:
         self._clock = clock
         self._askers = ThreadPoolExecutor(8, "measure")
         self._under_way: dict[str, dict[str, Future[Measurement]]] = {}
+        self._begun: dict[str, float] = {}
 
     def begin(self, runs: Iterable[AnalysisRun], now: float) -> None:
         """Starts what is due; a run's next ones wait until its last ones are in, as in Argo."""
@@ -44,6 +45,7 @@ class Measurements:
             due = analysis.due(run, now)
             if due:
                 self._under_way[run.name] = {m.name: self._askers.submit(self._ask, m) for m in due}
+                self._begun[run.name] = now
 
     def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
         """(run, measurements by metric) for each run whose measurements are all in."""
@@ -51,6 +53,10 @@ class Measurements:
             if all(future.done() for future in asked.values()):
                 del self._under_way[run]
                 yield run, {name: future.result() for name, future in asked.items()}
+
+    def waited_s(self, now: float) -> float:
+        """How long the oldest measurement under way has waited for its answer."""
+        return max((now - self._begun[run] for run in self._under_way), default=0.0)
 
     def _ask(self, metric: Metric) -> Measurement:
         if metric.json_path:
@@ -72,9 +78,11 @@ def measure(
     """One measurement of a metric, at the server's now or at an instant of the Unix epoch."""
     started_at = clock()
     stable_query = metric.query.replace(hashes.latest, hashes.stable)
+    # A query that names no ReplicaSet has no counterpart: it would be compared with itself.
+    controlled = stable_query != metric.query
     try:
         result = prometheus.query(metric.query, metric.timeout_s, at_s)
-        control = prometheus.query(stable_query, metric.timeout_s, at_s)
+        control = prometheus.query(stable_query, metric.timeout_s, at_s) if controlled else ()
     except QueryError as failed:
         return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
     phase, message = analysis.judge(metric, result)
@@ -86,7 +94,7 @@ def measure(
         message=message,
         number=_first(result),
         control=_first(control),
-        controlled=True,
+        controlled=controlled,
     )
 
 

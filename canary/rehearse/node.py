@@ -25,6 +25,8 @@ from canary.runtime.gateway import Counts, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError
 
 EXPORTER_JOB = "kubelet"
+# A Prometheus on loopback answers within a second, or refuses; Argo itself would wait for 30 s.
+HUNG_TIMEOUT_S = 15.0
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Node:
         """Lets a moment pass.
 
         Raises:
-            MachineError: if the gateway has ended by itself.
+            MachineError: if the gateway has ended by itself, or Prometheus hangs.
         """
         for happened in self.sets.kubelet.tick(time.monotonic()):
             self.log("pod", f"{happened.pod} {happened.text}")
@@ -98,6 +100,12 @@ class Node:
                 if state.child is not None
             ]
         )
+        waited_s = self.measurements.waited_s(self.clock())
+        if waited_s > HUNG_TIMEOUT_S:
+            raise MachineError(
+                f"the run's Prometheus has not answered a measurement for {waited_s:.0f} s",
+                "see prometheus.log in the run's folder, and use an idler machine",
+            )
         if not self.gateway.running:
             raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
         if self.load is not None:
@@ -171,6 +179,7 @@ class Node:
             aborted=bool(status.abort_message),
             timed_out=status.timed_out,
             inconclusive=status.paused_inconclusive,
+            unjudged=self._unjudged(status),
             settled=settled,
             scrapes=scrapes,
             scrapes_lost=lost,
@@ -191,7 +200,7 @@ class Node:
 
     def _settled(self, status: Status) -> bool:
         """Waiting for a person; or promoted or aborted, with every leaving pod gone."""
-        if status.paused_inconclusive or status.timed_out:
+        if status.paused_inconclusive or status.timed_out or self._waits(status):
             return True
         if not (status.promoted or status.abort_message):
             return False
@@ -202,6 +211,17 @@ class Node:
             return False
         draining = any(not pod.active for pod in self.sets.kubelet.pods)
         return not draining and self.sets.counts(staying).available >= self.rollout.replicas
+
+    def _waits(self, status: Status) -> bool:
+        """Whether it is at a step at which a person is waited for."""
+        paused, index = status.pause_started_at is not None, status.step_index
+        return paused and self.rollout.steps[index : index + 1] == (Pause(None),)
+
+    def _unjudged(self, status: Status) -> str:
+        """What a person did, or has to do, that leaves the release unjudged."""
+        if self._waits(status):
+            return controller.needs_promotion(status.step_index)
+        return ""
 
     def _remaining_s(self, status: Status, now: float) -> float | None:
         if status.pause_started_at is None or status.step_index >= len(self.rollout.steps):

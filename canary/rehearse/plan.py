@@ -182,6 +182,7 @@ class Choices:
     the run's Prometheus evaluates as well. `image` is the candidate's on a cluster, if it is not
     the overlay's own; `url` the gateway's address there, or nothing for a port-forward.
     `alerts` are those of the platform's that are made to fire.
+    `promote_s` is how long a step that waits for a person waits; None is for ever.
     """
 
     time_scale: float
@@ -194,6 +195,7 @@ class Choices:
     alerts: tuple[Firing, ...] = ()
     image: str = ""
     url: str = ""
+    promote_s: float | None = 0.0
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -273,6 +275,14 @@ class Plan:
         if before.config_maps != after.config_maps:
             yield "the configuration: each side runs under its own"
 
+    @property
+    def assumptions(self) -> Iterator[str]:
+        """What the verdict takes for granted, since no manifest says it."""
+        for index, step in enumerate(self.rollout.steps):
+            if isinstance(step, Pause) and step.manual:
+                when = f"after {step.duration_s:g} s" if step.duration_s else "at once"
+                yield f"step {index} needs a manual promotion: promoted {when} (--promote)"
+
     def __str__(self) -> str:
         """The release in a few words."""
         fault = ", ".join(self.choices.wrong)
@@ -285,15 +295,13 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
     """Plans a rehearsal.
 
     Raises:
-        UsageError: if a gate cannot be resolved, a step waits for a person, or a fault is unknown.
+        UsageError: if a gate cannot be resolved, or a fault is unknown.
     """
     rollout = manifests.rollout(candidate.bundle, dict(choices.arguments))
-    for index, step in enumerate(rollout.steps):
-        if step == Pause(None):
-            raise UsageError(
-                f"step {index} pauses until a person resumes it",
-                "give the pause a duration in the overlay you rehearse",
-            )
+    if choices.promote_s is not None:
+        promoted = Pause(choices.promote_s, manual=True)
+        steps = tuple(promoted if step == Pause(None) else step for step in rollout.steps)
+        rollout = replace(rollout, steps=steps)
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
     alerts.check(rollout, candidate.config_file, candidate.config.alerts, choices.alerts)

@@ -19,7 +19,13 @@ from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Resul
 
 MARKDOWN, JUNIT = "report.md", "junit.xml"
 
-_SIGNS = {"promoted": "✅", "rolled-back": "❌", "not-released": "❌", "inconclusive": "⚠️"}
+_SIGNS = {
+    "promoted": "✅",
+    "rolled-back": "❌",
+    "not-released": "❌",
+    "inconclusive": "⚠️",
+    "unjudged": "⚠️",
+}
 _PHASE_SIGNS = {"Failed": "❌", "Error": "⛔", "Inconclusive": "⚠️"}
 
 
@@ -38,6 +44,7 @@ def markdown(document: Result) -> str:
         _cause(document),
         _release(document),
         *[f"> The candidate changes {_escape(c)}." for c in document.release.changes],
+        *[f"> Assumed: {_escape(what)}." for what in document.assumed],
         _gates(document),
         _routes(document),
         _plot(document),

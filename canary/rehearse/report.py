@@ -32,6 +32,7 @@ _OUTCOMES = {
     "unusable": ("error", "Input that cannot be used"),
     "not-measured": ("error", "Not measured"),
     "inconclusive": ("unsure", "Paused: inconclusive"),
+    "unjudged": ("unsure", "Not judged"),
     "fault": ("fault", "Harness or machine at fault"),
     "interrupted": ("plain", "Interrupted"),
 }

@@ -247,6 +247,7 @@ class Result(_Part):
     machine: Machine
     not_scaled: list[str]
     not_enforced: list[str]
+    assumed: list[str] = Field(default_factory=list)
     torn_down: list[str]
     evidence: Evidence = Evidence()
 
@@ -303,6 +304,7 @@ def build(plan: Plan, target: Target, run: Run) -> Result:
         machine=_machine(run),
         not_scaled=list(time_compression.NOT_SCALED) if plan.choices.time_scale != 1 else [],
         not_enforced=list(plan.bundle.unenforced),
+        assumed=list(plan.assumptions),
         torn_down=list(run.torn_down),
         evidence=run.evidence.model_copy(update={"clients": _statuses(run)}),
     )

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from canary.errors import RehearsalError, ReleaseError
 from canary.rehearse import verdict
 from canary.rehearse.evidence import Evidence
-from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
 from canary.rehearse.verdict import Conditions, Outcome, Verdict
@@ -36,6 +35,7 @@ class Run:
     verdict: Verdict = Verdict(Outcome.FAULT, "Nothing was rehearsed")
     torn_down: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
+    warmed_up: int = 0  # of the timeline's seconds, those before the release
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     released_at: datetime | None = None
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -55,15 +55,16 @@ def rehearse(target: Target, watcher: Watcher) -> Run:
         run.released_at = datetime.now(UTC)
         # What comes before the release waits for servers to start, and is late by nature.
         run.watch = MachineWatch(target.observe_s)
-        warmed_up = len(run.timeline.seconds)
+        run.warmed_up = len(run.timeline.seconds)
         _follow(run, target.rehearse(), watcher)
-        run.verdict = _decide(run, target, run.timeline.seconds[warmed_up:])
+        run.verdict = _decide(run, target)
     except KeyboardInterrupt:
-        run.verdict = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
+        early = Verdict(Outcome.INTERRUPTED, "Interrupted before there was a verdict")
+        run.verdict = _decided(run, target) or early
     except ReleaseError as failed:
         run.verdict = Verdict(Outcome.NOT_RELEASED, f"Not released: {failed}")
     except RehearsalError as failed:
-        run.verdict = Verdict(_OUTCOMES[failed.exit_code], str(failed))
+        run.verdict = _decided(run, target) or Verdict(_OUTCOMES[failed.exit_code], str(failed))
     finally:
         with program.undisturbed():
             run.torn_down = target.tear_down()
@@ -80,7 +81,13 @@ def _follow(run: Run, observations: Iterator[Observation], watcher: Watcher) -> 
         watcher(run.timeline, observation, fresh)
 
 
-def _decide(run: Run, target: Target, seconds: Sequence[Second]) -> Verdict:
+def _decided(run: Run, target: Target) -> Verdict | None:
+    """The verdict on a release that was decided and is only draining, if it was."""
+    last = run.timeline.last
+    return _decide(run, target) if last is not None and last.decided else None
+
+
+def _decide(run: Run, target: Target) -> Verdict:
     last = run.timeline.last
     if last is None:
         return Verdict(Outcome.FAULT, "The target ended without an observation")
@@ -88,7 +95,7 @@ def _decide(run: Run, target: Target, seconds: Sequence[Second]) -> Verdict:
         last,
         target.hashes,
         target.rollout,
-        seconds=seconds,
+        seconds=run.timeline.seconds[run.warmed_up :],
         events=run.timeline.events,
         late_s=run.watch.latest_s,
         busy_share=run.watch.busy_share,

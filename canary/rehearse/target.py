@@ -34,7 +34,8 @@ class Observation:
     `weight` is the
     share in per cent that the steps ask for; `settled` says that nothing more will happen.
     `rate` is what users are to send a second; `scrapes_lost` of `scrapes` of the containers' own
-    figures are missing since the release, counted where it has settled.
+    figures are missing since the release, counted where it has settled. `unjudged` says how a
+    release ended that no gate decided about, because of what a person did or did not do.
     """
 
     at_s: float
@@ -54,10 +55,17 @@ class Observation:
     aborted: bool = False
     timed_out: bool = False
     inconclusive: bool = False
+    unjudged: str = ""
     settled: bool = False
     rate: float = 0.0
     scrapes: int = 0
     scrapes_lost: int = 0
+
+    @property
+    def decided(self) -> bool:
+        """Whether the release has an end, if not yet its last pods."""
+        ended = self.promoted or self.aborted or self.inconclusive or self.timed_out
+        return ended or bool(self.unjudged)
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,13 @@ def share_of(rollout: Rollout, weight: int) -> float:
     return canary / max(canary + stable, 1)
 
 
-def shorten(documents: Sequence[dict[str, Any]], factor: float) -> None:
+def shorten(
+    documents: Sequence[dict[str, Any]], factor: float, promote_s: float | None = None
+) -> None:
     """The same for manifests that a cluster's own controller will read, in place.
 
-    Pauses, measurement intervals, and every analysis argument that is a duration.
+    Pauses, measurement intervals, and every analysis argument that is a duration. A pause that
+    waits for a person gets the duration after which the person would promote, if there is one.
     """
     for body in documents:
         spec = body.get("spec", {})
@@ -87,6 +90,9 @@ def shorten(documents: Sequence[dict[str, Any]], factor: float) -> None:
             canary = spec["strategy"]["canary"]
             for step in (*canary["steps"], {"analysis": canary.get("analysis", {})}):
                 _shorten_values([step.get("pause") or {}], "duration", factor)
+                if promote_s is not None and "pause" in step and not step["pause"]:
+                    # Argo refuses a pause of no length.
+                    step["pause"] = {"duration": f"{max(1, round(promote_s / factor))}s"}
                 _shorten_values(step.get("analysis", {}).get("args", []), "value", factor)
 
 
@@ -132,7 +138,7 @@ def _step(step: Step, factor: float) -> Step:
     if isinstance(step, Analysis):
         return _analysis(step, factor)
     if isinstance(step, Pause) and step.duration_s is not None:
-        return Pause(step.duration_s / factor)
+        return replace(step, duration_s=step.duration_s / factor)
     return step
 
 

@@ -78,8 +78,9 @@ class Timeline:
         return self.samples[-1].observation.at_s
 
     def _mark(self, seen: Observation) -> None:
-        decided = seen.promoted or seen.aborted or seen.inconclusive or seen.timed_out
-        if decided and self.decided_at_s is None:
+        if not seen.decided:
+            self.decided_at_s = None
+        elif self.decided_at_s is None:
             self.decided_at_s = seen.at_s
         before = self.last.canary_traffic.requests if self.last else 0
         if seen.canary_traffic.requests > before:

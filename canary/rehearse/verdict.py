@@ -9,6 +9,8 @@ machine did to the measurements, from what was seen.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -74,6 +76,7 @@ class Outcome(Enum):
     UNUSABLE = ("unusable", 2)
     NOT_MEASURED = ("not-measured", 3)
     INCONCLUSIVE = ("inconclusive", 3)
+    UNJUDGED = ("unjudged", 3)
     FAULT = ("fault", 4)
     INTERRUPTED = ("interrupted", 130)
 
@@ -114,6 +117,8 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
         place: Where and when it was decided.
     """
     decision = _decision(last.runs)
+    if last.unjudged:
+        return Verdict(Outcome.UNJUDGED, last.unjudged)
     if told.blind:
         return _fault(f"no gate can be trusted, since {told.blind}", decision)
     if last.promoted:
@@ -134,6 +139,13 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
     blame = _machine_fault(decision, told)
     if blame:
         return _fault(blame, decision)
+    if _incomparable(decision.measurement) and not told.shared:
+        return Verdict(
+            Outcome.NOT_MEASURED,
+            f"Rolled back{place.weighed}, and not comparable: {_broken(decision, place)}"
+            f"{place.timed}, when stable had no requests to tell the release from the machine",
+            decision,
+        )
     headline = f"Rolled back{place.weighed}: {_broken(decision, place)}{place.timed}"
     return Verdict(Outcome.ROLLED_BACK, headline, decision)
 
@@ -221,6 +233,12 @@ def _machine_fault(decision: Decision, told: Conditions) -> str:
     return ""
 
 
+def _incomparable(taken: Measurement) -> bool:
+    """Whether stable was asked and had nothing to say, as in the final scale-up."""
+    silent = taken.control is None or math.isnan(taken.control)
+    return taken.controlled and taken.number is not None and silent
+
+
 def _both(name: str, canary: float, control: float) -> str:
     ours, theirs = units.shown(canary, name), units.shown(control, name)
     return f"{name} is {ours} on the canary and {theirs} on"
@@ -271,7 +289,7 @@ def _compared(decision: Decision) -> str:
 
 def _reason(message: str) -> str:
     """Argo's message without its prefix."""
-    return message.partition(": Rollout aborted update to revision 2: ")[2] or message
+    return re.sub(r"^.*: Rollout aborted update to revision \d+: ", "", message)
 
 
 def windows_s(metric: Metric) -> tuple[float, ...]:

@@ -228,6 +228,8 @@ def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
         yield "decided after", f"{said.decided_after_s:.1f} s"
     if said.last_canary_response_after_s is not None and said.exit_code == 1:
         yield "last bad response", f"{said.last_canary_response_after_s:.1f} s"
+    if made.assumed:
+        yield "assumed", "; ".join(made.assumed)
     yield "users", f"{made.traffic.requests:,} requests; {made.budget.note}"
     yield "machine", _machine(made.machine)
     yield "torn down", ", ".join(made.torn_down)

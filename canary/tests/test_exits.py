@@ -185,6 +185,8 @@ WRONG = [
     ("canary", ("rehearse", "--target", "cluster", "--rules", "x"), 2, "--rules is not possible on a cluster"),
     ("canary", ("rehearse", "--target", "cluster", "--stable", "x"), 2, "--stable is not possible"),
     ("canary", ("rehearse", "--target", "cluster", "--without", "prometheus"), 2, "--without prometheus"),
+    ("canary", ("rehearse", "--promote", "soon"), 2, "'soon' is neither never nor such as after=10s"),
+    ("canary", ("rehearse", "--promote", "after=soon"), 2, '"soon" is not a duration'),
     ("canary", ("rehearse", "--target", "moon"), 2, "invalid choice: 'moon'"),
     ("canary", ("rehearse", "--rate", "5", "--without", "traffic"), 2, "--rate contradicts"),
     ("canary", ("replay", "x", "--fault", "errors=3%"), 2, "unrecognized arguments: --fault"),

@@ -4,12 +4,13 @@ import base64
 import os
 import stat
 import sys
+from dataclasses import replace
 
 import pytest
 
 from canary import cli
-from canary.argo import manifests
-from canary.argo.model import Hashes, Phase, ReplicaCounts
+from canary.argo import controller, manifests
+from canary.argo.model import Hashes, Pause, Phase, ReplicaCounts
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
 from canary.rehearse.config import Cluster
@@ -142,6 +143,70 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(walked
     assert run.results["error-ratio"].measurements[0].number == 0.031
 
 
+def gates(index, phase="Successful", **spec):
+    name = "gridos-latest-2" if index is None else f"gridos-latest-2-{index}"
+    return thing("AnalysisRun", name, "latest", {"phase": phase}, {"metrics": [], **spec})
+
+
+PASSED = tuple(gates(index) for index in (2, 5, 8))
+WHOLE = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
+ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
+
+
+@pytest.mark.parametrize(
+    ("objects", "unjudged"),
+    [
+        ((WHOLE, *PASSED), ""),
+        ((WHOLE, gates(None)), "Promoted by hand, unjudged: the analysis of steps 2, 5, 8 did"),
+        (
+            (WHOLE, *PASSED[:2], gates(8, terminate=True)),
+            "Promoted by hand, unjudged: the analysis of step 8 did not pass",
+        ),
+        ((WHOLE, *PASSED[:2], gates("8.1")), ""),
+        ((rollout(phase="Degraded", abort=True, message=ABORTED),), "Aborted by hand, unjudged"),
+        (
+            (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed")),
+            "",
+        ),
+        ((rollout(phase="Degraded", abort=True, message=f"{ABORTED}: timed out"),), ""),
+        ((rollout(phase="Healthy", currentPodHash="stable"),), "Undone by hand, unjudged"),
+        ((rollout(currentPodHash="other"),), "Replaced by another release (other), unjudged"),
+    ],
+)
+def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
+    walked, objects, unjudged
+):
+    seen = observe(walked, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
+    assert seen.unjudged.startswith(unjudged)
+    assert bool(seen.unjudged) is bool(unjudged)
+
+
+def test_a_step_that_nobody_promotes_ends_the_rehearsal(walked):
+    walked = replace(walked, steps=(walked.steps[0], Pause(None), *walked.steps[2:]))
+    pause = {"reason": "CanaryPauseStep", "startTime": "2026-01-01T00:00:00Z"}
+    seen = observe(walked, rollout(phase="Paused", currentStepIndex=1, pauseConditions=[pause]))
+    assert seen.settled
+    assert seen.unjudged.startswith("Step 1 needs a manual promotion, unjudged beyond it")
+
+
+def test_the_candidates_replica_set_is_known_by_what_it_was_shipped_with():
+    def made_with(hash_, name):
+        container = {"name": "gridos", "env": [{"name": "RELEASE", "value": name}]}
+        return thing(
+            "ReplicaSet", hash_, hash_, spec={"template": {"spec": {"containers": [container]}}}
+        )
+
+    state = cluster_state.State([rollout(), made_with("a", "ours"), made_with("b", "x")], "gridos")
+    assert state.released("RELEASE", "ours") == "a"
+    assert state.released("RELEASE", "nobody's") == ""
+
+
+def test_a_release_is_followed_no_longer_than_its_waits_and_deadlines_together(walked):
+    pauses, looks = 60 + 120 + 180, 3 * 5 * (10 + 30)
+    assert controller.longest_s(walked) > pauses + looks
+    assert controller.longest_s(replace(walked, steps=(), progress_deadline_s=100)) == 200
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [("[0.5]", 0.5), ("[]", None), ("", None), ("0.25", 0.25), ("[1 2]", 1.0), ("[3,4]", 3.0)],
@@ -174,6 +239,17 @@ def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_interv
     assert [s["pause"]["duration"] for s in steps if "pause" in s] == ["20s", "40s", "1m"]
     assert {a["name"]: a.get("value") for a in steps[2]["analysis"]["args"]}["window"] == "20s"
     assert "10" not in {a.get("value") for a in steps[2]["analysis"]["args"]}
+
+
+@pytest.mark.parametrize(
+    ("promote_s", "pause"), [(None, {}), (0.0, {"duration": "1s"}), (30.0, {"duration": "10s"})]
+)
+def test_a_pause_for_a_person_is_promoted_on_a_cluster_by_a_duration_that_argo_takes(
+    promote_s, pause
+):
+    body = {"kind": "Rollout", "spec": {"strategy": {"canary": {"steps": [{"pause": {}}]}}}}
+    time_compression.shorten([body], 3, promote_s)
+    assert body["spec"]["strategy"]["canary"]["steps"] == [{"pause": pause}]
 
 
 @pytest.fixture

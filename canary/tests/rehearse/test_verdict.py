@@ -80,6 +80,20 @@ def test_a_distinctly_worse_canary_is_rolled_back_even_on_a_slow_machine():
     assert decide(ended(Phase.FAILED, 0.41, 0.05), STRAINED).outcome is Outcome.ROLLED_BACK
 
 
+@pytest.mark.parametrize("control", [None, float("nan")])
+def test_a_gate_that_fails_when_stable_has_no_requests_left_does_not_blame_the_release(control):
+    verdict = decide(ended(Phase.FAILED, 0.41, control))
+    assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.NOT_MEASURED, 3)
+    assert verdict.headline.startswith("Rolled back, and not comparable: ")
+    assert "when stable had no requests" in verdict.headline
+
+
+def test_a_release_that_a_person_ended_is_unjudged_whatever_the_machine_did():
+    verdict = decide(replace(BASE, promoted=True, unjudged="Promoted by hand"), STRAINED)
+    assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.UNJUDGED, 3)
+    assert verdict.headline == "Promoted by hand"
+
+
 def test_errors_in_a_row_are_no_verdict_on_the_release():
     verdict = decide(ended(Phase.ERROR, None, None, times=5))
     assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.NOT_MEASURED, 3)
@@ -182,7 +196,7 @@ def test_a_deadline_or_a_silent_prometheus_on_a_strained_machine_is_not_the_rele
 
 
 def test_the_progress_deadline_rolls_back_with_argos_words():
-    message = 'RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "x" has timed out progressing.'
+    message = 'RolloutAborted: Rollout aborted update to revision 17: ReplicaSet "x" has timed out progressing.'
     verdict = decide(replace(BASE, aborted=True, message=message))
     assert verdict.headline == 'Rolled back: ReplicaSet "x" has timed out progressing.'
     assert verdict.outcome.exit_code == 1

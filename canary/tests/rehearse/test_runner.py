@@ -1,0 +1,101 @@
+"""One rehearsal from start to verdict, on a target that tells what a test says."""
+
+import json
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from canary.argo.model import AnalysisRun, Hashes, Metric, Phase, ReplicaCounts, Rollout
+from canary.errors import MachineError
+from canary.rehearse import runner
+from canary.rehearse.evidence import Evidence
+from canary.rehearse.load import Load
+from canary.rehearse.measurements import Measurements
+from canary.rehearse.target import Observation
+from canary.rehearse.verdict import Outcome
+from canary.runtime.prometheus import Prometheus
+
+SEEN = Observation(1.0, "Progressing", "", 0, ReplicaCounts(9, 9, 9), ReplicaCounts(1, 1, 1))
+ABORTED = replace(SEEN, aborted=True, message="RolloutAborted: …")
+
+
+class Told:
+    """A target that observes what it is given, and raises what it is given at the end."""
+
+    name, hashes, observe_s = "told", Hashes("latest", "stable"), 0.0
+    rollout = Rollout("gridos", "n", 10, ())
+
+    def __init__(self, *observations, ends=None):
+        self.observations, self.ends = observations, ends
+
+    def prepare(self):
+        yield replace(SEEN, at_s=-1.0)
+
+    def rehearse(self):
+        yield from self.observations
+        if self.ends:
+            raise self.ends
+
+    def tear_down(self):
+        return ()
+
+    def evidence(self):
+        return Evidence()
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), MachineError("the gateway ended")])
+def test_what_ends_a_rehearsal_after_the_decision_leaves_the_decision(ends):
+    run = runner.rehearse(Told(SEEN, ABORTED, ends=ends), lambda *_: None)
+    assert run.verdict.outcome is Outcome.ROLLED_BACK
+
+
+@pytest.mark.parametrize(
+    ("ends", "outcome"),
+    [(KeyboardInterrupt(), Outcome.INTERRUPTED), (MachineError("x"), Outcome.FAULT)],
+)
+def test_what_ends_a_rehearsal_before_the_decision_is_its_end(ends, outcome):
+    assert runner.rehearse(Told(SEEN, ends=ends), lambda *_: None).verdict.outcome is outcome
+
+
+def test_a_load_that_has_written_nothing_for_long_is_the_machines_fault(tmp_path):
+    load = Load(tmp_path, tmp_path, None, 100.0, {})
+    second = {"at": time.time(), "requests": 9, "failed": 0, "refused": 0, "lost": 0}
+    log = tmp_path / "seconds.jsonl"
+    log.write_text(json.dumps({**second, "p50_ms": 1.0, "p95_ms": 2.0}) + "\n")
+    assert len(load.read()) == 1
+    load.seconds[-1] = replace(load.seconds[-1], at=time.time() - 11)
+    with pytest.raises(MachineError, match="locust has written nothing for 10 s"):
+        load.read()
+
+
+def test_how_long_a_prometheus_that_hangs_is_waited_for_is_known(tmp_path):
+    prometheus = Prometheus(tmp_path, jobs=[])
+    with socket.socket() as hangs:
+        hangs.bind(("127.0.0.1", 0))
+        hangs.listen()
+        prometheus.port = hangs.getsockname()[1]
+        measurements = Measurements(prometheus, Hashes("latest", "stable"), lambda: 0.0)
+        assert measurements.waited_s(5.0) == 0.0
+        measurements.begin([AnalysisRun("run", (Metric("m", "up", timeout_s=0.5),), 0.0)], 5.0)
+        assert measurements.waited_s(20.0) == 15.0
+        measurements.stop()
+
+
+def test_a_query_that_names_no_replica_set_is_not_compared_with_itself(tmp_path):
+    prometheus = Prometheus(tmp_path, jobs=[])
+    prometheus.start()
+    try:
+        measurements = Measurements(prometheus, Hashes("latest", "stable"), lambda: 0.0)
+        metrics = (Metric("own", 'vector(1) or x{h="latest"}'), Metric("all", "vector(1)"))
+        measurements.begin([AnalysisRun("run", metrics, 0.0)], 0.0)
+        while not (done := list(measurements.finished())):
+            time.sleep(0.01)
+    finally:
+        prometheus.stop()
+    taken = done[0][1]
+    assert {name: (m.phase, m.controlled) for name, m in taken.items()} == {
+        "own": (Phase.SUCCESSFUL, True),
+        "all": (Phase.SUCCESSFUL, False),
+    }
