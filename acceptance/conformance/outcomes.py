@@ -13,8 +13,9 @@ import yaml
 
 from acceptance.conformance.scenarios import Act, Scenario
 from acceptance.conformance.scripted import Reader
-from canary.argo import analysis, controller, manifests
-from canary.argo.controller import Status
+from canary.argo import analysis, controller, events, manifests
+from canary.argo.controller import RolloutPhase, Status
+from canary.argo.events import Kind
 from canary.argo.model import (
     AnalysisRun,
     Hashes,
@@ -118,15 +119,13 @@ class _Run:
         self._now = 0.0
         self._status = controller.begin(rollout, Hashes("latest", "stable"), 0.0)
         count = rollout.replicas
-        self._counts = {
-            ReplicaSetName.LATEST: ReplicaCounts(0, 0, 0),
-            ReplicaSetName.STABLE: ReplicaCounts(count, count, count),
-        }
         # When each pod is ready, the oldest first.
         self._ready: dict[ReplicaSetName, list[float]] = {
             ReplicaSetName.LATEST: [],
             ReplicaSetName.STABLE: [0.0] * count,
+            ReplicaSetName.OLD: [],
         }
+        self._counts = {name: self._seen(name) for name in ReplicaSetName}
         self._at_pause: dict[int, tuple[int, int]] = {}
 
     def play(self) -> Outcome:
@@ -138,41 +137,43 @@ class _Run:
                 self._tick()
             self._now += TICK_S
         status = self._status
-        done = [*status.finished_runs, *filter(None, (status.step_run, status.background_run))]
         return Outcome(
             phase=str(status.phase),
             aborted=bool(status.abort_message),
             counts=self._at_pause,
-            runs=tuple(sorted(map(_judged, done), key=lambda run: run.place)),
+            runs=tuple(sorted(map(_judged, status.runs), key=lambda run: run.place)),
         )
 
     def _over(self) -> bool:
         status = self._status
         waiting = status.paused_inconclusive and not self._acts
-        return bool(status.promoted or status.abort_message or status.timed_out or waiting)
+        undone = status.undone and status.phase is RolloutPhase.HEALTHY
+        aborted = status.abort_message and not self._acts
+        return bool(status.promoted or aborted or status.timed_out or undone or waiting)
 
     def _tick(self) -> bool:
         """One reconcile and what follows; whether anything was scaled."""
         self._measure()
-        latest, stable = (self._counts[n] for n in ReplicaSetName)
+        latest, stable, old = (self._counts[n] for n in ReplicaSetName)
         status, scales = controller.reconcile(
-            self._rollout, self._status, latest, stable, self._now
+            self._rollout, self._status, latest, stable, self._now, old
         )
         self._status = status
         for scale in scales:
             kept = self._ready[scale.replica_set][: scale.replicas]
             fresh = [self._now + START_S] * (scale.replicas - len(kept))
             self._ready[scale.replica_set] = kept + fresh
-        for name, ready in self._ready.items():
-            self._counts[name] = ReplicaCounts(len(ready), len(ready), self._available(name))
+        self._counts = {name: self._seen(name) for name in ReplicaSetName}
         if status.pause_started_at is not None and not status.abort_message:
             self._at_pause[status.step_index] = (latest.desired, stable.desired)
         self._act()
         return bool(scales)
 
-    def _available(self, name: ReplicaSetName) -> int:
+    def _seen(self, name: ReplicaSetName) -> ReplicaCounts:
         broken = name is ReplicaSetName.LATEST and self._scenario.pods != "ready"
-        return 0 if broken else sum(at <= self._now for at in self._ready[name])
+        ready = self._ready[name]
+        available = 0 if broken else sum(at <= self._now for at in ready)
+        return ReplicaCounts(len(ready), len(ready), available)
 
     def _measure(self) -> None:
         for run in (self._status.step_run, self._status.background_run):
@@ -192,25 +193,34 @@ class _Run:
     def _act(self) -> None:
         if not self._acts or not _reached(self._acts[0], self._status):
             return
-        act = self._acts.pop(0)
-        if act.do == "promote":
-            self._status = controller.resume(self._status, self._now)
-        elif act.do == "abort":
-            self._status = controller.abort(self._status, "by hand", self._now)
-        else:
-            self._rollout = replace(self._rollout, replicas=int(act.do.split()[1]))
+        event = self._acts.pop(0).event
+        latest, old = ReplicaSetName.LATEST, ReplicaSetName.OLD
+        match event.kind:
+            case Kind.REPLICAS:
+                self._rollout = replace(self._rollout, replicas=int(event.number))
+            case Kind.LOSE:
+                ready = self._ready[latest]
+                kept = ready[int(min(event.number, len(ready))) :]
+                fresh = [self._now + START_S] * (len(ready) - len(kept))
+                self._ready[latest] = kept + fresh
+            case Kind.RELEASE:
+                self._status = controller.supersede(self._status, "second", self._now)
+                self._ready |= {old: self._ready[latest], latest: []}
+            case _:
+                self._status = events.act(self._rollout, self._status, event, self._now)
+        self._counts = {name: self._seen(name) for name in ReplicaSetName}
 
 
 def _reached(act: Act, status: Status) -> bool:
+    if act.at_phase == "Degraded":
+        return bool(status.abort_message)
     if act.at_phase:
         return status.paused_inconclusive
     return status.step_index == act.at_step and status.pause_started_at is not None
 
 
 def _judged(run: AnalysisRun) -> Judged:
-    parts = run.name.split("-")
-    inline = parts[-1].isdigit() and parts[-2].isdigit()
-    place = f"step {parts[-1]}" if inline else "background"
+    place = "background" if run.step_index is None else f"step {run.step_index}"
     taken = {n: tuple(str(m.phase) for m in r.measurements) for n, r in run.results.items()}
     return Judged(place, str(run.phase), taken)
 

@@ -13,6 +13,7 @@ import yaml
 from acceptance.conformance import outcomes
 from acceptance.conformance.outcomes import Judged, Outcome
 from acceptance.conformance.scenarios import Act, Scenario
+from canary.argo.events import Kind
 from canary.errors import MachineError
 from canary.rehearse.cluster_state import HASH_LABEL, State, stable
 from canary.runtime import processes
@@ -23,6 +24,11 @@ READY_TIMEOUT_S = 150.0
 TIMEOUT_S = 240.0
 # How long a release must have been still before it is over.
 QUIET_S = 5.0
+# Where a person's act is not the command of its name.
+COMMANDS = {
+    Kind.PROMOTE_FULL: ["promote", "gridos", "--full"],
+    Kind.RETRY: ["retry", "rollout", "gridos"],
+}
 PLACE = "/spec/template/spec/containers/0"
 
 # What makes a candidate's pods what the scenario says, as patches of its container.
@@ -50,7 +56,6 @@ class Follower:
     url: str
     image: str
     first_hash: str = ""
-    last_stable: str = ""
     hashes: list[str] = field(default_factory=list)
     _at_pause: dict[int, tuple[int, int]] = field(default_factory=dict)
     _acts: list[Act] = field(default_factory=list)
@@ -119,16 +124,25 @@ class Follower:
             self._act(self._acts.pop(0))
 
     def _act(self, act: Act) -> None:
-        match act.do.split():
-            case ["scale", replicas]:
-                change = {"op": "replace", "path": "/spec/replicas", "value": int(replicas)}
+        event, inside = act.event, ["-n", self._namespace]
+        match event.kind:
+            case Kind.REPLICAS:
+                change = {"op": "replace", "path": "/spec/replicas", "value": int(event.number)}
                 self.kubectl.patch(self._namespace, "rollout", "gridos", [change])
-            case ["release"]:
+            case Kind.RELEASE:
                 self._release("3", [])
-            case ["revert"]:
-                self._release("1", [])
-            case [verb]:
-                command = ["kubectl-argo-rollouts", verb, "gridos", "-n", self._namespace]
+            case Kind.LOSE:
+                pods = self.watch.get(self._namespace, ["pods"])
+                names = [
+                    pod["metadata"]["name"]
+                    for pod in pods
+                    if pod["metadata"]["labels"][HASH_LABEL] == self.hashes[-1]
+                ]
+                lost = names[: int(min(event.number, len(names)))]
+                self.kubectl.run("delete", "pod", *lost, *inside, "--force", "--wait=false")
+            case kind:
+                words = COMMANDS.get(kind, [str(kind), "gridos"])
+                command = ["kubectl-argo-rollouts", *words, *inside]
                 command += ["--context", self.kubectl.context]
                 processes.run(command, check=True, capture_output=True, timeout=30)
 
@@ -155,7 +169,6 @@ class Follower:
 
     def _told(self, state: State) -> Outcome:
         latest = self.hashes[-1]
-        self.last_stable = state.status["stableRS"]
         runs = [
             _judged(thing)
             for thing in state.of("AnalysisRun")
@@ -169,26 +182,11 @@ class Follower:
         )
 
 
-def as_expected(follower: Follower, outcome: Outcome) -> str:
-    """What is wrong with a scenario that the rehearsal does not do; nothing if nothing is."""
-    name, first = follower.scenario.name, follower.first_hash
-    if outcome.phase != "Healthy":
-        return f"{outcome.phase}, not Healthy"
-    if name == "reverted-mid-canary":
-        stepped = [run for run in outcome.runs if run.phase == "Failed"]
-        return "not back on stable" if follower.last_stable != first or stepped else ""
-    if follower.last_stable == first:
-        return "not promoted"
-    if name == "second-release" and len(follower.hashes) != 2:
-        return f"{len(follower.hashes)} releases seen"
-    return "" if {1, 4, 7} <= outcome.counts.keys() else f"steps not taken: {outcome.counts}"
-
-
 def _reached(act: Act, status: Mapping[str, Any], pause: str) -> bool:
     if act.at_phase == "Paused-Inconclusive":
         return _inconclusive(status)
-    if act.at_phase:
-        return pause == "CanaryPauseStep"
+    if act.at_phase == "Degraded":
+        return status.get("phase") == "Degraded"
     return status.get("currentStepIndex") == act.at_step and pause == "CanaryPauseStep"
 
 

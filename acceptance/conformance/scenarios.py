@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from acceptance.conformance.scripted import Answer, Script
+from canary.argo import events
+from canary.argo.events import Event
 
 # What each gate reads of a release with nothing wrong.
 GOOD: Mapping[str, Sequence[Answer]] = {
@@ -26,19 +28,26 @@ LAST_LOOK = "[12s]"
 
 @dataclass(frozen=True)
 class Act:
-    """What a person does when the Rollout has reached a state: a phase, or a step of it."""
+    """What is done to the Rollout, or a person does, when it has reached a phase or a pause.
+
+    `do` is an event of `canary.argo.events` without its moment.
+    """
 
     do: str
     at_step: int | None = None
     at_phase: str = ""
+
+    @property
+    def event(self) -> Event:
+        """The same as the rehearsal knows it."""
+        return events.parse(f"{self.do}@0s")
 
 
 @dataclass(frozen=True)
 class Scenario:
     """One release.
 
-    `pods` is how the candidate's behave: ready, never-ready or crashing. `expected` states the end
-    for what the rehearsal does not do (it rehearses one release and nobody's hand), and why.
+    `pods` is how the candidate's behave: ready, never-ready or crashing.
     """
 
     name: str
@@ -48,7 +57,6 @@ class Scenario:
     acts: tuple[Act, ...] = ()
     dry_run: str = ""
     manual_pause: bool = False
-    expected: str = ""
 
 
 def _reading(**gates: Sequence[Answer]) -> Script:
@@ -94,22 +102,27 @@ SCENARIOS = (
     ),
     Scenario("crash-loop", pods="crashing"),
     Scenario("never-ready", pods="never-ready"),
-    Scenario("replicas-changed", acts=(Act("scale 12", at_step=4),)),
+    Scenario("replicas-changed", acts=(Act("replicas=12", at_step=4),)),
     Scenario("dry-run", _reading(error_ratio=[(0.03,)]), dry_run="error-ratio"),
+    Scenario("event-second-release", acts=(Act("release", at_step=7),)),
+    Scenario("event-undone", acts=(Act("undo", at_step=4),)),
     Scenario(
-        "second-release",
-        acts=(Act("release", at_step=4),),
-        expected="the second replaces the first and takes every step from the start",
-    ),
-    Scenario(
-        "reverted-mid-canary",
-        acts=(Act("revert", at_step=4),),
-        expected="back on stable at once: no step is taken and nothing is judged",
-    ),
-    Scenario(
-        "paused-then-promoted-by-hand",
+        "event-manual-pause-promoted",
         manual_pause=True,
-        acts=(Act("promote", at_phase="Paused-Manual"),),
-        expected="goes on from the pause and is promoted",
+        acts=(Act("promote", at_step=1),),
     ),
+    Scenario("event-timed-pause-promoted", acts=(Act("promote", at_step=4),)),
+    Scenario(
+        "event-paused-by-hand-then-promoted",
+        acts=(Act("pause", at_step=4), Act("promote", at_step=4)),
+    ),
+    Scenario("event-promoted-in-full", acts=(Act("promote-full", at_step=4),)),
+    Scenario(
+        "event-aborted-then-retried",
+        acts=(Act("abort", at_step=4), Act("retry", at_phase="Degraded")),
+    ),
+    Scenario("event-replicas-doubled", acts=(Act("replicas=20", at_step=1),)),
+    Scenario("event-replicas-halved", acts=(Act("replicas=5", at_step=4),)),
+    Scenario("event-canary-pod-lost", acts=(Act("lose-canary=1", at_step=4),)),
+    Scenario("event-every-canary-pod-lost", acts=(Act("lose-canary=all", at_step=4),)),
 )

@@ -15,6 +15,7 @@ from typing import TypeGuard
 
 from canary.argo import analysis, replicas, resolve, routing
 from canary.argo.model import (
+    NO_PODS,
     Analysis,
     AnalysisRun,
     Hashes,
@@ -32,8 +33,8 @@ from canary.argo.model import (
 
 ABORTED_BY_HAND = "Aborted by hand, unjudged: no gate had failed"
 
-# The stable release is revision 1 and the candidate revision 2: a rehearsal knows no others.
-REVISION = 2
+# The message of an abort that no analysis and no deadline caused; Argo has none.
+BY_HAND = "by hand"
 
 
 class RolloutPhase(StrEnum):
@@ -60,15 +61,21 @@ class Status:
     `progress` is what is compared from one reconcile to the next to see whether anything moved.
     Where a router shares the requests, `weight` is the canary's and `routes` the managed ones;
     `scale_down_at` is when the pods of the ReplicaSet that lost are taken away.
+    `user_paused` and `promote_full` are what a person asked for; `undone` says that a person went
+    back to the template of stable.
     """
 
     hashes: Hashes
+    revision: int = 2  # the stable release is 1, and its successor the candidate
     step_index: int = 0
     pause_started_at: float | None = None
     paused_inconclusive: bool = False
     abort_message: str = ""
     timed_out: bool = False
     promoted: bool = False
+    user_paused: bool = False
+    promote_full: bool = False
+    undone: bool = False
     step_run: AnalysisRun | None = None
     background_run: AnalysisRun | None = None
     finished_runs: tuple[AnalysisRun, ...] = ()
@@ -107,9 +114,17 @@ def weight_in_force(rollout: Rollout, status: Status) -> int:
 
 
 def reconcile(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+    rollout: Rollout,
+    status: Status,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    now: float,
+    old: ReplicaCounts = NO_PODS,
 ) -> tuple[Status, tuple[Scale, ...]]:
-    """One reconcile: the next status, and what to scale (at most one ReplicaSet)."""
+    """One reconcile: the next status, and what to scale (at most one ReplicaSet).
+
+    `old` are the pods of a release that `supersede` replaced.
+    """
     status = _note_progress(rollout, status, canary, stable, now)
     before = status.weight
     status = _route(rollout, status, canary, stable)
@@ -117,12 +132,12 @@ def reconcile(
     if status.paused_inconclusive:
         return _with_phase(rollout, status, canary, stable), ()
     if rollout.routing is None:
-        scales = _reconcile_replica_sets(rollout, status, canary, stable)
+        scales = _reconcile_replica_sets(rollout, status, canary, stable, old)
     else:
         status, scales = _scale_routed(rollout, status, canary, stable, before, now)
     if not scales:
         status = _begin_pause(rollout, status, now)
-        status = _advance(rollout, status, canary, stable, now)
+        status = _advance(rollout, status, canary, stable, now, old)
     return _with_phase(rollout, status, canary, stable), scales
 
 
@@ -138,6 +153,86 @@ def record_measurements(
     if _takes(status.background_run, run_name):
         return replace(status, background_run=_with(status.background_run, taken, now))
     return status
+
+
+def promote(rollout: Rollout, status: Status, now: float) -> Status:
+    """What `kubectl argo rollouts promote` does: on to the next step.
+
+    At a pause that is over that pause alone; a pause by hand is taken back, and the timed one it
+    fell into begins anew. Elsewhere it passes what is under way, an analysis too.
+    Source: `getPatches`, cmd/promote/promote.go of v1.9.1; seen there.
+    """
+    if status.promoted or status.abort_message or status.undone:
+        return status
+    paused = status.pause_started_at is not None
+    if status.paused_inconclusive and _inconclusive(status.step_run):
+        return replace(resume(status, now), user_paused=False)
+    if status.paused_inconclusive:
+        status = resume(status, now)
+        if not paused:
+            return replace(status, user_paused=False)
+    elif status.user_paused and paused:
+        return replace(status, user_paused=False, pause_started_at=None, last_progress_at=now)
+    ended = (analysis.terminate(status.step_run, now),) if status.step_run else ()
+    return replace(
+        status,
+        step_index=min(status.step_index + 1, len(rollout.steps)),
+        pause_started_at=None,
+        user_paused=False,
+        step_run=None,
+        finished_runs=(*status.finished_runs, *ended),
+        last_progress_at=now,
+    )
+
+
+def promote_fully(rollout: Rollout, status: Status, now: float) -> Status:
+    """What `promote --full` does: no step, no pause and no analysis any more, abort or not."""
+    if status.promoted or status.undone:
+        return status
+    whole = _begun_anew(status, now)
+    return replace(whole, promote_full=True, user_paused=False, step_index=len(rollout.steps))
+
+
+def retry(status: Status, now: float) -> Status:
+    """What `kubectl argo rollouts retry rollout` does to an aborted one: from the first step."""
+    return _begun_anew(status, now) if status.abort_message else status
+
+
+def undo(rollout: Rollout, status: Status, now: float) -> Status:
+    """What `kubectl argo rollouts undo` does before the end: back on stable without a step."""
+    if status.promoted:
+        return status
+    return replace(_begun_anew(status, now), undone=True, step_index=len(rollout.steps))
+
+
+def pause(status: Status) -> Status:
+    """What `kubectl argo rollouts pause` does: analyses go on, steps and scaling do not."""
+    return replace(status, user_paused=True)
+
+
+def supersede(status: Status, latest: str, now: float) -> Status:
+    """What another pod template does before the end: its release walks from the first step.
+
+    The runs of the one before end, and belong to nobody's verdict.
+    """
+    begun = _begun_anew(status, now)
+    hashes = Hashes(latest, status.hashes.stable)
+    return replace(begun, hashes=hashes, revision=status.revision + 1, finished_runs=())
+
+
+def _begun_anew(status: Status, now: float) -> Status:
+    """Source: `resetRolloutStatus`, rollout/sync.go."""
+    return replace(
+        _end_runs(status, now),
+        step_index=0,
+        pause_started_at=None,
+        paused_inconclusive=False,
+        abort_message="",
+        timed_out=False,
+        promote_full=False,
+        scale_down_at=None,
+        last_progress_at=now,
+    )
 
 
 def resume(status: Status, now: float) -> Status:
@@ -207,6 +302,8 @@ def needs_promotion(step: int) -> str:
 
 def abort(status: Status, message: str, now: float) -> Status:
     """What `kubectl argo rollouts abort` does, and a failed analysis."""
+    if status.promoted or status.undone:
+        return status
     ended = _end_runs(status, now)
     return replace(
         ended,
@@ -222,7 +319,7 @@ def abort(status: Status, message: str, now: float) -> Status:
 
 def _reconcile_analysis(rollout: Rollout, status: Status, now: float) -> Status:
     """Source: `reconcileAnalysisRuns`, rollout/analysis.go."""
-    if status.promoted or status.abort_message:
+    if status.promoted or status.abort_message or status.promote_full or status.undone:
         return _end_runs(status, now)
     status = _create_runs(rollout, status, now)
     for run, words in ((status.step_run, "Step-based"), (status.background_run, "Background")):
@@ -241,27 +338,38 @@ def _create_runs(rollout: Rollout, status: Status, now: float) -> Status:
         return status
     step = _step(rollout, status)
     if isinstance(step, Analysis) and status.step_run is None:
-        run = start_run(rollout.name, step, status.hashes, now, status.step_index)
-        status = replace(status, step_run=run)
+        run = start_run(rollout.name, step, status.hashes, now, status.step_index, status.revision)
+        status = replace(status, step_run=_named(run, status))
     background = rollout.background
     if (
         background
         and status.background_run is None
         and status.step_index >= background.starting_step
     ):
-        run = start_run(rollout.name, background, status.hashes, now)
-        status = replace(status, background_run=run)
+        run = start_run(rollout.name, background, status.hashes, now, revision=status.revision)
+        status = replace(status, background_run=_named(run, status))
     return status
 
 
 def start_run(
-    rollout: str, what: Analysis, hashes: Hashes, now: float, step_index: int | None = None
+    rollout: str,
+    what: Analysis,
+    hashes: Hashes,
+    now: float,
+    step_index: int | None = None,
+    revision: int = 2,
 ) -> AnalysisRun:
     """An AnalysisRun of the release with these hashes, under Argo's name for it."""
-    name = f"{rollout}-{hashes.latest}-{REVISION}"
+    name = f"{rollout}-{hashes.latest}-{revision}"
     name += "" if step_index is None else f"-{step_index}"
     run = analysis.start(name, resolve.with_hashes(what, hashes), now)
     return replace(run, step_index=step_index)
+
+
+def _named(run: AnalysisRun, status: Status) -> AnalysisRun:
+    """A run that is made anew gets a number behind a dot (`CreateWithCollisionCounter`)."""
+    before = sum(old.name.split(".")[0] == run.name for old in status.finished_runs)
+    return replace(run, name=f"{run.name}.{before}") if before else run
 
 
 def _end_runs(status: Status, now: float) -> Status:
@@ -374,27 +482,50 @@ def _begin_delay(status: Status, delay_s: float | None, now: float) -> Status:
 
 
 def _reconcile_replica_sets(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
+    rollout: Rollout,
+    status: Status,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    old: ReplicaCounts,
 ) -> tuple[Scale, ...]:
-    if status.promoted:
-        return _retire(rollout, canary, stable)
+    latest = (ReplicaSetName.LATEST, canary)
+    kept = (ReplicaSetName.STABLE, stable)
+    if status.user_paused:
+        return ()
+    if status.promoted or status.undone:
+        new, leaving = (latest, kept) if status.promoted else (kept, latest)
+        return _complete(rollout, *new, leaving[1]) or _retire(rollout, new[1], *leaving)
     weight = weight_in_force(rollout, status)
-    want_canary, want_stable = replicas.scale(rollout, weight, canary, stable)
+    want_canary, want_stable = replicas.scale(rollout, weight, canary, stable, old)
     if want_stable != stable.desired:
         return (Scale(ReplicaSetName.STABLE, want_stable),)
     if want_canary != canary.desired:
         return (Scale(ReplicaSetName.LATEST, want_canary),)
-    return ()
+    both = replace(canary, available=canary.available + stable.available)
+    return _retire(rollout, both, ReplicaSetName.OLD, old)
 
 
-def _retire(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> tuple[Scale, ...]:
-    """The old stable goes as fast as availability allows (`scaleDownOldReplicaSetsForCanary`)."""
-    if canary.desired != rollout.replicas:
-        return (Scale(ReplicaSetName.LATEST, rollout.replicas),)
-    spare = _spare(rollout, canary, stable)
-    if stable.desired == 0 or spare <= 0:
-        return ()
-    return (Scale(ReplicaSetName.STABLE, max(0, stable.desired - spare)),)
+def _complete(
+    rollout: Rollout, name: ReplicaSetName, new: ReplicaCounts, leaving: ReplicaCounts
+) -> tuple[Scale, ...]:
+    """What stays gets all of the Rollout's pods, within the surge."""
+    surge, _ = replicas.fenceposts(rollout.max_surge, rollout.max_unavailable, rollout.replicas)
+    room = max(0, rollout.replicas + surge - new.desired - leaving.desired)
+    wanted = min(rollout.replicas, new.desired + room)
+    return (Scale(name, wanted),) if wanted != new.desired else ()
+
+
+def _retire(
+    rollout: Rollout, staying: ReplicaCounts, name: ReplicaSetName, leaving: ReplicaCounts
+) -> tuple[Scale, ...]:
+    """What leaves goes as fast as availability allows, its broken pods at once.
+
+    Source: `scaleDownOldReplicaSetsForCanary`, `cleanupUnhealthyReplicas`, rollout/canary.go.
+    """
+    healthy = replace(leaving, available=min(leaving.desired, leaving.available))
+    spare = max(0, _spare(rollout, staying, healthy))
+    wanted = max(0, healthy.available - spare)
+    return (Scale(name, wanted),) if wanted != leaving.desired else ()
 
 
 def _spare(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> int:
@@ -409,16 +540,21 @@ def _spare(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> in
 
 def _begin_pause(rollout: Rollout, status: Status, now: float) -> Status:
     step = _step(rollout, status)
-    if isinstance(step, Pause) and status.pause_started_at is None:
+    if isinstance(step, Pause) and status.pause_started_at is None and not status.user_paused:
         return replace(status, pause_started_at=now)
     return status
 
 
 def _advance(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+    rollout: Rollout,
+    status: Status,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    now: float,
+    old: ReplicaCounts,
 ) -> Status:
     """Completes at most one step, promotes, or gives up (`syncRolloutStatusCanary`)."""
-    if status.promoted or status.abort_message:
+    if status.promoted or status.abort_message or status.undone:
         return status
     all_steps_done = status.step_index >= len(rollout.steps)
     there = canary.available >= rollout.replicas or (
@@ -426,7 +562,7 @@ def _advance(
     )
     if all_steps_done and there:
         return replace(_end_runs(status, now), promoted=True, last_progress_at=now)
-    if _completed(rollout, status, canary, stable, now):
+    if not status.user_paused and _completed(rollout, status, canary, stable, now, old):
         finished = (status.step_run,) if status.step_run is not None else ()
         return replace(
             status,
@@ -440,14 +576,19 @@ def _advance(
 
 
 def _completed(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+    rollout: Rollout,
+    status: Status,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    now: float,
+    old: ReplicaCounts,
 ) -> bool:
     match _step(rollout, status):
         case SetWeight() | SetCanaryScale() if rollout.routing is not None:
             at = _position(status)
             return routing.at_desired(rollout, at, canary, stable, status.weight)
         case SetWeight(weight):
-            return replicas.at_desired(rollout, weight, canary, stable)
+            return replicas.at_desired(rollout, weight, canary, stable, old)
         case SetRoute():
             return True
         case Pause(duration_s=duration_s):
@@ -478,7 +619,7 @@ def _note_progress(
     available = canary.available + stable.available
     updated, old, most_available = status.progress
     moved = canary.current != updated or stable.current < old or available > most_available
-    waiting = isinstance(_step(rollout, status), Pause | Analysis)
+    waiting = status.user_paused or isinstance(_step(rollout, status), Pause | Analysis)
     return replace(
         status,
         progress=(canary.current, stable.current, available),
@@ -508,22 +649,32 @@ def _phase(
 ) -> tuple[RolloutPhase, str]:
     """Phase and message as `CalculateRolloutPhase` words them."""
     if status.abort_message:
-        words = f"RolloutAborted: Rollout aborted update to revision {REVISION}"
-        return RolloutPhase.DEGRADED, f"{words}: {status.abort_message}"
+        words = f"RolloutAborted: Rollout aborted update to revision {status.revision}"
+        reason = "" if status.abort_message == BY_HAND else f": {status.abort_message}"
+        return RolloutPhase.DEGRADED, f"{words}{reason}"
     if status.timed_out:
         name = f"{rollout.name}-{status.hashes.latest}"
         words = f'ProgressDeadlineExceeded: ReplicaSet "{name}" has timed out progressing.'
         return RolloutPhase.DEGRADED, words
+    if status.user_paused:
+        return RolloutPhase.PAUSED, "manually paused"
     if status.paused_inconclusive:
         return RolloutPhase.PAUSED, "InconclusiveAnalysisRun"
     if status.pause_started_at is not None:
         return RolloutPhase.PAUSED, "CanaryPauseStep"
+    new, leaving = (stable, canary) if status.undone else (canary, stable)
+    return _progress(rollout, status, new, leaving)
+
+
+def _progress(
+    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
+) -> tuple[RolloutPhase, str]:
     if canary.current < rollout.replicas:
         return RolloutPhase.PROGRESSING, "more replicas need to be updated"
     if canary.available + stable.available < canary.current:
         return RolloutPhase.PROGRESSING, "updated replicas are still becoming available"
     if stable.current and rollout.routing is None:
         return RolloutPhase.PROGRESSING, "old replicas are pending termination"
-    if not status.promoted:
+    if not (status.promoted or status.undone):
         return RolloutPhase.PROGRESSING, "waiting for all steps to complete"
     return RolloutPhase.HEALTHY, ""

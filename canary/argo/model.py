@@ -233,10 +233,14 @@ class Analysis:
 
 
 class ReplicaSetName(StrEnum):
-    """Which ReplicaSet a pod-template hash is asked of (Argo's Latest and Stable)."""
+    """Which ReplicaSet a pod-template hash is asked of (Argo's Latest and Stable).
+
+    `OLD` is the canary of a release that another replaced before its end; no argument names it.
+    """
 
     LATEST = "Latest"
     STABLE = "Stable"
+    OLD = "Old"
 
 
 @dataclass(frozen=True)
@@ -294,3 +298,6 @@ class ReplicaCounts:
     desired: int
     current: int
     available: int
+
+
+NO_PODS = ReplicaCounts(0, 0, 0)

@@ -1,7 +1,8 @@
 """Replica counts of a basic canary: what share a weight really gives, and the order of scaling.
 
 Source: utils/replicaset/canary.go and `resolveFenceposts`, utils/replicaset/replicaset.go
-@9f8d111. Older ReplicaSets than stable and canary do not exist in a rehearsal.
+@9f8d111. Of older ReplicaSets than stable and canary there is one at most: the canary of a release
+that another replaced before its end.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 
 from canary.argo import routing
-from canary.argo.model import ReplicaCounts, Rollout
+from canary.argo.model import NO_PODS, ReplicaCounts, Rollout
 
 
 def fenceposts(max_surge: int | str, max_unavailable: int | str, replicas: int) -> tuple[int, int]:
@@ -49,22 +50,29 @@ def split(
 
 
 def scale(
-    rollout: Rollout, weight: int, canary: ReplicaCounts, stable: ReplicaCounts
+    rollout: Rollout,
+    weight: int,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    old: ReplicaCounts = NO_PODS,
 ) -> tuple[int, int]:
     """The (canary, stable) counts to ask for in this reconcile.
 
     Up first, stable before canary, within the surge; then down on the side that drains, as far as
-    available pods allow. Source: `CalculateReplicaCountsForBasicCanary`.
+    available pods allow, once no `old` ones of a replaced release are left.
+    Source: `CalculateReplicaCountsForBasicCanary`.
     """
     want_canary, want_stable = split(
         rollout.replicas, weight, rollout.max_surge, rollout.max_unavailable
     )
     surge, unavailable = fenceposts(rollout.max_surge, rollout.max_unavailable, rollout.replicas)
     most, least_available = rollout.replicas + surge, rollout.replicas - unavailable
-    room = most - canary.desired - stable.desired
+    room = most - canary.desired - stable.desired - old.desired
     new_stable = _raise(stable.desired, want_stable, room)
     new_canary = _raise(canary.desired, want_canary, room - (new_stable - stable.desired))
 
+    if old.desired:
+        return new_canary, new_stable
     increasing = want_canary >= canary.desired
     removable = _removable(canary, ignore_availability=not increasing)
     removable += _removable(stable, ignore_availability=increasing)
@@ -84,13 +92,19 @@ def scale(
     return new_canary, new_stable
 
 
-def at_desired(rollout: Rollout, weight: int, canary: ReplicaCounts, stable: ReplicaCounts) -> bool:
+def at_desired(
+    rollout: Rollout,
+    weight: int,
+    canary: ReplicaCounts,
+    stable: ReplicaCounts,
+    old: ReplicaCounts = NO_PODS,
+) -> bool:
     """Whether a setWeight step is complete: canary available, stable created, both as wanted.
 
     Source: `AtDesiredReplicaCountsForCanary`.
     """
-    want_canary, want_stable = scale(rollout, weight, canary, stable)
-    canary_there = routing.enough(rollout, canary, want_canary)
+    want_canary, want_stable = scale(rollout, weight, canary, stable, old)
+    canary_there = routing.enough(rollout, canary, want_canary) and not old.available
     return canary_there and stable.desired == want_stable == stable.current
 
 

@@ -7,11 +7,12 @@ so looks happen when the real controller would have them. `measure` answers each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from canary.argo import analysis, controller
-from canary.argo.controller import Status
+from canary.argo import analysis, controller, events
+from canary.argo.controller import RolloutPhase, Status
+from canary.argo.events import Event, Kind, Schedule
 from canary.argo.model import (
     AnalysisRun,
     Hashes,
@@ -68,6 +69,7 @@ class Walk:
 
 
 PROMOTED, ROLLED_BACK, PAUSED, STUCK = "promoted", "rolled back", "paused", "stuck"
+UNDONE = "undone"
 
 
 def always_passing(_metric: Metric, now: float) -> Measurement:
@@ -75,31 +77,63 @@ def always_passing(_metric: Metric, now: float) -> Measurement:
     return Measurement(Phase.SUCCESSFUL, now, now + QUERY_S)
 
 
+def _unanswered(_metric: Metric, now: float) -> Measurement:
+    return Measurement(Phase.ERROR, now, now + QUERY_S, message="no answer")
+
+
 @dataclass
 class _Cluster:
-    """Pods of two ReplicaSets that do what they are asked, after their latency."""
+    """Pods of three ReplicaSets that do what they are asked, after their latency."""
 
     rollout: Rollout
     latency: Callable[[], float]
     drain_s: float
+    monitored: bool = True
     pods: list[PodLifetime] = field(default_factory=list)
-    desired: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    sets: dict[ReplicaSetName, list[PodLifetime]] = field(
+        default_factory=lambda: {name: [] for name in ReplicaSetName}
+    )
+    desired: dict[ReplicaSetName, int] = field(
+        default_factory=lambda: dict.fromkeys(ReplicaSetName, 0)
+    )
 
-    def scale(self, canary: bool, replicas: int, now: float, *, ready: bool = False) -> None:
-        alive = [p for p in self.pods if p.canary is canary and p.gone_s is None]
-        self.desired[canary] = replicas
+    def scale(
+        self, name: ReplicaSetName, replicas: int, now: float, *, ready: bool = False
+    ) -> None:
+        alive = self._alive(name)
+        self.desired[name] = replicas
         for _ in range(replicas - len(alive)):
-            name = f"{'canary' if canary else 'stable'}-{len(self.pods)}"
-            self.pods.append(PodLifetime(name, canary, now, now if ready else now + self.latency()))
+            canary = name is ReplicaSetName.LATEST
+            called = f"{'canary' if canary else 'stable'}-{len(self.pods)}"
+            pod = PodLifetime(called, canary, now, now if ready else now + self.latency())
+            self.pods.append(pod)
+            self.sets[name].append(pod)
         worth = sorted(alive, key=lambda pod: (pod.ready_s <= now, -pod.created_s))
         for pod in worth[: max(0, len(alive) - replicas)]:
             pod.gone_s = now + (self.drain_s if pod.ready_s <= now else 0.0)
 
-    def counts(self, canary: bool, now: float) -> ReplicaCounts:
-        alive = [p for p in self.pods if p.canary is canary and p.gone_s is None]
+    def lose(self, count: float, now: float) -> None:
+        """Canary pods are gone from one moment to the next, and others are started for them."""
+        lost = self._alive(ReplicaSetName.LATEST)
+        for pod in lost[: int(min(count, len(lost)))]:
+            pod.gone_s = now
+        self.scale(ReplicaSetName.LATEST, self.desired[ReplicaSetName.LATEST], now)
+
+    def supersede(self) -> None:
+        """The canary is an old ReplicaSet from now on, and another release's has no pods yet."""
+        latest, old = ReplicaSetName.LATEST, ReplicaSetName.OLD
+        self.sets[old] += self.sets[latest]
+        self.desired[old] += self.desired[latest]
+        self.sets[latest], self.desired[latest] = [], 0
+
+    def counts(self, name: ReplicaSetName, now: float) -> ReplicaCounts:
+        alive = self._alive(name)
         settled = now - self.rollout.min_ready_s
         available = sum(pod.ready_s <= settled for pod in alive)
-        return ReplicaCounts(self.desired[canary], len(alive), available)
+        return ReplicaCounts(self.desired[name], len(alive), available)
+
+    def _alive(self, name: ReplicaSetName) -> list[PodLifetime]:
+        return [pod for pod in self.sets[name] if pod.gone_s is None]
 
 
 def walk(
@@ -110,6 +144,7 @@ def walk(
     *,
     limit_s: float = 3600.0,
     drain_s: float = 10.0,
+    happening: Iterable[Event] = (),
 ) -> Walk:
     """Walks a release from a fully available stable one to its end.
 
@@ -120,33 +155,52 @@ def walk(
         latency: Seconds from a pod's creation to its readiness, drawn for each pod.
         limit_s: A walk that has not ended by then is `stuck`.
         drain_s: How long a pod that is taken away still answers.
+        happening: Events beside it. What traffic makes of a measurement is `measure`'s business.
     """
     cluster = _Cluster(rollout, latency, drain_s)
-    cluster.scale(False, rollout.replicas, 0.0, ready=True)
+    cluster.scale(ReplicaSetName.STABLE, rollout.replicas, 0.0, ready=True)
     status = controller.begin(rollout, hashes, 0.0)
+    schedule = Schedule(list(happening))
     weights: list[tuple[float, int]] = []
     now = 0.0
     while now < limit_s:
-        status = _settle(rollout, status, cluster, now)
-        weight = controller.weight_in_force(rollout, status)
+        for event in schedule.due(status.step_index, now):
+            status = _happen(event, status, cluster, now)
+        status = _settle(cluster.rollout, status, cluster, now)
+        weight = controller.weight_in_force(cluster.rollout, status)
         if not weights or weights[-1][1] != weight:
             weights.append((now, weight))
         outcome = _outcome(status)
-        if outcome:
+        if outcome and not schedule.imminent:
             return _conclude(outcome, status, cluster, weights, now)
-        measured = _measure(status, measure, now)
+        measured = _measure(status, measure if cluster.monitored else _unanswered, now)
         status = measured or status
         now += QUERY_S if measured else TICK_S
     return _conclude(STUCK, status, cluster, weights, now)
 
 
+def _happen(event: Event, status: Status, cluster: _Cluster, now: float) -> Status:
+    """What an event makes of the cluster, and of the status."""
+    match event.kind:
+        case Kind.PROMETHEUS:
+            cluster.monitored = event.value == "start"
+        case Kind.REPLICAS:
+            cluster.rollout = replace(cluster.rollout, replicas=int(event.number))
+        case Kind.LOSE:
+            cluster.lose(event.number, now)
+        case Kind.RELEASE:
+            cluster.supersede()
+            return controller.supersede(status, f"{status.hashes.latest}-again", now)
+    return events.act(cluster.rollout, status, event, now)
+
+
 def _settle(rollout: Rollout, status: Status, cluster: _Cluster, now: float) -> Status:
     """Reconciles until nothing changes at this instant; each reconcile scales at most one set."""
     for _ in range(64):
-        canary, stable = cluster.counts(True, now), cluster.counts(False, now)
-        after, scales = controller.reconcile(rollout, status, canary, stable, now)
+        canary, stable, old = (cluster.counts(name, now) for name in ReplicaSetName)
+        after, scales = controller.reconcile(rollout, status, canary, stable, now, old)
         for scale in scales:
-            cluster.scale(scale.replica_set is ReplicaSetName.LATEST, scale.replicas, now)
+            cluster.scale(scale.replica_set, scale.replicas, now)
         if not scales and _same(after, status):
             return after
         status = after
@@ -173,6 +227,8 @@ def _outcome(status: Status) -> str:
         return PROMOTED
     if status.abort_message:
         return ROLLED_BACK
+    if status.undone and status.phase is RolloutPhase.HEALTHY:
+        return UNDONE
     return PAUSED if status.paused_inconclusive else ""
 
 
