@@ -78,7 +78,7 @@ def always_passing(_metric: Metric, now: float) -> Measurement:
 
 
 def _unanswered(_metric: Metric, now: float) -> Measurement:
-    return Measurement(Phase.ERROR, now, now + QUERY_S, message="no answer")
+    return Measurement(Phase.ERROR, now, now + QUERY_S, message="no response")
 
 
 @dataclass
