@@ -59,6 +59,13 @@ class Bundle:
         return next((found for found in self.monitors if isinstance(found, PodMonitor)), None)
 
     @property
+    def stable_alone(self) -> bool:
+        """Whether users come by a Service that selects no canary pod until the promotion."""
+        canary = self.rollout.spec.strategy.canary
+        named = self.service is not None and self.service.metadata.name == canary.services[1]
+        return named and canary.traffic_routing is None
+
+    @property
     def unenforced(self) -> tuple[str, ...]:
         """What was read and is not acted on, as the report lists it."""
         fields = [str(r) for r in self.rows if r.path and r.support is Support.NOT_ENFORCED]

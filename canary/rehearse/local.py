@@ -14,6 +14,7 @@ from canary.argo import controller
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
 from canary.rehearse import (
+    edge,
     evidence,
     rates,
     routes,
@@ -37,7 +38,7 @@ from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
 from canary.rehearse.target import Observation
 from canary.runtime import database, processes, scratch
-from canary.runtime.gateway import Gateway
+from canary.runtime.gateway import PODS, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
 
 TICK_S = 0.1
@@ -212,7 +213,8 @@ class LocalTarget:
         clock = Clock()
         measurements = Measurements(prometheus, self.hashes, clock, told.url if told else "")
         self._stack.callback(measurements.stop)
-        gateway = Gateway(self._folder / "gateway", self.plan.choices.port)
+        clusters = (PODS,) if self.rollout.routing is None else (edge.STABLE, edge.CANARY)
+        gateway = Gateway(self._folder / "gateway", self.plan.choices.port, clusters)
         self._ending("envoy", gateway.stop)
         gateway.start()
         node = Node(
@@ -226,6 +228,7 @@ class LocalTarget:
             clock=clock,
             kill_prometheus="prometheus" in self.plan.choices.without,
             outage=self._outage,
+            stable_alone=self.plan.bundle.stable_alone,
         )
         return node, stable, candidate
 

@@ -14,6 +14,7 @@ from canary.argo import controller
 from canary.argo.controller import RolloutPhase, Status
 from canary.argo.model import Pause, ReplicaSetName, Rollout
 from canary.errors import MachineError
+from canary.rehearse import edge
 from canary.rehearse.exporter import ContainerFacts, ExporterProgram
 from canary.rehearse.kubelet import ContainerState, Pod
 from canary.rehearse.load import Load, Second
@@ -21,12 +22,13 @@ from canary.rehearse.measurements import Measurements
 from canary.rehearse.outage import WORLD, Outage
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.target import Event, Observation
-from canary.runtime.gateway import Counts, Gateway
+from canary.runtime.gateway import PODS, Counts, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError
 
 EXPORTER_JOB = "kubelet"
 # A Prometheus on loopback answers within a second, or refuses; Argo itself would wait for 30 s.
 HUNG_TIMEOUT_S = 15.0
+ROUTES = "routes"
 
 
 @dataclass
@@ -46,7 +48,10 @@ class Clock:
 
 @dataclass
 class Node:
-    """Everything that was started; `status` is the controller's, once there is a release."""
+    """Everything that was started; `status` is the controller's, once there is a release.
+
+    `stable_alone` says that users come by a Service that selects no canary pod until the promotion.
+    """
 
     rollout: Rollout
     sets: ReplicaSets
@@ -58,11 +63,12 @@ class Node:
     clock: Clock
     kill_prometheus: bool
     outage: Outage | None = None
+    stable_alone: bool = False
     load: Load | None = None
     status: Status | None = None
     _events: list[Event] = field(default_factory=list)
     _seconds: list[Second] = field(default_factory=list)
-    _routed: set[int] = field(default_factory=set)
+    _routed: dict[str, object] = field(default_factory=dict)
 
     def log(self, kind: str, text: str) -> None:
         """Notes an event, for the next observation."""
@@ -137,11 +143,24 @@ class Node:
         return self.prometheus.running and remaining_s < (pause.duration_s or 0.0) / 2
 
     def _follow_pods(self) -> None:
-        """The Service's endpoints: what is ready is what the gateway sends requests to."""
-        ready = {pod.port for pod in self.sets.kubelet.pods if pod.ready}
-        if ready != self._routed:
-            self.gateway.route(ready)
-            self._routed = ready
+        """The Services' endpoints, and the router's weights: where the gateway sends requests."""
+        ready = {name: self.sets.ready_ports(name) for name in ReplicaSetName}
+        stable, canary = ready[ReplicaSetName.STABLE], ready[ReplicaSetName.LATEST]
+        wanted: dict[str, object] = {}
+        if self.rollout.routing is None:
+            promoted = self.status is not None and self.status.promoted
+            alone = canary if promoted else stable
+            wanted[PODS] = alone if self.stable_alone else stable | canary
+        else:
+            wanted = {edge.STABLE: stable, edge.CANARY: canary}
+            wanted[ROUTES] = edge.routes(self.rollout, self.status, canary_ready=bool(canary))
+        for name, now in wanted.items():
+            if self._routed.get(name) != now:
+                self._routed[name] = now
+                if isinstance(now, set):
+                    self.gateway.route(now, name)
+                elif isinstance(now, list):
+                    self.gateway.share(now)
 
     def observe(self) -> Observation:
         """The state of the release, and what was new since the last call."""
@@ -207,7 +226,8 @@ class Node:
         leaving, staying = ReplicaSetName.LATEST, ReplicaSetName.STABLE
         if status.promoted:
             leaving, staying = staying, leaving
-        if self.sets.leaving(leaving):
+        stays = (routing := self.rollout.routing) and routing.abort_scale_down_delay_s is None
+        if self.sets.leaving(leaving) and not (status.abort_message and stays):
             return False
         draining = any(not pod.active for pod in self.sets.kubelet.pods)
         return not draining and self.sets.counts(staying).available >= self.rollout.replicas

@@ -86,6 +86,10 @@ class ReplicaSets:
         available = [at for at in ready_since if now - at >= self.rollout.min_ready_s]
         return ReplicaCounts(self._desired[pod_hash], len(pods), len(available))
 
+    def ready_ports(self, replica_set: ReplicaSetName) -> set[int]:
+        """Where the pods of a ReplicaSet that are sent traffic listen."""
+        return {pod.port for pod in self._pods(self.hash_of(replica_set)) if pod.ready}
+
     def leaving(self, replica_set: ReplicaSetName) -> bool:
         """Whether any pod of a ReplicaSet still runs, draining ones included."""
         pod_hash = self.hash_of(replica_set)

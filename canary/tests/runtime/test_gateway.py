@@ -7,7 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from canary.argo.controller import Status
+from canary.argo.model import Hashes, RequestMatch, Rollout, Routing, SetRoute, TextMatch
 from canary.errors import UsageError
+from canary.rehearse import edge
 from canary.runtime import processes
 from canary.runtime.gateway import Counts, Gateway
 from canary.runtime.waiting import wait_until
@@ -94,3 +97,62 @@ def test_with_no_endpoint_users_get_a_503(gateway):
 def test_an_occupied_port_is_said_in_one_line_with_the_remedy(tmp_path, backends):
     with pytest.raises(UsageError, match=r"is occupied — choose another with --port"):
         Gateway(tmp_path / "other", backends[0]).start()
+
+
+@pytest.fixture
+def split(tmp_path, backends):
+    """A gateway before a stable and a canary pod, and what it is to do about them."""
+    gateway = Gateway(tmp_path / "gateway", clusters=(edge.STABLE, edge.CANARY))
+    gateway.start()
+    stable, canary, _ = backends
+    gateway.route([stable], edge.STABLE)
+    gateway.route([canary], edge.CANARY)
+    assert wait_until(lambda: gateway.routed_ports() == {stable, canary}, timeout_s=10)
+    yield gateway, str(canary)
+    gateway.stop()
+
+
+def share(gateway, weight, *routes, most=100):
+    rollout = Rollout("r", "n", 2, (), routing=Routing("istio", most))
+    status = Status(Hashes("l", "s"), weight=weight, routes=routes)
+    gateway.share(edge.routes(rollout, status, canary_ready=True))
+
+
+def carry(gateway, port, times=300, **headers):
+    """How many of some requests the pod on a port answered."""
+    request = urllib.request.Request(gateway.url, headers=headers)
+    answered = Counter()
+    for _ in range(times):
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            answered[answer.read().decode()] += 1
+    return answered[port]
+
+
+def test_a_router_shares_requests_by_weight_whatever_the_pods(split):
+    gateway, canary = split
+    assert carry(gateway, canary, 50) == 0
+    share(gateway, 400, most=1000)
+    assert wait_until(lambda: carry(gateway, canary, 20) > 0, timeout_s=10)
+    # Of 300 at 40 %: four standard deviations to each side.
+    assert 86 <= carry(gateway, canary) <= 154
+    share(gateway, 1000, most=1000)
+    assert wait_until(lambda: carry(gateway, canary, 20) == 20, timeout_s=10)
+
+
+def test_a_header_route_takes_the_requests_that_carry_it_and_no_others(split):
+    gateway, canary = split
+    header = RequestMatch({"x-canary": TextMatch("exact", "yes")})
+    share(gateway, 0, SetRoute("h", (header,)))
+    assert wait_until(lambda: carry(gateway, canary, 5, **{"X-Canary": "yes"}) == 5, timeout_s=10)
+    assert carry(gateway, canary, 50) == 0
+
+
+def test_a_mirror_copies_requests_to_the_canary_and_answers_from_stable(split, backends):
+    gateway, canary = split
+    every = RequestMatch(path=TextMatch("prefix", "/"))
+    share(gateway, 0, SetRoute("m", (every,), mirror=100))
+    seen = gateway.counts
+    sent = wait_until(
+        lambda: carry(gateway, canary, 5) == 0 and seen()[int(canary)].requests > 0, timeout_s=10
+    )
+    assert sent
