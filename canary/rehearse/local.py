@@ -16,6 +16,7 @@ from canary.errors import MachineError, ReleaseError
 from canary.rehearse import (
     edge,
     evidence,
+    meter,
     rates,
     routes,
     scraping,
@@ -201,7 +202,10 @@ class LocalTarget:
         exporter = ExporterProgram(self._folder / "exporter")
         self._ending("exporter", exporter.stop)
         exporter.start()
+        clusters = (PODS,) if self.rollout.routing is None else (edge.STABLE, edge.CANARY)
+        gateway = Gateway(self._folder / "gateway", self.plan.choices.port, clusters)
         interval_s, jobs = self._jobs(sets, exporter.port)
+        jobs += self._meter(gateway, interval_s)
         self._alerts = self._watch()
         told = self._alerts
         rules = told.configuration if told else self._rules()
@@ -213,8 +217,6 @@ class LocalTarget:
         clock = Clock()
         measurements = Measurements(prometheus, self.hashes, clock, told.url if told else "")
         self._stack.callback(measurements.stop)
-        clusters = (PODS,) if self.rollout.routing is None else (edge.STABLE, edge.CANARY)
-        gateway = Gateway(self._folder / "gateway", self.plan.choices.port, clusters)
         self._ending("envoy", gateway.stop)
         gateway.start()
         node = Node(
@@ -285,6 +287,17 @@ class LocalTarget:
                 if at_s is None:
                     self._alerts.await_firing(alert.name)
                 node.log("alert", f"{alert.name} is made to fire")
+
+    def _meter(self, gateway: Gateway, interval_s: float) -> list[ScrapeJob]:
+        """The router's own figures, where a gate asks for them."""
+        found = meter.families(self.plan.bundle, self.rollout, self.hashes)
+        if not found:
+            return []
+        counting = meter.Meter(self._folder / "meter", gateway.log, found)
+        self._ending("meter", counting.stop)
+        counting.start()
+        targets = [Target(counting.port, {})]
+        return [ScrapeJob("router", meter.PATH, interval_s, targets, honour_labels=True)]
 
     def _rules(self) -> Mapping[str, Any]:
         """Configuration for the rule files, at their own windows: these are not scaled."""

@@ -19,7 +19,7 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
 from canary.faults import Fault, FaultError
-from canary.rehearse import alerts, gaps, programs, time_compression, worktrees
+from canary.rehearse import alerts, gaps, meter, programs, time_compression, worktrees
 from canary.rehearse import config as configuration
 from canary.rehearse.alerts import Firing
 from canary.rehearse.config import Config
@@ -302,6 +302,10 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         promoted = Pause(choices.promote_s, manual=True)
         steps = tuple(promoted if step == Pause(None) else step for step in rollout.steps)
         rollout = replace(rollout, steps=steps)
+    hashes = hashes_of(stable, candidate, choices.faults)
+    router = meter.families(candidate.bundle, rollout, hashes)
+    if unanswered := "; ".join(meter.unanswered(rollout, router)):
+        raise UsageError(unanswered, "give the name that is there, with --arg or in the template")
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
     alerts.check(rollout, candidate.config_file, candidate.config.alerts, choices.alerts)
