@@ -110,12 +110,12 @@ def _refused(
     document: Document, invalid: ValidationError, before: Mapping[str, Row]
 ) -> dict[str, Row]:
     found: dict[str, Row] = {}
-    for error in sorted(invalid.errors(), key=lambda e: e["type"] == "missing"):
+    for error in sorted(invalid.errors(), key=lambda e: e["type"] != "extra_forbidden"):
         path = _path(error["loc"])
-        holder = _path(error["loc"][:-1])
-        # A provider that is not known is one thing to say; that the known one is missing is none.
+        holder = _path(error["loc"][:-1]) if error["type"] == "missing" else path
+        # A provider that is not known is one thing to say; that no known one is there is none.
         told = any(known.startswith(f"{holder}.") for known in (*before, *found))
-        if path in before or (error["type"] == "missing" and told):
+        if path in before or (error["type"] != "extra_forbidden" and told):
             continue
         extra = error["type"] == "extra_forbidden"
         note = ELSEWHERE if extra else error["msg"].removeprefix("Value error, ")

@@ -1,0 +1,384 @@
+"""Canaries in the shapes that public repositories have, made from a line of words each.
+
+A line is its router, its gate, its steps, its pod and how it is scraped. How often each word comes
+follows public Rollouts as they were counted (95 in 35 repositories): no router in two of five,
+Istio in a quarter; a step that waits for a person in a third; other providers in a fifth.
+"""
+
+from __future__ import annotations
+
+import copy
+
+LINES = """
+basic             none       timed           plain             none
+basic             none       manual          plain             none
+basic             none       manual          image-pull        none
+basic             none       manual          workload-ref      none
+basic             none       no-steps        plain             none
+basic             unscoped   timed           plain             service-monitor
+basic             unscoped   manual          tcp-probe         service-monitor
+basic             unscoped   background      plain             annotations
+basic             hash       timed           plain             pod-monitor
+basic             hash       timed           config-volume     pod-monitoring
+basic             spring     timed           https-probe       service-monitor
+basic             grpc       timed           grpc-probe        pod-monitor
+basic             unscoped   timed           prestop-sleep     relabelings
+basic             job        timed           plain             none
+basic             job        manual          plain             none
+basic             job        timed           workload-ref      none
+basic             web        timed           plain             none
+basic             datadog    timed           plain             none
+basic             none       experiment      plain             none
+basic             none       timed           init-containers   none
+services          none       timed           plain             none
+services          none       manual          plain             none
+services          unscoped   timed           exec-probe        service-monitor
+services          by-service timed           plain             service-monitor
+services          by-service manual          sidecar           service-monitor
+services          job        timed           plain             none
+services          hash       timed           downward          pod-monitor
+services-alone    unscoped   timed           plain             service-monitor
+nginx             none       manual          plain             none
+nginx             nginx      timed           tcp-probe         none
+nginx             nginx      timed           image-pull        none
+nginx             by-service canary-scale    plain             service-monitor
+nginx-header      nginx      max-weight      plain             none
+istio             none       manual          plain             none
+istio             none       timed           sidecar           none
+istio             istio      timed           plain             none
+istio             istio      timed           config-volume     none
+istio             istio      manual          exec-probe        none
+istio             istio-p95  timed           plain             none
+istio             istio      background      prestop-command   none
+istio             istio      dynamic         plain             none
+istio             istio      canary-scale    image-pull        none
+istio             istio      header          plain             none
+istio             istio      mirror          plain             none
+istio             by-service timed           plain             relabelings
+istio             istio      experiment      plain             none
+istio             job        timed           plain             none
+istio             kayenta    timed           plain             none
+istio-subsets     istio-hash timed           plain             none
+istio-subsets     none       manual          plain             none
+istio-subsets     istio-hash timed           workload-ref      none
+istio-subsets     hash       header          sidecar           pod-monitor
+gateway-api       none       timed           plain             none
+gateway-api       none       manual          plain             none
+gateway-api       traefik    timed           plain             none
+gateway-api       envoy      timed           tcp-probe         none
+gateway-api       by-service timed           plain             service-monitor
+gateway-api       hash       max-weight      plain             pod-monitor
+gateway-api       istio      canary-scale    plain             none
+alb               none       manual          plain             none
+alb               unscoped   timed           image-pull        service-monitor
+alb               datadog    timed           plain             none
+alb-ping-pong     none       timed           plain             none
+traefik           traefik    timed           plain             none
+traefik           none       manual          plain             none
+smi               linkerd    timed           plain             none
+smi               linkerd    background      sidecar           none
+app-mesh          envoy      timed           plain             none
+ambassador        unscoped   timed           plain             service-monitor
+basic             web        manual          plain             none
+services          kayenta    timed           plain             none
+istio             none       step-plugin     plain             none
+"""  # fmt: skip
+
+SHAPES = [tuple(line.split()) for line in LINES.strip().splitlines()]
+# What cannot be rehearsed: the words, and how it is refused.
+REFUSED = {
+    "job": "provider.job is not supported",
+    "web": "of web services only Alertmanager is here",
+    "datadog": "provider.datadog is not supported",
+    "kayenta": "provider.kayenta is not supported",
+    "experiment": "steps[1].experiment is not supported",
+    "step-plugin": "steps[1].plugin is not supported",
+}
+
+LABELS = {"app": "shop"}
+SERVICES = {"stableService": "shop-stable", "canaryService": "shop-canary"}
+_VIRTUAL_SERVICE = {"virtualService": {"name": "shop", "routes": ["primary"]}}
+_SUBSETS = {"name": "shop", "canarySubsetName": "canary", "stableSubsetName": "stable"}
+ROUTERS = {
+    "basic": {},
+    "services": SERVICES,
+    "services-alone": SERVICES,
+    "nginx": {**SERVICES, "trafficRouting": {"nginx": {"stableIngress": "shop"}}},
+    "nginx-header": {
+        **SERVICES,
+        "trafficRouting": {
+            "nginx": {
+                "stableIngresses": ["shop"],
+                "additionalIngressAnnotations": {"canary-by-header": "X-Canary"},
+            }
+        },
+    },
+    "istio": {**SERVICES, "trafficRouting": {"istio": _VIRTUAL_SERVICE}},
+    "istio-subsets": {
+        "trafficRouting": {"istio": {**_VIRTUAL_SERVICE, "destinationRule": _SUBSETS}}
+    },
+    "gateway-api": {
+        **SERVICES,
+        "trafficRouting": {
+            "plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "shop", "namespace": "shop"}}
+        },
+    },
+    "alb": {
+        **SERVICES,
+        "trafficRouting": {
+            "alb": {"ingress": "shop", "servicePort": 80, "stickinessConfig": {"enabled": True}}
+        },
+    },
+    "alb-ping-pong": {
+        "pingPong": {"pingService": "shop-stable", "pongService": "shop-canary"},
+        "trafficRouting": {
+            "alb": {"ingress": "shop", "servicePort": 80, "rootService": "shop"}
+        },
+    },
+    "traefik": {
+        **SERVICES,
+        "trafficRouting": {"traefik": {"weightedTraefikServiceName": "shop"}},
+    },
+    "smi": {**SERVICES, "trafficRouting": {"smi": {"rootService": "shop"}}},
+    "app-mesh": {**SERVICES, "trafficRouting": {"appMesh": {"virtualService": {"name": "shop"}}}},
+    "ambassador": {**SERVICES, "trafficRouting": {"ambassador": {"mappings": ["shop"]}}},
+}  # fmt: skip
+
+_FIVES = 'http_requests_total{SCOPEstatus=~"5.."}[1m]'
+_ALL = "http_requests_total{SCOPE}[1m]"
+
+
+def _ratio(bad, every, scope=""):
+    bad, every = (text.replace("SCOPE", scope) for text in (bad, every))
+    return f"sum(rate({bad})) / sum(rate({every}))"
+
+
+_ISTIO = (
+    'istio_requests_total{reporter="source",destination_service_name="{{args.service}}"SCOPE}[2m]'
+)
+_GOOD = _ISTIO.replace("SCOPE", ',response_code!~"5.*"')
+GATES = {
+    "unscoped": _ratio(_FIVES, _ALL),
+    "hash": _ratio(_FIVES, _ALL, 'rollouts_pod_template_hash="{{args.hash}}",'),
+    "by-service": _ratio(_FIVES, _ALL, 'service="{{args.service}}",'),
+    "spring": 'sum(rate(http_server_requests_seconds_count{outcome="SERVER_ERROR"}[1m]))',
+    "grpc": 'sum(rate(grpc_server_handled_total{grpc_code!="OK"}[1m]))',
+    "nginx": (
+        'sum(rate(nginx_ingress_controller_requests{ingress="shop",status!~"[4-5].*"}[2m]))'
+        ' / sum(rate(nginx_ingress_controller_requests{ingress="shop"}[2m]))'
+    ),
+    "istio": _ratio(_GOOD, _ISTIO),
+    "istio-p95": (
+        "histogram_quantile(0.95, sum(rate(istio_request_duration_milliseconds_bucket{"
+        'destination_service=~"{{args.service}}.shop.svc.cluster.local"}[1m])) by (le))'
+    ),
+    "istio-hash": (
+        'sum(rate(istio_requests_total{reporter="destination",'
+        'rollouts_pod_template_hash="{{args.hash}}",response_code=~"5.*"}[1m]))'
+    ),
+    "traefik": (
+        'sum(rate(traefik_service_requests_total{service=~"shop-{{args.service}}-.*",'
+        'code!~"[45].*"}[1m]))'
+    ),
+    "envoy": (
+        'sum(rate(envoy_cluster_upstream_rq_xx{envoy_cluster_name=~".*{{args.service}}.*",'
+        'envoy_response_code_class="5"}[1m]))'
+    ),
+    "linkerd": (
+        'sum(rate(response_total{deployment="shop",direction="inbound",'
+        'classification="success"}[1m])) / sum(rate(response_total{direction="inbound"}[1m]))'
+    ),
+}
+PROVIDERS = {
+    "job": {"job": {"spec": {"template": {"spec": {"containers": [{"name": "t"}]}}}}},
+    "web": {"web": {"url": "http://shop-canary/health", "jsonPath": "{$.ok}"}},
+    "datadog": {"datadog": {"query": "avg:requests.error.rate{service:shop}"}},
+    "kayenta": {"kayenta": {"address": "http://kayenta", "application": "shop"}},
+}
+
+_TIMED = [
+    {"setWeight": 20},
+    {"pause": {"duration": "1m"}},
+    {"setWeight": 60},
+    {"pause": {"duration": 60}},
+]
+_MATCH = [{"headerName": "X-Canary", "headerValue": {"exact": "yes"}}]
+STEPS = {
+    "timed": _TIMED,
+    "background": _TIMED,
+    "dynamic": _TIMED,
+    "no-steps": [],
+    "manual": [{"setWeight": 20}, {"pause": {}}, *_TIMED[2:]],
+    "canary-scale": [{"setCanaryScale": {"replicas": 1}}, *_TIMED, {"setCanaryScale": {"matchTrafficWeight": True}}],
+    "max-weight": [{"setWeight": 250}, *_TIMED[1:2], {"setWeight": 1000}],
+    "header": [{"setCanaryScale": {"weight": 30}}, {"setHeaderRoute": {"name": "by-header", "match": _MATCH}}, *_TIMED],
+    "mirror": [
+        {"setCanaryScale": {"weight": 30}},
+        {"setMirrorRoute": {"name": "copy", "percentage": 35, "match": [{"method": {"exact": "GET"}}]}},
+        *_TIMED,
+    ],
+    "experiment": [_TIMED[0], {"experiment": {"duration": "5m", "templates": [{"name": "a", "specRef": "canary"}]}}],
+    "step-plugin": [_TIMED[0], {"plugin": {"name": "example/step", "config": {}}}],
+}  # fmt: skip
+
+_PORT = {"name": "http", "containerPort": 8080, "protocol": "TCP"}
+_HTTP = {"httpGet": {"path": "/healthz", "port": "http"}}
+_MOUNT = {"volumeMounts": [{"name": "files", "mountPath": "/etc/shop"}]}
+# What each word adds to the container, and to the pod.
+PODS = {
+    "plain": ({"livenessProbe": _HTTP, "readinessProbe": _HTTP}, {}),
+    "workload-ref": ({"readinessProbe": _HTTP}, {}),
+    "image-pull": ({"imagePullPolicy": "Always"}, {"imagePullSecrets": [{"name": "registry"}]}),
+    "tcp-probe": ({"readinessProbe": {"tcpSocket": {"port": 8080}}}, {}),
+    "https-probe": ({"readinessProbe": {"httpGet": {"port": 8080, "scheme": "HTTPS"}}}, {}),
+    "exec-probe": ({"livenessProbe": {"exec": {"command": ["cat", "/tmp/ok"]}}}, {}),
+    "grpc-probe": ({"readinessProbe": {"grpc": {"port": 8080}}}, {}),
+    "prestop-sleep": ({"lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", "sleep 15"]}}}}, {}),
+    "prestop-command": ({"lifecycle": {"preStop": {"exec": {"command": ["/shop", "drain"]}}}}, {}),
+    "config-volume": (_MOUNT, {"volumes": [{"name": "files", "configMap": {"name": "shop"}}]}),
+    "downward": (_MOUNT, {"volumes": [{"name": "files", "downwardAPI": {"items": []}}]}),
+    "init-containers": ({}, {"initContainers": [{"name": "wait", "image": "busybox"}]}),
+    "sidecar": ({"resources": {"limits": {"cpu": 1, "memory": "128Mi"}}}, {"tolerations": []}),
+}  # fmt: skip
+
+_ENDPOINT = {"port": "http", "interval": "5s", "path": "/metrics"}
+_SELECTOR = {"selector": {"matchLabels": LABELS}}
+MONITORS = {
+    "none": None,
+    "annotations": None,
+    "service-monitor": ("ServiceMonitor", {**_SELECTOR, "endpoints": [_ENDPOINT]}),
+    "relabelings": (
+        "ServiceMonitor",
+        {
+            **_SELECTOR,
+            "namespaceSelector": {"matchNames": ["shop"]},
+            "endpoints": [
+                {
+                    **_ENDPOINT,
+                    "relabelings": [
+                        {
+                            "sourceLabels": ["__meta_kubernetes_pod_label_app"],
+                            "targetLabel": "application",
+                        }
+                    ],
+                }
+            ],
+        },
+    ),
+    "pod-monitor": (
+        "PodMonitor",
+        {
+            **_SELECTOR,
+            "podMetricsEndpoints": [_ENDPOINT],
+            "podTargetLabels": ["rollouts-pod-template-hash"],
+        },
+    ),
+    "pod-monitoring": (
+        "PodMonitoring",
+        {
+            **_SELECTOR,
+            "endpoints": [_ENDPOINT],
+            "targetLabels": {"fromPod": [{"from": "rollouts-pod-template-hash"}]},
+        },
+    ),
+}
+
+
+def manifests(shape):
+    """The objects of one line."""
+    router, gate, steps, pod, scrape = shape
+    return copy.deepcopy([
+        *_rollout(router, gate, steps, pod, scrape),
+        *_services(router),
+        *_templates(gate),
+        *_monitor(scrape),
+        _object("v1", "ConfigMap", "shop", data={"shop.yaml": "colour: blue"}),
+        _object("networking.k8s.io/v1", "Ingress", "shop", spec={}),
+        _object("example.org/v1", "Anything", "shop", spec={}),
+    ])  # fmt: skip
+
+
+def _object(version, kind, name, **rest):
+    metadata = {"name": name, "namespace": "shop", "labels": LABELS}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+
+
+def _rollout(router, gate, steps, pod, scrape):
+    container, spec = PODS[pod]
+    containers = [
+        {"name": "shop", "image": "registry.example/shop:1", "ports": [_PORT], **container}
+    ]
+    if pod == "sidecar":
+        containers.append({"name": "proxy", "image": "registry.example/proxy:1"})
+    annotations = {"prometheus.io/scrape": "true"} if scrape == "annotations" else {}
+    template = {
+        "metadata": {"labels": LABELS, "annotations": annotations},
+        "spec": {"containers": containers, **spec},
+    }
+    canary = {"steps": list(STEPS[steps]), **ROUTERS[router]}
+    canary = copy.deepcopy(canary)
+    if gate != "none":
+        services = {"value": SERVICES["canaryService"] if router != "basic" else "shop"}
+        analysis = {
+            "templates": [{"templateName": "gate"}],
+            "args": [
+                {"name": "service", **services},
+                {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}},
+            ],
+        }
+        if steps == "background":
+            canary["analysis"] = analysis
+        else:
+            canary["steps"].insert(2, {"analysis": analysis})
+    if steps == "dynamic":
+        canary["dynamicStableScale"] = True
+    if steps == "max-weight":
+        canary["trafficRouting"]["maxTrafficWeight"] = 1000
+    if steps in ("header", "mirror"):
+        canary["trafficRouting"]["managedRoutes"] = [{"name": "by-header"}, {"name": "copy"}]
+    spec = {"replicas": 5, "selector": {"matchLabels": LABELS}, "strategy": {"canary": canary}}
+    if pod != "workload-ref":
+        yield _object(
+            "argoproj.io/v1alpha1", "Rollout", "shop", spec={**spec, "template": template}
+        )
+        return
+    del spec["selector"]
+    spec["workloadRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
+    yield _object("argoproj.io/v1alpha1", "Rollout", "shop", spec=spec)
+    workload = {"replicas": 0, "selector": {"matchLabels": LABELS}, "template": template}
+    yield _object("apps/v1", "Deployment", "shop", spec=workload)
+
+
+def _services(router):
+    names = [] if router == "services-alone" else ["shop"]
+    names += list(SERVICES.values()) if router not in ("basic", "istio-subsets") else []
+    port = {"name": "http", "port": 80, "targetPort": "http"}
+    for name in names:
+        yield _object(
+            "v1", "Service", name, spec={"type": "NodePort", "selector": LABELS, "ports": [port]}
+        )
+
+
+def _templates(gate):
+    if gate == "none":
+        return
+    provider = PROVIDERS.get(gate) or {
+        "prometheus": {"address": "http://prometheus:9090", "query": GATES[gate]}
+    }
+    metric = {"name": gate, "provider": provider, "successCondition": "result[0] >= 0.95"}
+    spec = {"args": [{"name": "service"}, {"name": "hash"}], "metrics": [metric]}
+    yield _object("argoproj.io/v1alpha1", "AnalysisTemplate", "gate", spec=spec)
+    # One that nothing refers to may hold anything.
+    spec = {"metrics": [{"name": "unused", "provider": {"wavefront": {}}}]}
+    yield _object("argoproj.io/v1alpha1", "AnalysisTemplate", "unused", spec=spec)
+
+
+def _monitor(scrape):
+    if MONITORS[scrape] is not None:
+        kind, spec = MONITORS[scrape]
+        group = (
+            "monitoring.googleapis.com/v1"
+            if kind == "PodMonitoring"
+            else "monitoring.coreos.com/v1"
+        )
+        yield _object(group, kind, "shop", spec=spec)
