@@ -14,6 +14,7 @@ COMMANDS = {
     "lint": "check Rollouts and AnalysisTemplates offline: which gates protect nothing",
     "power": "how likely the gates detect a fault of each size, when, and at what cost",
     "blind": "which classes of fault the gates see, the smallest they see, and which gate does",
+    "history": "how often the gates would have rolled back stable pods of the past: A/A",
     "design": "propose weights, pauses, intervals and limits that would detect a fault, as a patch",
     "simulate": "thousands of releases through a real Prometheus, judged as the controller would",
     "mutate": "break the gates on purpose, one by one, and see whether some release notices",

@@ -22,7 +22,7 @@ from canary.argo.virtual_rollout import Walk
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
 from canary.power.synthetic_series import Names, ScrapeNoise
-from canary.runtime.prometheus import Prometheus, QueryError
+from canary.runtime.prometheus import Client, Prometheus, QueryError
 
 # Where Prometheus's clock stands for the first release: a whole number of blocks, long past.
 EPOCH_S = 1_700_006_400
@@ -141,19 +141,24 @@ def judge(
 
 
 def _walk(rollout: Rollout, trial: Trial, server: Prometheus) -> Walk:
-    def measure(metric: Metric, now: float) -> Measurement:
+    def measured(metric: Metric, now: float) -> Measurement:
         if trial.scenario.prometheus_gone:
             return _error(now, "connection refused")
-        try:
-            result = server.query(_asked(metric.query, trial.hashes), at_s=trial.base_s + now)
-        except QueryError as wrong:
-            return _error(now, str(wrong))
-        phase, message = analysis.judge(metric, result)
-        values = result if isinstance(result, tuple) else (result,)
-        number = values[0] if values else None
-        return Measurement(phase, now, now + virtual_rollout.QUERY_S, str(values), message, number)
+        return measure(metric, _asked(metric.query, trial.hashes), server, trial.base_s, now)
 
-    return virtual_rollout.walk(rollout, trial.hashes, measure, trial.latency())
+    return virtual_rollout.walk(rollout, trial.hashes, measured, trial.latency())
+
+
+def measure(metric: Metric, query: str, server: Client, base_s: float, now: float) -> Measurement:
+    """One measurement of a release that began at an instant of the server's clock."""
+    try:
+        result = server.query(query, at_s=base_s + now)
+    except QueryError as wrong:
+        return _error(now, str(wrong))
+    phase, message = analysis.judge(metric, result)
+    values = result if isinstance(result, tuple) else (result,)
+    number = values[0] if values else None
+    return Measurement(phase, now, now + virtual_rollout.QUERY_S, str(values), message, number)
 
 
 def _error(now: float, message: str) -> Measurement:

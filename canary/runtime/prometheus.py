@@ -53,7 +53,59 @@ class ScrapeJob:
     metric_relabel: Sequence[Mapping[str, Any]] = ()
 
 
-class Prometheus:
+class Client:
+    """Asks a Prometheus, wherever it is."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def query(
+        self, query: str, timeout_s: float = 30.0, at_s: float | None = None
+    ) -> float | tuple[float, ...]:
+        """Asks an instant query, at the server's now or at an instant of the Unix epoch.
+
+        Returns:
+            A float for a scalar, the samples' values for a vector (Argo's `result`).
+
+        Raises:
+            QueryError: if there is no answer, or not one of those two.
+        """
+        asked = {"query": query} if at_s is None else {"query": query, "time": f"{at_s:.3f}"}
+        body = urllib.parse.urlencode(asked).encode()
+        data = self._get("/api/v1/query", body, timeout_s)
+        if data["resultType"] == "scalar":
+            return float(data["result"][1])
+        if data["resultType"] == "vector":
+            return tuple(float(sample["value"][1]) for sample in data["result"])
+        raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
+
+    def series(
+        self, selector: str, between_s: tuple[float, float] | None = None
+    ) -> list[dict[str, str]]:
+        """The labels of every series that a selector finds, or finds between two instants.
+
+        Raises:
+            QueryError: if there is no answer.
+        """
+        asked = {"match[]": selector}
+        if between_s is not None:
+            asked |= dict(zip(("start", "end"), (f"{at:.3f}" for at in between_s), strict=True))
+        body = urllib.parse.urlencode(asked).encode()
+        found: list[dict[str, str]] = self._get("/api/v1/series", body)
+        return found
+
+    def _get(self, path: str, body: bytes | None = None, timeout_s: float = 5.0) -> Any:
+        url = f"{self.url}{path}"
+        try:
+            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as refused:
+            raise QueryError(_reason(refused)) from None
+        except (OSError, ValueError) as gone:
+            raise QueryError(f"prometheus does not answer: {gone}") from None
+
+
+class Prometheus(Client):
     """One Prometheus on loopback, its data in a folder of the run."""
 
     def __init__(
@@ -74,6 +126,7 @@ class Prometheus:
         self._flags = flags
         self._program = program
         self.port = processes.free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
         self._child: processes.Child | None = None
 
     @property
@@ -121,46 +174,6 @@ class Prometheus:
         except QueryError:
             return False
         return len(data) >= sum(len(job.targets) for job in self._jobs)
-
-    def query(
-        self, query: str, timeout_s: float = 30.0, at_s: float | None = None
-    ) -> float | tuple[float, ...]:
-        """Asks an instant query, at the server's now or at an instant of the Unix epoch.
-
-        Returns:
-            A float for a scalar, the samples' values for a vector (Argo's `result`).
-
-        Raises:
-            QueryError: if there is no answer, or not one of those two.
-        """
-        asked = {"query": query} if at_s is None else {"query": query, "time": f"{at_s:.3f}"}
-        body = urllib.parse.urlencode(asked).encode()
-        data = self._get("/api/v1/query", body, timeout_s)
-        if data["resultType"] == "scalar":
-            return float(data["result"][1])
-        if data["resultType"] == "vector":
-            return tuple(float(sample["value"][1]) for sample in data["result"])
-        raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
-
-    def series(self, selector: str) -> list[dict[str, str]]:
-        """The labels of every series that a selector finds.
-
-        Raises:
-            QueryError: if there is no answer.
-        """
-        asked = urllib.parse.urlencode({"match[]": selector}).encode()
-        found: list[dict[str, str]] = self._get("/api/v1/series", asked)
-        return found
-
-    def _get(self, path: str, body: bytes | None = None, timeout_s: float = 5.0) -> Any:
-        url = f"http://127.0.0.1:{self.port}{path}"
-        try:
-            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as refused:
-            raise QueryError(_reason(refused)) from None
-        except (OSError, ValueError) as gone:
-            raise QueryError(f"prometheus does not answer: {gone}") from None
 
     def _ready(self) -> bool:
         try:
