@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from canary.commands import options, study
-from canary.power import design, effect_sizes
+from canary.power import design, effect_sizes, page
 
 EPILOG = """\
 exit codes:
@@ -43,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="share of healthy releases that may be rolled back or paused (1%%)",
     )
+    parser.add_argument(
+        "--roc",
+        type=Path,
+        metavar="FILE",
+        help="draw, over all limits of the gate, the faulty releases stopped against the healthy",
+    )
     options.output(parser, ("table", "json"))
 
 
@@ -55,6 +62,10 @@ def run(chosen: argparse.Namespace) -> int:
     kind, size = chosen.detect
     goal = design.Goal(kind, size, chosen.power, chosen.false_rollback)
     plan = design.plan(found, release, goal, users, options.progress("designs"))
+    if chosen.roc:
+        points = design.roc(found, release, goal, users)
+        page.roc(points, (plan.now.false_rollback, plan.now.power), chosen.roc)
+        options.remark(f"wrote {chosen.roc}")
     as_json = chosen.output == "json"
     options.say(
         json.dumps(design.document(plan, found), indent=2) if as_json else design.table(plan, found)

@@ -22,6 +22,7 @@ from canary.argo import dialects, promql, releases, threshold
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
 from canary.argo.resolve import PLACEHOLDER
+from canary.errors import UsageError
 from canary.lint.pods import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
@@ -39,6 +40,8 @@ INTERVALS, SHORTEST_INTERVAL_S = (1.0, 0.5), 5
 
 # The operating curve: sizes as multiples of the one that is asked for.
 CURVE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+
+ROC_POINTS = 24
 
 # A search may be coarse; what it proposes is tried again on fresh draws and more of them.
 SEARCH_RELEASES, FINAL_RELEASES = 1000, 4000
@@ -179,6 +182,29 @@ def curve(candidate: Candidate, goal: Goal) -> tuple[Point, ...]:
     """The operating curve: a healthy release, and sizes around the one that is asked for."""
     sizes = [0.0, *(goal.size * part for part in CURVE if goal.size * part <= 1)]
     return tuple(_point(candidate.study, goal.kind, size) for size in sizes)
+
+
+def roc(
+    documents: Sequence[Document], release: Release, goal: Goal, traffic: Traffic
+) -> tuple[tuple[float, float], ...]:
+    """Shares of healthy and of faulty releases that do not go through, over the gate's limits.
+
+    Raises:
+        UsageError: if no gate of this kind has a limit that can be moved.
+    """
+    gate = _gate(release, goal)
+    usual = {"errors": traffic.error_rate, "cpu": traffic.cpu}.get(goal.kind)
+    if gate is None or usual is None or not _limit(gate) < 1:
+        raise UsageError(
+            f"{release.rollout} has no limit of {goal.kind} to move", "leave --roc out"
+        )
+    low, high = math.log(max(usual, 1e-6) / 2), math.log(min(2 * goal.size, 1.0))
+    limits = [math.exp(low + (high - low) * part / ROC_POINTS) for part in range(ROC_POINTS + 1)]
+    tried = [
+        _try(documents, release, goal, traffic, Knobs(limit=limit), FINAL_RELEASES)
+        for limit in limits
+    ]
+    return tuple(sorted((one.false_rollback, one.power) for one in tried))
 
 
 def _point(study: Study, kind: str, size: float) -> Point:

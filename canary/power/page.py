@@ -50,9 +50,33 @@ def picture(studies: Sequence[tuple[str, Study]], path: Path) -> None:
         frame.line(points, style, name)
         middle = next(((x, y) for x, y in points if y >= 50), points[-1])  # noqa: PLR2004 — half
         frame.name((middle[0] + 0.6, 50.0), style, name)
-    svg = frame.svg(
-        "share of releases stopped at the first step, against the share of its failures"
+    _draw(
+        frame,
+        "share of releases stopped at the first step, against the share of its failures",
+        path,
     )
+
+
+def roc(points: Sequence[tuple[float, float]], now: tuple[float, float], path: Path) -> None:
+    """Writes one SVG: the faulty releases that a limit stops, against the healthy ones it stops.
+
+    Args:
+        points: Shares of healthy and of faulty releases, one for each limit.
+        now: Those of the limit as it is.
+        path: The file.
+    """
+    frame = Frame(
+        (0.0, 100.0), (0.0, 100.0), width=480, height=320, unit=" %", along="{:g} %".format
+    )
+    frame.line([(100 * x, 100 * y) for x, y in points], "canary", "one point a limit")
+    title = f"as it is: {now[1]:.1%} of faulty ones stopped, {now[0]:.2%} of healthy ones"
+    frame.dots([(100 * now[0], 100 * now[1])], "canary", [title])
+    _draw(frame, "faulty releases stopped, against healthy releases stopped", path)
+
+
+def _draw(frame: Frame, title: str, path: Path) -> None:
+    """Writes a picture that stands alone."""
+    svg = frame.svg(title)
     opening, _, rest = str(svg).partition(">")
     named = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +88,7 @@ SVG_STYLE = """
 text { fill: #7a8490; font: 12px system-ui, sans-serif; }
 .axis line { stroke: #7a8490; stroke-opacity: .3; }
 .line { fill: none; stroke-width: 2.5; }
+.dot.canary { fill: #e08a00; }
 .line.canary { stroke: #e08a00; } .line.before { stroke: #c0271d; stroke-dasharray: 6 4; }
 text.canary { fill: #e08a00; font-weight: 600; } text.before { fill: #c0271d; font-weight: 600; }
 """

@@ -1,5 +1,7 @@
 """A plan does what was asked for, or says why nothing can."""
 
+from xml.etree import ElementTree as ET
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from acceptance.calling import call
 from canary import cli
 from canary.argo import releases
 from canary.argo.model import SetWeight
+from canary.errors import UsageError
 from canary.power import design, edits
 from canary.power.design import Goal
 from canary.power.samples import Traffic
@@ -126,3 +129,20 @@ def test_a_bare_share_is_of_errors_and_a_baseline_is_what_a_healthy_release_fail
     done = call(cli.main, given, root)
     assert done.returncode == 1
     assert "errors=2.000% is not more than the ordinary 3.000%" in done.stdout
+
+
+def test_a_picture_shows_what_each_limit_stops_and_what_it_costs(root, tmp_path):
+    drawn = tmp_path / "roc.svg"
+    given = ("design", "--detect", "2%", "--rate", "20", "--roc", str(drawn))
+    done = call(cli.main, given, root)
+    assert done.returncode == 0
+    path = ET.fromstring(drawn.read_text()).find(".//{*}path").get("d")
+    points = [tuple(map(float, point.split(","))) for point in path[1:].split("L")]
+    # From where nothing is stopped to where all are: SVG counts downwards.
+    assert [x for x, _ in points] == sorted(x for x, _ in points)
+    assert points[0][1] > points[-1][1]
+
+
+def test_a_kind_without_a_limit_to_move_has_no_such_picture(shipped, release):
+    with pytest.raises(UsageError, match="no limit of slow to move"):
+        design.roc(shipped, release, Goal("slow", 0.1), Traffic(50.0))
