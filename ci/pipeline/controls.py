@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatch
 from typing import Any
 
 from pipeline import trust
@@ -73,6 +74,25 @@ REQUIRED_FILES = (
     ".github/trusted.json",
 )
 ECOSYSTEMS = ("docker", "github-actions", "pip", "terraform")
+# What decides whether a release goes on: the gates with all that can loosen them, the metrics they
+# read, and what they are tried with. Each has owners of its own, and not only those of everything.
+DECIDING = (
+    "canary/",
+    "deploy/base/analysis-release-gates.yaml",
+    "deploy/base/kustomization.yaml",
+    "deploy/base/podmonitor.yaml",
+    "deploy/base/rollout.yaml",
+    "deploy/components/",
+    "deploy/overlays/",
+    "loadtest/rehearsal.yaml",
+    "observability/contract.prom",
+    "observability/rules/",
+    "service/gridos/exposition.py",
+    "service/gridos/faults.py",
+    "service/gridos/injection.py",
+    "service/gridos/recorder.py",
+    "service/gridos/tally.py",
+)
 BRANCH_RULES = ("deletion", "non_fast_forward", "pull_request", "required_status_checks")
 # GitHub Actions, as an App: without its id, a check is whatever bears the name, a status by any App
 # with `statuses: write` among it.
@@ -328,7 +348,23 @@ def _repository(checkout: Checkout) -> Iterator[str]:
     yield from (f"dependabot.yaml: nobody updates {e}" for e in ECOSYSTEMS if e not in updated)
     if "github/codeql-action/analyze@" not in checkout.workflow("security.yaml"):
         yield "security.yaml: no static analysis"
+    yield from _owned(checkout)
     yield from _ruleset(checkout)
+
+
+def _owned(checkout: Checkout) -> Iterator[str]:
+    """What decides belongs to somebody else than whoever wants to release."""
+    lines = (line.split() for line in checkout.text(".github/CODEOWNERS").splitlines())
+    rules = [words for words in lines if words and not words[0].startswith("#")]
+    for path in DECIDING:
+        # The last line that matches counts.
+        pattern, *owners = next((r for r in reversed(rules) if _covers(r[0], f"/{path}")), ["*"])
+        if pattern == "*" or not owners:
+            yield f".github/CODEOWNERS: {path} decides about releases, and has no owner of its own"
+
+
+def _covers(pattern: str, path: str) -> bool:
+    return path.startswith(pattern) if pattern.endswith("/") else fnmatch(path, pattern)
 
 
 def _ruleset(checkout: Checkout) -> Iterator[str]:

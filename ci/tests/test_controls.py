@@ -293,6 +293,9 @@ BAD = [
     ),
     (29, ".github/rulesets/main.json", r', "integration_id": 15368', "", "anybody's status"),
     (29, ".github/rulesets/main.json", r'review_count": 1', 'review_count": 0', "nobody reviews"),
+    (29, ".github/CODEOWNERS", r"/loadtest/rehearsal.yaml .*\n", "", "rehearsal.yaml decides"),
+    (29, ".github/CODEOWNERS", r"(/deploy/overlays/) .*", r"\1", "deploy/overlays/ decides"),
+    (29, ".github/CODEOWNERS", r"\Z", "* @example/grid-platform\n", "rollout.yaml decides"),
     (
         29,
         ".github/rulesets/main.json",
@@ -366,3 +369,8 @@ def test_the_program_lists_every_row_and_says_which_fails(copy, capsys):
 def test_a_folder_without_workflows_is_no_pass(tmp_path):
     with pytest.raises(PipelineError, match="run this in the checkout"):
         findings(tmp_path, 22)
+
+
+@pytest.mark.parametrize("path", controls.DECIDING)
+def test_what_has_owners_of_its_own_is_there(root, path):
+    assert (root / path).exists()
