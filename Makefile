@@ -181,7 +181,7 @@ clean:  ## remove what runs and builds left
 ACCEPT := $(BIN)/python -m acceptance
 accept = @set -f; $(ACCEPT) $(@:accept-%=%) $${ONLY:+-k "$$ONLY"}
 
-.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge accept-web
+.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge accept-web accept-foreign
 
 accept-rehearsal: setup  ## rehearsals of every kind of release, about 40 minutes
 	$(accept)
@@ -218,6 +218,10 @@ accept-edge: setup  ## a real firewall before the real service: our traffic pass
 	$(accept)
 
 accept-web: setup  ## the pages of rehearsals in a real browser: live, history, compare, replay, keyboard, axe; about 4 minutes
+	$(accept)
+
+accept-foreign: setup  ## other teams' services (Go, Node, FastAPI): a healthy commit promoted, a faulty one rolled back; the wheel alone; about 8 minutes
+	@$(BIN)/python -m pytest -q -m acceptance ci/tests/test_wheel.py
 	$(accept)
 
 ##@ Acceptance tests on a real cluster

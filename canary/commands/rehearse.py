@@ -39,7 +39,7 @@ from canary.rehearse.runs import Run
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
 from canary.rehearse.view import View, lines
-from canary.runtime import documents, kubectl, program
+from canary.runtime import documents, kubectl, program, scratch
 from canary.web.app import App, Source
 from canary.web.live import Live
 
@@ -339,7 +339,7 @@ def _make(out: Path, what: Plan) -> tuple[Plan, Path]:
     Raises:
         MachineError: if there is too little disk space for a run.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    scratch.make_ignored(out)
     free = shutil.disk_usage(out).free
     if free < NEEDED_BYTES:
         raise MachineError(

@@ -6,6 +6,7 @@ The release pair, stable and candidate, is this checkout or the git references o
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -168,10 +169,12 @@ def read(
     """
     file = config or config_in(HERE)
     found = configuration.read(file)
-    folder = (folder or file.parent).absolute()
-    places = (folder / found.manifests, file.parent / found.manifests, root / found.manifests)
+    folder = folder or file.parent
+    bases = (folder, file.parent, root)
+    places = [Path(os.path.normpath(base / found.manifests)) for base in bases]
     source = deploy or next((place for place in places if place.exists()), places[0])
-    return Build(manifests.read(documents.read(source), str(source)), found, file, folder)
+    bundle = manifests.read(documents.read(source), str(source))
+    return Build(bundle, found, file, folder.absolute())
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from canary.errors import MachineError, UsageError
 from canary.rehearse.config import Build
-from canary.runtime import packages, processes
+from canary.runtime import packages, processes, scratch
 
 # A virtual environment takes about 100 MB; what was used longest ago goes first.
 KEPT = 8
@@ -151,7 +151,7 @@ class Repository:
     def _git(self) -> Path:
         """The bare repository in the cache."""
         folder = self._cache / "git"
-        self._cache.mkdir(parents=True, exist_ok=True)
+        scratch.make_ignored(self._cache)
         _git(self._cache, "init", "--bare", "--quiet", str(folder))
         (folder / "objects/info/alternates").write_text(f"{self._objects}\n", encoding="utf-8")
         return folder
@@ -200,7 +200,7 @@ class Repository:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Two rehearsals that want the same build it once."""
-        self._cache.mkdir(parents=True, exist_ok=True)
+        scratch.make_ignored(self._cache)
         with (self._cache / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

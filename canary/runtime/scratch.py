@@ -56,6 +56,13 @@ def folder(name: str, *, open_to_all: bool = False) -> Iterator[Path]:
             os.close(lock)
 
 
+def make_ignored(path: Path) -> None:
+    """Makes a folder that git takes for no change of the repository that it lies in."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
 def _base(*, open_to_all: bool) -> Path:
     """TMPDIR, unless its path is too long or others could not pass through it."""
     try:

@@ -1,0 +1,1 @@
+"""Services of other teams, in other languages, each released over its own commit before."""

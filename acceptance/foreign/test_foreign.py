@@ -1,0 +1,119 @@
+"""Another team's commit over the one before: a healthy one is promoted, a faulty one rolled back.
+
+Each service is a git repository of its own, made here; it is rehearsed by the program that this
+checkout has installed, as its team would.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from acceptance.git import git
+from canary.errors import MachineError
+from canary.runtime import processes
+
+HERE = Path(__file__).parent
+CANARY = Path(sys.executable).with_name("canary")
+
+
+@dataclass(frozen=True)
+class Team:
+    """A service, what builds it, and its next commits: a line of a file, and what it becomes."""
+
+    name: str
+    needs: str
+    file: str
+    line: str
+    healthy: str
+    faulty: str
+    gate: str
+
+
+TEAMS = [
+    Team(
+        "orders",
+        "go",
+        "main.go",
+        "	return http.StatusOK\n",
+        "	return http.StatusOK // as long as it has any\n",
+        "	if n%8 == 0 {\n		return http.StatusInternalServerError\n	}\n	return http.StatusOK\n",
+        "failed-share",
+    ),
+    Team(
+        "cart",
+        "npm",
+        "server.mjs",
+        "const delayMs = 0;",
+        "const delayMs = 1;",
+        "const delayMs = 400;",
+        "p95-seconds",
+    ),
+    Team(
+        "quotes",
+        "uv",
+        "app.py",
+        "FAILS_EACH = 0",
+        "FAILS_EACH = None",
+        "FAILS_EACH = 8",
+        "failed-share",
+    ),
+]
+
+
+@pytest.fixture(params=TEAMS, ids=[team.name for team in TEAMS])
+def team(request: pytest.FixtureRequest) -> Team:
+    """One of the services, where what builds it is installed."""
+    found: Team = request.param
+    if shutil.which(found.needs) is None and found.needs != "uv":
+        raise MachineError(f"{found.needs} is not installed", f"install it for {found.name}")
+    return found
+
+
+@pytest.fixture
+def repository(team: Team, tmp_path: Path) -> Path:
+    """The team's repository, with a branch for each of its next commits."""
+    folder = shutil.copytree(HERE / team.name, tmp_path / team.name)
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(folder))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Begin")
+    file = folder / team.file
+    text = file.read_text(encoding="utf-8")
+    assert text.count(team.line) == 1
+    for branch in ("healthy", "faulty"):
+        git(folder, "checkout", "--quiet", "-b", branch, "main")
+        file.write_text(text.replace(team.line, getattr(team, branch)), encoding="utf-8")
+        git(folder, "commit", "--quiet", "--all", "-m", f"Be {branch}")
+    git(folder, "checkout", "--quiet", "main")
+    return folder
+
+
+@pytest.mark.parametrize(("branch", "code"), [("healthy", 0), ("faulty", 1)])
+def test_a_commit_of_another_team_is_judged_by_its_own_gate(
+    team: Team, repository: Path, branch: str, code: int, measured: Callable[..., None]
+) -> None:
+    before = git(repository, "for-each-ref") + git(repository, "status", "--short")
+    done = processes.run(
+        [CANARY, "rehearse", "--candidate", branch],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    result = json.loads((repository / "out/rehearsals/latest/result.json").read_text())
+    measured(f"{team.name}, a {branch} commit", result["verdict"]["headline"])
+    assert (result["verdict"]["gate"] or {}).get("name") == (team.gate if code else None)
+    assert (result["traffic"]["lost"], result["traffic"]["failed"] > 0) == (
+        0,
+        bool(code and team.gate == "failed-share"),
+    )
+    assert git(repository, "for-each-ref") + git(repository, "status", "--short") == before
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
