@@ -79,7 +79,7 @@ policies: setup  ## every overlay against its schemas and policies
 
 LINTS := lint-python lint-imports lint-types lint-words lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
   lint-manifests lint-migrations lint-rules lint-terraform
-.PHONY: test coverage lint format generate contracts terraform-docs lock workflows secrets clean $(LINTS)
+.PHONY: test coverage lint format generate pictures contracts terraform-docs lock workflows secrets clean $(LINTS)
 
 # Three workers for two cores, since tests wait a third of their time, each a whole file at a time, in
 # the order of pyproject.toml.
@@ -156,6 +156,9 @@ generate: setup  ## write every generated file anew; CI checks that nothing chan
 	@$(BIN)/observe generate
 	@$(BIN)/python -m gridos.api.specification > service/gridos/data/openapi.json
 	@$(BIN)/python infra/terraform/scripts/document.py
+
+pictures: setup  ## docs/pictures of the pages anew, from a real rehearsal in a real browser
+	@$(BIN)/python -m acceptance.web.pictures
 
 contracts: setup  ## what each chart brings with our values, for the composition test; needs helm (CHARTS=folder to pull none)
 	@$(BIN)/python -m acceptance.composition $${CHARTS:+--charts="$$CHARTS"}

@@ -3,21 +3,15 @@
 import json
 import re
 import subprocess
-import sys
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from acceptance.web import browser
+from acceptance.web.rehearsals import CANARY, ROOT, TIMEOUT_S, running
 from canary.web.app import App, Source
 
-ROOT = Path(__file__).parents[2]
-CANARY = Path(sys.executable).parent / "canary"
-LONGEST_S = 240
 MAX_SHARE = 0.03
 
 
@@ -47,24 +41,6 @@ def axe():
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
-
-
-@contextmanager
-def running(out, *arguments):
-    """A rehearsal with a page, and the address that it printed."""
-    command = [CANARY, "rehearse", "--web", "--out", str(out), *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        killer = threading.Timer(LONGEST_S, process.kill)
-        killer.start()
-        try:
-            line = process.stdout.readline()
-            assert line.startswith("live at "), line
-            yield process, line.removeprefix("live at ").strip()
-            process.stdout.read()
-        finally:
-            killer.cancel()
-            if process.poll() is None:
-                process.terminate()
 
 
 def noting(page, complaints):
@@ -154,7 +130,7 @@ def test_the_page_costs_the_rehearsal_little(live, out, measured):
     """The harness with its page, beside the same release without one."""
     subprocess.run(
         [CANARY, "rehearse", "--out", str(out), "--fault", "errors=3%"],
-        cwd=ROOT, check=False, capture_output=True, timeout=LONGEST_S,
+        cwd=ROOT, check=False, capture_output=True, timeout=TIMEOUT_S,
     )  # fmt: skip
     without = json.loads((out / "latest/result.json").read_text())
     assert without["verdict"]["outcome"] == live.result["verdict"]["outcome"]

@@ -25,7 +25,7 @@ from canary.argo.model import AnalysisRun, Hashes
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, rates, time_compression
 from canary.rehearse.config import SECRET
-from canary.rehearse.evidence import Evidence
+from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Load
 from canary.rehearse.plan import Plan
 from canary.rehearse.target import Event, Observation
@@ -112,6 +112,10 @@ class ClusterTarget:
         return tuple(self._torn_down)
 
     # --------------------------------------------------------------------------------- starting
+
+    def latest_routes(self) -> tuple[Route, ...]:
+        """None: the cluster's gateway keeps its log."""
+        return ()
 
     def evidence(self) -> Evidence:
         """Nothing: the cluster keeps its requests and logs itself."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from canary.rehearse import (
     worktrees,
 )
 from canary.rehearse.alerts import FLAGS, Alerts, asked
-from canary.rehearse.evidence import Evidence, Log, Redaction, Restart
+from canary.rehearse.evidence import Evidence, Log, Redaction, Restart, Route
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
 from canary.rehearse.fakes import Fakes
@@ -37,7 +38,7 @@ from canary.rehearse.outage import Outage, check_own
 from canary.rehearse.plan import HERE, Plan
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
-from canary.rehearse.target import Observation
+from canary.rehearse.target import ROUTES_S, Observation
 from canary.runtime import database, processes, scratch
 from canary.runtime.gateway import PODS, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -52,6 +53,8 @@ RELEASES = {
 }
 # What exporters call the label that holds a request's route.
 ROUTE_LABELS = ("route", "http_route", "handler")
+# A line of the gateway's log is shorter.
+ACCESS_BYTES = 150
 
 
 class LocalTarget:
@@ -126,12 +129,11 @@ class LocalTarget:
             return Evidence()
         node, stable, candidate = self._started
         since, build = self._released_at, self.plan.candidate
-        sent = [f"{r.method} {r.path.partition('?')[0]}" for r in self.plan.config.traffic.requests]
-        ports = {port: name for name, of in RELEASES.items() for port in node.sets.ports(of)}
+        ports = _ports(node)
         compared, total, met = evidence.compare(
             (access for access in node.gateway.accesses() if access.at >= since),
             lambda port: ports.get(port, ""),
-            Routes(self._known_routes, sent).name,
+            Routes(self._known_routes, self._sent).name,
         )
         checkout = (worktrees.root(build.folder) or build.folder).resolve()
         secret_values = [*stable.values.values(), *candidate.values.values()]
@@ -150,6 +152,28 @@ class LocalTarget:
             coverage=evidence.cover(self._known_routes, build.config.traffic.left_out, compared),
             changed=worktrees.changed(HERE, self.plan.stable.commit, build.commit),
         )
+
+    def latest_routes(self) -> Sequence[Route]:
+        """By the end of the gateway's log, which it writes once a second."""
+        if self._started is None:
+            return ()
+        node, since = self._started[0], time.time() - ROUTES_S
+        ports = _ports(node)
+        recent = node.gateway.accesses(int(ROUTES_S * self.plan.rate * ACCESS_BYTES) + 1)
+        return evidence.compare(
+            (access for access in recent if access.at >= since),
+            lambda port: ports.get(port, ""),
+            self._routes.name,
+        )[0]
+
+    @cached_property
+    def _routes(self) -> Routes:
+        return Routes(self._documented, self._sent)
+
+    @property
+    def _sent(self) -> list[str]:
+        """The routes of the users' requests."""
+        return [f"{r.method} {r.path.partition('?')[0]}" for r in self.plan.config.traffic.requests]
 
     def _canary_logs(self) -> Iterator[Log]:
         """The logs of the canary's pods that started."""
@@ -393,3 +417,8 @@ class LocalTarget:
                 raise rates.not_carried(load.rate, load.seconds)
             time.sleep(TICK_S)
             yield node.observe()
+
+
+def _ports(node: Node) -> dict[int, str]:
+    """Whose pod listens on each port."""
+    return {port: name for name, of in RELEASES.items() for port in node.sets.ports(of)}

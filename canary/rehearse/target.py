@@ -6,12 +6,12 @@ The report, the view and the verdict know only `Observation`s. Local processes a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from canary.argo.model import AnalysisRun, Hashes, ReplicaCounts, Rollout
-from canary.rehearse.evidence import Evidence
+from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Second
 from canary.runtime.gateway import Counts
 
@@ -90,6 +90,10 @@ class Place:
         return "." if self.at_s is None else f", {self.at_s:.0f} s after release."
 
 
+# For how long a running target remembers requests by route.
+ROUTES_S = 10.0
+
+
 class Target(Protocol):
     """A place where a release can be rehearsed; it observes every `observe_s` seconds."""
 
@@ -103,6 +107,9 @@ class Target(Protocol):
 
     def rehearse(self) -> Iterator[Observation]:
         """Ships the candidate and follows it until nothing more will happen."""
+
+    def latest_routes(self) -> Sequence[Route]:
+        """What was asked of each route in the last `ROUTES_S` seconds, as far as is known."""
 
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything that was started; says what."""

@@ -167,11 +167,14 @@ class Gateway:
         fresh.write_text(json.dumps(content), encoding="utf-8")
         fresh.rename(self._folder / name)
 
-    def accesses(self) -> Iterator[Access]:
-        """Every request that has ended, once the gateway itself has."""
-        if self.log.exists():
-            with self.log.open(encoding="utf-8", errors="replace") as lines:
-                yield from filter(None, map(read_access, lines))
+    def accesses(self, latest_bytes: int | None = None) -> Iterator[Access]:
+        """Every request that has ended, once the gateway itself has; or those at the log's end."""
+        if not self.log.exists():
+            return
+        with self.log.open("rb") as lines:
+            lines.seek(-min(latest_bytes or 0, self.log.stat().st_size), 2 if latest_bytes else 0)
+            texts = (line.decode("utf-8", "replace") for line in lines)
+            yield from filter(None, map(read_access, texts))
 
     def counts(self) -> Mapping[int, Counts]:
         """Requests by port so far; an endpoint that was removed keeps its last count."""

@@ -68,9 +68,7 @@ class App:
             case ["runs", name]:
                 run, made = self._find(name)
                 shown = [file for file in FILES if (run.folder / file).is_file()]
-                view = View(
-                    made, log=canary_log(run.folder, made), files=shown, routes=_routes(made)
-                )
+                view = View(made, log=canary_log(run.folder, made), files=shown)
                 return Response(self._pages.render("run", view=view))
             case ["runs", name, "replay"]:
                 return self._replay(self._find(name), {})
@@ -88,7 +86,7 @@ class App:
 
     def _view(self, live: Live) -> View:
         made, now = live.look()
-        return View(made, now, canary_log(live.folder, made), routes=_routes(made))
+        return View(made, now, canary_log(live.folder, made))
 
     def _show_live(self) -> Response:
         assert self.live is not None  # noqa: S101 — asked before
@@ -233,11 +231,6 @@ def canary_log(folder: Path, made: Result) -> list[str]:
             log.seek(max(0, file.stat().st_size - LOG_BYTES))
             lines += log.read().decode("utf-8", "replace").splitlines()[1:]
     return [line[:LOG_WIDTH] for line in lines[: -LOG_LINES - 1 : -1]]
-
-
-def _routes(made: Result) -> Sequence[Any]:
-    """Requests by route and release, where the record has them."""
-    return getattr(getattr(made, "evidence", None), "routes", ())
 
 
 def _paired(first: View, second: View) -> Iterator[tuple[Any, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.rehearse import result
+from canary.rehearse.evidence import Route
 from canary.rehearse.plan import Plan
 from canary.rehearse.result import Result
 from canary.rehearse.runner import Run
@@ -65,7 +66,7 @@ class Live:
             record, samples=[*record.samples], events=[*record.events], seconds=[*record.seconds]
         )
         made = result.build(self._plan, self._target, Run(timeline=copy))
-        return made, _now(seen)
+        return made, _now(seen, self._target.latest_routes())
 
     # ------------------------------------------------------------------------------- open pages
 
@@ -101,9 +102,9 @@ class Live:
             self.wait()
 
 
-def _now(seen: Observation | None) -> Now:
+def _now(seen: Observation | None, routes: Sequence[Route]) -> Now:
     if seen is None:
-        return Now("Starting", "", None, "", "–", "The stable release is being started.")
+        return Now("Starting", "", None, "", "–", "The stable release is being started.", routes)
     released = seen.step_index is not None or seen.promoted or seen.aborted
     waiting = "" if released else "The stable release is warming up."
     left = seen.step_remaining_s
@@ -114,4 +115,5 @@ def _now(seen: Observation | None) -> Now:
         remaining="" if left is None else f"{left:.0f} s left",
         since=f"{seen.at_s:.0f} s" if released else "–",
         waiting=waiting or seen.message or seen.phase,
+        routes=routes,
     )

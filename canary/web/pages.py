@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.runtime import Macro
 from markupsafe import Markup
 
+from canary.rehearse.evidence import Route, worse
 from canary.rehearse.result import Gate, Result, Step
 from canary.rehearse.runs import measured
 from canary.web import charts
@@ -43,6 +44,7 @@ class Now:
     remaining: str
     since: str
     waiting: str
+    routes: Sequence[Route]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,6 @@ class View:
     live: Now | None = None
     log: Sequence[str] = ()
     files: Sequence[str] = ()
-    routes: Sequence[Any] = ()
 
     @property
     def style(self) -> str:
@@ -136,6 +137,11 @@ class View:
                 share=100 * requests / total if total else None,
                 weight=series.weight[now] if name == "canary" else None,
             )
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """What was asked of each route: lately, or since the release."""
+        return self.live.routes if self.live else self.run.evidence.routes
 
     @property
     def gates(self) -> Iterator[GateRow]:
@@ -221,6 +227,7 @@ class Pages:
     def __post_init__(self) -> None:
         filters = {"style": lambda word: PHASES.get(word, "plain"), "ms": _ms}
         self._environment.filters.update(filters)
+        self._environment.tests["worse"] = worse
 
     def render(self, name: str, here: str = "runs", **values: Any) -> bytes:
         """A page."""

@@ -1,0 +1,67 @@
+"""`python -m acceptance.web.pictures`: docs/pictures of the pages, anew, from a real rehearsal.
+
+The live page in the middle of a faulty release, and the same run's page of the past: wide and
+narrow, light and dark.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from acceptance.web import browser
+from acceptance.web.rehearsals import running
+from canary.runtime import program
+from canary.web.app import App, Source
+
+PICTURES = Path("docs/pictures")
+SIZES = {1280: 800, 400: 760}
+SCHEMES = ("light", "dark")
+ARGUMENTS = ("--fault", "errors=3%")
+# The release is at its second step: there is something in every part of the page.
+PAUSED = "[aria-current=step] >> text=pause"
+
+
+def main(_: object) -> int:
+    """Takes the pictures."""
+    with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
+        out = Path(folder) / "rehearsals"
+        with running(out, *ARGUMENTS) as (_process, url):
+            pages = dict(_open(chromium, url))
+            for name, page in pages.items():
+                page.wait_for_selector(PAUSED, timeout=120_000)
+                page.wait_for_timeout(4000)  # so that the charts have something to show
+                _take(page, f"live-{name}")
+                page.close()
+        with App(Source(out)).serve(None) as server:
+            for name, page in _open(chromium, server.url):
+                page.locator("tbody a").click()
+                page.wait_for_selector(".plot canvas")
+                _take(page, f"run-{name}")
+                page.close()
+    return 0
+
+
+def _open(chromium: Browser, url: str) -> list[tuple[str, Page]]:
+    opened = []
+    for width, height in SIZES.items():
+        for scheme in SCHEMES:
+            page = chromium.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if scheme == "dark" else "light",
+            )
+            page.goto(url)
+            opened.append((f"{width}-{scheme}", page))
+    return opened
+
+
+def _take(page: Page, name: str) -> None:
+    page.screenshot(path=PICTURES / f"{name}.png")
+    print(PICTURES / f"{name}.png", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(program.run("pictures", main))

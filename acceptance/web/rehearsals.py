@@ -1,0 +1,33 @@
+"""A rehearsal with a page, as a user starts it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CANARY = Path(sys.executable).parent / "canary"
+TIMEOUT_S = 240
+
+
+@contextmanager
+def running(out: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """(the process, the address that it printed); left, it has ended."""
+    command = [str(CANARY), "rehearse", "--web", "--out", str(out), *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        killer = threading.Timer(TIMEOUT_S, process.terminate)
+        killer.start()
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("live at "), line
+            yield process, line.removeprefix("live at ").strip()
+            process.stdout.read()
+        finally:
+            killer.cancel()
+            if process.poll() is None:
+                process.terminate()
