@@ -342,6 +342,6 @@ def _simplify(spec: dict[str, Any], image: str) -> None:
     pod["topologySpreadConstraints"] = []
     pod["terminationGracePeriodSeconds"] = 1
     (container,) = pod["containers"]
-    kept = {name: container[name] for name in ("name", "ports", "securityContext")}
+    kept = {name: container[name] for name in ("name", "ports", "resources", "securityContext")}
     pause = {"image": image, "imagePullPolicy": "Never"}
     pod["containers"] = [kept | pause]

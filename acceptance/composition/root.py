@@ -58,6 +58,7 @@ class Root(Platform):
         began = time.monotonic()
         for thing in self._root():
             self._apply(thing)
+        self._await(self._take_in, "production's Ingress is there", SYNC_TIMEOUT_S)
         self._await(self._all_well, "every Application is synced and healthy", SYNC_TIMEOUT_S)
         took = time.monotonic() - began
         self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
@@ -73,7 +74,9 @@ class Root(Platform):
         refreshing = "argocd.argoproj.io/refresh"
         self._await(
             lambda: (
-                not any(refreshing in a["metadata"]["annotations"] for a in self._applications())
+                not any(
+                    refreshing in a["metadata"].get("annotations", {}) for a in self._applications()
+                )
             ),
             "Argo CD has looked again",
         )
@@ -127,6 +130,13 @@ class Root(Platform):
 
     # ----------------------------------------------------------------------------------- details
 
+    def _take_in(self) -> bool:
+        """Says of the Ingress what Application Gateway's controller would: that it is served."""
+        served = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}
+        patch = ("--subresource=status", "--type=merge", "-p", json.dumps(served))
+        named = ("ingress", "gridos", "-n", "gridos")
+        return bool(self._cluster.run("run", "kubectl", "patch", *named, *patch, check=False))
+
     def _publish(self) -> None:
         """Main with the addresses of this machine, and production's branch."""
         for folder in ("deploy", "observability"):
@@ -137,6 +147,11 @@ class Root(Platform):
             file.write_text(text.replace(REPOSITORY, self._address), encoding="utf-8")
         for chart in charts.read(ROOT):
             self._stand_in(chart)
+        collector = self._main / "observability/logs/daemonset.yaml"
+        body = yaml.safe_load(collector.read_text(encoding="utf-8"))
+        for probe in [k for k in body["spec"]["template"]["spec"]["containers"][0] if "Probe" in k]:
+            del body["spec"]["template"]["spec"]["containers"][0][probe]
+        collector.write_text(yaml.safe_dump(body), encoding="utf-8")
         git(self._main, "init", "--quiet", "--initial-branch", "main")
         git(self._main, "add", "-A")
         git(self._main, "commit", "--quiet", "-m", "Ship the platform")

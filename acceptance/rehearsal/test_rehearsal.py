@@ -90,7 +90,24 @@ FAULTS = (
     Scenario("latency", ("--fault", "latency=400ms@10%"), (1,), "p95-latency-seconds"),
     Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
 )
+# What users meet is what is rehearsed, with the questions about alerts that only these ask.
+_PRODUCTION = ("--manifests", "deploy/overlays/production")
+_ALERT = "GridosDatabaseDown"
+OVERLAYS = (
+    *(
+        Scenario(f"overlay, {name}", ("--manifests", f"deploy/overlays/{name}"))
+        for name in ("dev", "staging", "production")
+    ),
+    Scenario("overlay, errors", (*_PRODUCTION, "--fault", "errors=3%"), (1,), "error-ratio"),
+    Scenario(
+        "overlay, alert before", (*_PRODUCTION, "--alert", _ALERT), (1,), "blocking-alerts-before"
+    ),
+    Scenario(
+        "overlay, alert during", (*_PRODUCTION, "--alert", f"{_ALERT}@6m"), (1,), "blocking-alerts"
+    ),
+)
 SCENARIOS = (
+    *OVERLAYS,
     *(Scenario(f"healthy {number + 1}") for number in range(10)),
     *BRANCHES,
     *FAULTS,
