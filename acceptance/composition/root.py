@@ -147,11 +147,7 @@ class Root(Platform):
             file.write_text(text.replace(REPOSITORY, self._address), encoding="utf-8")
         for chart in charts.read(ROOT):
             self._stand_in(chart)
-        collector = self._main / "observability/logs/daemonset.yaml"
-        body = yaml.safe_load(collector.read_text(encoding="utf-8"))
-        for probe in [k for k in body["spec"]["template"]["spec"]["containers"][0] if "Probe" in k]:
-            del body["spec"]["template"]["spec"]["containers"][0][probe]
-        collector.write_text(yaml.safe_dump(body), encoding="utf-8")
+        _without_probes(self._main / "observability/logs/daemonset.yaml")
         git(self._main, "init", "--quiet", "--initial-branch", "main")
         git(self._main, "add", "-A")
         git(self._main, "commit", "--quiet", "-m", "Ship the platform")
@@ -313,6 +309,17 @@ class Root(Platform):
         self._cluster.kubectl(
             "patch", "application", "gridos", "-n", "argocd", "--type=merge", "-p", patch
         )
+
+
+def _without_probes(file: Path) -> None:
+    """Takes out of a file of objects what `pause` could not answer."""
+    bodies = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    for body in bodies:
+        if body["kind"] == "DaemonSet":
+            (container,) = body["spec"]["template"]["spec"]["containers"]
+            for probe in [name for name in container if name.endswith("Probe")]:
+                del container[probe]
+    file.write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
 
 
 def _argo(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
