@@ -2,13 +2,14 @@
 
 import json
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
-from canary.argo import analysis
+from canary.argo import analysis, manifests
 from canary.argo.model import Metric, Phase
 from canary.errors import MachineError, UsageError
-from canary.rehearse import alerts
+from canary.rehearse import alerts, config
 from canary.rehearse.alerts import Alerts, Firing
 from canary.runtime import alertmanager, documents
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
@@ -86,6 +87,37 @@ def test_an_alert_is_named_with_or_without_a_moment():
         alerts.firing("GridosDatabaseDown@soon")
 
 
-def test_an_alert_that_no_rule_is_is_refused_with_those_that_there_are(root):
-    with pytest.raises(UsageError, match=r"'Gone'.*GridosDatabaseDown"):
-        alerts.check(root / "observability/rules", [Firing("Gone")])
+# ------------------------------------------------------------------------- before anything is started
+
+
+@pytest.fixture
+def production(root):
+    return manifests.rollout(manifests.read(documents.read(root / "deploy/overlays/production")))
+
+
+@pytest.fixture
+def own(root):
+    here = root / "observability"
+    return config.Alerts(rules=here / "rules", routes=here / "alertmanager/alertmanager.yaml")
+
+
+def test_production_asks_for_alerts_before_and_during_a_release(root, production, own):
+    asking = [metric.name for metric in alerts.asked(production)]
+    assert asking == ["blocking-alerts-before", "blocking-alerts"]
+    alerts.check(production, root / "rehearsal.yaml", own, [Firing("GridosDatabaseDown", 90)])
+    base = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+    assert alerts.asked(base) == []
+    alerts.check(base, root / "rehearsal.yaml", None, [])
+
+
+def test_what_no_alert_here_can_answer_is_refused_by_name(root, production, own):
+    file = root / "rehearsal.yaml"
+    with pytest.raises(UsageError, match=r"blocking-alerts-before asks which .* add `alerts`"):
+        alerts.check(production, file, None, [])
+    with pytest.raises(UsageError, match=r"'Gone' — name one of .*GridosDatabaseDown"):
+        alerts.check(production, file, own, [Firing("Gone")])
+    (first, *others) = production.steps
+    (metric,) = first.metrics
+    other = replace(first, metrics=(replace(metric, query="http://shop/orders"),))
+    with pytest.raises(UsageError, match="asks http://shop/orders"):
+        alerts.check(replace(production, steps=(other, *others)), file, own, [])

@@ -52,6 +52,17 @@ def test_each_look_is_asked_when_the_recorded_release_came_to_it(recording, roll
         assert result.measurements[0].started_at == recorded.started_s
 
 
+def test_a_run_of_the_base_is_judged_by_productions_gates_but_for_what_alerts_said(root, recording):
+    (recording.folder / "prometheus").mkdir()
+    bundle = manifests.read(documents.read(root / "deploy/overlays/production"))
+    judged = replay.replay(recording, time_compression.scale(manifests.rollout(bundle), 6))
+    asked, gates = judged.runs
+    (result,) = asked.results.values()
+    assert (result.name, result.phase) == ("blocking-alerts-before", "Successful")
+    assert "not recorded" in result.measurements[0].message
+    assert "error-ratio" in gates.results
+
+
 def test_gates_that_would_have_gone_on_are_not_called_good(recording, rollout):
     (recording.folder / "prometheus").mkdir()
     blind = [
