@@ -80,7 +80,7 @@ def parse(text: str) -> Event:
         kind = Kind(name)
     except ValueError:
         known = ", ".join(f"{k}=…" if k in VALUES else k for k in Kind)
-        raise ValueError(f"{name!r} is no event: there are {known}") from None
+        raise ValueError(f"{name!r} is not an event: there are {known}") from None
     if kind in VALUES and not _is_valid(kind, value):
         raise ValueError(f"{text}: {kind} takes {VALUES[kind]}")
     if kind not in VALUES and "=" in what:
