@@ -63,7 +63,7 @@ def test_an_event_is_what_happens_and_when(text, event):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sleep@5s", "'sleep' is no event: there are traffic=…"),
+        ("sleep@5s", "'sleep' is not an event: there are traffic=…"),
         ("abort", "when is such as 30s, step=4 or step=4+5s"),
         ("abort@step=x", "when is such as"),
         ("abort@soon", "when is such as"),
