@@ -132,6 +132,8 @@ def may_be_many(tree: Any) -> bool:
         return str(tree.op) not in _TO_ONE or not by_nothing
     if isinstance(tree, promql_parser.BinaryExpr):
         return may_be_many(tree.lhs) and not _matched_to_one(tree)
+    if isinstance(tree, promql_parser.SubqueryExpr):
+        return may_be_many(tree.expr)
     if isinstance(tree, promql_parser.Call):
         return _many_of_call(tree)
     return True
@@ -155,14 +157,32 @@ def divides(tree: Any) -> bool:
 
 
 def quantiles(tree: Any) -> list[float]:
-    """The quantiles that `histogram_quantile` is asked for."""
-    return [
-        bare(node.args[0]).val
-        for node in nodes(tree)
-        if isinstance(node, promql_parser.Call)
-        and node.func.name == "histogram_quantile"
-        and isinstance(bare(node.args[0]), promql_parser.NumberLiteral)
-    ]
+    """The quantiles that `histogram_quantile` is asked for, without a margin taken off."""
+    asked = (_level(node.args[0]) for node in nodes(tree) if _is_quantile(node))
+    return [level for level in asked if level is not None]
+
+
+def answers_a_quantile(tree: Any) -> bool:
+    """Whether the answer is what `histogram_quantile` found, and nothing computed from it."""
+    tree = bare(tree)
+    if isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) in ("and", "unless"):
+        return answers_a_quantile(tree.lhs)
+    return _is_quantile(tree)
+
+
+def _is_quantile(node: Any) -> bool:
+    return isinstance(node, promql_parser.Call) and node.func.name == "histogram_quantile"
+
+
+def _level(node: Any) -> float | None:
+    """A number, or the one that `scalar(number - margin)` begins with."""
+    node = bare(node)
+    if isinstance(node, promql_parser.NumberLiteral):
+        return float(node.val)
+    if isinstance(node, promql_parser.Call) and node.func.name == "scalar":
+        return _level(node.args[0])
+    less = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "-"
+    return _level(node.lhs) if less else None
 
 
 def render(selector: Selector) -> str:

@@ -324,6 +324,8 @@ def _analysis(
         for template in used
         for index, raw in enumerate(listed(template.spec.get("metrics")))
     ]
+    if refused := resolve.conflict(declared):
+        read = [(replace(gate, broken=refused), metric) for gate, metric in read]
     hashes = {n: v for n, v in arguments.items() if isinstance(v, model.ReplicaSetName)}
     metrics = tuple(metric for _, metric in read if metric is not None)
     return Analysis(

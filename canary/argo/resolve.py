@@ -83,11 +83,26 @@ def merge(
     overrides = {scalar(argument.get("name")): argument for argument in referred}
     overrides |= {name: {"name": name, "value": value} for name, value in given.items()}
     names = dict.fromkeys(scalar(argument.get("name")) for argument in declared)
-    chosen = {scalar(a.get("name")): a for a in declared} | {
+    # A value that one template leaves open is another's (`flattenArgs`, utils/analysis/helpers.go).
+    chosen = {scalar(a.get("name")): a for a in (*declared, *filter(_valued, declared))} | {
         name: overrides[name] for name in names if name in overrides
     }
     values = {name: _value(rollout, argument) for name, argument in chosen.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def conflict(declared: Sequence[Mapping[str, Any]]) -> str:
+    """Which argument two templates of one analysis give different values; Argo refuses that."""
+    values: dict[str, str] = {}
+    for argument in filter(_valued, declared):
+        name, value = scalar(argument.get("name")), scalar(argument.get("value"))
+        if values.setdefault(name, value) != value:
+            return f"argument {name!r} has two values, {values[name]!r} and {value!r}"
+    return ""
+
+
+def _valued(argument: Mapping[str, Any]) -> bool:
+    return argument.get("value") is not None
 
 
 def _value(rollout: Mapping[str, Any], argument: Mapping[str, Any]) -> Argument | None:

@@ -9,7 +9,7 @@ from canary.commands import options, study
 from canary.errors import UsageError
 from canary.power import alternatives, page, power_curve, verification
 from canary.power.monte_carlo import Study
-from canary.power.samples import Traffic
+from canary.power.samples import Fault, Traffic
 from canary.runtime import program
 
 EPILOG = """\
@@ -28,6 +28,9 @@ examples:
 
 # Two thousand draws give a rate of 1 % to ±0.4 %, and the answer within two seconds.
 RELEASES = 2000
+
+# More of them, and the table would be wrong in what it shows.
+MAX_WAITING = 0.01
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +66,8 @@ def run(chosen: argparse.Namespace) -> int:
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
     checked = f"model and Prometheus agree on {len(verification.WORLDS)} sets of samples"
+    if unchecked := verification.unchecked(drawn):
+        checked += f" ({', '.join(unchecked)}: not checked, every ReplicaSet is one pod in them)"
     if chosen.offline:
         checked = "not checked against a Prometheus (--offline)"
     if chosen.compare_queries:
@@ -88,6 +93,12 @@ def _doubts(drawn: Study, *, offline: bool) -> list[str]:
 
     One gate is enough: what the others see says nothing of a release that it judges too.
     """
+    waiting = float(drawn.outcomes(Fault()).waiting.mean())
+    if waiting > MAX_WAITING:
+        return [
+            f"{waiting:.0%} of healthy releases wait at a step for requests, and how long is not"
+            " modelled; ask canary simulate, or give a higher --rate"
+        ]
     if drawn.unmodelled or offline:
         return [f"{gate}: {why}" for gate, why in drawn.unmodelled.items()]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from canary.argo import releases
@@ -14,6 +15,7 @@ from canary.lint.pods import cpu_limit_cores
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic
+from canary.rehearse import config, plan
 from canary.runtime import documents
 from canary.yamls import Document
 
@@ -38,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=effect_sizes.share,
         metavar="R",
         help="how requests of one scrape fail together, 0 to 1 (0: independently)",
+    )
+    group.add_argument(
+        "--routes",
+        type=effect_sizes.shares,
+        metavar="N,N,…",
+        help="how requests divide among routes, for gates that tell them apart"
+        " (for our own manifests, as rehearsal.yaml sends them)",
     )
     group.add_argument(
         "--rehearsal", type=Path, metavar="FILE", help="take it all from a rehearsal's result.json"
@@ -99,7 +108,16 @@ def traffic(chosen: argparse.Namespace) -> Traffic:
         given |= {"rps": chosen.rate}
     if chosen.overdispersion is not None:
         given |= {"overdispersion": chosen.overdispersion}
-    return effect_sizes.changed(measured, given)
+    return replace(effect_sizes.changed(measured, given), routes=_routes(chosen))
+
+
+def _routes(chosen: argparse.Namespace) -> tuple[float, ...]:
+    if chosen.routes or chosen.manifests not in (None, options.DEFAULT_MANIFESTS):
+        return chosen.routes or ()
+    if not plan.CONFIG.exists():
+        return ()
+    weights = [request.weight for request in config.read(plan.CONFIG).traffic.requests]
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 def study(chosen: argparse.Namespace, found: Release, users: Traffic) -> Study:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
+
+import promql_parser
 
 from canary.argo import dialects, promql, threshold
-from canary.argo.gates import Gate, Look, Severity, Strategy
+from canary.argo.gates import Gate, Look, Release, Severity, Strategy
 from canary.argo.model import Metric
 from canary.argo.promql import PromqlError, Query
 from canary.lint.pods import cpu_limit_cores
@@ -65,12 +68,30 @@ def _dilution(look: Look, metric: Metric, query: Query) -> str:
 def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         lived = context.release.age_s(gate.look) + metric.initial_delay_s
-        if query.window_s > lived:
+        window_s = _diluting_window_s(query.tree, context.release)
+        if window_s > lived:
             yield at(
                 gate,
-                f"at {gate.look} it looks back {query.window_s:g}s "
-                f"and the canary is {lived:g}s old",
+                f"at {gate.look} it looks back {window_s:g}s and the canary is {lived:g}s old",
             )
+
+
+def _diluting_window_s(tree: Any, release: Release) -> float:
+    """The longest range that what lies before the canary would dilute.
+
+    A range of stable's own series is meant to lie there. A subquery of sums that the canary's
+    counters, as they stand, are part of has no sample from before them.
+    """
+    if isinstance(tree, promql_parser.MatrixSelector):
+        (selector,) = promql.selectors(tree)
+        stable = selector.mentions(release.stable_tokens)
+        return 0.0 if stable else selector.range_s
+    within = max((_diluting_window_s(part, release) for part in promql.children(tree)), default=0.0)
+    if isinstance(tree, promql_parser.SubqueryExpr) and tree.range is not None:
+        plain = (s for s in promql.selectors(tree.expr) if not s.range_s)
+        if not any(selector.mentions(release.canary_tokens) for selector in plain):
+            return max(within, tree.range.total_seconds())
+    return within
 
 
 @rule(
@@ -208,7 +229,7 @@ def _threshold_off_bucket(context: Context) -> Iterator[Hit]:
     if context.contract is None:
         return
     for gate, metric, query in queries(context):
-        if not promql.quantiles(query.tree):
+        if not promql.quantiles(query.tree) or not promql.answers_a_quantile(query.tree):
             continue
         for selector in query.selectors:
             bounds = context.contract.bounds.get(selector.metric, frozenset())

@@ -29,6 +29,9 @@ rule = into(RULES)
 # More requests than any gate wants at least.
 MANY = 1e6
 
+# The status of a request that is its client's mistake.
+REFUSED = "404"
+
 # What a query's number can be: least and most.
 Range = tuple[float, float]
 ANY: Range = (-math.inf, math.inf)
@@ -135,8 +138,11 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
 def _offset_in_gate(context: Context) -> Iterator[Hit]:
     tokens = context.release.canary_tokens
     for gate, metric, query in queries(context):
+        # What is read without an offset too is compared with itself: a counter's growth.
+        now = {(s.metric, s.matchers) for s in query.selectors if not s.offset_s}
         for selector in query.selectors:
-            if selector.offset_s > 0 and selector.mentions(tokens):
+            grown = (selector.metric, selector.matchers) in now
+            if selector.offset_s > 0 and selector.mentions(tokens) and not grown:
                 age_s = context.release.age_s(gate.look) + metric.initial_delay_s
                 yield at(
                     gate,
@@ -230,12 +236,14 @@ def measurements(release: Release, gate: Gate, metric: Metric) -> int:
         return 0  # it may stand beside steps, and measure for as long as those last
     if metric.count or not gate.look.background:
         return metric.count or 1
-    if metric.interval_s is None:
+    if not metric.interval_s:
         return 1
     if not release.stages:
         return 0
     last = release.stages[-1]
     left_s = last.start_s + last.duration_s - gate.look.at_s - metric.initial_delay_s
+    if not math.isfinite(left_s):
+        return 0  # a step that waits for ever
     return 1 + max(int(left_s // metric.interval_s), 0)
 
 
@@ -253,7 +261,9 @@ def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
 
 
 def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:
-    return any(all(dialect.selects(m, outcome) for m in telling) for outcome in Outcome)
+    # Requests that the service refuses are neither good nor failures, but gates count them too.
+    refused = all(dialects.takes(matcher, REFUSED) for matcher in telling)
+    return refused or any(all(dialect.selects(m, o) for m in telling) for o in Outcome)
 
 
 def _vocabulary(context: Context) -> Vocabulary:

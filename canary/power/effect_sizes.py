@@ -36,6 +36,14 @@ def share(text: str) -> float:
     return value
 
 
+def shares(text: str) -> tuple[float, ...]:
+    """Shares that make one from "30,30,40", the rarest last."""
+    parts = [_number(part) for part in text.split(",")]
+    if not all(0 < part < math.inf for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of shares: write 30,30,40")
+    return tuple(sorted((part / sum(parts) for part in parts), reverse=True))
+
+
 def sized(text: str) -> tuple[str, float]:
     """A kind and its size from "errors=2%", "latency=400ms@10%", or "2%" for errors."""
     if "=" not in text and text.endswith("%"):
@@ -57,7 +65,8 @@ def sized(text: str) -> tuple[str, float]:
 
 def fault(kind: str, size: float) -> Fault:
     """A release with one fault of this size from its first request on."""
-    return Fault(**{_FIELDS[kind]: size})
+    changed: dict[str, Any] = {_FIELDS[kind]: size}
+    return replace(Fault(), **changed)
 
 
 def whole(text: str) -> int:

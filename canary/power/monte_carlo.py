@@ -49,6 +49,8 @@ class Outcomes:
 
     `ended_s` is when a release was stopped (NaN if it was not), `by` the index of the gate that
     stopped it in `gates` (−1 if none), `step` where, `errors` how many errors users saw of it.
+    `waiting`: an inline measurement was Inconclusive and would be taken again, at the same weight;
+    here the release goes on as if it had passed.
     """
 
     gates: tuple[str, ...]
@@ -58,6 +60,7 @@ class Outcomes:
     by: NDArray[np.int64]
     step: NDArray[np.int64]
     errors: NDArray[np.float64]
+    waiting: NDArray[np.bool_]
 
     @property
     def rollback_rate(self) -> float:
@@ -233,6 +236,7 @@ class _State:
         self.gates = gates
         self.open = np.ones(n, dtype=bool)
         self.rolled_back, self.paused = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.waiting = np.zeros(n, dtype=bool)
         self.ended_s = np.full(n, np.nan)
         self.by = np.full(n, -1)
         self.step = np.full(n, -1)
@@ -244,6 +248,8 @@ class _State:
         late = look.metric.consecutive_error_limit * ERROR_RETRY_S
         bad = self._over(look, phases, Phase.FAILED, look.metric.failure_limit)
         stuck = self._over(look, phases, Phase.INCONCLUSIVE, look.metric.inconclusive_limit)
+        if look.step >= 0:
+            self.waiting |= self.open & (phases == _CODES[Phase.INCONCLUSIVE]) & ~stuck
         self._end(look, bad, self.rolled_back, 0.0)
         self._end(look, phases == _CODES[Phase.ERROR], self.rolled_back, late)
         self._end(look, stuck, self.paused, 0.0)
@@ -255,7 +261,14 @@ class _State:
         slot = np.clip(slot, 0, world.errors_seen.shape[1] - 1)
         errors = world.errors_seen[np.arange(world.n), slot]
         return Outcomes(
-            self.gates, self.rolled_back, self.paused, self.ended_s, self.by, self.step, errors
+            self.gates,
+            self.rolled_back,
+            self.paused,
+            self.ended_s,
+            self.by,
+            self.step,
+            errors,
+            self.waiting,
         )
 
     def _over(

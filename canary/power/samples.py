@@ -9,8 +9,8 @@ Requests arrive as a Poisson process and are shared by the pods that are ready; 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,17 @@ class Traffic:
     slow_share: float = 0.005
     cpu: float = 0.2
     overdispersion: float = 0.0
+    # The shares of the service's routes; empty: not known.
+    routes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fault:
     """What the canary does instead, from `onset_s` of the release on; None leaves the baseline.
 
-    `slow_s` is how long its slow requests take.
+    `slow_s` is how long its slow requests take. `route_broken`: the last of the traffic's routes
+    fails always. `outage_s` is no fault of the canary: for so long, some time in the release,
+    every request fails, of stable as well. `warm_up_s`: a new pod's first requests are slow.
     """
 
     error_rate: float | None = None
@@ -50,6 +54,9 @@ class Fault:
     onset_s: float = 0.0
     # Of its requests, never answered or cut off: what serves them counts none of these.
     lost_share: float = 0.0
+    route_broken: bool = False
+    outage_s: float = 0.0
+    warm_up_s: float = 0.0
 
     def __str__(self) -> str:
         parts = (("errors", self.error_rate), ("slow", self.slow_share), ("cpu", self.cpu))
@@ -59,7 +66,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One ReplicaSet's answers: arrays of n releases × slots; `pods` counts scraped pods."""
+    """One ReplicaSet's answers: arrays of n releases × slots; `pods` counts scraped pods.
+
+    `split` divides it by routes.
+    """
 
     requests: Counts
     failed: Counts
@@ -67,6 +77,12 @@ class Trajectory:
     pods: NDArray[np.float64]
     cpu: Counts
     restarts: float = 0.0
+    split: Callable[[Trajectory], tuple[Trajectory, ...]] = lambda _: ()
+
+    @cached_property
+    def routes(self) -> tuple[Trajectory, ...]:
+        """The answers of each route; empty if it is not known how requests divide."""
+        return self.split(self)
 
     def total(self, what: str, first: int, last: int) -> Counts:
         """The sum of `requests`, `failed`, `slow` or `busy` over slots `first` to `last` - 1."""
@@ -94,6 +110,10 @@ class Trajectory:
         return _running(self.cpu * self.pods)
 
 
+def _undivided(_whole: Trajectory) -> tuple[Trajectory, ...]:
+    return ()
+
+
 def _running(counts: Counts) -> Counts:
     """Sums of each release's first 0, 1, 2 … slots: an array of slots + 1 × releases."""
     n, slots = counts.shape
@@ -113,6 +133,8 @@ class Samples:
     draw_stable: Callable[[], Trajectory]
     cpu_limit: float
     errors_seen: Counts
+    # What subqueries found, which later measurements ask for again.
+    found: dict[tuple[str, float], Any] = field(default_factory=dict, compare=False)
 
     @property
     def stable(self) -> Trajectory:
@@ -192,12 +214,51 @@ class RandomDraws:
         if fault.cpu is not None:
             rates = self._rates(fault.cpu, self.traffic.cpu, fault)
             canary = replace(canary, cpu=canary.cpu * (rates / max(self.traffic.cpu, 1e-9)))
-        canary = replace(canary, restarts=fault.restarts)
+        broken: Counts | None = None
+        if fault.route_broken:
+            rng, share = self._rng("broken"), self.traffic.routes[-1]
+            broken = rng.binomial(canary.requests, share)
+            canary = replace(canary, failed=rng.binomial(canary.failed, 1 - share) + broken)
+        canary = replace(
+            canary, restarts=fault.restarts, split=lambda whole: self._by_route(whole, broken)
+        )
+        canary, stable = self._with_outage(canary, fault), self._stable
+        if fault.outage_s:
+            stable = cache(lambda: self._with_outage(self._stable_track, fault))
         bad = self._rates(fault.error_rate, self.traffic.error_rate, fault)
         errors = np.cumsum(canary.failed + self._unseen * bad, axis=1)
-        return Samples(
-            self.n, self.start_s, self.scrape_s, canary, self._stable, self.cpu_limit, errors
-        )
+        return Samples(self.n, self.start_s, self.scrape_s, canary, stable, self.cpu_limit, errors)
+
+    def _with_outage(self, track: Trajectory, fault: Fault) -> Trajectory:
+        """The same with an outage, at the same instants of a release for canary and stable."""
+        if not fault.outage_s:
+            return track
+        end_s = self.start_s + self.slots * self.scrape_s
+        began = self._rng("outage").uniform(0.0, end_s - fault.outage_s, size=(self.n, 1))
+        last = np.minimum(self._starts + self.scrape_s, began + fault.outage_s)
+        out = np.clip(last - np.maximum(self._starts, began), 0.0, None) / self.scrape_s
+        who = "stable" if track is self._stable_track else "canary"
+        good: Counts = track.requests - track.failed
+        lost = self._rng(f"outage of {who}").binomial(good, out)
+        return replace(track, failed=track.failed + lost)
+
+    def _by_route(self, whole: Trajectory, broken: Counts | None = None) -> tuple[Trajectory, ...]:
+        """Each route's part: every request has one, and those of a broken route failed."""
+        shares, found = self.traffic.routes, []
+        rng = self._rng("routes")
+        good: Counts = whole.requests - whole.failed
+        failed: Counts = whole.failed if broken is None else whole.failed - broken
+        others = shares if broken is None else shares[:-1]
+        left = sum(others)
+        for share in others:
+            part = min(share / left, 1.0) if left > share else 1.0
+            left -= share
+            fine, bad = rng.binomial(good, part), rng.binomial(failed, part)
+            good, failed = good - fine, failed - bad
+            found.append(replace(whole, requests=fine + bad, failed=bad, split=_undivided))
+        if broken is not None:
+            found.append(replace(whole, requests=broken, failed=broken, split=_undivided))
+        return tuple(found)
 
     def _thinned(self, whole: Trajectory, lost: NDArray[np.float64]) -> Trajectory:
         """What is left where requests are lost, whatever would have become of them."""
@@ -245,6 +306,7 @@ class RandomDraws:
             slow=self._some(requests, np.full(self.slots, traffic.slow_share), f"{who} slow"),
             pods=pods,
             cpu=traffic.cpu * (1 + CPU_NOISE * noise),
+            split=self._by_route,
         )
 
     def _share(self, pods: NDArray[np.float64]) -> NDArray[np.float64]:

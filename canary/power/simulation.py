@@ -36,6 +36,9 @@ HISTORY_S = 330.0
 # Prometheus answers one query on one core; two in flight keep two cores busy.
 THREADS = 2
 
+# The samples of a release that waits are made anew at most so often.
+MAX_WAITS = 100
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -88,12 +91,38 @@ def simulate(
     Raises:
         MachineError: if Prometheus or promtool cannot be had.
     """
+    trials = plan(subject, scenarios, releases)
+    found = dict(zip((t.seed for t in trials), _released(subject, trials, progress), strict=True))
+    # Who waited at a weight had other pods than was assumed, so its samples are made anew: each
+    # time the first wait that differs is right, and a release has no more waits than measurements.
+    for _ in range(MAX_WAITS):
+        waited = [
+            replace(trial, walk=walk) for trial, walk in found.values() if _waited(trial, walk)
+        ]
+        if not waited:
+            break
+        again = _released(subject, waited)
+        found |= {trial.seed: (trial, walk) for trial, walk in again}
+    return list(found.values())
+
+
+def _released(
+    subject: Subject,
+    trials: Sequence[Trial],
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[tuple[Trial, Walk]]:
     with tempfile.TemporaryDirectory(prefix="gates-") as scratch:
         folder = Path(scratch)
-        trials = plan(subject, scenarios, releases)
         prepare(subject, trials, folder)
         with backfill.serving(folder) as server:
             return judge(subject.rollout, trials, server, progress)
+
+
+def _waited(trial: Trial, walk: Walk) -> bool:
+    """Whether a release stayed at a weight for longer than its samples do."""
+    came = [at for at in walk.weights if at[1]]
+    assumed = [at for at in trial.walk.weights if at[0] < walk.ended_s][: len(came)]
+    return came != assumed or walk.ended_s > trial.walk.ended_s + virtual_rollout.TICK_S
 
 
 def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list[Trial]:
@@ -112,10 +141,10 @@ def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list
 
 def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
     """Writes every release's samples into blocks in a folder."""
-    scoped = _scoped(subject.rollout)
+    stable = not _names(subject.rollout, LATEST)
 
     def write(block: int, inside: list[Trial]) -> None:
-        lines = (line for trial in inside for line in _samples(subject, trial, scoped=scoped))
+        lines = (line for trial in inside for line in _samples(subject, trial, stable=stable))
         backfill.load(lines, folder, f"block-{block}")
 
     blocks = itertools.groupby(trials, key=lambda trial: int(trial.base_s) // backfill.BLOCK_S)
@@ -165,7 +194,7 @@ def _error(now: float, message: str) -> Measurement:
     return Measurement(Phase.ERROR, now, now + virtual_rollout.QUERY_S, "", message)
 
 
-def _samples(subject: Subject, trial: Trial, *, scoped: bool) -> Iterator[str]:
+def _samples(subject: Subject, trial: Trial, *, stable: bool) -> Iterator[str]:
     rollout, hashes = subject.rollout, trial.hashes
     names = Names(rollout.name, rollout.namespace, subject.container, hashes.latest, hashes.stable)
     return synthetic_series.lines(
@@ -179,8 +208,8 @@ def _samples(subject: Subject, trial: Trial, *, scoped: bool) -> Iterator[str]:
             end_s=trial.walk.ended_s + 10.0,
             cpu_limit=subject.cpu_limit,
             seed=trial.seed,
-            history_s=0.0 if scoped else HISTORY_S,
-            stable=not scoped,
+            history_s=HISTORY_S if stable else 0.0,
+            stable=stable,
         )
     )
 
@@ -190,20 +219,20 @@ def _places(rollout: Rollout) -> Iterator[float]:
     length = virtual_rollout.walk(
         rollout, Hashes("latest", "stable"), virtual_rollout.always_passing, lambda: 8.0
     ).ended_s
-    apart = 0.0 if _scoped(rollout) else HISTORY_S + length + GAP_S
+    apart = 0.0 if _names(rollout, LATEST, STABLE) else HISTORY_S + length + GAP_S
     fit = 25 if not apart else max(int((backfill.BLOCK_S - 1) // apart), 1)
     for index in itertools.count():
         block, place = divmod(index, fit)
         yield EPOCH_S + block * backfill.BLOCK_S + HISTORY_S + place * apart
 
 
-def _scoped(rollout: Rollout) -> bool:
-    """Whether every selector of every gate singles out the canary."""
+def _names(rollout: Rollout, *tokens: str) -> bool:
+    """Whether every selector of every gate singles out one of these ReplicaSets."""
     try:
         queries = [promql.parse(m.query) for what in rollout.analyses for m in what.metrics]
     except promql.PromqlError:
         return False
-    return all(s.mentions((LATEST,)) for query in queries for s in query.selectors)
+    return all(s.mentions(tokens) for query in queries for s in query.selectors)
 
 
 def _asked(query: str, hashes: Hashes) -> str:

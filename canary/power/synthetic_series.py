@@ -87,9 +87,14 @@ def lines(release: Release) -> Iterator[str]:
     pods = [_pod(rng, release, life) for life in release.pods]
     ticks = np.arange(-release.history_s, release.end_s + 1.0, 1.0)
     load = _load(pods, ticks)
+    out = np.zeros(len(ticks), dtype=bool)
+    if release.fault.outage_s:
+        began = rng.uniform(0.0, release.end_s - release.fault.outage_s)
+        out = (ticks >= began) & (ticks < began + release.fault.outage_s)
     for pod, rate in zip(pods, load, strict=True):
         if len(pod.scrapes) and (release.stable or pod.life.canary):
-            yield from _of_pod(rng, release, pod, ticks, rate * release.traffic.requests_per_s)
+            per_second = rate * release.traffic.requests_per_s
+            yield from _of_pod(rng, release, pod, ticks, per_second, out)
 
 
 def _pod(rng: np.random.Generator, release: Release, life: PodLifetime) -> _Pod:
@@ -127,7 +132,9 @@ def _of_pod(
     pod: _Pod,
     ticks: NDArray[np.float64],
     per_second: NDArray[np.float64],
+    out: NDArray[np.bool_],
 ) -> Iterator[str]:
+    """Every sample of one pod; `out` are the seconds of an outage, in which all requests fail."""
     sick = pod.life.canary
     requests = rng.poisson(per_second)
     slow_s = release.fault.slow_s if sick else SLOW_S
@@ -139,6 +146,9 @@ def _of_pod(
             (release.fault.slow_share, release.traffic.slow_share),
         )
     )
+    failed = np.where(out, requests, failed)
+    cold = (pod.life.ready_s > 0) & (ticks < pod.life.ready_s + release.fault.warm_up_s)
+    slow = np.where(cold, requests, slow)
     reset = release.fault.restarts > 0 and sick
     at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))
     since = _restarted(pod, ticks) if reset else 0
@@ -152,10 +162,19 @@ def _of_pod(
     own = pod.labels | hashed
     routed = own | {"method": "GET", "route": "/v1/feeders"}
     times = release.base_s + pod.scrapes
-    yield from _series(
-        "http_requests_total", routed | {"status": "200"}, times, counter(requests - failed)
-    )
-    yield from _series("http_requests_total", routed | {"status": "500"}, times, counter(failed))
+    good = requests - failed
+    shares = release.traffic.routes or (1.0,)
+    broken = sick and release.fault.route_broken
+    for index, share in enumerate(shares):
+        last = index == len(shares) - 1
+        part = 1.0 if last else min(share / sum(shares[index:]), 1.0)
+        fine, bad = rng.binomial(good, part), rng.binomial(failed, part)
+        good, failed = good - fine, failed - bad
+        if broken and last:
+            fine, bad = 0 * fine, fine + bad
+        told = routed | {"route": f"/v1/{index}"} if release.traffic.routes else routed
+        yield from _series("http_requests_total", told | {"status": "200"}, times, counter(fine))
+        yield from _series("http_requests_total", told | {"status": "500"}, times, counter(bad))
     for bound in (*BOUNDS_S, np.inf):
         under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= slow_s)
         le = {"le": "+Inf" if np.isinf(bound) else f"{bound:g}" if bound % 1 else f"{bound:.1f}"}

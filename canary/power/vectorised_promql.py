@@ -9,6 +9,7 @@ apart is not modelled. What is not modelled raises `UnmodelledError`, naming it:
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +27,9 @@ from canary.power.samples import Samples, Trajectory
 # Where fast and slow requests lie, in seconds: either side of any limit that a gate would set.
 FAST_S, SLOW_S = 0.01, 60.0
 
+# How a counter is read without a function.
+AS_IT_STANDS = ""
+
 # The value of a label that divides what is one series here, and of one that is the same everywhere.
 MANY, HERE = "*", "."
 INFINITE = "+Inf"
@@ -37,6 +41,9 @@ SHARED = frozenset(
 
 # Labels that hold a program's name as often as a Service's: then they tell no ReplicaSets apart.
 PROGRAMS = frozenset({"app", "container", "job", "name"})
+
+# The labels by which a request's route is told: its method is part of it.
+ROUTES = frozenset({"method", "route", "path", "handler", "uri"})
 
 # What is read as it stands, without rate().
 INSTANT = frozenset(
@@ -69,6 +76,7 @@ class Scene:
     at_s: float
     names: Names = field(default_factory=Names)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    by_route: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def evaluate(tree: Any, scene: Scene) -> Value:
     Raises:
         UnmodelledError: if the query uses what is not modelled, or answers with several series.
     """
-    found = _evaluate(tree, scene)
+    found = _evaluate(tree, replace(scene, by_route=_tells_routes(tree)))
     if isinstance(found, np.ndarray):
         return Value(found, np.ones(scene.world.n, dtype=bool), scalar=True)
     number, present = np.full(scene.world.n, np.nan), np.zeros(scene.world.n, dtype=bool)
@@ -119,6 +127,12 @@ def evaluate(tree: Any, scene: Scene) -> Value:
         number = np.where(series.present, series.number, number)
         present = present | series.present
     return Value(number, present)
+
+
+def _tells_routes(tree: Any) -> bool:
+    """Whether routes must be told apart, and not counted as one."""
+    groups = (node.modifier for node in promql.nodes(tree) if hasattr(node, "modifier"))
+    return any(set(getattr(group, "labels", ())) & ROUTES for group in groups if group)
 
 
 def _evaluate(tree: Any, scene: Scene) -> Vector | Numbers:
@@ -353,7 +367,7 @@ def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: boo
     if name == "sum" or by_pod:
         pods = None
         if by_pod and all(s.pods is not None for s in members):
-            pods = np.sum([s.pods for s in members if s.pods is not None], axis=0)
+            pods = np.max([s.pods for s in members if s.pods is not None], axis=0)
         return Series(labels, np.sum(numbers, axis=0), present, pods=pods)
     if any(s.raw and s.pods is None for s in members):
         raise UnmodelledError(f"{name} of series that nothing sums is not modelled")
@@ -370,6 +384,68 @@ def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: boo
         return Series(labels, pick.reduce(each), present)
 
 
+_OVER_TIME: dict[str, Callable[[Numbers], Numbers]] = {
+    "sum_over_time": lambda found: np.nansum(found, axis=0),
+    "avg_over_time": lambda found: np.nanmean(found, axis=0),
+    "max_over_time": lambda found: np.nanmax(found, axis=0),
+    "min_over_time": lambda found: np.nanmin(found, axis=0),
+}
+
+
+def _over_time(function: str, arguments: Sequence[Any], scene: Scene) -> Vector:
+    """A function of what a query answered at the instants of a subquery.
+
+    Prometheus's instants are the multiples of the step, which begin here with the release.
+    """
+    subquery = arguments[-1]
+    q = _scalar(arguments[0], scene) if function == "quantile_over_time" else None
+    if q is None and function not in _OVER_TIME:
+        raise UnmodelledError(f"{function}() of a subquery is not modelled")
+    if subquery.step is None or subquery.offset is not None or subquery.at is not None:
+        raise UnmodelledError("a subquery without a step, or with an offset, is not modelled")
+    step_s, text = subquery.step.total_seconds(), str(subquery.expr)
+    last = math.floor(scene.at_s / step_s + 1e-9)
+    first = math.floor((scene.at_s - subquery.range.total_seconds()) / step_s + 1e-9) + 1
+    found: list[Vector] = []
+    for instant in range(first, last + 1):
+        key = (text, instant * step_s)
+        if key not in scene.world.found:
+            scene.world.found[key] = _vector(subquery.expr, replace(scene, at_s=key[1]))
+        found.append(scene.world.found[key])
+    return tuple(
+        _folded_over_time(function, labels, found, q)
+        for labels in dict.fromkeys(s.labels for vector in found for s in vector)
+    )
+
+
+def _folded_over_time(
+    function: str, labels: Labels, found: Sequence[Vector], q: Numbers | None
+) -> Series:
+    every = [s for vector in found for s in vector if s.labels == labels]
+    if any(series.raw for series in every):
+        raise UnmodelledError("a subquery of series that nothing sums is not modelled")
+    present = np.stack([series.present for series in every])
+    numbers = np.where(present, np.stack([series.number for series in every]), np.nan)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of releases that have no sample at all
+        if q is not None:
+            number = _quantile_of(numbers, float(q[0]))
+        else:
+            number = _OVER_TIME[function](numbers)
+    return Series(labels, number, np.asarray(present.any(axis=0)))
+
+
+def _quantile_of(numbers: Numbers, q: float) -> Numbers:
+    """`np.nanquantile` over the first axis, which asks each column by itself and takes a minute."""
+    ordered = np.sort(numbers, axis=0)  # NaN last
+    rank = q * np.maximum((~np.isnan(numbers)).sum(axis=0) - 1, 0)
+    below = np.floor(rank).astype(int)
+    above, column = np.ceil(rank).astype(int), np.arange(numbers.shape[1])
+    low, high = ordered[below, column], ordered[above, column]
+    found: Numbers = low + (high - low) * (rank - below)
+    return found
+
+
 _SIMPLE: dict[str, Callable[[Numbers], Any]] = {
     "sqrt": np.sqrt, "abs": np.abs, "ln": np.log, "exp": np.exp, "log2": np.log2, "log10": np.log10,
     "ceil": np.ceil, "floor": np.floor, "sgn": np.sign,
@@ -380,6 +456,8 @@ def _call(tree: Any, scene: Scene) -> Vector | Numbers:
     name, arguments = tree.func.name, tree.args
     if name in ("rate", "increase", "irate"):
         return _counter(name, arguments[0], scene)
+    if arguments and type(arguments[-1]).__name__ == "SubqueryExpr":
+        return _over_time(name, arguments, scene)
     if name == "last_over_time":
         return _instant(*_ranged(arguments[0]), scene)
     if name == "vector":
@@ -457,12 +535,21 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
         first, last = scene.world.slots(at_s, window_s)
         if function == "irate":
             first = max(first, last - 1)
-        span = _Span(track, first, last, at_s, window_s, scene)
         if cpu:
+            span = _Span(track, first, last, at_s, window_s, scene)
             found.append(_cpu(function, span, side))
-        else:
-            found += _requests(function, metric, matchers, span, side)
+            continue
+        for route, part in _parts(track, scene):
+            span = _Span(part, first, last, at_s, window_s, scene)
+            found += _requests(function, metric, matchers, span, side, route)
     return tuple(found)
+
+
+def _parts(track: Trajectory, scene: Scene) -> list[tuple[str, Trajectory]]:
+    """The routes of a ReplicaSet by a name for each; all as one where none must be told apart."""
+    if not scene.by_route or not track.routes:
+        return [(MANY, track)]
+    return [(str(index), part) for index, part in enumerate(track.routes)]
 
 
 @dataclass(frozen=True)
@@ -482,6 +569,8 @@ class _Span:
         `from_zero`: whether the counter stood at nothing on its first sample unless it was quick.
         """
         scrape_s = self.scene.world.scrape_s
+        if function == AS_IT_STANDS:
+            return total
         if function == "irate":
             return total / scrape_s
         grown = total * self._stretch(total, from_zero=from_zero)
@@ -534,7 +623,7 @@ def _cpu(function: str, span: _Span, side: str) -> Series:
 
 
 def _requests(
-    function: str, metric: str, matchers: Sequence[Matcher], span: _Span, side: str
+    function: str, metric: str, matchers: Sequence[Matcher], span: _Span, side: str, route: str
 ) -> list[Series]:
     """A counter of requests: one series for each outcome, or for each bound of a histogram."""
     dialect = span.scene.vocabulary.of(metric)
@@ -543,7 +632,10 @@ def _requests(
     if not all(_taken(m, dialect, metric) for m in matchers if m.label not in dialect.outcomes):
         return []
     telling = [m for m in matchers if m.label in dialect.outcomes]
-    spread = frozenset((label, MANY) for label in (*dialect.spread, "pod", "instance"))
+    spread = frozenset(
+        (label, route if label in ROUTES else MANY)
+        for label in (*dialect.spread, "pod", "instance")
+    )
     if metric.endswith("_bucket"):
         if telling:
             raise UnmodelledError(f"{metric}: durations of some outcomes alone are not modelled")
@@ -563,7 +655,8 @@ def _requests(
             # The series is there from the first failure on.
             present = present & (span.track.total("failed", 0, span.last) > 0)
         values = {(name, pair[0 if good else 1]) for name, pair in dialect.outcomes.items()}
-        found.append(Series(spread | values, number, present, raw=True, side=side))
+        pods = np.full(len(number), span.seen[-1] if len(span.seen) else 0.0)
+        found.append(Series(spread | values, number, present, raw=True, side=side, pods=pods))
     return found
 
 
@@ -599,6 +692,8 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
     metric = _metric_of(selector)
     first, last = scene.world.slots(at_s, window_s)
     n = scene.world.n
+    if window_s == scene.world.scrape_s and _is_counter(metric, scene):
+        return _as_it_stands(selector, scene)
     if metric not in INSTANT:
         raise UnmodelledError(
             f"{metric or 'a selector without a name'} is not modelled"
@@ -616,6 +711,23 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
                 number, each = pods, pods
         labels = frozenset({("pod", MANY)})
         found.append(Series(labels, number, pods > 0, raw=True, side=side, pods=each))
+    return tuple(found)
+
+
+def _is_counter(metric: str, scene: Scene) -> bool:
+    return scene.vocabulary.of(metric) is not None and not metric.endswith(("_bucket", "_sum"))
+
+
+def _as_it_stands(selector: Any, scene: Scene) -> Vector:
+    """A counter of requests since its pods began, or since the model does."""
+    at_s = _instant_of(selector, scene)
+    _, last = scene.world.slots(at_s, scene.world.scrape_s)
+    metric, matchers = _metric_of(selector), promql.matchers_of(selector)
+    found: list[Series] = []
+    for side, track in _sides(matchers, scene):
+        for route, part in _parts(track, scene):
+            span = _Span(part, 0, last, at_s, at_s - scene.world.start_s, scene)
+            found += _requests(AS_IT_STANDS, metric, matchers, span, side, route)
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from canary.argo.releases import LATEST, STABLE
 from canary.power import backfill
 from canary.power.monte_carlo import Look, Study
 from canary.power.samples import Fault, Samples, Trajectory
-from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, SLOW_S, Value
+from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, ROUTES, SLOW_S, Value
 from canary.runtime.prometheus import Prometheus
 
 # Where Prometheus's clock stands for the first world: each has a block of its own.
@@ -94,9 +95,27 @@ def _base_s(index: int) -> float:
 def _asked(study: Study) -> list[Look]:
     """Each gate's first and last measurement."""
     kept: dict[str, list[Look]] = {}
-    for look in study.looks:
+    for look in (look for look in study.looks if not _per_pod(look)):
         kept.setdefault(look.metric.name, []).append(look)
     return [look for looks in kept.values() for look in {0: looks[0], 1: looks[-1]}.values()]
+
+
+def unchecked(study: Study) -> tuple[str, ...]:
+    """The gates that are not compared: a ReplicaSet is one pod in the samples made up here."""
+    return tuple(dict.fromkeys(look.metric.name for look in study.looks if _per_pod(look)))
+
+
+def _per_pod(look: Look) -> bool:
+    """Whether a gate asks for a pod's part, and not for what all of them do."""
+    return any(
+        str(getattr(node, "op", "")) in ("avg", "count")
+        and any("pod" in getattr(part.modifier, "labels", ()) for part in _aggregates(node.expr))
+        for node in _aggregates(promql.parse(look.metric.query).tree)
+    )
+
+
+def _aggregates(tree: Any) -> list[Any]:
+    return [node for node in promql.nodes(tree) if type(node).__name__ == "AggregateExpr"]
 
 
 def _world(study: Study, name: str) -> Samples:
@@ -105,7 +124,9 @@ def _world(study: Study, name: str) -> Samples:
         return world
     nothing = np.zeros_like(world.canary.requests)
     gone = np.zeros_like(world.canary.pods)
-    canary = Trajectory(nothing, nothing, nothing, gone, nothing)
+    canary = replace(
+        world.canary, requests=nothing, failed=nothing, slow=nothing, pods=gone, cpu=nothing
+    )
     return replace(world, canary=canary, draw_stable=lambda: canary)
 
 
@@ -232,8 +253,10 @@ def _series(
     metric = selector.metric
     slots = track.requests.shape[1]
 
-    def running(what: str) -> Numbers:
-        return np.array([track.total(what, 0, k)[0] for k in range(slots + 1)], dtype=float)
+    def running_of(part: Trajectory) -> Callable[[str], Numbers]:
+        return lambda what: np.array([part.total(what, 0, k)[0] for k in range(slots + 1)], float)
+
+    running = running_of(track)
 
     pods = np.append(track.pods, track.pods[-1])
     match metric:
@@ -248,7 +271,13 @@ def _series(
             yield _head(metric, labels), pods
         case _:
             dialect = study.vocabulary.of(metric)
-            if dialect is not None:
+            if dialect is None:
+                return
+            for index, part in enumerate(track.routes):
+                route = dict.fromkeys(ROUTES & dialect.spread, f"/{index}")
+                own = running_of(part)
+                yield from _requests(dialect, selector, {**route, **labels}, told, own)
+            if not track.routes:
                 yield from _requests(dialect, selector, labels, told, running)
 
 

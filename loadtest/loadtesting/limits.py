@@ -12,11 +12,12 @@ from canary.runtime import documents
 from loadtesting.model import Limits
 
 CPU_GATE = "max-cpu-saturation"
-_QUANTILE = re.compile(r"histogram_quantile\(\s*([\d.]+)")
+# The gate may take a confidence margin off it: scalar(0.95 - …).
+_QUANTILE = re.compile(r"histogram_quantile\(\s*(?:scalar\(\s*)?([\d.]+)")
 
 
 def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
-    """Reads the limits of the one AnalysisTemplate that states all of them.
+    """Reads the limits, each of the AnalysisTemplate that states it.
 
     Raises:
         UsageError: if a file cannot be read, or states no limit of some kind.

@@ -13,13 +13,11 @@ from typing import Any
 import yaml
 
 from canary.argo import manifests
-from canary.errors import UsageError
 from canary.rehearse import config
 from canary.runtime import documents
 from observe import dashboards, grafana, rules, thresholds
 from observe.rules import Group
 
-TEMPLATE = "release-gates"
 THRESHOLDS = Path("observability/rules/gates.generated.yaml")
 OBJECTS = Path("observability/kubernetes/prometheusrules.generated.yaml")
 DASHBOARDS = Path("observability/dashboards")
@@ -63,12 +61,8 @@ def _text(path: Path) -> str | None:
 
 def _thresholds(root: Path) -> str:
     bundle = manifests.read(documents.read(root / "deploy/base"))
-    if TEMPLATE not in bundle.templates:
-        raise UsageError(
-            f"deploy/base has no AnalysisTemplate {TEMPLATE}", "name it in generate.py"
-        )
     slo = config.read(root / "loadtest/rehearsal.yaml").slo
-    series = [*thresholds.of_gates(bundle.templates[TEMPLATE]), *thresholds.of_objective(slo)]
+    series = [*thresholds.of_gates(bundle.templates.values()), *thresholds.of_objective(slo)]
     body = rules.document([Group("gridos-thresholds", THRESHOLDS, None, tuple(series))])
     return _banner("deploy/base's gates and loadtest/rehearsal.yaml's objective") + _yaml(body)
 

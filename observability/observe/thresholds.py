@@ -1,11 +1,12 @@
 """The gates' numbers and the objective, as series: what alerts and panels compare with.
 
-The AnalysisTemplate owns the gates' numbers and `rehearsal.yaml` the objective; nothing here or in
+The AnalysisTemplates own the gates' numbers and `rehearsal.yaml` the objective; nothing here or in
 the rules states them again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from canary.argo.objects import AnalysisTemplate
@@ -13,28 +14,27 @@ from canary.errors import UsageError
 from canary.rehearse.config import Slo
 from observe.rules import Rule
 
-# Argument of the template → series.
+# Argument of a template → series.
 SERIES = {
     "max-error-ratio": "gridos:gate_error_ratio:max",
     "max-p95-seconds": "gridos:gate_p95_latency_seconds:max",
     "max-cpu-saturation": "gridos:gate_cpu_saturation_ratio:max",
     "max-restarts": "gridos:gate_container_restarts:max",
     "min-requests": "gridos:gate_requests:min",
-    "z": "gridos:gate_z:value",
 }
 
 
-def of_gates(template: AnalysisTemplate) -> list[Rule]:
-    """A series for each threshold of a template, with the text it has there.
+def of_gates(templates: Iterable[AnalysisTemplate]) -> list[Rule]:
+    """A series for each threshold, with the text it has in the one template that states it.
 
     Raises:
-        UsageError: if the template lacks one of them.
+        UsageError: if none does.
     """
-    values = template.literals
+    values = {name: value for t in templates for name, value in t.literals.items()}
     missing = [name for name in SERIES if not values.get(name)]
     if missing:
         raise UsageError(
-            f"AnalysisTemplate {template.metadata.name} has no argument {missing[0]}",
+            f"no AnalysisTemplate has an argument {missing[0]}",
             "declare it with a value, or change observe/thresholds.py",
         )
     return [Rule(series, f"vector({values[name]})") for name, series in SERIES.items()]

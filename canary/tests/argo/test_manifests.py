@@ -35,25 +35,35 @@ def test_the_shipped_steps_are_ten_a_quarter_and_a_half_each_judged(root):
         or (step.duration_s if isinstance(step, Pause) else "judged")
         for step in rollout.steps
     ]
-    assert shape == [10, 60, "judged", 25, 120, "judged", 50, 180, "judged"]
-    assert rollout.background is not None
-    assert rollout.background.starting_step == 6
+    assert shape == [10, 60, "judged", 25, 120, "judged", 50, 180, "judged", 100, "judged"]
 
 
-def test_each_inline_look_looks_back_over_the_pause_before_it_and_only_once(root):
+def test_each_inline_window_leaves_out_the_first_ten_seconds_of_the_pause_before_it(root):
     rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
     for before, step in zip(rollout.steps, rollout.steps[1:], strict=False):
-        if isinstance(step, Analysis):
+        if isinstance(before, Pause):
             windows = {w for m in step.metrics for w in durations.ranges_s(m.query)}
-            assert windows == {before.duration_s}
-            assert {m.effective_count for m in step.metrics} == {1}
+            assert windows == {before.duration_s - 10}
 
 
-def test_the_background_guard_looks_for_ever(root):
+def test_an_inline_metric_is_asked_for_ten_minutes_until_it_passes_and_then_pauses(root):
+    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+    *steps, last = [step for step in rollout.steps if isinstance(step, Analysis)]
+    assert {m.consecutive_success_limit for step in steps for m in step.metrics} == {1}
+    assert {m.consecutive_success_limit for m in last.metrics} == {5}
+    for metric in (m for step in (*steps, last) for m in step.metrics):
+        assert metric.count * metric.interval_s == 600
+        assert metric.inconclusive_limit == metric.count
+
+
+def test_the_guard_looks_from_the_first_weight_to_the_end_and_never_stops_for_want_of_data(root):
     background = manifests.rollout(manifests.read(documents.read(root / "deploy/base"))).background
+    assert background.starting_step == 0
     assert {m.effective_count for m in background.metrics} == {None}
-    assert {m.interval_s for m in background.metrics} == {20}
-    assert background.arguments == {"canary-hash": ReplicaSetName.LATEST}
+    assert {m.interval_s for m in background.metrics} == {10}
+    assert {m.inconclusive_limit for m in background.metrics} == {1000}
+    hashes = {"canary-hash": ReplicaSetName.LATEST, "stable-hash": ReplicaSetName.STABLE}
+    assert background.arguments == hashes
 
 
 def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
@@ -147,9 +157,15 @@ def test_a_list_stands_for_its_items_each_with_its_place():
         ),
         (
             "analysis-release-gates.yaml",
-            'name: count\n      value: "1"',
-            'name: count\n      value: "often"',
+            'name: in-a-row\n      value: "1"',
+            'name: in-a-row\n      value: "often"',
             "'often' is not a whole number",
+        ),
+        (
+            "analysis-release-comparison.yaml",
+            "    - name: interval\n",
+            "    - name: interval\n      value: 30s\n",
+            "argument 'interval' has two values, '20s' and '30s'",
         ),
         ("rollout.yaml", "- setWeight: 25", "- {setWeight: 25, pause: {}}", "has 2 actions"),
     ],
@@ -162,9 +178,9 @@ def test_what_cannot_be_planned_is_refused_with_its_place(deploy, file, before, 
 
 
 def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as_argo_does(deploy):
-    spoil(deploy, "rollout.yaml", "name: count", "name: cuont")
-    background = manifests.rollout(manifests.read(documents.read(deploy))).background
-    assert {m.effective_count for m in background.metrics} == {1}
+    spoil(deploy, "rollout.yaml", "name: in-a-row", "name: in-arow")
+    last = manifests.rollout(manifests.read(documents.read(deploy))).steps[-1]
+    assert {m.consecutive_success_limit for m in last.metrics} == {1}
 
 
 def test_what_one_machine_cannot_enforce_is_listed(root):

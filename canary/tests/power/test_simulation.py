@@ -12,13 +12,13 @@ from canary.power.simulation import Scenario
 
 WORDS = {
     "healthy": (PROMOTED, None),
-    "errors=5%": (ROLLED_BACK, "error-ratio"),
+    "errors=5%": (ROLLED_BACK, "errors-against-stable"),
     "latency=400ms@20%": (ROLLED_BACK, "p95-latency-seconds"),
     "cpu=90%": (ROLLED_BACK, "cpu-saturation-ratio"),
     "crash=500": (ROLLED_BACK, "container-restarts"),
     "idle": (PAUSED, "canary-requests"),
     "late-scrapes": (PROMOTED, None),
-    "prometheus-gone": (ROLLED_BACK, "canary-requests"),
+    "prometheus-gone": (ROLLED_BACK, "errors-against-stable"),
     "label-missing": (PAUSED, "canary-requests"),
 }
 
@@ -51,10 +51,34 @@ def test_summaries_count_every_release_once(results):
     assert "18 releases of gridos" in simulation_report.table(summary)
 
 
-def test_a_delay_that_stays_below_the_limit_trips_no_gate(subject):
-    delayed = faults.scenario("latency=150ms@20%", Traffic(100.0))
-    results = simulation.simulate(subject, [delayed], 2)
-    assert [walk.outcome for _, walk in results] == [PROMOTED] * 2
+def test_a_delay_below_the_limit_is_compared_with_stable_from_100_ms_on(subject):
+    words = ("latency=60ms@20%", "latency=150ms@20%")
+    delayed = [faults.scenario(text, Traffic(100.0)) for text in words]
+    (_, little), (_, much) = simulation.simulate(subject, delayed, 1)
+    assert little.outcome == PROMOTED
+    assert (much.outcome, much.tripped[0]) == (ROLLED_BACK, "p95-against-stable")
+
+
+def test_what_stable_suffers_too_is_not_the_canarys_and_a_new_pods_first_seconds_are_not_counted(
+    subject,
+):
+    routes = (0.5, 0.495, 0.005)
+    kinds = [
+        Scenario("outage", Fault(outage_s=2.0), Traffic(100.0, routes=routes)),
+        Scenario("warm-up", Fault(warm_up_s=4.0), Traffic(100.0, routes=routes)),
+        Scenario("route", Fault(route_broken=True), Traffic(100.0, routes=routes)),
+    ]
+    (_, outage), (_, warm_up), (_, route) = simulation.simulate(subject, kinds, 1)
+    assert (outage.outcome, warm_up.outcome) == (PROMOTED, PROMOTED)
+    assert (route.outcome, route.tripped[0]) == (ROLLED_BACK, "route-errors")
+
+
+def test_a_release_with_few_requests_waits_at_its_first_weight_until_they_are_enough(subject):
+    ((_, few),) = simulation.simulate(subject, [Scenario("few", traffic=Traffic(8.0))], 1)
+    began = {weight: at_s for at_s, weight in few.weights}
+    assert few.outcome == PROMOTED
+    assert began[25] - began[10] > 80.0, "a minute's pause, and then twenty seconds or more"
+    assert began[50] - began[25] < 130.0
 
 
 @pytest.mark.parametrize("words", ["slow-start=20s", "hang=1%", "errors=1%@/v1/overloads"])

@@ -13,12 +13,11 @@ def copy(root, tmp_path):
     """A copy of the manifests, and a way to change a text in its gates."""
     folder = tmp_path / "base"
     shutil.copytree(root / "deploy/base", folder)
-    gates = folder / "analysis-release-gates.yaml"
 
-    def change(old, new):
-        text = gates.read_text()
+    def change(old, new, file="analysis-release-gates.yaml"):
+        text = (folder / file).read_text()
         assert old in text
-        gates.write_text(text.replace(old, new))
+        (folder / file).write_text(text.replace(old, new))
         return reading.read(folder, root / "loadtest/rehearsal.yaml")
 
     return change
@@ -26,18 +25,23 @@ def copy(root, tmp_path):
 
 def test_each_limit_follows_its_argument(copy, limits):
     text = f'value: "{limits.max_error_ratio}"'
-    assert copy(text, 'value: "0.02"').max_error_ratio == 0.02
+    changed = copy(text, 'value: "0.02"', "analysis-release-guard.yaml")
+    assert changed.max_error_ratio == 0.02
 
 
 def test_the_quantile_is_the_gates(copy, limits):
-    changed = copy(f"histogram_quantile({limits.quantile}", "histogram_quantile(0.9")
+    changed = copy(f"scalar(\n                {limits.quantile}", "scalar(0.9")
     assert changed.quantile == 0.9
     assert changed.max_slow_ratio == pytest.approx(0.1)
 
 
 def test_a_missing_limit_is_named(copy):
     with pytest.raises(UsageError, match="argument max-error-ratio"):
-        copy("- name: max-error-ratio\n      value:", "- name: other\n      value:")
+        copy(
+            "- name: max-error-ratio\n      value:",
+            "- name: other\n      value:",
+            "analysis-release-guard.yaml",
+        )
 
 
 def test_the_cpu_query_is_the_gates_own(limits):
