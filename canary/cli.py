@@ -18,6 +18,7 @@ COMMANDS = {
     "design": "propose weights, pauses, intervals and limits that would detect a fault, as a patch",
     "simulate": "thousands of releases through a real Prometheus, judged as the controller would",
     "mutate": "break the gates on purpose, one by one, and see whether some release notices",
+    "init": "look at a repository, and write what a rehearsal of it needs",
     "rehearse": "run the shipped canary on real traffic: promoted or rolled back, and why",
     "runs": "list the rehearsals of the past, compare two, remove old ones",
     "ui": "the rehearsals of the past in a browser: list, compare, replay",

@@ -117,3 +117,18 @@ def test_a_commit_of_another_team_is_judged_by_its_own_gate(
     )
     assert git(repository, "for-each-ref") + git(repository, "status", "--short") == before
     assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.parametrize("team", TEAMS[:1], ids=["orders"], indirect=True)
+def test_a_repository_that_canary_has_never_seen_has_its_first_verdict_from_init(
+    team: Team, repository: Path
+) -> None:
+    (repository / "rehearsal.yaml").unlink()
+    for arguments in (
+        ["init"],
+        ["rehearse", "--candidate", "healthy", "--config", "rehearsal.yaml"],
+    ):
+        done = processes.run(
+            [CANARY, *arguments], cwd=repository, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

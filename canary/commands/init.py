@@ -1,0 +1,53 @@
+"""`canary init`: a first rehearsal.yaml and a locustfile for a repository."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from canary.commands import options
+from canary.errors import UsageError
+from canary.rehearse import draft, gaps, plan
+
+EPILOG = """\
+It reads the manifests of the one Rollout that it finds, what the repository is built with (Go,
+npm, uv, pip, Maven, Cargo), and an OpenAPI document or the routes in the sources; it runs nothing.
+What is guessed says so in the file, and what is still open is listed at the end.
+
+exit codes:
+  0 written   2 there is no Rollout, or more than one; or the file is already there
+
+examples:
+  canary init                              in the repository of the service
+  canary init --manifests deploy/overlays/production
+  canary rehearse --candidate my-branch    the next step
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The manifests, and the repository."""
+    options.kustomization(parser)
+    parser.add_argument(
+        "--repository", type=Path, default=Path(), metavar="DIR", help="(this folder)"
+    )
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Writes the two files and says what they leave open."""
+    file = chosen.repository / plan.CONFIG
+    if file.exists():
+        raise UsageError(f"{file} is already there", "remove it to begin anew")
+    made = draft.draft(chosen.repository, chosen.manifests)
+    users = chosen.repository / draft.LOCUSTFILE
+    if not users.exists():
+        users.write_text(made.locustfile(), encoding="utf-8")
+        options.say(f"wrote {users}: {len(made.tasks)} routes from {made.routes or 'a probe'}")
+    file.write_text(made.rehearsal(), encoding="utf-8")
+    options.say(f"wrote {file}")
+    try:
+        build = plan.read(file, None)
+        gaps.check(build.bundle, build.config, file)
+    except UsageError as left:
+        options.say(f"still open: {left}")
+    options.say("next: read it, commit, and release a branch: canary rehearse --candidate BRANCH")
+    return 0
