@@ -7,6 +7,7 @@ checkout has installed, as its team would.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from acceptance.git import git
 from canary.errors import MachineError
@@ -21,6 +23,7 @@ from canary.runtime import processes
 
 HERE = Path(__file__).parent
 CANARY = Path(sys.executable).with_name("canary")
+ACTION = HERE.parent.parent / ".github/actions/rehearse"
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,31 @@ def test_a_repository_that_canary_has_never_seen_has_its_first_verdict_from_init
             [CANARY, *arguments], cwd=repository, capture_output=True, text=True, timeout=400
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("team", TEAMS[:1], ids=["orders"], indirect=True)
+def test_the_github_action_says_the_verdict_and_fails_with_it(
+    team: Team, repository: Path, tmp_path: Path
+) -> None:
+    action = yaml.safe_load((ACTION / "action.yaml").read_text(encoding="utf-8"))
+    (step,) = [step for step in action["runs"]["steps"] if step.get("id") == "rehearse"]
+    more = "--time-scale=6\n--out=out/rehearsals"
+    inputs = {"stable": "main", "candidate": "faulty", "config": "", "arguments": more}
+    given = {name: inputs[text.split(".")[1].rstrip(" }")] for name, text in step["env"].items()}
+    files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    done = processes.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, **given, **files, "GITHUB_ACTION_PATH": str(ACTION)},
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = dict(
+        line.split("=", 1) for line in Path(files["GITHUB_OUTPUT"]).read_text().splitlines()
+    )
+    assert said["exit-code"] == "1"
+    assert said["verdict"].startswith(f"Rolled back by {team.gate}")
+    assert team.gate in Path(files["GITHUB_STEP_SUMMARY"]).read_text(encoding="utf-8")
+    assert (repository / said["folder"] / "junit.xml").is_file()
