@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     users = chosen.repository / draft.LOCUSTFILE
     if not users.exists():
         users.write_text(made.locustfile(), encoding="utf-8")
-        options.say(f"wrote {users}: {len(made.tasks)} routes from {made.routes or 'a probe'}")
+        options.say(f"wrote {users} (requests: {len(made.tasks)}, from {made.routes or 'a probe'})")
     file.write_text(made.rehearsal(), encoding="utf-8")
     options.say(f"wrote {file}")
     try:
