@@ -26,7 +26,9 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The manifests, and the repository."""
-    options.kustomization(parser)
+    parser.add_argument(
+        "--manifests", type=Path, metavar="PATH", help="(those of the only Rollout that is found)"
+    )
     parser.add_argument(
         "--repository", type=Path, default=Path(), metavar="DIR", help="(this folder)"
     )

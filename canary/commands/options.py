@@ -12,7 +12,7 @@ from canary.runtime import program
 
 DEFAULT_MANIFESTS = "deploy/base"
 DEFAULT_CONTRACT = "observability/contract.prom"
-DEFAULT_CONFIG = Path("loadtest/rehearsal.yaml")
+DEFAULT_CONFIG = "rehearsal.yaml, or loadtest/rehearsal.yaml"
 # One gateway carries no more, and the arrays of a study outgrow a laptop.
 MAX_RATE = 100_000
 OUTPUTS = ("table", "json", "markdown")
@@ -49,7 +49,7 @@ def kustomization(parser: Container) -> None:
         "--manifests",
         type=Path,
         metavar="PATH",
-        help=f"the kustomization to run ({DEFAULT_MANIFESTS})",
+        help="the manifests to run (those that rehearsal.yaml names)",
     )
 
 

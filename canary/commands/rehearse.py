@@ -196,7 +196,7 @@ def _add_cluster(group: options.Container) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Runs one rehearsal, or says what it would make of the manifests."""
     if chosen.explain:
-        return _explain(chosen.manifests or Path(options.DEFAULT_MANIFESTS))
+        return _explain(chosen.manifests or plan.source(chosen.config))
     _refuse_contradictions(chosen)
     if chosen.target == "cluster":
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS

@@ -170,11 +170,25 @@ def read(
     file = config or config_in(HERE)
     found = configuration.read(file)
     folder = folder or file.parent
-    bases = (folder, file.parent, root)
-    places = [Path(os.path.normpath(base / found.manifests)) for base in bases]
-    source = deploy or next((place for place in places if place.exists()), places[0])
+    source = deploy or _manifests(found, folder, file.parent, root)
     bundle = manifests.read(documents.read(source), str(source))
     return Build(bundle, found, file, folder.absolute())
+
+
+def source(config: Path | None) -> Path:
+    """The manifests that a rehearsal.yaml names; None is the one of this folder.
+
+    Raises:
+        UsageError: if the file cannot be used.
+    """
+    file = config or config_in(HERE)
+    return _manifests(configuration.read(file), file.parent, HERE)
+
+
+def _manifests(found: Config, *bases: Path) -> Path:
+    """Where its manifests are: below the first of these folders that has them."""
+    places = [Path(os.path.normpath(base / found.manifests)) for base in bases]
+    return next((place for place in places if place.exists()), places[0])
 
 
 @dataclass(frozen=True)
