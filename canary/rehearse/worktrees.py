@@ -32,6 +32,7 @@ WORKTREE = "."
 # A commit needs an author; this one is never pushed.
 WHO = ("-c", "user.name=rehearse", "-c", "user.email=rehearse@localhost")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 NOTHING_MORE: Mapping[str, str] = {}
 # What git names beside a change: the function or class that it is in.
 _FUNCTION = re.compile(r"@@.*@@ (?:async )?(?:def|class|func|function) (\w+)")
@@ -162,7 +163,8 @@ class Repository:
         index = _git(self._folder, "rev-parse", "--path-format=absolute", "--git-path", "index")
         copy = self._git / f"index-{os.getpid()}"
         try:
-            shutil.copyfile(index, copy)
+            # With its time, by which git knows the files that changed within the same second.
+            shutil.copy2(index, copy)
             places = {
                 "GIT_INDEX_FILE": str(copy),
                 "GIT_OBJECT_DIRECTORY": str(self._git / "objects"),
@@ -248,7 +250,10 @@ def _run(command: Sequence[str], folder: Path, log: Path) -> None:
                 f"`{words}` cannot be run: {failed.strerror}", "correct `build`, or install it"
             ) from None
     if done.returncode != 0:
-        said = " / ".join(log.read_text(errors="replace").strip().splitlines()[-2:])
+        lines = _COLOURS.sub("", log.read_text(errors="replace")).strip().splitlines()
+        # Some end with advice, so that their last lines say nothing.
+        wrong = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)]
+        said = " / ".join(wrong[:2] or lines[-2:])
         raise MachineError(f"`{words}` failed: {said}", f"see {log}")
 
 

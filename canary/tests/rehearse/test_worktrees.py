@@ -140,6 +140,12 @@ def test_what_does_not_build_is_the_machines_fault_with_its_last_words(repositor
         build(repository, repository.resolve("main"), broken)
 
 
+def test_what_does_not_build_is_named_by_its_first_error_and_not_by_the_advice_after_it(repository):
+    script = r"printf '\033[31mERROR\033[0m no such symbol\nsee\nthe manual\n'; exit 1"
+    with pytest.raises(MachineError, match="failed: ERROR no such symbol — see"):
+        build(repository, repository.resolve("main"), Build(commands=[["sh", "-c", script]]))
+
+
 def test_a_build_command_that_is_not_installed_is_refused_by_name(repository):
     with pytest.raises(UsageError, match=r"`no-such-compiler` cannot be run: No such file"):
         build(repository, repository.resolve("main"), Build(commands=[["no-such-compiler"]]))
