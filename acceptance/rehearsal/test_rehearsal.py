@@ -25,7 +25,10 @@ HANG_AFTER_S, HANG_S = 30.0, 8.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """A release, and how its rehearsal must end; `gate` is the one that must decide."""
+    """A release, and how its rehearsal must end; `gate` is the one that must decide.
+
+    `hangs` names a program of the run that is stopped for a while, for `hang_s`.
+    """
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -33,7 +36,8 @@ class Scenario:
     gate: str | None = None
     words: str = ""
     busy: bool = False
-    hangs: bool = False
+    hangs: str = ""
+    hang_s: float = HANG_S
     regression: tuple[str, str] | None = None
 
 
@@ -106,6 +110,33 @@ OVERLAYS = (
         "overlay, alert during", (*_PRODUCTION, "--alert", f"{_ALERT}@6m"), (1,), "blocking-alerts"
     ),
 )
+
+
+def event(name, *words, ends=0, gate=None, says="", more=()):
+    """A healthy release during which something happens; a busy machine may end it with 4."""
+    given = [part for word in words for part in ("--event", word)]
+    return Scenario(f"event, {name}", (*more, *given), (ends, 4), gate, says)
+
+
+FAULTY = ("--fault", "errors=30%")
+EVENTS = (
+    event("traffic stops", "traffic=0@step=4+5s", ends=3, gate="canary-requests"),
+    event("traffic doubles", "traffic=2@step=4+5s"),
+    event("prometheus goes and is back", "prometheus=stop@step=4", "prometheus=start@step=4+50s"),
+    event("replicas doubled and halved", "replicas=20@step=1+20s", "replicas=10@step=4+60s"),
+    event("a canary pod is lost", "lose-canary=1@step=4+20s"),
+    event("every canary pod is lost", "lose-canary=all@step=4+20s"),
+    event("promoted at a pause", "promote@step=4+20s"),
+    event(
+        "promoted in full", "promote-full@step=1+20s", ends=3, says="Promoted by hand", more=FAULTY
+    ),
+    event("aborted", "abort@step=4+20s", ends=3, says="Aborted by hand"),
+    event("aborted and retried", "abort@step=1+20s", "retry@step=1+90s"),
+    event("undone", "undo@step=4+20s", ends=3, says="Undone by hand"),
+    event("paused and promoted", "pause@step=4+20s", "promote@step=4+60s"),
+    event("paused", "pause@step=4+20s", ends=3, says="Paused by hand"),
+    event("a second release", "release@step=1+20s", more=FAULTY),
+)
 SCENARIOS = (
     *OVERLAYS,
     *(Scenario(f"healthy {number + 1}") for number in range(10)),
@@ -119,7 +150,17 @@ SCENARIOS = (
     Scenario("more than it sustains", ("--rate", "20000"), (4,), None, "of the 20000 requests/s"),
     Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
     # Stable and canary alike lose their database: the release is not blamed, and no pod restarted.
-    Scenario("database hung", (), (0, 3, 4), hangs=True),
+    Scenario("database hung", (), (0, 3, 4), hangs="postgres"),
+    Scenario(
+        "prometheus hung",
+        (),
+        (4,),
+        None,
+        "has not answered a measurement",
+        hangs="prometheus",
+        hang_s=60.0,
+    ),
+    *EVENTS,
     # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
     Scenario("busy, healthy", (), (0, 4), busy=True),
     *(Scenario(f"busy, {s.name}", s.arguments, (1, 4), s.gate, busy=True) for s in FAULTS),
@@ -150,7 +191,7 @@ def test_a_rehearsal_ends_as_its_release_deserves(scenario, tmp_path, measured, 
 
 def assert_ends(scenario, given, measured):
     began, before = time.monotonic(), programs()
-    with hogs(psutil.cpu_count() or 1 if scenario.busy else 0), hanging(scenario.hangs):
+    with hogs(psutil.cpu_count() or 1 if scenario.busy else 0), hanging(scenario):
         code = processes.run(
             [CANARY, "rehearse", *given], stdout=subprocess.DEVNULL, timeout=TIMEOUT_S
         ).returncode
@@ -169,7 +210,7 @@ def assert_ends(scenario, given, measured):
         assert verdict["gate"]["name"] == scenario.gate
     assert scenario.words in verdict["headline"]
     # A release is not to blame for a database that hangs, and no pod is.
-    assert not (scenario.hangs and "; restart " in json.dumps(result["events"]))
+    assert not (scenario.hangs == "postgres" and "; restart " in json.dumps(result["events"]))
     assert programs() - before == set(), "left running"
 
 
@@ -187,13 +228,13 @@ def programs():
 
 
 @contextmanager
-def hanging(wanted):
-    """Stops the run's PostgreSQL for a while, and lets it go on."""
-    if not wanted:
+def hanging(scenario):
+    """Stops a program of the run for a while, and lets it go on."""
+    if not scenario.hangs:
         yield
         return
     over = threading.Event()
-    thread = threading.Thread(target=hang, args=(over,))
+    thread = threading.Thread(target=hang, args=(scenario, over))
     thread.start()
     try:
         yield
@@ -202,14 +243,14 @@ def hanging(wanted):
         thread.join()
 
 
-def hang(over):
+def hang(scenario, over):
     if over.wait(HANG_AFTER_S):
         return
     ours = psutil.Process().children(recursive=True)
-    stopped = [process for process in ours if process.name() == "postgres"]
+    stopped = [process for process in ours if process.name() == scenario.hangs]
     for process in stopped:
         process.suspend()
-    over.wait(HANG_S)
+    over.wait(scenario.hang_s)
     for process in stopped:
         with suppress(psutil.NoSuchProcess):
             process.resume()

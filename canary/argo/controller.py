@@ -32,6 +32,8 @@ from canary.argo.model import (
 )
 
 ABORTED_BY_HAND = "Aborted by hand, unjudged: no gate had failed"
+UNDONE_BY_HAND = "Undone by hand, unjudged: the Rollout is back at the template of stable"
+PAUSED_BY_HAND = "Paused by hand, unjudged: nobody promotes it"
 
 # The message of an abort that no analysis and no deadline caused; Argo has none.
 BY_HAND = "by hand"
@@ -131,7 +133,10 @@ def reconcile(
     status = _reconcile_analysis(rollout, status, now)
     if status.paused_inconclusive:
         return _with_phase(rollout, status, canary, stable), ()
-    if rollout.routing is None:
+    scales: tuple[Scale, ...] = ()
+    if status.user_paused:
+        pass
+    elif rollout.routing is None:
         scales = _reconcile_replica_sets(rollout, status, canary, stable, old)
     else:
         status, scales = _scale_routed(rollout, status, canary, stable, before, now)
@@ -283,6 +288,19 @@ def longest_s(rollout: Rollout) -> float:
     )
     weights = sum(isinstance(step, SetWeight) for step in rollout.steps)
     return pauses + looks + (weights + 2) * (rollout.progress_deadline_s + rollout.min_ready_s)
+
+
+def unjudged(rollout: Rollout, status: Status) -> str:
+    """How a release ended that a person ended and no gate; nothing for any other."""
+    if status.undone:
+        return UNDONE_BY_HAND
+    if status.abort_message == BY_HAND:
+        return ABORTED_BY_HAND
+    if status.promoted and status.promote_full:
+        return promoted_by_hand()
+    if status.promoted and (steps := skipped(rollout, status.runs)):
+        return promoted_by_hand(steps)
+    return ""
 
 
 def promoted_by_hand(steps: Sequence[int] = ()) -> str:
@@ -490,8 +508,6 @@ def _reconcile_replica_sets(
 ) -> tuple[Scale, ...]:
     latest = (ReplicaSetName.LATEST, canary)
     kept = (ReplicaSetName.STABLE, stable)
-    if status.user_paused:
-        return ()
     if status.promoted or status.undone:
         new, leaving = (latest, kept) if status.promoted else (kept, latest)
         return _complete(rollout, *new, leaving[1]) or _retire(rollout, new[1], *leaving)

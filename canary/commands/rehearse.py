@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from canary import durations, faults
-from canary.argo import manifests
+from canary.argo import events, manifests
 from canary.argo.support import Support
 from canary.commands import options
 from canary.errors import MachineError, UsageError
@@ -51,7 +51,7 @@ DEFAULT_SCALE = {"local": 6.0, "cluster": 1.0}
 CLUSTER_MANIFESTS = Path("deploy/overlays/local")
 
 # What only one machine can do, and what is asked of a cluster alone.
-LOCAL_ALONE = {"stable", "candidate", "port", "arg", "record", "rules", "alert"}
+LOCAL_ALONE = {"event", "stable", "candidate", "port", "arg", "record", "rules", "alert"}
 CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\
@@ -70,6 +70,15 @@ faults (in the candidate's pods only; give --fault several times, or join them b
   …,after=90s           the faults begin so long after the pod's start
   database-down=2s@40s  stable and candidate lose their database for 2 s, 40 s into the release
 These times are the clock's own: --time-scale does not compress them.
+
+events (at 30s after the release, step=4 or step=4+5s, in the manifest's time):
+  traffic=0             users send so many times the rate (0: nothing, 2: twice)
+  prometheus=stop       Prometheus is gone; start: it is back, without memory
+  replicas=20           a person or an autoscaler changes spec.replicas
+  lose-canary=1         so many canary pods are gone, or all
+  promote, promote-full, abort, retry, undo, pause
+                        what a person does with kubectl argo rollouts
+  release               another release, without the faults, replaces this one
 
 exit codes:
   0 promoted   1 rolled back by a gate or the progress deadline, or its migration failed
@@ -137,6 +146,14 @@ def _add_run(group: options.Container) -> None:
         default=0.0,
         metavar="after=TIME|never",
         help="when a person promotes a step that needs it, in the manifest's time (at once)",
+    )
+    group.add_argument(
+        "--event",
+        type=_event,
+        action="append",
+        default=[],
+        metavar="WHAT@WHEN",
+        help="something that happens meanwhile; may be given several times, see below",
     )
     options.rate(group, "that users send (what the gates need at this scale)")
     group.add_argument(
@@ -218,6 +235,7 @@ def run(chosen: argparse.Namespace) -> int:
         image=chosen.image or "",
         url=chosen.url or "",
         promote_s=chosen.promote,
+        events=tuple(chosen.event),
     )
     rehearsed = plan.make(stable, candidate, choices, shlex.join(["canary", *chosen.given]))
     rehearsed, folder = _make(chosen.out, rehearsed)
@@ -248,6 +266,13 @@ def run(chosen: argparse.Namespace) -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 live.wait_until_closed()
     return made.verdict.exit_code
+
+
+def _event(text: str) -> events.Event:
+    try:
+        return events.parse(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
 
 
 def _promotion(text: str) -> float | None:

@@ -49,6 +49,8 @@ class ClusterTarget:
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:
         if plan.config.cluster is None:
             raise UsageError("rehearsal.yaml says nothing of a cluster", "give it `cluster`")
+        if plan.events:
+            raise UsageError("events are not carried out on a cluster", "leave `events` out")
         self.name = f"cluster {kubectl.context}"
         self.plan, self.rollout, self.hashes = plan, plan.scaled, Hashes("", "")
         self._kubectl, self._folder, self._cluster = kubectl, folder, plan.config.cluster

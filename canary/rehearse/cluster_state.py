@@ -206,7 +206,7 @@ def _unjudged(
     """What a person did, or has to do, that leaves the release unjudged; nothing if nobody did."""
     status, latest, index = state.status, state.latest_hash, state.status.get("currentStepIndex")
     if latest == hashes.stable:
-        return "Undone by hand, unjudged: the Rollout is back at the template of stable"
+        return controller.UNDONE_BY_HAND
     if latest != hashes.latest:
         return f"Replaced by another release ({latest}), unjudged"
     if promoted and (skipped := controller.skipped(rollout, done)):

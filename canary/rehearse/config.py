@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,6 +17,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from canary import durations, yamls
+from canary.argo import events
 from canary.errors import UsageError
 
 # What stands for a random text that is made for the run.
@@ -162,6 +164,12 @@ def _only_commands(value: object) -> object:
     return {"commands": value} if isinstance(value, list) else value
 
 
+def _event(text: str) -> str:
+    """An event that can be read (`canary.argo.events`)."""
+    events.parse(text)
+    return text
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -179,6 +187,7 @@ class Config(_Section):
     traffic: Traffic
     alerts: Alerts | None = None
     cluster: Cluster | None = None
+    events: list[Annotated[str, AfterValidator(_event)]] = Field(default_factory=list)
 
 
 def read(path: Path) -> Config:

@@ -197,6 +197,7 @@ class Kubelet:
     folder: Path
     pods: list[Pod] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
+    _died: dict[int, float] = field(default_factory=dict)
     _events: list[PodEvent] = field(default_factory=list)
     _weigh_at: float = 0.0
     _probers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "probe"))
@@ -216,7 +217,25 @@ class Kubelet:
     def delete(self, pod: Pod, now: float) -> None:
         """Begins a pod's end: out of the endpoints now, preStop, then SIGTERM."""
         pod.terminating_since, pod.ready_at = now, None
+        self._died.pop(pod.ports.get(pod.source.served, 0), None)
         self._log(pod, "terminating")
+
+    def lose(self, pod: Pod, now: float) -> None:
+        """A pod is gone without a word to anybody."""
+        for state in pod.containers:
+            if state.child is not None:
+                state.child.kill()
+        self._note_death(pod, now)
+        pod.terminated, pod.terminating_since, pod.ready_at = True, now, None
+        self._log(pod, "lost")
+
+    def unnoticed(self, delay_s: float, now: float) -> set[int]:
+        """The ports of pods that died so recently that the edge does not know it yet."""
+        return {port for port, at in self._died.items() if now - at < delay_s}
+
+    def _note_death(self, pod: Pod, now: float) -> None:
+        if pod.ready_at is not None and pod.source.served:
+            self._died[pod.port] = now
 
     def tick(self, now: float) -> list[PodEvent]:
         """Lets time pass for every pod; returns what happened since the last tick."""
@@ -276,6 +295,7 @@ class Kubelet:
         ready = all(state.ready for state in pod.containers)
         if ready and pod.ready_at is None:
             pod.ready_at = now
+            self._died.pop(pod.ports.get(pod.source.served, 0), None)
             self._log(pod, f"ready after {now - pod.created_at:.1f} s")
         elif not ready and pod.ready_at is not None:
             pod.ready_at = None
@@ -318,6 +338,7 @@ class Kubelet:
             state.child.kill()
             tail = state.child.tail_lines(LAST_LINES)
             self.endings.append(Ending(state.child.log, pod.replica_set, reason, tail))
+        self._note_death(pod, now)
         pod.ready_at = None
         wait_s = BACK_OFF_S[min(state.restarts, len(BACK_OFF_S) - 1)]
         state.restarts += 1

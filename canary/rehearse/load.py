@@ -72,6 +72,7 @@ class Load:
     # Users of the configuration's own, instead of those that send its `requests`.
     locustfile: Path | None = None
     seconds: list[Second] = field(default_factory=list)
+    lowest: float = 1.0
     _child: processes.Child | None = None
     _read: int = 0
 
@@ -95,10 +96,23 @@ class Load:
             LOADTEST_USERS=str(self.traffic.users),
             LOADTEST_VALUES=json.dumps(dict(self.values)),
             LOADTEST_LOG=str(self._log),
+            LOADTEST_PACE=str(self._pace),
         )
         self._child = processes.start(
             "locust", command, self.folder / "locust.log", variables, yielding=True
         )
+
+    def pace(self, factor: float) -> None:
+        """Sends so many times the rate from now on; 0 is nothing."""
+        self.lowest = min(self.lowest, factor)
+        fresh = self._pace.with_suffix(".new")
+        fresh.write_text(str(factor), encoding="utf-8")
+        fresh.rename(self._pace)
+
+    @property
+    def least_rate(self) -> float:
+        """The lowest rate that was asked for: what every second had to hold."""
+        return self.rate * self.lowest
 
     def stop(self) -> None:
         """Stops sending."""
@@ -134,6 +148,10 @@ class Load:
         log = self._log.with_name("refusals.jsonl")  # as users_log.py names it
         text = log.read_text(encoding="utf-8") if log.exists() else ""
         return [Refusal(**json.loads(line)) for line in text.splitlines()]
+
+    @property
+    def _pace(self) -> Path:
+        return self.folder / "pace"
 
     @property
     def _log(self) -> Path:

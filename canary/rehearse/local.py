@@ -7,11 +7,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from canary.argo import controller
+from canary.argo.events import Kind, Schedule
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
 from canary.rehearse import (
@@ -30,6 +32,7 @@ from canary.rehearse.evidence import Evidence, Log, Redaction, Restart, Route
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
 from canary.rehearse.fakes import Fakes
+from canary.rehearse.happenings import Happenings
 from canary.rehearse.kubelet import Ending, Kubelet
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
@@ -113,7 +116,11 @@ class LocalTarget:
                 self._fire(node, node.clock() - applied_s)
                 time.sleep(min(TICK_S, left_s))
             observation = node.observe()
-        yield observation
+            if node.status is not None:
+                self.hashes, self.rollout = node.status.hashes, node.rollout
+        for event in node.happenings.schedule.pending:
+            node.log("event", f"{event} never came: the release was over")
+        yield replace(observation, events=(*observation.events, *node.observe().events))
 
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything in the reverse order of its start."""
@@ -220,9 +227,12 @@ class LocalTarget:
             self.hashes.stable: stable.source(),
             self.hashes.latest: candidate.source(self.plan.fault_variables),
         }
+        if any(event.kind is Kind.RELEASE for event in self.plan.events):
+            sources[self.plan.second_hash] = candidate.source()
         kubelet = Kubelet(sources, self._folder / "pods")
         self._ending("pods", kubelet.stop)
-        sets = ReplicaSets(self.rollout, self.hashes, kubelet, self.plan.config.traffic.seed)
+        seed, most = self.plan.config.traffic.seed, self.plan.most_replicas
+        sets = ReplicaSets(self.rollout, self.hashes, kubelet, seed, most)
         exporter = ExporterProgram(self._folder / "exporter")
         self._ending("exporter", exporter.stop)
         exporter.start()
@@ -252,7 +262,8 @@ class LocalTarget:
             gateway=gateway,
             measurements=measurements,
             clock=clock,
-            kill_prometheus="prometheus" in self.plan.choices.without,
+            happenings=Happenings(Schedule(list(self.plan.events)), self.plan.second_hash),
+            edge_delay_s=self.plan.edge_delay_s or 0.0,
             outage=self._outage,
             stable_alone=self.plan.bundle.stable_alone,
         )

@@ -9,6 +9,7 @@ Settings come from the environment, so that the rehearsal and a person start the
     LOADTEST_USERS    how many users share that rate          (its users)
     LOADTEST_VALUES   JSON of the values for placeholders     ({}; as named in `requests`)
     LOADTEST_LOG      file for one JSON line a second         (none; see users_log.py)
+    LOADTEST_PACE     file that holds a factor of the rate, and may change   (none: 1)
 
 This is the closed model: a user waits for its answer before it sends again, so a stalled server
 is asked less than a real crowd would ask it.
@@ -16,6 +17,7 @@ is asked less than a real crowd would ask it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -24,7 +26,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from locust import FastHttpUser, task
+import gevent
+from locust import FastHttpUser, events, task
 
 from canary.rehearse import config, users_log  # noqa: F401 — the log listens once it is imported
 from canary.rehearse.traffic import Mix
@@ -33,8 +36,27 @@ TRAFFIC = config.read(Path(os.environ.get("LOADTEST_CONFIG", "loadtest/rehearsal
 RATE = float(os.environ.get("LOADTEST_RATE", TRAFFIC.requests_per_second))
 USERS = int(os.environ.get("LOADTEST_USERS", TRAFFIC.users))
 VALUES = json.loads(os.environ.get("LOADTEST_VALUES", "{}"))
+PACE = os.environ.get("LOADTEST_PACE")
+# How soon a user notices that the pace has changed.
+PACE_S = 0.25
 
 _user_numbers = count()
+
+
+class Pace:
+    """The factor of the rate that is sent at present."""
+
+    factor = 1.0
+
+    def follow(self, path: str) -> None:
+        """Reads the file until Locust ends."""
+        while True:
+            gevent.sleep(PACE_S)
+            with contextlib.suppress(OSError, ValueError):
+                self.factor = float(Path(path).read_text(encoding="utf-8"))
+
+
+pace = Pace()
 
 
 class User(FastHttpUser):
@@ -52,12 +74,15 @@ class User(FastHttpUser):
 
     def wait_time(self) -> float:
         """Keeps to the schedule; a late user does not catch up with a burst."""
-        self._next_at = max(self._next_at + USERS / RATE, time.monotonic())
+        period_s = USERS / RATE / pace.factor if pace.factor else PACE_S
+        self._next_at = max(self._next_at + period_s, time.monotonic())
         return self._next_at - time.monotonic()
 
     @task
     def send(self) -> None:
-        """Sends one request of the mix."""
+        """Sends one request of the mix, unless nobody is to come."""
+        if not pace.factor:
+            return
         request = self._mix.draw()
         with self.client.request(
             request.method,
@@ -71,3 +96,9 @@ class User(FastHttpUser):
             # Every answer is counted by its status in the log; none is Locust's own failure.
             if response.status_code:
                 response.success()
+
+
+@events.init.add_listener
+def _follow_pace(**_: Any) -> None:
+    if PACE:
+        gevent.spawn(pace.follow, PACE)

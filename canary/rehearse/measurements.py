@@ -31,7 +31,7 @@ class Measurements:
         """`alertmanager` is the address that answers what a web metric asks of one."""
         self._prometheus = prometheus
         self._alertmanager = alertmanager
-        self._hashes = hashes
+        self.hashes = hashes
         self._clock = clock
         self._askers = ThreadPoolExecutor(8, "measure")
         self._under_way: dict[str, dict[str, Future[Measurement]]] = {}
@@ -61,7 +61,7 @@ class Measurements:
     def _ask(self, metric: Metric) -> Measurement:
         if metric.json_path:
             return _ask_web(metric, self._alertmanager, self._clock)
-        return measure(self._prometheus, self._hashes, metric, self._clock)
+        return measure(self._prometheus, self.hashes, metric, self._clock)
 
     def stop(self) -> None:
         """Forgets what is under way."""

@@ -16,6 +16,7 @@ from canary.argo.model import Pause, ReplicaSetName, Rollout
 from canary.errors import MachineError
 from canary.rehearse import edge
 from canary.rehearse.exporter import ContainerFacts, ExporterProgram
+from canary.rehearse.happenings import Happenings
 from canary.rehearse.kubelet import ContainerState, Pod
 from canary.rehearse.load import Load, Second
 from canary.rehearse.measurements import Measurements
@@ -61,7 +62,8 @@ class Node:
     gateway: Gateway
     measurements: Measurements
     clock: Clock
-    kill_prometheus: bool
+    happenings: Happenings
+    edge_delay_s: float
     outage: Outage | None = None
     stable_alone: bool = False
     load: Load | None = None
@@ -93,8 +95,9 @@ class Node:
         """
         for happened in self.sets.kubelet.tick(time.monotonic()):
             self.log("pod", f"{happened.pod} {happened.text}")
+        self.sets.fill()
         if self.status is not None:
-            self.status = self._reconcile(self.status)
+            self.status = self._reconcile(self.happenings.tick(self, self.status))
             if self.outage is not None and (happening := self.outage.tick(self.clock())):
                 self.log(WORLD, happening)
         self._follow_pods()
@@ -122,35 +125,25 @@ class Node:
         now = self.clock()
         for run, measurements in self.measurements.finished():
             status = controller.record_measurements(status, run, measurements, now)
-        canary = self.sets.counts(ReplicaSetName.LATEST)
-        stable = self.sets.counts(ReplicaSetName.STABLE)
-        status, scales = controller.reconcile(self.rollout, status, canary, stable, now)
+        canary, stable, old = (self.sets.counts(name) for name in ReplicaSetName)
+        status, scales = controller.reconcile(self.rollout, status, canary, stable, now, old)
         for scale in scales:
             self.scale(scale.replica_set, scale.replicas)
         self.measurements.begin(status.current_runs, now)
-        if self.kill_prometheus and self._halfway(status, now):
-            self.log("machine", "prometheus killed (--without prometheus)")
-            self.prometheus.stop()
         return status
-
-    def _halfway(self, status: Status, now: float) -> bool:
-        """Whether half of the first pause is over, and Prometheus still there to be killed."""
-        remaining_s = self._remaining_s(status, now)
-        first = next(i for i, s in enumerate(self.rollout.steps) if isinstance(s, Pause))
-        pause = self.rollout.steps[first]
-        if remaining_s is None or status.step_index != first or not isinstance(pause, Pause):
-            return False
-        return self.prometheus.running and remaining_s < (pause.duration_s or 0.0) / 2
 
     def _follow_pods(self) -> None:
         """The Services' endpoints, and the router's weights: where the gateway sends requests."""
-        ready = {name: self.sets.ready_ports(name) for name in ReplicaSetName}
-        stable, canary = ready[ReplicaSetName.STABLE], ready[ReplicaSetName.LATEST]
+        sets = self.sets
+        dead = sets.kubelet.unnoticed(self.edge_delay_s, time.monotonic())
+        canary, stable, old = (
+            sets.ready_ports(name) | (dead & sets.ports(name)) for name in ReplicaSetName
+        )
         wanted: dict[str, object] = {}
         if self.rollout.routing is None:
             promoted = self.status is not None and self.status.promoted
             alone = canary if promoted else stable
-            wanted[PODS] = alone if self.stable_alone else stable | canary
+            wanted[PODS] = alone if self.stable_alone else stable | canary | old
         else:
             wanted = {edge.STABLE: stable, edge.CANARY: canary}
             wanted[ROUTES] = edge.routes(self.rollout, self.status, canary_ready=bool(canary))
@@ -176,10 +169,10 @@ class Node:
             stable=self.sets.counts(ReplicaSetName.STABLE),
             canary=self.sets.counts(ReplicaSetName.LATEST),
             stable_traffic=self._traffic(counts, ReplicaSetName.STABLE),
-            canary_traffic=self._traffic(counts, ReplicaSetName.LATEST),
+            canary_traffic=self._traffic(counts, ReplicaSetName.LATEST, ReplicaSetName.OLD),
             seconds=seconds,
             events=events,
-            rate=self.load.rate if self.load is not None else 0.0,
+            rate=self.load.least_rate if self.load is not None else 0.0,
         )
         return seen if status is None else self._add_status(seen, status, now)
 
@@ -198,7 +191,7 @@ class Node:
             aborted=bool(status.abort_message),
             timed_out=status.timed_out,
             inconclusive=status.paused_inconclusive,
-            unjudged=self._unjudged(status),
+            unjudged=controller.unjudged(self.rollout, status) or self._waits(status),
             settled=settled,
             scrapes=scrapes,
             scrapes_lost=lost,
@@ -207,7 +200,7 @@ class Node:
     def _count_scrapes(self, since_s: float) -> tuple[int, int]:
         """Scrapes of the exporter that were due in the time before now, and how many failed."""
         due = int(since_s / self.scrape_interval_s) - 1
-        if due < 1 or not self.prometheus.running:
+        if due < 1 or not self.prometheus.running or self.prometheus.forgetful:
             return 0, 0
         query = f"sum(sum_over_time(up{{job='{EXPORTER_JOB}'}}[{since_s:.0f}s]))"
         try:
@@ -218,10 +211,12 @@ class Node:
         return due, max(0, due - int(answered))
 
     def _settled(self, status: Status) -> bool:
-        """Waiting for a person; or promoted or aborted, with every leaving pod gone."""
+        """At a step that nobody promotes; or at an end, with every leaving pod gone."""
+        if self.happenings.schedule.imminent:
+            return False
         if status.paused_inconclusive or status.timed_out or self._waits(status):
             return True
-        if not (status.promoted or status.abort_message):
+        if not (status.promoted or status.abort_message or status.undone):
             return False
         leaving, staying = ReplicaSetName.LATEST, ReplicaSetName.STABLE
         if status.promoted:
@@ -232,15 +227,13 @@ class Node:
         draining = any(not pod.active for pod in self.sets.kubelet.pods)
         return not draining and self.sets.counts(staying).available >= self.rollout.replicas
 
-    def _waits(self, status: Status) -> bool:
-        """Whether it is at a step at which a person is waited for."""
+    def _waits(self, status: Status) -> str:
+        """Why nothing goes on without a person; nothing where it does."""
         paused, index = status.pause_started_at is not None, status.step_index
-        return paused and self.rollout.steps[index : index + 1] == (Pause(None),)
-
-    def _unjudged(self, status: Status) -> str:
-        """What a person did, or has to do, that leaves the release unjudged."""
-        if self._waits(status):
-            return controller.needs_promotion(status.step_index)
+        if status.user_paused and not self.happenings.schedule.imminent:
+            return controller.PAUSED_BY_HAND
+        if paused and self.rollout.steps[index : index + 1] == (Pause(None),):
+            return controller.needs_promotion(index)
         return ""
 
     def _remaining_s(self, status: Status, now: float) -> float | None:
@@ -251,8 +244,8 @@ class Node:
             return None
         return max(0.0, status.pause_started_at + step.duration_s - now)
 
-    def _traffic(self, counts: Mapping[int, Counts], replica_set: ReplicaSetName) -> Counts:
-        ports = self.sets.ports(replica_set)
+    def _traffic(self, counts: Mapping[int, Counts], *replica_sets: ReplicaSetName) -> Counts:
+        ports = {port for name in replica_sets for port in self.sets.ports(name)}
         mine = [found for port, found in counts.items() if port in ports]
         return Counts(sum(c.requests for c in mine), sum(c.failed for c in mine))
 

@@ -15,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 
 from canary import faults
-from canary.argo import manifests
+from canary.argo import events, manifests
+from canary.argo.events import Event, Kind
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
 from canary.faults import Fault, FaultError
-from canary.rehearse import alerts, gaps, meter, programs, time_compression, worktrees
+from canary.rehearse import alerts, gaps, ingress, meter, programs, time_compression, worktrees
 from canary.rehearse import config as configuration
 from canary.rehearse.alerts import Firing
 from canary.rehearse.config import Config
@@ -213,6 +214,7 @@ class Choices:
     image: str = ""
     url: str = ""
     promote_s: float | None = 0.0
+    events: tuple[Event, ...] = ()
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -292,6 +294,31 @@ class Plan:
         if before.config_maps != after.config_maps:
             yield "the configuration: each side runs under its own"
 
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """What happens during the release, at the rehearsal's time scale."""
+        found = [*map(events.parse, self.config.events), *self.choices.events]
+        if "prometheus" in self.choices.without:
+            found.append(_prometheus_stops(self.rollout))
+        factor = self.choices.time_scale
+        return tuple(replace(event, after_s=event.after_s / factor) for event in found)
+
+    @property
+    def most_replicas(self) -> int:
+        """The largest number of replicas that anybody asks for."""
+        asked = [int(e.number) for e in self.events if e.kind is Kind.REPLICAS]
+        return max([self.rollout.replicas, *asked])
+
+    @property
+    def second_hash(self) -> str:
+        """The pod-template hash of a release that replaces the candidate before its end."""
+        return _hash("second" + self.hashes.latest)
+
+    @property
+    def edge_delay_s(self) -> float | None:
+        """How long the edge sends requests to a pod that died; None where no Ingress says it."""
+        return ingress.learns_after_s(self.bundle.documents)
+
     @property
     def assumptions(self) -> Iterator[str]:
         """What the verdict takes for granted, since no manifest says it."""
@@ -299,6 +326,13 @@ class Plan:
             if isinstance(step, Pause) and step.manual:
                 when = f"after {step.duration_s:g} s" if step.duration_s else "at once"
                 yield f"step {index} needs a manual promotion: promoted {when} (--promote)"
+        if self.edge_delay_s is None:
+            yield "the edge learns at once of a pod that died: no Ingress says how it probes"
+        else:
+            yield (
+                f"the edge learns of a pod that died {self.edge_delay_s:g} s later, by the "
+                "Ingress's health probe; this is not scaled"
+            )
 
     def __str__(self) -> str:
         """The release in a few words."""
@@ -325,6 +359,8 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         raise UsageError(unanswered, "give the name that is there, with --arg or in the template")
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
+    happening = (*map(events.parse, candidate.config.events), *choices.events)
+    check_events(happening, rollout, stable.config)
     alerts.check(rollout, candidate.config_file, candidate.config.alerts, choices.alerts)
     rates = _rates(stable, rollout, choices.time_scale)
     if choices.rate:
@@ -371,6 +407,43 @@ def check_reach(given: Sequence[str], config: Config) -> None:
                 f"{word!r} would meet nobody: no request of the traffic goes to {fault.route}",
                 "add one under traffic.requests in rehearsal.yaml",
             )
+
+
+def _prometheus_stops(rollout: Rollout) -> Event:
+    """Halfway through the first pause."""
+    for index, step in enumerate(rollout.steps):
+        if isinstance(step, Pause):
+            return Event(Kind.PROMETHEUS, "stop", index, (step.duration_s or 0.0) / 2)
+    return Event(Kind.PROMETHEUS, "stop", 0, 0.0)
+
+
+def check_events(happening: Sequence[Event], rollout: Rollout, config: Config) -> None:
+    """Refuses events that mean nothing in this rehearsal.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    kinds = [event.kind for event in happening]
+    for event in happening:
+        if event.step is not None and event.step >= len(rollout.steps):
+            raise UsageError(
+                f"--event {event}: the Rollout has no step {event.step}",
+                f"its steps are 0 to {len(rollout.steps) - 1}",
+            )
+        if rollout.routing is not None and event.kind in (Kind.UNDO, Kind.RELEASE):
+            raise UsageError(
+                f"--event {event} is not modelled with a traffic router", "leave it out"
+            )
+        if event.kind is Kind.TRAFFIC and config.traffic.locustfile is not None:
+            raise UsageError(
+                f"--event {event}: the users of a locustfile of your own keep their own rate",
+                "leave it out, or give `traffic.requests` instead",
+            )
+    if Kind.UNDO in kinds and Kind.RELEASE in kinds:
+        raise UsageError(
+            "--event undo after a second release would go back to the first one",
+            "rehearse them one by one",
+        )
 
 
 def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:

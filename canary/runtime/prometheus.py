@@ -6,6 +6,7 @@ What the cluster's scrape adds to the pods' series is in the targets' labels (`r
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import urllib.error
 import urllib.parse
@@ -127,6 +128,7 @@ class Prometheus(Client):
         self._program = program
         self.port = processes.free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
+        self.forgetful = False  # whether it lost what it knew
         self._child: processes.Child | None = None
 
     @property
@@ -140,6 +142,18 @@ class Prometheus(Client):
         Raises:
             MachineError: if there is no program or it does not come up.
         """
+        self._launch()
+        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
+            said = self._child.tail() if self._child else ""
+            raise MachineError(f"prometheus did not start: {said}", "see its log")
+
+    def start_empty(self) -> None:
+        """Starts it without what it knew, and without waiting until it answers."""
+        self.forgetful = True
+        shutil.rmtree(self._folder / "data", ignore_errors=True)
+        self._launch()
+
+    def _launch(self) -> None:
         program = self._program or find()
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
@@ -154,8 +168,6 @@ class Prometheus(Client):
             *self._flags,
         ]
         self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
-        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
-            raise MachineError(f"prometheus did not start: {self._child.tail()}", "see its log")
 
     def reload(self) -> None:
         """Has it read its rule files anew."""

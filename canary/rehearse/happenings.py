@@ -1,0 +1,50 @@
+"""The events of a rehearsal on this machine, carried out when their moment comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from canary.argo import controller, events
+from canary.argo.events import Event, Kind, Schedule
+from canary.argo.model import Hashes, ReplicaSetName
+
+if TYPE_CHECKING:
+    from canary.argo.controller import Status
+    from canary.rehearse.node import Node
+
+
+@dataclass
+class Happenings:
+    """What is still to come; `second` is the hash of the release that may replace the first."""
+
+    schedule: Schedule
+    second: str
+
+    def tick(self, node: Node, status: Status) -> Status:
+        """Carries out what is due; returns the status after it."""
+        for event in self.schedule.due(status.step_index, node.clock()):
+            node.log("event", str(event))
+            status = self._carry_out(event, node, status)
+        return status
+
+    def _carry_out(self, event: Event, node: Node, status: Status) -> Status:
+        match event.kind:
+            case Kind.TRAFFIC:
+                if node.load is not None:
+                    node.load.pace(event.number)
+            case Kind.PROMETHEUS:
+                if event.value == "stop":
+                    node.prometheus.stop()
+                else:
+                    node.prometheus.start_empty()
+            case Kind.REPLICAS:
+                node.rollout = replace(node.rollout, replicas=int(event.number))
+                node.sets.rollout = node.rollout
+            case Kind.LOSE:
+                node.sets.lose(ReplicaSetName.LATEST, event.number)
+            case Kind.RELEASE:
+                node.sets.supersede(self.second)
+                node.measurements.hashes = Hashes(self.second, status.hashes.stable)
+                return controller.supersede(status, self.second, node.clock())
+        return events.act(node.rollout, status, event, node.clock())
