@@ -187,13 +187,16 @@ def _targets(bundle: Bundle, sets: ReplicaSets, found: _Found) -> Iterator[Targe
                 )
 
 
-def _sides(bundle: Bundle, service: Service | None) -> Sequence[ReplicaSetName]:
-    """Whose pods a Service selects, with the hash that the controller writes into its selector."""
+def _sides(bundle: Bundle, service: Service | None) -> Sequence[ReplicaSetName | None]:
+    """Whose pods a Service selects, with the hash that the controller writes into its selector.
+
+    None are everybody's.
+    """
     canary, stable = bundle.rollout.spec.strategy.canary.services
     name = service.metadata.name if service else ""
     if name and name == canary:
         return [ReplicaSetName.LATEST]
-    return [ReplicaSetName.STABLE] if name and name == stable else list(ReplicaSetName)
+    return [ReplicaSetName.STABLE] if name and name == stable else [None]
 
 
 def _discovered(slot: Slot, container: str, found: _Found) -> Mapping[str, str]:
