@@ -165,38 +165,35 @@ def _copied(names: Iterable[str]) -> Mapping[str, str]:
 def _targets(bundle: Bundle, sets: ReplicaSets, found: _Found) -> Iterator[Target]:
     port = _port(bundle, found)
     container = bundle.rollout.spec.template.spec.owner(port)
-    for replica_set in _sides(bundle, found.service):
-        for slot in sets.slots(replica_set):
-            # As on a cluster: a pod without such a port is not scraped.
-            if port in slot.ports:
-                facts = slot.facts
-                given = {
-                    name.translate(_UNDERSCORED): facts.labels[label]
-                    for label, name in found.pod_labels.items()
-                    if label in facts.labels
-                }
-                labels = {
-                    "namespace": facts.namespace,
-                    "pod": facts.name,
-                    "container": container.name,
-                    **found.labels,
-                    **given,
-                }
-                yield Target(
-                    slot.ports[port], {**labels, **_discovered(slot, container.name, found)}
-                )
+    for slot in _selected(bundle, sets, found.service):
+        # As on a cluster: a pod without such a port is not scraped.
+        if port in slot.ports:
+            facts = slot.facts
+            given = {
+                name.translate(_UNDERSCORED): facts.labels[label]
+                for label, name in found.pod_labels.items()
+                if label in facts.labels
+            }
+            labels = {
+                "namespace": facts.namespace,
+                "pod": facts.name,
+                "container": container.name,
+                **found.labels,
+                **given,
+            }
+            yield Target(slot.ports[port], {**labels, **_discovered(slot, container.name, found)})
 
 
-def _sides(bundle: Bundle, service: Service | None) -> Sequence[ReplicaSetName | None]:
-    """Whose pods a Service selects, with the hash that the controller writes into its selector.
+def _selected(bundle: Bundle, sets: ReplicaSets, service: Service | None) -> Sequence[Slot]:
+    """The pods that a Service selects, with the hash that the controller writes into its selector.
 
-    None are everybody's.
+    One that is neither canaryService nor stableService selects all, each once.
     """
     canary, stable = bundle.rollout.spec.strategy.canary.services
     name = service.metadata.name if service else ""
     if name and name == canary:
-        return [ReplicaSetName.LATEST]
-    return [ReplicaSetName.STABLE] if name and name == stable else [None]
+        return sets.slots(ReplicaSetName.LATEST)
+    return sets.slots(ReplicaSetName.STABLE if name and name == stable else None)
 
 
 def _discovered(slot: Slot, container: str, found: _Found) -> Mapping[str, str]:
