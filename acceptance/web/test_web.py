@@ -140,6 +140,39 @@ def test_the_page_costs_the_rehearsal_little(live, out, measured):
     assert share <= MAX_SHARE
 
 
+def test_a_persons_acts_do_to_the_release_what_they_do_on_a_cluster(chromium, tmp_path):
+    """Without users no gate can judge, so that it pauses, and a person has to say how it goes on."""
+    page = chromium.new_page()
+
+    def press(name):
+        page.get_by_role("button", name=name).click()
+
+    def wait_for(text):
+        page.wait_for_selector(text, timeout=90_000)
+
+    with running(tmp_path, "--without", "traffic") as (process, url):
+        page.goto(url)
+        wait_for("[aria-current=step] >> text=pause")
+        press("Wait for me at the end")
+        press("Promote")
+        wait_for("[aria-current=step] >> text=analysis")
+        wait_for("text=it has ended, and waits for you")
+        press("Abort")
+        wait_for("button:enabled >> text=Retry")
+        press("Retry")
+        wait_for("[aria-current=step] >> text=10 %")
+        press("Abort")
+        press("Wait for me at the end")
+        wait_for("h1 >> text=Aborted by hand")
+        page.close()
+        assert process.wait(60) == 3
+    result = json.loads((tmp_path / "latest/result.json").read_text())
+    told = [
+        event["text"].partition("@")[0] for event in result["events"] if event["kind"] == "event"
+    ]
+    assert told == ["promote", "abort", "retry", "abort"]
+
+
 @pytest.fixture(scope="module")
 def ui(live, out):
     """`canary ui` over both runs."""

@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from canary.argo import controller
+from canary.argo.events import Kind
 from canary.argo.model import AnalysisRun, Hashes
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, rates, time_compression
@@ -28,7 +29,7 @@ from canary.rehearse.config import SECRET
 from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Load
 from canary.rehearse.plan import Plan
-from canary.rehearse.target import Event, Observation
+from canary.rehearse.target import Event, Observation, ends
 from canary.runtime import processes
 from canary.runtime.gateway import Counts
 from canary.runtime.kubectl import Kubectl, Watch
@@ -45,6 +46,8 @@ class ClusterTarget:
     """One rehearsal on the cluster of a kube context."""
 
     observe_s = OBSERVE_S
+    # There it is kubectl's: what was decided stays so, whatever a person does afterwards.
+    acts: tuple[Kind, ...] = ()
 
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:
         if plan.config.cluster is None:
@@ -57,6 +60,7 @@ class ClusterTarget:
         self._manifests = [copy.deepcopy(found.body) for found in plan.bundle.documents]
         choices = plan.choices
         time_compression.shorten(self._manifests, choices.time_scale, choices.promote_s)
+        self.held: Callable[[Observation], bool] = ends
         self._stack = ExitStack()
         self._torn_down: list[str] = []
         self._zero = time.monotonic()
@@ -114,6 +118,9 @@ class ClusterTarget:
         return tuple(self._torn_down)
 
     # --------------------------------------------------------------------------------- starting
+
+    def act(self, kind: Kind) -> None:
+        """Nothing: see `acts`."""
 
     def latest_routes(self) -> tuple[Route, ...]:
         """None: the cluster's gateway keeps its log."""

@@ -10,10 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from canary.argo import controller
-from canary.argo.events import Kind, Schedule
+from canary.argo.events import Event, Kind, Schedule
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
 from canary.rehearse import (
@@ -41,7 +42,7 @@ from canary.rehearse.outage import Outage, check_own
 from canary.rehearse.plan import HERE, Plan
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
-from canary.rehearse.target import ROUTES_S, Observation
+from canary.rehearse.target import ROUTES_S, Observation, ends
 from canary.runtime import database, processes, scratch
 from canary.runtime.gateway import PODS, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -65,10 +66,13 @@ class LocalTarget:
 
     name = "local processes"
     observe_s = OBSERVE_S
+    acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
         self._folder = folder
+        self.held: Callable[[Observation], bool] = ends
+        self._asked: SimpleQueue[Kind] = SimpleQueue()
         self._stack = ExitStack()
         self._torn_down: list[str] = []
         self._outage: Outage | None = None
@@ -108,10 +112,11 @@ class LocalTarget:
         node.status = controller.begin(self.rollout, self.hashes, node.clock())
         applied_s = node.clock()
         observation = node.observe()
-        while not observation.settled:
+        while not observation.settled or self.held(observation):
             yield observation
             until = time.monotonic() + OBSERVE_S
             while (left_s := until - time.monotonic()) > 0:
+                self._take_acts(node)
                 node.tick()
                 self._fire(node, node.clock() - applied_s)
                 time.sleep(min(TICK_S, left_s))
@@ -121,6 +126,15 @@ class LocalTarget:
         for event in node.happenings.schedule.pending:
             node.log("event", f"{event} never came: the release was over")
         yield replace(observation, events=(*observation.events, *node.observe().events))
+
+    def act(self, kind: Kind) -> None:
+        """Has it happen at the next tick, as an event of the rehearsal whose moment has come."""
+        self._asked.put(kind)
+
+    def _take_acts(self, node: Node) -> None:
+        while not self._asked.empty():
+            act = Event(self._asked.get(), "", None, round(node.clock(), 1))
+            node.happenings.schedule.pending.append(act)
 
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything in the reverse order of its start."""

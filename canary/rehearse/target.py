@@ -6,10 +6,11 @@ The report, the view and the verdict know only `Observation`s. Local processes a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from canary.argo.events import Kind
 from canary.argo.model import AnalysisRun, Hashes, ReplicaCounts, Rollout
 from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Second
@@ -90,6 +91,11 @@ class Place:
         return "." if self.at_s is None else f", {self.at_s:.0f} s after release."
 
 
+def ends(_seen: Observation) -> bool:
+    """Nobody wants to do anything more."""
+    return False
+
+
 # For how long a running target remembers requests by route.
 ROUTES_S = 10.0
 
@@ -101,6 +107,15 @@ class Target(Protocol):
     hashes: Hashes
     rollout: Rollout
     observe_s: float
+    # Whether to go on after the end, since a person may still do something.
+    held: Callable[[Observation], bool]
+
+    @property
+    def acts(self) -> Collection[Kind]:
+        """What a person may do to the release by `act`."""
+
+    def act(self, kind: Kind) -> None:
+        """Has a person's act done."""
 
     def prepare(self) -> Iterator[Observation]:
         """Brings the stable release up, under load; ends when it is steady."""

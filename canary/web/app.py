@@ -18,7 +18,7 @@ from canary.rehearse.result import Result
 from canary.rehearse.runs import Run
 from canary.rehearse.verdict import Outcome
 from canary.web.live import Live
-from canary.web.pages import PHASES, Pages, View, as_data, as_json
+from canary.web.pages import PHASES, Now, Pages, View, as_data, as_json
 from canary.web.server import Events, Refused, Request, Response, Server, see_other
 
 FILES = ("report.html", "report.md", "result.json", "junit.xml")
@@ -67,9 +67,7 @@ class App:
                 return self._compare(request.fields)
             case ["runs", name]:
                 run, made = self._find(name)
-                shown = [file for file in FILES if (run.folder / file).is_file()]
-                view = View(made, log=canary_log(run.folder, made), files=shown)
-                return Response(self._pages.render("run", view=view))
+                return Response(self._pages.render("run", view=_view(run.folder, made, None)))
             case ["runs", name, "replay"]:
                 return self._replay(self._find(name), {})
             case ["runs", name, file] if file in FILES:
@@ -78,19 +76,30 @@ class App:
 
     def _act(self, request: Request, place: Sequence[str]) -> Response:
         match place:
+            case ["act"] if self.live:
+                return self._act_on(self.live, request.fields.get("action", ""))
             case ["runs", name, "replay"]:
                 return self._replay(self._find(name), request.fields, posted=True)
         raise Refused(HTTPStatus.NOT_FOUND, "there is no such form")
 
     # ------------------------------------------------------------------------- the run under way
 
-    def _view(self, live: Live) -> View:
-        made, now = live.look()
-        return View(made, now, canary_log(live.folder, made))
-
     def _show_live(self) -> Response:
         assert self.live is not None  # noqa: S101 — asked before
-        return Response(self._pages.render("run", here="live", view=self._view(self.live)))
+        view = _view(self.live.folder, *self.live.look())
+        return Response(self._pages.render("run", here="live", view=view))
+
+    def _act_on(self, live: Live, action: str) -> Response:
+        """Does what a button of the live page says.
+
+        Raises:
+            Refused: where it is not possible now.
+        """
+        now = live.look()[1]
+        if not any(one.name == action and one.possible for one in (now.buttons if now else ())):
+            raise Refused(HTTPStatus.CONFLICT, f"{action or 'nothing'} is not possible now")
+        live.act(action)
+        return see_other("/")
 
     def _events(self, live: Live) -> Events:
         """What changed on the page, once a second, until the browser leaves."""
@@ -105,7 +114,7 @@ class App:
 
     def _fresh(self, live: Live) -> dict[str, Any]:
         def render() -> dict[str, Any]:
-            view = self._view(live)
+            view = _view(live.folder, *live.look())
             drawn = [as_data(one) for one in (*view.gate_charts, *view.charts)]
             return {**self._pages.sections(view), "style": view.style, "charts": drawn}
 
@@ -218,6 +227,11 @@ def _literals(own: plan.Build) -> dict[str, str]:
     """The arguments that the AnalysisTemplates give a value of their own."""
     templates = own.bundle.templates.values()
     return {name: value for one in templates for name, value in one.literals.items()}
+
+
+def _view(folder: Path, made: Result, now: Now | None) -> View:
+    shown = [file for file in FILES if (folder / file).is_file()]
+    return View(made, now, canary_log(folder, made), shown)
 
 
 def canary_log(folder: Path, made: Result) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from canary.argo.events import Kind
 from canary.rehearse import result
 from canary.rehearse.evidence import Route
 from canary.rehearse.plan import Plan
@@ -20,11 +21,14 @@ from canary.rehearse.result import Result
 from canary.rehearse.runner import Run
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
-from canary.web.pages import Now
+from canary.web.pages import Button, Now
 
 RENDER_S = 1.0
 # A page that is loaded anew is closed for a moment.
 CLOSED_S = 3.0
+HOLD = "hold"
+# As long as the load lasts at the most.
+MAX_HELD_S = 3600.0
 
 
 class Live:
@@ -33,6 +37,8 @@ class Live:
     def __init__(self, plan: Plan, target: Target, folder: Path) -> None:
         self.folder, self.name = folder, plan.rollout.name
         self._plan, self._target = plan, target
+        self._holding = False
+        target.held = self._held
         self._seen: tuple[Timeline, Observation] | None = None
         self._made: Result | None = None
         self._changed = threading.Condition()
@@ -66,7 +72,43 @@ class Live:
             record, samples=[*record.samples], events=[*record.events], seconds=[*record.seconds]
         )
         made = result.build(self._plan, self._target, Run(timeline=copy))
-        return made, _now(seen, self._target.latest_routes())
+        now = _now(seen, self._target.latest_routes(), self._buttons(seen), self._on_buttons(seen))
+        return made, now
+
+    # ------------------------------------------------------------------------- a person's acts
+
+    def act(self, name: str) -> None:
+        """Does what a button says: something to the release, or to wait for more of it."""
+        if name == HOLD:
+            self._holding = not self._holding
+        else:
+            self._target.act(Kind(name))
+
+    def _held(self, seen: Observation) -> bool:
+        """Whether an end by the gates may be no end, since somebody who looks wants to act."""
+        return bool(
+            self._holding and self._looked_at and not seen.promoted and seen.at_s < MAX_HELD_S
+        )
+
+    def _buttons(self, seen: Observation | None) -> list[Button]:
+        if not self._target.acts:
+            return []
+        under_way = seen is not None and seen.step_index is not None
+        aborted = seen is not None and seen.aborted
+        open_ = under_way and not (aborted or (seen and (seen.promoted or seen.timed_out)))
+        possible = {Kind.PROMOTE: open_, Kind.ABORT: open_, Kind.RETRY: aborted}
+        acts = [Button(str(k), str(k).capitalize(), bool(possible[k])) for k in self._target.acts]
+        return [*acts, Button(HOLD, "Wait for me at the end", possible=True, pressed=self._holding)]
+
+    def _on_buttons(self, seen: Observation | None) -> str:
+        if not self._target.acts:
+            return (
+                f"On a cluster: kubectl argo rollouts promote, abort or retry rollout {self.name} "
+                f"-n {self._plan.rollout.namespace}"
+            )
+        if seen is not None and seen.settled and self._held(seen):
+            return "It has ended, and waits for you: promote, retry, or stop waiting."
+        return "What you do makes the end yours and not the gates': the verdict says so."
 
     # ------------------------------------------------------------------------------- open pages
 
@@ -98,13 +140,29 @@ class Live:
 
     def wait_until_closed(self) -> None:
         """Waits while a page is open, so that one can still be read when the run has ended."""
-        while self._was_open and (self._open or time.monotonic() - self._closed_at < CLOSED_S):
+        while self._was_open and self._looked_at:
             self.wait()
 
+    @property
+    def _looked_at(self) -> bool:
+        return bool(self._open) or time.monotonic() - self._closed_at < CLOSED_S
 
-def _now(seen: Observation | None, routes: Sequence[Route]) -> Now:
+
+def _now(
+    seen: Observation | None, routes: Sequence[Route], buttons: Sequence[Button], on_buttons: str
+) -> Now:
     if seen is None:
-        return Now("Starting", "", None, "", "–", "The stable release is being started.", routes)
+        return Now(
+            "Starting",
+            "",
+            None,
+            "",
+            "–",
+            "The stable release is being started.",
+            routes,
+            buttons,
+            on_buttons,
+        )
     released = seen.step_index is not None or seen.promoted or seen.aborted
     waiting = "" if released else "The stable release is warming up."
     left = seen.step_remaining_s
@@ -116,4 +174,6 @@ def _now(seen: Observation | None, routes: Sequence[Route]) -> Now:
         since=f"{seen.at_s:.0f} s" if released else "–",
         waiting=waiting or seen.message or seen.phase,
         routes=routes,
+        buttons=buttons,
+        on_buttons=on_buttons,
     )

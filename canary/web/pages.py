@@ -31,7 +31,17 @@ PHASES = {
     "inconclusive": "unsure",
     "fault": "error",
 }
-SECTIONS = ("head", "status", "steps", "releases", "gates", "routes", "log", "events")
+SECTIONS = ("head", "status", "actions", "steps", "releases", "gates", "routes", "log", "events")
+
+
+@dataclass(frozen=True)
+class Button:
+    """What a person can do; `pressed` is None for what is done once."""
+
+    name: str
+    title: str
+    possible: bool
+    pressed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Now:
     since: str
     waiting: str
     routes: Sequence[Route]
+    buttons: Sequence[Button]
+    on_buttons: str
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,11 @@ def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline(server, pat
     assert not re.findall(r"(?:src|href|action)=\"(?!/|#)", text)
 
 
+def test_our_own_forms_carry_the_origin_that_is_asked_of_them(server):
+    answer, _ = ask(server, "/runs/")
+    assert answer.headers["Referrer-Policy"] == "same-origin"  # with none a browser sends `null`
+
+
 def test_what_a_record_quotes_is_text_and_never_markup(server):
     _, text = ask(server, f"/runs/{IDS[0]}")
     assert "</script><b>" not in text
