@@ -93,6 +93,7 @@ def findings(page: Page, script: str) -> list[str]:
     # The page's own policy lets no other script in: this one comes through the debugger.
     page.evaluate(script)
     found: dict[str, Any] = json.loads(page.evaluate("axe.run().then(JSON.stringify)"))
+    assert found["passes"], "axe-core looked at nothing"
     return [
         f"{rule['id']}: {node['html']} ({node['failureSummary']})"
         for rule in found["violations"]

@@ -44,7 +44,9 @@ ul { list-style: none; margin: .2rem 0 0; padding: 0; font-size: .78rem }
 li { display: inline-block; margin-right: .9rem } li i { display: inline-block; width: .8em;
   height: .25em; margin-right: .35em; vertical-align: middle }
 """
-_HUES = ("#2a7de1", "#e08a1e", "#2ca05a", "#b052c0", "#c0392b", "#1fa3a3", "#8a6d3b", "#777")
+# The releases have the colours that they have in a rehearsal's pages; nothing else has these.
+_RELEASES = {"canary": "#e08a00", "stable": "#3b6ea5"}
+_HUES = ("#2ca05a", "#b052c0", "#1fa3a3", "#8a6d3b", "#c0392b", "#6d6f78", "#5b8def", "#a0a000")
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ class Head:
 
 def render(head: Head, dashboards: Sequence[Dashboard], ask: Ask, span: Span) -> str:
     """The page; `ask` answers (query, legend) with series."""
+    named = _RELEASES | {f"s{index}": hue for index, hue in enumerate(_HUES)}
     hues = "".join(
-        f".s{i} {{ stroke: {hue}; fill: none }} .dot.s{i} {{ fill: {hue} }}\n"
-        for i, hue in enumerate(_HUES)
+        f".{name} {{ stroke: {hue}; fill: none }} .dot.{name}, .hue.{name} {{ fill: {hue}; "
+        f"background: {hue} }}\n"
+        for name, hue in named.items()
     )
     reload = Markup('<meta http-equiv="refresh" content="{}">').format(head.reload_s)
     sections = [(dashboard.title, f"#{dashboard.uid}") for dashboard in dashboards]
@@ -142,20 +146,26 @@ def _plot(panel: Panel, series: Sequence[Series], ask: Ask, span: Span) -> Marku
     frame = Frame((0.0, span.end_s - span.start_s), (low, high), 360.0, 150.0, unit.strip())
     for index, one in enumerate(shown):
         points = [(at - span.start_s, value * factor) for at, value in one.points]
-        frame.line(points, f"s{index}", f"{one.name}: {_said(panel, one.points[-1][1])}")
+        frame.line(points, _hue(index, one.name), f"{one.name}: {_said(panel, one.points[-1][1])}")
     if level is not None:
         frame.level(level, "limit")
     return frame.svg(panel.title) + _legend(panel, shown, len(series) - len(shown))
 
 
 def _legend(panel: Panel, series: Sequence[Series], others: int) -> Markup:
-    entry = Markup('<li><i style="background:{}"></i>{} {}</li>')
+    entry = Markup('<li><i class="hue {}"></i>{} {}</li>')
     items = (
-        entry.format(_HUES[index], escape(one.name), _said(panel, one.points[-1][1]))
+        entry.format(_hue(index, one.name), escape(one.name), _said(panel, one.points[-1][1]))
         for index, one in enumerate(series)
     )
     more = Markup("<li>and {} more</li>").format(others) if others else ""
     return Markup("<ul>{}{}</ul>").format(Markup("").join(items), more)
+
+
+def _hue(index: int, name: str) -> str:
+    """A series' colour: its release's if it is named so, else by its place."""
+    track = name.partition(" ")[0]
+    return track if track in _RELEASES else f"s{index}"
 
 
 def _peak(series: Series) -> float:

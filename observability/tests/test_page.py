@@ -69,3 +69,18 @@ def test_what_is_not_drawn_for_want_of_colours_is_counted():
 
 def test_every_dashboard_can_be_jumped_to():
     assert '<a href="#uid">Some</a>' in drawn()
+
+
+def test_the_canary_has_one_colour_in_every_panel_and_no_other_series_has_it():
+    def tracks(query, legend):
+        points = tuple((1000.0 + at, 1.0) for at in range(0, 60, 5))
+        others = {"a": ("canary abc", "stable def"), "b": ("busy", "canary abc")}[query]
+        return [Series(name, points) for name in others]
+
+    panels = tuple(Panel(name, "Of all.", Unit.COUNT, (Target(name, "x"),)) for name in "ab")
+    text = page.render(
+        Head("Title", "Text."), [Dashboard("uid", "Some", "", (("Row", panels),))], tracks, SPAN
+    )
+    assert text.count('<i class="hue canary"></i>canary abc') == 2
+    assert '<i class="hue stable"></i>stable def' in text
+    assert '<i class="hue s0"></i>busy' in text
