@@ -99,7 +99,7 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
         (
             "analysis-release-gates.yaml",
             "prometheus:\n          address",
-            "web:\n          address",
+            "datadog:\n          address",
             "spec.metrics[0].provider",
         ),
         (
