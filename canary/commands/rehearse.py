@@ -255,6 +255,9 @@ def run(chosen: argparse.Namespace) -> int:
             run = runner.rehearse(target, _both(view.watch, live.watch) if live else view.watch)
         made = result.build(rehearsed, target, run)
         file = result.write(made, folder)
+        if rehearsed.other_gates is not None and chosen.target == "local" and made.released_at:
+            made = replay.judged_by_both(made, folder, rehearsed.other_gates, stable.name)
+            file = result.write(made, folder)
         page = report.write(made, folder / "report.html")
         pull_request.write(made, folder)
         if chosen.record:

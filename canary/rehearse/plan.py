@@ -281,6 +281,14 @@ class Plan:
         words = filter(faults.is_world, _words(self.choices.faults))
         return next(iter(faults.parse(",".join(words)).named("database-down")), None)
 
+    @cached_property
+    def other_gates(self) -> Rollout | None:
+        """What judges the stable release's releases, where the candidate brings other gates."""
+        if not self.candidate.commit:
+            return None
+        before, after = (manifests.rollout(side.bundle) for side in (self.stable, self.candidate))
+        return before if before.analyses != after.analyses else None
+
     @property
     def changes(self) -> Iterator[str]:
         """What a reader of the verdict must know: what else changes than the code."""

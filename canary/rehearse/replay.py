@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from canary.argo import controller, virtual_rollout
 from canary.argo.model import (
@@ -27,7 +28,7 @@ from canary.argo.model import (
     Rollout,
 )
 from canary.errors import UsageError
-from canary.rehearse import measurements, units, verdict
+from canary.rehearse import measurements, time_compression, units, verdict
 from canary.rehearse import result as results
 from canary.rehearse.result import Result, Step
 from canary.rehearse.target import Observation, Place
@@ -156,6 +157,39 @@ def decide(recording: Recording, judged: Replay) -> Verdict:
         f"Not stopped as far as it was recorded, {recording.ended_s:.0f} s: these gates pass what "
         f"was there {headline[0].lower()}{headline[1:]}",
     )
+
+
+def judged_by_both(made: Result, folder: Path, others: Rollout, name: str) -> Result:
+    """The record of a run with the verdict of other gates beside that of its own.
+
+    A branch may loosen the gates that judge it. One that its own gates promote and the others would
+    not is not promoted; whatever else the others say is one of its changes.
+
+    Args:
+        made: The record.
+        folder: Where it was written, with its data.
+        others: The Rollout that has the other gates, at real durations.
+        name: Whose they are.
+    """
+    try:
+        with opened(folder) as recording:
+            judged = replay(recording, time_compression.scale(others, recording.time_scale))
+            said = decide(recording, judged)
+    except UsageError as why:
+        said = Verdict(Outcome.UNUSABLE, f"no answer: {why}")
+    told = f"the gates of {name}, asked of the same measurements: {said.headline}"
+    stops = said.outcome in (Outcome.ROLLED_BACK, Outcome.INCONCLUSIVE, Outcome.NOT_MEASURED)
+    changes = [*made.release.changes, told]
+    update: dict[str, Any] = {"release": made.release.model_copy(update={"changes": changes})}
+    if stops and made.verdict.exit_code == 0:
+        headline = f"Promoted by its own gates, and not by those of {name}: {said.headline}"
+        ended = {
+            "outcome": str(said.outcome),
+            "exit_code": said.outcome.exit_code,
+            "headline": headline,
+        }
+        update["verdict"] = made.verdict.model_copy(update=ended)
+    return made.model_copy(update=update)
 
 
 def _place(recorded: Result, at_s: float) -> Place:

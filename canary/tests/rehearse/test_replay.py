@@ -10,6 +10,7 @@ from canary.argo import manifests
 from canary.argo.model import Analysis, Pause
 from canary.errors import UsageError
 from canary.rehearse import replay, time_compression
+from canary.rehearse import result as results
 from canary.rehearse.replay import Recording
 from canary.rehearse.result import Result
 from canary.runtime import documents
@@ -128,3 +129,66 @@ def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(root)
     bundle = manifests.read(documents.read(root / "deploy/base"))
     with pytest.raises(UsageError, match=r"declares the argument 'wndow' — there are .*window"):
         manifests.rollout(bundle, {"wndow": "2m"})
+
+
+# ----------------------------------------------------------------- beside the gates of another
+
+
+@pytest.fixture
+def promoted(recording):
+    """The record of a run that its own gates promoted, with an empty Prometheus."""
+    (recording.folder / "prometheus" / "data").mkdir(parents=True)
+    verdict = recording.result.verdict.model_copy(
+        update={"outcome": "promoted", "exit_code": 0, "headline": "Promoted"}
+    )
+    made = recording.result.model_copy(update={"verdict": verdict})
+    results.write(made, recording.folder)
+    return made
+
+
+def under(root, change):
+    """The shipped gates at real durations, each metric changed."""
+    own = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+    steps = [
+        replace(step, metrics=tuple(change(m) for m in step.metrics))
+        if isinstance(step, Analysis)
+        else step
+        for step in own.steps
+    ]
+    return replace(own, steps=tuple(steps))
+
+
+def _unmet(metric):
+    """Neither passed nor failed, whatever was recorded."""
+    return replace(
+        metric,
+        query="vector(1)",
+        success_condition="false",
+        failure_condition="false",
+        inconclusive_limit=0,
+    )
+
+
+def test_a_release_that_the_gates_of_main_would_stop_is_not_promoted_by_its_own(
+    promoted, recording, root
+):
+    made = replay.judged_by_both(promoted, recording.folder, under(root, _unmet), "main")
+    assert (made.verdict.outcome, made.verdict.exit_code) == ("inconclusive", 3)
+    assert made.verdict.headline.startswith("Promoted by its own gates, and not by those of main: ")
+    assert made.release.changes[-1].startswith("the gates of main, asked of the same measurements")
+
+
+def test_gates_of_main_for_other_steps_give_no_verdict_and_that_is_said(promoted, recording, root):
+    own = under(root, _unmet)
+    longer = [replace(s, duration_s=99.0) if isinstance(s, Pause) else s for s in own.steps]
+    made = replay.judged_by_both(
+        promoted, recording.folder, replace(own, steps=tuple(longer)), "main"
+    )
+    assert made.verdict == promoted.verdict
+    assert "the recorded steps are" in made.release.changes[-1]
+
+
+def test_the_own_verdict_stays_where_it_is_the_worse_one(promoted, recording, root):
+    bad = recording.result
+    made = replay.judged_by_both(bad, recording.folder, under(root, _passing), "main")
+    assert made.verdict == bad.verdict
