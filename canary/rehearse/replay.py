@@ -176,7 +176,7 @@ def judged_by_both(made: Result, folder: Path, others: Rollout, name: str) -> Re
             judged = replay(recording, time_compression.scale(others, recording.time_scale))
             said = decide(recording, judged)
     except UsageError as why:
-        said = Verdict(Outcome.UNUSABLE, f"no answer: {why}")
+        said = Verdict(Outcome.UNUSABLE, f"they cannot say: {why}")
     told = f"the gates of {name}, asked of the same measurements: {said.headline}"
     stops = said.outcome in (Outcome.ROLLED_BACK, Outcome.INCONCLUSIVE, Outcome.NOT_MEASURED)
     changes = [*made.release.changes, told]
