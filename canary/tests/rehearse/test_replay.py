@@ -1,8 +1,10 @@
 """A recorded run is judged again by other gates, on the recorded data."""
 
 import json
+import shutil
 import tarfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +13,7 @@ from canary.argo.model import Analysis, Pause
 from canary.errors import UsageError
 from canary.rehearse import replay, time_compression
 from canary.rehearse import result as results
+from canary.rehearse.plan import Plan
 from canary.rehearse.replay import Recording
 from canary.rehearse.result import Result
 from canary.runtime import documents
@@ -192,3 +195,20 @@ def test_the_own_verdict_stays_where_it_is_the_worse_one(promoted, recording, ro
     bad = recording.result
     made = replay.judged_by_both(bad, recording.folder, under(root, _passing), "main")
     assert made.verdict == bad.verdict
+
+
+def test_only_a_branch_that_brings_other_gates_is_judged_by_those_of_main_too(root, tmp_path):
+    shutil.copytree(root / "deploy/base", tmp_path / "base")
+    file = tmp_path / "base/analysis-release-gates.yaml"
+    main, same = (manifests.read(documents.read(p)) for p in (root / "deploy/base", file.parent))
+    file.write_text(file.read_text().replace('value: "0.70"', 'value: "0.95"'))
+    looser = manifests.read(documents.read(file.parent))
+
+    def others(bundle, commit="abc"):
+        candidate = SimpleNamespace(bundle=bundle, commit=commit)
+        plan = SimpleNamespace(stable=SimpleNamespace(bundle=main), candidate=candidate)
+        return Plan.other_gates.func(plan)
+
+    assert others(same) is None
+    assert others(looser, commit="") is None
+    assert others(looser) == manifests.rollout(main)
