@@ -16,7 +16,8 @@ from pipeline.errors import PipelineError
 # By this the comment finds itself again.
 MARKER = "<!-- gridos-rehearsal -->"
 SCHEMA = "gridos.rehearsal/"
-_MAX_WORD = 160
+_MAX_WORD, _MAX_SENTENCE = 160, 400
+_CAUSES = 5
 _LARGEST_RESULT = 20_000_000
 _POINTS = 30
 _SIGNS = {
@@ -47,7 +48,8 @@ def render(result: str, run_url: str) -> str:
     parts = [
         MARKER,
         f"### Rehearsal: {_SIGNS.get(outcome, f'⚠️ {code(outcome)}')}",
-        code(verdict.get("headline")),
+        code(verdict.get("headline"), _MAX_SENTENCE),
+        _cause(document),
         _gates(document),
         _plot(_mapping(document.get("series"))),
         _traffic(document),
@@ -73,10 +75,10 @@ def untrusted(run_url: str) -> str:
     )
 
 
-def code(word: Any) -> str:
+def code(word: Any, longest: int = _MAX_WORD) -> str:
     """Makes a code span of an untrusted word, whatever is in it."""
     text = "".join(c if c.isprintable() else " " for c in str(word))
-    text = re.sub(r"[`|]", "'", text).strip()[:_MAX_WORD]
+    text = re.sub(r"[`|]", "'", text).strip()[:longest]
     return f"`{text or ' '}`"
 
 
@@ -92,6 +94,12 @@ def _read(result: str) -> Mapping[str, Any]:
     return document
 
 
+def _cause(document: Mapping[str, Any]) -> str:
+    """Where the canary was worse than stable, a line each."""
+    causes = _list(_mapping(document.get("evidence")).get("cause"))[:_CAUSES]
+    return "\n".join(f"- {code(cause, _MAX_SENTENCE)}" for cause in causes)
+
+
 def _gates(document: Mapping[str, Any]) -> str:
     last = _last_measurements(document)
     rows = [
@@ -104,8 +112,9 @@ def _gates(document: Mapping[str, Any]) -> str:
 
 
 def _row(gate: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
-    limit = f"{code(gate.get('comparison') or '')} {_number(gate.get('threshold'))}"
-    numbers = f"{_number(seen.get('number'))} | {_number(seen.get('control'))}"
+    unit = str(gate.get("unit"))
+    limit = f"{code(gate.get('comparison') or '')} {_measured(gate.get('threshold'), unit)}"
+    numbers = f"{_measured(seen.get('number'), unit)} | {_measured(seen.get('control'), unit)}"
     return f"| {code(gate.get('name'))} | {numbers} | {limit} | {_phase(seen)} |"
 
 
@@ -166,10 +175,21 @@ def _traffic(document: Mapping[str, Any]) -> str:
     if not traffic:
         return ""
     return (
-        f"{_number(traffic.get('requests'))} requests, {_number(traffic.get('failed'))} failed, "
-        f"{_number(traffic.get('lost'))} lost; the canary answered "
-        f"{_number(traffic.get('canary_requests'))}."
+        f"{_number(traffic.get('requests'))} requests, of which the canary answered "
+        f"{_number(traffic.get('canary_requests'))}; "
+        f"{code(_mapping(document.get('budget')).get('note'))}"
     )
+
+
+def _measured(value: Any, unit: str) -> str:
+    """A gate's number as people say it: shares in per cent, times below a second in ms."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–"
+    if unit == "ratio":
+        return f"{100 * value:.3g} %"
+    if unit == "s":
+        return f"{1000 * value:.3g} ms" if abs(value) < 1 else f"{value:.3g} s"
+    return _number(value)
 
 
 def _number(value: Any) -> str:

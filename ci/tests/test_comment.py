@@ -28,9 +28,16 @@ def test_a_real_result_gives_verdict_gates_and_plot(result):
     assert "### Rehearsal: ❌ Rolled back" in body
     assert "`Rolled back by container-restarts: 4 (limit 0, stable 0)`" in body
     assert re.search(r"\| `container-restarts` \| 4 \| 0 \| `<=` 0 \| ❌ \|", body)
-    assert re.search(r"\| `error-ratio` .* \| `<` 0.01 \| ✅ \|", body)
+    assert re.search(r"\| `error-ratio` .* \| `<` 1 % \| ✅ \|", body)
     assert "```mermaid\nxychart-beta" in body
     assert f"]({RUN})" in body
+
+
+def test_what_is_to_blame_stands_below_the_verdict_and_can_do_no_harm(result):
+    result["evidence"] = {"cause": ["GET /a: 9 of 9 failed", "`@everyone` <img>", *["x"] * 9]}
+    body = render(result)
+    assert "\n- `GET /a: 9 of 9 failed`\n- `'@everyone' <img>`\n" in body
+    assert body.count("\n- ") == 5
 
 
 def test_a_run_of_another_workflow_than_mains_has_no_verdict_whatever_it_left(tmp_path, capsys):
