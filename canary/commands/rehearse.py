@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,7 @@ examples:
   canary rehearse --stable main --candidate fix-42
                                              one branch released over another
   canary rehearse --stable main              this working tree released over main
+  canary rehearse -o json | jq .verdict      result.json on standard output, the rest on the other
   canary rehearse --explain --manifests DIR  what of DIR would be enforced, read, or refused
 
 Each run leaves result.json, report.html, report.md and junit.xml in out/rehearsals/<id>, and
@@ -189,6 +191,7 @@ def _add_run(group: options.Container) -> None:
         "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
     )
     options.port(group, None, "the gateway's port (any free one)")
+    options.output(group, ("table", "json"))
     group.add_argument(
         "--web",
         action="store_true",
@@ -249,7 +252,8 @@ def run(chosen: argparse.Namespace) -> int:
         folder.rmdir()  # nothing was rehearsed
         raise
     title = f"rehearsing {rehearsed.rollout.name} · {rehearsed} · ×{chosen.time_scale:g}"
-    view = View(title, rehearsed.scaled)
+    json = chosen.output == "json"
+    view = View(title, rehearsed.scaled, sys.stderr if json else None)
     with _pages(chosen, rehearsed, target, folder) as live:
         with view:
             run = runner.rehearse(target, _both(view.watch, live.watch) if live else view.watch)
@@ -264,6 +268,8 @@ def run(chosen: argparse.Namespace) -> int:
             replay.pack(folder, chosen.record)
         told = [*lines(made, file, page), *_removed(runs.prune(chosen.out, max(1, chosen.keep)))]
         view.conclude(told, made.verdict.headline, made.verdict.exit_code)
+        if json:
+            options.say(file.read_text(encoding="utf-8").rstrip())
         if live:
             live.conclude(made)
             with contextlib.suppress(KeyboardInterrupt):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from canary.argo import manifests
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.kustomization(parser)
     options.arg(parser)
     options.config(parser)
+    options.output(parser, ("table", "json"))
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -40,7 +43,19 @@ def run(chosen: argparse.Namespace) -> int:
         scaled = time_compression.scale(rollout, recording.time_scale)
         judged = replay.replay(recording, scaled)
         said = replay.decide(recording, judged)
-        options.say(replay.table(recording, judged))
-        options.say(f"\nrecorded: {recording.result.verdict.headline}")
-        options.say(f"these gates, after {judged.last.at_s:.0f} s: {said.headline}")
+        rejudged = replay.compared(recording, judged)
+        if chosen.output == "json":
+            document = {
+                "recorded": recording.result.verdict.headline,
+                "outcome": str(said.outcome),
+                "exit_code": said.outcome.exit_code,
+                "headline": said.headline,
+                "after_s": round(judged.last.at_s, 1),
+                "gates": [asdict(row) for row in rejudged],
+            }
+            options.say(json.dumps(document, indent=1))
+        else:
+            options.say(replay.table(rejudged))
+            options.say(f"\nrecorded: {recording.result.verdict.headline}")
+            options.say(f"these gates, after {judged.last.at_s:.0f} s: {said.headline}")
     return said.outcome.exit_code

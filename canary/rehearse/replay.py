@@ -312,37 +312,65 @@ def _seen(runs: Sequence[AnalysisRun], recorded_s: float, *, complete: bool) -> 
     )
 
 
-def table(recording: Recording, judged: Replay) -> str:
-    """Each gate's last look in each run: as recorded, and as these gates judge it."""
-    rows = [("look", "gate", "recorded", "", "these gates", ""), *compared(recording, judged)]
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+@dataclass(frozen=True)
+class Rejudged:
+    """A gate's last measurement at one place, as it was recorded and as other gates judge it."""
+
+    step_index: int | None
+    at_s: float
+    gate: str
+    recorded: float | None
+    recorded_phase: str
+    value: float | None
+    phase: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As a row of a table."""
+        place = "background" if self.step_index is None else f"step {self.step_index}"
+        return (
+            f"{place}, {self.at_s:.0f} s",
+            self.gate,
+            _shown(self.recorded, self.gate),
+            self.recorded_phase,
+            _shown(self.value, self.gate),
+            self.phase,
+        )
 
 
-def compared(recording: Recording, judged: Replay) -> Iterator[tuple[str, ...]]:
-    """(look, gate, recorded value and phase, value and phase by these gates) of each last look."""
+def compared(recording: Recording, judged: Replay) -> list[Rejudged]:
+    """Each gate's last measurement in each run, with the recorded one beside it."""
     before = {
         (run.step_index, metric.name): (metric.measurements[-1].number, metric.phase)
         for run in recording.result.analysis_runs
         for metric in run.metrics
         if metric.measurements
     }
-    for run in judged.runs:
-        index = run.step_index
-        for result in run.results.values():
-            look = result.measurements[-1]
-            was, phase = before.get((index, result.name), (None, ""))
-            yield (
-                "background" if index is None else f"step {index}, {look.started_at:.0f} s",
-                result.name,
-                _shown(was, result.name),
-                phase,
-                _shown(look.number, result.name),
-                str(result.phase),
-            )
+    return [
+        Rejudged(
+            run.step_index,
+            round(result.measurements[-1].started_at, 1),
+            result.name,
+            *before.get((run.step_index, result.name), (None, "")),
+            value=result.measurements[-1].number,
+            phase=str(result.phase),
+        )
+        for run in judged.runs
+        for result in run.results.values()
+    ]
+
+
+def table(rejudged: Sequence[Rejudged]) -> str:
+    """The same as text."""
+    rows = [
+        ("measurement", "gate", "recorded", "", "these gates", ""),
+        *(row.cells for row in rejudged),
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _shown(value: float | None, metric: str) -> str:

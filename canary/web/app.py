@@ -208,7 +208,7 @@ class App:
                 said = replay.decide(recording, judged)
                 names = ("when", "gate", "recorded", "recorded_phase", "now", "phase")
                 rows = [
-                    SimpleNamespace(**dict(zip(names, row, strict=True)))
+                    SimpleNamespace(**dict(zip(names, row.cells, strict=True)))
                     for row in replay.compared(recording, judged)
                 ]
         finally:

@@ -47,6 +47,16 @@ def test_a_recording_without_data_answers_nothing_and_aborts_as_argo_would(recor
     assert [run.name.rsplit("-", 1)[1] for run in judged.runs] == ["2"]
 
 
+def test_each_gate_is_shown_as_recorded_and_as_judged_again(recording, rollout):
+    (recording.folder / "prometheus").mkdir()
+    rows = replay.compared(recording, replay.replay(recording, rollout))
+    assert {(row.step_index, row.value) for row in rows} == {(2, None)}
+    assert all(row.recorded is not None and row.recorded_phase for row in rows)
+    table = replay.table(rows).splitlines()
+    assert len(table) == 1 + len(rows)
+    assert table[1].startswith(f"step 2, {rows[0].at_s:.0f} s")
+
+
 def test_each_look_is_asked_when_the_recorded_release_came_to_it(recording, rollout):
     (recording.folder / "prometheus").mkdir()
     (first,) = replay.replay(recording, rollout).runs
