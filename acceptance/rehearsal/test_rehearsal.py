@@ -1,5 +1,6 @@
 """Rehearsals that take longer than a test may, each run as a user would run it."""
 
+import html
 import json
 import subprocess
 import sys
@@ -25,9 +26,11 @@ HANG_AFTER_S, HANG_S = 30.0, 8.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """A release, and how its rehearsal must end; `gate` is the one that must decide.
+    """A release, and how its rehearsal must end.
 
-    `hangs` names a program of the run that is stopped for a while, for `hang_s`.
+    `gate` is the one that must decide; `named` are words that the report's first screenful must
+    hold, so that a person sees at once what is to blame. `hangs` names a program of the run that is
+    stopped for a while, for `hang_s`.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Scenario:
     hangs: str = ""
     hang_s: float = HANG_S
     regression: tuple[str, str] | None = None
+    named: tuple[str, ...] = ()
 
 
 # Real code that a branch might bring, appended to a file of the service.
@@ -53,27 +57,46 @@ def create_app(*arguments, **named):
 
     @app.before_request
     def regress():
-        import time
-        from flask import request
+        import os, time
+        from flask import abort, request
         if request.path.endswith("/load"):
             {what}
 
     return app
 """
+_ROUTE = "GET /v1/feeders/{feeder_id}/load: "
 _LEAK = "app.config.setdefault('seen', []).append(b'x' * 2**20)"  # a MiB a request
 BRANCHES = (
     Scenario("branch, as it was", (), (0,), regression=(_APP, "\n# Nothing to see.\n")),
+    # The six kinds of fault that a person must find in the report within ten seconds.
     Scenario(
         "branch, slow route", (), (1,), "p95-latency-seconds",
         regression=(_APP, _ONE_ROUTE.format(what="time.sleep(0.4)")),
+        named=(_ROUTE, "95 % answered within 4"),
     ),
     Scenario(
         "branch, exception", (), (1,), "error-ratio",
         regression=(_APP, _ONE_ROUTE.format(what="raise RuntimeError(request.path)")),
+        named=(_ROUTE, "failed with 500", "RuntimeError", f"{_APP}:"),
     ),
     Scenario(
         "branch, leak", (), (1,), "container-restarts",
         regression=(_APP, _ONE_ROUTE.format(what=_LEAK)),
+        named=("out of memory", f"{_APP} ("),
+    ),
+    Scenario(
+        "branch, crash", (), (1,), "container-restarts",
+        regression=(_APP, _ONE_ROUTE.format(what="os._exit(3)")),
+        named=(_ROUTE, "restarted"),
+    ),
+    # No gate of this bundle reads 4xx: the release goes out, and the report says what is worse.
+    Scenario(
+        "branch, 404 storm", (), (0, 1), regression=(_APP, _ONE_ROUTE.format(what="abort(404)")),
+        named=(_ROUTE, "answered with 404"),
+    ),
+    Scenario(
+        "branch, hang", (), (1, 3, 4), regression=(_APP, _ONE_ROUTE.format(what="time.sleep(600)")),
+        named=(_ROUTE,),
     ),
     Scenario(
         "branch, hungry start", (), (1,), "container-restarts",
@@ -212,6 +235,10 @@ def assert_ends(scenario, given, measured):
         assert verdict["gate"], verdict["headline"]
         assert verdict["gate"]["name"] == scenario.gate
     assert scenario.words in verdict["headline"]
+    first_screenful = html.unescape(
+        Path("out/rehearsals/latest/report.html").read_text().partition("</header>")[0]
+    )
+    assert [words for words in scenario.named if words not in first_screenful] == []
     # A release is not to blame for a database that hangs, and no pod is.
     assert not (scenario.hangs == "postgres" and "; restart " in json.dumps(result["events"]))
     assert programs() - before == set(), "left running"

@@ -255,6 +255,7 @@ def cover(known: Iterable[str], left_out: Iterable[str], routes: Iterable[Route]
 
 _TRACEBACK = "Traceback (most recent call last)"
 _SEVERE = frozenset({"ERROR", "CRITICAL", "FATAL", "PANIC"})
+_SEVERE_WORD = re.compile(r'"(?:error|critical|fatal|panic)"', re.IGNORECASE)
 _PLAIN = re.compile(r"^(?:panic:|fatal\b|FATAL\b|.*\b(?:ERROR|CRITICAL)\b|Exception in )")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
@@ -316,8 +317,9 @@ def _blocks(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 
 def _from_json(line: str) -> list[str]:
     """The lines of what a structured log line says went wrong; none where it does not."""
-    if "exc_info" not in line and not any(f'"{word}"' in line.upper() for word in _SEVERE):
-        return []  # parsing each access line would cost seconds
+    # Parsing each access line would cost seconds.
+    if "exc_info" not in line and not _SEVERE_WORD.search(line):
+        return []
     try:
         said = json.loads(line)
     except ValueError:

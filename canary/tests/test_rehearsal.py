@@ -50,6 +50,13 @@ def test_a_healthy_release_costs_its_users_nothing(healthy):
     assert result["budget"]["spent_unscaled_requests"] == 0
 
 
+def test_a_healthy_release_is_asked_for_every_documented_route_and_blamed_for_nothing(healthy):
+    _, result = healthy
+    assert result["evidence"]["coverage"]["known"] == 14
+    assert result["evidence"]["coverage"]["missing"] == []
+    assert result["evidence"]["cause"] == []
+
+
 def test_every_look_saw_the_requests_its_gate_was_sized_for(healthy):
     _, result = healthy
     looks = [
@@ -98,7 +105,7 @@ def test_the_shares_the_gateway_saw_are_the_pods_shares(healthy):
 def test_a_release_that_fails_three_per_cent_is_rolled_back_at_the_first_step_by_its_gate(
     root, tmp_path
 ):
-    done, result = rehearse(root, tmp_path, "--fault", "errors=3%")
+    done, result = rehearse(root, tmp_path, "--fault", "errors=3%", "-o", "json")
     verdict = result["verdict"]
     assert done.returncode == 1, done.stdout + done.stderr
     assert (verdict["outcome"], verdict["gate"]["name"]) == ("rolled-back", "error-ratio")
@@ -113,6 +120,11 @@ def test_a_release_that_fails_three_per_cent_is_rolled_back_at_the_first_step_by
         if metric["phase"] == "Failed"
     }
     assert bad == {"error-ratio"}
-    assert result["verdict"]["headline"] in done.stdout
+    assert json.loads(done.stdout) == result
+    assert result["verdict"]["headline"] in done.stderr
     page = (tmp_path / "latest/report.html").read_text()
     assert result["verdict"]["headline"] in page
+    evidence = result["evidence"]
+    assert "InjectedError" in evidence["cause"][0]
+    assert (tmp_path / "latest" / evidence["exceptions"][0]["log"]).is_file()
+    assert {response["status"] for response in evidence["responses"]} == {500}

@@ -159,7 +159,8 @@ def test_a_wheel_holds_its_package_whole_and_no_tests(wheels, root, name):
     wanted = {
         path
         for path in listed
-        if not path.startswith("tests/") and not path.endswith((".md", "pyproject.toml", "Dockerfile"))
+        if not path.startswith("tests/")
+        and not path.endswith((".md", "pyproject.toml", "Dockerfile"))
     }
     held = {
         str(file.relative_to(wheels / name / package))

@@ -1,16 +1,20 @@
 """The view: a picture on a terminal, lines elsewhere, the verdict on both."""
 
 import io
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from canary.argo import analysis
 from canary.argo.model import Measurement, Metric, Pause, Phase, ReplicaCounts, Rollout, SetWeight
 from canary.rehearse.load import Second
+from canary.rehearse.result import Result
 from canary.rehearse.target import Event, Observation
 from canary.rehearse.timeline import Timeline
-from canary.rehearse.view import View, gates
+from canary.rehearse.view import View, gates, lines
 from canary.runtime.gateway import Counts
 
 GATE = Metric(
@@ -72,6 +76,30 @@ def test_the_verdict_ends_both(terminal):
     text = show(terminal=terminal)
     assert "Rolled back at 10 %" in text
     assert text.rstrip().endswith("out/report.html")
+
+
+def test_no_colour_is_sent_where_none_is_wanted_and_no_line_is_wider_than_the_terminal(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    text = show(terminal=True)
+    assert not re.findall(r"\x1b\[[0-9;]*3[0-7][0-9;]*m", text)
+    panel = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text.partition("Rolled back")[0])
+    assert max(len(line) for line in panel.splitlines()) <= 60
+
+
+def test_what_names_the_cause_stands_right_below_the_verdict(root):
+    text = (root / "canary/tests/rehearse/results/rolled-back.json").read_text()
+    document = json.loads(text)
+    document["machine"]["cpu_seconds_total"] = 95.0
+    document["evidence"] = {
+        "cause": ["GET /a: 9 of 9 requests failed with 500 (stable 0 of 40)"],
+        "coverage": {"known": 3, "missing": ["GET /b"]},
+        "changed": ["app.py (show)"],
+    }
+    told = list(lines(Result.model_validate(document), Path("run/result.json"), Path("run/x.html")))
+    assert told[0] == ("cause", "GET /a: 9 of 9 requests failed with 500 (stable 0 of 40)")
+    assert told[1] == ("changed", "app.py (show)")
+    assert told[2] == ("routes", "2 of 3 routes exercised; not exercised: GET /b")
 
 
 def test_a_gates_latest_look_is_shown_with_what_stable_read():
