@@ -27,6 +27,7 @@ _SIGNS = {
     "unusable": "⚠️ The input cannot be used",
     "not-measured": "⚠️ Could not be measured",
     "inconclusive": "⏸️ Inconclusive",
+    "unjudged": "⏸️ Not judged by a gate: a person ended it, or has to",
     "interrupted": "⚠️ Interrupted",
     "fault": "⚠️ The harness or the machine was at fault",
 }
