@@ -61,6 +61,8 @@ def _cause(document: Result) -> str:
     lines = [f"- {_escape(cause)}" for cause in evidence.cause]
     if lines and evidence.changed:
         lines.append(f"- changed: {', '.join(_code(file) for file in evidence.changed[:5])}")
+    if lines and document.verdict.outcome == "promoted":
+        lines.insert(0, "No gate objects, and yet the canary was worse than stable:\n")
     return "\n".join(lines)
 
 

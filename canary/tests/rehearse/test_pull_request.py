@@ -34,6 +34,22 @@ def test_the_verdict_stands_first_and_the_references_below_it(branch):
     assert lines[2] == "`fix-42` (aaaaaaaa) released over `main` (bbbbbbbb), with crash=500."
 
 
+def test_what_is_to_blame_stands_below_the_verdict_with_what_changed(branch):
+    branch["evidence"] = {
+        "cause": ["GET /a/{id}: 9 of 9 requests failed with 500"],
+        "changed": ["app.py (show)"],
+        "coverage": {"known": 2, "missing": ["GET /b"]},
+    }
+    text = html.unescape(pull_request.markdown(Result.model_validate(branch)))
+    assert text.splitlines()[2:4] == [
+        "- GET /a/{id}: 9 of 9 requests failed with 500",
+        "- changed: `app.py (show)`",
+    ]
+    assert "1 of 2 routes exercised; not exercised: GET /b." in text
+    branch["verdict"] |= {"outcome": "promoted", "exit_code": 0}
+    assert "No gate objects" in pull_request.markdown(Result.model_validate(branch))
+
+
 def test_a_candidate_that_brings_its_own_gates_is_announced(branch):
     assert "> The candidate changes the gates:" in pull_request.markdown(
         Result.model_validate(branch)
