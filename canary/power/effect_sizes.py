@@ -40,7 +40,7 @@ def shares(text: str) -> tuple[float, ...]:
     """Shares that make one from "30,30,40", the rarest last."""
     parts = [_number(part) for part in text.split(",")]
     if not all(0 < part < math.inf for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of shares: write 30,30,40")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of shares: write 30,30,40")
     return tuple(sorted((part / sum(parts) for part in parts), reverse=True))
 
 
