@@ -97,7 +97,7 @@ def ends(_seen: Observation) -> bool:
 
 
 # For how long a running target remembers requests by route.
-ROUTES_S = 10.0
+ROUTES_S = 5.0
 
 
 class Target(Protocol):

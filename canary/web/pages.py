@@ -15,6 +15,7 @@ from markupsafe import Markup
 from canary.rehearse.evidence import Route, worse
 from canary.rehearse.result import Gate, Result, Step
 from canary.rehearse.runs import measured
+from canary.rehearse.target import ROUTES_S
 from canary.web import charts
 from canary.web.charts import Chart
 
@@ -93,6 +94,7 @@ class View:
     live: Now | None = None
     log: Sequence[str] = ()
     files: Sequence[str] = ()
+    routes_s: float = ROUTES_S
 
     @property
     def style(self) -> str:
