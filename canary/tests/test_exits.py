@@ -193,6 +193,10 @@ WRONG = [
     ("canary", ("rehearse", "--promote", "after=soon"), 2, '"soon" is not a duration'),
     ("canary", ("rehearse", "--target", "moon"), 2, "invalid choice: 'moon'"),
     ("canary", ("rehearse", "--rate", "5", "--without", "traffic"), 2, "--rate contradicts"),
+    ("canary", ("rehearse", "--keep", "few"), 2, "'few' is not a whole number"),
+    ("canary", ("runs", "--out", "{hostile}", "--compare", "a", "b"), 2, "no run of"),
+    ("canary", ("runs", "--prune", "-1"), 2, "'-1' is not a whole number"),
+    ("canary", ("runs", "--prune", "1", "--compare", "a", "b"), 2, "not allowed with"),
     ("canary", ("replay", "x", "--fault", "errors=3%"), 2, "unrecognized arguments: --fault"),
     ("canary", ("replay", "x", "--rate", "5"), 2, "unrecognized arguments: --rate"),
     ("canary", ("replay", "x", "--record", "y"), 2, "unrecognized arguments: --record"),
@@ -255,6 +259,7 @@ WRONG = [
         )
     ),
     ("canary", ("serve", "--port", TAKEN), 2, "is occupied"),
+    ("canary", ("ui", "--port", TAKEN), 2, "is occupied"),
     ("observe", ("up", "--port", TAKEN), 2, "is occupied"),
     ("loadtest", ("run", "smoke", *HOST, "--metrics-port", "99999"), 2, "is not a port"),
     # -- files to read

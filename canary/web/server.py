@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from canary.errors import MachineError, UsageError
+from canary.runtime import processes
 
 HOST = "127.0.0.1"
 HTML, EVENTS = "text/html; charset=utf-8", "text/event-stream"
@@ -95,12 +96,10 @@ class Server(ThreadingHTTPServer):
         # Only in the address that the program prints, and only in our own pages.
         self.key, self.token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         self.free = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        try:
-            super().__init__((HOST, port or 0), _Handler)
-        except OSError as taken:
-            raise UsageError(
-                f"port {port} on {HOST} is not available: {taken.strerror}", "choose another"
-            ) from None
+        if port and not processes.port_is_free(port):
+            remedy = "choose another with --port"
+            raise UsageError(f"port {port} on {HOST} is occupied", remedy)
+        super().__init__((HOST, port or 0), _Handler)
         self.port = int(self.server_address[1])
         self._thread = threading.Thread(target=self.serve_forever, args=(0.2,), daemon=True)
 
