@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from canary import durations
 from canary.argo import model, releases, support
 from canary.argo.gates import Gate
 from canary.argo.objects import (
+    LEFT_OUT,
     AnalysisTemplate,
     ConfigMap,
     Object,
@@ -23,7 +24,7 @@ from canary.argo.objects import (
 from canary.argo.support import Row, Support
 from canary.argo.templates import Templates
 from canary.errors import UsageError
-from canary.yamls import Document, mapping, scalar
+from canary.yamls import Document, listed, mapping, scalar
 
 Monitor = PodMonitor | ServiceMonitor | PodMonitoring
 TEMPLATE_KINDS = ("AnalysisTemplate", "ClusterAnalysisTemplate")
@@ -85,13 +86,29 @@ class Bundle:
         return min(names - {str(target)} or names)
 
 
-def read(documents: Iterable[Document], source: str = "the manifests") -> Bundle:
-    """What a rehearsal needs of the objects; `source` is what messages call them.
+def read(
+    documents: Iterable[Document], source: str = "the manifests", without: Collection[str] = ()
+) -> Bundle:
+    """What a rehearsal needs of the objects.
+
+    Args:
+        documents: The objects.
+        source: What messages call them.
+        without: The names of metrics that are not to be judged, whatever their provider is.
 
     Raises:
-        UsageError: if there is no Rollout, more than one, or anything that is not supported.
+        UsageError: if there is no Rollout, more than one, anything that is not supported, or no
+            metric of such a name.
     """
-    found, things, rows = _understand(documents)
+    given = tuple(documents)
+    names = {scalar(mapping(m).get("name")) for d in given for m in _metrics(d)}
+    for name in without:
+        if name not in names:
+            raise UsageError(
+                f"no AnalysisTemplate of {source} has the metric {name!r}",
+                f"there are {', '.join(sorted(names)) or 'none'}",
+            )
+    found, things, rows = _understand([_leaving_out(document, without) for document in given])
     refused = [str(row) for row in rows if row.support is Support.NOT_SUPPORTED]
     if refused:
         raise UsageError(_all(refused))
@@ -120,6 +137,23 @@ def read(documents: Iterable[Document], source: str = "the manifests") -> Bundle
         ),
         rows=rows,
     )
+
+
+def _metrics(document: Document) -> Sequence[Any]:
+    return listed(document.spec.get("metrics")) if document.kind in TEMPLATE_KINDS else ()
+
+
+def _leaving_out(document: Document, names: Collection[str]) -> Document:
+    """The same, with a provider that asks nobody for each metric of these names."""
+    metrics = _metrics(document)
+    if not any(scalar(mapping(metric).get("name")) in names for metric in metrics):
+        return document
+    kept = [
+        {**metric, "provider": {LEFT_OUT: {}}} if scalar(metric.get("name")) in names else metric
+        for metric in map(mapping, metrics)
+    ]
+    spec = {**document.spec, "metrics": kept}
+    return replace(document, body={**document.body, "spec": spec})
 
 
 def explain(documents: Iterable[Document]) -> tuple[Row, ...]:

@@ -34,7 +34,8 @@ class Metric:
 
     `count` and `consecutive_success_limit` are 0 where the manifest leaves them out;
     `failure_limit` −1 switches the failure limit off, as in Argo. With a `json_path` it is a web
-    metric: `query` is an address, and the path leads to the value in its response.
+    metric: `query` is an address, and the path leads to the value in its response. A `job` passes
+    if its command does.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Metric:
     timeout_s: float = 30.0
     address: str = ""
     json_path: str = ""
+    job: bool = False
 
     @property
     def effective_count(self) -> int | None:

@@ -720,6 +720,10 @@ class RolloutSpec(Manifest):
         return {"paused": "nothing is released until a person unsets it"} if self.paused else {}
 
 
+# The provider of a metric that the caller does not want judged.
+LEFT_OUT = "leftOut"
+
+
 class PrometheusQuery(Manifest):
     """The Prometheus provider."""
 
@@ -740,16 +744,30 @@ class WebQuery(Manifest):
 
 
 class Provider(Manifest):
-    """The providers that can be rehearsed here: one of them."""
+    """The providers that can be rehearsed here: one of them.
+
+    `left_out` takes the place of any for a metric that is not to be judged.
+    """
 
     prometheus: PrometheusQuery | None = None
     web: WebQuery | None = None
+    job: dict[str, Any] | None = None
+    left_out: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.prometheus is None) == (self.web is None):
-            raise ValueError("give one provider, prometheus or web")
+        if sum(p is not None for p in (self.prometheus, self.web, self.job, self.left_out)) != 1:
+            raise ValueError("give one provider, prometheus, web or job")
         return self
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """What stands in for a Job, and a metric that is left out."""
+        notes = {
+            "job": "the command of `jobs` in rehearsal.yaml runs instead",
+            LEFT_OUT: "not judged: it is left out",
+        }
+        given = {"job": self.job, LEFT_OUT: self.left_out}
+        return {name: note for name, note in notes.items() if given[name] is not None}
 
 
 class MetricSpec(Manifest):

@@ -89,12 +89,12 @@ def walkable(release: Release) -> model.Rollout:
     """The release as the step machine walks it in virtual time, with the hashes of nobody.
 
     A pause without an end counts as none: nothing can be said of how long a person waits. So does
-    what a web service is asked.
+    what a web service or a Job is asked.
     """
 
     def known(analysis: model.Analysis) -> model.Analysis | None:
         metrics = resolve.with_hashes(analysis, HASHES)
-        asked = tuple(metric for metric in metrics if not metric.json_path)
+        asked = tuple(metric for metric in metrics if not (metric.json_path or metric.job))
         return replace(analysis, metrics=asked, arguments={}) if asked else None
 
     def step(given: model.Step) -> model.Step:
@@ -155,7 +155,9 @@ def read(
         walked=replace(
             walked,
             steps=tuple(inline.get(index, step) for index, step in enumerate(steps)),
-            background=next((a.walked for a in analyses if a.look.background), None),
+            background=next(
+                (a.walked for a in analyses if a.look.background and a.walked.metrics), None
+            ),
         ),
     )
 
@@ -352,7 +354,7 @@ def _gate(
     provider = next(iter(mapping(raw.get("provider"))), "")
     fields = resolve.Fields(raw, arguments)
     name = fields.text(raw.get("name")) or f"metrics[{index}]"
-    metric = fields.metric(name, patterns) if provider in ("prometheus", "web") else None
+    metric = fields.metric(name, patterns) if provider in ("prometheus", "web", "job") else None
     known = {
         argument: LATEST if value is model.ReplicaSetName.LATEST else STABLE
         for argument, value in arguments.items()
@@ -365,9 +367,9 @@ def _gate(
         provider=provider,
         look=look,
         raw=raw,
-        # What a web service says is not known from its address.
+        # What a web service says is not known from its address, nor a Job's end from its pod.
         metric=None
-        if metric is None or metric.json_path
+        if metric is None or metric.json_path or metric.job
         else replace(
             metric,
             query=resolve.fill(metric.query, known)[0],

@@ -125,6 +125,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("its gates")
     options.kustomization(group)
     options.arg(group)
+    group.add_argument(
+        "--without-metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a metric that is not judged, such as one of a provider that is not here",
+    )
     _add_run(parser.add_argument_group("the run"))
     _add_cluster(
         parser.add_argument_group(
@@ -224,7 +231,12 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
         raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
     stable, candidate = plan.choose(
-        chosen.stable, chosen.candidate, chosen.config, chosen.manifests, options.remark
+        chosen.stable,
+        chosen.candidate,
+        chosen.config,
+        chosen.manifests,
+        options.remark,
+        chosen.without_metric,
     )
     choices = Choices(
         time_scale=chosen.time_scale,
@@ -239,6 +251,7 @@ def run(chosen: argparse.Namespace) -> int:
         url=chosen.url or "",
         promote_s=chosen.promote,
         events=tuple(chosen.event),
+        without_metrics=tuple(chosen.without_metric),
     )
     rehearsed = plan.make(stable, candidate, choices, shlex.join(["canary", *chosen.given]))
     rehearsed, folder = _make(chosen.out, rehearsed)

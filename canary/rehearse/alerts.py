@@ -18,7 +18,6 @@ from canary import durations
 from canary.argo.model import Metric, Rollout
 from canary.errors import MachineError, UsageError
 from canary.rehearse import config as configuration
-from canary.runtime import web
 from canary.runtime.alertmanager import Alertmanager
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
@@ -84,15 +83,8 @@ def check(
         wanted: Those that the caller lets fire.
 
     Raises:
-        UsageError: if another web service is asked, or there is no such alert.
+        UsageError: if no rules are named, or there is no such alert.
     """
-    for metric in (m for analysis in rollout.analyses for m in analysis.metrics if m.json_path):
-        if API not in metric.query or not web.is_understood(metric.json_path):
-            raise UsageError(
-                f"metric {metric.name} asks {metric.query} for {metric.json_path}, and of web "
-                "services only Alertmanager is here",
-                "leave the metric out of what is rehearsed",
-            )
     asking = [metric.name for metric in asked(rollout)]
     if own is None and (asking or wanted):
         why = f"metric {asking[0]} asks which alerts fire" if asking else "--alert names an alert"

@@ -187,6 +187,8 @@ class Config(_Section):
     traffic: Traffic
     alerts: Alerts | None = None
     cluster: Cluster | None = None
+    jobs: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    web: dict[str, str] = Field(default_factory=dict)
     events: list[Annotated[str, AfterValidator(_event)]] = Field(default_factory=list)
 
 

@@ -21,6 +21,7 @@ from canary.rehearse import (
     edge,
     evidence,
     meter,
+    providers,
     rates,
     routes,
     scraping,
@@ -40,6 +41,7 @@ from canary.rehearse.measurements import Measurements
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
 from canary.rehearse.outage import Outage, check_own
 from canary.rehearse.plan import HERE, Plan
+from canary.rehearse.providers import Providers
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
 from canary.rehearse.target import ROUTES_S, Observation, ends
@@ -263,10 +265,11 @@ class LocalTarget:
         self._ending("prometheus", prometheus.stop)
         prometheus.start()
         clock = Clock()
-        measurements = Measurements(prometheus, self.hashes, clock, told.url if told else "")
-        self._stack.callback(measurements.stop)
         self._ending("envoy", gateway.stop)
         gateway.start()
+        others = self._others(gateway.url, told.url if told else "")
+        measurements = Measurements(prometheus, self.hashes, clock, others)
+        self._stack.callback(measurements.stop)
         node = Node(
             rollout=self.rollout,
             sets=sets,
@@ -282,6 +285,18 @@ class LocalTarget:
             stable_alone=self.plan.bundle.stable_alone,
         )
         return node, stable, candidate
+
+    def _others(self, url: str, alertmanager: str) -> Providers:
+        """What answers the metrics that are not Prometheus's."""
+        build = self.plan.candidate
+        return Providers(
+            url=url,
+            alertmanager=alertmanager,
+            services=providers.services(build.bundle),
+            web=build.config.web,
+            jobs={name: build.command(words) for name, words in build.config.jobs.items()},
+            folder=build.folder,
+        )
 
     @contextmanager
     def _database(self) -> Iterator[str]:

@@ -6,16 +6,16 @@ answer judges nothing on a cluster; here it tells a bad release from a slow mach
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from canary.argo import analysis
 from canary.argo.expression import Result
 from canary.argo.model import AnalysisRun, Hashes, Measurement, Metric, Phase
-from canary.rehearse import alerts
-from canary.runtime import web
+from canary.rehearse.providers import Providers
 from canary.runtime.prometheus import Prometheus, QueryError
+
+NO_OTHERS = Providers()
 
 
 class Measurements:
@@ -26,16 +26,17 @@ class Measurements:
         prometheus: Prometheus,
         hashes: Hashes,
         clock: Callable[[], float],
-        alertmanager: str = "",
+        others: Providers = NO_OTHERS,
     ) -> None:
-        """`alertmanager` is the address that answers what a web metric asks of one."""
+        """`others` answer what Prometheus does not."""
         self._prometheus = prometheus
-        self._alertmanager = alertmanager
+        self._others = others
         self.hashes = hashes
         self._clock = clock
         self._askers = ThreadPoolExecutor(8, "measure")
         self._under_way: dict[str, dict[str, Future[Measurement]]] = {}
         self._begun: dict[str, float] = {}
+        self._prompt: dict[str, list[str]] = {}
 
     def begin(self, runs: Iterable[AnalysisRun], now: float) -> None:
         """Starts what is due; a run's next ones wait until its last ones are in, as in Argo."""
@@ -46,6 +47,7 @@ class Measurements:
             if due:
                 self._under_way[run.name] = {m.name: self._askers.submit(self._ask, m) for m in due}
                 self._begun[run.name] = now
+                self._prompt[run.name] = [m.name for m in due if not (m.json_path or m.job)]
 
     def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
         """(run, measurements by metric) for each run whose measurements are all in."""
@@ -55,12 +57,19 @@ class Measurements:
                 yield run, {name: future.result() for name, future in asked.items()}
 
     def waited_s(self, now: float) -> float:
-        """How long the oldest measurement under way has waited for its answer."""
-        return max((now - self._begun[run] for run in self._under_way), default=0.0)
+        """How long the oldest question to Prometheus has waited for its answer."""
+        return max(
+            (
+                now - self._begun[run]
+                for run, asked in self._under_way.items()
+                if not all(asked[name].done() for name in self._prompt[run])
+            ),
+            default=0.0,
+        )
 
     def _ask(self, metric: Metric) -> Measurement:
-        if metric.json_path:
-            return _ask_web(metric, self._alertmanager, self._clock)
+        if metric.json_path or metric.job:
+            return self._others.measure(metric, self._clock)
         return measure(self._prometheus, self.hashes, metric, self._clock)
 
     def stop(self) -> None:
@@ -96,20 +105,6 @@ def measure(
         control=_first(control),
         controlled=controlled,
     )
-
-
-def _ask_web(metric: Metric, alertmanager: str, clock: Callable[[], float]) -> Measurement:
-    """One measurement of a web metric, which knows no stable release to compare with."""
-    started_at = clock()
-    try:
-        value = web.get(
-            alerts.local(metric.query, alertmanager), metric.json_path, metric.timeout_s
-        )
-    except web.WebError as failed:
-        return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
-    phase, message = analysis.judge(metric, value)
-    shown = json.dumps(value)
-    return Measurement(phase, started_at, clock(), value=shown, message=message)
 
 
 def _first(result: Result) -> float | None:

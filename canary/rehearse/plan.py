@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +21,16 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Pause, Rollout
 from canary.errors import UsageError
 from canary.faults import Fault, FaultError
-from canary.rehearse import alerts, gaps, ingress, meter, programs, time_compression, worktrees
+from canary.rehearse import (
+    alerts,
+    gaps,
+    ingress,
+    meter,
+    programs,
+    providers,
+    time_compression,
+    worktrees,
+)
 from canary.rehearse import config as configuration
 from canary.rehearse.alerts import Firing
 from canary.rehearse.config import Config
@@ -84,7 +93,12 @@ class Build:
 
 
 def choose(
-    stable: str | None, candidate: str | None, config: Path | None, deploy: Path | None, say: Say
+    stable: str | None,
+    candidate: str | None,
+    config: Path | None,
+    deploy: Path | None,
+    say: Say,
+    without: Collection[str] = (),
 ) -> tuple[Build, Build]:
     """Stable and candidate: this checkout, or the two references.
 
@@ -94,6 +108,7 @@ def choose(
         config: A rehearsal.yaml for both; None is each one's own.
         deploy: Manifests for the candidate; None is what its rehearsal.yaml names.
         say: Is told what takes long.
+        without: The names of metrics that are not to be judged.
 
     Raises:
         UsageError: if a reference, a file or a manifest cannot be used.
@@ -101,13 +116,13 @@ def choose(
     """
     file = config or config_in(HERE)
     if stable is None and candidate is None:
-        own = read(config, deploy)
+        own = read(config, deploy, without=without)
         gaps.check(own.bundle, own.config, file)
         if own.config.build is None or own.config.build.checkout_is_built:
             return own, own
-        built = _References(file, config, say).build(WORKTREE, deploy)
+        built = _References(file, config, say, without).build(WORKTREE, deploy)
         return (replace(built, name="", commit=""),) * 2
-    references = _References(file, config, say)
+    references = _References(file, config, say, without)
     before = references.build(DEFAULT_STABLE if stable is None else stable, None)
     return before, references.build(WORKTREE if candidate is None else candidate, deploy)
 
@@ -119,8 +134,8 @@ class _References:
     checkout's where it holds none.
     """
 
-    def __init__(self, file: Path, given: Path | None, say: Say) -> None:
-        self._file, self._given, self._say = file, given, say
+    def __init__(self, file: Path, given: Path | None, say: Say, without: Collection[str]) -> None:
+        self._file, self._given, self._say, self._without = file, given, say, without
         root = worktrees.root(file.parent) or worktrees.root(HERE) or HERE
         self._repository = worktrees.Repository(root, CACHE)
         try:
@@ -133,7 +148,7 @@ class _References:
         tree = self._repository.check_out(reference)
         held = tree / self._within / self._file.name
         file = self._file if self._given or not held.is_file() else held
-        found = read(file, deploy, tree / self._within, tree)
+        found = read(file, deploy, tree / self._within, tree, self._without)
         gaps.check(found.bundle, found.config, f"{self._file} of {reference.name}")
         commands = found.config.build
         if commands is None and file == held and self._file.is_file():
@@ -155,7 +170,11 @@ def config_in(folder: Path) -> Path:
 
 
 def read(
-    config: Path | None, deploy: Path | None, folder: Path | None = None, root: Path = HERE
+    config: Path | None,
+    deploy: Path | None,
+    folder: Path | None = None,
+    root: Path = HERE,
+    without: Collection[str] = (),
 ) -> Build:
     """What a rehearsal.yaml ships, by the manifests that it names unless others are.
 
@@ -164,6 +183,7 @@ def read(
         deploy: Manifests instead of those that it names.
         folder: What its paths are relative to, if not its own folder.
         root: What the path of the manifests is relative to if there is none in `folder`.
+        without: The names of metrics that are not to be judged.
 
     Raises:
         UsageError: if a file or a manifest cannot be used.
@@ -172,7 +192,7 @@ def read(
     found = configuration.read(file)
     folder = folder or file.parent
     source = deploy or _manifests(found, folder, file.parent, root)
-    bundle = manifests.read(documents.read(source), str(source))
+    bundle = manifests.read(documents.read(source), str(source), without)
     return Build(bundle, found, file, folder.absolute())
 
 
@@ -215,6 +235,7 @@ class Choices:
     url: str = ""
     promote_s: float | None = 0.0
     events: tuple[Event, ...] = ()
+    without_metrics: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -334,6 +355,8 @@ class Plan:
             if isinstance(step, Pause) and step.manual:
                 when = f"after {step.duration_s:g} s" if step.duration_s else "at once"
                 yield f"step {index} needs a manual promotion: promoted {when} (--promote)"
+        for name in self.choices.without_metrics:
+            yield f"metric {name} is not judged (--without-metric)"
         if self.edge_delay_s is None:
             yield "the edge learns at once of a pod that died: no Ingress says how it probes"
         else:
@@ -367,6 +390,8 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         raise UsageError(unanswered, "give the name that is there, with --arg or in the template")
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
+    if asked := "; ".join(providers.unanswered(rollout, candidate.bundle, candidate.config)):
+        raise UsageError(f"{candidate.config_file} leaves open: {asked}", "add what is missing")
     happening = (*map(events.parse, candidate.config.events), *choices.events)
     check_events(happening, rollout, stable.config)
     alerts.check(rollout, candidate.config_file, candidate.config.alerts, choices.alerts)

@@ -87,8 +87,6 @@ istio             none       step-plugin     plain             none
 SHAPES = [tuple(line.split()) for line in LINES.strip().splitlines()]
 # What cannot be rehearsed: the words, and how it is refused.
 REFUSED = {
-    "job": "provider.job is not supported",
-    "web": "of web services only Alertmanager is here",
     "datadog": "provider.datadog is not supported",
     "kayenta": "provider.kayenta is not supported",
     "experiment": "steps[1].experiment is not supported",

@@ -2,7 +2,6 @@
 
 import json
 import urllib.request
-from dataclasses import replace
 
 import pytest
 
@@ -116,8 +115,3 @@ def test_what_no_alert_here_can_answer_is_refused_by_name(root, production, own)
         alerts.check(production, file, None, [])
     with pytest.raises(UsageError, match=r"'Gone' — name one of .*GridosDatabaseDown"):
         alerts.check(production, file, own, [Firing("Gone")])
-    (first, *others) = production.steps
-    (metric,) = first.metrics
-    other = replace(first, metrics=(replace(metric, query="http://shop/orders"),))
-    with pytest.raises(UsageError, match="asks http://shop/orders"):
-        alerts.check(replace(production, steps=(other, *others)), file, own, [])

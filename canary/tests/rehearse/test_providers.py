@@ -1,0 +1,135 @@
+"""Metrics that Prometheus does not answer: a web service, a Job's command, and those left out."""
+
+import http.server
+import json
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from canary.argo import manifests
+from canary.argo.model import Metric, Phase
+from canary.errors import UsageError
+from canary.rehearse import plan, providers
+from canary.rehearse.providers import Providers
+from canary.runtime import documents
+
+WEB = Metric("web", "http://shop.shop.svc/state", "result == 'ok'", json_path="{$.state}")
+JOB = Metric("smoke", "", job=True)
+
+
+@contextmanager
+def served(body):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({**body, "path": self.path}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://shop/state", "http://edge/state"),
+        ("http://shop.shop.svc.cluster.local:8080/state?a=1", "http://edge/state?a=1"),
+        ("https://ci.example.com/api/gate", "http://127.0.0.1:9/gate"),
+        ("http://am:9093/api/v2/alerts?active=true", "http://alerts/api/v2/alerts?active=true"),
+        ("http://shopping/state", ""),
+    ],
+)
+def test_a_web_metric_asks_what_stands_in_for_its_address(url, address):
+    known = Providers("http://edge", "http://alerts", frozenset({"shop"}))
+    known = replace(known, web={"https://ci.example.com/api": "http://127.0.0.1:9"})
+    assert known.address(url) == address
+
+
+@pytest.mark.parametrize(("state", "phase"), [("ok", Phase.SUCCESSFUL), ("bad", Phase.FAILED)])
+def test_a_web_metric_is_judged_by_what_the_release_itself_answers(state, phase):
+    with served({"state": state}) as url:
+        known = Providers(url, services=frozenset({"shop"}))
+        assert known.measure(WEB, lambda: 1.0).phase is phase
+
+
+@pytest.mark.parametrize(
+    ("program", "phase", "message"),
+    [
+        ("import os; assert os.environ['REHEARSAL_URL'] == 'http://edge'", Phase.SUCCESSFUL, ""),
+        ("raise SystemExit('no basket')", Phase.FAILED, "no basket"),
+    ],
+)
+def test_a_job_passes_if_its_command_does(program, phase, message, tmp_path):
+    jobs = {"smoke": [sys.executable, "-c", program]}
+    taken = Providers("http://edge", jobs=jobs, folder=tmp_path).measure(JOB, lambda: 1.0)
+    assert (taken.phase, taken.message) == (phase, message)
+
+
+def test_a_job_whose_command_is_not_there_is_an_error(tmp_path):
+    known = Providers(jobs={"smoke": ["/no/such/program"]}, folder=tmp_path)
+    assert known.measure(JOB, lambda: 1.0).phase is Phase.ERROR
+
+
+@pytest.fixture
+def shop(root, tmp_path):
+    """The shop with three metrics more: of a Job, of a web service, and of a provider that is not here."""
+
+    def made(*given, without=()):
+        folder = root / "canary/tests/rehearse/shop"
+        text = (folder / "manifests/shop.yaml").read_text()
+        more = (
+            "    - name: smoke\n      provider: {job: {spec: {template: {spec: {}}}}}\n"
+            "    - name: state\n      successCondition: result == 'ok'\n"
+            "      provider: {web: {url: 'https://ci.example.com/state', jsonPath: '{$.state}'}}\n"
+            "    - name: apm\n      successCondition: result < 1\n"
+            "      provider: {datadog: {query: 'avg:requests'}}\n"
+        )
+        (tmp_path / "shop.yaml").write_text(text.rstrip() + "\n" + more)
+        config = tmp_path / "rehearsal.yaml"
+        config.write_text("\n".join([(folder / "rehearsal.yaml").read_text(), *given]))
+        return plan.read(config, tmp_path / "shop.yaml", without=without)
+
+    return made
+
+
+def unanswered(build):
+    return list(providers.unanswered(manifests.rollout(build.bundle), build.bundle, build.config))
+
+
+def test_a_provider_that_is_not_here_is_refused_by_name_until_its_metric_is_left_out(shop):
+    with pytest.raises(UsageError, match=r"spec\.metrics\[3\]\.provider\.datadog is not supported"):
+        shop()
+    build = shop(without=["apm"])
+    (gates,) = manifests.rollout(build.bundle).analyses
+    assert [metric.name for metric in gates.metrics] == ["failed", "smoke", "state"]
+    assert "leftOut: not judged: it is left out" in "; ".join(build.bundle.unenforced)
+
+
+def test_what_the_configuration_leaves_open_is_asked_for_all_at_once(shop):
+    smoke, state = unanswered(shop(without=["apm"]))
+    assert smoke.startswith("jobs.smoke: the command that runs instead of its Job, or leave it out")
+    assert state.startswith("web: an address for https://ci.example.com/state of metric state")
+    told = ("jobs: {smoke: [smoke-test]}", "web: {'https://ci.example.com': 'http://127.0.0.1:9'}")
+    assert unanswered(shop(*told, without=["apm"])) == []
+
+
+def test_a_step_whose_every_metric_is_left_out_judges_nothing(shop):
+    build = shop(without=["apm", "failed", "smoke", "state"])
+    assert manifests.rollout(build.bundle).analyses == ()
+
+
+def test_a_metric_that_is_not_there_cannot_be_left_out(root):
+    found = documents.read(root / "canary/tests/rehearse/shop/manifests")
+    with pytest.raises(UsageError, match="has the metric 'nobody' — there are failed"):
+        manifests.read(found, without=["nobody"])
