@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from acceptance.conformance import routed
 from acceptance.conformance.scenarios import Act, Scenario
 from acceptance.conformance.scripted import Reader
 from canary.argo import analysis, controller, events, manifests
@@ -49,24 +50,35 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A release: its end, the (canary, stable) counts asked for at each pause, and its runs."""
+    """A release: its end, the (canary, stable) counts asked for at each pause, and its runs.
+
+    Behind a router a pause has its weight as well, and `left` are the counts at the end.
+    """
 
     phase: str
     aborted: bool
-    counts: Mapping[int, tuple[int, int]]
+    counts: Mapping[int, tuple[int, ...]]
     runs: tuple[Judged, ...]
+    left: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         ends = f"{self.phase}, aborted" if self.aborted else self.phase
-        counts = ", ".join(f"{c} + {s}" for _, (c, s) in sorted(self.counts.items())) or "–"
+        counts = ", ".join(map(_shown, dict(sorted(self.counts.items())).values())) or "–"
         runs = ", ".join(f"{run.place} {run.phase}" for run in self.runs) or "–"
-        return f"{ends}; canary + stable pods at each pause {counts}; analyses {runs}"
+        left = f"; at the end {_shown(self.left)}" if self.left else ""
+        return f"{ends}; canary + stable pods at each pause {counts}{left}; analyses {runs}"
+
+
+def _shown(counts: tuple[int, ...]) -> str:
+    canary, stable, *weight = counts
+    return f"{canary} + {stable}" + (f" at weight {weight[0]}" if weight else "")
 
 
 def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, Any]]:
     """The scenario's Rollout and gates: the shipped ones with other pods and shorter pauses."""
     shipped = [copy.deepcopy(found.body) for found in documents.read(BASE)]
-    chosen = [body for body in shipped if body["kind"] in ("Rollout", "AnalysisTemplate")]
+    kinds = ("Rollout",) if scenario.canary else ("Rollout", "AnalysisTemplate")
+    chosen = [body for body in shipped if body["kind"] in kinds]
     time_compression.shorten(chosen, FACTOR)
     for body in chosen:
         body["metadata"] = {"name": body["metadata"]["name"], "namespace": namespace(scenario)}
@@ -76,7 +88,7 @@ def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, A
             for argument in body["spec"]["args"]:
                 if argument["name"] == "prometheus":
                     argument["value"] = f"{prometheus}/{scenario.name}"
-    return chosen
+    return [*chosen, *(routed.objects(namespace(scenario)) if scenario.canary else [])]
 
 
 def namespace(scenario: Scenario) -> str:
@@ -91,6 +103,8 @@ def _adapt(spec: dict[str, Any], scenario: Scenario, image: str) -> None:
     container = {"name": "gridos", "image": image, "env": [{"name": "RELEASE", "value": "1"}]}
     container["imagePullPolicy"] = "IfNotPresent"
     spec["template"]["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 1}
+    if scenario.canary:
+        spec["strategy"]["canary"] = copy.deepcopy(dict(scenario.canary))
     canary = spec["strategy"]["canary"]
     if scenario.manual_pause:
         canary["steps"][1] = {"pause": {}}
@@ -126,7 +140,7 @@ class _Run:
             ReplicaSetName.OLD: [],
         }
         self._counts = {name: self._seen(name) for name in ReplicaSetName}
-        self._at_pause: dict[int, tuple[int, int]] = {}
+        self._at_pause: dict[int, tuple[int, ...]] = {}
 
     def play(self) -> Outcome:
         """Until nothing more happens."""
@@ -142,7 +156,12 @@ class _Run:
             aborted=bool(status.abort_message),
             counts=self._at_pause,
             runs=tuple(sorted(map(_judged, status.runs), key=lambda run: run.place)),
+            left=self._left() if self._scenario.canary else None,
         )
+
+    def _left(self) -> tuple[int, int]:
+        canary, stable = (self._counts[n].desired for n in list(ReplicaSetName)[:2])
+        return canary, stable
 
     def _over(self) -> bool:
         status = self._status
@@ -165,7 +184,8 @@ class _Run:
             self._ready[scale.replica_set] = kept + fresh
         self._counts = {name: self._seen(name) for name in ReplicaSetName}
         if status.pause_started_at is not None and not status.abort_message:
-            self._at_pause[status.step_index] = (latest.desired, stable.desired)
+            weight = (status.weight,) if self._scenario.canary else ()
+            self._at_pause[status.step_index] = (latest.desired, stable.desired, *weight)
         self._act()
         return bool(scales)
 
@@ -231,7 +251,7 @@ def differences(mine: Outcome, real: Outcome) -> Iterator[str]:
     A background run's looks are compared without their number: that depends on how long pods take
     to come up.
     """
-    for field in ("phase", "aborted", "counts"):
+    for field in ("phase", "aborted", "counts", "left"):
         a, b = getattr(mine, field), getattr(real, field)
         if a != b:
             yield f"{field}: ours {a}, real {b}"

@@ -57,7 +57,7 @@ class Follower:
     image: str
     first_hash: str = ""
     hashes: list[str] = field(default_factory=list)
-    _at_pause: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _at_pause: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _acts: list[Act] = field(default_factory=list)
     _still_since: float = 0.0
     _seen: str = ""
@@ -118,10 +118,16 @@ class Follower:
         pauses = [condition["reason"] for condition in status.get("pauseConditions") or []]
         pause = pauses[0] if pauses else ""
         if pause == "CanaryPauseStep" and not status.get("abort"):
-            counts = [state.replica_counts(h).desired for h in (latest, self.first_hash)]
-            self._at_pause[status["currentStepIndex"]] = (counts[0], counts[1])
+            weights = status.get("canary", {}).get("weights", {})
+            weight = (weights["canary"]["weight"],) if self.scenario.canary else ()
+            counts = self._desired(state, latest)
+            self._at_pause[status["currentStepIndex"]] = (*counts, *weight)
         if self._acts and _reached(self._acts[0], status, pause):
             self._act(self._acts.pop(0))
+
+    def _desired(self, state: State, latest: str) -> tuple[int, int]:
+        canary, stable = (state.replica_counts(h).desired for h in (latest, self.first_hash))
+        return canary, stable
 
     def _act(self, act: Act) -> None:
         event, inside = act.event, ["-n", self._namespace]
@@ -179,6 +185,7 @@ class Follower:
             aborted=bool(state.status.get("abort")),
             counts=dict(self._at_pause),
             runs=tuple(sorted(runs, key=lambda run: run.place)),
+            left=self._desired(state, latest) if self.scenario.canary else None,
         )
 
 

@@ -7,7 +7,8 @@ scripted Prometheus: what the gates read is given, and everything that follows f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from acceptance.conformance.scripted import Answer, Script
 from canary.argo import events
@@ -47,7 +48,8 @@ class Act:
 class Scenario:
     """One release.
 
-    `pods` is how the candidate's behave: ready, never-ready or crashing.
+    `pods` is how the candidate's behave: ready, never-ready or crashing. `canary` takes the place
+    of the shipped strategy, behind a router and without gates (routed.py).
     """
 
     name: str
@@ -57,6 +59,7 @@ class Scenario:
     acts: tuple[Act, ...] = ()
     dry_run: str = ""
     manual_pause: bool = False
+    canary: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _reading(**gates: Sequence[Answer]) -> Script:

@@ -1,0 +1,166 @@
+"""A service behind each router: promoted if healthy, rolled back by the router's own figures if not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from canary.runtime import processes
+
+SHOP = Path(__file__).parents[2] / "canary/tests/rehearse/shop"
+CANARY = Path(sys.executable).with_name("canary")
+TIMEOUT_S = 240
+
+LABELS = {"app": "shop"}
+SERVICES = {"stableService": "shop-stable", "canaryService": "shop-canary"}
+ISTIO = {"virtualService": {"name": "shop"}}
+SUBSETS = {"name": "shop", "canarySubsetName": "canary", "stableSubsetName": "stable"}
+LINKERD = 'direction="outbound",dst_service="shop-canary"'
+OF_CANARY = 'reporter="source",destination_service_name="shop-canary"'
+OF_HASH = 'reporter="destination",rollouts_pod_template_hash="{{args.hash}}"'
+
+
+@dataclass(frozen=True)
+class Router:
+    """A router, and the share of good requests as its gate reads it, in the router's own words."""
+
+    name: str
+    routing: dict[str, Any]
+    good: str
+    every: str
+    canary: dict[str, Any]
+
+    @property
+    def query(self) -> str:
+        """The gate's."""
+        return f"sum(rate({self.good}[1m])) / sum(rate({self.every}[1m]))"
+
+
+def _router(name: str, routing: dict[str, Any], metric: str, good: str, scope: str) -> Router:
+    every = f"{metric}{{{scope}}}"
+    return Router(name, routing, f"{metric}{{{scope},{good}}}", every, dict(SERVICES))
+
+
+ROUTERS = [
+    _router(
+        "nginx",
+        {"nginx": {"stableIngress": "shop"}},
+        "nginx_ingress_controller_requests",
+        'status!~"[4-5].*"',
+        'ingress="shop",canary!=""',
+    ),
+    _router("istio", {"istio": ISTIO}, "istio_requests_total", 'response_code!~"5.*"', OF_CANARY),
+    _router(
+        "istio-subsets",
+        {"istio": {**ISTIO, "destinationRule": SUBSETS}},
+        "istio_requests_total",
+        'response_code!~"5.*"',
+        OF_HASH,
+    ),
+    _router(
+        "gateway-api",
+        {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "shop"}}},
+        "envoy_cluster_upstream_rq_xx",
+        'envoy_response_code_class!="5"',
+        'envoy_cluster_name=~".*_shop-canary_.*"',
+    ),
+    _router(
+        "alb",
+        {"alb": {"ingress": "shop", "servicePort": 80}},
+        "shop_requests_total",
+        'status="200"',
+        'service="shop-canary"',
+    ),
+    _router(
+        "traefik",
+        {"traefik": {"weightedTraefikServiceName": "shop"}},
+        "traefik_service_requests_total",
+        'code!~"[45].*"',
+        'service=~".*shop-canary.*"',
+    ),
+    _router(
+        "smi",
+        {"smi": {"rootService": "shop"}},
+        "response_total",
+        'classification="success"',
+        LINKERD,
+    ),
+]
+
+
+def _object(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "shop", "labels": LABELS}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def manifests(router: Router) -> list[dict[str, Any]]:
+    """The shop's, behind a router; three pods of which the canary's weight is none of."""
+    hash_of = {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}
+    gate = {"templates": [{"templateName": "gate"}], "args": [hash_of]}
+    steps = [{"setWeight": 40}, {"pause": {"duration": "1m"}}, {"analysis": gate}]
+    canary = {**router.canary, "steps": steps, "trafficRouting": router.routing}
+    port = {"name": "http", "containerPort": 8080}
+    probe = {"tcpSocket": {"port": "http"}, "periodSeconds": 1}
+    container = {"name": "shop", "image": "shop", "ports": [port], "readinessProbe": probe}
+    template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container]}}
+    rollout = {
+        "replicas": 2,
+        "selector": {"matchLabels": LABELS},
+        "strategy": {"canary": canary},
+        "template": template,
+    }
+    metric = {
+        "name": "good-share",
+        "successCondition": "result[0] >= 0.95",
+        "provider": {"prometheus": {"address": "http://prometheus", "query": router.query}},
+    }
+    ports = [{"name": "http", "port": 80, "targetPort": "http"}]
+    monitor = {
+        "selector": {"matchLabels": LABELS},
+        "endpoints": [{"port": "http", "interval": "5s"}],
+    }
+    service = {"selector": LABELS, "ports": ports}
+    return [
+        _object("argoproj.io/v1alpha1", "Rollout", "shop", rollout),
+        _object(
+            "argoproj.io/v1alpha1",
+            "AnalysisTemplate",
+            "gate",
+            {"args": [{"name": "hash"}], "metrics": [metric]},
+        ),
+        *(_object("v1", "Service", name, service) for name in SERVICES.values()),
+        _object("monitoring.coreos.com/v1", "ServiceMonitor", "shop", monitor),
+    ]
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=[router.name for router in ROUTERS])
+@pytest.mark.parametrize(
+    ("fault", "code"), [((), 0), (("--fault", "0.2"), 1)], ids=["healthy", "faulty"]
+)
+def test_a_release_behind_a_router_is_judged_by_its_own_gate(
+    router, fault, code, tmp_path, measured
+):
+    team = tmp_path / "team"
+    shutil.copytree(SHOP, team)
+    (team / "manifests/shop.yaml").write_text(yaml.safe_dump_all(manifests(router)))
+    done = processes.run(
+        [CANARY, "rehearse", "--config", "rehearsal.yaml", "--out", "out", *fault],
+        cwd=team,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-2000:]
+    result = json.loads((team / "out/latest/result.json").read_text())
+    measured(router.name, result["verdict"]["headline"])
+    if code:
+        assert result["verdict"]["gate"]["name"] == "good-share"
+    weights = [step["share"] for step in result["rollout"]["steps"] if step["kind"] == "setWeight"]
+    assert weights == [0.4]
