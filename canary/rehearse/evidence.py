@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ CANARY, STABLE = "canary", "stable"
 HERE = Path()
 # A client that left without an answer after less time than this was stopped with the run.
 UNANSWERED_MS = 1000
+# A pod's times count from so long after its first request on.
+WARM_UP_S = 3.0
 # By this factor a route of the canary must be worse than stable's to be named, and slower by this.
 WORSE, SLOWER_MS = 3.0, 20.0
 # Fewer requests have no median, and fewer than so many no 95th percentile.
@@ -49,6 +51,7 @@ class Figures(_Part):
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    fastest_ms: float | None = None
     longest_ms: float | None = None
     statuses: dict[str, int] = Field(default_factory=dict)
 
@@ -178,19 +181,29 @@ def compare(
     """
     met: dict[str, Counter[str]] = defaultdict(Counter)
     seen: dict[str, dict[str, list[Access]]] = defaultdict(lambda: {CANARY: [], STABLE: []})
+    warm_at: dict[int, float] = {}
     for access in accesses:
         release = release_of(access.port)
+        # What a pod loads on first use is no route's; stable's pods had done so before the release.
+        warm_at.setdefault(access.port, access.at + WARM_UP_S)
         if _cut_off(access):
             continue
         met[release or "no pod"][_status(access)] += 1
         if release:
             seen[name(access.method, access.path)][release].append(access)
     routes = [
-        Route(route=route, canary=_figures(of[CANARY]), stable=_figures(of[STABLE]))
+        Route(
+            route=route,
+            canary=_figures(of[CANARY], warm_at),
+            stable=_figures(of[STABLE], warm_at),
+        )
         for route, of in sorted(seen.items(), key=lambda pair: pair[0].partition(" ")[::-1])
     ]
-    both = [[a for of in seen.values() for a in of[release]] for release in (CANARY, STABLE)]
-    total = Route(route=TOGETHER, canary=_figures(both[0]), stable=_figures(both[1]))
+    both = [
+        _figures([access for of in seen.values() for access in of[release]], warm_at)
+        for release in (CANARY, STABLE)
+    ]
+    total = Route(route=TOGETHER, canary=both[0], stable=both[1])
     return routes, total, {release: dict(sorted(c.items())) for release, c in met.items()}
 
 
@@ -205,33 +218,22 @@ def _status(access: Access) -> str:
     return f"{access.status or 'no response'} {flags}".strip()
 
 
-def _figures(accesses: Sequence[Access]) -> Figures:
-    times = sorted(_times(accesses))
+def _figures(accesses: Sequence[Access], warm_at: Mapping[int, float]) -> Figures:
+    """The figures of one release's requests; the times are those after each pod's warm-up."""
+    warm = [access.ms for access in accesses if access.at >= warm_at[access.port]]
+    times = sorted(warm or [access.ms for access in accesses])
     return Figures(
         requests=len(accesses),
         failed=sum(access.status >= 500 for access in accesses),  # noqa: PLR2004 — HTTP's classes
         refused=sum(400 <= access.status < 500 for access in accesses),  # noqa: PLR2004 — same
         unanswered=sum(access.status == 0 for access in accesses),
+        fastest_ms=times[0] if times else None,
         p50_ms=_percentile(times, 0.50),
         p95_ms=_percentile(times, 0.95),
         p99_ms=_percentile(times, 0.99),
         longest_ms=times[-1] if times else None,
         statuses=dict(Counter(map(_status, accesses)).most_common()),
     )
-
-
-def _times(accesses: Sequence[Access]) -> list[int]:
-    """How long they took, but for each pod's first: what a pod loads on first use is no route's.
-
-    Stable's pods had theirs before the release.
-    """
-    begun: set[int] = set()
-    later = []
-    for access in accesses:
-        if access.port in begun:
-            later.append(access.ms)
-        begun.add(access.port)
-    return later or [access.ms for access in accesses]
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:
@@ -384,7 +386,8 @@ def blame(
         found[0] += f": {_said(raised[0])}"
     found += [_refusing(r) for r in _standing_out(refusing, total, lambda figures: figures.refused)]
     found += _restarting(restarts)
-    found += [_slow(r) for r in _slowest(slow, total)]
+    # Where requests fail or pods restart, others wait: only what is slow by itself counts.
+    found += [_slow(r) for r in _slowest(slow, total) if not found or _slow_by_itself(r)]
     if raised and not failing:
         found.append(f"the canary's log: {_said(raised[0])}")
     return found
@@ -429,13 +432,18 @@ def _standing_out(
 
 
 def _slowest(slow: Sequence[Route], total: Route) -> list[Route]:
-    """The slowest routes; all as one where many are slow and the slowest's median is usual."""
-    ordered = sorted(slow, key=lambda r: r.canary.p50_ms or 0.0, reverse=True)
-    if len(ordered) > MAX_NAMED:
-        usual = WORSE * (total.canary.p50_ms or 0.0) + SLOWER_MS
-        if (ordered[0].canary.p50_ms or 0.0) < usual:
-            return [total]
-    return ordered[:MAX_NAMED]
+    """The routes that are slow by themselves; else the slowest, all as one where many are."""
+    ordered = sorted(slow, key=lambda r: r.canary.fastest_ms or 0.0, reverse=True)
+    own = [route for route in ordered if _slow_by_itself(route)]
+    if own and not _slow_by_itself(total):
+        return own[:MAX_NAMED]
+    return [total] if len(ordered) > MAX_NAMED else ordered
+
+
+def _slow_by_itself(route: Route) -> bool:
+    """Whether not even the fastest request was quick: the others of a pod only wait for it."""
+    canary, stable = route.canary.fastest_ms, route.stable.fastest_ms
+    return (canary or 0.0) > WORSE * (stable or 0.0) + SLOWER_MS
 
 
 def _failing(route: Route) -> str:
@@ -461,7 +469,8 @@ def _slow(route: Route) -> str:
     canary, stable = route.canary, route.stable
     return (
         f"{route.route}: 95 % answered within {_ms(canary.p95_ms)} (stable {_ms(stable.p95_ms)}), "
-        f"half within {_ms(canary.p50_ms)} (stable {_ms(stable.p50_ms)})"
+        f"half within {_ms(canary.p50_ms)} (stable {_ms(stable.p50_ms)}), "
+        f"none below {_ms(canary.fastest_ms)} (stable {_ms(stable.fastest_ms)})"
     )
 
 

@@ -15,10 +15,11 @@ ROUTES = Routes(["GET /a", "GET /b/{id}", "GET /c", "GET /d", "POST /e"])
 
 
 def requests(route, canary, stable=((200, 4),) * 40):
-    """Accesses of (status, ms) pairs."""
+    """Accesses of (status, ms) pairs, after those of a warm pod."""
     method, path = route.split()
-    return [
-        Access(0.0, method, path, status, "", ms, port)
+    first = [Access(0.0, "GET", "/warm", 200, "", 900, port) for port in (CANARY_PORT, STABLE_PORT)]
+    return first + [
+        Access(9.0, method, path, status, "", ms, port)
         for port, answers in ((CANARY_PORT, canary), (STABLE_PORT, stable))
         for status, ms in answers
     ]
@@ -58,7 +59,7 @@ def test_one_failing_route_is_named_with_its_share_its_status_and_its_exception(
 def test_a_fault_of_every_route_is_said_of_all_together():
     some = ((200, 4),) * 36 + ((500, 4),) * 4
     found = blame(requests("GET /a", some) + requests("GET /b/7", some) + requests("GET /c", FINE))
-    assert found == ["all routes together: 8 of 120 requests failed with 500 (stable 0 of 120)"]
+    assert found == ["all routes together: 8 of 123 requests failed with 500 (stable 0 of 123)"]
 
 
 def test_a_storm_of_404_is_named_with_its_route():
@@ -69,15 +70,25 @@ def test_a_storm_of_404_is_named_with_its_route():
 def test_a_slow_route_is_named_with_both_releases_times():
     found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((200, 404),) * 30))
     assert found == [
-        "GET /b/{id}: 95 % answered within 404 ms (stable 4 ms), half within 404 ms (stable 4 ms)"
+        "GET /b/{id}: 95 % answered within 404 ms (stable 4 ms), half within 404 ms (stable 4 ms), "
+        "none below 404 ms (stable 4 ms)"
     ]
+
+
+def test_the_route_that_is_slow_by_itself_is_named_and_not_those_that_wait_for_its_threads():
+    waiting = ((200, 6), *((200, 2300),) * 39)
+    accesses = [
+        a for route in ("GET /a", "GET /c", "GET /d", "POST /e") for a in requests(route, waiting)
+    ]
+    (found,) = blame(accesses + requests("GET /b/7", ((200, 410),) * 2 + ((200, 2500),) * 30))
+    assert found.startswith("GET /b/{id}: 95 % answered within 2.5 s")
 
 
 def test_what_each_pod_loads_on_first_use_makes_no_route_slow():
     pods = [
-        Access(0.0, "GET", "/c", 200, "", ms, port)
+        Access(at, "GET", "/c", 200, "", ms, port)
         for port in range(30, 36)
-        for ms in (400, *(4,) * 5)
+        for at, ms in ((0.0, 400), (1.0, 400), *((9.0, 4),) * 5)
     ]
     release = {**dict.fromkeys(range(30, 36), CANARY), STABLE_PORT: STABLE}
     accesses = pods + requests("GET /c", ())
