@@ -78,7 +78,7 @@ def shorten(
 ) -> None:
     """The same for manifests that a cluster's own controller will read, in place.
 
-    Pauses, measurement intervals, and every analysis argument that is a duration. A pause that
+    Pauses, measurement intervals, durations in queries, and every analysis argument that is a duration. A pause that
     waits for a person gets the duration after which the person would promote, if there is one.
     """
     for body in documents:
@@ -86,6 +86,10 @@ def shorten(
         if body.get("kind") == "AnalysisTemplate":
             _shorten_values(spec.get("args", []), "value", factor)
             _shorten_values(spec["metrics"], "interval", factor)
+            for metric in spec["metrics"]:
+                query = metric["provider"].get("prometheus", {})
+                if "query" in query:
+                    query["query"] = durations.scale_query(query["query"], factor)
         if body.get("kind") == "Rollout":
             canary = spec["strategy"]["canary"]
             for step in (*canary["steps"], {"analysis": canary.get("analysis", {})}):

@@ -148,7 +148,7 @@ def gates(index, phase="Successful", **spec):
     return thing("AnalysisRun", name, "latest", {"phase": phase}, {"metrics": [], **spec})
 
 
-PASSED = tuple(gates(index) for index in (2, 5, 8))
+PASSED = tuple(gates(index) for index in (2, 5, 8, 10))
 WHOLE = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
 ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
 
@@ -157,12 +157,12 @@ ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
     ("objects", "unjudged"),
     [
         ((WHOLE, *PASSED), ""),
-        ((WHOLE, gates(None)), "Promoted by hand, unjudged: the analysis of steps 2, 5, 8 did"),
+        ((WHOLE, gates(None)), "Promoted by hand, unjudged: the analysis of steps 2, 5, 8, 10 did"),
         (
-            (WHOLE, *PASSED[:2], gates(8, terminate=True)),
-            "Promoted by hand, unjudged: the analysis of step 8 did not pass",
+            (WHOLE, *PASSED[:3], gates(10, terminate=True)),
+            "Promoted by hand, unjudged: the analysis of step 10 did not pass",
         ),
-        ((WHOLE, *PASSED[:2], gates("8.1")), ""),
+        ((WHOLE, *PASSED[:3], gates("10.1")), ""),
         ((rollout(phase="Degraded", abort=True, message=ABORTED),), "Aborted by hand, unjudged"),
         (
             (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed")),
@@ -237,7 +237,12 @@ def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_interv
     body = next(b for b in bodies if b["kind"] == "Rollout")
     steps = body["spec"]["strategy"]["canary"]["steps"]
     assert [s["pause"]["duration"] for s in steps if "pause" in s] == ["20s", "40s", "1m"]
-    assert {a["name"]: a.get("value") for a in steps[2]["analysis"]["args"]}["window"] == "20s"
+    args = {a["name"]: a.get("value") for a in steps[2]["analysis"]["args"]}
+    assert args["window"] == "16s667ms"
+    guard = next(b for b in bodies if b.get("metadata", {}).get("name") == "release-guard")
+    query = guard["spec"]["metrics"][0]["provider"]["prometheus"]["query"]
+    assert "[3m20s:3s333ms]" in query
+    assert "offset 1s667ms" in query
     assert "10" not in {a.get("value") for a in steps[2]["analysis"]["args"]}
 
 

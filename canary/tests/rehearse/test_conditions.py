@@ -48,7 +48,7 @@ def judged(root):
 
 def test_a_machine_with_time_to_spare_is_fair(judged):
     assert judged().fair
-    assert judged(late_s=3.2).fair, "a gate is asked every 3.3 s"
+    assert judged(late_s=1.6).fair, "a gate is asked every 1.7 s"
 
 
 def test_a_load_that_falls_short_in_a_tenth_of_the_seconds_strains(judged):
@@ -72,8 +72,8 @@ def test_a_machine_that_is_busy_throughout_strains(judged):
 
 
 def test_a_harness_later_than_the_interval_of_a_gate_is_blind(judged):
-    told = judged(late_s=4.21)
-    assert told.blind == "the harness ran 4.2 s late, and a gate is asked every 3.3 s"
+    told = judged(late_s=1.71)
+    assert told.blind == "the harness ran 1.7 s late, and a gate is asked every 1.7 s"
 
 
 def test_probes_that_end_pods_of_both_sides_leave_nothing_to_say(judged):
