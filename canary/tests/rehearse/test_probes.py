@@ -1,0 +1,70 @@
+"""Probes: what each kind asks of a port."""
+
+import http.server
+import threading
+
+import pytest
+
+from canary.argo.objects import Lifecycle, Probe
+from canary.rehearse import probes
+from canary.runtime import processes
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(204 if self.headers.get("X-Probe") == "yes" else 500)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def port():
+    server = http.server.HTTPServer(("127.0.0.1", processes.free_port()), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+HEADERS = [{"name": "X-Probe", "value": "yes"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ({"httpGet": {"port": 1}}, False),
+        ({"httpGet": {"port": 1, "httpHeaders": HEADERS}}, True),
+        ({"httpGet": {"port": 1, "scheme": "HTTPS", "httpHeaders": HEADERS}}, False),
+        ({"tcpSocket": {"port": 1}}, True),
+        ({"grpc": {"port": 1}}, True),
+        ({"exec": {"command": ["cat", "/gone"]}}, True),
+    ],
+    ids=str,
+)
+def test_a_probe_asks_the_port_in_its_own_way(given, passed, port):
+    assert probes.passes(Probe.model_validate(given), port) is passed
+
+
+def test_nothing_that_listens_passes_no_probe():
+    free = processes.free_port()
+    assert not probes.passes(Probe.model_validate({"tcpSocket": {"port": 1}}), free)
+    assert not probes.passes(Probe.model_validate({"exec": {"command": ["true"]}}), free)
+
+
+@pytest.mark.parametrize(
+    ("pre_stop", "seconds", "noted"),
+    [
+        ({"sleep": {"seconds": 5}}, 5, False),
+        ({"exec": {"command": ["sleep", "7"]}}, 7, False),
+        ({"exec": {"command": ["/bin/sh", "-c", "nginx -s quit; sleep 15"]}}, 15, False),
+        ({"exec": {"command": ["/app", "drain"]}}, 0, True),
+    ],
+)
+def test_of_commands_before_the_end_a_sleep_is_kept_and_any_other_is_named(
+    pre_stop, seconds, noted
+):
+    found = Lifecycle.model_validate({"preStop": pre_stop}).pre_stop
+    assert found.seconds == seconds
+    assert bool(found.not_enforced()) is noted
