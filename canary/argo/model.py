@@ -179,6 +179,7 @@ class Routing:
 
     Attributes:
         router: What shares them, as the manifest names it.
+        services: The names of the Services of canary and stable.
         max_weight: What the weights of stable and canary add up to.
         dynamic_stable_scale: Whether stable gives up pods as the canary takes requests.
         scale_down_delay_s: How long the old release stays after the promotion.
@@ -190,6 +191,7 @@ class Routing:
     """
 
     router: str
+    services: tuple[str, str] = ("", "")
     max_weight: int = 100
     dynamic_stable_scale: bool = False
     scale_down_delay_s: float = 30.0

@@ -192,6 +192,7 @@ def _routing(canary: Mapping[str, Any]) -> model.Routing:
     aborted = canary.get("abortScaleDownDelaySeconds")
     return model.Routing(
         router=", ".join(routers),
+        services=(scalar(canary.get("canaryService")), scalar(canary.get("stableService"))),
         max_weight=_whole(routing.get("maxTrafficWeight"), 100) or 100,
         dynamic_stable_scale=canary.get("dynamicStableScale") is True,
         scale_down_delay_s=float(_whole(canary.get("scaleDownDelaySeconds"), 30)),

@@ -268,7 +268,9 @@ class LocalTarget:
         self._ending("envoy", gateway.stop)
         gateway.start()
         others = self._others(gateway.url, told.url if told else "")
-        measurements = Measurements(prometheus, self.hashes, clock, others)
+        routing = self.rollout.routing
+        sides = routing.services if routing else ("", "")
+        measurements = Measurements(prometheus, self.hashes, clock, others, sides)
         self._stack.callback(measurements.stop)
         node = Node(
             rollout=self.rollout,

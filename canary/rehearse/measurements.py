@@ -6,6 +6,7 @@ answer judges nothing on a cluster; here it tells a bad release from a slow mach
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -27,8 +28,10 @@ class Measurements:
         hashes: Hashes,
         clock: Callable[[], float],
         others: Providers = NO_OTHERS,
+        services: tuple[str, str] = ("", ""),
     ) -> None:
-        """`others` answer what Prometheus does not."""
+        """`others` answer what Prometheus does not; `services` are as for `measure`."""
+        self._services = services
         self._prometheus = prometheus
         self._others = others
         self.hashes = hashes
@@ -70,7 +73,7 @@ class Measurements:
     def _ask(self, metric: Metric) -> Measurement:
         if metric.json_path or metric.job:
             return self._others.measure(metric, self._clock)
-        return measure(self._prometheus, self.hashes, metric, self._clock)
+        return measure(self._prometheus, self.hashes, metric, self._clock, services=self._services)
 
     def stop(self) -> None:
         """Forgets what is under way."""
@@ -83,11 +86,15 @@ def measure(
     metric: Metric,
     clock: Callable[[], float],
     at_s: float | None = None,
+    services: tuple[str, str] = ("", ""),
 ) -> Measurement:
-    """One measurement of a metric, at the server's now or at an instant of the Unix epoch."""
+    """One measurement of a metric, at the server's now or at an instant of the Unix epoch.
+
+    `services` are those of canary and stable, where a gate may name them.
+    """
     started_at = clock()
-    stable_query = metric.query.replace(hashes.latest, hashes.stable)
-    # A query that names no ReplicaSet has no counterpart: it would be compared with itself.
+    stable_query = _about_stable(metric.query, hashes, services)
+    # A query that names no side has no counterpart: it would be compared with itself.
     controlled = stable_query != metric.query
     try:
         result = prometheus.query(metric.query, metric.timeout_s, at_s)
@@ -105,6 +112,15 @@ def measure(
         control=_first(control),
         controlled=controlled,
     )
+
+
+def _about_stable(query: str, hashes: Hashes, services: tuple[str, str]) -> str:
+    """The same query about the stable ReplicaSet, by its hash or by its Service."""
+    about = query.replace(hashes.latest, hashes.stable)
+    canary, stable = services
+    if not canary or not stable:
+        return about
+    return re.sub(rf"(?<![\w-]){re.escape(canary)}(?![\w-])", stable, about)
 
 
 def _first(result: Result) -> float | None:
