@@ -13,6 +13,9 @@ from typing import Literal
 from canary.rehearse import units
 from canary.rehearse.result import Gate, Measurement, Result
 
+# At ratios of such limits one believes; counts of restarts and factors between releases have less.
+EVIDENCE = 10.0
+
 Role = Literal["canary", "stable", "users", "plain"]
 Values = Sequence[float | None]
 
@@ -32,7 +35,7 @@ class Chart:
     """Series over the same instants, in seconds since the release.
 
     `span_s` is the whole run's, so that what is below each other is at the same time; `dots` says
-    that each value is a measurement by itself.
+    that each value is a measurement by itself, `log` that values multiply.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Chart:
     limit: float | None = None
     limit_words: str = ""
     dots: bool = False
+    log: bool = False
 
     @property
     def words(self) -> str:
@@ -132,7 +136,15 @@ def of_gate(run: Result, gate: Gate) -> Chart:
         limit=_scaled(limit, factor),
         limit_words="" if limit is None else f"{gate.comparison} {units.shown(limit, gate.name)}",
         dots=True,
+        log=_multiplies(gate, unit),
     )
+
+
+def _multiplies(gate: Gate, unit: str) -> bool:
+    """Whether it is evidence, such as a likelihood ratio: without a unit, up to a large limit."""
+    limit = gate.threshold
+    bounded = (gate.comparison or "").startswith("<")
+    return not unit and bounded and limit is not None and limit >= EVIDENCE
 
 
 def measurements(run: Result, gate: str) -> list[Measurement]:

@@ -3,6 +3,11 @@ const drawn = new Map();
 const style = getComputedStyle(document.documentElement);
 const colour = (name) => style.getPropertyValue(`--${name}`).trim();
 const HEIGHT = 160;
+const LOGARITHMIC = {
+  splits: powers,
+  filter: (_, at) => at,
+  values: (_, at) => at.map((one) => (one >= 1e5 ? one.toExponential() : String(one))),
+};
 
 function options(chart, box) {
   const axis = { stroke: colour("soft"), grid: { stroke: colour("rule"), width: 1 },
@@ -16,11 +21,15 @@ function options(chart, box) {
     cursor: { drag: { x: false, y: false } },
     scales: {
       x: { time: false, range: () => drawn.get(chart.id)?.chart.span_s ?? chart.span_s },
-      y: { range: (_, low, high) => [Math.min(0, low ?? 0), top(chart, high)] },
+      y: {
+        distr: chart.log ? 3 : 1,
+        range: (_, low, high) => (chart.log ? decades(chart, low, high)
+          : [Math.min(0, low ?? 0), top(chart, high)]),
+      },
     },
     axes: [
       { ...axis, size: 24, values: (_, at) => at.map((one) => `${one} s`) },
-      { ...axis, size: 48 },
+      { ...axis, size: 48, ...(chart.log && LOGARITHMIC) },
     ],
     series: [{}, ...chart.lines.map((line, index) => ({
       stroke: colour(line.role),
@@ -48,6 +57,20 @@ function level(plot, limit) {
   ctx.lineTo(bbox.left + bbox.width, at);
   ctx.stroke();
   ctx.restore();
+}
+
+/* Whole powers of ten around the values and the limit; what is next to nothing is at the bottom. */
+function decades(chart, low, high) {
+  const least = Math.max(1e-3, Math.min(low ?? 1, 1));
+  const most = Math.max(high ?? 1, chart.limit ?? 1, chart.top ?? 1);
+  return [10 ** Math.floor(Math.log10(least)), 10 ** Math.ceil(Math.log10(most) + 0.1)];
+}
+
+/* At most six powers of ten between two. */
+function powers(_plot, _axis, low, high) {
+  const [first, last] = [low, high].map((one) => Math.round(Math.log10(one)));
+  const step = Math.ceil((last - first) / 6);
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => 10 ** (first + i * step));
 }
 
 function top(chart, high) {
