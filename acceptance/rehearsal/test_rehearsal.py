@@ -119,7 +119,7 @@ FAULTS = (
 )
 # What users meet is what is rehearsed, with the questions about alerts that only these ask.
 _PRODUCTION = ("--manifests", "deploy/overlays/production")
-_ALERT = "GridosDatabaseDown"
+_ALERT = "alert=GridosDatabaseDown"
 OVERLAYS = (
     *(
         Scenario(f"overlay, {name}", ("--manifests", f"deploy/overlays/{name}"))
@@ -127,10 +127,16 @@ OVERLAYS = (
     ),
     Scenario("overlay, errors", (*_PRODUCTION, "--fault", "errors=3%"), (1,), "error-ratio"),
     Scenario(
-        "overlay, alert before", (*_PRODUCTION, "--alert", _ALERT), (1,), "blocking-alerts-before"
+        "overlay, alert before",
+        (*_PRODUCTION, "--event", f"{_ALERT}@before"),
+        (1,),
+        "blocking-alerts-before",
     ),
     Scenario(
-        "overlay, alert during", (*_PRODUCTION, "--alert", f"{_ALERT}@6m"), (1,), "blocking-alerts"
+        "overlay, alert during",
+        (*_PRODUCTION, "--event", f"{_ALERT}@step=7+10s"),
+        (1,),
+        "blocking-alerts",
     ),
 )
 

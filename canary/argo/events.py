@@ -2,7 +2,8 @@
 
     WHAT[=VALUE]@WHEN     traffic=0@step=4+5s   replicas=20@90s   abort@step=4
 
-`WHEN` counts from the moment a step begins, or from the release. A hand's acts do to the status
+`WHEN` counts from the moment a step begins, or from the release; an alert may fire `before` it,
+too. A hand's acts do to the status
 what `kubectl argo rollouts` and the controller of v1.9.1 make of it.
 """
 
@@ -20,6 +21,9 @@ from canary.argo.model import Rollout
 ALL = "all"
 MAX_REPLICAS = 100
 MAX_FACTOR = 10.0
+BEFORE = "before"
+# So long after the release is what happens before it.
+BEFORE_S = float("-inf")
 
 
 class Kind(StrEnum):
@@ -28,6 +32,7 @@ class Kind(StrEnum):
     TRAFFIC = "traffic"
     PROMETHEUS = "prometheus"
     REPLICAS = "replicas"
+    ALERT = "alert"
     LOSE = "lose-canary"
     PROMOTE = "promote"
     PROMOTE_FULL = "promote-full"
@@ -44,6 +49,7 @@ VALUES = {
     Kind.PROMETHEUS: "stop or start",
     Kind.REPLICAS: f"a number of pods, 1 to {MAX_REPLICAS}",
     Kind.LOSE: "a number of pods, or all",
+    Kind.ALERT: "the name of an alert",
 }
 
 
@@ -63,6 +69,8 @@ class Event:
 
     def __str__(self) -> str:
         what = f"{self.kind}={self.value}" if self.value else f"{self.kind}"
+        if self.after_s == BEFORE_S:
+            return f"{what}@{BEFORE}"
         if self.step is None:
             return f"{what}@{self.after_s:g}s"
         return f"{what}@step={self.step}" + (f"+{self.after_s:g}s" if self.after_s else "")
@@ -85,6 +93,8 @@ def parse(text: str) -> Event:
         raise ValueError(f"{text}: {kind} takes {VALUES[kind]}")
     if kind not in VALUES and "=" in what:
         raise ValueError(f"{text}: {kind} takes no value")
+    if when == BEFORE and kind is Kind.ALERT:
+        return Event(kind, value, None, BEFORE_S)
     step, after = None, when
     if when.startswith("step="):
         number, _, after = when.removeprefix("step=").partition("+")
@@ -102,6 +112,8 @@ def _is_valid(kind: Kind, value: str) -> bool:
         return value in ("stop", "start")
     if kind is Kind.LOSE and value == ALL:
         return True
+    if kind is Kind.ALERT:
+        return value.isidentifier()
     if not (value.isascii() and value.replace(".", "", 1).isdigit() and len(value) <= 5):  # noqa: PLR2004
         return False
     if kind is Kind.TRAFFIC:

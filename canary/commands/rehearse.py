@@ -22,7 +22,6 @@ from canary.argo.support import Support
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
-    alerts,
     plan,
     pull_request,
     replay,
@@ -52,7 +51,7 @@ DEFAULT_SCALE = {"local": 6.0, "cluster": 1.0}
 CLUSTER_MANIFESTS = Path("deploy/overlays/local")
 
 # What only one machine can do, and what is asked of a cluster alone.
-LOCAL_ALONE = {"event", "stable", "candidate", "port", "arg", "record", "rules", "alert"}
+LOCAL_ALONE = {"event", "stable", "candidate", "port", "arg", "record", "rules"}
 CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\
@@ -77,6 +76,7 @@ events (at 30s after the release, step=4 or step=4+5s, in the manifest's time):
   prometheus=stop       Prometheus is gone; start: it is back, without memory
   replicas=20           a person or an autoscaler changes spec.replicas
   lose-canary=1         so many canary pods are gone, or all
+  alert=NAME            an alert of the platform's fires; @before: before the release
   promote, promote-full, abort, retry, undo, pause
                         what a person does with kubectl argo rollouts
   release               another release, without the faults, replaces this one
@@ -180,14 +180,6 @@ def _add_run(group: options.Container) -> None:
     )
     options.runs(group)
     group.add_argument(
-        "--alert",
-        type=_alert,
-        action="append",
-        default=[],
-        metavar="NAME[@TIME]",
-        help="let an alert of the platform fire before the release, or this long after it began",
-    )
-    group.add_argument(
         "--keep",
         type=options.count,
         default=runs.KEPT,
@@ -246,7 +238,6 @@ def run(chosen: argparse.Namespace) -> int:
         without=frozenset(chosen.without),
         port=chosen.port,
         rules=chosen.rules,
-        alerts=tuple(chosen.alert),
         image=chosen.image or "",
         url=chosen.url or "",
         promote_s=chosen.promote,
@@ -344,13 +335,6 @@ def _explain(source: Path) -> int:
         lines = [f"  {row}" for row in fields]
         print(f"{word} ({len(lines)}):", *lines, sep="\n")  # noqa: T201 — what was asked for
     return 2 if any(row.support is Support.NOT_SUPPORTED for row in rows) else 0
-
-
-def _alert(text: str) -> alerts.Firing:
-    try:
-        return alerts.firing(text)
-    except ValueError as wrong:
-        raise argparse.ArgumentTypeError(f"{text!r}: {wrong}") from None
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:

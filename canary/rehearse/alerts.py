@@ -8,13 +8,11 @@ whatever the time scale, and a window that is longer than the run sees no more t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from canary import durations
 from canary.argo.model import Metric, Rollout
 from canary.errors import MachineError, UsageError
 from canary.rehearse import config as configuration
@@ -29,24 +27,6 @@ EVALUATE_S = 1
 # What fires before Prometheus has found its Alertmanager is sent again after this, not a minute.
 FLAGS = ("--rules.alert.resend-delay=2s",)
 FIRE_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True)
-class Firing:
-    """An alert that is to fire: before the release is applied, or so many seconds after it was."""
-
-    name: str
-    at_s: float | None = None
-
-
-def firing(text: str) -> Firing:
-    """NAME, or NAME@40s.
-
-    Raises:
-        ValueError: if the time is none.
-    """
-    name, at, moment = text.partition("@")
-    return Firing(name, durations.parse(moment) if at else None)
 
 
 def read(rules: Path) -> dict[str, Mapping[str, Any]]:
@@ -72,7 +52,7 @@ def local(url: str, alertmanager: str) -> str:
 
 
 def check(
-    rollout: Rollout, file: Path, own: configuration.Alerts | None, wanted: Sequence[Firing]
+    rollout: Rollout, file: Path, own: configuration.Alerts | None, wanted: Sequence[str]
 ) -> None:
     """Refuses what no alert here could answer.
 
@@ -80,22 +60,22 @@ def check(
         rollout: The release, whose metrics may ask for alerts.
         file: The rehearsal.yaml.
         own: What it says of alerts.
-        wanted: Those that the caller lets fire.
+        wanted: The names of those that are to fire.
 
     Raises:
         UsageError: if no rules are named, or there is no such alert.
     """
     asking = [metric.name for metric in asked(rollout)]
     if own is None and (asking or wanted):
-        why = f"metric {asking[0]} asks which alerts fire" if asking else "--alert names an alert"
+        why = f"metric {asking[0]} asks which alerts fire" if asking else "--event alert names one"
         raise UsageError(f"{why}, and {file} names no rules", "add `alerts` to it")
     if own is None or not wanted:
         return
     known = read(file.parent / own.rules)
-    for alert in wanted:
-        if alert.name not in known:
+    for name in wanted:
+        if name not in known:
             raise UsageError(
-                f"no rule of {own.rules} is the alert {alert.name!r}",
+                f"no rule of {own.rules} is the alert {name!r}",
                 f"name one of {', '.join(sorted(known))}",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Happenings:
-    """What is still to come; `second` is the hash of the release that may replace the first."""
+    """What is still to come.
+
+    `second` is the hash of the release that may replace the first; `fire` lets an alert fire.
+    """
 
     schedule: Schedule
     second: str
+    fire: Callable[[str], None]
 
     def tick(self, node: Node, status: Status) -> Status:
         """Carries out what is due; returns the status after it."""
@@ -41,6 +46,8 @@ class Happenings:
             case Kind.REPLICAS:
                 node.rollout = replace(node.rollout, replicas=int(event.number))
                 node.sets.rollout = node.rollout
+            case Kind.ALERT:
+                self.fire(event.value)
             case Kind.LOSE:
                 node.sets.lose(ReplicaSetName.LATEST, event.number)
             case Kind.RELEASE:

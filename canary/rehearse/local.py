@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from canary.argo import controller
-from canary.argo.events import Event, Kind, Schedule
+from canary.argo.events import BEFORE_S, Event, Kind, Schedule
 from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, ReleaseError
 from canary.rehearse import (
@@ -80,7 +80,6 @@ class LocalTarget:
         self._outage: Outage | None = None
         self._started: tuple[Node, Fakes, Fakes] | None = None
         self._alerts: Alerts | None = None
-        self._to_fire = list(plan.choices.alerts)
         self._released_at: float | None = None
         document = plan.candidate.config.traffic.openapi
         self._documented = routes.documented(plan.candidate.folder / document) if document else ()
@@ -108,11 +107,10 @@ class LocalTarget:
         node.clock.restart()
         self._released_at = time.time()
         yield from self._migrate(node, candidate)
-        self._fire(node, None)
+        self._fire_before(node)
         words = ", ".join(self.plan.choices.faults) or str(self.plan.candidate)
         node.log("release", f"{self.rollout.name}-{self.hashes.latest} applied ({words})")
         node.status = controller.begin(self.rollout, self.hashes, node.clock())
-        applied_s = node.clock()
         observation = node.observe()
         while not observation.settled or self.held(observation):
             yield observation
@@ -120,7 +118,6 @@ class LocalTarget:
             while (left_s := until - time.monotonic()) > 0:
                 self._take_acts(node)
                 node.tick()
-                self._fire(node, node.clock() - applied_s)
                 time.sleep(min(TICK_S, left_s))
             observation = node.observe()
             if node.status is not None:
@@ -281,7 +278,11 @@ class LocalTarget:
             gateway=gateway,
             measurements=measurements,
             clock=clock,
-            happenings=Happenings(Schedule(list(self.plan.events)), self.plan.second_hash),
+            happenings=Happenings(
+                Schedule(list(self.plan.events)),
+                self.plan.second_hash,
+                lambda name: told.fire(name, prometheus) if told else None,
+            ),
             edge_delay_s=self.plan.edge_delay_s or 0.0,
             outage=self._outage,
             stable_alone=self.plan.bundle.stable_alone,
@@ -334,7 +335,7 @@ class LocalTarget:
         """The platform's alerts, if a gate or the caller asks for any."""
         build = self.plan.candidate
         own = build.config.alerts
-        if own is None or not (asked(self.rollout) or self.plan.choices.alerts):
+        if own is None or not (asked(self.rollout) or self._firing):
             return None
         base = build.config_file.parent
         watching = Alerts(base / own.rules, base / own.routes, self._folder / "alertmanager")
@@ -342,17 +343,18 @@ class LocalTarget:
         watching.start()
         return watching
 
-    def _fire(self, node: Node, at_s: float | None) -> None:
-        """Makes those alerts fire whose time has come: None is before the release."""
-        for alert in list(self._to_fire):
-            scale = self.plan.choices.time_scale
-            due = alert.at_s is None or (at_s is not None and at_s >= alert.at_s / scale)
-            if due and self._alerts is not None:
-                self._to_fire.remove(alert)
-                self._alerts.fire(alert.name, node.prometheus)
-                if at_s is None:
-                    self._alerts.await_firing(alert.name)
-                node.log("alert", f"{alert.name} is made to fire")
+    @property
+    def _firing(self) -> list[Event]:
+        return [event for event in self.plan.events if event.kind is Kind.ALERT]
+
+    def _fire_before(self, node: Node) -> None:
+        """Lets those alerts fire that do so before the release."""
+        for event in self._firing:
+            if event.after_s == BEFORE_S and self._alerts is not None:
+                node.happenings.schedule.pending.remove(event)
+                self._alerts.fire(event.value, node.prometheus)
+                self._alerts.await_firing(event.value)
+                node.log("event", str(event))
 
     def _meter(self, gateway: Gateway, interval_s: float) -> list[ScrapeJob]:
         """The router's own figures, where a gate asks for them."""

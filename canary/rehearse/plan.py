@@ -32,7 +32,6 @@ from canary.rehearse import (
     worktrees,
 )
 from canary.rehearse import config as configuration
-from canary.rehearse.alerts import Firing
 from canary.rehearse.config import Config
 from canary.rehearse.environment import fill
 from canary.rehearse.programs import OWN_PROGRAMS
@@ -219,7 +218,6 @@ class Choices:
     `port` is the gateway's on this machine, or any free one; `rules` a folder of rule files that
     the run's Prometheus evaluates as well. `image` is the candidate's on a cluster, if it is not
     the overlay's own; `url` the gateway's address there, or nothing for a port-forward.
-    `alerts` are those of the platform's that are made to fire.
     `promote_s` is how long a step that waits for a person waits; None is for ever.
     """
 
@@ -230,17 +228,11 @@ class Choices:
     without: frozenset[str] = frozenset()
     port: int | None = None
     rules: Path | None = None
-    alerts: tuple[Firing, ...] = ()
     image: str = ""
     url: str = ""
     promote_s: float | None = 0.0
     events: tuple[Event, ...] = ()
     without_metrics: tuple[str, ...] = ()
-
-    @property
-    def wrong(self) -> tuple[str, ...]:
-        """What is to go wrong, in words."""
-        return (*self.faults, *(f"the alert {alert.name}" for alert in self.alerts))
 
 
 @dataclass(frozen=True)
@@ -367,7 +359,7 @@ class Plan:
 
     def __str__(self) -> str:
         """The release in a few words."""
-        fault = ", ".join(self.choices.wrong)
+        fault = ", ".join(self.choices.faults)
         if not self.candidate.commit:
             return fault or "a healthy release"
         return f"{self.candidate} over {self.stable}" + (f" with {fault}" if fault else "")
@@ -394,14 +386,15 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         raise UsageError(f"{candidate.config_file} leaves open: {asked}", "add what is missing")
     happening = (*map(events.parse, candidate.config.events), *choices.events)
     check_events(happening, rollout, stable.config)
-    alerts.check(rollout, candidate.config_file, candidate.config.alerts, choices.alerts)
+    firing = [event.value for event in happening if event.kind is Kind.ALERT]
+    alerts.check(rollout, candidate.config_file, candidate.config.alerts, firing)
     rates = _rates(stable, rollout, choices.time_scale)
     if choices.rate:
         # What a caller names is sent, or nothing is.
         rates = Rates(choices.rate, choices.rate)
     named = [candidate.name] if candidate.commit else []
-    words = "-".join([*named, *choices.wrong]).replace("%", "pct") or "healthy"
-    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    words = "-".join([*named, *choices.faults]).replace("%", "pct") or "healthy"
+    slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
     id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}"
     return Plan(id_, command, stable, candidate, choices, rollout, rates)
 

@@ -4,6 +4,7 @@ Expected counts, steps and names are those seen on the real controller v1.9.1 wi
 """
 
 import re
+from math import inf
 
 import pytest
 
@@ -51,6 +52,8 @@ PASSED = [(f"2-{i}", Phase.SUCCESSFUL) for i in (2, 5, 8)]
         ("traffic=2@1m", Event(Kind.TRAFFIC, "2", None, 60.0)),
         ("prometheus=stop@step=1", Event(Kind.PROMETHEUS, "stop", 1, 0.0)),
         ("replicas=20@90s", Event(Kind.REPLICAS, "20", None, 90.0)),
+        ("alert=GridosDatabaseDown@step=7", Event(Kind.ALERT, "GridosDatabaseDown", 7, 0.0)),
+        ("alert=GridosDatabaseDown@before", Event(Kind.ALERT, "GridosDatabaseDown", None, -inf)),
         ("lose-canary=all@step=4", Event(Kind.LOSE, "all", 4, 0.0)),
         ("promote-full@step=1", Event(Kind.PROMOTE_FULL, "", 1, 0.0)),
     ],
@@ -68,6 +71,8 @@ def test_an_event_is_what_happens_and_when(text, event):
         ("abort@step=x", "when is such as"),
         ("abort@soon", "when is such as"),
         ("abort=1@5s", "abort takes no value"),
+        ("alert@before", "alert takes the name of an alert"),
+        ("traffic=0@before", "when is such as 30s"),
         ("traffic=11@5s", "a factor of the rate, 0 to 10"),
         ("traffic=nan@5s", "a factor of the rate"),
         ("replicas=0@5s", "a number of pods, 1 to 100"),

@@ -9,7 +9,7 @@ from canary.argo import analysis, manifests
 from canary.argo.model import Metric, Phase
 from canary.errors import MachineError, UsageError
 from canary.rehearse import alerts, config
-from canary.rehearse.alerts import Alerts, Firing
+from canary.rehearse.alerts import Alerts
 from canary.runtime import alertmanager, documents
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
@@ -79,13 +79,6 @@ def test_an_alert_that_is_made_to_fire_keeps_a_release_from_starting_and_aborts_
     assert goes_on() is Phase.FAILED
 
 
-def test_an_alert_is_named_with_or_without_a_moment():
-    assert alerts.firing("GridosDatabaseDown") == Firing("GridosDatabaseDown")
-    assert alerts.firing("GridosDatabaseDown@1m30s") == Firing("GridosDatabaseDown", 90)
-    with pytest.raises(ValueError, match="soon"):
-        alerts.firing("GridosDatabaseDown@soon")
-
-
 # ------------------------------------------------------------------------- before anything is started
 
 
@@ -103,7 +96,7 @@ def own(root):
 def test_production_asks_for_alerts_before_and_during_a_release(root, production, own):
     asking = [metric.name for metric in alerts.asked(production)]
     assert asking == ["blocking-alerts-before", "blocking-alerts"]
-    alerts.check(production, root / "rehearsal.yaml", own, [Firing("GridosDatabaseDown", 90)])
+    alerts.check(production, root / "rehearsal.yaml", own, ["GridosDatabaseDown"])
     base = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
     assert alerts.asked(base) == []
     alerts.check(base, root / "rehearsal.yaml", None, [])
@@ -114,4 +107,4 @@ def test_what_no_alert_here_can_answer_is_refused_by_name(root, production, own)
     with pytest.raises(UsageError, match=r"blocking-alerts-before asks which .* add `alerts`"):
         alerts.check(production, file, None, [])
     with pytest.raises(UsageError, match=r"'Gone' — name one of .*GridosDatabaseDown"):
-        alerts.check(production, file, own, [Firing("Gone")])
+        alerts.check(production, file, own, ["Gone"])
