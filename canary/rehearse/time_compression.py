@@ -78,8 +78,9 @@ def shorten(
 ) -> None:
     """The same for manifests that a cluster's own controller will read, in place.
 
-    Pauses, measurement intervals, durations in queries, and every analysis argument that is a duration. A pause that
-    waits for a person gets the duration after which the person would promote, if there is one.
+    Pauses, measurement intervals, durations in queries, and every analysis argument that is a
+    duration. A pause that waits for a person gets the duration after which the person would
+    promote, if there is one.
     """
     for body in documents:
         spec = body.get("spec", {})
