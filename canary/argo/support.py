@@ -7,6 +7,7 @@ way at once, and what is only read, before anything is started.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -28,6 +29,8 @@ _GROUPS = {
     "PodMonitoring": "monitoring.googleapis.com/",
 }
 ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it means on a cluster"
+
+PROVIDERS = "nobody answers it here: leave its metric out with --without-metric NAME"
 
 
 class Support(StrEnum):
@@ -118,7 +121,8 @@ def _refused(
         if path in before or (error["type"] != "extra_forbidden" and told):
             continue
         extra = error["type"] == "extra_forbidden"
-        note = ELSEWHERE if extra else error["msg"].removeprefix("Value error, ")
+        elsewhere = PROVIDERS if re.search(r"\.provider\.\w+$", path) else ELSEWHERE
+        note = elsewhere if extra else error["msg"].removeprefix("Value error, ")
         found[path] = Row(document, path, Support.NOT_SUPPORTED, note)
     return found
 

@@ -184,3 +184,26 @@ def test_a_prometheus_that_is_back_before_the_fifth_error_costs_nothing_but_time
 def test_a_prometheus_that_stays_away_aborts():
     walked = walk("prometheus=stop@step=1")
     assert (walked.outcome, walked.step) == (virtual_rollout.ROLLED_BACK, 2)
+
+
+SAME = [(1, 9), (3, 8), (5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [
+        (("promote@step=1+20s",), SAME),
+        (("pause@step=4+10s", "promote@step=4+200s"), SAME),
+        (("lose-canary=1@step=4+10s",), SAME),
+        (("abort@step=4+10s", "retry@step=4+40s"), [(1, 9), (3, 8), *SAME]),
+        (("replicas=20@step=1+10s",), [(2, 18), (5, 15), (10, 10)]),
+        (("release@step=7+10s",), [*SAME, *SAME]),
+    ],
+    ids=str,
+)
+def test_the_pods_at_the_end_of_each_step_are_those_of_the_real_controller(words, counts):
+    """Canary and stable, of traces of v1.9.1 on a real API server with the same ten replicas."""
+    walked = walk(*words)
+    following = zip(walked.weights, walked.weights[1:], strict=False)
+    seen = [alive_at(walked, next_s - 1.5) for (_, weight), (next_s, _) in following if weight]
+    assert seen == counts

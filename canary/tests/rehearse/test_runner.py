@@ -18,7 +18,7 @@ from canary.rehearse.verdict import Outcome
 from canary.runtime.prometheus import Prometheus
 
 SEEN = Observation(1.0, "Progressing", "", 0, ReplicaCounts(9, 9, 9), ReplicaCounts(1, 1, 1))
-ABORTED = replace(SEEN, aborted=True, message="RolloutAborted: …")
+PROMOTED = replace(SEEN, promoted=True)
 
 
 class Told:
@@ -47,8 +47,8 @@ class Told:
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt(), MachineError("the gateway ended")])
 def test_what_ends_a_rehearsal_after_the_decision_leaves_the_decision(ends):
-    run = runner.rehearse(Told(SEEN, ABORTED, ends=ends), lambda *_: None)
-    assert run.verdict.outcome is Outcome.ROLLED_BACK
+    run = runner.rehearse(Told(SEEN, PROMOTED, ends=ends), lambda *_: None)
+    assert run.verdict.outcome is Outcome.PROMOTED
 
 
 @pytest.mark.parametrize(
