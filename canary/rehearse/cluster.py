@@ -91,10 +91,7 @@ class ClusterTarget:
             yield from self._until_steady(self._load)
 
     def rehearse(self) -> Iterator[Observation]:
-        """Ships the candidate and follows the controller until the release has settled.
-
-        What was decided stays so, whatever a person does to the Rollout afterwards.
-        """
+        """Ships the candidate and follows the controller until the release has settled."""
         self._zero = time.monotonic()
         self._ship()
         self._released = True
@@ -102,14 +99,7 @@ class ClusterTarget:
         while not observation.settled:
             yield observation
             time.sleep(OBSERVE_S)
-            before, observation = observation, self._observe()
-            undone = observation.unjudged and not before.unjudged
-            if before.decided and (undone or not observation.decided):
-                observation = replace(before, at_s=observation.at_s, settled=True, events=())
-            elif observation.at_s > longest_s and not observation.settled:
-                late = f"Not settled after {longest_s:.0f} s, unjudged: {observation.message}"
-                unjudged = observation.unjudged if observation.decided else late
-                observation = replace(observation, unjudged=unjudged, settled=True)
+            observation = cluster_state.following(observation, self._observe(), longest_s)
         yield observation
 
     def tear_down(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -162,6 +162,20 @@ def observe(
             or _settled(state, rollout, hashes, promoted, aborted)
         ),
     )
+
+
+def following(before: Observation, seen: Observation, longest_s: float) -> Observation:
+    """What is seen of a release after `before`: its decision stays, and it does not last for ever.
+
+    Whatever a person does to the Rollout after the decision belongs to another release.
+    """
+    other = bool(seen.unjudged) and not before.unjudged
+    if before.decided and (other or not seen.decided):
+        return replace(before, at_s=seen.at_s, settled=True, events=(), seconds=seen.seconds)
+    if seen.settled or seen.at_s <= longest_s:
+        return seen
+    late = f"Not settled after {longest_s:.0f} s, unjudged: {seen.message or seen.phase}"
+    return replace(seen, unjudged=seen.unjudged if seen.decided else late, settled=True)
 
 
 def runs(state: State, hashes: Hashes, now: float) -> Iterator[AnalysisRun]:

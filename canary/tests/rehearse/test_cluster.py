@@ -10,7 +10,7 @@ import pytest
 
 from canary import cli
 from canary.argo import controller, manifests
-from canary.argo.model import Hashes, Pause, Phase, ReplicaCounts
+from canary.argo.model import Analysis, Hashes, Metric, Pause, Phase, ReplicaCounts, SetWeight
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
 from canary.rehearse.config import Cluster
@@ -143,6 +143,20 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(walked
     assert run.results["error-ratio"].measurements[0].number == 0.031
 
 
+LOOK = Analysis(("gates",), (Metric("gate", "x"),), {})
+STEPS = (
+    SetWeight(10),
+    Pause(60),
+    LOOK,
+    SetWeight(25),
+    Pause(120),
+    LOOK,
+    SetWeight(50),
+    Pause(180),
+    LOOK,
+)
+
+
 def gates(index, phase="Successful", **spec):
     name = "gridos-latest-2" if index is None else f"gridos-latest-2-{index}"
     return thing("AnalysisRun", name, "latest", {"phase": phase}, {"metrics": [], **spec})
@@ -176,13 +190,14 @@ ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
 def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
     walked, objects, unjudged
 ):
+    walked = replace(walked, steps=STEPS)
     seen = observe(walked, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
     assert seen.unjudged.startswith(unjudged)
     assert bool(seen.unjudged) is bool(unjudged)
 
 
 def test_a_step_that_nobody_promotes_ends_the_rehearsal(walked):
-    walked = replace(walked, steps=(walked.steps[0], Pause(None), *walked.steps[2:]))
+    walked = replace(walked, steps=(SetWeight(10), Pause(None), LOOK))
     pause = {"reason": "CanaryPauseStep", "startTime": "2026-01-01T00:00:00Z"}
     seen = observe(walked, rollout(phase="Paused", currentStepIndex=1, pauseConditions=[pause]))
     assert seen.settled
@@ -201,10 +216,45 @@ def test_the_candidates_replica_set_is_known_by_what_it_was_shipped_with():
     assert state.released("RELEASE", "nobody's") == ""
 
 
+ABORTING = (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed"))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        (rollout(phase="Healthy", currentPodHash="stable"),),  # undone
+        (rollout(currentPodHash="other"),),  # another release
+        (rollout(phase="Progressing", currentStepIndex=0),),  # retried
+    ],
+)
+def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(walked, after):
+    decided = observe(walked, *ABORTING, thing("Pod", "p", "latest"))
+    assert not decided.settled
+    seen = cluster_state.following(decided, observe(walked, *after), 100)
+    assert (seen.aborted, seen.settled, seen.unjudged) == (True, True, "")
+
+
+def test_a_release_that_does_not_settle_in_its_time_is_unjudged(walked):
+    paused = observe(walked, rollout(phase="Paused", message="manually paused"))
+    assert cluster_state.following(paused, paused, 5.0) == paused
+    late = cluster_state.following(paused, paused, 4.9)
+    assert (late.settled, late.unjudged) == (
+        True,
+        "Not settled after 5 s, unjudged: manually paused",
+    )
+
+
+def test_a_decided_release_whose_pods_do_not_go_keeps_its_verdict(walked):
+    decided = observe(walked, *ABORTING, thing("Pod", "p", "latest"))
+    late = cluster_state.following(decided, decided, 1.0)
+    assert (late.settled, late.aborted, late.unjudged) == (True, True, "")
+
+
 def test_a_release_is_followed_no_longer_than_its_waits_and_deadlines_together(walked):
-    pauses, looks = 60 + 120 + 180, 3 * 5 * (10 + 30)
-    assert controller.longest_s(walked) > pauses + looks
-    assert controller.longest_s(replace(walked, steps=(), progress_deadline_s=100)) == 200
+    pauses, looks, weights = 60 + 120 + 180, 3 * 5 * (10 + 30), 3
+    walked = replace(walked, steps=STEPS, progress_deadline_s=120, min_ready_s=0.0)
+    assert controller.longest_s(walked) == pauses + looks + (weights + 2) * 120
+    assert controller.longest_s(replace(walked, steps=())) == 240
 
 
 @pytest.mark.parametrize(
