@@ -51,7 +51,7 @@ DEFAULT_SCALE = {"local": 6.0, "cluster": 1.0}
 CLUSTER_MANIFESTS = Path("deploy/overlays/local")
 
 # What only one machine can do, and what is asked of a cluster alone.
-LOCAL_ALONE = {"event", "stable", "candidate", "port", "arg", "record", "rules"}
+LOCAL_ALONE = {"event", "without_metric", "stable", "candidate", "port", "arg", "record", "rules"}
 CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\

@@ -16,7 +16,7 @@ from typing import Any
 from canary.argo import controller
 from canary.argo.events import BEFORE_S, Event, Kind, Schedule
 from canary.argo.model import ReplicaSetName
-from canary.errors import MachineError, ReleaseError
+from canary.errors import MachineError, ReleaseError, UsageError
 from canary.rehearse import (
     edge,
     evidence,
@@ -71,6 +71,9 @@ class LocalTarget:
     acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
 
     def __init__(self, plan: Plan, folder: Path) -> None:
+        build = plan.candidate
+        if asked := "; ".join(providers.unanswered(plan.rollout, build.bundle, build.config)):
+            raise UsageError(f"{build.config_file} leaves open: {asked}", "add what is missing")
         self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
         self._folder = folder
         self.held: Callable[[Observation], bool] = ends
@@ -283,6 +286,7 @@ class LocalTarget:
                 self.plan.second_hash,
                 lambda name: told.fire(name, prometheus) if told else None,
             ),
+            left_out=self.plan.choices.without_metrics,
             edge_delay_s=self.plan.edge_delay_s or 0.0,
             outage=self._outage,
             stable_alone=self.plan.bundle.stable_alone,

@@ -64,6 +64,7 @@ class Node:
     clock: Clock
     happenings: Happenings
     edge_delay_s: float
+    left_out: tuple[str, ...] = ()
     outage: Outage | None = None
     stable_alone: bool = False
     load: Load | None = None
@@ -173,6 +174,7 @@ class Node:
             seconds=seconds,
             events=events,
             rate=self.load.least_rate if self.load is not None else 0.0,
+            left_out=self.left_out,
         )
         return seen if status is None else self._add_status(seen, status, now)
 

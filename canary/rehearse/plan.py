@@ -27,7 +27,6 @@ from canary.rehearse import (
     ingress,
     meter,
     programs,
-    providers,
     time_compression,
     worktrees,
 )
@@ -382,8 +381,6 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         raise UsageError(unanswered, "give the name that is there, with --arg or in the template")
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
-    if asked := "; ".join(providers.unanswered(rollout, candidate.bundle, candidate.config)):
-        raise UsageError(f"{candidate.config_file} leaves open: {asked}", "add what is missing")
     happening = (*map(events.parse, candidate.config.events), *choices.events)
     check_events(happening, rollout, stable.config)
     firing = [event.value for event in happening if event.kind is Kind.ALERT]

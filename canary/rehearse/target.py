@@ -37,6 +37,7 @@ class Observation:
     `rate` is what users are to send a second; `scrapes_lost` of `scrapes` of the containers' own
     figures are missing since the release, counted where it has settled. `unjudged` says how a
     release ended that no gate decided about, because of what a person did or did not do.
+    `left_out` are the metrics that the caller wants unjudged.
     """
 
     at_s: float
@@ -59,6 +60,7 @@ class Observation:
     unjudged: str = ""
     settled: bool = False
     rate: float = 0.0
+    left_out: tuple[str, ...] = ()
     scrapes: int = 0
     scrapes_lost: int = 0
 

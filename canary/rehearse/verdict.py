@@ -122,7 +122,8 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
     if told.blind:
         return _fault(f"no gate can be trusted, since {told.blind}", decision)
     if last.promoted:
-        headline = f"Promoted: every gate passed at every step{place.timed}"
+        judged = f"every gate but {', '.join(last.left_out)}" if last.left_out else "every gate"
+        headline = f"Promoted: {judged} passed at every step{place.timed}"
         return Verdict(Outcome.PROMOTED, headline)
     if last.inconclusive and not last.timed_out:
         return _paused(last, decision, told, place)

@@ -32,6 +32,11 @@ def test_a_promoted_release_is_good():
     assert decide(replace(BASE, promoted=True)).outcome is Outcome.PROMOTED
 
 
+def test_a_metric_that_was_left_out_is_not_said_to_have_passed():
+    verdict = decide(replace(BASE, promoted=True, left_out=("apm",)))
+    assert verdict.headline.startswith("Promoted: every gate but apm passed at every step")
+
+
 def test_a_failed_gate_is_named_with_value_and_threshold():
     verdict = decide(ended(Phase.FAILED, 0.41, 0.02))
     assert verdict.outcome is Outcome.ROLLED_BACK
