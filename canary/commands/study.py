@@ -114,9 +114,10 @@ def traffic(chosen: argparse.Namespace) -> Traffic:
 def _routes(chosen: argparse.Namespace) -> tuple[float, ...]:
     if chosen.routes or chosen.manifests not in (None, options.DEFAULT_MANIFESTS):
         return chosen.routes or ()
-    if not plan.CONFIG.exists():
+    file = plan.config_in(plan.HERE)
+    if not file.exists():
         return ()
-    weights = [request.weight for request in config.read(plan.CONFIG).traffic.requests]
+    weights = [request.weight for request in config.read(file).traffic.requests]
     return tuple(weight / sum(weights) for weight in weights)
 
 

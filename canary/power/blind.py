@@ -1,17 +1,18 @@
 """Which classes of fault the gates of a release see, the smallest they see, and which gate does.
 
-A row is claimed only where the model of `monte_carlo` follows it. A class that some gate might see
-in a way that is not modelled is unknown, and the row names the gate; a class that no gate's query
-can tell from health is not seen, which needs no model.
+Most classes are drawn by the model of `monte_carlo`. Those at which gates wait and measure again,
+or that it does not follow, are released through a real Prometheus: fewer times, so in coarser
+sizes. What neither follows is not known, and the row names why.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -19,25 +20,23 @@ import numpy as np
 
 from canary import tables
 from canary.argo import promql
-from canary.argo.dialects import takes
 from canary.argo.promql import PromqlError
+from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, Walk
+from canary.power import faults, simulation
 from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import SLOW_S, Fault
-
-# A refusal such as a client would get by its own fault, beside what a good request gets.
-REFUSED = "404"
-# When nobody comes: a request in a hundred seconds.
-IDLE_RPS = 0.01
-# Exporters that count no requests.
-_OF_THE_PLATFORM = re.compile(r"container_|kube_|node_|up$")
+from canary.power.simulation import Subject
+from canary.power.synthetic_series import HASH_LABEL
 
 
 class Sight(StrEnum):
-    """What becomes of a class of faulty releases."""
+    """What becomes of a class of faulty releases, or of innocent ones."""
 
     SEEN = "rolled back"
     PAUSED = "paused"
     BLIND = "not seen"
+    SPARED = "promoted"
+    BLAMED = "blamed"
     UNKNOWN = "not known"
 
 
@@ -77,16 +76,19 @@ class Blindness:
         return any(row.sight is not Sight.UNKNOWN for row in self.rows)
 
 
-def find(study: Study, power: float, progress: Callable[[int, int], None]) -> Blindness:
+def find(
+    study: Study, subject: Subject, power: float, progress: Callable[[int, int], None]
+) -> Blindness:
     """Tries every class of fault.
 
     Args:
         study: The release and its traffic.
+        subject: The same release, to be simulated.
         power: The share of faulty releases that must be rolled back for a class to be seen.
         progress: Is told how many classes are done, of how many.
     """
     rows = []
-    for row in _rows(study, power):
+    for row in _rows(study, subject, power):
         rows.append(row)
         progress(len(rows), CLASSES)
     name = study.rollout.name
@@ -94,10 +96,15 @@ def find(study: Study, power: float, progress: Callable[[int, int], None]) -> Bl
 
 
 # As many rows as `_rows` makes.
-CLASSES = 9
+CLASSES = 11
+# Shares of the requests that one route may have, and lengths of an outage, to be tried.
+ROUTES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+OUTAGES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
+# So many innocent releases may be stopped.
+MAX_BLAMED = 0.01
 
 
-def _rows(study: Study, power: float) -> Iterator[Row]:
+def _rows(study: Study, subject: Subject, power: float) -> Iterator[Row]:
     yield _sized(study, power, "errors on all routes", "errors=3%", lambda s: Fault(error_rate=s))
     yield _route(study, power)
     slow = f"requests of {SLOW_S * 1000:.0f} ms"
@@ -106,9 +113,8 @@ def _rows(study: Study, power: float) -> Iterator[Row]:
     crash = study.outcomes(Fault(restarts=1.0))
     yield _judged(study, power, Row("a crash, or a leak", "crash=500", Sight.BLIND), crash)
     yield _late(study, power)
-    yield _refusals(study)
-    yield _uncounted(study, power)
-    yield _idle(study, power)
+    yield from _simulated(study, subject, power)
+    yield _shared(study)
 
 
 def _judged(study: Study, power: float, row: Row, outcomes: Outcomes) -> Row:
@@ -146,13 +152,33 @@ def _sized(
 
 
 def _route(study: Study, power: float) -> Row:
-    """One route that fails entirely: to gates that count all routes as one, a share of errors."""
-    fault, word = "one route fails", "errors=100%@/v1/overloads"
-    usual = study.traffic.error_rate
-    row = _sized(study, power, fault, word, lambda s: Fault(error_rate=s + (1 - s) * usual))
-    if row.smallest:
-        return replace(row, smallest=f"{row.smallest} of the requests")
-    return row
+    """One route that fails entirely, and how much of the requests it must have to be seen."""
+    row = Row("one route fails", "errors=100%@/v1/overloads", Sight.BLIND)
+    for share in ROUTES:
+        divided = study.under(replace(study.traffic, routes=(1 - share, share)))
+        smallest = f"{100 * share:g} % of the requests"
+        broken = divided.outcomes(Fault(route_broken=True))
+        judged = _judged(divided, power, replace(row, smallest=smallest), broken)
+        if judged.sight is Sight.SEEN:
+            return judged
+    return judged
+
+
+def _shared(study: Study) -> Row:
+    """An outage of what stable and canary share: no release is to blame for it."""
+    row = Row("both lose a dependency", "database-down=2s@40s", Sight.BLAMED)
+    if study.unmodelled:
+        return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
+    spared = ""
+    for outage_s in OUTAGES_S:
+        outcomes = study.outcomes(Fault(outage_s=outage_s))
+        if outcomes.rollback_rate + outcomes.pause_rate > MAX_BLAMED:
+            gate = f"{_first(outcomes)} from {outage_s:g} s on"
+            return replace(
+                row, sight=Sight.SPARED if spared else Sight.BLAMED, smallest=spared, gate=gate
+            )
+        spared = f"up to {outage_s:g} s"
+    return replace(row, sight=Sight.SPARED, smallest=spared)
 
 
 def _late(study: Study, power: float) -> Row:
@@ -171,48 +197,109 @@ def _late(study: Study, power: float) -> Row:
     return _judged(study, power, replace(row, smallest=smallest), outcomes)
 
 
-def _refusals(study: Study) -> Row:
-    """Responses of 4xx: to a gate that tells them from good ones nowhere they are healthy."""
-    row = Row("refused: 401, 404, 422", "status=404@100%", Sight.BLIND)
-    if telling := [name for name, query in _queries(study) if _tells_refusals(study, query)]:
-        why = f"{', '.join(telling)} tells 404 from 200, which is not modelled"
-        return replace(row, sight=Sight.UNKNOWN, why=why)
-    return replace(row, why="no query tells 404 from 200")
+# ------------------------------------------------------------------- through a real Prometheus
+
+# Sizes to try, and of each so many releases.
+SHARES = ("2%", "10%", "50%", "100%")
+WARM_UPS = ("1s", "3s", "10s", "30s")
+TRIED = 8
+# What `synthetic_series` writes: metrics, and the labels of one of them or another.
+_METRICS = re.compile(
+    r"http_requests_total|request_duration_seconds_(bucket|count)|"
+    r"container_cpu_usage_seconds_total|kube_pod_container_(resource_limits|status_restarts_total)"
+)
+_LABELS = {
+    "__name__", "namespace", "pod", "container", HASH_LABEL, "method", "route", "status", "le",
+    "image", "resource", "unit",
+}  # fmt: skip
 
 
-def _tells_refusals(study: Study, query: promql.Query) -> bool:
-    for selector in query.selectors:
-        dialect = study.vocabulary.of(selector.metric)
-        if dialect is None and not _OF_THE_PLATFORM.match(selector.metric):
-            return True  # for all that is known
-        outcomes = dialect.outcomes if dialect else {}
-        for matcher in selector.matchers:
-            good = outcomes.get(matcher.label, ("", ""))[0]
-            if good.isdecimal() and takes(matcher, REFUSED[: len(good)]) != takes(matcher, good):
-                return True
-    return False
-
-
-def _queries(study: Study) -> Iterator[tuple[str, promql.Query]]:
-    """Each gate with its query; one that no Prometheus would take tells nothing apart."""
-    for metric in {look.metric.name: look.metric for look in study.looks}.values():
-        with contextlib.suppress(PromqlError):
-            yield metric.name, promql.parse(metric.query)
-
-
-def _uncounted(study: Study, power: float) -> Row:
-    """Requests that hang or are cut off: the service counts none, so that only their lack shows."""
-    made = _sized(
-        study, power, "hangs and resets", "reset=10%", lambda size: Fault(lost_share=size)
+def _simulated(study: Study, subject: Subject, power: float) -> Iterator[Row]:
+    rows = (
+        (Row("refused: 401, 404, 422", "status=404@{}", Sight.BLIND), SHARES),
+        (Row("hangs and resets", "reset={}", Sight.BLIND), SHARES),
+        (Row("the canary gets no requests", "idle", Sight.BLIND), ("",)),
+        (Row("a new pod is slow at first", "warmup={}", Sight.BLAMED), WARM_UPS),
     )
-    return replace(made, why=made.why or "a hang keeps a thread too, which is not modelled")
+    why = next(_not_synthesised(study), "")
+    for row, sizes in rows:
+        word = row.word.format(sizes[len(sizes) // 2])
+        if why:
+            yield replace(row, word=word, sight=Sight.UNKNOWN, why=why)
+        elif row.sight is Sight.BLAMED:
+            yield replace(_spared(study, subject, row, sizes), word=word)
+        else:
+            yield replace(_smallest(study, subject, row, sizes, power), word=word)
 
 
-def _idle(study: Study, power: float) -> Row:
-    """A canary that nobody asks."""
-    idle = study.under(replace(study.traffic, requests_per_s=IDLE_RPS))
-    row = Row("the canary gets no requests", "--without traffic", Sight.BLIND)
-    return _judged(idle, power, row, idle.outcomes(Fault()))
+def _not_synthesised(study: Study) -> Iterator[str]:
+    """What some gate reads that is in no series here."""
+    for metric in {look.metric.name: look.metric for look in study.looks}.values():
+        try:
+            selectors = promql.parse(metric.query).selectors
+        except PromqlError as wrong:
+            yield f"{metric.name}: {wrong}"
+            continue
+        for selector in selectors:
+            others = {m.label for m in selector.matchers} - _LABELS
+            if not _METRICS.fullmatch(selector.metric) or others:
+                read = selector.metric or "a selector without a name"
+                by = f" by {', '.join(sorted(others))}" if others else ""
+                yield f"{metric.name} reads {read}{by}, which is not synthesised"
+
+
+def _smallest(study: Study, subject: Subject, row: Row, sizes: Sequence[str], power: float) -> Row:
+    """The row of the smallest size of which enough releases are stopped."""
+    low, high = 0, len(sizes) - 1
+    found = _released(study, subject, row.word.format(sizes[high]))
+    judged = _counted(row, found, power)
+    while low < high and judged.sight is Sight.SEEN:
+        middle = (low + high) // 2
+        found = _released(study, subject, row.word.format(sizes[middle]))
+        if (smaller := _counted(row, found, power)).sight is Sight.SEEN:
+            judged, high = smaller, middle
+        else:
+            low = middle + 1
+    known = judged.sight is not Sight.BLIND and sizes[high]
+    return replace(judged, smallest=sizes[high].replace("%", " %") if known else "")
+
+
+def _spared(study: Study, subject: Subject, row: Row, sizes: Sequence[str]) -> Row:
+    """The row of an innocent class: up to which size no release is stopped."""
+    spared = ""
+    for size in sizes:
+        found = _released(study, subject, row.word.format(size))
+        if any(walk.outcome != PROMOTED for walk in found):
+            gate = f"{_most(found)} from {size} on"
+            return replace(
+                row, sight=Sight.SPARED if spared else Sight.BLAMED, smallest=spared, gate=gate
+            )
+        spared = f"up to {size}"
+    return replace(row, sight=Sight.SPARED, smallest=spared)
+
+
+def _released(study: Study, subject: Subject, words: str) -> list[Walk]:
+    scenario = faults.scenario(words, study.traffic)
+    return [walk for _, walk in simulation.simulate(subject, [scenario], TRIED)]
+
+
+def _counted(row: Row, walks: Sequence[Walk], power: float) -> Row:
+    outcomes = Counter(walk.outcome for walk in walks)
+    stopped = [walk for walk in walks if walk.outcome == ROLLED_BACK]
+    # Of so few, one may be the share that is allowed to slip.
+    enough = math.floor(power * len(walks))
+    if len(stopped) >= enough:
+        after_s = round(statistics.median(walk.ended_s for walk in stopped), 1)
+        return replace(row, sight=Sight.SEEN, gate=_most(stopped), after_s=after_s)
+    if len(walks) - outcomes[PROMOTED] >= enough:
+        return replace(row, sight=Sight.PAUSED, gate=_most(walks))
+    return replace(row, sight=Sight.BLIND)
+
+
+def _most(walks: Sequence[Walk]) -> str:
+    """The gate that ended most of the releases."""
+    by = Counter(walk.tripped[0] for walk in walks if walk.outcome != PROMOTED and walk.tripped)
+    return by.most_common(1)[0][0] if by else ""
 
 
 # ------------------------------------------------------------------------------------- its words

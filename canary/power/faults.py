@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from canary import faults
 from canary.errors import UsageError
 from canary.power import effect_sizes
@@ -9,13 +11,16 @@ from canary.power.samples import FAST_S, SLOW_S, Fault, Traffic
 from canary.power.simulation import Scenario
 from canary.power.synthetic_series import ScrapeNoise
 
-# A request in a hundred seconds: what is left when nobody comes.
-IDLE_RPS = 0.01
+# A request in three hours: what is left when nobody comes.
+IDLE_RPS = 0.0001
 
 LATE_S = 20.0
 
-# The words whose faults are drawn, for all routes alike.
-SIMULATED = ("errors", "latency", "cpu", "crash", "after")
+# The words whose faults are synthesised, for all routes alike.
+SIMULATED = (
+    "errors", "status", "latency", "hang", "reset", "cpu", "crash", "leak", "warmup", "after",
+    "database-down",
+)  # fmt: skip
 
 
 def scenario(words: str, traffic: Traffic) -> Scenario:
@@ -47,7 +52,18 @@ def scenario(words: str, traffic: Traffic) -> Scenario:
         slow_share=found.share("latency") or None,
         slow_s=FAST_S + latency_s if latency_s else SLOW_S,
         cpu=found.share("cpu") or None,
-        restarts=float(found.value("crash") > 0),
+        # By the first measurements a pod that leaks has met its limit.
+        restarts=float(found.value("crash") > 0 or found.value("leak") > 0),
         onset_s=found.value("after"),
+        lost_share=1 - (1 - found.share("hang")) * (1 - found.share("reset")),
+        warm_up_s=found.value("warmup"),
+        outage_s=found.value("database-down"),
     )
+    if share := found.share("status"):
+        failed = found.value("status") >= 500  # noqa: PLR2004 — 5xx
+        return Scenario(
+            words,
+            replace(fault, error_rate=share) if failed else replace(fault, refused_share=share),
+            traffic,
+        )
     return Scenario(words, fault, traffic)

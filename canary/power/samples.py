@@ -54,6 +54,8 @@ class Fault:
     onset_s: float = 0.0
     # Of its requests, never answered or cut off: what serves them counts none of these.
     lost_share: float = 0.0
+    # Of its requests, answered with a 4xx: in series of a real Prometheus alone.
+    refused_share: float = 0.0
     route_broken: bool = False
     outage_s: float = 0.0
     warm_up_s: float = 0.0

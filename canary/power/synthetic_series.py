@@ -23,6 +23,9 @@ CADVISOR_S = 10.0
 
 CRASH_S = 20.0
 
+# A refusal such as a client would get by its own fault.
+REFUSED = "404"
+
 HASH_LABEL = "rollouts_pod_template_hash"
 
 
@@ -136,9 +139,9 @@ def _of_pod(
 ) -> Iterator[str]:
     """Every sample of one pod; `out` are the seconds of an outage, in which all requests fail."""
     sick = pod.life.canary
-    requests = rng.poisson(per_second)
-    slow_s = release.fault.slow_s if sick else SLOW_S
     begun = sick & (ticks >= release.fault.onset_s)
+    requests = rng.binomial(rng.poisson(per_second), 1 - begun * release.fault.lost_share)
+    slow_s = release.fault.slow_s if sick else SLOW_S
     failed, slow = (
         rng.binomial(requests, np.where(begun, _rate(faulty, usual), usual))
         for faulty, usual in (
@@ -173,6 +176,11 @@ def _of_pod(
         if broken and last:
             fine, bad = 0 * fine, fine + bad
         told = routed | {"route": f"/v1/{index}"} if release.traffic.routes else routed
+        if release.fault.refused_share:
+            refused = rng.binomial(fine, begun * release.fault.refused_share)
+            fine = fine - refused
+            told_so = told | {"status": REFUSED}
+            yield from _series("http_requests_total", told_so, times, counter(refused))
         yield from _series("http_requests_total", told | {"status": "200"}, times, counter(fine))
         yield from _series("http_requests_total", told | {"status": "500"}, times, counter(bad))
     for bound in (*BOUNDS_S, np.inf):

@@ -504,7 +504,8 @@ def _quantile(q: Numbers, buckets: Vector) -> Vector:
         if len(bounds) != 2 or bounds[1] != INFINITE:  # noqa: PLR2004 — fast and all
             raise UnmodelledError("histogram_quantile over some of the buckets is not modelled")
         fast, everything = by_bound[bounds[0]], by_bound[INFINITE]
-        late = everything.number - fast.number > (1 - q) * everything.number
+        with np.errstate(invalid="ignore"):  # where q is none, for want of requests
+            late = everything.number - fast.number > (1 - q) * everything.number
         quick = float(bounds[0])
         number = np.where(late, quick / FAST_S * SLOW_S, quick)
         number = np.where(everything.number > 0, number, np.nan)
