@@ -201,7 +201,7 @@ def roc(
     low, high = math.log(max(usual, 1e-6) / 2), math.log(min(2 * goal.size, 1.0))
     limits = [math.exp(low + (high - low) * part / ROC_POINTS) for part in range(ROC_POINTS + 1)]
     tried = [
-        _try(documents, release, goal, traffic, Knobs(limit=limit), FINAL_RELEASES)
+        _try(documents, release, goal, traffic, Knobs(limit=limit), SEARCH_RELEASES)
         for limit in limits
     ]
     return tuple(sorted((one.false_rollback, one.power) for one in tried))
@@ -357,7 +357,9 @@ def _gate(release: Release, goal: Goal) -> Gate | None:
         "slow": lambda g: bool(promql.quantiles(_parsed(g).tree)),
         "cpu": lambda g: any("cpu_usage" in s.metric for s in _parsed(g).selectors),
     }
-    return next((g for g in release.gates if g.metric and tests[goal.kind](g)), None)
+    found = [g for g in release.gates if g.metric and tests[goal.kind](g)]
+    # One that compares with a share has a limit to move; evidence and odds have none.
+    return next((g for g in found if _limit(g) < 1), next(iter(found), None))
 
 
 def _parsed(gate: Gate) -> promql.Query:

@@ -13,6 +13,26 @@ from canary.errors import UsageError
 from canary.power import design, edits
 from canary.power.design import Goal
 from canary.power.samples import Traffic
+from canary.runtime import documents
+
+MANIFESTS = "canary/tests/power/margins.yaml"
+
+
+@pytest.fixture(scope="module")
+def shipped(root):
+    return documents.read_all([str(root / MANIFESTS)])
+
+
+@pytest.fixture(scope="module")
+def release(shipped):
+    (found,) = releases.find(shipped)
+    return found
+
+
+@pytest.fixture(scope="module")
+def planned(shipped, release):
+    """What is proposed for a fault that the gates as they are often let through."""
+    return plan(shipped, release, Goal("errors", 0.013), rps=20.0)
 
 
 def plan(shipped, release, goal, rps=50.0):
@@ -93,8 +113,8 @@ def test_windows_in_a_query_follow_the_pauses(shipped):
     assert f"[{found.chosen.knobs.lengths:g}m]" in design.patch(changed, found.chosen.documents)
 
 
-def test_a_larger_share_of_users_may_take_the_place_of_a_longer_release(shipped, release):
-    found = plan(shipped, release, Goal("errors", 0.013), rps=20.0)
+def test_a_larger_share_of_users_may_take_the_place_of_a_longer_release(shipped, planned):
+    found = planned
     knobs = found.chosen.knobs
     assert knobs.weights > 1
     assert knobs.lengths <= 1
@@ -104,8 +124,8 @@ def test_a_larger_share_of_users_may_take_the_place_of_a_longer_release(shipped,
     assert yaml.safe_load(design.patch(shipped, found.chosen.documents))
 
 
-def test_the_operating_curve_shows_what_the_patch_buys_and_costs(shipped, release):
-    found = plan(shipped, release, Goal("errors", 0.013), rps=20.0)
+def test_the_operating_curve_shows_what_the_patch_buys_and_costs(shipped, planned):
+    found = planned
     healthy, *faulty = design.curve(found.chosen, found.goal)
     assert healthy.rolled_back + healthy.paused <= 0.01
     shares = [point.rolled_back for point in faulty]
@@ -125,7 +145,7 @@ def test_intervals_shrink_to_no_less_than_a_scrape(release):
 
 
 def test_a_bare_share_is_of_errors_and_a_baseline_is_what_a_healthy_release_fails(root):
-    given = ("design", "--detect", "2%", "--baseline", "3%", "--rate", "20")
+    given = ("design", MANIFESTS, "--detect", "2%", "--baseline", "3%", "--rate", "20")
     done = call(cli.main, given, root)
     assert done.returncode == 1
     assert "errors=2.000% is not more than the ordinary 3.000%" in done.stdout
@@ -133,7 +153,7 @@ def test_a_bare_share_is_of_errors_and_a_baseline_is_what_a_healthy_release_fail
 
 def test_a_picture_shows_what_each_limit_stops_and_what_it_costs(root, tmp_path):
     drawn = tmp_path / "roc.svg"
-    given = ("design", "--detect", "2%", "--rate", "20", "--roc", str(drawn))
+    given = ("design", MANIFESTS, "--detect", "2%", "--rate", "20", "--roc", str(drawn))
     done = call(cli.main, given, root)
     assert done.returncode == 0
     path = ET.fromstring(drawn.read_text()).find(".//{*}path").get("d")
