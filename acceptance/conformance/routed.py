@@ -69,7 +69,7 @@ ROUTED = (
         abortScaleDownDelaySeconds=0,
     ),
     _routed("abort-dynamic", 20, 80, acts=[Act("abort", at_step=3)], dynamicStableScale=True),
-    _routed("threshold", 40, 80, replicaProgressThreshold={"type": "Percentage", "value": 50}),
+    _routed("threshold", 40, 80, replicaProgressThreshold={"type": "Percent", "value": 50}),
     _routed("replicas-changed", 40, 80, acts=[Act("replicas=8", at_step=1)]),
 )
 

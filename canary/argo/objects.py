@@ -589,7 +589,7 @@ class PingPong(Manifest):
 class ProgressThreshold(Manifest):
     """How many pods are enough for a step."""
 
-    type: Literal["Percentage", "Pod"]
+    type: Literal["Percent", "Pods"]
     value: int
 
 

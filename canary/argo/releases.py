@@ -168,7 +168,7 @@ def rehearsed(release: Release) -> model.Rollout:
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     threshold = mapping(canary.get("replicaProgressThreshold"))
     enough = threshold.get("value")
-    if threshold.get("type") == "Percentage":
+    if threshold.get("type") == "Percent":
         enough = f"{enough}%"
     raw = listed(canary.get("steps"))
     return replace(

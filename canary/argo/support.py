@@ -136,7 +136,8 @@ def _without(body: Mapping[str, Any], invalid: ValidationError) -> dict[str, Any
     """The object without what is wrong with it, so that the rest can be read."""
     kept: dict[str, Any] = copy.deepcopy(dict(body))
     for error in sorted(invalid.errors(), key=lambda e: str(e["loc"]), reverse=True):
-        *above, last = error["loc"] or ("",)
+        where = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
+        *above, last = where or ("",)
         holder: Any = kept
         for part in above:
             holder = holder[part] if _has(holder, part) else None
