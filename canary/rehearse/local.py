@@ -459,8 +459,10 @@ class LocalTarget:
             carried = rates.sustained(load.seconds)
             if carried is not None and load.rate == wanted.wanted:
                 rate = rates.lower(wanted, carried)
-                node.log("machine", rates.told(wanted, carried, rate))
-                self._start_load(node, rate, values)
+                # Seconds may be uneven although their mean is what was asked for.
+                if rate < load.rate:
+                    node.log("machine", rates.told(wanted, carried, rate))
+                    self._start_load(node, rate, values)
             if time.monotonic() > deadline:
                 raise rates.not_carried(load.rate, load.seconds)
             time.sleep(TICK_S)

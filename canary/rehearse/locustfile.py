@@ -17,46 +17,23 @@ is asked less than a real crowd would ask it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import time
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import gevent
-from locust import FastHttpUser, events, task
+from locust import FastHttpUser, task
 
-from canary.rehearse import config, users_log  # noqa: F401 — the log listens once it is imported
+from canary.rehearse import config, users_log
 from canary.rehearse.traffic import Mix
 
 TRAFFIC = config.read(Path(os.environ.get("LOADTEST_CONFIG", "loadtest/rehearsal.yaml"))).traffic
 RATE = float(os.environ.get("LOADTEST_RATE", TRAFFIC.requests_per_second))
 USERS = int(os.environ.get("LOADTEST_USERS", TRAFFIC.users))
 VALUES = json.loads(os.environ.get("LOADTEST_VALUES", "{}"))
-PACE = os.environ.get("LOADTEST_PACE")
-# How soon a user notices that the pace has changed.
-PACE_S = 0.25
-
 _user_numbers = count()
-
-
-class Pace:
-    """The factor of the rate that is sent at present."""
-
-    factor = 1.0
-
-    def follow(self, path: str) -> None:
-        """Reads the file until Locust ends."""
-        while True:
-            gevent.sleep(PACE_S)
-            with contextlib.suppress(OSError, ValueError):
-                self.factor = float(Path(path).read_text(encoding="utf-8"))
-
-
-pace = Pace()
 
 
 class User(FastHttpUser):
@@ -64,25 +41,16 @@ class User(FastHttpUser):
 
     connection_timeout = 10.0
     network_timeout = 35.0  # above the gateway's 30 s, so that its answer is seen
+    wait_time = users_log.wait_time(RATE, USERS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         seeded = Random(f"{TRAFFIC.seed}-{next(_user_numbers)}")  # noqa: S311 — load, not secrets
         self._mix = Mix(TRAFFIC.requests, VALUES, seeded)
-        # A random start spreads the users over the period instead of letting them fire together.
-        self._next_at = time.monotonic() + seeded.random() * USERS / RATE
-
-    def wait_time(self) -> float:
-        """Keeps to the schedule; a late user does not catch up with a burst."""
-        period_s = USERS / RATE / pace.factor if pace.factor else PACE_S
-        self._next_at = max(self._next_at + period_s, time.monotonic())
-        return self._next_at - time.monotonic()
 
     @task
     def send(self) -> None:
-        """Sends one request of the mix, unless nobody is to come."""
-        if not pace.factor:
-            return
+        """Sends one request of the mix."""
         request = self._mix.draw()
         with self.client.request(
             request.method,
@@ -96,9 +64,3 @@ class User(FastHttpUser):
             # Every answer is counted by its status in the log; none is Locust's own failure.
             if response.status_code:
                 response.success()
-
-
-@events.init.add_listener
-def _follow_pace(**_: Any) -> None:
-    if PACE:
-        gevent.spawn(pace.follow, PACE)

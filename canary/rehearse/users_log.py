@@ -6,21 +6,26 @@ LOADTEST_RATE every user waits so that all LOADTEST_USERS of them run so many ta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import gevent
-from locust import constant_throughput, events
+from locust import events
 from locust.env import Environment
 
 from canary.runtime.gateway import ANSWERED_BY
 
 LOG = os.environ.get("LOADTEST_LOG")
+PACE = os.environ.get("LOADTEST_PACE")
+# How soon a user notices that the pace has changed.
+PACE_S = 0.25
 
 # Bodies of errors are kept beside it: a few for each pod, request and status.
 REFUSALS = "refusals.jsonl"
@@ -100,17 +105,52 @@ def _percentile(ordered: list[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def _pace(environment: Environment) -> None:
-    """Gives users that name no request of rehearsal.yaml their share of the rate."""
+class Pace:
+    """The factor of the rate that is sent at present."""
+
+    factor = 1.0
+
+    def follow(self, path: str) -> None:
+        """Reads the file until Locust ends."""
+        while True:
+            gevent.sleep(PACE_S)
+            with contextlib.suppress(OSError, ValueError):
+                self.factor = float(Path(path).read_text(encoding="utf-8"))
+
+
+pace = Pace()
+
+
+def wait_time(rate: float, users: int) -> Callable[[Any], float]:
+    """How a user keeps its even share of the rate; a late one does not catch up with a burst."""
+    random = Random(f"{rate} {users}")  # noqa: S311 — load, not secrets
+
+    def wait(user: Any) -> float:
+        period_s, now = users / rate, time.monotonic()
+        # A random start spreads the users over the period instead of letting them fire together.
+        due = vars(user).get("_due_at", now + random.random() * period_s)
+        user._due_at = max(due + period_s / (pace.factor or 1.0), now)  # noqa: SLF001 — ours, kept there
+        gevent.sleep(user._due_at - now)  # noqa: SLF001
+        while not pace.factor:
+            gevent.sleep(PACE_S)
+        return 0.0
+
+    return wait
+
+
+def _give_pace(environment: Environment) -> None:
+    """Has users of another locustfile keep the rate, whatever they wait by themselves."""
     users, rate = os.environ.get("LOADTEST_USERS"), os.environ.get("LOADTEST_RATE")
-    for user in environment.user_classes:
-        if users and rate and "wait_time" not in vars(user):
-            user.wait_time = constant_throughput(float(rate) / int(users))
+    if users and rate:
+        for user in environment.user_classes:
+            user.wait_time = wait_time(float(rate), int(users))
 
 
 @events.init.add_listener
-def _start_log(environment: Environment, **_: Any) -> None:
-    _pace(environment)
+def _start(environment: Environment, **_: Any) -> None:
+    _give_pace(environment)
+    if PACE:
+        gevent.spawn(pace.follow, PACE)
     if LOG:
         log = SecondLog(LOG)
         events.request.add_listener(log.take)
