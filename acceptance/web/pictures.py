@@ -31,9 +31,10 @@ def main(_: object) -> int:
         out = Path(folder) / "rehearsals"
         with running(out, *ARGUMENTS) as (_process, url):
             pages = dict(_open(chromium, url))
-            for name, page in pages.items():
+            for page in pages.values():
                 page.wait_for_selector(PAUSED, timeout=120_000)
-                page.wait_for_timeout(4000)  # so that the charts have something to show
+            page.wait_for_timeout(3000)  # so that the charts have something to show
+            for name, page in pages.items():
                 _take(page, f"live-{name}")
                 page.close()
         with App(Source(out)).serve(None) as server:
