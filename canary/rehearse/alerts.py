@@ -7,6 +7,7 @@ whatever the time scale, and a window that is longer than the run sees no more t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ from typing import Any
 import yaml
 
 from canary.argo.model import Metric, Rollout
-from canary.errors import MachineError, UsageError
+from canary.errors import UsageError
 from canary.rehearse import config as configuration
 from canary.runtime.alertmanager import Alertmanager
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
-from canary.runtime.waiting import wait_until
 
 API = "/api/v2/alerts"
 JOB = "alertmanager"
@@ -26,7 +26,6 @@ SCRAPE_S = 5.0
 EVALUATE_S = 1
 # What fires before Prometheus has found its Alertmanager is sent again after this, not a minute.
 FLAGS = ("--rules.alert.resend-delay=2s",)
-FIRE_TIMEOUT_S = 30.0
 
 
 def read(rules: Path) -> dict[str, Mapping[str, Any]]:
@@ -44,6 +43,15 @@ def asked(rollout: Rollout) -> list[Metric]:
     """The metrics that ask which alerts fire: Alertmanager, or Prometheus for its own series."""
     metrics = [metric for analysis in rollout.analyses for metric in analysis.metrics]
     return [m for m in metrics if (API in m.query if m.json_path else "ALERTS" in m.query)]
+
+
+def named(value: str) -> str:
+    """What fires, of a list of alerts as Alertmanager shows it; nothing of anything else."""
+    try:
+        names = sorted({alert["labels"]["alertname"] for alert in json.loads(value)})
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f"{', '.join(names)} {'fires' if len(names) == 1 else 'fire'}" if names else ""
 
 
 def local(url: str, alertmanager: str) -> str:
@@ -140,18 +148,9 @@ class Alerts:
         self._write()
         prometheus.reload()
 
-    def await_firing(self, name: str) -> None:
-        """Waits until Alertmanager knows that it fires.
-
-        Raises:
-            MachineError: if it does not.
-        """
-        state = self._alertmanager.state
-        if not wait_until(lambda: state(name) == "active", timeout_s=FIRE_TIMEOUT_S):
-            raise MachineError(
-                f"the alert {name} does not fire: it is {state(name) or 'unknown'}",
-                "see alertmanager.log and prometheus.log in the run's folder",
-            )
+    def fires(self, name: str) -> bool:
+        """Whether Alertmanager knows that it fires."""
+        return self._alertmanager.state(name) == "active"
 
     def _write(self) -> None:
         known = read(self._rules)

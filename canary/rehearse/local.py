@@ -102,6 +102,7 @@ class LocalTarget:
             self._ending("locust", node.stop_load)
             self._start_load(node, self.plan.rates.wanted, stable.values)
             yield from self._until_steady(node, stable.values)
+        yield from self._until_firing(node)
 
     def rehearse(self) -> Iterator[Observation]:
         """Applies the candidate and follows the steps until the release has settled."""
@@ -110,7 +111,6 @@ class LocalTarget:
         node.clock.restart()
         self._released_at = time.time()
         yield from self._migrate(node, candidate)
-        self._fire_before(node)
         words = ", ".join(self.plan.choices.faults) or str(self.plan.candidate)
         node.log("release", f"{self.rollout.name}-{self.hashes.latest} applied ({words})")
         node.status = controller.begin(self.rollout, self.hashes, node.clock())
@@ -351,14 +351,21 @@ class LocalTarget:
     def _firing(self) -> list[Event]:
         return [event for event in self.plan.events if event.kind is Kind.ALERT]
 
-    def _fire_before(self, node: Node) -> None:
-        """Lets those alerts fire that do so before the release."""
-        for event in self._firing:
-            if event.after_s == BEFORE_S and self._alerts is not None:
-                node.happenings.schedule.pending.remove(event)
-                self._alerts.fire(event.value, node.prometheus)
-                self._alerts.await_firing(event.value)
-                node.log("event", str(event))
+    def _until_firing(self, node: Node) -> Iterator[Observation]:
+        """Lets those alerts fire that do so before the release, and waits until it is known."""
+        before = [event for event in self._firing if event.after_s == BEFORE_S]
+        deadline = time.monotonic() + WARM_UP_TIMEOUT_S
+        for event in before:
+            assert self._alerts is not None  # noqa: S101 — `_watch` starts it for such an event
+            node.happenings.schedule.pending.remove(event)
+            self._alerts.fire(event.value, node.prometheus)
+            node.log("event", str(event))
+            while not self._alerts.fires(event.value):
+                node.tick()
+                if time.monotonic() > deadline:
+                    raise MachineError(f"{event.value} does not fire", "see alertmanager.log")
+                time.sleep(TICK_S)
+                yield node.observe()
 
     def _meter(self, gateway: Gateway, interval_s: float) -> list[ScrapeJob]:
         """The router's own figures, where a gate asks for them."""

@@ -26,7 +26,7 @@ from canary.argo.model import (
     Phase,
     Rollout,
 )
-from canary.rehearse import rates, units
+from canary.rehearse import alerts, rates, units
 from canary.rehearse.load import Second
 from canary.rehearse.outage import WORLD
 from canary.rehearse.target import Event, Observation, Place
@@ -272,6 +272,8 @@ def _inconclusive(decision: Decision | None) -> str:
 def _measured(decision: Decision) -> str:
     """The canary's value, with the limit and the stable release's value."""
     name, taken = decision.metric.name, decision.measurement
+    if decision.metric.json_path and (found := alerts.named(taken.value)):
+        return f"found that {found}"
     value = "returned no data" if taken.number is None else units.shown(taken.number, name)
     return f"{value}{_compared(decision)}"
 

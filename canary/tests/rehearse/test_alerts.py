@@ -74,7 +74,7 @@ def test_an_alert_that_is_made_to_fire_keeps_a_release_from_starting_and_aborts_
     assert (starts(), goes_on()) == (Phase.SUCCESSFUL, Phase.SUCCESSFUL)
 
     told.fire("GridosDatabaseDown", prometheus)
-    told.await_firing("GridosDatabaseDown")
+    assert wait_until(lambda: told.fires("GridosDatabaseDown"), timeout_s=30)
     assert starts() is Phase.FAILED
     assert goes_on() is Phase.FAILED
 

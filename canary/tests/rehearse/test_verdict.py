@@ -43,6 +43,15 @@ def test_a_failed_gate_is_named_with_value_and_threshold():
     assert verdict.headline == ("Rolled back: the canary's p95 was 0.41 (limit 0.25, stable 0.02).")
 
 
+def test_an_alert_that_kept_a_release_from_starting_is_named():
+    shown = '[{"labels": {"alertname": "GridosDatabaseDown"}}]'
+    asks = Metric("before", "http://a/api/v2/alerts", "len(result) == 0", json_path="{$}")
+    run = analysis.start("gridos-h-2-0", (asks,), 0.0)
+    run = analysis.record(run, "before", Measurement(Phase.FAILED, 0, 0, shown))
+    told = decide(replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True))
+    assert told.headline == "Rolled back: before found that GridosDatabaseDown fires."
+
+
 def test_the_verdict_is_one_sentence_with_the_weight_the_limit_stable_and_the_time():
     gate = replace(
         GATE,
