@@ -19,6 +19,7 @@ from acceptance.composition import charts, composed, contract
 from canary import durations
 from canary.argo import promql
 from canary.lint import check
+from canary.lint.contract import load
 from canary.runtime import documents, kustomize
 from canary.runtime.alertmanager import amtool
 
@@ -250,7 +251,8 @@ def _peers(spec):
 def test_the_gates_of_each_environment_pass_the_lint(root, overlay):
     """What a component adds is judged as the base is."""
     found = documents.read_all([str(root / "deploy/overlays" / overlay)])
-    assert check.lint(found).faults == ()
+    exported = load(str(root / "observability/contract.prom"))
+    assert check.lint(found, exported).faults == ()
 
 
 def test_people_can_log_in_to_argo_cd(contracts):

@@ -78,11 +78,6 @@ def test_our_own_gates_have_no_finding(shipped, saved):
     assert check.lint(shipped, saved).findings == ()
 
 
-def test_the_gates_that_production_adds_have_none_but_that_one_provider_is_skipped(root, saved):
-    found = documents.read_all([str(root / "deploy/overlays/production")])
-    assert rules_of(check.lint(found, saved)) == {"other-provider"}
-
-
 def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
     report = check.lint(documents.read_all([str(root / "canary/tests/power/design.yaml")]))
     said = " | ".join(f"{finding.rule}: {finding.message}" for finding in report.findings)
