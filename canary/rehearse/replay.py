@@ -196,10 +196,18 @@ def _place(recorded: Result, at_s: float) -> Place:
     """Where the recorded release was at an instant, and what had failed by then."""
     series = recorded.series
     until = [i for i, at in enumerate(series.at_s) if at <= at_s]
+
+    def share(failed: Sequence[float], answered: Sequence[float]) -> float | None:
+        total = sum(answered[i] for i in until)
+        return sum(failed[i] for i in until) / total if total else None
+
     weights = [weight for i in until if (weight := series.weight[i])]
-    answered = sum(series.canary_requests[i] for i in until)
-    failed = sum(series.canary_failed[i] for i in until)
-    return Place(weights[-1] if weights else None, at_s, failed / answered if answered else None)
+    return Place(
+        weights[-1] if weights else None,
+        at_s,
+        share(series.canary_failed, series.canary_requests),
+        share(series.stable_failed, series.stable_requests),
+    )
 
 
 @dataclass

@@ -73,14 +73,15 @@ class Observation:
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when it was decided, and the share of all canary requests that had failed by then.
+    """Where and when it was decided, and which shares of all requests had failed by then.
 
-    A gate with a confidence margin reads less than that share; None is not known.
+    A gate with a confidence margin reads less than the canary's; None is not known.
     """
 
     weight: int | None = None
     at_s: float | None = None
     failed_share: float | None = None
+    stable_share: float | None = None
 
     @property
     def weighed(self) -> str:

@@ -69,9 +69,9 @@ class Timeline:
         at_s, last = self.decided_at_s, self.last
         before = [s.observation for s in self.samples if at_s is None or s.observation.at_s < at_s]
         weights = [seen.weight for seen in before if seen.weight]
-        traffic = last.canary_traffic if last else Counts()
-        share = traffic.failed / traffic.requests if traffic.requests else None
-        return Place(weights[-1] if weights else None, at_s, share)
+        canary, stable = (last.canary_traffic, last.stable_traffic) if last else (Counts(),) * 2
+        weight = weights[-1] if weights else None
+        return Place(weight, at_s, canary.failed_share, stable.failed_share)
 
     @property
     def _sampled_at(self) -> float:

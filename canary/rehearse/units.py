@@ -6,8 +6,9 @@ _UNITS = {"-seconds": "s", "-ratio": "ratio", "-requests": "requests", "-restart
 _COUNTED = ("requests", "restarts")
 # Below it digits say nothing, and a person reads no powers of ten.
 SMALLEST = 0.001
+MANY = 1_000_000
 # What a ratio of failed requests is called, and words that people write otherwise.
-_FAILING = ("error", "errors", "failure", "failures")
+FAILING = frozenset({"error", "errors", "failure", "failures"})
 _SPELT = {"cpu": "CPU", "sli": "SLI"}
 
 
@@ -27,6 +28,8 @@ def shown(value: float, metric: str) -> str:
         return percent(value)
     if unit == "s":
         return f"{_short(1000 * value)} ms" if abs(value) < 1 else f"{_short(value)} s"
+    if not unit and abs(value) >= MANY:
+        return "over a million"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.4g}"  # noqa: PLR2004 — digits
 
 
@@ -60,8 +63,9 @@ def said(value: float, metric: str, *, at_least: bool = False) -> str:
     words = [_SPELT.get(word, word) for word in metric.removeprefix("canary-").split("-")]
     if unit in _COUNTED:
         return f"the canary had {number} {' '.join(words)}"
-    if unit:
-        words = words[:-1]
-    if unit == "ratio" and words[-1] in _FAILING:
+    if not unit:
+        return f"the canary's {metric} was {number}"
+    words = words[:-1]
+    if unit == "ratio" and words[-1] in FAILING:
         return f"{number} of canary requests failed"
     return f"the canary's {' '.join(words)} was {number}"

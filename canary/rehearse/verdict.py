@@ -250,7 +250,12 @@ def _broken(decision: Decision, place: Place) -> str:
     name, value = decision.metric.name, decision.measurement.number
     if value is None:
         return f"{name} {_measured(decision)}"
-    failed = place.failed_share
+    failed, stable = place.failed_share, place.stable_share
+    if failed and not units.of(name) and units.FAILING & set(name.split("-")):
+        # What such a gate weighs, odds for example, is not a number that people say.
+        beside = "" if stable is None else f" (stable {units.percent(stable)})"
+        weighed = f"{name} was {units.shown(value, name)}{_compared(decision, control=False)}"
+        return f"{units.percent(failed)} of canary requests failed{beside}; {weighed}"
     margin = units.of(name) == "ratio" and failed is not None and value < MARGIN * failed
     return f"{units.said(value, name, at_least=margin)}{_compared(decision)}"
 
@@ -278,14 +283,14 @@ def _measured(decision: Decision) -> str:
     return f"{value}{_compared(decision)}"
 
 
-def _compared(decision: Decision) -> str:
+def _compared(decision: Decision, *, control: bool = True) -> str:
     """The limit and the stable release's value, in brackets, where they are known."""
     name, taken = decision.metric.name, decision.measurement
     known = []
     if limit := threshold.of(decision.metric):
         word = "limit" if limit.comparison in ("<", "<=") else "at least"
         known.append(f"{word} {units.shown(limit.value, name)}")
-    if taken.control is not None:
+    if control and taken.control is not None:
         known.append(f"stable {units.shown(taken.control, name)}")
     return f" ({', '.join(known)})" if known else ""
 

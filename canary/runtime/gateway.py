@@ -75,6 +75,11 @@ class Counts:
     requests: int = 0
     failed: int = 0
 
+    @property
+    def failed_share(self) -> float | None:
+        """The share that failed; nothing of nothing."""
+        return self.failed / self.requests if self.requests else None
+
 
 class Gateway:
     """One Envoy listening on loopback; `route` says which pods are behind it."""

@@ -70,6 +70,24 @@ def test_the_verdict_is_one_sentence_with_the_weight_the_limit_stable_and_the_ti
     )
 
 
+def test_a_gate_that_weighs_evidence_is_said_in_the_shares_that_failed_and_its_own_number():
+    gate = replace(
+        GATE,
+        name="errors-against-stable",
+        success_condition="result[0] < 100",
+        failure_condition="result[0] >= 100",
+    )
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    look = Measurement(Phase.FAILED, 0, 0, "", "", 5.4e23, 1.0, controlled=True)
+    run = analysis.assess(analysis.record(run, gate.name, look), 0.0)
+    seen = replace(BASE, runs=(run,), aborted=True)
+    told = decide(seen, place=Place(weight=10, at_s=5.0, failed_share=0.032, stable_share=0.0))
+    assert told.headline == (
+        "Rolled back at 10 %: 3.2 % of canary requests failed (stable 0 %); errors-against-stable "
+        "was over a million (limit 100), 5 s after release."
+    )
+
+
 def test_a_gate_with_a_confidence_margin_is_said_to_read_at_least_so_many_failures():
     gate = replace(GATE, name="error-ratio")
     run = analysis.start("gridos-h-2-2", (gate,), 0.0)
