@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-_UNITS = {"-seconds": "s", "-ratio": "ratio", "-requests": "requests", "-restarts": "restarts"}
+_UNITS = {
+    "-seconds": "s",
+    "-ratio": "ratio",
+    "-share": "ratio",
+    "-requests": "requests",
+    "-restarts": "restarts",
+}
 _COUNTED = ("requests", "restarts")
 # Below it digits say nothing, and a person reads no powers of ten.
 SMALLEST = 0.001
 MANY = 1_000_000
 # What a ratio of failed requests is called, and words that people write otherwise.
-FAILING = frozenset({"error", "errors", "failure", "failures"})
+FAILING = frozenset({"error", "errors", "failed", "failure", "failures"})
 _SPELT = {"cpu": "CPU", "sli": "SLI"}
 
 
@@ -56,13 +62,14 @@ def said(value: float, metric: str, *, at_least: bool = False) -> str:
 
     >>> said(0.02661, "error-ratio"), said(0.484, "p95-latency-seconds")
     ('2.7 % of canary requests failed', "the canary's p95 latency was 484 ms")
-    >>> said(4, "container-restarts"), said(0.016, "error-ratio", at_least=True)
-    ('the canary had 4 container restarts', 'at least 1.6 % of canary requests failed')
+    >>> said(1, "container-restarts"), said(0.016, "error-ratio", at_least=True)
+    ('the canary had 1 container restart', 'at least 1.6 % of canary requests failed')
     """
     number, unit = f"{'at least ' * at_least}{shown(value, metric)}", of(metric)
     words = [_SPELT.get(word, word) for word in metric.removeprefix("canary-").split("-")]
     if unit in _COUNTED:
-        return f"the canary had {number} {' '.join(words)}"
+        counted = " ".join(words)
+        return f"the canary had {number} {counted.removesuffix('s') if value == 1 else counted}"
     if not unit:
         return f"the canary's {metric} was {number}"
     words = words[:-1]

@@ -288,7 +288,7 @@ def _compared(decision: Decision, *, control: bool = True) -> str:
     name, taken = decision.metric.name, decision.measurement
     known = []
     if limit := threshold.of(decision.metric):
-        word = "limit" if limit.comparison in ("<", "<=") else "at least"
+        word = "at least" if limit.comparison in (">", ">=") else "limit"
         known.append(f"{word} {units.shown(limit.value, name)}")
     if control and taken.control is not None:
         known.append(f"stable {units.shown(taken.control, name)}")
