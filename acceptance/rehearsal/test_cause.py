@@ -1,0 +1,98 @@
+"""Six kinds of faulty branch, each named in the first screenful of a real rehearsal's report.
+
+The service is the smallest, so that a run costs a few CPU-seconds; test_rehearsal.py has the same
+faults in ours.
+"""
+
+import html
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from acceptance.git import git
+from canary.runtime import processes
+
+ROOT = Path(__file__).parents[2]
+CANARY = Path(sys.executable).parent / "canary"
+SHOP = ROOT / "canary/tests/rehearse/shop"
+TIMEOUT_S = 400
+ROUTE = "GET /item/{id}: "
+PLACE = "        with lock:\n"
+FAULT = "        if self.path.startswith('/item'):\n            {}\n"
+DOCUMENT = {"paths": {path: {"get": {}} for path in ("/basket", "/item/{id}", "/cart", "/help")}}
+# A canary that crashes takes its counters with it, so the shop's own gate cannot see it.
+RESTARTS = """\
+    - name: container-restarts
+      successCondition: len(result) > 0 && result[0] == 0
+      failureCondition: len(result) > 0 && result[0] > 0
+      provider:
+        prometheus:
+          address: http://prometheus:9090
+          query: sum(kube_pod_container_status_restarts_total{pod=~"shop-{{args.hash}}-.*"})
+"""
+REQUESTS = """  openapi: openapi.json
+  requests:
+    - {weight: 3, path: /basket}
+    - {weight: 1, path: "/item/{int:1:99}"}
+    - {weight: 1, path: /cart}
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The shop's repository, with three routes and a document that names a fourth."""
+    folder = tmp_path_factory.mktemp("shop") / "shop"
+    shutil.copytree(SHOP, folder)
+    (folder / "openapi.json").write_text(json.dumps(DOCUMENT))
+    config = folder / "rehearsal.yaml"
+    text, _, _ = config.read_text().partition("  requests:")
+    config.write_text(text + REQUESTS)
+    manifest = folder / "manifests/shop.yaml"
+    limit = "image: shop\n          resources: {limits: {memory: 100Mi}}\n"
+    manifest.write_text(manifest.read_text().replace("image: shop\n", limit) + RESTARTS)
+    (folder / ".gitignore").write_text("out\n")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Sell")
+    return folder
+
+
+def rehearse(folder, name, fault, measured):
+    """The result and the first screenful of a branch with this in its /item route."""
+    git(folder, "switch", "--quiet", "-C", name, "main")
+    file = folder / "shop.py"
+    file.write_text(file.read_text().replace(PLACE, FAULT.format(fault) + PLACE, 1))
+    git(folder, "commit", "--quiet", "--all", "--message", name)
+    git(folder, "switch", "--quiet", "main")
+    done = processes.run(
+        [CANARY, "rehearse", "--candidate", name], cwd=folder, capture_output=True, text=True,
+        timeout=TIMEOUT_S,
+    )  # fmt: skip
+    latest = folder / "out/rehearsals/latest"
+    assert (latest / "result.json").exists(), done.stderr
+    result = json.loads((latest / "result.json").read_text())
+    measured(name, f"exit {done.returncode}: {result['verdict']['headline']}")
+    page = (latest / "report.html").read_text().partition("</header>")[0]
+    return result, html.unescape(re.sub(r"<[^>]+>", "", page))
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "named"),
+    [
+        ("exception", "raise ValueError('no such item')", (ROUTE, "503", "ValueError: no such item", "shop.py:")),
+        ("slow", "__import__('time').sleep(0.4)", (ROUTE, "95 % answered within 4", "none below 4")),
+        ("leak", "globals().setdefault('HELD', []).append(b'x' * 2**23)", ("out of memory", "shop.py (")),
+        ("crash", "os._exit(3)", (ROUTE, "503", "restarted", "container exited with 3")),
+        ("storm", "return self.answer(404, 'gone')", (ROUTE, "were answered with 404")),
+        ("hang", "__import__('time').sleep(600)", (ROUTE, "no response")),
+    ],
+)  # fmt: skip
+def test_the_report_names_what_is_to_blame(shop, name, fault, named, measured):
+    result, first_screenful = rehearse(shop, name, fault, measured)
+    assert [words for words in named if words not in first_screenful] == []
+    assert result["evidence"]["coverage"]["missing"] == ["GET /help"]
+    assert any(line.startswith("shop.py") for line in result["evidence"]["changed"])
