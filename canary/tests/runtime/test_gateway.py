@@ -113,7 +113,7 @@ def split(tmp_path, backends):
 
 
 def share(gateway, weight, *routes, most=100):
-    rollout = Rollout("r", "n", 2, (), routing=Routing("istio", most))
+    rollout = Rollout("r", "n", 2, (), routing=Routing("istio", max_weight=most))
     status = Status(Hashes("l", "s"), weight=weight, routes=routes)
     gateway.share(edge.routes(rollout, status, canary_ready=True))
 
