@@ -17,14 +17,19 @@ from canary.argo.events import Event
 # What each gate reads of a release with nothing wrong.
 GOOD: Mapping[str, Sequence[Answer]] = {
     "canary-requests": [(500.0,)],
+    "errors-against-stable": [(0.1,)],
+    "route-errors": [(0.5,)],
     "error-ratio": [(0.0,)],
+    "p95-against-stable": [(1.0,)],
+    "requests-against-stable": [(1.0,)],
+    "client-errors-against-stable": [(0.0,)],
     "p95-latency-seconds": [(0.05,)],
     "cpu-saturation-ratio": [(0.2,)],
     "container-restarts": [(0.0,)],
 }
 HEALTHY = Script(GOOD)
 # The window of the last step's look, its pause being cut to a fifteenth (outcomes.FACTOR).
-LAST_LOOK = "[12s]"
+LAST_LOOK = "[11s333ms]"
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,12 @@ def _reading(**gates: Sequence[Answer]) -> Script:
 SCENARIOS = (
     Scenario("healthy"),
     Scenario("healthy-of-four", replicas=4),
-    Scenario("errors", _reading(error_ratio=[(0.03,)])),
+    Scenario("errors", _reading(errors_against_stable=[(0.1,), (140.0,)])),
+    Scenario("a-route", _reading(route_errors=[(), (10000.0,)])),
     Scenario("errors-at-the-second-step", _reading(error_ratio=[(0.0,), (0.03,)])),
     Scenario(
-        "errors-after-the-last-look",
-        Script(GOOD, turn=LAST_LOOK, then={**GOOD, "error-ratio": [(0.03,)]}),
+        "latency-at-a-hundred-per-cent",
+        Script(GOOD, turn=LAST_LOOK, then={**GOOD, "p95-latency-seconds": [(0.4,)]}),
     ),
     Scenario("latency", _reading(p95_latency_seconds=[(0.4,)])),
     Scenario("cpu", _reading(cpu_saturation_ratio=[(0.9,)])),
@@ -82,6 +88,8 @@ SCENARIOS = (
         "just-below-every-limit",
         _reading(
             error_ratio=[(0.00999,)],
+            errors_against_stable=[(99.9,)],
+            route_errors=[(4999.0,)],
             p95_latency_seconds=[(0.2499,)],
             cpu_saturation_ratio=[(0.699,)],
         ),
@@ -93,9 +101,10 @@ SCENARIOS = (
     ),
     Scenario("prometheus-gone-and-back", _reading(error_ratio=[None, None, (0.0,)])),
     Scenario("prometheus-gone", Script({"*": [None]})),
+    Scenario("too-few-requests-at-first", _reading(canary_requests=[(10.0,), (500.0,)])),
     Scenario(
         "inconclusive-then-resumed",
-        _reading(canary_requests=[(10.0,), (500.0,)]),
+        _reading(canary_requests=[*[(10.0,)] * 30, (500.0,)]),
         acts=(Act("promote", at_phase="Paused-Inconclusive"),),
     ),
     Scenario(

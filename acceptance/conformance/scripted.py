@@ -20,9 +20,14 @@ from typing import Any
 WORDS = {
     "cpu-saturation-ratio": "container_cpu_usage_seconds_total",
     "container-restarts": "restarts_total",
+    "p95-against-stable": "- 3 * sqrt(",
     "p95-latency-seconds": "histogram_quantile",
-    "error-ratio": "clamp_min",
-    "canary-requests": "increase",
+    "errors-against-stable": "exp(sum_over_time",
+    "route-errors": "by (method, route)",
+    "error-ratio": "quantile_over_time",
+    "requests-against-stable": "avg(",
+    "client-errors-against-stable": "429",
+    "canary-requests": "http_requests_total",
 }
 
 # What a query answers: samples of a vector, or None for no answer at all.

@@ -40,7 +40,7 @@ def test_every_object_of_an_overlay_is_admitted_under_restricted(namespaces, mea
 
 @pytest.mark.core
 def test_a_faulty_release_is_aborted_by_its_gate_and_no_request_is_lost(namespaces, measured):
-    result = rehearse(namespaces, End(1, "error-ratio"), "--fault", "errors=20%")
+    result = rehearse(namespaces, End(1, "errors-against-stable"), "--fault", "errors=20%")
     measured("decided after, s", result["verdict"]["decided_after_s"])
     measured(
         "last response of the canary after, s", result["verdict"]["last_canary_response_after_s"]

@@ -75,7 +75,7 @@ BRANCHES = (
         named=(_ROUTE, "95 % answered within 4"),
     ),
     Scenario(
-        "branch, exception", (), (1,), "error-ratio",
+        "branch, exception", (), (1,), None, "errors",
         regression=(_APP, _ONE_ROUTE.format(what="raise RuntimeError(request.path)")),
         named=(_ROUTE, "failed with 500", "RuntimeError", f"{_APP}:"),
     ),
@@ -112,7 +112,7 @@ BRANCHES = (
 )  # fmt: skip
 
 FAULTS = (
-    Scenario("errors", ("--fault", "errors=3%"), (1,), "error-ratio"),
+    Scenario("errors", ("--fault", "errors=3%"), (1,), "errors-against-stable"),
     Scenario("latency", ("--fault", "latency=400ms@10%"), (1,), "p95-latency-seconds"),
     Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
 )
@@ -124,7 +124,9 @@ OVERLAYS = (
         Scenario(f"overlay, {name}", ("--manifests", f"deploy/overlays/{name}"))
         for name in ("dev", "staging", "production")
     ),
-    Scenario("overlay, errors", (*_PRODUCTION, "--fault", "errors=3%"), (1,), "error-ratio"),
+    Scenario(
+        "overlay, errors", (*_PRODUCTION, "--fault", "errors=3%"), (1,), "errors-against-stable"
+    ),
     Scenario(
         "overlay, alert before",
         (*_PRODUCTION, "--event", f"{_ALERT}@before"),

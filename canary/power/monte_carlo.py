@@ -76,6 +76,10 @@ class Outcomes:
         """The share of releases rolled back at one step (−1: by the background analysis)."""
         return float((self.rolled_back & (self.step == step)).mean())
 
+    def rollback_rate_by_s(self, at_s: float) -> float:
+        """The share of releases rolled back by an instant, at the steps or beside them."""
+        return float((self.rolled_back & (self.ended_s <= at_s)).mean())
+
     def rollback_rate_by(self, gate: str) -> float:
         """The share of releases that one gate rolled back first."""
         index = self.gates.index(gate)

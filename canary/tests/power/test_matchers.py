@@ -178,7 +178,8 @@ QUERIES = [
     (f'{PLAIN[:-1]}, status="500"}} / {PLAIN}', UNKNOWN),
     (f"sum by (route) (increase({PLAIN}[1m]))", UNKNOWN),
     (f"sum without (pod) (increase({PLAIN}[1m]))", UNKNOWN),
-    (f"max_over_time({ALL}[5m:30s])", UNKNOWN),
+    (f"max_over_time({ALL}[5m:30s])", (1.0, 1.0)),
+    (f"max_over_time({ALL}[5m:])", UNKNOWN),
     (f"sum(increase({PLAIN}[1m] @ 100)) * 0", UNKNOWN),
     ("sum(increase(kube_pod_container_status_restarts_total[5m]))", UNKNOWN),
     ("sum(rate(http_errors_total[1m]))", UNKNOWN),
@@ -261,7 +262,7 @@ def test_what_is_modelled_is_read_as_a_real_prometheus_reads_it():
 def test_the_shipped_gates_are_read_as_a_real_prometheus_reads_them(subject, saved):
     study = Study(
         subject.rollout,
-        Traffic(100.0),
+        Traffic(100.0, routes=(0.6, 0.4)),
         cpu_limit=subject.cpu_limit,
         vocabulary=Vocabulary(saved.values),
         n=10,
