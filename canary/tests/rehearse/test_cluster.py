@@ -162,7 +162,7 @@ def gates(index, phase="Successful", **spec):
     return thing("AnalysisRun", name, "latest", {"phase": phase}, {"metrics": [], **spec})
 
 
-PASSED = tuple(gates(index) for index in (2, 5, 8, 10))
+PASSED = tuple(gates(index) for index in (2, 5, 8))
 WHOLE = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
 ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
 
@@ -171,12 +171,12 @@ ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
     ("objects", "unjudged"),
     [
         ((WHOLE, *PASSED), ""),
-        ((WHOLE, gates(None)), "Promoted by hand, unjudged: the analysis of steps 2, 5, 8, 10 did"),
+        ((WHOLE, gates(None)), "Promoted by hand, unjudged: the analysis of steps 2, 5, 8 did"),
         (
-            (WHOLE, *PASSED[:3], gates(10, terminate=True)),
-            "Promoted by hand, unjudged: the analysis of step 10 did not pass",
+            (WHOLE, *PASSED[:2], gates(8, terminate=True)),
+            "Promoted by hand, unjudged: the analysis of step 8 did not pass",
         ),
-        ((WHOLE, *PASSED[:3], gates("10.1")), ""),
+        ((WHOLE, *PASSED[:2], gates("8.1")), ""),
         ((rollout(phase="Degraded", abort=True, message=ABORTED),), "Aborted by hand, unjudged"),
         (
             (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed")),
