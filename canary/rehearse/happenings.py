@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from canary.argo import controller, events
+from canary.argo.controller import Status
 from canary.argo.events import Event, Kind, Schedule
-from canary.argo.model import Hashes, ReplicaSetName
+from canary.argo.model import Hashes, ReplicaSetName, Rollout
+from canary.rehearse.load import Load
+from canary.rehearse.measurements import Measurements
+from canary.rehearse.replica_sets import ReplicaSets
+from canary.runtime.prometheus import Prometheus
 
-if TYPE_CHECKING:
-    from canary.argo.controller import Status
-    from canary.rehearse.node import Node
+
+class Machine(Protocol):
+    """What events happen to."""
+
+    rollout: Rollout
+    sets: ReplicaSets
+    prometheus: Prometheus
+    measurements: Measurements
+    load: Load | None
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds since the release."""
+
+    def log(self, kind: str, text: str) -> None:
+        """Notes what happened."""
 
 
 @dataclass
@@ -26,14 +44,14 @@ class Happenings:
     second: str
     fire: Callable[[str], None]
 
-    def tick(self, node: Node, status: Status) -> Status:
+    def tick(self, node: Machine, status: Status) -> Status:
         """Carries out what is due; returns the status after it."""
         for event in self.schedule.due(status.step_index, node.clock()):
             node.log("event", str(event))
             status = self._carry_out(event, node, status)
         return status
 
-    def _carry_out(self, event: Event, node: Node, status: Status) -> Status:
+    def _carry_out(self, event: Event, node: Machine, status: Status) -> Status:
         match event.kind:
             case Kind.TRAFFIC:
                 if node.load is not None:
