@@ -94,6 +94,37 @@ def until(kubelet, condition):
     return events
 
 
+def test_the_edge_knows_of_a_lost_pod_only_after_its_delay(make):
+    kubelet = make()
+    pod = create(kubelet)
+    until(kubelet, lambda: pod.ready)
+    now = time.monotonic()
+    kubelet.lose(pod, now)
+    assert kubelet.unnoticed(10.0, now + 9.9) == {pod.port}
+    assert kubelet.unnoticed(10.0, now + 10.0) == set()
+    assert until(kubelet, lambda: not kubelet.pods) == ["lost"]
+    assert not pod.containers[0].running
+
+
+def test_the_edge_knows_at_once_of_a_pod_that_leaves_in_order(make):
+    kubelet = make()
+    pod = create(kubelet)
+    until(kubelet, lambda: pod.ready)
+    kubelet.delete(pod, time.monotonic())
+    assert kubelet.unnoticed(10.0, time.monotonic()) == set()
+
+
+def test_a_pod_that_died_and_is_ready_again_needs_no_noticing(make):
+    kubelet = make()
+    pod = create(kubelet)
+    until(kubelet, lambda: pod.ready)
+    pod.containers[0].child.kill()
+    until(kubelet, lambda: pod.restarts == 1)
+    assert kubelet.unnoticed(60.0, time.monotonic()) == {pod.port}
+    until(kubelet, lambda: pod.ready)
+    assert kubelet.unnoticed(60.0, time.monotonic()) == set()
+
+
 def test_a_probe_asks_the_port_that_it_names(tmp_path):
     template = TEMPLATE.model_copy(deep=True)
     container = template.spec.container
