@@ -74,7 +74,11 @@ class Build:
     def locustfile(self) -> Path | None:
         """The users of its own, if they are no mere `requests`."""
         own = self.config.traffic.locustfile
-        return self.folder / own if own else None
+        if own is None:
+            return None
+        # Beside the file, which need not be committed, unless the reference has one.
+        places = (self.folder / own, self.config_file.absolute().parent / own)
+        return next(place for place in places if place.is_file())
 
     def command(self, words: Sequence[str]) -> list[str]:
         """A command of its file, with the path of its program.
