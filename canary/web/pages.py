@@ -30,6 +30,7 @@ PHASES = {
     "unusable": "error",
     "not-measured": "error",
     "inconclusive": "unsure",
+    "unjudged": "unsure",
     "fault": "error",
 }
 SECTIONS = ("head", "status", "actions", "steps", "releases", "gates", "routes", "log", "events")
