@@ -105,13 +105,19 @@ class View:
     def conclude(self, lines: Iterable[tuple[str, str]], headline: str, exit_code: int) -> None:
         """Prints the verdict and what belongs to it."""
         self._live.stop()
+        terminal = self._console.is_terminal
         self._console.print()
-        self._console.print(Text(headline, style=OUTCOME_STYLES[exit_code]), soft_wrap=True)
+        self._console.print(Text(headline, style=OUTCOME_STYLES[exit_code]), soft_wrap=not terminal)
+        if terminal:
+            table = Table.grid(padding=(0, 1))
+            table.add_column(style="dim", min_width=19)
+            table.add_column(overflow="fold")
+            for name, value in lines:
+                table.add_row(f"  {name}", Text(value, CAUSE_STYLE if name == "cause" else ""))
+            self._console.print(table)
+            return
         for name, value in lines:
-            line = Text.assemble(
-                (f"  {name:<18}", "dim"), (value, CAUSE_STYLE if name == "cause" else "")
-            )
-            self._console.print(line, soft_wrap=True)
+            self._console.print(f"  {name:<18}{value}", markup=False, soft_wrap=True)
 
     def _picture(self, record: Timeline, seen: Observation) -> RenderableType:
         elapsed = time.monotonic() - self._started
