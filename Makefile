@@ -41,7 +41,7 @@ $(if $(UNKNOWN),$(error unknown: $(UNKNOWN). What can be set is $(OPTIONS)))
 
 ##@ Begin
 
-.PHONY: help setup setup-rehearse
+.PHONY: help setup setup-rehearse docs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -52,6 +52,9 @@ setup:  ## make .venv from the locked requirements; PYTHON=python3.12 to choose 
 
 setup-rehearse:  ## the part of it that a rehearsal and the gates need
 	@"$${PYTHON:-python3}" ci/install.py rehearse
+
+docs: setup  ## the documents as a site, in out/site
+	@docs/make-site && echo "out/site/index.html"
 
 ##@ Use
 
@@ -77,7 +80,7 @@ policies: setup  ## every overlay against its schemas and policies
 
 ##@ Change
 
-LINTS := lint-python lint-imports lint-types lint-words lint-yaml lint-dockerfile lint-shell lint-links lint-workflows \
+LINTS := lint-python lint-imports lint-types lint-words lint-yaml lint-dockerfile lint-shell lint-links lint-docs lint-workflows \
   lint-manifests lint-migrations lint-rules lint-terraform
 .PHONY: test coverage lint format generate pictures contracts terraform-docs lock workflows secrets clean $(LINTS)
 
@@ -121,6 +124,9 @@ lint-shell:  # by their first line, since scripts have no ending
 
 lint-links:
 	@$(BIN)/lychee --quiet '**/*.md'
+
+lint-docs:  # as a site; links to pages and their parts
+	@docs/make-site
 
 lint-workflows:
 	@$(BIN)/zizmor --quiet --offline --persona pedantic .github
