@@ -7,6 +7,7 @@ from. Nothing here judges: the gates have.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,9 @@ WARM_UP_S = 3.0
 WORSE, SLOWER_MS = 3.0, 20.0
 # Fewer requests have no median, and fewer than so many no 95th percentile.
 FEW, FEW_FOR_P95 = 8, 20
+# A route stands out of the others if it were so bad by chance in one run of a thousand at most;
+# from so many failures on that is computed as of a normal distribution.
+CHANCE, MANY = 0.001, 50.0
 MAX_NAMED, MAX_EXCEPTIONS, MAX_BODIES = 3, 5, 5
 TOGETHER = "all routes together"
 MAX_LINES, MAX_TEXT = 14, 300
@@ -421,14 +425,26 @@ def _slower(route: Route) -> bool:
 def _standing_out(
     worse: Sequence[Route], total: Route, bad: Callable[[Figures], int]
 ) -> list[Route]:
-    """The worst routes; all as one where several fail and the worst does no more than the rest."""
-    ordered = sorted(worse, key=lambda r: bad(r.canary) / r.canary.requests, reverse=True)
-    if len(ordered) > 1:
-        worst, every = ordered[0].canary, total.canary
-        rest = (bad(every) - bad(worst)) / max(1, every.requests - worst.requests)
-        if bad(worst) / worst.requests < WORSE * rest:
-            return [total]
-    return ordered[:MAX_NAMED]
+    """The routes that are worse than the rest by more than chance; else all of them as one."""
+    if len(worse) < 2:  # noqa: PLR2004 — one has nothing to be compared with
+        return list(worse)
+
+    def chance(route: Route) -> float:
+        """How likely it would be as bad, if it were like the others."""
+        canary, every = route.canary, total.canary
+        rest = (bad(every) - bad(canary)) / max(1, every.requests - canary.requests)
+        return _at_least(bad(canary), rest * canary.requests)
+
+    found = [route for route in sorted(worse, key=chance) if chance(route) < CHANCE]
+    return found[:MAX_NAMED] or [total]
+
+
+def _at_least(count: int, expected: float) -> float:
+    """How likely a Poisson count is so many or more."""
+    if expected > MANY:
+        return math.erfc((count - 0.5 - expected) / math.sqrt(2 * expected)) / 2
+    below = (math.exp(-expected) * expected**k / math.factorial(k) for k in range(min(count, 170)))
+    return max(0.0, 1 - sum(below))
 
 
 def _slowest(slow: Sequence[Route], total: Route) -> list[Route]:

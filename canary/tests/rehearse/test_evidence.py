@@ -62,6 +62,27 @@ def test_a_fault_of_every_route_is_said_of_all_together():
     assert found == ["all routes together: 8 of 123 requests failed with 500 (stable 0 of 123)"]
 
 
+def test_a_route_with_few_requests_does_not_stand_out_by_chance():
+    some = ((200, 4),) * 65 + ((500, 4),) * 2
+    few = ((200, 4),) * 6 + ((500, 4),) * 2
+    accesses = requests("GET /a", some) + requests("GET /b/7", few) + requests("GET /d", some)
+    (found,) = blame(accesses)
+    assert found.startswith("all routes together: 6 of 145 requests")
+
+
+def test_two_broken_routes_are_both_named():
+    accesses = [
+        access
+        for route, answers in (
+            ("GET /a", FINE * 9),
+            ("GET /b/7", ((500, 4),) * 70),
+            ("GET /d", ((500, 4),) * 6),
+        )
+        for access in requests(route, answers)
+    ]
+    assert [cause.partition(":")[0] for cause in blame(accesses)] == ["GET /b/{id}", "GET /d"]
+
+
 def test_a_storm_of_404_is_named_with_its_route():
     found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((404, 2),) * 30))
     assert found == ["GET /b/{id}: 30 of 30 requests were answered with 404 (stable 0 of 40)"]
