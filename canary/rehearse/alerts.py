@@ -23,7 +23,7 @@ from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 API = "/api/v2/alerts"
 JOB = "alertmanager"
 SCRAPE_S = 5.0
-EVALUATE_S = 1
+EVALUATE_S = 3
 # What fires before Prometheus has found its Alertmanager is sent again after this, not a minute.
 FLAGS = ("--rules.alert.resend-delay=2s",)
 
