@@ -213,6 +213,7 @@ accept-bench: setup  ## what the service costs beside bare Flask, FastAPI and ra
 	$(accept)
 
 accept-observability: setup  ## panels on a rehearsal's data, every alert and its runbook, the rules' cost; about 15 minutes
+	@$(BIN)/python -m pytest -q -m acceptance observability/tests
 	$(accept)
 
 accept-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes

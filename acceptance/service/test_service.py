@@ -177,7 +177,6 @@ def test_a_database_is_brought_back_to_the_moment_before_a_mistake(
     assert found.ingest_works
 
 
-@pytest.mark.quick
 def test_a_restore_to_the_moment_after_a_mistake_is_seen_to_bring_back_nothing(tmp_path):
     found = restore.run(tmp_path, history=1000, batches=5, too_late=True)
     assert found.history_restored == 0

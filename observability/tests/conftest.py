@@ -20,7 +20,9 @@ def alerts(groups):
     return rules.alerts(groups)
 
 
-@pytest.fixture(scope="session", params=["debian", "third"])
+@pytest.fixture(
+    scope="session", params=["debian", pytest.param("third", marks=pytest.mark.acceptance)]
+)
 def tool(request):
     """A promtool of each major; the newer one is skipped, with the remedy, where there is none."""
     if request.param == "debian":

@@ -176,7 +176,7 @@ def test_what_is_not_modelled_is_named_and_judges_nothing():
 
 
 def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
-    power = power_curve.sweep(study_of(subject, Traffic(100.0), n=500), "gridos", "checked")
+    power = power_curve.sweep(study_of(subject, Traffic(100.0), n=200), "gridos", "checked")
     smallest = {curve.kind: curve.detected_95 for curve in power.curves}
     assert 0.005 < smallest["errors"] < 0.01
     assert 0.04 < smallest["slow"] < 0.06
@@ -186,6 +186,7 @@ def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
     assert "smallest errors detected" in power_curve.table(power)
 
 
+@pytest.mark.acceptance
 def test_canary_against_stable_is_not_fooled_by_a_shared_outage(subject):
     found = {s.name: s for s in alternatives.compare(study_of(subject, Traffic(100.0), n=500))}
     assert found["plain ratio"].shared_outage > 0.9
