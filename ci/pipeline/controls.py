@@ -78,7 +78,9 @@ ECOSYSTEMS = ("docker", "github-actions", "pip", "terraform")
 # read, and what they are tried with. Each has owners of its own, and not only those of everything.
 DECIDING = (
     "canary/",
+    "deploy/base/analysis-release-comparison.yaml",
     "deploy/base/analysis-release-gates.yaml",
+    "deploy/base/analysis-release-guard.yaml",
     "deploy/base/kustomization.yaml",
     "deploy/base/podmonitor.yaml",
     "deploy/base/rollout.yaml",

@@ -111,7 +111,7 @@ def test_where_there_are_no_debian_packages_it_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(MachineError, match="Debian packages"):
+    with pytest.raises(MachineError, match="comes as a Debian package"):
         firewall.programs()
 
 
