@@ -36,7 +36,7 @@ from canary.rehearse.environment import fill
 from canary.rehearse.programs import OWN_PROGRAMS
 from canary.rehearse.rates import Rates
 from canary.rehearse.replica_sets import ALPHABET
-from canary.rehearse.worktrees import WORKTREE
+from canary.rehearse.worktrees import WORKTREE, Reference
 from canary.runtime import documents
 
 CONFIG = Path("rehearsal.yaml")
@@ -122,11 +122,14 @@ def choose(
         gaps.check(own.bundle, own.config, file)
         if own.config.build is None or own.config.build.checkout_is_built:
             return own, own
-        built = _References(file, config, say, without).build(WORKTREE, deploy)
+        references = _References(file, config, say, without)
+        built = references.build(references.find(WORKTREE), deploy)
         return (replace(built, name="", commit=""),) * 2
     references = _References(file, config, say, without)
-    before = references.build(DEFAULT_STABLE if stable is None else stable, None)
-    return before, references.build(WORKTREE if candidate is None else candidate, deploy)
+    # Both before either is built, which takes long.
+    before = references.find(DEFAULT_STABLE if stable is None else stable)
+    after = references.find(WORKTREE if candidate is None else candidate)
+    return references.build(before, None), references.build(after, deploy)
 
 
 class _References:
@@ -145,8 +148,10 @@ class _References:
         except ValueError:  # the file lies elsewhere
             self._within = HERE
 
-    def build(self, name: str, deploy: Path | None) -> Build:
-        reference = self._repository.resolve(name)
+    def find(self, name: str) -> Reference:
+        return self._repository.resolve(name)
+
+    def build(self, reference: Reference, deploy: Path | None) -> Build:
         tree = self._repository.check_out(reference)
         held = tree / self._within / self._file.name
         file = self._file if self._given or not held.is_file() else held
