@@ -19,8 +19,11 @@ exit codes:
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
-  kubectl --namespace monitoring port-forward service/prometheus-operated 9090 &
   canary history --prometheus http://localhost:9090 --days 30
+                                            through kubectl --namespace monitoring
+                                            port-forward service/prometheus-operated 9090
+  canary history path/to/manifests --prometheus http://localhost:9090
+                                            anybody's
 
 Queries are instant ones, one at a time: about a hundred for each release.
 """
