@@ -1,15 +1,17 @@
 """Names that manifests and rules use must exist in a live service, and the shipped traffic too."""
 
 import re
+from random import Random
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from acceptance.client import ask
 from canary import durations
-from canary.argo import manifests
+from canary.argo import manifests, threshold
 from canary.lint import contract
 from canary.rehearse import config
+from canary.rehearse.traffic import Mix
 from canary.runtime import documents
 
 # Not the service's: the kubelet's and kube-state-metrics'.
@@ -38,11 +40,15 @@ def families(live):
     return list(text_string_to_metric_families(ask(f"{live['management']}/metrics").text))
 
 
-def queries(bundle):
-    rollout = manifests.rollout(bundle)
-    found = [metric.query for metric in rollout.background.metrics]
+def metrics(bundle):
+    """Every gate, at the steps and beside them."""
+    found = {m.query: m for what in manifests.rollout(bundle).analyses for m in what.metrics}
     assert found
-    return found
+    return list(found.values())
+
+
+def queries(bundle):
+    return [metric.query for metric in metrics(bundle)]
 
 
 def selectors(query):
@@ -66,15 +72,19 @@ def test_every_metric_and_label_of_the_gates_is_exported(bundle, families):
 
 
 def test_the_latency_gates_threshold_is_a_bucket_bound(bundle, families):
-    (arguments,) = [t.spec.args for t in bundle.templates.values()]
-    (threshold,) = [a.value for a in arguments if a.name == "max-p95-seconds"]
     bounds = {
-        sample.labels["le"]
+        float(sample.labels["le"])
         for family in families
         for sample in family.samples
         if sample.name == "request_duration_seconds_bucket"
     }
-    assert float(threshold) in {float(bound) for bound in bounds}
+    gates = [m for m in metrics(bundle) if "request_duration_seconds_bucket" in m.query]
+    assert {gate.name for gate in gates} == {"p95-latency-seconds", "p95-against-stable"}
+    for gate in gates:
+        (limit,) = threshold.numbers(gate)
+        # A factor, of what stable's percentile is taken for at least.
+        least = re.search(r"/\s*clamp_min\(.*,\s*([\d.]+)\s*\)\s*$", gate.query, re.DOTALL)
+        assert limit * (float(least[1]) if least else 1.0) in bounds, gate.name
 
 
 def test_every_failure_stands_at_zero_before_it_happens(families):
@@ -123,9 +133,11 @@ def test_the_pods_time_to_drain_fits_their_grace_period(bundle):
 
 
 def test_the_rehearsals_traffic_meets_routes_that_exist(root, live):
+    key = {"gridos-api-keys.keys": "none"}  # this service lets everybody read
     for request in config.read(root / "loadtest/rehearsal.yaml").traffic.requests:
         if request.method == "GET":
-            assert ask(f"{live['http']}{request.path}").status == 200
+            sent = Mix([request], key, Random(33)).draw()
+            assert ask(f"{live['http']}{sent.path}").status == 200, sent.name
 
 
 def test_the_saved_scrape_names_what_the_live_service_exports(root, live, tmp_path):
