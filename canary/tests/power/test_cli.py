@@ -64,7 +64,8 @@ def test_findings_name_the_line_of_what_they_are_about(root):
 def test_queries_are_printed_as_the_controller_would_send_them(root):
     printed = run("lint", "--queries", root=root).stdout
     assert "{{" not in printed
-    assert 'rollouts_pod_template_hash="latest0hash", status=~"5.."}[2m]' in printed
+    assert 'rollouts_pod_template_hash="latest0hash", status=~"5.."} offset 5s' in printed
+    assert 'rollouts_pod_template_hash="latest0hash"}[50s]' in printed
 
 
 def test_help_teaches(root):

@@ -81,10 +81,17 @@ def test_a_release_with_few_requests_waits_at_its_first_weight_until_they_are_en
     assert began[50] - began[25] < 130.0
 
 
-@pytest.mark.parametrize("words", ["slow-start=20s", "hang=1%", "errors=1%@/v1/overloads"])
+@pytest.mark.parametrize(
+    "words", ["slow-start=20s", "hang=1%@/v1/feeders", "errors=1%@/v1/overloads"]
+)
 def test_what_is_not_simulated_is_left_to_a_rehearsal(words):
     with pytest.raises(UsageError, match="not simulated — rehearse it"):
         faults.scenario(words, Traffic(1.0))
+
+
+def test_requests_that_are_never_answered_or_cut_off_are_not_counted():
+    lost = faults.scenario("hang=1%,reset=50%", Traffic(1.0)).fault.lost_share
+    assert lost == pytest.approx(1 - 0.99 * 0.5)
 
 
 def test_an_onset_is_the_releases():
