@@ -28,8 +28,10 @@ GOOD: Mapping[str, Sequence[Answer]] = {
     "container-restarts": [(0.0,)],
 }
 HEALTHY = Script(GOOD)
-# The window of the last step's look, its pause being cut to a fifteenth (outcomes.FACTOR).
-LAST_LOOK = "[11s333ms]"
+# What is asked at the end of the first step and of the last one with a pause: a gate, and its window
+# cut to a fifteenth (outcomes.FACTOR).
+FIRST_LOOK = ("p95-latency-seconds", "[3s333ms]")
+LAST_LOOK = ("p95-latency-seconds", "[11s333ms]")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,28 @@ SCENARIOS = (
     Scenario("healthy-of-four", replicas=4),
     Scenario("errors", _reading(errors_against_stable=[(0.1,), (140.0,)])),
     Scenario("a-route", _reading(route_errors=[(), (10000.0,)])),
-    Scenario("errors-at-the-second-step", _reading(error_ratio=[(0.0,), (0.03,)])),
+    # The guard measures every 667 ms: eight later the pods are there, and 8 s of pause have begun.
+    Scenario(
+        "errors-at-the-second-step",
+        Script(
+            GOOD,
+            turn=FIRST_LOOK,
+            then={**GOOD, "errors-against-stable": [*[(0.1,)] * 8, (140.0,)]},
+        ),
+    ),
+    Scenario(
+        "refusals-at-the-second-step",
+        _reading(client_errors_against_stable=[(0.0,), (0.2,)]),
+    ),
+    # One more good answer, so that all gates of the last step have theirs.
+    Scenario(
+        "errors-after-the-last-look",
+        Script(
+            GOOD,
+            turn=LAST_LOOK,
+            then={**GOOD, "errors-against-stable": [(0.1,), (140.0,)]},
+        ),
+    ),
     Scenario(
         "latency-at-a-hundred-per-cent",
         Script(GOOD, turn=LAST_LOOK, then={**GOOD, "p95-latency-seconds": [(0.4,)]}),
@@ -116,6 +139,11 @@ SCENARIOS = (
     Scenario("never-ready", pods="never-ready"),
     Scenario("replicas-changed", acts=(Act("replicas=12", at_step=4),)),
     Scenario("dry-run", _reading(error_ratio=[(0.03,)]), dry_run="error-ratio"),
+    Scenario(
+        "dry-run-of-a-step",
+        _reading(p95_latency_seconds=[(0.4,)]),
+        dry_run="p95-latency-seconds",
+    ),
     Scenario("event-second-release", acts=(Act("release", at_step=7),)),
     Scenario("event-undone", acts=(Act("undo", at_step=4),)),
     Scenario(

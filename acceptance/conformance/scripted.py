@@ -1,8 +1,8 @@
 """A Prometheus that answers what a scenario says, and nothing else.
 
 The path's first part names the scenario; which gate is asked is told by the query's own words. Each
-gate has its list of answers, one a question; the last one repeats. A script may turn: once a gate
-was asked for a certain window, it has other answers.
+gate has its list of answers, one a question; the last one repeats. A script may turn: once one gate
+was asked for a certain window, all gates have other answers.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ Answer = Sequence[float] | None
 
 @dataclass(frozen=True)
 class Script:
-    """Each gate's answers in order, `*` for any other; `then` once it was asked for `turn`."""
+    """Each gate's answers in order, `*` for any other; `then` after the question of `turn`.
+
+    That is a gate and a window: the guard's gates have the same windows at all steps, so when they
+    turn is told by a gate that is asked at the end of one.
+    """
 
     answers: Mapping[str, Sequence[Answer]]
-    turn: str = ""
+    turn: tuple[str, str] | None = None
     then: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
 
 
@@ -49,7 +53,7 @@ class Reader:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._asked: Counter[tuple[str, bool]] = Counter()
-        self._turned: set[str] = set()
+        self._turned = False
 
     @property
     def asked(self) -> int:
@@ -59,9 +63,10 @@ class Reader:
     def read(self, query: str) -> Answer:
         """The answer to a query."""
         gate = gate_of(query)
-        turned = gate in self._turned
-        if self._script.turn and self._script.turn in query:
-            self._turned.add(gate)
+        turned = self._turned
+        if self._script.turn:
+            by, window = self._script.turn
+            self._turned |= gate == by and window in query
         number = self._asked[gate, turned]
         self._asked[gate, turned] += 1
         chosen = self._script.then if turned else self._script.answers

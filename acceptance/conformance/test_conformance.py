@@ -16,6 +16,7 @@ from acceptance.conformance.routed import ROUTED
 from acceptance.conformance.scenarios import SCENARIOS
 from acceptance.conformance.scripted import WORDS, Reader, Script, Scripted, gate_of
 from canary.argo import manifests
+from canary.argo.model import Analysis
 from canary.runtime import documents
 
 pytestmark = pytest.mark.quick
@@ -29,8 +30,10 @@ def ask(url, query):
 
 
 def test_each_shipped_gate_is_told_by_a_word_of_its_query(root):
-    background = manifests.rollout(manifests.read(documents.read(root / "deploy/base"))).background
-    assert {m.name: gate_of(m.query) for m in background.metrics} == {name: name for name in WORDS}
+    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+    analyses = [rollout.background, *(s for s in rollout.steps if isinstance(s, Analysis))]
+    told = {(m.name, gate_of(m.query)) for analysis in analyses for m in analysis.metrics}
+    assert told == {(name, name) for name in WORDS}
 
 
 def test_answers_come_in_order_and_the_last_one_repeats():
@@ -49,19 +52,32 @@ def test_our_controller_ends_every_scenario(scenario, tmp_path):
     assert outcome.aborted is (outcome.phase == "Degraded")
 
 
-def test_a_fault_at_the_second_step_has_shown_the_first_to_users(tmp_path):
-    outcome = outcomes.ours(BY_NAME["errors-at-the-second-step"], tmp_path)
+@pytest.mark.parametrize(
+    ("fault", "runs"),
+    [
+        ("errors", {"background": "Failed", "step 2": "Successful"}),
+        ("refusals", {"background": "Successful", "step 2": "Successful", "step 5": "Failed"}),
+    ],
+)
+def test_a_fault_at_the_second_step_has_shown_the_first_to_users(fault, runs, tmp_path):
+    outcome = outcomes.ours(BY_NAME[f"{fault}-at-the-second-step"], tmp_path)
+    assert outcome.aborted
     assert outcome.counts == {1: (1, 9), 4: (3, 8)}
-    assert [(run.place, run.phase) for run in outcome.runs] == [
-        ("step 2", "Successful"),
-        ("step 5", "Failed"),
-    ]
+    assert {run.place: run.phase for run in outcome.runs} == runs
 
 
 def test_a_script_turns_once_its_gate_was_asked_for_a_window():
-    reader = Reader(Script({"*": [(0.0,)]}, turn="[12s]", then={"*": [(1.0,), (2.0,)]}))
-    asked = [f"increase(x[{window}])" for window in ("4s", "12s", "4s", "4s")]
+    turn = ("canary-requests", "[12s]")
+    reader = Reader(Script({"*": [(0.0,)]}, turn=turn, then={"*": [(1.0,), (2.0,)]}))
+    asked = [f"increase(http_requests_total[{window}])" for window in ("4s", "12s", "4s", "4s")]
     assert [reader.read(query) for query in asked] == [(0.0,), (0.0,), (1.0,), (2.0,)]
+
+
+def test_a_script_turns_by_no_other_gate_and_for_every_gate():
+    turn = ("canary-requests", "[12s]")
+    reader = Reader(Script({"*": [(0.0,)]}, turn=turn, then={"*": [(1.0,)]}))
+    asked = ["restarts_total[12s]", "restarts_total", "http_requests_total[12s]", "restarts_total"]
+    assert [reader.read(query) for query in asked] == [(0.0,), (0.0,), (0.0,), (1.0,)]
 
 
 def test_a_fault_after_the_last_look_is_met_by_the_guard_while_the_last_pods_come(tmp_path):
