@@ -16,14 +16,20 @@ def test_pauses_windows_and_intervals_shrink_and_the_progress_deadline_does_not(
     scaled = time_compression.scale(rollout, 6)
     assert [s.duration_s for s in scaled.steps if isinstance(s, Pause)] == [10, 20, 30]
     looks = [s for s in scaled.steps if isinstance(s, Analysis)]
-    assert [durations.ranges_s(look.metrics[0].query)[0] for look in looks] == [10, 20, 30]
-    assert scaled.background.metrics[0].interval_s == pytest.approx(20 / 6)
+    windows = [
+        {window for metric in look.metrics for window in durations.ranges_s(metric.query)}
+        for look in looks
+    ]
+    assert windows == [{8.333}, {18.333}, {28.333}, {10}]
+    intervals = {m.interval_s for look in (scaled.background, *looks) for m in look.metrics}
+    assert intervals == {10 / 6, 20 / 6}
     assert scaled.progress_deadline_s == rollout.progress_deadline_s
 
 
 def test_every_look_still_sees_the_requests_its_gate_was_sized_for(rollout):
-    # The sparsest look is the first: a tenth of the pods, 10 s at a scale of 6.
-    assert time_compression.requests_per_second(rollout, 100, 400, 6) == pytest.approx(400)
+    # The sparsest look is the first: a tenth of the pods, a window of 50 s at a scale of 6.
+    sent = time_compression.requests_per_second(rollout, 100, 400, 6)
+    assert sent * 0.1 * 50 / 6 == pytest.approx(400)
 
 
 def test_real_time_sends_what_the_gates_are_made_for(rollout):
