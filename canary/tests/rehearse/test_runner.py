@@ -78,7 +78,7 @@ def test_how_long_a_prometheus_that_hangs_is_waited_for_is_known(tmp_path):
         prometheus.port = hangs.getsockname()[1]
         measurements = Measurements(prometheus, Hashes("latest", "stable"), lambda: 0.0)
         assert measurements.waited_s(5.0) == 0.0
-        measurements.begin([AnalysisRun("run", (Metric("m", "up", timeout_s=0.5),), 0.0)], 5.0)
+        measurements.begin([AnalysisRun("run", (Metric("m", "up"),), 0.0)], 5.0)
         assert measurements.waited_s(20.0) == 15.0
         measurements.stop()
 
