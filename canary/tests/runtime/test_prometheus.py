@@ -5,7 +5,8 @@ import os
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from canary.argo import manifests
+from canary.argo import analysis, manifests
+from canary.argo.model import Analysis, Measurement, Phase
 from canary.rehearse.exporter import PATH, ContainerFacts, Exporter
 from canary.runtime import documents, processes, prometheus
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -54,12 +55,16 @@ def test_a_matrix_is_not_something_a_condition_can_judge(served):
 
 
 def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_path):
-    gates = {
-        metric.name: metric.query.replace("{{args.canary-hash}}", "abc")
-        for metric in manifests.rollout(
-            manifests.read(documents.read(root / "deploy/base"))
-        ).background.metrics
+    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+    decides = next(step for step in rollout.steps if isinstance(step, Analysis))
+    metrics = {
+        metric.name: metric
+        for metric in (*rollout.background.metrics, *decides.metrics)
         if metric.name in ("cpu-saturation-ratio", "container-restarts")
+    }
+    gates = {
+        name: metric.query.replace("{{args.canary-hash}}", "abc")
+        for name, metric in metrics.items()
     }
     facts = ContainerFacts("gridos", "gridos-abc-1", "gridos", "gridos", os.getpid(), 0, 0.5)
     exporter = Exporter(lambda: [facts])
@@ -70,12 +75,21 @@ def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_
         assert wait_until(lambda: all(map(scraping.query, gates.values())), timeout_s=30)
         exporter.stop()
         assert wait_until(lambda: scraping.query("kube_pod_created") == (), timeout_s=30)
-        assert {name: len(scraping.query(query)) for name, query in gates.items()} == {
-            "cpu-saturation-ratio": 1,
-            "container-restarts": 1,
+        # What decides at a step's end has an answer; the guard has none, and asks again.
+        phases = {
+            name: analysis.judge(metrics[name], scraping.query(query))[0]
+            for name, query in gates.items()
         }
     finally:
         scraping.stop()
+    assert phases == {
+        "cpu-saturation-ratio": Phase.SUCCESSFUL,
+        "container-restarts": Phase.INCONCLUSIVE,
+    }
+    guard = analysis.start("guard", (metrics["container-restarts"],), 0.0)
+    unknown = Measurement(phases["container-restarts"], 0.0, 0.0)
+    asked = analysis.assess(analysis.record(guard, "container-restarts", unknown), 0.0)
+    assert analysis.due(asked, 10.0) == guard.metrics
 
 
 def test_a_prometheus_that_is_gone_is_an_error_and_not_a_crash(tmp_path):
