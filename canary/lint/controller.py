@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from canary.argo import analysis, threshold
+from canary.argo import analysis, resolve, threshold
 from canary.argo.gates import Gate, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
@@ -63,6 +63,11 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
     rollout = context.release.rollout
     for path, message in (*_spec(rollout.spec), *_canary(rollout.spec)):
         yield rollout, path, message
+    for found in context.release.analyses:
+        for gate in () if found.look.background else found.gates:
+            if _endless(gate):
+                message = f"{gate.name}: count {scalar(gate.raw['count'])} has no value in the template"
+                yield rollout, found.look.path, message
 
 
 @rule(
@@ -126,6 +131,19 @@ def _metric(gate: Gate) -> Iterator[str]:
         words = scalar(gate.raw.get(key))
         if words and "{{" not in words and not _GO_DURATION.fullmatch(words):
             yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
+
+
+def _endless(gate: Gate) -> bool:
+    """Whether a metric has no end for the controller, which checks a template by its own values.
+
+    Those of the Rollout's reference and of a template beside it come later (`validation_references.go`).
+    """
+    own = {
+        scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
+        for a in listed(gate.template.spec.get("args"))
+    }
+    count, _ = resolve.fill(scalar(gate.raw.get("count")), own)
+    return "interval" in gate.raw and "count" in gate.raw and not count.strip().isdigit()
 
 
 def _analysis_of(step: object) -> object:

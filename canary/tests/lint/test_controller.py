@@ -43,6 +43,26 @@ def test_a_rollout_that_is_invalid_is_accused_by_its_field(path, value, said):
     assert said is None or said in found[0]
 
 
+def test_a_count_without_a_value_of_the_templates_own_is_refused_whoever_gives_one():
+    args = [{"name": "hash"}, {"name": "count", "value": "1"}, {"name": "times"}]
+    given = [
+        {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}},
+        {"name": "times", "value": "3"},
+    ]
+    path = "spec.metrics[0]"
+    more = [
+        {"kind": "AnalysisTemplate", "path": f"{path}.count", "set": "{{args.times}}"},
+        {"kind": "AnalysisTemplate", "path": f"{path}.interval", "set": "20s"},
+        {"kind": "Rollout", "path": f"{CANARY}.steps[2].analysis.args", "set": given},
+    ]
+    refused = messages("AnalysisTemplate", "spec.args", args, "rollout-refused", *more)
+    assert [said.partition(": ")[2] for said in refused] == [
+        "count {{args.times}} has no value in the template"
+    ]
+    args[2]["value"] = "3"
+    assert messages("AnalysisTemplate", "spec.args", args, "rollout-refused", *more) == []
+
+
 def test_requests_above_limits_are_refused_by_the_api():
     path = "spec.template.spec.containers[0].resources"
     value = {"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": 1, "memory": "1Gi"}}
