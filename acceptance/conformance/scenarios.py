@@ -28,8 +28,8 @@ GOOD: Mapping[str, Sequence[Answer]] = {
     "container-restarts": [(0.0,)],
 }
 HEALTHY = Script(GOOD)
-# What is asked at the end of the first step and of the last one with a pause: a gate, and its window
-# cut to a fifteenth (outcomes.FACTOR).
+# What is asked at the end of the first step and of the last one with a pause: a gate, and its
+# window cut to a fifteenth (outcomes.FACTOR).
 FIRST_LOOK = ("p95-latency-seconds", "[3s333ms]")
 LAST_LOOK = ("p95-latency-seconds", "[11s333ms]")
 

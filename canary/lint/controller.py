@@ -66,7 +66,8 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
     for found in context.release.analyses:
         for gate in () if found.look.background else found.gates:
             if _endless(gate):
-                message = f"{gate.name}: count {scalar(gate.raw['count'])} has no value in the template"
+                count = scalar(gate.raw["count"])
+                message = f"{gate.name}: count {count} has no value in the template"
                 yield rollout, found.look.path, message
 
 
@@ -136,7 +137,8 @@ def _metric(gate: Gate) -> Iterator[str]:
 def _endless(gate: Gate) -> bool:
     """Whether a metric has no end for the controller, which checks a template by its own values.
 
-    Those of the Rollout's reference and of a template beside it come later (`validation_references.go`).
+    Those of the Rollout's reference and of a template beside it come later
+    (`validation_references.go`).
     """
     own = {
         scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
