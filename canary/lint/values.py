@@ -180,7 +180,7 @@ def _empty_pauses(context: Context) -> Iterator[Hit]:
         zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
         if zeroed or not dialects.numerator_may_be_empty(query.tree):
             continue
-        if threshold.phase_of(metric) is Phase.INCONCLUSIVE:
+        if threshold.phase_of(metric) is Phase.INCONCLUSIVE and not _goes_on(context, gate, metric):
             yield at(gate, "with no failed request, as a healthy release has, it is Inconclusive")
 
 
@@ -245,6 +245,12 @@ def measurements(release: Release, gate: Gate, metric: Metric) -> int:
     if not math.isfinite(left_s):
         return 0  # a step that waits for ever
     return 1 + max(int(left_s // metric.interval_s), 0)
+
+
+def _goes_on(context: Context, gate: Gate, metric: Metric) -> bool:
+    """Whether a release's background analysis lets all its measurements be Inconclusive."""
+    number = measurements(context.release, gate, metric)
+    return gate.look.background and not metric.count and 0 < number <= metric.inconclusive_limit
 
 
 def _no_pod(release: Release, selector: Selector) -> Iterator[str]:

@@ -11,7 +11,7 @@ from canary.errors import RehearsalError
 from canary.lint import check
 from canary.lint.check import ANNOTATION
 from canary.lint.rules import RULES
-from canary.power import catalogue
+from canary.power import catalogue, edits
 from canary.runtime import documents
 from canary.yamls import Document
 
@@ -76,6 +76,13 @@ def test_no_rule_speaks_on_a_passing_example(rule, shop):
 
 def test_our_own_gates_have_no_finding(shipped, saved):
     assert check.lint(shipped, saved).findings == ()
+
+
+def test_a_guard_may_be_inconclusive_only_as_often_as_its_limit_lets_it(shipped):
+    assert rules_of(check.lint(shipped)) == set()
+    path = "spec.metrics[name=errors-against-stable].inconclusiveLimit"
+    lower = edits.read({"kind": "AnalysisTemplate", "path": path, "set": 5})
+    assert "empty-pauses" in rules_of(check.lint(edits.apply(shipped, [lower])))
 
 
 def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
