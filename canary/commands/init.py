@@ -7,7 +7,7 @@ from pathlib import Path
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.rehearse import draft, gaps, plan
+from canary.rehearse import config_files, draft, gaps, plan
 
 EPILOG = """\
 It reads the manifests of the one Rollout that it finds, what the repository is built with (Go,
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Writes the two files and says what they leave open."""
-    file = chosen.repository / plan.CONFIG
+    file = chosen.repository / config_files.CONFIG
     if file.exists():
         raise UsageError(f"{file} is already there", "remove it to begin anew")
     made = draft.draft(chosen.repository, chosen.manifests)

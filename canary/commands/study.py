@@ -15,7 +15,7 @@ from canary.lint.pods import cpu_limit_cores
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic
-from canary.rehearse import config, plan
+from canary.rehearse import config_files
 from canary.runtime import documents
 from canary.yamls import Document
 
@@ -114,10 +114,8 @@ def traffic(chosen: argparse.Namespace) -> Traffic:
 def _routes(chosen: argparse.Namespace) -> tuple[float, ...]:
     if chosen.routes or chosen.manifests not in (None, options.DEFAULT_MANIFESTS):
         return chosen.routes or ()
-    file = plan.config_in(plan.HERE)
-    if not file.exists():
-        return ()
-    weights = [request.weight for request in config.read(file).traffic.requests]
+    file = config_files.config_in(Path())
+    weights = config_files.weights(file) if file.exists() else ()
     return tuple(weight / sum(weights) for weight in weights)
 
 

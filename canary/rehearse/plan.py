@@ -32,6 +32,7 @@ from canary.rehearse import (
 )
 from canary.rehearse import config as configuration
 from canary.rehearse.config import Config
+from canary.rehearse.config_files import config_in
 from canary.rehearse.environment import fill
 from canary.rehearse.programs import OWN_PROGRAMS
 from canary.rehearse.rates import Rates
@@ -39,8 +40,6 @@ from canary.rehearse.replica_sets import ALPHABET
 from canary.rehearse.worktrees import WORKTREE, Reference
 from canary.runtime import documents
 
-CONFIG = Path("rehearsal.yaml")
-CONFIGS = (CONFIG, Path("loadtest/rehearsal.yaml"))
 CACHE = Path("out/references")
 DEFAULT_STABLE = "main"
 HERE = Path()
@@ -169,11 +168,6 @@ class _References:
             name=reference.title if reference.name == WORKTREE else reference.name,
             commit=reference.commit,
         )
-
-
-def config_in(folder: Path) -> Path:
-    """A folder's rehearsal.yaml: where it is, or where one would be."""
-    return next((folder / place for place in CONFIGS if (folder / place).exists()), folder / CONFIG)
 
 
 def read(

@@ -7,6 +7,7 @@ import pytest
 from canary.errors import MachineError, UsageError
 from canary.rehearse import plan, worktrees
 from canary.rehearse.config import Build
+from canary.rehearse.config_files import config_in
 
 # A program that prints what its commit says: built by a command, as any would be.
 COMMANDS = [
@@ -162,4 +163,4 @@ def test_without_references_both_sides_are_this_checkout(root, monkeypatch):
     monkeypatch.chdir(root)
     stable, candidate = plan.choose(None, None, None, None, lambda _: None)
     assert stable is candidate
-    assert (str(stable), stable.config_file) == ("this checkout", plan.config_in(plan.HERE))
+    assert (str(stable), stable.config_file) == ("this checkout", config_in(plan.HERE))
