@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import promql_parser
@@ -170,10 +171,16 @@ class Vocabulary:
         """The dialect that a metric of requests speaks; None if that is not known."""
         if metric in self.values:
             return _from_scrape(metric, self.values[metric])
-        base = _ENDINGS.sub("", metric)
-        return next((d for d in DIALECTS if re.fullmatch(d.metrics, base)), None) or next(
-            (d for d in DIALECTS if re.fullmatch(d.metrics, metric)), None
-        )
+        return _spoken(metric)
+
+
+@lru_cache(maxsize=1024)
+def _spoken(metric: str) -> Dialect | None:
+    """The known dialect that a name belongs to."""
+    base = _ENDINGS.sub("", metric)
+    return next((d for d in DIALECTS if re.fullmatch(d.metrics, base)), None) or next(
+        (d for d in DIALECTS if re.fullmatch(d.metrics, metric)), None
+    )
 
 
 def _outcomes(metric: str, matchers: Iterable[Matcher]) -> frozenset[Outcome] | None:
@@ -212,6 +219,7 @@ def numerator_may_be_empty(tree: Any) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def takes(matcher: Matcher, value: str) -> bool:
     """Whether Prometheus's matcher takes a label's value: expressions are anchored on both ends.
 

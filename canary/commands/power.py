@@ -26,7 +26,7 @@ examples:
                                             at the traffic that a rehearsal measured
 """
 
-# Two thousand draws give a rate of 1 % to ±0.4 %, and the answer within two seconds.
+# Two thousand draws give a rate of 1 % to ±0.4 %.
 RELEASES = 2000
 
 # More of them, and the table would be wrong in what it shows.

@@ -11,7 +11,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -120,7 +120,7 @@ class Study:
         other = copy.copy(self)
         other.traffic = traffic
         # What was drawn is of the traffic before.
-        for name in ("draws", "unmodelled"):
+        for name in ("draws", "unmodelled", "_healthy"):
             other.__dict__.pop(name, None)
         return other
 
@@ -211,8 +211,21 @@ class Study:
         state = _State(self.n, self.gates)
         for look in self.looks:
             if look.metric.name not in self.unmodelled and not look.metric.dry_run:
-                state.judge(look, self.value(look, world))
+                state.judge(look, self._judged(look, world, fault))
         return state.conclude(world, self.walk.ended_s)
+
+    def _judged(self, look: Look, world: Samples, fault: Fault) -> NDArray[np.int64]:
+        """What a measurement says in each release; where its gate sees no fault, as if healthy."""
+        if _seen(look.metric.query, fault) != Fault():
+            return _phases(look.metric, self.value(look, world))
+        key = (look.metric, look.at_s)
+        if key not in self._healthy:
+            self._healthy[key] = _phases(look.metric, self.value(look, world))
+        return self._healthy[key]
+
+    @cached_property
+    def _healthy(self) -> dict[tuple[Metric, float], NDArray[np.int64]]:
+        return {}
 
     def smallest_detected(
         self, faults: Callable[[float], Fault], power: float = 0.95
@@ -233,6 +246,20 @@ class Study:
         return vectorised_promql.evaluate(promql.parse(look.metric.query).tree, scene)
 
 
+def _seen(query: str, fault: Fault) -> Fault:
+    """What of a fault is in the series that a query reads."""
+    names = {selector.metric for selector in promql.parse(query).selectors}
+    if not any(name.endswith("_bucket") for name in names):
+        fault = replace(fault, slow_share=None)
+    if "container_cpu_usage_seconds_total" not in names:
+        fault = replace(fault, cpu=None)
+    if "kube_pod_container_status_restarts_total" not in names:
+        fault = replace(fault, restarts=0.0)
+    if names <= vectorised_promql.PLATFORM:
+        fault = replace(fault, error_rate=None, slow_share=None)
+    return fault
+
+
 class _State:
     """The AnalysisRuns of n releases side by side: failures and inconclusive looks so far."""
 
@@ -246,9 +273,8 @@ class _State:
         self.step = np.full(n, -1)
         self.failed: dict[tuple[str, str], NDArray[np.int64]] = {}
 
-    def judge(self, look: Look, value: Value) -> None:
+    def judge(self, look: Look, phases: NDArray[np.int64]) -> None:
         """Counts one look's verdicts against the metric's limits."""
-        phases = _phases(look.metric, value)
         late = look.metric.consecutive_error_limit * ERROR_RETRY_S
         bad = self._over(look, phases, Phase.FAILED, look.metric.failure_limit)
         stuck = self._over(look, phases, Phase.INCONCLUSIVE, look.metric.inconclusive_limit)

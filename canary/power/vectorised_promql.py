@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ INSTANT = frozenset(
     }
 )  # fmt: skip
 
+# What the kubelet and kube-state-metrics say: nothing of requests.
+PLATFORM = INSTANT | {"container_cpu_usage_seconds_total"}
+
 Numbers = NDArray[np.float64]
 Present = NDArray[np.bool_]
 Labels = frozenset[tuple[str, str]]
@@ -77,6 +81,8 @@ class Scene:
     names: Names = field(default_factory=Names)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     by_route: bool = False
+    # What parts of the query were found to be, by their text and their instant.
+    known: dict[tuple[str, float], Vector | Numbers] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def evaluate(tree: Any, scene: Scene) -> Value:
     Raises:
         UnmodelledError: if the query uses what is not modelled, or answers with several series.
     """
-    found = _evaluate(tree, replace(scene, by_route=_tells_routes(tree)))
+    found = _evaluate(tree, replace(scene, by_route=_tells_routes(tree), known={}))
     if isinstance(found, np.ndarray):
         return Value(found, np.ones(scene.world.n, dtype=bool), scalar=True)
     number, present = np.full(scene.world.n, np.nan), np.zeros(scene.world.n, dtype=bool)
@@ -129,6 +135,7 @@ def evaluate(tree: Any, scene: Scene) -> Value:
     return Value(number, present)
 
 
+@lru_cache(maxsize=1024)
 def _tells_routes(tree: Any) -> bool:
     """Whether routes must be told apart, and not counted as one."""
     groups = (node.modifier for node in promql.nodes(tree) if hasattr(node, "modifier"))
@@ -136,8 +143,21 @@ def _tells_routes(tree: Any) -> bool:
 
 
 def _evaluate(tree: Any, scene: Scene) -> Vector | Numbers:
-    """A vector, or a scalar as one number per release."""
+    """A vector, or a scalar as one number per release; a part that is repeated is asked once."""
     tree = promql.bare(tree)
+    key = (_text(tree), scene.at_s)
+    if key not in scene.known:
+        scene.known[key] = _computed_anew(tree, scene)
+    return scene.known[key]
+
+
+@lru_cache(maxsize=4096)
+def _text(tree: Any) -> str:
+    """A part of a query as text; parts are the same objects as long as their query is kept."""
+    return str(tree)
+
+
+def _computed_anew(tree: Any, scene: Scene) -> Vector | Numbers:
     match type(tree).__name__:
         case "NumberLiteral":
             return np.full(scene.world.n, float(tree.val))
@@ -403,7 +423,7 @@ def _over_time(function: str, arguments: Sequence[Any], scene: Scene) -> Vector:
         raise UnmodelledError(f"{function}() of a subquery is not modelled")
     if subquery.step is None or subquery.offset is not None or subquery.at is not None:
         raise UnmodelledError("a subquery without a step, or with an offset, is not modelled")
-    step_s, text = subquery.step.total_seconds(), str(subquery.expr)
+    step_s, text = subquery.step.total_seconds(), _text(subquery.expr)
     last = math.floor(scene.at_s / step_s + 1e-9)
     first = math.floor((scene.at_s - subquery.range.total_seconds()) / step_s + 1e-9) + 1
     found: list[Vector] = []
@@ -527,7 +547,7 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
     """What rate(), increase() or irate() make of a counter."""
     selector, window_s = _ranged(matrix)
     at_s = _instant_of(selector, scene)
-    metric, matchers = _metric_of(selector), promql.matchers_of(selector)
+    metric, matchers = _metric_of(selector), _matchers_of(selector)
     cpu = metric == "container_cpu_usage_seconds_total"
     if not cpu and (scene.vocabulary.of(metric) is None or metric.endswith("_sum")):
         raise UnmodelledError(f"{metric} is not modelled: what it counts is not known")
@@ -701,7 +721,7 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
             + (" without rate()" if scene.vocabulary.of(metric) else "")
         )
     found: list[Series] = []
-    for side, track in _sides(promql.matchers_of(selector), scene):
+    for side, track in _sides(_matchers_of(selector), scene):
         pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
         match metric:
             case "kube_pod_container_resource_limits":
@@ -723,7 +743,7 @@ def _as_it_stands(selector: Any, scene: Scene) -> Vector:
     """A counter of requests since its pods began, or since the model does."""
     at_s = _instant_of(selector, scene)
     _, last = scene.world.slots(at_s, scene.world.scrape_s)
-    metric, matchers = _metric_of(selector), promql.matchers_of(selector)
+    metric, matchers = _metric_of(selector), _matchers_of(selector)
     found: list[Series] = []
     for side, track in _sides(matchers, scene):
         for route, part in _parts(track, scene):
@@ -732,6 +752,12 @@ def _as_it_stands(selector: Any, scene: Scene) -> Vector:
     return tuple(found)
 
 
+@lru_cache(maxsize=4096)
+def _matchers_of(selector: Any) -> tuple[Matcher, ...]:
+    return promql.matchers_of(selector)
+
+
+@lru_cache(maxsize=4096)
 def _metric_of(selector: Any) -> str:
     named = [
         m.value for m in promql.matchers_of(selector) if (m.label, m.sign) == ("__name__", "=")
@@ -773,13 +799,18 @@ def _names_a_release(matcher: Matcher) -> bool:
 
 def _sides(matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Trajectory]]:
     """The ReplicaSets whose pods' series the matchers take."""
-    names = scene.names
-    sides = (("canary", names.canary), ("stable", names.stable))
     return [
         (side, scene.world.canary if side == "canary" else scene.world.stable)
-        for side, tokens in sides
-        if all(_side_taken(m, tokens, names) for m in matchers)
+        for side in _sides_named(tuple(matchers), scene.names)
     ]
+
+
+@lru_cache(maxsize=4096)
+def _sides_named(matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
+    sides = (("canary", names.canary), ("stable", names.stable))
+    return tuple(
+        side for side, tokens in sides if all(_side_taken(m, tokens, names) for m in matchers)
+    )
 
 
 def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
