@@ -127,7 +127,7 @@ def test_the_error_gate_is_compared_with_others(root):
 def test_a_design_prints_its_patch_and_what_cannot_be_exits_1(root):
     done = run("design", MARGINS, "--detect", "errors=1%", "--rate", "50", root=root)
     assert (done.returncode, "patches:" in done.stdout) == (0, True)
-    assert run("design", "--detect", "latency=400ms@2%", root=root).returncode == 1
+    assert run("design", MARGINS, "--detect", "latency=400ms@2%", root=root).returncode == 1
 
 
 def test_simulated_releases_are_counted(root):
