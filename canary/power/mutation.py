@@ -152,11 +152,19 @@ def try_all(
         UsageError: if an edit no longer fits the manifests.
         MachineError: if Prometheus cannot be had.
     """
-    known = {f.rule for f in check.lint(documents, contract).findings}
     for mutant in chosen:
-        broken = edits.apply(documents, mutant.edits)
-        said = {f.rule for f in check.lint(broken, contract).findings if _matters(f.severity)}
-        yield Verdict(mutant, tuple(complaints(broken)), tuple(sorted(said - known)))
+        linted = findings_of(mutant, documents, contract)
+        yield Verdict(mutant, tuple(complaints(edits.apply(documents, mutant.edits))), linted)
+
+
+def findings_of(
+    mutant: Mutant, documents: Sequence[Document], contract: Contract | None
+) -> tuple[str, ...]:
+    """The rules of lint that notice it and that the manifests as they are keep."""
+    broken = edits.apply(documents, mutant.edits)
+    known = {f.rule for f in check.lint(documents, contract).findings}
+    said = {f.rule for f in check.lint(broken, contract).findings if _matters(f.severity)}
+    return tuple(sorted(said - known))
 
 
 def complaints(documents: Sequence[Document]) -> list[str]:

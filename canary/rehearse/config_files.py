@@ -27,5 +27,7 @@ def weights(file: Path) -> Sequence[float]:
     traffic = yamls.mapping(yamls.mapping(body).get("traffic"))
     found = [yamls.mapping(r).get("weight", 1) for r in yamls.listed(traffic.get("requests"))]
     if not all(type(weight) in (int, float) and weight > 0 for weight in found):
-        raise UsageError(f"{file}: a weight of traffic.requests is not a number above 0", "correct it")
+        raise UsageError(
+            f"{file}: a weight of traffic.requests is not a number above 0", "correct it"
+        )
     return found

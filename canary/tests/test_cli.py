@@ -48,7 +48,10 @@ HEAVY = {"numpy", "scipy", "locust", "psutil", "pydantic", "rich"}
     [
         (["--help"], set()),
         (["lint"], {"psutil"}),
-        (["power", "--releases", "20"], {"numpy", "scipy", "psutil"}),
+        (
+            ["power", "canary/tests/power/margins.yaml", "--releases", "20"],
+            {"numpy", "scipy", "psutil"},
+        ),
     ],
     ids=lambda value: " ".join(sorted(value)),
 )

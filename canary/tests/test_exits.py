@@ -171,6 +171,8 @@ def test_manifests_without_a_rollout_are_one_line(call, reader, file):
 
 
 TAKEN = "{taken}"
+# Gates that power is quick to follow.
+MARGINS = "canary/tests/power/margins.yaml"
 HOST = ("--host", "http://127.0.0.1:9")
 PIPELINE_TREND = ("--history", "{hostile}/none", "--commit", "x")
 PIPELINE_RELEASE = ("--source", "x", "--digest", "y", "--version", "z")
@@ -291,9 +293,9 @@ WRONG = [
     ("pipeline", ("trend", "{hostile}/latin-1.yaml", *PIPELINE_TREND), 2, "not UTF-8"),
     ("pipeline", ("layout", "{hostile}/none", "--digest", "x"), 2, "not an OCI image layout"),
     # -- files to write
-    ("canary", ("power", "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),
-    ("canary", ("power", "--releases", "20", "--html", "{hostile}/empty"), 2, "name a file"),
-    ("canary", ("power", "--releases", "20", "--svg", "/proc/x.svg"), 2, "/proc/x.svg"),
+    ("canary", ("power", MARGINS, "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),
+    ("canary", ("power", MARGINS, "--releases", "20", "--html", "{hostile}/empty"), 2, "name a file"),
+    ("canary", ("power", MARGINS, "--releases", "20", "--svg", "/proc/x.svg"), 2, "/proc/x.svg"),
     ("canary", ("rehearse", "--out", "/proc/x"), 2, "/proc/x"),
     ("canary", ("rehearse", "--out", "{hostile}/text.yaml/x"), 2, "name one below a folder"),
     ("observe", ("up", "--out", "/proc/x"), 2, "/proc/x"),
