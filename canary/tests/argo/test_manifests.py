@@ -156,14 +156,14 @@ def test_a_list_stands_for_its_items_each_with_its_place():
             "metric canary-requests: argument 'min-requests' has no value",
         ),
         (
-            "analysis-release-gates.yaml",
-            'name: in-a-row\n      value: "1"',
-            'name: in-a-row\n      value: "often"',
+            "analysis-release-guard.yaml",
+            'name: without-data\n      value: "1000"',
+            'name: without-data\n      value: "often"',
             "'often' is not a whole number",
         ),
         (
             "analysis-release-comparison.yaml",
-            "    - name: interval\n",
+            "    - name: interval\n      value: 20s\n",
             "    - name: interval\n      value: 30s\n",
             "argument 'interval' has two values, '20s' and '30s'",
         ),
