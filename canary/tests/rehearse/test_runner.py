@@ -15,7 +15,7 @@ from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.target import Observation
 from canary.rehearse.verdict import Outcome
-from canary.runtime.prometheus import Prometheus
+from canary.runtime.prometheus import Client, Prometheus
 
 SEEN = Observation(1.0, "Progressing", "", 0, ReplicaCounts(9, 9, 9), ReplicaCounts(1, 1, 1))
 PROMOTED = replace(SEEN, promoted=True)
@@ -70,12 +70,11 @@ def test_a_load_that_has_written_nothing_for_long_is_the_machines_fault(tmp_path
         load.read()
 
 
-def test_how_long_a_prometheus_that_hangs_is_waited_for_is_known(tmp_path):
-    prometheus = Prometheus(tmp_path, jobs=[])
+def test_how_long_a_prometheus_that_hangs_is_waited_for_is_known():
     with socket.socket() as hangs:
         hangs.bind(("127.0.0.1", 0))
         hangs.listen()
-        prometheus.port = hangs.getsockname()[1]
+        prometheus = Client(f"http://127.0.0.1:{hangs.getsockname()[1]}")
         measurements = Measurements(prometheus, Hashes("latest", "stable"), lambda: 0.0)
         assert measurements.waited_s(5.0) == 0.0
         measurements.begin([AnalysisRun("run", (Metric("m", "up"),), 0.0)], 5.0)

@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,24 +32,22 @@ def held(database_url):
         server.execute("DROP DATABASE held WITH (FORCE)")
 
 
-def serve(root, temporary, **variables):
-    # In a folder of its own it meets nothing that other tests left behind, and has nothing to remove.
-    variables["TMPDIR"] = str(temporary)
-    return subprocess.run(
-        [CANARY, "serve", "--port", str(processes.free_port())],
-        cwd=root,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def serve(root, **variables):
+    # In a folder of its own, with a short path, it meets nothing that other tests left behind.
+    with tempfile.TemporaryDirectory() as own:
+        return subprocess.run(
+            [CANARY, "serve", "--port", str(processes.free_port())],
+            cwd=root,
+            env={**os.environ, **variables, "TMPDIR": own},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
 
-def test_a_database_that_holds_a_table_is_refused_with_the_remedy_and_left_as_it_is(
-    root, held, tmp_path
-):
-    done = serve(root, tmp_path, REHEARSE_DATABASE_URL=held)
+def test_a_database_that_holds_a_table_is_refused_with_the_remedy_and_left_as_it_is(root, held):
+    done = serve(root, REHEARSE_DATABASE_URL=held)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     for word in ("the database held on", "REHEARSE_DATABASE_URL", "holds 1 table", "empty"):
@@ -58,8 +57,8 @@ def test_a_database_that_holds_a_table_is_refused_with_the_remedy_and_left_as_it
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://127.0.0.1:1/none"])
-def test_a_database_that_cannot_be_used_is_one_line(root, url, tmp_path):
-    done = serve(root, tmp_path, REHEARSE_DATABASE_URL=url)
+def test_a_database_that_cannot_be_used_is_one_line(root, url):
+    done = serve(root, REHEARSE_DATABASE_URL=url)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "cannot be used" in done.stderr
