@@ -104,9 +104,14 @@ class State:
 def stable(rollout: Object, replicas: int) -> bool:
     """Whether a Rollout is Healthy with all of its pods, as the controller has seen it last."""
     status = rollout.get("status", {})
-    seen = str(status.get("observedGeneration", "")) == str(rollout["metadata"]["generation"])
     healthy = status.get("phase") == "Healthy"
-    return bool(seen and healthy and status.get("availableReplicas", 0) >= replicas)
+    return bool(_seen(rollout) and healthy and status.get("availableReplicas", 0) >= replicas)
+
+
+def _seen(rollout: Object) -> bool:
+    """Whether the status is about the newest specification, and not about the one before it."""
+    observed = rollout.get("status", {}).get("observedGeneration", "")
+    return str(observed) == str(rollout["metadata"]["generation"])
 
 
 def observe(
@@ -219,6 +224,9 @@ def _unjudged(
 ) -> str:
     """What a person did, or has to do, that leaves the release unjudged; nothing if nobody did."""
     status, latest, index = state.status, state.latest_hash, state.status.get("currentStepIndex")
+    # The controller makes the ReplicaSet of a new template before it says so in the status.
+    if not _seen(state.rollout):
+        return ""
     if latest == hashes.stable:
         return controller.UNDONE_BY_HAND
     if latest != hashes.latest:

@@ -48,7 +48,7 @@ def rollout(**status):
         "Rollout",
         "gridos",
         None,
-        {"stableRS": "stable", "currentPodHash": "latest"} | status,
+        {"stableRS": "stable", "currentPodHash": "latest", "observedGeneration": "3"} | status,
         generation=3,
     )
 
@@ -194,6 +194,13 @@ def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
     seen = observe(walked, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
     assert seen.unjudged.startswith(unjudged)
     assert bool(seen.unjudged) is bool(unjudged)
+
+
+def test_a_status_from_before_the_release_says_nothing_of_it(walked):
+    seen = observe(
+        walked, rollout(phase="Healthy", currentPodHash="stable", observedGeneration="2")
+    )
+    assert (seen.unjudged, seen.settled) == ("", False)
 
 
 def test_a_step_that_nobody_promotes_ends_the_rehearsal(walked):
