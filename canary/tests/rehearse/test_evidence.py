@@ -44,7 +44,7 @@ def test_one_failing_route_is_named_with_its_share_its_status_and_its_exception(
         "pods/canary-x.log",
         [
             "Traceback (most recent call last):",
-            '  File "/work/app.py", line 7, in show',
+            '  File "/app/app.py", line 7, in show',
             "ValueError: no bus 7",
         ],
     )
@@ -52,7 +52,7 @@ def test_one_failing_route_is_named_with_its_share_its_status_and_its_exception(
     found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((500, 3),) * 9), raised)
     assert found == [
         "GET /b/{id}: 9 of 9 requests failed with 500 (stable 0 of 40): "
-        "ValueError: no bus 7 at /work/app.py:7 in show"
+        "ValueError: no bus 7 at /app/app.py:7 in show"
     ]
 
 
