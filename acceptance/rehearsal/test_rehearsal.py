@@ -283,8 +283,9 @@ def hanging(scenario):
 def hang(scenario, over):
     if over.wait(HANG_AFTER_S):
         return
-    ours = psutil.Process().children(recursive=True)
-    stopped = [process for process in ours if process.name() == scenario.hangs]
+    running = psutil.process_iter(["name"])
+    ours = {child.pid for child in psutil.Process().children(recursive=True)}
+    stopped = [each for each in running if each.pid in ours and each.info["name"] == scenario.hangs]
     for process in stopped:
         process.suspend()
     over.wait(scenario.hang_s)

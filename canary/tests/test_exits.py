@@ -4,6 +4,7 @@ Most are called within this process, which takes no second each; signals, pipes 
 real ones.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -111,23 +112,27 @@ def call(root, monkeypatch, capfd, hostile):
             code = import_module(MAINS[name]).main(arguments)
         except SystemExit as ended:
             code = ended.code
-        assert not begun_since(before)
+        assert not children(but_of=before)
         said = capfd.readouterr()
         return code, said.out, said.err
 
     return run
 
 
-def children():
-    """This process's, but for the one that looks after them and ends with us."""
-    every = psutil.Process().children(recursive=True)
-    running = (child for child in every if child.status() != psutil.STATUS_ZOMBIE)
-    return {child for child in running if "guardian.py" not in " ".join(child.cmdline())}
-
-
-def begun_since(before):
-    """What this process began; a server that ran before may start a worker of its own at any time."""
-    return {child for child in children() - before if not before & set(child.parents())}
+def children(but_of=frozenset()):
+    """This process's, but for what others began: a server that ran before may start a worker at any time."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        # Any of them may end while it is looked at; the guardian ends with us.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            running = child.status() != psutil.STATUS_ZOMBIE
+            if (
+                running
+                and "guardian.py" not in " ".join(child.cmdline())
+                and not but_of & {child, *child.parents()}
+            ):
+                found.add(child)
+    return found
 
 
 def assert_one_line(name, ended, code, words):
@@ -546,10 +551,9 @@ def test_a_signal_ends_a_program_with_130_and_leaves_nothing(root, tmp_path, com
 
 
 def runs(process):
-    try:
+    with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return False
 
 
 def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path):

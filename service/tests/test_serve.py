@@ -1,5 +1,6 @@
 """The process: how it starts, what it says when it cannot, and how it ends."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -84,12 +85,13 @@ def test_a_request_under_way_is_answered_before_the_process_ends(serve):
 
 
 def connected(process, port):
-    family = [process, *process.children()]
-    return any(
-        c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port
-        for p in family
-        for c in p.net_connections("tcp")
-    )
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any(
+            c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port
+            for p in (process, *process.children())
+            for c in p.net_connections("tcp")
+        )
+    return False
 
 
 def test_a_worker_that_dies_takes_the_container_with_it_and_the_next_one_counts_that(

@@ -173,7 +173,7 @@ def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
     )
     assert wait_until(lambda: not processes.port_is_free(port), timeout_s=60)
     children = psutil.Process(serving.pid).children(recursive=True)
-    assert any("postgres" in process.name() for process in children)
+    assert programs(psutil.Process(serving.pid), "postgres")
     serving.kill()
     serving.wait()
     assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)

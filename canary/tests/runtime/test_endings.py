@@ -85,8 +85,9 @@ def test_what_a_killed_guardian_could_not_remove_is_removed_by_the_next_run_whic
     monkeypatch.setenv("TMPDIR", str(base))
     with started(OWNER) as (program, family, folder), started(OWNER) as (_, _, in_use):
         for child in psutil.Process(program.pid).children():
-            if "guardian" in " ".join(child.cmdline()):
-                child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "guardian" in " ".join(child.cmdline()):
+                    child.kill()
         program.kill()
         program.wait()
         for process in family:
