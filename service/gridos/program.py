@@ -14,7 +14,8 @@ An exception that carries an `exit_code` is a message for the user and nothing e
 written with its traceback to a log file, whose path is the message.
 
 The pipeline's jobs install nothing, so this imports only the standard library. The service runs
-where nothing else of this repository is, so it has a copy of this module, held equal by a test.
+where nothing else of this repository is, so the file is the service's, and `canary.runtime` has a
+link to it.
 """
 
 from __future__ import annotations
