@@ -18,6 +18,9 @@ from typing import Any
 
 Result = float | tuple[float, ...]
 
+# Each may nest the condition one deeper, and Python's stack ends at a thousand calls.
+MAX_TOKENS = 300
+
 
 class ExpressionError(ValueError):
     """A condition that cannot be read or evaluated; the message quotes it."""
@@ -172,6 +175,8 @@ class _Parser:
     def __init__(self, condition: str) -> None:
         self._condition = condition
         self._tokens = _tokens(condition)
+        if len(self._tokens) > MAX_TOKENS:
+            raise ExpressionError(f"a condition of more than {MAX_TOKENS} words is not read")
         self._at = 0
 
     def expression(self, tightness: int) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,15 @@ import promql_parser
 
 # One value without labels comes of these when nothing is grouped by.
 _TO_ONE = {"sum", "avg", "min", "max", "count", "stddev", "stdvar", "group", "quantile"}
+# Each may nest the query one deeper, and the parser's stack ends at some thousands.
+MAX_OPERATORS = 300
+_OPERATOR = re.compile(
+    r"""
+    "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | `[^`]*` | \#[^\n]*  # no operators: texts and comments
+    | ( [-+*/%^(<>] | [=!]= | \b(?:and|or|unless|atan2)\b )
+    """,
+    re.VERBOSE,
+)
 _COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 
 
@@ -59,7 +69,7 @@ class Query:
 
 
 class PromqlError(ValueError):
-    """A query that Prometheus would refuse."""
+    """A query that Prometheus would refuse, or that is too long to be read."""
 
 
 @lru_cache(maxsize=1024)
@@ -67,8 +77,10 @@ def parse(query: str) -> Query:
     """Parses and type-checks a query.
 
     Raises:
-        PromqlError: if Prometheus would refuse it, with the parser's words.
+        PromqlError: if Prometheus would refuse it, with the parser's words, or if it is too long.
     """
+    if sum(bool(sign) for sign in _OPERATOR.findall(query)) > MAX_OPERATORS:
+        raise PromqlError(f"it has more than {MAX_OPERATORS} operators and calls, and is not read")
     try:
         tree = promql_parser.parse(query)
     except ValueError as wrong:
