@@ -329,12 +329,16 @@ def _removed(old: Sequence[Run]) -> Iterator[tuple[str, str]]:
 
 
 def _explain(source: Path) -> int:
-    """Prints each field under its word; 2 if one of them is not supported."""
-    rows = manifests.explain(documents.read(source))
+    """Prints each field under its word; 2 if one of them is not supported, or could not be run."""
+    found = tuple(documents.read(source))
+    rows = manifests.explain(found)
     for word, fields in itertools.groupby(rows, key=lambda row: row.support):
         lines = [f"  {row}" for row in fields]
         print(f"{word} ({len(lines)}):", *lines, sep="\n")  # noqa: T201 — what was asked for
-    return 2 if any(row.support is Support.NOT_SUPPORTED for row in rows) else 0
+    if any(row.support is Support.NOT_SUPPORTED for row in rows):
+        return program.UNUSABLE
+    manifests.rollout(manifests.read(found, str(source)))
+    return 0
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:

@@ -195,3 +195,22 @@ def runs(process):
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds 0 Rollouts"),
+        ("kind: Rollout\nspec: {}\n", "is not supported"),
+    ],
+)
+def test_manifests_that_could_not_be_rehearsed_are_no_success_to_explain(
+    text, said, tmp_path, root
+):
+    (tmp_path / "all.yaml").write_text(text)
+    done = subprocess.run(
+        [CANARY, "rehearse", "--explain", "--manifests", str(tmp_path)],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in done.stdout + done.stderr
