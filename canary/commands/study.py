@@ -11,6 +11,7 @@ from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Release
 from canary.commands import options
 from canary.errors import UsageError
+from canary.lint import check
 from canary.lint.pods import cpu_limit_cores
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
@@ -81,7 +82,7 @@ def release(
     """The objects and the Rollout among them.
 
     Raises:
-        UsageError: if there is no such Rollout, several, or one with an argument without a value.
+        UsageError: if there is no such Rollout, several, or one that the cluster refuses.
     """
     paths = [path or chosen.manifests or options.DEFAULT_MANIFESTS]
     found = documents.read_all(paths)
@@ -91,12 +92,8 @@ def release(
     if len(named) > 1:
         names = ", ".join(r.rollout.name for r in named)
         raise UsageError(f"there are several Rollouts: {names}", "choose one with --rollout")
-    for gate in named[0].gates:
-        if gate.unresolved:
-            raise UsageError(
-                f"{gate.template} {gate.path}: argument {gate.unresolved[0]!r} has no value",
-                "give it one; canary lint says more",
-            )
+    for refused in check.refusals(found, named[0]):
+        raise UsageError(f"{refused.document} {refused.path}: {refused.message}", refused.remedy)
     return found, named[0]
 
 

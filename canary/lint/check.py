@@ -18,6 +18,11 @@ from canary.yamls import Document, listed, mapping, scalar
 # `canary-rehearsal/ignore: "rule-id: the reason; another-id: its reason"` on the object itself.
 ANNOTATION = "canary-rehearsal/ignore"
 
+# The rules that say what the API server or the controller does not take.
+REFUSALS = (
+    "api-refused", "rollout-refused", "template-missing", "args-unresolved", "analysis-refused",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Report:
@@ -71,6 +76,12 @@ def lint(documents: Sequence[Document], contract: Contract | None = None) -> Rep
         else:
             kept.append(finding)
     return Report(found, tuple(kept), tuple(suppressed))
+
+
+def refusals(documents: Sequence[Document], release: Release) -> tuple[Finding, ...]:
+    """Why a release cannot begin, or ends with its first analysis."""
+    context = Context(documents=tuple(documents), release=release)
+    return tuple(found for rule in REFUSALS for found in RULES[rule].findings(context))
 
 
 def _findings(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from canary.lint import condition, controller, query, spec, steps, values
+from canary.lint import condition, controller, query, schema, spec, steps, values
 from canary.lint.rule import Rule
 
 RULES: dict[str, Rule] = {
     rule.id: rule
-    for family in (spec, controller, query, condition, values, steps)
+    for family in (spec, schema, controller, query, condition, values, steps)
     for rule in family.RULES
 }

@@ -10,6 +10,7 @@ from canary.argo.gates import Analysis, Severity, Strategy
 from canary.argo.promql import PromqlError
 from canary.argo.templates import Templates
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
+from canary.yamls import listed, mapping, scalar
 
 RULES: list[Rule] = []
 rule = into(RULES)
@@ -92,12 +93,17 @@ def _args_dropped(context: Context) -> Iterator[Hit]:
     "an argument has no value",
     reason="The AnalysisRun cannot be created, and the release is aborted or hangs.",
     remedy="give the argument a value in the template's args or where it is referenced",
-    needs=Strategy.BLUE_GREEN,
 )
 def _args_unresolved(context: Context) -> Iterator[Hit]:
+    library = context.release.strategy is Strategy.NONE
     for gate in context.release.gates:
+        declared = {scalar(mapping(a).get("name")) for a in listed(gate.template.spec.get("args"))}
         for name in gate.unresolved:
-            yield at(gate, f"{{{{args.{name}}}}} has no value at {gate.look}")
+            # Who refers to a template of a library gives its arguments a value, if it has them.
+            if not library:
+                yield at(gate, f"{{{{args.{name}}}}} has no value at {gate.look}")
+            elif name not in declared:
+                yield at(gate, f"{{{{args.{name}}}}} is not among the template's args")
 
 
 @rule(

@@ -1,0 +1,78 @@
+"""Rules for what the API server refuses: a value that is not of its field's type.
+
+The schemas are those of the CustomResourceDefinitions of v1.9.1 (`ci/schemas/extract.py`). A field
+that they do not name is pruned and nothing is refused. A field that is missing is not asked for
+here: what is linted may be a part, which a patch completes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from canary.argo.gates import Severity
+from canary.argo.templates import is_argo
+from canary.lint.rule import Context, Hit, Rule, into
+from canary.yamls import Document
+
+RULES: list[Rule] = []
+rule = into(RULES)
+
+FOLDER = Path(__file__).parent / "schemas"
+FILES = {
+    "Rollout": "rollout.json",
+    "AnalysisTemplate": "analysistemplate.json",
+    "ClusterAnalysisTemplate": "analysistemplate.json",
+}
+
+
+@rule(
+    "api-refused",
+    Severity.ERROR,
+    "the API server refuses the object",
+    reason="Nothing of it reaches the cluster: what was there before stays.",
+    remedy="give the field a value of its type",
+)
+def _api_refused(context: Context) -> Iterator[Hit]:
+    templates = (gate.template for gate in context.release.gates)
+    for document in dict.fromkeys((context.release.rollout, *templates)):
+        for path, message in refusals(document):
+            yield document, path, message
+
+
+def refusals(document: Document) -> Iterator[tuple[str, str]]:
+    """The fields whose values are of another type, and what the schema says of each."""
+    if document.kind not in FILES or not is_argo(document):
+        return
+    for error in _validator(FILES[document.kind]).iter_errors(_pruned(document.body)):
+        if error.schema_path[-1] not in ("additionalProperties", "required"):
+            yield _path(error.instance_path), _said(error)
+
+
+@lru_cache
+def _validator(file: str) -> jsonschema_rs.Validator:
+    schema = json.loads((FOLDER / file).read_text(encoding="utf-8"))
+    return jsonschema_rs.validator_for(schema)
+
+
+def _said(error: jsonschema_rs.ValidationError) -> str:
+    if error.schema_path[-1] == "anyOf":
+        return f"{json.dumps(error.instance)} is neither a whole number nor a text"
+    return error.message
+
+
+def _pruned(value: Any) -> Any:
+    """Without the fields that are null, which the API server takes out before it looks."""
+    if isinstance(value, Mapping):
+        return {str(key): _pruned(inner) for key, inner in value.items() if inner is not None}
+    return [_pruned(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _path(parts: list[str | int]) -> str:
+    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(words).lstrip(".")
