@@ -193,6 +193,7 @@ accept = @set -f; $(ACCEPT) $(@:accept-%=%) $${ONLY:+-k "$$ONLY"}
 .PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge accept-web accept-foreign
 
 accept-rehearsal: setup  ## rehearsals of every kind of release, about 40 minutes
+	@$(BIN)/python -m pytest -q -m acceptance canary/tests/test_rehearsal.py
 	$(accept)
 
 accept-endings: setup  ## end every program at any time, by any signal: nothing of it may live on; about 60 minutes

@@ -1,12 +1,16 @@
-"""End to end: the shipped manifests, on real traffic. Given a release, when it is rehearsed, then …
+"""End to end, on real traffic. Given a release, when it is rehearsed, then …
 
-The rest of the bars, which take longer, are `make accept-rehearsal`.
+A healthy release of the shipped manifests goes through all their steps, for 100 CPU-seconds, so it is
+`acceptance`; one of a small shop takes five, and is held to the same wherever that can be said of it.
+The rest of the bars is in acceptance/rehearsal. `make accept-rehearsal` runs both.
 """
 
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +20,25 @@ CANARY = Path(sys.executable).parent / "canary"
 
 # Of the 300 canary requests a look that a rehearsal is sized for.
 SEEN = 267
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """A rehearsal that has ended.
+
+    Attributes:
+        done: What the program said, and its code.
+        result: Its result.json.
+        scrapes: More than so many of Prometheus are in it.
+        within: How near the canary's share of so many requests must be to its pods'.
+        dearest: What the program says cost most, if it costs enough to be sure of it.
+    """
+
+    done: subprocess.CompletedProcess[str]
+    result: dict[str, Any]
+    scrapes: int = 50
+    within: float = 0.02
+    dearest: str = "pods "
 
 
 def rehearse(root, out, *arguments):
@@ -32,35 +55,49 @@ def rehearse(root, out, *arguments):
 
 
 @pytest.fixture(scope="module")
-def healthy(root, tmp_path_factory):
-    return rehearse(root, tmp_path_factory.mktemp("healthy"))
+def shipped(root, tmp_path_factory):
+    return Rehearsed(*rehearse(root, tmp_path_factory.mktemp("shipped")))
+
+
+@pytest.fixture(scope="module")
+def shop(root, tmp_path_factory):
+    given = ("--config", "canary/tests/rehearse/shop/rehearsal.yaml")
+    ended = rehearse(root, tmp_path_factory.mktemp("shop"), *given)
+    # 300 requests at a quarter: five standard deviations.
+    return Rehearsed(*ended, scrapes=10, within=0.125, dearest="")
+
+
+@pytest.fixture(
+    scope="module", params=["shop", pytest.param("shipped", marks=pytest.mark.acceptance)]
+)
+def healthy(request):
+    return request.getfixturevalue(request.param)
 
 
 def test_a_healthy_release_is_promoted(healthy):
-    done, result = healthy
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert result["verdict"]["outcome"] == "promoted"
-    assert result["verdict"]["rollout_phase"] == "Healthy"
+    assert healthy.done.returncode == 0, healthy.done.stdout + healthy.done.stderr
+    assert healthy.result["verdict"]["outcome"] == "promoted"
+    assert healthy.result["verdict"]["rollout_phase"] == "Healthy"
 
 
 def test_a_healthy_release_costs_its_users_nothing(healthy):
-    _, result = healthy
-    assert (result["traffic"]["failed"], result["traffic"]["lost"]) == (0, 0)
-    assert result["budget"]["spent_unscaled_requests"] == 0
+    traffic = healthy.result["traffic"]
+    assert (traffic["failed"], traffic["lost"]) == (0, 0)
+    assert healthy.result["budget"]["spent_unscaled_requests"] == 0
+    assert healthy.result["evidence"]["cause"] == []
 
 
-def test_a_healthy_release_is_asked_for_every_documented_route_and_blamed_for_nothing(healthy):
-    _, result = healthy
-    assert result["evidence"]["coverage"]["known"] == 14
-    assert result["evidence"]["coverage"]["missing"] == []
-    assert result["evidence"]["cause"] == []
+@pytest.mark.acceptance
+def test_a_healthy_release_is_asked_for_every_documented_route(shipped):
+    assert shipped.result["evidence"]["coverage"]["known"] == 14
+    assert shipped.result["evidence"]["coverage"]["missing"] == []
 
 
-def test_every_look_saw_the_requests_its_gate_was_sized_for(healthy):
-    _, result = healthy
+@pytest.mark.acceptance
+def test_every_look_saw_the_requests_its_gate_was_sized_for(shipped):
     looks = [
         look["number"]
-        for run in result["analysis_runs"]
+        for run in shipped.result["analysis_runs"]
         for metric in run["metrics"]
         if metric["name"] == "canary-requests"
         for look in metric["measurements"]
@@ -70,21 +107,19 @@ def test_every_look_saw_the_requests_its_gate_was_sized_for(healthy):
 
 
 def test_the_result_says_what_the_run_cost_and_how_well_the_machine_kept_up(healthy):
-    done, result = healthy
-    machine = result["machine"]
+    machine = healthy.result["machine"]
     assert {"pods", "locust", "envoy", "prometheus", "harness"} <= machine["cpu_seconds"].keys()
     assert machine["cpu_seconds_total"] == pytest.approx(
         sum(machine["cpu_seconds"].values()), abs=0.5
     )
-    assert machine["scrapes"] > 50
+    assert machine["scrapes"] > healthy.scrapes
     assert machine["honest"] is (machine["because"] == "")
-    assert "CPU-seconds (pods " in done.stdout
+    assert f"CPU-seconds ({healthy.dearest}" in healthy.done.stdout
 
 
 def test_the_shares_the_gateway_saw_are_the_pods_shares(healthy):
-    _, result = healthy
-    series = result["series"]
-    for step in result["rollout"]["steps"]:
+    series = healthy.result["series"]
+    for step in healthy.result["rollout"]["steps"]:
         if step["kind"] != "setWeight":
             continue
         inside = [
@@ -98,7 +133,7 @@ def test_the_shares_the_gateway_saw_are_the_pods_shares(healthy):
             if index == step["index"] + 1
         ][1:-1]
         share = sum(c for c, _ in inside) / sum(total for _, total in inside)
-        assert share == pytest.approx(step["share"], abs=0.02)
+        assert share == pytest.approx(step["share"], abs=healthy.within)
 
 
 def test_a_release_that_fails_three_per_cent_is_rolled_back_at_the_first_step_by_its_gate(
