@@ -7,12 +7,13 @@ and the same one for the same seed. A `free` one runs by the clock.
 """
 
 import random
+import shutil
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,16 @@ class World:
             git(folder, "clone", "--quiet", str(remote), str(clone))
             git(clone, "config", "user.name", "pipeline")
             git(clone, "config", "user.email", "pipeline@example.com")
+        for clone in (person, *world.clones):
+            # Relative, so that a copy of them all has a remote of its own.
+            git(clone, "config", "remote.origin.url", f"../{remote.name}")
         return world
+
+    def copy(self, folder: Path) -> "World":
+        """The same in another folder, where nothing that is done touches this one."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        clones = [folder / clone.name for clone in self.clones]
+        return replace(self, folder=folder, clones=clones, sources=[*self.sources])
 
     @property
     def person(self) -> Path:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,12 @@ class Job:
         return {step.action for step in self.steps}
 
 
+@cache
+def _parse(text: str) -> tuple[Any, ...]:
+    """The documents of a text, which several controls read, and tests in many checkouts."""
+    return tuple(YAML(typ="safe").load_all(text))
+
+
 class Checkout:
     """The files of a checkout."""
 
@@ -93,7 +99,8 @@ class Checkout:
 
     def load(self, path: str) -> Any:
         """Returns a YAML file."""
-        return YAML(typ="safe").load(self.text(path))
+        documents = _parse(self.text(path))
+        return documents[0] if documents else None
 
     @cached_property
     def workflows(self) -> dict[str, Mapping[str, Any]]:
@@ -145,6 +152,6 @@ class Checkout:
         """Every object under deploy/, by its file's path."""
         for file in sorted((self.root / "deploy").glob("**/*.yaml")):
             path = str(file.relative_to(self.root))
-            for document in YAML(typ="safe").load_all(self.text(path)):
+            for document in _parse(self.text(path)):
                 if isinstance(document, dict):
                     yield path, document

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -30,12 +31,52 @@ def proof() -> ModuleType:
     return overlay
 
 
-@pytest.fixture
-def world(proof, tmp_path):
-    """A remote with one overlay, two clones, and three commits to release."""
-    made = proof.World.make(tmp_path, clones=2)
+@pytest.fixture(scope="session")
+def first_world(proof, tmp_path_factory):
+    made = proof.World.make(tmp_path_factory.mktemp("world"), clones=2)
     made.merge(3)
     return made
+
+
+@pytest.fixture
+def world(first_world, tmp_path):
+    """A remote with one overlay, two clones, and three commits to release."""
+    return first_world.copy(tmp_path)
+
+
+# What the controls read of a checkout.
+PARTS = (".github", "ci", "deploy", "infra", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md")
+
+
+@pytest.fixture(scope="session")
+def whole_copy(root, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    ignored = shutil.ignore_patterns("__pycache__", ".terraform", "tests")
+    for part in PARTS:
+        if (root / part).is_dir():
+            shutil.copytree(root / part, folder / part, ignore=ignored)
+        else:
+            shutil.copy2(root / part, folder / part)
+    return folder
+
+
+def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    """When each file below a folder was written last, and its size."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (status.st_mtime_ns, status.st_size) for path, status in found.items()}
+
+
+@pytest.fixture
+def copy(root, whole_copy) -> Iterator[Path]:
+    """A copy of the checkout to change; what a test changes is put back after it."""
+    before = stamps(whole_copy)
+    yield whole_copy
+    after = stamps(whole_copy)
+    for path in after.keys() - before.keys():
+        path.unlink()
+    for path, stamp in before.items():
+        if after.get(path) != stamp:
+            shutil.copy2(root / path.relative_to(whole_copy), path)
 
 
 @pytest.fixture(scope="module")

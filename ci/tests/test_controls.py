@@ -1,14 +1,12 @@
 """The controls: the checkout holds them, and each fails on a copy that was made bad."""
 
 import re
-import shutil
 
 import pytest
 from pipeline import cli, controls
 from pipeline.checkout import Checkout
 from pipeline.errors import PipelineError
 
-PARTS = (".github", "ci", "deploy", "infra", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md")
 OVERLAY = "images:\n  - {{name: gridos, {pin}}}\n"
 PIN = "newName: {registry}/gridos, digest: 'sha256:" + "ab" * 32 + "'"
 PROJECT = "kind: AppProject\nspec: {{sourceRepos: ['{repo}'], destinations: [{{namespace: '{namespace}', server: s}}], clusterResourceWhitelist: [{{group: '', kind: '{kind}'}}]}}\n"
@@ -320,14 +318,6 @@ BAD = [
     (31, f"{WORKFLOWS}/new.yaml", None, "on: push\njobs: {}\n", "nobody reviewed it"),
     (31, "ci/verify-provenance", None, "", "not what was reviewed"),
 ]
-
-
-@pytest.fixture
-def copy(root, tmp_path):
-    for part in PARTS:
-        source = root / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / part)
-    return tmp_path
 
 
 def findings(root, row):

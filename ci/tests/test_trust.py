@@ -6,14 +6,12 @@ so that an edit cannot switch it off.
 """
 
 import re
-import shutil
 from dataclasses import dataclass
 
 import pytest
 from pipeline import cli, controls, trust
 from pipeline.checkout import Checkout
 
-PARTS = (".github", "ci", "deploy", "infra", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md")
 W = ".github/workflows"
 
 
@@ -201,18 +199,6 @@ HARMLESS = [
     Edit("the service's version", "deploy/base/rollout.yaml", r"#", "# As it is:"),
     Edit("a comment of admission", "deploy/admission/images.yaml", r"# The registry is", "# Its registry is"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def copy(root, tmp_path):
-    for part in PARTS:
-        source = root / part
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", ".terraform", "tests")
-            shutil.copytree(source, tmp_path / part, ignore=ignored)
-        else:
-            shutil.copy(source, tmp_path / part)
-    return tmp_path
 
 
 def objections(root):
