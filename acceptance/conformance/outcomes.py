@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from acceptance.conformance import routed
+from acceptance.conformance import blue_green, routed
 from acceptance.conformance.scenarios import Act, Scenario
 from acceptance.conformance.scripted import Reader
 from canary.argo import analysis, controller, events, manifests
@@ -52,18 +52,19 @@ class Judged:
 class Outcome:
     """A release: its end, the (canary, stable) counts asked for at each pause, and its runs.
 
-    Behind a router a pause has its weight as well, and `left` are the counts at the end.
+    Behind a router a pause has its weight as well, and `left` are the counts at the end. So has a
+    blueGreen, which has counts while its analyses run, too.
     """
 
     phase: str
     aborted: bool
-    counts: Mapping[int, tuple[int, ...]]
+    counts: Mapping[int | str, tuple[int, ...]]
     runs: tuple[Judged, ...]
-    left: tuple[int, int] | None = None
+    left: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         ends = f"{self.phase}, aborted" if self.aborted else self.phase
-        counts = ", ".join(map(_shown, dict(sorted(self.counts.items())).values())) or "–"
+        counts = ", ".join(_shown(self.counts[at]) for at in sorted(self.counts, key=str)) or "–"
         runs = ", ".join(f"{run.place} {run.phase}" for run in self.runs) or "–"
         left = f"; at the end {_shown(self.left)}" if self.left else ""
         return f"{ends}; canary + stable pods at each pause {counts}{left}; analyses {runs}"
@@ -77,7 +78,7 @@ def _shown(counts: tuple[int, ...]) -> str:
 def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, Any]]:
     """The scenario's Rollout and gates: the shipped ones with other pods and shorter pauses."""
     shipped = [copy.deepcopy(found.body) for found in documents.read(BASE)]
-    kinds = ("Rollout",) if scenario.canary else ("Rollout", "AnalysisTemplate")
+    kinds = ("Rollout",) if scenario.strategy else ("Rollout", "AnalysisTemplate")
     chosen = [body for body in shipped if body["kind"] in kinds]
     time_compression.shorten(chosen, FACTOR)
     # The controller refuses an analysis whose dryRun names none of its metrics.
@@ -90,7 +91,11 @@ def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, A
             for argument in body["spec"]["args"]:
                 if argument["name"] == "prometheus":
                     argument["value"] = f"{prometheus}/{scenario.name}"
-    return [*chosen, *(routed.objects(namespace(scenario)) if scenario.canary else [])]
+    if scenario.canary:
+        chosen += routed.objects(namespace(scenario))
+    if scenario.blue_green:
+        chosen += blue_green.objects(scenario, namespace(scenario), prometheus)
+    return chosen
 
 
 def namespace(scenario: Scenario) -> str:
@@ -109,12 +114,12 @@ def _adapt(spec: dict[str, Any], scenario: Scenario, image: str, tried: set[str]
     container = {"name": "gridos", "image": image, "env": [{"name": "RELEASE", "value": "1"}]}
     container["imagePullPolicy"] = "IfNotPresent"
     spec["template"]["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 1}
-    if scenario.canary:
-        spec["strategy"]["canary"] = copy.deepcopy(dict(scenario.canary))
-    canary = spec["strategy"]["canary"]
+    spec |= scenario.spec
+    spec["strategy"] = copy.deepcopy(scenario.strategy) or spec["strategy"]
+    canary = spec["strategy"].get("canary", {"steps": []})
     if scenario.manual_pause:
         canary["steps"][1] = {"pause": {}}
-    for step in (*canary["steps"], canary):
+    for step in (*canary.get("steps", []), canary):
         if tried & {t["templateName"] for t in step.get("analysis", {}).get("templates", [])}:
             step["analysis"]["dryRun"] = [{"metricName": scenario.dry_run}]
 
@@ -140,11 +145,11 @@ class _Run:
         # When each pod is ready, the oldest first.
         self._ready: dict[ReplicaSetName, list[float]] = {
             ReplicaSetName.LATEST: [],
-            ReplicaSetName.STABLE: [0.0] * count,
+            ReplicaSetName.STABLE: [-rollout.min_ready_s] * count,
             ReplicaSetName.OLD: [],
         }
         self._counts = {name: self._seen(name) for name in ReplicaSetName}
-        self._at_pause: dict[int, tuple[int, ...]] = {}
+        self._at_pause: dict[int | str, tuple[int, ...]] = {}
 
     def play(self) -> Outcome:
         """Until nothing more happens."""
@@ -160,12 +165,14 @@ class _Run:
             aborted=bool(status.abort_message),
             counts=self._at_pause,
             runs=tuple(sorted(map(_judged, status.runs), key=lambda run: run.place)),
-            left=self._left() if self._scenario.canary else None,
+            left=self._left() if self._scenario.strategy else None,
         )
 
-    def _left(self) -> tuple[int, int]:
+    def _left(self) -> tuple[int, ...]:
         canary, stable = (self._counts[n].desired for n in list(ReplicaSetName)[:2])
-        return canary, stable
+        return (
+            (canary, stable, self._status.weight) if self._rollout.blue_green else (canary, stable)
+        )
 
     def _over(self) -> bool:
         status = self._status
@@ -187,16 +194,17 @@ class _Run:
             fresh = [self._now + START_S] * (scale.replicas - len(kept))
             self._ready[scale.replica_set] = kept + fresh
         self._counts = {name: self._seen(name) for name in ReplicaSetName}
-        if status.pause_started_at is not None and not status.abort_message:
-            weight = (status.weight,) if self._scenario.canary else ()
-            self._at_pause[status.step_index] = (latest.desired, stable.desired, *weight)
+        for place in _places(self._rollout, status):
+            weight = (status.weight,) if self._scenario.strategy else ()
+            self._at_pause[place] = (latest.desired, stable.desired, *weight)
         self._act()
         return bool(scales)
 
     def _seen(self, name: ReplicaSetName) -> ReplicaCounts:
         broken = name is ReplicaSetName.LATEST and self._scenario.pods != "ready"
         ready = self._ready[name]
-        available = 0 if broken else sum(at <= self._now for at in ready)
+        settled = self._now - self._rollout.min_ready_s
+        available = 0 if broken else sum(at <= settled for at in ready)
         return ReplicaCounts(len(ready), len(ready), available)
 
     def _measure(self) -> None:
@@ -215,7 +223,7 @@ class _Run:
         return Measurement(phase, self._now, self._now)
 
     def _act(self) -> None:
-        if not self._acts or not _reached(self._acts[0], self._status):
+        if not self._acts or not _reached(self._acts[0], self._rollout, self._status):
             return
         event = self._acts.pop(0).event
         latest, old = ReplicaSetName.LATEST, ReplicaSetName.OLD
@@ -235,16 +243,35 @@ class _Run:
         self._counts = {name: self._seen(name) for name in ReplicaSetName}
 
 
-def _reached(act: Act, status: Status) -> bool:
+def _places(rollout: Rollout, status: Status) -> Iterator[int | str]:
+    """The places of the release where its counts are compared, if it is at one."""
+    if status.pause_started_at is not None and not status.abort_message:
+        yield blue_green.AT_PAUSE if rollout.blue_green else status.step_index
+    run = status.step_run
+    if rollout.blue_green and run and run.results and not run.phase.completed:
+        yield _place(run)
+
+
+def _reached(act: Act, rollout: Rollout, status: Status) -> bool:
     if act.at_phase == "Degraded":
         return bool(status.abort_message)
+    if act.at_phase in (blue_green.AT_PAUSE, blue_green.AT_POST):
+        return act.at_phase.removeprefix("Running-") in _places(rollout, status)
     if act.at_phase:
         return status.paused_inconclusive
     return status.step_index == act.at_step and status.pause_started_at is not None
 
 
+def _place(run: AnalysisRun) -> str:
+    """By its name, whose last word is a blueGreen's analysis."""
+    word = run.name.partition(".")[0].rpartition("-")[2]
+    if word in blue_green.ANALYSES:
+        return word
+    return "background" if run.step_index is None else f"step {run.step_index}"
+
+
 def _judged(run: AnalysisRun) -> Judged:
-    place = "background" if run.step_index is None else f"step {run.step_index}"
+    place = _place(run)
     taken = {n: tuple(str(m.phase) for m in r.measurements) for n, r in run.results.items()}
     return Judged(place, str(run.phase), taken)
 
@@ -253,7 +280,7 @@ def differences(mine: Outcome, real: Outcome) -> Iterator[str]:
     """Where two outcomes differ.
 
     A background run's looks are compared without their number: that depends on how long pods take
-    to come up.
+    to come up. So are those of a blueGreen's analysis, which a person may end.
     """
     for field in ("phase", "aborted", "counts", "left"):
         a, b = getattr(mine, field), getattr(real, field)
@@ -270,7 +297,7 @@ def _comparable(runs: Sequence[Judged]) -> list[tuple[str, str, dict[str, tuple[
             run.place,
             run.phase,
             {
-                name: _deduplicated(taken) if run.place == "background" else taken
+                name: taken if run.place.startswith("step") else _deduplicated(taken)
                 for name, taken in sorted(run.measurements.items())
             },
         )

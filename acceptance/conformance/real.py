@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from acceptance.conformance import outcomes
+from acceptance.conformance import blue_green, outcomes
 from acceptance.conformance.outcomes import Judged, Outcome
 from acceptance.conformance.scenarios import Act, Scenario
 from canary.argo.events import Kind
+from canary.argo.model import Phase
 from canary.errors import MachineError
 from canary.rehearse.cluster_state import HASH_LABEL, State, stable
 from canary.runtime import processes
@@ -57,8 +58,10 @@ class Follower:
     image: str
     first_hash: str = ""
     hashes: list[str] = field(default_factory=list)
-    _at_pause: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    _at_pause: dict[int | str, tuple[int, ...]] = field(default_factory=dict)
     _acts: list[Act] = field(default_factory=list)
+    # The controller deletes the oldest of many.
+    _runs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _still_since: float = 0.0
     _seen: str = ""
 
@@ -115,19 +118,22 @@ class Follower:
         status, latest = state.status, state.latest_hash
         if latest and latest != self.first_hash and latest not in self.hashes:
             self.hashes.append(latest)
-        pauses = [condition["reason"] for condition in status.get("pauseConditions") or []]
-        pause = pauses[0] if pauses else ""
-        if pause == "CanaryPauseStep" and not status.get("abort"):
-            weights = status.get("canary", {}).get("weights", {})
-            weight = (weights["canary"]["weight"],) if self.scenario.canary else ()
-            counts = self._desired(state, latest)
-            self._at_pause[status["currentStepIndex"]] = (*counts, *weight)
-        if self._acts and _reached(self._acts[0], status, pause):
+        self._runs |= {run["metadata"]["name"]: run for run in state.of("AnalysisRun")}
+        places = list(_places(state))
+        for place in places:
+            self._at_pause[place] = (*self._desired(state, latest), *self._weight(status))
+        if self._acts and _reached(self._acts[0], status, places):
             self._act(self._acts.pop(0))
 
-    def _desired(self, state: State, latest: str) -> tuple[int, int]:
-        canary, stable = (state.replica_counts(h).desired for h in (latest, self.first_hash))
-        return canary, stable
+    def _desired(self, state: State, latest: str) -> tuple[int, ...]:
+        return tuple(state.replica_counts(h).desired for h in (latest, self.first_hash))
+
+    def _weight(self, status: Mapping[str, Any]) -> tuple[int, ...]:
+        """The canary's, where it goes apart from the pods."""
+        if self.scenario.blue_green:
+            return (100 * (status["blueGreen"]["activeSelector"] != self.first_hash),)
+        weights = status.get("canary", {}).get("weights", {})
+        return (weights["canary"]["weight"],) if self.scenario.canary else ()
 
     def _act(self, act: Act) -> None:
         event, inside = act.event, ["-n", self._namespace]
@@ -177,24 +183,46 @@ class Follower:
         latest = self.hashes[-1]
         runs = [
             _judged(thing)
-            for thing in state.of("AnalysisRun")
+            for thing in self._runs.values()
             if thing["metadata"]["labels"][HASH_LABEL] == latest
         ]
+        left = self._desired(state, latest) if self.scenario.strategy else None
+        if left and self.scenario.blue_green:
+            left += self._weight(state.status)
         return Outcome(
             phase=str(state.status["phase"]),
             aborted=bool(state.status.get("abort")),
             counts=dict(self._at_pause),
             runs=tuple(sorted(runs, key=lambda run: run.place)),
-            left=self._desired(state, latest) if self.scenario.canary else None,
+            left=left,
         )
 
 
-def _reached(act: Act, status: Mapping[str, Any], pause: str) -> bool:
+def _places(state: State) -> Iterator[int | str]:
+    """The places of the release where its counts are compared, if it is at one."""
+    status = state.status
+    pauses = [condition["reason"] for condition in status.get("pauseConditions") or []]
+    if "CanaryPauseStep" in pauses[:1] and not status.get("abort"):
+        yield int(status["currentStepIndex"])
+    if blue_green.AT_PAUSE in pauses[:1] and not status.get("abort"):
+        yield blue_green.AT_PAUSE
+    yield from (_place(run) for run in state.of("AnalysisRun") if _runs_apart(run))
+
+
+def _runs_apart(run: Mapping[str, Any]) -> bool:
+    """Whether it is a blueGreen's that measures."""
+    status = run.get("status", {})
+    ended = Phase(status.get("phase") or "Pending").completed
+    return _place(run) in blue_green.ANALYSES and "metricResults" in status and not ended
+
+
+def _reached(act: Act, status: Mapping[str, Any], places: Sequence[int | str]) -> bool:
     if act.at_phase == "Paused-Inconclusive":
         return _inconclusive(status)
     if act.at_phase == "Degraded":
         return status.get("phase") == "Degraded"
-    return status.get("currentStepIndex") == act.at_step and pause == "CanaryPauseStep"
+    wanted = act.at_phase.removeprefix("Running-") if act.at_step is None else act.at_step
+    return wanted in places
 
 
 def _inconclusive(status: Mapping[str, Any]) -> bool:
@@ -202,13 +230,19 @@ def _inconclusive(status: Mapping[str, Any]) -> bool:
     return any(condition["reason"] == "InconclusiveAnalysisRun" for condition in conditions)
 
 
+def _place(thing: Mapping[str, Any]) -> str:
+    """Where an AnalysisRun belongs; that of a blueGreen is the last word of its name."""
+    index = thing["metadata"]["labels"].get("step-index")
+    word = thing["metadata"]["name"].partition(".")[0].rpartition("-")[2]
+    if word in blue_green.ANALYSES:
+        return str(word)
+    return "background" if index is None else f"step {index}"
+
+
 def _judged(thing: Mapping[str, Any]) -> Judged:
-    labels = thing["metadata"]["labels"]
-    index = labels.get("step-index")
     status = thing.get("status", {})
     taken = {
         result["name"]: tuple(m["phase"] for m in result.get("measurements", []))
         for result in status.get("metricResults", [])
     }
-    place = "background" if index is None else f"step {index}"
-    return Judged(place, status.get("phase", ""), taken)
+    return Judged(_place(thing), status.get("phase", ""), taken)

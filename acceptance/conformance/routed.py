@@ -56,6 +56,8 @@ ROUTED = (
     _routed("no-steps"),
     _routed("weight-of-nothing", 0, 50),
     _routed("soon-gone", 50, scaleDownDelaySeconds=SOON_S),
+    _routed("never-gone", 50, scaleDownDelaySeconds=0),
+    _routed("gone-at-once", 50, scaleDownDelaySeconds=60, scaleDownDelayRevisionLimit=0),
     _routed("abort", 20, 60, acts=[Act("abort", at_step=3)]),
     _routed(
         "abort-soon-gone", 60, acts=[Act("abort", at_step=1)], abortScaleDownDelaySeconds=SOON_S

@@ -56,7 +56,8 @@ class Scenario:
     """One release.
 
     `pods` is how the candidate's behave: ready, never-ready or crashing. `canary` takes the place
-    of the shipped strategy, behind a router and without gates (routed.py).
+    of the shipped strategy, behind a router and without gates (routed.py), and so does `blue_green`
+    with gates of its own (blue_green.py). `spec` is more of the Rollout's.
     """
 
     name: str
@@ -67,6 +68,14 @@ class Scenario:
     dry_run: str = ""
     manual_pause: bool = False
     canary: Mapping[str, Any] = field(default_factory=dict)
+    blue_green: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def strategy(self) -> dict[str, Any]:
+        """What takes the place of the shipped one; nothing if it stays."""
+        given = {"canary": self.canary, "blueGreen": self.blue_green}
+        return {name: dict(fields) for name, fields in given.items() if fields}
 
 
 def _reading(**gates: Sequence[Answer]) -> Script:

@@ -11,6 +11,7 @@ from policies import objects, schemas
 
 from acceptance import client, cluster
 from acceptance.conformance import evaluator, outcomes, rehearsals
+from acceptance.conformance.blue_green import BLUE_GREEN
 from acceptance.conformance.rollbacks import Measured
 from acceptance.conformance.routed import ROUTED
 from acceptance.conformance.scenarios import SCENARIOS
@@ -45,7 +46,7 @@ def test_answers_come_in_order_and_the_last_one_repeats():
         server.close()
 
 
-@pytest.mark.parametrize("scenario", [*SCENARIOS, *ROUTED], ids=lambda s: s.name)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *ROUTED, *BLUE_GREEN], ids=lambda s: s.name)
 def test_our_controller_ends_every_scenario(scenario, tmp_path):
     outcome = outcomes.ours(scenario, tmp_path)
     assert outcome.phase in {"Healthy", "Degraded", "Paused"}
@@ -96,7 +97,7 @@ def test_two_outcomes_that_differ_are_told_apart(tmp_path):
 
 
 def test_what_a_scenario_ships_is_valid(tmp_path):
-    for scenario in (*SCENARIOS, *ROUTED):
+    for scenario in (*SCENARIOS, *ROUTED, *BLUE_GREEN):
         assert schemas.check(outcomes.objects(scenario, "http://p", "pause:1"), "1.35") == []
 
 

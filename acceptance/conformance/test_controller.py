@@ -12,6 +12,7 @@ from policies.connectivity import allowed
 
 from acceptance.cluster import HOST, INSIDE, ROOT
 from acceptance.conformance import connectivity, evaluator, outcomes
+from acceptance.conformance.blue_green import BLUE_GREEN
 from acceptance.conformance.real import Follower
 from acceptance.conformance.routed import ROUTED
 from acceptance.conformance.scenarios import SCENARIOS
@@ -56,7 +57,7 @@ def scripted(scripts):
 def test_every_scenario_ends_on_the_real_controller_as_it_does_in_the_rehearsal(
     cluster, tmp_path, measured, only
 ):
-    chosen = [scenario for scenario in (*SCENARIOS, *ROUTED) if only in scenario.name]
+    chosen = [scenario for scenario in (*SCENARIOS, *ROUTED, *BLUE_GREEN) if only in scenario.name]
     assert chosen, f"no scenario's name holds {only}"
 
     def follow(scenario):

@@ -1,6 +1,7 @@
-"""The step machine of a canary: one pure reconcile of the Argo Rollouts controller.
+"""The step machine of a release: one pure reconcile of the Argo Rollouts controller.
 
-Source: rollout/{canary,analysis,pause,sync}.go and utils/rollout/rolloututil.go @9f8d111. In each
+Source: rollout/{canary,bluegreen,analysis,pause,sync}.go and utils/rollout/rolloututil.go @9f8d111.
+A blueGreen walks the steps that `releases` makes of it. In each
 reconcile, in this order: analysis runs are created and acted on, at most one ReplicaSet is scaled,
 a pause is begun, and at most one step is completed. What a caller must keep: reconcile again after
 each change, and hand over measurements with `record_measurements`.
@@ -16,6 +17,8 @@ from typing import TypeGuard
 from canary.argo import analysis, replicas, resolve, routing
 from canary.argo.model import (
     NO_PODS,
+    POST_PROMOTION,
+    PRE_PROMOTION,
     Analysis,
     AnalysisRun,
     Hashes,
@@ -34,6 +37,12 @@ from canary.argo.model import (
 ABORTED_BY_HAND = "Aborted by hand, unjudged: no gate had failed"
 UNDONE_BY_HAND = "Undone by hand, unjudged: the Rollout is back at the template of stable"
 PAUSED_BY_HAND = "Paused by hand, unjudged: nobody promotes it"
+
+# What a blueGreen's runs are called, and what the controller says of them.
+PLACES = {
+    PRE_PROMOTION: ("pre", "Blue/green pre-promotion"),
+    POST_PROMOTION: ("post", "Blue/green post-promotion"),
+}
 
 # The message of an abort that no analysis and no deadline caused; Argo has none.
 BY_HAND = "by hand"
@@ -169,6 +178,8 @@ def promote(rollout: Rollout, status: Status, now: float) -> Status:
     """
     if status.promoted or status.abort_message or status.undone:
         return status
+    if rollout.blue_green:
+        return _promote_blue_green(rollout, status, now)
     paused = status.pause_started_at is not None
     if status.paused_inconclusive and _inconclusive(status.step_run):
         return replace(resume(status, now), user_paused=False)
@@ -186,6 +197,28 @@ def promote(rollout: Rollout, status: Status, now: float) -> Status:
         user_paused=False,
         step_run=None,
         finished_runs=(*status.finished_runs, *ended),
+        last_progress_at=now,
+    )
+
+
+def _promote_blue_green(rollout: Rollout, status: Status, now: float) -> Status:
+    """Takes pauses back, and no step: only the one without an end is over then.
+
+    A timed one begins anew, and so does an analysis that was inconclusive.
+    Source: `CompletedBlueGreenPause`, rollout/pause.go of v1.9.1; seen there.
+    """
+    step = _step(rollout, status)
+    endless = isinstance(step, Pause) and (step.manual or step.duration_s is None)
+    over = endless and status.pause_started_at is not None
+    retired = status.current_runs if status.paused_inconclusive else ()
+    return replace(
+        status,
+        step_index=status.step_index + over,
+        pause_started_at=None,
+        user_paused=False,
+        paused_inconclusive=False,
+        step_run=None if retired else status.step_run,
+        finished_runs=(*status.finished_runs, *retired),
         last_progress_at=now,
     )
 
@@ -340,7 +373,10 @@ def _reconcile_analysis(rollout: Rollout, status: Status, now: float) -> Status:
     if status.promoted or status.abort_message or status.promote_full or status.undone:
         return _end_runs(status, now)
     status = _create_runs(rollout, status, now)
-    for run, words in ((status.step_run, "Step-based"), (status.background_run, "Background")):
+    step = _step(rollout, status)
+    place = step.place if isinstance(step, Analysis) else ""
+    inline = PLACES[place][1] if place else "Step-based"
+    for run, words in ((status.step_run, inline), (status.background_run, "Background")):
         if run is None:
             continue
         if run.phase in (Phase.FAILED, Phase.ERROR):
@@ -379,9 +415,13 @@ def start_run(
 ) -> AnalysisRun:
     """An AnalysisRun of the release with these hashes, under Argo's name for it."""
     name = f"{rollout}-{hashes.latest}-{revision}"
-    name += "" if step_index is None else f"-{step_index}"
+    name += f"-{PLACES[what.place][0]}" if what.place else _suffix(step_index)
     run = analysis.start(name, resolve.with_hashes(what, hashes), now)
     return replace(run, step_index=step_index)
+
+
+def _suffix(step_index: int | None) -> str:
+    return "" if step_index is None else f"-{step_index}"
 
 
 def _named(run: AnalysisRun, status: Status) -> AnalysisRun:
@@ -480,7 +520,8 @@ def _retire_routed(
     assert rollout.routing is not None  # noqa: S101 — only such a Rollout is scaled here
     if canary.desired != rollout.replicas:
         return status, (Scale(ReplicaSetName.LATEST, rollout.replicas),)
-    if stable.desired == 0 or _spare(rollout, canary, stable) <= 0:
+    spare = rollout.blue_green or _spare(rollout, canary, stable) > 0
+    if stable.desired == 0 or not spare:
         return status, ()
     if not rollout.routing.dynamic_stable_scale:
         status = _begin_delay(status, rollout.routing.scale_down_delay_s, now)
@@ -573,8 +614,14 @@ def _advance(
     if status.promoted or status.abort_message or status.undone:
         return status
     all_steps_done = status.step_index >= len(rollout.steps)
-    there = canary.available >= rollout.replicas or (
-        rollout.progress_threshold is not None and routing.enough(rollout, canary, rollout.replicas)
+    there = (
+        status.weight == rollout.max_weight
+        if rollout.blue_green
+        else canary.available >= rollout.replicas
+        or (
+            rollout.progress_threshold is not None
+            and routing.enough(rollout, canary, rollout.replicas)
+        )
     )
     if all_steps_done and there:
         return replace(_end_runs(status, now), promoted=True, last_progress_at=now)
@@ -635,7 +682,10 @@ def _note_progress(
     available = canary.available + stable.available
     updated, old, most_available = status.progress
     moved = canary.current != updated or stable.current < old or available > most_available
-    waiting = status.user_paused or isinstance(_step(rollout, status), Pause | Analysis)
+    step = _step(rollout, status)
+    waiting = status.user_paused or isinstance(step, Pause | Analysis)
+    if isinstance(step, Analysis) and step.place == PRE_PROMOTION:
+        waiting = False  # it is neither a step nor a pause of the controller's
     return replace(
         status,
         progress=(canary.current, stable.current, available),
@@ -677,7 +727,7 @@ def _phase(
     if status.paused_inconclusive:
         return RolloutPhase.PAUSED, "InconclusiveAnalysisRun"
     if status.pause_started_at is not None:
-        return RolloutPhase.PAUSED, "CanaryPauseStep"
+        return RolloutPhase.PAUSED, "BlueGreenPause" if rollout.blue_green else "CanaryPauseStep"
     new, leaving = (stable, canary) if status.undone else (canary, stable)
     return _progress(rollout, status, new, leaving)
 
@@ -692,5 +742,12 @@ def _progress(
     if stable.current and rollout.routing is None:
         return RolloutPhase.PROGRESSING, "old replicas are pending termination"
     if not (status.promoted or status.undone):
-        return RolloutPhase.PROGRESSING, "waiting for all steps to complete"
+        return RolloutPhase.PROGRESSING, _waiting(rollout, status)
     return RolloutPhase.HEALTHY, ""
+
+
+def _waiting(rollout: Rollout, status: Status) -> str:
+    if not rollout.blue_green:
+        return "waiting for all steps to complete"
+    switched = status.weight == rollout.max_weight
+    return "waiting for analysis to complete" if switched else "active service cutover pending"

@@ -62,9 +62,9 @@ class Bundle:
     @property
     def stable_alone(self) -> bool:
         """Whether users come by a Service that selects no canary pod until the promotion."""
-        canary = self.rollout.spec.strategy.canary
-        named = self.service is not None and self.service.metadata.name == canary.services[1]
-        return named and canary.traffic_routing is None
+        strategy = self.rollout.spec.strategy
+        named = self.service is not None and self.service.metadata.name == strategy.services[1]
+        return named and not strategy.shares_by_weight
 
     @property
     def unenforced(self) -> tuple[str, ...]:
@@ -251,13 +251,14 @@ def _selects(service: Service, labels: Mapping[str, str]) -> bool:
 def _entry(rollout: Rollout, services: Sequence[Service]) -> Service | None:
     """The Service that users come by.
 
-    A router's users come by both of its Services, whose ports are the same. Without one they come
-    by a Service that selects both sides; the stable one selects stable pods alone.
+    A router's users come by both of its Services, whose ports are the same, and a blueGreen's by
+    the active one. Without a router they come by a Service that selects both sides; the stable one
+    selects stable pods alone.
     """
-    canary = rollout.spec.strategy.canary
-    stable = next((s for s in services if s.metadata.name == canary.services[1]), None)
-    both = next((s for s in services if s.metadata.name not in canary.services), None)
-    return (stable or both) if canary.traffic_routing else (both or stable)
+    strategy = rollout.spec.strategy
+    stable = next((s for s in services if s.metadata.name == strategy.services[1]), None)
+    both = next((s for s in services if s.metadata.name not in strategy.services), None)
+    return (stable or both) if strategy.shares_by_weight else (both or stable)
 
 
 def _scrapes(monitor: Monitor, labels: Mapping[str, str], services: Sequence[Service]) -> bool:

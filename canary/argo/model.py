@@ -129,6 +129,16 @@ class SetWeight:
 
 
 @dataclass(frozen=True)
+class Switch(SetWeight):
+    """Step of a blueGreen: the active Service selects the new pods, once all of them are there."""
+
+    weight: int = 100
+
+    def __str__(self) -> str:
+        return "activeService: switched"
+
+
+@dataclass(frozen=True)
 class SetCanaryScale:
     """Step: ask for canary pods apart from the weight; without a number they follow the weight."""
 
@@ -139,6 +149,14 @@ class SetCanaryScale:
         if self.replicas is not None:
             return f"setCanaryScale: {self.replicas} pods"
         return f"setCanaryScale: {'as the weight' if self.weight is None else f'{self.weight} %'}"
+
+
+@dataclass(frozen=True)
+class Preview(SetCanaryScale):
+    """Step of a blueGreen: ask for pods behind the preview Service, apart from users."""
+
+    def __str__(self) -> str:
+        return f"preview: {'all' if self.replicas is None else self.replicas} pods"
 
 
 @dataclass(frozen=True)
@@ -177,12 +195,15 @@ class SetRoute:
 class Routing:
     """A traffic router: requests are shared by weight, apart from the counts of pods.
 
+    A blueGreen is one of two weights: the active Service selects stable's pods, or the new ones.
+
     Attributes:
         router: What shares them, as the manifest names it.
-        services: The names of the Services of canary and stable.
+        services: The names of the Services of canary and stable, or preview and active.
+        blue_green: Whether it is the strategy of that name.
         max_weight: What the weights of stable and canary add up to.
         dynamic_stable_scale: Whether stable gives up pods as the canary takes requests.
-        scale_down_delay_s: How long the old release stays after the promotion.
+        scale_down_delay_s: How long the old release stays after the promotion; None is for ever.
         abort_scale_down_delay_s: How long the canary stays after an abort; None is for ever.
         abort_delay_given: Whether the manifest says so.
         min_pods: The fewest pods of a ReplicaSet that has any.
@@ -194,12 +215,13 @@ class Routing:
     services: tuple[str, str] = ("", "")
     max_weight: int = 100
     dynamic_stable_scale: bool = False
-    scale_down_delay_s: float = 30.0
+    scale_down_delay_s: float | None = 30.0
     abort_scale_down_delay_s: float | None = 30.0
     abort_delay_given: bool = False
     min_pods: int = 0
     routes: tuple[str, ...] = ()
     always: tuple[SetRoute, ...] = ()
+    blue_green: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,16 +246,17 @@ class Analysis:
 
     `metrics` hold unresolved text; `controller` resolves `args` when the run is created, since
     the pod-template hashes are known only then. `arguments` maps a name to a literal or to one of
-    the hashes.
+    the hashes. `place` is the field of a blueGreen's.
     """
 
     templates: tuple[str, ...]
     metrics: tuple[Metric, ...]
     arguments: Mapping[str, Argument]
     starting_step: int = 0
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"analysis: {', '.join(self.templates)}"
+        return f"{self.place or 'analysis'}: {', '.join(self.templates)}"
 
 
 class ReplicaSetName(StrEnum):
@@ -254,6 +277,8 @@ class Hashes:
     latest: str
     stable: str
 
+
+PRE_PROMOTION, POST_PROMOTION = "prePromotionAnalysis", "postPromotionAnalysis"
 
 # An argument is its text, or the pod-template hash of one of the two ReplicaSets.
 Argument = str | ReplicaSetName
@@ -287,6 +312,11 @@ class Rollout:
     def max_weight(self) -> int:
         """What the weights of stable and canary add up to."""
         return self.routing.max_weight if self.routing else 100
+
+    @property
+    def blue_green(self) -> bool:
+        """Whether users are switched from one release to the other at once."""
+        return self.routing is not None and self.routing.blue_green
 
     @property
     def analyses(self) -> tuple[Analysis, ...]:

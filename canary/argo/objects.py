@@ -603,7 +603,7 @@ class EphemeralMetadata(Manifest):
 class Canary(Manifest):
     """A canary: shares come from replica counts, or from a traffic router's weights."""
 
-    NOT_ENFORCED = names("antiAffinity scaleDownDelayRevisionLimit")
+    NOT_ENFORCED = names("antiAffinity")
     steps: list[CanaryStep] = Field(default_factory=list)
     analysis: BackgroundRef | None = None
     max_surge: Fence = "25%"
@@ -613,6 +613,7 @@ class Canary(Manifest):
     ping_pong: PingPong | None = None
     traffic_routing: TrafficRouting | None = None
     scale_down_delay_seconds: int | None = None
+    scale_down_delay_revision_limit: int | None = None
     abort_scale_down_delay_seconds: int | None = None
     dynamic_stable_scale: bool = False
     min_pods_per_replica_set: int | None = None
@@ -654,10 +655,59 @@ class Canary(Manifest):
         return self.canary_service, self.stable_service
 
 
-class Strategy(Manifest):
-    """Canary only."""
+class BlueGreen(Manifest):
+    """All users at once, by the selector of the active Service."""
 
-    canary: Canary
+    # Of them maxUnavailable is about restarts alone.
+    NOT_ENFORCED = names("antiAffinity maxUnavailable")
+    active_service: str
+    preview_service: str = ""
+    preview_replica_count: int | None = None
+    auto_promotion_enabled: bool = True
+    auto_promotion_seconds: int = 0
+    scale_down_delay_seconds: int | None = None
+    scale_down_delay_revision_limit: int | None = None
+    abort_scale_down_delay_seconds: int | None = None
+    pre_promotion_analysis: AnalysisRef | None = None
+    post_promotion_analysis: AnalysisRef | None = None
+    preview_metadata: EphemeralMetadata = EphemeralMetadata()
+    active_metadata: EphemeralMetadata = EphemeralMetadata()
+
+    def refused(self) -> Mapping[str, str]:
+        """One Service for both (`ValidateRolloutStrategyBlueGreen`)."""
+        same = self.preview_service == self.active_service
+        return {"previewService": "the controller wants another than activeService"} if same else {}
+
+
+class Strategy(Manifest):
+    """How a release reaches its users: one of the two."""
+
+    canary: Canary | None = None
+    blue_green: BlueGreen | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.canary is None) is (self.blue_green is None):
+            raise ValueError("the controller takes one of canary and blueGreen")
+        return self
+
+    @property
+    def services(self) -> tuple[str, str]:
+        """The names of the Services of the new release and of stable, before the promotion."""
+        if self.canary is not None:
+            return self.canary.services
+        assert self.blue_green is not None  # noqa: S101 — it is one of the two
+        return self.blue_green.preview_service, self.blue_green.active_service
+
+    @property
+    def traffic_routing(self) -> TrafficRouting | None:
+        """A canary's router."""
+        return self.canary.traffic_routing if self.canary else None
+
+    @property
+    def shares_by_weight(self) -> bool:
+        """Whether requests are shared apart from the counts of pods."""
+        return self.blue_green is not None or self.traffic_routing is not None
 
 
 class Expression(Manifest):

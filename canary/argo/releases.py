@@ -46,15 +46,7 @@ def blue_green(documents: Iterable[Document]) -> tuple[Release, ...]:
     found = tuple(documents)
     templates = Templates(found)
     return tuple(
-        replace(
-            read(document, templates),
-            strategy=Strategy.BLUE_GREEN,
-            analyses=tuple(
-                _analysis(document, reference, Look(False, 0, 0.0, (), place), templates, {})
-                for place in ("prePromotionAnalysis", "postPromotionAnalysis")
-                if (reference := mapping(mapping(strategy["blueGreen"]).get(place)))
-            ),
-        )
+        read(document, templates)
         for document in found
         if document.kind == "Rollout"
         and is_argo(document)
@@ -115,7 +107,7 @@ def read(
     templates: Templates,
     given: Mapping[str, str] = NOTHING_GIVEN,
 ) -> Release:
-    """One canary Rollout with those of the templates that it refers to.
+    """One Rollout with those of the templates that it refers to.
 
     With a traffic router the share is the weight, as of a hundred pods; without one it is a count
     of pods. Steps that change no share, and metrics of other providers, are walked past.
@@ -141,7 +133,7 @@ def read(
         for reference, look in _references(canary, stages, reached)
     ]
     inline = {a.look.step: a.walked for a in analyses if not a.look.background and a.walked.metrics}
-    return Release(
+    release = Release(
         rollout=document,
         replicas=_whole(spec.get("replicas"), 1),
         max_surge=_fence(canary.get("maxSurge")),
@@ -160,10 +152,71 @@ def read(
             ),
         ),
     )
+    strategy = mapping(spec.get("strategy"))
+    switched = mapping(strategy.get("blueGreen")) if "canary" not in strategy else {}
+    return _blue_green(release, switched, templates, given) if switched else release
+
+
+def _blue_green(
+    release: Release, raw: Mapping[str, Any], templates: Templates, given: Mapping[str, str]
+) -> Release:
+    """The same with what stands before and after the switch of all users, as steps.
+
+    Source: rollout/bluegreen.go of v1.9.1. The pause begins once the analysis before it has passed.
+    """
+    analyses = {
+        place: _analysis(
+            release.rollout, reference, Look(False, 0, 0.0, (), place), templates, given
+        )
+        for place in (model.PRE_PROMOTION, model.POST_PROMOTION)
+        if (reference := mapping(raw.get(place)))
+    }
+    judged = {
+        place: (replace(found.walked, place=place),) if found.walked.metrics else ()
+        for place, found in analyses.items()
+    }
+    count, s = raw.get("previewReplicaCount"), _whole(raw.get("autoPromotionSeconds"), 0)
+    by_hand = raw.get("autoPromotionEnabled") is False
+    pause = (model.Pause(None if by_hand else float(s)),) if by_hand or s else ()
+    everything = model.Preview(weight=100)
+    steps = (
+        everything if count is None else model.Preview(_whole(count, 0)),
+        *judged.get(model.PRE_PROMOTION, ()),
+        *pause,
+        *(() if count is None else (everything,)),
+        model.Switch(),
+        *judged.get(model.POST_PROMOTION, ()),
+    )
+    services = (scalar(raw.get("previewService")), scalar(raw.get("activeService")))
+    routing = model.Routing("blueGreen", services, blue_green=True, **_delays(raw))
+    return replace(
+        release,
+        strategy=Strategy.BLUE_GREEN,
+        analyses=tuple(analyses.values()),
+        walked=replace(release.walked, steps=steps, routing=routing),
+    )
+
+
+def _delays(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """How long pods stay that have no users any more (`scaleDownDelayHelper`, `addScaleDownDelay`).
+
+    No delay sets no deadline, so that the old release stays for ever; a limit of no old ReplicaSets
+    takes it at once.
+    """
+    promoted = _whole(raw.get("scaleDownDelaySeconds"), 30)
+    aborted = raw.get("abortScaleDownDelaySeconds")
+    at_once = raw.get("scaleDownDelayRevisionLimit") == 0
+    return {
+        "scale_down_delay_s": 0.0 if at_once else float(promoted) or None,
+        "abort_scale_down_delay_s": float(_whole(aborted, 30)) or None,
+        "abort_delay_given": aborted is not None,
+    }
 
 
 def rehearsed(release: Release) -> model.Rollout:
     """The release as the controller walks it: behind a router, with its real pods and all steps."""
+    if release.strategy is Strategy.BLUE_GREEN:
+        return release.walked
     spec = release.rollout.spec
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     threshold = mapping(canary.get("replicaProgressThreshold"))
@@ -189,15 +242,12 @@ def _routing(canary: Mapping[str, Any]) -> model.Routing:
     routing = mapping(canary["trafficRouting"])
     nginx = mapping(mapping(routing.get("nginx")).get("additionalIngressAnnotations"))
     routers = [name for name in routing if name not in ("managedRoutes", "maxTrafficWeight")]
-    aborted = canary.get("abortScaleDownDelaySeconds")
     return model.Routing(
         router=", ".join(routers),
         services=(scalar(canary.get("canaryService")), scalar(canary.get("stableService"))),
         max_weight=_whole(routing.get("maxTrafficWeight"), 100) or 100,
         dynamic_stable_scale=canary.get("dynamicStableScale") is True,
-        scale_down_delay_s=float(_whole(canary.get("scaleDownDelaySeconds"), 30)),
-        abort_scale_down_delay_s=float(_whole(aborted, 30)) or None,
-        abort_delay_given=aborted is not None,
+        **_delays(canary),
         min_pods=_whole(canary.get("minPodsPerReplicaSet"), 0),
         routes=tuple(scalar(mapping(r).get("name")) for r in listed(routing.get("managedRoutes"))),
         always=tuple(_nginx_header(nginx)),

@@ -1,4 +1,4 @@
-"""A canary behind a traffic router: its weight and its pods, which go apart.
+"""A canary behind a traffic router, or a blueGreen: its weight and its pods, which go apart.
 
 Source: rollout/trafficrouting.go and `CalculateReplicaCountsForTrafficRoutedCanary`,
 utils/replicaset/canary.go of v1.9.1. The weight follows the pods up (they must be there first), and
@@ -43,10 +43,23 @@ def weight(rollout: Rollout, at: Position, canary: ReplicaCounts, stable: Replic
     most = rollout.max_weight
     if at.promoted:
         return most
+    if rollout.blue_green:
+        return _switched(rollout, at, canary)
     wanted = _wanted_weight(rollout, at, canary, stable)
     least = (most - wanted) * rollout.replicas // most
     carried = stable.available >= least or enough(rollout, stable, least)
     return wanted if carried else at.weight
+
+
+def _switched(rollout: Rollout, at: Position, canary: ReplicaCounts) -> int:
+    """Whom the active Service selects; it moves only while every new pod is available.
+
+    So it does from a release that was aborted too. Source: `reconcileActiveService`,
+    rollout/service.go.
+    """
+    if not canary.desired == rollout.replicas == canary.available:
+        return at.weight
+    return 0 if at.aborted else step_weight(rollout, at.step_index)
 
 
 def _wanted_weight(

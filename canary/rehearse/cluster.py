@@ -52,6 +52,10 @@ class ClusterTarget:
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:
         if plan.config.cluster is None:
             raise UsageError("rehearsal.yaml says nothing of a cluster", "give it `cluster`")
+        if plan.rollout.blue_green:
+            raise UsageError(
+                "blueGreen is rehearsed on this machine alone", "leave --target cluster out"
+            )
         if plan.events:
             raise UsageError("events are not carried out on a cluster", "leave `events` out")
         self.name = f"cluster {kubectl.context}"

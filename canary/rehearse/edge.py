@@ -1,4 +1,4 @@
-"""A traffic router's weights and managed routes, in the words of the local Envoy."""
+"""A traffic router's weights and managed routes, or a blueGreen's, in the local Envoy's words."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ from typing import Any
 
 from canary.argo.controller import Status
 from canary.argo.model import RequestMatch, Rollout, Routing, SetRoute, TextMatch
+from canary.runtime.gateway import PODS
 
-STABLE, CANARY = "stable", "canary"
+# The last one is the new pods of a blueGreen as the preview Service reaches them.
+STABLE, CANARY, PREVIEW = "stable", "canary", "preview"
 # Application Gateway's own; it does not retry.
 ROUTE_TIMEOUT = "30s"
+
+
+def clusters(rollout: Rollout) -> tuple[str, ...]:
+    """The groups of pods that requests are meant for."""
+    if rollout.routing is None:
+        return (PODS,)
+    return (STABLE, CANARY, PREVIEW) if rollout.blue_green else (STABLE, CANARY)
+
+
+def apart(rollout: Rollout) -> str:
+    """The group that has an address of its own, that of the new release's Service; or none."""
+    if rollout.routing is None or not rollout.routing.services[0]:
+        return ""
+    return PREVIEW if rollout.blue_green else CANARY
 
 
 def routes(rollout: Rollout, status: Status | None, *, canary_ready: bool) -> list[dict[str, Any]]:

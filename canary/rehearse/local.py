@@ -29,6 +29,7 @@ from canary.rehearse import (
     time_compression,
     worktrees,
 )
+from canary.rehearse.active_service import ActiveService
 from canary.rehearse.alerts import FLAGS, Alerts, asked
 from canary.rehearse.evidence import Evidence, Log, Redaction, Restart, Route
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
@@ -46,7 +47,7 @@ from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
 from canary.rehearse.target import ROUTES_S, Observation, ends
 from canary.runtime import database, processes, scratch
-from canary.runtime.gateway import PODS, Gateway
+from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
 
 TICK_S = 0.1
@@ -252,9 +253,10 @@ class LocalTarget:
         exporter = ExporterProgram(self._folder / "exporter")
         self._ending("exporter", exporter.stop)
         exporter.start()
-        clusters = (PODS,) if self.rollout.routing is None else (edge.STABLE, edge.CANARY)
-        gateway = Gateway(self._folder / "gateway", self.plan.choices.port, clusters)
-        interval_s, jobs = self._jobs(sets, exporter.port)
+        clusters, apart = edge.clusters(self.rollout), edge.apart(self.rollout)
+        gateway = Gateway(self._folder / "gateway", self.plan.choices.port, clusters, apart)
+        active = self._active_service()
+        interval_s, jobs = self._jobs(sets, exporter.port, active)
         jobs += self._meter(gateway, interval_s)
         self._alerts = self._watch()
         told = self._alerts
@@ -267,7 +269,7 @@ class LocalTarget:
         clock = Clock()
         self._ending("envoy", gateway.stop)
         gateway.start()
-        others = self._others(gateway.url, told.url if told else "")
+        others = self._others(gateway, told.url if told else "")
         routing = self.rollout.routing
         sides = routing.services if routing else ("", "")
         measurements = Measurements(prometheus, self.hashes, clock, others, sides)
@@ -290,16 +292,27 @@ class LocalTarget:
             edge_delay_s=self.plan.edge_delay_s or 0.0,
             outage=self._outage,
             stable_alone=self.plan.bundle.stable_alone,
+            active=active,
         )
         return node, stable, candidate
 
-    def _others(self, url: str, alertmanager: str) -> Providers:
+    def _active_service(self) -> ActiveService | None:
+        """A blueGreen's active Service, as scrapes find it."""
+        if not self.rollout.blue_green:
+            return None
+        active = ActiveService()
+        self._ending("active service", active.stop)
+        active.start()
+        return active
+
+    def _others(self, gateway: Gateway, alertmanager: str) -> Providers:
         """What answers the metrics that are not Prometheus's."""
         build = self.plan.candidate
         return Providers(
-            url=url,
+            url=gateway.url,
+            apart_url=gateway.apart_url,
             alertmanager=alertmanager,
-            services=providers.services(build.bundle),
+            services=providers.services(build.bundle, gateway.url, gateway.apart_url),
             web=build.config.web,
             jobs={name: build.command(words) for name, words in build.config.jobs.items()},
             folder=build.folder,
@@ -327,13 +340,15 @@ class LocalTarget:
 
         self._stack.callback(end)
 
-    def _jobs(self, sets: ReplicaSets, exporter_port: int) -> tuple[float, list[ScrapeJob]]:
+    def _jobs(
+        self, sets: ReplicaSets, exporter_port: int, active: ActiveService | None
+    ) -> tuple[float, list[ScrapeJob]]:
         """How often Prometheus scrapes at this time scale, and what."""
         scale, bundle = self.plan.choices.time_scale, self.plan.bundle
         interval_s = time_compression.scrape_interval_s(scraping.interval_s(bundle), scale)
         kubelet = [Target(exporter_port, {})]
         jobs = [ScrapeJob(EXPORTER_JOB, EXPORTER_PATH, interval_s, kubelet, honour_labels=True)]
-        return interval_s, [*jobs, *scraping.jobs(bundle, sets, scale)]
+        return interval_s, [*jobs, *scraping.jobs(bundle, sets, scale, active)]
 
     def _watch(self) -> Alerts | None:
         """The platform's alerts, if a gate or the caller asks for any."""

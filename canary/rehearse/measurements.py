@@ -1,7 +1,8 @@
 """Measurements: those of current AnalysisRuns, taken beside the loop that walks the steps.
 
 Each asks twice: the gate's query, and the same query about the stable ReplicaSet. The second
-answer judges nothing on a cluster; here it tells a bad release from a slow machine.
+answer judges nothing on a cluster; here it tells a bad release from a slow machine. Once all users
+of a blueGreen were switched, it is about stable at the moment of the switch.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Measurements:
         """`others` answer what Prometheus does not; `services` are as for `measure`."""
         self._services = services
         self._prometheus = prometheus
+        self.switched_at_s: float | None = None
         self._others = others
         self.hashes = hashes
         self._clock = clock
@@ -73,7 +75,14 @@ class Measurements:
     def _ask(self, metric: Metric) -> Measurement:
         if metric.json_path or metric.job:
             return self._others.measure(metric, self._clock)
-        return measure(self._prometheus, self.hashes, metric, self._clock, services=self._services)
+        return measure(
+            self._prometheus,
+            self.hashes,
+            metric,
+            self._clock,
+            services=self._services,
+            switched_at_s=self.switched_at_s,
+        )
 
     def stop(self) -> None:
         """Forgets what is under way."""
@@ -87,18 +96,21 @@ def measure(
     clock: Callable[[], float],
     at_s: float | None = None,
     services: tuple[str, str] = ("", ""),
+    switched_at_s: float | None = None,
 ) -> Measurement:
     """One measurement of a metric, at the server's now or at an instant of the Unix epoch.
 
-    `services` are those of canary and stable, where a gate may name them.
+    `services` are those of canary and stable, where a gate may name them; `switched_at_s` is when
+    all users left stable, if they have.
     """
     started_at = clock()
     stable_query = _about_stable(metric.query, hashes, services)
     # A query that names no side has no counterpart: it would be compared with itself.
-    controlled = stable_query != metric.query
+    controlled = stable_query != metric.query or switched_at_s is not None
+    then_s = at_s if switched_at_s is None else switched_at_s
     try:
         result = prometheus.query(metric.query, metric.timeout_s, at_s)
-        control = prometheus.query(stable_query, metric.timeout_s, at_s) if controlled else ()
+        control = prometheus.query(stable_query, metric.timeout_s, then_s) if controlled else ()
     except QueryError as failed:
         return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
     phase, message = analysis.judge(metric, result)

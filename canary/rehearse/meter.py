@@ -208,12 +208,15 @@ class _Sides:
         if self.rollout.routing is None:
             name = self.bundle.service.metadata.name if self.bundle.service else self.rollout.name
             return {PODS: (name, "")}
-        canary, stable = self.bundle.rollout.spec.strategy.canary.services
+        canary, stable = self.bundle.rollout.spec.strategy.services
         root = self.bundle.service.metadata.name if self.bundle.service else self.rollout.name
-        return {
-            edge.STABLE: (stable or root, self.hashes.stable),
-            edge.CANARY: (canary or root, self.hashes.latest),
-        }
+        groups = {edge.STABLE: (stable or root, self.hashes.stable)}
+        if self.rollout.blue_green:
+            groups[edge.CANARY] = (stable or root, self.hashes.latest)
+            canary_group = edge.PREVIEW
+        else:
+            canary_group = edge.CANARY
+        return {**groups, canary_group: (canary or root, self.hashes.latest)}
 
     @property
     def port(self) -> int:
@@ -299,7 +302,7 @@ def _nginx(sides: _Sides) -> Iterator[Family]:
 
 
 def _ingress(sides: _Sides, service: str) -> str:
-    routing = sides.bundle.rollout.spec.strategy.canary.traffic_routing
+    routing = sides.bundle.rollout.spec.strategy.traffic_routing
     nginx = (routing.nginx if routing else None) or {}
     named = str(nginx.get("stableIngress") or "")
     backing = (

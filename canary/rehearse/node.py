@@ -15,6 +15,7 @@ from canary.argo.controller import RolloutPhase, Status
 from canary.argo.model import Pause, ReplicaSetName, Rollout
 from canary.errors import MachineError
 from canary.rehearse import edge
+from canary.rehearse.active_service import ActiveService
 from canary.rehearse.exporter import ContainerFacts, ExporterProgram
 from canary.rehearse.happenings import Happenings
 from canary.rehearse.kubelet import ContainerState, Pod
@@ -67,6 +68,7 @@ class Node:
     left_out: tuple[str, ...] = ()
     outage: Outage | None = None
     stable_alone: bool = False
+    active: ActiveService | None = None
     load: Load | None = None
     status: Status | None = None
     _events: list[Event] = field(default_factory=list)
@@ -147,6 +149,9 @@ class Node:
             wanted[PODS] = alone if self.stable_alone else stable | canary | old
         else:
             wanted = {edge.STABLE: stable, edge.CANARY: canary}
+            if self.active is not None:
+                wanted[edge.PREVIEW] = canary
+                self._select(self.active)
             wanted[ROUTES] = edge.routes(self.rollout, self.status, canary_ready=bool(canary))
         for name, now in wanted.items():
             if self._routed.get(name) != now:
@@ -155,6 +160,14 @@ class Node:
                     self.gateway.route(now, name)
                 elif isinstance(now, list):
                     self.gateway.share(now)
+
+    def _select(self, active: ActiveService) -> None:
+        """The active Service's pods, as a scrape finds them."""
+        switched = self.status is not None and self.status.weight == self.rollout.max_weight
+        if switched and self.measurements.switched_at_s is None:
+            self.measurements.switched_at_s = time.time()
+        name = ReplicaSetName.LATEST if switched else ReplicaSetName.STABLE
+        active.select(port for slot in self.sets.slots(name) for port in slot.ports.values())
 
     def observe(self) -> Observation:
         """The state of the release, and what was new since the last call."""
@@ -223,11 +236,18 @@ class Node:
         leaving, staying = ReplicaSetName.LATEST, ReplicaSetName.STABLE
         if status.promoted:
             leaving, staying = staying, leaving
-        stays = (routing := self.rollout.routing) and routing.abort_scale_down_delay_s is None
-        if self.sets.leaving(leaving) and not (status.abort_message and stays):
+        if self.sets.leaving(leaving) and not self._stays(promoted=status.promoted):
             return False
         draining = any(not pod.active for pod in self.sets.kubelet.pods)
         return not draining and self.sets.counts(staying).available >= self.rollout.replicas
+
+    def _stays(self, *, promoted: bool) -> bool:
+        """Whether the pods that lost are never taken away."""
+        routing = self.rollout.routing
+        if routing is None:
+            return False
+        delays = routing.abort_scale_down_delay_s, routing.scale_down_delay_s
+        return delays[promoted] is None
 
     def _waits(self, status: Status) -> str:
         """Why nothing goes on without a person; nothing where it does."""

@@ -458,7 +458,8 @@ def check_events(happening: Sequence[Event], rollout: Rollout, config: Config) -
             )
         if rollout.routing is not None and event.kind in (Kind.UNDO, Kind.RELEASE):
             raise UsageError(
-                f"--event {event} is not modelled with a traffic router", "leave it out"
+                f"--event {event} is not modelled with a traffic router or blueGreen",
+                "leave it out",
             )
         if event.kind is Kind.TRAFFIC and config.traffic.locustfile is not None:
             raise UsageError(

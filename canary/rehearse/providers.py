@@ -22,21 +22,23 @@ from canary.rehearse.config import Config
 from canary.runtime import processes, web
 
 JOB_TIMEOUT_S = 300.0
-# What a Job's command finds the users' entrance by.
-URL_VARIABLE = "REHEARSAL_URL"
+# What a Job's command finds the users' entrance by, and that of the new release's own Service.
+URL_VARIABLE, APART_VARIABLE = "REHEARSAL_URL", "REHEARSAL_PREVIEW_URL"
 
 
 @dataclass(frozen=True)
 class Providers:
     """Where each metric is answered.
 
-    `services` are the names of the release's own Services, which the gateway at `url` stands for;
+    `url` is the users' entrance and `apart_url` that of the new release alone, if there is one;
+    `services` say which of the two each of the release's own Services is;
     `web` is an address instead of the beginning of another; `jobs` are commands by metric.
     """
 
     url: str = ""
+    apart_url: str = ""
     alertmanager: str = ""
-    services: frozenset[str] = frozenset()
+    services: Mapping[str, str] = field(default_factory=dict)
     web: Mapping[str, str] = field(default_factory=dict)
     jobs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
@@ -61,8 +63,8 @@ class Providers:
             if url.startswith(prefix):
                 return instead + url.removeprefix(prefix)
         parts = urlsplit(url)
-        if (parts.hostname or "").partition(".")[0] in self.services:
-            return f"{self.url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+        if instead := self.services.get((parts.hostname or "").partition(".")[0], ""):
+            return f"{instead}{parts.path}" + (f"?{parts.query}" if parts.query else "")
         return alerts.local(url, self.alertmanager) if alerts.API in url else ""
 
     def _run(self, command: Sequence[str]) -> tuple[Phase, str]:
@@ -70,7 +72,9 @@ class Providers:
             done = processes.run(
                 command,
                 cwd=self.folder,
-                env=processes.inherited(**{URL_VARIABLE: self.url}),
+                env=processes.inherited(
+                    **{URL_VARIABLE: self.url, APART_VARIABLE: self.apart_url or self.url}
+                ),
                 capture_output=True,
                 text=True,
                 timeout=JOB_TIMEOUT_S,
@@ -86,7 +90,7 @@ class Providers:
 
 def unanswered(rollout: Rollout, bundle: Bundle, config: Config) -> Iterator[str]:
     """What the configuration must still say of the metrics that Prometheus does not answer."""
-    known = Providers(services=services(bundle), web=config.web)
+    known = Providers(services=services(bundle, "the gateway"), web=config.web)
     for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
         otherwise = f"or leave it out with --without-metric {metric.name}"
         if metric.job and metric.name not in config.jobs:
@@ -97,6 +101,8 @@ def unanswered(rollout: Rollout, bundle: Bundle, config: Config) -> Iterator[str
             yield f"metric {metric.name}: jsonPath {metric.json_path} is not read here, {otherwise}"
 
 
-def services(bundle: Bundle) -> frozenset[str]:
-    """The names of the Services that select the release's pods."""
-    return frozenset(service.metadata.name for service in bundle.services)
+def services(bundle: Bundle, url: str, apart_url: str = "") -> Mapping[str, str]:
+    """Where each of the Services that select the release's pods is asked."""
+    new = bundle.rollout.spec.strategy.services[0]
+    names = (service.metadata.name for service in bundle.services)
+    return {name: (apart_url if name == new else "") or url for name in names}

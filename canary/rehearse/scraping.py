@@ -3,7 +3,8 @@
 The Prometheus operator's ServiceMonitors and PodMonitors, Google's PodMonitorings, and where there
 is none the annotations `prometheus.io/scrape` as the community's chart reads them. A pod's targets
 carry what the discovery of a cluster would say of it, so relabelings go to Prometheus unchanged.
-Fixed for the run: a canary that is promoted stays a pod of the canary Service here.
+Fixed for the run: a canary that is promoted stays a pod of the canary Service here. Only the active
+Service of a blueGreen changes its pods.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import ReplicaSetName
 from canary.argo.objects import Endpoint, PodMonitor, PodMonitoring, Service, ServiceMonitor
 from canary.rehearse import time_compression
+from canary.rehearse.active_service import ActiveService
 from canary.rehearse.replica_sets import ReplicaSets, Slot
 from canary.runtime.prometheus import ScrapeJob, Target
 
@@ -39,14 +41,16 @@ class _Found:
     service: Service | None = None
 
 
-def jobs(bundle: Bundle, sets: ReplicaSets, time_scale: float) -> list[ScrapeJob]:
-    """The scrape jobs of the pods at a time scale."""
+def jobs(
+    bundle: Bundle, sets: ReplicaSets, time_scale: float, active: ActiveService | None = None
+) -> list[ScrapeJob]:
+    """The scrape jobs of the pods at a time scale; `active` is a blueGreen's active Service."""
     return [
         ScrapeJob(
             name=f"pods-{number}" if number else "pods",
             path=found.endpoint.path,
             interval_s=time_compression.scrape_interval_s(found.endpoint.interval, time_scale),
-            targets=list(_targets(bundle, sets, found)),
+            targets=list(_targets(bundle, sets, found, active)),
             honour_labels=found.endpoint.honor_labels,
             params=found.endpoint.params,
             relabel=_relabel(found.endpoint.relabelings),
@@ -162,10 +166,15 @@ def _copied(names: Iterable[str]) -> Mapping[str, str]:
     return {name: name for name in names}
 
 
-def _targets(bundle: Bundle, sets: ReplicaSets, found: _Found) -> Iterator[Target]:
+def _targets(
+    bundle: Bundle, sets: ReplicaSets, found: _Found, active: ActiveService | None
+) -> Iterator[Target]:
     port = _port(bundle, found)
+    name = found.service.metadata.name if found.service else ""
+    switches = name and name == bundle.rollout.spec.strategy.services[1]
+    through = active if switches else None
     container = bundle.rollout.spec.template.spec.owner(port)
-    for slot in _selected(bundle, sets, found.service):
+    for slot in _selected(bundle, sets, name) if through is None else sets.slots():
         # As on a cluster: a pod without such a port is not scraped.
         if port in slot.ports:
             facts = slot.facts
@@ -181,16 +190,20 @@ def _targets(bundle: Bundle, sets: ReplicaSets, found: _Found) -> Iterator[Targe
                 **found.labels,
                 **given,
             }
-            yield Target(slot.ports[port], {**labels, **_discovered(slot, container.name, found)})
+            number = slot.ports[port]
+            if through is not None:
+                path = through.path(number, found.endpoint.path)
+                labels |= {"__metrics_path__": path, "instance": f"127.0.0.1:{number}"}
+                number = through.port
+            yield Target(number, {**labels, **_discovered(slot, container.name, found)})
 
 
-def _selected(bundle: Bundle, sets: ReplicaSets, service: Service | None) -> Sequence[Slot]:
+def _selected(bundle: Bundle, sets: ReplicaSets, name: str) -> Sequence[Slot]:
     """The pods that a Service selects, with the hash that the controller writes into its selector.
 
     One that is neither canaryService nor stableService selects all, each once.
     """
-    canary, stable = bundle.rollout.spec.strategy.canary.services
-    name = service.metadata.name if service else ""
+    canary, stable = bundle.rollout.spec.strategy.services
     if name and name == canary:
         return sets.slots(ReplicaSetName.LATEST)
     return sets.slots(ReplicaSetName.STABLE if name and name == stable else None)

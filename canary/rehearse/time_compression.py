@@ -57,10 +57,10 @@ def scale(rollout: Rollout, factor: float) -> Rollout:
 
 
 def _routing(routing: Routing, factor: float) -> Routing:
-    aborted_s = routing.abort_scale_down_delay_s
+    promoted_s, aborted_s = routing.scale_down_delay_s, routing.abort_scale_down_delay_s
     return replace(
         routing,
-        scale_down_delay_s=routing.scale_down_delay_s / factor,
+        scale_down_delay_s=None if promoted_s is None else promoted_s / factor,
         abort_scale_down_delay_s=None if aborted_s is None else aborted_s / factor,
     )
 
@@ -135,7 +135,8 @@ def _looks(rollout: Rollout) -> list[tuple[float, float]]:
             waited_s += step.duration_s or 0.0
         elif isinstance(step, Analysis):
             windows = [w for m in step.metrics for w in durations.ranges_s(m.query)]
-            looks.append((share, min([waited_s, *windows])))
+            first = [waited_s + m.initial_delay_s or m.interval_s or 0.0 for m in step.metrics]
+            looks.append((share, min([*first, *windows])))
     return [look for look in looks if look[0] and look[1]]
 
 

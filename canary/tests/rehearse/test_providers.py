@@ -51,7 +51,7 @@ def served(body):
     ],
 )
 def test_a_web_metric_asks_what_stands_in_for_its_address(url, address):
-    known = Providers("http://edge", "http://alerts", frozenset({"shop"}))
+    known = Providers(alertmanager="http://alerts", services={"shop": "http://edge"})
     known = replace(known, web={"https://ci.example.com/api": "http://127.0.0.1:9"})
     assert known.address(url) == address
 
@@ -59,7 +59,7 @@ def test_a_web_metric_asks_what_stands_in_for_its_address(url, address):
 @pytest.mark.parametrize(("state", "phase"), [("ok", Phase.SUCCESSFUL), ("bad", Phase.FAILED)])
 def test_a_web_metric_is_judged_by_what_the_release_itself_answers(state, phase):
     with served({"state": state}) as url:
-        known = Providers(url, services=frozenset({"shop"}))
+        known = Providers(services={"shop": url})
         assert known.measure(WEB, lambda: 1.0).phase is phase
 
 

@@ -1,0 +1,133 @@
+"""A blueGreen with real processes: its gates stand before and after the switch of all users."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from acceptance.rehearsal import test_routers
+from acceptance.rehearsal.test_routers import CANARY, SHOP, TIMEOUT_S
+from canary.runtime import processes
+
+HASH = 'rollouts_pod_template_hash="{{args.hash}}"'
+GOOD_SHARE = (
+    'sum(rate(shop_requests_total{status="200",SCOPE}[30s]))'
+    " / sum(rate(shop_requests_total{SCOPE}[30s]))"
+)
+# What a gate after the switch asks about: the pods that the active Service selects, or a hash.
+SCOPES = {"active-service": 'service="shop-active"', "hash": HASH}
+SMOKE = "import os, urllib.request as u; u.urlopen(os.environ['REHEARSAL_PREVIEW_URL'] + '/basket')"
+
+
+def manifests(scope: str) -> list[dict[str, Any]]:
+    """The shop's, with two pods before the preview is tried by a Job, and a gate on all users."""
+    basic = test_routers.manifests(test_routers.ROUTERS[0])
+    rollout, template, service, _, monitor = basic
+    hash_of = {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}
+
+    def analysis(name: str) -> dict[str, Any]:
+        return {"templates": [{"templateName": name}], "args": [hash_of]}
+
+    rollout["spec"]["strategy"] = {
+        "blueGreen": {
+            "activeService": "shop-active",
+            "previewService": "shop-preview",
+            "previewReplicaCount": 1,
+            "autoPromotionSeconds": 30,
+            "scaleDownDelaySeconds": 60,
+            "abortScaleDownDelaySeconds": 30,
+            "prePromotionAnalysis": analysis("smoke"),
+            "postPromotionAnalysis": analysis("gate"),
+        }
+    }
+    gate = template["spec"]["metrics"][0]
+    gate |= {"initialDelay": "1m", "count": 3, "interval": "10s"}
+    gate["provider"]["prometheus"]["query"] = GOOD_SHARE.replace("SCOPE", scope)
+    job = {"job": {"spec": {"template": {"spec": {"containers": [{"name": "smoke"}]}}}}}
+    smoke = {"args": [{"name": "hash"}], "metrics": [{"name": "smoke", "provider": job}]}
+    # By which a ServiceMonitor gives each Service's series its own name.
+    monitor["spec"]["podTargetLabels"] = ["rollouts-pod-template-hash"]
+    services = [
+        {**service, "metadata": {**service["metadata"], "name": name}}
+        for name in ("shop-active", "shop-preview")
+    ]
+    smoking = {**template, "metadata": {**template["metadata"], "name": "smoke"}, "spec": smoke}
+    return [rollout, template, smoking, *services, monitor]
+
+
+def rehearse(folder: Path, scope: str, *more: str) -> tuple[int, dict[str, Any]]:
+    """The exit code of a rehearsal of the shop, and its result."""
+    team = folder / "team"
+    shutil.copytree(SHOP, team)
+    (team / "manifests/shop.yaml").write_text(yaml.safe_dump_all(manifests(scope)))
+    config = yaml.safe_load((team / "rehearsal.yaml").read_text())
+    config["jobs"] = {"smoke": ["python3", "-c", SMOKE]}
+    (team / "rehearsal.yaml").write_text(yaml.safe_dump(config))
+    done = processes.run(
+        [CANARY, "rehearse", "--config", "rehearsal.yaml", "--out", "out", *more],
+        cwd=team,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    file = team / "out/latest/result.json"
+    assert file.exists(), done.stdout[-2000:] + done.stderr[-2000:]
+    return done.returncode, json.loads(file.read_text())
+
+
+def released(result: dict[str, Any], column: str, at_s: float) -> Any:
+    """A column of the result's series at an instant."""
+    series = result["series"]
+    return next(v for at, v in zip(series["at_s"], series[column], strict=True) if at >= at_s)
+
+
+@pytest.mark.parametrize("scope", SCOPES.values(), ids=list(SCOPES))
+def test_a_healthy_blue_green_is_tried_behind_the_preview_and_then_has_all_users(
+    scope, tmp_path, measured
+):
+    code, result = rehearse(tmp_path, scope)
+    measured("healthy", result["verdict"]["headline"])
+    assert code == 0, result["verdict"]
+    names = [run["name"].rpartition("-")[2] for run in result["analysis_runs"]]
+    assert names == ["pre", "post"]
+    post = result["analysis_runs"][1]["started_s"]
+    assert released(result, "canary_requests", post - 2) < 1
+    assert released(result, "stable_requests", post + 2) == 0
+    assert released(result, "canary_requests", post + 2) > 1
+    assert result["traffic"]["failed"] == 0
+
+
+@pytest.mark.parametrize("scope", SCOPES.values(), ids=list(SCOPES))
+def test_a_faulty_blue_green_is_rolled_back_by_its_own_gate_and_users_are_back_on_stable(
+    scope, tmp_path, measured
+):
+    code, result = rehearse(tmp_path, scope, "--fault", "0.2")
+    verdict = result["verdict"]
+    measured("faulty", verdict["headline"])
+    assert code == 1, verdict
+    assert (verdict["gate"]["name"], verdict["weight"]) == ("good-share", 100)
+    # Stable is compared by what it did at the moment of the switch.
+    assert verdict["gate"]["control"] == 1.0
+    back = verdict["decided_after_s"] + 2
+    assert released(result, "canary_requests", back) == 0
+    assert released(result, "stable_requests", back) > 1
+
+
+def test_a_preview_that_does_not_answer_is_never_shown_to_users(tmp_path, measured):
+    code, result = rehearse(tmp_path, HASH, "--fault", "1")
+    measured("all fail", result["verdict"]["headline"])
+    assert code == 1, result["verdict"]
+    assert [run["name"].rpartition("-")[2] for run in result["analysis_runs"]] == ["pre"]
+    assert result["verdict"]["gate"]["name"] == "smoke"
+    assert result["traffic"]["failed"] == 0
+
+
+def test_a_blue_green_that_a_person_must_promote_waits_behind_the_preview(tmp_path, measured):
+    code, result = rehearse(tmp_path, HASH, "--event", "abort@step=2+5s")
+    measured("aborted by hand", result["verdict"]["headline"])
+    assert (code, result["verdict"]["outcome"]) == (3, "unjudged")
