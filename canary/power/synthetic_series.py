@@ -163,7 +163,7 @@ def _of_pod(
 
     hashed = {HASH_LABEL: _hash(release, pod)} if release.weather.hashed else {}
     own = pod.labels | hashed
-    routed = own | {"method": "GET", "route": "/v1/feeders"}
+    routed = own | {"method": "GET", "route": "/"}
     times = release.base_s + pod.scrapes
     good = requests - failed
     shares = release.traffic.routes or (1.0,)
@@ -205,7 +205,7 @@ def _platform(
     looks = np.arange(first, last + 0.001, CADVISOR_S)
     spent = usage * CADVISOR_S * (1 + CPU_NOISE * rng.standard_normal(len(looks)))
     times = release.base_s + looks
-    image = pod.labels | {"image": "gridos"}
+    image = pod.labels | {"image": "image"}
     yield from _series("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
     limit = pod.labels | {"resource": "cpu", "unit": "core"}
     full = np.full(len(looks), release.cpu_limit)

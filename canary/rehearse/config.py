@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from canary import durations, yamls
 from canary.argo import events
 from canary.errors import UsageError
+from canary.runtime import processes
 
 # What stands for a random text that is made for the run.
 SECRET = "{secret}"  # noqa: S105 — no secret, but what stands for one
@@ -178,6 +179,8 @@ class Config(_Section):
     images: dict[str, list[str] | Replacement] = Field(default_factory=dict)
     listen: Listen = Listen()
     variables: dict[str, str] = Field(default_factory=dict)
+    # What the names of the program's own settings begin with; a run inherits none from the shell.
+    settings: str = ""
     services: dict[str, Literal["postgresql", "redis"] | Service] = Field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = Field(default_factory=dict)
     prepare: list[list[str]] = Field(default_factory=list)
@@ -216,6 +219,7 @@ def read(path: Path) -> Config:
             f"{path}: traffic.locustfile: {path.parent / own} does not exist",
             "correct the path, give `requests` instead, or run: canary init",
         )
+    processes.withhold(config.settings)
     return config
 
 

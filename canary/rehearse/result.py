@@ -23,7 +23,7 @@ from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
 from canary.rehearse.verdict import Decision
 
-SCHEMA = "gridos.rehearsal/v1"
+SCHEMA = "canary.rehearsal/v1"
 
 
 class _Part(BaseModel):

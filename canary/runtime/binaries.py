@@ -39,7 +39,7 @@ def program(name: str, package: str | None = None) -> Path:
 def cache() -> Path:
     """The folder of what is downloaded and made once."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "gridos"
+    return Path(base) / "canary"
 
 
 def _unpack(name: str, package: str, folder: Path) -> None:

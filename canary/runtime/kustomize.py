@@ -60,7 +60,7 @@ def find() -> Path:
 
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "gridos" / "kubectl"
+    return Path(base) / "canary" / "kubectl"
 
 
 def _unpack(target: Path) -> None:

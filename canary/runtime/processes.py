@@ -31,14 +31,11 @@ from canary.errors import MachineError
 ORDERLY_END_S = 10.0
 PORTS = range(20_000, 32_000)
 _LANE = 100
-# A service's own settings, which in the caller's shell may be those of production.
-SERVICE_PREFIX = "GRIDOS_"
-# Settings of the tools, which share the prefix.
-TOOLS = ("GRIDOS_CLUSTER_KIT", "GRIDOS_IMAGE", "GRIDOS_PROMTOOL")
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 # What pods and load yield to the harness and to what measures them. Anybody may lower a priority.
 YIELDING = 5
 _cpu_spent: Counter[str] = Counter()
+_withheld: set[str] = set()
 
 
 @dataclass
@@ -187,7 +184,7 @@ def popen(
 
     Args:
         command: The program and its arguments.
-        env: Its environment; this program's without the service's settings if none is given.
+        env: Its environment; what is `inherited` if none is given.
         killed_by: What the child is sent if this program dies without having ended it.
         options: Those of `subprocess.Popen`.
     """
@@ -213,13 +210,15 @@ def remove_at_end(folder: Path) -> None:
 
 
 def inherited(**more: str) -> dict[str, str]:
-    """This program's environment without any setting of the service, and more."""
-    mine = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(TOOLS) or not name.startswith(SERVICE_PREFIX)
-    }
+    """This program's environment without what is withheld, and more."""
+    mine = {n: value for n, value in os.environ.items() if not n.startswith(tuple(_withheld))}
     return {**mine, **more}
+
+
+def withhold(prefix: str) -> None:
+    """Lets no child inherit the variables that begin so: in a shell they may be production's."""
+    if prefix:
+        _withheld.add(prefix)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from pathlib import Path
 from canary.errors import MachineError
 from canary.runtime import processes
 
-PREFIX = "gridos-run-"
+PREFIX = "canary-run-"
 # Below it a Unix socket's path must stay below 104 bytes (macOS; Linux: 108).
 MAX_BYTES = 60
 _USUAL = ("/tmp", "/var/tmp")  # noqa: S108 — only ever a folder of a random name below it

@@ -197,10 +197,10 @@ def version() -> str:
     """The one version: of the installed package, the image, or the checkout."""
     from importlib import metadata  # noqa: PLC0415 — for this alone
 
+    own = __name__.partition(".")[0]
     with contextlib.suppress(metadata.PackageNotFoundError):
-        own = __name__.partition(".")[0]
         return metadata.version(DISTRIBUTIONS.get(own, own))
-    if built := os.environ.get("GRIDOS_VERSION"):
+    if built := os.environ.get(f"{own.upper()}_VERSION"):
         return built
     import tomllib  # noqa: PLC0415 — same
 

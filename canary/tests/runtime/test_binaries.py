@@ -61,7 +61,7 @@ def test_two_that_unpack_a_package_at_once_both_get_it_whole_whatever_was_there(
     subprocess.run(
         ["dpkg-deb", "--build", package, tmp_path / "met.deb"], check=True, capture_output=True
     )
-    cache = tmp_path / "cache/gridos"
+    cache = tmp_path / "cache/canary"
     if half:
         (cache / "the-program/usr").mkdir(parents=True)
     (path,) = both(
@@ -109,4 +109,4 @@ def test_two_that_unpack_kubectl_at_once_both_get_it_whole(tmp_path):
         },
     )
     assert subprocess.check_output([path], text=True) == "it runs\n"
-    assert [entry.name for entry in (tmp_path / "cache/gridos/kubectl").iterdir()] == ["kubectl"]
+    assert [entry.name for entry in (tmp_path / "cache/canary/kubectl").iterdir()] == ["kubectl"]

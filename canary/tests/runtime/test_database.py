@@ -101,7 +101,7 @@ def test_the_first_two_servers_of_a_machine_may_start_at_once(tmp_path, monkeypa
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(answer, range(2))) == [("UTF8",)] * 2
-    (template,) = (tmp_path / "cache" / "gridos").iterdir()
+    (template,) = (tmp_path / "cache" / "canary").iterdir()
     assert template.name.startswith("postgresql-")
 
 

@@ -126,6 +126,7 @@ def test_a_tmpdir_that_cannot_be_written_is_one_line_with_the_remedy(monkeypatch
 
 
 def test_a_child_sees_nothing_of_the_services_settings_in_the_callers_shell(monkeypatch):
+    processes.withhold("GRIDOS_")
     monkeypatch.setenv("GRIDOS_DATABASE_URL", "postgresql://production")
     monkeypatch.setenv("GRIDOS_SECRETS_DIR", "/run/secrets/production")
     done = processes.run(["env"], capture_output=True, text=True)

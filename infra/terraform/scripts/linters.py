@@ -33,7 +33,7 @@ TFLINT = "github.com/terraform-linters/tflint@v0.61.0"
 
 def cache() -> Path:
     """Where the linters are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridos"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "canary"
 
 
 def installed(name: str, lock: Path) -> Path:
