@@ -43,6 +43,10 @@ class Kind(StrEnum):
     RELEASE = "release"
 
 
+# What changes the way of a release, whatever its gates say.
+BY_HAND = frozenset(
+    {Kind.PROMOTE, Kind.PROMOTE_FULL, Kind.ABORT, Kind.RETRY, Kind.UNDO, Kind.PAUSE, Kind.RELEASE}
+)
 # What the kinds that have a value take, in words.
 VALUES = {
     Kind.TRAFFIC: f"a factor of the rate, 0 to {MAX_FACTOR:g}",

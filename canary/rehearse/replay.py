@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from canary.argo import controller, virtual_rollout
+from canary.argo.events import BY_HAND
 from canary.argo.model import (
     Analysis,
     AnalysisRun,
@@ -87,7 +88,8 @@ def opened(path: Path) -> Iterator[Recording]:
     """A recording from a run's folder or from a file that `pack` wrote; a copy, left untouched.
 
     Raises:
-        UsageError: if it is neither, or the run ended before its release was applied.
+        UsageError: if it is neither, or the run ended before its release was applied, or a person
+            has acted on it.
     """
     with TemporaryDirectory(prefix="replay-") as scratch:
         folder = Path(scratch)
@@ -101,7 +103,20 @@ def opened(path: Path) -> Iterator[Recording]:
             ) from None
         if not recorded.released_at:
             raise UsageError(f"{path} holds no applied release", "record a run that got so far")
+        if acts := ", ".join(_by_hand(recorded)):
+            raise UsageError(
+                f"{path} cannot be replayed: a person's {acts} made its way, and not its gates",
+                "replay a run that nobody promoted, aborted or retried",
+            )
         yield Recording(recorded, folder)
+
+
+def _by_hand(recorded: Result) -> Iterator[str]:
+    """The acts of a person that came about, each as it was written down."""
+    for event in recorded.events:
+        act, _, rest = event.text.partition("@")
+        if event.kind == "event" and act in BY_HAND and "never came" not in rest:
+            yield event.text
 
 
 def _unpack(path: Path, folder: Path) -> None:

@@ -146,6 +146,20 @@ def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
     assert "[2m]" in changed.steps[-1].metrics[1].query
 
 
+@pytest.mark.parametrize("act", ["promote", "promote-full", "abort", "retry", "undo", "pause"])
+def test_a_run_that_a_person_acted_on_is_refused_by_the_name_of_the_act(tmp_path, document, act):
+    document["released_at"] = "2026-11-24T05:16:20.000+00:00"
+    told = ["traffic=0@1s", f"{act}@12.5s", f"{act}@step=9 never came: the release was over"]
+    document["events"] = [{"at_s": 1, "kind": "event", "text": text} for text in told]
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    (tmp_path / "prometheus/data").mkdir(parents=True)
+    with (
+        pytest.raises(UsageError, match=f"a person's {act}@12.5s made its way"),
+        replay.opened(tmp_path),
+    ):
+        pass
+
+
 def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(root):
     bundle = manifests.read(documents.read(root / "deploy/base"))
     with pytest.raises(UsageError, match=r"declares the argument 'wndow' — there are .*window"):
