@@ -68,8 +68,8 @@ rehearse: setup-rehearse  ## rehearse a release; FAULT="errors=3%" makes it faul
 serve: setup-rehearse  ## the service on http://127.0.0.1:8000 (PORT=) with a database and seed data
 	@$(BIN)/canary serve --port="$$PORT"
 
-observe: setup-rehearse  ## the service under gentle load, with Prometheus, Alertmanager and a page; FAULT= adds a faulty canary
-	@$(BIN)/observe up $${FAULT:+--faults="$$FAULT"}
+observe: setup-rehearse  ## the service and a canary under gentle load, with alerts and dashboards in a browser; FAULT= makes the canary faulty
+	@set -f; for fault in $$FAULT; do set -- "$$@" --fault="$$fault"; done; $(BIN)/observe up "$$@"
 
 gates: setup-rehearse  ## what the canary gates can see, and whether lint objects to them
 	@$(BIN)/canary lint

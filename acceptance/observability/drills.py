@@ -19,8 +19,8 @@ from typing import Any
 from observe.rules import Group, Rule
 from observe.runbooks import Runbook
 from observe.stack import Stack
-from observe.world import Pod, World
 
+from acceptance.observability.world import Pod, World
 from canary.runtime.prometheus import QueryError
 from canary.runtime.waiting import wait_until
 

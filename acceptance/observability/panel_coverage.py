@@ -11,14 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import yaml
-from observe import dashboards, live_stack, page, queries
-from observe.page import Head
+from observe import queries
 from observe.panels import Dashboard, Panel, Source
-from observe.ranges import Span
 
 from canary.errors import MachineError
 from canary.power import backfill
@@ -121,21 +118,6 @@ def design_answers(record: Recorded) -> Iterator[tuple[str, str, float]]:
             query = metric["provider"]["prometheus"]["query"]
             answer = server.query(query, at_s=at_s)
             yield metric["name"], query, _number(answer)
-
-
-def draw(record: Recorded, file: Path) -> Path:
-    """One page of every dashboard over the whole run; returns its path."""
-    span = Span(record.start_s, record.end_s, 2.0)
-    head = Head(
-        title="GridOS dashboards, drawn from a rehearsal's own data",
-        text=f"Not Grafana: the panels' queries, asked of what one release left in Prometheus "
-        f"from {page.clock(record.start_s)}.",
-    )
-    with backfill.serving(record.folder) as server:
-        text = page.render(head, dashboards.ALL, partial(live_stack.ask, server.port, span), span)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return file
 
 
 def _ask(server: Prometheus, record: Recorded, dashboard: str, panel: Panel) -> Covered:

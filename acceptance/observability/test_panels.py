@@ -22,7 +22,6 @@ def test_every_panel_shows_data_of_a_rehearsal_or_says_what_it_needs(record, mea
     for one in covered:
         if one.panel.needs and one not in shown:
             measured(f"{one.dashboard}, {one.panel.title} needs", one.panel.needs)
-    measured("the dashboards of this run", panel_coverage.draw(record, OUT / "dashboards.html"))
     assert [(one.dashboard, one.panel.title, one.error) for one in covered if not one.good] == []
     assert [(one.dashboard, one.panel.title) for one in covered if one.stale] == []
 

@@ -1,11 +1,12 @@
 """`python -m acceptance.web.pictures`: docs/pictures of the pages, anew, from a real rehearsal.
 
-The live page in the middle of a faulty release, and the same run's page of the past: wide and
-narrow, light and dark.
+The live page in the middle of a faulty release, the same run's page of the past, and the dashboard
+of a canary in the local stack: wide and narrow, light and dark.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from acceptance.web import browser
-from acceptance.web.rehearsals import running
+from acceptance.web.rehearsals import OBSERVE, running
 from canary.runtime import program
 from canary.web.app import App, Source
 
@@ -22,6 +23,8 @@ SIZES = {1280: 800, 400: 760}
 SCHEMES = ("light", "dark")
 ARGUMENTS = ("--fault", "errors=3%")
 # The release is at its second step: there is something in every part of the page.
+SHOWN_MS = 60_000
+GATE = "figure:has-text('Error gate') canvas"
 PAUSED = "[aria-current=step] >> text=pause"
 
 
@@ -43,6 +46,15 @@ def main(_: object) -> int:
                 page.wait_for_selector(".plot canvas")
                 _take(page, f"run-{name}")
                 page.close()
+        with running(out, *ARGUMENTS, program=OBSERVE) as (process, url):
+            pages = dict(_open(chromium, url))
+            for name, page in pages.items():
+                page.get_by_role("link", name="Canary").click()
+                page.wait_for_selector(GATE, timeout=90_000)
+                page.wait_for_timeout(SHOWN_MS if page is next(iter(pages.values())) else 0)
+                _take(page, f"dashboard-{name}")
+                page.close()
+            process.send_signal(signal.SIGINT)
     return 0
 
 

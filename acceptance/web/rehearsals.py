@@ -1,23 +1,28 @@
-"""A rehearsal with a page, as a user starts it."""
+"""A program with a page, as a user starts it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CANARY = Path(sys.executable).parent / "canary"
+BIN = Path(sys.executable).parent
+CANARY = BIN / "canary"
+REHEARSE = (CANARY, "rehearse", "--web")
+OBSERVE = (BIN / "observe", "up")
 TIMEOUT_S = 240
 
 
 @contextmanager
-def running(out: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(
+    out: Path, *arguments: str, program: Sequence[Path | str] = REHEARSE
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """(the process, the address that it printed); left, it has ended."""
-    command = [str(CANARY), "rehearse", "--web", "--out", str(out), *arguments]
+    command = [*map(str, program), "--out", str(out), *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         killer = threading.Timer(TIMEOUT_S, process.terminate)
         killer.start()

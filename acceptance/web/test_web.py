@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from acceptance.web import browser
-from acceptance.web.rehearsals import CANARY, ROOT, TIMEOUT_S, running
+from acceptance.web.rehearsals import CANARY, OBSERVE, ROOT, TIMEOUT_S, running
 from canary.web.app import App, Source
 
 MAX_SHARE = 0.03
@@ -53,6 +54,12 @@ def facts(page):
     """The numbers on a run's page, by what they are."""
     found = page.locator("[data-fact]").all()
     return {one.get_attribute("data-fact"): int(one.inner_text().replace(",", "")) for one in found}
+
+
+def colours(page):
+    """Those of everything that is the canary's, at one moment."""
+    colour = "one => getComputedStyle(one).backgroundColor"
+    return set(page.evaluate(f"[...document.querySelectorAll('.swatch.canary')].map({colour})"))
 
 
 def gates(page):
@@ -172,6 +179,38 @@ def test_a_persons_acts_do_to_the_release_what_they_do_on_a_cluster(chromium, tm
     assert told == ["promote", "abort", "retry", "abort"]
 
 
+BOARDS = ("Service", "Canary", "Objective and budget", "Capacity and saturation", "Pipeline")
+
+
+def test_the_local_stack_has_the_same_pages_and_its_dashboards_live(chromium, axe, tmp_path):
+    page = chromium.new_page()
+    complaints = []
+    noting(page, complaints)
+    with running(tmp_path, "--fault", "errors=10%", program=OBSERVE) as (process, url):
+        page.goto(url)
+        page.wait_for_selector("[aria-current=step] >> text=pause", timeout=90_000)
+        wanted = colours(page)
+        for name in BOARDS:
+            page.get_by_role("link", name=name).click()
+            page.wait_for_selector(".panel :text('Nothing'), .panel canvas")
+            assert browser.findings(page, axe) == []
+            page.set_viewport_size({"width": 400, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 400
+            page.set_viewport_size({"width": 1280, "height": 800})
+        page.get_by_role("link", name="Canary").click()
+        # The panel had nothing at first: it comes without the page being loaded anew.
+        page.wait_for_selector("figure:has-text('Error gate') canvas", timeout=60_000)
+        assert len(wanted) == 1
+        assert colours(page) == wanted
+        page.get_by_role("link", name="This rehearsal").click()
+        page.get_by_role("button", name="Abort").click()
+        page.wait_for_selector(".word >> text=Degraded", timeout=30_000)
+        page.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert complaints == []
+
+
 @pytest.fixture(scope="module")
 def ui(live, out):
     """`canary ui` over both runs."""
@@ -248,10 +287,8 @@ def test_no_page_denies_itself_to_anybody_or_is_wider_than_its_window(
 
 def test_the_canary_has_one_colour_in_every_chart(page, ui, out):
     page.goto(f"{ui.origin}/runs/{ids(out)[0]}")
-    swatches = page.locator(".swatch.canary").all()
-    colours = {one.evaluate("one => getComputedStyle(one).backgroundColor") for one in swatches}
-    assert len(swatches) > 5
-    assert len(colours) == 1
+    assert page.locator(".swatch.canary").count() > 5
+    assert len(colours(page)) == 1
 
 
 def tab_to(page, name):

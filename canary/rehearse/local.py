@@ -130,6 +130,11 @@ class LocalTarget:
             node.log("event", f"{event} never came: the release was over")
         yield replace(observation, events=(*observation.events, *node.observe().events))
 
+    @property
+    def prometheus(self) -> Prometheus | None:
+        """Its Prometheus, once it runs."""
+        return self._started[0].prometheus if self._started else None
+
     def act(self, kind: Kind) -> None:
         """Has it happen at the next tick, as an event of the rehearsal whose moment has come."""
         self._asked.put(kind)
@@ -354,7 +359,7 @@ class LocalTarget:
         """The platform's alerts, if a gate or the caller asks for any."""
         build = self.plan.candidate
         own = build.config.alerts
-        if own is None or not (asked(self.rollout) or self._firing):
+        if own is None or not (asked(self.rollout) or self._firing or self.plan.choices.alerts):
             return None
         base = build.config_file.parent
         watching = Alerts(base / own.rules, base / own.routes, self._folder / "alertmanager")

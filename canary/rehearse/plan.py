@@ -220,6 +220,7 @@ class Choices:
     `port` is the gateway's on this machine, or any free one; `rules` a folder of rule files that
     the run's Prometheus evaluates as well. `image` is the candidate's on a cluster, if it is not
     the overlay's own; `url` the gateway's address there, or nothing for a port-forward.
+    `alerts` has the platform's alerts watched although no gate asks for them.
     `promote_s` is how long a step that waits for a person waits; None is for ever.
     """
 
@@ -230,6 +231,7 @@ class Choices:
     without: frozenset[str] = frozenset()
     port: int | None = None
     rules: Path | None = None
+    alerts: bool = False
     image: str = ""
     url: str = ""
     promote_s: float | None = 0.0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from markupsafe import escape
 
 from canary.argo import manifests
 from canary.errors import RehearsalError
@@ -17,12 +20,15 @@ from canary.rehearse import plan, replay, runs, time_compression
 from canary.rehearse.result import Result
 from canary.rehearse.runs import Run
 from canary.rehearse.verdict import Outcome
+from canary.web.charts import Board
 from canary.web.live import Live
 from canary.web.pages import PHASES, Now, Pages, View, as_data, as_json
 from canary.web.server import Events, Refused, Request, Response, Server, see_other
 
 FILES = ("report.html", "report.md", "result.json", "junit.xml")
 LOG_LINES, LOG_BYTES, LOG_WIDTH = 40, 16_000, 400
+# Dozens of queries at a time.
+BOARD_S = 5
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,29 @@ class Source:
     manifests: Path | None = None
 
 
+@dataclass(frozen=True)
+class Boards:
+    """Dashboards beside the run under way: their titles by name, and how one is read."""
+
+    titles: Mapping[str, str]
+    read: Callable[[str], Board]
+
+
 @dataclass
 class App:
-    """Answers each page; `live` is the run under way."""
+    """Answers each page; `live` is the run under way, and `boards` its dashboards."""
 
     source: Source
     live: Live | None = None
+    boards: Boards = field(default_factory=lambda: Boards({}, _none))
     _replaying: threading.Lock = field(default_factory=threading.Lock)
     _pages: Pages = field(default_factory=lambda: Pages({}))
 
     def serve(self, port: int | None) -> Server:
         """The server of these pages, not started yet."""
         server = Server(self._answer, self._refusal, port)
-        self._pages = Pages({"live": self.live is not None, "token": server.token})
+        live, boards = self.live is not None, self.boards.titles
+        self._pages = Pages({"live": live, "boards": boards, "token": server.token})
         return server
 
     def _refusal(self, status: HTTPStatus, reason: str) -> bytes:
@@ -59,8 +75,10 @@ class App:
         match place:
             case []:
                 return self._show_live() if self.live else see_other("/runs/")
-            case ["events"] if self.live:
-                return Response(events=self._events(self.live))
+            case ["events", *board] if self.live and board in self._followed:
+                return Response(events=self._events(self.live, *board))
+            case ["dashboards", name] if name in self.boards.titles:
+                return Response(self._show_board(name))
             case ["runs"]:
                 return self._list(request.fields)
             case ["compare"]:
@@ -101,16 +119,15 @@ class App:
         live.act(action)
         return see_other("/")
 
-    def _events(self, live: Live) -> Events:
-        """What changed on the page, once a second, until the browser leaves."""
-        sent: dict[str, Any] = {}
-        with live.opened():
-            while True:
-                fresh = self._fresh(live)
-                changed = {key: value for key, value in fresh.items() if sent.get(key) != value}
-                sent |= changed
-                yield f"data: {json.dumps(changed)}\n\n" if changed else ": nothing new\n\n"
-                live.wait()
+    @property
+    def _followed(self) -> Sequence[Sequence[str]]:
+        """Which pages change by themselves: the run's, and each dashboard's."""
+        return [[], *([name] for name in self.boards.titles)]
+
+    def _events(self, live: Live, board: str = "") -> Events:
+        if board:
+            return _changes(live, partial(self._fresh_board, board), BOARD_S)
+        return _changes(live, partial(self._fresh, live), 1)
 
     def _fresh(self, live: Live) -> dict[str, Any]:
         def render() -> dict[str, Any]:
@@ -119,6 +136,16 @@ class App:
             return {**self._pages.sections(view), "style": view.style, "charts": drawn}
 
         return live.rendered(render)
+
+    def _show_board(self, name: str) -> bytes:
+        board = self.boards.read(name)
+        data = as_json(map(as_data, board.charts))
+        return self._pages.render("board", here=name, board=board, chart_data=data)
+
+    def _fresh_board(self, name: str) -> dict[str, Any]:
+        board = self.boards.read(name)
+        drawn = [as_data(chart) for chart in board.charts]
+        return {**self._pages.panels(board), "status": escape(board.status), "charts": drawn}
 
     # ------------------------------------------------------------------------ the runs of the past
 
@@ -221,6 +248,22 @@ class App:
             at_s=judged.last.at_s,
             rows=rows,
         )
+
+
+def _none(name: str) -> Board:
+    raise Refused(HTTPStatus.NOT_FOUND, f"there is no dashboard {name}")
+
+
+def _changes(live: Live, read: Callable[[], Mapping[str, Any]], every: int) -> Events:
+    """What changed on a page, every so many seconds, until the browser leaves."""
+    sent: dict[str, Any] = {}
+    with live.opened():
+        while True:
+            changed = {key: value for key, value in read().items() if sent.get(key) != value}
+            sent |= changed
+            yield f"data: {json.dumps(changed)}\n\n" if changed else ": nothing new\n\n"
+            for _ in range(every):
+                live.wait()
 
 
 def _literals(own: plan.Build) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from canary.rehearse import units
 from canary.rehearse.result import Gate, Measurement, Result
@@ -16,16 +15,18 @@ from canary.rehearse.result import Gate, Measurement, Result
 # At ratios of such limits one believes; counts of restarts and factors between releases have less.
 EVIDENCE = 10.0
 
-Role = Literal["canary", "stable", "users", "plain"]
 Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One series of a chart; `steps` holds each value until the next."""
+    """One series of a chart; `steps` holds each value until the next.
+
+    `role` is what page.css calls its colour: canary, stable, users, plain, or s0 to s7 of others.
+    """
 
     label: str
-    role: Role
+    role: str
     values: Values
     steps: bool = False
 
@@ -58,7 +59,46 @@ class Chart:
 
 def _last(values: Values, unit: str) -> str:
     known = [value for value in values if value is not None]
-    return f"{known[-1]:.4g} {unit}".strip() if known else "no data"
+    return f"{rounded(known[-1])} {unit}".strip() if known else "no data"
+
+
+def rounded(value: float) -> str:
+    """Four digits that count, and never an exponent."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{round(value, 3 - math.floor(math.log10(abs(value)))):,.12g}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a dashboard: a chart, or numbers, or what it lacks to have any."""
+
+    id: str
+    title: str
+    text: str
+    chart: Chart | None = None
+    numbers: Sequence[str] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A dashboard as it is now: rows of panels below their headings."""
+
+    title: str
+    text: str
+    status: str
+    rows: Sequence[tuple[str, Sequence[Panel]]]
+
+    @property
+    def panels(self) -> Sequence[Panel]:
+        """Every panel, in order."""
+        return [panel for _, panels in self.rows for panel in panels]
+
+    @property
+    def charts(self) -> Sequence[Chart]:
+        """Of the panels that have one."""
+        return [panel.chart for panel in self.panels if panel.chart]
 
 
 def of(run: Result) -> list[Chart]:

@@ -32,10 +32,15 @@ MAX_HELD_S = 3600.0
 
 
 class Live:
-    """One rehearsal; `watch` and `conclude` are its runner's, everything else a page's."""
+    """One rehearsal; `watch` and `conclude` are its runner's, everything else a page's.
 
-    def __init__(self, plan: Plan, target: Target, folder: Path) -> None:
-        self.folder, self.name = folder, plan.rollout.name
+    With `held_s` it goes on so long whatever becomes of the release, and whoever looks.
+    """
+
+    def __init__(
+        self, plan: Plan, target: Target, folder: Path, held_s: float | None = None
+    ) -> None:
+        self.folder, self.name, self._held_s = folder, plan.rollout.name, held_s
         self._plan, self._target = plan, target
         self._holding = False
         target.held = self._held
@@ -86,6 +91,8 @@ class Live:
 
     def _held(self, seen: Observation) -> bool:
         """Whether an end by the gates may be no end, since somebody who looks wants to act."""
+        if self._held_s is not None:
+            return seen.at_s < self._held_s
         return bool(
             self._holding and self._looked_at and not seen.promoted and seen.at_s < MAX_HELD_S
         )
@@ -98,6 +105,8 @@ class Live:
         open_ = under_way and not (aborted or (seen and (seen.promoted or seen.timed_out)))
         possible = {Kind.PROMOTE: open_, Kind.ABORT: open_, Kind.RETRY: aborted}
         acts = [Button(str(k), str(k).capitalize(), bool(possible[k])) for k in self._target.acts]
+        if self._held_s is not None:
+            return acts
         return [*acts, Button(HOLD, "Wait for me at the end", possible=True, pressed=self._holding)]
 
     def _on_buttons(self, seen: Observation | None) -> str:
@@ -106,6 +115,8 @@ class Live:
                 f"On a cluster: kubectl argo rollouts promote, abort or retry rollout {self.name} "
                 f"-n {self._plan.rollout.namespace}"
             )
+        if self._held_s is not None:
+            return "The canary stays beside stable until you promote or abort it."
         if seen is not None and seen.settled and self._held(seen):
             return "It has ended, and waits for you: promote, retry, or stop waiting."
         return "What you do makes the end yours and not the gates': the verdict says so."

@@ -17,7 +17,7 @@ from canary.rehearse.result import Gate, Result, Step
 from canary.rehearse.runs import measured
 from canary.rehearse.target import ROUTES_S
 from canary.web import charts
-from canary.web.charts import Chart
+from canary.web.charts import Board, Chart
 
 PHASES = {
     "Successful": "good",
@@ -135,7 +135,8 @@ class View:
     @property
     def releases(self) -> Iterator[Release]:
         """Stable and canary, at the latest sample; of a run of the past the last one undecided."""
-        series, decided = self.run.series, self.run.verdict.decided_after_s
+        series = self.run.series
+        decided = None if self.live else self.run.verdict.decided_after_s
         before = [i for i, at in enumerate(series.at_s) if decided is None or at < decided]
         if not before:
             return
@@ -248,6 +249,12 @@ class Pages:
         """A page."""
         template = self._environment.get_template(f"{name}.html.j2")
         return template.render(nav=self.nav, here=here, **values).encode()
+
+    def panels(self, board: Board) -> Mapping[str, str]:
+        """The panels of a dashboard, by the places that they have on its page."""
+        template = self._environment.get_template("parts.html.j2")
+        macro: Macro = template.make_module({"nav": self.nav}).panel  # type: ignore[attr-defined]
+        return {panel.id: str(macro(panel)) for panel in board.panels}
 
     def sections(self, view: View) -> Mapping[str, str]:
         """The parts of a run's page that change while it is under way."""

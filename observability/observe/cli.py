@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from canary.commands import options
 from canary.runtime import program
 from observe import generate, live_stack
 
@@ -15,8 +16,8 @@ exit codes:
   0 good   1 findings   2 the input cannot be used   4 the machine is at fault   130 interrupted
 
 examples:
-  observe up                                  the service, observed: http://127.0.0.1:9300
-  observe up --faults errors=10%              with a canary that fails
+  observe up                                  a healthy canary beside stable, in a browser
+  observe up --fault errors=10%               with a canary that fails
   observe generate --check                    do the generated files match the gates?
 """
 
@@ -40,19 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     generating = commands.add_parser("generate", help=text, description=text)
     generating.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     generating.set_defaults(command=_generate)
-    text = "run the service under gentle load with its Prometheus, Alertmanager and one page to see"
+    text = "the service under gentle load with a canary that nobody ends, its alerts and dashboards"
     looking = commands.add_parser("up", help=text, description=text)
-    looking.add_argument(
-        "--port", type=program.port, default=9300, metavar="N", help="of the page (9300)"
-    )
+    options.port(looking, None, "the page's port (any free one)")
+    options.fault(looking, "make the canary a faulty release")
     looking.add_argument(
         "--seconds",
         type=_seconds,
         default=live_stack.TIMEOUT_S,
         metavar="S",
-        help="then end (8 hours)",
+        help="then end (an hour)",
     )
-    looking.add_argument("--faults", default="", metavar="F", help='of the canary: "errors=3%%"')
     looking.add_argument("--out", type=Path, default=Path("out/observe"), metavar="DIR")
     looking.set_defaults(command=_look)
     return parser
@@ -67,8 +66,7 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 
 def _look(chosen: argparse.Namespace) -> int:
-    live_stack.look(chosen.out, chosen.port, chosen.seconds, chosen.faults)
-    return 0
+    return live_stack.look(chosen.out, chosen.port, chosen.seconds, chosen.fault)
 
 
 def _seconds(text: str) -> float:

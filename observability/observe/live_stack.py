@@ -1,108 +1,107 @@
-"""`observe up`: the service under gentle load, watched by the real thing, while one looks."""
+"""`observe up`: a release that nobody ends, in the rehearsal's pages, with the dashboards."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
-from canary.errors import UsageError
-from canary.rehearse import config, programs
-from canary.runtime import processes
+from canary.argo.model import Analysis, Pause, Rollout, SetWeight
+from canary.commands import options
+from canary.rehearse import plan, runner, runs
+from canary.rehearse.local import LocalTarget
+from canary.rehearse.plan import Choices
+from canary.runtime import program, scratch
 from canary.runtime.prometheus import QueryError
-from observe import dashboards, http_stub, page, queries, ranges
-from observe.page import Head
+from canary.web.app import App, Boards, Source
+from canary.web.charts import Board
+from canary.web.live import Live
+from observe import dashboards, page, queries, ranges
 from observe.ranges import Series, Span
-from observe.stack import Stack
-from observe.world import REHEARSAL, World
 
-SHOWN_S = 300.0
-STEP_S = 5.0
-RENDER_S = 5.0
-RATE = 20.0
-# Whoever forgets it finds their machine quiet in the morning.
-TIMEOUT_S = 8 * 3600.0
+REHEARSAL = Path("loadtest/rehearsal.yaml")
+RUNS = Path("out/rehearsals")
+SHOWN_S, STEP_S = 300.0, 5.0
+# As often as in a rehearsal gates measure and Prometheus scrapes.
+TIME_SCALE = 6.0
+STABLE, WEIGHT, RATE = 4, 25, 20.0
+# As long as the load lasts at the most.
+TIMEOUT_S = 3600.0
+NAMES = {dashboard.uid: dashboard for dashboard in dashboards.ALL}
 
 
-def look(folder: Path, port: int, seconds: float, faults: str) -> None:
-    """Runs until Ctrl-C, or for so many seconds; the page is at the port.
+def look(out: Path, port: int | None, seconds: float, faults: Sequence[str]) -> int:
+    """Runs until Ctrl-C, or for so many seconds; the page is at the port, or any free one.
 
     Raises:
         UsageError: if the port is taken, or the faults are none.
         MachineError: if a part does not come up.
     """
-    programs.check_faults(config.read(REHEARSAL).faults, [faults] if faults else [])
-    if not processes.port_is_free(port):
-        raise UsageError(f"port {port} on 127.0.0.1 is occupied", "choose another with --port")
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "index.html"
-    with World(folder / "world", canaries=1, rate=RATE) as world:
-        world.start(world.canaries, faults)
-        with Stack(folder / "stack", world.jobs()) as stack, _pages(folder, port):
-            _say(world, stack, port)
-            _follow(world, stack, file, min(seconds, TIMEOUT_S))
+    stable, candidate = plan.choose(None, None, REHEARSAL, None, options.remark)
+    choices = Choices(TIME_SCALE, tuple(faults), rate=RATE, promote_s=None, alerts=True)
+    command = shlex.join(["observe", "up", *(f"--fault={fault}" for fault in faults)])
+    made = plan.make(stable, candidate, choices, command)
+    made = replace(made, rollout=unended(made.rollout))
+    scratch.make_ignored(out)
+    folder = out / made.id
+    folder.mkdir()
+    target = LocalTarget(made, folder)
+    live = Live(made, target, folder, seconds)
+    names = {uid: dashboard.title.rpartition("/ ")[2] for uid, dashboard in NAMES.items()}
+    boards = Boards(names, partial(_board, target))
+    with App(Source(RUNS, REHEARSAL), live, boards).serve(port) as server:
+        options.say(f"live at {server.url}\nCtrl-C ends everything")
+        ended = runner.rehearse(target, live.watch)
+    runs.prune(out, 1)
+    last = ended.timeline.last
+    if last is not None and last.decided:
+        return program.GOOD  # the canary was there to be looked at, for as long as somebody did
+    options.say(ended.verdict.headline)
+    return ended.verdict.outcome.exit_code
 
 
-def ask(port: int, span: Span, query: str, legend: str) -> Sequence[Series]:
+def unended(rollout: Rollout) -> Rollout:
+    """The same with its canary beside stable until somebody acts: gates measure and end nothing."""
+    own = {metric.name: metric for analysis in rollout.analyses for metric in analysis.metrics}
+    most = sys.maxsize
+    metrics = [
+        replace(
+            metric,
+            dry_run=True,
+            count=0,
+            failure_limit=most,
+            inconclusive_limit=most,
+            consecutive_success_limit=0,
+        )
+        for metric in own.values()
+    ]
+    arguments = {name: a for analysis in rollout.analyses for name, a in analysis.arguments.items()}
+    return replace(
+        rollout,
+        replicas=STABLE,
+        steps=(SetWeight(WEIGHT), Pause(None)),
+        background=Analysis(("all gates, in dry run",), tuple(metrics), arguments),
+    )
+
+
+def _ask(target: LocalTarget, span: Span, query: str, legend: str) -> Sequence[Series]:
     """A panel's query over a span; nothing where Prometheus cannot answer it."""
+    if target.prometheus is None:
+        return ()
     try:
-        return ranges.ask(port, queries.filled(query, rate="30s"), legend, span)
+        return ranges.ask(target.prometheus.port, queries.filled(query, rate="30s"), legend, span)
     except QueryError:
         return ()
 
 
-def _follow(world: World, stack: Stack, file: Path, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        world.tick()
-        now = time.time()
-        span = Span(now - SHOWN_S, now, STEP_S)
-        asking = partial(ask, stack.prometheus.port, span)
-        fresh = file.with_suffix(".new")
-        text = page.render(_head(stack, now), dashboards.ALL, asking, span)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.rename(file)
-        time.sleep(RENDER_S)
-
-
-def _head(stack: Stack, now: float) -> Head:
-    firing = [a["labels"]["alertname"] for a in stack.alertmanager.alerts()]
-    names = ", ".join(sorted(set(firing))) or "none"
-    return Head(
-        title="GridOS, live on this machine",
-        text=f"The last {SHOWN_S / 60:.0f} minutes until {page.clock(now)}. Alerts: {names}.",
-        links=[
-            ("Prometheus", f"http://127.0.0.1:{stack.prometheus.port}/alerts"),
-            ("Alertmanager", f"http://127.0.0.1:{stack.alertmanager.port}"),
-        ],
-        reload_s=int(RENDER_S),
-    )
-
-
-def _say(world: World, stack: Stack, port: int) -> None:
-    for name, url in (
-        ("the page", f"http://127.0.0.1:{port}"),
-        ("the service", f"{world.gateway.url}/v1/feeders"),
-        ("Prometheus", f"http://127.0.0.1:{stack.prometheus.port}"),
-        ("Alertmanager", f"http://127.0.0.1:{stack.alertmanager.port}"),
-    ):
-        print(f"{name:<14} {url}", flush=True)  # noqa: T201 — this is what one came for
-    print("Ctrl-C ends everything", flush=True)  # noqa: T201 — same
-
-
-@contextmanager
-def _pages(folder: Path, port: int) -> Iterator[None]:
-    """Serves a folder on a loopback port."""
-    server = http_stub.Server(partial(_Quiet, directory=str(folder)), port)
-    try:
-        yield
-    finally:
-        server.stop()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
-        """Says nothing."""
+def _board(target: LocalTarget, uid: str) -> Board:
+    now = time.time()
+    span = Span(now - SHOWN_S, now, STEP_S)
+    ask = partial(_ask, target, span)
+    firing = {one.name for one in ask('ALERTS{alertstate="firing"}', "{{alertname}}")}
+    status = f"Alerts that fire: {', '.join(sorted(firing)) or 'none'}."
+    return page.board(NAMES[uid], ask, span, status)

@@ -94,7 +94,7 @@ function draw(chart) {
   const data = [chart.at_s, ...chart.lines.map((line) => line.values)];
   const shape = JSON.stringify(chart.lines.map((line) => line.label));
   const before = drawn.get(chart.id);
-  if (before && before.shape === shape) {
+  if (before && before.shape === shape && before.box === box) {
     before.chart = chart;
     before.plot.setData(data);
     say(before.plot, box);

@@ -6,85 +6,93 @@ them in advance. They can be started with faults, killed, or cut off from their 
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
 import psycopg
+from observe.stack import SCRAPE_S
 
+from acceptance.observability.fake_exporters import FakeExporters
 from canary.errors import MachineError
-from canary.rehearse import config
+from canary.rehearse import plan, probes
+from canary.rehearse.environment import PodFacts
 from canary.rehearse.exporter import ContainerFacts, Exporter
+from canary.rehearse.fakes import Fakes
+from canary.rehearse.kubelet import LOCALHOST
 from canary.rehearse.load import Load
+from canary.rehearse.plan import Build
+from canary.rehearse.replica_sets import HASH_LABEL
 from canary.runtime import database, processes
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import ScrapeJob, Target
 from canary.runtime.waiting import wait_until
-from observe.fake_exporters import FakeExporters
-from observe.stack import SCRAPE_S
 
 REHEARSAL = Path("loadtest/rehearsal.yaml")
-STABLE, CANARY = "bcdfg2456", "hjklm2456"
-CPU_LIMIT_MILLICORES = 250
+STABLE = "bcdfg2456"
+PODS, RATE = 3, 20.0
 READY_TIMEOUT_S = 90.0
 DRAIN_S = 5.0
 # Read again so often that a window of the scaled rules sees it.
-SECRETS_REFRESH_S = 1
+REFRESH = {"GRIDOS_SECRETS_REFRESH_SECONDS": "1"}
 
 
 class Pod:
-    """A slot: a name, a port, and the process in it, if one runs."""
+    """A slot: what the shipped template makes, its ports, and the process in it, if one runs."""
 
-    def __init__(self, pod_hash: str, suffix: str) -> None:
-        self.name = f"gridos-{pod_hash}-{suffix}"
-        self.hash = pod_hash
-        self.port = processes.free_port()
+    def __init__(self, name: str, build: Build, fakes: Fakes) -> None:
+        self.name, self._fakes = name, fakes
+        template = build.bundle.rollout.spec.template
+        labels = {**template.metadata.labels, HASH_LABEL: STABLE}
+        namespace, about = build.bundle.namespace, template.metadata.annotations
+        self.facts = PodFacts(name, namespace, labels, about, LOCALHOST)
+        self.container = template.spec.container
+        self.ports = {port: processes.free_port() for port in fakes.source().ports}
         self.child: processes.Child | None = None
         self.restarts = 0
         self.faults = ""
 
     @property
-    def labels(self) -> dict[str, str]:
-        """What the PodMonitor's scrape adds to the pod's series."""
-        return {
-            "namespace": "gridos",
+    def target(self) -> Target:
+        """How the PodMonitor has it scraped."""
+        labels = {
+            "namespace": self.facts.namespace,
             "pod": self.name,
-            "container": "gridos",
-            "endpoint": "http",
+            "container": self.container.name,
+            "endpoint": "management",
             "job": "gridos/gridos",
-            "rollouts_pod_template_hash": self.hash,
+            "rollouts_pod_template_hash": STABLE,
         }
+        return Target(self.ports["management"], labels)
 
-    def answers(self, path: str = "/readyz") -> bool:
-        """Whether the pod says it is ready."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as said:
-                return bool(said.status == 200)  # noqa: PLR2004 — HTTP
-        except OSError:
-            return False
+    def run(self, folder: Path) -> None:
+        """Starts its process."""
+        source = self._fakes.source({"GRIDOS_FAULTS": self.faults, **REFRESH})
+        command, variables = source.command(self.container, self.facts, self.ports)
+        log, where = folder / f"{self.name}.log", source.working_directory
+        self.child = processes.start(self.name, command, log, variables, where)
+
+    def ready(self) -> bool:
+        """Whether it passes its readiness probe."""
+        probe = self.container.readiness_probe
+        return probe is not None and probes.passes(probe, self.ports["management"])
 
 
 class World:
     """A context manager; entered, the stable pods answer through the gateway."""
 
-    def __init__(
-        self, folder: Path, stable: int = 3, canaries: int = 0, rate: float = 20.0
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._config = config.read(REHEARSAL)
-        self._rate = rate
         self._key = secrets.token_urlsafe(24)
         self._ends = ExitStack()
-        self.pods = [Pod(STABLE, f"stab{number}") for number in range(stable)]
-        self.canaries = [Pod(CANARY, f"cana{number}") for number in range(canaries)]
+        self._build = plan.read(REHEARSAL, None)
+        self.pods: list[Pod] = []
         self.kubelet_answers = True
         self.exporters = FakeExporters()
         self.exporter = Exporter(self._containers)
@@ -95,7 +103,7 @@ class World:
     def jobs(self) -> list[ScrapeJob]:
         """What Prometheus is to scrape."""
         return [
-            ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [self._target(p) for p in self._all]),
+            ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [p.target for p in self.pods]),
             ScrapeJob("kubelet", "/metrics", SCRAPE_S, [Target(self.exporter.port, {})], True),
             ScrapeJob("cluster", "/metrics", SCRAPE_S, [Target(self.exporters.port, {})], True),
         ]
@@ -108,10 +116,12 @@ class World:
         """
         try:
             self._url = self._ends.enter_context(database.running())
-            self._write_secrets()
+            around = {"database": self._url}
+            self._fakes = Fakes(self._build, around, self._key, self.folder / "volumes")
+            names = [f"gridos-{STABLE}-stab{number}" for number in range(PODS)]
+            self.pods = [Pod(name, self._build, self._fakes) for name in names]
+            self._fakes.prepare(self.pods[0].facts)
             self._ends.callback(self._stop_pods)
-            for name in ("migrate", "seed"):
-                self._once(name)
             self.start(self.pods)
             self._ends.callback(self.gateway.stop)
             self.gateway.start()
@@ -137,9 +147,9 @@ class World:
         for pod in pods:
             self.stop(pod)
             pod.faults = faults
-            self._run(pod)
-        if patient and not wait_until(lambda: all(p.answers() for p in pods), READY_TIMEOUT_S):
-            tail = next((p.child.tail() for p in pods if p.child and not p.answers()), "")
+            pod.run(self.folder / "pods")
+        if patient and not wait_until(lambda: all(p.ready() for p in pods), READY_TIMEOUT_S):
+            tail = next((p.child.tail() for p in pods if p.child and not p.ready()), "")
             raise MachineError(f"a pod did not become ready: {tail}", str(self.folder))
         self.tick()
 
@@ -152,11 +162,11 @@ class World:
 
     def tick(self) -> None:
         """Lets what a kubelet and a Service do happen: restarts, and who is sent requests."""
-        for pod in self._all:
+        for pod in self.pods:
             if pod.child is not None and not pod.child.running:
                 pod.restarts += 1
-                self._run(pod)
-        ports = {pod.port for pod in self._all if pod.child is not None}
+                pod.run(self.folder / "pods")
+        ports = {pod.ports["http"] for pod in self.pods if pod.child is not None}
         if ports != self._routed and self.gateway.running:
             self.gateway.route(ports)
             self._routed = ports
@@ -201,11 +211,12 @@ class World:
     def keys_emptied(self) -> Iterator[None]:
         """Empties the mounted keys, while it lasts."""
         keys = self._secrets / "api-keys"
+        known = keys.read_text(encoding="utf-8")
         keys.write_text("", encoding="utf-8")
         try:
             yield
         finally:
-            keys.write_text(self._keys, encoding="utf-8")
+            keys.write_text(known, encoding="utf-8")
 
     def post_unknown_buses(self, count: int) -> None:
         """Sends readings that the service must refuse."""
@@ -219,20 +230,8 @@ class World:
                 refused.close()
 
     @property
-    def _all(self) -> list[Pod]:
-        return [*self.pods, *self.canaries]
-
-    @property
-    def _keys(self) -> str:
-        """What the service knows the key by: the traffic imports networks too."""
-        return f"{self._key}:readings+networks"
-
-    @property
     def _secrets(self) -> Path:
-        return self.folder / "secrets"
-
-    def _target(self, pod: Pod) -> Target:
-        return Target(pod.port, pod.labels)
+        return self.folder / "volumes/secrets"
 
     def _socket(self) -> Path:
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self._url).query)
@@ -243,42 +242,8 @@ class World:
             )
         return next(Path(query["host"][0]).glob(".s.PGSQL.*[0-9]"))
 
-    def _write_secrets(self) -> None:
-        self._secrets.mkdir(exist_ok=True)
-        (self._secrets / "database-url").write_text(self._url, encoding="utf-8")
-        (self._secrets / "api-keys").write_text(self._keys, encoding="utf-8")
-
-    def _environment(self, pod: Pod) -> dict[str, str]:
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PORT": str(pod.port),
-            "GRIDOS_HOST": "127.0.0.1",
-            "GRIDOS_POD": pod.name,
-            "GRIDOS_VERSION": pod.hash,
-            "GRIDOS_DATABASE_URL": self._url,
-            "GRIDOS_API_KEYS": self._keys,
-            "GRIDOS_SECRETS_DIR": str(self._secrets),
-            "GRIDOS_SECRETS_REFRESH_SECONDS": str(SECRETS_REFRESH_S),
-            "GRIDOS_CPU_LIMIT_MILLICORES": str(CPU_LIMIT_MILLICORES),
-            "GRIDOS_FAULTS": pod.faults,
-        }
-
-    def _program(self) -> str:
-        return str(Path(sys.executable).with_name("gridos"))
-
-    def _run(self, pod: Pod) -> None:
-        log = self.folder / "pods" / f"{pod.name}.log"
-        command = [self._program(), "serve"]
-        pod.child = processes.start(pod.name, command, log, self._environment(pod))
-
-    def _once(self, name: str) -> None:
-        log = self.folder / f"{name}.log"
-        child = processes.start(name, [self._program(), name], log, self._environment(self.pods[0]))
-        if not wait_until(lambda: not child.running, timeout_s=60) or child.popen.returncode:
-            raise MachineError(f"gridos {name} failed: {child.tail()}", "run it by hand")
-
     def _stop_pods(self) -> None:
-        running = [pod.child for pod in self._all if pod.child is not None]
+        running = [pod.child for pod in self.pods if pod.child is not None]
         for child in running:
             child.terminate()
         for child in running:
@@ -288,33 +253,24 @@ class World:
         self.load = Load(
             folder=self.folder / "load",
             config=REHEARSAL.resolve(),
-            traffic=self._config.traffic,
-            rate=self._rate,
-            values=self._values(),
+            traffic=self._build.config.traffic,
+            rate=RATE,
+            values=self._fakes.values,
         )
         self._ends.callback(self.load.stop)
         self.load.start(self.gateway.url)
 
-    def _values(self) -> Mapping[str, str]:
-        """The stand-ins of the secrets, by `name.key`, for the load's requests."""
-        fresh = {"{database}": self._url, "{secret}": self._key}
-        return {
-            f"{name}.{key}": fresh.get(text, text)
-            for name, keys in self._config.secrets.items()
-            for key, text in keys.items()
-        }
-
     def _containers(self) -> Sequence[ContainerFacts]:
         return [
             ContainerFacts(
-                namespace="gridos",
+                namespace=pod.facts.namespace,
                 pod=pod.name,
-                container="gridos",
-                image="gridos",
+                container=pod.container.name,
+                image=pod.container.image,
                 pid=pod.child.pid,
                 restarts=pod.restarts,
-                cpu_limit_cores=CPU_LIMIT_MILLICORES / 1000,
+                cpu_limit_cores=(pod.container.resources.cpu_limit_millicores or 0) / 1000,
             )
-            for pod in self._all
+            for pod in self.pods
             if pod.child is not None and self.kubelet_answers
         ]
