@@ -200,7 +200,7 @@ accept-endings: setup  ## end every program at any time, by any signal: nothing 
 	$(accept)
 
 accept-gates: setup  ## thousands of simulated releases and every broken gate, about 15 minutes
-	@$(BIN)/python -m pytest -q -m acceptance canary/tests/power
+	@$(BIN)/python -m pytest -q -m acceptance canary/tests/lint canary/tests/power
 	$(accept)
 
 accept-load: setup  ## load verdicts ten times a profile, the stall, and k6 and vegeta, about 70 minutes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from canary.argo.model import (
 )
 from canary.rehearse import time_compression
 from canary.runtime import documents
+from canary.yamls import Document
 
 BASE = Path(__file__).parents[2] / "deploy/base"
 # Pauses of 4, 8 and 12 s: long enough to be seen, and to be acted in.
@@ -75,9 +77,14 @@ def _shown(counts: tuple[int, ...]) -> str:
     return f"{canary} + {stable}" + (f" at weight {weight[0]}" if weight else "")
 
 
+@cache
+def _shipped() -> tuple[Document, ...]:
+    return tuple(documents.read(BASE))
+
+
 def objects(scenario: Scenario, prometheus: str, image: str) -> list[dict[str, Any]]:
     """The scenario's Rollout and gates: the shipped ones with other pods and shorter pauses."""
-    shipped = [copy.deepcopy(found.body) for found in documents.read(BASE)]
+    shipped = [copy.deepcopy(found.body) for found in _shipped()]
     kinds = ("Rollout",) if scenario.strategy else ("Rollout", "AnalysisTemplate")
     chosen = [body for body in shipped if body["kind"] in kinds]
     time_compression.shorten(chosen, FACTOR)

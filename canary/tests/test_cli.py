@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from acceptance.calling import call
 from canary import cli
 
 CANARY = Path(sys.executable).parent / "canary"
@@ -25,8 +26,8 @@ def test_help_lists_every_command_and_the_exit_codes():
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_the_help_of_a_command_has_examples(command):
-    told = run(CANARY, command, "--help").stdout
+def test_the_help_of_a_command_has_examples(root, command):
+    told = call(cli.main, (command, "--help"), root).stdout
     assert told.startswith(f"usage: canary {command} ")
     assert f"examples:\n  canary {command}" in told
 

@@ -1,6 +1,7 @@
 """Every object meets the schema of its kind, and the schemas would say so if it did not."""
 
 import copy
+import json
 
 import pytest
 from policies import objects, schemas
@@ -53,8 +54,10 @@ def rendered(root, optional):
 
 @pytest.mark.parametrize("version", schemas.VERSIONS)
 def test_every_object_of_every_set_is_valid(rendered, version):
-    for path, things in rendered.items():
-        assert schemas.check(things, version) == [], path
+    # Most objects are the same in several sets.
+    unlike = {json.dumps(t, default=str): (t, p) for p, things in rendered.items() for t in things}
+    for thing, path in unlike.values():
+        assert schemas.check([thing], version) == [], path
 
 
 @pytest.mark.parametrize(
