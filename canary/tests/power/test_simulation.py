@@ -23,17 +23,23 @@ WORDS = {
 }
 
 
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.acceptance)])
+def count(request):
+    """Of releases of each kind."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def results(subject):
+def results(subject, count):
     scenarios = [faults.scenario(words, Traffic(100.0)) for words in WORDS]
-    return simulation.simulate(subject, scenarios, 2)
+    return simulation.simulate(subject, scenarios, count)
 
 
 @pytest.mark.parametrize("words", WORDS)
-def test_each_kind_of_release_ends_by_its_own_gate(results, words):
+def test_each_kind_of_release_ends_by_its_own_gate(results, count, words):
     outcome, gate = WORDS[words]
     walks = [walk for trial, walk in results if trial.scenario.name == words]
-    assert [walk.outcome for walk in walks] == [outcome] * 2
+    assert [walk.outcome for walk in walks] == [outcome] * count
     if gate:
         assert all(walk.tripped[0] == gate for walk in walks)
 
@@ -44,11 +50,11 @@ def test_the_same_seed_gives_the_same_release(subject):
     assert [walk for _, walk in once] == [walk for _, walk in again]
 
 
-def test_summaries_count_every_release_once(results):
+def test_summaries_count_every_release_once(results, count):
     summary = simulation_report.summarise("gridos", results, 1.0)
     assert [tally.scenario for tally in summary.tallies] == list(WORDS)
-    assert all(t.promoted + t.rolled_back + t.paused + t.stuck == 2 for t in summary.tallies)
-    assert "18 releases of gridos" in simulation_report.table(summary)
+    assert all(t.promoted + t.rolled_back + t.paused + t.stuck == count for t in summary.tallies)
+    assert f"{9 * count} releases of gridos" in simulation_report.table(summary)
 
 
 def test_a_delay_below_the_limit_is_compared_with_stable_from_100_ms_on(subject):
