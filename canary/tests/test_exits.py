@@ -549,7 +549,7 @@ def test_a_signal_ends_a_program_with_130_and_leaves_nothing(root, tmp_path, com
     # What another test's killed run left, this one removes and says so.
     said = [line for line in err.splitlines() if not line.startswith("removed ")]
     assert (started.returncode, said) == (130, [f"{command[0]}: interrupted"])
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
 
 
 def begun(process):

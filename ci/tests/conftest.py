@@ -15,6 +15,7 @@ from pipeline.registry import Image
 from pipeline.releases import Release
 
 from acceptance.pipeline import overlay
+from canary.runtime import processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +83,7 @@ def copy(root, whole_copy) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """An empty registry on the loopback, by crane; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = processes.free_port()
     process = subprocess.Popen(
         ["crane", "registry", "serve", "--address", f"127.0.0.1:{port}"],
         stdout=subprocess.DEVNULL,

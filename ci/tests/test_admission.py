@@ -7,12 +7,13 @@ programs are looked for on PATH and where the test cluster builds them.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
+from canary.runtime import processes
 
 KIT = Path("~/.cache/gridos-cluster/bin").expanduser()
 DIGEST = "sha256:" + "ab" * 32
@@ -30,17 +31,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory, root):
     """A server with the policy; returns a function that runs kubectl on it."""
     folder = tmp_path_factory.mktemp("server")
-    client, peer, port = free_port(), free_port(), free_port()
+    client, peer, port = (processes.free_port() for _ in range(3))
     subprocess.run(
         ["openssl", "genrsa", "-out", folder / "sa.key", "2048"], check=True, capture_output=True
     )

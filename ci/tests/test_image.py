@@ -6,7 +6,6 @@ GRIDOS_IMAGE names one that podman has; docs/pipeline.md says how to build it.
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,8 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from canary.runtime import processes
 
 IMAGE = os.environ.get("GRIDOS_IMAGE")
 HARD = (
@@ -42,9 +43,7 @@ def podman(*arguments):
 @pytest.fixture
 def served():
     """A container that serves without its database; returns its name and address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = processes.free_port()
     settings = {
         "GRIDOS_HOST": "127.0.0.1",
         "PORT": str(port),
@@ -66,7 +65,7 @@ def served():
 
 def answers(address):
     try:
-        with urllib.request.urlopen(f"{address}/livez", timeout=2) as answer:
+        with urllib.request.urlopen(f"{address}/livez", timeout=60) as answer:
             return answer.status == 200
     except OSError:
         return False
@@ -106,7 +105,7 @@ def status(address):
 
 
 def in_flight(address):
-    with urllib.request.urlopen(f"{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=60) as answer:
         found = re.search(r"^http_requests_in_flight (\d+)", answer.read().decode(), re.MULTILINE)
     return int(found.group(1))
 

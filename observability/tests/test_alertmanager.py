@@ -169,7 +169,7 @@ def post(to, what, body):
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 @pytest.fixture(scope="module")
@@ -246,14 +246,14 @@ def test_a_release_does_not_start_while_a_blocking_alert_fires_that_nobody_silen
 
     def phase(despite=""):
         asked = url.replace("{{args.despite}}", despite)
-        with urllib.request.urlopen(asked, timeout=5) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             result = tuple(range(len(json.load(answer))))
         conditions = (metric["successCondition"], metric["failureCondition"])
         passed, failed = (expression.evaluate(condition, result) for condition in conditions)
         return {(True, False): "Successful", (False, True): "Failed"}[passed, failed]
 
     def known(alert):
-        return wait_until(lambda: bare.state(alert) == "active", timeout_s=10)
+        return wait_until(lambda: bare.state(alert) == "active", timeout_s=60)
 
     post(bare, "alerts", [{"labels": {"alertname": "Other", "blocks_release": "false"}}])
     assert known("Other")
@@ -271,4 +271,4 @@ def test_a_release_does_not_start_while_a_blocking_alert_fires_that_nobody_silen
     now = datetime.now(UTC)
     times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
     post(bare, "silences", silence | times)
-    assert wait_until(lambda: phase() == "Successful", timeout_s=10)
+    assert wait_until(lambda: phase() == "Successful", timeout_s=60)

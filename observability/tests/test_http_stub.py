@@ -24,7 +24,7 @@ def test_only_an_error_that_is_not_the_callers_going_is_told(error, told, capsys
     server = http_stub.Server(failing(error))
     try:
         with pytest.raises((urllib.error.URLError, ConnectionError)):
-            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=60)
     finally:
         server.stop()
     assert ("Traceback" in capsys.readouterr().err) is told

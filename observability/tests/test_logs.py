@@ -57,7 +57,7 @@ def lines(seeded, tmp_path_factory):
             for number in range(6):
                 request_id = REQUEST if (pod, number) == (CANARY, 0) else f"{pod}-{number}"
                 service.ask("/v1/feeders", headers={"X-Request-ID": request_id})
-            wait_until(lambda log=service.log: written(log) >= 6, timeout_s=10)
+            wait_until(lambda log=service.log: written(log) >= 6, timeout_s=60)
     return folder
 
 

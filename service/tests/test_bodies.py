@@ -309,7 +309,7 @@ def test_behind_a_gateway_nobody_pays_for_others_revoked_keys(gunicorn, tmp_path
     gateway.start()
     try:
         gateway.route({gunicorn.port})
-        assert wait_until(lambda: gunicorn.port in gateway.routed_ports(), timeout_s=20)
+        assert wait_until(lambda: gunicorn.port in gateway.routed_ports(), timeout_s=60)
         end = time.monotonic() + 6
         head = wire.head(
             "POST", "/v1/readings", {**HEAD, "X-API-Key": "revoked", "Content-Length": "150000"}

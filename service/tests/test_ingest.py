@@ -323,4 +323,4 @@ def test_what_ingest_stored_and_refused_is_counted(app, client):
     assert value("gridos_ingest_rows_stored_total") == 2
     assert value(refused + '{reason="invalid"}') == 1
     assert value(refused + '{reason="batch-refused"}') == 2
-    assert wait_until(lambda: value("gridos_db_up") == 1, timeout_s=5)
+    assert wait_until(lambda: value("gridos_db_up") == 1, timeout_s=60)

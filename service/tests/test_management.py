@@ -57,7 +57,7 @@ def test_it_answers_while_every_thread_is_at_a_request(serve):
     with serve(GRIDOS_FAULTS="latency=1m") as server:
         for _ in range(8):
             threading.Thread(target=server.ask, args=["/v1/feeders"], daemon=True).start()
-        assert wait_until(lambda: server.metric("http_requests_in_flight") >= 4, timeout_s=10)
+        assert wait_until(lambda: server.metric("http_requests_in_flight") >= 4, timeout_s=60)
         assert [server.probe(path)[0] for path in PATHS] == [200] * 3
         server.process.kill()
 
@@ -66,7 +66,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(serve):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with serve(wait=False, GRIDOS_MANAGEMENT_PORT=port) as server:
-            assert server.process.wait(30) == 2
+            assert server.process.wait(60) == 2
 
 
 def test_no_port_is_none():

@@ -43,7 +43,7 @@ def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_th
     for caller in callers:
         caller.start()
     try:
-        assert wait_until(lambda: 200 in answers, timeout_s=30)
+        assert wait_until(lambda: 200 in answers, timeout_s=60)
         database.kill()
         assert wait_until(lambda: answers.count(503) > 10 * pool.max_size, timeout_s=60)
         assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
@@ -64,7 +64,7 @@ def away():
     url = f"postgresql://gridos@127.0.0.1:{processes.free_port()}/gridos"
     app = create_app(Settings(url, api_keys="a-key", pod="pod-1", version="1.2.3"))
     open_pool(app)
-    assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=20)
+    assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
     yield app
     close_pool(app)
 
@@ -92,11 +92,11 @@ def test_a_pod_is_ready_while_all_its_threads_hold_connections(seeded, server):
     open_pool(app)
     client = app.test_client()
     try:
-        assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=30)
+        assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=60)
         with ExitStack() as held:
             for _ in range(THREADS[server]):
                 held.enter_context(app.extensions["pool"].connection())
-            assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=30)
+            assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=60)
     finally:
         close_pool(app)
 

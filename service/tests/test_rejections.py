@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from acceptance.service import wire
+from canary.runtime.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,12 @@ MALFORMED = {
 @pytest.mark.parametrize("case", MALFORMED)
 def test_what_is_no_request_is_a_problem_with_an_id_that_is_counted_and_logged(server, case):
     content, expected = MALFORMED[case]
-    before = wire.counted(server.ask("/metrics")[1], status=str(expected), route="<unmatched>")
+
+    def counted():
+        text = server.ask("/metrics")[1]
+        return wire.counted(text, status=str(expected), route="<unmatched>")
+
+    before = counted()
     with wire.connect(server.port) as connection:
         wire.send(connection, content)
         answer = wire.receive(connection)
@@ -55,11 +61,19 @@ def test_what_is_no_request_is_a_problem_with_an_id_that_is_counted_and_logged(s
     assert problem["status"] == expected
     assert problem["remedy"]
     assert problem["request_id"] == answer.headers["x-request-id"]
-    after = wire.counted(server.ask("/metrics")[1], status=str(expected), route="<unmatched>")
-    assert after == before + 1
-    lines = [json.loads(x) for x in server.log.read_text().splitlines() if x.startswith("{")]
-    written = [x for x in lines if x.get("request_id") == problem["request_id"]]
-    assert [x["status"] for x in written if x["logger"] == "gridos.access"] == [expected]
+
+    def written():
+        """Its lines of the access log, the last of which may be half written."""
+        lines = server.log.read_text().splitlines()
+        lines = [json.loads(x) for x in lines if x.startswith("{") and x.endswith("}")]
+        ours = [x for x in lines if x.get("request_id") == problem["request_id"]]
+        return [x["status"] for x in ours if x["logger"] == "gridos.access"]
+
+    # It is counted and logged when it has been handed over, which its receiver may know first.
+    assert wait_until(lambda: counted() != before, timeout_s=60)
+    assert counted() == before + 1
+    assert wait_until(lambda: written() != [], timeout_s=60)
+    assert written() == [expected]
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "Path-Info"])

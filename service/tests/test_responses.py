@@ -97,7 +97,7 @@ def port(tmp_path_factory):
     command += ["--bind", f"127.0.0.1:{port}", "--pythonpath", str(folder), "breaking:app"]
     child = processes.start("gunicorn", command, folder / "log")
     try:
-        up = wait_until(lambda: exchange(port, "/hello")[:12] == b"HTTP/1.1 200", timeout_s=30)
+        up = wait_until(lambda: exchange(port, "/hello")[:12] == b"HTTP/1.1 200", timeout_s=60)
         assert up, child.tail()
         yield port
     finally:

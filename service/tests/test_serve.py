@@ -77,11 +77,11 @@ def test_a_request_under_way_is_answered_before_the_process_ends(serve):
         asking = threading.Thread(target=lambda: answers.append(server.ask("/v1/feeders")[0]))
         asking.start()
         in_flight = psutil.Process(server.process.pid)
-        assert wait_until(lambda: connected(in_flight, server.port), timeout_s=10)
+        assert wait_until(lambda: connected(in_flight, server.port), timeout_s=60)
         server.process.terminate()
         asking.join()
         assert answers == [200]
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
 
 
 def connected(process, port):
@@ -103,12 +103,12 @@ def test_a_worker_that_dies_takes_the_container_with_it_and_the_next_one_counts_
         assert exits(server) == 0
         (worker,) = psutil.Process(server.process.pid).children()
         os.kill(worker.pid, signal.SIGKILL)
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
         assert "the container ends with it" in server.log.read_text()
     with serve(**pod) as server:
         assert exits(server) == 1
         server.process.terminate()
-        assert server.process.wait(40) == 0
+        assert server.process.wait(60) == 0
     with serve(**pod) as server:
         assert exits(server) == 1, "a worker that was told to end is no failure"
 
@@ -122,30 +122,38 @@ def test_a_crash_fault_ends_the_pod_abruptly_after_so_many_requests(serve):
     with serve(GRIDOS_FAULTS="crash=5") as server:
         assert [server.ask("/v1/feeders")[0] for _ in range(5)] == [200] * 5
         assert server.ask("/v1/feeders")[0] == 0
-        assert server.process.wait(20) == -signal.SIGKILL
+        assert server.process.wait(60) == -signal.SIGKILL
 
 
 def test_a_slow_start_is_alive_and_not_ready(serve):
     with serve(wait=False, GRIDOS_FAULTS="slow-start=1h") as server:
-        assert wait_until(lambda: server.ask("/livez")[0] == 200, timeout_s=30)
+        assert wait_until(lambda: server.ask("/livez")[0] == 200, timeout_s=60)
         assert server.ask("/readyz")[0] == 503
 
 
 def test_a_cpu_fault_fills_the_pods_limit_and_no_more(serve):
     with serve(GRIDOS_FAULTS="cpu=60%", GRIDOS_CPU_LIMIT_MILLICORES="500") as server:
         root = server.process.pid
-        assert wait_until(lambda: len(psutil.Process(root).children()) == 2, timeout_s=10)
-        # CPU seconds against the same machine's clock: a ratio, as wide as a busy machine needs.
-        start = processes.cpu_seconds([root])[root], time.monotonic()
-        assert wait_until(lambda: time.monotonic() - start[1] > 3, timeout_s=30)
-        used = processes.cpu_seconds([root])[root] - start[0]
-        assert 0.15 < used / (time.monotonic() - start[1]) < 0.36
+        assert wait_until(lambda: len(psutil.Process(root).children()) == 2, timeout_s=60)
+
+        def share():
+            """CPU-seconds against the same machine's clock."""
+            used, began = processes.cpu_seconds([root])[root], time.monotonic()
+            time.sleep(3)
+            return (processes.cpu_seconds([root])[root] - used) / (time.monotonic() - began)
+
+        shares = [share()]
+        # A machine that is busy with something else gives it less for a while, and never more.
+        while shares[-1] <= 0.15 and len(shares) < 20:
+            shares.append(share())
+        assert shares[-1] > 0.15
+        assert max(shares) < 0.36
 
 
 def test_a_database_that_is_gone_is_503_with_retry_after_and_the_process_stays_alive(serve):
     url = f"postgresql://127.0.0.1:{processes.free_port()}/gone"
     with serve(wait=False, GRIDOS_DATABASE_URL=url) as server:
-        assert wait_until(lambda: server.ask("/livez")[0] == 200, timeout_s=30)
+        assert wait_until(lambda: server.ask("/livez")[0] == 200, timeout_s=60)
         assert server.ask("/readyz")[0] == 503
         status, _, headers = server.ask("/v1/feeders")
         assert (status, headers["Retry-After"]) == (503, "5")

@@ -105,7 +105,7 @@ def test_a_stop_does_not_wait_for_clients_that_do_nothing(serve):
     with serve() as server, crowd(server, (20, SILENT), (20, SLOW_HEAD), (20, SLOW_BODY)):
         assert server.ask("/v1/feeders")[0] == 200
         server.process.terminate()
-        assert wait_until(lambda: server.process.poll() == 0, timeout_s=20)
+        assert wait_until(lambda: server.process.poll() == 0, timeout_s=60)
 
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

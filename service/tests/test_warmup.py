@@ -20,7 +20,7 @@ def ready():
         app = create_app(settings)
         opened.append(app)
         pool.open_pool(app)
-        assert wait_until(lambda: probes.check_readiness(app)[1] == 200, 20)
+        assert wait_until(lambda: probes.check_readiness(app)[1] == 200, 60)
         return app
 
     yield start

@@ -63,18 +63,18 @@ def test_an_alert_that_is_made_to_fire_keeps_a_release_from_starting_and_aborts_
     query = during["provider"]["prometheus"]["query"].replace("{{args.canary-hash}}", HASH)
 
     def starts():
-        with urllib.request.urlopen(url.replace("{{args.despite}}", ""), timeout=5) as answer:
+        with urllib.request.urlopen(url.replace("{{args.despite}}", ""), timeout=60) as answer:
             return phase(before, tuple(range(len(json.load(answer)))))
 
     def goes_on():
         return phase(during, prometheus.query(query.replace("{{args.despite}}", "")))
 
     begun = f'min_over_time(timestamp(up{{rollouts_pod_template_hash="{HASH}"}})[1m:1s])'
-    assert wait_until(lambda: prometheus.query(begun) != (), timeout_s=30)
+    assert wait_until(lambda: prometheus.query(begun) != (), timeout_s=60)
     assert (starts(), goes_on()) == (Phase.SUCCESSFUL, Phase.SUCCESSFUL)
 
     told.fire("GridosDatabaseDown", prometheus)
-    assert wait_until(lambda: told.fires("GridosDatabaseDown"), timeout_s=30)
+    assert wait_until(lambda: told.fires("GridosDatabaseDown"), timeout_s=60)
     assert starts() is Phase.FAILED
     assert goes_on() is Phase.FAILED
 

@@ -99,7 +99,9 @@ def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
 
     def feeders():
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/feeders", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{port}/v1/feeders", timeout=60
+            ) as answer:
                 return json.load(answer)["feeders"]
         except OSError:
             return []
@@ -113,7 +115,7 @@ def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
         output, _ = serving.communicate(timeout=60)
     assert serving.returncode == 130
     assert "gridos-api-keys.keys: " in output
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a tiny disk")
@@ -151,7 +153,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
     assert rehearsal.returncode == 130
     assert "Interrupted" in output
     assert "torn down" in output
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
 
 
 def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
@@ -163,7 +165,7 @@ def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
     children = process.children(recursive=True)
     rehearsal.kill()
     rehearsal.wait()
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
 
 
 def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
@@ -176,7 +178,7 @@ def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
     assert programs(psutil.Process(serving.pid), "postgres")
     serving.kill()
     serving.wait()
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=10)
+    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
     assert processes.port_is_free(port)
 
 

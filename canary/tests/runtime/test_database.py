@@ -113,17 +113,15 @@ def test_a_cache_that_cannot_be_written_is_no_reason_not_to_start(monkeypatch):
 
 def test_it_listens_on_no_port_and_ends_with_every_session():
     with database.server() as server:
-        (postmaster,) = [
-            process
-            for process in psutil.Process().children()
-            if psycopg.conninfo.conninfo_to_dict(server.url)["host"] in process.cmdline()
-        ]
+        data = psycopg.conninfo.conninfo_to_dict(server.url)["host"]
+        postmaster = psutil.Process(int((Path(data) / "postmaster.pid").read_text().split()[0]))
         with psycopg.connect(server.url) as session:
             assert session.execute("SHOW listen_addresses").fetchone() == ("",)
         session = psycopg.connect(server.url)
         family = [postmaster, *postmaster.children(recursive=True)]
     session.close()
-    assert not any(process.is_running() for process in family)
+    # A session that outlives its server for a moment is for another process to bury.
+    assert not any(map(lives, family))
 
 
 def test_what_was_committed_is_there_after_the_server_was_killed():
@@ -172,8 +170,8 @@ def test_its_processes_end_when_the_program_that_started_it_is_killed():
         family = psutil.Process(program.pid).children(recursive=True)
         program.kill()
     assert len(family) > 3
-    assert wait_until(lambda: not any(map(lives, family)), timeout_s=10)
-    assert wait_until(lambda: not folder.exists(), timeout_s=10)
+    assert wait_until(lambda: not any(map(lives, family)), timeout_s=60)
+    assert wait_until(lambda: not folder.exists(), timeout_s=60)
 
 
 def lives(process):

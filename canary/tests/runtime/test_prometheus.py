@@ -25,8 +25,8 @@ def served(tmp_path_factory):
         tmp_path_factory.mktemp("prometheus"), [ScrapeJob("pods", "/metrics", 0.25, targets)]
     )
     started.start()
-    assert wait_until(started.scraping, timeout_s=30)
-    assert wait_until(lambda: started.query("things_total") != (), timeout_s=30)
+    assert wait_until(started.scraping, timeout_s=60)
+    assert wait_until(lambda: started.query("things_total") != (), timeout_s=60)
     yield started
     started.stop()
     server.shutdown()
@@ -41,7 +41,7 @@ def test_a_vector_is_a_tuple_and_a_scalar_a_float(served):
 
 
 def test_a_target_that_does_not_answer_yet_costs_nothing(served):
-    assert wait_until(lambda: served.query('up{pod="dead"}') == (0.0,), timeout_s=30)
+    assert wait_until(lambda: served.query('up{pod="dead"}') == (0.0,), timeout_s=60)
 
 
 def test_a_query_that_is_wrong_carries_prometheuss_own_words(served):
@@ -74,7 +74,7 @@ def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_
     try:
         assert wait_until(lambda: all(map(scraping.query, gates.values())), timeout_s=30)
         exporter.stop()
-        assert wait_until(lambda: scraping.query("kube_pod_created") == (), timeout_s=30)
+        assert wait_until(lambda: scraping.query("kube_pod_created") == (), timeout_s=60)
         # What decides at a step's end has an answer; the guard has none, and asks again.
         phases = {
             name: analysis.judge(metrics[name], scraping.query(query))[0]
