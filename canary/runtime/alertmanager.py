@@ -53,7 +53,7 @@ class Alertmanager:
             # Where a relocated program's /usr is.
             working_directory=program.parent.parent.parent,
         )
-        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
+        if not wait_until(self._ready, timeout_s=60, give_up=lambda: not self.running):
             raise MachineError(f"alertmanager did not start: {self._child.tail()}", "see its log")
 
     @property

@@ -145,7 +145,7 @@ class Gateway:
         command += ["--disable-hot-restart", "--log-level", "warning"]
         command += ["--file-flush-interval-msec", "250"]
         self._child = processes.start("envoy", command, self._folder / "envoy.log")
-        if not wait_until(self._live, timeout_s=20, give_up=lambda: not self.running):
+        if not wait_until(self._live, timeout_s=60, give_up=lambda: not self.running):
             raise MachineError(f"envoy did not start: {self._child.tail()}", "see its log")
 
     def stop(self) -> None:

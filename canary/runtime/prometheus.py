@@ -143,7 +143,7 @@ class Prometheus(Client):
             MachineError: if there is no program or it does not come up.
         """
         self._launch()
-        if not wait_until(self._ready, timeout_s=30, give_up=lambda: not self.running):
+        if not wait_until(self._ready, timeout_s=60, give_up=lambda: not self.running):
             said = self._child.tail() if self._child else ""
             raise MachineError(f"prometheus did not start: {said}", "see its log")
 
