@@ -37,6 +37,8 @@ BASE = Path(__file__).parents[2] / "deploy/base"
 FACTOR = 15.0
 DEADLINE_S = 25
 TICK_S, TIMEOUT_S = 0.25, 400.0
+# How many measurements of a metric the controller keeps, the latest.
+KEPT = 10
 # What a pod takes to be available; real ones of the pause image take about as long.
 START_S = 2.0
 
@@ -287,7 +289,8 @@ def differences(mine: Outcome, real: Outcome) -> Iterator[str]:
     """Where two outcomes differ.
 
     A background run's looks are compared without their number: that depends on how long pods take
-    to come up. So are those of a blueGreen's analysis, which a person may end.
+    to come up. So are those of a blueGreen's analysis, which a person may end. Of more than ten the
+    controller keeps the last ten.
     """
     for field in ("phase", "aborted", "counts", "left"):
         a, b = getattr(mine, field), getattr(real, field)
@@ -304,7 +307,9 @@ def _comparable(runs: Sequence[Judged]) -> list[tuple[str, str, dict[str, tuple[
             run.place,
             run.phase,
             {
-                name: taken if run.place.startswith("step") else _deduplicated(taken)
+                name: taken[-KEPT:]
+                if run.place.startswith("step")
+                else _deduplicated(taken[-KEPT:])
                 for name, taken in sorted(run.measurements.items())
             },
         )

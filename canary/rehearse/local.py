@@ -69,13 +69,14 @@ class LocalTarget:
 
     name = "local processes"
     observe_s = OBSERVE_S
-    acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         build = plan.candidate
         if asked := "; ".join(providers.unanswered(plan.rollout, build.bundle, build.config)):
             raise UsageError(f"{build.config_file} leaves open: {asked}", "add what is missing")
         self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
+        acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
+        self.acts = acts[:2] if plan.rollout.blue_green else acts  # see `plan.check_events`
         self._folder = folder
         self.held: Callable[[Observation], bool] = ends
         self._asked: SimpleQueue[Kind] = SimpleQueue()

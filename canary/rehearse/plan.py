@@ -463,6 +463,12 @@ def check_events(happening: Sequence[Event], rollout: Rollout, config: Config) -
                 f"--event {event} is not modelled with a traffic router or blueGreen",
                 "leave it out",
             )
+        if rollout.blue_green and event.kind is Kind.RETRY:
+            raise UsageError(
+                f"--event {event} is not modelled with blueGreen: within "
+                "abortScaleDownDelaySeconds the controller promotes at once, without a gate",
+                "leave it out",
+            )
         if event.kind is Kind.TRAFFIC and config.traffic.locustfile is not None:
             raise UsageError(
                 f"--event {event}: the users of a locustfile of your own keep their own rate",

@@ -15,6 +15,8 @@ from canary.errors import UsageError
 from canary.rehearse import plan, providers
 from canary.rehearse.providers import Providers
 from canary.runtime import documents
+from canary.tests.argo import shapes
+from canary.yamls import Document
 
 WEB = Metric("web", "http://shop.shop.svc/state", "result == 'ok'", json_path="{$.state}")
 JOB = Metric("smoke", "", job=True)
@@ -54,6 +56,15 @@ def test_a_web_metric_asks_what_stands_in_for_its_address(url, address):
     known = Providers(alertmanager="http://alerts", services={"shop": "http://edge"})
     known = replace(known, web={"https://ci.example.com/api": "http://127.0.0.1:9"})
     assert known.address(url) == address
+
+
+def test_the_new_releases_own_service_is_asked_where_it_alone_answers():
+    shape = ("blue-green", "web", "by-hand", "plain", "none")
+    bundle = manifests.read([Document("f", body) for body in shapes.manifests(shape)])
+    known = providers.services(bundle, "http://edge", "http://preview")
+    assert known == {"shop": "http://edge", "shop-preview": "http://preview"}
+    asked = Providers(services=known).address("http://shop-preview.shop.svc/health")
+    assert asked == "http://preview/health"
 
 
 @pytest.mark.parametrize(("state", "phase"), [("ok", Phase.SUCCESSFUL), ("bad", Phase.FAILED)])

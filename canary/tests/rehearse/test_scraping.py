@@ -1,22 +1,90 @@
 """What the run's Prometheus scrapes."""
 
+import threading
+import urllib.error
+import urllib.request
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
 
 from canary.argo import manifests
-from canary.argo.model import Hashes
+from canary.argo.model import Hashes, ReplicaSetName
 from canary.rehearse import scraping
+from canary.rehearse.active_service import ActiveService
 from canary.rehearse.kubelet import Kubelet, Source
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.runtime import documents
+from canary.tests.argo import shapes
+from canary.yamls import Document
+
+
+def set_aside(bundle, folder, *ports):
+    """The pods that there may be."""
+    source = Source(bundle.rollout.spec.template, {}, ports, ports[0], folder, lambda *_: {})
+    kubelet = Kubelet(dict.fromkeys(("latest", "stable"), source), folder)
+    return ReplicaSets(manifests.rollout(bundle), Hashes("latest", "stable"), kubelet, seed=1)
 
 
 def test_each_pod_is_scraped_once(root, tmp_path):
     bundle = manifests.read(documents.read(root / "deploy/base"))
-    template = bundle.rollout.spec.template
-    source = Source(template, {}, ("http", "management"), "http", tmp_path, lambda *_: {})
-    kubelet = Kubelet(dict.fromkeys(("latest", "stable"), source), tmp_path)
-    sets = ReplicaSets(manifests.rollout(bundle), Hashes("latest", "stable"), kubelet, seed=1)
+    sets = set_aside(bundle, tmp_path, "http", "management")
     targets = [t for job in scraping.jobs(bundle, sets, 1.0) for t in job.targets]
     scraped = Counter(target.labels["pod"] for target in targets)
     assert scraped == Counter(slot.facts.name for slot in sets.slots())
     assert set(scraped.values()) == {1}
+
+
+@pytest.fixture
+def active():
+    service = ActiveService()
+    service.start()
+    yield service
+    service.stop()
+
+
+def test_the_active_service_has_every_pod_as_a_target_and_the_preview_service_the_new_ones(
+    tmp_path, active
+):
+    shape = ("blue-green", "by-service", "post", "plain", "service-monitor")
+    bundle = manifests.read([Document("f", body) for body in shapes.manifests(shape)])
+    sets = set_aside(bundle, tmp_path, "http")
+    jobs = scraping.jobs(bundle, sets, 1.0, active)
+    found = {job.name: job.targets for job in jobs}
+    by_service = {
+        name: {target.labels["pod"] for job in found.values() for target in job
+               if target.labels["service"] == name}
+        for name in ("shop", "shop-preview")
+    }  # fmt: skip
+    latest = {slot.facts.name for slot in sets.slots(ReplicaSetName.LATEST)}
+    assert by_service["shop-preview"] == latest
+    assert by_service["shop"] == {slot.facts.name for slot in sets.slots()}
+    through = {t.port for job in jobs for t in job.targets if t.labels["service"] == "shop"}
+    assert through == {active.port}
+
+
+def test_a_pod_is_scraped_by_the_active_service_while_that_selects_it(active):
+    class Pod(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+
+        def log_message(self, *_):
+            pass
+
+    pod = HTTPServer(("127.0.0.1", 0), Pod)
+    threading.Thread(target=pod.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{active.port}{active.path(pod.server_port, '/metrics?a=1')}"
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(url, timeout=5)
+        active.select([pod.server_port])
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            assert answer.read() == b"/metrics?a=1"
+        active.select([])
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(url, timeout=5)
+    finally:
+        pod.shutdown()
+        pod.server_close()

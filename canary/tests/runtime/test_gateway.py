@@ -102,7 +102,8 @@ def test_an_occupied_port_is_said_in_one_line_with_the_remedy(tmp_path, backends
 @pytest.fixture
 def split(tmp_path, backends):
     """A gateway before a stable and a canary pod, and what it is to do about them."""
-    gateway = Gateway(tmp_path / "gateway", clusters=(edge.STABLE, edge.CANARY))
+    groups = edge.STABLE, edge.CANARY
+    gateway = Gateway(tmp_path / "gateway", clusters=groups, apart=edge.CANARY)
     gateway.start()
     stable, canary, _ = backends
     gateway.route([stable], edge.STABLE)
@@ -145,6 +146,14 @@ def test_a_header_route_takes_the_requests_that_carry_it_and_no_others(split):
     share(gateway, 0, SetRoute("h", (header,)))
     assert wait_until(lambda: carry(gateway, canary, 5, **{"X-Canary": "yes"}) == 5, timeout_s=60)
     assert carry(gateway, canary, 50) == 0
+
+
+def test_a_group_that_is_apart_has_an_address_of_its_own_whatever_the_weight(split):
+    gateway, canary = split
+    share(gateway, 0)
+    with urllib.request.urlopen(gateway.apart_url, timeout=5) as answer:
+        assert answer.read().decode() == canary
+    assert carry(gateway, canary, 20) == 0
 
 
 def test_a_mirror_copies_requests_to_the_canary_and_answers_from_stable(split, backends):
