@@ -13,7 +13,10 @@ import yaml
 from acceptance.rehearsal import test_routers
 from acceptance.rehearsal.test_routers import CANARY, SHOP, TIMEOUT_S
 from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
+COMMAND = [str(CANARY), "rehearse", "--config", "rehearsal.yaml", "--out", "out"]
+DECIDED = "the candidate is the stable release now"
 HASH = 'rollouts_pod_template_hash="{{args.hash}}"'
 GOOD_SHARE = (
     'sum(rate(shop_requests_total{status="200",SCOPE}[30s]))'
@@ -24,8 +27,8 @@ SCOPES = {"active-service": 'service="shop-active"', "hash": HASH}
 SMOKE = "import os, urllib.request as u; u.urlopen(os.environ['REHEARSAL_PREVIEW_URL'] + '/basket')"
 
 
-def manifests(scope: str) -> list[dict[str, Any]]:
-    """The shop's, with two pods before the preview is tried by a Job, and a gate on all users."""
+def manifests(scope: str, **fields: object) -> list[dict[str, Any]]:
+    """The shop's: one pod behind the preview is tried by a Job, and a gate is on all users."""
     basic = test_routers.manifests(test_routers.ROUTERS[0])
     rollout, template, service, _, monitor = basic
     hash_of = {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}
@@ -43,6 +46,7 @@ def manifests(scope: str) -> list[dict[str, Any]]:
             "abortScaleDownDelaySeconds": 30,
             "prePromotionAnalysis": analysis("smoke"),
             "postPromotionAnalysis": analysis("gate"),
+            **fields,
         }
     }
     gate = template["spec"]["metrics"][0]
@@ -60,20 +64,21 @@ def manifests(scope: str) -> list[dict[str, Any]]:
     return [rollout, template, smoking, *services, monitor]
 
 
-def rehearse(folder: Path, scope: str, *more: str) -> tuple[int, dict[str, Any]]:
-    """The exit code of a rehearsal of the shop, and its result."""
+def prepare(folder: Path, scope: str, **fields: object) -> Path:
+    """The shop as a blueGreen, in a folder of its own."""
     team = folder / "team"
     shutil.copytree(SHOP, team)
-    (team / "manifests/shop.yaml").write_text(yaml.safe_dump_all(manifests(scope)))
+    (team / "manifests/shop.yaml").write_text(yaml.safe_dump_all(manifests(scope, **fields)))
     config = yaml.safe_load((team / "rehearsal.yaml").read_text())
     config["jobs"] = {"smoke": ["python3", "-c", SMOKE]}
     (team / "rehearsal.yaml").write_text(yaml.safe_dump(config))
+    return team
+
+
+def rehearse(team: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """The exit code of a rehearsal of the shop, and its result."""
     done = processes.run(
-        [CANARY, "rehearse", "--config", "rehearsal.yaml", "--out", "out", *more],
-        cwd=team,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
+        [*COMMAND, *more], cwd=team, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     file = team / "out/latest/result.json"
     assert file.exists(), done.stdout[-2000:] + done.stderr[-2000:]
@@ -90,7 +95,7 @@ def released(result: dict[str, Any], column: str, at_s: float) -> Any:
 def test_a_healthy_blue_green_is_tried_behind_the_preview_and_then_has_all_users(
     scope, tmp_path, measured
 ):
-    code, result = rehearse(tmp_path, scope)
+    code, result = rehearse(prepare(tmp_path, scope))
     measured("healthy", result["verdict"]["headline"])
     assert code == 0, result["verdict"]
     names = [run["name"].rpartition("-")[2] for run in result["analysis_runs"]]
@@ -106,7 +111,7 @@ def test_a_healthy_blue_green_is_tried_behind_the_preview_and_then_has_all_users
 def test_a_faulty_blue_green_is_rolled_back_by_its_own_gate_and_users_are_back_on_stable(
     scope, tmp_path, measured
 ):
-    code, result = rehearse(tmp_path, scope, "--fault", "0.2")
+    code, result = rehearse(prepare(tmp_path, scope), "--fault", "0.2")
     verdict = result["verdict"]
     measured("faulty", verdict["headline"])
     assert code == 1, verdict
@@ -119,7 +124,7 @@ def test_a_faulty_blue_green_is_rolled_back_by_its_own_gate_and_users_are_back_o
 
 
 def test_a_preview_that_does_not_answer_is_never_shown_to_users(tmp_path, measured):
-    code, result = rehearse(tmp_path, HASH, "--fault", "1")
+    code, result = rehearse(prepare(tmp_path, HASH), "--fault", "1")
     measured("all fail", result["verdict"]["headline"])
     assert code == 1, result["verdict"]
     assert [run["name"].rpartition("-")[2] for run in result["analysis_runs"]] == ["pre"]
@@ -127,7 +132,24 @@ def test_a_preview_that_does_not_answer_is_never_shown_to_users(tmp_path, measur
     assert result["traffic"]["failed"] == 0
 
 
-def test_a_blue_green_that_a_person_must_promote_waits_behind_the_preview(tmp_path, measured):
-    code, result = rehearse(tmp_path, HASH, "--event", "abort@step=2+5s")
-    measured("aborted by hand", result["verdict"]["headline"])
+def test_a_release_that_nobody_promotes_ends_unjudged_behind_the_preview(tmp_path, measured):
+    team = prepare(tmp_path, HASH, autoPromotionEnabled=False)
+    code, result = rehearse(team, "--promote", "never")
+    measured("never promoted", result["verdict"]["headline"])
     assert (code, result["verdict"]["outcome"]) == (3, "unjudged")
+    assert "Step 2 needs a manual promotion" in result["verdict"]["headline"]
+    assert result["series"]["canary_requests"][-1] == 0
+
+
+def test_a_release_that_is_ended_after_its_decision_keeps_the_decision(tmp_path, measured):
+    team = prepare(tmp_path, HASH, scaleDownDelaySeconds=600)
+    output = team / "output"
+    with output.open("w") as log:
+        program = processes.popen(COMMAND, cwd=team, stdout=log, stderr=log)
+        decided = wait_until(lambda: DECIDED in output.read_text(), TIMEOUT_S)
+        program.terminate()
+        code = program.wait(timeout=60)
+    assert decided, output.read_text()[-2000:]
+    result = json.loads((team / "out/latest/result.json").read_text())
+    measured("ended after the promotion", result["verdict"]["headline"])
+    assert (code, result["verdict"]["outcome"]) == (0, "promoted")
