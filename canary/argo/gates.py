@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from canary.argo import model
+from canary.argo import model, resolve
 from canary.argo.model import Metric
 from canary.argo.templates import Reference
-from canary.yamls import Document
+from canary.yamls import Document, listed, mapping, scalar
 
 
 class Severity(StrEnum):
@@ -119,6 +119,25 @@ class Gate:
         """Where the metric stands in its template."""
         return f"spec.metrics[{self.index}]"
 
+    @property
+    def count(self) -> str:
+        """How many measurements end it, as it is written."""
+        return scalar(self.raw.get("count"))
+
+    @property
+    def endless(self) -> bool:
+        """Whether it has no end for the controller, which checks a template by its own values.
+
+        Those of the Rollout's reference and of a template beside it come later
+        (`validation_references.go`).
+        """
+        own = {
+            scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
+            for a in listed(self.template.spec.get("args"))
+        }
+        count = resolve.fill(self.count, own)[0].strip()
+        return "interval" in self.raw and "count" in self.raw and not count.isdigit()
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -133,6 +152,17 @@ class Analysis:
     missing: tuple[Reference, ...] = ()
     dropped: tuple[str, ...] = ()
     dry_run: tuple[str, ...] = ()
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """The patterns of metrics not to be judged that no metric has: its run ends in Error."""
+        names = [gate.name for gate in self.gates]
+        return tuple(p for p in self.dry_run if not any(resolve.matches(p, n) for n in names))
+
+    @property
+    def endless(self) -> tuple[Gate, ...]:
+        """Gates that the controller refuses the Rollout for; a background analysis needs no end."""
+        return tuple(g for g in self.gates if g.endless and not self.look.background)
 
 
 @dataclass(frozen=True)

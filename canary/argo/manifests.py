@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from canary import durations
 from canary.argo import model, releases, support
-from canary.argo.gates import Gate
+from canary.argo.gates import Analysis, Gate
 from canary.argo.objects import (
     LEFT_OUT,
     AnalysisTemplate,
@@ -189,6 +189,7 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
         for reference in analysis.missing
     ]
     wrong += [what for gate in release.gates for what in _broken(gate)]
+    wrong += [what for analysis in release.analyses for what in _refused(document, analysis)]
     if wrong:
         raise UsageError(_all(dict.fromkeys(wrong)))
     return releases.rehearsed(release)
@@ -291,3 +292,19 @@ def _broken(gate: Gate) -> Iterator[str]:
         durations.scale_query(gate.metric.query if gate.metric else "", 1)
     except ValueError as wrong:
         yield f"{place}: {wrong} — correct it"
+
+
+def _refused(rollout: Document, analysis: Analysis) -> Iterator[str]:
+    """What the controller itself refuses of an analysis."""
+    path = analysis.look.path
+    place = f"{rollout.file} line {rollout.position(path)[0]}: Rollout field {path}"
+    for pattern in analysis.unmatched:
+        yield (
+            f"{place}: dryRun {pattern!r} matches no metric, so that the controller ends its run"
+            " in Error — name one of its metrics"
+        )
+    for gate in analysis.endless:
+        yield (
+            f"{place}: metric {gate.name}'s count {gate.count} has no value in the template, so"
+            " that the controller refuses the Rollout — give it one there"
+        )

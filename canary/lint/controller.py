@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from canary.argo import analysis, resolve, threshold
+from canary.argo import analysis, threshold
 from canary.argo.gates import Gate, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
@@ -44,9 +44,8 @@ def _analysis_refused(context: Context) -> Iterator[Hit]:
         names = [gate.name for gate in found.gates]
         for name in (name for name, number in Counter(names).items() if number > 1):
             yield context.release.rollout, where, f"two metrics are called {name!r}"
-        for pattern in found.dry_run:
-            if not any(_matches(pattern, name) for name in names):
-                yield context.release.rollout, where, f"dryRun {pattern!r} matches no metric"
+        for pattern in found.unmatched:
+            yield context.release.rollout, where, f"dryRun {pattern!r} matches no metric"
         for gate in found.gates:
             yield from (at(gate, wrong) for wrong in _metric(gate))
 
@@ -64,11 +63,9 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
     for path, message in (*_spec(rollout.spec), *_canary(rollout.spec)):
         yield rollout, path, message
     for found in context.release.analyses:
-        for gate in () if found.look.background else found.gates:
-            if _endless(gate):
-                count = scalar(gate.raw["count"])
-                message = f"{gate.name}: count {count} has no value in the template"
-                yield rollout, found.look.path, message
+        for gate in found.endless:
+            message = f"{gate.name}: count {gate.count} has no value in the template"
+            yield rollout, found.look.path, message
 
 
 @rule(
@@ -134,29 +131,8 @@ def _metric(gate: Gate) -> Iterator[str]:
             yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
 
 
-def _endless(gate: Gate) -> bool:
-    """Whether a metric has no end for the controller, which checks a template by its own values.
-
-    Those of the Rollout's reference and of a template beside it come later
-    (`validation_references.go`).
-    """
-    own = {
-        scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
-        for a in listed(gate.template.spec.get("args"))
-    }
-    count, _ = resolve.fill(scalar(gate.raw.get("count")), own)
-    return "interval" in gate.raw and "count" in gate.raw and not count.strip().isdigit()
-
-
 def _analysis_of(step: object) -> object:
     return mapping(step).get("analysis")
-
-
-def _matches(pattern: str, name: str) -> bool:
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:
-        return True  # said by another rule
 
 
 # What Go's time.ParseDuration reads; a pause may be a bare number of seconds too.

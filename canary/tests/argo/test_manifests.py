@@ -195,3 +195,28 @@ def test_what_one_machine_cannot_enforce_is_listed(root):
 )
 def test_memory_quantities_are_read_as_kubernetes_writes_them(text, expected):
     assert objects.quantity_bytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "complaint"),
+    [
+        (
+            "rollout.yaml",
+            "        - analysis:\n",
+            "        - analysis:\n            dryRun: [{metricName: p99}]\n",
+            "dryRun 'p99' matches no metric, so that the controller ends its run in Error",
+        ),
+        (
+            "analysis-release-gates.yaml",
+            'count: "{{args.measurements}}"',
+            'count: "{{args.canary-hash}}"',
+            "has no value in the template, so that the controller refuses the Rollout",
+        ),
+    ],
+)
+def test_what_the_controller_refuses_of_an_analysis_is_refused(
+    deploy, file, before, after, complaint
+):
+    spoil(deploy, file, before, after)
+    with pytest.raises(UsageError, match=re.escape(complaint)):
+        manifests.rollout(manifests.read(documents.read(deploy)))
