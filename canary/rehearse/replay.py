@@ -27,6 +27,7 @@ from canary.argo.model import (
     Phase,
     ReplicaCounts,
     Rollout,
+    Switch,
 )
 from canary.errors import UsageError
 from canary.rehearse import measurements, time_compression, units, verdict
@@ -150,7 +151,7 @@ def replay(recording: Recording, rollout: Rollout) -> Replay:
     prometheus = Prometheus(recording.folder / "prometheus", jobs=[])
     prometheus.start()
     try:
-        judge = _Judge(recording.result, prometheus, rollout)
+        judge = _Judge(recording.result, prometheus, rollout, _switched(rollout, begins))
         runs = judge.runs(reached, recording.ended_s)
         first = _first_bad(runs)
         if first is not None and first.completed_at is not None:
@@ -232,6 +233,7 @@ class _Judge:
     recorded: Result
     prometheus: Prometheus
     rollout: Rollout
+    switched_s: float | None
 
     def __post_init__(self) -> None:
         released = self.recorded.release
@@ -250,8 +252,15 @@ class _Judge:
         if metric.json_path or metric.job:
             said = "what a web service or a Job said then is not recorded; it counts as passed"
             return Measurement(Phase.SUCCESSFUL, now, now, message=said)
+        at_s, routing = self.switched_s, self.rollout.routing
         return measurements.measure(
-            self.prometheus, self.hashes, metric, lambda: now, self.zero_s + now
+            self.prometheus,
+            self.hashes,
+            metric,
+            lambda: now,
+            self.zero_s + now,
+            services=routing.services if routing else ("", ""),
+            switched_at_s=None if at_s is None or now < at_s else self.zero_s + at_s,
         )
 
 
@@ -281,6 +290,12 @@ def _begins(result: Result, rollout: Rollout) -> list[float]:
         begins.append(at)
         position += not isinstance(step, Analysis)
     return begins
+
+
+def _switched(rollout: Rollout, begins: Sequence[float]) -> float | None:
+    """When all users of a blueGreen left stable: the step after the switch began."""
+    after = zip(rollout.steps, begins[1:], strict=False)
+    return next((at_s for step, at_s in after if isinstance(step, Switch)), None)
 
 
 def _scaled_label(step: Step) -> str:
