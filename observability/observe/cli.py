@@ -66,7 +66,8 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 
 def _look(chosen: argparse.Namespace) -> int:
-    return live_stack.look(chosen.out, chosen.port, chosen.seconds, chosen.fault)
+    live_stack.look(chosen.out, chosen.port, chosen.seconds, chosen.fault)
+    return program.GOOD
 
 
 def _seconds(text: str) -> float:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from canary.argo.model import Analysis, Pause, Rollout, SetWeight
 from canary.commands import options
-from canary.rehearse import plan, runner, runs
+from canary.rehearse import plan, runs
 from canary.rehearse.local import LocalTarget
 from canary.rehearse.plan import Choices
+from canary.rehearse.timeline import Timeline
 from canary.runtime import program, scratch
 from canary.runtime.prometheus import QueryError
 from canary.web.app import App, Boards, Source
@@ -34,7 +35,7 @@ TIMEOUT_S = 3600.0
 NAMES = {dashboard.uid: dashboard for dashboard in dashboards.ALL}
 
 
-def look(out: Path, port: int | None, seconds: float, faults: Sequence[str]) -> int:
+def look(out: Path, port: int | None, seconds: float, faults: Sequence[str]) -> None:
     """Runs until Ctrl-C, or for so many seconds; the page is at the port, or any free one.
 
     Raises:
@@ -55,13 +56,22 @@ def look(out: Path, port: int | None, seconds: float, faults: Sequence[str]) -> 
     boards = Boards(names, partial(_board, target))
     with App(Source(RUNS, REHEARSAL), live, boards).serve(port) as server:
         options.say(f"live at {server.url}\nCtrl-C ends everything")
-        ended = runner.rehearse(target, live.watch)
+        _follow(target, live)
     runs.prune(out, 1)
-    last = ended.timeline.last
-    if last is not None and last.decided:
-        return program.GOOD  # the canary was there to be looked at, for as long as somebody did
-    options.say(ended.verdict.headline)
-    return ended.verdict.outcome.exit_code
+
+
+def _follow(target: LocalTarget, live: Live) -> None:
+    """Lets it go on; there is no verdict to give on what gates do not end."""
+    record = Timeline()
+    try:
+        for seen in target.prepare():
+            live.watch(record, seen, record.take(seen))
+        record.rebase()
+        for seen in target.rehearse():
+            live.watch(record, seen, record.take(seen))
+    finally:
+        with program.undisturbed():
+            target.tear_down()
 
 
 def unended(rollout: Rollout) -> Rollout:
