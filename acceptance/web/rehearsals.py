@@ -14,7 +14,7 @@ BIN = Path(sys.executable).parent
 CANARY = BIN / "canary"
 REHEARSE = (CANARY, "rehearse", "--web")
 OBSERVE = (BIN / "observe", "up")
-TIMEOUT_S = 240
+TIMEOUT_S = 420
 
 
 @contextmanager

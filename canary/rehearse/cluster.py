@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import yaml
 
-from canary.argo import controller
+from canary.argo import controller, events
 from canary.argo.events import Kind
 from canary.argo.model import AnalysisRun, Hashes
 from canary.errors import MachineError, UsageError
@@ -46,8 +47,7 @@ class ClusterTarget:
     """One rehearsal on the cluster of a kube context."""
 
     observe_s = OBSERVE_S
-    # There it is kubectl's: what was decided stays so, whatever a person does afterwards.
-    acts: tuple[Kind, ...] = ()
+    acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
 
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:
         if plan.config.cluster is None:
@@ -77,6 +77,7 @@ class ClusterTarget:
         self._promoted_in_full = False
         self._load: Load | None = None
         self._watch: Watch | None = None
+        self._asked: SimpleQueue[Kind] = SimpleQueue()
 
     # ------------------------------------------------------------------ the target's interface
 
@@ -100,10 +101,12 @@ class ClusterTarget:
         self._ship()
         self._released = True
         observation, longest_s = self._observe(), controller.longest_s(self.rollout)
-        while not observation.settled:
+        while not observation.settled or self.held(observation):
             yield observation
             time.sleep(OBSERVE_S)
-            observation = cluster_state.following(observation, self._observe(), longest_s)
+            # What was decided stays so, whatever is done elsewhere; a retry here is another try.
+            retried, seen = self._take_acts(), self._observe()
+            observation = seen if retried else cluster_state.following(observation, seen, longest_s)
         yield observation
 
     def tear_down(self) -> tuple[str, ...]:
@@ -113,8 +116,31 @@ class ClusterTarget:
 
     # --------------------------------------------------------------------------------- starting
 
+    @property
+    def shared(self) -> str:
+        """The Rollout itself."""
+        return f"the Rollout {self.rollout.name} in {self._namespace} on {self.name}"
+
     def act(self, kind: Kind) -> None:
-        """Nothing: see `acts`."""
+        """Has it done between two observations."""
+        self._asked.put(kind)
+
+    def _take_acts(self) -> bool:
+        """Does to the Rollout what a person asked for; whether a retry was among it."""
+        retried = False
+        while not self._asked.empty():
+            kind = self._asked.get()
+            at_s = time.monotonic() - self._zero
+            said = str(events.Event(kind, "", None, round(at_s, 1)))
+            try:
+                body = json.dumps({"status": cluster_state.act(kind, self._rollout())})
+                where = ["-n", self._namespace, "--subresource=status", "--type=merge"]
+                self._kubectl.run("patch", "rollout", self.rollout.name, *where, "-p", body)
+                retried = retried or kind is Kind.RETRY
+            except MachineError as refused:
+                said = f"{kind} was refused: {refused}"
+            self._events.append(Event(at_s, "event", said))
+        return retried
 
     def latest_routes(self) -> tuple[Route, ...]:
         """None: the cluster's gateway keeps its log."""

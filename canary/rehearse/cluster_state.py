@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from canary.argo import controller
+from canary.argo.events import Kind
 from canary.argo.model import (
     AnalysisRun,
     Hashes,
@@ -169,6 +170,19 @@ def observe(
     )
 
 
+def act(kind: Kind, rollout: Object) -> Mapping[str, Any]:
+    """The status by which a person's act is done, as `kubectl argo rollouts` v1.9.1 has it."""
+    if kind is not Kind.PROMOTE:
+        return {"abort": kind is Kind.ABORT}
+    status = rollout.get("status", {})
+    inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
+    if status.get("pauseConditions") and not inconclusive:
+        return {"pauseConditions": None}
+    following = min(status.get("currentStepIndex", 0) + 1, len(_steps(rollout)))
+    passed = {"pauseConditions": None, "currentStepIndex": following}
+    return {**passed, "controllerPause": False} if inconclusive else passed
+
+
 def following(before: Observation, seen: Observation, longest_s: float) -> Observation:
     """What is seen of a release after `before`: its decision stays, and it does not last for ever.
 
@@ -241,6 +255,11 @@ def _unjudged(
     if paused and index is not None and rollout.steps[index] == Pause(None):
         return controller.needs_promotion(index)
     return ""
+
+
+def _steps(rollout: Object) -> Sequence[Any]:
+    steps: Sequence[Any] = rollout["spec"]["strategy"]["canary"].get("steps", [])
+    return steps
 
 
 def _paused_for(status: Mapping[str, Any], reason: str) -> bool:

@@ -69,6 +69,7 @@ class LocalTarget:
 
     name = "local processes"
     observe_s = OBSERVE_S
+    shared = ""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         build = plan.candidate

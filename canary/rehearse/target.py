@@ -117,6 +117,10 @@ class Target(Protocol):
     def acts(self) -> Collection[Kind]:
         """What a person may do to the release by `act`."""
 
+    @property
+    def shared(self) -> str:
+        """What else than this rehearsal an act changes, to be confirmed; nothing if nothing."""
+
     def act(self, kind: Kind) -> None:
         """Has a person's act done."""
 

@@ -95,7 +95,7 @@ class App:
     def _act(self, request: Request, place: Sequence[str]) -> Response:
         match place:
             case ["act"] if self.live:
-                return self._act_on(self.live, request.fields.get("action", ""))
+                return self._act_on(self.live, request.fields)
             case ["runs", name, "replay"]:
                 return self._replay(self._find(name), request.fields, posted=True)
         raise Refused(HTTPStatus.NOT_FOUND, "there is no such form")
@@ -107,15 +107,20 @@ class App:
         view = _view(self.live.folder, *self.live.look())
         return Response(self._pages.render("run", here="live", view=view))
 
-    def _act_on(self, live: Live, action: str) -> Response:
-        """Does what a button of the live page says.
+    def _act_on(self, live: Live, fields: Mapping[str, str]) -> Response:
+        """Does what a button of the live page says; what others share, once it was confirmed.
 
         Raises:
             Refused: where it is not possible now.
         """
-        now = live.look()[1]
-        if not any(one.name == action and one.possible for one in (now.buttons if now else ())):
+        now, action = live.look()[1], fields.get("action", "")
+        possible = {one.name: one for one in (now.buttons if now else ()) if one.possible}
+        if action not in possible:
             raise Refused(HTTPStatus.CONFLICT, f"{action or 'nothing'} is not possible now")
+        button = possible[action]
+        if live.shared and button.pressed is None and "confirmed" not in fields:
+            page = self._pages.render("confirm", here="live", button=button, shared=live.shared)
+            return Response(page)
         live.act(action)
         return see_other("/")
 

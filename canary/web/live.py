@@ -40,7 +40,7 @@ class Live:
     def __init__(
         self, plan: Plan, target: Target, folder: Path, held_s: float | None = None
     ) -> None:
-        self.folder, self.name, self._held_s = folder, plan.rollout.name, held_s
+        self.folder, self.shared, self._held_s = folder, target.shared, held_s
         self._plan, self._target = plan, target
         self._holding = False
         target.held = self._held
@@ -98,8 +98,6 @@ class Live:
         )
 
     def _buttons(self, seen: Observation | None) -> list[Button]:
-        if not self._target.acts:
-            return []
         under_way = seen is not None and seen.step_index is not None
         aborted = seen is not None and seen.aborted
         open_ = under_way and not (aborted or (seen and (seen.promoted or seen.timed_out)))
@@ -110,11 +108,6 @@ class Live:
         return [*acts, Button(HOLD, "Wait for me at the end", possible=True, pressed=self._holding)]
 
     def _on_buttons(self, seen: Observation | None) -> str:
-        if not self._target.acts:
-            return (
-                f"On a cluster: kubectl argo rollouts promote, abort or retry rollout {self.name} "
-                f"-n {self._plan.rollout.namespace}"
-            )
         if self._held_s is not None:
             return "The canary stays beside stable until you promote or abort it."
         if seen is not None and seen.settled and self._held(seen):

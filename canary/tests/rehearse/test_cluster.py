@@ -10,6 +10,7 @@ import pytest
 
 from canary import cli
 from canary.argo import controller, manifests
+from canary.argo.events import Kind
 from canary.argo.model import Analysis, Hashes, Metric, Pause, Phase, ReplicaCounts, SetWeight
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
@@ -239,6 +240,31 @@ def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(walked, aft
     assert not decided.settled
     seen = cluster_state.following(decided, observe(walked, *after), 100)
     assert (seen.aborted, seen.settled, seen.unjudged) == (True, True, "")
+
+
+def pausing(reason):
+    return {"pauseConditions": [{"reason": reason, "startTime": "2026-01-01T00:00:00Z"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "wanted"),
+    [
+        (Kind.ABORT, {}, {"abort": True}),
+        (Kind.RETRY, {"abort": True}, {"abort": False}),
+        (Kind.PROMOTE, pausing("CanaryPauseStep"), {"pauseConditions": None}),
+        (Kind.PROMOTE, {"currentStepIndex": 1}, {"pauseConditions": None, "currentStepIndex": 2}),
+        (Kind.PROMOTE, {"currentStepIndex": 3}, {"pauseConditions": None, "currentStepIndex": 3}),
+        (
+            Kind.PROMOTE,
+            {"currentStepIndex": 1, **pausing("InconclusiveAnalysisRun")},
+            {"pauseConditions": None, "currentStepIndex": 2, "controllerPause": False},
+        ),
+    ],
+)
+def test_a_persons_act_patches_the_status_as_argos_own_plugin_does(kind, status, wanted):
+    steps = {"strategy": {"canary": {"steps": [{}, {}, {}]}}}
+    acted = rollout(**status) | {"spec": steps}
+    assert cluster_state.act(kind, acted) == wanted
 
 
 def test_a_release_that_does_not_settle_in_its_time_is_unjudged(walked):
