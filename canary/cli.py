@@ -13,7 +13,7 @@ from canary.runtime import program
 COMMANDS = {
     "lint": "check Rollouts and AnalysisTemplates offline: which gates protect nothing",
     "power": "how likely the gates detect a fault of each size, when, and at what cost",
-    "blind": "which classes of fault the gates see, the smallest they see, and which gate does",
+    "blind": "which classes of fault the gates see, the smallest of each, and by which gate",
     "history": "how often the gates would have rolled back stable pods of the past: A/A",
     "design": "propose weights, pauses, intervals and limits that would detect a fault, as a patch",
     "simulate": "thousands of releases through a real Prometheus, judged as the controller would",

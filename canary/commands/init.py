@@ -27,10 +27,17 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The manifests, and the repository."""
     parser.add_argument(
-        "--manifests", type=Path, metavar="PATH", help="(those of the only Rollout that is found)"
+        "--manifests",
+        type=Path,
+        metavar="PATH",
+        help="the manifests of the Rollout (those of the only one that is found)",
     )
     parser.add_argument(
-        "--repository", type=Path, default=Path(), metavar="DIR", help="(this folder)"
+        "--repository",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the repository to look at (this folder)",
     )
 
 

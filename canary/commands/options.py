@@ -95,13 +95,24 @@ def port(parser: Container, default: int | None, what: str) -> None:
 def runs(parser: Container) -> None:
     """Where rehearsals leave their runs."""
     parser.add_argument(
-        "--out", type=Path, default=Path("out/rehearsals"), metavar="DIR", help="(out/rehearsals)"
+        "--out",
+        type=Path,
+        default=Path("out/rehearsals"),
+        metavar="DIR",
+        help="the folder of the runs (out/rehearsals)",
     )
 
 
 def output(parser: Container, choices: Sequence[str] = OUTPUTS) -> None:
     """The format of what is printed."""
-    parser.add_argument("-o", "--output", choices=choices, default="table", help="(table)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=choices,
+        default="table",
+        metavar="FORMAT",
+        help=f"{', '.join(choices)} (table)",
+    )
 
 
 def contract(parser: Container) -> None:

@@ -199,7 +199,12 @@ def _add_run(group: options.Container) -> None:
 
 
 def _add_cluster(group: options.Container) -> None:
-    group.add_argument("--target", choices=("local", "cluster"), default="local", help="(local)")
+    group.add_argument(
+        "--target",
+        choices=("local", "cluster"),
+        default="local",
+        help="processes of this machine, or a Kubernetes (local)",
+    )
     group.add_argument(
         "--context", metavar="NAME", help="kube context (the current one, unless it is production)"
     )

@@ -19,7 +19,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which pod, and where."""
-    options.port(parser, PORT, f"({PORT})")
+    options.port(parser, PORT, f"the port of the users ({PORT})")
     options.kustomization(parser)
     options.config(parser)
 

@@ -1,5 +1,6 @@
 """The program: its commands, what each imports, and how a shell completes them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,10 +27,12 @@ def test_help_lists_every_command_and_the_exit_codes():
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_the_help_of_a_command_has_examples(root, command):
+def test_the_help_of_a_command_has_examples_and_fits_a_terminal(root, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     told = call(cli.main, (command, "--help"), root).stdout
     assert told.startswith(f"usage: canary {command} ")
     assert f"examples:\n  canary {command}" in told
+    assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
 def test_an_option_that_a_command_lacks_is_refused_with_the_commands_own_help():

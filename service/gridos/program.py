@@ -26,9 +26,11 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import select
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -151,12 +153,32 @@ def undisturbed() -> Iterator[None]:
 # ---------------------------------------------------------------------------------- the arguments
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of a text but for those of a paragraph, and folds what is too wide."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        whole = re.sub(
+            r"(?m)^(\S.*[^:\n])\n(?=\S)", r"\1 ", super()._fill_text(text, width, indent)
+        )
+        lines = (folded for line in whole.splitlines() for folded in _folded(line, width))
+        return "\n".join(lines)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """A line as several: a code each, or the later ones below the column in which it is cut."""
+    if len(line) > width and len(codes := re.split(r" {3,}(?=\d)", line)) > 1:
+        return [part for code in codes for part in _folded(f"  {code.strip()}", width)]
+    columns = [found.end() for found in re.finditer(r"^ +|\S {2,}", line)]
+    below = max((at for at in columns if at < width * 2 // 3), default=0)
+    return textwrap.wrap(line, width, subsequent_indent=" " * below) or [line]
+
+
 class Parser(argparse.ArgumentParser):
     """Refuses in one line, knows no abbreviations, and takes paths from where the user stands."""
 
     def __init__(self, **options: Any) -> None:
         defaults: dict[str, Any] = {
-            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "formatter_class": _Help,
             "allow_abbrev": False,
         }
         super().__init__(**defaults | options)
