@@ -242,8 +242,9 @@ accept-foreign: setup  ## other teams' services (Go, Node, FastAPI): a healthy c
 test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, rollback paths; PART=core for less
 	@$(ACCEPT) conformance --part "$$PART"
 
-accept-platform: setup  ## production on the real controllers, from empty by Argo CD: alerts, and each rollback path; about 9 minutes
+accept-platform: setup  ## production on the real controllers, from empty by Argo CD: alerts, each rollback path, and the live page's buttons; about 11 minutes
 	@$(ACCEPT) composition --part cluster
+	@$(ACCEPT) web --part cluster
 
 accept-conformance: setup  ## every scenario and 2,000 analyses beside the real Argo Rollouts, about 10 minutes
 	$(accept)

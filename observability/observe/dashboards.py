@@ -186,7 +186,7 @@ SERVICE = Dashboard(
             ),
         ),
         (
-            "By release, and what it depends on",
+            "Canary and stable, and what they depend on",
             (
                 Panel(
                     "Requests in flight",
@@ -199,7 +199,7 @@ SERVICE = Dashboard(
                     ),
                 ),
                 Panel(
-                    "Failing share by release",
+                    "Failing share, canary and stable",
                     "1-minute rate, without the gate's confidence margin.",
                     Unit.RATIO,
                     (
@@ -251,7 +251,7 @@ CANARY = Dashboard(
             "Who serves",
             (
                 Panel(
-                    "Requests a second by track",
+                    "Requests a second, canary and stable",
                     "On a basic canary the share of traffic is the share of ready pods.",
                     Unit.PER_SECOND,
                     (
@@ -262,7 +262,7 @@ CANARY = Dashboard(
                     ),
                 ),
                 Panel(
-                    "Pods by release",
+                    "Pods, canary and stable",
                     "Scraped pods of the canary and of stable.",
                     Unit.COUNT,
                     (
@@ -776,7 +776,7 @@ LOGS = Dashboard(
                     width=12,
                 ),
                 Panel(
-                    "Lines a second by release",
+                    "Lines a second, canary and stable",
                     "Canary against stable.",
                     Unit.PER_SECOND,
                     (
