@@ -15,6 +15,8 @@ from observe.panels import Annotation, Dashboard, Kind, Panel, Source, Unit, Var
 # Grafana 11 and 12, Azure's managed one included, read this without migrating it.
 SCHEMA_VERSION = 39
 COLUMNS = 24
+# As in the pages of rehearsals (page.css of canary.web).
+RELEASES = {"canary": "#e08a00", "stable": "#3b6ea5"}
 HEIGHT = 8
 _TYPES = {Source.PROMETHEUS: "prometheus", Source.LOKI: "loki"}
 
@@ -102,7 +104,7 @@ def _panel(panel: Panel, number: int) -> dict[str, Any]:
         "targets": targets,
         "fieldConfig": {
             "defaults": _defaults(panel),
-            "overrides": [_limit_override()] if panel.limit else [],
+            "overrides": list(_overrides(panel)),
         },
         "options": _options(panel),
     }
@@ -124,15 +126,22 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     return defaults
 
 
-def _limit_override() -> dict[str, Any]:
-    """The threshold is a dashed red line without a fill, whatever else is drawn."""
-    return {
-        "matcher": {"id": "byName", "options": "limit"},
-        "properties": [
-            {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}},
-            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
-        ],
-    }
+def _overrides(panel: Panel) -> Iterator[dict[str, Any]]:
+    """A release has its colour everywhere; the threshold is a dashed red line without a fill."""
+    if any(target.legend.startswith(("{{track}}", "canary")) for target in panel.targets):
+        for release, colour in RELEASES.items():
+            yield _override("byRegexp", f"/^{release}/", _colour(colour))
+    if panel.limit:
+        dashed = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}}
+        yield _override("byName", "limit", _colour("red"), dashed)
+
+
+def _override(matcher: str, series: str, *properties: dict[str, Any]) -> dict[str, Any]:
+    return {"matcher": {"id": matcher, "options": series}, "properties": list(properties)}
+
+
+def _colour(name: str) -> dict[str, Any]:
+    return {"id": "color", "value": {"mode": "fixed", "fixedColor": name}}
 
 
 def _options(panel: Panel) -> dict[str, Any]:

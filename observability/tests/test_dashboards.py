@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from observe import dashboards, generate, queries, rules
+from observe import dashboards, generate, grafana, queries, rules
 from observe.panels import Kind, Source
 
 from canary.argo import promql
@@ -115,3 +115,14 @@ def test_there_are_the_six_dashboards_and_their_panels():
         "GridOS / Logs",
     ]
     assert len(PANELS) > 45
+
+
+def test_canary_and_stable_have_the_colours_of_the_rehearsals_pages_in_every_panel(root):
+    page = (root / "canary/web/static/page.css").read_text()
+    for name, colour in grafana.RELEASES.items():
+        assert f"--{name}: {colour};" in page
+    tracked = [p for d in dashboards.ALL for p in d.panels if "{{track}}" in str(p.targets)]
+    files = [json.loads(f.read_text()) for f in (root / "observability/dashboards").glob("*.json")]
+    drawn = [p for f in files for p in f["panels"] if "fieldConfig" in p]
+    coloured = [p["title"] for p in drawn if "/^canary/" in json.dumps(p["fieldConfig"])]
+    assert {panel.title for panel in tracked} <= set(coloured)
