@@ -285,6 +285,17 @@ def test_no_page_denies_itself_to_anybody_or_is_wider_than_its_window(
     assert dark is (scheme == "dark")
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_report_of_a_run_is_no_wider_than_its_window_and_denies_itself_to_nobody(
+    chromium, live, out, axe, width
+):
+    page = chromium.new_page(viewport={"width": width, "height": 800}, bypass_csp=True)
+    page.goto((out / live.result["id"] / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.findings(page, axe) == []
+    page.close()
+
+
 def test_the_canary_has_one_colour_in_every_chart(page, ui, out):
     page.goto(f"{ui.origin}/runs/{ids(out)[0]}")
     assert page.locator(".swatch.canary").count() > 5
