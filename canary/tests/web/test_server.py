@@ -6,12 +6,20 @@ import json
 import re
 import shutil
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
-from canary.rehearse import runs
+from canary.argo.model import NO_PODS
+from canary.rehearse import plan, runs
+from canary.rehearse.cluster import ClusterTarget
+from canary.rehearse.plan import Choices
+from canary.rehearse.target import Observation
+from canary.rehearse.timeline import Timeline
+from canary.runtime.kubectl import Kubectl
 from canary.web import server as servers
 from canary.web.app import App, Source
+from canary.web.live import Live
 
 IDS = ("20260101T000000Z-errors-3pct", "20260102T000000Z-healthy")
 
@@ -172,3 +180,30 @@ def test_all_but_the_newest_runs_are_removed_and_nothing_else(out, tmp_path):
     assert sorted(one.name for one in folder.iterdir()) == [
         under_way.name, IDS[1], "latest", "of-mine",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def on_a_cluster(root, tmp_path):
+    """The page of a release that is paused on a cluster, which is not asked anything here."""
+    build = plan.read(root / "loadtest/rehearsal.yaml", None)
+    made = plan.make(build, build, Choices(time_scale=1, rate=20), "canary rehearse")
+    target = ClusterTarget(Kubectl(Path("kubectl"), "kind"), made, tmp_path)
+    live = Live(made, target, tmp_path)
+    seen = Observation(5, "Paused", "CanaryPauseStep", 1, NO_PODS, NO_PODS)
+    live.watch(Timeline(last=seen), seen, ())
+    with App(Source(tmp_path), live).serve(None) as found:
+        yield found
+
+
+def test_on_a_cluster_an_act_is_asked_for_once_more_by_the_name_of_what_it_changes(on_a_cluster):
+    answer, text = post(on_a_cluster, "/act", {"action": "abort"})
+    assert answer.status == 200
+    assert "<h1>Abort the Rollout gridos in gridos on cluster kind?</h1>" in text
+    answer, _ = post(on_a_cluster, "/act", {"action": "abort", "confirmed": "yes"})
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+
+
+def test_an_act_that_is_not_possible_now_is_refused_even_if_it_is_confirmed(on_a_cluster):
+    answer, text = post(on_a_cluster, "/act", {"action": "retry", "confirmed": "yes"})
+    assert answer.status == 409
+    assert "retry is not possible now" in text
