@@ -156,6 +156,8 @@ SCOPE = frozenset(
     }
 )  # fmt: skip
 _ENDINGS = re.compile(r"_(bucket|count|sum)$")
+_ROUTERS = {"Envoy", "HAProxy", "Istio", "Linkerd", "Traefik", "ingress-nginx"}
+_SIDES = re.compile("canary|preview")
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,23 @@ def picks_failures(selector: Selector) -> bool:
 def picks_successes(selector: Selector) -> bool:
     """Whether it selects good requests and no others."""
     return _outcomes(selector.metric, selector.matchers) == frozenset({Outcome.GOOD})
+
+
+def is_routers(metric: str) -> bool:
+    """Whether a metric is of a router or a mesh, which counts what it sends to each destination."""
+    dialect = _spoken(metric)
+    return dialect is not None and dialect.exporter in _ROUTERS
+
+
+def may_tell_sides(matcher: Matcher, own: Iterable[str]) -> bool:
+    """Whether a label may tell canary from stable by a word beside the release's own names.
+
+    Such are labels that canaryMetadata gives to pods, and what a router calls its destinations.
+    """
+    rest = matcher.value.lower()
+    for name in sorted(filter(None, own), key=len, reverse=True):
+        rest = rest.replace(name.lower(), "")
+    return matcher.label == "canary" or _SIDES.search(rest) is not None
 
 
 def numerator_may_be_empty(tree: Any) -> bool:

@@ -164,6 +164,14 @@ class Analysis:
         """Gates that the controller refuses the Rollout for; a background analysis needs no end."""
         return tuple(g for g in self.gates if g.endless and not self.look.background)
 
+    @property
+    def least_s(self) -> float:
+        """How long it takes at least, at a step, where every measurement passes."""
+        metrics = [gate.metric for gate in self.gates if gate.metric is not None]
+        counted = ((m, m.consecutive_success_limit or m.count) for m in metrics)
+        lasting = (m.initial_delay_s + max(n - 1, 0) * (m.interval_s or 0.0) for m, n in counted)
+        return max(lasting, default=0.0)
+
 
 @dataclass(frozen=True)
 class Release:
@@ -187,9 +195,36 @@ class Release:
     strategy: Strategy = Strategy.CANARY
 
     def age_s(self, look: Look) -> float:
-        """How old the canary is at a look; without end where a person is waited for before it."""
+        """How old the canary is at a look, at least; without end where nobody knows.
+
+        A person who is waited for, an experiment and a plugin take as long as they take.
+        """
         waits = model.Pause(None) in self.walked.steps[: look.step]
-        return math.inf if waits else look.at_s
+        if waits or any(index < look.step for index, _ in self.unfollowed):
+            return math.inf
+        before = (a for a in self.analyses if not a.look.background and a.look.step < look.step)
+        return look.at_s + sum(analysis.least_s for analysis in before)
+
+    @property
+    def unfollowed(self) -> tuple[tuple[int, str], ...]:
+        """The steps that judge in their own way, by index: experiments and plugins."""
+        canary = mapping(mapping(self.rollout.spec.get("strategy")).get("canary"))
+        named = ((i, n) for i, s in enumerate(listed(canary.get("steps"))) for n in mapping(s))
+        return tuple((index, name) for index, name in named if name in ("experiment", "plugin"))
+
+    @property
+    def templates(self) -> tuple[Document, ...]:
+        """The templates that judge it."""
+        return tuple({id(gate.template): gate.template for gate in self.gates}.values())
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """What the release and its Services are called, and the Ingresses that it stands behind."""
+        canary = mapping(mapping(self.rollout.spec.get("strategy")).get("canary"))
+        nginx = mapping(mapping(canary.get("trafficRouting")).get("nginx"))
+        ingresses = (nginx.get("stableIngress"), *listed(nginx.get("stableIngresses")))
+        names = (self.rollout.name, canary.get("stableService"), *ingresses)
+        return tuple(name for name in map(scalar, names) if name)
 
     @property
     def gates(self) -> tuple[Gate, ...]:

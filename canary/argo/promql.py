@@ -131,6 +131,18 @@ def may_be_empty(tree: Any) -> bool:
     return True
 
 
+def is_scalar(tree: Any) -> bool:
+    """Whether the answer is a number, and not a list of samples."""
+    tree = bare(tree)
+    if isinstance(tree, promql_parser.BinaryExpr):
+        return is_scalar(tree.lhs) and is_scalar(tree.rhs)
+    if isinstance(tree, promql_parser.UnaryExpr):
+        return is_scalar(tree.expr)
+    if isinstance(tree, promql_parser.Call):
+        return tree.func.name in ("scalar", "time", "pi")
+    return isinstance(tree, promql_parser.NumberLiteral)
+
+
 def may_be_many(tree: Any) -> bool:
     """Whether the query can return more than one series."""
     tree = bare(tree)
@@ -170,7 +182,7 @@ def divides(tree: Any) -> bool:
 
 def quantiles(tree: Any) -> list[float]:
     """The quantiles that `histogram_quantile` is asked for, without a margin taken off."""
-    asked = (_level(node.args[0]) for node in nodes(tree) if _is_quantile(node))
+    asked = (_level(node.args[0]) for node in nodes(tree) if is_quantile(node))
     return [level for level in asked if level is not None]
 
 
@@ -179,10 +191,11 @@ def answers_a_quantile(tree: Any) -> bool:
     tree = bare(tree)
     if isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) in ("and", "unless"):
         return answers_a_quantile(tree.lhs)
-    return _is_quantile(tree)
+    return is_quantile(tree)
 
 
-def _is_quantile(node: Any) -> bool:
+def is_quantile(node: Any) -> bool:
+    """Whether it is a call of `histogram_quantile`."""
     return isinstance(node, promql_parser.Call) and node.func.name == "histogram_quantile"
 
 

@@ -25,6 +25,9 @@ from canary.yamls import Document, listed, mapping, scalar
 LATEST, STABLE = "latest0hash", "stable0hash"
 HASHES = model.Hashes(LATEST, STABLE)
 
+# How long a person is taken to wait, where it matters and nobody knows.
+PERSON_S = 600.0
+
 NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
@@ -80,9 +83,11 @@ def none_in(paths: Iterable[str]) -> UsageError:
 def walkable(release: Release) -> model.Rollout:
     """The release as the step machine walks it in virtual time, with the hashes of nobody.
 
-    A pause without an end counts as none: nothing can be said of how long a person waits. So does
-    what a web service or a Job is asked.
+    A person who is waited for promotes after `PERSON_S`; what a web service or a Job is asked takes
+    no time. A weight is per cent, whatever is all of a router's traffic.
     """
+    canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
+    most = _most_weight(canary)
 
     def known(analysis: model.Analysis) -> model.Analysis | None:
         metrics = resolve.with_hashes(analysis, HASHES)
@@ -92,7 +97,9 @@ def walkable(release: Release) -> model.Rollout:
     def step(given: model.Step) -> model.Step:
         if isinstance(given, model.Analysis):
             return known(given) or model.Pause(0.0)
-        return model.Pause(0.0) if given == model.Pause(None) else given
+        if isinstance(given, model.SetWeight):
+            return model.SetWeight(round(given.weight * 100 / most))
+        return model.Pause(PERSON_S) if given == model.Pause(None) else given
 
     walked = release.walked
     return replace(
@@ -127,7 +134,7 @@ def read(
         progress_deadline_s=seconds(spec.get("progressDeadlineSeconds")) or 600.0,
         progress_deadline_abort=spec.get("progressDeadlineAbort") is True,
     )
-    stages, reached = _stages(walked, routed=routed)
+    stages, reached = _stages(walked, routed=routed, most=_most_weight(canary))
     analyses = [
         _analysis(document, reference, look, templates, given)
         for reference, look in _references(canary, stages, reached)
@@ -245,13 +252,18 @@ def _routing(canary: Mapping[str, Any]) -> model.Routing:
     return model.Routing(
         router=", ".join(routers),
         services=(scalar(canary.get("canaryService")), scalar(canary.get("stableService"))),
-        max_weight=_whole(routing.get("maxTrafficWeight"), 100) or 100,
+        max_weight=_most_weight(canary),
         dynamic_stable_scale=canary.get("dynamicStableScale") is True,
         **_delays(canary),
         min_pods=_whole(canary.get("minPodsPerReplicaSet"), 0),
         routes=tuple(scalar(mapping(r).get("name")) for r in listed(routing.get("managedRoutes"))),
         always=tuple(_nginx_header(nginx)),
     )
+
+
+def _most_weight(canary: Mapping[str, Any]) -> int:
+    """The weight that is all of the traffic."""
+    return _whole(mapping(canary.get("trafficRouting")).get("maxTrafficWeight"), 100) or 100
 
 
 def _nginx_header(annotations: Mapping[str, Any]) -> Iterator[model.SetRoute]:
@@ -323,8 +335,13 @@ def _step(raw: object) -> model.SetWeight | model.Pause:
     return model.Pause(None if duration is None else seconds(duration) or 0.0)
 
 
-def _stages(walked: model.Rollout, *, routed: bool) -> tuple[tuple[Stage, ...], tuple[float, ...]]:
-    """The stages up to the implicit 100 % after the last step, and when each step is reached."""
+def _stages(
+    walked: model.Rollout, *, routed: bool, most: int
+) -> tuple[tuple[Stage, ...], tuple[float, ...]]:
+    """The stages up to the implicit 100 % after the last step, and when each step is reached.
+
+    `most` is the weight that is all of a router's traffic.
+    """
     stages: list[Stage] = []
     reached: list[float] = []
     now = 0.0
@@ -333,7 +350,7 @@ def _stages(walked: model.Rollout, *, routed: bool) -> tuple[tuple[Stage, ...], 
         if isinstance(step, model.SetWeight) and (stages or step.weight > 0):
             surge, unavailable = walked.max_surge, walked.max_unavailable
             canary, stable = split(walked.replicas, step.weight, surge, unavailable)
-            share = step.weight / 100 if routed else canary / max(canary + stable, 1)
+            share = step.weight / most if routed else canary / max(canary + stable, 1)
             stages.append(Stage(step.weight, canary, stable, now, 0.0, share))
         elif isinstance(step, model.Pause) and stages:
             now += step.duration_s or 0.0

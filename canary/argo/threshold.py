@@ -9,8 +9,9 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from canary.argo import analysis, expression
+from canary.argo import analysis, expression, promql
 from canary.argo.model import Metric, Phase
 from canary.argo.resolve import PLACEHOLDER
 
@@ -75,8 +76,21 @@ def syntax_error(metric: Metric) -> str:
 
 
 def phase_of(metric: Metric, *values: float) -> Phase:
-    """The phase of a vector with these values; of the empty vector without any."""
+    """The phase of a vector with these values; of the empty vector without any.
+
+    A query whose answer is one number is never empty: where nothing is found, that is NaN.
+    """
+    if _answers_a_number(metric.query):
+        return analysis.judge(metric, values[0] if values else math.nan)[0]
     return analysis.judge(metric, tuple(values))[0]
+
+
+@lru_cache(maxsize=1024)
+def _answers_a_number(query: str) -> bool:
+    try:
+        return promql.is_scalar(promql.parse(query).tree)
+    except promql.PromqlError:
+        return False
 
 
 def passes_above(metric: Metric) -> bool:

@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """The table; 3 if nothing can be said."""
     users = study.traffic(chosen)
-    _, release = study.release(chosen)
-    drawn = study.study(chosen, release, users)
+    manifests, release = study.release(chosen)
+    scrape_s, _ = study.scrape(chosen, manifests, release)
+    drawn = study.study(chosen, release, users, scrape_s)
     found = blind.find(
         drawn, mutation.subject_of(release), chosen.power, options.progress("classes of fault")
     )

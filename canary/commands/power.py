@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from canary.argo import releases, virtual_rollout
+from canary.argo.gates import Release
+from canary.argo.model import Pause
 from canary.commands import options, study
 from canary.errors import UsageError
+from canary.lint import check
 from canary.power import alternatives, page, power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 from canary.runtime import program
+from canary.yamls import Document
 
 EPILOG = """\
 exit codes:
@@ -31,6 +37,9 @@ RELEASES = 2000
 
 # More of them, and the table would be wrong in what it shows.
 MAX_WAITING = 0.01
+
+# The findings of lint with which no release gets as far as its gates.
+REFUSED = {"analysis-refused", "rollout-refused", "template-missing", "background-never-starts"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Curves, a comparison of queries, or a picture."""
     users = study.traffic(chosen)
-    _, release = study.release(chosen)
-    drawn = study.study(chosen, release, users)
-    if doubts := _doubts(drawn, offline=chosen.offline):
+    found, release = study.release(chosen)
+    scrape_s, scraped = study.scrape(chosen, found, release)
+    drawn = study.study(chosen, release, users, scrape_s)
+    if doubts := [*_refusals(found, release)] or _doubts(drawn, offline=chosen.offline):
         for doubt in doubts:
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
@@ -80,7 +90,8 @@ def run(chosen: argparse.Namespace) -> int:
         page.picture(_pictured(chosen, drawn, users), chosen.svg)
         options.remark(f"wrote {chosen.svg}")
         return 0
-    power = power_curve.sweep(drawn, release.rollout.name, checked)
+    assumed = _assumed(drawn, release)
+    power = power_curve.sweep(drawn, release.rollout.name, checked, scraped, assumed)
     if chosen.html:
         page.write(power, chosen.html)
         options.remark(f"wrote {chosen.html}")
@@ -88,11 +99,40 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
+    """Why the controller would release nothing, and what else judges that nobody can follow."""
+    for finding in check.lint(found).findings:
+        own = finding.document is release.rollout or finding.document in release.templates
+        if own and finding.rule in REFUSED:
+            yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"
+    for gate in release.gates:
+        if gate.metric is None:
+            yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
+    for index, step in release.unfollowed:
+        yield f"step {index}: how {step} ends is not known"
+
+
+def _assumed(drawn: Study, release: Release) -> dict[str, str]:
+    """What is taken for granted: of metrics, of their series of failures, and of persons."""
+    said = dict(drawn.assumed)
+    for name, zeroed in drawn.zeroed.items():
+        begins = "stands at 0 before" if zeroed else "begins with"
+        said[name] = "; ".join(
+            filter(None, [said.get(name), f"its series of failures {begins} the first one"])
+        )
+    for index, step in enumerate(release.walked.steps):
+        if step == Pause(None):
+            said[f"step {index}"] = f"a person promotes after {releases.PERSON_S:g} s"
+    return said
+
+
 def _doubts(drawn: Study, *, offline: bool) -> list[str]:
     """Why nothing can be vouched for.
 
     One gate is enough: what the others see says nothing of a release that it judges too.
     """
+    if drawn.walk.outcome != virtual_rollout.PROMOTED:
+        return [f"every release ends {drawn.walk.outcome}: {drawn.walk.message}"]
     waiting = float(drawn.outcomes(Fault()).waiting.mean())
     if waiting > MAX_WAITING:
         return [
@@ -111,7 +151,8 @@ def _pictured(chosen: argparse.Namespace, drawn: Study, users: Traffic) -> list[
     """What is drawn: the release, and beside it the one that it is compared with."""
     pictured = [(Path(chosen.manifests or options.DEFAULT_MANIFESTS).name, drawn)]
     if chosen.baseline:
-        _, other = study.release(chosen, chosen.baseline)
-        beside = study.study(chosen, other, users)
+        found, other = study.release(chosen, chosen.baseline)
+        scrape_s, _ = study.scrape(chosen, found, other)
+        beside = study.study(chosen, other, users, scrape_s)
         pictured.append((Path(chosen.baseline).name, beside))
     return pictured

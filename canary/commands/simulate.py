@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 from canary.commands import options, study
 from canary.power import faults, mutation, simulation, simulation_report
@@ -35,8 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """How each kind of release ended."""
     users = study.traffic(chosen)
-    _, release = study.release(chosen)
-    scenarios = [faults.scenario(given, users) for given in chosen.fault or ["healthy"]]
+    found, release = study.release(chosen)
+    scrape_s, _ = study.scrape(chosen, found, release)
+    asked = (faults.scenario(given, users) for given in chosen.fault or ["healthy"])
+    scenarios = [replace(s, weather=replace(s.weather, scrape_s=scrape_s)) for s in asked]
     began = time.monotonic()
     results = simulation.simulate(
         mutation.subject_of(release), scenarios, chosen.releases, options.progress("releases")

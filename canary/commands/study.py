@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from canary import durations
 from canary.argo import releases
 from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Release
 from canary.commands import options
 from canary.errors import UsageError
 from canary.lint import check
-from canary.lint.pods import cpu_limit_cores
+from canary.lint.pods import cpu_limit_cores, scraping
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic
 from canary.rehearse import config_files
 from canary.runtime import documents
 from canary.yamls import Document
+
+# Between two scrapes, where nobody says; and what a window of any length could still hold.
+SCRAPE_S, LEAST_SCRAPE_S, MOST_SCRAPE_S = 5.0, 1.0, 300.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,…",
         help="how requests divide among routes, for gates that tell them apart"
         " (for our own manifests, as rehearsal.yaml sends them)",
+    )
+    group.add_argument(
+        "--scrape",
+        type=_interval,
+        metavar="T",
+        help="how often pods are scraped (as the PodMonitor or ServiceMonitor says, or 5s)",
     )
     group.add_argument(
         "--rehearsal", type=Path, metavar="FILE", help="take it all from a rehearsal's result.json"
@@ -108,6 +119,28 @@ def traffic(chosen: argparse.Namespace) -> Traffic:
     return replace(effect_sizes.changed(measured, given), routes=_routes(chosen))
 
 
+def scrape(
+    chosen: argparse.Namespace, found: Iterable[Document], release: Release
+) -> tuple[float, str]:
+    """How many seconds lie between two scrapes, and in words who says so."""
+    if chosen.scrape:
+        return chosen.scrape, f"every {chosen.scrape:g} s (--scrape)"
+    monitor, interval_s = scraping(found, release)
+    if interval_s:
+        return interval_s, f"every {interval_s:g} s, as {monitor} says"
+    return SCRAPE_S, f"every {SCRAPE_S:g} s: no monitor says how often, --scrape does"
+
+
+def _interval(text: str) -> float:
+    try:
+        interval_s = durations.parse(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
+    if not LEAST_SCRAPE_S <= interval_s <= MOST_SCRAPE_S:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1s to 5m")
+    return interval_s
+
+
 def _routes(chosen: argparse.Namespace) -> tuple[float, ...]:
     if chosen.routes or chosen.manifests not in (None, options.DEFAULT_MANIFESTS):
         return chosen.routes or ()
@@ -116,12 +149,15 @@ def _routes(chosen: argparse.Namespace) -> tuple[float, ...]:
     return tuple(weight / sum(weights) for weight in weights)
 
 
-def study(chosen: argparse.Namespace, found: Release, users: Traffic) -> Study:
+def study(
+    chosen: argparse.Namespace, found: Release, users: Traffic, scrape_s: float = SCRAPE_S
+) -> Study:
     """As many draws of the release as were asked for, its metrics read as the contract says."""
     contract = options.exported(chosen)
     return Study(
         releases.walkable(found),
         users,
+        scrape_s=scrape_s,
         cpu_limit=cpu_limit_cores(found.rollout) or 1.0,
         canary_tokens=found.canary_tokens,
         stable_tokens=found.stable_tokens,

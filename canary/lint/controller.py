@@ -176,34 +176,37 @@ def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     path = "spec.strategy.canary"
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     services = [scalar(canary.get(key)) for key in ("canaryService", "stableService")]
-    routed = bool(mapping(canary.get("trafficRouting")))
+    routing = mapping(canary.get("trafficRouting"))
     if services[0] and services[0] == services[1]:
         yield f"{path}.canaryService", "canaryService and stableService are the same"
-    if routed and not all(services):
+    # Istio may tell pods apart by subset, and services that take turns have other names.
+    subsets = mapping(mapping(routing.get("istio")).get("destinationRule"))
+    if routing and not all(services) and not subsets and not canary.get("pingPong"):
         yield path, "a traffic router needs canaryService and stableService"
     surge, unavailable = (canary.get(key, default) for key, default in _FENCES)
     if scalar(surge).rstrip("%") == "0" and scalar(unavailable).rstrip("%") == "0":
         yield path, "maxSurge and maxUnavailable are both 0"
     for index, step in enumerate(listed(canary.get("steps"))):
-        for message in _step(mapping(step), routed=routed):
+        for message in _step(mapping(step), routing):
             yield f"{path}.steps[{index}]", message
 
 
 _FENCES = (("maxSurge", "25%"), ("maxUnavailable", "25%"))
 
 
-def _step(step: Mapping[str, Any], *, routed: bool) -> Iterator[str]:
+def _step(step: Mapping[str, Any], routing: Mapping[str, Any]) -> Iterator[str]:
     actions = [name for name in step if name in _ACTIONS]
     if len(actions) != 1:
         told = " and ".join(actions) or "nothing"
         yield f"a step does one thing; this one does {told}"
     weight = _number(step.get("setWeight"))
-    if weight is not None and not 0 <= weight <= 100:  # noqa: PLR2004 — per cent
-        yield f"setWeight {weight:g} is not between 0 and 100"
+    most = _number(routing.get("maxTrafficWeight")) or 100.0
+    if weight is not None and not 0 <= weight <= most:
+        yield f"setWeight {weight:g} is not between 0 and {most:g}"
     duration = mapping(step.get("pause")).get("duration")
     if duration is not None and not _is_duration(duration):
         yield f"pause {duration!r} is not a duration: hours, minutes and seconds, such as 1h30m"
-    if "setCanaryScale" in step and not routed:
+    if "setCanaryScale" in step and not routing:
         yield "setCanaryScale needs a traffic router"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from canary.argo.gates import Release
@@ -34,13 +34,31 @@ def _container(rollout: Document) -> Mapping[str, Any]:
 
 def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:
     """How often a PodMonitor or ServiceMonitor among the objects scrapes; None without one."""
-    scraping = [document for document in documents if document.kind in MONITORS]
-    for document in scraping:
+    _, found = scraping(documents, release)
+    return found
+
+
+def scraping(
+    documents: Iterable[Document], release: Release
+) -> tuple[Document | None, float | None]:
+    """The monitor that scrapes a release's pods, and how often; nothing where none says so."""
+    monitors = [document for document in documents if document.kind in MONITORS]
+    for document in monitors:
         endpoints = listed(document.spec.get("podMetricsEndpoints")) or listed(
             document.spec.get("endpoints")
         )
-        if endpoints and (len(scraping) == 1 or document.name == release.rollout.name):
+        own = document.name == release.rollout.name or _selects(document, release.rollout)
+        if endpoints and (len(monitors) == 1 or own):
             found = seconds(mapping(endpoints[0]).get("interval"))
             if found:
-                return found
-    return None
+                return document, found
+    return None, None
+
+
+def _selects(monitor: Document, rollout: Document) -> bool:
+    """Whether a PodMonitor selects a Rollout's pods; whose a Service is does not stand in it."""
+    wanted = mapping(mapping(monitor.spec.get("selector")).get("matchLabels"))
+    template = mapping(rollout.spec.get("template"))
+    labels = mapping(mapping(template.get("metadata")).get("labels"))
+    named = bool(wanted) and all(labels.get(name) == value for name, value in wanted.items())
+    return monitor.kind == "PodMonitor" and named

@@ -11,10 +11,12 @@ import promql_parser
 
 from canary.argo import dialects, promql, threshold
 from canary.argo.gates import Gate, Look, Release, Severity, Strategy
-from canary.argo.model import Metric
-from canary.argo.promql import PromqlError, Query
+from canary.argo.model import Metric, Phase
+from canary.argo.promql import PromqlError, Query, Selector
+from canary.argo.releases import LATEST
 from canary.lint.pods import cpu_limit_cores
 from canary.lint.rule import Context, Hit, Rule, at, into, percent, queries
+from canary.lint.values import measurements
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
 SCRAPES_IN_WINDOW = 4
@@ -37,15 +39,23 @@ rule = into(RULES)
     needs=Strategy.CANARY,
 )
 def _not_scoped(context: Context) -> Iterator[Hit]:
-    tokens = context.release.canary_tokens
+    release = context.release
     for gate, metric, query in queries(context):
-        if query.selectors and not any(s.mentions(tokens) for s in query.selectors):
-            yield at(gate, _dilution(gate.look, metric, query))
+        if query.selectors and not any(_singles_out(release, s) for s in query.selectors):
+            yield at(gate, _dilution(release, gate.look, metric, query))
 
 
-def _dilution(look: Look, metric: Metric, query: Query) -> str:
+def _singles_out(release: Release, selector: Selector) -> bool:
+    """Whether a selector names the canary, or may: by a word that is no name of the release's."""
+    return selector.mentions(release.canary_tokens) or any(
+        dialects.may_tell_sides(matcher, release.own_names) for matcher in selector.matchers
+    )
+
+
+def _dilution(release: Release, look: Look, metric: Metric, query: Query) -> str:
     window = query.window_s
-    exposure = look.exposure(window) if window else look.share
+    aged = math.isinf(release.age_s(look))
+    exposure = look.exposure(window) if window and not aged else look.share
     words = f"at {look} the canary is {percent(exposure)} of what it looks at"
     limit = _share_limit(metric, query)
     if limit is None or not exposure:
@@ -79,19 +89,63 @@ def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
 def _diluting_window_s(tree: Any, release: Release) -> float:
     """The longest range that what lies before the canary would dilute.
 
-    A range of stable's own series is meant to lie there. A subquery of sums that the canary's
-    counters, as they stand, are part of has no sample from before them.
+    The canary's own series begin with it: only what `rate` divides by the whole range is less for
+    that, unless it is divided by another such rate.
     """
+    return max(_past_s(tree, release), _divided_s(tree, release))
+
+
+def _past_s(tree: Any, release: Release) -> float:
+    """The longest range of series that were there before the canary.
+
+    A range of stable's own series is meant to lie there. A subquery of series that begin with the
+    canary has no sample from before them.
+    """
+    if isinstance(tree, promql_parser.Call) and tree.func.name in _LAST_TWO:
+        return 0.0
     if isinstance(tree, promql_parser.MatrixSelector):
         (selector,) = promql.selectors(tree)
         stable = selector.mentions(release.stable_tokens)
-        return 0.0 if stable else selector.range_s
-    within = max((_diluting_window_s(part, release) for part in promql.children(tree)), default=0.0)
-    if isinstance(tree, promql_parser.SubqueryExpr) and tree.range is not None:
-        plain = (s for s in promql.selectors(tree.expr) if not s.range_s)
-        if not any(selector.mentions(release.canary_tokens) for selector in plain):
-            return max(within, tree.range.total_seconds())
-    return within
+        return 0.0 if stable or _has_no_past(release, selector) else selector.range_s
+    within = max((_past_s(part, release) for part in promql.children(tree)), default=0.0)
+    if not isinstance(tree, promql_parser.SubqueryExpr) or tree.range is None:
+        return within
+    own = any(_has_no_past(release, selector) for selector in promql.selectors(tree.expr))
+    return within if own else max(within, tree.range.total_seconds())
+
+
+# These read the newest two samples of a range, however long it is.
+_LAST_TWO = ("irate", "idelta")
+
+
+def _divided_s(tree: Any, release: Release) -> float:
+    """The longest range of the canary's own series by which `rate` divides, if that tells."""
+    if promql.is_quantile(tree) or _is_ratio_of_rates(tree):
+        return 0.0
+    if isinstance(tree, promql_parser.Call) and tree.func.name == "rate":
+        own = (s for s in promql.selectors(tree) if _has_no_past(release, s))
+        return max((selector.range_s for selector in own), default=0.0)
+    return max((_divided_s(part, release) for part in promql.children(tree)), default=0.0)
+
+
+def _is_ratio_of_rates(tree: Any) -> bool:
+    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "/":
+        return False
+    above, below = ({s.range_s for s in promql.selectors(t)} for t in (tree.lhs, tree.rhs))
+    rates = (any(_is_rate(node) for node in promql.nodes(t)) for t in (tree.lhs, tree.rhs))
+    return above == below and all(rates)
+
+
+def _is_rate(node: Any) -> bool:
+    return isinstance(node, promql_parser.Call) and node.func.name in ("rate", "increase")
+
+
+def _has_no_past(release: Release, selector: Selector) -> bool:
+    """Whether its series begin with the canary: by its hash, or as what a router sends to it."""
+    if selector.mentions((LATEST,)):
+        return True
+    routed = release.routed and dialects.is_routers(selector.metric)
+    return routed and _singles_out(release, selector)
 
 
 @rule(
@@ -133,6 +187,8 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
             limit = _share_limit(metric, query)
             if guarded or limit is None or promql.has_minimum(query.tree):
                 continue
+            if 0 < measurements(context.release, gate, metric) <= metric.failure_limit:
+                continue  # no failure trips it: said by another rule
             yield at(gate, f"with fewer than {math.ceil(1 / limit)} requests one failure trips it")
 
 
@@ -246,6 +302,8 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
     if quantiles:
         return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None
     limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
+    if limits and threshold.phase_of(metric, limits[0]) is Phase.ERROR:
+        return None  # said by another rule
     counted = any(
         dialects.picks_failures(selector) or dialects.picks_successes(selector)
         for selector in query.selectors

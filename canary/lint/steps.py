@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from canary.argo.gates import Severity, Strategy
+from canary.argo.model import Pause, SetWeight
 from canary.argo.replicas import split
 from canary.lint.rule import Context, Hit, Rule, into, percent
 from canary.yamls import mapping
@@ -22,13 +23,16 @@ rule = into(RULES)
     "no-analysis",
     Severity.ERROR,
     "nothing judges the canary",
-    reason="The steps only wait; a faulty release is promoted like a healthy one.",
+    reason="The steps wait for a time and nobody is asked: a faulty release is promoted like a "
+    "healthy one. An experiment, a plugin and a person are judges too.",
     remedy="add an analysis step after each pause, or a background analysis",
     needs=Strategy.CANARY,
 )
 def _no_analysis(context: Context) -> Iterator[Hit]:
-    if not context.release.analyses:
-        yield context.release.rollout, "spec.strategy.canary", "there is no analysis at any step"
+    release = context.release
+    others = release.unfollowed or Pause(None) in release.walked.steps
+    if not release.analyses and not others:
+        yield release.rollout, "spec.strategy.canary", "there is no analysis at any step"
 
 
 @rule(
@@ -83,8 +87,11 @@ def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
 )
 def _unguarded_end(context: Context) -> Iterator[Hit]:
     release = context.release
-    if release.analyses and not any(a.look.background for a in release.analyses):
-        last = release.stages[-1].share if release.stages else 0.0
+    last = release.stages[-1].share if release.stages else 0.0
+    weights = [i for i, step in enumerate(release.walked.steps) if isinstance(step, SetWeight)]
+    whole = max(weights, default=0) if last >= 1 else len(release.walked.steps)
+    guarded = any(a.look.background or a.look.step > whole for a in release.analyses)
+    if release.analyses and not guarded:
         yield (
             release.rollout,
             "spec.strategy.canary",

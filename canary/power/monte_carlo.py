@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from canary.argo import analysis, promql, threshold, virtual_rollout
 from canary.argo.analysis import ERROR_RETRY_S
-from canary.argo.dialects import UnmodelledError, Vocabulary
+from canary.argo.dialects import Dialect, UnmodelledError, Vocabulary
 from canary.argo.model import Metric, Phase, Rollout
 from canary.argo.promql import PromqlError
 from canary.argo.releases import HASHES, LATEST, STABLE
@@ -165,12 +165,26 @@ class Study:
     @cached_property
     def assumed(self) -> Mapping[str, str]:
         """The metrics whose words are taken for granted, and what is."""
+        return {name: dialect.assumed for name, dialect in self._spoken if dialect.assumed}
+
+    @cached_property
+    def zeroed(self) -> Mapping[str, bool]:
+        """The metrics that tell failures, and whether their series are there before the first."""
+        return {name: dialect.zeroed for name, dialect in self._spoken if dialect.outcomes}
+
+    @cached_property
+    def _spoken(self) -> tuple[tuple[str, Dialect], ...]:
         asked = {
             look.metric.query for look in self.looks if look.metric.name not in self.unmodelled
         }
-        names = {s.metric for query in asked for s in promql.parse(query).selectors}
-        spoken = {name: self.vocabulary.of(name) for name in sorted(names)}
-        return {name: d.assumed for name, d in spoken.items() if d is not None and d.assumed}
+        names = {
+            s.metric
+            for query in asked
+            for s in promql.parse(query).selectors
+            if not s.metric.endswith("_bucket")
+        }
+        found = ((name, self.vocabulary.of(name)) for name in sorted(names))
+        return tuple((name, dialect) for name, dialect in found if dialect is not None)
 
     @cached_property
     def draws(self) -> RandomDraws:

@@ -67,12 +67,17 @@ class Power:
     needed: Mapping[str, int]
     assumed: Mapping[str, str]
     checked: str
+    scraped: str
     releases: int
     looks: int
 
 
-def sweep(study: Study, name: str, checked: str) -> Power:
-    """Tries every kind and size of fault; `checked` says what the model was held against."""
+def sweep(study: Study, name: str, checked: str, scraped: str, assumed: Mapping[str, str]) -> Power:
+    """Tries every kind and size of fault.
+
+    `checked` says what the model was held against, `scraped` how often pods are read and who says
+    so, and `assumed` what else is taken for granted, and of what.
+    """
     healthy = study.outcomes(Fault())
     return Power(
         release=name,
@@ -82,8 +87,9 @@ def sweep(study: Study, name: str, checked: str) -> Power:
         curves=tuple(_curve(study, kind) for kind in SIZES),
         limits=_limits(study),
         needed=_needed(study),
-        assumed=study.assumed,
+        assumed=assumed,
         checked=checked,
+        scraped=scraped,
         releases=study.n,
         looks=len(study.looks),
     )
@@ -158,6 +164,7 @@ def table(power: Power) -> str:
         + (f", overdispersion {traffic.overdispersion:g}" if traffic.overdispersion else ""),
         f"{power.releases} releases of each fault, {power.looks} measurements in each",
         power.checked,
+        f"pods are scraped {power.scraped}",
         "",
         f"a healthy release: rolled back {power.false_rollback:.2%}, "
         f"paused {power.false_pause:.2%}",

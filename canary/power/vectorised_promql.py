@@ -20,7 +20,15 @@ import promql_parser
 from numpy.typing import NDArray
 
 from canary.argo import promql
-from canary.argo.dialects import SCOPE, Dialect, Outcome, UnmodelledError, Vocabulary, takes
+from canary.argo.dialects import (
+    SCOPE,
+    Dialect,
+    Outcome,
+    UnmodelledError,
+    Vocabulary,
+    may_tell_sides,
+    takes,
+)
 from canary.argo.promql import Matcher
 from canary.argo.releases import LATEST, STABLE
 from canary.power.samples import Samples, Trajectory
@@ -823,6 +831,10 @@ def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
     if matcher.label in PROGRAMS:
         told = [token for token in told if token != names.rollout]
     if not told:
+        own = (names.rollout, *(name for name in names.stable if name != STABLE))
+        if may_tell_sides(matcher, own):
+            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+            raise UnmodelledError(f"{words}: whether it tells canary from stable is not known")
         return True
     positive = matcher.sign in ("=", "=~")
     plain = replace(matcher, sign={"!=": "=", "!~": "=~"}.get(matcher.sign, matcher.sign))

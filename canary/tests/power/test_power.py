@@ -176,7 +176,9 @@ def test_what_is_not_modelled_is_named_and_judges_nothing():
 
 
 def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
-    power = power_curve.sweep(study_of(subject, Traffic(100.0), n=200), "gridos", "checked")
+    power = power_curve.sweep(
+        study_of(subject, Traffic(100.0), n=200), "gridos", "checked", "often", {}
+    )
     smallest = {curve.kind: curve.detected_95 for curve in power.curves}
     assert 0.005 < smallest["errors"] < 0.01
     assert 0.04 < smallest["slow"] < 0.06
