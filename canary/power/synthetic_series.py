@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from canary.argo.virtual_rollout import PodLifetime
 from canary.power.samples import CPU_NOISE, FAST_S, SLOW_S, Fault, Traffic
 
-BOUNDS_S = (0.005, 0.025, 0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
+BOUNDS_S = (0.005, 0.025, 0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
 
 # The kubelet's cAdvisor looks every 10 s or so, whatever the scrape interval.
 CADVISOR_S = 10.0

@@ -80,6 +80,23 @@ class Client:
             return tuple(float(sample["value"][1]) for sample in data["result"])
         raise QueryError(f"Prometheus metric type {data['resultType']} is not supported")
 
+    def query_range(
+        self, query: str, start_s: float, end_s: float, step_s: float
+    ) -> dict[int, tuple[float, ...]]:
+        """What an instant query would answer at each instant, by its millisecond.
+
+        Raises:
+            QueryError: if there is no answer; one instant that has none is enough.
+        """
+        asked = {"query": query, "start": f"{start_s:.3f}", "end": f"{end_s:.3f}"}
+        body = urllib.parse.urlencode(asked | {"step": f"{step_s:.3f}"}).encode()
+        found: dict[int, tuple[float, ...]] = {}
+        for series in self._get("/api/v1/query_range", body, 60.0)["result"]:
+            for at_s, value in series["values"]:
+                key = round(at_s * 1000)
+                found[key] = (*found.get(key, ()), float(value))
+        return found
+
     def series(
         self, selector: str, between_s: tuple[float, float] | None = None
     ) -> list[dict[str, str]]:
