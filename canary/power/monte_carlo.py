@@ -224,6 +224,8 @@ class Study:
         world = self.draws.world(fault)
         state = _State(self.n, self.gates)
         for look in self.looks:
+            if not state.open.any():
+                break
             if look.metric.name not in self.unmodelled and not look.metric.dry_run:
                 state.judge(look, self._judged(look, world, fault))
         return state.conclude(world, self.walk.ended_s)
@@ -245,11 +247,11 @@ class Study:
         self, faults: Callable[[float], Fault], power: float = 0.95
     ) -> float | None:
         """The smallest size, to 2 %, that is rolled back with this power; None if even 1 is not."""
-        low, high = 0.0, 1.0
+        low, high = 1e-5, 1.0
         if self.outcomes(faults(high)).rollback_rate < power:
             return None
-        while high - low > 0.02 * high and high > 1e-5:  # noqa: PLR2004 — two per cent, and a floor
-            middle = (low + high) / 2
+        while high > 1.02 * low:
+            middle = math.sqrt(low * high)
             detected = self.outcomes(faults(middle)).rollback_rate >= power
             low, high = (low, middle) if detected else (middle, high)
         return high
@@ -301,9 +303,13 @@ class _State:
     def conclude(self, world: Samples, ended_s: float) -> Outcomes:
         """The outcomes, with the errors that users saw until each release's end."""
         end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
-        slot = ((end - world.start_s) / world.scrape_s).astype(int)
-        slot = np.clip(slot, 0, world.errors_seen.shape[1] - 1)
-        errors = world.errors_seen[np.arange(world.n), slot]
+        passed = (end - world.start_s) / world.scrape_s
+        slot = np.clip(passed.astype(int), 0, world.errors_seen.shape[1] - 1)
+        each = np.arange(world.n)
+        before = np.where(slot > 0, world.errors_seen[each, slot - 1], 0)
+        # Of the slot in which it ended, the part that was over.
+        part = np.clip(passed - slot, 0.0, 1.0)
+        errors = before + part * (world.errors_seen[each, slot] - before)
         return Outcomes(
             self.gates,
             self.rolled_back,

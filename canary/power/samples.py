@@ -70,7 +70,8 @@ class Fault:
 class Trajectory:
     """One ReplicaSet's answers: arrays of n releases × slots; `pods` counts scraped pods.
 
-    `split` divides it by routes.
+    `split` divides it by routes. `since_start` is the same with what pods answered before their
+    first scrape: their counters hold that, and no rate of them does.
     """
 
     requests: Counts
@@ -80,6 +81,7 @@ class Trajectory:
     cpu: Counts
     restarts: float = 0.0
     split: Callable[[Trajectory], tuple[Trajectory, ...]] = lambda _: ()
+    since_start: Trajectory | None = None
 
     @cached_property
     def routes(self) -> tuple[Trajectory, ...]:
@@ -110,6 +112,22 @@ class Trajectory:
     def _busy_sums(self) -> Counts:
         """Cores used by all pods, as shares of one pod's limit."""
         return _running(self.cpu * self.pods)
+
+
+def _together(a: Trajectory, b: Trajectory, pods: NDArray[np.float64]) -> Trajectory:
+    """The answers of both, as those of so many pods."""
+
+    def split(_whole: Trajectory) -> tuple[Trajectory, ...]:
+        return tuple(_together(*each, pods) for each in zip(a.routes, b.routes, strict=True))
+
+    return replace(
+        a,
+        requests=a.requests + b.requests,
+        failed=a.failed + b.failed,
+        slow=a.slow + b.slow,
+        pods=pods,
+        split=split,
+    )
 
 
 def _undivided(_whole: Trajectory) -> tuple[Trajectory, ...]:
@@ -204,50 +222,57 @@ class RandomDraws:
 
     def world(self, fault: Fault) -> Samples:
         """`n` releases of a fault."""
-        canary = self._canary
+        canary, stable = self._faulty(self._canary, fault), self._stable
+        early = self._faulty(self._early, fault, "early ")
+        if fault.outage_s:
+            canary = self._with_outage(canary, fault, "canary")
+            early = self._with_outage(early, fault, "early canary")
+            stable = cache(lambda: self._with_outage(self._stable_track, fault, "stable"))
+        counters = _together(canary, early, self._exposure(canary=True))
+        canary = replace(canary, since_start=counters)
+        errors = np.cumsum(counters.failed, axis=1)
+        return Samples(self.n, self.start_s, self.scrape_s, canary, stable, self.cpu_limit, errors)
+
+    def _faulty(self, canary: Trajectory, fault: Fault, when: str = "") -> Trajectory:
+        """What a fault makes of the canary's answers."""
         if fault.lost_share:
-            canary = self._thinned(canary, self._rates(fault.lost_share, 0.0, fault))
+            canary = self._thinned(canary, self._rates(fault.lost_share, 0.0, fault), when)
         if fault.error_rate is not None:
             rates = self._rates(fault.error_rate, self.traffic.error_rate, fault)
-            canary = replace(canary, failed=self._some(canary.requests, rates, "failed"))
+            canary = replace(canary, failed=self._some(canary.requests, rates, f"{when}failed"))
         if fault.slow_share is not None:
             rates = self._rates(fault.slow_share, self.traffic.slow_share, fault)
-            canary = replace(canary, slow=self._some(canary.requests, rates, "slow"))
+            canary = replace(canary, slow=self._some(canary.requests, rates, f"{when}slow"))
         if fault.cpu is not None:
             rates = self._rates(fault.cpu, self.traffic.cpu, fault)
             canary = replace(canary, cpu=canary.cpu * (rates / max(self.traffic.cpu, 1e-9)))
         broken: Counts | None = None
         if fault.route_broken:
-            rng, share = self._rng("broken"), self.traffic.routes[-1]
+            rng, share = self._rng(f"{when}broken"), self.traffic.routes[-1]
             broken = rng.binomial(canary.requests, share)
             canary = replace(canary, failed=rng.binomial(canary.failed, 1 - share) + broken)
-        canary = replace(
-            canary, restarts=fault.restarts, split=lambda whole: self._by_route(whole, broken)
+        return replace(
+            canary,
+            restarts=fault.restarts,
+            split=lambda whole: self._by_route(whole, broken, when),
         )
-        canary, stable = self._with_outage(canary, fault), self._stable
-        if fault.outage_s:
-            stable = cache(lambda: self._with_outage(self._stable_track, fault))
-        bad = self._rates(fault.error_rate, self.traffic.error_rate, fault)
-        errors = np.cumsum(canary.failed + self._unseen * bad, axis=1)
-        return Samples(self.n, self.start_s, self.scrape_s, canary, stable, self.cpu_limit, errors)
 
-    def _with_outage(self, track: Trajectory, fault: Fault) -> Trajectory:
+    def _with_outage(self, track: Trajectory, fault: Fault, who: str) -> Trajectory:
         """The same with an outage, at the same instants of a release for canary and stable."""
-        if not fault.outage_s:
-            return track
         end_s = self.start_s + self.slots * self.scrape_s
         began = self._rng("outage").uniform(0.0, end_s - fault.outage_s, size=(self.n, 1))
         last = np.minimum(self._starts + self.scrape_s, began + fault.outage_s)
         out = np.clip(last - np.maximum(self._starts, began), 0.0, None) / self.scrape_s
-        who = "stable" if track is self._stable_track else "canary"
         good: Counts = track.requests - track.failed
         lost = self._rng(f"outage of {who}").binomial(good, out)
         return replace(track, failed=track.failed + lost)
 
-    def _by_route(self, whole: Trajectory, broken: Counts | None = None) -> tuple[Trajectory, ...]:
+    def _by_route(
+        self, whole: Trajectory, broken: Counts | None = None, when: str = ""
+    ) -> tuple[Trajectory, ...]:
         """Each route's part: every request has one, and those of a broken route failed."""
         shares, found = self.traffic.routes, []
-        rng = self._rng("routes")
+        rng = self._rng(f"{when}routes")
         good: Counts = whole.requests - whole.failed
         failed: Counts = whole.failed if broken is None else whole.failed - broken
         others = shares if broken is None else shares[:-1]
@@ -262,9 +287,9 @@ class RandomDraws:
             found.append(replace(whole, requests=broken, failed=broken, split=_undivided))
         return tuple(found)
 
-    def _thinned(self, whole: Trajectory, lost: NDArray[np.float64]) -> Trajectory:
+    def _thinned(self, whole: Trajectory, lost: NDArray[np.float64], when: str) -> Trajectory:
         """What is left where requests are lost, whatever would have become of them."""
-        rng, kept = self._rng("lost"), 1 - lost
+        rng, kept = self._rng(f"{when}lost"), 1 - lost
         failed, slow = rng.binomial(whole.failed, kept), rng.binomial(whole.slow, kept)
         good = rng.binomial(whole.requests - whole.failed, kept)
         return replace(whole, requests=good + failed, failed=failed, slow=np.minimum(slow, good))
@@ -290,14 +315,16 @@ class RandomDraws:
         return self._track(canary=False)
 
     @cached_property
-    def _unseen(self) -> NDArray[np.float64]:
-        """Requests to canary pods that no scrape has met yet; users meet them all the same."""
+    def _early(self) -> Trajectory:
+        """What canary pods answer before their first scrape."""
         seen = self._exposure(canary=True, scraped=True)
-        return self._share(self._exposure(canary=True) - seen)
+        return self._answered(self._exposure(canary=True) - seen, "early canary")
 
     def _track(self, *, canary: bool) -> Trajectory:
         pods = self._exposure(canary=canary, scraped=True)
-        who = "canary" if canary else "stable"
+        return self._answered(pods, "canary" if canary else "stable")
+
+    def _answered(self, pods: NDArray[np.float64], who: str) -> Trajectory:
         size = (self.n, self.slots)
         requests = self._rng(f"{who} requests").poisson(self._share(pods), size=size)
         traffic = self.traffic

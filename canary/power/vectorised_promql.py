@@ -754,7 +754,7 @@ def _as_it_stands(selector: Any, scene: Scene) -> Vector:
     metric, matchers = _metric_of(selector), _matchers_of(selector)
     found: list[Series] = []
     for side, track in _sides(matchers, scene):
-        for route, part in _parts(track, scene):
+        for route, part in _parts(track.since_start or track, scene):
             span = _Span(part, 0, last, at_s, at_s - scene.world.start_s, scene)
             found += _requests(AS_IT_STANDS, metric, matchers, span, side, route)
     return tuple(found)

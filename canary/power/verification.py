@@ -120,6 +120,8 @@ def _aggregates(tree: Any) -> list[Any]:
 
 def _world(study: Study, name: str) -> Samples:
     world = study.draws_of(1).world(WORLDS[name])
+    # A pod's series begin with its first scrape, at nothing.
+    world = replace(world, canary=replace(world.canary, since_start=None))
     if name != NO_DATA:
         return world
     nothing = np.zeros_like(world.canary.requests)
