@@ -2,11 +2,17 @@
 
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from acceptance.gates import rows
+from acceptance.gates.peers import PEERS
+from acceptance.gates.rows import ROWS
 from canary.argo import releases
+from canary.argo.virtual_rollout import PAUSED, PROMOTED
 from canary.power import mutation, simulation, simulation_report, stats
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
@@ -21,6 +27,8 @@ BAD = Fault(error_rate=0.02)
 MIN_DETECTED, MAX_FALSE_SHARE = 0.95, 0.01
 RATES = (20.0, 100.0, 500.0)
 BASELINES = (0.0005, 0.001, 0.002, 0.005)
+# Of each row of the table.
+ROW_COMPUTED, ROW_SIMULATED = 5000, 200
 BAD_RELEASES, SIMULATED_RELEASES, COMPUTED_RELEASES = 250, 100, 4000
 
 
@@ -75,6 +83,50 @@ def test_at_any_traffic_and_baseline_what_is_computed_meets_the_target(
         measured(name, f"computed {share:.2%}, simulated {count} [{low:.2%}, {high:.2%}]")
     assert computed[0] <= MAX_FALSE_SHARE
     assert computed[1] >= MIN_DETECTED
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.computed], ids=lambda r: r.scenario.name)
+def test_of_computed_releases_as_many_are_rolled_back_as_should_be(subject, measured, row):
+    traffic = row.scenario.traffic
+    study = Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, n=ROW_COMPUTED)
+    found = study.outcomes(row.scenario.fault)
+    users = np.median(found.errors[found.rolled_back]) if found.rollback_rate else 0.0
+    value = f"{found.rollback_rate:.2%}, {found.detect_s():.0f} s, {users:.0f} users"
+    measured(f"{row.scenario.name}, computed", value, row.target)
+    assert rows.unmet_computed(row, found) == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.scenario.name)
+def test_through_a_real_prometheus_as_many_are_rolled_back_as_should_be(
+    subject, measured, times, row
+):
+    count = times(ROW_SIMULATED)
+    walks = [walk for _, walk in simulation.simulate(subject, [row.scenario], count)]
+    ended = Counter(walk.outcome for walk in walks)
+    by = Counter(walk.tripped[0] for walk in walks if walk.outcome not in (PROMOTED, PAUSED))
+    took = np.median([walk.ended_s for walk in walks if walk.outcome != PROMOTED] or [np.nan])
+    longest = max(walk.ended_s for walk in walks)
+    measured(
+        f"{row.scenario.name}, simulated",
+        f"{dict(ended)}, median {took:.0f} s, longest {longest:.0f} s, by {dict(by)}",
+        row.target,
+    )
+    assert rows.unmet_simulated(row, walks) == []
+
+
+FAILING = [r for r in ROWS if r.scenario.fault.error_rate or r.scenario.fault.route_broken]
+
+
+@pytest.mark.parametrize("row", FAILING, ids=lambda r: r.scenario.name)
+def test_no_peers_gates_stop_failing_requests_with_fewer_errors_for_users(subject, measured, row):
+    traffic, fault = row.scenario.traffic, row.scenario.fault
+    study = Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, n=1000)
+    ours = study.outcomes(fault)
+    met = np.median(ours.errors[ours.rolled_back])
+    for name, release in PEERS.items():
+        found = release(traffic, fault, ROW_COMPUTED)
+        measured(f"{row.scenario.name}, {name}", found, f"> {met:.0f} users")
+        assert np.median(found.errors) > met
 
 
 def test_every_broken_copy_of_the_gates_is_noticed():

@@ -116,6 +116,20 @@ FAULTS = (
     Scenario("latency", ("--fault", "latency=400ms@10%"), (1,), "p95-latency-seconds"),
     Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
 )
+# The other words of faults, each stopped by its gate; what no release is to blame for is promoted.
+WORDS = (
+    Scenario("route", ("--fault", "errors=100%@/v1/overloads"), (1,), "route-errors"),
+    Scenario("status", ("--fault", "status=404@20%"), (1,), "client-errors-against-stable"),
+    Scenario("hang", ("--fault", "hang=60%"), (1,), "requests-against-stable"),
+    Scenario("reset", ("--fault", "reset=60%"), (1,), "requests-against-stable"),
+    Scenario("leak", ("--fault", "leak=1MiB"), (1,), "container-restarts"),
+    Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
+    Scenario("slower", ("--fault", "latency=150ms"), (1,), "p95-against-stable"),
+    Scenario("after", ("--fault", "errors=10%,after=90s"), (1,), "errors-against-stable"),
+    Scenario("warmup", ("--fault", "warmup=3s")),
+    Scenario("database down", ("--fault", "database-down=2s@40s")),
+    Scenario("slow start", ("--fault", "slow-start=20s")),
+)
 # What users meet is what is rehearsed, with the questions about alerts that only these ask.
 _PRODUCTION = ("--manifests", "deploy/overlays/production")
 _ALERT = "alert=GridosDatabaseDown"
@@ -175,8 +189,7 @@ SCENARIOS = (
     *(Scenario(f"healthy {number + 1}") for number in range(10)),
     *BRANCHES,
     *FAULTS,
-    Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
-    Scenario("slow start", ("--fault", "slow-start=20s"), (0,)),
+    *WORDS,
     Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
     Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
     Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),
