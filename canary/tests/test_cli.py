@@ -1,6 +1,5 @@
 """The program: its commands, what each imports, and how a shell completes them."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
