@@ -223,7 +223,7 @@ WRONG = [
     ("canary", ("rehearse", "--fault", "database-down=2s", "--target", "cluster"), 2, "on a cluster"),
     ("canary", ("rehearse", "--fault", "--x"), 2, "--fault"),
     ("canary", ("rehearse", "--fault=--x"), 2, "'--x' is not a fault"),
-    ("observe", ("up", "--faults", "nope"), 2, "'nope' is not a fault"),
+    ("observe", ("up", "--fault", "nope"), 2, "'nope' is not a fault"),
     ("gridos", ("faults", "nope"), 2, "'nope' is not a fault"),
     ("canary", ("simulate", "--fault", "nope"), 2, "nope"),
     ("canary", ("rehearse", "--rate", HUGE), 2, "--rate"),
