@@ -96,7 +96,7 @@ def test_no_value_is_run_and_each_arrives_as_it_was_given(made, value):
     first = f"<--target={value}><--time-scale={value}><--stable={value}><--candidate={value}>"
     assert f"<canary><rehearse>{first}" in said
     assert f"<canary><serve><--port={value}>" in said
-    assert f"<observe><up><--faults={value}>" in said
+    assert "<observe><up>" + "".join(f"<--fault={word}>" for word in value.split()) in said
     assert f"<--compare-branch={value}><--fail-under={value}>" in said
     assert f"<acceptance><conformance><--part><{value}>" in said
     assert f"<acceptance><load><-k><{value}>" in said
