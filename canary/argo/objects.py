@@ -593,17 +593,11 @@ class ProgressThreshold(Manifest):
     value: int
 
 
-class EphemeralMetadata(Manifest):
-    """Labels of the pods of one side."""
-
-    NOT_ENFORCED = names("annotations")
-    labels: dict[str, str] = Field(default_factory=dict)
-
-
 class Canary(Manifest):
     """A canary: shares come from replica counts, or from a traffic router's weights."""
 
-    NOT_ENFORCED = names("antiAffinity")
+    # Pods keep the labels of their template.
+    NOT_ENFORCED = names("antiAffinity canaryMetadata stableMetadata")
     steps: list[CanaryStep] = Field(default_factory=list)
     analysis: BackgroundRef | None = None
     max_surge: Fence = "25%"
@@ -618,8 +612,6 @@ class Canary(Manifest):
     dynamic_stable_scale: bool = False
     min_pods_per_replica_set: int | None = None
     replica_progress_threshold: ProgressThreshold | None = None
-    canary_metadata: EphemeralMetadata = EphemeralMetadata()
-    stable_metadata: EphemeralMetadata = EphemeralMetadata()
 
     def refused(self) -> Mapping[str, str]:
         """What needs a router, or one that can do it (`ValidateRolloutStrategyCanary`)."""
@@ -658,8 +650,8 @@ class Canary(Manifest):
 class BlueGreen(Manifest):
     """All users at once, by the selector of the active Service."""
 
-    # Of them maxUnavailable is about restarts alone.
-    NOT_ENFORCED = names("antiAffinity maxUnavailable")
+    # Pods keep the labels of their template, and maxUnavailable is about restarts alone.
+    NOT_ENFORCED = names("antiAffinity maxUnavailable previewMetadata activeMetadata")
     active_service: str
     preview_service: str = ""
     preview_replica_count: int | None = None
@@ -670,8 +662,6 @@ class BlueGreen(Manifest):
     abort_scale_down_delay_seconds: int | None = None
     pre_promotion_analysis: AnalysisRef | None = None
     post_promotion_analysis: AnalysisRef | None = None
-    preview_metadata: EphemeralMetadata = EphemeralMetadata()
-    active_metadata: EphemeralMetadata = EphemeralMetadata()
 
     def refused(self) -> Mapping[str, str]:
         """One Service for both (`ValidateRolloutStrategyBlueGreen`)."""
