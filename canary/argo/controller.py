@@ -117,6 +117,8 @@ def begin(rollout: Rollout, hashes: Hashes, now: float) -> Status:
 
 def weight_in_force(rollout: Rollout, status: Status) -> int:
     """The nearest setWeight at or before the current step, in per cent."""
+    if rollout.blue_green:
+        return status.weight
     if status.abort_message:
         return 0
     if status.promoted:

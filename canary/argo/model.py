@@ -156,7 +156,8 @@ class Preview(SetCanaryScale):
     """Step of a blueGreen: ask for pods behind the preview Service, apart from users."""
 
     def __str__(self) -> str:
-        return f"preview: {'all' if self.replicas is None else self.replicas} pods"
+        count = "all" if self.replicas is None else self.replicas
+        return f"preview: {count} pod{'s' * (count != 1)}"
 
 
 @dataclass(frozen=True)

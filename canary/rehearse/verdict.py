@@ -134,7 +134,7 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
             return _fault(f"{_unread(decision)}, and {told.strained}", decision)
         return Verdict(
             Outcome.NOT_MEASURED,
-            f"Rolled back{place.weighed} without a measurement: {_unread(decision)}{place.timed}",
+            f"{_ended(last, place)} without a measurement: {_unread(decision)}{place.timed}",
             decision,
         )
     blame = _machine_fault(decision, told)
@@ -143,11 +143,11 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
     if _incomparable(decision.measurement) and not told.shared:
         return Verdict(
             Outcome.NOT_MEASURED,
-            f"Rolled back{place.weighed}, and not comparable: {_broken(decision, place)}"
+            f"{_ended(last, place)}, and not comparable: {_broken(decision, place)}"
             f"{place.timed}, when stable had no requests to tell the release from the machine",
             decision,
         )
-    headline = f"Rolled back{place.weighed}: {_broken(decision, place)}{place.timed}"
+    headline = f"{_ended(last, place)}: {_broken(decision, place)}{place.timed}"
     return Verdict(Outcome.ROLLED_BACK, headline, decision)
 
 
@@ -165,7 +165,17 @@ def _stuck(last: Observation, told: Conditions, place: Place) -> Verdict:
             f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
         )
     because = _reason(last.message).removesuffix(".")
-    return Verdict(Outcome.ROLLED_BACK, f"Rolled back{place.weighed}: {because}{place.timed}")
+    return Verdict(Outcome.ROLLED_BACK, f"{_ended(last, place)}: {because}{place.timed}")
+
+
+def _ended(last: Observation, place: Place) -> str:
+    """That it was rolled back; or its users were not, as of a blueGreen whose pods are gone."""
+    if last.settled and last.aborted and last.weight:
+        return (
+            f"Aborted{place.weighed} and not rolled back, since the active Service goes back only "
+            "while every new pod is available"
+        )
+    return f"Rolled back{place.weighed}"
 
 
 def _paused(

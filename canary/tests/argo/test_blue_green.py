@@ -53,7 +53,7 @@ def failing(_metric, now):
         (BOTH, {}, ["preview: all pods", f"{BOTH[0]}: gate", "activeService: switched", f"{BOTH[1]}: gate"]),
         ((), {"autoPromotionSeconds": 30}, ["preview: all pods", "pause: 30s", "activeService: switched"]),
         (BOTH[:1], {"previewReplicaCount": 1, "autoPromotionEnabled": False, "autoPromotionSeconds": 30},
-         ["preview: 1 pods", f"{BOTH[0]}: gate", "pause", "preview: all pods", "activeService: switched"]),
+         ["preview: 1 pod", f"{BOTH[0]}: gate", "pause", "preview: all pods", "activeService: switched"]),
     ],
 )  # fmt: skip
 def test_its_fields_are_steps_before_and_after_the_switch(analyses, fields, steps):
@@ -136,7 +136,7 @@ def test_the_active_service_stays_on_a_failed_release_whose_pods_are_not_all_ava
     status, scales = controller.reconcile(given, status, lost, stable, 7.0)
     assert scales == (Scale(ReplicaSetName.LATEST, 0),)
     status, _ = controller.reconcile(given, status, NO_PODS, stable, 8.0)
-    assert status.weight == 100
+    assert (status.weight, controller.weight_in_force(given, status)) == (100, 100)
 
 
 def test_a_preview_of_one_is_scaled_up_before_the_switch():

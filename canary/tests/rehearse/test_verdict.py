@@ -234,6 +234,16 @@ def test_the_progress_deadline_rolls_back_with_argos_words():
     assert verdict.outcome.exit_code == 1
 
 
+def test_an_aborted_blue_green_whose_users_were_not_switched_back_is_not_said_to_be_rolled_back():
+    seen = replace(BASE, aborted=True, settled=True, weight=100, message="post failed")
+    verdict = decide(seen, place=Place(weight=100, at_s=40.0))
+    assert verdict.outcome is Outcome.ROLLED_BACK
+    assert verdict.headline == (
+        "Aborted at 100 % and not rolled back, since the active Service goes back only while every "
+        "new pod is available: post failed, 40 s after release."
+    )
+
+
 def test_a_stuck_release_that_is_left_in_place_is_bad():
     verdict = decide(replace(BASE, timed_out=True))
     assert (verdict.outcome, "left in place" in verdict.headline) == (Outcome.ROLLED_BACK, True)
