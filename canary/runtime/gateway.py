@@ -101,7 +101,7 @@ class Gateway:
         self._apart, self._apart_port = apart, processes.free_port() if apart else 0
         self._admin_port = processes.free_port()
         self._version = 0
-        self._counts: dict[int, Counts] = {}
+        self._counts: dict[tuple[str, int], Counts] = {}
         self._child: processes.Child | None = None
 
     @property
@@ -186,14 +186,18 @@ class Gateway:
             yield from filter(None, map(read_access, texts))
 
     def counts(self) -> Mapping[int, Counts]:
-        """Requests by port so far; an endpoint that was removed keeps its last count."""
+        """Requests by port so far, of all groups; an endpoint that was removed keeps its last."""
         for cluster in self._admin("/clusters?format=json").get("cluster_statuses", []):
             for host in cluster.get("host_statuses", []):
-                port = host["address"]["socket_address"]["port_value"]
+                at = cluster["name"], host["address"]["socket_address"]["port_value"]
                 stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
                 counts = Counts(stats.get("rq_total", 0), stats.get("rq_error", 0))
-                self._counts[port] = max(self._counts.get(port, Counts()), counts, key=_total)
-        return dict(self._counts)
+                self._counts[at] = max(self._counts.get(at, Counts()), counts, key=_total)
+        totals: dict[int, Counts] = {}
+        for (_, port), counts in self._counts.items():
+            before = totals.get(port, Counts())
+            totals[port] = Counts(before.requests + counts.requests, before.failed + counts.failed)
+        return totals
 
     def routed_ports(self) -> set[int]:
         """The endpoints Envoy has taken up."""

@@ -156,6 +156,17 @@ def test_a_group_that_is_apart_has_an_address_of_its_own_whatever_the_weight(spl
     assert carry(gateway, canary, 20) == 0
 
 
+def test_requests_of_a_pod_that_is_in_two_groups_add_up(split, backends):
+    gateway, canary = split
+    gateway.route([int(canary)], edge.STABLE)
+    assert wait_until(lambda: carry(gateway, canary, 5) == 5, timeout_s=10)
+    before = gateway.counts()[int(canary)].requests
+    carry(gateway, canary, 10)
+    for _ in range(3):
+        urllib.request.urlopen(gateway.apart_url, timeout=5).close()
+    assert gateway.counts()[int(canary)].requests == before + 13
+
+
 def test_a_mirror_copies_requests_to_the_canary_and_answers_from_stable(split, backends):
     gateway, canary = split
     every = RequestMatch(path=TextMatch("prefix", "/"))
