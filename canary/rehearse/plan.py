@@ -18,7 +18,7 @@ from canary import faults
 from canary.argo import events, manifests
 from canary.argo.events import Event, Kind
 from canary.argo.manifests import Bundle
-from canary.argo.model import Hashes, Pause, Rollout
+from canary.argo.model import Hashes, Pause, Rollout, SetCanaryScale
 from canary.errors import UsageError
 from canary.faults import Fault, FaultError
 from canary.rehearse import (
@@ -330,9 +330,12 @@ class Plan:
 
     @property
     def most_replicas(self) -> int:
-        """The largest number of replicas that anybody asks for."""
+        """The largest number of replicas that anybody asks for, an event or a step."""
         asked = [int(e.number) for e in self.events if e.kind is Kind.REPLICAS]
-        return max([self.rollout.replicas, *asked])
+        usual = max([self.rollout.replicas, *asked])
+        scaled = [s for s in self.rollout.steps if isinstance(s, SetCanaryScale)]
+        by_weight = [-(-(s.weight or 0) * usual // self.rollout.max_weight) for s in scaled]
+        return max([usual, *by_weight, *(s.replicas or 0 for s in scaled)])
 
     @property
     def second_hash(self) -> str:

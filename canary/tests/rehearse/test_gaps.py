@@ -64,9 +64,9 @@ secrets: {login: {token: "{secret}"}, tls: {key: "k of {cache}"}}
 """
 
 
-def read(folder, text, more=SETTINGS):
+def read(folder, text, more=SETTINGS, rollout=ROLLOUT):
     """The file and the manifests beside it, read and checked."""
-    (folder / "manifests.yaml").write_text(ROLLOUT + more)
+    (folder / "manifests.yaml").write_text(rollout + more)
     (folder / "rehearsal.yaml").write_text(NEEDED + text)
     build = plan.read(folder / "rehearsal.yaml", None)
     gaps.check(build.bundle, build.config, "rehearsal.yaml")
@@ -148,3 +148,20 @@ def test_a_fault_without_a_variable_for_it_is_refused_with_what_to_do(tmp_path):
     build = read(tmp_path, WHOLE)
     with pytest.raises(UsageError, match="add `faults`, or release a faulty commit"):
         plan.make(build, build, plan.Choices(1.0, ("errors=3%",)), "")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "most"),
+    [
+        ("{blueGreen: {activeService: orders, previewReplicaCount: 9}}", 9),
+        (
+            "{canary: {stableService: orders, canaryService: c, trafficRouting: {nginx: {}}, "
+            "steps: [{setCanaryScale: {weight: 300}}]}}",
+            3,
+        ),
+    ],
+)
+def test_as_many_pods_are_set_aside_as_any_step_asks_for(tmp_path, strategy, most):
+    canary = "{canary: {steps: [{setWeight: 50}, {pause: {duration: 1m}}]}}"
+    build = read(tmp_path, WHOLE, rollout=ROLLOUT.replace(canary, strategy))
+    assert plan.make(build, build, plan.Choices(1.0), "").most_replicas == most
