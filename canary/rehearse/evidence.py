@@ -207,8 +207,20 @@ def compare(
         _figures([access for of in seen.values() for access in of[release]], warm_at)
         for release in (CANARY, STABLE)
     ]
-    total = Route(route=TOGETHER, canary=both[0], stable=both[1])
+    canary = [(access, route) for route, of in seen.items() for access in of[CANARY]]
+    total = Route(route=_together(canary), canary=both[0], stable=both[1])
     return routes, total, {release: dict(sorted(c.items())) for release, c in met.items()}
+
+
+def _together(canary: Sequence[tuple[Access, str]]) -> str:
+    """What all routes are called: with the first to get no answer, where most did not.
+
+    A pod that has ended or hangs answers nobody; whoever was the first knows why.
+    """
+    silent = [(a.at, route) for a, route in canary if not a.status or (a.status >= 500 and a.flags)]  # noqa: PLR2004 — HTTP
+    if not silent or 2 * len(silent) < len(canary):
+        return TOGETHER
+    return f"{TOGETHER}, first of all {min(silent)[1]}"
 
 
 def _cut_off(access: Access) -> bool:

@@ -125,6 +125,31 @@ def test_a_route_that_hangs_is_named_and_what_ended_with_the_run_is_not_counted(
     ]
 
 
+def gone(*routes):
+    """Accesses that met no pod any more, one after the other, as the gateway notes them."""
+    return [
+        Access(10.0 + number, *route.split(), 503, "UF" if number else "UC", 0, CANARY_PORT)
+        for number, route in enumerate(routes)
+    ]
+
+
+def test_where_a_pod_answers_nobody_any_more_the_route_that_was_the_first_is_named():
+    """Every route fails once the pod is gone; the log's order is that of the ends."""
+    stable = requests("GET /a", ()) + requests("GET /b/7", ())
+    crashed = gone("GET /b/7", "GET /a", "GET /a", "GET /b/7", "GET /a")
+    (found,) = blame(stable + crashed[::-1])
+    assert found.startswith(
+        "all routes together, first of all GET /b/{id}: 5 of 7 requests failed with 503 UF"
+    )
+
+
+def test_where_most_still_are_answered_the_first_to_fail_is_chance():
+    """A pod that ran out of memory was asked everything before."""
+    stable = requests("GET /a", FINE) + requests("GET /b/7", FINE)
+    (found,) = blame(stable + gone("GET /b/7", "GET /a", "GET /b/7", "GET /a"))
+    assert found.startswith("all routes together: 4 of")
+
+
 def test_one_failure_is_chance_and_names_no_route():
     assert blame(requests("GET /a", ((200, 4),) * 39 + ((500, 4),))) == []
 
