@@ -199,7 +199,7 @@ def test_the_local_stack_has_the_same_pages_and_its_dashboards_live(chromium, ax
             page.set_viewport_size({"width": 1280, "height": 800})
         page.get_by_role("link", name="Canary").click()
         # The panel had nothing at first: it comes without the page being loaded anew.
-        page.wait_for_selector("figure:has-text('Error gate') canvas", timeout=60_000)
+        page.wait_for_selector("figure:has-text('Error gate') .swatch.canary", timeout=60_000)
         assert len(wanted) == 1
         assert colours(page) == wanted
         page.get_by_role("link", name="This rehearsal").click()
