@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 
 # By this the comment finds itself again.
 MARKER = "<!-- gridos-rehearsal -->"
-SCHEMA = "gridos.rehearsal/"
+SCHEMA = "canary.rehearsal/"
 _MAX_WORD, _MAX_SENTENCE = 160, 400
 _CAUSES = 5
 _LARGEST_RESULT = 20_000_000

@@ -42,7 +42,7 @@ def test_what_is_to_blame_stands_below_the_verdict_and_can_do_no_harm(result):
 
 def test_a_run_of_another_workflow_than_mains_has_no_verdict_whatever_it_left(tmp_path, capsys):
     forged = tmp_path / "result.json"
-    forged.write_text('{"schema": "gridos.rehearsal/1", "verdict": {"outcome": "promoted"}}')
+    forged.write_text('{"schema": "canary.rehearsal/1", "verdict": {"outcome": "promoted"}}')
     assert cli.main(["comment", str(forged), "--run-url", RUN, "--untrusted"]) == 0
     body = capsys.readouterr().out
     assert "no verdict" in body
