@@ -28,9 +28,12 @@ ENVIRONMENT ?=
 CHARTS ?=
 # 1: `make lock` takes the newest of everything.
 UPGRADE ?=
+# What `make adopt` calls the service, and the prefix of its metrics (NAME).
+NAME ?=
+METRICS ?=
 
 OPTIONS := PYTHON PORT FAULT STABLE CANDIDATE SCALE TARGET PART WEB ONLY TESTS COMPARE FLOOR \
-  ENVIRONMENT UPGRADE CHARTS
+  ENVIRONMENT UPGRADE CHARTS NAME METRICS
 # make would expand a value of the command line when it exports it, so the value is taken as it is.
 $(foreach option,$(OPTIONS),$(eval override $(option) := $$(value $(option))))
 export $(OPTIONS)
@@ -82,7 +85,7 @@ policies: setup  ## every overlay against its schemas and policies
 
 LINTS := lint-python lint-imports lint-types lint-words lint-yaml lint-dockerfile lint-shell lint-links lint-docs lint-workflows \
   lint-manifests lint-migrations lint-rules lint-terraform
-.PHONY: test coverage lint format generate pictures contracts terraform-docs lock workflows secrets clean $(LINTS)
+.PHONY: test coverage lint format generate pictures contracts terraform-docs lock workflows secrets clean adopt $(LINTS)
 
 # Three workers for two cores, since tests wait a third of their time, each a whole file at a time, in
 # the order of pyproject.toml.
@@ -184,13 +187,16 @@ secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to bui
 clean:  ## remove what runs and builds left
 	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info */*.egg-info
 
+adopt: setup  ## make a new clone your own: NAME=orders renames the service and puts an example in the place of the grid
+	@$(BIN)/python ci/adopt/adopt.py $${METRICS:+--metrics="$$METRICS"} -- "$$NAME"
+
 ##@ Acceptance tests, which take longer than a test may
 
 # ONLY=WORD: the tests whose name holds it. More: .venv/bin/python -m acceptance --help
 ACCEPT := $(BIN)/python -m acceptance
 accept = @set -f; $(ACCEPT) $(@:accept-%=%) $${ONLY:+-k "$$ONLY"}
 
-.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge accept-web accept-foreign
+.PHONY: accept-rehearsal accept-endings accept-gates accept-load accept-service accept-bench accept-observability accept-pipeline accept-terraform accept-edge accept-web accept-foreign accept-adopt
 
 accept-rehearsal: setup  ## rehearsals of every kind of release, about 40 minutes
 	@$(BIN)/python -m pytest -q -m acceptance canary/tests/test_rehearsal.py
@@ -233,6 +239,9 @@ accept-web: setup  ## the pages of rehearsals in a real browser: live, history, 
 
 accept-foreign: setup  ## other teams' services (Go, Node, FastAPI): a healthy commit promoted, a faulty one rolled back; the wheel alone; about 8 minutes
 	@$(BIN)/python -m pytest -q -m acceptance ci/tests/test_wheel.py
+	$(accept)
+
+accept-adopt: setup  ## a clone that `make adopt` made one's own: its tests, its static checks and its releases; about 15 minutes
 	$(accept)
 
 ##@ Acceptance tests on a real cluster

@@ -25,7 +25,7 @@ LEFT_OUT = {
     "require-lock-timeout": "`gridos migrate` sets one",
     "require-statement-timeout": "the Job has a deadline, and a long backfill is a contract",
     "prefer-robust-stmts": "each file is applied once, in a transaction",
-    "prefer-bigint-over-int": "a bus's number is at most a million",
+    "prefer-bigint-over-int": "what is numbered here is few",
 }
 
 

@@ -95,7 +95,7 @@ LOOSER = [
         "admission judges another namespace",
         "deploy/admission/images.yaml",
         r"metadata.name: gridos\n",
-        "metadata.name: grido\n",
+        "metadata.name: other\n",
     ),
     Edit("a new workflow on production's runner", f"{W}/prowler.yaml", None, PROWLER),
     Edit("a new workflow", f"{W}/prowler.yaml", None, HOSTED),

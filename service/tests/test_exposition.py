@@ -71,15 +71,15 @@ def app():
 def test_the_exporters_own_metrics_work_as_its_users_know_them(app):
     metrics = app.extensions["metrics"]
     assert isinstance(metrics, Exposition)
-    metrics.info("grid_info", "An extra", operator="north")
-    counter = metrics.counter("grid_views", "Views", labels={"kind": "a"})
-    app.add_url_rule("/grid", view_func=counter(lambda: "grid"))
+    metrics.info("extra_info", "An extra", operator="north")
+    counter = metrics.counter("extra_views", "Views", labels={"kind": "a"})
+    app.add_url_rule("/extra", view_func=counter(lambda: "extra"))
     client = app.test_client()
-    client.get("/grid").close()
+    client.get("/extra").close()
     text = client.get("/metrics").text
-    assert 'grid_info{operator="north"} 1.0' in text
-    assert 'grid_views_total{kind="a"} 1.0' in text
-    assert 'http_requests_total{method="GET",route="/grid",status="200"} 1.0' in text
+    assert 'extra_info{operator="north"} 1.0' in text
+    assert 'extra_views_total{kind="a"} 1.0' in text
+    assert 'http_requests_total{method="GET",route="/extra",status="200"} 1.0' in text
 
 
 def test_a_scrape_may_ask_for_some_metrics_only(app):

@@ -1,0 +1,1 @@
+"""A clone that is made one's own."""

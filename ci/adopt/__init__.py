@@ -1,0 +1,1 @@
+"""`make adopt`: a clone becomes somebody's own."""
