@@ -63,9 +63,7 @@ def _check(parser: argparse.ArgumentParser, name: str, metrics: str) -> None:
     """Refuses a name or a clone that cannot be used."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     if not NAME.fullmatch(name):
-        _refuse(
-            parser, f"NAME={name!r} is not 2 to 12 of a-z and 0-9, a letter first"
-        )
+        _refuse(parser, f"NAME={name!r} is not 2 to 12 of a-z and 0-9, a letter first")
     if keyword.iskeyword(name) or (ROOT / name).exists() or importlib.util.find_spec(name):
         _refuse(parser, f"NAME={name} is a Python module or a folder already: choose another")
     if not PREFIX.fullmatch(metrics):
@@ -205,9 +203,9 @@ def _generate(name: str) -> None:
     _run(python, "-m", "pipeline", "controls", "--accept")
 
 
-def _git(*arguments: str, cwd: Path = ROOT) -> str:
+def _git(*arguments: str, cwd: Path | None = None) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True
+        ["git", *arguments], cwd=cwd or ROOT, check=True, capture_output=True, text=True
     ).stdout
 
 
