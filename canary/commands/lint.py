@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.lint import baseline, check, output, repository, settings
+from canary.lint import baseline, check, helm, looser, output, repository, revision, settings
+from canary.lint.check import Report
+from canary.lint.contract import Contract
 from canary.power import catalogue
 from canary.runtime import program
 
@@ -24,6 +28,8 @@ examples:
   canary lint .                             a repository of anything; the rest is counted
   helm template chart | canary lint -       or a stream
   canary lint -o sarif > gates.sarif        for code scanning
+  canary lint --helm chart -f values.yaml   the same, where helm is here
+  canary lint --baseline main               what is new and what became laxer since main
   canary lint --explain not-scoped          what a rule says, why, and an example
   canary lint -o json > known.json          what is known today; later --baseline known.json
   canary lint --queries                     the queries as the controller sends them
@@ -52,8 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         type=program.place,
+        metavar="FILE|COMMIT",
+        help="what -o json printed before, or a commit such as main: only findings that are new"
+        " count, and of a commit it is said what became laxer since, by how many times",
+    )
+    chart = parser.add_argument_group("a chart, rendered by the helm that is here")
+    chart.add_argument("--helm", type=program.place, metavar="CHART", help="a folder or archive")
+    chart.add_argument(
+        "-f",
+        "--values",
+        action="append",
+        default=[],
+        type=program.place,
         metavar="FILE",
-        help="what -o json printed before: only findings that are new count",
+        help="its values; give it several times for several",
     )
     options.output(parser, [*output.FORMATS])
 
@@ -67,13 +85,20 @@ def run(chosen: argparse.Namespace) -> int:
         options.say(catalogue.explain(chosen.explain))
         return 0
     wanted = _settings(chosen)
-    known = baseline.load(Path(chosen.baseline)) if chosen.baseline else None
-    chosen.manifests = chosen.manifests or [*wanted.paths]
-    paths = chosen.manifests or [options.DEFAULT_MANIFESTS]
-    report = check.lint_repository(repository.read(paths), options.exported(chosen))
+    if chosen.values and not chosen.helm:
+        raise UsageError("--values without --helm", "name the chart with --helm")
+    chosen.manifests = chosen.manifests or [*([] if chosen.helm else wanted.paths)]
+    paths = chosen.manifests or ([] if chosen.helm else [options.DEFAULT_MANIFESTS])
+    contract = options.exported(chosen)
+    reading = repository.read(paths)
+    if chosen.helm:
+        rendered = helm.template(Path(chosen.helm), [Path(file) for file in chosen.values])
+        reading = replace(reading, documents=(*reading.documents, *rendered))
+        paths = [*paths, chosen.helm]
+    report = check.lint_repository(reading, contract)
     report = settings.apply(report, wanted, datetime.now(UTC).date())
-    if known is not None:
-        report = baseline.apply(report, known)
+    if chosen.baseline:
+        report = _since(chosen.baseline, report, paths, contract)
     if not report.releases:
         for passed in report.passed_over:
             options.remark(f"not judged: {passed}")
@@ -88,6 +113,17 @@ def run(chosen: argparse.Namespace) -> int:
         return 1
     # Gates that nobody could read are no pass.
     return 2 if report.broken else 0
+
+
+def _since(given: str, report: Report, paths: Sequence[str], contract: Contract | None) -> Report:
+    """What is new since a file of findings or a commit, and what became laxer since a commit."""
+    if Path(given).is_file():
+        return baseline.apply(report, baseline.load(Path(given)))
+    with revision.files(given, paths) as (folder, there):
+        before = check.lint_repository(repository.read(there), contract)
+    laxer = tuple(looser.find(before.releases, report.releases))
+    new = baseline.apply(report, baseline.known(before, folder))
+    return replace(new, findings=(*new.findings, *laxer))
 
 
 def _settings(chosen: argparse.Namespace) -> settings.Settings:

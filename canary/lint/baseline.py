@@ -7,6 +7,7 @@ one place so many are known as there were.
 from __future__ import annotations
 
 import json
+import posixpath
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,23 @@ def load(file: Path) -> Counter[Key]:
     try:
         content = json.loads(yamls.text(file))
         found = content["findings"]
-        return Counter((f["rule"], f["file"], f["object"], f["path"]) for f in found)
+        files = (posixpath.normpath(f["file"]) for f in found)
+        return Counter(
+            (f["rule"], file, f["object"], f["path"]) for f, file in zip(found, files, strict=True)
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{file} is not the JSON of a lint", REMEDY) from None
+
+
+def known(report: Report, folder: Path) -> Counter[Key]:
+    """The findings of another folder's lint, by the names that its files have within it."""
+
+    def inside(file: str) -> str:
+        return file.removeprefix(f"{folder}/").removeprefix(str(folder))
+
+    return Counter(
+        (f.rule, inside(f.document.file), str(f.document), f.path) for f in report.findings
+    )
 
 
 def apply(report: Report, baseline: Counter[Key]) -> Report:
@@ -40,7 +55,8 @@ def apply(report: Report, baseline: Counter[Key]) -> Report:
     new: list[Finding] = []
     known: list[Finding] = []
     for finding in report.findings:
-        key = (finding.rule, finding.document.file, str(finding.document), finding.path)
+        file = posixpath.normpath(finding.document.file)
+        key = (finding.rule, file, str(finding.document), finding.path)
         left[key] -= 1
         (new if left[key] < 0 else known).append(finding)
     return replace(report, findings=tuple(new), known=tuple(known))
