@@ -8,7 +8,7 @@ from canary.argo.gates import Severity, Strategy
 from canary.argo.model import Pause, SetWeight
 from canary.argo.replicas import split
 from canary.lint.rule import Context, Hit, Rule, into, percent
-from canary.yamls import mapping
+from canary.yamls import listed, mapping, scalar
 
 # A share this far from its weight, relative to it, is another step than the one written down.
 # 3 of 11 pods for 25 % (9 % off) is the best that pods can do; 1 of 5 for 10 % is twice it.
@@ -127,6 +127,43 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
                     "spec.minReplicas",
                     f"at {fewest} replicas setWeight {stage.weight} is {percent(share)}",
                 )
+
+
+@rule(
+    "rollback-beyond-history",
+    Severity.WARNING,
+    "the rollback window holds every revision that is kept",
+    reason="Back to a revision in the window goes without steps and gates; of so many, some were "
+    "never judged by the gates of today.",
+    remedy="let rollbackWindow.revisions be less than revisionHistoryLimit (10 unless stated)",
+    needs=Strategy.CANARY,
+)
+def _rollback_beyond_history(context: Context) -> Iterator[Hit]:
+    spec = context.release.rollout.spec
+    window = mapping(spec.get("rollbackWindow")).get("revisions")
+    kept = spec.get("revisionHistoryLimit", 10)
+    if isinstance(window, int) and isinstance(kept, int) and window > kept:
+        message = f"{window} revisions, and {kept} are kept"
+        yield context.release.rollout, "spec.rollbackWindow.revisions", message
+
+
+@rule(
+    "ready-as-soon-as-alive",
+    Severity.WARNING,
+    "a container is probed, and not for readiness",
+    reason="Its pod is sent requests as soon as it has started, and a step goes on before it can "
+    "answer one; what is refused then, no series of the service counts.",
+    remedy="give it a readinessProbe",
+    needs=Strategy.CANARY,
+)
+def _ready_as_soon_as_alive(context: Context) -> Iterator[Hit]:
+    rollout = context.release.rollout
+    pod = mapping(mapping(rollout.spec.get("template")).get("spec"))
+    for container in map(mapping, listed(pod.get("containers"))):
+        probes = {"livenessProbe", "startupProbe"} & set(container)
+        if container.get("ports") and probes and "readinessProbe" not in container:
+            where = f"spec.template.spec.containers[{scalar(container.get('name'))}]"
+            yield rollout, where, f"it has a {' and a '.join(sorted(probes))} alone"
 
 
 @rule(
