@@ -6,7 +6,7 @@ import argparse
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.power import mutation, mutation_report
+from canary.power import mutants, mutation, mutation_report
 from canary.runtime import documents
 
 EPILOG = """\
@@ -15,7 +15,8 @@ exit codes:
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
-  canary mutate                             41 broken copies of the gates: is each noticed?
+  canary mutate                             some 150 broken copies of the gates: is each noticed?
+  canary mutate my/manifests --only limit   anybody's, by the kinds of release that ended alike
   canary mutate --only limit                those whose name holds a word
 """
 
@@ -32,20 +33,16 @@ def run(chosen: argparse.Namespace) -> int:
     """Which broken gate was noticed; 1 if one was not."""
     found = documents.read_all([chosen.manifests or options.DEFAULT_MANIFESTS])
     exported = options.exported(chosen)
-    wanted = [m for m in mutation.mutants() if chosen.only in m.name]
+    wanted = [m for m in mutants.generate(found) if chosen.only in m.name]
     if not wanted:
         raise UsageError(f"no mutant is called {chosen.only!r}", "see them all without --only")
-    equivalent = [m for m in wanted if m.equivalent]
-    if chosen.output == "table":
-        options.say(mutation_report.introduction(equivalent))
     step = options.progress("mutants")
-    own = mutation.complaints(found)
+    expected = mutation.expectations(found)
+    own = mutation.complaints(found, expected)
     verdicts = []
-    tried = [m for m in wanted if not m.equivalent]
-    for verdict in mutation.try_all(found, exported, tried):
+    for verdict in mutation.try_all(found, exported, wanted, expected):
         verdicts.append(verdict)
-        step(len(verdicts), len(tried))
-    endings = {replicas: mutation.endings(found, replicas) for replicas in mutation.REPLICAS}
-    result = mutation_report.Matrix(tuple(own), tuple(verdicts), tuple(equivalent), endings)
+        step(len(verdicts), len(wanted))
+    result = mutation_report.Matrix(tuple(own), tuple(verdicts))
     options.say(mutation_report.FORMATS[chosen.output](result))
     return 0 if result.complete else 1

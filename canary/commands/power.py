@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from canary.argo import releases, virtual_rollout
-from canary.argo.gates import Release
-from canary.argo.model import Pause
+from canary.argo import dialects, promql, releases, virtual_rollout
+from canary.argo.gates import Gate, Release
+from canary.argo.model import Metric, Pause
 from canary.commands import options, study
 from canary.errors import UsageError
 from canary.lint import check
@@ -108,8 +108,28 @@ def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
     for gate in release.gates:
         if gate.metric is None:
             yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
+        elif service := _service_of_before(release, gate, gate.metric):
+            yield (
+                f"{gate.name}: at {gate.look} it looks back before the canary, when {service}"
+                " selected stable pods, which is not modelled"
+            )
     for index, step in release.unfollowed:
         yield f"step {index}: how {step} ends is not known"
+
+
+def _service_of_before(release: Release, gate: Gate, metric: Metric) -> str:
+    """The canary's Service by which a gate reads pods from before the canary, if it does.
+
+    A router's own metrics have none: it sent nothing there before.
+    """
+    services = release.canary_tokens[1:]
+    age_s = release.age_s(gate.look) + metric.initial_delay_s
+    try:
+        selectors = promql.parse(metric.query).selectors
+    except promql.PromqlError:
+        return ""
+    reading = (s for s in selectors if s.mentions(services) and not dialects.is_routers(s.metric))
+    return services[0] if any(s.range_s > age_s for s in reading) else ""
 
 
 def _assumed(drawn: Study, release: Release) -> dict[str, str]:

@@ -155,8 +155,7 @@ def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ready, deadline = (_number(spec.get(k)) for k in ("minReadySeconds", "progressDeadlineSeconds"))
     if (ready or 0) >= (600 if deadline is None else deadline):
         yield "spec.minReadySeconds", "minReadySeconds is not below progressDeadlineSeconds"
-    if {"canary", "blueGreen"} <= set(mapping(spec.get("strategy"))):
-        yield "spec.strategy", "both canary and blueGreen are given"
+    yield from _strategies(mapping(spec.get("strategy")))
     template = mapping(spec.get("template"))
     labels = mapping(mapping(template.get("metadata")).get("labels"))
     wanted = mapping(mapping(spec.get("selector")).get("matchLabels"))
@@ -170,6 +169,15 @@ def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if most is not None and least is not None and least > most:
                 where = f"spec.template.spec.containers[{scalar(mapping(container).get('name'))}]"
                 yield where, f"requests {name} {requests[name]} are above limits {limits[name]}"
+
+
+def _strategies(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if {"canary", "blueGreen"} <= set(given):
+        yield "spec.strategy", "both canary and blueGreen are given"
+    for name, strategy in given.items():
+        apart = mapping(strategy).get("antiAffinity")
+        if apart is not None and len(_AFFINITIES & set(mapping(apart))) != 1:
+            yield f"spec.strategy.{name}.antiAffinity", "antiAffinity names exactly one way"
 
 
 def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -191,6 +199,10 @@ def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{path}.steps[{index}]", message
 
 
+_AFFINITIES = {
+    "preferredDuringSchedulingIgnoredDuringExecution",
+    "requiredDuringSchedulingIgnoredDuringExecution",
+}
 _FENCES = (("maxSurge", "25%"), ("maxUnavailable", "25%"))
 
 

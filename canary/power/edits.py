@@ -1,8 +1,8 @@
 """Small changes to manifests, written as data: the examples of the rules, and the mutants.
 
-An edit names an object by kind, a path inside it, and what to do there: `set` a value, `delete`
-what is there, or `replace` one text by another. Paths are dotted; list items are chosen by index,
-by `name=…`, or all by `*`.
+An edit names an object by kind (and name), a path inside it, and what to do there: `set` a value,
+`delete` what is there, or `replace` one text by another. Paths are dotted; list items are chosen by
+index, by `name=…`, or all by `*`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Edit:
     set_to: Any = None
     delete: bool = False
     swap: tuple[str, str] | None = None
+    name: str = ""
 
 
 def read(raw: Mapping[str, Any]) -> Edit:
@@ -43,7 +44,8 @@ def apply(documents: Sequence[Document], edits: Sequence[Edit]) -> tuple[Documen
     """
     changed = [replace(d, body=copy.deepcopy(d.body)) for d in documents]
     for edit in edits:
-        holders = [d.body for d in changed if d.kind == edit.kind]
+        meant = [d for d in changed if d.kind == edit.kind and edit.name in ("", d.name)]
+        holders = [document.body for document in meant]
         if not sum(_edit(holder, edit.path, edit) for holder in holders):
             path = ".".join(edit.path)
             raise UsageError(f"the edit of {edit.kind} {path} changes nothing", "correct its path")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from canary import junit, tables
-from canary.power.mutation import Mutant, Verdict
+from canary.power.mutation import Verdict
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,11 @@ class Matrix:
 
     own: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
-    equivalent: tuple[Mutant, ...]
-    endings: Mapping[int, Mapping[str, str]]
 
     @property
     def survivors(self) -> tuple[Verdict, ...]:
-        """Mutants that no release noticed."""
-        return tuple(verdict for verdict in self.verdicts if not verdict.killed_by)
+        """Mutants that nothing noticed."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.noticed)
 
     @property
     def complete(self) -> bool:
@@ -30,40 +28,18 @@ class Matrix:
         return not self.own and not self.survivors
 
 
-def introduction(equivalent: Sequence[Mutant]) -> str:
-    """The mutants that no release can tell from the gates, said before any is tried."""
-    lines = [f"equivalent, not counted: {m.name}: {m.equivalent}" for m in equivalent]
-    return "\n".join([*lines, ""]) if lines else ""
-
-
 def table(matrix: Matrix) -> str:
     """For people at a terminal."""
-    rows = [
-        (v.mutant.name, _first(v.killed_by) or "LIVES", ", ".join(v.linted) or "—")
-        for v in matrix.verdicts
-    ]
-    verdicts = tables.text(("mutant", "killed by running", "lint"), rows, left=(0, 1, 2))
-    return "\n".join([*_own(matrix), *verdicts, "", *_endings(matrix), "", _summary(matrix)])
-
-
-def _endings(matrix: Matrix) -> list[str]:
-    """How each kind of release ends, by the number of replicas."""
-    head = ("release", *(f"{n} replicas" for n in matrix.endings))
-    names = next(iter(matrix.endings.values()), {})
-    rows = [(name, *(column[name] for column in matrix.endings.values())) for name in names]
-    return tables.text(head, rows, left=range(len(head)))
+    rows = [(v.mutant.name, _by(v) or "LIVES") for v in matrix.verdicts]
+    verdicts = tables.text(("mutant", "noticed by"), rows, left=(0, 1))
+    return "\n".join([*_own(matrix), *verdicts, "", _summary(matrix)])
 
 
 def markdown(matrix: Matrix) -> str:
     """For a pull request."""
-    rows = [
-        (v.mutant.name, _first(v.killed_by) or "**lives**", ", ".join(v.linted) or "—")
-        for v in matrix.verdicts
-    ]
-    verdicts = tables.markdown(("mutant", "killed by running", "lint"), rows, left=(0, 1, 2))
-    equivalent = [f"- equivalent: {m.name}: {m.equivalent}" for m in matrix.equivalent]
-    title = f"**canary mutate**: {_summary(matrix)}"
-    return "\n".join([title, "", *_own(matrix), *verdicts, "", *equivalent])
+    rows = [(v.mutant.name, _by(v) or "**lives**") for v in matrix.verdicts]
+    verdicts = tables.markdown(("mutant", "noticed by"), rows, left=(0, 1))
+    return "\n".join([f"**canary mutate**: {_summary(matrix)}", "", *_own(matrix), *verdicts])
 
 
 def document(matrix: Matrix) -> str:
@@ -75,8 +51,6 @@ def document(matrix: Matrix) -> str:
                 {"name": v.mutant.name, "killed_by": v.killed_by, "lint": v.linted}
                 for v in matrix.verdicts
             ],
-            "releases": matrix.endings,
-            "equivalent": [{"name": m.name, "reason": m.equivalent} for m in matrix.equivalent],
         },
         indent=2,
         ensure_ascii=False,
@@ -89,8 +63,8 @@ def junit_xml(matrix: Matrix) -> str:
         "canary mutate",
         (
             junit.Case("mutant", verdict.mutant.name)
-            if verdict.killed_by
-            else junit.Case("mutant", verdict.mutant.name, "failure", "no release notices it")
+            if verdict.noticed
+            else junit.Case("mutant", verdict.mutant.name, "failure", "nothing notices it")
             for verdict in matrix.verdicts
         ),
     )
@@ -108,15 +82,16 @@ def _own(matrix: Matrix) -> list[str]:
     return [f"the gates as they are: {complaint}" for complaint in matrix.own]
 
 
-def _first(killed_by: Sequence[str]) -> str:
-    more = f" (+{len(killed_by) - 1})" if len(killed_by) > 1 else ""
-    return f"{killed_by[0]}{more}" if killed_by else ""
+def _by(verdict: Verdict) -> str:
+    found = verdict.linted or verdict.killed_by
+    more = f" (+{len(found) - 1})" if len(found) > 1 else ""
+    return f"{'lint: ' * bool(verdict.linted)}{found[0]}{more}" if found else ""
 
 
 def _summary(matrix: Matrix) -> str:
-    killed = len(matrix.verdicts) - len(matrix.survivors)
-    noticed = sum(bool(verdict.linted) for verdict in matrix.verdicts)
+    linted = sum(bool(verdict.linted) for verdict in matrix.verdicts)
+    killed = sum(bool(verdict.killed_by) for verdict in matrix.verdicts)
     return (
-        f"{killed} of {len(matrix.verdicts)} killed by running, {noticed} noticed by lint, "
-        f"{len(matrix.equivalent)} equivalent"
+        f"{linted + killed} of {len(matrix.verdicts)} noticed: {linted} by lint, {killed} of the"
+        " others by a release that ends otherwise"
     )

@@ -44,6 +44,7 @@ class Fault:
     `slow_s` is how long its slow requests take. `route_broken`: the last of the traffic's routes
     fails always. `outage_s` is no fault of the canary: for so long, some time in the release,
     every request fails, of stable as well. `warm_up_s`: a new pod's first requests are slow.
+    `crash_s`: a pod that restarts does so that long after its first scrape, or before it.
     """
 
     error_rate: float | None = None
@@ -51,6 +52,7 @@ class Fault:
     slow_s: float = SLOW_S
     cpu: float | None = None
     restarts: float = 0.0
+    crash_s: float = 20.0
     onset_s: float = 0.0
     # Of its requests, never answered or cut off: what serves them counts none of these.
     lost_share: float = 0.0

@@ -8,6 +8,7 @@ instants at which the controller would ask them. Judging and stepping are the re
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import Walk
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
-from canary.power.synthetic_series import Names, ScrapeNoise
+from canary.power.synthetic_series import Family, Names, ScrapeNoise
 from canary.runtime.prometheus import Client, Prometheus, QueryError
 
 # Where Prometheus's clock stands for the first release: a whole number of blocks, long past.
@@ -52,15 +53,21 @@ class Scenario:
     traffic: Traffic = field(default_factory=lambda: Traffic(100.0))
     weather: ScrapeNoise = field(default_factory=ScrapeNoise)
     prometheus_gone: bool = False
+    never_ready: bool = False
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is released, and how its pods are called and limited."""
+    """What is released, how its pods are called and limited, and where Prometheus listens.
+
+    Without `addresses`, at any that a gate asks.
+    """
 
     rollout: Rollout
     container: str
     cpu_limit: float = 1.0
+    addresses: frozenset[str] = frozenset()
+    families: tuple[Family, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ class Trial:
 
     def latency(self) -> Callable[[], float]:
         """Readiness of its pods: seeded, so both walks see the same."""
+        if self.scenario.never_ready:
+            return lambda: math.inf
         draw = random.Random(self.seed)  # noqa: S311 — a simulation
         return lambda: draw.uniform(3.0, 8.0)
 
@@ -118,7 +127,7 @@ def _released(
         folder = Path(scratch)
         prepare(subject, trials, folder)
         with backfill.serving(folder) as server:
-            return judge(subject.rollout, trials, server, progress)
+            return judge(subject, trials, server, progress)
 
 
 def _waited(trial: Trial, walk: Walk) -> bool:
@@ -157,14 +166,14 @@ def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
 
 
 def judge(
-    rollout: Rollout,
+    subject: Subject,
     trials: Sequence[Trial],
     server: Prometheus,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[tuple[Trial, Walk]]:
     """Walks each release with real answers."""
     with ThreadPoolExecutor(THREADS) as pool:
-        walks = pool.map(lambda trial: _walk(rollout, trial, server), trials)
+        walks = pool.map(lambda trial: _walk(subject, trial, server), trials)
         results = []
         for trial, walk in zip(trials, walks, strict=True):
             results.append((trial, walk))
@@ -172,18 +181,19 @@ def judge(
     return results
 
 
-def _walk(rollout: Rollout, trial: Trial, server: Prometheus) -> Walk:
+def _walk(subject: Subject, trial: Trial, server: Prometheus) -> Walk:
     ahead = _Ahead(trial, server)
 
     def measured(metric: Metric, now: float) -> Measurement:
-        if trial.scenario.prometheus_gone:
+        elsewhere = subject.addresses and metric.address not in subject.addresses
+        if trial.scenario.prometheus_gone or elsewhere:
             return _error(now, "connection refused")
         result = ahead.answer(metric, now)
         if result is None:
             return measure(metric, _asked(metric.query, trial.hashes), server, trial.base_s, now)
         return _judged(metric, result, now)
 
-    return virtual_rollout.walk(rollout, trial.hashes, measured, trial.latency())
+    return virtual_rollout.walk(subject.rollout, trial.hashes, measured, trial.latency())
 
 
 class _Ahead:
@@ -275,6 +285,7 @@ def _samples(subject: Subject, trial: Trial, *, stable: bool) -> Iterator[str]:
             seed=trial.seed,
             history_s=HISTORY_S if stable else 0.0,
             stable=stable,
+            families=subject.families,
         )
     )
 

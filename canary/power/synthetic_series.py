@@ -7,12 +7,15 @@ unevenly, a crash sets counters back. Names and labels are those of the service'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from canary.argo.dialects import Dialect
+from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import PodLifetime
 from canary.power.samples import CPU_NOISE, FAST_S, SLOW_S, Fault, Traffic
 
@@ -21,7 +24,8 @@ BOUNDS_S = (0.005, 0.025, 0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.
 # The kubelet's cAdvisor looks every 10 s or so, whatever the scrape interval.
 CADVISOR_S = 10.0
 
-CRASH_S = 20.0
+# The service's own counter of requests.
+OWN = "http_requests_total"
 
 # A refusal such as a client would get by its own fault.
 REFUSED = "404"
@@ -60,6 +64,20 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Family:
+    """A metric of requests as another exporter writes it, with each ReplicaSet's labels.
+
+    `told` are the labels of outcomes that its series have.
+    """
+
+    metric: str
+    dialect: Dialect
+    told: frozenset[str]
+    canary: Mapping[str, str]
+    stable: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Release:
     """One release to synthesise; `base_s` is its start on Prometheus's clock."""
 
@@ -74,6 +92,7 @@ class Release:
     seed: int = 0
     history_s: float = 0.0
     stable: bool = True
+    families: tuple[Family, ...] = ()
 
 
 @dataclass
@@ -86,22 +105,32 @@ class _Pod:
 
 def lines(release: Release) -> Iterator[str]:
     """Every sample of a release, series by series, in order of time within each."""
-    rng = np.random.default_rng(release.seed)
-    pods = [_pod(rng, release, life) for life in release.pods]
+    pods = [_pod(release, life) for life in release.pods if np.isfinite(life.ready_s)]
     ticks = np.arange(-release.history_s, release.end_s + 1.0, 1.0)
     load = _load(pods, ticks)
     out = np.zeros(len(ticks), dtype=bool)
     if release.fault.outage_s:
-        began = rng.uniform(0.0, release.end_s - release.fault.outage_s)
+        began = np.random.default_rng(release.seed).uniform(
+            0.0, release.end_s - release.fault.outage_s
+        )
         out = (ticks >= began) & (ticks < began + release.fault.outage_s)
     for pod, rate in zip(pods, load, strict=True):
         if len(pod.scrapes) and (release.stable or pod.life.canary):
             per_second = rate * release.traffic.requests_per_s
-            yield from _of_pod(rng, release, pod, ticks, per_second, out)
+            yield from _of_pod(release, pod, ticks, per_second, out)
 
 
-def _pod(rng: np.random.Generator, release: Release, life: PodLifetime) -> _Pod:
-    weather = release.weather
+def _chance(release: Release, life: PodLifetime, purpose: str) -> np.random.Generator:
+    """A pod's own chance for one purpose.
+
+    What happens later, to it or to others, changes nothing of what was drawn for the time before:
+    a release that waits is the same one until it does.
+    """
+    return np.random.default_rng([release.seed, *f"{life.name} {purpose}".encode()])
+
+
+def _pod(release: Release, life: PodLifetime) -> _Pod:
+    weather, rng = release.weather, _chance(release, life, "scrapes")
     start = -release.history_s if life.ready_s <= 0 else life.ready_s
     end = release.end_s if life.gone_s is None else min(life.gone_s, release.end_s)
     late = rng.uniform(0, weather.scrape_s) + (rng.uniform(0, weather.discovery_s) * (start > 0))
@@ -115,7 +144,8 @@ def _pod(rng: np.random.Generator, release: Release, life: PodLifetime) -> _Pod:
         "pod": f"{names.rollout}-{pod_hash}-{life.name}",
         "container": names.container,
     }
-    return _Pod(life, rng.gamma(shape, 1 / shape), scrapes, labels)
+    share = _chance(release, life, "share").gamma(shape, 1 / shape)
+    return _Pod(life, share, scrapes, labels)
 
 
 def _load(pods: Sequence[_Pod], ticks: NDArray[np.float64]) -> list[NDArray[np.float64]]:
@@ -129,8 +159,7 @@ def _load(pods: Sequence[_Pod], ticks: NDArray[np.float64]) -> list[NDArray[np.f
     return [share / total for share in shares]
 
 
-def _of_pod(
-    rng: np.random.Generator,
+def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
     release: Release,
     pod: _Pod,
     ticks: NDArray[np.float64],
@@ -140,13 +169,15 @@ def _of_pod(
     """Every sample of one pod; `out` are the seconds of an outage, in which all requests fail."""
     sick = pod.life.canary
     begun = sick & (ticks >= release.fault.onset_s)
-    requests = rng.binomial(rng.poisson(per_second), 1 - begun * release.fault.lost_share)
+    chance = partial(_chance, release, pod.life)
+    sent = chance("requests").poisson(per_second)
+    requests = chance("lost").binomial(sent, 1 - begun * release.fault.lost_share)
     slow_s = release.fault.slow_s if sick else SLOW_S
     failed, slow = (
-        rng.binomial(requests, np.where(begun, _rate(faulty, usual), usual))
-        for faulty, usual in (
-            (release.fault.error_rate, release.traffic.error_rate),
-            (release.fault.slow_share, release.traffic.slow_share),
+        chance(what).binomial(requests, np.where(begun, _rate(faulty, usual), usual))
+        for what, faulty, usual in (
+            ("failed", release.fault.error_rate, release.traffic.error_rate),
+            ("slow", release.fault.slow_share, release.traffic.slow_share),
         )
     )
     failed = np.where(out, requests, failed)
@@ -154,7 +185,7 @@ def _of_pod(
     slow = np.where(cold, requests, slow)
     reset = release.fault.restarts > 0 and sick
     at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))
-    since = _restarted(pod, ticks) if reset else 0
+    since = _restarted(release, pod, ticks) if reset else 0
 
     def counter(counts: NDArray[np.int64]) -> NDArray[np.int64]:
         total = np.concatenate([[0], np.cumsum(counts)])[at]
@@ -165,53 +196,107 @@ def _of_pod(
     own = pod.labels | hashed
     routed = own | {"method": "GET", "route": "/"}
     times = release.base_s + pod.scrapes
-    good = requests - failed
+    good, whole = requests - failed, failed
     shares = release.traffic.routes or (1.0,)
     broken = sick and release.fault.route_broken
     for index, share in enumerate(shares):
         last = index == len(shares) - 1
         part = 1.0 if last else min(share / sum(shares[index:]), 1.0)
-        fine, bad = rng.binomial(good, part), rng.binomial(failed, part)
+        fine = chance(f"good on {index}").binomial(good, part)
+        bad = chance(f"failed on {index}").binomial(failed, part)
         good, failed = good - fine, failed - bad
         if broken and last:
             fine, bad = 0 * fine, fine + bad
-        told = routed | {"route": f"/v1/{index}"} if release.traffic.routes else routed
+        told = routed
+        if release.traffic.routes:
+            # By turns, so that the last route, which may be broken, is no GET.
+            method = "GET" if (len(shares) - index) % 2 == 0 else "POST"
+            told = routed | {"method": method, "route": f"/v1/{index}"}
+        if OWN in {family.metric for family in release.families}:
+            continue
         if release.fault.refused_share:
-            refused = rng.binomial(fine, begun * release.fault.refused_share)
+            refused = chance(f"refused on {index}").binomial(
+                fine, begun * release.fault.refused_share
+            )
             fine = fine - refused
             told_so = told | {"status": REFUSED}
-            yield from _series("http_requests_total", told_so, times, counter(refused))
+            yield from _series(OWN, told_so, times, counter(refused))
         # As the service's: failures stand at zero from the start, what never was is no series.
         if fine.any():
             told_fine = told | {"status": "200"}
-            yield from _series("http_requests_total", told_fine, times, counter(fine))
-        yield from _series("http_requests_total", told | {"status": "500"}, times, counter(bad))
+            yield from _series(OWN, told_fine, times, counter(fine))
+        # Of the failures half are of another status, which no series stands ready for.
+        other = chance(f"status on {index}").binomial(bad, 0.5)
+        if other.any():
+            told_other = told | {"status": "503"}
+            yield from _series(OWN, told_other, times, counter(other))
+        failed_so = told | {"status": "500"}
+        yield from _series(OWN, failed_so, times, counter(bad - other))
     for bound in (*BOUNDS_S, np.inf):
         under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= slow_s)
         le = {"le": "+Inf" if np.isinf(bound) else f"{bound:g}" if bound % 1 else f"{bound:.1f}"}
         yield from _series("request_duration_seconds_bucket", routed | le, times, counter(under))
     yield from _series("request_duration_seconds_count", routed, times, counter(requests))
-    yield from _platform(rng, release, pod, reset=reset)
+    for family in release.families:
+        for told, counts in _of_family(family, release, pod, (requests, whole, slow, slow_s)):
+            yield from _series(family.metric, told, times, counter(counts))
+    yield from _platform(release, pod, reset=reset)
 
 
-def _platform(
-    rng: np.random.Generator, release: Release, pod: _Pod, *, reset: bool
-) -> Iterator[str]:
+def _of_family(
+    family: Family,
+    release: Release,
+    pod: _Pod,
+    answers: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], float],
+) -> Iterator[tuple[dict[str, str], NDArray[np.int64]]]:
+    """Each series of a metric that is not the service's own: its labels, and counts a second."""
+    requests, failed, slow, slow_s = answers
+    names, dialect = release.names, family.dialect
+    hashes = {LATEST: names.latest_hash, STABLE: names.stable_hash}
+    held = dict(family.canary if pod.life.canary else family.stable)
+    for token, found in hashes.items():
+        held = {label: value.replace(token, found) for label, value in held.items()}
+    labels = {**pod.labels, **held, "pod": pod.labels["pod"]}
+    if family.metric.endswith("_bucket"):
+        for bound in (*BOUNDS_S, np.inf):
+            under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= slow_s)
+            le = "+Inf" if np.isinf(bound) else f"{bound / dialect.unit_s:g}"
+            yield labels | {"le": le}, under
+    elif family.told:
+        for place, counts in enumerate((requests - failed, failed)):
+            if counts.any() or dialect.zeroed:
+                outcome = {label: dialect.outcomes[label][place] for label in family.told}
+                yield labels | outcome, counts
+    else:
+        yield labels, requests
+
+
+def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[str]:
     """What the kubelet and kube-state-metrics say of a pod."""
     usual = release.traffic.cpu
     usage = _rate(release.fault.cpu, usual) if pod.life.canary else usual
     usage *= release.cpu_limit
     first, last = pod.scrapes[0], pod.scrapes[-1]
     looks = np.arange(first, last + 0.001, CADVISOR_S)
-    spent = usage * CADVISOR_S * (1 + CPU_NOISE * rng.standard_normal(len(looks)))
+    noise = _chance(release, pod.life, "cpu").standard_normal(len(looks))
+    spent = usage * CADVISOR_S * (1 + CPU_NOISE * noise)
     times = release.base_s + looks
     image = pod.labels | {"image": "image"}
     yield from _series("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
     limit = pod.labels | {"resource": "cpu", "unit": "core"}
     full = np.full(len(looks), release.cpu_limit)
     yield from _series("kube_pod_container_resource_limits", limit, times, full)
-    restarts = np.where(looks > _crash_s(pod), release.fault.restarts if reset else 0.0, 0.0)
+    restarted = release.fault.restarts if reset else 0.0
+    restarts = np.where(looks > _crash_s(release, pod), restarted, 0.0)
     yield from _series("kube_pod_container_status_restarts_total", pod.labels, times, restarts)
+    # A proxy beside it, idle and with four times the limit, which dilutes what asks for all.
+    beside = {"container": "proxy"}
+    idle = np.cumsum(np.full(len(looks), 0.01 * release.cpu_limit * CADVISOR_S))
+    yield from _series("container_cpu_usage_seconds_total", image | beside, times, idle)
+    yield from _series("kube_pod_container_resource_limits", limit | beside, times, 4 * full)
+    none = np.zeros(len(looks))
+    name = "kube_pod_container_status_restarts_total"
+    yield from _series(name, pod.labels | beside, times, none)
 
 
 def _series(
@@ -226,13 +311,13 @@ def _rate(faulty: float | None, usual: float) -> float:
     return usual if faulty is None else faulty
 
 
-def _crash_s(pod: _Pod) -> float:
-    """A crashing pod dies this long after its first scrape, before the first look."""
-    return float(pod.scrapes[0]) + CRASH_S
+def _crash_s(release: Release, pod: _Pod) -> float:
+    """When a crashing pod dies."""
+    return float(pod.scrapes[0]) + release.fault.crash_s
 
 
-def _restarted(pod: _Pod, ticks: NDArray[np.float64]) -> int:
-    return int(np.searchsorted(ticks, _crash_s(pod)))
+def _restarted(release: Release, pod: _Pod, ticks: NDArray[np.float64]) -> int:
+    return int(np.searchsorted(ticks, _crash_s(release, pod)))
 
 
 def _hash(release: Release, pod: _Pod) -> str:

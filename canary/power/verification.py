@@ -178,9 +178,9 @@ def _lines(study: Study, world: Samples, asked: list[Look], base_s: float) -> It
     selectors = [s for look in asked for s in promql.parse(look.metric.query).selectors]
     written: set[str] = set()
     for side, track in (("canary", world.canary), ("stable", world.stable)):
-        labels = _labels(study, selectors, side)
+        labels = labels_of(study, selectors, side)
         for selector in selectors:
-            told = _told_outcomes(study, selector.metric, selectors)
+            told = told_outcomes(study, selector.metric, selectors)
             held = labels[selector.metric]
             for head, values in _series(study, selector, held, told, track):
                 if head not in written:
@@ -188,7 +188,7 @@ def _lines(study: Study, world: Samples, asked: list[Look], base_s: float) -> It
                     yield from _samples(head, values, track, world, base_s)
 
 
-def _labels(study: Study, selectors: list[Selector], side: str) -> dict[str, dict[str, str]]:
+def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, dict[str, str]]:
     """For each metric, labels of one ReplicaSet's series that its selectors take, if any can be."""
     found: dict[str, dict[str, str]] = {}
     for selector in selectors:
@@ -213,7 +213,7 @@ def _labels(study: Study, selectors: list[Selector], side: str) -> dict[str, dic
     return found
 
 
-def _told_outcomes(study: Study, metric: str, selectors: list[Selector]) -> frozenset[str]:
+def told_outcomes(study: Study, metric: str, selectors: list[Selector]) -> frozenset[str]:
     """The labels of outcomes that a metric's series have; those that are named, if not known."""
     dialect = study.vocabulary.of(metric)
     if dialect is None or not dialect.assumed:

@@ -1,9 +1,13 @@
 """Manifests in the idioms of public repositories: what is said of each was judged by hand."""
 
+import json
 from collections import Counter
 
 import pytest
+import yaml
 
+from acceptance.calling import call
+from canary import cli
 from canary.argo.gates import Severity
 from canary.lint import check, repository
 from canary.tests.argo import shapes
@@ -43,3 +47,25 @@ def test_few_findings_are_false():
     false = sum(len(case.get("false", {})) for _, _, case in CASES)
     assert found.total() > 300
     assert false <= 0.02 * found.total()
+
+
+def told(rate):
+    return "none" if rate < 0.05 else "all" if rate > 0.95 else "some"
+
+
+def powers(root, documents):
+    """What `canary power` says: which releases are stopped, or why it says nothing."""
+    text = yaml.safe_dump_all([d.body for d in documents], sort_keys=False)
+    done = call(cli.main, ["power", "-", "--releases", "50", "-o", "json"], root, text)
+    if done.returncode:
+        assert done.stdout == ""
+        return done.stderr.splitlines()[0].removeprefix("canary: no table: ")
+    power = json.loads(done.stdout)
+    (half,) = (r for r in power["curves"][0]["rows"] if r["size"] == 0.5)
+    return [told(power["false_rollback"]), told(power["false_pause"]), told(half["rolled_back"])]
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("documents", "case"), [c[1:] for c in CASES], ids=NAMES)
+def test_power_tells_what_a_real_prometheus_confirms_or_why_it_is_silent(root, documents, case):
+    assert powers(root, documents) == case["power"]
