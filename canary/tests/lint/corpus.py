@@ -9,7 +9,7 @@ from canary.tests.argo import shapes
 from canary.yamls import Document
 
 FILE = Path(__file__).with_name("corpus.yaml")
-_BESIDE = {"repo", "as", "lint", "power", "query", "success", "failure"}
+_BESIDE = {"as", "failure", "lint", "power", "query", "repo", "success", "wrong"}
 
 
 def cases():

@@ -37,14 +37,14 @@ def test_there_are_many_manifests_of_many_repositories():
 def test_a_manifest_is_accused_of_what_was_judged_and_nothing_else(documents, case):
     found, report = findings(documents)
     assert list(dict.fromkeys(f.rule for f in found)) == case["lint"]
-    assert set(case.get("false", {})) <= set(case["lint"])
+    assert set(case.get("wrong", {})) <= set(case["lint"])
     named = " ".join(map(str, report.passed_over))
     assert ("not judged" in named) is bool(UNJUDGED & set(case["as"].split()))
 
 
 def test_few_findings_are_false():
     found = Counter(f.rule for _, documents, _ in CASES for f in findings(documents)[0])
-    false = sum(len(case.get("false", {})) for _, _, case in CASES)
+    false = sum(len(case.get("wrong", {})) for _, _, case in CASES)
     assert found.total() > 300
     assert false <= 0.02 * found.total()
 
