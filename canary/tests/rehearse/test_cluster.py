@@ -324,7 +324,7 @@ def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_interv
     assert args["window"] == "16s667ms"
     guard = next(b for b in bodies if b.get("metadata", {}).get("name") == "release-guard")
     query = guard["spec"]["metrics"][0]["provider"]["prometheus"]["query"]
-    assert "[3m20s:3s333ms]" in query
+    assert "[3m20s:1s667ms]" in query
     assert "offset 1s667ms" in query
     assert "10" not in {a.get("value") for a in steps[2]["analysis"]["args"]}
 
