@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 
 from canary.commands import options, study
 from canary.power import blind, mutation
@@ -39,7 +40,10 @@ def run(chosen: argparse.Namespace) -> int:
     scrape_s, _ = study.scrape(chosen, manifests, release)
     drawn = study.study(chosen, release, users, scrape_s)
     found = blind.find(
-        drawn, mutation.subject_of(release), chosen.power, options.progress("classes of fault")
+        drawn,
+        functools.cache(lambda: mutation.subject_of(release)),
+        chosen.power,
+        options.progress("classes of fault"),
     )
     options.say(blind.FORMATS[chosen.output](found))
     return 0 if found.says_something else program.NO_VERDICT

@@ -77,13 +77,13 @@ class Blindness:
 
 
 def find(
-    study: Study, subject: Subject, power: float, progress: Callable[[int, int], None]
+    study: Study, subject: Callable[[], Subject], power: float, progress: Callable[[int, int], None]
 ) -> Blindness:
     """Tries every class of fault.
 
     Args:
         study: The release and its traffic.
-        subject: The same release, to be simulated.
+        subject: Makes the same release to be simulated, where its series can be.
         power: The share of faulty releases that must be rolled back for a class to be seen.
         progress: Is told how many classes are done, of how many.
     """
@@ -104,7 +104,7 @@ OUTAGES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 MAX_BLAMED = 0.01
 
 
-def _rows(study: Study, subject: Subject, power: float) -> Iterator[Row]:
+def _rows(study: Study, subject: Callable[[], Subject], power: float) -> Iterator[Row]:
     yield _sized(study, power, "errors on all routes", "errors=3%", lambda s: Fault(error_rate=s))
     yield _route(study, power)
     slow = f"requests of {SLOW_S * 1000:.0f} ms"
@@ -214,7 +214,7 @@ _LABELS = {
 }  # fmt: skip
 
 
-def _simulated(study: Study, subject: Subject, power: float) -> Iterator[Row]:
+def _simulated(study: Study, subject: Callable[[], Subject], power: float) -> Iterator[Row]:
     rows = (
         (Row("refused: 401, 404, 422", "status=404@{}", Sight.BLIND), SHARES),
         (Row("hangs and resets", "reset={}", Sight.BLIND), SHARES),
@@ -248,7 +248,9 @@ def _not_synthesised(study: Study) -> Iterator[str]:
                 yield f"{metric.name} reads {read}{by}, which is not synthesised"
 
 
-def _smallest(study: Study, subject: Subject, row: Row, sizes: Sequence[str], power: float) -> Row:
+def _smallest(
+    study: Study, subject: Callable[[], Subject], row: Row, sizes: Sequence[str], power: float
+) -> Row:
     """The row of the smallest size of which enough releases are stopped."""
     low, high = 0, len(sizes) - 1
     found = _released(study, subject, row.word.format(sizes[high]))
@@ -264,7 +266,7 @@ def _smallest(study: Study, subject: Subject, row: Row, sizes: Sequence[str], po
     return replace(judged, smallest=sizes[high].replace("%", " %") if known else "")
 
 
-def _spared(study: Study, subject: Subject, row: Row, sizes: Sequence[str]) -> Row:
+def _spared(study: Study, subject: Callable[[], Subject], row: Row, sizes: Sequence[str]) -> Row:
     """The row of an innocent class: up to which size no release is stopped."""
     spared = ""
     for size in sizes:
@@ -278,9 +280,9 @@ def _spared(study: Study, subject: Subject, row: Row, sizes: Sequence[str]) -> R
     return replace(row, sight=Sight.SPARED, smallest=spared)
 
 
-def _released(study: Study, subject: Subject, words: str) -> list[Walk]:
+def _released(study: Study, subject: Callable[[], Subject], words: str) -> list[Walk]:
     scenario = faults.scenario(words, study.traffic)
-    return [walk for _, walk in simulation.simulate(subject, [scenario], TRIED)]
+    return [walk for _, walk in simulation.simulate(subject(), [scenario], TRIED)]
 
 
 def _counted(row: Row, walks: Sequence[Walk], power: float) -> Row:
