@@ -25,6 +25,11 @@ TIME_LIMIT_S = 900
 # What azurerm says where nobody is signed in, whatever it is that was not found.
 SIGNED_OUT = re.compile(r"building account|Authorizer|`?subscription_id`? is a required")
 
+# What `init` says where no registry and no mirror answers; whatever else it says is of the code.
+UNREACHABLE = re.compile(
+    r"could not connect|dial tcp|no such host|not found in any of the search locations"
+)
+
 LOCAL_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 
 
@@ -91,6 +96,7 @@ def initialise(root: Path) -> None:
 
     Raises:
         UnavailableError: Terraform or a provider is not to be had.
+        ValueError: The code is wrong; the message is Terraform's.
     """
     _init(root, "-backend=false")
 
@@ -98,6 +104,8 @@ def initialise(root: Path) -> None:
 def _init(root: Path, option: str) -> None:
     done = terraform(root, "init", option, "-input=false", "-no-color")
     if done.returncode != 0:
+        if not UNREACHABLE.search(" ".join(done.stderr.split())):
+            raise ValueError(f"terraform init: {done.stderr.strip()}")
         reason = next((line for line in done.stderr.splitlines() if "Error" in line), "init failed")
         raise UnavailableError(
             f"terraform init: {reason.strip()}; the providers' registry, or a mirror named in "

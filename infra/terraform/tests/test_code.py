@@ -1,6 +1,7 @@
 """The code as a whole: format, Terraform's own tests, and tests that cannot rot."""
 
 import re
+import shutil
 import subprocess
 
 import mutate
@@ -151,3 +152,21 @@ def test_a_plan_that_wants_a_login_is_said_to_and_is_no_failure_of_the_code(
 
     with pytest.raises(workspace.UnavailableError, match="TF_CLI_CONFIG_FILE"):
         workspace.plan(tmp_path, tmp_path / "x.tfvars")
+
+
+def test_code_that_is_wrong_is_a_failure_and_no_reason_to_skip(tmp_path):
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not on PATH; install Terraform 1.11 or newer")
+    (tmp_path / "main.tf").write_text('resource "a" {\n')
+
+    with pytest.raises(ValueError, match="Missing name for resource"):
+        workspace.initialise(tmp_path)
+
+
+def test_a_registry_that_nobody_reaches_is_a_reason_to_skip(monkeypatch, tmp_path):
+    said = "Error: Failed to query available provider packages\n\ncould not connect to a registry: failed"
+    answer = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(workspace, "terraform", lambda *_: answer)
+
+    with pytest.raises(workspace.UnavailableError, match="TF_CLI_CONFIG_FILE"):
+        workspace.initialise(tmp_path)
