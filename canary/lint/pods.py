@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canary.argo.gates import Release
@@ -15,6 +15,13 @@ MONITORS = ("PodMonitor", "ServiceMonitor")
 def container_of(rollout: Document) -> str:
     """The first container's name."""
     return scalar(_container(rollout).get("name"))
+
+
+def containers_of(rollout: Document) -> set[str]:
+    """The names of all containers of a pod."""
+    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
+    every = (*listed(template.get("containers")), *listed(template.get("initContainers")))
+    return {scalar(mapping(each).get("name")) for each in every} - {""}
 
 
 def cpu_limit_cores(rollout: Document) -> float | None:
@@ -30,6 +37,28 @@ def cpu_limit_cores(rollout: Document) -> float | None:
 def _container(rollout: Document) -> Mapping[str, Any]:
     template = mapping(mapping(rollout.spec.get("template")).get("spec"))
     return mapping(next(iter(listed(template.get("containers"))), None))
+
+
+def unscraped(documents: Iterable[Document], rollout: Document) -> Iterator[tuple[Document, str]]:
+    """The PodMonitors that select a Rollout's pods, and of whose ports no container has one.
+
+    Nothing is said of pods that name no port.
+    """
+    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
+    ports = {
+        scalar(mapping(port).get("name"))
+        for container in listed(template.get("containers"))
+        for port in listed(mapping(container).get("ports"))
+    }
+    ports -= {""}
+    for document in documents if ports else ():
+        if document.kind == "PodMonitor" and _selects(document, rollout):
+            endpoints = map(mapping, listed(document.spec.get("podMetricsEndpoints")))
+            wanted = {scalar(endpoint.get("port")) for endpoint in endpoints}
+            if wanted and "" not in wanted and not wanted & ports:
+                has = ", ".join(sorted(ports))
+                named = " or ".join(sorted(wanted))
+                yield document, f"no container has the port {named}; there are {has}"
 
 
 def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:

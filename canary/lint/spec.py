@@ -9,6 +9,7 @@ from canary.argo import promql, threshold
 from canary.argo.gates import Analysis, Severity, Strategy
 from canary.argo.promql import PromqlError
 from canary.argo.templates import Templates
+from canary.lint import pods
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
 
@@ -37,6 +38,18 @@ def _template_missing(context: Context) -> Iterator[Hit]:
                 analysis.look.path,
                 f"{reference} is not among the manifests{hint}",
             )
+
+
+@rule(
+    "monitor-without-port",
+    Severity.ERROR,
+    "a PodMonitor scrapes a port that no container has",
+    reason="Prometheus does not scrape the pods, so every gate that reads them finds nothing.",
+    remedy="name a port of the pod's containers",
+)
+def _monitor_without_port(context: Context) -> Iterator[Hit]:
+    for document, message in pods.unscraped(context.documents, context.release.rollout):
+        yield document, "spec.podMetricsEndpoints", message
 
 
 @rule(

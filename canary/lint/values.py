@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Selector
 from canary.argo.releases import LATEST, STABLE
+from canary.lint.pods import containers_of
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
 
 RULES: list[Rule] = []
@@ -28,6 +30,9 @@ rule = into(RULES)
 
 # More requests than any gate wants at least.
 MANY = 1e6
+
+# What the kubelet and kube-state-metrics say of each container.
+_OF_CONTAINERS = re.compile("container_|kube_pod_container_")
 
 # The status of a request that is its client's mistake.
 REFUSED = "404"
@@ -114,6 +119,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for selector in query.selectors:
             yield from (at(gate, words) for words in _no_pod(context.release, selector))
+            yield from (at(gate, words) for words in _elsewhere(context.release, selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
             try:
@@ -264,6 +270,27 @@ def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
                         yield f'pod{matcher.sign}"{matcher.value}" takes no pod, such as {pod}'
                 except UnmodelledError:
                     continue
+
+
+def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
+    """Where pods are named by their hash, a namespace or a container that is not theirs."""
+    hashed = any(
+        token in matcher.value and "!" not in matcher.sign
+        for matcher in selector.matchers
+        if matcher.label == "pod" or matcher.label.endswith("pod_template_hash")
+        for token in (LATEST, STABLE)
+    )
+    own = {"namespace": {release.rollout.namespace} - {""}}
+    if _OF_CONTAINERS.match(selector.metric):
+        own["container"] = containers_of(release.rollout)
+    for matcher in selector.matchers if hashed else ():
+        values = own.get(matcher.label)
+        try:
+            if values and not any(dialects.takes(matcher, value) for value in values):
+                has = " or ".join(sorted(values))
+                yield f'{matcher.label}{matcher.sign}"{matcher.value}": the pods are of {has}'
+        except UnmodelledError:
+            continue
 
 
 def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:

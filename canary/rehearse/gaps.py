@@ -18,8 +18,16 @@ def check(bundle: Bundle, config: Config, file: object) -> None:
     """Refuses a file that says too little.
 
     Raises:
-        UsageError: with everything that is missing, by the name that it goes under.
+        UsageError: with everything that is missing, by the name that it goes under; or if no pod
+            has a port that is scraped, so that every gate would wait for data that never comes.
     """
+    scraped, declared = scraping.ports(bundle), _declared(bundle)
+    if scraped and not scraped & declared and not any(port.isdigit() for port in scraped):
+        raise UsageError(
+            f"{bundle.source}: no container has the port {' or '.join(sorted(scraped))} that its"
+            f" monitor scrapes; there are {', '.join(sorted(declared)) or 'none'}",
+            "name one of them in the monitor",
+        )
     # The same Secret may be referenced twice.
     missing = list(dict.fromkeys([*_images(bundle, config), *_references(bundle, config)]))
     if missing:
@@ -45,6 +53,11 @@ def ports(bundle: Bundle, config: Config) -> set[str]:
     return named | config.listen.variables(served).keys()
 
 
+def _declared(bundle: Bundle) -> set[str]:
+    containers = bundle.rollout.spec.template.spec.containers
+    return {port for container in containers for port in container.port_names}
+
+
 def _images(bundle: Bundle, config: Config) -> Iterator[str]:
     """Containers without a command, and ports that nobody is told."""
     spec = bundle.rollout.spec.template.spec
@@ -55,8 +68,7 @@ def _images(bundle: Bundle, config: Config) -> Iterator[str]:
             yield f"images.{name}: the command of image {container.image!r} ([] runs none)"
         if config.images.get(name):
             wanted |= container.probed_ports
-    declared = {port for container in spec.containers for port in container.port_names}
-    wanted |= scraping.ports(bundle) & declared
+    wanted |= scraping.ports(bundle) & _declared(bundle)
     for port in sorted(wanted - ports(bundle, config)):
         yield (
             f"listen.ports.{port}: the variable that sets port {port!r}, "

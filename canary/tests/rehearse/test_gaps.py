@@ -89,6 +89,21 @@ def test_everything_that_is_missing_is_asked_for_by_name_and_at_once(tmp_path):
     assert "\n" not in message
 
 
+def test_a_monitor_of_a_port_that_no_container_has_is_refused_by_its_name(tmp_path):
+    monitor = """
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata: {name: orders}
+spec: {selector: {matchLabels: {app: orders}}, podMetricsEndpoints: [{port: PORT}]}
+"""
+    assert read(tmp_path, WHOLE, SETTINGS + monitor.replace("PORT", "metrics"))
+    with pytest.raises(
+        UsageError, match=r"no container has the port metricz .* there are http, met"
+    ):
+        read(tmp_path, WHOLE, SETTINGS + monitor.replace("PORT", "metricz"))
+
+
 def test_a_file_names_all_of_its_mistakes_at_once(tmp_path):
     (tmp_path / "rehearsal.yaml").write_text("image: {}\ntraffic: {users: 0}\n")
     with pytest.raises(UsageError) as refused:
