@@ -28,6 +28,9 @@ UNANSWERED_MS = 1000
 WARM_UP_S = 3.0
 # By this factor a route of the canary must be worse than stable's to be named, and slower by this.
 WORSE, SLOWER_MS = 3.0, 20.0
+# Where most requests are as quick as stable's, a few may have waited for a core: the 95th
+# percentile alone must be slower by what users notice, as the gate against stable asks too.
+SLOWER_P95_MS = 50.0
 # Fewer requests have no median, and fewer than so many no 95th percentile.
 FEW, FEW_FOR_P95 = 8, 20
 # A route stands out of the others if it were so bad by chance in one run of a thousand at most;
@@ -428,10 +431,10 @@ def _slower(route: Route) -> bool:
     canary, stable = route.canary, route.stable
     if min(canary.requests, stable.requests) < FEW:
         return False
-    pairs = [(canary.p50_ms, stable.p50_ms)]
+    compared = [(canary.p50_ms, stable.p50_ms, SLOWER_MS)]
     if canary.requests >= FEW_FOR_P95:
-        pairs.append((canary.p95_ms, stable.p95_ms))
-    return any((c or 0.0) > WORSE * (s or 0.0) + SLOWER_MS for c, s in pairs)
+        compared.append((canary.p95_ms, stable.p95_ms, SLOWER_P95_MS))
+    return any((c or 0.0) > WORSE * (s or 0.0) + least_ms for c, s, least_ms in compared)
 
 
 def _standing_out(

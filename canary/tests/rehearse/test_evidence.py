@@ -96,6 +96,12 @@ def test_a_slow_route_is_named_with_both_releases_times():
     ]
 
 
+@pytest.mark.parametrize(("waited_ms", "named"), [(42, False), (62, False), (63, True)])
+def test_a_few_requests_that_waited_for_a_core_make_no_route_slow(waited_ms, named):
+    some = ((200, 4),) * 36 + ((200, waited_ms),) * 4
+    assert bool(blame(requests("GET /a", FINE) + requests("GET /b/7", some))) is named
+
+
 def test_the_route_that_is_slow_by_itself_is_named_and_not_those_that_wait_for_its_threads():
     waiting = ((200, 6), *((200, 2300),) * 39)
     accesses = [
