@@ -153,7 +153,7 @@ def _sized(
 
 def _route(study: Study, power: float) -> Row:
     """One route that fails entirely, and how much of the requests it must have to be seen."""
-    row = Row("one route fails", "errors=100%@/v1/items", Sight.BLIND)
+    row = Row("one route fails", "errors=100%@/v1/orders", Sight.BLIND)
     for share in ROUTES:
         divided = study.under(replace(study.traffic, routes=(1 - share, share)))
         smallest = f"{100 * share:g} % of the requests"

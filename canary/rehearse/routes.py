@@ -1,6 +1,6 @@
 """Which route a request came to: the documented templates, and what the candidate's metrics name.
 
-A route is written as OpenAPI has it, `GET /v1/items/{item_id}`.
+A route is written as OpenAPI has it, `GET /v1/orders/{order_id}`.
 """
 
 from __future__ import annotations

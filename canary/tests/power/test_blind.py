@@ -94,6 +94,6 @@ def test_the_table_names_each_class_its_word_and_why_it_is_not_known(root, form)
     text = UNKNOWN.replace("QUERY", json.dumps(SMILES))
     done = call(cli.main, ("blind", "-", "--releases", "50", "-o", form), root, text)
     assert done.returncode == 3
-    assert "errors=100%@/v1/items" in done.stdout
+    assert "errors=100%@/v1/orders" in done.stdout
     assert "database-down=2s@40s" in done.stdout
     assert "happiness is not modelled: smiles_total is not modelled" in done.stdout
