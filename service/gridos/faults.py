@@ -3,7 +3,7 @@
     WORDS  = FAULT *("," FAULT)
     FAULT  = NAME "=" VALUE *("@" QUALIFIER)
 
-A qualifier is known by its form: `10%` is a share of requests, `/v1/items/<item_id>` a route,
+A qualifier is known by its form: `10%` is a share of requests, `/v1/orders/<order_id>` a route,
 `40s` a time. A service is told the words at its start: whoever can set a pod's environment may
 break it, and nobody else. `database-down` is of the world around the pods, so a rehearsal makes it.
 
@@ -42,7 +42,7 @@ _DURATION = _Kind(re.compile(f"{_NUMBER}(ms|s|m|h)"), "a duration such as 400ms"
 _SIZE = _Kind(re.compile(r"\d+(KiB|MiB|GiB)"), "a size such as 1MiB")
 _COUNT = _Kind(re.compile(r"[1-9]\d*"), "a whole number such as 500")
 _STATUS = _Kind(re.compile(r"[45]\d\d"), "a status from 400 to 599")
-_ROUTE = _Kind(re.compile(r"/\S*"), "a route such as /v1/items", "route")
+_ROUTE = _Kind(re.compile(r"/\S*"), "a route such as /v1/orders", "route")
 
 # By name: the value, and the qualifiers it may have.
 _FORMS = {
@@ -64,7 +64,7 @@ WORLD = ("database-down",)
 _AT_START = ("warmup", "slow-start")
 WORDS = (
     "errors=3%, status=404@10%, latency=400ms@10%, hang=1%, reset=1%, leak=1MiB, crash=500,"
-    " cpu=90%, warmup=3s, slow-start=20s; @/v1/items for one route, after=90s for a later"
+    " cpu=90%, warmup=3s, slow-start=20s; @/v1/orders for one route, after=90s for a later"
     " onset, database-down=2s@40s for both releases"
 )
 
