@@ -197,6 +197,16 @@ SCENARIOS = (
     Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
     # Stable and canary alike lose their database: the release is not blamed, and no pod restarted.
     Scenario("database hung", (), (0, 3, 4), hangs="postgres"),
+    # For good, the backstop ends it; what is said of stable is in `named`.
+    Scenario(
+        "database hung for good",
+        (),
+        (1,),
+        "error-ratio",
+        "stable failed too",
+        hangs="postgres",
+        hang_s=TIMEOUT_S,
+    ),
     Scenario(
         "prometheus hung",
         (),

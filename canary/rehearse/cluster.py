@@ -146,7 +146,7 @@ class ClusterTarget:
         """None: the cluster's gateway keeps its log."""
         return ()
 
-    def evidence(self) -> Evidence:
+    def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:  # noqa: ARG002 — as every target is asked
         """Nothing: the cluster keeps its requests and logs itself."""
         return Evidence()
 

@@ -36,6 +36,10 @@ FEW, FEW_FOR_P95 = 8, 20
 # A route stands out of the others if it were so bad by chance in one run of a thousand at most;
 # from so many failures on that is computed as of a normal distribution.
 CHANCE, MANY = 0.001, 50.0
+# In a second that is shared, so much of what stable was asked fails, and so many requests, and the
+# canary's share is at most so many times as large. What waits for it may have come a second earlier
+# or later.
+SHARED_SHARE, SHARED_FEWEST, SHARED_FACTOR, SHARED_SPREAD_S = 0.2, 2, 2.0, 1
 MAX_NAMED, MAX_EXCEPTIONS, MAX_BODIES = 3, 5, 5
 TOGETHER = "all routes together"
 MAX_LINES, MAX_TEXT = 14, 300
@@ -126,9 +130,13 @@ class Coverage(_Part):
 
 
 class Evidence(_Part):
-    """All of it; empty where the target keeps no such records."""
+    """All of it; empty where the target keeps no such records.
+
+    `routes` are of the time before the decision, but for the seconds that `shared` tells of.
+    """
 
     cause: list[str] = Field(default_factory=list)
+    shared: str = ""
     routes: list[Route] = Field(default_factory=list)
     gateway: dict[str, dict[str, int]] = Field(default_factory=dict)
     clients: dict[str, int] = Field(default_factory=dict)
@@ -174,19 +182,55 @@ class Redaction:
 # ---------------------------------------------------------------------------------------- requests
 
 
+def apart(accesses: Sequence[Access], release_of: Callable[[int], str]) -> tuple[list[Access], str]:
+    """Without the seconds in which canary and stable failed alike, and a sentence about these.
+
+    What both suffer from tells them not apart: no route is to blame for it, and who has the more
+    requests then would seem the worse.
+    """
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for access in accesses:
+        if (release := release_of(access.port)) and not _cut_off(access):
+            second = counts[int(access.at)]
+            second[release] += 1
+            second[f"failed {release}"] += not access.status or access.status >= 500  # noqa: PLR2004 — HTTP's classes
+    alike = [second for second, count in counts.items() if _failed_alike(count)]
+    if not alike:
+        return list(accesses), ""
+    total = sum((counts[second] for second in alike), Counter[str]())
+    spread = range(-SHARED_SPREAD_S, SHARED_SPREAD_S + 1)
+    left_out = {second + away for second in alike for away in spread}
+    figures = " and ".join(
+        f"{total[f'failed {release}']:,} of the {total[release]:,} requests to {release}"
+        for release in (CANARY, STABLE)
+    )
+    return (
+        [access for access in accesses if int(access.at) not in left_out],
+        f"{figures} failed in the {len(alike)} s in which both did; no route is judged by these",
+    )
+
+
+def _failed_alike(count: Mapping[str, int]) -> bool:
+    """Whether stable failed in a second, and the canary not much more than it."""
+    failed = count[f"failed {STABLE}"]
+    if not count[CANARY] or failed < SHARED_FEWEST or failed < SHARED_SHARE * count[STABLE]:
+        return False
+    ours = count[f"failed {CANARY}"] / count[CANARY]
+    return 0 < ours <= SHARED_FACTOR * failed / count[STABLE]
+
+
 def compare(
     accesses: Iterable[Access],
     release_of: Callable[[int], str],
     name: Callable[[str, str], str],
-) -> tuple[list[Route], Route, dict[str, dict[str, int]]]:
-    """(routes, all of them as one, the statuses that the gateway met by release) of requests.
+) -> tuple[list[Route], Route]:
+    """(routes, all of them as one) of requests.
 
     Args:
         accesses: The requests.
         release_of: Whose pod listens on a port; nothing for nobody's.
         name: The route of a method and a path.
     """
-    met: dict[str, Counter[str]] = defaultdict(Counter)
     seen: dict[str, dict[str, list[Access]]] = defaultdict(lambda: {CANARY: [], STABLE: []})
     warm_at: dict[int, float] = {}
     for access in accesses:
@@ -195,7 +239,6 @@ def compare(
         warm_at.setdefault(access.port, access.at + WARM_UP_S)
         if _cut_off(access):
             continue
-        met[release or "no pod"][_status(access)] += 1
         if release:
             seen[name(access.method, access.path)][release].append(access)
     routes = [
@@ -212,7 +255,18 @@ def compare(
     ]
     canary = [(access, route) for route, of in seen.items() for access in of[CANARY]]
     total = Route(route=_together(canary), canary=both[0], stable=both[1])
-    return routes, total, {release: dict(sorted(c.items())) for release, c in met.items()}
+    return routes, total
+
+
+def statuses(
+    accesses: Iterable[Access], release_of: Callable[[int], str]
+) -> dict[str, dict[str, int]]:
+    """The statuses that the gateway met, by release."""
+    met: dict[str, Counter[str]] = defaultdict(Counter)
+    for access in accesses:
+        if not _cut_off(access):
+            met[release_of(access.port) or "no pod"][_status(access)] += 1
+    return {release: dict(sorted(c.items())) for release, c in met.items()}
 
 
 def _together(canary: Sequence[tuple[Access, str]]) -> str:
@@ -394,12 +448,20 @@ def _kind(text: str) -> str:
 
 
 def blame(
-    routes: Sequence[Route], total: Route, raised: Sequence[Raised], restarts: Sequence[Restart]
+    routes: Sequence[Route],
+    total: Route,
+    raised: Sequence[Raised],
+    restarts: Sequence[Restart],
+    *,
+    timed: bool = True,
 ) -> list[str]:
-    """Where the canary differs from stable, a sentence each, the worst first."""
+    """Where the canary differs from stable, a sentence each, the worst first.
+
+    Where times say nothing, since the machine was busy, none is in a sentence.
+    """
     failing = [r for r in routes if _worse(r, lambda figures: figures.bad)]
     refusing = [r for r in routes if _worse(r, lambda figures: figures.refused)]
-    slow = [r for r in routes if _slower(r)]
+    slow = [r for r in routes if timed and _slower(r)]
     found = [_failing(r) for r in _standing_out(failing, total, lambda figures: figures.bad)]
     if raised and found:
         found[0] += f": {_said(raised[0])}"
@@ -412,10 +474,10 @@ def blame(
     return found
 
 
-def worse(route: Route) -> bool:
-    """Whether the canary failed, refused or was slow more than stable on a route."""
+def worse(route: Route, *, timed: bool = True) -> bool:
+    """Whether the canary failed, refused or, where times count, was slow more than stable."""
     failing = _worse(route, lambda figures: figures.bad)
-    return failing or _worse(route, lambda figures: figures.refused) or _slower(route)
+    return failing or _worse(route, lambda figures: figures.refused) or (timed and _slower(route))
 
 
 def _worse(route: Route, bad: Callable[[Figures], int]) -> bool:

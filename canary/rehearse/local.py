@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,18 +155,24 @@ class LocalTarget:
         self._stack.close()
         return tuple(self._torn_down)
 
-    def evidence(self) -> Evidence:
+    def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:
         """What the gateway, the users, the pods' logs and their kubelet have of the release."""
         if self._started is None or self._released_at is None:
             return Evidence()
         node, stable, candidate = self._started
         since, build = self._released_at, self.plan.candidate
+        until = math.inf if decided_at_s is None else since + decided_at_s
         ports = _ports(node)
-        compared, total, met = evidence.compare(
-            (access for access in node.gateway.accesses() if access.at >= since),
-            lambda port: ports.get(port, ""),
-            Routes(self._known_routes, self._sent).name,
-        )
+
+        def release_of(port: int) -> str:
+            return ports.get(port, "")
+
+        name = Routes(self._known_routes, self._sent).name
+        every = [access for access in node.gateway.accesses() if access.at >= since]
+        before = [access for access in every if access.at <= until]
+        told_apart, shared = evidence.apart(before, release_of)
+        compared, total = evidence.compare(told_apart, release_of, name)
+        asked, _ = evidence.compare(every, release_of, name)
         checkout = (worktrees.root(build.folder) or build.folder).resolve()
         secret_values = [*stable.values.values(), *candidate.values.values()]
         redact = Redaction(secret_values, [self._folder.resolve(), checkout])
@@ -174,13 +181,14 @@ class LocalTarget:
         refusals = node.load.refusals() if node.load else []
         canary_refusals = [r for r in refusals if ports.get(r.port) == evidence.CANARY]
         return Evidence(
-            cause=evidence.blame(compared, total, raised, restarts),
+            cause=evidence.blame(compared, total, raised, restarts, timed=timed),
+            shared=shared,
             routes=compared,
-            gateway=met,
+            gateway=evidence.statuses(every, release_of),
             exceptions=raised,
             responses=evidence.responses(canary_refusals, redact),
             restarts=restarts,
-            coverage=evidence.cover(self._known_routes, build.config.traffic.left_out, compared),
+            coverage=evidence.cover(self._known_routes, build.config.traffic.left_out, asked),
             changed=worktrees.changed(HERE, self.plan.stable.commit, build.commit),
         )
 

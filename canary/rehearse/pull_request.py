@@ -42,6 +42,7 @@ def markdown(document: Result) -> str:
     parts = [
         f"### {sign} {_escape(verdict.headline)}",
         _cause(document),
+        _escape(f"Shared: {document.evidence.shared}.") if document.evidence.shared else "",
         _release(document),
         *[f"> The candidate changes {_escape(c)}." for c in document.release.changes],
         *[f"> Assumed: {_escape(what)}." for what in document.assumed],

@@ -99,7 +99,8 @@ def milliseconds(value: float | None) -> str:
 
 def worse_routes(document: Result) -> list[Route]:
     """The routes that the canary answered worse than stable."""
-    return [route for route in document.evidence.routes if evidence.worse(route)]
+    timed = document.machine.honest or document.verdict.outcome == "rolled-back"
+    return [route for route in document.evidence.routes if evidence.worse(route, timed=timed)]
 
 
 def pods_plot(document: Result) -> Markup:

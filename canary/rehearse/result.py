@@ -346,7 +346,7 @@ def _verdict(plan: Plan, run: Run) -> Verdict:
         rollout_message=last.message if last else "",
         gate=_deciding_gate(decision) if decision else None,
         requests_seen=_requests_seen(seen, decision),
-        weight=weights[-1] if weights else seen.decided.weight,
+        weight=weights[-1] if weights else seen.decided().weight,
         decided_after_s=_rounded(seen.decided_at_s),
         last_canary_response_after_s=_rounded(seen.last_canary_at_s),
     )
@@ -533,7 +533,7 @@ def _machine(run: Run) -> Machine:
         cpu_seconds_total=round(sum(run.cpu_seconds.values()), 1),
         scrapes=last.scrapes if last else 0,
         scrapes_lost=last.scrapes_lost if last else 0,
-        honest=told.fair and run.verdict.outcome is not verdict.Outcome.FAULT,
+        honest=run.honest,
         because=told.blind or told.strained,
     )
 

@@ -40,6 +40,16 @@ class Run:
     released_at: datetime | None = None
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    @property
+    def honest(self) -> bool:
+        """Whether the machine stood in nobody's way."""
+        return self.conditions.fair and self.verdict.outcome is not Outcome.FAULT
+
+    @property
+    def timed(self) -> bool:
+        """Whether times tell canary and stable apart: on a busy machine only where a gate did."""
+        return self.honest or self.verdict.outcome is Outcome.ROLLED_BACK
+
 
 def rehearse(target: Target, watcher: Watcher) -> Run:
     """Runs a rehearsal on a target; whatever happens, the target is torn down.
@@ -68,7 +78,7 @@ def rehearse(target: Target, watcher: Watcher) -> Run:
     finally:
         with program.undisturbed():
             run.torn_down = target.tear_down()
-            run.evidence = target.evidence()
+            run.evidence = target.evidence(run.timeline.decided_at_s, timed=run.timed)
         run.cpu_seconds = processes.cpu_spent()
         run.ended_at = datetime.now(UTC)
     return run
@@ -100,4 +110,5 @@ def _decide(run: Run, target: Target) -> Verdict:
         late_s=run.watch.latest_s,
         busy_share=run.watch.busy_share,
     )
-    return verdict.decide(last, run.conditions, run.timeline.decided)
+    place = run.timeline.decided(verdict.deciding_window_s(last))
+    return verdict.decide(last, run.conditions, place)

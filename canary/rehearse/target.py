@@ -73,7 +73,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when it was decided, and which shares of all requests had failed by then.
+    """Where and when it was decided, and which shares of requests failed in the gate's window.
 
     A gate with a confidence margin reads less than the canary's; None is not known.
     """
@@ -136,5 +136,10 @@ class Target(Protocol):
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything that was started; says what."""
 
-    def evidence(self) -> Evidence:
-        """What is left to find the cause in, once everything has ended."""
+    def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:
+        """What is left to find the cause in, once everything has ended.
+
+        Args:
+            decided_at_s: What came later is no cause; None if nothing was decided.
+            timed: Whether times say anything about a release.
+        """

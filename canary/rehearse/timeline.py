@@ -32,6 +32,7 @@ class Timeline:
     last: Observation | None = None
     decided_at_s: float | None = None
     last_canary_at_s: float | None = None
+    _deciding: Observation | None = None
 
     def take(self, observation: Observation) -> tuple[Event, ...]:
         """Adds an observation; returns what is new to tell."""
@@ -63,14 +64,22 @@ class Timeline:
         )
         return next(counts, 0)
 
-    @property
-    def decided(self) -> Place:
-        """Where and when it was decided, and what had failed by then."""
-        at_s, last = self.decided_at_s, self.last
+    def decided(self, window_s: float = 0.0) -> Place:
+        """Where and when it was decided, and what had failed by then.
+
+        Args:
+            window_s: The shares are of so long before; 0 is since the release.
+        """
+        at_s, end = self.decided_at_s, self._deciding or self.last
         before = [s.observation for s in self.samples if at_s is None or s.observation.at_s < at_s]
         weights = [seen.weight for seen in before if seen.weight]
-        canary, stable = (last.canary_traffic, last.stable_traffic) if last else (Counts(),) * 2
         weight = weights[-1] if weights else None
+        if end is None:
+            return Place(weight, at_s)
+        since_s = max(0.0, end.at_s - window_s) if window_s else 0.0
+        begun = next((seen for seen in reversed(before) if seen.at_s <= since_s), None)
+        canary = end.canary_traffic.since(begun.canary_traffic if begun else Counts())
+        stable = end.stable_traffic.since(begun.stable_traffic if begun else Counts())
         return Place(weight, at_s, canary.failed_share, stable.failed_share)
 
     @property
@@ -79,9 +88,9 @@ class Timeline:
 
     def _mark(self, seen: Observation) -> None:
         if not seen.decided:
-            self.decided_at_s = None
+            self.decided_at_s = self._deciding = None
         elif self.decided_at_s is None:
-            self.decided_at_s = seen.at_s
+            self.decided_at_s, self._deciding = seen.at_s, seen
         before = self.last.canary_traffic.requests if self.last else 0
         if seen.canary_traffic.requests > before:
             self.last_canary_at_s = seen.at_s

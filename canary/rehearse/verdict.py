@@ -40,6 +40,11 @@ SHORT_SECONDS = 0.1
 BUSY_SHARE = 0.95
 # A gate that reads less than this part of the failures takes off a confidence margin.
 MARGIN = 0.9
+# Canary and stable fail alike if the canary's share of failures is not this many times stable's.
+ALIKE_FACTOR = 2.0
+# What the name of a gate about failed requests holds.
+_FAILURES = units.FAILING | {"success", "availability"}
+SHARED = "so the cause is probably shared"
 PROBE_FAILED = "probe failed; restart"
 
 
@@ -235,10 +240,9 @@ def _machine_fault(decision: Decision, told: Conditions) -> str:
         return ""
     name = decision.metric.name
     if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
-        return (
-            f"{_both(name, canary, control)} the stable release, which fails the same gate on this "
-            "machine"
-        )
+        why = f", {SHARED}" if _words(name) & _FAILURES else " on this machine"
+        both = _both(name, canary, control)
+        return f"{both} the stable release, which fails the same gate{why}"
     if strained and control > 0 and canary < DISTINCT_FACTOR * control:
         return f"{_both(name, canary, control)} stable, and {strained}"
     return ""
@@ -261,13 +265,25 @@ def _broken(decision: Decision, place: Place) -> str:
     if value is None:
         return f"{name} {_measured(decision)}"
     failed, stable = place.failed_share, place.stable_share
-    if failed and not units.of(name) and units.FAILING & set(name.split("-")):
+    failing = bool(_words(name) & units.FAILING)
+    alike = _words(name) & _FAILURES and failed and stable and failed < ALIKE_FACTOR * stable
+    share = "" if failing else f" ({units.percent(stable or 0)})"
+    shared = f"; stable failed too{share}, {SHARED}" if alike else ""
+    if failed and failing and not units.of(name):
         # What such a gate weighs, odds for example, is not a number that people say.
         beside = "" if stable is None else f" (stable {units.percent(stable)})"
-        weighed = f"{name} was {units.shown(value, name)}{_compared(decision, control=False)}"
-        return f"{units.percent(failed)} of canary requests failed{beside}; {weighed}"
-    margin = units.of(name) == "ratio" and failed is not None and value < MARGIN * failed
-    return f"{units.said(value, name, at_least=margin)}{_compared(decision)}"
+        weighed = f"{name} was {units.shown(value, name)}{_compared(decision, control=None)}"
+        return f"{units.percent(failed)} of canary requests failed{beside}; {weighed}{shared}"
+    ratio = failing and units.of(name) == "ratio"
+    margin = ratio and failed is not None and value < MARGIN * failed
+    # Stable pods that have left took their counters with them; the gateway has counted all.
+    control = stable if ratio and stable is not None else decision.measurement.control
+    said = units.said(value, name, at_least=margin)
+    return f"{said}{_compared(decision, control)}{shared}"
+
+
+def _words(name: str) -> set[str]:
+    return set(name.split("-"))
 
 
 def _unread(decision: Decision) -> str:
@@ -290,24 +306,30 @@ def _measured(decision: Decision) -> str:
     if decision.metric.json_path and (found := alerts.named(taken.value)):
         return f"found that {found}"
     value = "returned no data" if taken.number is None else units.shown(taken.number, name)
-    return f"{value}{_compared(decision)}"
+    return f"{value}{_compared(decision, taken.control)}"
 
 
-def _compared(decision: Decision, *, control: bool = True) -> str:
+def _compared(decision: Decision, control: float | None) -> str:
     """The limit and the stable release's value, in brackets, where they are known."""
-    name, taken = decision.metric.name, decision.measurement
+    name = decision.metric.name
     known = []
     if limit := threshold.of(decision.metric):
         word = "at least" if limit.comparison in (">", ">=") else "limit"
         known.append(f"{word} {units.shown(limit.value, name)}")
-    if control and taken.control is not None:
-        known.append(f"stable {units.shown(taken.control, name)}")
+    if control is not None:
+        known.append(f"stable {units.shown(control, name)}")
     return f" ({', '.join(known)})" if known else ""
 
 
 def _reason(message: str) -> str:
     """Argo's message without its prefix."""
     return re.sub(r"^.*: Rollout aborted update to revision \d+: ", "", message)
+
+
+def deciding_window_s(last: Observation) -> float:
+    """How far back the gate that decided looks; 0 if none did, or if it has no window."""
+    decision = _decision(last.runs)
+    return max(windows_s(decision.metric), default=0.0) if decision else 0.0
 
 
 def windows_s(metric: Metric) -> tuple[float, ...]:

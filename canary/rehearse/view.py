@@ -220,6 +220,8 @@ def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
     said, found = made.verdict, made.evidence
     for cause in found.cause:
         yield ("cause" if said.exit_code else "worse than stable"), cause
+    if found.shared:
+        yield "shared", found.shared
     for raised in found.exceptions[:1]:
         yield "its log", f"{file.parent / raised.log}:{raised.line}"
     if said.exit_code and found.changed:

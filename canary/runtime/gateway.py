@@ -80,6 +80,10 @@ class Counts:
         """The share that failed; nothing of nothing."""
         return self.failed / self.requests if self.requests else None
 
+    def since(self, before: Counts) -> Counts:
+        """What came after what had been counted before."""
+        return Counts(self.requests - before.requests, self.failed - before.failed)
+
 
 class Gateway:
     """One Envoy listening on loopback; `route` says which pods are behind it."""

@@ -25,10 +25,10 @@ def requests(route, canary, stable=((200, 4),) * 40):
     ]
 
 
-def blame(accesses, raised=(), restarts=()):
+def blame(accesses, raised=(), restarts=(), **how):
     release = {CANARY_PORT: CANARY, STABLE_PORT: STABLE}
-    routes, total, _ = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
-    return evidence.blame(routes, total, raised, restarts)
+    routes, total = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
+    return evidence.blame(routes, total, raised, restarts, **how)
 
 
 FINE = ((200, 4),) * 40
@@ -119,7 +119,7 @@ def test_what_each_pod_loads_on_first_use_makes_no_route_slow():
     ]
     release = {**dict.fromkeys(range(30, 36), CANARY), STABLE_PORT: STABLE}
     accesses = pods + requests("GET /c", ())
-    routes, total, _ = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
+    routes, total = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
     assert evidence.blame(routes, total, (), ()) == []
 
 
@@ -233,7 +233,7 @@ def test_error_bodies_are_kept_once_a_kind_and_redacted():
 
 
 def test_routes_that_nobody_asked_the_canary_for_are_named_and_those_left_out_apart():
-    routes, _, _ = evidence.compare(
+    routes, _ = evidence.compare(
         requests("GET /a", FINE) + requests("GET /c", ()),
         {CANARY_PORT: CANARY, STABLE_PORT: STABLE}.get,
         ROUTES.name,
@@ -242,3 +242,54 @@ def test_routes_that_nobody_asked_the_canary_for_are_named_and_those_left_out_ap
     covered = evidence.cover(known, ["GET /d"], routes)
     assert str(covered) == "1 of 2 routes exercised; not exercised: GET /c"
     assert covered.left_out == ["GET /d"]
+
+
+def each_second(seconds, canary, stable):
+    """Accesses of (requests, failures) a second of each release, none of them slow."""
+    return [
+        Access(float(at), "GET", "/a", 503 if number < failed else 200, "", 4, port)
+        for at in seconds
+        for port, (requests, failed) in ((CANARY_PORT, canary), (STABLE_PORT, stable))
+        for number in range(requests)
+    ]
+
+
+def release_of(port):
+    return {CANARY_PORT: CANARY, STABLE_PORT: STABLE}.get(port, "")
+
+
+def test_no_route_is_blamed_for_what_fails_in_both_alike_and_none_that_waits_for_it():
+    # The canary came when the database was about to hang: it was asked little before.
+    fine = each_second(range(30, 34), (10, 0), (90, 0)) + each_second(range(30), (0, 0), (90, 0))
+    hung = each_second(range(34, 40), (10, 9), (90, 80))
+    waits = [Access(33.5, "GET", "/c", 200, "", 1900, CANARY_PORT)] * 20
+    told_apart, shared = evidence.apart([*fine, *hung, *waits], release_of)
+    assert blame(told_apart) == []
+    assert shared == (
+        "54 of the 60 requests to canary and 480 of the 540 requests to stable failed in the 6 s "
+        "in which both did; no route is judged by these"
+    )
+
+
+@pytest.mark.parametrize("stable", [(90, 0), (90, 1), (90, 20)])
+def test_a_canary_that_fails_far_more_than_stable_is_told_apart(stable):
+    faulty = each_second(range(30, 40), (10, 9), stable)
+    told_apart, shared = evidence.apart(faulty, release_of)
+    assert (told_apart, shared) == (faulty, "")
+    assert blame(told_apart)[0].startswith("GET /a: 90 of 100 requests failed")
+
+
+def test_a_route_that_also_fails_outside_an_outage_of_both_is_blamed():
+    accesses = each_second(range(20), (10, 9), (90, 0)) + each_second([30], (10, 10), (90, 90))
+    told_apart, shared = evidence.apart(accesses, release_of)
+    assert "in the 1 s in which both did" in shared
+    assert blame(told_apart)[0].startswith("GET /a: 180 of 200 requests failed with 503 (stable 0")
+
+
+def test_where_times_say_nothing_a_slow_route_is_not_named():
+    slow = requests("GET /a", FINE) + requests("GET /b/7", ((200, 404),) * 30)
+    assert blame(slow, timed=True)
+    assert blame(slow, timed=False) == []
+    (route,) = (r for r in evidence.compare(slow, release_of, ROUTES.name)[0] if "/b" in r.route)
+    assert evidence.worse(route)
+    assert not evidence.worse(route, timed=False)

@@ -14,7 +14,7 @@ from canary.rehearse.evidence import Evidence
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.target import Observation
-from canary.rehearse.verdict import Outcome
+from canary.rehearse.verdict import Conditions, Outcome, Verdict
 from canary.runtime.prometheus import Client, Prometheus
 
 SEEN = Observation(1.0, "Progressing", "", 0, ReplicaCounts(9, 9, 9), ReplicaCounts(1, 1, 1))
@@ -41,7 +41,8 @@ class Told:
     def tear_down(self):
         return ()
 
-    def evidence(self):
+    def evidence(self, decided_at_s, *, timed):
+        self.asked = decided_at_s, timed
         return Evidence()
 
 
@@ -49,6 +50,28 @@ class Told:
 def test_what_ends_a_rehearsal_after_the_decision_leaves_the_decision(ends):
     run = runner.rehearse(Told(SEEN, PROMOTED, ends=ends), lambda *_: None)
     assert run.verdict.outcome is Outcome.PROMOTED
+
+
+def test_the_cause_is_looked_for_up_to_the_decision():
+    target = Told(replace(SEEN, at_s=5.0), replace(PROMOTED, at_s=6.0), replace(PROMOTED, at_s=9.0))
+    runner.rehearse(target, lambda *_: None)
+    assert target.asked == (6.0, True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "strained", "timed"),
+    [
+        (Outcome.PROMOTED, "", True),
+        (Outcome.PROMOTED, "the machine was 99% busy", False),
+        (Outcome.ROLLED_BACK, "the machine was 99% busy", True),
+        (Outcome.FAULT, "", False),
+    ],
+)
+def test_on_a_busy_machine_times_count_only_where_a_gate_told_the_releases_apart(
+    outcome, strained, timed
+):
+    run = runner.Run(conditions=Conditions(strained), verdict=Verdict(outcome, "so"))
+    assert run.timed is timed
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,21 @@ def test_steps_aborts_and_promotions_are_told_once():
     assert record.decided_at_s == 2.0
 
 
+@pytest.mark.parametrize(
+    ("window_s", "canary", "stable"), [(0.0, 0.25, 0.1), (2.0, 0.5, 0.5), (60.0, 0.25, 0.1)]
+)
+def test_the_shares_are_of_the_gates_window_and_end_with_the_decision(window_s, canary, stable):
+    record = Timeline()
+    record.take(replace(SEEN, stable_traffic=Counts(700, 7)))
+    record.rebase()
+    for at, ours, theirs in ((2.0, (20, 0), (1500, 7)), (4.0, (40, 10), (1700, 107))):
+        traffic = {"canary_traffic": Counts(*ours), "stable_traffic": Counts(*theirs)}
+        record.take(replace(SEEN, at_s=at, aborted=at > 3, **traffic))
+    record.take(replace(SEEN, at_s=9.0, aborted=True, stable_traffic=Counts(2700, 1107)))
+    place = record.decided(window_s)
+    assert (place.failed_share, place.stable_share) == pytest.approx((canary, stable), rel=0.01)
+
+
 def test_a_failure_in_a_pause_stands_for_more_than_one_in_real_time():
     steps = (SetWeight(10), Pause(10))
     record = Timeline()

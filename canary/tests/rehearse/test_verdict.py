@@ -98,6 +98,40 @@ def test_a_gate_with_a_confidence_margin_is_said_to_read_at_least_so_many_failur
     assert "at least 26 % of canary requests failed (limit 25 %" in told.headline
 
 
+def failed_errors(number, control):
+    gate = replace(
+        GATE,
+        name="error-ratio",
+        success_condition="result[0] < 0.01",
+        failure_condition="result[0] >= 0.01",
+    )
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    look = Measurement(Phase.FAILED, 0, 0, "", "", number, control, controlled=True)
+    run = analysis.assess(analysis.record(run, gate.name, look), 0.0)
+    return replace(BASE, runs=(run,), aborted=True)
+
+
+def test_where_stable_failed_as_much_in_the_gates_window_the_verdict_says_that_it_is_shared():
+    # The query finds nothing of stable pods that have left: the gateway knows of 92 %.
+    told = decide(failed_errors(0.81, 0.0), place=Place(25, 28.0, 0.93, 0.92))
+    assert told.outcome is Outcome.ROLLED_BACK
+    assert told.headline == (
+        "Rolled back at 25 %: at least 81 % of canary requests failed (limit 1 %, stable 92 %); "
+        "stable failed too, so the cause is probably shared, 28 s after release."
+    )
+
+
+def test_a_canary_that_fails_twice_as_much_as_stable_shares_its_cause_with_nobody():
+    told = decide(failed_errors(0.04, 0.005), place=Place(25, 28.0, 0.04, 0.005))
+    assert "(limit 1 %, stable 0.5 %), 28 s" in told.headline
+
+
+def test_a_gate_about_errors_that_stable_fails_too_names_a_shared_cause():
+    told = decide(failed_errors(0.81, 0.8))
+    assert told.outcome is Outcome.FAULT
+    assert "which fails the same gate, so the cause is probably shared" in told.headline
+
+
 def test_a_gate_that_stable_fails_too_blames_the_machine():
     verdict = decide(ended(Phase.FAILED, 0.41, 0.39))
     assert verdict.outcome is Outcome.FAULT
