@@ -22,7 +22,7 @@ from canary.rehearse.kubelet import ContainerState, Pod
 from canary.rehearse.load import Load, Second
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.outage import WORLD, Outage
-from canary.rehearse.replica_sets import ReplicaSets
+from canary.rehearse.replica_sets import SIDES, ReplicaSets
 from canary.rehearse.target import Event, Observation
 from canary.runtime.gateway import PODS, Counts, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError
@@ -30,6 +30,9 @@ from canary.runtime.prometheus import Prometheus, QueryError
 EXPORTER_JOB = "kubelet"
 # A Prometheus on loopback answers within a second, or refuses; Argo itself would wait for 30 s.
 HUNG_TIMEOUT_S = 15.0
+# For so long after a release's end the pods that stay are waited for. Without a database, for one,
+# the stable pod that a rollback starts is never ready.
+RECOVERY_TIMEOUT_S = 30.0
 ROUTES = "routes"
 
 
@@ -74,6 +77,8 @@ class Node:
     _events: list[Event] = field(default_factory=list)
     _seconds: list[Second] = field(default_factory=list)
     _routed: dict[str, object] = field(default_factory=dict)
+    _drained_at: float | None = None
+    _waited: bool = False
 
     def log(self, kind: str, text: str) -> None:
         """Notes an event, for the next observation."""
@@ -232,14 +237,30 @@ class Node:
         if status.paused_inconclusive or status.timed_out or self._waits(status):
             return True
         if not (status.promoted or status.abort_message or status.undone):
+            self._drained_at, self._waited = None, False
             return False
         leaving, staying = ReplicaSetName.LATEST, ReplicaSetName.STABLE
         if status.promoted:
             leaving, staying = staying, leaving
         if self.sets.leaving(leaving) and not self._stays(promoted=status.promoted):
             return False
-        draining = any(not pod.active for pod in self.sets.kubelet.pods)
-        return not draining and self.sets.counts(staying).available >= self.rollout.replicas
+        if any(not pod.active for pod in self.sets.kubelet.pods):
+            return False
+        available = self.sets.counts(staying).available
+        return available >= self.rollout.replicas or self._waited_for(staying, available)
+
+    def _waited_for(self, staying: ReplicaSetName, available: int) -> bool:
+        """Whether it is time to end without the pods that are not available."""
+        now = self.clock()
+        if self._drained_at is None:
+            self._drained_at = now
+        if now - self._drained_at < RECOVERY_TIMEOUT_S:
+            return False
+        if not self._waited:
+            self._waited = True
+            there = f"{available} of {self.rollout.replicas} pods of {SIDES[staying]} are available"
+            self.log("pod", f"{there} {RECOVERY_TIMEOUT_S:.0f} s after the others left; ended so")
+        return True
 
     def _stays(self, *, promoted: bool) -> bool:
         """Whether the pods that lost are never taken away."""

@@ -141,6 +141,7 @@ class Server:
         """Ends it, and every session with it."""
         if self._child is None:
             return
+        self.thaw()  # a server that is suspended ends by SIGKILL alone
         family = self._family()
         with contextlib.suppress(ProcessLookupError):
             self._child.popen.send_signal(signal.SIGINT)

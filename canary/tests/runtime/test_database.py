@@ -124,6 +124,14 @@ def test_it_listens_on_no_port_and_ends_with_every_session():
     assert not any(map(lives, family))
 
 
+def test_a_suspended_server_ends_in_order():
+    with database.server() as server:
+        data = Path(psycopg.conninfo.conninfo_to_dict(server.url)["host"])
+        server.freeze()
+        server.stop()
+        assert "database system is shut down" in (data.parent / "log").read_text()
+
+
 def test_what_was_committed_is_there_after_the_server_was_killed():
     with database.server() as server:
         with psycopg.connect(server.url) as connection:
