@@ -25,6 +25,8 @@ _PHASE_STYLES = {
     "Running": "plain",
     "Pending": "plain",
 }
+# What objected first; what was not measured is last.
+_URGENCY = {"Failed": 0, "Error": 0, "Inconclusive": 1, "Successful": 2}
 _OUTCOMES = {
     "promoted": ("good", "Promoted"),
     "rolled-back": ("bad", "Rolled back"),
@@ -59,6 +61,8 @@ def render(document: Result) -> str:
     environment.filters["milliseconds"] = milliseconds
     environment.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
     style, words = _OUTCOMES[document.verdict.outcome]
+    last = _last_phases(document)
+    gates = sorted(document.gates, key=lambda gate: _URGENCY.get(last.get(gate.name, ""), 3))
     return environment.get_template("report.html.j2").render(
         document=document,
         worse=worse_routes(document),
@@ -69,7 +73,8 @@ def render(document: Result) -> str:
         pods_plot=pods_plot(document),
         requests_plot=requests_plot(document),
         latency_plot=latency_plot(document),
-        gates=[(gate, gate_plot(document, gate)) for gate in document.gates],
+        gates=[(gate, gate_plot(document, gate)) for gate in gates],
+        measured=last,
     )
 
 
@@ -101,6 +106,16 @@ def worse_routes(document: Result) -> list[Route]:
     """The routes that the canary answered worse than stable."""
     timed = document.machine.honest or document.verdict.outcome == "rolled-back"
     return [route for route in document.evidence.routes if evidence.worse(route, timed=timed)]
+
+
+def _last_phases(document: Result) -> dict[str, str]:
+    """How each gate's last measurement ended; nothing of a gate that was not measured."""
+    return {
+        metric.name: metric.measurements[-1].phase
+        for run in document.analysis_runs
+        for metric in run.metrics
+        if metric.measurements
+    }
 
 
 def pods_plot(document: Result) -> Markup:
@@ -148,8 +163,8 @@ def latency_plot(document: Result) -> Markup:
     p95, p50 = _points(series, series.client_p95_ms), _points(series, series.client_p50_ms)
     frame = Frame(_span(document), (0, _top([*p95, *p50])), unit="")
     frame.bands(_weight_bands(document))
-    frame.line(p95, "canary", "95th percentile, ms")
-    frame.line(p50, "stable", "median, ms")
+    frame.line(p95, "users", "95th percentile, ms")
+    frame.line(p50, "users second", "median, ms")
     return _moments(frame, document).svg("latency over time, in milliseconds")
 
 
@@ -167,16 +182,21 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
     values = [value for _, value, _ in looks] + ([limit] if limit is not None else [])
     if not looks or not all(math.isfinite(value) for value in values):
         return Markup("")
-    shown_top = max([*values, 1e-9]) * 1.25
-    frame = Frame(_span(document), (0, shown_top), width=350, height=130)
+    factor, unit = units.scale(gate.name)
+    shown_top = (max(values) or 1.0) * 1.25
+    frame = Frame(
+        _span(document), (0, factor * shown_top), width=350, height=130, unit=f" {unit}".rstrip()
+    )
     if limit is not None:
-        frame.level(limit, f"{gate.comparison} {shown(limit, gate.name)}")
+        frame.level(factor * limit, f"{gate.comparison} {shown(limit, gate.name)}")
     for look, value, run in looks:
         control = look.control
         if control is not None and math.isfinite(control) and control <= shown_top:
-            frame.dots([(look.at_s, control)], "control", [f"stable: {shown(control, gate.name)}"])
+            frame.dots(
+                [(look.at_s, factor * control)], "control", [f"stable: {shown(control, gate.name)}"]
+            )
         title = f"{run.name}: {shown(value, gate.name)}, {look.phase}"
-        frame.dots([(look.at_s, value)], _PHASE_STYLES[look.phase], [title])
+        frame.dots([(look.at_s, factor * value)], _PHASE_STYLES[look.phase], [title])
     return frame.svg(f"measurements of {gate.name}")
 
 

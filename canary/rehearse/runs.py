@@ -140,9 +140,9 @@ def _facts(run: Result) -> Iterator[tuple[str, str]]:
     yield "canary failed", f"{traffic.canary_failed:,}"
     yield "median latency", _shown(traffic.p50_ms, "ms")
     yield "95th percentile", _shown(traffic.p95_ms, "ms")
-    yield "error budget", f"{run.budget.spent_share:.3%} of a month's"
+    yield "error budget", f"{units.percent(run.budget.spent_share)} of a month's"
     yield "CPU-seconds", _shown(run.machine.cpu_seconds_total)
-    yield "machine busy", f"{run.machine.cpu_busy_share:.0%}"
+    yield "machine busy", units.percent(run.machine.cpu_busy_share)
 
 
 def last_measurements(run: Result) -> dict[str, str]:

@@ -23,6 +23,15 @@ def of(metric: str) -> str:
     return next((unit for suffix, unit in _UNITS.items() if metric.endswith(suffix)), "")
 
 
+def scale(metric: str) -> tuple[float, str]:
+    """By what a value of this metric is multiplied in people's unit, and that unit.
+
+    >>> scale("error-ratio"), scale("p95-latency-seconds"), scale("restarts")
+    ((100.0, '%'), (1000.0, 'ms'), (1.0, ''))
+    """
+    return {"ratio": (100.0, "%"), "s": (1000.0, "ms")}.get(of(metric), (1.0, ""))
+
+
 def shown(value: float, metric: str) -> str:
     """A value of this metric with its unit.
 

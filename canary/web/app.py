@@ -164,6 +164,7 @@ class App:
         word, outcome = fields.get("word", ""), fields.get("outcome", "")
         page = self._pages.render(
             "runs",
+            here="runs",
             runs=runs.listed(self.source.out, word, outcome),
             word=word,
             outcome=outcome,
@@ -296,11 +297,12 @@ def canary_log(folder: Path, made: Result) -> list[str]:
 
 
 def _paired(first: View, second: View) -> Iterator[tuple[Any, Any]]:
-    """The charts that both runs have."""
+    """The charts that both runs have, if one has something to show."""
     others = {chart.id: chart for chart in (*second.gate_charts, *second.charts)}
     for chart in (*first.gate_charts, *first.charts):
-        if chart.id in others:
-            yield chart, others[chart.id]
+        other = others.get(chart.id)
+        if other and (chart.at_s or other.at_s):
+            yield chart, other
 
 
 def _top(chart: Any) -> float:

@@ -161,7 +161,7 @@ def _shares(canary: Iterable[float], stable: Iterable[float]) -> Iterator[float 
 def of_gate(run: Result, gate: Gate) -> Chart:
     """A gate's measurements against its limit, with stable beside it."""
     taken = sorted(measurements(run, gate.name), key=lambda one: one.at_s)
-    factor, unit = _scale(gate.name)
+    factor, unit = units.scale(gate.name)
     limit = gate.threshold
     return Chart(
         f"gate-{gate.name}",
@@ -196,10 +196,6 @@ def measurements(run: Result, gate: str) -> list[Measurement]:
         if metric.name == gate
         for one in metric.measurements
     ]
-
-
-def _scale(metric: str) -> tuple[float, str]:
-    return {"ratio": (100.0, "%"), "s": (1000.0, "ms")}.get(units.of(metric), (1.0, ""))
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

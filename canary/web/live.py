@@ -27,6 +27,8 @@ RENDER_S = 1.0
 # A page that is loaded anew is closed for a moment.
 CLOSED_S = 3.0
 HOLD = "hold"
+# What Argo says of a pause, which the page says as the step that it is.
+PAUSES = ("CanaryPauseStep", "BlueGreenPause")
 # As long as the load lasts at the most.
 MAX_HELD_S = 3600.0
 
@@ -112,7 +114,7 @@ class Live:
             return "The canary stays beside stable until you promote or abort it."
         if seen is not None and seen.settled and self._held(seen):
             return "It has ended, and waits for you: promote, retry, or stop waiting."
-        return "What you do makes the end yours and not the gates': the verdict says so."
+        return "Once you act, the verdict says that a person ended the release, not its gates."
 
     # ------------------------------------------------------------------------------- open pages
 
@@ -157,22 +159,24 @@ def _now(
 ) -> Now:
     if seen is None:
         return Now(
-            "Starting",
-            "",
-            None,
-            "",
-            "–",
-            "The stable release is being started.",
-            routes,
-            buttons,
-            on_buttons,
+            phase="Starting",
+            message="",
+            promoted=False,
+            step=None,
+            remaining="",
+            since="–",
+            waiting="The stable release is being started.",
+            routes=routes,
+            buttons=buttons,
+            on_buttons=on_buttons,
         )
     released = seen.step_index is not None or seen.promoted or seen.aborted
     waiting = "" if released else "The stable release is warming up."
     left = seen.step_remaining_s
     return Now(
         phase=seen.phase if released else "Warming up",
-        message=seen.message,
+        message="" if seen.message in PAUSES else seen.message,
+        promoted=seen.promoted,
         step=None if seen.aborted or seen.promoted else seen.step_index,
         remaining="" if left is None else f"{left:.0f} s left",
         since=f"{seen.at_s:.0f} s" if released else "–",

@@ -32,7 +32,11 @@ PHASES = {
     "inconclusive": "unsure",
     "unjudged": "unsure",
     "fault": "error",
+    "Healthy": "good",
+    "Degraded": "bad",
 }
+# What needs a person first; what was not measured is last.
+URGENCY = {"bad": 0, "error": 0, "unsure": 1, "good": 2}
 SECTIONS = ("head", "status", "actions", "steps", "releases", "gates", "routes", "log", "events")
 
 
@@ -52,6 +56,7 @@ class Now:
 
     phase: str
     message: str
+    promoted: bool
     step: int | None
     remaining: str
     since: str
@@ -76,9 +81,10 @@ class Release:
 
 @dataclass(frozen=True)
 class GateRow:
-    """A gate's latest measurement."""
+    """A gate's latest measurement, and the chart of all."""
 
     name: str
+    chart: Chart
     canary: str
     limit: str
     stable: str
@@ -100,7 +106,7 @@ class View:
     @property
     def style(self) -> str:
         """The tone of its head."""
-        return "plain" if self.live else PHASES.get(self.run.verdict.outcome, "plain")
+        return PHASES.get(self.live.phase if self.live else self.run.verdict.outcome, "plain")
 
     @property
     def outcome(self) -> str:
@@ -115,17 +121,18 @@ class View:
     def step_state(self, index: int) -> str:
         """Whether a step is done, is now, stopped the release, or is still to come."""
         reached = self._reached
-        if index < reached or (not self.live and self.run.verdict.outcome == "promoted"):
+        promoted = self.live.promoted if self.live else self.run.verdict.outcome == "promoted"
+        if index < reached or promoted:
             return "done"
         if index > reached:
             return "to come"
-        return "now" if self.live else "stopped"
+        return "now" if self.live and self.live.step is not None else "stopped"
 
     @cached_property
     def _reached(self) -> int:
         """The index of the step that the release is at, or came to."""
-        if self.live:
-            return -1 if self.live.step is None else self.live.step
+        if self.live and self.live.step is not None:
+            return self.live.step
         gate = self.run.verdict.gate
         if gate and gate.step_index is not None:
             return gate.step_index
@@ -156,14 +163,16 @@ class View:
 
     @property
     def routes(self) -> Sequence[Route]:
-        """What was asked of each route: lately, or since the release."""
-        return self.live.routes if self.live else self.run.evidence.routes
+        """What was asked of each route, lately or since the release; the worse ones first."""
+        routes = self.live.routes if self.live else self.run.evidence.routes
+        return sorted(routes, key=lambda route: not worse(route))
 
-    @property
-    def gates(self) -> Iterator[GateRow]:
-        """Each gate's latest measurement against its limit."""
-        for gate in self.run.gates:
-            yield _gate(self.run, gate, charts.of_gate(self.run, gate))
+    @cached_property
+    def gates(self) -> Sequence[GateRow]:
+        """Each gate's latest measurement against its limit; what objects is first."""
+        unmeasured = "Pending" if self.live else "not measured"
+        rows = [_gate(self.run, gate, unmeasured) for gate in self.run.gates]
+        return sorted(rows, key=lambda row: URGENCY.get(PHASES.get(row.phase, ""), len(URGENCY)))
 
     @cached_property
     def charts(self) -> Sequence[Chart]:
@@ -172,8 +181,8 @@ class View:
 
     @cached_property
     def gate_charts(self) -> Sequence[Chart]:
-        """Of the gates."""
-        return [charts.of_gate(self.run, gate) for gate in self.run.gates]
+        """Of the gates, in the order of their rows."""
+        return [row.chart for row in self.gates]
 
     @property
     def chart_data(self) -> Markup:
@@ -189,7 +198,8 @@ def _step(step: Step) -> str:
     return step.label
 
 
-def _gate(run: Result, gate: Gate, chart: Chart) -> GateRow:
+def _gate(run: Result, gate: Gate, unmeasured: str) -> GateRow:
+    chart = charts.of_gate(run, gate)
     metrics = [
         metric
         for analysis in run.analysis_runs
@@ -200,10 +210,11 @@ def _gate(run: Result, gate: Gate, chart: Chart) -> GateRow:
     last = taken[-1] if taken else None
     return GateRow(
         name=gate.name,
+        chart=chart,
         canary=measured(last.number, gate.name) if last else "–",
         limit=chart.limit_words or "–",
         stable=measured(last.control, gate.name) if last else "–",
-        phase=last.phase if last else "Pending",
+        phase=last.phase if last else unmeasured,
         count=len(taken),
         dry_run=any(metric.dry_run for metric in metrics),
     )
@@ -245,8 +256,8 @@ class Pages:
         self._environment.filters.update(filters)
         self._environment.tests["worse"] = worse
 
-    def render(self, name: str, here: str = "runs", **values: Any) -> bytes:
-        """A page."""
+    def render(self, name: str, here: str = "", **values: Any) -> bytes:
+        """A page; `here` is the link of the navigation that leads to it."""
         template = self._environment.get_template(f"{name}.html.j2")
         return template.render(nav=self.nav, here=here, **values).encode()
 

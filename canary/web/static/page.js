@@ -90,6 +90,7 @@ function say(plot, box) {
 function draw(chart) {
   const box = document.querySelector(`[data-chart="${CSS.escape(chart.id)}"] .plot`);
   if (!box || !chart.at_s.length) return;
+  box.parentElement.hidden = false;
   box.setAttribute("aria-label", chart.words);
   const data = [chart.at_s, ...chart.lines.map((line) => line.values)];
   const shape = JSON.stringify(chart.lines.map((line) => line.label));
@@ -125,19 +126,20 @@ function redraw() {
   charts.forEach(draw);
 }
 
-/* Puts a section's new text in its place; the keyboard's focus stays where it was. */
+/* Puts a section's new text in its place. What is scrolled or has the keyboard's focus stays, so
+   that a screen reader does not say it anew each second. */
 function replace(id, html) {
   const section = document.getElementById(id);
   if (!section) return;
-  const focused = section.contains(document.activeElement) ? document.activeElement : null;
-  const { value, className } = focused ?? {};
-  const scrolled = section.querySelector(".scroll")?.scrollTop;
-  section.innerHTML = html;
-  if (scrolled) section.querySelector(".scroll").scrollTop = scrolled;
-  if (focused) {
-    const same = [...section.querySelectorAll("button, .scroll")];
-    same.find((one) => (value ? one.value === value : one.className === className))?.focus();
-  }
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html;
+  const [before, after] = [section, fresh.content].map((one) => [...one.children]);
+  const alike = before.length && before.length === after.length
+    && before.every((one, at) => one.cloneNode().isEqualNode(after[at].cloneNode()));
+  const { value } = section.contains(document.activeElement) ? document.activeElement : {};
+  if (!alike) section.innerHTML = html;
+  else before.forEach((one, at) => { if (!one.isEqualNode(after[at])) one.innerHTML = after[at].innerHTML; });
+  if (value) section.querySelector(`button[value="${CSS.escape(value)}"]`)?.focus();
 }
 
 function follow(address) {
