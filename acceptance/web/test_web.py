@@ -120,7 +120,7 @@ def test_each_gate_is_shown_with_the_phase_of_its_last_measurement(live):
         shown = live.end["gates"][gate["name"]]
         assert shown[-1] == str(len(taken))
         assert shown[-2] == (
-            max(taken, key=lambda one: one["at_s"])["phase"] if taken else "Pending"
+            max(taken, key=lambda one: one["at_s"])["phase"] if taken else "not measured"
         )
 
 
