@@ -6,7 +6,8 @@ const byId = (id) => document.getElementById(id);
 const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const shade = (share) => tone(share > 1 ? "over" : share > NEAR ? "near" : "good");
 const number = (value, digits) => (value ?? null) === null ? "–" : value.toFixed(digits);
-const diagram = cytoscape({ container: byId("diagram"), userZoomingEnabled: false });
+const upright = innerWidth < innerHeight;
+const diagram = cytoscape({ container: byId("diagram"), userZoomingEnabled: false, userPanningEnabled: false, autoungrabify: true });
 let drawn = "";
 
 async function ask(path) {
@@ -25,7 +26,7 @@ async function draw(feeder) {
     ...lines.map((line) => ({ data: { id: `${line.from_bus} ${line.to_bus}`, source: line.from_bus, target: line.to_bus } })),
   ]);
   const [first] = [...buses].sort((a, b) => a.number - b.number);
-  diagram.layout({ name: "breadthfirst", roots: [first.id], directed: false, direction: innerWidth < innerHeight ? "downward" : "rightward", padding: 24, spacingFactor: 1.1 }).run();
+  diagram.layout({ name: "breadthfirst", roots: [first.id], directed: false, direction: upright ? "downward" : "rightward", padding: 24, spacingFactor: 1.1 }).run();
   drawn = feeder;
 }
 
@@ -41,6 +42,7 @@ function colour(load, state) {
   }
   diagram.style([
     { selector: "node", style: { label: "data(label)", color: tone("ink"), "font-size": 13, width: 20, height: 20,
+      "text-halign": upright ? "right" : "center", "text-valign": upright ? "center" : "top", "text-margin-x": upright ? 3 : 0,
       "background-color": (node) => shade(node.data("share")), "border-color": tone("low"),
       "border-width": (node) => node.data("voltage_pu") < LOW_PU ? 5 : 0 } },
     { selector: "edge", style: { width: (edge) => 2 + 6 * Math.min(1, edge.data("share") ?? 0),
@@ -53,6 +55,11 @@ function colour(load, state) {
   }));
 }
 
+// A screen reader says it, so only what is new: the figures change every few seconds.
+function say(text) {
+  if (byId("status").textContent !== text) byId("status").textContent = text;
+}
+
 async function show() {
   try {
     const chosen = byId("feeder").value;
@@ -61,10 +68,11 @@ async function show() {
     const [load, state, { overloads }] = await Promise.all([ask(`${path}/load`), ask(`${path}/state`), ask("overloads")]);
     colour(load, state);
     const here = overloads.filter((overload) => overload.feeder_id === chosen).length;
-    byId("summary").textContent = `${load.kw.toFixed(0)} kW, ${(100 * load.share_of_rating).toFixed(0)} % of the rating; lowest voltage ` +
-      `${state.lowest.voltage_pu.toFixed(3)} p.u. at ${state.lowest.bus_id}; ${here} overloaded; at ${new Date().toLocaleTimeString()}`;
+    byId("figures").textContent = `${load.kw.toFixed(0)} kW, ${(100 * load.share_of_rating).toFixed(0)} % of the rating; lowest voltage ` +
+      `${state.lowest.voltage_pu.toFixed(3)} p.u. at ${state.lowest.bus_id}; at ${new Date().toLocaleTimeString()}`;
+    say(`${here} overloaded`);
   } catch (failed) {
-    byId("summary").textContent = `No figures: ${failed.message}`;
+    say(`No figures: ${failed.message}`);
   }
 }
 
@@ -76,7 +84,7 @@ async function begin() {
     await show();
     setInterval(() => document.hidden || show(), EVERY_MS);
   } catch (failed) {
-    byId("summary").textContent = `No feeders: ${failed.message}`;
+    say(`No feeders: ${failed.message}`);
   }
 }
 
