@@ -71,6 +71,9 @@ def film(frames: Sequence[str]) -> str:
     until = share * (len(frames) - 1)
     # Only names of fonts: a picture on a page may load nothing.
     plain = [re.sub(r"@font-face \{.*?\}", "", frame, flags=re.DOTALL) for frame in frames]
+    # All at the top, so that the picture does not jump.
+    head = re.compile(r"(<svg [^>]*)(viewBox)")
+    plain = [head.sub(r'\1preserveAspectRatio="xMidYMin" \2', frame, count=1) for frame in plain]
     shown = "".join(
         f'<g class="frame" style="animation-delay:{number * SHOWN_S:.1f}s">{frame}</g>'
         for number, frame in enumerate(plain[:-1])
@@ -85,7 +88,8 @@ def film(frames: Sequence[str]) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}">'
-        f"<style>{style}</style>{last}{shown}</svg>\n"
+        f'<style>{style}</style><rect width="100%" height="100%" rx="8" fill="#292929"/>'
+        f"{last}{shown}</svg>\n"
     )
 
 
