@@ -3,16 +3,18 @@
 Every round, two to five clones release to one environment at once, among them repeated jobs and
 older releases, while people push to main and roll the environment back. A seeded scheduler lets
 one of them make one git call at a time, so a round is an arbitrary interleaving of whole git calls,
-and the same one for the same seed. A `free` one runs by the clock.
+and the same one for the same seed: commits are dated by the calls before them, since two of one
+release by the clock are one commit within a second and two otherwise. A `free` one runs by the clock.
 """
 
+import itertools
 import random
 import shutil
 import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -91,13 +93,16 @@ class Scheduler:
 class SteppedRepository(Repository):
     """A clone whose every git call waits for its turn."""
 
-    def __init__(self, folder: Path, turn: Callable[[], None]) -> None:
-        """Takes the clone and what to wait for."""
+    def __init__(self, folder: Path, turn: Callable[[], None], seconds: Iterator[int]) -> None:
+        """Takes the clone, what to wait for, and the times of commits."""
         super().__init__(folder)
-        self._turn = turn
+        self._turn, self._seconds = turn, seconds
 
     def _try(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         self._turn()
+        date = f"{next(self._seconds)} +0000"
+        dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        options["environment"] = {**(options.get("environment") or {}), **dates}
         return super()._try(*arguments, **options)
 
 
@@ -177,6 +182,7 @@ class Round:
     )
     foreign: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    seconds: Iterator[int] = field(default_factory=lambda: itertools.count(1_700_000_000))
 
 
 def play(world: World, seed: int, *, free: bool) -> Round:
@@ -234,7 +240,7 @@ def _releasing(
 ) -> Callable[[Callable[[], None]], None]:
     def act(turn: Callable[[], None]) -> None:
         release = world.release(index)
-        repository = SteppedRepository(world.clones[number], turn)
+        repository = SteppedRepository(world.clones[number], turn, done.seconds)
         request = overlay.Request(ENVIRONMENT, release)
         outcome = overlay.update(repository, request, promoted, sleep=lambda s: time.sleep(s / 20))
         done.outcomes.append((release, outcome))
@@ -251,7 +257,7 @@ def _rolling_back(world: World, done: Round) -> Callable[[Callable[[], None]], N
     """Somebody looks what runs and what ran before, and then has it brought back."""
 
     def act(turn: Callable[[], None]) -> None:
-        repository = SteppedRepository(world.person, turn)
+        repository = SteppedRepository(world.person, turn, done.seconds)
         try:
             now, to = overlay.destination(repository, ENVIRONMENT, promoted)
             outcome = overlay.roll_back(
@@ -309,7 +315,7 @@ def judge(world: World, before: str, done: Round) -> list[str]:
         f"{commit} is lost from {branch}"
         for branch, at, commits in ((BRANCH, head, made), ("main", main, done.foreign))
         for commit in commits
-        if git(remote, "merge-base", commit, at) != commit
+        if not Repository(remote).is_ancestor(commit, at)  # nothing in common is lost too
     ]
     wrong += _judge_outcomes(world, done)
     wrong += [w for commit in history for w in _judge_commit(world, commit)]
