@@ -4,7 +4,7 @@ Every round, two to five clones release to one environment at once, among them r
 older releases, while people push to main and roll the environment back. A seeded scheduler lets
 one of them make one git call at a time, so a round is an arbitrary interleaving of whole git calls,
 and the same one for the same seed: commits are dated by the calls before them, since two of one
-release by the clock are one commit within a second and two otherwise. A `free` one runs by the clock.
+release by the clock are one commit within a second and two otherwise. A `free` one has the clock.
 """
 
 import itertools
