@@ -38,6 +38,7 @@ class Sight(StrEnum):
     SPARED = "promoted"
     BLAMED = "blamed"
     UNKNOWN = "not known"
+    NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,31 @@ class Blindness:
     @property
     def says_something(self) -> bool:
         """Whether any class is known."""
-        return any(row.sight is not Sight.UNKNOWN for row in self.rows)
+        return any(row.sight not in (Sight.UNKNOWN, Sight.NOT_RUN) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """CPU-seconds that may be spent; what is begun is finished."""
+
+    cpu_s: int
+    spent_s: Callable[[], float]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more may be begun."""
+        return self.spent_s() > self.cpu_s
+
+    def __str__(self) -> str:
+        return f"the {self.cpu_s} CPU-seconds were over (--cpu-seconds)"
 
 
 def find(
-    study: Study, subject: Callable[[], Subject], power: float, progress: Callable[[int, int], None]
+    study: Study,
+    subject: Callable[[], Subject],
+    power: float,
+    budget: Budget,
+    progress: Callable[[int, int], None],
 ) -> Blindness:
     """Tries every class of fault.
 
@@ -85,10 +106,11 @@ def find(
         study: The release and its traffic.
         subject: Makes the same release to be simulated, where its series can be.
         power: The share of faulty releases that must be rolled back for a class to be seen.
+        budget: What is not begun before it is over is not run, and said to be so.
         progress: Is told how many classes are done, of how many.
     """
     rows = []
-    for row in _rows(study, subject, power):
+    for row in _rows(study, subject, power, budget):
         rows.append(row)
         progress(len(rows), CLASSES)
     name = study.rollout.name
@@ -104,17 +126,48 @@ OUTAGES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 MAX_BLAMED = 0.01
 
 
-def _rows(study: Study, subject: Callable[[], Subject], power: float) -> Iterator[Row]:
-    yield _sized(study, power, "errors on all routes", "errors=3%", lambda s: Fault(error_rate=s))
-    yield _route(study, power)
+def _rows(
+    study: Study, subject: Callable[[], Subject], power: float, budget: Budget
+) -> Iterator[Row]:
+    """Every class; those that cost most come last."""
     slow = f"requests of {SLOW_S * 1000:.0f} ms"
-    yield _sized(study, power, slow, "latency=400ms@10%", lambda s: Fault(slow_share=s))
-    yield _sized(study, power, "CPU, of its limit", "cpu=90%", lambda s: Fault(cpu=s))
-    crash = study.outcomes(Fault(restarts=1.0))
-    yield _judged(study, power, Row("a crash, or a leak", "crash=500", Sight.BLIND), crash)
-    yield _late(study, power)
-    yield from _simulated(study, subject, power)
-    yield _shared(study)
+    drawn: Sequence[tuple[Row, Callable[[Row], Row]]] = (
+        (
+            Row("errors on all routes", "errors=3%", Sight.BLIND),
+            lambda row: _sized(study, power, row, lambda s: Fault(error_rate=s)),
+        ),
+        (
+            Row("one route fails", "errors=100%@/v1/orders", Sight.BLIND),
+            lambda row: _route(study, power, row),
+        ),
+        (
+            Row(slow, "latency=400ms@10%", Sight.BLIND),
+            lambda row: _sized(study, power, row, lambda s: Fault(slow_share=s)),
+        ),
+        (
+            Row("CPU, of its limit", "cpu=90%", Sight.BLIND),
+            lambda row: _sized(study, power, row, lambda s: Fault(cpu=s)),
+        ),
+        (
+            Row("a crash, or a leak", "crash=500", Sight.BLIND),
+            lambda row: _judged(study, power, row, study.outcomes(Fault(restarts=1.0))),
+        ),
+        (
+            Row("all fail, but late", "errors=100%,after=90s", Sight.BLIND),
+            lambda row: _late(study, power, row),
+        ),
+        (
+            Row("both lose a dependency", "database-down=2s@40s", Sight.BLAMED),
+            lambda row: _shared(study, row),
+        ),
+    )
+    for row, find_out in drawn:
+        yield _not_run(row, budget) if budget.over else find_out(row)
+    yield from _simulated(study, subject, power, budget)
+
+
+def _not_run(row: Row, budget: Budget) -> Row:
+    return replace(row, sight=Sight.NOT_RUN, why=f"not run: {budget}")
 
 
 def _judged(study: Study, power: float, row: Row, outcomes: Outcomes) -> Row:
@@ -140,20 +193,17 @@ def _not_followed(study: Study) -> str:
     return f"not modelled: {', '.join(study.unmodelled)}"
 
 
-def _sized(
-    study: Study, power: float, fault: str, word: str, make: Callable[[float], Fault]
-) -> Row:
+def _sized(study: Study, power: float, row: Row, make: Callable[[float], Fault]) -> Row:
     """A class whose faults have a size from nothing to all."""
     size = study.smallest_detected(make, power)
     # What is not rolled back even if it is all may be paused.
     smallest = "100 %" if size is None else f"{100 * size:.2g} %"
-    row = Row(fault, word, Sight.BLIND, smallest)
-    return _judged(study, power, row, study.outcomes(make(1.0 if size is None else size)))
+    outcomes = study.outcomes(make(1.0 if size is None else size))
+    return _judged(study, power, replace(row, smallest=smallest), outcomes)
 
 
-def _route(study: Study, power: float) -> Row:
+def _route(study: Study, power: float, row: Row) -> Row:
     """One route that fails entirely, and how much of the requests it must have to be seen."""
-    row = Row("one route fails", "errors=100%@/v1/orders", Sight.BLIND)
     for share in ROUTES:
         divided = study.under(replace(study.traffic, routes=(1 - share, share)))
         smallest = f"{100 * share:g} % of the requests"
@@ -164,9 +214,8 @@ def _route(study: Study, power: float) -> Row:
     return judged
 
 
-def _shared(study: Study) -> Row:
+def _shared(study: Study, row: Row) -> Row:
     """An outage of what stable and canary share: no release is to blame for it."""
-    row = Row("both lose a dependency", "database-down=2s@40s", Sight.BLAMED)
     if study.unmodelled:
         return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
     spared = ""
@@ -181,9 +230,8 @@ def _shared(study: Study) -> Row:
     return replace(row, sight=Sight.SPARED, smallest=spared)
 
 
-def _late(study: Study, power: float) -> Row:
+def _late(study: Study, power: float, row: Row) -> Row:
     """Errors of every request that begin late, and when they must begin to be seen."""
-    row = Row("all fail, but late", "errors=100%,after=90s", Sight.BLIND)
     step_s, end_s = 5.0, study.walk.ended_s
     onset_s = 0.0
     low, high = 0, int(end_s // step_s)
@@ -202,7 +250,7 @@ def _late(study: Study, power: float) -> Row:
 # Sizes to try, and of each so many releases.
 SHARES = ("2%", "10%", "50%", "100%")
 WARM_UPS = ("1s", "3s", "10s", "30s")
-TRIED = 8
+TRIED = 4
 # What `synthetic_series` writes: metrics, and the labels of one of them or another.
 _METRICS = re.compile(
     r"http_requests_total|request_duration_seconds_(bucket|count)|"
@@ -214,7 +262,9 @@ _LABELS = {
 }  # fmt: skip
 
 
-def _simulated(study: Study, subject: Callable[[], Subject], power: float) -> Iterator[Row]:
+def _simulated(
+    study: Study, subject: Callable[[], Subject], power: float, budget: Budget
+) -> Iterator[Row]:
     rows = (
         (Row("refused: 401, 404, 422", "status=404@{}", Sight.BLIND), SHARES),
         (Row("hangs and resets", "reset={}", Sight.BLIND), SHARES),
@@ -226,10 +276,12 @@ def _simulated(study: Study, subject: Callable[[], Subject], power: float) -> It
         word = row.word.format(sizes[len(sizes) // 2])
         if why:
             yield replace(row, word=word, sight=Sight.UNKNOWN, why=why)
+        elif budget.over:
+            yield _not_run(replace(row, word=word), budget)
         elif row.sight is Sight.BLAMED:
-            yield replace(_spared(study, subject, row, sizes), word=word)
+            yield replace(_spared(study, subject, row, sizes, budget), word=word)
         else:
-            yield replace(_smallest(study, subject, row, sizes, power), word=word)
+            yield replace(_smallest(study, subject, row, sizes, power, budget), word=word)
 
 
 def _not_synthesised(study: Study) -> Iterator[str]:
@@ -249,13 +301,21 @@ def _not_synthesised(study: Study) -> Iterator[str]:
 
 
 def _smallest(
-    study: Study, subject: Callable[[], Subject], row: Row, sizes: Sequence[str], power: float
+    study: Study,
+    subject: Callable[[], Subject],
+    row: Row,
+    sizes: Sequence[str],
+    power: float,
+    budget: Budget,
 ) -> Row:
     """The row of the smallest size of which enough releases are stopped."""
     low, high = 0, len(sizes) - 1
     found = _released(study, subject, row.word.format(sizes[high]))
     judged = _counted(row, found, power)
     while low < high and judged.sight is Sight.SEEN:
+        if budget.over:
+            judged = replace(judged, why=f"from {sizes[low]} on not run: {budget}")
+            break
         middle = (low + high) // 2
         found = _released(study, subject, row.word.format(sizes[middle]))
         if (smaller := _counted(row, found, power)).sight is Sight.SEEN:
@@ -266,10 +326,19 @@ def _smallest(
     return replace(judged, smallest=sizes[high].replace("%", " %") if known else "")
 
 
-def _spared(study: Study, subject: Callable[[], Subject], row: Row, sizes: Sequence[str]) -> Row:
+def _spared(
+    study: Study,
+    subject: Callable[[], Subject],
+    row: Row,
+    sizes: Sequence[str],
+    budget: Budget,
+) -> Row:
     """The row of an innocent class: up to which size no release is stopped."""
     spared = ""
     for size in sizes:
+        if spared and budget.over:
+            row = replace(row, why=f"from {size} on not run: {budget}")
+            break
         found = _released(study, subject, row.word.format(size))
         if any(walk.outcome != PROMOTED for walk in found):
             gate = f"{_most(found)} from {size} on"
@@ -288,8 +357,8 @@ def _released(study: Study, subject: Callable[[], Subject], words: str) -> list[
 def _counted(row: Row, walks: Sequence[Walk], power: float) -> Row:
     outcomes = Counter(walk.outcome for walk in walks)
     stopped = [walk for walk in walks if walk.outcome == ROLLED_BACK]
-    # Of so few, one may be the share that is allowed to slip.
-    enough = math.floor(power * len(walks))
+    # Of so few, none may be the share that is allowed to slip.
+    enough = math.ceil(power * len(walks))
     if len(stopped) >= enough:
         after_s = round(statistics.median(walk.ended_s for walk in stopped), 1)
         return replace(row, sight=Sight.SEEN, gate=_most(stopped), after_s=after_s)

@@ -1,12 +1,19 @@
 """What gates see and do not see is said by class of fault, and nothing that is not modelled is."""
 
 import functools
+import itertools
 import json
 
 import pytest
 
 from acceptance.calling import call
 from canary import cli
+from canary.argo import releases
+from canary.power import blind, mutation
+from canary.power.blind import Budget, Sight
+from canary.power.monte_carlo import Study
+from canary.power.samples import Traffic
+from canary.runtime import documents
 
 # Of a release whose gate reads what nobody knows.
 UNKNOWN = """
@@ -97,3 +104,19 @@ def test_the_table_names_each_class_its_word_and_why_it_is_not_known(root, form)
     assert "errors=100%@/v1/orders" in done.stdout
     assert "database-down=2s@40s" in done.stdout
     assert "happiness is not modelled: smiles_total is not modelled" in done.stdout
+
+
+@pytest.mark.parametrize(("given", "run"), [((0.0,), 1), ((0.0, 0.0), 2), ((), 0)])
+def test_what_was_not_begun_before_the_cpu_seconds_were_over_is_said_to_be_not_run(
+    tmp_path, given, run
+):
+    (tmp_path / "shop.yaml").write_text(UNKNOWN.replace("QUERY", json.dumps(FAILED)))
+    (release,) = releases.find(documents.read_all([str(tmp_path)]))
+    spent = itertools.chain(given, itertools.repeat(61.0))
+    study = Study(mutation.subject_of(release).rollout, Traffic(20.0), n=20)
+    found = blind.find(study, None, 0.95, Budget(60, lambda: next(spent)), lambda *_: None)
+    sights = [row.sight is Sight.NOT_RUN for row in found.rows]
+    assert sights == [False] * run + [True] * (blind.CLASSES - run)
+    assert found.says_something is bool(run)
+    assert "idle" in blind.table(found)
+    assert "hangs and resets: not run: the 60 CPU-seconds were over" in blind.table(found)
