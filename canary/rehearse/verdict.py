@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,6 +36,8 @@ from canary.rehearse.target import Event, Observation, Place
 DISTINCT_FACTOR = 3.0
 # The load is met if no more than this share of the seconds fell short by a tenth.
 SHORT_SECONDS = 0.1
+# Users who waited so long for what then failed sent nothing meanwhile, whatever the machine did.
+WAITED_MS = 5000.0
 # Above it every program waits for others all the time.
 BUSY_SHARE = 0.95
 # A gate that reads less than this part of the failures takes off a confidence margin.
@@ -367,8 +369,21 @@ def conditions(
     return Conditions(strained, _killed(hashes, events, strained=bool(strained)), shared)
 
 
+def _held(seconds: Sequence[Second]) -> Callable[[float], bool]:
+    """Whether users sent less at a moment because they waited for an answer that never came.
+
+    Locust's users wait for one answer before they ask again: a release that hangs has them all.
+    """
+    failing = [second for second in seconds if second.failed or second.lost]
+    longest_ms = max((second.p95_ms or 0 for second in failing), default=0)
+    if longest_ms < WAITED_MS:
+        return lambda _: False
+    return lambda at: any(s.at - longest_ms / 1000 <= at <= s.at for s in failing)
+
+
 def _strains(last: Observation, seconds: Sequence[Second], busy_share: float) -> Iterator[str]:
-    short = sum(not rates.met(second, last.rate) for second in seconds)
+    held = _held(seconds)
+    short = sum(not rates.met(second, last.rate) for second in seconds if not held(second.at))
     if short > SHORT_SECONDS * max(1, len(seconds)):
         yield "the machine could not keep up the load"
     if last.scrapes_lost:

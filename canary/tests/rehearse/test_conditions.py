@@ -32,12 +32,12 @@ def judged(root):
         manifests.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
     )
 
-    def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5):
+    def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5, more=()):
         return verdict.conditions(
             last,
             HASHES,
             walked,
-            seconds=seconds(*requests),
+            seconds=[*seconds(*requests), *more],
             events=events,
             late_s=late_s,
             busy_share=busy_share,
@@ -56,6 +56,13 @@ def test_a_load_that_falls_short_in_a_tenth_of_the_seconds_strains(judged):
     assert judged(requests=(300,) * 71 + (260,) * 9).strained == (
         "the machine could not keep up the load"
     )
+
+
+def test_a_load_that_falls_short_while_users_wait_in_vain_is_not_the_machines(judged):
+    waited = Second(75, 300, 9, 0, 0, 5.0, 30_000.0)
+    assert judged(requests=(300,) * 50 + (0,) * 30, more=(waited,)).fair
+    assert not judged(requests=(300,) * 40 + (0,) * 40, more=(waited,)).fair
+    assert not judged(requests=(300,) * 50 + (0,) * 30, more=(replace(waited, failed=0),)).fair
 
 
 def test_the_load_is_measured_by_the_rate_that_is_sent_and_not_by_the_one_asked_for(judged):
