@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from canary import tables
 from canary.commands import options
 from canary.errors import UsageError
@@ -59,9 +63,14 @@ def _compare(chosen: argparse.Namespace) -> None:
         made = {"a": first.id, "b": second.id, "facts": facts}
         options.say(json.dumps(made, indent=1, ensure_ascii=False))
         return
-    cells = [("≠" if row.differs else "", row.what, row.first, row.second) for row in rows]
-    head = ("", "", first.id, second.id)
-    options.say("\n".join(tables.text(head, cells, left=(0, 1, 2, 3))))
+    table = Table(box=None, pad_edge=False, header_style="")
+    for head in ("", "", first.id, second.id):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        cells = ("≠" if row.differs else "", row.what, row.first, row.second)
+        table.add_row(*map(Text, cells))
+    # A verdict is a sentence, and is folded to the terminal's width.
+    Console(highlight=False).print(table)
 
 
 def _list(chosen: argparse.Namespace) -> None:
