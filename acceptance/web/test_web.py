@@ -25,6 +25,7 @@ class Rehearsal:
     said: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     end: dict = field(default_factory=dict)
+    heard: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
 
@@ -48,6 +49,17 @@ def noting(page, complaints):
     """Keeps what the browser says is wrong, such as what the policy refused."""
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+
+
+# What a screen reader says by itself, in the order in which it changes.
+LISTEN = """() => {
+  window.heard = [];
+  new MutationObserver((changes) => {
+    const found = changes.map((one) => (one.target.closest ? one.target : one.target.parentElement)
+      ?.closest("[role=status], [role=alert], output:not([aria-live=off])"));
+    new Set(found.filter(Boolean)).forEach((one) => window.heard.push(one.textContent.trim()));
+  }).observe(document.body, { childList: true, characterData: true, subtree: true });
+}"""
 
 
 def facts(page):
@@ -76,14 +88,16 @@ def live(chromium, out):
     noting(page, seen.complaints)
     with running(out, "--fault", "errors=3%") as (process, url):
         page.goto(url)
+        page.evaluate(LISTEN)
         while page.locator("#actions button").count():
             assert process.poll() is None
             seen.said.append(page.locator("#head .word").inner_text())
             seen.steps += page.locator("[aria-current=step]").all_inner_texts()
             time.sleep(0.5)
-        page.wait_for_function("document.querySelectorAll('.plot canvas').length > 4")
+        page.locator(".plot canvas").nth(4).wait_for()
         seen.end = {"facts": facts(page), "gates": gates(page), "log": page.inner_text("#log")}
         seen.end["headline"] = page.inner_text("#head h1")
+        seen.heard = page.evaluate("window.heard")
         page.close()
         seen.exit_code = process.wait(60)
     seen.result = json.loads((out / "latest/result.json").read_text())
@@ -95,6 +109,12 @@ def test_the_live_page_follows_the_steps_of_the_release(live):
     assert any(step.startswith("10 %") for step in live.steps)
     assert any(step.startswith("pause") for step in live.steps)
     assert live.complaints == []
+
+
+def test_a_screen_reader_says_each_step_and_the_verdict_once(live):
+    assert any(said.startswith("Step 1 of") for said in live.heard)
+    assert live.heard[-1] == live.result["verdict"]["headline"]
+    assert len(live.heard) == len(set(live.heard))
 
 
 def test_the_page_ends_with_the_numbers_of_the_result(live):

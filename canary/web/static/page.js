@@ -83,7 +83,8 @@ function say(plot, box) {
   const at = plot.cursor.idx ?? plot.data[0].length - 1;
   box.parentElement.querySelectorAll("output").forEach((output, index) => {
     const value = plot.data[index + 1]?.[at];
-    output.textContent = value == null ? "" : String(+value.toPrecision(4));
+    const text = value == null ? "" : String(+value.toPrecision(4));
+    if (output.textContent !== text) output.textContent = text;
   });
 }
 
@@ -106,6 +107,12 @@ function draw(chart) {
   drawn.set(chart.id, { plot, shape, box, chart });
   say(plot, box);
   box.onkeydown = (event) => move(event, plot, box);
+  box.onblur = () => hear(box, "off");
+}
+
+/* Whether a screen reader says the values as they change: only while somebody goes along them. */
+function hear(box, live) {
+  box.parentElement.querySelectorAll("output").forEach((output) => output.setAttribute("aria-live", live));
 }
 
 /* Arrows move the cursor from one measurement to the next. */
@@ -113,6 +120,7 @@ function move(event, plot, box) {
   const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
   if (step === undefined) return;
   event.preventDefault();
+  hear(box, "polite");
   const last = plot.data[0].length - 1;
   const at = Math.max(0, Math.min(last, (plot.cursor.idx ?? last) + step));
   plot.setCursor({ left: plot.valToPos(plot.data[0][at], "x"), top: HEIGHT / 2 });
