@@ -51,7 +51,7 @@ def markdown(document: Result) -> str:
         _plot(document),
         _cost(document),
         f"<sub>{_code(document.command)} · {document.elapsed_s:.0f} s · "
-        f"×{document.time_scale:g} · {document.target}</sub>",
+        f"×{document.time_scale:g} · {_escape(document.target)}</sub>",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -87,7 +87,7 @@ def _routes(document: Result) -> str:
 
 def _release(document: Result) -> str:
     release = document.release
-    faults = ", ".join(release.faults)
+    faults = _escape(", ".join(release.faults))
     sides = [release.candidate, release.stable]
     if not sides[0].commit:
         return f"A release with {faults}." if faults else "A healthy release of this checkout."
@@ -102,9 +102,13 @@ def _gates(document: Result) -> str:
         return "No gate was asked."
     wheres = list(dict.fromkeys(look.where for look in looks))
     gates = {look.metric.name: look.wanted for look in looks}
-    cells = {(look.metric.name, look.where): _cell(look) for look in looks}
+    cells: dict[tuple[str, str], str] = {}
+    for look in looks:
+        where = look.metric.name, look.where
+        if _PHASE_SIGNS["Failed"] not in cells.get(where, ""):  # a failed one stays failed
+            cells[where] = _cell(look)
     rows = [
-        f"| {_escape(name)} | {wanted} | "
+        f"| {_escape(name)} | {_escape(wanted)} | "
         + " | ".join(cells.get((name, w), "") for w in wheres)
         + " |"
         for name, wanted in gates.items()
@@ -205,11 +209,13 @@ def _cases(document: Result) -> Iterator[Case]:
 
 
 def _escape(text: str) -> str:
-    """Text that Markdown and HTML leave as it is, and that mentions nobody.
+    """Text that Markdown and HTML leave as it is, and that mentions nobody and links nowhere.
 
-    GitHub looks for mentions in what entities stand for: a word joiner (8288) parts @ and name.
+    GitHub looks for mentions in what entities stand for: a word joiner (8288) parts @ and name. It
+    takes what begins with https:// or www. for a link.
     """
-    plain = re.sub(r"[^\w\s.,:;%()/+='-]", lambda c: f"&#{ord(c[0])};", junit.printable(text))
+    marks = r"[^\w\s.,:;%()/+='-]|:(?=//)|(?<=www)\."
+    plain = re.sub(marks, lambda c: f"&#{ord(c[0])};", junit.printable(text))
     return plain.replace("&#64;", "&#64;&#8288;")
 
 

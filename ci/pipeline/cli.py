@@ -13,9 +13,7 @@ from pathlib import Path
 from canary.runtime import program
 from pipeline import (
     changes,
-    comment,
     controls,
-    images,
     layout,
     overlay,
     preflight,
@@ -38,7 +36,6 @@ exit codes:
 
 examples:
   pipeline version                                      the one version, from pyproject.toml
-  kubectl kustomize deploy/overlays/staging | pipeline images --registry REGISTRY
   pipeline pin --environment dev --source SHA --digest sha256:… --version 1.2.3
   pipeline destination --environment production          what a rollback would go back to
   pipeline controls                                     the workflows against the controls
@@ -126,12 +123,6 @@ def _add_checks(add: Add) -> None:
     )
     changed.add_argument("base", help="a commit; all zeros where there is none")
     changed.add_argument("head", help="a commit")
-    named = add(
-        "images", _images, "check that manifests on standard input run our images by digest"
-    )
-    named.add_argument(
-        "--registry", required=True, help="the only one, such as crgridos.azurecr.io"
-    )
     add("preflight", _preflight, "compare GitHub's settings with what the workflows need")
     checks = add("controls", _controls, "check workflows, image and policies against the controls")
     checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
@@ -140,20 +131,18 @@ def _add_checks(add: Add) -> None:
 
 
 def _add_reports(add: Add) -> None:
-    body = add("comment", _comment, "make a pull request's comment of a rehearsal's result.json")
-    body.add_argument("result", type=Path, help="a missing file makes a comment that says so")
+    body = add("comment", _comment, "say on a pull request how its rehearsal ended")
+    body.add_argument("result", type=Path, help="its result.json; a missing file is said as well")
     body.add_argument("--run-url", required=True, help="the run that has the whole report")
-    text = "the run was of another workflow than main's: say so, whatever it left"
-    body.add_argument("--untrusted", action="store_true", help=text)
-    same = add("same", _same, "say whether a commit has a file as it is here, as same=true|false")
-    same.add_argument("path")
-    same.add_argument(
-        "--commit", required=True, help="of this repository, or of a fork's pull request"
+    body.add_argument(
+        "--conclusion", required=True, help="the run's: without a result, only failure is said"
     )
-    publish = add("publish", _publish, "keep the comment on standard input on a pull request")
-    publish.add_argument("--owner", required=True, help="whose branch it is")
-    publish.add_argument("--branch", required=True)
-    publish.add_argument("--head", required=True, help="the commit that was rehearsed")
+    body.add_argument(
+        "--workflow", required=True, help="its file: another than ours is not believed"
+    )
+    body.add_argument("--owner", required=True, help="whose branch it is")
+    body.add_argument("--branch", required=True)
+    body.add_argument("--head", required=True, help="the commit that was rehearsed")
     night = add("trend", _trend, "add a benchmark's table to its history, and show the last nights")
     night.add_argument("table", type=Path, help="what the benchmark printed")
     night.add_argument(
@@ -263,32 +252,22 @@ def _notes(chosen: argparse.Namespace) -> int:
     return Exit.GOOD
 
 
-def _images(chosen: argparse.Namespace) -> int:
-    found = images.uses(sys.stdin.read())
-    refused = images.refused(found, chosen.registry)
-    _say("\n".join(refused) or f"{len(found)} containers, each ours and by digest")
-    return Exit.FINDINGS if refused else Exit.GOOD
-
-
 def _comment(chosen: argparse.Namespace) -> int:
-    if chosen.untrusted:
-        _say(comment.untrusted(chosen.run_url).rstrip())
+    # Here alone: it needs what a rehearsal needs, and jobs that hold a key install nothing of that.
+    from pipeline import comment  # noqa: PLC0415
+
+    github, url = _github(), chosen.run_url
+    # By GitHub's word: the commit of a fork's branch is in no clone of ours.
+    theirs = github.get(f"contents/{chosen.workflow}?ref={chosen.head}").get("sha")
+    if theirs != Repository(Path()).blob(chosen.workflow):
+        body = comment.untrusted(url)
     elif chosen.result.exists():
-        _say(comment.render(chosen.result.read_text(encoding="utf-8"), chosen.run_url).rstrip())
+        body = comment.render(chosen.result.read_text(encoding="utf-8"), url)
+    elif chosen.conclusion == "failure":
+        body = comment.missing(url)
     else:
-        _say(comment.missing(chosen.run_url).rstrip())
-    return Exit.GOOD
-
-
-def _same(chosen: argparse.Namespace) -> int:
-    """By GitHub's word: the commit of a fork's branch is in no clone of ours."""
-    theirs = _github().get(f"contents/{chosen.path}?ref={chosen.commit}").get("sha")
-    _say(f"same={str(theirs == Repository(Path()).blob(chosen.path)).lower()}")
-    return Exit.GOOD
-
-
-def _publish(chosen: argparse.Namespace) -> int:
-    github, body = _github(), sys.stdin.read()
+        _say("its changes needed no rehearsal: nothing to say")
+        return Exit.GOOD
     number = github.pull_request(chosen.owner, chosen.branch, chosen.head)
     if number is None:
         _say(f"{chosen.head} is not the head of an open pull request (any more): nothing to say")

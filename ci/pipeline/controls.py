@@ -332,8 +332,8 @@ def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
             "an AppProject for any namespace or cluster",
         ),
         (
-            not any("*" in (k.get("group"), k.get("kind")) for k in kinds),
-            "an AppProject for any cluster-wide kind",
+            kinds and not any("*" in (k.get("group"), k.get("kind")) for k in kinds),
+            "an AppProject for any cluster-wide kind, or for none that it names",
         ),
         (not service or bool(own), "the service's AppProject allows every kind"),
         (

@@ -270,9 +270,9 @@ def _pinned(objects: Sequence[Object]) -> Found:
     for group in pods(objects):
         for container in group.containers:
             image = str(container["image"])
-            if registry and not image.startswith(f"{registry}/"):
-                yield group.owner, f"{image} is not from {registry}"
-            if registry and "@sha256:" not in image:
+            if registry and not re.match(rf"{re.escape(registry)}/gridos[:@]", image):
+                yield group.owner, f"{image} is not {registry}'s gridos"
+            if registry and not re.search(r"@sha256:[0-9a-f]{64}$", image):
                 yield group.owner, f"{image} is not pinned by digest"
             if image.endswith(":latest") or ":" not in image.rpartition("/")[2]:
                 yield group.owner, f"{image} is whatever was pushed last"
@@ -369,23 +369,3 @@ def _last(objects: Sequence[Object]) -> Found:
     for thing in objects:
         if rollouts and wave(thing) > max(rollouts):
             yield thing, "comes after the Rollout: its sync would last as long as the canary"
-
-
-@_rule("allow-lists", "own judgement")
-def _allow_lists(objects: Sequence[Object]) -> Found:
-    for project in of(objects, "AppProject"):
-        spec = project["spec"]
-        lists = [spec.get("sourceRepos", [])]
-        lists += [[d.get("namespace", "") for d in spec.get("destinations", [])]]
-        lists += [[e.get("kind", "") for e in spec.get(f"{w}ResourceWhitelist", [])] for w in KINDS]
-        if any("*" in allowed for allowed in lists):
-            yield project, "allows *"
-        if not spec.get("clusterResourceWhitelist"):
-            yield project, "does not say what it may make outside of namespaces"
-    for application in of(objects, "Application", "ApplicationSet"):
-        spec = application["spec"]
-        if spec.get("template", {}).get("spec", spec).get("project") == "default":
-            yield application, "is in the default project, which allows everything"
-
-
-KINDS = ("cluster", "namespace")

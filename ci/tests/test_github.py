@@ -67,22 +67,6 @@ def test_the_run_that_built_a_commit_is_the_newest(github, server):
         github.run_of("release.yaml", "cd" * 20)
 
 
-def test_a_file_of_a_forks_commit_is_compared_with_ours(github, server, root, monkeypatch, capsys):
-    monkeypatch.setenv("GITHUB_API_URL", github.api)
-    monkeypatch.setenv("GITHUB_REPOSITORY", "example/gridos")
-    monkeypatch.setenv("GITHUB_TOKEN", "secret")
-    monkeypatch.chdir(root)
-    ours = subprocess.run(
-        ["git", "rev-parse", "HEAD:LICENSE"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    said = []
-    for blob in (ours, "ab" * 20, None):
-        server.blobs = {(HEAD, "LICENSE"): blob} if blob else {}
-        assert cli.main(["same", "LICENSE", "--commit", HEAD]) == 0
-        said.append(capsys.readouterr().out)
-    assert said == ["same=true\n", "same=false\n", "same=false\n"]
-
-
 def test_a_refusal_is_passed_on_in_githubs_words(github):
     elsewhere = GitHub(f"{github.api}/wrong", github.repository, github.token)
     with pytest.raises(PipelineError, match=r"404 .*Not Found"):
@@ -94,16 +78,65 @@ def test_a_server_that_is_away_is_said():
         GitHub("http://127.0.0.1:9", "example/gridos", "secret").pull_request("a", "b", HEAD)
 
 
-def test_the_program_comments_and_says_where(github, server, monkeypatch, capsys):
+@pytest.fixture
+def say(github, server, root, monkeypatch, capsys):
+    """Has the program comment on a run of LICENSE, as if it were a workflow; what it said."""
     monkeypatch.setenv("GITHUB_API_URL", github.api)
     monkeypatch.setenv("GITHUB_REPOSITORY", "example/gridos")
-    arguments = ["publish", "--owner", "someone", "--branch", "fix", "--head", HEAD]
-    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
-    assert cli.main(arguments) == 2
-    assert "GITHUB_TOKEN is not set" in capsys.readouterr().err
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
-    import io
+    monkeypatch.chdir(root)
+    git = ["git", "rev-parse", "HEAD:LICENSE"]
+    ours = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    server.blobs = {(HEAD, "LICENSE"): ours}
 
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{MARKER} one"))
-    assert cli.main(arguments) == 0
-    assert capsys.readouterr().out == "made/1\n"
+    def call(result, conclusion="failure", head=HEAD):
+        code = cli.main([
+            "comment", str(result), "--run-url", "https://run", "--workflow", "LICENSE",
+            "--conclusion", conclusion, "--owner", "someone", "--branch", "fix", "--head", head,
+        ])  # fmt: skip
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return call
+
+
+RESULT = "canary/tests/rehearse/results/rolled-back.json"
+
+
+def test_the_program_comments_and_says_where(say, server, monkeypatch):
+    assert say(RESULT) == (0, "made/1\n")
+    assert server.comments[0]["body"].startswith(f"{MARKER}\n\n### ❌ Rolled back")
+    assert say("nothing.json") == (0, "edited/1\n")
+    assert "no result" in server.comments[0]["body"]
+    monkeypatch.delenv("GITHUB_TOKEN")
+    code, said = say(RESULT)
+    assert code == 2
+    assert "GITHUB_TOKEN is not set" in said
+
+
+def test_a_run_without_a_result_that_ended_well_needed_no_rehearsal(say, server):
+    assert say("nothing.json", "success") == (
+        0,
+        "its changes needed no rehearsal: nothing to say\n",
+    )
+    assert server.comments == []
+
+
+@pytest.mark.parametrize("theirs", ["ab" * 20, None])
+@pytest.mark.parametrize("conclusion", ["success", "failure"])
+def test_a_run_of_another_workflow_than_mains_has_no_verdict_whatever_it_left(
+    say, server, tmp_path, theirs, conclusion
+):
+    server.blobs = {(HEAD, "LICENSE"): theirs} if theirs else {}
+    forged = tmp_path / "result.json"
+    forged.write_text('{"schema": "canary.rehearsal/v1", "verdict": {"outcome": "promoted"}}')
+    assert say(forged, conclusion)[0] == 0
+    body = server.comments[0]["body"]
+    assert "no verdict" in body
+    assert "Promoted" not in body
+
+
+def test_a_commit_that_was_overtaken_is_not_commented_on(say, server):
+    server.blobs["cd" * 20, "LICENSE"] = server.blobs[HEAD, "LICENSE"]
+    assert "nothing to say" in say(RESULT, head="cd" * 20)[1]
+    assert server.comments == []

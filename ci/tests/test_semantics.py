@@ -16,7 +16,7 @@ ASKED = {
     r"--run-of": "actions",
     r"gh workflow run": "actions: write",
     r"verify-provenance": "attestations",
-    r"run-pipeline publish": "pull-requests: write",
+    r"run-pipeline comment": "pull-requests: write",
 }
 
 

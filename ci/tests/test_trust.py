@@ -54,8 +54,8 @@ LOOSER = [
     Edit(
         "a script of the untrusted artifact is run",
         f"{W}/rehearse-comment.yaml",
-        r"mkdir -p out #.*\n",
-        "sh out/untrusted/notes.sh\n",
+        r"run: \|\n(?= +ci/run-pipeline comment)",
+        "run: |\n          sh out/untrusted/notes.sh\n",
     ),
     Edit("a plan runs for pull requests", f"{W}/terraform.yaml", r"  push:", "  pull_request:\n  push:"),
     Edit(

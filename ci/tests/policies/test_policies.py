@@ -53,7 +53,8 @@ def thing(kind, name, **fields):
     }
 
 
-PROJECT = {"sourceRepos": ["https://x"], "destinations": [{"namespace": "*"}]}
+DIGEST = "sha256:" + "ab" * 32
+REGISTRY = "crgridosprdweux1g.azurecr.io"
 BINDING = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}]}
 
 # Each policy with the smallest change of the production overlay that breaks it.
@@ -120,11 +121,23 @@ BREAKS = [
             "data"
         ].update(GRIDOS_FAULTS="errors=3%"),
     ),
-    ("pinned-image", lambda t: container(t).update(image="docker.io/gridos@sha256:0")),
-    ("pinned-image", lambda t: container(t).update(image="crgridosprdweux1g.azurecr.io/gridos:1")),
+    *(
+        ("pinned-image", lambda t, image=image: container(t).update(image=image))
+        for image in (
+            "gridos",
+            "docker.io/gridos@sha256:0",
+            f"docker.io/library/python@{DIGEST}",
+            f"{REGISTRY}/gridos:1",
+            f"{REGISTRY}/gridos:latest",
+            f"{REGISTRY}.evil.com/gridos@{DIGEST}",
+            f"{REGISTRY.replace('.', '-', 1)}/gridos@{DIGEST}",
+            f"{REGISTRY}/gridosx@{DIGEST}",
+            f"{REGISTRY}/gridos@{DIGEST}0",
+        )
+    ),
     (
         "pinned-image",
-        lambda t: container(t).update(image="crgridosprdweux1g.azurecr.io/gridos:latest"),
+        lambda t: pod(t).update(initContainers=[{**container(t), "image": "busybox"}]),
     ),
     ("default-deny", lambda t: policy(t, "default-deny")["spec"].update(policyTypes=["Ingress"])),
     ("default-deny", lambda t: policy(t, "default-deny")["spec"].update(ingress=[{}])),
@@ -150,20 +163,19 @@ BREAKS = [
         "nothing-waits-for-the-rollout",
         lambda t: ingress(t)["metadata"]["annotations"].update({rules.WAVE: "3"}),
     ),
-    ("allow-lists", lambda t: t.append(thing("AppProject", "p", spec=PROJECT))),
-    ("allow-lists", lambda t: t.append(thing("Application", "a", spec={"project": "default"}))),
-    (
-        "allow-lists",
-        lambda t: t.append(
-            thing("ApplicationSet", "a", spec={"template": {"spec": {"project": "default"}}})
-        ),
-    ),
 ]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_shipped_overlay_breaks_no_policy(root, overlay):
     assert rules.check(objects.read(root / "deploy/overlays" / overlay)) == []
+
+
+@pytest.mark.parametrize("image", [f"gridos@{DIGEST}", f"gridos:1.0.0-gabc@{DIGEST}"])
+def test_our_image_by_digest_breaks_no_policy(production, image):
+    pinned = [copy.deepcopy(dict(t)) for t in production]
+    container(pinned)["image"] = f"{REGISTRY}/{image}"
+    assert rules.check(pinned) == []
 
 
 def test_argo_cds_own_objects_break_no_policy(root):
