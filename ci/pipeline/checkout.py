@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline import overlay
 from pipeline.errors import PipelineError
@@ -78,7 +79,10 @@ class Job:
 @cache
 def _parse(text: str) -> tuple[Any, ...]:
     """The documents of a text, which several controls read, and tests in many checkouts."""
-    return tuple(YAML(typ="safe").load_all(text))
+    try:
+        return tuple(YAML(typ="safe").load_all(text))
+    except (YAMLError, ValueError) as cause:
+        raise PipelineError(f"a file is not YAML: {' '.join(str(cause).split())}") from None
 
 
 class Checkout:

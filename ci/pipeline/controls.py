@@ -49,6 +49,8 @@ EXPRESSION = re.compile(r"\$\{\{")
 PIPE = re.compile(r"[^|]\|[^|]")
 PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# In a lock: an option, or an address in the place of a version.
+ELSEWHERE = re.compile(r"^(?:-.*|.*\s@\s.*)$", re.MULTILINE)
 REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
 APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
 SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
@@ -141,6 +143,9 @@ def _dockerfile(checkout: Checkout) -> Iterator[str]:
         ("--require-hashes" in text, "Dockerfile: requirements without hashes"),
         ("--only-binary :all:" in text, "Dockerfile: a source distribution would run code"),
     )
+    for lock in sorted((checkout.root / "requirements").glob("*.txt")):
+        if found := ELSEWHERE.search(lock.read_text(encoding="utf-8")):
+            yield f"{lock.name}: packages from elsewhere: {found[0]}"
 
 
 def _pins(checkout: Checkout) -> Iterator[str]:

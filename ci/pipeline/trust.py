@@ -4,13 +4,15 @@ Each workflow's head, each job that could do harm and each file that says who ma
 down there as a digest, so that no loosening passes without a line of that file in the same change,
 which CODEOWNERS has the security team approve. `pipeline controls --accept` writes it anew.
 
-What is no loosening does not count: comments, versions of actions (which are pinned by another
-control, and moved weekly), the base image's digest, time limits and how long artifacts are kept.
+What is no loosening does not count: comments that only people read, versions of actions (which are
+pinned by another control, and moved weekly), the base image's digest, time limits and how long
+artifacts are kept.
 """
 
 import hashlib
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +21,7 @@ from pipeline.checkout import Checkout, Job
 FILE = ".github/trusted.json"
 # Who may do what, what decides it, and what checks it.
 FILES = (
+    ".dockerignore",
     ".github/CODEOWNERS",
     ".github/actionlint.yaml",
     ".github/actions/*/action.yaml",
@@ -26,18 +29,54 @@ FILES = (
     ".github/environments.json",
     ".github/rulesets/*.json",
     ".github/zizmor.yaml",
+    ".hadolint.yaml",
     "Dockerfile",
     "deploy/admission/*.yaml",
     "deploy/argocd/application-*.yaml",
+    "deploy/argocd/kustomization.yaml",
     "deploy/argocd/notifications.yaml",
+    "deploy/argocd/platform/admission.yaml",
+    "deploy/argocd/platform/kyverno*.yaml",
     "deploy/argocd/project-*.yaml",
     "deploy/base/namespace.yaml",
     "infra/terraform/runners/*",
     "ci/pipeline/*.py",
     "ci/run-pipeline",
+    # What jobs that hold a key run beside them; a module here would go before a library's.
+    "*.py",
+    "*/__init__.py",
+    "canary/runtime/__init__.py",
+    "ci/*.py",
+    "ci/*/__init__.py",
+    "service/gridos/program.py",
 )
+# What a tool would read before what is there, or beside it.
+ABSENT = (
+    ".coveragerc",
+    ".gitattributes",
+    ".github/dependabot.yml",
+    ".github/zizmor.yml",
+    ".gitleaks*",
+    ".hadolint.yml",
+    ".ruff.toml",
+    ".shellcheckrc",
+    ".trivyignore*",
+    "GNUmakefile",
+    "makefile",
+    "mypy.ini",
+    "pytest.ini",
+    "ruff.toml",
+    "setup.cfg",
+    "tox.ini",
+    "zizmor.y*ml",
+)
+# A comment that tells a tool what to do, such as the frontend that builds, or what not to find.
+_TOLD = (
+    r"#(?:!|.*\b(?:syntax|escape|check|hadolint|shellcheck|zizmor|trivy|checkov|noqa)\b *[=:[ ])"
+)
+_DIRECTIVE = re.compile(rf"{_TOLD}.*")
 # Whole lines only: what follows a # elsewhere may be a part of something that runs.
-_COMMENT = re.compile(r"^[ \t]*#(?!!).*\n", re.MULTILINE)
+_COMMENT = re.compile(rf"^[ \t]*(?!{_TOLD})#.*\n", re.MULTILINE)
 _VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b")
 _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
@@ -49,11 +88,19 @@ _IDLE = {"timeout-minutes", "retention-days"}
 def statements(checkout: Checkout) -> dict[str, str]:
     """Returns what counts, by where it stands, as digests."""
     heads = {
-        file: _digest({key: value for key, value in workflow.items() if key != "jobs"})
+        file: _digest(
+            [
+                {key: value for key, value in workflow.items() if key != "jobs"},
+                _DIRECTIVE.findall(checkout.workflow(file)),
+            ]
+        )
         for file, workflow in checkout.workflows.items()
     }
     jobs = {f"{job.file} / {job.name}": _digest(job.raw) for job in _trusted(checkout)}
-    return {**heads, **jobs, **dict(_recipes(checkout)), **dict(_files(checkout))}
+    tools = tomllib.loads(checkout.text("pyproject.toml"))["tool"]
+    tests = {**tools["pytest"]["ini_options"], "testpaths": None}
+    told = {"pyproject.toml / pytest, coverage": _digest([tests, tools["coverage"]])}
+    return {**heads, **jobs, **told, **dict(_recipes(checkout)), **dict(_files(checkout))}
 
 
 def differences(checkout: Checkout) -> Iterator[str]:
@@ -117,6 +164,9 @@ def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
         for targets, needs, recipe in _RULE.findall(text)
         for target in targets.split()
     }
+    # What holds for every recipe: the shell, the path, what else is read.
+    other = [line for line in _RULE.sub("", text).splitlines() if line.strip()]
+    yield "make", _digest([line for line in other if not line.startswith(("#", ".PHONY"))])
     called = [t for job in _trusted(checkout) for s in job.steps for t in _MAKE.findall(s.run)]
     found: dict[str, str] = {}
     while called:
@@ -131,7 +181,7 @@ def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
 def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
     steps = [*(s for job in _trusted(checkout) for s in job.steps), *checkout.actions]
     called = {script for step in steps for script in _SCRIPT.findall(step.run)}
-    for pattern in sorted({*FILES, *called}):
+    for pattern in sorted({*FILES, *ABSENT, *called}):
         for file in sorted(checkout.root.glob(pattern)):
             path = str(file.relative_to(checkout.root))
             yield path, _digest(_COMMENT.sub("", checkout.text(path)))

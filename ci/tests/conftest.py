@@ -46,7 +46,9 @@ def world(first_world, tmp_path):
 
 
 # What the controls read of a checkout.
-PARTS = (".github", "ci", "deploy", "infra", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md")
+PARTS = (".dockerignore", ".github", ".hadolint.yaml", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
+  "acceptance/__init__.py", "canary/__init__.py", "canary/runtime/__init__.py", "ci", "conftest.py", "deploy",
+  "infra", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +56,7 @@ def whole_copy(root, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     ignored = shutil.ignore_patterns("__pycache__", ".terraform", "tests")
     for part in PARTS:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
         if (root / part).is_dir():
             shutil.copytree(root / part, folder / part, ignore=ignored)
         else:
