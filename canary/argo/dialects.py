@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -155,6 +155,7 @@ SCOPE = frozenset(
         "kubernetes_name", "component", "team", "region", "project_id", "canary", "role",
     }
 )  # fmt: skip
+_MILLISECONDS = ("_ms", "milliseconds")
 _ENDINGS = re.compile(r"_(bucket|count|sum)$")
 _ROUTERS = {"Envoy", "HAProxy", "Istio", "Linkerd", "Traefik", "ingress-nginx"}
 _SIDES = re.compile("canary|preview")
@@ -180,9 +181,9 @@ class Vocabulary:
 def _spoken(metric: str) -> Dialect | None:
     """The known dialect that a name belongs to."""
     base = _ENDINGS.sub("", metric)
-    return next((d for d in DIALECTS if re.fullmatch(d.metrics, base)), None) or next(
-        (d for d in DIALECTS if re.fullmatch(d.metrics, metric)), None
-    )
+    names = ((dialect, name) for name in (base, metric) for dialect in DIALECTS)
+    found = next((d for d, name in names if re.fullmatch(d.metrics, name)), None)
+    return replace(found, unit_s=0.001) if found and base.endswith(_MILLISECONDS) else found
 
 
 def _outcomes(metric: str, matchers: Iterable[Matcher]) -> frozenset[Outcome] | None:
@@ -269,7 +270,7 @@ def _from_scrape(metric: str, labels: Mapping[str, frozenset[str]]) -> Dialect:
         re.escape(metric),
         telling,
         frozenset(labels) - telling.keys() - {"le"},
-        unit_s=0.001 if metric.removesuffix("_bucket").endswith(("_ms", "milliseconds")) else 1.0,
+        unit_s=0.001 if _ENDINGS.sub("", metric).endswith(_MILLISECONDS) else 1.0,
         zeroed=failed,
         values=labels,
     )

@@ -1,9 +1,9 @@
-"""Argo's condition language: the part that both its library versions read alike.
+"""Argo's condition language, as its library reads it up to v1.9.1; what is not read is named.
 
 Argo evaluates conditions with antonmedv/expr 1.15.5 up to v1.9.1 and expr-lang/expr 1.17 after it
-(`EvalCondition`, utils/evaluate/evaluate.go @9f8d111). Text → tokens → a tree of frozen nodes →
-a value. Go's rules hold: nothing is converted silently, a condition must be a boolean, and an
-index outside a slice is an error, not nothing.
+(`EvalCondition`, utils/evaluate/evaluate.go @9f8d111); where they differ the first counts. Text →
+tokens → a tree of frozen nodes → a value. Go's rules hold: nothing is converted silently, a
+condition must be a boolean, and an index outside a slice is an error, not nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
 Result = float | tuple[float, ...]
@@ -24,6 +25,10 @@ MAX_TOKENS = 300
 
 class ExpressionError(ValueError):
     """A condition that cannot be read or evaluated; the message quotes it."""
+
+
+class UnreadError(ExpressionError):
+    """A condition that Argo's library reads, and this does not."""
 
 
 @dataclass(frozen=True)
@@ -89,30 +94,51 @@ class Conditional:
     no: Node
 
 
-Node = Literal | Name | Array | Index | Call | Unary | Binary | Conditional
+@dataclass(frozen=True)
+class Let:
+    """`let name = value; body`; in the body the value stands for its name."""
+
+    value: Node
+    body: Node
+
+
+Node = Literal | Name | Array | Index | Call | Unary | Binary | Conditional | Let
 
 _TOKEN = re.compile(
-    r"""\s*(?:
+    r"""(?:
         (?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)
       | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
       | (?P<name>[A-Za-z_]\w*|\#)
-      | (?P<sign>\|\||&&|==|!=|<=|>=|\*\*|\.\.|[-+*/%<>!?:()\[\]{},.])
+      | (?P<sign>\|\||&&|==|!=|<=|>=|\*\*|\.\.|\?\?|[-+*/%^<>=!?:;|()\[\]{},.])
     )""",
     re.VERBOSE,
 )
+_BETWEEN = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
 # Loosest first, as in expr's own table; `not in` is read as `not (a in b)`.
 _PRECEDENCE = {
+    "|": 5,
     "||": 10, "or": 10,
     "&&": 15, "and": 15,
     "==": 20, "!=": 20, "<": 20, ">": 20, "<=": 20, ">=": 20, "in": 20, "not": 20,
     "+": 30, "-": 30,
     "*": 60, "/": 60, "%": 60,
-    "**": 100,
+    "**": 100, "^": 100,
+    "??": 500,
 }  # fmt: skip
 _UNARY = {"!": 50, "not": 50, "-": 90, "+": 90}
 _CONSTANTS = {"true": True, "false": False, "nil": None}
 _PREDICATES = ("all", "any", "none", "one", "filter", "map", "count")
+# Built-ins of the library that no condition of numbers wants.
+_UNREAD = frozenset(
+    {
+        "find", "findIndex", "findLast", "findLastIndex", "groupBy", "reduce", "sortBy", "type",
+        "trim", "trimPrefix", "trimSuffix", "upper", "lower", "split", "splitAfter", "replace",
+        "repeat", "join", "indexOf", "lastIndexOf", "hasPrefix", "hasSuffix", "toJSON", "fromJSON",
+        "toBase64", "fromBase64", "now", "duration", "date", "take", "keys", "values", "toPairs",
+        "fromPairs", "string",
+    }
+)  # fmt: skip
 
 
 def evaluate(condition: str, result: Result) -> bool:
@@ -175,14 +201,17 @@ class _Parser:
     def __init__(self, condition: str) -> None:
         self._condition = condition
         self._tokens = _tokens(condition)
+        self._let_be: dict[str, Node] = {}
         if len(self._tokens) > MAX_TOKENS:
             raise ExpressionError(f"a condition of more than {MAX_TOKENS} words is not read")
         self._at = 0
 
     def expression(self, tightness: int) -> Node:
-        left = self._operand()
+        left, before = self._operand(), ""
         while (sign := self._peek()) in _PRECEDENCE and _PRECEDENCE[sign] > tightness:
-            left = self._binary(left)
+            if before == "??" != sign:
+                raise self._error("?? beside another operator wants brackets")
+            left, before = self._binary(left), sign
         return self._conditional(left) if tightness == 0 and self._peek() == "?" else left
 
     def expect_end(self) -> None:
@@ -191,11 +220,13 @@ class _Parser:
 
     def _binary(self, left: Node) -> Node:
         sign = self._next()[1]
+        if sign == "|":
+            return self._named(self._next()[1], left)
         if sign == "not":
             self._expect("in")
             return Unary("!", Binary("in", left, self.expression(_PRECEDENCE["in"])))
         # `**` binds to the right: 2 ** 3 ** 2 is 2 ** 9.
-        tightness = _PRECEDENCE[sign] - (1 if sign == "**" else 0)
+        tightness = _PRECEDENCE[sign] - (1 if sign in ("**", "^") else 0)
         return Binary(sign, left, self.expression(tightness))
 
     def _conditional(self, test: Node) -> Node:
@@ -218,25 +249,42 @@ class _Parser:
             return Literal(_number(text))
         if kind == "text":
             return Literal(re.sub(r"\\(.)", r"\1", text[1:-1]))
+        if text == "let":
+            return self._let()
         if kind == "name":
             return self._postfix(self._named(text))
         raise self._error(f"unexpected {text!r}" if text else "unexpected end")
 
-    def _named(self, name: str) -> Node:
+    def _let(self) -> Node:
+        name = self._next()[1]
+        self._expect("=")
+        value = self.expression(0)
+        self._expect(";")
+        self._let_be[name] = value
+        return Let(value, self.expression(0))
+
+    def _named(self, name: str, piped: Node | None = None) -> Node:
+        """A name, or a call; of what is piped into it, if anything is."""
         if name in _CONSTANTS:
             return Literal(_CONSTANTS[name])
-        if self._peek() != "(":
-            return Name(name)
-        self._next()
+        if self._peek() != "(" and piped is None:
+            return self._let_be.get(name, Name(name))
+        self._expect("(")
         if name in _PREDICATES:
-            return self._predicate(name)
+            return self._predicate(name, piped)
+        if name in _UNREAD:
+            raise UnreadError(f"{name}() is not read here: {self._condition}")
         if name not in _FUNCTIONS:
             raise self._error(f"unknown function {name}")
-        return Call(name, self._list(")"))
+        given = () if piped is None else (piped,)
+        return Call(name, (*given, *self._list(")")))
 
-    def _predicate(self, name: str) -> Node:
-        sequence = self.expression(0)
-        self._expect(",")
+    def _predicate(self, name: str, piped: Node | None) -> Node:
+        if piped is None:
+            sequence = self.expression(0)
+            self._expect(",")
+        else:
+            sequence = piped
         braces = self._peek() == "{"
         if braces:
             self._next()
@@ -249,7 +297,11 @@ class _Parser:
     def _postfix(self, node: Node) -> Node:
         while self._peek() == "[":
             self._next()
+            if self._peek() == ":":
+                raise UnreadError(f"a slice is not read here: {self._condition}")
             node = Index(node, self.expression(0))
+            if self._peek() == ":":
+                raise UnreadError(f"a slice is not read here: {self._condition}")
             self._expect("]")
         return node
 
@@ -283,14 +335,21 @@ class _Parser:
 
 def _tokens(condition: str) -> list[tuple[str, str]]:
     """(kind, text) of every token, and an empty pair at the end."""
-    tokens, at, end = [], 0, len(condition.rstrip())
-    while at < end:
+    tokens, at = [], 0
+    while (at := _past_blanks(condition, at)) < len(condition):
         found = _TOKEN.match(condition, at)
         if found is None or found.lastgroup is None:
             raise ExpressionError(f"unexpected {condition[at:].strip()[:1]!r} in: {condition}")
+        if found["sign"] == "..":
+            raise UnreadError(f"a range is not read here: {condition}")
         tokens.append((found.lastgroup, found[found.lastgroup]))
         at = found.end()
     return [*tokens, ("", "")]
+
+
+def _past_blanks(condition: str, at: int) -> int:
+    found = _BETWEEN.match(condition, at)
+    return found.end() if found else at
 
 
 def _number(text: str) -> float:
@@ -312,7 +371,8 @@ def _value(node: Node, scope: Scope) -> Any:
                 raise _Mismatch(f"unknown name {name}")
             return scope[name]
         case Array(items):
-            return tuple(_value(item, scope) for item in items)
+            # No list: `result == []` is never true, their types differ.
+            return [_value(item, scope) for item in items]
         case Index(of, at):
             return _element(_value(of, scope), _value(at, scope))
         case Unary(sign, operand):
@@ -323,10 +383,12 @@ def _value(node: Node, scope: Scope) -> Any:
             return _value(yes if _boolean("?", _value(test, scope)) else no, scope)
         case Call(name, arguments):
             return _call(name, arguments, scope)
+    _value(node.value, scope)  # an error there is one of the whole
+    return _value(node.body, scope)
 
 
 def _element(sequence: Any, at: Any) -> Any:
-    if not isinstance(sequence, tuple):
+    if not isinstance(sequence, tuple | list):
         raise _Mismatch(f"cannot index {_kind(sequence)}")
     if not _is_number(at) or at != int(at):
         raise _Mismatch(f"cannot index with {_kind(at)}")
@@ -346,6 +408,8 @@ def _unary(sign: str, value: Any) -> Any:
 
 def _binary(sign: str, left: Node, right: Node, scope: Scope) -> Any:
     first = _value(left, scope)
+    if sign == "??":
+        return _value(right, scope) if first is None else first
     if sign in ("||", "or"):
         return _boolean(sign, first) or _boolean(sign, _value(right, scope))
     if sign in ("&&", "and"):
@@ -385,7 +449,7 @@ def _calculate(sign: str, first: Any, second: Any) -> Any:
     if sign == "/":
         return _quotient(first, second)
     try:
-        calculate = {"+": operator.add, "-": operator.sub, "*": operator.mul, "**": math.pow}[sign]
+        calculate = {"+": operator.add, "-": operator.sub, "*": operator.mul}.get(sign, math.pow)
         return calculate(first, second)
     except OverflowError:
         return math.inf
@@ -408,7 +472,7 @@ def _remainder(first: float, second: float) -> int:
 
 
 def _contains(item: Any, sequence: Any) -> bool:
-    if not isinstance(sequence, tuple):
+    if not isinstance(sequence, tuple | list):
         raise _Mismatch(f"invalid operation: {_kind(item)} in {_kind(sequence)}")
     return any(_equal(item, candidate) for candidate in sequence)
 
@@ -431,7 +495,7 @@ def _call(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
 
 def _quantify(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
     sequence = _value(arguments[0], scope)
-    if not isinstance(sequence, tuple):
+    if not isinstance(sequence, tuple | list):
         raise _Mismatch(f"builtin {name} takes only array (got {_kind(sequence)})")
     values = [_value(arguments[1], {**scope, "#": item}) for item in sequence]
     if name == "map":
@@ -451,7 +515,7 @@ def _quantify(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
 
 
 def _length(value: Any) -> int:
-    if not isinstance(value, tuple | str):
+    if not isinstance(value, tuple | list | str):
         raise _Mismatch(f"invalid argument for len (type {_kind(value)})")
     return len(value)
 
@@ -476,18 +540,48 @@ def _as_float(value: Any) -> float:
 
 def _extreme(name: str, pick: Callable[..., float]) -> Callable[..., float]:
     def choose(*values: Any) -> float:
-        flat = [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
-        if not flat or not all(_is_number(v) for v in flat):
+        # Of a slice only from expr 1.16 on.
+        if not values or not all(_is_number(v) for v in values):
             raise _Mismatch(f"invalid argument for {name}")
-        return pick(flat)
+        return pick(values)
 
     return choose
 
 
-def _sum(value: Any) -> float:
-    if not isinstance(value, tuple):
-        raise _Mismatch(f"cannot sum {_kind(value)}")
-    return sum(value)
+def _of_all(name: str, function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """What is asked of a whole slice."""
+
+    def calculate(value: Any) -> Any:
+        if not isinstance(value, tuple | list):
+            raise _Mismatch(f"invalid argument for {name} (type {_kind(value)})")
+        return function(value)
+
+    return calculate
+
+
+def _as_int(value: Any) -> int:
+    number = _as_float(value)
+    # What Go makes of NaN and Inf on amd64.
+    return int(number) if math.isfinite(number) else -(2**63)
+
+
+def _rounded(name: str, function: Callable[[float], float]) -> Callable[[Any], float]:
+    def rounded(value: Any) -> float:
+        number = _float_of(name)(value)
+        return float(function(number)) if math.isfinite(number) else number
+
+    return rounded
+
+
+def _get(sequence: Any, at: Any) -> Any:
+    """An element, or nil where there is none."""
+    if isinstance(sequence, tuple | list) and not -len(sequence) <= at < len(sequence):
+        return None
+    return _element(sequence, at)
+
+
+def _go_round(number: float) -> float:
+    return math.copysign(math.floor(abs(number) + 0.5), number)
 
 
 # Number of arguments (None: any), and what is done with them.
@@ -496,16 +590,25 @@ _FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., Any]]] = {
     "isNaN": (1, lambda value: math.isnan(_float_of("isNaN")(value))),
     "isInf": (1, lambda value: math.isinf(_float_of("isInf")(value))),
     "isNil": (1, lambda value: value is None),
-    "asInt": (1, lambda value: int(_as_float(value))),
+    "asInt": (1, _as_int),
     "asFloat": (1, _as_float),
+    "int": (1, _as_int),
+    "float": (1, _as_float),
     # An empty slice is not nil: `default(result, 0) < T` stays an error (evaluate.go:247).
     "default": (2, lambda value, fallback: fallback if value is None else value),
     "abs": (1, lambda value: abs(_float_of("abs")(value))),
-    "ceil": (1, lambda value: math.ceil(_float_of("ceil")(value))),
-    "floor": (1, lambda value: math.floor(_float_of("floor")(value))),
+    "ceil": (1, _rounded("ceil", math.ceil)),
+    "floor": (1, _rounded("floor", math.floor)),
+    "round": (1, _rounded("round", _go_round)),
     "max": (None, _extreme("max", max)),
     "min": (None, _extreme("min", min)),
-    "sum": (1, _sum),
+    "sum": (1, _of_all("sum", sum)),
+    "mean": (1, _of_all("mean", lambda values: sum(values) / len(values) if values else 0.0)),
+    "median": (1, _of_all("median", lambda values: median(values) if values else 0.0)),
+    "first": (1, lambda value: _get(value, 0)),
+    "last": (1, lambda value: _get(value, -1)),
+    "get": (2, _get),
+    "sort": (1, _of_all("sort", lambda values: tuple(sorted(values)))),
 }
 
 
@@ -521,7 +624,7 @@ def _is_number(value: Any) -> bool:
 
 def _kind(value: Any) -> str:
     """Go's name for the type of a value."""
-    if isinstance(value, tuple):
-        return "[]float64"
+    if isinstance(value, tuple | list):
+        return "[]float64" if isinstance(value, tuple) else "[]interface {}"
     names = {bool: "bool", int: "int", float: "float64", str: "string", type(None): "nil"}
     return names[type(value)]

@@ -186,6 +186,65 @@ def quantiles(tree: Any) -> list[float]:
     return [level for level in asked if level is not None]
 
 
+def kept_labels(tree: Any) -> frozenset[str] | None:
+    """The labels that an aggregation leaves; None if it is none, or leaves all but some."""
+    tree = bare(tree)
+    if not isinstance(tree, promql_parser.AggregateExpr) or str(tree.op) not in _TO_ONE:
+        return None
+    if tree.modifier is None:
+        return frozenset()
+    by = tree.modifier.type == promql_parser.AggModifierType.By
+    return frozenset(tree.modifier.labels) if by else None
+
+
+def unpaired(node: Any) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Labels of a binary operator's sides by which no two series are a pair."""
+    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) in ("or", "unless"):
+        return
+    lefts, rights = _sides(node.lhs), _sides(node.rhs)
+    if not lefts or not rights:
+        return
+    matching = node.modifier.matching if node.modifier else None
+    paired = [_paired(labels, matching) for labels in (*lefts, *rights)]
+    keys, others = paired[: len(lefts)], paired[len(lefts) :]
+    yield from (
+        (left, rights[0]) for left, key in zip(lefts, keys, strict=True) if key not in others
+    )
+
+
+def _paired(labels: frozenset[str], matching: Any) -> frozenset[str]:
+    """The labels by which series are paired."""
+    if matching is None:
+        return labels
+    on = matching.type == promql_parser.LabelModifierType.Include
+    return labels & set(matching.labels) if on else labels - set(matching.labels)
+
+
+def _sides(tree: Any) -> list[frozenset[str]]:
+    """The labels of what a tree answers with, in each way that it may; empty if not known."""
+    tree = bare(tree)
+    if (kept := kept_labels(tree)) is not None:
+        return [kept]
+    if isinstance(tree, promql_parser.Call):
+        return _sides_of_call(tree)
+    if isinstance(tree, promql_parser.BinaryExpr):
+        left, right = _sides(tree.lhs), _sides(tree.rhs)
+        if str(tree.op) == "or":
+            return [*left, *right] if left and right else []
+        grouped = tree.modifier is not None and tree.modifier.matching is not None
+        number = isinstance(bare(tree.lhs), promql_parser.NumberLiteral)
+        return right if number else left if not grouped or str(tree.op) in ("and", "unless") else []
+    return []
+
+
+def _sides_of_call(call: Any) -> list[frozenset[str]]:
+    if call.func.name == "vector":
+        return [frozenset()]
+    if call.func.name in ("clamp_min", "clamp_max", "clamp", "sqrt", "abs", "ln", "exp", "round"):
+        return _sides(call.args[0])
+    return []
+
+
 def answers_a_quantile(tree: Any) -> bool:
     """Whether the answer is what `histogram_quantile` found, and nothing computed from it."""
     tree = bare(tree)
@@ -280,6 +339,8 @@ def _many_of_call(call: Any) -> bool:
         return False
     if call.func.name == "histogram_quantile":
         inner = bare(call.args[1])
+        if isinstance(inner, promql_parser.AggregateExpr) and inner.modifier is None:
+            return False  # of native histograms
         by = getattr(inner, "modifier", None)
         return not (by is not None and set(by.labels) == {"le"})
     vectors = [argument for argument in call.args if not _literal(argument)]

@@ -75,6 +75,18 @@ def syntax_error(metric: Metric) -> str:
     return ""
 
 
+def unread(metric: Metric) -> str:
+    """What of a condition Argo reads and this does not, or nothing."""
+    for condition in (metric.success_condition, metric.failure_condition):
+        try:
+            expression.parse(condition)
+        except expression.UnreadError as wrong:
+            return str(wrong)
+        except expression.ExpressionError:
+            continue
+    return ""
+
+
 def phase_of(metric: Metric, *values: float) -> Phase:
     """The phase of a vector with these values; of the empty vector without any.
 
@@ -140,6 +152,8 @@ def _compared(node: expression.Node) -> Iterator[tuple[expression.Node, str, flo
         case expression.Conditional(test, yes, no):
             for part in (test, yes, no):
                 yield from _compared(part)
+        case expression.Let(_, body):
+            yield from _compared(body)
         case expression.Call(_, arguments):
             for argument in arguments:
                 yield from _compared(argument)

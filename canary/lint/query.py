@@ -10,6 +10,7 @@ from typing import Any
 import promql_parser
 
 from canary.argo import dialects, promql, threshold
+from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Gate, Look, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import PromqlError, Query, Selector
@@ -20,6 +21,9 @@ from canary.lint.values import measurements
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
 SCRAPES_IN_WINDOW = 4
+
+# No service answers faster, and no user waits for longer.
+LEAST_LIMIT_S, MOST_LIMIT_S = 0.002, 120.0
 
 _CORES = re.compile(r"cpu_usage_seconds|cpu_seconds_total|cpu_usage_seconds_total:sum")
 
@@ -203,6 +207,84 @@ def _first_series_only(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         if promql.may_be_many(query.tree) and threshold.ignores_later_series(metric):
             yield at(gate, "a second series above the limit passes beside a good first one")
+
+
+@rule(
+    "rate-as-ratio",
+    Severity.WARNING,
+    "a number of failures is compared as if it were a ratio",
+    reason="How many fail grows with the traffic: at a thousand requests a second 0.01 of them is "
+    "one in a hundred thousand, and at night it is one in ten.",
+    remedy="divide by the rate of all requests",
+)
+def _rate_as_ratio(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in queries(context):
+        limits = threshold.numbers(metric)
+        failures = query.selectors and all(dialects.picks_failures(s) for s in query.selectors)
+        if failures and not promql.divides(query.tree) and limits and 0 < max(limits) < 1:
+            rate = any(_is_rate(node) for node in promql.nodes(query.tree) if node)
+            unit = "a second" if rate and "increase" not in metric.query else "in its window"
+            yield at(gate, f"{max(limits):g} is that many failures {unit}, and no share")
+
+
+@rule(
+    "quantile-without-answer",
+    Severity.ERROR,
+    "a quantile is never a number",
+    reason="A level is from 0 to 1: beyond it the result is infinite. Without the label le no "
+    "bucket is left, and the result is empty.",
+    remedy="write histogram_quantile(0.95, sum by (le) (rate(…_bucket[…])))",
+)
+def _quantile_without_answer(context: Context) -> Iterator[Hit]:
+    for gate, _, query in queries(context):
+        for level in promql.quantiles(query.tree):
+            if not 0 <= level <= 1:
+                yield at(gate, f"its level is {level:g}")
+        for node in filter(promql.is_quantile, promql.nodes(query.tree)):
+            kept = promql.kept_labels(node.args[1])
+            buckets = (s.metric.endswith("_bucket") for s in promql.selectors(node.args[1]))
+            if kept is not None and "le" not in kept and any(buckets):
+                yield at(gate, "the aggregation inside it leaves no le")
+
+
+@rule(
+    "limit-in-another-unit",
+    Severity.ERROR,
+    "a duration is compared with a limit of another unit",
+    reason="Some exporters count seconds and others milliseconds: the gate fails every release, or "
+    "none.",
+    remedy="state the limit as the metric counts, by its name",
+)
+def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
+    vocabulary = Vocabulary(context.contract.values if context.contract else {})
+    for gate, metric, query in queries(context):
+        limits = [limit for limit in threshold.numbers(metric) if limit > 0]
+        dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
+        if not limits or not dialect or not promql.answers_a_quantile(query.tree):
+            continue
+        least, most = min(limits) * dialect.unit_s, max(limits) * dialect.unit_s
+        if most < LEAST_LIMIT_S or least > MOST_LIMIT_S:
+            counts = "milliseconds" if dialect.unit_s < 1 else "seconds"
+            yield at(gate, f"{query.selectors[0].metric} counts {counts}: the limit is {most:g} s")
+
+
+@rule(
+    "labels-do-not-match",
+    Severity.ERROR,
+    "what an operator combines has no labels in common",
+    reason="Prometheus pairs series whose labels are equal; what is summed by a label has a series "
+    "for each value, and what is summed by none has one without. No pair, no result.",
+    remedy="sum both by the same labels, or state on (…) or ignoring (…)",
+)
+def _labels_do_not_match(context: Context) -> Iterator[Hit]:
+    for gate, _, query in queries(context):
+        for node in promql.nodes(query.tree):
+            for left, right in promql.unpaired(node):
+                yield at(gate, f"{_named(left)} {node.op} {_named(right)} is always empty")
+
+
+def _named(labels: frozenset[str]) -> str:
+    return f"({', '.join(sorted(labels))})" if labels else "(no label)"
 
 
 @rule(

@@ -71,15 +71,18 @@ def _promql_invalid(context: Context) -> Iterator[Hit]:
 @rule(
     "condition-invalid",
     Severity.ERROR,
-    "a condition or a number cannot be read",
-    reason="Argo answers each measurement with an Error; the fifth aborts the release.",
-    remedy="write it in the language of expr: comparisons of result[0], joined by && and ||",
+    "a condition, a number or an argument cannot be used",
+    reason="Argo answers each measurement with an Error, and the fifth aborts the release, or it "
+    "refuses the Rollout.",
+    remedy="write conditions in the language of expr (comparisons of result[0], joined by && and "
+    "||), numbers as numbers, and give an argument one value in all templates of an analysis",
 )
 def _condition_invalid(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         if gate.unresolved:
             continue
-        if wrong := threshold.syntax_error(metric):
+        wrong = threshold.syntax_error(metric)
+        if wrong and not threshold.unread(metric):
             yield at(gate, wrong)
         if gate.broken:
             yield at(gate, gate.broken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from canary.argo import threshold
 from canary.argo.gates import Release
 from canary.argo.templates import is_argo
 from canary.lint.repository import PassedOver
@@ -23,6 +24,9 @@ def find(documents: Iterable[Document], releases: Iterable[Release]) -> Iterator
         if reason := _reason(document):
             yield PassedOver(_place(document), reason)
     for release in releases:
+        for gate in release.gates:
+            if gate.metric and (unread := threshold.unread(gate.metric)):
+                yield PassedOver(_place(gate.template), f"{gate.name} not judged: {unread}")
         canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
         actions = [next(iter(mapping(step)), "") for step in listed(canary.get("steps"))]
         unknown = [f"{i} ({a})" for i, a in enumerate(actions) if a and a not in _JUDGED_STEPS]

@@ -22,6 +22,7 @@ from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Selector
 from canary.argo.releases import LATEST, STABLE
+from canary.argo.resolve import PLACEHOLDER
 from canary.lint.pods import containers_of
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
 
@@ -34,8 +35,13 @@ MANY = 1e6
 # What the kubelet and kube-state-metrics say of each container.
 _OF_CONTAINERS = re.compile("container_|kube_pod_container_")
 
-# The status of a request that is its client's mistake.
+# By what a selector may name a ReplicaSet in a label of any name.
+_OF_PODS = re.compile(rf"{LATEST}|{STABLE}|{PLACEHOLDER.pattern}")
+
+# The status of a request that is its client's mistake; those of failures.
 REFUSED = "404"
+FAILURES = ("500", "502", "503", "504")
+PASSED, FAILED = {Phase.SUCCESSFUL}, {Phase.FAILED}
 
 # What a query's number can be: least and most.
 Range = tuple[float, float]
@@ -82,10 +88,66 @@ def _cannot_fail(context: Context) -> Iterator[Hit]:
     remedy="correct the conditions, or the unit of the limit",
 )
 def _always_fails(context: Context) -> Iterator[Hit]:
+    vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
         found = set(phases(metric, among=_range(query.tree)).values())
-        if found and Phase.SUCCESSFUL not in found and Phase.ERROR not in found:
-            yield at(gate, "no number that the query can return is judged Successful")
+        if found and not found & {Phase.SUCCESSFUL, Phase.ERROR}:
+            # A comparison that leaves nothing is how some gates pass.
+            if threshold.phase_of(metric) is not Phase.SUCCESSFUL:
+                yield at(gate, "no number that the query can return is judged Successful")
+            continue
+        answers = [_answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5, 1.0)]
+        known = [answer for answer in answers if answer is not None]
+        if len(known) == len(answers) and {threshold.phase_of(metric, a) for a in known} == FAILED:
+            yield at(gate, f"it fails at {known[0]:g}, where no request failed, and at any other")
+
+
+@rule(
+    "half-may-fail",
+    Severity.ERROR,
+    "it passes with half of the requests failing",
+    reason="The limit is of another unit than the query, such as a share against per cent.",
+    remedy="state the limit as the query counts: 0.95 of a ratio is 95 of one times 100",
+)
+def _half_may_fail(context: Context) -> Iterator[Hit]:
+    vocabulary = _vocabulary(context)
+    for gate, metric, query in judged(context):
+        if not promql.divides(query.tree):
+            continue
+        good, half = (_answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
+        if good is None or half is None or good == half:
+            continue
+        among = set(phases(metric, among=_range(query.tree)).values())
+        if among != PASSED and {threshold.phase_of(metric, x) for x in (good, half)} == PASSED:
+            yield at(gate, f"there it reads {half:g}, which is judged Successful")
+
+
+@rule(
+    "some-failures-only",
+    Severity.WARNING,
+    "some failures are counted and others are not",
+    reason="A failure with another status is a good request to the gate: an exception is a 500, "
+    "and a service that is overloaded or gone a 502, 503 or 504.",
+    remedy='take them all: status=~"5.."',
+)
+def _some_failures_only(context: Context) -> Iterator[Hit]:
+    vocabulary = _vocabulary(context)
+    for gate, _, query in queries(context):
+        for selector in query.selectors:
+            dialect = vocabulary.of(selector.metric)
+            statuses = [
+                m
+                for m in selector.matchers
+                if dialect and dialect.outcomes.get(m.label) == dialects.STATUS
+            ]
+            try:
+                taken = [s for s in FAILURES if all(dialects.takes(m, s) for m in statuses)]
+            except UnmodelledError:
+                continue
+            if 0 < len(taken) < len(FAILURES):
+                left = ", ".join(sorted(set(FAILURES) - set(taken)))
+                words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in statuses)
+                yield at(gate, f"{words} takes {', '.join(taken)}, and not {left}")
 
 
 @rule(
@@ -98,7 +160,7 @@ def _always_fails(context: Context) -> Iterator[Hit]:
 def _conditions_reversed(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
-        good, bad = (_answer(query.tree, outcome, vocabulary) for outcome in Outcome)
+        good, bad = (_answer(query.tree, failing, vocabulary) for failing in (0.0, 1.0))
         if good is None or bad is None or good == bad:
             continue
         said = threshold.phase_of(metric, good), threshold.phase_of(metric, bad)
@@ -295,33 +357,35 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
 
 def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:
     # Requests that the service refuses are neither good nor failures, but gates count them too.
-    refused = all(dialects.takes(matcher, REFUSED) for matcher in telling)
-    return refused or any(all(dialect.selects(m, o) for m in telling) for o in Outcome)
+    plain = all(dialect.outcomes[m.label] == dialects.STATUS for m in telling)
+    others = (REFUSED, *FAILURES) if plain else ()
+    counted = any(all(dialects.takes(m, status) for m in telling) for status in others)
+    return counted or any(all(dialect.selects(m, o) for m in telling) for o in Outcome)
 
 
 def _vocabulary(context: Context) -> Vocabulary:
     return Vocabulary(context.contract.values if context.contract else {})
 
 
-def _answer(tree: Any, outcome: Outcome, vocabulary: Vocabulary) -> float | None:
-    """What a query answers where every request has one outcome; None: nothing, or not known."""
+def _answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
+    """What a query answers where a share of requests fails; None: nothing, or not known."""
     tree = promql.bare(tree)
     match type(tree).__name__:
         case "NumberLiteral":
             return float(tree.val)
         case "UnaryExpr":
-            inner = _answer(tree.expr, outcome, vocabulary)
+            inner = _answer(tree.expr, failing, vocabulary)
             return None if inner is None else -inner
         case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
-            return _answer(tree.expr, outcome, vocabulary)
+            return _answer(tree.expr, failing, vocabulary)
         case "Call" if tree.func.name in ("rate", "increase", "irate"):
-            return _requests(tree.args[0], outcome, vocabulary)
+            return _requests(tree.args[0], failing, vocabulary)
         case "Call" if tree.func.name in _CALLS:
-            inside = [_answer(a, outcome, vocabulary) for a in tree.args]
+            inside = [_answer(a, failing, vocabulary) for a in tree.args]
             known = [number for number in inside if number is not None]
             return _CALLS[tree.func.name](*known) if len(known) == len(inside) else None
         case "BinaryExpr":
-            left, right = (_answer(t, outcome, vocabulary) for t in (tree.lhs, tree.rhs))
+            left, right = (_answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
             return _combined(tree, left, right)
     return None
 
@@ -354,15 +418,20 @@ def _combined(tree: Any, left: float | None, right: float | None) -> float | Non
     return left if found else None
 
 
-def _requests(matrix: Any, outcome: Outcome, vocabulary: Vocabulary) -> float | None:
-    """So many requests, if a selector takes those of this outcome."""
+def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | None:
+    """The requests that a selector takes."""
     (selector,) = promql.selectors(matrix)
     dialect = vocabulary.of(selector.metric)
     if dialect is None or selector.metric.endswith(("_bucket", "_sum")):
         return None
+    told = dialect.outcomes.keys() | dialect.spread | dialects.SCOPE
+    if any(m.label not in told and not _OF_PODS.search(m.value) for m in selector.matchers):
+        return None
     try:
         telling = [m for m in selector.matchers if m.label in dialect.outcomes]
-        return MANY if all(dialect.selects(m, outcome) for m in telling) else 0.0
+        shares = ((Outcome.GOOD, 1 - failing), (Outcome.FAILED, failing))
+        taken = (s for o, s in shares if all(dialect.selects(m, o) for m in telling))
+        return MANY * sum(taken)
     except UnmodelledError:
         return None
 
