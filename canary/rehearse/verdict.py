@@ -241,12 +241,12 @@ def _machine_fault(decision: Decision, told: Conditions) -> str:
     if canary is None or control is None:
         return ""
     name = decision.metric.name
+    both, shared = _both(name, canary, control), f", {SHARED}" * bool(_words(name) & _FAILURES)
     if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
-        why = f", {SHARED}" if _words(name) & _FAILURES else " on this machine"
-        both = _both(name, canary, control)
+        why = shared or " on this machine"
         return f"{both} the stable release, which fails the same gate{why}"
     if strained and control > 0 and canary < DISTINCT_FACTOR * control:
-        return f"{_both(name, canary, control)} stable, and {strained}"
+        return f"{both} stable, and {strained}{shared}"
     return ""
 
 
