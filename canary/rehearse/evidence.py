@@ -386,7 +386,8 @@ def _blocks(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
             trace, began = [line], number
         elif _PLAIN.match(line):
             yield number, [line]
-    if trace:
+    # One that is cut off was being written when the run ended its pod, and names no exception.
+    if trace and not trace[-1].startswith((" ", "\t", _TRACEBACK)):
         yield began, trace
 
 

@@ -193,6 +193,17 @@ def test_exceptions_are_read_from_json_lines_and_from_plain_tracebacks_and_count
     assert second.text == "2026-11-28 ERROR cannot connect"
 
 
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_a_traceback_that_the_end_of_its_pod_cut_off_is_no_exception(written):
+    trace = [
+        "Traceback (most recent call last):",
+        '  File "/app.py", line 7, in show',
+        "ValueError",
+    ]
+    found = evidence.exceptions([Log("canary-x", "x.log", trace[:written])], Redaction())
+    assert len(found) == (written == 3)
+
+
 def test_the_place_is_in_the_checkouts_own_code_also_where_that_is_installed(tmp_path):
     own = tmp_path / "service/shop/app.py"
     own.parent.mkdir(parents=True)
