@@ -172,6 +172,8 @@ def _now(
         )
     released = seen.step_index is not None or seen.promoted or seen.aborted
     waiting = "" if released else "The stable release is warming up."
+    if seen.promoted:
+        waiting = "The canary is the stable release now."
     left = seen.step_remaining_s
     return Now(
         phase=seen.phase if released else "Warming up",

@@ -116,7 +116,7 @@ class View:
     def step_label(self, index: int) -> str:
         """A step as people say it, at the durations of this run."""
         steps = self.run.rollout.steps
-        return _step(steps[index]) if index < len(steps) else "100 %"
+        return _step(steps[index]) if index < len(steps) else "promoted"
 
     def step_state(self, index: int) -> str:
         """Whether a step is done, is now, stopped the release, or is still to come."""
