@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.runtime import Macro
 from markupsafe import Markup
 
+from canary.rehearse import report
 from canary.rehearse.evidence import Route, worse
 from canary.rehearse.result import Gate, Result, Step
 from canary.rehearse.runs import measured
@@ -165,7 +166,14 @@ class View:
     def routes(self) -> Sequence[Route]:
         """What was asked of each route, lately or since the release; the worse ones first."""
         routes = self.live.routes if self.live else self.run.evidence.routes
-        return sorted(routes, key=lambda route: not worse(route))
+        return [*self.worse, *(route for route in routes if route not in self.worse)]
+
+    @cached_property
+    def worse(self) -> Sequence[Route]:
+        """The routes that the canary answered worse than stable, as the report has them."""
+        if self.live:
+            return [route for route in self.live.routes if worse(route)]
+        return report.worse_routes(self.run)
 
     @cached_property
     def gates(self) -> Sequence[GateRow]:
@@ -254,7 +262,6 @@ class Pages:
     def __post_init__(self) -> None:
         filters = {"style": lambda word: PHASES.get(word, "plain"), "ms": _ms}
         self._environment.filters.update(filters)
-        self._environment.tests["worse"] = worse
 
     def render(self, name: str, here: str = "", **values: Any) -> bytes:
         """A page; `here` is the link of the navigation that leads to it."""
