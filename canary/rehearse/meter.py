@@ -15,7 +15,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from canary.rehearse import edge
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
 from canary.runtime.waiting import wait_until
+from canary.yamls import listed, mapping, scalar
 
 PATH = "/metrics"
 # What Envoy's default bounds, Istio's, are in milliseconds; Traefik's and nginx's in seconds.
@@ -41,15 +42,14 @@ _LINKERD = tuple(n * scale for scale in (1, 10, 100, 1000, 10000) for n in (1, 2
 class Family:
     """One metric, and its labels by group of pods.
 
-    `status` is the label that tells the outcome, and `word` how: the status, its first digit, or
-    Linkerd's word. `bounds` make it a histogram of durations, in units of which `per_s` are a
-    second.
+    `told` are the labels that differ by request, and what each says: the status, its first digit,
+    Linkerd's word for it, or the method. `bounds` make it a histogram of durations, in units of
+    which `per_s` are a second.
     """
 
     name: str
     labels: Mapping[str, Mapping[str, str]]
-    status: str = ""
-    word: str = "status"
+    told: Mapping[str, str] = field(default_factory=dict)
     bounds: Sequence[float] = ()
     per_s: float = 1.0
 
@@ -66,7 +66,7 @@ def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:
     for gate, selector in _selectors(rollout):
         mine = [f for f in found if _is_of(selector.metric, f)]
         groups = [labels for family in mine for labels in family.labels.values()]
-        own = {"le", "method", "path", *(family.status for family in mine)}
+        own = {"le", *(label for family in mine for label in family.told)}
         for matcher in selector.matchers:
             values = sorted({labels.get(matcher.label, "") for labels in groups})
             # A hash that no release has yet, and what is only known of a request, may be any.
@@ -117,8 +117,7 @@ class Counts:
 
     def __init__(self, log: Path) -> None:
         self._log, self._at, self._rest = log, 0, ""
-        self.requests: Counter[tuple[str, int]] = Counter()
-        self.durations: dict[tuple[str, int], Counter[int]] = {}
+        self.durations: dict[tuple[str, int, str], Counter[int]] = {}
 
     def read(self) -> None:
         """Takes what was written since the last time."""
@@ -130,30 +129,30 @@ class Counts:
             self._at = lines.tell()
         *whole, self._rest = text.split("\n")
         for access in filter(None, map(read_access, whole)):
-            key = access.cluster, access.status
-            self.requests[key] += 1
+            key = access.cluster, access.status, access.method
             self.durations.setdefault(key, Counter())[access.ms] += 1
 
 
 def render(counts: Counts, found: Iterable[Family]) -> Iterator[str]:
     """The families in the text format that Prometheus scrapes."""
     for family in found:
-        for (group, status), number in sorted(counts.requests.items()):
-            labels = dict(family.labels.get(group, {}))
-            if not labels:
-                continue
-            if family.status:
-                labels[family.status] = _word(family.word, status)
+        series: dict[str, Counter[int]] = {}
+        for (group, status, method), spent in sorted(counts.durations.items()):
+            if group in family.labels:
+                told = {name: _word(how, status, method) for name, how in family.told.items()}
+                labels = json.dumps({**family.labels[group], **told})
+                # What differs by nothing that is told is one series.
+                series.setdefault(labels, Counter()).update(spent)
+        for text, spent in series.items():
+            labels = json.loads(text)
             if family.bounds:
-                spent = counts.durations[group, status]
-                yield from _histogram(family, labels, spent, number)
+                yield from _histogram(family, labels, spent)
             else:
-                yield f"{family.name}{_shown(labels)} {number}"
+                yield f"{family.name}{_shown(labels)} {spent.total()}"
 
 
-def _histogram(
-    family: Family, labels: Mapping[str, str], spent: Mapping[int, int], number: int
-) -> Iterator[str]:
+def _histogram(family: Family, labels: Mapping[str, str], spent: Counter[int]) -> Iterator[str]:
+    number = spent.total()
     held = [0] * (len(family.bounds) + 1)
     for ms, times in spent.items():
         held[bisect_left(family.bounds, ms * family.per_s / 1000)] += times
@@ -167,7 +166,9 @@ def _histogram(
     yield f"{family.name}_count{_shown(labels)} {number}"
 
 
-def _word(kind: str, status: int) -> str:
+def _word(kind: str, status: int, method: str) -> str:
+    if kind == "method":
+        return method
     if kind == "class":
         return str(status // 100)
     if kind == "classification":
@@ -266,64 +267,82 @@ def _istio(sides: _Sides) -> Iterator[Family]:
             }
             for group, (service, pod_hash) in sides.services.items()
         }
-        yield Family("istio_requests_total", labels, "response_code")
-        yield Family(
-            "istio_request_duration_milliseconds",
-            labels,
-            "response_code",
-            bounds=_ISTIO,
-            per_s=1000,
-        )
+        told = {"response_code": "status"}
+        yield Family("istio_requests_total", labels, told)
+        yield Family("istio_request_duration_milliseconds", labels, told, bounds=_ISTIO, per_s=1000)
 
 
 def _nginx(sides: _Sides) -> Iterator[Family]:
     """The stable Ingress's, whose canary is told by one label, as `canary-by-weight` has it."""
     space = sides.bundle.namespace
     stable = sides.services.get(edge.STABLE, sides.services.get(PODS, ("", "")))[0]
+    ingress, port, host, path = _ingress(sides, stable)
     labels = {
         group: {
-            "ingress": _ingress(sides, stable),
+            "ingress": ingress,
             "namespace": space,
             "exported_namespace": space,
             "service": stable,
             "exported_service": stable,
-            "canary": f"{space}-{service}-{sides.port}" if group == edge.CANARY else "",
-            "host": "_",
-            "path": "/",
+            "canary": f"{space}-{service}-{port}" if group == edge.CANARY else "",
+            "host": host,
+            "path": path,
             "controller_class": "k8s.io/ingress-nginx",
             "controller_namespace": "ingress-nginx",
         }
         for group, (service, _) in sides.services.items()
     }
-    yield Family("nginx_ingress_controller_requests", labels, "status")
-    for name in ("request", "response"):
+    told = {"status": "status", "method": "method"}
+    yield Family("nginx_ingress_controller_requests", labels, told)
+    for name in ("request", "response", "header"):
         metric = f"nginx_ingress_controller_{name}_duration_seconds"
-        yield Family(metric, labels, "status", bounds=_NGINX)
+        yield Family(metric, labels, told, bounds=_NGINX)
 
 
-def _ingress(sides: _Sides, service: str) -> str:
+def _ingress(sides: _Sides, service: str) -> tuple[str, str, str, str]:
+    """The stable Ingress's name, and of its path to the Service the port, host and path.
+
+    `canary` calls a port as the Ingress does, by name or number (ingress-nginx, `upstreamName`):
+    the controller copies that path and puts the canary Service in it.
+    """
     routing = sides.bundle.rollout.spec.strategy.traffic_routing
     nginx = (routing.nginx if routing else None) or {}
-    named = str(nginx.get("stableIngress") or "")
-    backing = (
-        document.name
-        for document in sides.bundle.documents
-        if document.kind == "Ingress" and f"'{service}'" in str(document.spec)
-    )
-    return named or next(backing, sides.rollout.name)
+    named = scalar(nginx.get("stableIngress"))
+    for document in sides.bundle.documents:
+        if document.kind == "Ingress" and named in ("", document.name):
+            for rule in map(mapping, listed(document.spec.get("rules"))):
+                for path in map(mapping, listed(mapping(rule.get("http")).get("paths"))):
+                    backend = mapping(mapping(path.get("backend")).get("service"))
+                    port = mapping(backend.get("port"))
+                    if backend.get("name") == service:
+                        told = scalar(port.get("number")) or scalar(port.get("name"))
+                        host = scalar(rule.get("host")) or "_"
+                        return document.name, told, host, scalar(path.get("path")) or "/"
+    return named or sides.rollout.name, str(sides.port), "_", "/"
 
 
 def _traefik(sides: _Sides) -> Iterator[Family]:
+    """A Service's port is called as the TraefikService calls it, by name or number."""
+    ports = {
+        mapping(service).get("name"): scalar(mapping(service).get("port"))
+        for document in sides.bundle.documents
+        if document.kind == "TraefikService"
+        for service in listed(mapping(document.spec.get("weighted")).get("services"))
+    }
     labels = {
         group: {
-            "service": (name := f"{sides.bundle.namespace}-{service}-{sides.port}@kubernetescrd"),
+            "service": (
+                name := f"{sides.bundle.namespace}-{service}-"
+                f"{ports.get(service) or sides.port}@kubernetescrd"
+            ),
             "exported_service": name,
             "protocol": "http",
         }
         for group, (service, _) in sides.services.items()
     }
-    yield Family("traefik_service_requests_total", labels, "code")
-    yield Family("traefik_service_request_duration_seconds", labels, "code", bounds=_TRAEFIK)
+    told = {"code": "status", "method": "method"}
+    yield Family("traefik_service_requests_total", labels, told)
+    yield Family("traefik_service_request_duration_seconds", labels, told, bounds=_TRAEFIK)
 
 
 def _envoy(sides: _Sides) -> Iterator[Family]:
@@ -332,8 +351,8 @@ def _envoy(sides: _Sides) -> Iterator[Family]:
         group: {"envoy_cluster_name": f"{sides.bundle.namespace}_{service}_{sides.port}"}
         for group, (service, _) in sides.services.items()
     }
-    yield Family("envoy_cluster_upstream_rq", labels, "envoy_response_code")
-    yield Family("envoy_cluster_upstream_rq_xx", labels, "envoy_response_code_class", "class")
+    yield Family("envoy_cluster_upstream_rq", labels, {"envoy_response_code": "status"})
+    yield Family("envoy_cluster_upstream_rq_xx", labels, {"envoy_response_code_class": "class"})
     yield Family("envoy_cluster_upstream_rq_total", labels)
     yield Family("envoy_cluster_upstream_rq_time", labels, bounds=_ISTIO, per_s=1000)
 
@@ -357,7 +376,8 @@ def _linkerd(sides: _Sides) -> Iterator[Family]:
             }
             for group, (service, pod_hash) in sides.services.items()
         }
-        yield Family("response_total", labels, "classification", "classification")
+        told = {"classification": "classification", "status_code": "status"}
+        yield Family("response_total", labels, told)
         yield Family("request_total", labels)
         yield Family("response_latency_ms", labels, bounds=_LINKERD, per_s=1000)
 

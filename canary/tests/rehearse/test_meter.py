@@ -9,13 +9,16 @@ from canary.tests.argo import shapes
 from canary.yamls import Document
 
 
-def families(*shape):
-    bundle = manifests.read([Document("f", body) for body in shapes.manifests(shape)])
+def families(*shape, more=()):
+    bodies = [
+        body for body in shapes.manifests(shape) if body["kind"] not in {m["kind"] for m in more}
+    ]
+    bundle = manifests.read([Document("f", body) for body in (*bodies, *more)])
     return meter.families(bundle, manifests.rollout(bundle), HASHES)
 
 
-def line(cluster, status, ms):
-    return f"0.000\tGET\t/basket\t{status}\t-\t{ms}\t127.0.0.1:1\t{cluster}\n"
+def line(cluster, status, ms, method="GET"):
+    return f"0.000\t{method}\t/basket\t{status}\t-\t{ms}\t127.0.0.1:1\t{cluster}\n"
 
 
 def rendered(tmp_path, found, *lines):
@@ -63,6 +66,38 @@ def test_nginx_names_the_stable_ingress_and_tells_the_canary_by_its_own_label(tm
     assert sample(text, name, ingress="shop", status="200", canary="") == 1
 
 
+def test_nginx_calls_port_host_and_path_as_the_ingress_does_and_tells_methods_apart(tmp_path):
+    """The controller's Ingress of the canary has the stable one's paths (`upstreamName`)."""
+    backend = {"service": {"name": "shop-stable", "port": {"name": "web"}}}
+    rule = {"host": "shop.example", "http": {"paths": [{"path": "/basket", "backend": backend}]}}
+    ingress = {"kind": "Ingress", "metadata": {"name": "shop"}, "spec": {"rules": [rule]}}
+    found = families("nginx", "nginx", "timed", "plain", "none", more=[ingress])
+    lines = [line(edge.CANARY, 200, 1), *[line(edge.CANARY, 200, 1, "POST")] * 2]
+    text = rendered(tmp_path, found, *lines)
+    labels = {"canary": "shop-shop-canary-web", "host": "shop.example", "path": "/basket"}
+    name = "nginx_ingress_controller_requests"
+    assert [sample(text, name, method=m, **labels) for m in ("GET", "POST")] == [1, 2]
+
+
+def test_traefik_calls_a_port_as_the_traefik_service_does(tmp_path):
+    services = [{"name": name, "port": "web"} for name in ("shop-stable", "shop-canary")]
+    weighted = {"kind": "TraefikService", "metadata": {"name": "shop"}}
+    weighted["spec"] = {"weighted": {"services": services}}
+    found = families("traefik", "traefik", "timed", "plain", "none", more=[weighted])
+    text = rendered(tmp_path, found, line(edge.CANARY, 200, 1))
+    labels = {"service": "shop-shop-canary-web@kubernetescrd", "code": "200", "method": "GET"}
+    assert sample(text, "traefik_service_requests_total", **labels) == 1
+
+
+def test_linkerd_tells_an_answer_by_its_class_and_its_status(tmp_path):
+    found = families("smi", "linkerd", "timed", "plain", "none")
+    lines = [line(edge.CANARY, status, 1) for status in (200, 404, 503)]
+    text = rendered(tmp_path, found, *lines)
+    for status, word in ((200, "success"), (404, "success"), (503, "failure")):
+        labels = {"direction": "outbound", "service": "shop-canary", "status_code": str(status)}
+        assert sample(text, "response_total", classification=word, **labels) == 1
+
+
 def test_only_what_a_gate_asks_for_is_counted():
     assert families("istio", "none", "timed", "plain", "none") == ()
     assert {f.name for f in families("smi", "linkerd", "timed", "plain", "none")} == {
@@ -77,7 +112,7 @@ def test_what_is_written_later_is_added_and_half_a_line_waits_for_its_end(tmp_pa
     whole = line(edge.STABLE, 200, 1)
     log.write_text(whole + whole[:9])
     counts.read()
-    assert counts.requests == {(edge.STABLE, 200): 1}
+    assert counts.durations == {(edge.STABLE, 200, "GET"): {1: 1}}
     log.write_text(whole * 2)
     counts.read()
-    assert counts.requests == {(edge.STABLE, 200): 2}
+    assert counts.durations == {(edge.STABLE, 200, "GET"): {1: 2}}
