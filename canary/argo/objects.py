@@ -756,8 +756,16 @@ class RolloutSpec(Manifest):
     paused: bool = False
 
     def refused(self) -> Mapping[str, str]:
-        """A Rollout that stands still."""
-        return {"paused": "nothing is released until a person unsets it"} if self.paused else {}
+        """A Rollout that stands still, or delays more revisions than it keeps."""
+        kept = self.set_aside.get("revisionHistoryLimit", 10)
+        delayed = (
+            self.strategy.blue_green and self.strategy.blue_green.scale_down_delay_revision_limit
+        )
+        found = {"paused": "nothing is released until a person unsets it"} if self.paused else {}
+        if delayed and isinstance(kept, int) and delayed > kept:
+            name = "strategy.blueGreen.scaleDownDelayRevisionLimit"
+            found[name] = f"the controller wants no more than revisionHistoryLimit ({kept})"
+        return found
 
 
 # The provider of a metric that the caller does not want judged.

@@ -156,6 +156,7 @@ def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if (ready or 0) >= (600 if deadline is None else deadline):
         yield "spec.minReadySeconds", "minReadySeconds is not below progressDeadlineSeconds"
     yield from _strategies(mapping(spec.get("strategy")))
+    yield from _blue_green(spec)
     template = mapping(spec.get("template"))
     labels = mapping(mapping(template.get("metadata")).get("labels"))
     wanted = mapping(mapping(spec.get("selector")).get("matchLabels"))
@@ -178,6 +179,17 @@ def _strategies(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         apart = mapping(strategy).get("antiAffinity")
         if apart is not None and len(_AFFINITIES & set(mapping(apart))) != 1:
             yield f"spec.strategy.{name}.antiAffinity", "antiAffinity names exactly one way"
+
+
+def _blue_green(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    path = "spec.strategy.blueGreen"
+    given = mapping(mapping(spec.get("strategy")).get("blueGreen"))
+    if given and given.get("activeService") == given.get("previewService"):
+        yield f"{path}.activeService", "activeService and previewService are the same"
+    delayed, kept = given.get("scaleDownDelayRevisionLimit"), spec.get("revisionHistoryLimit", 10)
+    if (_number(delayed) or 0) > max(_number(kept) or 0, 0):
+        message = f"scaleDownDelayRevisionLimit {delayed} is above revisionHistoryLimit {kept}"
+        yield f"{path}.scaleDownDelayRevisionLimit", message
 
 
 def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

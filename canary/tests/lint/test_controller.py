@@ -83,6 +83,24 @@ def test_one_service_cannot_be_stable_and_canary():
 
 
 @pytest.mark.parametrize(
+    ("given", "kept", "said"),
+    [
+        ({"previewService": "x"}, 10, ["activeService and previewService are the same"]),
+        ({"scaleDownDelayRevisionLimit": 3}, 2, [
+            "scaleDownDelayRevisionLimit 3 is above revisionHistoryLimit 2"
+        ]),
+        ({"scaleDownDelayRevisionLimit": 2}, 2, []),
+    ],
+)  # fmt: skip
+def test_a_blue_green_has_two_services_and_delays_no_more_revisions_than_are_kept(
+    given, kept, said
+):
+    more = {"kind": "Rollout", "path": "spec.revisionHistoryLimit", "set": kept}
+    strategy = {"blueGreen": {"activeService": "x", **given}}
+    assert messages("Rollout", "spec.strategy", strategy, "rollout-refused", more) == said
+
+
+@pytest.mark.parametrize(
     ("path", "value", "said"),
     [
         ("spec.metrics[0].failureLimit", -1, "failureLimit and consecutiveSuccessLimit"),
