@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from canary.errors import MachineError
+from canary.errors import MachineError, UsageError
 from canary.rehearse.config import Service
 from canary.rehearse.environment import fill
 from canary.rehearse.kubelet import LOCALHOST
@@ -41,6 +42,10 @@ def running(
         MachineError: if one does not come up.
         UsageError: if its program is not installed.
     """
+    if "redis" in wanted.values() and shutil.which("redis-server") is None:
+        raise UsageError(
+            "redis-server is not installed", "apt-get install redis-server, or brew install redis"
+        )
     urls = {}
     with ExitStack() as ends:
         for name, service in wanted.items():

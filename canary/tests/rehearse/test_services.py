@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from canary.errors import MachineError
+from canary.errors import MachineError, UsageError
 from canary.rehearse import services
 from canary.rehearse.config import Service
 from canary.runtime import processes
@@ -45,5 +45,14 @@ def test_a_service_that_ends_before_it_is_ready_is_named_with_its_last_words(bui
     with (
         pytest.raises(MachineError, match="service it did not become ready: no licence"),
         services.running({"it": dies}, build, tmp_path / "logs"),
+    ):
+        pass
+
+
+def test_a_redis_that_is_not_installed_is_named_with_what_installs_it(build, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(UsageError, match="redis-server is not installed — apt-get install"),
+        services.running({"cache": "redis"}, build, tmp_path / "logs"),
     ):
         pass
