@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from canary.argo.objects import (
     ServiceMonitor,
     carries,
 )
-from canary.argo.support import Row, Support
+from canary.argo.support import SCALERS, Row, Support
 from canary.argo.templates import Templates
 from canary.errors import UsageError
 from canary.yamls import Document, listed, mapping, scalar
@@ -121,6 +122,11 @@ def read(
     labels = rollout.spec.template.metadata.labels
     selecting = [s for s in _of(things, Service) if _selects(s, labels)]
     service = _entry(rollout, selecting)
+    if grpc := _grpc(service, found):
+        raise UsageError(
+            f"{source}: {grpc} is gRPC, and users are sent over HTTP/1.1 alone",
+            "name a port that speaks HTTP first in the Service, and leave routes of gRPC out",
+        )
     return Bundle(
         source=source,
         documents=found,
@@ -200,7 +206,7 @@ def _understand(
 ) -> tuple[tuple[Document, ...], list[Object], tuple[Row, ...]]:
     """The objects, as far as a rehearsal acts on them, and what becomes of each field."""
     given = tuple(documents)
-    found = tuple(_with_workload(document, given) for document in given)
+    found = tuple(_scaled(_with_workload(document, given), given) for document in given)
     named = _named_templates(found)
     things: list[Object] = []
     rows: list[Row] = []
@@ -221,6 +227,24 @@ def _with_workload(document: Document, others: Sequence[Document]) -> Document:
     spec = next((other.spec for other in others if (other.kind, other.name) == named), {})
     taken = {key: spec[key] for key in ("template", "selector") if key in spec}
     return replace(document, body={**document.body, "spec": {**taken, **document.spec}})
+
+
+def _scaled(document: Document, others: Sequence[Document]) -> Document:
+    """A Rollout with as many replicas as its autoscaler would let it have; it may name none."""
+    asked = document.spec.get("replicas", 1)
+    replicas = asked
+    for other in others:
+        target = mapping(other.spec.get("scaleTargetRef"))
+        named = (document.kind, target.get("kind"), target.get("name"))
+        if other.kind in SCALERS and named == ("Rollout", "Rollout", document.name):
+            least, most = (other.spec.get(key, asked) for key in SCALERS[other.kind])
+            if all(isinstance(number, int) for number in (asked, least, most)):
+                replicas = max(least, min(asked, most))
+    if replicas == asked:
+        return document
+    return replace(
+        document, body={**document.body, "spec": {**document.spec, "replicas": replicas}}
+    )
 
 
 def _named_templates(documents: Sequence[Document]) -> set[str]:
@@ -260,6 +284,24 @@ def _entry(rollout: Rollout, services: Sequence[Service]) -> Service | None:
     stable = next((s for s in services if s.metadata.name == strategy.services[1]), None)
     both = next((s for s in services if s.metadata.name not in strategy.services), None)
     return (stable or both) if strategy.shares_by_weight else (both or stable)
+
+
+def _grpc(service: Service | None, documents: Iterable[Document]) -> str:
+    """What says that users speak gRPC: the gateway here and its log know HTTP/1.1 alone."""
+    for port in service.spec.ports[:1] if service else ():
+        words = port.name, str(port.set_aside.get("appProtocol", ""))
+        # What Istio calls grpc-web is HTTP/1.1.
+        if any(re.fullmatch(r"grpc(-(?!web).*)?", word) for word in words):
+            return f"port {port.name or port.port} of the users' Service"
+    for document in documents:
+        metadata = mapping(document.body.get("metadata"))
+        asked = scalar(mapping(metadata.get("annotations")).get(_NGINX_PROTOCOL))
+        if document.kind == "GRPCRoute" or asked.startswith("GRPC"):
+            return f"{document.kind}/{document.name}"
+    return ""
+
+
+_NGINX_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
 
 
 def _scrapes(monitor: Monitor, labels: Mapping[str, str], services: Sequence[Service]) -> bool:

@@ -28,6 +28,11 @@ _GROUPS = {
     **dict.fromkeys(("PodMonitor", "ServiceMonitor"), "monitoring."),
     "PodMonitoring": "monitoring.googleapis.com/",
 }
+# What changes a Rollout's replicas, and the fields with the fewest and the most.
+SCALERS = {
+    "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas"),
+    "ScaledObject": ("minReplicaCount", "maxReplicaCount"),
+}
 ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it means on a cluster"
 
 PROVIDERS = "nobody answers it here: leave its metric out with --without-metric NAME"
@@ -101,7 +106,8 @@ def _is_of_its_group(document: Document) -> bool:
 
 
 def _of_kind(document: Document) -> Row:
-    return Row(document, "", Support.NOT_ENFORCED)
+    note = "replicas are within its bounds; it changes none during a release"
+    return Row(document, "", Support.NOT_ENFORCED, note if document.kind in SCALERS else "")
 
 
 def _slip(document: Document) -> Row:

@@ -183,6 +183,51 @@ def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as
     assert {m.consecutive_success_limit for m in last.metrics} == {1}
 
 
+@pytest.mark.parametrize(
+    ("kind", "bounds", "asked", "replicas"),
+    [
+        ("HorizontalPodAutoscaler", {"minReplicas": 5, "maxReplicas": 12}, None, 5),
+        ("HorizontalPodAutoscaler", {"minReplicas": 5, "maxReplicas": 12}, 30, 12),
+        ("HorizontalPodAutoscaler", {"maxReplicas": 12}, 8, 8),
+        ("ScaledObject", {"minReplicaCount": 3}, 2, 3),
+    ],
+)
+def test_a_rollout_begins_with_as_many_replicas_as_its_autoscaler_lets_it_have(
+    deploy, kind, bounds, asked, replicas
+):
+    spoil(deploy, "rollout.yaml", "  replicas: 10\n", f"  replicas: {asked}\n" if asked else "")
+    target = {"kind": "Rollout", "name": "gridos"}
+    scaler = yamls.Document("scaler", {"kind": kind, "spec": {"scaleTargetRef": target, **bounds}})
+    others = [d for d in documents.read(deploy) if d.kind != "HorizontalPodAutoscaler"]
+    assert manifests.read([*others, scaler]).rollout.spec.replicas == replicas
+    assert manifests.rollout(manifests.read([*others, scaler])).replicas == replicas
+
+
+@pytest.mark.parametrize(
+    ("port", "more", "said"),
+    [
+        ({"name": "grpc"}, {}, "port grpc of the users' Service is gRPC"),
+        ({"name": "grpc-web"}, {}, None),
+        ({"appProtocol": "grpc"}, {}, "of the users' Service is gRPC"),
+        ({"appProtocol": "http"}, {}, None),
+        ({}, {"kind": "GRPCRoute"}, "GRPCRoute/it is gRPC"),
+        ({}, {"kind": "Ingress", "annotations": "GRPCS"}, "Ingress/it is gRPC"),
+        ({}, {"kind": "Ingress", "annotations": "HTTPS"}, None),
+    ],
+)
+def test_users_of_grpc_are_refused_by_what_says_so(root, port, more, said):
+    found = list(documents.read(root / "deploy/base"))
+    (service,) = [d for d in found if (d.kind, d.name) == ("Service", "gridos")]
+    service.spec["ports"][0].update(port)
+    protocol = {"nginx.ingress.kubernetes.io/backend-protocol": more.get("annotations", "")}
+    body = {"kind": more.get("kind", "Probe"), "metadata": {"name": "it", "annotations": protocol}}
+    if said is None:
+        assert manifests.read([*found, yamls.Document("it", body)]).service
+        return
+    with pytest.raises(UsageError, match=said):
+        manifests.read([*found, yamls.Document("it", body)])
+
+
 def test_what_one_machine_cannot_enforce_is_listed(root):
     unenforced = manifests.read(documents.read(root / "deploy/base")).unenforced
     assert "Rollout/gridos spec.template.spec.containers[0].securityContext" in unenforced
