@@ -31,7 +31,7 @@ class Team:
     """A service, what builds it, and its next commits: a line of a file, and what it becomes."""
 
     name: str
-    needs: str
+    needs: tuple[str, ...]
     file: str
     line: str
     healthy: str
@@ -42,7 +42,7 @@ class Team:
 TEAMS = [
     Team(
         "orders",
-        "go",
+        ("go",),
         "main.go",
         "	return http.StatusOK\n",
         "	return http.StatusOK // as long as it has any\n",
@@ -51,7 +51,7 @@ TEAMS = [
     ),
     Team(
         "cart",
-        "npm",
+        ("npm",),
         "server.mjs",
         "const delayMs = 0;",
         "const delayMs = 1;",
@@ -60,12 +60,21 @@ TEAMS = [
     ),
     Team(
         "quotes",
-        "uv",
+        (),
         "app.py",
         "FAILS_EACH = 0",
         "FAILS_EACH = None",
         "FAILS_EACH = 8",
         "failed-share",
+    ),
+    Team(
+        "rates",
+        ("go", "helm", "redis-server"),
+        "main.go",
+        "	return http.StatusOK\n",
+        "	return http.StatusOK // as long as it has any\n",
+        "	if n%8 == 0 {\n		return http.StatusInternalServerError\n	}\n	return http.StatusOK\n",
+        "success-rate",
     ),
 ]
 
@@ -74,8 +83,9 @@ TEAMS = [
 def team(request: pytest.FixtureRequest) -> Team:
     """One of the services, where what builds it is installed."""
     found: Team = request.param
-    if shutil.which(found.needs) is None and found.needs != "uv":
-        raise MachineError(f"{found.needs} is not installed", f"install it for {found.name}")
+    for program in found.needs:
+        if shutil.which(program) is None:
+            raise MachineError(f"{program} is not installed", f"install it for {found.name}")
     return found
 
 
@@ -120,7 +130,7 @@ def test_a_commit_of_another_team_is_judged_by_its_own_gate(
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
-@pytest.mark.parametrize("team", TEAMS[:1], ids=["orders"], indirect=True)
+@pytest.mark.parametrize("team", [TEAMS[0], TEAMS[3]], ids=["orders", "rates"], indirect=True)
 def test_a_repository_that_canary_has_never_seen_has_its_first_verdict_from_init(
     team: Team, repository: Path
 ) -> None:

@@ -51,6 +51,8 @@ def run(chosen: argparse.Namespace) -> int:
     if not users.exists():
         users.write_text(made.locustfile(), encoding="utf-8")
         options.say(f"wrote {users} (requests: {len(made.tasks)}, from {made.routes or 'a probe'})")
+        if not made.routes:
+            options.say(f"still open: no route was found in the sources: write yours into {users}")
     file.write_text(made.rehearsal(), encoding="utf-8")
     options.say(f"wrote {file}")
     try:

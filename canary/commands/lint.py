@@ -10,11 +10,11 @@ from pathlib import Path
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.lint import baseline, check, helm, looser, output, repository, revision, settings
+from canary.lint import baseline, check, looser, output, repository, revision, settings
 from canary.lint.check import Report
 from canary.lint.contract import Contract
 from canary.power import catalogue
-from canary.runtime import program
+from canary.runtime import helm, program
 
 EPILOG = """\
 exit codes:
@@ -92,7 +92,8 @@ def run(chosen: argparse.Namespace) -> int:
     contract = options.exported(chosen)
     reading = repository.read(paths)
     if chosen.helm:
-        rendered = helm.template(Path(chosen.helm), [Path(file) for file in chosen.values])
+        values = helm.Release(tuple(map(Path, chosen.values)))
+        rendered = helm.template(Path(chosen.helm), values)
         reading = replace(reading, documents=(*reading.documents, *rendered))
         paths = [*paths, chosen.helm]
     report = check.lint_repository(reading, contract)

@@ -42,6 +42,7 @@ from canary.rehearse.view import View, lines
 from canary.runtime import documents, kubectl, program, scratch
 from canary.web.app import App, Source
 from canary.web.live import Live
+from canary.yamls import Document
 
 # A run leaves about 20 MB, most of it Prometheus's; PostgreSQL's folder takes 60 MB while it runs.
 NEEDED_BYTES = 200_000_000
@@ -220,7 +221,9 @@ def _add_cluster(group: options.Container) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Runs one rehearsal, or says what it would make of the manifests."""
     if chosen.explain:
-        return _explain(chosen.manifests or plan.source(chosen.config))
+        given: Path | None = chosen.manifests
+        shipped = (given, tuple(documents.read(given))) if given else plan.shipped(chosen.config)
+        return _explain(*shipped)
     _refuse_contradictions(chosen)
     if chosen.target == "cluster":
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
@@ -333,9 +336,8 @@ def _removed(old: Sequence[Run]) -> Iterator[tuple[str, str]]:
         yield "removed", f"{len(old)} older runs, down to {old[-1].id} (--keep says how many stay)"
 
 
-def _explain(source: Path) -> int:
+def _explain(source: Path, found: Sequence[Document]) -> int:
     """Prints each field under its word; 2 if one of them is not supported, or could not be run."""
-    found = tuple(documents.read(source))
     rows = manifests.explain(found)
     for word, fields in itertools.groupby(rows, key=lambda row: row.support):
         lines = [f"  {row}" for row in fields]

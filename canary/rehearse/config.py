@@ -62,6 +62,14 @@ class Replacement(_Section):
     run: Command
 
 
+class Helm(_Section):
+    """How `manifests` are rendered where they are a chart; its own name is the default one."""
+
+    values: list[Path] = Field(default_factory=list)
+    name: str = ""
+    namespace: str = ""
+
+
 class Build(_Section):
     """How a git reference becomes programs: commands in its worktree, once.
 
@@ -175,6 +183,7 @@ class Config(_Section):
     """The whole file."""
 
     manifests: Path
+    helm: Helm = Helm()
     build: Annotated[Build | None, BeforeValidator(_only_commands)] = None
     images: dict[str, list[str] | Replacement] = Field(default_factory=dict)
     listen: Listen = Listen()

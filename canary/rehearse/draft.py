@@ -19,7 +19,7 @@ from canary import yamls
 from canary.errors import UsageError
 from canary.lint import repository
 from canary.rehearse.gaps import image_name
-from canary.runtime import documents
+from canary.runtime import documents, helm
 from canary.yamls import Document, listed, mapping, scalar
 
 LOCUSTFILE = "locustfile.py"
@@ -50,6 +50,7 @@ class Draft:
 
     name: str
     manifests: str
+    chart: bool = False
     build: list[str] = field(default_factory=list)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
     listen: str = ""
@@ -86,7 +87,7 @@ def draft(root: Path, given: Path | None) -> Draft:
     rollouts = [document for document in found if document.kind == "Rollout"]
     if len(rollouts) != 1:
         raise UsageError(f"{source} holds {len(rollouts)} Rollouts", "name manifests with one")
-    made = Draft(rollouts[0].name, _relative(source, root))
+    made = Draft(rollouts[0].name, _relative(source, root), chart=helm.is_chart(source))
     spec = mapping(mapping(rollouts[0].spec.get("template")).get("spec"))
     containers = [mapping(container) for container in listed(spec.get("containers"))]
     if not containers:
@@ -122,12 +123,25 @@ def _manifests(root: Path) -> Path:
             folder = place if place.is_dir() else place.parent
             # In the root lie files that are no manifests.
             places.add(place if folder.resolve() == root.resolve() else folder)
+    places |= set(_charts(root))
     if len(places) == 1:
         return places.pop()
     if places:
         listing = ", ".join(sorted(map(str, places)))
         raise UsageError(f"there are Rollouts in {listing}", "name one with --manifests")
     raise UsageError(f"{root} holds no Rollout", "name its manifests with --manifests")
+
+
+def _charts(root: Path) -> Iterator[Path]:
+    """The charts whose templates have a Rollout; one that another depends on is part of that."""
+    for file in _files(root):
+        if file.name == helm.CHART and file.parent.parent.name != "charts":
+            templates = file.parent.glob("templates/**/*.yaml")
+            if any(_ROLLOUT.search(t.read_text(errors="replace")) for t in templates):
+                yield file.parent
+
+
+_ROLLOUT = re.compile(r"^kind: *Rollout\b", re.MULTILINE)
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -322,7 +336,8 @@ def _tasks(root: Path, container: Mapping[str, Any]) -> tuple[str, list[Task]]:
                 return name, [_task(r, _PARAMETER.sub("1", r)) for r in wanted[:MAX_ROUTES]]
     asked = mapping(mapping(container.get("readinessProbe")).get("httpGet"))
     served = dict(_ports(container)).keys() & {str(asked.get("port"))}
-    return "", [_task("/", scalar(asked.get("path")) if served else "/")]
+    path = scalar(asked.get("path")) if served else "/"
+    return "", [_task(path, path)]
 
 
 _SOURCES = {".go", ".java", ".js", ".kt", ".mjs", ".py", ".rs", ".ts"}

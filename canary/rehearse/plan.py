@@ -38,7 +38,8 @@ from canary.rehearse.programs import OWN_PROGRAMS
 from canary.rehearse.rates import Rates
 from canary.rehearse.replica_sets import ALPHABET
 from canary.rehearse.worktrees import WORKTREE, Reference
-from canary.runtime import documents
+from canary.runtime import documents, helm
+from canary.yamls import Document
 
 CACHE = Path("out/references")
 DEFAULT_STABLE = "main"
@@ -193,18 +194,26 @@ def read(
     found = configuration.read(file)
     folder = folder or file.parent
     source = deploy or _manifests(found, folder, file.parent, root)
-    bundle = manifests.read(documents.read(source), str(source), without)
+    bundle = manifests.read(documents.read(source, release(found, folder)), str(source), without)
     return Build(bundle, found, file, folder.absolute())
 
 
-def source(config: Path | None) -> Path:
-    """The manifests that a rehearsal.yaml names; None is the one of this folder.
+def shipped(config: Path | None) -> tuple[Path, Sequence[Document]]:
+    """The manifests that a rehearsal.yaml names, and what they hold; None is this folder's.
 
     Raises:
-        UsageError: if the file cannot be used.
+        UsageError: if a file cannot be used.
     """
     file = config or config_in(HERE)
-    return _manifests(configuration.read(file), file.parent, HERE)
+    found = configuration.read(file)
+    source = _manifests(found, file.parent, HERE)
+    return source, tuple(documents.read(source, release(found, file.parent)))
+
+
+def release(found: Config, folder: Path) -> helm.Release:
+    """What a chart is rendered with; the values' files lie in a folder."""
+    values = tuple(folder / file for file in found.helm.values)
+    return helm.Release(values, found.helm.name, found.helm.namespace)
 
 
 def _manifests(found: Config, *bases: Path) -> Path:

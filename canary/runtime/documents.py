@@ -1,4 +1,4 @@
-"""Files, folders and kustomizations → the Kubernetes objects in them, each with its place.
+"""Files, folders, kustomizations and charts → the Kubernetes objects in them, each with its place.
 
 Kustomizations that only list resources, set a namespace and generate ConfigMaps of literals are
 read here, so that a bare machine can rehearse; anything richer is handed to `kustomize` or
@@ -15,7 +15,7 @@ from typing import Any
 
 from canary import yamls
 from canary.errors import UsageError
-from canary.runtime import kustomize
+from canary.runtime import helm, kustomize
 from canary.yamls import Document
 
 # What is read here. `configurations` tells Kustomize where names stand that get a hash; a generated
@@ -55,13 +55,14 @@ def _everything(path: str) -> Iterable[Document]:
     return (document for file in files for document in read(file))
 
 
-def read(path: Path) -> Iterator[Document]:
-    """The objects of a kustomization, a folder of manifests or one file.
+def read(path: Path, release: helm.Release = helm.DEFAULT) -> Iterator[Document]:
+    """The objects of a kustomization, a chart (as the release), a folder of manifests or one file.
 
     Raises:
         UsageError: if there is nothing there, or it is not YAML, or cannot be rendered.
+        MachineError: if what renders it is not installed.
     """
-    return _read(path, ())
+    return iter(helm.template(path, release)) if helm.is_chart(path) else _read(path, ())
 
 
 def _read(path: Path, within: tuple[Path, ...]) -> Iterator[Document]:

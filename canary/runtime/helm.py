@@ -1,22 +1,44 @@
-"""A chart of Helm → its manifests, by the `helm` that is on the path."""
+"""A chart of Helm → its manifests, by the `helm` that is on the path.
+
+The release is called as the chart is, unless it is given a name: no object's name is random.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from canary import yamls
 from canary.errors import MachineError, UsageError
 from canary.runtime import processes
-from canary.yamls import Document
+from canary.yamls import Document, mapping, scalar
 
+CHART = "Chart.yaml"
 TIMEOUT_S = 120.0
 
 
-def template(chart: Path, values: Sequence[Path]) -> list[Document]:
-    """The objects that a chart makes of some values.
+@dataclass(frozen=True)
+class Release:
+    """What a chart is rendered with: its values' files, a name and a namespace."""
+
+    values: Sequence[Path] = ()
+    name: str = ""
+    namespace: str = ""
+
+
+DEFAULT = Release()
+
+
+def is_chart(folder: Path) -> bool:
+    """Whether a folder is a chart."""
+    return (folder / CHART).is_file()
+
+
+def template(chart: Path, release: Release = DEFAULT) -> list[Document]:
+    """The objects that a chart makes.
 
     Raises:
         UsageError: if the chart objects to them.
@@ -26,7 +48,9 @@ def template(chart: Path, values: Sequence[Path]) -> list[Document]:
     if helm is None:
         remedy = "go install helm.sh/helm/v3/cmd/helm@v3.19.2, or pipe what it prints to -"
         raise MachineError("there is no helm here", remedy)
-    command = [helm, "template", str(chart), *(f"--values={file}" for file in values)]
+    command = [helm, "template", *filter(None, [release.name or _name(chart)]), str(chart)]
+    command += [f"--values={file}" for file in release.values]
+    command += [f"--namespace={release.namespace}"] if release.namespace else []
     try:
         done = processes.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -37,3 +61,11 @@ def template(chart: Path, values: Sequence[Path]) -> list[Document]:
     loaded = yamls.load(f"{chart} (rendered)", str(done.stdout))
     objects = (document for document in loaded if isinstance(document.body, dict))
     return [item for document in objects for item in yamls.items(document)]
+
+
+def _name(chart: Path) -> str:
+    if not is_chart(chart):
+        return ""  # a packed one, whose name helm knows
+    return next(
+        (scalar(mapping(found.body).get("name")) for found in yamls.read(chart / CHART)), ""
+    )
