@@ -5,28 +5,18 @@ programs are looked for on PATH and where the test cluster builds them.
 """
 
 import json
-import os
-import shutil
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from canary.runtime import processes
+from acceptance import apiserver
 
-KIT = Path("~/.cache/gridos-cluster/bin").expanduser()
 DIGEST = "sha256:" + "ab" * 32
 REGISTRY = "crgridosprdweux1g.azurecr.io"
 OURS = f"{REGISTRY}/gridos"
 
-
-def find(program):
-    return shutil.which(program, path=f"{os.environ['PATH']}:{KIT}")
-
-
 pytestmark = pytest.mark.skipif(
-    not all(map(find, ("kube-apiserver", "etcd", "kubectl", "openssl"))),
+    bool(apiserver.missing()),
     reason="needs kube-apiserver, etcd, kubectl and openssl on PATH",
 )
 
@@ -34,96 +24,14 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory, root):
     """A server with the policy; returns a function that runs kubectl on it."""
-    folder = tmp_path_factory.mktemp("server")
-    client, peer, port = (processes.free_port() for _ in range(3))
-    subprocess.run(
-        ["openssl", "genrsa", "-out", folder / "sa.key", "2048"], check=True, capture_output=True
-    )
-    (folder / "tokens.csv").write_text("token,admin,admin,system:masters\n")
-    url = f"http://127.0.0.1:{client}"
-    etcd = subprocess.Popen(
-        [
-            find("etcd"),
-            "--data-dir",
-            folder / "etcd",
-            "--listen-client-urls",
-            url,
-            "--advertise-client-urls",
-            url,
-            "--listen-peer-urls",
-            f"http://127.0.0.1:{peer}",
-            "--unsafe-no-fsync",
-            "--log-level",
-            "error",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    log = (folder / "log").open("w")
-    server = subprocess.Popen(
-        [
-            find("kube-apiserver"),
-            "--etcd-servers",
-            url,
-            "--secure-port",
-            str(port),
-            "--bind-address",
-            "127.0.0.1",
-            "--cert-dir",
-            folder,
-            "--service-cluster-ip-range",
-            "10.99.0.0/24",
-            "--token-auth-file",
-            folder / "tokens.csv",
-            "--authorization-mode",
-            "RBAC",
-            "--service-account-issuer",
-            "https://kubernetes.default.svc",
-            "--service-account-key-file",
-            folder / "sa.key",
-            "--service-account-signing-key-file",
-            folder / "sa.key",
-            "--disable-admission-plugins",
-            "ServiceAccount",
-        ],
-        stdout=log,
-        stderr=log,
-    )
-
-    def run(*arguments, given=None):
-        return subprocess.run(
-            [
-                find("kubectl"),
-                f"--server=https://127.0.0.1:{port}",
-                "--token=token",
-                "--insecure-skip-tls-verify",
-                *arguments,
-            ],
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, "KUBECONFIG": "/dev/null"},
-        )
-
-    try:
-        end = time.monotonic() + 180
-        while run("get", "--raw", "/readyz").returncode != 0:
-            assert time.monotonic() < end, (folder / "log").read_text()[-2000:]
-            time.sleep(0.5)
+    with apiserver.serve(tmp_path_factory.mktemp("server")) as server:
         for name in ("gridos", "elsewhere"):
-            assert run("create", "namespace", name).returncode == 0
+            assert server.run("create", "namespace", name).returncode == 0
         for file in ("parameters.yaml", "images.yaml"):
-            applied = run("apply", "-f", str(root / "deploy/admission" / file))
+            applied = server.run("apply", "-f", str(root / "deploy/admission" / file))
             assert applied.returncode == 0, applied.stderr
-        wait_until_enforced(run)
-        yield run
-    finally:
-        for process in (server, etcd):
-            process.terminate()
-            process.wait(timeout=60)
-        log.close()
+        wait_until_enforced(server.run)
+        yield server.run
 
 
 def wait_until_enforced(run):
