@@ -85,12 +85,10 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """A workflow, an event, and what must come of it."""
+    """A workflow, a job and an event, and what must come of it."""
 
     name: str
-    workflow: str
-    job: str
-    event: str
+    run: tuple[str, str, str]
     prepare: Callable[[World], dict[str, object]]
     succeeds: bool
     check: Callable[[World, str], str] = lambda _, __: ""
@@ -108,7 +106,8 @@ def act(
     world: World, case: Case, payload: dict[str, object], *, cached: bool
 ) -> subprocess.CompletedProcess[str]:
     """Runs one job and those it needs."""
-    file = world.clone / WORKFLOWS / case.workflow
+    workflow, job, kind = case.run
+    file = world.clone / WORKFLOWS / workflow
     # Of May 2026, and unknown to act 0.2.89.
     file.write_text(file.read_text().replace("\n  queue: max", ""))
     event = world.folder / "event.json"
@@ -119,13 +118,13 @@ def act(
     return processes.run(
         [
             tool,
-            case.event,
+            kind,
             "--job",
-            case.job,
+            job,
             "--eventpath",
             str(event),
             "--workflows",
-            f"{WORKFLOWS}/{case.workflow}",
+            f"{WORKFLOWS}/{workflow}",
             "--platform",
             "ubuntu-24.04=-self-hosted",
             "--env",
@@ -475,202 +474,138 @@ def _test_folders() -> list[str]:
     return list(options["testpaths"])
 
 
+GOOD, BAD = True, False
+# Workflow, job and event.
+LINT = ("ci.yaml", "lint", "push")
+TEST = ("ci.yaml", "test", "push")
+REHEARSE = ("rehearse.yaml", "rehearse", "pull_request")
+COMMENT = ("rehearse-comment.yaml", "comment", "workflow_run")
+GUARD = ("guard.yaml", "controls", "pull_request")
+CHANGES = ("release.yaml", "changes", "push")
+PIN = ("release.yaml", "pin", "push")
+PROMOTE = ("promote.yaml", "candidate", "workflow_dispatch")
+ROLL_BACK = ("rollback.yaml", "roll-back", "workflow_dispatch")
 CASES = (
-    Case("ci lint, as it is", "ci.yaml", "lint", "push", _as_it_is, succeeds=True),
-    Case(
-        "ci lint, with a file that is not YAML",
-        "ci.yaml",
-        "lint",
-        "push",
-        _with_a_bad_file,
-        succeeds=False,
-        check=_names("bad.yaml"),
-    ),
-    Case("ci test, as it is", "ci.yaml", "test", "push", _as_it_is, succeeds=True),
+    Case("ci lint, as it is", LINT, _as_it_is, GOOD),
+    Case("ci lint, with a file that is not YAML", LINT, _with_a_bad_file, BAD, _names("bad.yaml")),
+    Case("ci test, as it is", TEST, _as_it_is, GOOD),
     *(
         Case(
             f"ci test, only {folder}",
-            "ci.yaml",
-            "test",
-            "push",
+            TEST,
             _as_it_is,
-            succeeds=True,
+            GOOD,
             environment=(f"TESTS={folder}",),
             part=True,
         )
         for folder in _test_folders()
     ),
+    # The tests of what changed, so that nothing but the floor can fail.
     Case(
         "ci test, with lines that no test reaches",
-        "ci.yaml",
-        "test",
-        "push",
+        TEST,
         _with_untested_lines,
-        succeeds=False,
-        check=_names("Failure. Coverage is below"),
-        # The tests of what changed, so that nothing but the floor can fail.
+        BAD,
+        _names("Failure. Coverage is below"),
         environment=("TESTS=ci/tests/test_changes.py",),
     ),
     Case(
-        "rehearse, a change of documents only",
-        "rehearse.yaml",
-        "rehearse",
-        "pull_request",
-        _documentation_only,
-        succeeds=True,
-        check=_not_rehearsed,
+        "rehearse, a change of documents only", REHEARSE, _documentation_only, GOOD, _not_rehearsed
     ),
     Case(
         "rehearse, a harmless change",
-        "rehearse.yaml",
-        "rehearse",
-        "pull_request",
+        REHEARSE,
         _harmless_change,
-        succeeds=True,
-        check=_rehearsed("promoted", "✅ Promoted"),
+        GOOD,
+        _rehearsed("promoted", "✅ Promoted"),
     ),
     Case(
         "rehearse, a change that fails every tenth request",
-        "rehearse.yaml",
-        "rehearse",
-        "pull_request",
+        REHEARSE,
         _bad_change,
-        succeeds=False,
-        check=_rehearsed("rolled-back", "❌ Rolled back"),
+        BAD,
+        _rehearsed("rolled-back", "❌ Rolled back"),
     ),
     Case(
         "comment, a rehearsal that was rolled back",
-        "rehearse-comment.yaml",
-        "comment",
-        "workflow_run",
+        COMMENT,
         _rehearsal_that_ended,
-        succeeds=True,
-        check=_commented("❌ Rolled back", "```mermaid"),
+        GOOD,
+        _commented("❌ Rolled back", "```mermaid"),
     ),
     Case(
         "comment, a rehearsal that left nothing",
-        "rehearse-comment.yaml",
-        "comment",
-        "workflow_run",
+        COMMENT,
         _rehearsal_that_left_nothing,
-        succeeds=True,
-        check=_commented("no result"),
+        GOOD,
+        _commented("no result"),
     ),
     Case(
         "comment, a result that is none",
-        "rehearse-comment.yaml",
-        "comment",
-        "workflow_run",
+        COMMENT,
         _rehearsal_that_left_nonsense,
-        succeeds=False,
-        check=_not_commented,
+        BAD,
+        _not_commented,
     ),
     Case(
         "comment, a rehearsal by another workflow than main's",
-        "rehearse-comment.yaml",
-        "comment",
-        "workflow_run",
+        COMMENT,
         _rehearsal_by_another_workflow,
-        succeeds=True,
-        check=_commented("no verdict"),
+        GOOD,
+        _commented("no verdict"),
     ),
-    Case(
-        "guard, a change that loosens nothing",
-        "guard.yaml",
-        "controls",
-        "pull_request",
-        _guarded,
-        succeeds=True,
-    ),
+    Case("guard, a change that loosens nothing", GUARD, _guarded, GOOD),
     Case(
         "guard, a change that lets the tests fail",
-        "guard.yaml",
-        "controls",
-        "pull_request",
+        GUARD,
         _loosened,
-        succeeds=False,
-        check=_names("ci.yaml / test is not what was reviewed"),
+        BAD,
+        _names("ci.yaml / test is not what was reviewed"),
     ),
     Case(
         "release, a change of documents only",
-        "release.yaml",
-        "changes",
-        "push",
+        CHANGES,
         _pushed("README.md", "\n", "\n\n"),
-        succeeds=True,
-        check=_names("release=false"),
+        GOOD,
+        _names("release=false"),
     ),
     Case(
         "release, a change of the service",
-        "release.yaml",
-        "changes",
-        "push",
+        CHANGES,
         _pushed("Dockerfile", "WORKDIR /app", "WORKDIR /app\n"),
-        succeeds=True,
-        check=_names("release=true"),
+        GOOD,
+        _names("release=true"),
     ),
     Case(
-        "release, commits that nobody has",
-        "release.yaml",
-        "changes",
-        "push",
-        _from_nowhere,
-        succeeds=False,
-        check=_names("git diff failed"),
+        "release, commits that nobody has", CHANGES, _from_nowhere, BAD, _names("git diff failed")
+    ),
+    Case("release pin, a release of main", PIN, _release, GOOD, _pinned(DIGEST)),
+    Case(
+        "release pin, a commit that is not on main", PIN, _release_of_a_stranger, BAD, _pinned("")
     ),
     Case(
-        "release pin, a release of main",
-        "release.yaml",
-        "pin",
-        "push",
-        _release,
-        succeeds=True,
-        check=_pinned(DIGEST),
-    ),
-    Case(
-        "release pin, a commit that is not on main",
-        "release.yaml",
-        "pin",
-        "push",
-        _release_of_a_stranger,
-        succeeds=False,
-        check=_pinned(""),
-    ),
-    Case(
-        "promote, what dev has promoted",
-        "promote.yaml",
-        "candidate",
-        "workflow_dispatch",
-        _dev_ended("success"),
-        succeeds=True,
-        check=_names("run-id=1"),
+        "promote, what dev has promoted", PROMOTE, _dev_ended("success"), GOOD, _names("run-id=1")
     ),
     Case(
         "promote, what dev has aborted",
-        "promote.yaml",
-        "candidate",
-        "workflow_dispatch",
+        PROMOTE,
         _dev_ended("success", "failure"),
-        succeeds=False,
-        check=_names("dev has not promoted"),
+        BAD,
+        _names("dev has not promoted"),
     ),
     Case(
         "rollback, a release that was aborted",
-        "rollback.yaml",
-        "roll-back",
-        "workflow_dispatch",
+        ROLL_BACK,
         _bad_release,
-        succeeds=True,
-        check=_pinned(f"sha256:{1:064x}"),
+        GOOD,
+        _pinned(f"sha256:{1:064x}"),
     ),
     Case(
         "rollback, where nothing was ever promoted",
-        "rollback.yaml",
-        "roll-back",
-        "workflow_dispatch",
+        ROLL_BACK,
         _only_release,
-        succeeds=False,
-        check=_pinned(f"sha256:{2:064x}"),
+        BAD,
+        _pinned(f"sha256:{2:064x}"),
     ),
 )
 

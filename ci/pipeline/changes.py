@@ -1,10 +1,10 @@
 """Which parts of the pipeline a change concerns, by its paths. Pure.
 
-A pattern's `**` matches any number of folders; everything else is `fnmatch` within one name.
+A pattern is `fnmatch`, whose `*` matches any number of folders.
 """
 
-import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 # What the image is made of is what .dockerignore lets in; a test holds the two together. A release
 # is that image with the manifests of its commit.
@@ -14,20 +14,19 @@ AREAS: Mapping[str, tuple[str, ...]] = {
         ".dockerignore",
         "pyproject.toml",  # the version
         "requirements/service.txt",
-        "service/gridos/**",
-        "deploy/base/**",
-        "deploy/components/**",
-        "deploy/overlays/**",
+        "service/gridos/*",
+        "deploy/base/*",
+        "deploy/components/*",
+        "deploy/overlays/*",
     ),
     "rehearsal": (
-        "service/**",
-        "canary/**",
-        "loadtest/**",
-        "deploy/base/**",
-        "requirements/**",
+        "service/*",
+        "canary/*",
+        "loadtest/*",
+        "deploy/base/*",
+        "requirements/*",
         "pyproject.toml",
     ),
-    "terraform": ("infra/terraform/**", "ci/terraform", ".github/workflows/terraform.yaml"),
 }
 
 
@@ -39,15 +38,7 @@ def areas(paths: Iterable[str] | None) -> dict[str, bool]:
     """
     known = None if paths is None else list(paths)
     return {
-        area: known is None or any(matches(path, pattern) for path in known for pattern in patterns)
+        area: known is None
+        or any(fnmatchcase(path, pattern) for path in known for pattern in patterns)
         for area, patterns in AREAS.items()
     }
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Says whether a path matches a pattern."""
-    parts = (
-        ".*" if part == "**" else re.escape(part).replace(r"\*", "[^/]*")
-        for part in pattern.split("/")
-    )
-    return re.fullmatch("/".join(parts), path) is not None

@@ -3,10 +3,7 @@
 Everything else in the file stays as its owner wrote it, comments included.
 """
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -32,7 +29,7 @@ def read(text: str) -> Pin:
     Raises:
         PipelineError: The file is no YAML, or has not exactly one entry for the image.
     """
-    entry = _entry(_load(text))
+    entry = _entry(text)
     return Pin(str(entry.get("digest", "")), str(entry.get("newTag", "")))
 
 
@@ -42,41 +39,25 @@ def write(text: str, release: Release) -> str:
     Raises:
         PipelineError: As `read`.
     """
-    document = _load(text)
-    entry = _entry(document)
-    entry["newTag"] = release.tag
-    entry["digest"] = release.digest
-    out = StringIO()
-    _yaml(text).dump(document, out)
-    return out.getvalue()
+    entry, lines = _entry(text), text.splitlines(keepends=True)
+    last, indent = max(entry.lc.value(key)[0] for key in entry), " " * entry.lc.col
+    for key, value in (("newTag", release.tag), ("digest", release.digest)):
+        line = f"{indent}{key}: {value}\n"
+        if key in entry:
+            lines[entry.lc.value(key)[0]] = line
+        else:
+            lines.insert(last + 1, line)
+    written = "".join(lines)
+    if read(written) != Pin(release.digest, release.tag):
+        raise PipelineError(f"the entry named {IMAGE} has not a line for each key: write it so")
+    return written
 
 
-def _yaml(text: str = "") -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # no line is folded that its owner did not fold
-    yaml.explicit_start = text.startswith("---")
-    dash = next((len(line) - len(line.lstrip()) for line in _items(text)), 2)
-    yaml.indent(mapping=2, sequence=dash + 2, offset=dash)
-    return yaml
-
-
-def _items(text: str) -> Iterator[str]:
-    """The first list item under a top-level key shows how the file indents lists."""
-    lines = text.splitlines()
-    for before, line in itertools.pairwise(lines):
-        if line.lstrip().startswith("- ") and before[:1].isalpha():
-            yield line
-
-
-def _load(text: str) -> Any:
+def _entry(text: str) -> Any:
     try:
-        return _yaml().load(text)
+        document = YAML().load(text)
     except YAMLError as cause:
         raise PipelineError(f"the kustomization is not YAML: {cause}") from None
-
-
-def _entry(document: Any) -> Any:
     images = document.get("images") if isinstance(document, dict) else None
     found = [image for image in images or [] if image.get("name") == IMAGE]
     if len(found) != 1:

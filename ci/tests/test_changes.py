@@ -16,7 +16,7 @@ from pipeline import changes
         ("deploy/base/analysis-release-gates.yaml", {"release", "rehearsal"}),
         ("deploy/overlays/staging/kustomization.yaml", {"release"}),
         ("deploy/argocd/notifications.yaml", set()),
-        ("infra/terraform/main.vault.tf", {"terraform"}),
+        ("infra/terraform/main.vault.tf", set()),
         ("docs/pipeline.md", set()),
         ("services/other.py", set()),
     ],
@@ -42,4 +42,4 @@ def test_whatever_the_image_is_made_of_makes_a_release(root):
 def test_every_area_names_paths_that_exist(root):
     for patterns in changes.AREAS.values():
         for pattern in patterns:
-            assert (root / pattern.removesuffix("/**")).exists(), pattern
+            assert (root / pattern.removesuffix("/*")).exists(), pattern

@@ -62,6 +62,8 @@ def test_writing_twice_is_writing_once():
         TEXT.replace("gridos   #", "gridoss #"),
         "a: [",
         TEXT.replace("name: other", "name: gridos"),
+        "images: [{name: gridos, newTag: a, digest: b}]",
+        "images:\n  - {name: gridos, newTag: a,\n     digest: b}\n",
     ],
 )
 def test_a_file_without_exactly_one_entry_is_refused(text):

@@ -60,20 +60,12 @@ BINDING = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}]
 # Each policy with the smallest change of the production overlay that breaks it.
 BREAKS = [
     ("restricted-namespace", lambda t: find(t, "Namespace", "gridos")["metadata"].pop("labels")),
-    (
-        "restricted-namespace",
-        lambda t: find(t, "Namespace", "gridos")["metadata"]["labels"].pop(
-            "pod-security.kubernetes.io/enforce-version"
-        ),
-    ),
+    ("restricted-namespace", lambda t: find(t, "Namespace", "gridos")["metadata"]["labels"].pop("pod-security.kubernetes.io/enforce-version")),
     ("own-namespace", lambda t: rollout(t)["metadata"].pop("namespace")),
     ("restricted-pod", lambda t: pod(t)["securityContext"].update(runAsNonRoot=False)),
     ("restricted-pod", lambda t: pod(t)["securityContext"].pop("seccompProfile")),
     ("restricted-pod", lambda t: pod(t).update(hostNetwork=True)),
-    (
-        "restricted-pod",
-        lambda t: pod(t)["volumes"].append({"name": "h", "hostPath": {"path": "/"}}),
-    ),
+    ("restricted-pod", lambda t: pod(t)["volumes"].append({"name": "h", "hostPath": {"path": "/"}})),
     ("restricted-pod", lambda t: container(t)["securityContext"].pop("allowPrivilegeEscalation")),
     ("restricted-pod", lambda t: container(t)["securityContext"].update(capabilities={})),
     ("restricted-pod", lambda t: pod(t).update(initContainers=[{"name": "i", "image": "i"}])),
@@ -83,87 +75,30 @@ BREAKS = [
     ("probed", lambda t: container(t).pop("startupProbe")),
     ("drain-fits", lambda t: container(t).pop("lifecycle")),
     ("drain-fits", lambda t: pod(t).update(terminationGracePeriodSeconds=100)),
-    (
-        "own-account",
-        lambda t: pod(t).update(serviceAccountName="default", automountServiceAccountToken=True),
-    ),
+    ("own-account", lambda t: pod(t).update(serviceAccountName="default", automountServiceAccountToken=True)),
     ("own-account", lambda t: pod(t).update(automountServiceAccountToken=True)),
     ("no-wildcards", lambda t: t.append(thing("Role", "r", **BINDING))),
-    (
-        "secrets-as-files",
-        lambda t: container(t)["env"].append({"name": "X", "valueFrom": {"secretKeyRef": {}}}),
-    ),
+    ("secrets-as-files", lambda t: container(t)["env"].append({"name": "X", "valueFrom": {"secretKeyRef": {}}})),
     ("secrets-as-files", lambda t: container(t)["envFrom"].append({"secretRef": {"name": "x"}})),
     ("no-secret-in-git", lambda t: t.append(thing("Secret", "s", stringData={"a": "b"}))),
-    (
-        "no-copied-secret",
-        lambda t: find(t, "SecretProviderClass", "gridos")["spec"].update(secretObjects=[{}]),
-    ),
-    (
-        "configuration-exists",
-        lambda t: pod(t)["volumes"].append({"name": "c", "configMap": {"name": "gridos-config"}}),
-    ),
-    (
-        "configuration-exists",
-        lambda t: pod(t).update(
-            initContainers=[
-                {**container(t), "envFrom": [{"configMapRef": {"name": "gridos-config"}}]}
-            ]
-        ),
-    ),
-    (
-        "no-faults",
-        lambda t: container(t)["env"].append({"name": "GRIDOS_FAULTS", "value": "errors=3%"}),
-    ),
-    (
-        "no-faults",
-        lambda t: next(c for c in t if c["metadata"]["name"].startswith("gridos-config"))[
-            "data"
-        ].update(GRIDOS_FAULTS="errors=3%"),
-    ),
-    *(
-        ("pinned-image", lambda t, image=image: container(t).update(image=image))
-        for image in (
-            "gridos",
-            "docker.io/gridos@sha256:0",
-            f"docker.io/library/python@{DIGEST}",
-            f"{REGISTRY}/gridos:1",
-            f"{REGISTRY}/gridos:latest",
-            f"{REGISTRY}.evil.com/gridos@{DIGEST}",
-            f"{REGISTRY.replace('.', '-', 1)}/gridos@{DIGEST}",
-            f"{REGISTRY}/gridosx@{DIGEST}",
-            f"{REGISTRY}/gridos@{DIGEST}0",
-        )
-    ),
-    (
-        "pinned-image",
-        lambda t: pod(t).update(initContainers=[{**container(t), "image": "busybox"}]),
-    ),
+    ("no-copied-secret", lambda t: find(t, "SecretProviderClass", "gridos")["spec"].update(secretObjects=[{}])),
+    ("configuration-exists", lambda t: pod(t)["volumes"].append({"name": "c", "configMap": {"name": "gridos-config"}})),
+    ("configuration-exists", lambda t: pod(t).update(initContainers=[{**container(t), "envFrom": [{"configMapRef": {"name": "gridos-config"}}]}])),
+    ("no-faults", lambda t: container(t)["env"].append({"name": "GRIDOS_FAULTS", "value": "errors=3%"})),
+    ("no-faults", lambda t: next(c for c in t if c["metadata"]["name"].startswith("gridos-config"))["data"].update(GRIDOS_FAULTS="errors=3%")),
+    *(("pinned-image", lambda t, image=image: container(t).update(image=image)) for image in ("gridos", "docker.io/gridos@sha256:0", f"docker.io/library/python@{DIGEST}", f"{REGISTRY}/gridos:1", f"{REGISTRY}/gridos:latest", f"{REGISTRY}.evil.com/gridos@{DIGEST}", f"{REGISTRY.replace('.', '-', 1)}/gridos@{DIGEST}", f"{REGISTRY}/gridosx@{DIGEST}", f"{REGISTRY}/gridos@{DIGEST}0")),
+    ("pinned-image", lambda t: pod(t).update(initContainers=[{**container(t), "image": "busybox"}])),
     ("default-deny", lambda t: policy(t, "default-deny")["spec"].update(policyTypes=["Ingress"])),
     ("default-deny", lambda t: policy(t, "default-deny")["spec"].update(ingress=[{}])),
-    (
-        "edge-is-the-api",
-        lambda t: ingress(t)["spec"]["rules"][0]["http"]["paths"][0].update(path="/"),
-    ),
+    ("edge-is-the-api", lambda t: ingress(t)["spec"]["rules"][0]["http"]["paths"][0].update(path="/")),
     ("edge-is-the-api", lambda t: ingress(t)["spec"].update(defaultBackend={"service": {}})),
     ("edge-is-encrypted", lambda t: ingress(t)["metadata"]["annotations"].clear()),
     ("disruption-budget", lambda t: drop(t, "PodDisruptionBudget")),
-    (
-        "disruption-budget",
-        lambda t: find(t, "PodDisruptionBudget", "gridos")["spec"]["selector"][
-            "matchLabels"
-        ].update({"rollouts-pod-template-hash": "abc"}),
-    ),
+    ("disruption-budget", lambda t: find(t, "PodDisruptionBudget", "gridos")["spec"]["selector"]["matchLabels"].update({"rollouts-pod-template-hash": "abc"})),
     ("spread", lambda t: pod(t).pop("topologySpreadConstraints")),
-    (
-        "autoscaler-keeps-shares",
-        lambda t: find(t, "HorizontalPodAutoscaler", "gridos")["spec"].update(minReplicas=4),
-    ),
-    (
-        "nothing-waits-for-the-rollout",
-        lambda t: ingress(t)["metadata"]["annotations"].update({rules.WAVE: "3"}),
-    ),
-]
+    ("autoscaler-keeps-shares", lambda t: find(t, "HorizontalPodAutoscaler", "gridos")["spec"].update(minReplicas=4)),
+    ("nothing-waits-for-the-rollout", lambda t: ingress(t)["metadata"]["annotations"].update({rules.WAVE: "3"})),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
