@@ -5,7 +5,6 @@ older releases, while people push to main and roll the environment back. A seede
 one of them make one git call at a time, so a round is an arbitrary interleaving of whole git calls,
 and the same one for the same seed: commits are dated by the calls before them, since two of one
 release by the clock are one commit within a second and two otherwise. A `free` one has the clock.
-clock.
 """
 
 import itertools

@@ -58,8 +58,8 @@ def _entry(text: str) -> Any:
         document = YAML().load(text)
     except YAMLError as cause:
         raise PipelineError(f"the kustomization is not YAML: {cause}") from None
-    images = document.get("images") if isinstance(document, dict) else None
-    found = [image for image in images or [] if image.get("name") == IMAGE]
+    images = (document.get("images") if isinstance(document, dict) else None) or []
+    found = [image for image in images if isinstance(image, dict) and image.get("name") == IMAGE]
     if len(found) != 1:
         raise PipelineError(
             f"the kustomization has {len(found)} images: entries named {IMAGE}; it needs one"

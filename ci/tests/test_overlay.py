@@ -332,24 +332,11 @@ def test_the_judge_notices_an_update_that_pushes_by_force(proof, monkeypatch, tm
 
 def test_the_program_says_what_it_did_and_refuses_half_a_commit_id(world, root):
     def run(source):
+        digest = world.release(0).digest
         return subprocess.run(
-            [
-                root / "ci/run-pipeline",
-                "pin",
-                "--environment",
-                "dev",
-                "--version",
-                "1.0.0",
-                "--digest",
-                world.release(0).digest,
-                "--source",
-                source,
-            ],
-            cwd=world.clones[0],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            [root / "ci/run-pipeline", "pin", "--environment", "dev", "--version", "1.0.0", "--digest", digest, "--source", source],
+            cwd=world.clones[0], capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
     assert "dev: released" in run(world.sources[0]).stdout
     half = run(world.sources[0][:12])

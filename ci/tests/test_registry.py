@@ -73,24 +73,9 @@ def test_the_program_pushes_and_says_by_which_name_it_runs(
     tmp_path, served, key, make_image, capsys
 ):
     made = make_image(tmp_path, "program")
-    code = cli.main(
-        [
-            "push",
-            "--layout",
-            str(made.folder),
-            "--sbom",
-            str(made.sbom),
-            "--registry",
-            served,
-            "--key",
-            str(key),
-            "--version",
-            "1.2.3",
-            "--source",
-            "ef" * 20,
-            "--digest",
-            made.release.digest,
-        ]
-    )
+    code = cli.main([
+        "push", "--layout", str(made.folder), "--sbom", str(made.sbom), "--registry", served,
+        "--key", str(key), "--version", "1.2.3", "--source", "ef" * 20, "--digest", made.release.digest,
+    ])  # fmt: skip
     assert code == 0
     assert f"{served}/gridos@{made.release.digest} is pushed and signed" in capsys.readouterr().out
