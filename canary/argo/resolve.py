@@ -144,6 +144,7 @@ class Fields:
         return Metric(
             name=name,
             query=self.text(web.get("url") if web else prometheus.get("query")),
+            address=self.text(prometheus.get("address")),
             job="job" in provider,
             json_path=(self.text(web.get("jsonPath")) or WHOLE) if web else "",
             success_condition=self.text(self.raw.get("successCondition")),

@@ -97,19 +97,34 @@ def _of_conditions(gate: Gate) -> Iterator[Mutant]:
 
 
 def _of_arguments(release: Release) -> Iterator[Mutant]:
-    """Limits, windows and addresses that stand in the templates' arguments."""
+    """Limits, windows and addresses that stand in the templates' arguments.
+
+    Templates of one analysis share what they both declare: two values would be refused.
+    """
+    seen: set[tuple[Edit, ...]] = set()
     for template in release.templates:
-        declared = (mapping(argument) for argument in listed(template.spec.get("args")))
-        values = {scalar(a.get("name")): scalar(a.get("value")) for a in declared if "value" in a}
-        for name, value in values.items():
-            users = tuple(
-                g.name for g in release.gates if g.template is template and _uses(g, name)
-            )
+        for name, value in _values(template).items():
+            holders = [t for t in _beside(release, template) if _values(t).get(name) == value]
+            users = [g.name for g in release.gates if g.template in holders and _uses(g, name)]
             for what, other in _other_values(value):
                 path = ("spec", "args", f"name={name}", "value")
-                edit = Edit(template.kind, path, other, name=template.name)
-                said = f"{template.name} {name}: {what}"
-                yield Mutant(said, (edit,), tuple(dict.fromkeys(users)))
+                edits = tuple(Edit(t.kind, path, other, name=t.name) for t in holders)
+                if edits not in seen:
+                    said = f"{template.name} {name}: {what}"
+                    yield Mutant(said, edits, tuple(dict.fromkeys(users)))
+                seen.add(edits)
+
+
+def _values(template: Document) -> dict[str, str]:
+    declared = (mapping(argument) for argument in listed(template.spec.get("args")))
+    return {scalar(a.get("name")): scalar(a.get("value")) for a in declared if "value" in a}
+
+
+def _beside(release: Release, template: Document) -> list[Document]:
+    """The templates that some analysis refers to together with this one, and itself."""
+    asked = [{id(gate.template) for gate in analysis.gates} for analysis in release.analyses]
+    together = {id(template)}.union(*(ids for ids in asked if id(template) in ids))
+    return [other for other in release.templates if id(other) in together]
 
 
 def _other_values(value: str) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 What ours must do with each kind of release is stated here once, in `EXPECTATIONS`. A mutant that
 `canary lint` accuses is noticed; any other is released, through the real query engine, until a
-release ends otherwise.
+release ends otherwise. What is left is noticed only beside the manifests as they are, as
+`canary lint --baseline` compares them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from canary.argo import releases
 from canary.argo.gates import Release, Severity
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
-from canary.lint import check
+from canary.lint import check, looser
 from canary.lint.contract import Contract
 from canary.lint.pods import container_of, cpu_limit_cores
 from canary.power import edits, exporters, simulation
@@ -80,6 +81,10 @@ def _s(
 EXPECTATIONS = (
     Expectation(_s("healthy"), PROMOTED),
     Expectation(_s("errors 0.5 %", Fault(error_rate=0.005)), PROMOTED),
+    Expectation(
+        _s("errors 0.45 %, 300 requests/s", Fault(error_rate=0.0045), rps=300.0), PROMOTED
+    ),
+    Expectation(_s("errors 1 %", Fault(error_rate=0.01)), ROLLED_BACK, "errors-against-stable"),
     Expectation(_s("errors 1.5 %", Fault(error_rate=0.015)), ROLLED_BACK, "errors-against-stable"),
     Expectation(_s("errors 2 %", Fault(error_rate=0.02)), ROLLED_BACK, "errors-against-stable"),
     Expectation(_s("errors 3 %", Fault(error_rate=0.03)), ROLLED_BACK, "errors-against-stable"),
@@ -88,6 +93,21 @@ EXPECTATIONS = (
     Expectation(_s("an outage of 2 s", Fault(outage_s=2.0)), PROMOTED),
     # Of 24 releases: after 55 to 126 s, by when five of six ratios happen to be beyond the limit.
     Expectation(_s("both fail 5 %", error_rate=0.05), ROLLED_BACK, "error-ratio", 150.0),
+    # A share of a tenth meets the hundred requests that the ratio wants at least in 50 s.
+    Expectation(
+        _s("both fail 20 %, 20 requests/s", rps=20.0, error_rate=0.2),
+        ROLLED_BACK, "error-ratio", 150.0,
+    ),
+    Expectation(_s("slow 4 %, 20 requests/s", Fault(slow_share=0.04), rps=20.0), PROMOTED),
+    Expectation(_s("p95 of 50 ms", Fault(slow_share=1.0, slow_s=0.03)), PROMOTED),
+    Expectation(
+        _s("slow 10 % from 80 s", Fault(slow_share=0.1, onset_s=80.0)),
+        ROLLED_BACK, "p95-latency-seconds", 290.0, 25,
+    ),
+    Expectation(
+        _s("slow 10 % from 230 s", Fault(slow_share=0.1, onset_s=230.0)),
+        ROLLED_BACK, "p95-latency-seconds", most_weight=50,
+    ),
     Expectation(_s("slow 2 %", Fault(slow_share=0.02)), PROMOTED),
     Expectation(_s("slow 10 %", Fault(slow_share=0.1)), ROLLED_BACK, "p95-latency-seconds", 85.0),
     Expectation(_s("CPU 40 %", Fault(cpu=0.4)), PROMOTED),
@@ -97,6 +117,7 @@ EXPECTATIONS = (
         _s("crash before it is scraped", Fault(restarts=1, crash_s=-1.0)),
         ROLLED_BACK, "container-restarts", 60.0,
     ),
+    Expectation(_s("a proxy in its pods crashes", Fault(proxy_restarts=1)), PROMOTED),
     Expectation(_s("never ready", never_ready=True), ROLLED_BACK, "", 150.0),
     Expectation(
         _s("150 ms slower on 20 %", Fault(slow_share=0.2, slow_s=0.17)),
@@ -106,6 +127,7 @@ EXPECTATIONS = (
         _s("60 % never answered", Fault(lost_share=0.6)),
         ROLLED_BACK, "requests-against-stable", 150.0,
     ),
+    Expectation(_s("2 % refused", Fault(refused_share=0.02)), PROMOTED),
     Expectation(
         _s("10 % refused", Fault(refused_share=0.1)),
         ROLLED_BACK, "client-errors-against-stable", 85.0,
@@ -134,16 +156,20 @@ EXPECTATIONS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a mutant was noticed by: the rules of lint, or else the first kinds of release."""
+    """What a mutant was noticed by.
+
+    The rules of lint, else the first kinds of release, else how it is laxer than what it was.
+    """
 
     mutant: Mutant
     killed_by: tuple[str, ...]
     linted: tuple[str, ...]
+    laxer: tuple[str, ...] = ()
 
     @property
     def noticed(self) -> bool:
         """Whether anything did."""
-        return bool(self.killed_by or self.linted)
+        return bool(self.killed_by or self.linted or self.laxer)
 
 
 def expectations(documents: Sequence[Document]) -> tuple[Expectation, ...]:
@@ -197,7 +223,13 @@ def try_all(
         broken = edits.apply(documents, mutant.edits)
         linted = tuple(sorted(_rules(broken, contract) - known))
         killed = () if linted else _first_complaint(broken, mutant, listening, expected)
-        yield Verdict(mutant, killed, linted)
+        laxer = () if linted or killed else _laxer(release, broken)
+        yield Verdict(mutant, killed, linted, laxer)
+
+
+def _laxer(release: Release, broken: Sequence[Document]) -> tuple[str, ...]:
+    found = looser.find([release], releases.find(broken))
+    return tuple(f.message for f in found if f.severity is not Severity.NOTE)
 
 
 def _rules(documents: Sequence[Document], contract: Contract | None) -> set[str]:

@@ -48,7 +48,12 @@ def document(matrix: Matrix) -> str:
         {
             "own": list(matrix.own),
             "mutants": [
-                {"name": v.mutant.name, "killed_by": v.killed_by, "lint": v.linted}
+                {
+                    "name": v.mutant.name,
+                    "killed_by": v.killed_by,
+                    "lint": v.linted,
+                    "laxer": v.laxer,
+                }
                 for v in matrix.verdicts
             ],
         },
@@ -83,15 +88,17 @@ def _own(matrix: Matrix) -> list[str]:
 
 
 def _by(verdict: Verdict) -> str:
-    found = verdict.linted or verdict.killed_by
+    found = verdict.linted or verdict.killed_by or verdict.laxer
     more = f" (+{len(found) - 1})" if len(found) > 1 else ""
-    return f"{'lint: ' * bool(verdict.linted)}{found[0]}{more}" if found else ""
+    how = "lint: " if verdict.linted else "laxer: " if verdict.laxer else ""
+    return f"{how}{found[0]}{more}" if found else ""
 
 
 def _summary(matrix: Matrix) -> str:
     linted = sum(bool(verdict.linted) for verdict in matrix.verdicts)
     killed = sum(bool(verdict.killed_by) for verdict in matrix.verdicts)
+    laxer = sum(bool(verdict.laxer) for verdict in matrix.verdicts)
     return (
-        f"{linted + killed} of {len(matrix.verdicts)} noticed: {linted} by lint, {killed} of the"
-        " others by a release that ends otherwise"
+        f"{linted + killed + laxer} of {len(matrix.verdicts)} noticed: {linted} by lint, {killed}"
+        f" of the others by a release that ends otherwise, {laxer} by lint --baseline alone"
     )

@@ -54,6 +54,8 @@ class Fault:
     restarts: float = 0.0
     crash_s: float = 20.0
     onset_s: float = 0.0
+    # Of the container beside its own in each pod.
+    proxy_restarts: float = 0.0
     # Of its requests, never answered or cut off: what serves them counts none of these.
     lost_share: float = 0.0
     # Of its requests, answered with a 4xx: in series of a real Prometheus alone.

@@ -294,9 +294,10 @@ def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[str]:
     idle = np.cumsum(np.full(len(looks), 0.01 * release.cpu_limit * CADVISOR_S))
     yield from _series("container_cpu_usage_seconds_total", image | beside, times, idle)
     yield from _series("kube_pod_container_resource_limits", limit | beside, times, 4 * full)
-    none = np.zeros(len(looks))
+    proxy = release.fault.proxy_restarts if pod.life.canary else 0.0
+    restarts = np.where(looks > _crash_s(release, pod), proxy, 0.0)
     name = "kube_pod_container_status_restarts_total"
-    yield from _series(name, pod.labels | beside, times, none)
+    yield from _series(name, pod.labels | beside, times, restarts)
 
 
 def _series(
