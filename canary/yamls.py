@@ -179,7 +179,9 @@ def load(file: str, content: str) -> list[Document]:
         mark = broken.problem_mark or broken.context_mark
         where = f"{file} line {mark.line + 1}" if mark else file
         said = broken.problem or broken.context or "it cannot be parsed"
-        raise UsageError(f"{where} is not YAML: {said}", "correct it") from None
+        helm = re.search(r"\{\{-? *(if|range|with|include|end|\.)", content)
+        remedy = "render it: helm template CHART | canary lint -" if helm else "correct it"
+        raise UsageError(f"{where} is not YAML: {said}", remedy) from None
     except yaml.reader.ReaderError as broken:
         line = content.count("\n", 0, broken.position) + 1
         raise UsageError(

@@ -61,6 +61,7 @@ class Dialect:
 
 
 STATUS = ("200", "500")
+CODES = ("OK", "Internal")
 _STATUS_LABELS = (
     "status", "code", "status_code", "response_code", "http_status", "http_status_code",
     "http_response_status_code", "statusCode",
@@ -124,7 +125,7 @@ DIALECTS = (
     Dialect(
         "gRPC",
         r"grpc_server_(handled_total|handling_seconds)",
-        {"grpc_code": ("OK", "Internal"), "code": ("OK", "Internal")},
+        {"grpc_code": CODES, "code": CODES},
         _GRPC_SPREAD,
     ),
     Dialect(

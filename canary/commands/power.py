@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from canary.argo import dialects, promql, releases, virtual_rollout
+from canary.argo import dialects, promql, releases, threshold, virtual_rollout
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Metric, Pause
 from canary.commands import options, study
@@ -37,6 +37,9 @@ RELEASES = 2000
 
 # More of them, and the table would be wrong in what it shows.
 MAX_WAITING = 0.01
+
+# The finding of lint that says which failures a gate leaves out.
+SOME_FAILURES = "some-failures-only"
 
 # The findings of lint with which no release gets as far as its gates.
 REFUSED = {"analysis-refused", "rollout-refused", "template-missing", "background-never-starts"}
@@ -72,7 +75,7 @@ def run(chosen: argparse.Namespace) -> int:
     scrape_s, scraped = study.scrape(chosen, found, release)
     drawn = study.study(chosen, release, users, scrape_s)
     if doubts := [*_refusals(found, release)] or _doubts(drawn, offline=chosen.offline):
-        for doubt in doubts:
+        for doubt in dict.fromkeys(doubts):
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
     checked = f"model and Prometheus agree on {len(verification.WORLDS)} sets of samples"
@@ -90,7 +93,7 @@ def run(chosen: argparse.Namespace) -> int:
         page.picture(_pictured(chosen, drawn, users), chosen.svg)
         options.remark(f"wrote {chosen.svg}")
         return 0
-    assumed = _assumed(drawn, release)
+    assumed = _assumed(found, drawn, release)
     power = power_curve.sweep(drawn, release.rollout.name, checked, scraped, assumed)
     if chosen.html:
         page.write(power, chosen.html)
@@ -106,6 +109,8 @@ def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
         if own and finding.rule in REFUSED:
             yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"
     for gate in release.gates:
+        if gate.metric and (unread := threshold.unread(gate.metric)):
+            yield f"{gate.name}: {unread}"
         if gate.metric is None:
             yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
         elif service := _service_of_before(release, gate, gate.metric):
@@ -132,7 +137,7 @@ def _service_of_before(release: Release, gate: Gate, metric: Metric) -> str:
     return services[0] if any(s.range_s > age_s for s in reading) else ""
 
 
-def _assumed(drawn: Study, release: Release) -> dict[str, str]:
+def _assumed(found: Sequence[Document], drawn: Study, release: Release) -> dict[str, str]:
     """What is taken for granted: of metrics, of their series of failures, and of persons."""
     said = dict(drawn.assumed)
     for name, zeroed in drawn.zeroed.items():
@@ -140,6 +145,10 @@ def _assumed(drawn: Study, release: Release) -> dict[str, str]:
         said[name] = "; ".join(
             filter(None, [said.get(name), f"its series of failures {begins} the first one"])
         )
+    for finding in check.lint(found).findings:
+        if finding.rule == SOME_FAILURES and finding.document in release.templates:
+            gate, _, what = finding.message.partition(": ")
+            said[gate] = f"a failed request is a 500; {what}"
     for index, step in enumerate(release.walked.steps):
         if step == Pause(None):
             said[f"step {index}"] = f"a person promotes after {releases.PERSON_S:g} s"

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from canary.argo import analysis, threshold
+from canary.argo import analysis, resolve, threshold
 from canary.argo.gates import Gate, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
@@ -46,6 +46,12 @@ def _analysis_refused(context: Context) -> Iterator[Hit]:
             yield context.release.rollout, where, f"two metrics are called {name!r}"
         for pattern in found.unmatched:
             yield context.release.rollout, where, f"dryRun {pattern!r} matches no metric"
+        for template in dict.fromkeys(gate.template for gate in found.gates):
+            for entry in map(mapping, listed(template.spec.get("measurementRetention"))):
+                pattern = scalar(entry.get("metricName"))
+                if not any(resolve.matches(pattern, name) for name in names):
+                    message = f"measurementRetention {pattern!r} matches no metric"
+                    yield template, "spec.measurementRetention", message
         for gate in found.gates:
             yield from (at(gate, wrong) for wrong in _metric(gate))
 
@@ -196,6 +202,10 @@ def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     path = "spec.strategy.canary"
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     services = [scalar(canary.get(key)) for key in ("canaryService", "stableService")]
+    switched = mapping(mapping(spec.get("strategy")).get("blueGreen"))
+    if switched and switched.get("activeService") == switched.get("previewService"):
+        where = "spec.strategy.blueGreen.previewService"
+        yield where, "activeService and previewService are the same"
     routing = mapping(canary.get("trafficRouting"))
     if services[0] and services[0] == services[1]:
         yield f"{path}.canaryService", "canaryService and stableService are the same"

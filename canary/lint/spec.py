@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from canary.argo import promql, threshold
 from canary.argo.gates import Analysis, Severity, Strategy
 from canary.argo.promql import PromqlError
+from canary.argo.resolve import PLACEHOLDER
 from canary.argo.templates import Templates
 from canary.lint import pods
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
+
+_URL = re.compile(r"\w+://(?:[^/@:]*:(?P<secret>[^/@]*)@)?(?P<host>[^/]+)")
 
 RULES: list[Rule] = []
 rule = into(RULES)
@@ -66,6 +69,31 @@ def _promql_invalid(context: Context) -> Iterator[Hit]:
         except PromqlError as wrong:
             if not gate.unresolved:
                 yield at(gate, f"{wrong}", ".provider.prometheus.query")
+
+
+@rule(
+    "address-unusable",
+    Severity.ERROR,
+    "an address of Prometheus cannot be asked, or gives a secret away",
+    reason="Argo asks a URL alone: at any other address each measurement is an Error. What stands "
+    "in a template is read by everybody who may read the object, and by git.",
+    remedy="write http://HOST:PORT, and take credentials from a Secret by valueFrom.secretKeyRef",
+)
+def _address_unusable(context: Context) -> Iterator[Hit]:
+    for gate, metric in metrics(context):
+        asked = mapping(mapping(gate.raw.get("provider")).get("prometheus"))
+        where = ".provider.prometheus.address"
+        for header in map(mapping, listed(asked.get("headers"))):
+            told = scalar(header.get("value")) and "{{" not in scalar(header.get("value"))
+            if told and scalar(header.get("key")).lower() == "authorization":
+                yield at(gate, "the header Authorization holds its value", where)
+        if not metric.address or PLACEHOLDER.search(metric.address):
+            continue
+        url = _URL.match(metric.address)
+        if url is None:
+            yield at(gate, f"{metric.address!r} is not a URL", where)
+        elif url["secret"]:
+            yield at(gate, f"the address of {url['host']} holds a password", where)
 
 
 @rule(

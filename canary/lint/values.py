@@ -38,9 +38,25 @@ _OF_CONTAINERS = re.compile("container_|kube_pod_container_")
 # By what a selector may name a ReplicaSet in a label of any name.
 _OF_PODS = re.compile(rf"{LATEST}|{STABLE}|{PLACEHOLDER.pattern}")
 
-# The status of a request that is its client's mistake; those of failures.
-REFUSED = "404"
-FAILURES = ("500", "502", "503", "504")
+# By how a dialect tells good from failed: its words of failures, and of what is neither.
+FAILURES = {
+    dialects.STATUS: ("500", "502", "503", "504"),
+    dialects.CODES: ("Internal", "Unavailable", "Unknown"),
+}
+NEITHER = {
+    dialects.STATUS: ("404", "302"),
+    dialects.CODES: (
+        "NotFound",
+        "Canceled",
+        "DeadlineExceeded",
+        "ResourceExhausted",
+        "Unimplemented",
+        "DataLoss",
+    ),
+    ("SUCCESS", "SERVER_ERROR"): ("CLIENT_ERROR", "REDIRECTION"),
+    ("2xx", "5xx"): ("4xx", "3xx"),
+    ("2", "5"): ("4", "3"),
+}
 PASSED, FAILED = {Phase.SUCCESSFUL}, {Phase.FAILED}
 
 # What a query's number can be: least and most.
@@ -135,19 +151,17 @@ def _some_failures_only(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for selector in query.selectors:
             dialect = vocabulary.of(selector.metric)
-            statuses = [
-                m
-                for m in selector.matchers
-                if dialect and dialect.outcomes.get(m.label) == dialects.STATUS
-            ]
-            try:
-                taken = [s for s in FAILURES if all(dialects.takes(m, s) for m in statuses)]
-            except UnmodelledError:
-                continue
-            if 0 < len(taken) < len(FAILURES):
-                left = ", ".join(sorted(set(FAILURES) - set(taken)))
-                words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in statuses)
-                yield at(gate, f"{words} takes {', '.join(taken)}, and not {left}")
+            for label, pair in dialect.outcomes.items() if dialect else ():
+                told = [m for m in selector.matchers if m.label == label]
+                every = FAILURES.get(pair, pair[1:])
+                try:
+                    taken = _of_values(told, every)
+                except UnmodelledError:
+                    continue
+                if 0 < len(taken) < len(every):
+                    left = ", ".join(value for value in every if value not in taken)
+                    words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in told)
+                    yield at(gate, f"{words} takes {', '.join(taken)}, and not {left}")
 
 
 @rule(
@@ -356,11 +370,18 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
 
 
 def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:
-    # Requests that the service refuses are neither good nor failures, but gates count them too.
-    plain = all(dialect.outcomes[m.label] == dialects.STATUS for m in telling)
-    others = (REFUSED, *FAILURES) if plain else ()
-    counted = any(all(dialects.takes(m, status) for m in telling) for status in others)
-    return counted or any(all(dialect.selects(m, o) for m in telling) for o in Outcome)
+    """Whether some request is selected, be it refused, which is neither good nor failed."""
+    for label in {m.label for m in telling}:
+        pair = dialect.outcomes[label]
+        known = (*pair, *FAILURES.get(pair, ()), *NEITHER.get(pair, ()))
+        if not _of_values([m for m in telling if m.label == label], known):
+            return False
+    return True
+
+
+def _of_values(matchers: list[promql.Matcher], values: tuple[str, ...]) -> list[str]:
+    """The values that all matchers of a label take."""
+    return [value for value in values if all(dialects.takes(m, value) for m in matchers)]
 
 
 def _vocabulary(context: Context) -> Vocabulary:

@@ -392,6 +392,8 @@ def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: boo
     """One group as one series."""
     present = np.logical_or.reduce([s.present for s in members])
     numbers = [np.where(s.present, s.number, 0.0) for s in members]
+    if name != "sum" and any(s.raw and dict(s.labels).keys() - {"pod"} for s in members):
+        raise UnmodelledError(f"{name} of series that nothing sums is not modelled")
     if name == "sum" or by_pod:
         pods = None
         if by_pod and all(s.pods is not None for s in members):
@@ -558,7 +560,8 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
     metric, matchers = _metric_of(selector), _matchers_of(selector)
     cpu = metric == "container_cpu_usage_seconds_total"
     if not cpu and (scene.vocabulary.of(metric) is None or metric.endswith("_sum")):
-        raise UnmodelledError(f"{metric} is not modelled: what it counts is not known")
+        named = metric or "a series without a name"
+        raise UnmodelledError(f"{named} is not modelled: what it counts is not known")
     found: list[Series] = []
     for side, track in _sides(matchers, scene):
         first, last = scene.world.slots(at_s, window_s)

@@ -27,7 +27,7 @@ from canary.power import backfill
 from canary.power.monte_carlo import Look, Study
 from canary.power.samples import Fault, Samples, Trajectory
 from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, ROUTES, SLOW_S, Value
-from canary.runtime.prometheus import Prometheus
+from canary.runtime.prometheus import Prometheus, QueryError
 
 # Where Prometheus's clock stands for the first world: each has a block of its own.
 EPOCH_S = 1_700_006_400
@@ -137,7 +137,12 @@ def _compared(
 ) -> Iterator[Disagreement]:
     value = study.value(look, world)
     computed = _result(value)
-    measured = server.query(look.metric.query, at_s=base_s + look.at_s)
+    try:
+        measured = server.query(look.metric.query, at_s=base_s + look.at_s)
+    except QueryError as why:
+        raise UnverifiedError(
+            f"{look.metric.name}: Prometheus does not take its query: {why}"
+        ) from why
     phases = [analysis.judge(look.metric, result)[0] for result in (computed, measured)]
     if phases[0] is not phases[1] and not _close(computed, measured):
         yield Disagreement(
