@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from canary.argo import manifests
 from canary.commands import options
 from canary.errors import UsageError
-from canary.rehearse import config_files, draft, gaps, plan
+from canary.rehearse import config_files, draft, gaps, meter, plan
 
 EPILOG = """\
 It reads the manifests of the one Rollout that it finds, what the repository is built with (Go,
@@ -58,6 +59,7 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         build = plan.read(file, None)
         gaps.check(build.bundle, build.config, file)
+        meter.check(build.bundle, manifests.rollout(build.bundle))
     except UsageError as left:
         options.say(f"still open: {left}")
     options.say("next: read it, commit, and release a branch: canary rehearse --candidate BRANCH")

@@ -22,6 +22,7 @@ from canary.argo.support import Support
 from canary.commands import options
 from canary.errors import MachineError, UsageError
 from canary.rehearse import (
+    meter,
     plan,
     pull_request,
     replay,
@@ -344,7 +345,8 @@ def _explain(source: Path, found: Sequence[Document]) -> int:
         print(f"{word} ({len(lines)}):", *lines, sep="\n")  # noqa: T201 — what was asked for
     if any(row.support is Support.NOT_SUPPORTED for row in rows):
         return program.UNUSABLE
-    manifests.rollout(manifests.read(found, str(source)))
+    bundle = manifests.read(found, str(source))
+    meter.check(bundle, manifests.rollout(bundle))
     return 0
 
 

@@ -23,7 +23,8 @@ from canary.argo.dialects import takes
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
 from canary.argo.promql import PromqlError, Selector, parse
-from canary.errors import MachineError
+from canary.argo.releases import HASHES
+from canary.errors import MachineError, UsageError
 from canary.rehearse import edge
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
@@ -59,6 +60,18 @@ def families(bundle: Bundle, rollout: Rollout, hashes: Hashes) -> tuple[Family, 
     asked = {selector.metric for _, selector in _selectors(rollout)}
     found = _all(_Sides(bundle, rollout, hashes))
     return tuple(f for f in found if any(_is_of(metric, f) for metric in asked))
+
+
+def check(bundle: Bundle, rollout: Rollout, hashes: Hashes = HASHES) -> None:
+    """Refuses gates that would read nothing of the router's figures.
+
+    Raises:
+        UsageError: with each of them, and the names that are there.
+    """
+    wrong = dict.fromkeys(unanswered(rollout, families(bundle, rollout, hashes)))
+    if wrong:
+        remedy = "give the name that is there, with --arg or in the template"
+        raise UsageError("; ".join(wrong), remedy)
 
 
 def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:

@@ -393,9 +393,7 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         steps = tuple(promoted if step == Pause(None) else step for step in rollout.steps)
         rollout = replace(rollout, steps=steps)
     hashes = hashes_of(stable, candidate, choices.faults)
-    router = meter.families(candidate.bundle, rollout, hashes)
-    if unanswered := "; ".join(meter.unanswered(rollout, router)):
-        raise UsageError(unanswered, "give the name that is there, with --arg or in the template")
+    meter.check(candidate.bundle, rollout, hashes)
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
     happening = (*map(events.parse, candidate.config.events), *choices.events)

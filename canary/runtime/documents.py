@@ -47,7 +47,7 @@ def _everything(path: str) -> Iterable[Document]:
         content = sys.stdin.buffer.read(yamls.LARGEST_BYTES)
         return yamls.objects("standard input", yamls.decode("standard input", content))
     folder = Path(path)
-    if not folder.is_dir() or kustomization_in(folder):
+    if not folder.is_dir() or kustomization_in(folder) or helm.is_chart(folder):
         return read(folder)
     files = sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
     if not files:

@@ -109,8 +109,10 @@ def test_a_gate_that_would_read_nothing_of_the_router_is_refused_with_the_names_
     args = body[0]["spec"]["strategy"]["canary"]["steps"][2]["analysis"]["args"]
     args[0]["value"] = "another"
     bundle = manifests.read([Document(HERE, b) for b in body])
-    (first, *_) = meter.unanswered(*plan(bundle))
-    assert "destination_service_name='another' (it has shop-canary, shop-stable)" in first
+    with pytest.raises(UsageError) as refused:
+        meter.check(bundle, plan(bundle)[0])
+    said = "destination_service_name='another' (it has shop-canary, shop-stable)"
+    assert str(refused.value).count(said) == 1
 
 
 def test_a_relabeling_of_what_one_machine_does_not_know_is_refused_by_name():

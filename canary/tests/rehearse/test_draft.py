@@ -7,7 +7,7 @@ import pytest
 
 from canary import yamls
 from canary.commands import init
-from canary.errors import UsageError
+from canary.errors import MachineError, UsageError
 from canary.rehearse import draft, gaps, plan
 
 
@@ -87,3 +87,15 @@ def test_a_file_that_is_there_is_left_alone(repository):
     with pytest.raises(UsageError, match="already there"):
         init.run(chosen)
     assert (folder / "rehearsal.yaml").read_text() == "mine"
+
+
+def test_a_chart_with_a_rollout_is_found_and_needs_a_helm_which_the_message_says(
+    root, tmp_path, monkeypatch
+):
+    shutil.copytree(root / "acceptance/foreign/rates", tmp_path / "rates")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for given in (None, tmp_path / "rates/chart"):
+        with pytest.raises(MachineError, match="there is no helm here — go install"):
+            draft.draft(tmp_path / "rates", given)
+    with pytest.raises(MachineError, match="there is no helm here"):
+        plan.read(tmp_path / "rates/rehearsal.yaml", None)
