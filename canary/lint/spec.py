@@ -77,7 +77,8 @@ def _promql_invalid(context: Context) -> Iterator[Hit]:
     "an address of Prometheus cannot be asked, or gives a secret away",
     reason="Argo asks a URL alone: at any other address each measurement is an Error. What stands "
     "in a template is read by everybody who may read the object, and by git.",
-    remedy="write a URL such as http://prometheus:9090, and take credentials from a Secret by valueFrom.secretKeyRef",
+    remedy="write a URL such as http://prometheus:9090, and take credentials from a Secret by "
+    "valueFrom.secretKeyRef",
 )
 def _address_unusable(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
