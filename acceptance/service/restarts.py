@@ -25,7 +25,7 @@ DRAIN_S = 2
 CALLERS = 8
 REQUESTS_PER_S = 200
 REQUEST_TIMEOUT_S = 10.0
-LOOK_EVERY_S = 0.1
+POLL_EVERY_S = 0.1
 PATHS = ("/v1/feeders", "/v1/feeders/ieee33/load")
 
 
@@ -112,7 +112,7 @@ class _Endpoints:
         return pod.port in self._gateway.routed_ports()
 
     def _keep(self) -> None:
-        while not self._stop.wait(LOOK_EVERY_S):
+        while not self._stop.wait(POLL_EVERY_S):
             ready = {pod.port for pod in self._pods if pod.running and pod.is_ready()}
             if ready != self._routed:
                 self._gateway.route(ready)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # What a child may take to end by itself, as PostgreSQL does.
 GRACE_S = 1.0
-LOOK_EVERY_S = 0.02
+POLL_EVERY_S = 0.02
 # A child says that it is there when it starts, so a later process only has its number.
 REPORTED_WITHIN_S = 5.0
 
@@ -68,7 +68,7 @@ def _end(children: dict[int, tuple[signal.Signals, float]]) -> None:
         _signal(pid, number)
     deadline = time.monotonic() + GRACE_S
     while any(map(_lives, family)) and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_EVERY_S)
     for process in filter(_lives, family):
         with contextlib.suppress(psutil.Error):
             process.kill()

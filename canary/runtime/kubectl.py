@@ -18,7 +18,7 @@ from canary.runtime.waiting import wait_until
 
 # Longer than anything a command is asked to wait for.
 TIMEOUT_S = 180.0
-LOOK_TIMEOUT_S, PROXY_TIMEOUT_S = 10.0, 20.0
+READ_TIMEOUT_S, PROXY_TIMEOUT_S = 10.0, 20.0
 # Where the API keeps the kinds that are watched.
 APIS = {
     "rollouts": "apis/argoproj.io/v1alpha1",
@@ -142,7 +142,7 @@ class Watch:
 
     def _ask(self, path: str) -> Object:
         try:
-            with urllib.request.urlopen(f"{self._url}/{path}", timeout=LOOK_TIMEOUT_S) as answer:
+            with urllib.request.urlopen(f"{self._url}/{path}", timeout=READ_TIMEOUT_S) as answer:
                 found: Object = json.load(answer)
         except OSError as failed:
             raise MachineError(f"the cluster did not answer to {path}: {failed}") from None

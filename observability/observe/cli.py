@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         help="then end (an hour)",
     )
     looking.add_argument("--out", type=Path, default=Path("out/observe"), metavar="DIR")
-    looking.set_defaults(command=_look)
+    looking.set_defaults(command=_show)
     return parser
 
 
@@ -65,8 +65,8 @@ def _generate(chosen: argparse.Namespace) -> int:
     return 1 if chosen.check and stale else 0
 
 
-def _look(chosen: argparse.Namespace) -> int:
-    live_stack.look(chosen.out, chosen.port, chosen.seconds, chosen.fault)
+def _show(chosen: argparse.Namespace) -> int:
+    live_stack.show(chosen.out, chosen.port, chosen.seconds, chosen.fault)
     return program.GOOD
 
 

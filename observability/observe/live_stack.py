@@ -35,7 +35,7 @@ TIMEOUT_S = 3600.0
 NAMES = {dashboard.uid: dashboard for dashboard in dashboards.ALL}
 
 
-def look(out: Path, port: int | None, seconds: float, faults: Sequence[str]) -> None:
+def show(out: Path, port: int | None, seconds: float, faults: Sequence[str]) -> None:
     """Runs until Ctrl-C, or for so many seconds; the page is at the port, or any free one.
 
     Raises:

@@ -21,7 +21,7 @@ MAX_BYTES = 16 << 20
 # Above, a connection is closed as it is: many refused callers cost answers, never descriptors.
 MAX_HELD = 256
 _PIECE = 65536
-_LOOK_EVERY_S = 0.1
+_POLL_EVERY_S = 0.1
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Lingerer:
         with selectors.DefaultSelector() as selector:
             while True:
                 self._take_over(selector)
-                for key, _ in selector.select(_LOOK_EVERY_S):
+                for key, _ in selector.select(_POLL_EVERY_S):
                     self._drain(selector, key.fileobj)  # type: ignore[arg-type]
                 now = time.monotonic()
                 for connection in [c for c, held in self._held.items() if held.until < now]:

@@ -88,7 +88,7 @@ def examples(step: int, path: Path, root: Path) -> Iterator[Finding]:
         yield Finding(check, "there")
 
 
-def look(check: Check, ask: Ask) -> Finding:
+def examine(check: Check, ask: Ask) -> Finding:
     """Ask, and judge the answer."""
     try:
         done = ask(check.command)
@@ -112,13 +112,13 @@ def ask(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def walk(known: Iterable[Finding], to_ask: Iterable[Check], ask: Ask) -> list[Finding]:
+def examine_all(known: Iterable[Finding], to_ask: Iterable[Check], ask: Ask) -> list[Finding]:
     """Look at one step after the other, and end with the first that is not done."""
     of_files, of_checks = list(known), list(to_ask)
     found: list[Finding] = []
     for step in steps.STEPS:
         here = [finding for finding in of_files if finding.check.step == step]
-        here += [look(check, ask) for check in of_checks if check.step == step]
+        here += [examine(check, ask) for check in of_checks if check.step == step]
         found += here
         if any(finding.state != "there" for finding in here):
             break
@@ -157,7 +157,7 @@ def main(arguments: list[str], ask: Ask = ask) -> int:
     root = configuration.SOURCE.parent.parent
     known = files(its, root)
     to_ask = steps.checks(its, steps.secrets(), given.repository or steps.repository(its))
-    found = walk(known, to_ask, ask)
+    found = examine_all(known, to_ask, ask)
     sys.stdout.writelines(f"{line}\n" for line in report(its, found))
     states = {finding.state for finding in found}
     if "missing" in states:

@@ -57,8 +57,8 @@ def signed_in(monkeypatch):
     monkeypatch.setattr(steps, "_address", lambda _: "192.0.2.1")
 
 
-def walked(ask):
-    return preflight.walk([], CHECKS, ask)
+def examined(ask):
+    return preflight.examine_all([], CHECKS, ask)
 
 
 def last_line(found):
@@ -81,7 +81,7 @@ def test_each_step_brings_something_that_can_be_looked_at():
 
 
 def test_where_everything_is_there_it_is_said():
-    assert last_line(walked(answered())) == "production: everything is there"
+    assert last_line(examined(answered())) == "production: everything is there"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_where_everything_is_there_it_is_said():
     ],
 )
 def test_what_is_not_as_it_should_be_is_the_next_step(said, step):
-    found = walked(answered(said))
+    found = examined(answered(said))
 
     assert f"next, step {step} of" in last_line(found)
     assert found[-1].check.step == step
@@ -116,7 +116,7 @@ def test_what_is_not_as_it_should_be_is_the_next_step(said, step):
     ],
 )
 def test_what_azure_or_github_does_not_find_is_missing(part, said, step):
-    found = walked(answered({part: ""}, stderr=f"ERROR: {said}", returncode=3))
+    found = examined(answered({part: ""}, stderr=f"ERROR: {said}", returncode=3))
 
     assert found[-1].check.step == step
     assert "missing" in {finding.state for finding in found}
@@ -126,14 +126,14 @@ def test_a_program_that_is_not_installed_is_named_and_says_nothing_of_what_is_mi
     def ask(command):
         raise FileNotFoundError(2, "No such file or directory", command[0])
 
-    found = {(finding.state, finding.reason) for finding in walked(ask)}
+    found = {(finding.state, finding.reason) for finding in examined(ask)}
     assert found == {("unseen", "az is not installed"), ("unseen", "gh is not installed")}
 
 
 def test_what_may_not_be_looked_at_is_not_taken_for_missing():
     said = "ERROR: (AuthorizationFailed) The client does not have authorization"
 
-    found = walked(answered({"aks show": ""}, stderr=said, returncode=1))
+    found = examined(answered({"aks show": ""}, stderr=said, returncode=1))
 
     (unseen,) = (finding for finding in found if finding.state != "there")
     assert (unseen.state, unseen.reason) == ("unseen", said)
@@ -147,7 +147,7 @@ def test_nothing_is_looked_at_beyond_the_first_step_that_is_not_done():
         asked.append(command)
         return answered({"feature show": "Registering"})(command)
 
-    walked(ask)
+    examined(ask)
 
     assert {step for check in CHECKS if check.command in asked for step in [check.step]} <= {
         1,
