@@ -42,6 +42,8 @@ CHANCE, MANY = 0.001, 50.0
 SHARED_SHARE, SHARED_FEWEST, SHARED_FACTOR, SHARED_SPREAD_S = 0.2, 2, 2.0, 1
 MAX_NAMED, MAX_EXCEPTIONS, MAX_BODIES = 3, 5, 5
 TOGETHER = "all routes together"
+# What the gateway says of a connection that the pod closed before it had answered.
+BROKEN_OFF = "UC"
 MAX_LINES, MAX_TEXT = 14, 300
 
 
@@ -270,14 +272,23 @@ def statuses(
 
 
 def _together(canary: Sequence[tuple[Access, str]]) -> str:
-    """What all routes are called: with the first to get no answer, where most did not.
+    """What all routes are called: with the one that is to blame, where most got no answer.
 
-    A pod that has ended or hangs answers nobody; whoever was the first knows why.
+    A pod that has ended or hangs answers nobody, and the first to get no answer knows why. One that
+    crashes breaks off whatever it was answering: the route that it was answering most often.
     """
-    silent = [(a.at, route) for a, route in canary if not a.status or (a.status >= 500 and a.flags)]  # noqa: PLR2004 — HTTP
+    silent = sorted(
+        (a.at, route, a.flags)
+        for a, route in canary
+        if not a.status or (a.status >= 500 and a.flags)  # noqa: PLR2004 — HTTP
+    )
     if not silent or 2 * len(silent) < len(canary):
         return TOGETHER
-    return f"{TOGETHER}, first of all {min(silent)[1]}"
+    _, first, flags = silent[0]
+    if flags != BROKEN_OFF:
+        return f"{TOGETHER}, first of all {first}"
+    broken = Counter(route for _, route, flags in silent if flags == BROKEN_OFF)
+    return f"{TOGETHER}, broken off in {broken.most_common(1)[0][0]}"
 
 
 def _cut_off(access: Access) -> bool:

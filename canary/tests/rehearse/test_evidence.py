@@ -134,9 +134,25 @@ def test_a_route_that_hangs_is_named_and_what_ended_with_the_run_is_not_counted(
 def gone(*routes):
     """Accesses that met no pod any more, one after the other, as the gateway notes them."""
     return [
-        Access(10.0 + number, *route.split(), 503, "UF" if number else "UC", 0, CANARY_PORT)
+        Access(10.0 + number, *route.split(), 503, "UF" if number else "UT", 0, CANARY_PORT)
         for number, route in enumerate(routes)
     ]
+
+
+def test_of_a_pod_that_crashes_the_route_that_it_broke_off_most_often_is_named():
+    """At the first crash another request had begun before, and waited for its turn."""
+    stable = requests("GET /a", ()) + requests("GET /b/7", ())
+    crashes = [
+        Access(at, *route.split(), 503, flags, 0, CANARY_PORT)
+        for at, route, flags in (
+            (10.0, "GET /a", "UC"), (10.1, "GET /b/7", "UC"), (10.5, "GET /a", "UF"),
+            (10.6, "GET /a", "UF"), (12.0, "GET /b/7", "UC"), (12.1, "POST /c", "UC"),
+        )
+    ]  # fmt: skip
+    (found,) = blame(stable + crashes)
+    assert found.startswith(
+        "all routes together, broken off in GET /b/{id}: 6 of 8 requests failed with 503 UC"
+    )
 
 
 def test_where_a_pod_answers_nobody_any_more_the_route_that_was_the_first_is_named():
