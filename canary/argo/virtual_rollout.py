@@ -7,6 +7,7 @@ so looks happen when the real controller would have them. `measure` answers each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -258,13 +259,23 @@ def _step_of(status: Status) -> int:
     return -1 if not bad or bad[-1] is None else bad[-1]
 
 
-def follow(run: AnalysisRun, measure: Measure, until_s: float) -> AnalysisRun:
-    """One AnalysisRun by itself: each measurement when it is due, to its end or to an instant."""
+def follow(
+    run: AnalysisRun, measure: Measure, until_s: float, *, last_s: float | None = None
+) -> AnalysisRun:
+    """One AnalysisRun by itself: each measurement when it is due, to its end or to an instant.
+
+    Whatever goes on by then, and was measured before, is measured once more at `last_s`, if given.
+    """
     while (due_at := analysis.next_due(run)) is not None and due_at <= until_s:
         now = max(due_at, run.started_at)
         for metric in analysis.due(run, now):
             run = analysis.record(run, metric.name, measure(metric, now))
         run = analysis.assess(run, now)
+    if last_s is not None:
+        for metric in analysis.due(run, math.inf):
+            if metric.name in run.results:
+                run = analysis.record(run, metric.name, measure(metric, last_s))
+        run = analysis.assess(run, until_s)
     return run if run.phase.completed else analysis.terminate(run, until_s)
 
 

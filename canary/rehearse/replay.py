@@ -246,7 +246,25 @@ class _Judge:
 
     def _run(self, index: int | None, what: Analysis, at_s: float, until_s: float) -> AnalysisRun:
         run = controller.start_run(self.rollout.name, what, self.hashes, at_s, index)
-        return virtual_rollout.follow(run, self._measure, until_s)
+        decided = until_s == self.recorded.verdict.decided_after_s
+        last_s = self._deciding_s if decided else None
+        return virtual_rollout.follow(run, self._measure, until_s, last_s=last_s)
+
+    @property
+    def _deciding_s(self) -> float | None:
+        """When the gate that decided was measured; asked a little later it might say otherwise.
+
+        A controller's measurements come later each time, and a replay's are when they are due.
+        """
+        gate = self.recorded.verdict.gate
+        taken = (
+            one.at_s
+            for run in self.recorded.analysis_runs
+            for metric in run.metrics
+            if gate is not None and metric.name == gate.name
+            for one in metric.measurements
+        )
+        return max(taken, default=None)
 
     def _measure(self, metric: Metric, now: float) -> Measurement:
         if metric.json_path or metric.job:

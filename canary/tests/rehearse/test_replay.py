@@ -74,6 +74,32 @@ def test_each_look_is_asked_when_the_recorded_release_came_to_it(recording, roll
         assert result.measurements[0].started_at == recorded.started_s
 
 
+def test_whatever_still_measures_is_asked_when_the_measurement_that_decided_was(
+    recording, rollout, root
+):
+    """The same gates would else pass, at other instants, what they have failed."""
+    (recording.folder / "prometheus").mkdir()
+    shipped = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+    background = time_compression.scale(shipped, 6).background
+    passing = tuple(_passing(metric) for metric in background.metrics)
+    guard = replace(background, metrics=passing)
+    judged = replay.replay(recording, replace(_blind(rollout), background=guard))
+    gate = recording.result.verdict.gate.name
+    decided = max(
+        one.at_s
+        for run in recording.result.analysis_runs
+        for metric in run.metrics
+        if metric.name == gate
+        for one in metric.measurements
+    )
+    assert [
+        result.measurements[-1].started_at
+        for run in judged.runs
+        if run.step_index is None
+        for result in run.results.values()
+    ] == [decided] * len(passing)
+
+
 def test_a_run_of_the_base_is_judged_by_productions_gates_but_for_what_alerts_said(root, recording):
     (recording.folder / "prometheus").mkdir()
     bundle = manifests.read(documents.read(root / "deploy/overlays/production"))
@@ -87,17 +113,21 @@ def test_a_run_of_the_base_is_judged_by_productions_gates_but_for_what_alerts_sa
 
 def test_gates_that_would_have_gone_on_are_not_called_good(recording, rollout):
     (recording.folder / "prometheus").mkdir()
-    blind = [
+    judged = replay.replay(recording, _blind(rollout))
+    said = replay.decide(recording, judged)
+    assert said.outcome.exit_code == 3
+    assert said.headline.startswith("Not stopped as far as it was recorded")
+    assert len(judged.runs) == 2
+
+
+def _blind(rollout):
+    steps = [
         replace(step, metrics=tuple(_passing(m) for m in step.metrics))
         if isinstance(step, Analysis)
         else step
         for step in rollout.steps
     ]
-    judged = replay.replay(recording, replace(rollout, steps=tuple(blind)))
-    said = replay.decide(recording, judged)
-    assert said.outcome.exit_code == 3
-    assert said.headline.startswith("Not stopped as far as it was recorded")
-    assert len(judged.runs) == 2
+    return replace(rollout, steps=tuple(steps))
 
 
 def _passing(metric):
