@@ -16,7 +16,7 @@ function options(chart, box) {
   return {
     width: box.clientWidth || 300,
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 14, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false } },
     scales: {
