@@ -6,7 +6,9 @@ import argparse
 import time
 from dataclasses import replace
 
+from canary.argo import releases
 from canary.commands import options, study
+from canary.errors import UsageError
 from canary.power import faults, mutation, simulation, simulation_report
 
 EPILOG = """\
@@ -38,6 +40,9 @@ def run(chosen: argparse.Namespace) -> int:
     users = study.traffic(chosen)
     found, release = study.release(chosen)
     scrape_s, _ = study.scrape(chosen, found, release)
+    if not any(analysis.metrics for analysis in releases.walkable(release).analyses):
+        what = f"{release.rollout.name} has no gate that is followed: every release is promoted"
+        raise UsageError(what, "add an analysis; canary lint says what judges nothing")
     asked = (faults.scenario(given, users) for given in chosen.fault or ["healthy"])
     scenarios = [replace(s, weather=replace(s.weather, scrape_s=scrape_s)) for s in asked]
     began = time.monotonic()

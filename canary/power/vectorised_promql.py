@@ -119,6 +119,11 @@ class Series:
     side: str = ""
     pods: Numbers | None = None
 
+    @property
+    def each_pod(self) -> bool:
+        """Whether it stands for one series of each pod: only what is linear can be summed later."""
+        return not self.raw and any(label == "pod" for label, _ in self.labels)
+
 
 Vector = tuple[Series, ...]
 
@@ -134,6 +139,8 @@ def evaluate(tree: Any, scene: Scene) -> Value:
         return Value(found, np.ones(scene.world.n, dtype=bool), scalar=True)
     number, present = np.full(scene.world.n, np.nan), np.zeros(scene.world.n, dtype=bool)
     for series in found:
+        if series.each_pod:
+            raise UnmodelledError("a result of several series, one a pod, is not modelled")
         if series.raw and len(found) > 1:
             raise UnmodelledError("a result of several series is not modelled")
         if (present & series.present).any():
@@ -200,7 +207,14 @@ def _each(found: Vector | Numbers, change: Callable[[Numbers], Numbers]) -> Vect
     with np.errstate(all="ignore"):
         if isinstance(found, np.ndarray):
             return change(found)
+        if change is not np.negative:
+            _refuse_each_pod(found)
         return tuple(replace(s, number=change(s.number), pods=None) for s in found)
+
+
+def _refuse_each_pod(found: Iterable[Series]) -> None:
+    if any(series.each_pod for series in found):
+        raise UnmodelledError("what is computed pod by pod is not modelled")
 
 
 # --------------------------------------------------------------------------------- operators
@@ -243,6 +257,8 @@ def _operator(sign: str) -> Callable[..., Any]:
 def _computed(tree: Any, into: Series, series: Series, other: Numbers, *, right: bool) -> Series:
     """One series and a number; `right` if the series stands on the right."""
     sign = str(tree.op)
+    if sign != "*" and (sign != "/" or right):
+        _refuse_each_pod((into,))
     sides = (other, series.number) if right else (series.number, other)
     with np.errstate(all="ignore"):
         found = _operator(sign)(*sides)
@@ -314,6 +330,9 @@ def _matched(tree: Any, left: Vector, right: Vector, key: Key) -> Vector:
     """Arithmetic and comparisons between series with the same labels."""
     if any(s.raw for s in (*left, *right)):
         raise UnmodelledError(f"{tree.op} between series that nothing sums is not modelled")
+    linear = str(tree.op) in ("+", "-")
+    if not linear:
+        _refuse_each_pod((*left, *right))
     card = tree.modifier.card if tree.modifier else promql_parser.VectorMatchCardinality.OneToOne
     swapped = card == promql_parser.VectorMatchCardinality.OneToMany
     many, one = (right, left) if swapped else (left, right)
@@ -325,6 +344,10 @@ def _matched(tree: Any, left: Vector, right: Vector, key: Key) -> Vector:
         for other in (s for s in one if key(s) == key(series)):
             labels = series.labels if grouped else key(series)
             into = Series(labels, series.number, series.present & other.present)
+            if linear and into.each_pod:
+                pair = (other.number, series.number) if swapped else (series.number, other.number)
+                found.append(replace(into, number=_operator(str(tree.op))(*pair)))
+                continue
             found.append(_computed(tree, into, series, other.number, right=swapped))
     return tuple(found)
 
@@ -399,7 +422,7 @@ def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: boo
         if by_pod and all(s.pods is not None for s in members):
             pods = np.max([s.pods for s in members if s.pods is not None], axis=0)
         return Series(labels, np.sum(numbers, axis=0), present, pods=pods)
-    if any(s.raw and s.pods is None for s in members):
+    if any((s.raw or s.each_pod) and s.pods is None for s in members):
         raise UnmodelledError(f"{name} of series that nothing sums is not modelled")
     counts = [np.ones(len(s.number)) if s.pods is None else s.pods for s in members]
     with np.errstate(all="ignore"):

@@ -112,6 +112,29 @@ def test_a_gate_that_cannot_be_followed_is_named_and_there_is_no_table(root):
     assert "cpu_usage_seconds_total:sum_rate is not modelled" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        # which the Prometheus at hand may be too old to read
+        ("http_requests_total{", '{"http_requests_total", ', "does not take its query"),
+        ("result[0] <", "float(string(result[0])) <", "string() is not read here"),
+    ],
+)
+def test_what_cannot_be_compared_with_a_prometheus_has_no_table(root, written, instead, said):
+    text = (root / MARGINS).read_text()
+    assert written in text
+    given = text.replace(written, instead)
+    done = run("power", "-", "--releases", "50", root=root, given=given)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert said in done.stderr
+
+
+def test_failures_that_a_gate_leaves_out_are_said_beside_its_table(root):
+    given = (root / MARGINS).read_text().replace('status=~"5.."', 'status=~"502|503|504"')
+    done = run("power", "-", "--releases", "50", "--offline", root=root, given=given)
+    assert "a failed request is a 500" in done.stdout
+
+
 def test_a_table_says_that_it_was_held_against_a_prometheus_or_that_it_was_not(root):
     checked = run("power", MARGINS, "--releases", "50", root=root).stdout
     assert "model and Prometheus agree on 5 sets of samples" in checked
@@ -144,6 +167,8 @@ def test_simulated_releases_are_counted(root):
         ("power", "no/such/folder"),
         ("power", "--rollout", "other"),
         ("mutate", "--only", "no such mutant"),
+        # nothing judges it, so that nothing need be simulated
+        ("simulate", "canary/tests/power/ungated.yaml"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(root, arguments):

@@ -161,6 +161,7 @@ def test_what_is_taken_for_granted_about_a_name_is_said():
 
 BY_STATUS = f'sum by (status) (increase({PLAIN[:-1]}, status=~"5.."}}[1m]))'
 ALL = f"sum(increase({PLAIN}[1m]))"
+BY_POD = f"sum by (pod) (increase({PLAIN}[1m]))"
 
 
 QUERIES = [
@@ -175,6 +176,15 @@ QUERIES = [
     (f"({SHARE}) > bool 0.01", (0.0, 1.0)),
     # what is not modelled
     (f"topk(1, {ALL})", UNKNOWN),
+    # pods, routes and statuses are one series here: no average of them, and nothing pod by pod
+    (f"avg(increase({PLAIN}[1m])) * 0", UNKNOWN),
+    (f"max(increase({PLAIN}[1m])) * 0", UNKNOWN),
+    (f"sum by (pod) (increase({PLAIN}[1m])) * 0", UNKNOWN),
+    (f"max({BY_POD} / {BY_POD})", UNKNOWN),
+    (f"sum(clamp_max({BY_POD}, 1)) * 0", UNKNOWN),
+    (f"max({BY_POD} - {BY_POD})", UNKNOWN),
+    (f"sum({BY_POD} - {BY_POD})", (0.0, 0.0)),
+    (f"avg({BY_POD}) * 0", (0.0, 0.0)),
     (f'{PLAIN[:-1]}, status="500"}} / {PLAIN}', UNKNOWN),
     (f"sum by (route) (increase({PLAIN}[1m]))", UNKNOWN),
     (f"sum without (pod) (increase({PLAIN}[1m]))", UNKNOWN),
