@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from canary.argo import releases
+from canary.argo import promql, releases
 from canary.argo.gates import Release, Severity
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
 from canary.lint import check, looser
@@ -283,7 +283,21 @@ def subject_of(release: Release) -> Subject:
     """What the simulation needs to know of a release."""
     return Subject(
         releases.walkable(release),
-        container_of(release.rollout),
+        container_of(release.rollout) or _asked_container(release),
         cpu_limit_cores(release.rollout) or 1.0,
         families=exporters.families(release),
     )
+
+
+def _asked_container(release: Release) -> str:
+    """The container that gates ask for, where the pods are described elsewhere (`workloadRef`)."""
+    for gate in release.gates:
+        try:
+            selectors = promql.parse(gate.metric.query).selectors if gate.metric else ()
+        except promql.PromqlError:
+            continue
+        matchers = (m for s in selectors for m in s.matchers)
+        for matcher in matchers:
+            if (matcher.label, matcher.sign) == ("container", "="):
+                return matcher.value
+    return ""
