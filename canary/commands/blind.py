@@ -15,7 +15,7 @@ exit codes:
   0 computed   2 the input cannot be used   3 no class of fault can be judged
   4 the tool or the machine is at fault   130 interrupted
 
-Some classes are released through a real Prometheus, four releases of each size. It takes up to
+Some classes are released through a real Prometheus, three releases of each size. It takes up to
 --cpu-seconds, about a minute of one core; a class that was not run by then is said to be not run.
 
 examples:

@@ -172,8 +172,9 @@ def judge(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[tuple[Trial, Walk]]:
     """Walks each release with real answers."""
+    scalars: dict[str, bool] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        walks = pool.map(lambda trial: _walk(subject, trial, server), trials)
+        walks = pool.map(lambda trial: _walk(subject, trial, server, scalars), trials)
         results = []
         for trial, walk in zip(trials, walks, strict=True):
             results.append((trial, walk))
@@ -181,8 +182,8 @@ def judge(
     return results
 
 
-def _walk(subject: Subject, trial: Trial, server: Prometheus) -> Walk:
-    ahead = _Ahead(trial, server)
+def _walk(subject: Subject, trial: Trial, server: Prometheus, scalars: dict[str, bool]) -> Walk:
+    ahead = _Ahead(trial, server, scalars)
 
     def measured(metric: Metric, now: float) -> Measurement:
         elsewhere = subject.addresses and metric.address not in subject.addresses
@@ -200,11 +201,12 @@ class _Ahead:
     """Answers asked for before their instants come.
 
     A release's background measurements are asked for many at once, since most of what an instant
-    costs is a subquery that the next instant asks for again.
+    costs is a subquery that the next instant asks for again. `scalars` says of a query whether its
+    answer is a number that is no series, once some release has asked.
     """
 
-    def __init__(self, trial: Trial, server: Prometheus) -> None:
-        self._trial, self._server = trial, server
+    def __init__(self, trial: Trial, server: Prometheus, scalars: dict[str, bool]) -> None:
+        self._trial, self._server, self._scalars = trial, server, scalars
         self._found: dict[tuple[str, int], tuple[float, ...]] = {}
         self._open = {
             metric.query: list(_evenly_spaced([m.started_at for m in found.measurements]))
@@ -226,7 +228,9 @@ class _Ahead:
         first, second, last = (base_s + instants[index] for index in (0, 1, -1))
         try:
             # A number that is no series looks like one in a range, and is asked for in its turn.
-            if isinstance(self._server.query(text, at_s=first), float):
+            if query not in self._scalars:
+                self._scalars[query] = isinstance(self._server.query(text, at_s=first), float)
+            if self._scalars[query]:
                 return
             found = self._server.query_range(text, first, last, second - first)
         except QueryError:
