@@ -19,9 +19,10 @@ from canary.runtime import processes
 ROOT = Path(__file__).parents[2]
 CANARY = Path(sys.executable).parent / "canary"
 TIMEOUT_S = 900
-# While stable and canary both answer, for once stable is gone nothing tells what is shared; and
-# longer than it takes to call a pod unready.
-HANG_AFTER_S, HANG_S = 30.0, 8.0
+RUNS = Path("out/rehearsals")
+# After the release began: while stable and canary both answer, for once stable is gone nothing
+# tells what is shared. And longer than it takes to call a pod unready.
+HANG_AFTER_S, HANG_S = 12.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ def assert_ends(scenario, given, measured):
             [CANARY, "rehearse", *given], stdout=subprocess.DEVNULL, timeout=TIMEOUT_S
         ).returncode
     took = time.monotonic() - began
-    result = json.loads(Path("out/rehearsals/latest/result.json").read_text())
+    result = json.loads((RUNS / "latest/result.json").read_text())
     verdict, machine = result["verdict"], result["machine"]
     measured(
         scenario.name,
@@ -266,7 +267,7 @@ def assert_ends(scenario, given, measured):
         assert verdict["gate"]["name"] == scenario.gate
     assert scenario.words in verdict["headline"]
     first_screenful = html.unescape(
-        Path("out/rehearsals/latest/report.html").read_text().partition("</header>")[0]
+        (RUNS / "latest/report.html").read_text().partition("</header>")[0]
     )
     assert [words for words in scenario.named if words not in first_screenful] == []
     # A release is not to blame for a database that hangs, and no pod is.
@@ -289,6 +290,11 @@ def programs():
     return found
 
 
+def begun():
+    """The runs whose release has begun: its migration is the first that happens."""
+    return {log.parent.name for log in RUNS.glob("*/release.log")}
+
+
 @contextmanager
 def hanging(scenario):
     """Stops a program of the run for a while, and lets it go on."""
@@ -296,7 +302,7 @@ def hanging(scenario):
         yield
         return
     over = threading.Event()
-    thread = threading.Thread(target=hang, args=(scenario, over))
+    thread = threading.Thread(target=hang, args=(scenario, over, begun()))
     thread.start()
     try:
         yield
@@ -305,7 +311,10 @@ def hanging(scenario):
         thread.join()
 
 
-def hang(scenario, over):
+def hang(scenario, over, known):
+    while not (begun() - known):
+        if over.wait(0.2):
+            return
     if over.wait(HANG_AFTER_S):
         return
     running = psutil.process_iter(["name"])
