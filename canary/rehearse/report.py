@@ -16,6 +16,7 @@ from canary.plot import Band, Frame, Point
 from canary.rehearse import evidence, units
 from canary.rehearse.evidence import Route
 from canary.rehearse.result import Gate, Result, Series
+from canary.rehearse.verdict import may_time
 
 _PHASE_STYLES = {
     "Successful": "good",
@@ -104,7 +105,9 @@ def milliseconds(value: float | None) -> str:
 
 def worse_routes(document: Result) -> list[Route]:
     """The routes that the canary answered worse than stable."""
-    timed = document.machine.honest or document.verdict.outcome == "rolled-back"
+    said = document.verdict
+    told = said.outcome == "rolled-back" and said.gate is not None and may_time(said.gate.name)
+    timed = document.machine.honest or told
     return [route for route in document.evidence.routes if evidence.worse(route, timed=timed)]
 
 

@@ -48,7 +48,9 @@ class Run:
     @property
     def timed(self) -> bool:
         """Whether times tell canary and stable apart: on a busy machine only where a gate did."""
-        return self.honest or self.verdict.outcome is Outcome.ROLLED_BACK
+        decision = self.verdict.decision
+        told = decision is not None and verdict.may_time(decision.metric.name)
+        return self.honest or (told and self.verdict.outcome is Outcome.ROLLED_BACK)
 
 
 def rehearse(target: Target, watcher: Watcher) -> Run:

@@ -288,6 +288,11 @@ def _words(name: str) -> set[str]:
     return set(name.split("-"))
 
 
+def may_time(gate: str) -> bool:
+    """Whether a gate may have told the releases apart by time: not one of failures or restarts."""
+    return not _words(gate) & {*_FAILURES, "restarts"}
+
+
 def _unread(decision: Decision) -> str:
     return (
         f"{decision.metric.name} could not be read {decision.result.consecutive_error} times in a "

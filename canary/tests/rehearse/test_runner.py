@@ -7,14 +7,24 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo.model import AnalysisRun, Hashes, Metric, Phase, ReplicaCounts, Rollout
+from canary.argo import analysis
+from canary.argo.model import (
+    AnalysisRun,
+    Hashes,
+    Measurement,
+    Metric,
+    MetricResult,
+    Phase,
+    ReplicaCounts,
+    Rollout,
+)
 from canary.errors import MachineError
 from canary.rehearse import runner
 from canary.rehearse.evidence import Evidence
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.target import Observation
-from canary.rehearse.verdict import Conditions, Outcome, Verdict
+from canary.rehearse.verdict import Conditions, Decision, Outcome, Verdict
 from canary.runtime.prometheus import Client, Prometheus
 
 SEEN = Observation(1.0, "Progressing", "", 0, ReplicaCounts(9, 9, 9), ReplicaCounts(1, 1, 1))
@@ -59,18 +69,26 @@ def test_the_cause_is_looked_for_up_to_the_decision():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "strained", "timed"),
+    ("outcome", "gate", "strained", "timed"),
     [
-        (Outcome.PROMOTED, "", True),
-        (Outcome.PROMOTED, "the machine was 99% busy", False),
-        (Outcome.ROLLED_BACK, "the machine was 99% busy", True),
-        (Outcome.FAULT, "", False),
+        (Outcome.PROMOTED, "", "", True),
+        (Outcome.PROMOTED, "", "the machine was 99% busy", False),
+        (Outcome.ROLLED_BACK, "p95-latency-seconds", "the machine was 99% busy", True),
+        (Outcome.ROLLED_BACK, "route-errors", "the machine was 99% busy", False),
+        (Outcome.ROLLED_BACK, "route-errors", "", True),
+        (Outcome.FAULT, "p95-latency-seconds", "", False),
     ],
 )
 def test_on_a_busy_machine_times_count_only_where_a_gate_told_the_releases_apart(
-    outcome, strained, timed
+    outcome, gate, strained, timed
 ):
-    run = runner.Run(conditions=Conditions(strained), verdict=Verdict(outcome, "so"))
+    metric = Metric(gate, "x")
+    look = Measurement(Phase.FAILED, 0.0, 0.0)
+    decision = Decision(
+        analysis.start("gridos-h-2", (metric,), 0.0), metric, MetricResult(gate), look
+    )
+    told = Verdict(outcome, "so", decision if gate else None)
+    run = runner.Run(conditions=Conditions(strained), verdict=told)
     assert run.timed is timed
 
 
