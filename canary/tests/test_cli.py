@@ -1,5 +1,6 @@
 """The program: its commands, what each imports, and how a shell completes them."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from acceptance.calling import call
 from canary import cli
+from canary.runtime import program
 
 CANARY = Path(sys.executable).parent / "canary"
 
@@ -99,3 +101,10 @@ def test_manifests_named_in_both_ways_are_refused(root):
     done = run(CANARY, "power", "deploy/base", "--manifests", "deploy/base", cwd=root)
     assert done.returncode == 2
     assert "not allowed with argument" in done.stderr
+
+
+def test_manifests_as_an_option_are_no_second_argument_on_any_python(root):
+    """Python 3.13 makes a text of its own of each path, and in a folder of a checkout so do we."""
+    assert program.place(argparse.SUPPRESS) is argparse.SUPPRESS
+    done = run(CANARY, "power", "--manifests", "no-such", cwd=root / "docs")
+    assert (done.returncode, "docs/no-such does not exist" in done.stderr) == (2, True)

@@ -264,7 +264,8 @@ def place(text: str) -> str:
     Raises:
         argparse.ArgumentTypeError: if it can be none.
     """
-    return text if text == "-" else str(_path(text))
+    # argparse sends its mark of what is not given through here too, and compares it by `is`.
+    return text if text == "-" or text is argparse.SUPPRESS else str(_path(text))
 
 
 def _path(text: str) -> Path:
