@@ -10,7 +10,8 @@ from canary.rehearse import plan, serving
 PORT = 8000
 
 EPILOG = """\
-It runs until Ctrl-C, with a database and what rehearsal.yaml prepares.
+It builds the working tree as rehearsal.yaml says, and runs until Ctrl-C, with the services and
+fakes of that file.
 
 examples:
   canary serve --port 8000
@@ -26,4 +27,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The pod's exit code, if it ends by itself."""
-    return serving.serve(plan.read(chosen.config, chosen.manifests), chosen.port)
+    build, _ = plan.choose(None, None, chosen.config, chosen.manifests, options.remark)
+    return serving.serve(build, chosen.port)
