@@ -103,12 +103,13 @@ class Fakes:
         told = {name: f"{{port.{port}}}" for port, name in listen.items() if port in own}
         if told and config.listen.host:
             told[config.listen.host] = "{host}"
-        texts = config.variables.items()
-        return Image(
-            [fill(word, self._fresh) for word in self._build.command(command)],
-            {**told, **{name: fill(text, self._fresh) for name, text in texts}},
-            whole,
-        )
+
+        def here(text: str) -> str:
+            return self._localise(container, fill(text, self._fresh))
+
+        program, *words = self._build.command(command)
+        texts = {name: here(text) for name, text in config.variables.items()}
+        return Image([program, *map(here, words)], {**told, **texts}, whole)
 
     def variables(self, pod: PodFacts) -> dict[str, str]:
         """The environment of what prepares a release: its first container's, but for ports."""

@@ -151,12 +151,14 @@ def test_a_container_runs_with_its_ports_services_and_files_of_this_machine(tmp_
 
 
 def test_a_replacement_runs_whole_in_place_of_the_manifests_command(tmp_path):
-    text = WHOLE.replace('[sh, --listen, "{host}:{port}"]', '{run: [sh, "{port.http}"]}')
+    whole = '{run: [sh, "{port.http}", --config=/etc/orders/orders.yaml]}'
+    text = WHOLE.replace('[sh, --listen, "{host}:{port}"]', whole)
     build = read(tmp_path, text)
     source = Fakes(build, {"cache": ""}, "", tmp_path / "volumes").source()
     container = build.bundle.rollout.spec.template.spec.container
     pod = PodFacts("orders-1", "default", {}, {}, "127.0.0.1")
-    assert source.command(container, pod, {"http": 81, "metrics": 82})[0][1:] == ["81"]
+    words, _ = source.command(container, pod, {"http": 81, "metrics": 82})
+    assert words[1:] == ["81", f"--config={tmp_path}/volumes/settings/orders.yaml"]
 
 
 def test_a_fault_without_a_variable_for_it_is_refused_with_what_to_do(tmp_path):
