@@ -60,7 +60,12 @@ def template(chart: Path, release: Release = DEFAULT) -> list[Document]:
         raise UsageError(f"helm refuses {chart}: {said}", "see helm template")
     loaded = yamls.load(f"{chart} (rendered)", str(done.stdout))
     objects = (document for document in loaded if isinstance(document.body, dict))
-    return [item for document in objects for item in yamls.items(document)]
+    found = [item for document in objects for item in yamls.items(document)]
+    if release.namespace:
+        for one in found:  # as helm install would put them there
+            own = mapping(one.body.get("metadata"))
+            one.body["metadata"] = {"namespace": release.namespace, **own}
+    return found
 
 
 def _name(chart: Path) -> str:
