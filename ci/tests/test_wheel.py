@@ -174,7 +174,7 @@ def test_a_wheel_holds_its_package_whole_and_no_tests(wheels, root, name):
         path
         for path in listed
         if not path.startswith("tests/")
-        and not path.endswith((".md", "pyproject.toml", "Dockerfile"))
+        and not path.endswith((".md", "pyproject.toml", "Dockerfile", ".dockerignore"))
     }
     held = {
         str(file.relative_to(wheels / name / package))
