@@ -191,7 +191,7 @@ def _blue_green(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     path = "spec.strategy.blueGreen"
     given = mapping(mapping(spec.get("strategy")).get("blueGreen"))
     if given and given.get("activeService") == given.get("previewService"):
-        yield f"{path}.activeService", "activeService and previewService are the same"
+        yield f"{path}.previewService", "activeService and previewService are the same"
     delayed, kept = given.get("scaleDownDelayRevisionLimit"), spec.get("revisionHistoryLimit", 10)
     if (_number(delayed) or 0) > max(_number(kept) or 0, 0):
         message = f"scaleDownDelayRevisionLimit {delayed} is above revisionHistoryLimit {kept}"
@@ -202,10 +202,6 @@ def _canary(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     path = "spec.strategy.canary"
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     services = [scalar(canary.get(key)) for key in ("canaryService", "stableService")]
-    switched = mapping(mapping(spec.get("strategy")).get("blueGreen"))
-    if switched and switched.get("activeService") == switched.get("previewService"):
-        where = "spec.strategy.blueGreen.previewService"
-        yield where, "activeService and previewService are the same"
     routing = mapping(canary.get("trafficRouting"))
     if services[0] and services[0] == services[1]:
         yield f"{path}.canaryService", "canaryService and stableService are the same"
