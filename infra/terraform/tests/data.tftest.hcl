@@ -260,6 +260,11 @@ run "the_database_is_of_a_current_version_with_its_name_and_encoding" {
     condition     = azurerm_postgresql_flexible_server_database.gridos.name == "gridos" && azurerm_postgresql_flexible_server_database.gridos.charset == "UTF8"
     error_message = "The service would not find its database."
   }
+
+  assert {
+    condition     = azurerm_postgresql_flexible_server_database.gridos.collation == "C"
+    error_message = "Indexes would be in an order that a restore elsewhere may not know."
+  }
 }
 
 run "production_can_lose_a_zone_a_region_or_a_month" {

@@ -111,6 +111,11 @@ run "nodes_and_runners_leave_through_the_nat_gateway" {
   }
 
   assert {
+    condition     = azurerm_nat_gateway_public_ip_association.this[0].public_ip_address_id == azurerm_public_ip.nat[0].id
+    error_message = "The NAT gateway would have no address to leave by."
+  }
+
+  assert {
     condition     = length(azurerm_route_table.this) == 0
     error_message = "A route table would fight with the NAT gateway."
   }

@@ -133,6 +133,11 @@ run "an_apply_cannot_make_an_owner" {
     condition     = length(setintersection(values(local.assignable_roles), ["8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9", "f58310d9-a9f6-439a-9e8d-f62e7b41a168"])) == 0
     error_message = "An apply could make an Owner."
   }
+
+  assert {
+    condition     = contains(keys(local.assignable_roles), "Storage Blob Data Contributor")
+    error_message = "Azure would answer 403 when Loki is to be let write: main.roles.tf gives it this role."
+  }
 }
 
 run "the_pipeline_is_one_github_environment_each_and_has_no_secret" {
@@ -218,6 +223,17 @@ run "operators_who_would_be_inside_every_day_are_refused" {
   }
 
   expect_failures = [var.break_glass_group_id]
+}
+
+run "operators_fill_vaults_and_own_nothing" {
+  command = plan
+
+  assert {
+    condition = toset([for key, given in azurerm_role_assignment.operators : given.role_definition_name if startswith(key, "production/")]) == toset([
+      "Key Vault Contributor", "Key Vault Secrets Officer", "Key Vault Certificates Officer",
+    ])
+    error_message = "An operator could do more every day than open a vault and fill it, or not that."
+  }
 }
 
 run "a_budget_watches_the_nodes_too" {

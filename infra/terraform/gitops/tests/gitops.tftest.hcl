@@ -49,6 +49,39 @@ run "argo_cd_has_no_password_and_no_public_address" {
   }
 }
 
+run "people_get_into_argo_cd_by_their_group" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[0]).configs.cm.url == "https://${yamldecode(helm_release.argo_cd.values[0]).global.domain}"
+    error_message = "Entra would send people to another address than the one they came from."
+  }
+
+  assert {
+    condition     = yamldecode(yamldecode(helm_release.argo_cd.values[1]).configs.cm["oidc.config"]).enablePKCEAuthentication
+    error_message = "Signing in would need a client secret, which nothing holds."
+  }
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[1]).configs.rbac["policy.csv"] == "g, ${var.admin_group_id}, role:admin"
+    error_message = "Nobody could change anything in Argo CD, or somebody else."
+  }
+}
+
+run "argo_cd_says_what_differs_and_waits_between_waves" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(helm_release.argo_cd.values[0]).controller.metrics.enabled
+    error_message = "GridosArgoOutOfSync could never fire: nothing would be scraped."
+  }
+
+  assert {
+    condition     = contains(keys(yamldecode(helm_release.argo_cd.values[0]).configs.cm), "resource.customizations.health.argoproj.io_Application")
+    error_message = "A wave would not wait for the kinds of the one before."
+  }
+}
+
 run "the_root_application_is_the_clusters_own_environment" {
   command = plan
 
