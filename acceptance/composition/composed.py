@@ -46,6 +46,7 @@ class Target:
     path: str
     honor_labels: bool
     monitor: str
+    drops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,18 @@ def _targets(monitor: Monitor, services: Sequence[Service]) -> Iterator[Target]:
             continue
         if not monitor.selector.items() <= service.labels.items():
             continue
+        if any(service.labels.get(key) in values for key, values in monitor.unless.items()):
+            continue
+        # As the operator relabels: the label's value, else the Service's name.
+        job = service.labels.get(monitor.job_label) or service.name
         for endpoint in monitor.endpoints:
             if endpoint.port in service.ports:
                 yield Target(
-                    # As the operator relabels: the label's value, else the Service's name.
-                    job=service.labels.get(monitor.job_label) or service.name,
+                    job=endpoint.job.replace("$1", job),
                     namespace=service.namespace,
                     port=endpoint.port,
                     path=endpoint.path,
                     honor_labels=endpoint.honor_labels,
                     monitor=monitor.name,
+                    drops=tuple(endpoint.drops),
                 )

@@ -22,6 +22,7 @@ Object = Mapping[str, Any]
 DASHBOARD = "grafana_dashboard"
 # Of Argo CD's ConfigMap: where people find it, and how they get in.
 SETTINGS = ("url", "admin.enabled", "resource.customizations.health.argoproj.io_Application")
+_OPERANDS = ("Prometheus", "Alertmanager", "ServiceMonitor")
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 # Kinds that are in no namespace: an AppProject lists what it allows of them.
 _CLUSTER = (
@@ -65,11 +66,14 @@ class Pods(Part):
 
 
 class Endpoint(Part):
-    """What a monitor scrapes of each pod behind a Service."""
+    """What a monitor scrapes of each pod behind a Service; `drops` match names of series."""
 
     port: str
     path: str = "/metrics"
     honor_labels: bool = False
+    # What `job` becomes, with $1 for what it was.
+    job: str = "$1"
+    drops: list[str] = Field(default_factory=list)
 
 
 class Monitor(Part):
@@ -80,6 +84,8 @@ class Monitor(Part):
     job_label: str = ""
     namespaces: list[str] = Field(default_factory=list)
     selector: dict[str, str]
+    # Services with one of these values of a label are left out.
+    unless: dict[str, list[str]] = Field(default_factory=dict)
     endpoints: list[Endpoint]
 
 
@@ -103,13 +109,18 @@ class Contract(Part):
     crds: list[str] = Field(default_factory=list)
     services: list[Service] = Field(default_factory=list)
     pods: list[Pods] = Field(default_factory=list)
-    monitors: list[Monitor] = Field(default_factory=list)
+    operated: list[dict[str, Any]] = Field(default_factory=list)
     alerts: list[Alert] = Field(default_factory=list)
     config_maps: list[str] = Field(default_factory=list)
     settings: dict[str, str] = Field(default_factory=dict)
     cluster_kinds: list[str] = Field(default_factory=list)
     images: list[str] = Field(default_factory=list)
     restless: list[str] = Field(default_factory=list)
+
+    @property
+    def monitors(self) -> list[Monitor]:
+        """The ServiceMonitors, as far as others count on them."""
+        return [_monitor(thing) for thing in _of(self.operated, "ServiceMonitor")]
 
 
 def load(folder: Path) -> dict[str, Contract]:
@@ -134,7 +145,7 @@ def extract(
         crds=sorted(t["metadata"]["name"] for t in _of(things, "CustomResourceDefinition")),
         services=[*_services(things, chart.namespace), *_operated(things)],
         pods=[*_pods(things, chart.namespace), *_operated_pods(things)],
-        monitors=[_monitor(t, chart.namespace) for t in _of(things, "ServiceMonitor")],
+        operated=[_operand(t, chart.namespace) for t in _of(things, *_OPERANDS)],
         alerts=list(_alerts(things)),
         config_maps=sorted(
             t["metadata"]["name"] for t in _of(things, "ConfigMap") if DASHBOARD not in _labels(t)
@@ -235,23 +246,49 @@ def _images(things: Sequence[Object]) -> set[str]:
     return {image.partition("@")[0] for image in found}
 
 
-def _monitor(thing: Object, namespace: str) -> Monitor:
+def _operand(thing: Object, namespace: str) -> dict[str, Any]:
+    """What the operator reads of an object, whole."""
+    name, place = _named(thing), thing["metadata"].get("namespace", namespace)
+    metadata = {"name": name, "namespace": place}
+    kept = {key: thing[key] for key in ("apiVersion", "kind", "spec")}
+    return {**kept, "metadata": metadata}
+
+
+def _monitor(thing: Object) -> Monitor:
     spec = thing["spec"]
     return Monitor(
         name=thing["metadata"]["name"],
-        namespace=thing["metadata"].get("namespace", namespace),
+        namespace=thing["metadata"]["namespace"],
         job_label=spec.get("jobLabel") or "",
         namespaces=(spec.get("namespaceSelector") or {}).get("matchNames", []),
         selector=spec["selector"].get("matchLabels", {}),
+        unless=_unless(spec["selector"].get("matchExpressions") or []),
         endpoints=[
             Endpoint(
                 port=str(endpoint["port"]),
                 path=endpoint.get("path") or "/metrics",
                 honor_labels=bool(endpoint.get("honorLabels")),
+                job=_job(endpoint.get("relabelings") or []),
+                drops=[
+                    rule["regex"]
+                    for rule in endpoint.get("metricRelabelings") or []
+                    if rule["action"] == "drop" and rule["sourceLabels"] == ["__name__"]
+                ],
             )
             for endpoint in spec["endpoints"]
         ],
     )
+
+
+def _unless(expressions: Sequence[Object]) -> dict[str, list[str]]:
+    assert all(one["operator"] == "NotIn" for one in expressions), expressions
+    return {one["key"]: one["values"] for one in expressions}
+
+
+def _job(relabelings: Sequence[Object]) -> str:
+    found = [rule for rule in relabelings if rule.get("targetLabel") == "job"]
+    assert all(rule.get("sourceLabels") == ["job"] for rule in found), found
+    return str(found[-1]["replacement"]) if found else "$1"
 
 
 def _alerts(things: Sequence[Object]) -> Iterator[Alert]:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from observe import alertmanager, dashboards, promtool, queries, rules, runbooks
-from observe.panels import Source
+from observe import alertmanager, promtool, rules
 from policies import objects
 
 from acceptance.composition import charts, composed, contract
+from acceptance.composition.asked import OVERLAYS, selectors
 from canary import durations
-from canary.argo import promql
 from canary.lint import check
 from canary.lint.contract import load
 from canary.runtime import documents, kustomize
@@ -25,7 +24,6 @@ from canary.runtime.alertmanager import amtool
 
 pytestmark = pytest.mark.quick
 CONTRACTS = Path(__file__).parent / "contracts"
-OVERLAYS = ("dev", "staging", "production")
 # Whose kinds AKS brings, by an add-on.
 ADDONS = {"secrets-store.csi.x-k8s.io"}
 WAVE = "argocd.argoproj.io/sync-wave"
@@ -59,37 +57,9 @@ def about_monitoring(groups):
 
 
 @pytest.fixture(scope="session")
-def asked(root, groups):
+def asked(root):
     """(who asks, selector) of every rule, panel, gate and runbook."""
-    found = [(rule.name, rule.expression) for group in groups for rule in group.rules]
-    found += [
-        (f"panel {panel.title}", queries.filled(query))
-        for dashboard in dashboards.ALL
-        for panel in dashboard.panels
-        if panel.source is Source.PROMETHEUS
-        for query in queries.of_panel(panel)
-    ]
-    found += [
-        (f"runbook {page.alert}", query)
-        for page in runbooks.read(root / "docs/runbooks")
-        for query in (*page.seen, page.over)
-    ]
-    for overlay in OVERLAYS:
-        for thing in objects.of(objects.read(root / f"deploy/overlays/{overlay}"), TEMPLATE):
-            for metric in thing["spec"]["metrics"]:
-                if query := metric["provider"].get("prometheus", {}).get("query"):
-                    found.append((f"gate {metric['name']}", _filled(query)))
-    return [(who, selector) for who, query in found for selector in promql.parse(query).selectors]
-
-
-TEMPLATE = "AnalysisTemplate"
-
-
-def _filled(query):
-    """A gate's query with a value for each of its arguments."""
-    for name, value in {"window": "1m", "canary-hash": "abc"}.items():
-        query = query.replace("{{args." + name + "}}", value)
-    return re.sub(r"\{\{args\.[\w-]+\}\}", "1", query)
+    return selectors(root)
 
 
 # ------------------------------------------------------------------------------------- the charts
@@ -205,6 +175,16 @@ def test_a_series_about_another_namespace_keeps_the_labels_that_say_which(asked,
         ):
             for target in cluster.scraping(selector.metric):
                 assert target.honor_labels, f"{who}: {target.monitor} overwrites the labels"
+
+
+def test_no_series_that_is_asked_for_is_dropped_by_the_chart(asked, cluster):
+    assert any(target.drops for target in cluster.targets)
+    for who, selector in asked:
+        for target in cluster.scraping(selector.metric or ""):
+            for drop in target.drops:
+                assert not re.fullmatch(drop, selector.metric), (
+                    f"{who} asks for {selector.metric}, which {target.monitor} drops"
+                )
 
 
 def test_every_address_inside_the_cluster_is_a_service_with_that_port(root, cluster):
