@@ -136,6 +136,17 @@ def test_a_run_of_another_workflow_than_mains_has_no_verdict_whatever_it_left(
     assert "Promoted" not in body
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000, '{"a": ', None])
+def test_what_is_no_result_is_one_line_and_no_comment(say, server, tmp_path, text):
+    result = tmp_path / "result.json"
+    result.mkdir() if text is None else result.write_text(text)
+    code, said = say(result)
+    assert code == 2
+    assert ("name a file" if text is None else "not JSON") in said
+    assert said.count("\n") == 1
+    assert server.comments == []
+
+
 def test_a_commit_that_was_overtaken_is_not_commented_on(say, server):
     server.blobs["cd" * 20, "LICENSE"] = server.blobs[HEAD, "LICENSE"]
     assert "nothing to say" in say(RESULT, head="cd" * 20)[1]
