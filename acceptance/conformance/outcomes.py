@@ -288,9 +288,9 @@ def _judged(run: AnalysisRun) -> Judged:
 def differences(mine: Outcome, real: Outcome) -> Iterator[str]:
     """Where two outcomes differ.
 
-    A background run's looks are compared without their number: that depends on how long pods take
-    to come up. So are those of a blueGreen's analysis, which a person may end. Of more than ten the
-    controller keeps the last ten.
+    A background run's measurements are compared without their number: that depends on how long pods
+    take to come up. So are those of a blueGreen's analysis, which a person may end. Of more than
+    ten the controller keeps the last ten.
     """
     for field in ("phase", "aborted", "counts", "left"):
         a, b = getattr(mine, field), getattr(real, field)

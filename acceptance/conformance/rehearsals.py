@@ -16,9 +16,9 @@ from acceptance.cluster import ROOT, Cluster
 from canary.errors import MachineError
 from canary.runtime import processes
 
-# At this scale the first look would see 200 requests: the canary's tenth of 100/s in its 20 s. But
-# the gateway finds a new pod by DNS up to 8 s late: 120 are left where the gates want 80. A higher
-# rate would only heat a machine of two cores that starts pods at the same time.
+# At this scale the first measurement would see 200 requests: the canary's tenth of 100/s in its 20
+# s. But the gateway finds a new pod by DNS up to 8 s late: 120 are left where the gates want 80. A
+# higher rate would only heat a machine of two cores that starts pods at the same time.
 SCALE, RATE = "3", "100"
 # The gates that a slow machine moves.
 SLOWED = {"p95-latency-seconds", "cpu-saturation-ratio"}
@@ -37,7 +37,7 @@ class End:
         """Whether a machine that is too slow would end so: nothing else is tried again.
 
         Paused for too few requests, the harness left behind, or rolled back by what slowness moves;
-        on a cluster no look at the stable release tells a slow node from a slow release.
+        on a cluster no measurement of the stable release tells a slow node from a slow release.
         """
         return self.code in (3, 4) or self.gate in SLOWED
 

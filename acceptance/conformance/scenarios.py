@@ -30,8 +30,8 @@ GOOD: Mapping[str, Sequence[Answer]] = {
 HEALTHY = Script(GOOD)
 # What is asked at the end of the first step and of the last one with a pause: a gate, and its
 # window cut to a fifteenth (outcomes.FACTOR).
-FIRST_LOOK = ("p95-latency-seconds", "[3s333ms]")
-LAST_LOOK = ("p95-latency-seconds", "[11s333ms]")
+FIRST_MEASUREMENT = ("p95-latency-seconds", "[3s333ms]")
+LAST_MEASUREMENT = ("p95-latency-seconds", "[11s333ms]")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ SCENARIOS = (
         "errors-at-the-second-step",
         Script(
             GOOD,
-            turn=FIRST_LOOK,
+            turn=FIRST_MEASUREMENT,
             then={**GOOD, "errors-against-stable": [*[(0.1,)] * 12, (140.0,)]},
         ),
     ),
@@ -105,13 +105,13 @@ SCENARIOS = (
         "errors-after-the-last-look",
         Script(
             GOOD,
-            turn=LAST_LOOK,
+            turn=LAST_MEASUREMENT,
             then={**GOOD, "errors-against-stable": [(0.1,), (140.0,)]},
         ),
     ),
     Scenario(
         "latency-at-a-hundred-per-cent",
-        Script(GOOD, turn=LAST_LOOK, then={**GOOD, "p95-latency-seconds": [(0.4,)]}),
+        Script(GOOD, turn=LAST_MEASUREMENT, then={**GOOD, "p95-latency-seconds": [(0.4,)]}),
     ),
     Scenario("latency", _reading(p95_latency_seconds=[(0.4,)])),
     Scenario("cpu", _reading(cpu_saturation_ratio=[(0.9,)])),

@@ -85,9 +85,9 @@ def test_a_fault_after_the_last_look_is_met_by_the_guard_while_the_last_pods_com
     outcome = outcomes.ours(BY_NAME["errors-after-the-last-look"], tmp_path)
     assert outcome.aborted
     assert outcome.counts.keys() == {1, 4, 7}
-    guard, *looks = outcome.runs
+    guard, *measurements = outcome.runs
     assert (guard.place, guard.phase) == ("background", "Failed")
-    assert {look.phase for look in looks} == {"Successful"}
+    assert {look.phase for look in measurements} == {"Successful"}
 
 
 def test_two_outcomes_that_differ_are_told_apart(tmp_path):

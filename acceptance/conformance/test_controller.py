@@ -25,7 +25,7 @@ from canary.runtime.waiting import wait_until
 TOGETHER = 6
 PAUSE_IMAGE = "gridos.local/pause:1"
 CASES, BATCH = 2000, 250
-# A case of four looks with two errors between them takes 25 s; the rest is the controller's queue.
+# A case of four measurements with two errors between them takes 25 s; the rest is the controller's queue.
 ENDED_TIMEOUT_S, POLL_S = 600.0, 5.0
 
 

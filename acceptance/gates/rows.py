@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, Walk
+from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, VirtualRollout
 from canary.power import stats
 from canary.power.monte_carlo import Outcomes
 from canary.power.mutation import ROUTES
@@ -97,11 +97,17 @@ def unmet_computed(row: Row, found: Outcomes) -> list[str]:
     )
 
 
-def unmet_simulated(row: Row, walks: Sequence[Walk]) -> list[str]:
+def unmet_simulated(row: Row, virtual_runs: Sequence[VirtualRollout]) -> list[str]:
     """The targets that counts are beyond by more than chance."""
-    ended = [walk.ended_s for walk in walks if walk.outcome == ROLLED_BACK]
-    other = [walk.outcome for walk in walks if walk.outcome not in (ROLLED_BACK, PROMOTED)]
-    low, high = stats.ratio(len(ended), len(walks))
+    ended = [
+        virtual_run.ended_s for virtual_run in virtual_runs if virtual_run.outcome == ROLLED_BACK
+    ]
+    other = [
+        virtual_run.outcome
+        for virtual_run in virtual_runs
+        if virtual_run.outcome not in (ROLLED_BACK, PROMOTED)
+    ]
+    low, high = stats.ratio(len(ended), len(virtual_runs))
     return _unmet(row, (low, high), float(np.median(ended)) if ended else math.nan) + other
 
 

@@ -101,17 +101,26 @@ def test_through_a_real_prometheus_as_many_are_rolled_back_as_should_be(
     subject, measured, times, row
 ):
     count = times(ROW_SIMULATED)
-    walks = [walk for _, walk in simulation.simulate(subject, [row.scenario], count)]
-    ended = Counter(walk.outcome for walk in walks)
-    by = Counter(walk.tripped[0] for walk in walks if walk.outcome not in (PROMOTED, PAUSED))
-    took = np.median([walk.ended_s for walk in walks if walk.outcome != PROMOTED] or [np.nan])
-    longest = max(walk.ended_s for walk in walks)
+    virtual_runs = [
+        virtual_run for _, virtual_run in simulation.simulate(subject, [row.scenario], count)
+    ]
+    ended = Counter(virtual_run.outcome for virtual_run in virtual_runs)
+    by = Counter(
+        virtual_run.tripped[0]
+        for virtual_run in virtual_runs
+        if virtual_run.outcome not in (PROMOTED, PAUSED)
+    )
+    took = np.median(
+        [virtual_run.ended_s for virtual_run in virtual_runs if virtual_run.outcome != PROMOTED]
+        or [np.nan]
+    )
+    longest = max(virtual_run.ended_s for virtual_run in virtual_runs)
     measured(
         f"{row.scenario.name}, simulated",
         f"{dict(ended)}, median {took:.0f} s, longest {longest:.0f} s, by {dict(by)}",
         row.target,
     )
-    assert rows.unmet_simulated(row, walks) == []
+    assert rows.unmet_simulated(row, virtual_runs) == []
 
 
 # Of a kind of release, so that it counts as one that is stopped.

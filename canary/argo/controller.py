@@ -1,7 +1,7 @@
 """The step machine of a release: one pure reconcile of the Argo Rollouts controller.
 
 Source: rollout/{canary,bluegreen,analysis,pause,sync}.go and utils/rollout/rolloututil.go @9f8d111.
-A blueGreen walks the steps that `releases` makes of it. In each
+A blueGreen takes the steps that `releases` makes of it. In each
 reconcile, in this order: analysis runs are created and acted on, at most one ReplicaSet is scaled,
 a pause is begun, and at most one step is completed. What a caller must keep: reconcile again after
 each change, and hand over measurements with `record_measurements`.
@@ -67,7 +67,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Status:
-    """A Rollout's status, as far as a walk needs it.
+    """A Rollout's status, as far as a virtual rollout needs it.
 
     `progress` is what is compared from one reconcile to the next to see whether anything moved.
     Where a router shares the requests, `weight` is the canary's and `routes` the managed ones;
@@ -251,7 +251,7 @@ def pause(status: Status) -> Status:
 
 
 def supersede(status: Status, latest: str, now: float) -> Status:
-    """What another pod template does before the end: its release walks from the first step.
+    """What another pod template does before the end: its release begins at the first step.
 
     The runs of the one before end, and belong to nobody's verdict.
     """
@@ -306,9 +306,9 @@ def skipped(rollout: Rollout, runs: Iterable[AnalysisRun]) -> tuple[int, ...]:
 
 
 def longest_s(rollout: Rollout) -> float:
-    """How long a release that nobody stops can take: its waits, its looks, its deadlines."""
+    """How long a release that nobody stops can take: its waits, its measurements, its deadlines."""
     pauses = sum(s.duration_s or 0.0 for s in rollout.steps if isinstance(s, Pause))
-    looks = sum(
+    measurements_s = sum(
         max(
             (
                 metric.initial_delay_s
@@ -322,7 +322,11 @@ def longest_s(rollout: Rollout) -> float:
         if isinstance(step, Analysis)
     )
     weights = sum(isinstance(step, SetWeight) for step in rollout.steps)
-    return pauses + looks + (weights + 2) * (rollout.progress_deadline_s + rollout.min_ready_s)
+    return (
+        pauses
+        + measurements_s
+        + (weights + 2) * (rollout.progress_deadline_s + rollout.min_ready_s)
+    )
 
 
 def unjudged(rollout: Rollout, status: Status) -> str:
@@ -665,7 +669,7 @@ def _completed(
 
 
 def _step(rollout: Rollout, status: Status) -> Step | None:
-    """The current step; None past the last one, and once there is nothing more to walk."""
+    """The current step; None past the last one, and once there is no step left to take."""
     if status.promoted or status.abort_message or status.step_index >= len(rollout.steps):
         return None
     return rollout.steps[status.step_index]

@@ -1,7 +1,8 @@
 """The frozen types the gates tool speaks in. Does nothing.
 
-Argo's words: a Rollout walks steps; an analysis at a step, or beside the steps, measures metrics.
-A *gate* is one metric as one of those analyses resolves it; where it looks from is its *look*.
+Argo's words: a Rollout takes steps; an analysis at a step, or beside the steps, measures metrics.
+A *gate* is one metric as one of those analyses resolves it; the moment that it measures is its
+*moment*.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ANYWHERE = "any step"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of a walk with one weight.
+    """A stretch of a release with one weight.
 
     `start_s` counts from the first pod of the canary, readiness taken as instant; `share` is what
     the replica counts really give.
@@ -55,8 +56,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Look:
-    """Where an analysis stands in the walk.
+class Moment:
+    """Where an analysis stands in the release.
 
     `at_s` is when its first measurement is taken and `step` the index of the analysis step, or of
     the first step that a background analysis runs beside; `place` names one that has no step.
@@ -70,11 +71,11 @@ class Look:
 
     @property
     def share(self) -> float:
-        """The canary's share of the replicas at this look."""
+        """The canary's share of the replicas at this measurement."""
         return self.stages[-1].share if self.stages else 0.0
 
     def exposure(self, window_s: float) -> float:
-        """The mean share of the canary over the window before this look (0 to 1)."""
+        """The mean share of the canary over the window before this measurement (0 to 1)."""
         start = self.at_s - window_s
         held = (
             stage.share
@@ -108,7 +109,7 @@ class Gate:
     index: int
     name: str
     provider: str
-    look: Look
+    moment: Moment
     raw: Mapping[str, Any]
     metric: Metric | None
     unresolved: tuple[str, ...] = ()
@@ -143,12 +144,12 @@ class Gate:
 class Analysis:
     """One reference of a Rollout to templates, with what is odd about it.
 
-    `walked` is the analysis as the controller gets it, its hashes still unknown.
+    `resolved` is the analysis as the controller gets it, its hashes still unknown.
     """
 
-    look: Look
+    moment: Moment
     gates: tuple[Gate, ...]
-    walked: model.Analysis
+    resolved: model.Analysis
     missing: tuple[Reference, ...] = ()
     dropped: tuple[str, ...] = ()
     dry_run: tuple[str, ...] = ()
@@ -162,7 +163,7 @@ class Analysis:
     @property
     def endless(self) -> tuple[Gate, ...]:
         """Gates that the controller refuses the Rollout for; a background analysis needs no end."""
-        return tuple(g for g in self.gates if g.endless and not self.look.background)
+        return tuple(g for g in self.gates if g.endless and not self.moment.background)
 
     @property
     def least_s(self) -> float:
@@ -178,7 +179,7 @@ class Release:
     """One Rollout, its canary stages and everything that judges it.
 
     A template that no Rollout refers to stands for one, as `rollout`, without a strategy.
-    `walked` is the same for the step machine; with a traffic router its pods are a hundred.
+    `resolved` is the same for the step machine; with a traffic router its pods are a hundred.
     """
 
     rollout: Document
@@ -189,21 +190,23 @@ class Release:
     steps: int
     stages: tuple[Stage, ...]
     analyses: tuple[Analysis, ...]
-    walked: model.Rollout
+    resolved: model.Rollout
     canary_tokens: tuple[str, ...] = ()
     stable_tokens: tuple[str, ...] = ()
     strategy: Strategy = Strategy.CANARY
 
-    def age_s(self, look: Look) -> float:
-        """How old the canary is at a look, at least; without end where nobody knows.
+    def age_s(self, moment: Moment) -> float:
+        """How old the canary is at a measurement, at least; without end where nobody knows.
 
         A person who is waited for, an experiment and a plugin take as long as they take.
         """
-        waits = model.Pause(None) in self.walked.steps[: look.step]
-        if waits or any(index < look.step for index, _ in self.unfollowed):
+        waits = model.Pause(None) in self.resolved.steps[: moment.step]
+        if waits or any(index < moment.step for index, _ in self.unfollowed):
             return math.inf
-        before = (a for a in self.analyses if not a.look.background and a.look.step < look.step)
-        return look.at_s + sum(analysis.least_s for analysis in before)
+        before = (
+            a for a in self.analyses if not a.moment.background and a.moment.step < moment.step
+        )
+        return moment.at_s + sum(analysis.least_s for analysis in before)
 
     @property
     def unfollowed(self) -> tuple[tuple[int, str], ...]:
@@ -228,7 +231,7 @@ class Release:
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """Every gate of every analysis, in the order of the walk."""
+        """Every gate of every analysis, in the order of the release."""
         return tuple(gate for analysis in self.analyses for gate in analysis.gates)
 
 

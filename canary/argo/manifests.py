@@ -338,7 +338,7 @@ def _broken(gate: Gate) -> Iterator[str]:
 
 def _refused(rollout: Document, analysis: Analysis) -> Iterator[str]:
     """What the controller itself refuses of an analysis."""
-    path = analysis.look.path
+    path = analysis.moment.path
     place = f"{rollout.file} line {rollout.position(path)[0]}: Rollout field {path}"
     for pattern in analysis.unmatched:
         yield (

@@ -65,7 +65,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One look at one metric: what was read, and the phase the conditions gave it.
+    """One measurement at one metric: what was read, and the phase the conditions gave it.
 
     `value` is what Argo would show ("[0.0312]", "[]", "" when nothing could be read). `number` is
     its first sample, and `control` that of the same query asked of the stable ReplicaSet, if it was
@@ -289,7 +289,7 @@ Step = SetWeight | SetCanaryScale | SetRoute | Pause | Analysis
 
 @dataclass(frozen=True)
 class Rollout:
-    """The parts of a Rollout that decide how a canary walks.
+    """The parts of a Rollout that decide how a canary goes on.
 
     `max_surge` and `max_unavailable` are as written: an int, or text such as "25%" (Argo reads
     a quoted "1" as 1 %). `progress_threshold` is replicaProgressThreshold: available pods, or a

@@ -524,7 +524,7 @@ class MirrorRoute(Manifest):
 
 
 class CanaryStep(Manifest):
-    """Exactly one of the kinds of step that can be walked here."""
+    """Exactly one of the kinds of step that can be taken here."""
 
     set_weight: int | None = None
     pause: PauseStep | None = None

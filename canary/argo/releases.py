@@ -15,7 +15,7 @@ from typing import Any
 
 from canary import durations
 from canary.argo import model, resolve
-from canary.argo.gates import ANYWHERE, Analysis, Gate, Look, Release, Stage, Strategy
+from canary.argo.gates import ANYWHERE, Analysis, Gate, Moment, Release, Stage, Strategy
 from canary.argo.replicas import split
 from canary.argo.templates import KINDS, Templates, is_argo, itself, references
 from canary.errors import UsageError
@@ -63,12 +63,12 @@ def unreferenced(documents: Iterable[Document], others: Iterable[Release]) -> tu
     found = tuple(documents)
     templates = Templates(found)
     used = {id(gate.template) for release in others for gate in release.gates}
-    look = Look(False, 0, 0.0, (), ANYWHERE)
+    moment = Moment(False, 0, 0.0, (), ANYWHERE)
     return tuple(
         replace(
             read(document, templates),
             strategy=Strategy.NONE,
-            analyses=(_analysis(document, itself(document), look, templates, {}),),
+            analyses=(_analysis(document, itself(document), moment, templates, {}),),
         )
         for document in found
         if document.kind in KINDS and is_argo(document) and id(document) not in used
@@ -80,8 +80,8 @@ def none_in(paths: Iterable[str]) -> UsageError:
     return UsageError(f"{', '.join(paths)} holds no canary Rollout", "name manifests that hold one")
 
 
-def walkable(release: Release) -> model.Rollout:
-    """The release as the step machine walks it in virtual time, with the hashes of nobody.
+def in_virtual_time(release: Release) -> model.Rollout:
+    """The release as the step machine takes it in virtual time, with the hashes of nobody.
 
     A person who is waited for promotes after `PERSON_S`; what a web service or a Job is asked takes
     no time. A weight is per cent, whatever is all of a router's traffic.
@@ -101,11 +101,11 @@ def walkable(release: Release) -> model.Rollout:
             return model.SetWeight(round(given.weight * 100 / most))
         return model.Pause(PERSON_S) if given == model.Pause(None) else given
 
-    walked = release.walked
+    resolved = release.resolved
     return replace(
-        walked,
-        steps=tuple(step(given) for given in walked.steps),
-        background=known(walked.background) if walked.background else None,
+        resolved,
+        steps=tuple(step(given) for given in resolved.steps),
+        background=known(resolved.background) if resolved.background else None,
     )
 
 
@@ -117,13 +117,13 @@ def read(
     """One Rollout with those of the templates that it refers to.
 
     With a traffic router the share is the weight, as of a hundred pods; without one it is a count
-    of pods. Steps that change no share, and metrics of other providers, are walked past.
+    of pods. Steps that change no share, and metrics of other providers, are passed over.
     """
     spec = document.spec
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     steps = tuple(_step(raw) for raw in listed(canary.get("steps")))
     routed = bool(mapping(canary.get("trafficRouting")))
-    walked = model.Rollout(
+    resolved = model.Rollout(
         name=document.name or "rollout",
         namespace=document.namespace or "default",
         replicas=100 if routed else _whole(spec.get("replicas"), 1),
@@ -134,12 +134,16 @@ def read(
         progress_deadline_s=seconds(spec.get("progressDeadlineSeconds")) or 600.0,
         progress_deadline_abort=spec.get("progressDeadlineAbort") is True,
     )
-    stages, reached = _stages(walked, routed=routed, most=_most_weight(canary))
+    stages, reached = _stages(resolved, routed=routed, most=_most_weight(canary))
     analyses = [
-        _analysis(document, reference, look, templates, given)
-        for reference, look in _references(canary, stages, reached)
+        _analysis(document, reference, moment, templates, given)
+        for reference, moment in _references(canary, stages, reached)
     ]
-    inline = {a.look.step: a.walked for a in analyses if not a.look.background and a.walked.metrics}
+    inline = {
+        a.moment.step: a.resolved
+        for a in analyses
+        if not a.moment.background and a.resolved.metrics
+    }
     release = Release(
         rollout=document,
         replicas=_whole(spec.get("replicas"), 1),
@@ -151,11 +155,11 @@ def read(
         analyses=tuple(analyses),
         canary_tokens=(LATEST, *filter(None, [scalar(canary.get("canaryService"))])),
         stable_tokens=(STABLE, *filter(None, [scalar(canary.get("stableService"))])),
-        walked=replace(
-            walked,
+        resolved=replace(
+            resolved,
             steps=tuple(inline.get(index, step) for index, step in enumerate(steps)),
             background=next(
-                (a.walked for a in analyses if a.look.background and a.walked.metrics), None
+                (a.resolved for a in analyses if a.moment.background and a.resolved.metrics), None
             ),
         ),
     )
@@ -173,13 +177,13 @@ def _blue_green(
     """
     analyses = {
         place: _analysis(
-            release.rollout, reference, Look(False, 0, 0.0, (), place), templates, given
+            release.rollout, reference, Moment(False, 0, 0.0, (), place), templates, given
         )
         for place in (model.PRE_PROMOTION, model.POST_PROMOTION)
         if (reference := mapping(raw.get(place)))
     }
     judged = {
-        place: (replace(found.walked, place=place),) if found.walked.metrics else ()
+        place: (replace(found.resolved, place=place),) if found.resolved.metrics else ()
         for place, found in analyses.items()
     }
     count, s = raw.get("previewReplicaCount"), _whole(raw.get("autoPromotionSeconds"), 0)
@@ -200,7 +204,7 @@ def _blue_green(
         release,
         strategy=Strategy.BLUE_GREEN,
         analyses=tuple(analyses.values()),
-        walked=replace(release.walked, steps=steps, routing=routing),
+        resolved=replace(release.resolved, steps=steps, routing=routing),
     )
 
 
@@ -221,9 +225,9 @@ def _delays(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rehearsed(release: Release) -> model.Rollout:
-    """The release as the controller walks it: behind a router, with its real pods and all steps."""
+    """The release as the controller takes it: behind a router, with its real pods and all steps."""
     if release.strategy is Strategy.BLUE_GREEN:
-        return release.walked
+        return release.resolved
     spec = release.rollout.spec
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     threshold = mapping(canary.get("replicaProgressThreshold"))
@@ -232,13 +236,13 @@ def rehearsed(release: Release) -> model.Rollout:
         enough = f"{enough}%"
     raw = listed(canary.get("steps"))
     return replace(
-        release.walked,
+        release.resolved,
         replicas=release.replicas,
         max_surge=release.max_surge,
         max_unavailable=release.max_unavailable,
         steps=tuple(
             step if isinstance(step, model.Analysis) else _routed_step(given) or step
-            for given, step in zip(raw, release.walked.steps, strict=True)
+            for given, step in zip(raw, release.resolved.steps, strict=True)
         ),
         routing=_routing(canary) if release.routed else None,
         progress_threshold=enough,
@@ -336,7 +340,7 @@ def _step(raw: object) -> model.SetWeight | model.Pause:
 
 
 def _stages(
-    walked: model.Rollout, *, routed: bool, most: int
+    resolved: model.Rollout, *, routed: bool, most: int
 ) -> tuple[tuple[Stage, ...], tuple[float, ...]]:
     """The stages up to the implicit 100 % after the last step, and when each step is reached.
 
@@ -345,11 +349,11 @@ def _stages(
     stages: list[Stage] = []
     reached: list[float] = []
     now = 0.0
-    for step in walked.steps:
+    for step in resolved.steps:
         reached.append(now)
         if isinstance(step, model.SetWeight) and (stages or step.weight > 0):
-            surge, unavailable = walked.max_surge, walked.max_unavailable
-            canary, stable = split(walked.replicas, step.weight, surge, unavailable)
+            surge, unavailable = resolved.max_surge, resolved.max_unavailable
+            canary, stable = split(resolved.replicas, step.weight, surge, unavailable)
             share = step.weight / most if routed else canary / max(canary + stable, 1)
             stages.append(Stage(step.weight, canary, stable, now, 0.0, share))
         elif isinstance(step, model.Pause) and stages:
@@ -360,25 +364,25 @@ def _stages(
 
 def _references(
     canary: Mapping[str, Any], stages: tuple[Stage, ...], reached: Sequence[float]
-) -> Iterator[tuple[Mapping[str, Any], Look]]:
+) -> Iterator[tuple[Mapping[str, Any], Moment]]:
     """Each reference to templates, and where its analysis stands: steps first, then beside them."""
 
-    def look(step: int, at_s: float, *, background: bool) -> Look:
-        return Look(background, step, at_s, tuple(s for s in stages if s.start_s < at_s))
+    def moment(step: int, at_s: float, *, background: bool) -> Moment:
+        return Moment(background, step, at_s, tuple(s for s in stages if s.start_s < at_s))
 
     for index, step in enumerate(listed(canary.get("steps"))):
         if reference := mapping(mapping(step).get("analysis")):
-            yield reference, look(index, reached[index], background=False)
+            yield reference, moment(index, reached[index], background=False)
     if background := mapping(canary.get("analysis")):
         first = _whole(background.get("startingStep"), 0)
         at_s = reached[min(first, len(reached) - 1)] if reached else 0.0
-        yield background, look(first, at_s, background=True)
+        yield background, moment(first, at_s, background=True)
 
 
 def _analysis(
     rollout: Document,
     reference: Mapping[str, Any],
-    look: Look,
+    moment: Moment,
     templates: Templates,
     given: Mapping[str, str],
 ) -> Analysis:
@@ -390,7 +394,7 @@ def _analysis(
     arguments = resolve.merge(rollout.body, declared, referred, given)
     patterns = resolve.dry_runs(*(t.spec for t in used), reference)
     read = [
-        _gate(template, index, mapping(raw), arguments, look, patterns)
+        _gate(template, index, mapping(raw), arguments, moment, patterns)
         for template in used
         for index, raw in enumerate(listed(template.spec.get("metrics")))
     ]
@@ -399,10 +403,10 @@ def _analysis(
     hashes = {n: v for n, v in arguments.items() if isinstance(v, model.ReplicaSetName)}
     metrics = tuple(metric for _, metric in read if metric is not None)
     return Analysis(
-        look=look,
+        moment=moment,
         gates=tuple(gate for gate, _ in read),
-        walked=model.Analysis(
-            tuple(t.name for t in wanted), metrics, hashes, look.step if look.background else 0
+        resolved=model.Analysis(
+            tuple(t.name for t in wanted), metrics, hashes, moment.step if moment.background else 0
         ),
         missing=tuple(dict.fromkeys(t for t in wanted if t not in templates)),
         dropped=tuple(n for a in referred if (n := scalar(a.get("name"))) not in known),
@@ -415,7 +419,7 @@ def _gate(
     index: int,
     raw: Mapping[str, Any],
     arguments: resolve.Arguments,
-    look: Look,
+    moment: Moment,
     patterns: Sequence[str],
 ) -> tuple[Gate, model.Metric | None]:
     """A metric as a gate, and as the controller gets it: with the names of hashes, or nothing."""
@@ -433,7 +437,7 @@ def _gate(
         index=index,
         name=name,
         provider=provider,
-        look=look,
+        moment=moment,
         raw=raw,
         # What a web service says is not known from its address, nor a Job's end from its pod.
         metric=None

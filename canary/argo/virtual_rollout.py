@@ -1,8 +1,9 @@
-"""A release walked in virtual time by the rehearsal's own step machine, without waiting.
+"""A virtual rollout: a release taken through its steps by our own step machine, without waiting.
 
 Pods become ready after a latency that the caller draws; everything else is `controller.reconcile`,
-so looks happen when the real controller would have them. `measure` answers each query; a walk with
-`always_passing` shows the whole way of a healthy release, and its pods are what is synthesised.
+so measurements happen when the real controller would have them. `measure` answers each query; a
+virtual rollout with `always_passing` shows the whole way of a healthy release, and its pods are
+what is synthesised.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Measure = Callable[[Metric, float], Measurement]
 
 @dataclass
 class PodLifetime:
-    """One pod: created, ready and gone, in seconds of the walk; None is not yet."""
+    """One pod: created, ready and gone, in seconds of the release; None is not yet."""
 
     name: str
     canary: bool
@@ -46,7 +47,7 @@ class PodLifetime:
 
 
 @dataclass(frozen=True)
-class Walk:
+class VirtualRollout:
     """What came of a release."""
 
     outcome: str
@@ -74,7 +75,7 @@ UNDONE = "undone"
 
 
 def always_passing(_metric: Metric, now: float) -> Measurement:
-    """Every look passes."""
+    """Every measurement passes."""
     return Measurement(Phase.SUCCESSFUL, now, now + QUERY_S)
 
 
@@ -137,7 +138,7 @@ class _Cluster:
         return [pod for pod in self.sets[name] if pod.gone_s is None]
 
 
-def walk(
+def roll_out(
     rollout: Rollout,
     hashes: Hashes,
     measure: Measure,
@@ -146,15 +147,15 @@ def walk(
     limit_s: float = 3600.0,
     drain_s: float = 10.0,
     happening: Iterable[Event] = (),
-) -> Walk:
-    """Walks a release from a fully available stable one to its end.
+) -> VirtualRollout:
+    """Takes a release from a fully available stable one to its end.
 
     Args:
-        rollout: What to walk, at real durations.
+        rollout: What to release, at real durations.
         hashes: The pod-template hashes that the queries are resolved with.
-        measure: Answers a metric's query at an instant of the walk.
+        measure: Answers a metric's query at an instant of the release.
         latency: Seconds from a pod's creation to its readiness, drawn for each pod.
-        limit_s: A walk that has not ended by then is `stuck`.
+        limit_s: One that has not ended by then is `stuck`.
         drain_s: How long a pod that is taken away still answers.
         happening: Events beside it. What traffic makes of a measurement is `measure`'s business.
     """
@@ -239,8 +240,8 @@ def _conclude(
     cluster: _Cluster,
     weights: list[tuple[float, int]],
     now: float,
-) -> Walk:
-    return Walk(
+) -> VirtualRollout:
+    return VirtualRollout(
         outcome=outcome,
         ended_s=now,
         step=_step_of(status),
@@ -252,7 +253,7 @@ def _conclude(
 
 
 def _step_of(status: Status) -> int:
-    """The step a walk ended at (−1: the background); an abort has set the status's index back."""
+    """The step that a release ended at (−1: the background); an abort has set the index back."""
     if not status.abort_message:
         return status.step_index
     bad = [run.step_index for run in status.runs if run.phase in (Phase.FAILED, Phase.ERROR)]
@@ -279,12 +280,12 @@ def follow(
     return run if run.phase.completed else analysis.terminate(run, until_s)
 
 
-def looks(walk: Walk) -> Iterator[tuple[float, AnalysisRun, str]]:
-    """(instant, run, metric name) of every look taken, in order of time."""
+def measurements(virtual_run: VirtualRollout) -> Iterator[tuple[float, AnalysisRun, str]]:
+    """(instant, run, metric name) of every measurement taken, in order of time."""
     taken = (
         (measurement.started_at, run, result.name)
-        for run in walk.runs
+        for run in virtual_run.runs
         for result in run.results.values()
         for measurement in result.measurements
     )
-    return iter(sorted(taken, key=lambda look: look[0]))
+    return iter(sorted(taken, key=lambda taking: taking[0]))

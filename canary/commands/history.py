@@ -69,7 +69,7 @@ def run(chosen: argparse.Namespace) -> int:
     _, release = study.release(chosen)
     now = time.time()
     tally = history.find(
-        releases.walkable(release),
+        releases.in_virtual_time(release),
         Client(chosen.prometheus),
         Span(now - chosen.days * 86_400, now),
         chosen.releases,

@@ -115,7 +115,7 @@ def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
             yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
         elif service := _service_of_before(release, gate, gate.metric):
             yield (
-                f"{gate.name}: at {gate.look} it looks back before the canary, when {service}"
+                f"{gate.name}: at {gate.moment} it looks back before the canary, when {service}"
                 " selected stable pods, which is not modelled"
             )
     for index, step in release.unfollowed:
@@ -128,7 +128,7 @@ def _service_of_before(release: Release, gate: Gate, metric: Metric) -> str:
     A router's own metrics have none: it sent nothing there before.
     """
     services = release.canary_tokens[1:]
-    age_s = release.age_s(gate.look) + metric.initial_delay_s
+    age_s = release.age_s(gate.moment) + metric.initial_delay_s
     try:
         selectors = promql.parse(metric.query).selectors
     except promql.PromqlError:
@@ -149,7 +149,7 @@ def _assumed(found: Sequence[Document], drawn: Study, release: Release) -> dict[
         if finding.rule == SOME_FAILURES and finding.document in release.templates:
             gate, _, what = finding.message.partition(": ")
             said[gate] = f"a failed request is a 500; {what}"
-    for index, step in enumerate(release.walked.steps):
+    for index, step in enumerate(release.resolved.steps):
         if step == Pause(None):
             said[f"step {index}"] = f"a person promotes after {releases.PERSON_S:g} s"
     return said
@@ -160,8 +160,8 @@ def _doubts(drawn: Study, *, offline: bool) -> list[str]:
 
     One gate is enough: what the others see says nothing of a release that it judges too.
     """
-    if drawn.walk.outcome != virtual_rollout.PROMOTED:
-        return [f"every release ends {drawn.walk.outcome}: {drawn.walk.message}"]
+    if drawn.virtual_run.outcome != virtual_rollout.PROMOTED:
+        return [f"every release ends {drawn.virtual_run.outcome}: {drawn.virtual_run.message}"]
     waiting = float(drawn.outcomes(Fault()).waiting.mean())
     if waiting > MAX_WAITING:
         return [

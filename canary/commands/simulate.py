@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
     users = study.traffic(chosen)
     found, release = study.release(chosen)
     scrape_s, _ = study.scrape(chosen, found, release)
-    if not any(analysis.metrics for analysis in releases.walkable(release).analyses):
+    if not any(analysis.metrics for analysis in releases.in_virtual_time(release).analyses):
         what = f"{release.rollout.name} has no gate that is followed: every release is promoted"
         raise UsageError(what, "add an analysis; canary lint says what judges nothing")
     asked = (faults.scenario(given, users) for given in chosen.fault or ["healthy"])

@@ -155,7 +155,7 @@ def study(
     """As many draws of the release as were asked for, its metrics read as the contract says."""
     contract = options.exported(chosen)
     return Study(
-        releases.walkable(found),
+        releases.in_virtual_time(found),
         users,
         scrape_s=scrape_s,
         cpu_limit=cpu_limit_cores(found.rollout) or 1.0,

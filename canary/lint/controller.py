@@ -37,7 +37,7 @@ def _analysis_refused(context: Context) -> Iterator[Hit]:
     for found in context.release.analyses:
         if found.missing or any(gate.unresolved or gate.broken for gate in found.gates):
             continue
-        where = found.look.path
+        where = found.moment.path
         if not found.gates:
             yield context.release.rollout, where, "it names no template with a metric"
             continue
@@ -71,7 +71,7 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
     for found in context.release.analyses:
         for gate in found.endless:
             message = f"{gate.name}: count {gate.count} has no value in the template"
-            yield rollout, found.look.path, message
+            yield rollout, found.moment.path, message
 
 
 @rule(
@@ -85,8 +85,8 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
 def _background_never_starts(context: Context) -> Iterator[Hit]:
     release = context.release
     for found in release.analyses:
-        if found.look.background and found.look.step >= max(release.steps, 1):
-            message = f"startingStep {found.look.step}, and the last step is {release.steps - 1}"
+        if found.moment.background and found.moment.step >= max(release.steps, 1):
+            message = f"startingStep {found.moment.step}, and the last step is {release.steps - 1}"
             yield release.rollout, "spec.strategy.canary.analysis.startingStep", message
 
 

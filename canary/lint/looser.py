@@ -58,7 +58,7 @@ def _of_gate(gate: Gate, severity: Severity, what: str) -> Finding:
 def _by_name(release: Release) -> dict[tuple[str, bool], list[Gate]]:
     found: dict[tuple[str, bool], list[Gate]] = {}
     for gate in release.gates:
-        found.setdefault((gate.name, gate.look.background), []).append(gate)
+        found.setdefault((gate.name, gate.moment.background), []).append(gate)
     return found
 
 

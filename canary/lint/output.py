@@ -111,7 +111,7 @@ def queries(report: Report) -> str:
     for gate in report.gates:
         if gate.metric is not None:
             parts += [
-                f"# {gate.template.name} {gate.name}, {gate.look}",
+                f"# {gate.template.name} {gate.name}, {gate.moment}",
                 gate.metric.query,
                 f"#   passes: {gate.metric.success_condition or '—'}",
                 f"#   fails:  {gate.metric.failure_condition or '—'}",
@@ -182,7 +182,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
     return {
         "template": gate.template.name,
         "metric": gate.name,
-        "look": str(gate.look),
+        "look": str(gate.moment),
         "provider": gate.provider,
         "query": metric.query if metric else None,
         "success_condition": metric.success_condition if metric else None,

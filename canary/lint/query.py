@@ -11,7 +11,7 @@ import promql_parser
 
 from canary.argo import dialects, promql, threshold
 from canary.argo.dialects import Vocabulary
-from canary.argo.gates import Gate, Look, Release, Severity, Strategy
+from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import PromqlError, Query, Selector
 from canary.argo.releases import LATEST
@@ -46,7 +46,7 @@ def _not_scoped(context: Context) -> Iterator[Hit]:
     release = context.release
     for gate, metric, query in queries(context):
         if query.selectors and not any(_singles_out(release, s) for s in query.selectors):
-            yield at(gate, _dilution(release, gate.look, metric, query))
+            yield at(gate, _dilution(release, gate.moment, metric, query))
 
 
 def _singles_out(release: Release, selector: Selector) -> bool:
@@ -56,11 +56,11 @@ def _singles_out(release: Release, selector: Selector) -> bool:
     )
 
 
-def _dilution(release: Release, look: Look, metric: Metric, query: Query) -> str:
+def _dilution(release: Release, moment: Moment, metric: Metric, query: Query) -> str:
     window = query.window_s
-    aged = math.isinf(release.age_s(look))
-    exposure = look.exposure(window) if window and not aged else look.share
-    words = f"at {look} the canary is {percent(exposure)} of what it looks at"
+    aged = math.isinf(release.age_s(moment))
+    exposure = moment.exposure(window) if window and not aged else moment.share
+    words = f"at {moment} the canary is {percent(exposure)} of what it looks at"
     limit = _share_limit(metric, query)
     if limit is None or not exposure:
         return words
@@ -81,12 +81,12 @@ def _dilution(release: Release, look: Look, metric: Metric, query: Query) -> str
 )
 def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
-        lived = context.release.age_s(gate.look) + metric.initial_delay_s
+        lived = context.release.age_s(gate.moment) + metric.initial_delay_s
         window_s = _diluting_window_s(query.tree, context.release)
         if window_s > lived:
             yield at(
                 gate,
-                f"at {gate.look} it looks back {window_s:g}s and the canary is {lived:g}s old",
+                f"at {gate.moment} it looks back {window_s:g}s and the canary is {lived:g}s old",
             )
 
 
@@ -171,7 +171,7 @@ def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
                 yield at(
                     gate,
                     f"{selector.range_s:g}s of {context.scrape_s:g}s scrapes are "
-                    f"{math.floor(selector.range_s / context.scrape_s)} samples at {gate.look}",
+                    f"{math.floor(selector.range_s / context.scrape_s)} samples at {gate.moment}",
                 )
 
 

@@ -88,7 +88,7 @@ def _read(path: str) -> Reading:
 
 @dataclass
 class _Folder:
-    """The walk of one folder."""
+    """One folder, read."""
 
     root: Path
     passed_over: list[PassedOver] = field(default_factory=list)
@@ -98,7 +98,7 @@ class _Folder:
     def read(self) -> Reading:
         files = list(self._files())
         for file in files:
-            self._look(file)
+            self._find(file)
         rendered, covered = self._rendered()
         patches = {file for folder in self.kustomizations for file in self._patches(folder)}
         found = [
@@ -118,7 +118,7 @@ class _Folder:
                 if name in documents.KUSTOMIZATION_NAMES or name.endswith((".yaml", ".yml")):
                     yield file
 
-    def _look(self, file: Path) -> None:
+    def _find(self, file: Path) -> None:
         """Keeps a file that holds what matters, with everything else in it left blank."""
         try:
             raw = file.read_bytes() if file.is_file() else b""
@@ -126,11 +126,11 @@ class _Folder:
             self._pass(file, f"it cannot be read: {failed.strerror}", broken=True)
             return
         if file.name in documents.KUSTOMIZATION_NAMES:
-            self._look_at_kustomization(file)
+            self._read_kustomization(file)
         elif text := _relevant(raw.decode("utf-8-sig", errors="surrogateescape")):
             self.held[file] = text
 
-    def _look_at_kustomization(self, file: Path) -> None:
+    def _read_kustomization(self, file: Path) -> None:
         try:
             body = next((d.body for d in yamls.read(file)), None)
         except UsageError:

@@ -38,7 +38,7 @@ def _template_missing(context: Context) -> Iterator[Hit]:
             hint = f"; there is {others}" if others else ""
             yield (
                 context.release.rollout,
-                analysis.look.path,
+                analysis.moment.path,
                 f"{reference} is not among the manifests{hint}",
             )
 
@@ -128,7 +128,7 @@ def _args_dropped(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:
         for name in analysis.dropped:
             if not analysis.missing:
-                where = analysis.look.path
+                where = analysis.moment.path
                 yield context.release.rollout, where, f"argument {name!r} is dropped"
 
 
@@ -146,7 +146,7 @@ def _args_unresolved(context: Context) -> Iterator[Hit]:
         for name in gate.unresolved:
             # Who refers to a template of a library gives its arguments a value, if it has them.
             if not library:
-                yield at(gate, f"{{{{args.{name}}}}} has no value at {gate.look}")
+                yield at(gate, f"{{{{args.{name}}}}} has no value at {gate.moment}")
             elif name not in declared:
                 yield at(gate, f"{{{{args.{name}}}}} is not among the template's args")
 
@@ -161,8 +161,8 @@ def _args_unresolved(context: Context) -> Iterator[Hit]:
 )
 def _interval_without_count(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
-        if not gate.look.background and metric.interval_s is not None and not metric.count:
-            yield at(gate, f"interval {metric.interval_s:g}s and no count at {gate.look}")
+        if not gate.moment.background and metric.interval_s is not None and not metric.count:
+            yield at(gate, f"interval {metric.interval_s:g}s and no count at {gate.moment}")
 
 
 @rule(
@@ -174,7 +174,7 @@ def _interval_without_count(context: Context) -> Iterator[Hit]:
 )
 def _count_in_background(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
-        if gate.look.background and metric.count:
+        if gate.moment.background and metric.count:
             last = (metric.count - 1) * (metric.interval_s or 0.0)
             yield at(gate, f"measures {metric.count} time(s) and not after {last:g}s")
 
@@ -197,7 +197,7 @@ def _dry_run_too_wide(context: Context) -> Iterator[Hit]:
 def _dry_run_hits(
     context: Context, analysis: Analysis, pattern: str, names: list[str]
 ) -> Iterator[Hit]:
-    where = analysis.look.path
+    where = analysis.moment.path
     try:
         hit = [name for name in names if re.search(pattern, name)]
     except re.error as wrong:

@@ -30,7 +30,7 @@ rule = into(RULES)
 )
 def _no_analysis(context: Context) -> Iterator[Hit]:
     release = context.release
-    others = release.unfollowed or Pause(None) in release.walked.steps
+    others = release.unfollowed or Pause(None) in release.resolved.steps
     if not release.analyses and not others:
         yield release.rollout, "spec.strategy.canary", "there is no analysis at any step"
 
@@ -88,9 +88,9 @@ def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
 def _unguarded_end(context: Context) -> Iterator[Hit]:
     release = context.release
     last = release.stages[-1].share if release.stages else 0.0
-    weights = [i for i, step in enumerate(release.walked.steps) if isinstance(step, SetWeight)]
-    whole = max(weights, default=0) if last >= 1 else len(release.walked.steps)
-    guarded = any(a.look.background or a.look.step > whole for a in release.analyses)
+    weights = [i for i, step in enumerate(release.resolved.steps) if isinstance(step, SetWeight)]
+    whole = max(weights, default=0) if last >= 1 else len(release.resolved.steps)
+    guarded = any(a.moment.background or a.moment.step > whole for a in release.analyses)
     if release.analyses and not guarded:
         yield (
             release.rollout,

@@ -225,10 +225,10 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
         for selector in query.selectors:
             grown = (selector.metric, selector.matchers) in now
             if selector.offset_s > 0 and selector.mentions(tokens) and not grown:
-                age_s = context.release.age_s(gate.look) + metric.initial_delay_s
+                age_s = context.release.age_s(gate.moment) + metric.initial_delay_s
                 yield at(
                     gate,
-                    f"at {gate.look} it reads {selector.offset_s:g} s back,"
+                    f"at {gate.moment} it reads {selector.offset_s:g} s back,"
                     f" and the canary is {age_s:g} s old",
                 )
 
@@ -279,7 +279,7 @@ def _limit_not_reached(context: Context) -> Iterator[Hit]:
         if 0 < number <= metric.failure_limit:
             yield at(
                 gate,
-                f"failureLimit {metric.failure_limit} and {number} measurement(s) at {gate.look}:"
+                f"failureLimit {metric.failure_limit} and {number} measurement(s) at {gate.moment}:"
                 " all may fail",
             )
 
@@ -291,9 +291,9 @@ def _limit_not_reached(context: Context) -> Iterator[Hit]:
     reason="Without an interval it is asked once, at its start.",
     remedy="give it an interval",
 )
-def _background_looks_once(context: Context) -> Iterator[Hit]:
+def _background_measures_once(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
-        if gate.look.background and metric.interval_s is None and not metric.count:
+        if gate.moment.background and metric.interval_s is None and not metric.count:
             yield at(gate, "it is measured once, and the rest of the release is unguarded")
 
 
@@ -314,16 +314,16 @@ def phases(metric: Metric, among: Range = ANY) -> dict[float, Phase]:
 
 def measurements(release: Release, gate: Gate, metric: Metric) -> int:
     """How often a metric is measured in a release that nobody stops."""
-    if gate.look.place == ANYWHERE and not metric.count:
+    if gate.moment.place == ANYWHERE and not metric.count:
         return 0  # it may stand beside steps, and measure for as long as those last
-    if metric.count or not gate.look.background:
+    if metric.count or not gate.moment.background:
         return metric.count or 1
     if not metric.interval_s:
         return 1
     if not release.stages:
         return 0
     last = release.stages[-1]
-    left_s = last.start_s + last.duration_s - gate.look.at_s - metric.initial_delay_s
+    left_s = last.start_s + last.duration_s - gate.moment.at_s - metric.initial_delay_s
     if not math.isfinite(left_s):
         return 0  # a step that waits for ever
     return 1 + max(int(left_s // metric.interval_s), 0)
@@ -332,7 +332,7 @@ def measurements(release: Release, gate: Gate, metric: Metric) -> int:
 def _goes_on(context: Context, gate: Gate, metric: Metric) -> bool:
     """Whether a release's background analysis lets all its measurements be Inconclusive."""
     number = measurements(context.release, gate, metric)
-    return gate.look.background and not metric.count and 0 < number <= metric.inconclusive_limit
+    return gate.moment.background and not metric.count and 0 < number <= metric.inconclusive_limit
 
 
 def _no_pod(release: Release, selector: Selector) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Other ways to ask for errors that Argo can ask, and what each would gain.
 
-Every alternative replaces the error gate of every look by another query over the same series; the
-rest of the release stays. None is better everywhere, so what is shown is what each is good at.
+Every alternative replaces the error gate of every measurement by another query over the same
+series; the rest of the release stays. None is better everywhere, so what is shown is what each is
+good at.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from canary.power.samples import Fault, Traffic
 FALSE_ROLLBACK, MISSED = 0.01, 0.05
 
 # Standard deviations between canary and stable. Counts of a few failures are skewed and a release
-# has some sixty looks: 3 stopped 3 of 100 good releases.
+# has some sixty measurements: 3 stopped 3 of 100 good releases.
 DEVIATIONS = 4.0
 
 # Long enough to hold any canary's whole life.
@@ -40,7 +41,7 @@ class Comparison:
     false_rollback: float
     shared_outage: float
     detected_95: float | None
-    first_look: float
+    first_measurement: float
     detect_s: float | None
 
 
@@ -55,18 +56,25 @@ class _Asked:
 
 def compare(study: Study) -> tuple[Comparison, ...]:
     """How the error gate does as it is, and asked in other ways; empty if there is no such gate."""
-    if not any(_asked(look.metric) for look in study.looks):
+    if not any(_asked(measurement.metric) for measurement in study.measurements):
         return ()
     return tuple(_stand(study, name, make) for name, make in MAKERS.items())
 
 
 def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Comparison:
     other = _study(study, make, study.traffic)
-    limit = next(asked.limit for look in study.looks if (asked := _asked(look.metric)))
+    limit = next(
+        asked.limit for measurement in study.measurements if (asked := _asked(measurement.metric))
+    )
     sick = replace(study.traffic, error_rate=1.5 * limit)
     twice = other.outcomes(Fault(error_rate=2 * limit))
-    first = min((look.step for look in other.looks if look.step >= 0), default=-1)
-    shown = next(look.metric for look in study.looks if _asked(look.metric))
+    first = min(
+        (measurement.step for measurement in other.measurements if measurement.step >= 0),
+        default=-1,
+    )
+    shown = next(
+        measurement.metric for measurement in study.measurements if _asked(measurement.metric)
+    )
     detect = twice.detect_s()
     return Comparison(
         name=name,
@@ -75,7 +83,7 @@ def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Compari
         false_rollback=other.outcomes(Fault()).rollback_rate,
         shared_outage=_study(study, make, sick).outcomes(Fault()).rollback_rate,
         detected_95=other.smallest_detected(lambda size: Fault(error_rate=size)),
-        first_look=twice.rollback_rate_at(first),
+        first_measurement=twice.rollback_rate_at(first),
         detect_s=None if math.isnan(detect) else round(detect, 1),
     )
 
@@ -212,7 +220,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
                 f"{s.false_rollback:.2%}",
                 f"{s.shared_outage:.1%}",
                 f"{s.detected_95:.2%}" if s.detected_95 else "none",
-                f"{s.first_look:.1%}",
+                f"{s.first_measurement:.1%}",
                 "—" if s.detect_s is None else s.detect_s,
             )
             for s in comparisons

@@ -21,7 +21,7 @@ import numpy as np
 from canary import tables
 from canary.argo import promql
 from canary.argo.promql import PromqlError
-from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, Walk
+from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, VirtualRollout
 from canary.power import faults, simulation
 from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import SLOW_S, Fault
@@ -232,7 +232,7 @@ def _shared(study: Study, row: Row) -> Row:
 
 def _late(study: Study, power: float, row: Row) -> Row:
     """Errors of every request that begin late, and when they must begin to be seen."""
-    step_s, end_s = 5.0, study.walk.ended_s
+    step_s, end_s = 5.0, study.virtual_run.ended_s
     onset_s = 0.0
     low, high = 0, int(end_s // step_s)
     while low < high:
@@ -286,7 +286,9 @@ def _simulated(
 
 def _not_synthesised(study: Study) -> Iterator[str]:
     """What some gate reads that is in no series here."""
-    for metric in {look.metric.name: look.metric for look in study.looks}.values():
+    for metric in {
+        measurement.metric.name: measurement.metric for measurement in study.measurements
+    }.values():
         try:
             selectors = promql.parse(metric.query).selectors
         except PromqlError as wrong:
@@ -340,7 +342,7 @@ def _spared(
             row = replace(row, why=f"from {size} on not run: {budget}")
             break
         found = _released(study, subject, row.word.format(size))
-        if any(walk.outcome != PROMOTED for walk in found):
+        if any(virtual_run.outcome != PROMOTED for virtual_run in found):
             gate = f"{_most(found)} from {size} on"
             return replace(
                 row, sight=Sight.SPARED if spared else Sight.BLAMED, smallest=spared, gate=gate
@@ -349,27 +351,31 @@ def _spared(
     return replace(row, sight=Sight.SPARED, smallest=spared)
 
 
-def _released(study: Study, subject: Callable[[], Subject], words: str) -> list[Walk]:
+def _released(study: Study, subject: Callable[[], Subject], words: str) -> list[VirtualRollout]:
     scenario = faults.scenario(words, study.traffic)
-    return [walk for _, walk in simulation.simulate(subject(), [scenario], TRIED)]
+    return [virtual_run for _, virtual_run in simulation.simulate(subject(), [scenario], TRIED)]
 
 
-def _counted(row: Row, walks: Sequence[Walk], power: float) -> Row:
-    outcomes = Counter(walk.outcome for walk in walks)
-    stopped = [walk for walk in walks if walk.outcome == ROLLED_BACK]
+def _counted(row: Row, virtual_runs: Sequence[VirtualRollout], power: float) -> Row:
+    outcomes = Counter(virtual_run.outcome for virtual_run in virtual_runs)
+    stopped = [virtual_run for virtual_run in virtual_runs if virtual_run.outcome == ROLLED_BACK]
     # Of so few, none may be the share that is allowed to slip.
-    enough = math.ceil(power * len(walks))
+    enough = math.ceil(power * len(virtual_runs))
     if len(stopped) >= enough:
-        after_s = round(statistics.median(walk.ended_s for walk in stopped), 1)
+        after_s = round(statistics.median(virtual_run.ended_s for virtual_run in stopped), 1)
         return replace(row, sight=Sight.SEEN, gate=_most(stopped), after_s=after_s)
-    if len(walks) - outcomes[PROMOTED] >= enough:
-        return replace(row, sight=Sight.PAUSED, gate=_most(walks))
+    if len(virtual_runs) - outcomes[PROMOTED] >= enough:
+        return replace(row, sight=Sight.PAUSED, gate=_most(virtual_runs))
     return replace(row, sight=Sight.BLIND)
 
 
-def _most(walks: Sequence[Walk]) -> str:
+def _most(virtual_runs: Sequence[VirtualRollout]) -> str:
     """The gate that ended most of the releases."""
-    by = Counter(walk.tripped[0] for walk in walks if walk.outcome != PROMOTED and walk.tripped)
+    by = Counter(
+        virtual_run.tripped[0]
+        for virtual_run in virtual_runs
+        if virtual_run.outcome != PROMOTED and virtual_run.tripped
+    )
     return by.most_common(1)[0][0] if by else ""
 
 

@@ -162,7 +162,7 @@ def _try(
     changes = _edits(release, goal, knobs)
     changed = edits.apply(documents, changes) if changes else tuple(documents)
     (other,) = (r for r in releases.find(changed) if r.rollout.name == release.rollout.name)
-    rollout = releases.walkable(other)
+    rollout = releases.in_virtual_time(other)
     study = Study(
         rollout,
         traffic,
@@ -264,7 +264,7 @@ def more_often(release: Release, factor: float) -> Iterator[Edit]:
 
 
 def _longer(release: Release, factor: float) -> Iterator[Edit]:
-    """Pauses, and the windows that look back over them."""
+    """Pauses, and the windows that measurement back over them."""
     if factor == 1.0:
         return
     canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))

@@ -28,7 +28,7 @@ def families(release: Release) -> tuple[Family, ...]:
     Raises:
         UsageError: if one is not known, or a label can be given no value that a gate takes.
     """
-    rollout = releases.walkable(release)
+    rollout = releases.in_virtual_time(release)
     study = Study(
         rollout,
         Traffic(1.0),

@@ -1,6 +1,6 @@
 """A/A releases of the past: some stable pods play the canary, the others stable.
 
-Nothing was released, so each rollback is a false one. The step machine walks a release from many
+Nothing was released, so each rollback is a false one. The step machine takes a release from many
 instants of a Prometheus's history, and each gate is asked at its times with the pods' names in
 place of the pod-template hashes. What no history can show: a gate that reads counters from a pod's
 start reads more of an old pod than of a canary's, and no pod of the past was new.
@@ -20,7 +20,7 @@ from canary.argo import promql, virtual_rollout
 from canary.argo.model import Measurement, Metric, Rollout
 from canary.argo.promql import PromqlError, Selector
 from canary.argo.releases import HASHES, LATEST, STABLE
-from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, PodLifetime, Walk
+from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, PodLifetime, VirtualRollout
 from canary.errors import UsageError
 from canary.power import simulation, stats
 from canary.power.monte_carlo import READY_S
@@ -82,9 +82,11 @@ def find(
         UsageError: if the Prometheus cannot be asked, or no query tells pods apart.
     """
     selectors = _telling(rollout)
-    whole = virtual_rollout.walk(rollout, HASHES, virtual_rollout.always_passing, lambda: READY_S)
+    whole = virtual_rollout.roll_out(
+        rollout, HASHES, virtual_rollout.always_passing, lambda: READY_S
+    )
     room_s = span.end_s - span.start_s - whole.ended_s
-    walks: list[Walk] = []
+    virtual_runs: list[VirtualRollout] = []
     left_out: Counter[str] = Counter()
     for number in range(releases):
         draw = random.Random(number)  # noqa: S311 — repeatable on purpose
@@ -94,18 +96,22 @@ def find(
             left_out[why] += 1
         else:
             draw.shuffle(pods)
-            walks.append(_walk(rollout, client, base_s, whole.pods, pods))
+            virtual_runs.append(_roll_out(rollout, client, base_s, whole.pods, pods))
         progress(number + 1, releases)
-    outcomes = Counter(walk.outcome for walk in walks)
-    ended = [walk.tripped[0] for walk in walks if walk.outcome != PROMOTED and walk.tripped]
-    low, high = stats.ratio(outcomes[ROLLED_BACK], len(walks))
+    outcomes = Counter(virtual_run.outcome for virtual_run in virtual_runs)
+    ended = [
+        virtual_run.tripped[0]
+        for virtual_run in virtual_runs
+        if virtual_run.outcome != PROMOTED and virtual_run.tripped
+    ]
+    low, high = stats.ratio(outcomes[ROLLED_BACK], len(virtual_runs))
     return Tally(
         release=rollout.name,
         days=span.days,
-        releases=len(walks),
+        releases=len(virtual_runs),
         promoted=outcomes[PROMOTED],
         rolled_back=outcomes[ROLLED_BACK],
-        paused=len(walks) - outcomes[PROMOTED] - outcomes[ROLLED_BACK],
+        paused=len(virtual_runs) - outcomes[PROMOTED] - outcomes[ROLLED_BACK],
         low=low,
         high=high,
         by_gate=dict(Counter(ended).most_common()),
@@ -169,13 +175,13 @@ def _without_hash(selector: Selector) -> str:
     return f"{selector.metric}{{{', '.join(matchers)}}}"
 
 
-def _walk(
+def _roll_out(
     rollout: Rollout,
     client: Client,
     base_s: float,
     lives: Sequence[PodLifetime],
     pods: Sequence[str],
-) -> Walk:
+) -> VirtualRollout:
     """A release from one instant on, of which a part of the pods is the canary's."""
 
     def measure(metric: Metric, now: float) -> Measurement:
@@ -186,7 +192,7 @@ def _walk(
         query = cast(metric.query, pods[:canary], pods[canary:])
         return simulation.measure(metric, query, client, base_s, now)
 
-    return virtual_rollout.walk(rollout, HASHES, measure, lambda: READY_S)
+    return virtual_rollout.roll_out(rollout, HASHES, measure, lambda: READY_S)
 
 
 def cast(query: str, canary: Sequence[str], stable: Sequence[str]) -> str:

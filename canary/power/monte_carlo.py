@@ -1,8 +1,9 @@
 """What the gates of a release can see: the outcome of thousands of releases of each fault.
 
-The looks, their instants and their arguments come from walking the Rollout; each look's value from
-`algebra` over the drawn counters; each verdict from the metric's own conditions. Where one look
-alone is asked of a plain error ratio, `chance` gives it exactly, and a test holds the two together.
+The measurements, their instants and their arguments come from a virtual rollout; each
+measurement's value from `algebra` over the drawn counters; each verdict from the metric's own
+conditions. Where one measurement alone is asked of a plain error ratio, `chance` gives it exactly,
+and a test holds the two together.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from canary.argo.model import Metric, Phase, Rollout
 from canary.argo.promql import PromqlError
 from canary.argo.releases import HASHES, LATEST, STABLE
 from canary.argo.threshold import CurvedError
-from canary.argo.virtual_rollout import Walk
+from canary.argo.virtual_rollout import VirtualRollout
 from canary.power import vectorised_promql
 from canary.power.samples import Fault, RandomDraws, Samples, Traffic
 from canary.power.vectorised_promql import Names, Scene, Value
@@ -34,8 +35,8 @@ READY_S = 5.0
 
 
 @dataclass(frozen=True)
-class Look:
-    """One measurement of the walk: when, of which run, of which metric."""
+class PlannedMeasurement:
+    """One measurement of the release: when, of which run, of which metric."""
 
     at_s: float
     run: str
@@ -125,41 +126,41 @@ class Study:
         return other
 
     @cached_property
-    def walk(self) -> Walk:
-        """The way of a release that passes every look."""
-        return virtual_rollout.walk(
+    def virtual_run(self) -> VirtualRollout:
+        """The way of a release that passes every measurement."""
+        return virtual_rollout.roll_out(
             self.rollout, HASHES, virtual_rollout.always_passing, lambda: READY_S
         )
 
     @cached_property
-    def looks(self) -> tuple[Look, ...]:
-        """Every look that a release which passes them all meets, in order of time."""
-        metrics = {(run.name, m.name): m for run in self.walk.runs for m in run.metrics}
+    def measurements(self) -> tuple[PlannedMeasurement, ...]:
+        """Every measurement that a release which passes them all meets, in order of time."""
+        metrics = {(run.name, m.name): m for run in self.virtual_run.runs for m in run.metrics}
         return tuple(
-            Look(
+            PlannedMeasurement(
                 at,
                 run.name,
                 metrics[run.name, name],
                 -1 if run.step_index is None else run.step_index,
             )
-            for at, run, name in virtual_rollout.looks(self.walk)
+            for at, run, name in virtual_rollout.measurements(self.virtual_run)
         )
 
     @cached_property
     def gates(self) -> tuple[str, ...]:
-        """The names of the gates, in order of their first look."""
-        return tuple(dict.fromkeys(look.metric.name for look in self.looks))
+        """The names of the gates, in order of their first measurement."""
+        return tuple(dict.fromkeys(measurement.metric.name for measurement in self.measurements))
 
     @cached_property
     def unmodelled(self) -> Mapping[str, str]:
         """The gates that cannot be followed here, and why."""
         world = self.draws_of(2).world(Fault())
         reasons: dict[str, str] = {}
-        for look in self.looks:
+        for measurement in self.measurements:
             try:
-                _phases(look.metric, self.value(look, world))
+                _phases(measurement.metric, self.value(measurement, world))
             except (UnmodelledError, PromqlError, CurvedError) as why:
-                reasons[look.metric.name] = f"{why}{_if_empty(look.metric)}"
+                reasons[measurement.metric.name] = f"{why}{_if_empty(measurement.metric)}"
         return reasons
 
     @cached_property
@@ -175,7 +176,9 @@ class Study:
     @cached_property
     def _spoken(self) -> tuple[tuple[str, Dialect], ...]:
         asked = {
-            look.metric.query for look in self.looks if look.metric.name not in self.unmodelled
+            measurement.metric.query
+            for measurement in self.measurements
+            if measurement.metric.name not in self.unmodelled
         }
         names = {
             s.metric
@@ -194,8 +197,8 @@ class Study:
     def draws_of(self, n: int) -> RandomDraws:
         """The chance of another number of releases."""
         return RandomDraws(
-            self.walk.pods,
-            self.walk.ended_s + 30.0,
+            self.virtual_run.pods,
+            self.virtual_run.ended_s + 30.0,
             self.traffic,
             n,
             scrape_s=self.scrape_s,
@@ -206,37 +209,39 @@ class Study:
 
     @cached_property
     def _history_s(self) -> float:
-        """How far some look reaches back before the release; nothing of a canary lies there."""
-        return max((self._before_s(look) for look in self.looks), default=0.0)
+        """How far a measurement reaches back before the release; no canary is there."""
+        return max((self._before_s(measurement) for measurement in self.measurements), default=0.0)
 
-    def _before_s(self, look: Look) -> float:
+    def _before_s(self, measurement: PlannedMeasurement) -> float:
         try:
-            query = promql.parse(look.metric.query)
+            query = promql.parse(measurement.metric.query)
         except PromqlError:
             return 0.0
         reaching = [
             s.range_s + s.offset_s for s in query.selectors if not s.mentions(self.canary_tokens)
         ]
-        return max(0.0, max(reaching, default=0.0) - look.at_s)
+        return max(0.0, max(reaching, default=0.0) - measurement.at_s)
 
     def outcomes(self, fault: Fault) -> Outcomes:
         """What comes of `n` releases of a fault."""
         world = self.draws.world(fault)
         state = _State(self.n, self.gates)
-        for look in self.looks:
+        for measurement in self.measurements:
             if not state.open.any():
                 break
-            if look.metric.name not in self.unmodelled and not look.metric.dry_run:
-                state.judge(look, self._judged(look, world, fault))
-        return state.conclude(world, self.walk.ended_s)
+            if measurement.metric.name not in self.unmodelled and not measurement.metric.dry_run:
+                state.judge(measurement, self._judged(measurement, world, fault))
+        return state.conclude(world, self.virtual_run.ended_s)
 
-    def _judged(self, look: Look, world: Samples, fault: Fault) -> NDArray[np.int64]:
+    def _judged(
+        self, measurement: PlannedMeasurement, world: Samples, fault: Fault
+    ) -> NDArray[np.int64]:
         """What a measurement says in each release; where its gate sees no fault, as if healthy."""
-        if _seen(look.metric.query, fault) != Fault():
-            return _phases(look.metric, self.value(look, world))
-        key = (look.metric, look.at_s)
+        if _seen(measurement.metric.query, fault) != Fault():
+            return _phases(measurement.metric, self.value(measurement, world))
+        key = (measurement.metric, measurement.at_s)
         if key not in self._healthy:
-            self._healthy[key] = _phases(look.metric, self.value(look, world))
+            self._healthy[key] = _phases(measurement.metric, self.value(measurement, world))
         return self._healthy[key]
 
     @cached_property
@@ -256,10 +261,10 @@ class Study:
             low, high = (low, middle) if detected else (middle, high)
         return high
 
-    def value(self, look: Look, world: Samples) -> Value:
+    def value(self, measurement: PlannedMeasurement, world: Samples) -> Value:
         """What a measurement finds in each release of a world."""
-        scene = Scene(world, look.at_s, self.names, self.vocabulary)
-        return vectorised_promql.evaluate(promql.parse(look.metric.query).tree, scene)
+        scene = Scene(world, measurement.at_s, self.names, self.vocabulary)
+        return vectorised_promql.evaluate(promql.parse(measurement.metric.query).tree, scene)
 
 
 def _seen(query: str, fault: Fault) -> Fault:
@@ -277,7 +282,7 @@ def _seen(query: str, fault: Fault) -> Fault:
 
 
 class _State:
-    """The AnalysisRuns of n releases side by side: failures and inconclusive looks so far."""
+    """AnalysisRuns of n releases side by side: failures and inconclusive measurements so far."""
 
     def __init__(self, n: int, gates: tuple[str, ...]) -> None:
         self.gates = gates
@@ -289,16 +294,18 @@ class _State:
         self.step = np.full(n, -1)
         self.failed: dict[tuple[str, str], NDArray[np.int64]] = {}
 
-    def judge(self, look: Look, phases: NDArray[np.int64]) -> None:
-        """Counts one look's verdicts against the metric's limits."""
-        late = look.metric.consecutive_error_limit * ERROR_RETRY_S
-        bad = self._over(look, phases, Phase.FAILED, look.metric.failure_limit)
-        stuck = self._over(look, phases, Phase.INCONCLUSIVE, look.metric.inconclusive_limit)
-        if look.step >= 0:
+    def judge(self, measurement: PlannedMeasurement, phases: NDArray[np.int64]) -> None:
+        """Counts one measurement's verdicts against the metric's limits."""
+        late = measurement.metric.consecutive_error_limit * ERROR_RETRY_S
+        bad = self._over(measurement, phases, Phase.FAILED, measurement.metric.failure_limit)
+        stuck = self._over(
+            measurement, phases, Phase.INCONCLUSIVE, measurement.metric.inconclusive_limit
+        )
+        if measurement.step >= 0:
             self.waiting |= self.open & (phases == _CODES[Phase.INCONCLUSIVE]) & ~stuck
-        self._end(look, bad, self.rolled_back, 0.0)
-        self._end(look, phases == _CODES[Phase.ERROR], self.rolled_back, late)
-        self._end(look, stuck, self.paused, 0.0)
+        self._end(measurement, bad, self.rolled_back, 0.0)
+        self._end(measurement, phases == _CODES[Phase.ERROR], self.rolled_back, late)
+        self._end(measurement, stuck, self.paused, 0.0)
 
     def conclude(self, world: Samples, ended_s: float) -> Outcomes:
         """The outcomes, with the errors that users saw until each release's end."""
@@ -322,23 +329,27 @@ class _State:
         )
 
     def _over(
-        self, look: Look, phases: NDArray[np.int64], phase: Phase, limit: int
+        self, measurement: PlannedMeasurement, phases: NDArray[np.int64], phase: Phase, limit: int
     ) -> NDArray[np.bool_]:
         if limit < 0:
             return np.zeros_like(self.open)
-        key = (look.run, f"{look.metric.name} {phase}")
+        key = (measurement.run, f"{measurement.metric.name} {phase}")
         count = self.failed.setdefault(key, np.zeros(len(self.open), dtype=np.int64))
         count += phases == _CODES[phase]
         return count > limit
 
     def _end(
-        self, look: Look, now: NDArray[np.bool_], into: NDArray[np.bool_], late_s: float
+        self,
+        measurement: PlannedMeasurement,
+        now: NDArray[np.bool_],
+        into: NDArray[np.bool_],
+        late_s: float,
     ) -> None:
         ending = self.open & now
         into |= ending
-        self.ended_s[ending] = look.at_s + late_s
-        self.by[ending] = self.gates.index(look.metric.name)
-        self.step[ending] = look.step
+        self.ended_s[ending] = measurement.at_s + late_s
+        self.by[ending] = self.gates.index(measurement.metric.name)
+        self.step[ending] = measurement.step
         self.open &= ~ending
 
 
@@ -401,5 +412,6 @@ def _if_empty(metric: Metric) -> str:
     phase = threshold.phase_of(metric)
     if phase is Phase.ERROR:
         late_s = metric.consecutive_error_limit * ERROR_RETRY_S
-        return f"; if its series is missing it aborts every release, {late_s:.0f} s after its look"
-    return f"; if its series is missing its look is {phase}"
+        aborts = f"it aborts every release, {late_s:.0f} s after its measurement"
+        return f"; if its series is missing {aborts}"
+    return f"; if its series is missing its measurement is {phase}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from canary.argo import promql, releases
 from canary.argo.gates import Release, Severity
-from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
+from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, VirtualRollout
 from canary.lint import check, looser
 from canary.lint.contract import Contract
 from canary.lint.pods import container_of, cpu_limit_cores
@@ -49,15 +49,15 @@ class Expectation:
     most_weight: int = 100
     from_s: float = 0.0
 
-    def broken_by(self, walk: Walk) -> str:
+    def broken_by(self, virtual_run: VirtualRollout) -> str:
         """What is wrong with how a release of this kind ended; nothing if it ended as it must."""
-        if walk.outcome != self.outcome:
-            return f"{self.scenario.name} {walk.outcome}"
-        if self.gate and self.gate not in walk.tripped:
-            return f"{self.scenario.name} by {', '.join(walk.tripped)}"
-        if not self.from_s <= walk.ended_s <= self.by_s:
-            return f"{self.scenario.name} at {walk.ended_s:.0f} s"
-        reached = max((weight for _, weight in walk.weights), default=0)
+        if virtual_run.outcome != self.outcome:
+            return f"{self.scenario.name} {virtual_run.outcome}"
+        if self.gate and self.gate not in virtual_run.tripped:
+            return f"{self.scenario.name} by {', '.join(virtual_run.tripped)}"
+        if not self.from_s <= virtual_run.ended_s <= self.by_s:
+            return f"{self.scenario.name} at {virtual_run.ended_s:.0f} s"
+        reached = max((weight for _, weight in virtual_run.weights), default=0)
         if reached > self.most_weight:
             return f"{self.scenario.name} reaches {reached} %"
         return ""
@@ -77,7 +77,7 @@ def _s(
     return Scenario(name, fault or Fault(), traffic, **more)
 
 
-# Deadlines leave 25 s for pods to become ready and for the look itself.
+# Deadlines leave 25 s for pods to become ready and for the measurement itself.
 EXPECTATIONS = (
     Expectation(_s("healthy"), PROMOTED),
     Expectation(_s("errors 0.5 %", Fault(error_rate=0.005)), PROMOTED),
@@ -184,23 +184,27 @@ def expectations(documents: Sequence[Document]) -> tuple[Expectation, ...]:
     (release,) = releases.find(documents)
     if {e.gate for e in EXPECTATIONS} - {""} <= {gate.name for gate in release.gates}:
         return EXPECTATIONS
-    ended: dict[str, list[Walk]] = {}
+    ended: dict[str, list[VirtualRollout]] = {}
     kinds = [expectation.scenario for expectation in EXPECTATIONS]
-    for trial, walk in simulation.simulate(subject_of(release), kinds, RELEASES):
-        ended.setdefault(trial.scenario.name, []).append(walk)
+    for trial, virtual_run in simulation.simulate(subject_of(release), kinds, RELEASES):
+        ended.setdefault(trial.scenario.name, []).append(virtual_run)
     found = ((kind, ended[kind.name]) for kind in kinds)
-    return tuple(_as_it_ended(kind, walks) for kind, walks in found if _alike(walks))
+    return tuple(
+        _as_it_ended(kind, virtual_runs) for kind, virtual_runs in found if _alike(virtual_runs)
+    )
 
 
-def _alike(walks: Sequence[Walk]) -> bool:
-    return len({(walk.outcome, walk.tripped[:1]) for walk in walks}) == 1
+def _alike(virtual_runs: Sequence[VirtualRollout]) -> bool:
+    return (
+        len({(virtual_run.outcome, virtual_run.tripped[:1]) for virtual_run in virtual_runs}) == 1
+    )
 
 
-def _as_it_ended(kind: Scenario, walks: Sequence[Walk]) -> Expectation:
-    first = walks[0]
+def _as_it_ended(kind: Scenario, virtual_runs: Sequence[VirtualRollout]) -> Expectation:
+    first = virtual_runs[0]
     gate = first.tripped[0] if first.outcome == ROLLED_BACK and first.tripped else ""
-    late = max(walk.ended_s for walk in walks) + LATER_S
-    reached = max(weight for walk in walks for _, weight in walk.weights)
+    late = max(virtual_run.ended_s for virtual_run in virtual_runs) + LATER_S
+    reached = max(weight for virtual_run in virtual_runs for _, weight in virtual_run.weights)
     return Expectation(kind, first.outcome, gate, late, reached)
 
 
@@ -273,16 +277,18 @@ def _first_step(release: Release) -> str:
     return f"first step shows {first:.0%}" if first > FIRST_SHARE else ""
 
 
-def _complaints(trials: Sequence[tuple[Trial, Walk]], expected: Sequence[Expectation]) -> list[str]:
+def _complaints(
+    trials: Sequence[tuple[Trial, VirtualRollout]], expected: Sequence[Expectation]
+) -> list[str]:
     by_name = {expectation.scenario.name: expectation for expectation in expected}
-    found = (by_name[trial.scenario.name].broken_by(walk) for trial, walk in trials)
+    found = (by_name[trial.scenario.name].broken_by(virtual_run) for trial, virtual_run in trials)
     return list(dict.fromkeys(text for text in found if text))
 
 
 def subject_of(release: Release) -> Subject:
     """What the simulation needs to know of a release."""
     return Subject(
-        releases.walkable(release),
+        releases.in_virtual_time(release),
         container_of(release.rollout) or _asked_container(release),
         cpu_limit_cores(release.rollout) or 1.0,
         families=exporters.families(release),

@@ -42,7 +42,9 @@ def picture(studies: Sequence[tuple[str, Study]], path: Path) -> None:
         (0.0, 31.0), (0.0, 100.0), width=720, height=300, unit=" %", along="{:g} %".format
     )
     for (name, study), style in zip(studies, STYLES, strict=False):
-        until_s = min(look.at_s for look in study.looks if look.step >= 0)
+        until_s = min(
+            measurement.at_s for measurement in study.measurements if measurement.step >= 0
+        )
         points = [
             (size * 100, study.outcomes(Fault(error_rate=size)).rollback_rate_by_s(until_s) * 100)
             for size in PICTURE_SIZES

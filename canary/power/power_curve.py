@@ -69,7 +69,7 @@ class Power:
     checked: str
     scraped: str
     releases: int
-    looks: int
+    measurements: int
 
 
 def sweep(study: Study, name: str, checked: str, scraped: str, assumed: Mapping[str, str]) -> Power:
@@ -91,7 +91,7 @@ def sweep(study: Study, name: str, checked: str, scraped: str, assumed: Mapping[
         checked=checked,
         scraped=scraped,
         releases=study.n,
-        looks=len(study.looks),
+        measurements=len(study.measurements),
     )
 
 
@@ -113,7 +113,9 @@ def _detected(rows: Sequence[Row], power: float = 0.95) -> float | None:
 
 def _row(study: Study, size: float, outcomes: Outcomes) -> Row:
     detect = outcomes.detect_s()
-    steps = sorted({look.step for look in study.looks}, key=lambda step: (step < 0, step))
+    steps = sorted(
+        {measurement.step for measurement in study.measurements}, key=lambda step: (step < 0, step)
+    )
     errors = float(outcomes.errors.mean())
     monthly = study.traffic.requests_per_s * MONTH_S * (1 - OBJECTIVE)
     return Row(
@@ -135,23 +137,23 @@ def _step_name(step: int) -> str:
 def _limits(study: Study) -> dict[str, float]:
     """The threshold of each gate that has one, for the plots."""
     found = {}
-    for look in study.looks:
-        if numbers := threshold.numbers(look.metric):
-            found[look.metric.name] = numbers[-1]
+    for measurement in study.measurements:
+        if numbers := threshold.numbers(measurement.metric):
+            found[measurement.metric.name] = numbers[-1]
     return found
 
 
 def _needed(study: Study) -> dict[str, int]:
-    """Requests that one look at a plain error ratio needs, by a fault of twice its limit."""
+    """Requests that one measurement at a plain error ratio needs, by a fault of twice its limit."""
     needed: dict[str, int] = {}
-    for look in study.looks:
-        numbers = [n for n in threshold.numbers(look.metric) if 0 < n < 1]
-        if not numbers or study.unmodelled.get(look.metric.name):
+    for measurement in study.measurements:
+        numbers = [n for n in threshold.numbers(measurement.metric) if 0 < n < 1]
+        if not numbers or study.unmodelled.get(measurement.metric.name):
             continue
-        query = promql.parse(look.metric.query)
+        query = promql.parse(measurement.metric.query)
         if any(dialects.picks_failures(selector) for selector in query.selectors):
             found = requests_to_detect(2 * numbers[-1], numbers[-1])
-            needed |= {look.metric.name: found} if found else {}
+            needed |= {measurement.metric.name: found} if found else {}
     return needed
 
 
@@ -162,7 +164,7 @@ def table(power: Power) -> str:
         f"{power.release} at {traffic.requests_per_s:g} requests/s, baseline "
         f"{traffic.error_rate:.2%} errors, {traffic.slow_share:.2%} slow, CPU {traffic.cpu:.0%}"
         + (f", overdispersion {traffic.overdispersion:g}" if traffic.overdispersion else ""),
-        f"{power.releases} releases of each fault, {power.looks} measurements in each",
+        f"{power.releases} releases of each fault, {power.measurements} measurements in each",
         power.checked,
         f"pods are scraped {power.scraped}",
         "",

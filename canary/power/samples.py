@@ -98,7 +98,8 @@ class Trajectory:
         between: Counts = sums[max(first, last)] - sums[first]
         return between
 
-    # Every gate asks for the same few sums at every look; running ones make each a subtraction.
+    # Every gate asks for the same few sums at every measurement; running ones make each a
+    # subtraction.
 
     @cached_property
     def _requests_sums(self) -> Counts:
@@ -148,7 +149,7 @@ def _running(counts: Counts) -> Counts:
 
 @dataclass(frozen=True)
 class Samples:
-    """`n` releases of one fault, seen every `scrape_s` seconds from `start_s` of the walk on."""
+    """`n` releases of one fault, seen every `scrape_s` seconds from `start_s` of the release on."""
 
     n: int
     start_s: float
@@ -197,8 +198,8 @@ class RandomDraws:
     Every fault meets the same arrivals and the same noise, so curves over sizes are smooth.
 
     Args:
-        pods: As a walk left them.
-        end_s: How long to look, in seconds of the walk.
+        pods: As a virtual rollout left them.
+        end_s: How long to measure, in seconds of the release.
         traffic: What users send.
         n: How many releases.
         scrape_s: Seconds between two scrapes.
@@ -304,7 +305,7 @@ class RandomDraws:
 
     @property
     def _starts(self) -> NDArray[np.float64]:
-        """When each slot begins, in seconds of the walk."""
+        """When each slot begins, in seconds of the release."""
         return self.start_s + np.arange(self.slots, dtype=np.float64) * self.scrape_s
 
     @cached_property

@@ -1,8 +1,9 @@
 """Thousands of releases through the real query engine, without waiting.
 
-Each release is walked with answers that always pass to see when its pods live, its samples are
-written into a real Prometheus, and it is walked again with the shipped queries asked at the
-instants at which the controller would ask them. Judging and stepping are the rehearsal's own.
+Each release is taken through its steps twice: first with answers that always pass, to see when its
+pods live, so that its samples can be written into a real Prometheus; then with the shipped queries,
+asked at the instants at which the controller would ask them. Judging and stepping are the
+rehearsal's own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from canary.argo import analysis, promql, virtual_rollout
 from canary.argo.model import Hashes, Measurement, Metric, Phase, Rollout
 from canary.argo.releases import LATEST, STABLE
-from canary.argo.virtual_rollout import Walk
+from canary.argo.virtual_rollout import VirtualRollout
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
 from canary.power.synthetic_series import Family, Names, ScrapeNoise
@@ -77,7 +78,7 @@ class Trial:
     scenario: Scenario
     seed: int
     base_s: float
-    walk: Walk
+    virtual_run: VirtualRollout
 
     @property
     def hashes(self) -> Hashes:
@@ -85,7 +86,7 @@ class Trial:
         return Hashes(f"c{self.seed:05d}", f"s{self.seed:05d}")
 
     def latency(self) -> Callable[[], float]:
-        """Readiness of its pods: seeded, so both walks see the same."""
+        """Readiness of its pods: seeded, so both times see the same."""
         if self.scenario.never_ready:
             return lambda: math.inf
         draw = random.Random(self.seed)  # noqa: S311 — a simulation
@@ -97,7 +98,7 @@ def simulate(
     scenarios: Sequence[Scenario],
     releases: int,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[tuple[Trial, Walk]]:
+) -> list[tuple[Trial, VirtualRollout]]:
     """Releases each scenario so many times; the trials with what came of each.
 
     Raises:
@@ -109,12 +110,14 @@ def simulate(
     # time the first wait that differs is right, and a release has no more waits than measurements.
     for _ in range(MAX_WAITS):
         waited = [
-            replace(trial, walk=walk) for trial, walk in found.values() if _waited(trial, walk)
+            replace(trial, virtual_run=virtual_run)
+            for trial, virtual_run in found.values()
+            if _waited(trial, virtual_run)
         ]
         if not waited:
             break
         again = _released(subject, waited)
-        found |= {trial.seed: (trial, walk) for trial, walk in again}
+        found |= {trial.seed: (trial, virtual_run) for trial, virtual_run in again}
     return list(found.values())
 
 
@@ -122,7 +125,7 @@ def _released(
     subject: Subject,
     trials: Sequence[Trial],
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[tuple[Trial, Walk]]:
+) -> list[tuple[Trial, VirtualRollout]]:
     with tempfile.TemporaryDirectory(prefix="gates-") as scratch:
         folder = Path(scratch)
         prepare(subject, trials, folder)
@@ -130,11 +133,13 @@ def _released(
             return judge(subject, trials, server, progress)
 
 
-def _waited(trial: Trial, walk: Walk) -> bool:
+def _waited(trial: Trial, virtual_run: VirtualRollout) -> bool:
     """Whether a release stayed at a weight for longer than its samples do."""
-    came = [at for at in walk.weights if at[1]]
-    assumed = [at for at in trial.walk.weights if at[0] < walk.ended_s][: len(came)]
-    return came != assumed or walk.ended_s > trial.walk.ended_s + virtual_rollout.TICK_S
+    came = [at for at in virtual_run.weights if at[1]]
+    assumed = [at for at in trial.virtual_run.weights if at[0] < virtual_run.ended_s][: len(came)]
+    return (
+        came != assumed or virtual_run.ended_s > trial.virtual_run.ended_s + virtual_rollout.TICK_S
+    )
 
 
 def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list[Trial]:
@@ -143,11 +148,11 @@ def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list
     placed = _places(subject.rollout)
     wanted = itertools.product(range(releases), scenarios)
     for seed, (_, scenario) in enumerate(wanted):
-        trial = Trial(scenario, seed, next(placed), _NOT_WALKED)
-        walk = virtual_rollout.walk(
+        trial = Trial(scenario, seed, next(placed), _NOT_RUN)
+        virtual_run = virtual_rollout.roll_out(
             subject.rollout, trial.hashes, virtual_rollout.always_passing, trial.latency()
         )
-        trials.append(replace(trial, walk=walk))
+        trials.append(replace(trial, virtual_run=virtual_run))
     return trials
 
 
@@ -170,19 +175,21 @@ def judge(
     trials: Sequence[Trial],
     server: Prometheus,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[tuple[Trial, Walk]]:
-    """Walks each release with real answers."""
+) -> list[tuple[Trial, VirtualRollout]]:
+    """Takes each release through its steps with real answers."""
     scalars: dict[str, bool] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        walks = pool.map(lambda trial: _walk(subject, trial, server, scalars), trials)
+        virtual_runs = pool.map(lambda trial: _roll_out(subject, trial, server, scalars), trials)
         results = []
-        for trial, walk in zip(trials, walks, strict=True):
-            results.append((trial, walk))
+        for trial, virtual_run in zip(trials, virtual_runs, strict=True):
+            results.append((trial, virtual_run))
             progress(len(results), len(trials))
     return results
 
 
-def _walk(subject: Subject, trial: Trial, server: Prometheus, scalars: dict[str, bool]) -> Walk:
+def _roll_out(
+    subject: Subject, trial: Trial, server: Prometheus, scalars: dict[str, bool]
+) -> VirtualRollout:
     ahead = _Ahead(trial, server, scalars)
 
     def measured(metric: Metric, now: float) -> Measurement:
@@ -194,7 +201,7 @@ def _walk(subject: Subject, trial: Trial, server: Prometheus, scalars: dict[str,
             return measure(metric, _asked(metric.query, trial.hashes), server, trial.base_s, now)
         return _judged(metric, result, now)
 
-    return virtual_rollout.walk(subject.rollout, trial.hashes, measured, trial.latency())
+    return virtual_rollout.roll_out(subject.rollout, trial.hashes, measured, trial.latency())
 
 
 class _Ahead:
@@ -210,7 +217,7 @@ class _Ahead:
         self._found: dict[tuple[str, int], tuple[float, ...]] = {}
         self._open = {
             metric.query: list(_evenly_spaced([m.started_at for m in found.measurements]))
-            for run in trial.walk.runs
+            for run in trial.virtual_run.runs
             for metric in run.metrics
             if run.step_index is None and (found := run.results.get(metric.name))
         }
@@ -279,12 +286,12 @@ def _samples(subject: Subject, trial: Trial, *, stable: bool) -> Iterator[str]:
     return synthetic_series.lines(
         synthetic_series.Release(
             names=names,
-            pods=trial.walk.pods,
+            pods=trial.virtual_run.pods,
             traffic=trial.scenario.traffic,
             fault=trial.scenario.fault,
             weather=trial.scenario.weather,
             base_s=trial.base_s,
-            end_s=trial.walk.ended_s + 10.0,
+            end_s=trial.virtual_run.ended_s + 10.0,
             cpu_limit=subject.cpu_limit,
             seed=trial.seed,
             history_s=HISTORY_S if stable else 0.0,
@@ -296,7 +303,7 @@ def _samples(subject: Subject, trial: Trial, *, stable: bool) -> Iterator[str]:
 
 def _places(rollout: Rollout) -> Iterator[float]:
     """Starting instants. Where a query is not scoped, releases must follow one another."""
-    length = virtual_rollout.walk(
+    length = virtual_rollout.roll_out(
         rollout, Hashes("latest", "stable"), virtual_rollout.always_passing, lambda: 8.0
     ).ended_s
     apart = 0.0 if _names(rollout, LATEST, STABLE) else HISTORY_S + length + GAP_S
@@ -323,4 +330,4 @@ def _asked(query: str, hashes: Hashes) -> str:
     return query.replace(LATEST, hashes.latest).replace(STABLE, hashes.stable)
 
 
-_NOT_WALKED = Walk("", 0.0, 0, "", (), (), ())
+_NOT_RUN = VirtualRollout("", 0.0, 0, "", (), (), ())

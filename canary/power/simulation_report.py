@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 from canary import tables
-from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, Walk
+from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, VirtualRollout
 from canary.power import stats
 from canary.power.simulation import Trial
 
@@ -41,29 +41,35 @@ class Summary:
     tallies: tuple[Tally, ...]
 
 
-def summarise(release: str, results: Sequence[tuple[Trial, Walk]], elapsed_s: float) -> Summary:
+def summarise(
+    release: str, results: Sequence[tuple[Trial, VirtualRollout]], elapsed_s: float
+) -> Summary:
     """Counts the results of each kind, in the order in which they were asked for."""
     order = list(dict.fromkeys(trial.scenario.name for trial, _ in results))
     ranked = sorted(results, key=lambda result: order.index(result[0].scenario.name))
     groups = groupby(ranked, key=lambda result: result[0].scenario.name)
-    tallies = tuple(_tally(name, [walk for _, walk in group]) for name, group in groups)
+    tallies = tuple(
+        _tally(name, [virtual_run for _, virtual_run in group]) for name, group in groups
+    )
     return Summary(release, round(elapsed_s, 1), tallies)
 
 
-def _tally(name: str, walks: Sequence[Walk]) -> Tally:
-    outcomes = Counter(walk.outcome for walk in walks)
-    stopped = [walk for walk in walks if walk.outcome == ROLLED_BACK]
-    low, high = stats.ratio(len(stopped), len(walks))
+def _tally(name: str, virtual_runs: Sequence[VirtualRollout]) -> Tally:
+    outcomes = Counter(virtual_run.outcome for virtual_run in virtual_runs)
+    stopped = [virtual_run for virtual_run in virtual_runs if virtual_run.outcome == ROLLED_BACK]
+    low, high = stats.ratio(len(stopped), len(virtual_runs))
     return Tally(
         scenario=name,
-        releases=len(walks),
+        releases=len(virtual_runs),
         promoted=outcomes[PROMOTED],
         rolled_back=len(stopped),
         paused=outcomes[PAUSED],
-        stuck=len(walks) - outcomes[PROMOTED] - len(stopped) - outcomes[PAUSED],
+        stuck=len(virtual_runs) - outcomes[PROMOTED] - len(stopped) - outcomes[PAUSED],
         low=low,
         high=high,
-        by_gate=dict(Counter(walk.tripped[0] for walk in stopped if walk.tripped)),
+        by_gate=dict(
+            Counter(virtual_run.tripped[0] for virtual_run in stopped if virtual_run.tripped)
+        ),
         by_step=dict(Counter(f"step {w.step}" if w.step >= 0 else "background" for w in stopped)),
         detect_s=round(statistics.median(w.ended_s for w in stopped), 1) if stopped else None,
     )

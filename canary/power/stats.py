@@ -77,14 +77,14 @@ def _wilson(count: int, of: int, confidence: float) -> tuple[float, float]:
 def chance(requests: float, error_rate: float, limit: float, minimum: float = 0.0) -> float:
     """Exactly: how likely an error ratio over Poisson traffic reaches its limit.
 
-    Failed and good requests are independent Poisson counts; the look trips if failed ÷ all ≥ limit
-    and there are at least `minimum` of all.
+    Failed and good requests are independent Poisson counts; the measurement trips if failed ÷ all ≥
+    limit and there are at least `minimum` of all.
 
     Args:
         requests: The expected number of requests in the window.
         error_rate: The true share of failures, 0 to 1.
         limit: The gate's threshold, 0 to 1.
-        minimum: Below this many requests the look does not judge.
+        minimum: Below this many requests the measurement does not judge.
     """
     bad, good = requests * error_rate, requests * (1 - error_rate)
     most = int(bad + 12 * math.sqrt(bad) + 20)
@@ -123,7 +123,7 @@ def requests_to_distinguish(
     A run fails when count / requests ≥ limit, and both releases must get the right verdict. The
     chance is the exact binomial one; it goes up and down with the rounding of limit × requests, so
     the answer is the least size from which on every larger one is enough too, as far as the search
-    looks.
+    measurements.
 
     Raises:
         UsageError: if the limit is not strictly between them, or they are too close to be told.

@@ -277,25 +277,25 @@ def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[str]:
     usage = _rate(release.fault.cpu, usual) if pod.life.canary else usual
     usage *= release.cpu_limit
     first, last = pod.scrapes[0], pod.scrapes[-1]
-    looks = np.arange(first, last + 0.001, CADVISOR_S)
-    noise = _chance(release, pod.life, "cpu").standard_normal(len(looks))
+    measurements = np.arange(first, last + 0.001, CADVISOR_S)
+    noise = _chance(release, pod.life, "cpu").standard_normal(len(measurements))
     spent = usage * CADVISOR_S * (1 + CPU_NOISE * noise)
-    times = release.base_s + looks
+    times = release.base_s + measurements
     image = pod.labels | {"image": "image"}
     yield from _series("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
     limit = pod.labels | {"resource": "cpu", "unit": "core"}
-    full = np.full(len(looks), release.cpu_limit)
+    full = np.full(len(measurements), release.cpu_limit)
     yield from _series("kube_pod_container_resource_limits", limit, times, full)
     restarted = release.fault.restarts if reset else 0.0
-    restarts = np.where(looks > _crash_s(release, pod), restarted, 0.0)
+    restarts = np.where(measurements > _crash_s(release, pod), restarted, 0.0)
     yield from _series("kube_pod_container_status_restarts_total", pod.labels, times, restarts)
     # A proxy beside it, idle and with four times the limit, which dilutes what asks for all.
     beside = {"container": "proxy"}
-    idle = np.cumsum(np.full(len(looks), 0.01 * release.cpu_limit * CADVISOR_S))
+    idle = np.cumsum(np.full(len(measurements), 0.01 * release.cpu_limit * CADVISOR_S))
     yield from _series("container_cpu_usage_seconds_total", image | beside, times, idle)
     yield from _series("kube_pod_container_resource_limits", limit | beside, times, 4 * full)
     proxy = release.fault.proxy_restarts if pod.life.canary else 0.0
-    restarts = np.where(looks > _crash_s(release, pod), proxy, 0.0)
+    restarts = np.where(measurements > _crash_s(release, pod), proxy, 0.0)
     name = "kube_pod_container_status_restarts_total"
     yield from _series(name, pod.labels | beside, times, restarts)
 

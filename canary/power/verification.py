@@ -24,7 +24,7 @@ from canary.argo.dialects import Dialect, takes
 from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.power import backfill
-from canary.power.monte_carlo import Look, Study
+from canary.power.monte_carlo import PlannedMeasurement, Study
 from canary.power.samples import Fault, Samples, Trajectory
 from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, ROUTES, SLOW_S, Value
 from canary.runtime.prometheus import Prometheus, QueryError
@@ -83,8 +83,8 @@ def disagreements(study: Study) -> list[Disagreement]:
             backfill.load(_lines(study, world, asked, _base_s(index)), folder, f"world-{index}")
         with backfill.serving(folder) as server:
             for index, (name, world) in enumerate(worlds.items()):
-                for look in asked:
-                    found += _compared(study, server, look, name, world, _base_s(index))
+                for measurement in asked:
+                    found += _compared(study, server, measurement, name, world, _base_s(index))
     return found
 
 
@@ -92,25 +92,35 @@ def _base_s(index: int) -> float:
     return EPOCH_S + index * backfill.BLOCK_S + backfill.BLOCK_S / 2
 
 
-def _asked(study: Study) -> list[Look]:
+def _asked(study: Study) -> list[PlannedMeasurement]:
     """Each gate's first and last measurement."""
-    kept: dict[str, list[Look]] = {}
-    for look in (look for look in study.looks if not _per_pod(look)):
-        kept.setdefault(look.metric.name, []).append(look)
-    return [look for looks in kept.values() for look in {0: looks[0], 1: looks[-1]}.values()]
+    kept: dict[str, list[PlannedMeasurement]] = {}
+    for measurement in (
+        measurement for measurement in study.measurements if not _per_pod(measurement)
+    ):
+        kept.setdefault(measurement.metric.name, []).append(measurement)
+    return [
+        measurement
+        for measurements in kept.values()
+        for measurement in {0: measurements[0], 1: measurements[-1]}.values()
+    ]
 
 
 def unchecked(study: Study) -> tuple[str, ...]:
     """The gates that are not compared: a ReplicaSet is one pod in the samples made up here."""
-    return tuple(dict.fromkeys(look.metric.name for look in study.looks if _per_pod(look)))
+    return tuple(
+        dict.fromkeys(
+            measurement.metric.name for measurement in study.measurements if _per_pod(measurement)
+        )
+    )
 
 
-def _per_pod(look: Look) -> bool:
+def _per_pod(measurement: PlannedMeasurement) -> bool:
     """Whether a gate asks for a pod's part, and not for what all of them do."""
     return any(
         str(getattr(node, "op", "")) in ("avg", "count")
         and any("pod" in getattr(part.modifier, "labels", ()) for part in _aggregates(node.expr))
-        for node in _aggregates(promql.parse(look.metric.query).tree)
+        for node in _aggregates(promql.parse(measurement.metric.query).tree)
     )
 
 
@@ -133,22 +143,27 @@ def _world(study: Study, name: str) -> Samples:
 
 
 def _compared(
-    study: Study, server: Prometheus, look: Look, name: str, world: Samples, base_s: float
+    study: Study,
+    server: Prometheus,
+    measurement: PlannedMeasurement,
+    name: str,
+    world: Samples,
+    base_s: float,
 ) -> Iterator[Disagreement]:
-    value = study.value(look, world)
+    value = study.value(measurement, world)
     computed = _result(value)
     try:
-        measured = server.query(look.metric.query, at_s=base_s + look.at_s)
+        measured = server.query(measurement.metric.query, at_s=base_s + measurement.at_s)
     except QueryError as why:
         raise UnverifiedError(
-            f"{look.metric.name}: Prometheus does not take its query: {why}"
+            f"{measurement.metric.name}: Prometheus does not take its query: {why}"
         ) from why
-    phases = [analysis.judge(look.metric, result)[0] for result in (computed, measured)]
+    phases = [analysis.judge(measurement.metric, result)[0] for result in (computed, measured)]
     if phases[0] is not phases[1] and not _close(computed, measured):
         yield Disagreement(
-            look.metric.name,
+            measurement.metric.name,
             name,
-            look.at_s,
+            measurement.at_s,
             f"{phases[0]} of {_told(computed)}",
             f"{phases[1]} of {_told(measured)}",
         )
@@ -178,9 +193,13 @@ def _told(result: float | tuple[float, ...]) -> str:
 # ----------------------------------------------------------------------------------- the samples
 
 
-def _lines(study: Study, world: Samples, asked: list[Look], base_s: float) -> Iterator[str]:
+def _lines(
+    study: Study, world: Samples, asked: list[PlannedMeasurement], base_s: float
+) -> Iterator[str]:
     """Every series that the gates ask for, once each."""
-    selectors = [s for look in asked for s in promql.parse(look.metric.query).selectors]
+    selectors = [
+        s for measurement in asked for s in promql.parse(measurement.metric.query).selectors
+    ]
     written: set[str] = set()
     for side, track in (("canary", world.canary), ("stable", world.stable)):
         labels = labels_of(study, selectors, side)

@@ -1,4 +1,4 @@
-"""The cluster target: the release on a real Kubernetes, walked by its own controllers.
+"""The cluster target: the release on a real Kubernetes, taken through by its own controllers.
 
 Applies the overlay to a kube context, ships the candidate as one change of the pod template, and
 only watches: Rollout, ReplicaSets and AnalysisRuns are read once a second and told as the local

@@ -1,4 +1,4 @@
-"""Measurements: those of current AnalysisRuns, taken beside the loop that walks the steps.
+"""Measurements: those of current AnalysisRuns, taken beside the loop that takes the steps.
 
 Each asks twice: the gate's query, and the same query about the stable ReplicaSet. The second
 answer judges nothing on a cluster; here it tells a bad release from a slow machine. Once all users

@@ -499,9 +499,9 @@ def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:
     return Rates(
         *(
             time_compression.requests_per_second(
-                rollout, traffic.requests_per_second, per_look, time_scale
+                rollout, traffic.requests_per_second, per_measurement, time_scale
             )
-            for per_look in (wanted, wanted if least is None else least)
+            for per_measurement in (wanted, wanted if least is None else least)
         )
     )
 

@@ -97,16 +97,16 @@ def _release(document: Result) -> str:
 
 def _gates(document: Result) -> str:
     """A row for each gate, a column for each place it looked from: canary, and stable beside it."""
-    looks = list(_looks(document))
-    if not looks:
+    measurements = list(_last_measurements(document))
+    if not measurements:
         return "No gate was asked."
-    wheres = list(dict.fromkeys(look.where for look in looks))
-    gates = {look.metric.name: look.wanted for look in looks}
+    wheres = list(dict.fromkeys(measurement.where for measurement in measurements))
+    gates = {measurement.metric.name: measurement.wanted for measurement in measurements}
     cells: dict[tuple[str, str], str] = {}
-    for look in looks:
-        where = look.metric.name, look.where
+    for measurement in measurements:
+        where = measurement.metric.name, measurement.where
         if _PHASE_SIGNS["Failed"] not in cells.get(where, ""):  # a failed one stays failed
-            cells[where] = _cell(look)
+            cells[where] = _cell(measurement)
     rows = [
         f"| {_escape(name)} | {_escape(wanted)} | "
         + " | ".join(cells.get((name, w), "") for w in wheres)
@@ -117,17 +117,17 @@ def _gates(document: Result) -> str:
     return "\n".join([head, "|---|---" + "|---:" * len(wheres) + "|", *rows])
 
 
-def _cell(look: _Look) -> str:
-    name, control = look.metric.name, look.last.control
-    value = shown(look.last.number, name)
+def _cell(measurement: _LastMeasurement) -> str:
+    name, control = measurement.metric.name, measurement.last.control
+    value = shown(measurement.last.number, name)
     said = value if control is None else f"{value} ({shown(control, name)})"
-    sign = _PHASE_SIGNS.get(look.metric.phase, "")
+    sign = _PHASE_SIGNS.get(measurement.metric.phase, "")
     return f"**{said}** {sign}" if sign else said
 
 
 @dataclass(frozen=True)
-class _Look:
-    """The last look of one gate from one place; `wanted` is its limit as a person reads it."""
+class _LastMeasurement:
+    """One gate's last measurement at one place; `wanted` is its limit as a person reads it."""
 
     where: str
     metric: MetricResult
@@ -135,7 +135,7 @@ class _Look:
     wanted: str
 
 
-def _looks(document: Result) -> Iterator[_Look]:
+def _last_measurements(document: Result) -> Iterator[_LastMeasurement]:
     limits = {
         gate.name: f"{gate.comparison} {shown(gate.threshold, gate.name)}"
         for gate in document.gates
@@ -146,11 +146,11 @@ def _looks(document: Result) -> Iterator[_Look]:
             if metric.measurements:
                 last = metric.measurements[-1]
                 wanted = limits.get(metric.name, "–")
-                yield _Look(_where(document, run), metric, last, wanted)
+                yield _LastMeasurement(_where(document, run), metric, last, wanted)
 
 
 def _where(document: Result, run: AnalysisRun) -> str:
-    """The weight that a run's step looks at, or that it ran beside the steps."""
+    """The weight that a run's step measures at, or that it ran beside the steps."""
     if run.step_index is None:
         return "background analysis"
     before = document.rollout.steps[: run.step_index]
@@ -198,14 +198,17 @@ def _cases(document: Result) -> Iterator[Case]:
         wrong = "failure" if judged else "error"
     cause = "\n".join(document.evidence.cause)
     yield Case("release", document.id, wrong, verdict.headline, cause)
-    for look in _looks(document):
-        phase, value = look.metric.phase, shown(look.last.number, look.metric.name)
-        because = look.metric.message or look.last.message
-        said = f"{phase}: {value}, wanted {look.wanted}. {because}"
+    for measurement in _last_measurements(document):
+        phase, value = (
+            measurement.metric.phase,
+            shown(measurement.last.number, measurement.metric.name),
+        )
+        because = measurement.metric.message or measurement.last.message
+        said = f"{phase}: {value}, wanted {measurement.wanted}. {because}"
         wrong = ""
         if phase in _PHASE_SIGNS:
             wrong = "error" if phase == "Error" else "failure"
-        yield Case(f"gate.{look.metric.name}", look.where, wrong, said)
+        yield Case(f"gate.{measurement.metric.name}", measurement.where, wrong, said)
 
 
 def _escape(text: str) -> str:

@@ -23,7 +23,7 @@ REMEDY = "use an idler machine or a smaller --time-scale"
 
 @dataclass(frozen=True)
 class Rates:
-    """Requests a second: `wanted` is asked for; below `least` a look sees too little to judge."""
+    """Requests a second: `wanted` is asked for; below `least` a measurement sees too few."""
 
     wanted: float
     least: float

@@ -1,8 +1,8 @@
 """A recorded run under other gates: the same pods and the same samples, judged again.
 
-A recording is a run's `result.json` and its Prometheus data. The walk is not repeated: each look is
-asked at the instant at which the recorded release came to it, so a recording answers only for the
-steps that it reached, and only for manifests with the same weights and pauses.
+A recording is a run's `result.json` and its Prometheus data. The release is not repeated: each
+measurement is asked at the instant at which the recorded release came to it, so a recording answers
+only for the steps that it reached, and only for manifests with the same weights and pauses.
 """
 
 from __future__ import annotations

@@ -173,17 +173,17 @@ def latency_plot(document: Result) -> Markup:
 
 def gate_plot(document: Result, gate: Gate) -> Markup:
     """One gate's measurements against its threshold, with what the same query said of stable."""
-    looks = [
-        (look, look.number, run)
+    measurements = [
+        (measurement, measurement.number, run)
         for run in document.analysis_runs
         for metric in run.metrics
         if metric.name == gate.name
-        for look in metric.measurements
-        if look.number is not None
+        for measurement in metric.measurements
+        if measurement.number is not None
     ]
     limit = gate.threshold
-    values = [value for _, value, _ in looks] + ([limit] if limit is not None else [])
-    if not looks or not all(math.isfinite(value) for value in values):
+    values = [value for _, value, _ in measurements] + ([limit] if limit is not None else [])
+    if not measurements or not all(math.isfinite(value) for value in values):
         return Markup("")
     factor, unit = units.scale(gate.name)
     shown_top = (max(values) or 1.0) * 1.25
@@ -192,14 +192,16 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
     )
     if limit is not None:
         frame.level(factor * limit, f"{gate.comparison} {shown(limit, gate.name)}")
-    for look, value, run in looks:
-        control = look.control
+    for measurement, value, run in measurements:
+        control = measurement.control
         if control is not None and math.isfinite(control) and control <= shown_top:
             frame.dots(
-                [(look.at_s, factor * control)], "control", [f"stable: {shown(control, gate.name)}"]
+                [(measurement.at_s, factor * control)],
+                "control",
+                [f"stable: {shown(control, gate.name)}"],
             )
-        title = f"{run.name}: {shown(value, gate.name)}, {look.phase}"
-        frame.dots([(look.at_s, factor * value)], _PHASE_STYLES[look.phase], [title])
+        title = f"{run.name}: {shown(value, gate.name)}, {measurement.phase}"
+        frame.dots([(measurement.at_s, factor * value)], _PHASE_STYLES[measurement.phase], [title])
     return frame.svg(f"measurements of {gate.name}")
 
 

@@ -1,7 +1,7 @@
 """Where a rehearsal happens, and what it tells: the interface between a target and everything else.
 
 The report, the view and the verdict know only `Observation`s. Local processes are one target
-(`local`); a Kubernetes cluster, whose own controller walks the steps, can be another.
+(`local`); a Kubernetes cluster, whose own controller takes the steps, can be another.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one place where time is compressed, and where it says what cannot be.
 
 A rehearsal at scale 6 waits a sixth of every pause, looks back a sixth of every window and sends
-more requests a second, so that each look still sees the requests its gate was sized for.
+more requests a second, so that each measurement still sees the requests its gate was sized for.
 """
 
 from __future__ import annotations
@@ -115,19 +115,19 @@ def scrape_interval_s(interval_s: float, factor: float) -> float:
 def requests_per_second(
     rollout: Rollout, declared: float, canary_requests_per_look: float, factor: float
 ) -> float:
-    """The rate at which every look still sees `canary_requests_per_look` canary requests.
+    """The rate at which every measurement still sees `canary_requests_per_look` canary requests.
 
     `declared` is the rate the gates are made for, at real time; never less is sent.
     """
-    sparsest = min((share * s / factor for share, s in _looks(rollout)), default=0.0)
+    sparsest = min((share * s / factor for share, s in _last_measurements(rollout)), default=0.0)
     if not sparsest or not declared:
         return declared
     return max(declared, canary_requests_per_look / sparsest)
 
 
-def _looks(rollout: Rollout) -> list[tuple[float, float]]:
+def _last_measurements(rollout: Rollout) -> list[tuple[float, float]]:
     """(share of the replicas, seconds of traffic) that each inline analysis has to look at."""
-    looks, share, waited_s = [], 0.0, 0.0
+    measurements, share, waited_s = [], 0.0, 0.0
     for step in rollout.steps:
         if isinstance(step, SetWeight):
             share, waited_s = share_of(rollout, step.weight), 0.0
@@ -136,8 +136,8 @@ def _looks(rollout: Rollout) -> list[tuple[float, float]]:
         elif isinstance(step, Analysis):
             windows = [w for m in step.metrics for w in durations.ranges_s(m.query)]
             first = [waited_s + m.initial_delay_s or m.interval_s or 0.0 for m in step.metrics]
-            looks.append((share, min([*first, *windows])))
-    return [look for look in looks if look[0] and look[1]]
+            measurements.append((share, min([*first, *windows])))
+    return [measurement for measurement in measurements if measurement[0] and measurement[1]]
 
 
 def _step(step: Step, factor: float) -> Step:

@@ -1,10 +1,10 @@
 """From the last observation to a verdict: what happened, which gate decided, what to exit with.
 
-A failed gate is believed only if it tells the candidate from the stable release: every look asks
-the same question about the stable pods, which run on the same machine under the same load. If
-stable fails too, or the machine was strained and the two are alike, the machine is at fault and
-not the release. What cannot be read of either side says nothing of one. `conditions` says what the
-machine did to the measurements, from what was seen.
+A failed gate is believed only if it tells the candidate from the stable release: every
+measurement asks the same question about the stable pods, which run on the same machine under the
+same load. If stable fails too, or the machine was strained and the two are alike, the machine is at
+fault and not the release. What cannot be read of either side says nothing of one. `conditions` says
+what the machine did to the measurements, from what was seen.
 """
 
 from __future__ import annotations
@@ -200,14 +200,14 @@ def _paused(
 
 
 def _unread_gates(runs: Iterable[AnalysisRun]) -> list[str]:
-    """The gates that found neither side in a look that asked about both."""
+    """The gates that found neither side in a measurement that asked about both."""
     found = (
         result.name
         for run in runs
         for result in run.results.values()
-        for look in result.measurements
-        if look.phase is Phase.INCONCLUSIVE
-        if look.controlled and look.number is None and look.control is None
+        for measurement in result.measurements
+        if measurement.phase is Phase.INCONCLUSIVE
+        if measurement.controlled and measurement.number is None and measurement.control is None
     )
     return list(dict.fromkeys(found))
 
@@ -359,7 +359,7 @@ def conditions(
     Args:
         last: The last observation.
         hashes: The ReplicaSets it was about.
-        rollout: How it was walked.
+        rollout: How it went.
         seconds: What users met since the release.
         events: What happened.
         late_s: How late the harness ran at the worst.

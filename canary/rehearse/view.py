@@ -48,7 +48,7 @@ PLAIN_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate's latest look, as the table shows it."""
+    """A gate's latest measurement, as the table shows it."""
 
     name: str
     value: str
@@ -149,23 +149,27 @@ class View:
 
 
 def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
-    """The latest look at each gate, over all runs so far."""
+    """The latest measurement of each gate, over all runs so far."""
     latest: dict[str, Gate] = {}
     for run in runs:
         for metric in run.metrics:
             result = run.results.get(metric.name)
             if result is None or not result.measurements:
                 continue
-            look = result.measurements[-1]
+            measurement = result.measurements[-1]
             limit = threshold.of(metric)
             latest[metric.name] = Gate(
                 name=metric.name,
-                value="nothing" if look.number is None else units.shown(look.number, metric.name),
+                value="nothing"
+                if measurement.number is None
+                else units.shown(measurement.number, metric.name),
                 wanted=f"{limit.comparison} {units.shown(limit.value, metric.name)}"
                 if limit
                 else "",
-                stable="" if look.control is None else units.shown(look.control, metric.name),
-                phase=look.phase,
+                stable=""
+                if measurement.control is None
+                else units.shown(measurement.control, metric.name),
+                phase=measurement.phase,
             )
     return list(latest.values())
 

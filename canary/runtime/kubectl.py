@@ -90,9 +90,9 @@ class Kubectl:
 
 
 class Watch:
-    """Looks at a cluster many times: one `kubectl proxy` for as long as it is open.
+    """Reads a cluster many times: one `kubectl proxy` for as long as it is open.
 
-    A kubectl for each look costs 0.2 s of CPU, and ten looks a second are more than two cores have.
+    A kubectl for each reading costs 0.2 s of CPU, and ten a second are more than two cores have.
     """
 
     def __init__(self, kubectl: Kubectl, log: Path) -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.first
 
 CANARY = Path(sys.executable).parent / "canary"
 
-# Of the 300 canary requests a look that a rehearsal is sized for.
+# Of the 300 canary requests a measurement that a rehearsal is sized for.
 SEEN = 267
 
 
@@ -95,15 +95,15 @@ def test_a_healthy_release_is_asked_for_every_documented_route(shipped):
 
 @pytest.mark.acceptance
 def test_every_look_saw_the_requests_its_gate_was_sized_for(shipped):
-    looks = [
-        look["number"]
+    measurements = [
+        measurement["number"]
         for run in shipped.result["analysis_runs"]
         for metric in run["metrics"]
         if metric["name"] == "canary-requests"
-        for look in metric["measurements"]
+        for measurement in metric["measurements"]
     ]
-    assert len(looks) > 3
-    assert min(looks) >= SEEN
+    assert len(measurements) > 3
+    assert min(measurements) >= SEEN
 
 
 def test_the_result_says_what_the_run_cost_and_how_well_the_machine_kept_up(healthy):

@@ -104,7 +104,7 @@ class App:
 
     def _show_live(self) -> Response:
         assert self.live is not None  # noqa: S101 — asked before
-        view = _view(self.live.folder, *self.live.look())
+        view = _view(self.live.folder, *self.live.state())
         return Response(self._pages.render("run", here="live", view=view))
 
     def _act_on(self, live: Live, fields: Mapping[str, str]) -> Response:
@@ -113,7 +113,7 @@ class App:
         Raises:
             Refused: where it is not possible now.
         """
-        now, action = live.look()[1], fields.get("action", "")
+        now, action = live.state()[1], fields.get("action", "")
         possible = {one.name: one for one in (now.buttons if now else ()) if one.possible}
         if action not in possible:
             raise Refused(HTTPStatus.CONFLICT, f"{action or 'nothing'} is not possible now")
@@ -136,7 +136,7 @@ class App:
 
     def _fresh(self, live: Live) -> dict[str, Any]:
         def render() -> dict[str, Any]:
-            view = _view(live.folder, *live.look())
+            view = _view(live.folder, *live.state())
             drawn = [as_data(one) for one in (*view.gate_charts, *view.charts)]
             return {**self._pages.sections(view), "style": view.style, "charts": drawn}
 

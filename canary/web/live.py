@@ -69,7 +69,7 @@ class Live:
         with self._changed:
             self._changed.notify_all()
 
-    def look(self) -> tuple[Result, Now | None]:
+    def state(self) -> tuple[Result, Now | None]:
         """The record so far, and what it does not hold; of a finished run it holds everything."""
         if self._made is not None:
             return self._made, None

@@ -12,7 +12,7 @@ def metric(name="m", **fields):
     return Metric(name, "query", success_condition="result[0] < 1", **fields)
 
 
-def walk(spec, phases):
+def roll_out(spec, phases):
     """A run of one metric that measures these phases, each a moment after it is due."""
     run = analysis.start("run", (spec,), 0.0)
     for phase in phases:
@@ -25,12 +25,12 @@ def walk(spec, phases):
 
 
 def test_one_measurement_ends_a_metric_without_interval_or_count():
-    run = walk(metric(), [OK, OK])
+    run = roll_out(metric(), [OK, OK])
     assert (run.phase, run.results["m"].count) == (OK, 1)
 
 
 def test_an_interval_without_a_count_has_no_end():
-    run = walk(metric(interval_s=10), [OK] * 50)
+    run = roll_out(metric(interval_s=10), [OK] * 50)
     assert run.phase is Phase.RUNNING
     assert run.results["m"].measurements[-1].started_at == 490
 
@@ -47,7 +47,7 @@ def test_what_is_in_flight_is_not_due_again():
 
 
 def test_five_errors_in_a_row_end_in_error_after_forty_seconds_whatever_the_interval():
-    run = walk(metric(interval_s=300, count=3), [ERR] * 9)
+    run = roll_out(metric(interval_s=300, count=3), [ERR] * 9)
     assert (run.phase, run.completed_at) == (ERR, 40)
     assert run.results["m"].consecutive_error == 5
     assert run.message == (
@@ -56,7 +56,7 @@ def test_five_errors_in_a_row_end_in_error_after_forty_seconds_whatever_the_inte
 
 
 def test_four_errors_and_a_success_do_not_use_up_the_count():
-    run = walk(metric(interval_s=10, count=2), [ERR] * 4 + [OK] + [ERR] * 4 + [OK])
+    run = roll_out(metric(interval_s=10, count=2), [ERR] * 4 + [OK] + [ERR] * 4 + [OK])
     assert (run.phase, run.results["m"].count, run.results["m"].error) == (OK, 2, 8)
 
 
@@ -86,11 +86,11 @@ def test_four_errors_and_a_success_do_not_use_up_the_count():
     ],
 )
 def test_limits_decide_a_metrics_phase(fields, phases, expected):
-    assert walk(metric(**fields), phases).phase is expected
+    assert roll_out(metric(**fields), phases).phase is expected
 
 
 def test_a_failed_run_says_both_numbers():
-    run = walk(metric(count=3, interval_s=1, failure_limit=1), [BAD, BAD])
+    run = roll_out(metric(count=3, interval_s=1, failure_limit=1), [BAD, BAD])
     assert run.message == 'Metric "m" assessed Failed due to failed (2) > failureLimit (1)'
 
 
@@ -120,7 +120,7 @@ def test_a_run_terminated_before_any_measurement_is_successful():
 
 
 def test_a_run_terminated_between_good_measurements_is_successful():
-    run = analysis.terminate(walk(metric(interval_s=10), [OK, OK]), 15.0)
+    run = analysis.terminate(roll_out(metric(interval_s=10), [OK, OK]), 15.0)
     assert (run.phase, run.results["m"].phase) == (OK, OK)
 
 

@@ -1,4 +1,4 @@
-"""A blueGreen as the controller walks it: nobody, then all users, and back.
+"""A blueGreen as the controller takes it: nobody, then all users, and back.
 
 What is expected was seen on Argo Rollouts 1.9.1 (acceptance/conformance/blue_green.py).
 """
@@ -37,9 +37,9 @@ def rollout(*analyses, deadline_s=600, **fields):
     return manifests.rollout(manifests.read([Document("f", b) for b in (body, *rest)]))
 
 
-def walk(given, *words, measure=virtual_rollout.always_passing):
+def roll_out(given, *words, measure=virtual_rollout.always_passing):
     happening = [events.parse(text) for text in words]
-    return virtual_rollout.walk(given, HASHES, measure, lambda: 2.0, happening=happening)
+    return virtual_rollout.roll_out(given, HASHES, measure, lambda: 2.0, happening=happening)
 
 
 def failing(_metric, now):
@@ -61,10 +61,10 @@ def test_its_fields_are_steps_before_and_after_the_switch(analyses, fields, step
 
 
 def test_users_are_all_on_the_old_pods_and_then_all_on_the_new_ones():
-    walked = walk(rollout(*BOTH, autoPromotionSeconds=30))
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert [weight for _, weight in walked.weights] == [0, 100]
-    assert [run.name for run in walked.runs] == ["shop-new-2-pre", "shop-new-2-post"]
+    rolled_out = roll_out(rollout(*BOTH, autoPromotionSeconds=30))
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert [weight for _, weight in rolled_out.weights] == [0, 100]
+    assert [run.name for run in rolled_out.runs] == ["shop-new-2-pre", "shop-new-2-post"]
 
 
 @pytest.mark.parametrize(
@@ -72,23 +72,23 @@ def test_users_are_all_on_the_old_pods_and_then_all_on_the_new_ones():
     [(BOTH[0], "pre-promotion", [0]), (BOTH[1], "post-promotion", [0, 100, 0])],
 )
 def test_a_failing_gate_aborts_and_the_active_service_selects_stable(place, words, weights):
-    walked = walk(rollout(place), measure=failing)
-    assert walked.outcome == virtual_rollout.ROLLED_BACK
-    assert walked.message.startswith(f"Blue/green {words} analysis phase error/failed")
-    assert [weight for _, weight in walked.weights] == weights
+    rolled_out = roll_out(rollout(place), measure=failing)
+    assert rolled_out.outcome == virtual_rollout.ROLLED_BACK
+    assert rolled_out.message.startswith(f"Blue/green {words} analysis phase error/failed")
+    assert [weight for _, weight in rolled_out.weights] == weights
 
 
 def test_a_promotion_ends_a_pause_without_an_end():
-    walked = walk(rollout(autoPromotionEnabled=False), "promote@step=1+20s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert walked.ended_s == pytest.approx(22, abs=2)
+    rolled_out = roll_out(rollout(autoPromotionEnabled=False), "promote@step=1+20s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert rolled_out.ended_s == pytest.approx(22, abs=2)
 
 
 def test_a_promotion_begins_a_timed_pause_anew_and_takes_nothing_else_under_way():
     timed = rollout(BOTH[0], autoPromotionSeconds=60)
-    late_s = walk(timed, "promote@step=2+20s").ended_s - walk(timed).ended_s
+    late_s = roll_out(timed, "promote@step=2+20s").ended_s - roll_out(timed).ended_s
     assert late_s == pytest.approx(20, abs=2)
-    assert walk(timed, "promote@step=0").ended_s == walk(timed).ended_s
+    assert roll_out(timed, "promote@step=0").ended_s == roll_out(timed).ended_s
 
 
 def test_an_inconclusive_gate_is_asked_anew_once_a_person_promotes():
@@ -97,18 +97,18 @@ def test_an_inconclusive_gate_is_asked_anew_once_a_person_promotes():
     def measure(_metric, now):
         return Measurement(next(said, Phase.SUCCESSFUL), now, now + 0.05)
 
-    walked = walk(rollout(BOTH[0]), "promote@20s", measure=measure)
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert [run.name for run in walked.runs] == ["shop-new-2-pre", "shop-new-2-pre.1"]
+    rolled_out = roll_out(rollout(BOTH[0]), "promote@20s", measure=measure)
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert [run.name for run in rolled_out.runs] == ["shop-new-2-pre", "shop-new-2-pre.1"]
 
 
 def test_the_deadline_passes_while_a_gate_before_the_switch_measures_and_not_in_a_pause():
     def unread(_metric, now):
         return Measurement(Phase.ERROR, now, now + 0.05)
 
-    walked = walk(rollout(BOTH[0], deadline_s=15), measure=unread)
-    assert walked.message.endswith("has timed out progressing.")
-    paused = walk(rollout(deadline_s=15, autoPromotionSeconds=60))
+    rolled_out = roll_out(rollout(BOTH[0], deadline_s=15), measure=unread)
+    assert rolled_out.message.endswith("has timed out progressing.")
+    paused = roll_out(rollout(deadline_s=15, autoPromotionSeconds=60))
     assert paused.outcome == virtual_rollout.PROMOTED
 
 
@@ -140,10 +140,10 @@ def test_the_active_service_stays_on_a_failed_release_whose_pods_are_not_all_ava
 
 
 def test_a_preview_of_one_is_scaled_up_before_the_switch():
-    walked = walk(rollout(previewReplicaCount=1, autoPromotionSeconds=30))
-    created = sorted(pod.created_s for pod in walked.pods if pod.canary)
+    rolled_out = roll_out(rollout(previewReplicaCount=1, autoPromotionSeconds=30))
+    created = sorted(pod.created_s for pod in rolled_out.pods if pod.canary)
     assert [created_s < 30 for created_s in created] == [True, False, False, False, False]
-    assert walked.weights[1][0] > created[-1]
+    assert rolled_out.weights[1][0] > created[-1]
 
 
 @pytest.mark.parametrize(

@@ -31,17 +31,17 @@ STEPS = tuple(
 ROLLOUT = Rollout("gridos", "n", 10, STEPS, Analysis(("gates",), (GUARD,), {}, starting_step=6))
 
 
-def walk(*words, measure=virtual_rollout.always_passing, rollout=ROLLOUT):
+def roll_out(*words, measure=virtual_rollout.always_passing, rollout=ROLLOUT):
     happening = [events.parse(text) for text in words]
     hashes = Hashes("new", "old")
-    return virtual_rollout.walk(rollout, hashes, measure, lambda: 2.0, happening=happening)
+    return virtual_rollout.roll_out(rollout, hashes, measure, lambda: 2.0, happening=happening)
 
 
-def runs(walked):
-    return [(run.name.removeprefix("gridos-new-"), run.phase) for run in walked.runs]
+def runs(rolled_out):
+    return [(run.name.removeprefix("gridos-new-"), run.phase) for run in rolled_out.runs]
 
 
-HEALTHY = walk()
+HEALTHY = roll_out()
 PASSED = [(f"2-{i}", Phase.SUCCESSFUL) for i in (2, 5, 8)]
 
 
@@ -87,70 +87,72 @@ def test_what_is_no_event_is_refused_with_the_known_words(text, words):
 
 
 def test_a_promotion_passes_the_pause_it_falls_into_and_no_other():
-    walked = walk("promote@step=4+10s")
-    assert runs(walked)[:2] == PASSED[:2]
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert HEALTHY.ended_s - walked.ended_s == pytest.approx(110, abs=3)
+    rolled_out = roll_out("promote@step=4+10s")
+    assert runs(rolled_out)[:2] == PASSED[:2]
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert HEALTHY.ended_s - rolled_out.ended_s == pytest.approx(110, abs=3)
 
 
 def test_a_pause_by_hand_holds_until_a_promotion_and_the_timed_pause_begins_anew():
-    walked = walk("pause@step=4+10s", "promote@step=4+200s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert walked.ended_s - HEALTHY.ended_s == pytest.approx(200, abs=3)
+    rolled_out = roll_out("pause@step=4+10s", "promote@step=4+200s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert rolled_out.ended_s - HEALTHY.ended_s == pytest.approx(200, abs=3)
 
 
 def test_a_pause_by_hand_that_nobody_ends_holds_the_release():
-    assert walk("pause@step=4+10s").outcome == virtual_rollout.STUCK
+    assert roll_out("pause@step=4+10s").outcome == virtual_rollout.STUCK
 
 
 def test_a_promotion_where_no_pause_is_passes_the_analysis_that_is_under_way():
-    walked = walk("prometheus=stop@step=1", "promote@step=2+5s", "prometheus=start@step=2+6s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert runs(walked)[0] == ("2-2", Phase.SUCCESSFUL)  # terminated, with nothing bad measured
-    assert walked.runs[0].terminate
+    rolled_out = roll_out(
+        "prometheus=stop@step=1", "promote@step=2+5s", "prometheus=start@step=2+6s"
+    )
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert runs(rolled_out)[0] == ("2-2", Phase.SUCCESSFUL)  # terminated, with nothing bad measured
+    assert rolled_out.runs[0].terminate
 
 
 def test_a_full_promotion_asks_no_gate_any_more():
-    walked = walk("promote-full@step=4+10s")
-    assert (walked.outcome, runs(walked)) == (virtual_rollout.PROMOTED, PASSED[:1])
-    assert HEALTHY.ended_s - walked.ended_s > 280
+    rolled_out = roll_out("promote-full@step=4+10s")
+    assert (rolled_out.outcome, runs(rolled_out)) == (virtual_rollout.PROMOTED, PASSED[:1])
+    assert HEALTHY.ended_s - rolled_out.ended_s > 280
 
 
 def test_an_abort_by_hand_goes_back_without_a_reason():
-    walked = walk("abort@step=4+10s")
-    assert walked.outcome == virtual_rollout.ROLLED_BACK
-    assert runs(walked) == PASSED[:1]
+    rolled_out = roll_out("abort@step=4+10s")
+    assert rolled_out.outcome == virtual_rollout.ROLLED_BACK
+    assert runs(rolled_out) == PASSED[:1]
 
 
 def test_a_retry_walks_from_the_first_step_with_runs_of_their_own():
-    walked = walk("abort@step=4+10s", "retry@step=4+30s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    names = [name for name, _ in runs(walked)]
+    rolled_out = roll_out("abort@step=4+10s", "retry@step=4+30s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    names = [name for name, _ in runs(rolled_out)]
     assert names == ["2-2", "2-2.1", "2-5", "2-8", "2"]
 
 
 def test_an_undo_is_back_on_stable_without_a_step_or_a_gate():
-    walked = walk("undo@step=7+10s")
-    assert walked.outcome == virtual_rollout.UNDONE
-    alive = [pod for pod in walked.pods if pod.gone_s is None]
+    rolled_out = roll_out("undo@step=7+10s")
+    assert rolled_out.outcome == virtual_rollout.UNDONE
+    alive = [pod for pod in rolled_out.pods if pod.gone_s is None]
     assert len(alive) == 10
     assert not any(pod.canary for pod in alive)
-    assert runs(walked) == [*PASSED[:2], ("2", Phase.SUCCESSFUL)]
+    assert runs(rolled_out) == [*PASSED[:2], ("2", Phase.SUCCESSFUL)]
 
 
 @pytest.mark.parametrize(
     ("replicas", "counts"), [(20, [(5, 15), (10, 10), (20, 0)]), (5, [(1, 4), (3, 3), (5, 0)])]
 )
 def test_a_change_of_replicas_is_rounded_at_once(replicas, counts):
-    walked = walk(f"replicas={replicas}@step=4+10s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    for (at_s, _), wanted in zip(walked.weights[1:], counts, strict=True):
-        assert alive_at(walked, at_s + 100) == wanted
+    rolled_out = roll_out(f"replicas={replicas}@step=4+10s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    for (at_s, _), wanted in zip(rolled_out.weights[1:], counts, strict=True):
+        assert alive_at(rolled_out, at_s + 100) == wanted
 
 
-def alive_at(walked, at_s):
+def alive_at(rolled_out, at_s):
     alive = [
-        p for p in walked.pods if p.created_s <= at_s and (p.gone_s is None or p.gone_s > at_s)
+        p for p in rolled_out.pods if p.created_s <= at_s and (p.gone_s is None or p.gone_s > at_s)
     ]
     canary = sum(pod.canary for pod in alive)
     return canary, len(alive) - canary
@@ -158,32 +160,32 @@ def alive_at(walked, at_s):
 
 @pytest.mark.parametrize("lost", ["1", "all"])
 def test_lost_canary_pods_are_replaced_and_abort_nothing(lost):
-    walked = walk(f"lose-canary={lost}@step=4+10s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert walked.ended_s == pytest.approx(HEALTHY.ended_s, abs=3)
-    assert len(walked.pods) - len(HEALTHY.pods) == (3 if lost == "all" else 1)
+    rolled_out = roll_out(f"lose-canary={lost}@step=4+10s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert rolled_out.ended_s == pytest.approx(HEALTHY.ended_s, abs=3)
+    assert len(rolled_out.pods) - len(HEALTHY.pods) == (3 if lost == "all" else 1)
 
 
 def test_a_second_release_walks_from_the_first_step_once_the_first_ones_pods_are_gone():
-    walked = walk("release@step=7+10s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    assert [run.name for run in walked.runs] == [
+    rolled_out = roll_out("release@step=7+10s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    assert [run.name for run in rolled_out.runs] == [
         *(f"gridos-new-again-3-{i}" for i in (2, 5, 8)),
         "gridos-new-again-3",
     ]
-    assert [weight for _, weight in walked.weights] == [10, 25, 50, 10, 25, 50, 100]
+    assert [weight for _, weight in rolled_out.weights] == [10, 25, 50, 10, 25, 50, 100]
 
 
 def test_a_prometheus_that_is_back_before_the_fifth_error_costs_nothing_but_time():
-    walked = walk("prometheus=stop@step=1", "prometheus=start@step=2+35s")
-    assert walked.outcome == virtual_rollout.PROMOTED
-    first = walked.runs[0].results["gate"].measurements
+    rolled_out = roll_out("prometheus=stop@step=1", "prometheus=start@step=2+35s")
+    assert rolled_out.outcome == virtual_rollout.PROMOTED
+    first = rolled_out.runs[0].results["gate"].measurements
     assert [m.phase for m in first] == [Phase.ERROR] * 4 + [Phase.SUCCESSFUL]
 
 
 def test_a_prometheus_that_stays_away_aborts():
-    walked = walk("prometheus=stop@step=1")
-    assert (walked.outcome, walked.step) == (virtual_rollout.ROLLED_BACK, 2)
+    rolled_out = roll_out("prometheus=stop@step=1")
+    assert (rolled_out.outcome, rolled_out.step) == (virtual_rollout.ROLLED_BACK, 2)
 
 
 SAME = [(1, 9), (3, 8), (5, 5)]
@@ -203,7 +205,7 @@ SAME = [(1, 9), (3, 8), (5, 5)]
 )
 def test_the_pods_at_the_end_of_each_step_are_those_of_the_real_controller(words, counts):
     """Canary and stable, of traces of v1.9.1 on a real API server with the same ten replicas."""
-    walked = walk(*words)
-    following = zip(walked.weights, walked.weights[1:], strict=False)
-    seen = [alive_at(walked, next_s - 1.5) for (_, weight), (next_s, _) in following if weight]
+    rolled_out = roll_out(*words)
+    following = zip(rolled_out.weights, rolled_out.weights[1:], strict=False)
+    seen = [alive_at(rolled_out, next_s - 1.5) for (_, weight), (next_s, _) in following if weight]
     assert seen == counts

@@ -1,4 +1,4 @@
-"""Canaries in the shapes that others have: read, walked to both ends, or refused by name."""
+"""Canaries in the shapes that others have: read, released to both ends, or refused by name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +33,8 @@ def promoted_at_once(rollout):
     return replace(rollout, steps=tuple(steps))
 
 
-def walk(rollout, measure):
-    return virtual_rollout.walk(rollout, Hashes("new", "old"), measure, lambda: 2.0)
+def roll_out(rollout, measure):
+    return virtual_rollout.roll_out(rollout, Hashes("new", "old"), measure, lambda: 2.0)
 
 
 def failing(_metric, now):
@@ -54,10 +54,10 @@ def test_a_shape_is_read_and_walked_to_both_ends(shape):
     planned, router = plan(read(shape))
     rollout = promoted_at_once(planned)
     assert list(meter.unanswered(rollout, router)) == []
-    good = walk(rollout, virtual_rollout.always_passing)
+    good = roll_out(rollout, virtual_rollout.always_passing)
     assert good.outcome == virtual_rollout.PROMOTED
     if rollout.analyses:
-        assert walk(rollout, failing).outcome == virtual_rollout.ROLLED_BACK
+        assert roll_out(rollout, failing).outcome == virtual_rollout.ROLLED_BACK
 
 
 @pytest.mark.parametrize("shape", [s for s in shapes.SHAPES if not rehearsable(s)], ids=named)
@@ -70,7 +70,7 @@ def test_what_cannot_be_rehearsed_is_refused_by_its_path(shape):
 
 
 def test_three_of_four_public_canaries_and_most_blue_greens_rehearse_end_to_end():
-    """Each that is counted is walked above."""
+    """Each that is counted is released above."""
     blue_greens = [shape for shape in shapes.SHAPES if shape[0].startswith("blue-green")]
     canaries = [shape for shape in shapes.SHAPES if shape not in blue_greens]
     assert len(canaries) >= 60

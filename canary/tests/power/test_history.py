@@ -59,7 +59,7 @@ def rollout(tmp_path_factory):
     file = tmp_path_factory.mktemp("shop") / "all.yaml"
     file.write_text(MANIFESTS)
     (release,) = releases.find(documents.read_all([str(file)]))
-    return releases.walkable(release)
+    return releases.in_virtual_time(release)
 
 
 @pytest.fixture(scope="module")

@@ -26,15 +26,15 @@ def study_of(subject, traffic, n=2000):
     return Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, n=n)
 
 
-def one_look(query=RATIO, limit=0.01):
-    """A release of a hundred pods, half of them canary for a minute, and one look at the end."""
+def one_measurement(query=RATIO, limit=0.01):
+    """A release of a hundred pods, half of them canary for a minute, and one measurement at the end."""
     metric = Metric("errors", query, f"result[0] < {limit}", f"result[0] >= {limit}")
-    look = Analysis(("gate",), (metric,), {}, 2)
+    measurement = Analysis(("gate",), (metric,), {}, 2)
     return Rollout(
         name="shop",
         namespace="default",
         replicas=100,
-        steps=(SetWeight(50), Pause(60.0), look),
+        steps=(SetWeight(50), Pause(60.0), measurement),
         background=None,
         max_surge=0,
         max_unavailable=1,
@@ -68,9 +68,9 @@ def test_requests_needed_is_where_the_exact_chance_crosses_the_power():
 
 @pytest.mark.parametrize("error_rate", [0.005, 0.01, 0.015])
 def test_one_look_over_drawn_releases_agrees_with_the_exact_chance(error_rate):
-    study = Study(one_look(), Traffic(20.0), n=4000)
+    study = Study(one_measurement(), Traffic(20.0), n=4000)
     outcomes = study.outcomes(Fault(error_rate=error_rate))
-    first, last = study.draws.world(Fault()).slots(study.looks[0].at_s, 60.0)
+    first, last = study.draws.world(Fault()).slots(study.measurements[0].at_s, 60.0)
     seen = study.draws.world(Fault()).canary.requests[:, first:last].sum(axis=1).mean()
     exact = chance(float(seen), error_rate, 0.01)
     low, high = ratio(int(outcomes.rolled_back.sum()), study.n, 0.999)
@@ -78,8 +78,8 @@ def test_one_look_over_drawn_releases_agrees_with_the_exact_chance(error_rate):
 
 
 def test_clustered_failures_roll_back_more_good_releases():
-    calm = Study(one_look(), Traffic(20.0, error_rate=0.005), n=4000)
-    gusty = Study(one_look(), Traffic(20.0, error_rate=0.005, overdispersion=0.01), n=4000)
+    calm = Study(one_measurement(), Traffic(20.0, error_rate=0.005), n=4000)
+    gusty = Study(one_measurement(), Traffic(20.0, error_rate=0.005, overdispersion=0.01), n=4000)
     assert gusty.outcomes(Fault()).rollback_rate > 1.5 * calm.outcomes(Fault()).rollback_rate
 
 
@@ -127,8 +127,10 @@ def test_power_agrees_with_the_real_query_engine_near_the_limits(subject, rps, f
 
 def test_an_unscoped_gate_is_blind_to_a_small_canary(subject):
     unscoped = RATIO.replace(f'hash="{LATEST}", ', "").replace(f'hash="{LATEST}"', "")
-    seen = Study(one_look(), Traffic(100.0), n=500).outcomes(Fault(error_rate=0.015))
-    missed = Study(one_look(unscoped), Traffic(100.0), n=500).outcomes(Fault(error_rate=0.015))
+    seen = Study(one_measurement(), Traffic(100.0), n=500).outcomes(Fault(error_rate=0.015))
+    missed = Study(one_measurement(unscoped), Traffic(100.0), n=500).outcomes(
+        Fault(error_rate=0.015)
+    )
     assert seen.rollback_rate > 0.9
     assert missed.rollback_rate < 0.1
 
@@ -145,7 +147,7 @@ def design(root):
 
 
 def test_a_window_that_reaches_back_before_the_release_is_full_of_the_stable_one(design):
-    """Lint's arithmetic: the canary is 4 % of the first look, so it takes 25 % to trip 1 %."""
+    """Lint's arithmetic: the canary is 4 % of the first measurement, so it takes 25 % to trip 1 %."""
     study = study_of(design, Traffic(100.0))
     blind, seen = (study.outcomes(Fault(error_rate=size)) for size in (0.18, 0.32))
     assert blind.rollback_rate_at(2) < 0.01
@@ -157,7 +159,8 @@ def test_power_agrees_with_the_real_query_engine_on_an_unscoped_gate_too(design)
     computed = study_of(design, Traffic(100.0)).outcomes(fault).rollback_rate_at(2)
     results = simulation.simulate(design, [Scenario("fault", fault)], n)
     stopped = sum(
-        walk.step == 2 and walk.outcome == virtual_rollout.ROLLED_BACK for _, walk in results
+        virtual_run.step == 2 and virtual_run.outcome == virtual_rollout.ROLLED_BACK
+        for _, virtual_run in results
     )
     low, high = ratio(stopped, n, 0.999)
     assert 0.2 < computed < 0.8
@@ -165,12 +168,12 @@ def test_power_agrees_with_the_real_query_engine_on_an_unscoped_gate_too(design)
 
 
 def test_a_gate_whose_series_may_be_missing_is_said_to_abort_every_release():
-    study = Study(one_look("job:errors:ratio5m"), Traffic(100.0), n=10)
-    assert "it aborts every release, 40 s after its look" in study.unmodelled["errors"]
+    study = Study(one_measurement("job:errors:ratio5m"), Traffic(100.0), n=10)
+    assert "it aborts every release, 40 s after its measurement" in study.unmodelled["errors"]
 
 
 def test_what_is_not_modelled_is_named_and_judges_nothing():
-    study = Study(one_look("predict_linear(x[1h], 60)"), Traffic(100.0), n=10)
+    study = Study(one_measurement("predict_linear(x[1h], 60)"), Traffic(100.0), n=10)
     assert "predict_linear" in study.unmodelled["errors"]
     assert study.outcomes(Fault(error_rate=1.0)).rollback_rate == 0
 

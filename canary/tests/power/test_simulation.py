@@ -38,16 +38,16 @@ def results(subject, count):
 @pytest.mark.parametrize("words", WORDS)
 def test_each_kind_of_release_ends_by_its_own_gate(results, count, words):
     outcome, gate = WORDS[words]
-    walks = [walk for trial, walk in results if trial.scenario.name == words]
-    assert [walk.outcome for walk in walks] == [outcome] * count
+    virtual_runs = [virtual_run for trial, virtual_run in results if trial.scenario.name == words]
+    assert [virtual_run.outcome for virtual_run in virtual_runs] == [outcome] * count
     if gate:
-        assert all(walk.tripped[0] == gate for walk in walks)
+        assert all(virtual_run.tripped[0] == gate for virtual_run in virtual_runs)
 
 
 def test_the_same_seed_gives_the_same_release(subject):
     near = [Scenario("near", Fault(error_rate=0.011), Traffic(100.0))]
     once, again = (simulation.simulate(subject, near, 3) for _ in range(2))
-    assert [walk for _, walk in once] == [walk for _, walk in again]
+    assert [virtual_run for _, virtual_run in once] == [virtual_run for _, virtual_run in again]
 
 
 def test_summaries_count_every_release_once(results, count):
@@ -120,7 +120,7 @@ def test_counters_only_grow_but_for_a_crash(subject):
         names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
         release = synthetic_series.Release(
             names,
-            trial.walk.pods,
+            trial.virtual_run.pods,
             Traffic(100.0),
             fault,
             synthetic_series.ScrapeNoise(),
@@ -144,7 +144,13 @@ def test_every_name_and_label_synthesised_is_in_the_services_contract(subject, r
     (trial,) = simulation.plan(subject, [Scenario("one")], 1)
     names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
     release = synthetic_series.Release(
-        names, trial.walk.pods, Traffic(10.0), Fault(), synthetic_series.ScrapeNoise(), 1e9, 100.0
+        names,
+        trial.virtual_run.pods,
+        Traffic(10.0),
+        Fault(),
+        synthetic_series.ScrapeNoise(),
+        1e9,
+        100.0,
     )
     made = {line.partition("{")[0] for line in synthetic_series.lines(release)}
     own = {n for n in made if not n.startswith(("container_", "kube_"))}

@@ -55,18 +55,18 @@ def rollout(**status):
 
 
 @pytest.fixture
-def walked(root):
+def shipped(root):
     return manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
 
 
-def observe(walked, *objects):
+def observe(shipped, *objects):
     state = cluster_state.State(objects, "gridos")
-    return cluster_state.observe(state, walked, HASHES, 5.0, NO_TRAFFIC, (), ())
+    return cluster_state.observe(state, shipped, HASHES, 5.0, NO_TRAFFIC, (), ())
 
 
-def test_a_walking_release_tells_step_counts_and_phase(walked):
+def test_a_walking_release_tells_step_counts_and_phase(shipped):
     seen = observe(
-        walked,
+        shipped,
         rollout(phase="Paused", message="CanaryPauseStep", currentStepIndex=1),
         replica_set("stable", 9, 9),
         replica_set("latest", 1, 1),
@@ -75,41 +75,41 @@ def test_a_walking_release_tells_step_counts_and_phase(walked):
     assert (seen.canary, seen.stable) == (ReplicaCounts(1, 1, 1), ReplicaCounts(9, 9, 9))
 
 
-def test_it_is_promoted_once_stable_is_the_candidate_and_its_pods_are_all_there(walked):
+def test_it_is_promoted_once_stable_is_the_candidate_and_its_pods_are_all_there(shipped):
     whole = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
     leaving = thing("Pod", "gridos-stable-x", "stable")
-    busy = observe(walked, whole, replica_set("latest", 10, 10), leaving)
-    done = observe(walked, whole, replica_set("latest", 10, 10), replica_set("stable", 0, 0))
+    busy = observe(shipped, whole, replica_set("latest", 10, 10), leaving)
+    done = observe(shipped, whole, replica_set("latest", 10, 10), replica_set("stable", 0, 0))
     assert (busy.promoted, busy.settled) == (True, False)
     assert (done.promoted, done.settled) == (True, True)
 
 
-def test_an_abort_is_over_when_the_candidates_pods_are_gone(walked):
+def test_an_abort_is_over_when_the_candidates_pods_are_gone(shipped):
     aborted = rollout(phase="Degraded", abort=True, message="RolloutAborted: …")
     draining = observe(
-        walked,
+        shipped,
         aborted,
         replica_set("stable", 10, 10),
         replica_set("latest", 0, 0),
         thing("Pod", "p", "latest"),
     )
-    over = observe(walked, aborted, replica_set("stable", 10, 10), replica_set("latest", 0, 0))
+    over = observe(shipped, aborted, replica_set("stable", 10, 10), replica_set("latest", 0, 0))
     assert (draining.aborted, draining.settled, over.settled) == (True, False, True)
 
 
-def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(walked):
+def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(shipped):
     paused = rollout(
         phase="Paused",
         pauseConditions=[
             {"reason": "InconclusiveAnalysisRun", "startTime": "2026-01-01T00:00:00Z"}
         ],
     )
-    seen = observe(walked, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
+    seen = observe(shipped, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
     assert seen.inconclusive
     assert seen.settled
 
 
-def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(walked):
+def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(shipped):
     spec = {
         "args": [{"name": "window", "value": "1m"}],
         "metrics": [
@@ -134,7 +134,7 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(walked
         ],
     }
     seen = observe(
-        walked,
+        shipped,
         rollout(),
         thing("AnalysisRun", "gridos-latest-2-2", "latest", status, spec),
         thing("AnalysisRun", "gridos-older-1-2", "older", status, spec),
@@ -144,17 +144,17 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(walked
     assert run.results["error-ratio"].measurements[0].number == 0.031
 
 
-LOOK = Analysis(("gates",), (Metric("gate", "x"),), {})
+READ = Analysis(("gates",), (Metric("gate", "x"),), {})
 STEPS = (
     SetWeight(10),
     Pause(60),
-    LOOK,
+    READ,
     SetWeight(25),
     Pause(120),
-    LOOK,
+    READ,
     SetWeight(50),
     Pause(180),
-    LOOK,
+    READ,
 )
 
 
@@ -189,25 +189,25 @@ ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
     ],
 )
 def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
-    walked, objects, unjudged
+    shipped, objects, unjudged
 ):
-    walked = replace(walked, steps=STEPS)
-    seen = observe(walked, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
+    shipped = replace(shipped, steps=STEPS)
+    seen = observe(shipped, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
     assert seen.unjudged.startswith(unjudged)
     assert bool(seen.unjudged) is bool(unjudged)
 
 
-def test_a_status_from_before_the_release_says_nothing_of_it(walked):
+def test_a_status_from_before_the_release_says_nothing_of_it(shipped):
     seen = observe(
-        walked, rollout(phase="Healthy", currentPodHash="stable", observedGeneration="2")
+        shipped, rollout(phase="Healthy", currentPodHash="stable", observedGeneration="2")
     )
     assert (seen.unjudged, seen.settled) == ("", False)
 
 
-def test_a_step_that_nobody_promotes_ends_the_rehearsal(walked):
-    walked = replace(walked, steps=(SetWeight(10), Pause(None), LOOK))
+def test_a_step_that_nobody_promotes_ends_the_rehearsal(shipped):
+    shipped = replace(shipped, steps=(SetWeight(10), Pause(None), READ))
     pause = {"reason": "CanaryPauseStep", "startTime": "2026-01-01T00:00:00Z"}
-    seen = observe(walked, rollout(phase="Paused", currentStepIndex=1, pauseConditions=[pause]))
+    seen = observe(shipped, rollout(phase="Paused", currentStepIndex=1, pauseConditions=[pause]))
     assert seen.settled
     assert seen.unjudged.startswith("Step 1 needs a manual promotion, unjudged beyond it")
 
@@ -235,10 +235,10 @@ ABORTING = (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gate
         (rollout(phase="Progressing", currentStepIndex=0),),  # retried
     ],
 )
-def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(walked, after):
-    decided = observe(walked, *ABORTING, thing("Pod", "p", "latest"))
+def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(shipped, after):
+    decided = observe(shipped, *ABORTING, thing("Pod", "p", "latest"))
     assert not decided.settled
-    seen = cluster_state.following(decided, observe(walked, *after), 100)
+    seen = cluster_state.following(decided, observe(shipped, *after), 100)
     assert (seen.aborted, seen.settled, seen.unjudged) == (True, True, "")
 
 
@@ -267,8 +267,8 @@ def test_a_persons_act_patches_the_status_as_argos_own_plugin_does(kind, status,
     assert cluster_state.act(kind, acted) == wanted
 
 
-def test_a_release_that_does_not_settle_in_its_time_is_unjudged(walked):
-    paused = observe(walked, rollout(phase="Paused", message="manually paused"))
+def test_a_release_that_does_not_settle_in_its_time_is_unjudged(shipped):
+    paused = observe(shipped, rollout(phase="Paused", message="manually paused"))
     assert cluster_state.following(paused, paused, 5.0) == paused
     late = cluster_state.following(paused, paused, 4.9)
     assert (late.settled, late.unjudged) == (
@@ -277,17 +277,17 @@ def test_a_release_that_does_not_settle_in_its_time_is_unjudged(walked):
     )
 
 
-def test_a_decided_release_whose_pods_do_not_go_keeps_its_verdict(walked):
-    decided = observe(walked, *ABORTING, thing("Pod", "p", "latest"))
+def test_a_decided_release_whose_pods_do_not_go_keeps_its_verdict(shipped):
+    decided = observe(shipped, *ABORTING, thing("Pod", "p", "latest"))
     late = cluster_state.following(decided, decided, 1.0)
     assert (late.settled, late.aborted, late.unjudged) == (True, True, "")
 
 
-def test_a_release_is_followed_no_longer_than_its_waits_and_deadlines_together(walked):
-    pauses, looks, weights = 60 + 120 + 180, 3 * 5 * (10 + 30), 3
-    walked = replace(walked, steps=STEPS, progress_deadline_s=120, min_ready_s=0.0)
-    assert controller.longest_s(walked) == pauses + looks + (weights + 2) * 120
-    assert controller.longest_s(replace(walked, steps=())) == 240
+def test_a_release_is_followed_no_longer_than_its_waits_and_deadlines_together(shipped):
+    pauses, reads, weights = 60 + 120 + 180, 3 * 5 * (10 + 30), 3
+    shipped = replace(shipped, steps=STEPS, progress_deadline_s=120, min_ready_s=0.0)
+    assert controller.longest_s(shipped) == pauses + reads + (weights + 2) * 120
+    assert controller.longest_s(replace(shipped, steps=())) == 240
 
 
 @pytest.mark.parametrize(

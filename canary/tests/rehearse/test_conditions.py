@@ -28,7 +28,7 @@ def seconds(*requests):
 
 @pytest.fixture
 def judged(root):
-    walked = time_compression.scale(
+    resolved = time_compression.scale(
         manifests.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
     )
 
@@ -36,7 +36,7 @@ def judged(root):
         return verdict.conditions(
             last,
             HASHES,
-            walked,
+            resolved,
             seconds=[*seconds(*requests), *more],
             events=events,
             late_s=late_s,

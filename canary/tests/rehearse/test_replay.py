@@ -171,8 +171,8 @@ def test_what_is_no_recording_is_refused(tmp_path, document):
 def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
     bundle = manifests.read(documents.read(root / "deploy/base"))
     changed = manifests.rollout(bundle, {"window": "2m"})
-    looks = [m for s in changed.steps if isinstance(s, Analysis) for m in s.metrics]
-    assert all("[1m]" not in m.query and "[170s]" not in m.query for m in looks)
+    measurements = [m for s in changed.steps if isinstance(s, Analysis) for m in s.metrics]
+    assert all("[1m]" not in m.query and "[170s]" not in m.query for m in measurements)
     assert "[2m]" in changed.steps[-1].metrics[1].query
 
 

@@ -84,8 +84,8 @@ def test_a_run_that_ended_before_anything_was_recorded_has_a_page_too(document):
 def test_a_measurement_without_a_plain_number_is_not_drawn(document, number):
     for run in document["analysis_runs"]:
         for metric in run["metrics"]:
-            for look in metric["measurements"]:
-                look["number"] = number
+            for measurement in metric["measurements"]:
+                measurement["number"] = number
     assert "No measurement returned a number" in report.render(Result.model_validate(document))
 
 

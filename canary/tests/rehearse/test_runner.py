@@ -83,9 +83,9 @@ def test_on_a_busy_machine_times_count_only_where_a_gate_told_the_releases_apart
     outcome, gate, strained, timed
 ):
     metric = Metric(gate, "x")
-    look = Measurement(Phase.FAILED, 0.0, 0.0)
+    measurement = Measurement(Phase.FAILED, 0.0, 0.0)
     decision = Decision(
-        analysis.start("gridos-h-2", (metric,), 0.0), metric, MetricResult(gate), look
+        analysis.start("gridos-h-2", (metric,), 0.0), metric, MetricResult(gate), measurement
     )
     told = Verdict(outcome, "so", decision if gate else None)
     run = runner.Run(conditions=Conditions(strained), verdict=told)

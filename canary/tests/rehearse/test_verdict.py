@@ -21,10 +21,10 @@ STRAINED = Conditions(strained="the machine could not keep up the load")
 def ended(phase, number, control, times=1):
     run: AnalysisRun = analysis.start("gridos-h-2-2", (GATE,), 0.0)
     for _ in range(times):
-        look = Measurement(
+        measurement = Measurement(
             phase, 0, 0, f"[{number}]", "no answer", number, control, controlled=True
         )
-        run = analysis.record(run, "p95", look)
+        run = analysis.record(run, "p95", measurement)
     return replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True)
 
 
@@ -60,8 +60,8 @@ def test_the_verdict_is_one_sentence_with_the_weight_the_limit_stable_and_the_ti
         failure_condition="result[0] >= 0.01",
     )
     run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    look = Measurement(Phase.FAILED, 0, 0, "", "", 0.0266, 0.0, controlled=True)
-    run = analysis.assess(analysis.record(run, "error-ratio", look), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.0266, 0.0, controlled=True)
+    run = analysis.assess(analysis.record(run, "error-ratio", measurement), 0.0)
     seen = replace(BASE, runs=(run,), aborted=True)
     told = decide(seen, place=Place(weight=10, at_s=12.3, failed_share=0.028))
     assert told.headline == (
@@ -78,8 +78,8 @@ def test_a_gate_that_weighs_evidence_is_said_in_the_shares_that_failed_and_its_o
         failure_condition="result[0] >= 100",
     )
     run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    look = Measurement(Phase.FAILED, 0, 0, "", "", 5.4e23, 1.0, controlled=True)
-    run = analysis.assess(analysis.record(run, gate.name, look), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 5.4e23, 1.0, controlled=True)
+    run = analysis.assess(analysis.record(run, gate.name, measurement), 0.0)
     seen = replace(BASE, runs=(run,), aborted=True)
     told = decide(seen, place=Place(weight=10, at_s=5.0, failed_share=0.032, stable_share=0.0))
     assert told.headline == (
@@ -91,8 +91,8 @@ def test_a_gate_that_weighs_evidence_is_said_in_the_shares_that_failed_and_its_o
 def test_a_gate_with_a_confidence_margin_is_said_to_read_at_least_so_many_failures():
     gate = replace(GATE, name="error-ratio")
     run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    look = Measurement(Phase.FAILED, 0, 0, "", "", 0.26, 0.0, controlled=True)
-    run = analysis.assess(analysis.record(run, "error-ratio", look), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.26, 0.0, controlled=True)
+    run = analysis.assess(analysis.record(run, "error-ratio", measurement), 0.0)
     seen = replace(BASE, runs=(run,), aborted=True)
     told = decide(seen, place=Place(failed_share=0.5))
     assert "at least 26 % of canary requests failed (limit 25 %" in told.headline
@@ -106,8 +106,8 @@ def failed_errors(number, control):
         failure_condition="result[0] >= 0.01",
     )
     run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    look = Measurement(Phase.FAILED, 0, 0, "", "", number, control, controlled=True)
-    run = analysis.assess(analysis.record(run, gate.name, look), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", number, control, controlled=True)
+    run = analysis.assess(analysis.record(run, gate.name, measurement), 0.0)
     return replace(BASE, runs=(run,), aborted=True)
 
 
@@ -192,8 +192,10 @@ def test_one_blind_gate_among_others_is_enough_for_the_machine_to_be_at_fault():
     requests = replace(GATE, name="requests")
     run = analysis.start("gridos-h-2-2", (requests, GATE), 0.0)
     for name, number, control in (("requests", 60.0, 900.0), ("p95", None, None)):
-        look = Measurement(Phase.INCONCLUSIVE, 0, 0, "", "", number, control, controlled=True)
-        run = analysis.record(run, name, look)
+        measurement = Measurement(
+            Phase.INCONCLUSIVE, 0, 0, "", "", number, control, controlled=True
+        )
+        run = analysis.record(run, name, measurement)
     seen = replace(BASE, runs=(analysis.assess(run, 0.0),), inconclusive=True)
     assert decide(seen).outcome is Outcome.FAULT
 
@@ -207,8 +209,10 @@ def test_a_ground_that_asks_nothing_of_stable_cannot_say_that_stable_read_nothin
     paused = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
     (run,) = paused.runs
     result = run.results["p95"]
-    looks = tuple(replace(look, controlled=False) for look in result.measurements)
-    alone = replace(run, results={"p95": replace(result, measurements=looks)})
+    measurements = tuple(
+        replace(measurement, controlled=False) for measurement in result.measurements
+    )
+    alone = replace(run, results={"p95": replace(result, measurements=measurements)})
     assert decide(replace(paused, runs=(alone,))).outcome is Outcome.INCONCLUSIVE
 
 
@@ -243,8 +247,8 @@ def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
 ):
     gate = replace(GATE, name=name)
     run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    look = Measurement(Phase.FAILED, 0, 0, "", "", canary, control, controlled=True)
-    run = analysis.assess(analysis.record(run, name, look), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", canary, control, controlled=True)
+    run = analysis.assess(analysis.record(run, name, measurement), 0.0)
     seen = replace(BASE, runs=(run,), aborted=True)
     assert decide(seen, STRAINED).outcome is outcome
 
