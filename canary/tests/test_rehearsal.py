@@ -136,10 +136,10 @@ def test_the_shares_the_gateway_saw_are_the_pods_shares(healthy):
         assert share == pytest.approx(step["share"], abs=healthy.within)
 
 
-def test_a_release_that_fails_three_per_cent_is_rolled_back_at_the_first_step_by_its_gate(
+def test_a_release_that_fails_eight_per_cent_is_rolled_back_at_the_first_step_by_its_gate(
     root, tmp_path
 ):
-    done, result = rehearse(root, tmp_path, "--fault", "errors=3%", "-o", "json")
+    done, result = rehearse(root, tmp_path, "--fault", "errors=8%", "-o", "json")
     verdict = result["verdict"]
     assert done.returncode == 1, done.stdout + done.stderr
     assert (verdict["outcome"], verdict["gate"]["name"]) == ("rolled-back", "errors-against-stable")
