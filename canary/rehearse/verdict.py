@@ -47,6 +47,7 @@ ALIKE_FACTOR = 2.0
 # What the name of a gate about failed requests holds.
 _FAILURES = units.FAILING | {"success", "availability"}
 SHARED = "so the cause is probably shared"
+SHARED_REMEDY = "see the logs of the pods for what both need, such as a database"
 PROBE_FAILED = "probe failed; restart"
 
 
@@ -159,7 +160,9 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
 
 
 def _fault(because: str, decision: Decision | None) -> Verdict:
-    return Verdict(Outcome.FAULT, f"Not the release: {because} — {rates.REMEDY}", decision)
+    # A machine that was not strained made nothing fail on both sides.
+    remedy = SHARED_REMEDY if because.endswith(f"the same gate, {SHARED}") else rates.REMEDY
+    return Verdict(Outcome.FAULT, f"Not the release: {because} — {remedy}", decision)
 
 
 def _stuck(last: Observation, told: Conditions, place: Place) -> Verdict:

@@ -129,7 +129,10 @@ def test_a_canary_that_fails_twice_as_much_as_stable_shares_its_cause_with_nobod
 def test_a_gate_about_errors_that_stable_fails_too_names_a_shared_cause():
     told = decide(failed_errors(0.81, 0.8))
     assert told.outcome is Outcome.FAULT
-    assert "which fails the same gate, so the cause is probably shared" in told.headline
+    assert told.headline.endswith(
+        "which fails the same gate, so the cause is probably shared — "
+        "see the logs of the pods for what both need, such as a database"
+    )
 
 
 def test_a_gate_that_stable_fails_too_blames_the_machine():
