@@ -126,7 +126,7 @@ WORDS = (
     Scenario("leak", ("--fault", "leak=1MiB"), (1,), "container-restarts"),
     Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
     Scenario("slower", ("--fault", "latency=150ms"), (1,), "p95-against-stable"),
-    Scenario("after", ("--fault", "errors=10%,after=90s"), (1,), "errors-against-stable"),
+    Scenario("after", ("--fault", "errors=5%,after=45s"), (1,), "errors-against-stable"),
     Scenario("warmup", ("--fault", "warmup=3s")),
     Scenario("database down", ("--fault", "database-down=2s@40s")),
     Scenario("slow start", ("--fault", "slow-start=20s")),

@@ -68,7 +68,7 @@ faults (in the candidate's pods only; give --fault several times, or join them b
   cpu=90%               the pod's total CPU, of its limit
   warmup=3s             so long from its first request on a pod is 300 ms slower
   slow-start=20s        ready only after this time
-  …@/v1/orders       of the requests to one route (the first six), named as its metrics name it
+  …@/v1/orders          of the requests to one route (the first six), named as its metrics name it
   …,after=90s           the faults begin so long after the pod's start
   database-down=2s@40s  stable and candidate lose their database for 2 s, 40 s into the release
 These times are the clock's own: --time-scale does not compress them.

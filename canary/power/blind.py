@@ -153,7 +153,7 @@ def _rows(
             lambda row: _judged(study, power, row, study.outcomes(Fault(restarts=1.0))),
         ),
         (
-            Row("all fail, but late", "errors=100%,after=90s", Sight.BLIND),
+            Row("all fail, but late", "errors=100%,after=45s", Sight.BLIND),
             lambda row: _late(study, power, row),
         ),
         (
