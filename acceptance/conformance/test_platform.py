@@ -4,9 +4,13 @@
 and one taken back. `cluster` adds the retention job and the rollback paths through an Argo CD.
 """
 
+import contextlib
 import os
 import secrets
+import threading
+from pathlib import Path
 
+import psutil
 import pytest
 from policies import objects
 
@@ -14,6 +18,7 @@ from acceptance.cluster import INSIDE, ROOT
 from acceptance.conformance.rehearsals import End, listed, rehearse
 from acceptance.conformance.rollbacks import Loop, Service
 from canary.runtime.kubectl import connect
+from canary.runtime.waiting import wait_until
 
 OVERLAYS = ("dev", "staging", "production", "local")
 # APIs whose controllers the cluster does not have; their objects are held against schemas instead.
@@ -56,6 +61,21 @@ def test_a_healthy_release_is_promoted_and_no_request_fails(namespaces, measured
     measured("requests, none failed", result["traffic"]["requests"])
 
 
+def test_errors_on_every_route_are_rolled_back_by_a_gate_of_errors(namespaces, measured):
+    # The same gate as on one machine; the others of the guard trip at the same measurement or later.
+    result = rehearse(namespaces, End(1, "errors-against-stable"), "--fault", "errors=8%")
+    measured("decided after, s", result["verdict"]["decided_after_s"])
+
+
+def test_an_outage_that_both_releases_suffer_is_blamed_on_neither(namespaces, measured):
+    with outage(namespaces, seconds=2) as suspended:
+        result = rehearse(namespaces, End(0), spared=False)
+    traffic = result["traffic"]
+    measured("failed, of requests", f"{traffic['failed']:,} of {traffic['requests']:,}")
+    assert suspended
+    assert traffic["failed"]
+
+
 @pytest.mark.core
 @pytest.mark.inside
 def test_a_promoted_release_is_taken_back_by_undo_and_no_request_fails(cluster, tmp_path, measured):
@@ -76,6 +96,41 @@ def test_the_retention_job_does_its_work(namespaces, measured):
     )
     namespaces.kubectl("wait", "--for=condition=complete", "--timeout=120s", *job)
     measured("says", namespaces.kubectl("logs", *job).strip().splitlines()[-1])
+
+
+@contextlib.contextmanager
+def outage(cluster, seconds):
+    """Suspends the database's processes once the first step of a release pauses; yields their pids."""
+    suspended, over = [], threading.Event()
+
+    def suspend():
+        rollout = ("get", "rollout", "gridos", "-n", "gridos", "--ignore-not-found")
+        step = (*rollout, "-o", "jsonpath={.status.currentStepIndex}")
+        # While a release before it is whole, the index is that of the end.
+        if not wait_until(lambda: cluster.kubectl(*step) == "1", 300, give_up=over.is_set):
+            return
+        found = [p for p in psutil.process_iter(["name"]) if is_pods_database(p)]
+        suspended.extend(process.pid for process in found)
+        try:
+            for process in found:
+                process.suspend()
+            over.wait(seconds)
+        finally:
+            for process in found:
+                process.resume()
+
+    thread = threading.Thread(target=suspend)
+    thread.start()
+    try:
+        yield suspended
+    finally:
+        over.set()
+        thread.join()
+
+
+def is_pods_database(process):
+    groups = Path(f"/proc/{process.pid}/cgroup")
+    return process.info["name"] == "postgres" and "kubepods" in groups.read_text(encoding="utf-8")
 
 
 @pytest.fixture
