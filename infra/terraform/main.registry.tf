@@ -3,7 +3,7 @@
 resource "azurerm_container_registry" "this" {
   #checkov:skip=CKV_AZURE_233:zone redundancy follows the number of zones, which checkov does not evaluate
   #checkov:skip=CKV_AZURE_164:content trust is gone from Azure; images are signed with cosign and admitted by signature
-  #checkov:skip=CKV_AZURE_165:one region; another is reached by a restore (docs/azure.md, Move region)
+  #checkov:skip=CKV_AZURE_165:one region; another is reached by a restore (docs/day-2.md, Region)
   #checkov:skip=CKV_AZURE_166:quarantine holds images until a scanner frees them; the release pipeline scans before it pushes
 
   # A registry's name takes letters and digits only.

@@ -1,6 +1,6 @@
 """The steps from an empty subscription to a running service, and what each of them brings.
 
-The order is that of README.md, "From an empty subscription". What is asked of Azure and GitHub is
+The order is that of docs/azure.md. What is asked of Azure and GitHub is
 stated here and asked by preflight.py; nothing here asks anybody but the name service.
 """
 
