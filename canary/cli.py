@@ -11,27 +11,27 @@ from canary.runtime import program
 
 # Each is a module of canary.commands, imported only when it is called: lint needs no gateway.
 COMMANDS = {
-    "lint": "check Rollouts and AnalysisTemplates offline: which gates protect nothing",
-    "power": "how likely the gates detect a fault of each size, when, and at what cost",
-    "blind": "which classes of fault the gates see, the smallest of each, and by which gate",
-    "history": "how often the gates would have rolled back stable pods of the past: A/A",
-    "design": "propose weights, pauses, intervals and limits that would detect a fault, as a patch",
-    "simulate": "thousands of releases through a real Prometheus, judged as the controller would",
-    "mutate": "break the gates on purpose, one by one, and see whether some release notices",
-    "init": "look at a repository, and write what a rehearsal of it needs",
-    "rehearse": "run the shipped canary on real traffic: promoted or rolled back, and why",
-    "runs": "list the rehearsals of the past, compare two, remove old ones",
-    "ui": "the rehearsals of the past in a browser: list, compare, replay",
-    "replay": "judge a recorded rehearsal by other gates; nothing is run",
-    "serve": "one pod of the manifests on this machine, with its database",
+    "lint": "check offline which faults Rollouts and AnalysisTemplates cannot detect",
+    "power": "compute how likely the gates detect a fault of each size, when, and at what cost",
+    "blind": "list the classes of fault: the smallest that the gates detect, and by which gate",
+    "history": "compute how often the gates would have rolled back past stable pods (A/A test)",
+    "design": "propose weights, pauses, intervals and limits that detect a fault, as a patch",
+    "simulate": "judge thousands of releases with a real Prometheus, as the controller would",
+    "mutate": "break the gates on purpose, one by one, and check that lint or a release notices",
+    "init": "write a first rehearsal.yaml and locustfile for a repository",
+    "rehearse": "run a release on real traffic: promoted or rolled back, and why",
+    "runs": "list past rehearsals, compare two, remove old ones",
+    "ui": "show past rehearsals in a browser: list, compare, replay",
+    "replay": "judge a recorded rehearsal by other gates, without running it again",
+    "serve": "run one pod of the manifests on this machine, with its database",
 }
 
 ABOUT = "Will your canary gates stop a faulty release? Check them, measure them, rehearse them."
 
 EPILOG = """\
 exit codes:
-  0 good   1 the verdict is bad: rolled back, findings   2 the input cannot be used
-  3 no verdict: inconclusive, or not measured   4 the machine or the program is at fault
+  0 success   1 a bad verdict: rolled back, findings   2 the input cannot be used
+  3 no verdict: inconclusive, or not measured   4 the tool or the machine is at fault
   130 interrupted
 
 `canary COMMAND --help` lists a command's options and examples.

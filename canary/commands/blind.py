@@ -15,12 +15,12 @@ exit codes:
   0 computed   2 the input cannot be used   3 no class of fault can be judged
   4 the tool or the machine is at fault   130 interrupted
 
-Some classes are released through a real Prometheus, three releases of each size. It takes up to
---cpu-seconds, about a minute of one core; a class that was not run by then is said to be not run.
+Some classes are simulated with a real Prometheus, three releases of each size. The command takes
+about a minute of one core (--cpu-seconds); classes that were not begun by then are "not run".
 
 examples:
-  canary blind --rate 20                    what this repository's gates see, and what they do not
-  canary blind path/to/manifests            anybody's
+  canary blind --rate 20                    what this repository's gates detect, and what not
+  canary blind path/to/manifests            other gates
 """
 
 # Enough for a rate of 95 % to ±3 %.
@@ -31,14 +31,14 @@ CPU_S = 60
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The release, its traffic, and what is asked of the gates."""
     study.add_arguments(parser)
-    study.add_releases(parser, RELEASES, "drawn for each size")
+    study.add_releases(parser, RELEASES, "releases drawn for each size of fault")
     study.add_power(parser)
     parser.add_argument(
         "--cpu-seconds",
         type=effect_sizes.whole,
         default=CPU_S,
         metavar="S",
-        help=f"begin nothing more once so many are spent; what was not run is said ({CPU_S})",
+        help=f"start no further class after this CPU time; the output lists the rest ({CPU_S})",
     )
     options.output(parser)
 

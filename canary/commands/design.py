@@ -28,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=effect_sizes.sized,
         required=True,
         metavar="KIND=SIZE",
-        help="such as errors=2%%; 2%% alone is of errors",
+        help="the fault to detect, such as errors=2%%; 2%% alone means errors",
     )
     parser.add_argument(
         "--baseline",
         type=effect_sizes.share,
         metavar="SHARE",
-        help="how many requests a healthy release fails (0.1%%): short for --healthy errors=SHARE",
+        help="errors of a healthy release (0.1%%): short for --healthy errors=SHARE",
     )
     study.add_power(parser)
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--roc",
         type=Path,
         metavar="FILE",
-        help="draw, over all limits of the gate, the faulty releases stopped against the healthy",
+        help="draw, for all limits of the gate, faulty releases stopped against healthy ones",
     )
     options.output(parser, ("table", "json"))
 

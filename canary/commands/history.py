@@ -14,8 +14,8 @@ from canary.runtime.prometheus import Client
 
 EPILOG = """\
 exit codes:
-  0 no more false rollbacks than are allowed   1 more, beyond chance
-  2 the input cannot be used, or the Prometheus not asked   3 no release could begin anywhere
+  0 no more false rollbacks than allowed   1 more, and not by chance
+  2 the input cannot be used, or Prometheus does not answer   3 no release could begin
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
@@ -23,9 +23,9 @@ examples:
                                             through kubectl --namespace monitoring
                                             port-forward service/prometheus-operated 9090
   canary history path/to/manifests --prometheus http://localhost:9090
-                                            anybody's
+                                            other gates
 
-Queries are instant ones, one at a time: about a hundred for each release.
+The command sends instant queries, one at a time: about a hundred for each release.
 """
 
 RELEASES = 300
@@ -35,31 +35,31 @@ MAX_DAYS = 3660
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The release, and the history."""
     options.manifests(parser)
-    parser.add_argument("--rollout", metavar="NAME", help="which one, if there are several")
+    parser.add_argument("--rollout", metavar="NAME", help="the Rollout, if there are several")
     parser.add_argument(
         "--prometheus",
         type=program.address,
         required=True,
         metavar="URL",
-        help="the Prometheus that has scraped the stable pods",
+        help="the Prometheus that scrapes the stable pods",
     )
     parser.add_argument(
-        "--days", type=_days, default=30.0, metavar="N", help="how far back to begin (30)"
+        "--days", type=_days, default=30.0, metavar="N", help="days of history to use (30)"
     )
-    study.add_releases(parser, RELEASES, "A/A releases, evenly over these days")
+    study.add_releases(parser, RELEASES, "A/A releases, spread evenly over these days")
     parser.add_argument(
         "--per-day",
         type=options.requests_per_s,
         default=1.0,
         metavar="N",
-        help="real releases a day, for the figure a month (1)",
+        help="real releases a day, for the false rollbacks in a month (1)",
     )
     parser.add_argument(
         "--false-rollback",
         type=effect_sizes.share,
         default=0.01,
         metavar="P",
-        help="share of releases that may be rolled back in vain (1%%)",
+        help="share of releases that may be rolled back falsely (1%%)",
     )
     options.output(parser)
 

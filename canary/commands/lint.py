@@ -24,17 +24,17 @@ exit codes:
 
 examples:
   canary lint                               this repository's gates
-  canary lint my/manifests                  anybody's: a folder, a kustomization, a file
-  canary lint .                             a repository of anything; the rest is counted
-  helm template chart | canary lint -       or a stream
+  canary lint my/manifests                  other gates: a folder, a kustomization, a file
+  canary lint .                             a whole repository; other files are only counted
+  helm template chart | canary lint -       a rendered chart, from standard input
+  canary lint --helm chart -f values.yaml   the same, with the helm on PATH
   canary lint -o sarif > gates.sarif        for code scanning
-  canary lint --helm chart -f values.yaml   the same, where helm is here
-  canary lint --baseline main               what is new and what became laxer since main
-  canary lint --explain not-scoped          what a rule says, why, and an example
-  canary lint -o json > known.json          what is known today; later --baseline known.json
+  canary lint --baseline main               new findings, and limits that became laxer, since main
+  canary lint -o json > known.json          today's findings; later --baseline known.json
+  canary lint --explain not-scoped          what a rule checks, why, and an example
   canary lint --queries                     the queries as the controller sends them
 
-A finding is suppressed, with its reason, on the object that it is about:
+To suppress a finding, annotate its object with the rule and the reason:
   metadata: {annotations: {canary-rehearsal/ignore: "unguarded-end: promoted by hand from 50 %"}}
 """
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to read, against which contract, and how to tell."""
     options.manifests(parser, several=True)
     options.contract(parser)
-    parser.add_argument("--strict", action="store_true", help="warnings count as errors do")
+    parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--queries", action="store_true", help="print the resolved queries")
     parser.add_argument(
         "--list-rules", action="store_true", help="print every rule, its reason and its remedy"
@@ -59,10 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline",
         type=program.place,
         metavar="FILE|COMMIT",
-        help="what -o json printed before, or a commit such as main: only findings that are new"
-        " count, and of a commit it is said what became laxer since, by how many times",
+        help="an earlier output of -o json, or a commit such as main: only new findings count;"
+        " with a commit, limits that became laxer since then are findings too",
     )
-    chart = parser.add_argument_group("a chart, rendered by the helm that is here")
+    chart = parser.add_argument_group("a Helm chart (needs helm on PATH)")
     chart.add_argument("--helm", type=program.place, metavar="CHART", help="a folder or archive")
     chart.add_argument(
         "-f",
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=program.place,
         metavar="FILE",
-        help="its values; give it several times for several",
+        help="a file of values; give it several times",
     )
     options.output(parser, [*output.FORMATS])
 

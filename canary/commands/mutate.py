@@ -15,9 +15,9 @@ exit codes:
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
-  canary mutate                             some 150 broken copies of the gates: is each noticed?
-  canary mutate my/manifests --only limit   anybody's, by the kinds of release that ended alike
-  canary mutate --only limit                those whose name holds a word
+  canary mutate                             about 150 broken copies of this repository's gates
+  canary mutate --only limit                only mutants whose name contains "limit"
+  canary mutate my/manifests                other gates, by the kinds of release that end alike
 """
 
 
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The gates to break, and which ways of breaking them."""
     options.manifests(parser)
     options.contract(parser)
-    parser.add_argument("--only", default="", metavar="WORD", help="mutants whose name holds it")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="only mutants whose name contains it"
+    )
     options.output(parser, (*options.OUTPUTS, "junit"))
 
 

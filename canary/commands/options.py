@@ -39,7 +39,7 @@ def manifests(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         action="append" if several else "store",
         type=program.place,
         metavar="PATH",
-        help="the same, as an option",
+        help="the same as PATH, as an option",
     )
 
 
@@ -59,7 +59,7 @@ def config(parser: Container) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"what takes the place of images, secrets and users ({DEFAULT_CONFIG})",
+        help=f"the configuration: programs, fake Secrets, users ({DEFAULT_CONFIG})",
     )
 
 
@@ -71,7 +71,7 @@ def arg(parser: Container) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an argument of the gates instead of the manifests' own, such as window=2m",
+        help="another value of an AnalysisTemplate's argument, such as window=2m",
     )
 
 
@@ -120,8 +120,8 @@ def contract(parser: Container) -> None:
     parser.add_argument(
         "--contract",
         metavar="SCRAPE",
-        help="a /metrics address or a saved scrape of the service; for this repository's own "
-        f"manifests, {DEFAULT_CONTRACT}",
+        help="the service's metrics: a /metrics address or a saved scrape (for this repository's "
+        f"own manifests {DEFAULT_CONTRACT})",
     )
 
 

@@ -21,13 +21,13 @@ from canary.yamls import Document
 EPILOG = """\
 exit codes:
   0 computed   2 the input cannot be used
-  3 a gate asks what is not modelled, or the model and Prometheus differ: ask canary simulate
+  3 a gate's query is not modelled, or the model and Prometheus differ: use canary simulate
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
-  canary power --rate 20                    what the gates see at 20 requests/s
+  canary power --rate 20                    what the gates detect at 20 requests/s
   canary power --html out/power.html        the same as curves
-  canary power --compare-queries            the error gate asked in other ways
+  canary power --compare-queries            the error gate compared with other queries
   canary power --rehearsal out/rehearsals/latest/result.json
                                             at the traffic that a rehearsal measured
 """
@@ -50,20 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     study.add_arguments(parser)
     study.add_releases(parser, RELEASES, "drawn for each size")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the curves as a page")
-    parser.add_argument(
-        "--svg", type=Path, metavar="FILE", help="draw what the first step detects, as one picture"
-    )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw what the first step detects")
     parser.add_argument(
         "--baseline",
         type=program.place,
         metavar="PATH",
-        help="other manifests to draw beside these in that picture",
+        help="other manifests to compare with in that picture",
     )
     parser.add_argument(
         "--compare-queries", action="store_true", help="compare the error gate with other queries"
     )
     parser.add_argument(
-        "--offline", action="store_true", help="do not ask a Prometheus whether the model is right"
+        "--offline", action="store_true", help="do not check the model with a Prometheus"
     )
     options.output(parser)
 

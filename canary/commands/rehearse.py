@@ -57,50 +57,50 @@ LOCAL_ALONE = {"event", "without_metric", "stable", "candidate", "port", "arg", 
 CLUSTER_ALONE = {"context", "url", "image"}
 
 EPILOG = """\
-faults (in the candidate's pods only; give --fault several times, or join them by commas):
-  errors=3%             this share of requests fails with a 500
-  status=404@10%        this share is answered with this status (all of them without @)
-  latency=400ms@10%     added to this share of requests
-  hang=1%               this share is never answered, and keeps a thread each
-  reset=1%              this share meets a closed connection, which the service does not count
-  leak=1MiB             kept in memory with each request
-  crash=500             the pod dies after so many requests
-  cpu=90%               the pod's total CPU, of its limit
-  warmup=3s             so long from its first request on a pod is 300 ms slower
-  slow-start=20s        ready only after this time
-  …@/v1/orders          of the requests to one route (the first six), named as its metrics name it
-  …,after=90s           the faults begin so long after the pod's start
-  database-down=2s@40s  stable and candidate lose their database for 2 s, 40 s into the release
-These times are the clock's own: --time-scale does not compress them.
+faults (in the candidate's pods; give --fault several times, or separate faults by commas):
+  errors=3%             3 % of requests fail with a 500
+  status=404@10%        10 % of requests get this status (without @ all of them)
+  latency=400ms@10%     10 % of requests take 400 ms more
+  hang=1%               1 % of requests are never answered, and each keeps a thread
+  reset=1%              for 1 % of requests the connection closes; the service does not count them
+  leak=1MiB             each request leaks this memory
+  crash=500             the pod crashes after 500 requests
+  cpu=90%               the pod uses 90 % of its CPU limit
+  warmup=3s             requests take 300 ms more for 3 s after a pod's first request
+  slow-start=20s        the pod is not ready for 20 s
+  …@/v1/orders          only requests to this route (first six faults), named as in the metrics
+  …,after=90s           the faults begin 90 s after the pod's start
+  database-down=2s@40s  stable and candidate lose their database for 2 s, 40 s after the release
+--time-scale does not compress these times.
 
-events (at 30s after the release, step=4 or step=4+5s, in the manifest's time):
-  traffic=0             users send so many times the rate (0: nothing, 2: twice)
-  prometheus=stop       Prometheus is gone; start: it is back, without memory
-  replicas=20           a person or an autoscaler changes spec.replicas
-  lose-canary=1         so many canary pods are gone, or all
-  alert=NAME            an alert of the platform's fires; @before: before the release
+events (WHEN is 30s after the release, step=4 or step=4+5s, in the manifest's time):
+  traffic=0             users send this many times the rate (0: nothing, 2: twice)
+  prometheus=stop       Prometheus stops; prometheus=start: it starts again, without its data
+  replicas=20           spec.replicas changes
+  lose-canary=1         this many canary pods disappear, or all
+  alert=NAME            an alert of the platform fires; @before: before the release
   promote, promote-full, abort, retry, undo, pause
-                        what a person does with kubectl argo rollouts
+                        as with kubectl argo rollouts
   release               another release, without the faults, replaces this one
 
 exit codes:
   0 promoted   1 rolled back by a gate or the progress deadline, or its migration failed
   2 the input cannot be used   3 no verdict: paused inconclusive, not measured, or ended by hand
   4 the tool or the machine is at fault
-  130 interrupted   (`make rehearse` turns every one but 0 into its own 2: CI calls this program)
+  130 interrupted   (`make rehearse` replaces each of them except 0 by 2: in CI call this program)
 
 examples:
   canary rehearse                            a healthy release, in about a minute and a half
-  canary rehearse --fault errors=3%          a faulty one: rolled back at the first step
-  canary rehearse --time-scale 1             in real time, at the traffic the gates are made for
+  canary rehearse --fault errors=3%          a faulty release: rolled back at the first step
+  canary rehearse --time-scale 1             in real time, with the traffic that the gates expect
   canary rehearse --stable main --candidate fix-42
                                              one branch released over another
   canary rehearse --stable main              this working tree released over main
-  canary rehearse -o json | jq .verdict      result.json on standard output, the rest on the other
-  canary rehearse --explain --manifests DIR  what of DIR would be enforced, read, or refused
+  canary rehearse -o json | jq .verdict      result.json on stdout, everything else on stderr
+  canary rehearse --explain --manifests DIR  which fields of DIR would be enforced, read or refused
 
-Each run leaves result.json, report.html, report.md and junit.xml in out/rehearsals/<id>, and
-out/rehearsals/latest points at the newest.
+Each run writes result.json, report.html, report.md and junit.xml to out/rehearsals/<id>;
+out/rehearsals/latest points to the newest run.
 """
 
 
@@ -116,13 +116,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--candidate",
         metavar="REF",
-        help="git reference of the release to try (this checkout, with what is not committed yet)",
+        help="git reference of the release to try (this checkout, with uncommitted changes)",
     )
     options.config(group)
     group.add_argument(
         "--explain",
         action="store_true",
-        help="say what a rehearsal would make of each field of the manifests, and run nothing",
+        help="print which fields of the manifests a rehearsal enforces, and run nothing",
     )
     group = parser.add_argument_group("its gates")
     options.kustomization(group)
@@ -132,14 +132,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a metric that is not judged, such as one of a provider that is not here",
+        help="do not judge this metric, such as one of a provider that is not available here",
     )
     _add_run(parser.add_argument_group("the run"))
     _add_cluster(
         parser.add_argument_group(
             "on a cluster",
-            "The release is shipped to a real Kubernetes, and its own Argo Rollouts runs it in "
-            "real time. docs/install.md says how to get one.",
+            "The cluster's own Argo Rollouts runs the release, in real time. docs/install.md says "
+            "how to set up a cluster.",
         )
     )
 
@@ -149,14 +149,14 @@ def _add_run(group: options.Container) -> None:
         "--time-scale",
         type=time_compression.factor,
         metavar="N",
-        help="how much faster than real time the steps go (6; on a cluster 1)",
+        help="how much faster than real time the steps run (6; on a cluster 1)",
     )
     group.add_argument(
         "--promote",
         type=_promotion,
         default=0.0,
         metavar="after=TIME|never",
-        help="when a person promotes a step that needs it, in the manifest's time (at once)",
+        help="when a person promotes a step that waits for it, in the manifest's time (at once)",
     )
     group.add_argument(
         "--event",
@@ -164,7 +164,7 @@ def _add_run(group: options.Container) -> None:
         action="append",
         default=[],
         metavar="WHAT@WHEN",
-        help="something that happens meanwhile; may be given several times, see below",
+        help="something that happens during the release, see below; give it several times",
     )
     options.rate(group, "that users send (what the gates need at this scale)")
     group.add_argument(
@@ -186,17 +186,17 @@ def _add_run(group: options.Container) -> None:
         type=options.count,
         default=runs.KEPT,
         metavar="N",
-        help=f"runs that stay there, this one included; older ones are removed ({runs.KEPT})",
+        help=f"the number of runs to keep, with this one; older runs are removed ({runs.KEPT})",
     )
     group.add_argument(
-        "--record", type=Path, metavar="FILE", help="keep the run's Prometheus data, as one file"
+        "--record", type=Path, metavar="FILE", help="write the run's Prometheus data to one file"
     )
     options.port(group, None, "the gateway's port (any free one)")
     options.output(group, ("table", "json"))
     group.add_argument(
         "--web",
         action="store_true",
-        help="show it in a browser too, live; ends when that is closed",
+        help="show the rehearsal live in a browser too; ends when its page is closed",
     )
 
 
@@ -205,10 +205,10 @@ def _add_cluster(group: options.Container) -> None:
         "--target",
         choices=("local", "cluster"),
         default="local",
-        help="processes of this machine, or a Kubernetes (local)",
+        help="processes on this machine, or a Kubernetes cluster (local)",
     )
     group.add_argument(
-        "--context", metavar="NAME", help="kube context (the current one, unless it is production)"
+        "--context", metavar="NAME", help="kube context (the current one, if it is not production)"
     )
     group.add_argument(
         "--url",
@@ -230,7 +230,7 @@ def run(chosen: argparse.Namespace) -> int:
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
     chosen.time_scale = chosen.time_scale or DEFAULT_SCALE[chosen.target]
     if chosen.rules is not None and not any(chosen.rules.rglob("*.yaml")):
-        raise UsageError(f"{chosen.rules} holds no rule file", "name a folder of rules, *.yaml")
+        raise UsageError(f"{chosen.rules} contains no rule file", "name a folder with *.yaml")
     stable, candidate = plan.choose(
         chosen.stable,
         chosen.candidate,
@@ -334,7 +334,7 @@ def _pages(
 
 def _removed(old: Sequence[Run]) -> Iterator[tuple[str, str]]:
     if old:
-        yield "removed", f"{len(old)} older runs, down to {old[-1].id} (--keep says how many stay)"
+        yield "removed", f"{len(old)} older runs, down to {old[-1].id} (--keep N keeps more)"
 
 
 def _explain(source: Path, found: Sequence[Document]) -> int:
@@ -374,7 +374,7 @@ def _refuse_contradictions(chosen: argparse.Namespace) -> None:
     if "traffic" in chosen.without:
         refuse({"rate"}, "contradicts --without traffic", "give one of the two")
     if not all(word.strip() for fault in chosen.fault for word in fault.split(",")):
-        raise UsageError("a --fault holds no word", "leave it out for a healthy release")
+        raise UsageError("--fault is empty", "leave it out for a healthy release")
 
 
 def _make(out: Path, what: Plan) -> tuple[Plan, Path]:

@@ -19,7 +19,7 @@ exit codes:
 
 examples:
   canary replay out/rehearsals/latest --arg window=2m
-                                            would other gates have detected it?
+                                            what would a longer window have decided?
   canary replay run.tar.gz --manifests deploy/overlays/staging
 """
 
@@ -27,7 +27,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recording, and the gates to judge it by."""
     parser.add_argument(
-        "run_of", type=Path, metavar="RUN", help="a run's folder, or what --record wrote"
+        "run_of", type=Path, metavar="RUN", help="a run's folder, or the file of --record"
     )
     options.kustomization(parser)
     options.arg(parser)

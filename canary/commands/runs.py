@@ -23,7 +23,7 @@ exit codes:
 examples:
   canary runs                               the newest first
   canary runs --outcome rolled-back         those that were rolled back
-  canary runs --compare latest healthy      two, by a word that one id alone holds
+  canary runs --compare latest healthy      two runs; each word must occur in exactly one id
   canary runs --prune 5                     remove all but the newest 5
 """
 
@@ -31,10 +31,14 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which runs, and what to do with them."""
     options.runs(parser)
-    parser.add_argument("--word", default="", help="list those whose id, verdict or command has it")
-    parser.add_argument("--outcome", default="", help="list those that ended so: rolled-back, …")
+    parser.add_argument(
+        "--word", default="", help="only runs whose id, verdict or command contains it"
+    )
+    parser.add_argument(
+        "--outcome", default="", help="only runs with this outcome, such as rolled-back"
+    )
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, beside each other")
+    group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="compare two runs")
     group.add_argument(
         "--prune", type=options.count, metavar="N", help="remove all but the newest N"
     )

@@ -10,8 +10,12 @@ from canary.rehearse import plan, serving
 PORT = 8000
 
 EPILOG = """\
-It builds the working tree as rehearsal.yaml says, and runs until Ctrl-C, with the services and
-fakes of that file.
+The command builds the working tree as rehearsal.yaml says, and runs one pod until Ctrl-C, with the
+services and fake Secrets of that file.
+
+exit codes:
+  2 the input cannot be used   4 the tool or the machine is at fault   130 interrupted
+  or the exit code of the first container that ends
 
 examples:
   canary serve --port 8000
@@ -20,7 +24,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which pod, and where."""
-    options.port(parser, PORT, f"the port of the users ({PORT})")
+    options.port(parser, PORT, f"the port for users' requests ({PORT})")
     options.kustomization(parser)
     options.config(parser)
 

@@ -17,7 +17,7 @@ exit codes:
 
 examples:
   canary simulate                           500 healthy releases
-  canary simulate --fault errors=2%         500 such releases
+  canary simulate --fault errors=2%         500 releases of which 2 % of requests fail
 """
 
 RELEASES = 500
@@ -26,11 +26,11 @@ RELEASES = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The release, its traffic, and the faults."""
     study.add_arguments(parser)
-    study.add_releases(parser, RELEASES, "of each fault")
+    study.add_releases(parser, RELEASES, "releases of each fault")
     options.fault(
         parser,
-        "as for rehearse, such as errors=2%% or latency=400ms@10%%; healthy, idle, late-scrapes, "
-        "prometheus-gone or label-missing; give it several times for several (healthy)",
+        "a fault as for rehearse, such as errors=2%% or latency=400ms@10%%, or one of healthy, "
+        "idle, late-scrapes, prometheus-gone, label-missing; give it several times (healthy)",
     )
     options.output(parser)
 
@@ -41,8 +41,8 @@ def run(chosen: argparse.Namespace) -> int:
     found, release = study.release(chosen)
     scrape_s, _ = study.scrape(chosen, found, release)
     if not any(analysis.metrics for analysis in releases.in_virtual_time(release).analyses):
-        what = f"{release.rollout.name} has no gate that is followed: every release is promoted"
-        raise UsageError(what, "add an analysis; canary lint says what judges nothing")
+        what = f"{release.rollout.name} has no gate to simulate: every release is promoted"
+        raise UsageError(what, "add an analysis; canary lint lists gates that judge nothing")
     asked = (faults.scenario(given, users) for given in chosen.fault or ["healthy"])
     scenarios = [replace(s, weather=replace(s.weather, scrape_s=scrape_s)) for s in asked]
     began = time.monotonic()

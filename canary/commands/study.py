@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The release and its traffic."""
     options.manifests(parser)
     options.contract(parser)
-    parser.add_argument("--rollout", metavar="NAME", help="which one, if there are several")
+    parser.add_argument("--rollout", metavar="NAME", help="the Rollout, if there are several")
     group = parser.add_argument_group("traffic")
     options.rate(group, "that users send (100)")
     group.add_argument(
@@ -39,29 +39,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KIND=SIZE",
-        help="what a healthy release does (errors=0.1%% latency=400ms@0.5%% cpu=20%%)",
+        help="what a healthy release shows (errors=0.1%% latency=400ms@0.5%% cpu=20%%)",
     )
     group.add_argument(
         "--overdispersion",
         type=effect_sizes.share,
         metavar="R",
-        help="how requests of one scrape fail together, 0 to 1 (0: independently)",
+        help="correlation of the failures within one scrape, 0 to 1 (0: independent)",
     )
     group.add_argument(
         "--routes",
         type=effect_sizes.shares,
         metavar="N,N,…",
-        help="how requests divide among routes, for gates that tell them apart"
-        " (for our own manifests, as rehearsal.yaml sends them)",
+        help="each route's part of the requests, for gates that judge routes"
+        " (for this repository's own manifests as in rehearsal.yaml)",
     )
     group.add_argument(
         "--scrape",
         type=_interval,
         metavar="T",
-        help="how often pods are scraped (as the PodMonitor or ServiceMonitor says, or 5s)",
+        help="the scrape interval (that of the PodMonitor or ServiceMonitor, or 5s)",
     )
     group.add_argument(
-        "--rehearsal", type=Path, metavar="FILE", help="take it all from a rehearsal's result.json"
+        "--rehearsal", type=Path, metavar="FILE", help="the traffic of a rehearsal, its result.json"
     )
 
 
@@ -83,7 +83,7 @@ def add_power(parser: argparse.ArgumentParser) -> None:
         type=effect_sizes.share,
         default=0.95,
         metavar="P",
-        help="share of such releases to detect (95%%)",
+        help="share of the faulty releases that must be detected (95%%)",
     )
 
 

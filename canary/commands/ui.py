@@ -9,9 +9,9 @@ from canary.commands import options
 from canary.web.app import App, Source
 
 EPILOG = """\
-It serves on this machine alone, to whoever has the address that it prints, and runs until Ctrl-C.
-Its pages list and filter runs, show each with its charts, compare two, and replay one under other
-arguments of the gates or other manifests.
+The command prints an address with a key; open it in a browser on this machine. Its pages list and
+filter runs, show the charts of each, compare two, and replay one under other arguments or other
+manifests. It runs until Ctrl-C.
 
 exit codes:
   2 the input cannot be used   4 the tool or the machine is at fault   130 interrupted
