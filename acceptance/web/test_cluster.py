@@ -40,7 +40,7 @@ def test_a_persons_acts_change_the_rollout_itself_once_they_are_confirmed(
             wait_for("[aria-current=step] >> text=pause")
             page.get_by_role("button", name="Wait for me at the end").click()
             page.get_by_role("button", name="Abort").click()
-            page.get_by_role("link", name="Do nothing").click()
+            page.get_by_role("link", name="Cancel").click()
             assert not aborted()
             press("Promote")
             wait_for("[aria-current=step] >> text=analysis")

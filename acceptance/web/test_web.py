@@ -257,7 +257,7 @@ def ids(out):
 
 def test_the_list_shows_every_run_and_filters_them(page, out):
     assert page.locator("tbody tr").count() == len(ids(out))
-    page.get_by_label("ended as").select_option("promoted")
+    page.get_by_label("outcome").select_option("promoted")
     page.get_by_role("button", name="Filter").click()
     assert page.locator("tbody tr").count() == 0
 

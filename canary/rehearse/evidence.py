@@ -208,7 +208,8 @@ def apart(accesses: Sequence[Access], release_of: Callable[[int], str]) -> tuple
     )
     return (
         [access for access in accesses if int(access.at) not in left_out],
-        f"{figures} failed in the {len(alike)} s in which both did; no route is judged by these",
+        f"{figures} failed in {len(alike)} s in which both releases failed; "
+        "no route is judged by these",
     )
 
 

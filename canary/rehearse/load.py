@@ -139,7 +139,7 @@ class Load:
         if self.seconds and time.time() - self.seconds[-1].at > SILENT_TIMEOUT_S:
             raise MachineError(
                 f"locust has written nothing for {SILENT_TIMEOUT_S:.0f} s: the load has stopped",
-                "see its log, and use an idler machine",
+                "see its log, and use a less busy machine",
             )
         return fresh
 

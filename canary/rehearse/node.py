@@ -121,7 +121,7 @@ class Node:
         if waited_s > HUNG_TIMEOUT_S:
             raise MachineError(
                 f"the run's Prometheus has not answered a measurement for {waited_s:.0f} s",
-                "see prometheus.log in the run's folder, and use an idler machine",
+                "see prometheus.log in the run's folder, and use a less busy machine",
             )
         if not self.gateway.running:
             raise MachineError("the gateway ended by itself", "see envoy.log in the run's folder")
@@ -259,7 +259,8 @@ class Node:
         if not self._waited:
             self._waited = True
             there = f"{available} of {self.rollout.replicas} pods of {SIDES[staying]} are available"
-            self.log("pod", f"{there} {RECOVERY_TIMEOUT_S:.0f} s after the others left; ended so")
+            late = f"{RECOVERY_TIMEOUT_S:.0f} s after the other pods left"
+            self.log("pod", f"{there} {late}; not waited for any longer")
         return True
 
     def _stays(self, *, promoted: bool) -> bool:

@@ -63,7 +63,7 @@ def _cause(document: Result) -> str:
     if lines and evidence.changed:
         lines.append(f"- changed: {', '.join(_code(file) for file in evidence.changed[:5])}")
     if lines and document.verdict.outcome == "promoted":
-        lines.insert(0, "No gate objects, and yet the canary was worse than stable:\n")
+        lines.insert(0, "Every gate passed, but the canary was worse than stable:\n")
     return "\n".join(lines)
 
 
@@ -99,7 +99,7 @@ def _gates(document: Result) -> str:
     """A row for each gate, a column for each place it looked from: canary, and stable beside it."""
     measurements = list(_last_measurements(document))
     if not measurements:
-        return "No gate was asked."
+        return "No gate was measured."
     wheres = list(dict.fromkeys(measurement.where for measurement in measurements))
     gates = {measurement.metric.name: measurement.wanted for measurement in measurements}
     cells: dict[tuple[str, str], str] = {}
@@ -113,7 +113,7 @@ def _gates(document: Result) -> str:
         + " |"
         for name, wanted in gates.items()
     ]
-    head = f"| canary (stable) | wanted | {' | '.join(wheres)} |"
+    head = f"| canary (stable) | limit | {' | '.join(wheres)} |"
     return "\n".join([head, "|---|---" + "|---:" * len(wheres) + "|", *rows])
 
 
@@ -204,7 +204,7 @@ def _cases(document: Result) -> Iterator[Case]:
             shown(measurement.last.number, measurement.metric.name),
         )
         because = measurement.metric.message or measurement.last.message
-        said = f"{phase}: {value}, wanted {measurement.wanted}. {because}"
+        said = f"{phase}: {value}, limit {measurement.wanted}. {because}"
         wrong = ""
         if phase in _PHASE_SIGNS:
             wrong = "error" if phase == "Error" else "failure"

@@ -18,7 +18,7 @@ PROBE_SECONDS = 15
 MET_SHARE = 0.9
 # Of what a machine sustains with the stable release alone: a release starts pods beside it.
 SPARE_SHARE = 0.8
-REMEDY = "use an idler machine or a smaller --time-scale"
+REMEDY = "use a less busy machine or a smaller --time-scale"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def not_carried(rate: float, seconds: Sequence[Second]) -> MachineError:
     """The error of a stable release that never met the rate with every request answered."""
     last = f"{seconds[-1]}" if seconds else "nothing sent"
     return MachineError(
-        f"The stable release alone does not carry {rate:.0f} requests/s here "
+        f"The stable release alone does not sustain {rate:.0f} requests/s on this machine "
         f"(last second: {last}): nothing was shipped",
         REMEDY,
     )

@@ -47,7 +47,7 @@ ALIKE_FACTOR = 2.0
 # What the name of a gate about failed requests holds.
 _FAILURES = units.FAILING | {"success", "availability"}
 SHARED = "so the cause is probably shared"
-SHARED_REMEDY = "see the logs of the pods for what both need, such as a database"
+SHARED_REMEDY = "look in the pods' logs for a dependency of both, such as a database"
 PROBE_FAILED = "probe failed; restart"
 
 
@@ -128,7 +128,7 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
     if last.unjudged:
         return Verdict(Outcome.UNJUDGED, last.unjudged)
     if told.blind:
-        return _fault(f"no gate can be trusted, since {told.blind}", decision)
+        return _fault(f"no gate can be trusted: {told.blind}", decision)
     if last.promoted:
         judged = f"every gate but {', '.join(last.left_out)}" if last.left_out else "every gate"
         headline = f"Promoted: {judged} passed at every step{place.timed}"
@@ -152,7 +152,7 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
         return Verdict(
             Outcome.NOT_MEASURED,
             f"{_ended(last, place)}, and not comparable: {_broken(decision, place)}"
-            f"{place.timed}, when stable had no requests to tell the release from the machine",
+            f"{place.timed}; stable had no requests to compare with",
             decision,
         )
     headline = f"{_ended(last, place)}: {_broken(decision, place)}{place.timed}"
@@ -172,7 +172,7 @@ def _stuck(last: Observation, told: Conditions, place: Place) -> Verdict:
     if last.timed_out:
         return Verdict(
             Outcome.ROLLED_BACK,
-            f"Stuck, and left in place since progressDeadlineAbort is off: {last.message}",
+            f"Stuck: {last.message}; not rolled back, because progressDeadlineAbort is off",
         )
     because = _reason(last.message).removesuffix(".")
     return Verdict(Outcome.ROLLED_BACK, f"{_ended(last, place)}: {because}{place.timed}")
@@ -182,8 +182,8 @@ def _ended(last: Observation, place: Place) -> str:
     """That it was rolled back; or its users were not, as of a blueGreen whose pods are gone."""
     if last.settled and last.aborted and last.weight:
         return (
-            f"Aborted{place.weighed} and not rolled back, since the active Service goes back only "
-            "while every new pod is available"
+            f"Aborted{place.weighed} and not rolled back: the active Service returns to stable "
+            "only while every new pod is available"
         )
     return f"Rolled back{place.weighed}"
 
@@ -197,7 +197,7 @@ def _paused(
     # Where no traffic was asked for, nothing to read is what was asked for.
     if last.rate and (unread := _unread_gates(last.runs)):
         names = " and ".join(unread)
-        return _fault(f"{names} returned no data of the canary and none of stable", decision)
+        return _fault(f"{names} returned no data for the canary or for stable", decision)
     headline = f"Paused{place.weighed}: {looked}; a manual decision is needed{place.timed}"
     return Verdict(Outcome.INCONCLUSIVE, headline, decision)
 
@@ -372,7 +372,7 @@ def conditions(
     shared = any(event.kind == WORLD for event in events)
     interval_s = min(_intervals_s(rollout), default=None)
     if interval_s is not None and late_s > interval_s:
-        blind = f"the harness ran {late_s:.1f} s late, and a gate is asked every {interval_s:.1f} s"
+        blind = f"the harness ran {late_s:.1f} s late, and a gate measures every {interval_s:.1f} s"
         return Conditions(strained, blind, shared)
     return Conditions(strained, _killed(hashes, events, strained=bool(strained)), shared)
 

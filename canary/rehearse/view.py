@@ -160,7 +160,7 @@ def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
             limit = threshold.of(metric)
             latest[metric.name] = Gate(
                 name=metric.name,
-                value="nothing"
+                value="no data"
                 if measurement.number is None
                 else units.shown(measurement.number, metric.name),
                 wanted=f"{limit.comparison} {units.shown(limit.value, metric.name)}"
@@ -176,7 +176,7 @@ def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
 
 def _gate_table(runs: Sequence[AnalysisRun]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("gate", "canary", "wanted", "stable", "phase"):
+    for column in ("gate", "canary", "limit", "stable", "phase"):
         table.add_column(column, justify="left" if column in ("gate", "phase") else "right")
     for gate in gates(runs):
         style = STYLES[gate.phase]
@@ -227,7 +227,7 @@ def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
     if found.shared:
         yield "shared", found.shared
     for raised in found.exceptions[:1]:
-        yield "its log", f"{file.parent / raised.log}:{raised.line}"
+        yield "canary's log", f"{file.parent / raised.log}:{raised.line}"
     if said.exit_code and found.changed:
         yield "changed", ", ".join(found.changed[:MAX_CHANGED])
     if found.coverage.known:
@@ -235,11 +235,11 @@ def lines(made: Result, file: Path, page: Path) -> Iterator[tuple[str, str]]:
     yield "Rollout", f"{said.rollout_phase}  {said.rollout_message}"
     if said.gate:
         yield "gate", said.gate.name
-        yield "seen", f"{said.requests_seen} canary requests in the measurement's window"
+        yield "measured", f"{said.requests_seen} canary requests in the measurement's window"
     if said.decided_after_s is not None:
         yield "decided after", f"{said.decided_after_s:.1f} s"
     if said.last_canary_response_after_s is not None and said.exit_code == 1:
-        yield "last bad response", f"{said.last_canary_response_after_s:.1f} s"
+        yield "last canary response", f"{said.last_canary_response_after_s:.1f} s"
     if made.assumed:
         yield "assumed", "; ".join(made.assumed)
     yield "users", f"{made.traffic.requests:,} requests; {made.budget.note}"

@@ -113,7 +113,7 @@ class Live:
         if self._held_s is not None:
             return "The canary stays beside stable until you promote or abort it."
         if seen is not None and seen.settled and self._held(seen):
-            return "It has ended, and waits for you: promote, retry, or stop waiting."
+            return "The release has ended and waits for you: promote, retry, or stop waiting."
         return "Once you act, the verdict says that a person ended the release, not its gates."
 
     # ------------------------------------------------------------------------------- open pages

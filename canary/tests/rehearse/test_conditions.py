@@ -80,7 +80,7 @@ def test_a_machine_that_is_busy_throughout_strains(judged):
 
 def test_a_harness_later_than_the_interval_of_a_gate_is_blind(judged):
     told = judged(late_s=1.71)
-    assert told.blind == "the harness ran 1.7 s late, and a gate is asked every 1.7 s"
+    assert told.blind == "the harness ran 1.7 s late, and a gate measures every 1.7 s"
 
 
 def test_probes_that_end_pods_of_both_sides_leave_nothing_to_say(judged):

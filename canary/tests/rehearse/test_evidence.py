@@ -294,7 +294,7 @@ def test_no_route_is_blamed_for_what_fails_in_both_alike_and_none_that_waits_for
     assert blame(told_apart) == []
     assert shared == (
         "54 of the 60 requests to canary and 480 of the 540 requests to stable failed in the 6 s "
-        "in which both did; no route is judged by these"
+        "in which both releases failed; no route is judged by these"
     )
 
 
@@ -309,7 +309,7 @@ def test_a_canary_that_fails_far_more_than_stable_is_told_apart(stable):
 def test_a_route_that_also_fails_outside_an_outage_of_both_is_blamed():
     accesses = each_second(range(20), (10, 9), (90, 0)) + each_second([30], (10, 10), (90, 90))
     told_apart, shared = evidence.apart(accesses, release_of)
-    assert "in the 1 s in which both did" in shared
+    assert "in 1 s in which both releases failed" in shared
     assert blame(told_apart)[0].startswith("GET /a: 180 of 200 requests failed with 503 (stable 0")
 
 

@@ -40,5 +40,5 @@ def test_pods_that_are_never_ready_again_after_a_rollback_are_waited_for_and_the
         seen.append(node.observe())
     assert [each.settled for each in seen] == [False, False, True, True]
     assert [event.text for each in seen for event in each.events] == [
-        "0 of 10 pods of stable are available 30 s after the others left; ended so"
+        "0 of 10 pods of stable are available 30 s after the other pods left; not waited for any longer"
     ]

@@ -47,7 +47,7 @@ def test_what_is_to_blame_stands_below_the_verdict_with_what_changed(branch):
     ]
     assert "1 of 2 routes exercised; not exercised: GET /b." in text
     branch["verdict"] |= {"outcome": "promoted", "exit_code": 0}
-    assert "No gate objects" in pull_request.markdown(Result.model_validate(branch))
+    assert "Every gate passed, but" in pull_request.markdown(Result.model_validate(branch))
 
 
 def test_a_candidate_that_brings_its_own_gates_is_announced(branch):
@@ -58,7 +58,7 @@ def test_a_candidate_that_brings_its_own_gates_is_announced(branch):
 
 def test_each_gate_has_a_row_and_each_step_that_looked_a_column(document):
     text = pull_request.markdown(Result.model_validate(document))
-    assert "| canary (stable) | wanted | 10 % | 25 % |" in text
+    assert "| canary (stable) | limit | 10 % | 25 % |" in text
     row = next(line for line in text.splitlines() if line.startswith("| container-restarts"))
     assert row.count("|") == 5
     assert "❌" in row
@@ -67,7 +67,7 @@ def test_each_gate_has_a_row_and_each_step_that_looked_a_column(document):
 def test_a_release_that_was_never_applied_shows_no_gates(document):
     document["analysis_runs"] = []
     text = pull_request.markdown(Result.model_validate(document))
-    assert "No gate was asked." in text
+    assert "No gate was measured." in text
     assert "mermaid" not in text
 
 

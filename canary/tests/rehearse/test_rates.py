@@ -42,7 +42,7 @@ def test_a_rate_at_which_a_look_would_see_too_little_ends_before_anything_is_shi
         rates.lower(ASKED, 190.0)
     assert str(raised.value) == (
         "This machine sustains 190 of the 300 requests/s asked for, and a rehearsal needs 200: "
-        "nothing was shipped — use an idler machine or a smaller --time-scale"
+        "nothing was shipped — use a less busy machine or a smaller --time-scale"
     )
 
 

@@ -131,7 +131,7 @@ def test_a_gate_about_errors_that_stable_fails_too_names_a_shared_cause():
     assert told.outcome is Outcome.FAULT
     assert told.headline.endswith(
         "which fails the same gate, so the cause is probably shared — "
-        "see the logs of the pods for what both need, such as a database"
+        "look in the pods' logs for a dependency of both, such as a database"
     )
 
 
@@ -188,7 +188,7 @@ def test_what_cannot_be_read_of_either_side_is_never_a_pause_for_a_person():
     seen = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
     verdict = decide(seen)
     assert verdict.outcome is Outcome.FAULT
-    assert "p95 returned no data of the canary and none of stable" in verdict.headline
+    assert "p95 returned no data for the canary or for stable" in verdict.headline
 
 
 def test_one_blind_gate_among_others_is_enough_for_the_machine_to_be_at_fault():
@@ -232,7 +232,7 @@ def test_a_ground_that_asks_nothing_of_stable_cannot_say_that_stable_read_nothin
 def test_a_harness_that_was_later_than_a_measurements_interval_says_nothing(seen):
     verdict = decide(seen, Conditions(blind="the harness ran 4.2 s late"))
     assert verdict.outcome is Outcome.FAULT
-    assert "since the harness ran 4.2 s late — use an idler machine" in verdict.headline
+    assert "trusted: the harness ran 4.2 s late — use a less busy machine" in verdict.headline
 
 
 @pytest.mark.parametrize("name", ["p95", "cpu-saturation-ratio", "container-restarts", "errors"])
@@ -280,14 +280,14 @@ def test_an_aborted_blue_green_whose_users_were_not_switched_back_is_not_said_to
     verdict = decide(seen, place=Place(weight=100, at_s=40.0))
     assert verdict.outcome is Outcome.ROLLED_BACK
     assert verdict.headline == (
-        "Aborted at 100 % and not rolled back, since the active Service goes back only while every "
+        "Aborted at 100 % and not rolled back: the active Service returns to stable only while every "
         "new pod is available: post failed, 40 s after release."
     )
 
 
 def test_a_stuck_release_that_is_left_in_place_is_bad():
     verdict = decide(replace(BASE, timed_out=True))
-    assert (verdict.outcome, "left in place" in verdict.headline) == (Outcome.ROLLED_BACK, True)
+    assert (verdict.outcome, "not rolled back" in verdict.headline) == (Outcome.ROLLED_BACK, True)
 
 
 @pytest.mark.parametrize(
