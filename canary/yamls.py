@@ -106,7 +106,7 @@ def objects(file: str, content: str) -> Iterator[Document]:
             continue
         if not isinstance(document.body, dict):
             kind = type(document.body).__name__
-            raise UsageError(f"{file} holds {kind}, not an object", "correct it")
+            raise UsageError(f"{file} contains {kind}, not an object", "correct it")
         yield from items(document)
 
 
@@ -185,7 +185,7 @@ def load(file: str, content: str) -> list[Document]:
     except yaml.reader.ReaderError as broken:
         line = content.count("\n", 0, broken.position) + 1
         raise UsageError(
-            f"{file} line {line} is not YAML: it holds the character {broken.character!r}",
+            f"{file} line {line} is not YAML: it contains the character {broken.character!r}",
             "correct it",
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as broken:

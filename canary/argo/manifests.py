@@ -116,7 +116,7 @@ def read(
     rollouts = _of(things, Rollout)
     if len(rollouts) != 1:
         raise UsageError(
-            f"{source} holds {len(rollouts)} Rollouts", "point at manifests with exactly one"
+            f"{source} contains {len(rollouts)} Rollouts", "point at manifests with exactly one"
         )
     (rollout,) = rollouts
     labels = rollout.spec.template.metadata.labels
@@ -124,7 +124,7 @@ def read(
     service = _entry(rollout, selecting)
     if grpc := _grpc(service, found):
         raise UsageError(
-            f"{source}: {grpc} is gRPC, and users are sent over HTTP/1.1 alone",
+            f"{source}: {grpc} is gRPC, and the users speak HTTP/1.1 only",
             "name a port that speaks HTTP first in the Service, and leave routes of gRPC out",
         )
     return Bundle(

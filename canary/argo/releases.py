@@ -77,7 +77,7 @@ def unreferenced(documents: Iterable[Document], others: Iterable[Release]) -> tu
 
 def none_in(paths: Iterable[str]) -> UsageError:
     """What to raise where there is nothing to judge."""
-    return UsageError(f"{', '.join(paths)} holds no canary Rollout", "name manifests that hold one")
+    return UsageError(f"{', '.join(paths)} contains no canary Rollout", "name manifests with one")
 
 
 def in_virtual_time(release: Release) -> model.Rollout:

@@ -104,8 +104,8 @@ def run(chosen: argparse.Namespace) -> int:
         for passed in report.passed_over:
             options.remark(f"not judged: {passed}")
         raise UsageError(
-            f"{', '.join(paths)} holds no Rollout and no AnalysisTemplate that can be read",
-            "name manifests that hold one",
+            f"{', '.join(paths)} contains no readable Rollout or AnalysisTemplate",
+            "name manifests with one",
         )
     options.say(output.queries(report) if chosen.queries else output.FORMATS[chosen.output](report))
     for passed in () if chosen.output == "table" else report.broken:

@@ -84,7 +84,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.compare_queries:
         comparisons = alternatives.compare(drawn)
         if not comparisons:
-            raise UsageError(f"no gate of {release.rollout} reads errors", "there is none to ask")
+            raise UsageError(f"no gate of {release.rollout} reads errors", "add a gate on errors")
         options.say(alternatives.table(comparisons))
         return 0
     if chosen.svg:

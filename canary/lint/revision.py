@@ -38,7 +38,9 @@ def files(revision: str, paths: Sequence[str]) -> Iterator[tuple[Path, list[str]
         here = Path(scratch, prefix)
         relative = [os.path.relpath(path) for path in paths]
         if "-" in paths or any(path.startswith("..") for path in relative):
-            raise UsageError("a baseline's revision holds files alone", "name paths below here")
+            raise UsageError(
+                "a git baseline compares only files in this folder", "name paths below it"
+            )
         yield here, [str(here / path) for path in relative if (here / path).exists()]
 
 
@@ -46,5 +48,5 @@ def _git(*arguments: str) -> str:
     try:
         done = processes.run(["git", *arguments], capture_output=True, text=True, timeout=TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as failed:
-        raise UsageError(f"git cannot be asked: {failed}", "install it, or give a file") from None
+        raise UsageError(f"git cannot be run: {failed}", "install it, or give a file") from None
     return str(done.stdout) if done.returncode == 0 else ""

@@ -51,10 +51,10 @@ class ClusterTarget:
 
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:
         if plan.config.cluster is None:
-            raise UsageError("rehearsal.yaml says nothing of a cluster", "give it `cluster`")
+            raise UsageError("rehearsal.yaml has no `cluster`", "add it")
         if plan.rollout.blue_green:
             raise UsageError(
-                "blueGreen is rehearsed on this machine alone", "leave --target cluster out"
+                "a blueGreen can be rehearsed only on this machine", "leave --target cluster out"
             )
         if plan.events:
             raise UsageError("events are not carried out on a cluster", "leave `events` out")

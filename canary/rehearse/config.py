@@ -216,7 +216,7 @@ def read(path: Path) -> Config:
         )
     documents = yamls.read(path)
     if len(documents) != 1:
-        raise UsageError(f"{path} holds {len(documents)} documents, not one", "correct it")
+        raise UsageError(f"{path} contains {len(documents)} documents, not one", "correct it")
     try:
         config = Config.model_validate(documents[0].body)
     except ValidationError as invalid:

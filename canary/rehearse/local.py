@@ -479,7 +479,7 @@ class LocalTarget:
         while not node.prometheus.scraping():
             node.tick()
             if time.monotonic() > deadline:
-                raise MachineError("prometheus does not take up its targets", "see its log")
+                raise MachineError("prometheus does not find its targets", "see its log")
             time.sleep(OBSERVE_S)
             yield node.observe()
 

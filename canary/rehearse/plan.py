@@ -437,12 +437,12 @@ def check_reach(given: Sequence[str], config: Config) -> None:
             continue
         if fault.name in faults.WORLD and "postgresql" not in config.services.values():
             raise UsageError(
-                f"{word!r} would meet nobody: `services` of rehearsal.yaml has no postgresql",
+                f"{word!r} would affect nobody: `services` of rehearsal.yaml has no postgresql",
                 "leave it out",
             )
         if fault.route and asked and not any(map(faults.matcher(fault.route).fullmatch, asked)):
             raise UsageError(
-                f"{word!r} would meet nobody: no request of the traffic goes to {fault.route}",
+                f"{word!r} would affect nobody: no request of the traffic goes to {fault.route}",
                 "add one under traffic.requests in rehearsal.yaml",
             )
 

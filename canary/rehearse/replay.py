@@ -103,10 +103,10 @@ def opened(path: Path) -> Iterator[Recording]:
                 "name a folder of out/rehearsals, or a file that --record wrote",
             ) from None
         if not recorded.released_at:
-            raise UsageError(f"{path} holds no applied release", "record a run that got so far")
+            raise UsageError(f"{path} contains no release", "record a run that was released")
         if acts := ", ".join(_by_hand(recorded)):
             raise UsageError(
-                f"{path} cannot be replayed: a person's {acts} made its way, and not its gates",
+                f"{path} cannot be replayed: a person's {acts} decided, and not its gates",
                 "replay a run that nobody promoted, aborted or retried",
             )
         yield Recording(recorded, folder)

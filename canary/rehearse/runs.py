@@ -81,7 +81,7 @@ def find(out: Path, name: str) -> Run:
         raise UsageError(f"{many} {name!r}", f"name one that `canary runs --out {out}` lists")
     (run,) = alike
     if run.result is None:
-        raise UsageError(f"{run.id} left no result", "it is under way, or was ended before it had")
+        raise UsageError(f"{run.id} has no result", "it is running, or ended without one")
     return run
 
 

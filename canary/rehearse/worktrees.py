@@ -186,7 +186,7 @@ class Repository:
             found = _ask(self._cache, git, "rev-parse", f"{reference.commit}:{place}")
             if not found:
                 raise UsageError(
-                    f"{reference.name} has no {place}", "name a reference that holds the service"
+                    f"{reference.name} has no {place}", "name a reference with the service"
                 )
             parts.append(found)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

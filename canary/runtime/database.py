@@ -244,7 +244,7 @@ def _check_empty(url: str) -> None:
     if tables:
         held = "1 table" if tables == 1 else f"{tables} tables"
         raise UsageError(
-            f"the database {name}, which {URL_VARIABLE} names, holds {held}",
+            f"the database {name}, which {URL_VARIABLE} names, contains {held}",
             f"give an empty one, which the run fills, or unset {URL_VARIABLE}",
         )
 

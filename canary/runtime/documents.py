@@ -51,7 +51,7 @@ def _everything(path: str) -> Iterable[Document]:
         return read(folder)
     files = sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
     if not files:
-        raise UsageError(f"{path} holds no .yaml files", "name a folder or file with manifests")
+        raise UsageError(f"{path} contains no .yaml files", "name a folder or file with manifests")
     return (document for file in files for document in read(file))
 
 

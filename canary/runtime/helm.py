@@ -42,12 +42,12 @@ def template(chart: Path, release: Release = DEFAULT) -> list[Document]:
 
     Raises:
         UsageError: if the chart objects to them.
-        MachineError: if there is no helm here, or it does not end.
+        MachineError: if helm is not on PATH, or it does not end.
     """
     helm = shutil.which("helm")
     if helm is None:
         remedy = "go install helm.sh/helm/v3/cmd/helm@v3.19.2, or pipe what it prints to -"
-        raise MachineError("there is no helm here", remedy)
+        raise MachineError("helm is not on PATH", remedy)
     command = [helm, "template", *filter(None, [release.name or _name(chart)]), str(chart)]
     command += [f"--values={file}" for file in release.values]
     command += [f"--namespace={release.namespace}"] if release.namespace else []

@@ -54,8 +54,8 @@ MANIFESTS = {
     "twice": (f"{OBJECT}kind: Secret\n".encode(), "line 5"),
     "tag": (f"{OBJECT}data: !!python/name:os.system x\n".encode(), "line 5"),
     "binary": (f"{OBJECT}data: !!binary '~'\n".encode(), "line 5"),
-    "list": (b"- 1\n- 2\n", "holds list, not an object"),
-    "text": (b"hello\n", "holds str, not an object"),
+    "list": (b"- 1\n- 2\n", "contains list, not an object"),
+    "text": (b"hello\n", "contains str, not an object"),
     "torn": (b"a: [1, 2\n", "is not YAML"),
 }
 KUSTOMIZATIONS = {
@@ -272,7 +272,7 @@ WRONG = [
     # -- files to read
     ("canary", ("rehearse", "--config", "{hostile}/none.yaml"), 2, "does not exist"),
     ("canary", ("rehearse", "--config", "{hostile}/list.yaml"), 2, "list.yaml"),
-    ("canary", ("rehearse", "--config", "{hostile}/empty.yaml"), 2, "holds 0 documents"),
+    ("canary", ("rehearse", "--config", "{hostile}/empty.yaml"), 2, "contains 0 documents"),
     ("canary", ("rehearse", "--config", "{hostile}/integer.yaml"), 2, "line 5"),
     ("canary", ("rehearse", "--config", ""), 2, "'' is not a path"),
     ("canary", ("rehearse", "--rules", "/nonexistent"), 2, "/nonexistent contains no rule file"),

@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status=response.status, headers={**response.headers, "Set-Cookie": cookie}
             )
         if not _same(self._cookie(name), self.server.key):
-            remedy = "open the address that the program printed: it holds the key"
+            remedy = "open the address that the program printed: it contains the key"
             raise Refused(HTTPStatus.FORBIDDEN, remedy)
         if posted:
             own = self.headers.get("Origin") == self.server.origin

@@ -113,7 +113,7 @@ def _profile(chosen: argparse.Namespace, read: Limits) -> Profile:
 def _setup(chosen: argparse.Namespace, profile: Profile) -> Setup:
     for file in (chosen.api_key_file, chosen.ca_file):
         if file is not None and not file.is_file():
-            raise UsageError(f"{file} does not exist", "name a file that holds the key, or the CA")
+            raise UsageError(f"{file} does not exist", "name a file with the key, or with the CA")
     if chosen.closed and (chosen.processes > 1 or chosen.expect_workers):
         raise UsageError("closed users run in one process", "leave out --closed, or the workers")
     return Setup(

@@ -58,7 +58,7 @@ def read(folder: Path) -> tuple[Group, ...]:
     """
     groups = tuple(group for file in files(folder) for group in _groups(file))
     if not groups:
-        raise UsageError(f"{folder} holds no rules", "name a folder with rule files")
+        raise UsageError(f"{folder} contains no rules", "name a folder with rule files")
     return groups
 
 

@@ -110,7 +110,7 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
         ),
         ("service.yaml", "spec:", "spec: [", "is not YAML"),
         ("kustomization.yaml", "  - service.yaml", "  - missing.yaml", "does not exist"),
-        ("kustomization.yaml", "  - rollout.yaml", "", "holds 0 Rollouts"),
+        ("kustomization.yaml", "  - rollout.yaml", "", "contains 0 Rollouts"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_file_and_path(

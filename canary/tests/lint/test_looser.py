@@ -125,7 +125,7 @@ def test_what_a_commit_had_is_known(repository):
     ("given", "said"),
     [
         (["--baseline", "no-such"], "no-such is neither a file of findings nor a commit here"),
-        (["--baseline", "HEAD", ".."], "a baseline's revision holds files alone"),
+        (["--baseline", "HEAD", ".."], "a git baseline compares only files in this folder"),
         (["--values", "x.yaml"], "--values without --helm"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_chart_needs_a_helm_and_the_message_says_how_to_get_one(repository):
         CANARY, "lint", "--helm", "chart", cwd=folder, env={**os.environ, "PATH": "/nowhere"}
     )
     assert done.returncode == 4
-    assert "there is no helm here — go install" in done.stderr
+    assert "helm is not on PATH — go install" in done.stderr
 
 
 def test_the_github_action_says_what_is_new_beside_its_line_and_fails(repository, root):

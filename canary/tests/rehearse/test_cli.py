@@ -202,7 +202,7 @@ def runs(process):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds 0 Rollouts"),
+        ("", "contains 0 Rollouts"),
         ("kind: Rollout\nspec: {}\n", "is not supported"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_chart_with_a_rollout_is_found_and_needs_a_helm_which_the_message_says
     shutil.copytree(root / "acceptance/foreign/rates", tmp_path / "rates")
     monkeypatch.setenv("PATH", str(tmp_path))
     for given in (None, tmp_path / "rates/chart"):
-        with pytest.raises(MachineError, match="there is no helm here — go install"):
+        with pytest.raises(MachineError, match="helm is not on PATH — go install"):
             draft.draft(tmp_path / "rates", given)
-    with pytest.raises(MachineError, match="there is no helm here"):
+    with pytest.raises(MachineError, match="helm is not on PATH"):
         plan.read(tmp_path / "rates/rehearsal.yaml", None)

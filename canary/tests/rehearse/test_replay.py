@@ -184,7 +184,7 @@ def test_a_run_that_a_person_acted_on_is_refused_by_the_name_of_the_act(tmp_path
     (tmp_path / "result.json").write_text(json.dumps(document))
     (tmp_path / "prometheus/data").mkdir(parents=True)
     with (
-        pytest.raises(UsageError, match=f"a person's {act}@12.5s made its way"),
+        pytest.raises(UsageError, match=f"a person's {act}@12.5s decided"),
         replay.opened(tmp_path),
     ):
         pass

@@ -50,7 +50,7 @@ def test_a_database_that_holds_a_table_is_refused_with_the_remedy_and_left_as_it
     done = serve(root, REHEARSE_DATABASE_URL=held)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    for word in ("the database held on", "REHEARSE_DATABASE_URL", "holds 1 table", "empty"):
+    for word in ("the database held on", "REHEARSE_DATABASE_URL", "contains 1 table", "empty"):
         assert word in done.stderr
     with psycopg.connect(held) as connection:
         assert connection.execute(TABLES).fetchone() == (["theirs"],)
