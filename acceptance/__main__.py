@@ -1,6 +1,6 @@
-"""`python -m acceptance AREA`: runs an area's acceptance tests, and says what was measured.
+"""Run the acceptance tests of an area, and print what was measured.
 
-More words are pytest's own, such as `-k stall` for the tests whose name holds it.
+Further options are pytest's, such as `-k stall` for the tests whose name contains it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from canary.runtime import program
 HERE = Path(__file__).parent
 AREAS = sorted({file.parent.name for file in HERE.glob("*/test_*.py")})
 EPILOG = """\
-exit codes: 0 every target is met   1 one is not   2 no such test   4 something that a test needs
-  is not available here, or our fault   130 interrupted
+exit codes:
+  0 every target is met   1 a target is not met   2 no such test
+  4 something that a test needs is not available, or the tests are at fault   130 interrupted
+
+examples:
+  python -m acceptance rehearsal -k errors --times 3
+  python -m acceptance conformance --part cluster
 """
 CODES = {
     pytest.ExitCode.OK: program.GOOD,
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         "--part",
         default="acceptance and not (cluster or large)",
         metavar="MARKERS",
-        help="a part of it only",
+        help="the markers of the tests to run, such as cluster",
     )
     # Ours would refuse what is pytest's.
     chosen, more = argparse.ArgumentParser.parse_known_args(parser, arguments)

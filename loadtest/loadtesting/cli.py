@@ -1,4 +1,4 @@
-"""`loadtest`: load that can fail, judged by the limits that judge a release."""
+"""Send load to a running service, and judge it by the limits of the release gates."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from loadtesting import commands
 EPILOG = """\
 exit codes:
   0 PASS   1 FAIL   2 the target cannot be reached, or the input cannot be used
-  3 INCONCLUSIVE: too few requests, dropped work, a generator out of CPU   4 our own fault
+  3 INCONCLUSIVE: too few requests, dropped requests, a generator out of CPU
+  4 the tool or the machine is at fault
   130 interrupted
 
 examples:
-  loadtest profiles                                      the profiles, and their verdicts
-  loadtest run smoke --host http://127.0.0.1:8000        is everything there?
+  loadtest profiles                                      the profiles, and the expected verdicts
+  loadtest run smoke --host http://127.0.0.1:8000        a short check of every gate
   loadtest run errors-bad --host https://grid.example --api-key-file key.txt
   loadtest run errors-good --pair 0.5%,1.5% --host …     a closer pair, and as many requests
   loadtest run cpu-good --host … --prometheus http://127.0.0.1:9090
   loadtest run capacity --host …                         the highest rate that meets the limits
-  loadtest run smoke --host … --shape "10..200 for 1m"   the same checks under another shape
-  loadtest compare before/result.json after/result.json  is it slower?
+  loadtest run smoke --host … --shape "10..200 for 1m"   the same checks with another shape
+  loadtest compare before/result.json after/result.json  what changed between two runs
 
-Each run leaves result.json, report.html, summary.md and junit.xml in out/loadtest/<id>.
+Each run writes result.json, report.html, summary.md and junit.xml to out/loadtest/<id>.
 """
 
 # Of a count: more than a machine can have of anything.
@@ -58,10 +59,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
-    what = "send a profile's load to a target and judge what came back"
+    what = "send a profile's load to a target and judge the responses"
     parser = _command(commands_of, "run", what)
     parser.set_defaults(run=commands.run)
-    parser.add_argument("profile", metavar="PROFILE", help="see `loadtest profiles`")
+    parser.add_argument("profile", metavar="PROFILE", help="one of `loadtest profiles`")
     parser.add_argument(
         "--host",
         required=True,
@@ -70,15 +71,18 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
         help="base URL of the target, such as https://…",
     )
     parser.add_argument(
-        "--api-key-file", type=Path, metavar="FILE", help="without one nothing is posted"
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the API key; without it nothing is posted",
     )
     parser.add_argument(
         "--ca-file", type=Path, metavar="FILE", help="the certificate authority to trust"
     )
     _add_overrides(parser)
-    parser.add_argument("--shape", metavar="SHAPE", help='such as "10..200 for 1m, 200 for 30s"')
-    parser.add_argument("--spacing", choices=SPACINGS, default="poisson", help="(poisson)")
-    parser.add_argument("--users", type=_count, metavar="N", help="requests under way at most")
+    parser.add_argument("--shape", metavar="SHAPE", help='rates, as "10..200 for 1m, 200 for 30s"')
+    parser.add_argument("--spacing", choices=SPACINGS, default="poisson", help="arrivals (poisson)")
+    parser.add_argument("--users", type=_count, metavar="N", help="maximum of concurrent requests")
     parser.add_argument(
         "--max-queue-time",
         type=_positive,
@@ -95,11 +99,11 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--closed", action="store_true", help="closed users at the mean rate (hides stalls)"
     )
-    parser.add_argument("--no-early-stop", action="store_true", help="even when failing is certain")
+    parser.add_argument("--no-early-stop", action="store_true", help="run on when it must fail")
     parser.add_argument(
-        "--prometheus", type=program.address, metavar="URL", help="for CPU and memory"
+        "--prometheus", type=program.address, metavar="URL", help="a Prometheus, for CPU and memory"
     )
-    parser.add_argument("--pod-hash", default=".+", metavar="HASH", help="whose CPU (all pods)")
+    parser.add_argument("--pod-hash", default=".+", metavar="HASH", help="pods for CPU (all)")
     parser.add_argument(
         "--service-metrics",
         action="append",
@@ -108,18 +112,21 @@ def _add_run(commands_of: Commands[argparse.ArgumentParser]) -> None:
         help="a pod's /metrics, to compare client and service; once for each pod",
     )
     parser.add_argument(
-        "--metrics-port", type=program.port, metavar="N", help="serve our own /metrics there"
+        "--metrics-port", type=program.port, metavar="N", help="serve the load test's own /metrics"
     )
     parser.add_argument(
-        "--metrics-address", default="127.0.0.1", metavar="ADDR", help="(127.0.0.1)"
+        "--metrics-address",
+        default="127.0.0.1",
+        metavar="ADDR",
+        help="address for these (127.0.0.1)",
     )
-    parser.add_argument("--keep-baseline", action="store_true", help="for later `compare`")
+    parser.add_argument("--keep-baseline", action="store_true", help="keep it for `compare`")
     _add_folder(parser)
     _add_limits(parser)
 
 
 def _add_compare(commands_of: Commands[argparse.ArgumentParser]) -> None:
-    what = "how two runs differ, with intervals; 1 where the second is worse"
+    what = "compare two runs, with intervals; exit code 1 if the second is worse"
     parser = _command(commands_of, "compare", what)
     parser.set_defaults(run=commands.compare)
     parser.add_argument(

@@ -13,11 +13,11 @@ from observe import generate, live_stack
 
 EPILOG = """\
 exit codes:
-  0 good   1 findings   2 the input cannot be used   4 the machine is at fault   130 interrupted
+  0 success   1 findings   2 the input cannot be used   4 the machine is at fault   130 interrupted
 
 examples:
-  observe up                                  a healthy canary beside stable, in a browser
-  observe up --fault errors=10%               with a canary that fails
+  observe up                                  stable and a healthy canary, in a browser
+  observe up --fault errors=10%               stable and a faulty canary
   observe generate --check                    do the generated files match the gates?
 """
 
@@ -37,11 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     text = "Rules, alerts, dashboards and logs of GridOS."
     parser = program.parser("observe", description=text, epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="command")
-    text = "write what is generated from the gates, the objective and the dashboards' code"
+    text = "write the files that come from the gates, the objective and the dashboards' code"
     generating = commands.add_parser("generate", help=text, description=text)
     generating.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     generating.set_defaults(command=_generate)
-    text = "the service under gentle load with a canary that nobody ends, its alerts and dashboards"
+    text = "run stable and a canary under low load, with alerts and dashboards in a browser"
     looking = commands.add_parser("up", help=text, description=text)
     options.port(looking, None, "the page's port (any free one)")
     options.fault(looking, "make the canary a faulty release")
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=live_stack.TIMEOUT_S,
         metavar="S",
-        help="then end (an hour)",
+        help="end after this time (an hour)",
     )
     looking.add_argument("--out", type=Path, default=Path("out/observe"), metavar="DIR")
     looking.set_defaults(command=_show)
