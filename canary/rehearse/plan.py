@@ -320,13 +320,13 @@ class Plan:
         """What a reader of the verdict must know: what else changes than the code."""
         before, after = self.stable.bundle, self.candidate.bundle
         if before.templates != after.templates:
-            yield "the gates: this release is judged by its own, as it would be once applied"
+            yield "the gates: the candidate's gates judge this release, as on a cluster"
         if before.rollout.spec.strategy != after.rollout.spec.strategy:
-            yield "the steps of the rollout: it runs its own"
+            yield "the steps: this release runs the candidate's steps"
         if before.rollout.spec.template != after.rollout.spec.template:
-            yield "the pod template: each side runs under its own"
+            yield "the pod template: each release runs with its own"
         if before.config_maps != after.config_maps:
-            yield "the configuration: each side runs under its own"
+            yield "the configuration: each release runs with its own"
 
     @cached_property
     def events(self) -> tuple[Event, ...]:
@@ -366,10 +366,10 @@ class Plan:
         for name in self.choices.without_metrics:
             yield f"metric {name} is not judged (--without-metric)"
         if self.edge_delay_s is None:
-            yield "the edge learns at once of a pod that died: no Ingress says how it probes"
+            yield "the edge notices a dead pod at once, because no Ingress sets a health probe"
         else:
             yield (
-                f"the edge learns of a pod that died {self.edge_delay_s:g} s later, by the "
+                f"the edge notices a dead pod after {self.edge_delay_s:g} s, by the "
                 "Ingress's health probe; this is not scaled"
             )
 

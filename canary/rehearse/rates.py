@@ -70,7 +70,7 @@ def told(rates: Rates, carried: float, rate: float) -> str:
     """The one line that says what is sent instead, and why."""
     return (
         f"this machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for: "
-        f"{rate:.0f} are sent, and every gate still sees enough"
+        f"{rate:.0f} requests/s are sent, which is enough for every gate"
     )
 
 

@@ -23,7 +23,7 @@ def document(root):
 def branch(document):
     document["release"]["candidate"] |= {"reference": "fix-42", "commit": "a" * 40}
     document["release"]["stable"] |= {"reference": "main", "commit": "b" * 40}
-    document["release"]["changes"] = ["the gates: this release is judged by its own"]
+    document["release"]["changes"] = ["the gates: the candidate's gates judge"]
     return document
 
 

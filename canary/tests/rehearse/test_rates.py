@@ -32,8 +32,8 @@ def test_what_is_sustained_is_known_once_the_start_is_over_and_counts_answers_on
 def test_a_machine_that_sustains_less_is_sent_less_with_room_for_starting_pods():
     assert rates.lower(ASKED, 260.0) == 200
     assert rates.told(ASKED, 260.0, 200.0) == (
-        "this machine sustains 260 of the 300 requests/s asked for: 200 are sent, and every gate "
-        "still sees enough"
+        "this machine sustains 260 of the 300 requests/s asked for: 200 requests/s are sent, which "
+        "is enough for every gate"
     )
 
 

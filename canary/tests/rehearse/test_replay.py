@@ -179,7 +179,11 @@ def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
 @pytest.mark.parametrize("act", ["promote", "promote-full", "abort", "retry", "undo", "pause"])
 def test_a_run_that_a_person_acted_on_is_refused_by_the_name_of_the_act(tmp_path, document, act):
     document["released_at"] = "2026-11-24T05:16:20.000+00:00"
-    told = ["traffic=0@1s", f"{act}@12.5s", f"{act}@step=9 never came: the release was over"]
+    told = [
+        "traffic=0@1s",
+        f"{act}@12.5s",
+        f"{act}@step=9 never came: the release was over",
+    ]
     document["events"] = [{"at_s": 1, "kind": "event", "text": text} for text in told]
     (tmp_path / "result.json").write_text(json.dumps(document))
     (tmp_path / "prometheus/data").mkdir(parents=True)
