@@ -152,7 +152,7 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
         return Verdict(
             Outcome.NOT_MEASURED,
             f"{_ended(last, place)}, and not comparable: {_broken(decision, place)}"
-            f"{place.timed}; stable had no requests to compare with",
+            f"; stable had no requests then{place.timed}",
             decision,
         )
     headline = f"{_ended(last, place)}: {_broken(decision, place)}{place.timed}"

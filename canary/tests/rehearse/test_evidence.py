@@ -293,7 +293,7 @@ def test_no_route_is_blamed_for_what_fails_in_both_alike_and_none_that_waits_for
     told_apart, shared = evidence.apart([*fine, *hung, *waits], release_of)
     assert blame(told_apart) == []
     assert shared == (
-        "54 of the 60 requests to canary and 480 of the 540 requests to stable failed in the 6 s "
+        "54 of the 60 requests to canary and 480 of the 540 requests to stable failed in 6 s "
         "in which both releases failed; no route is judged by these"
     )
 

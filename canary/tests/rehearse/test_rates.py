@@ -61,6 +61,6 @@ def test_a_second_is_told_in_words():
 def test_a_rate_that_is_never_carried_is_told_without_a_type_of_ours(met):
     told = str(rates.not_carried(300.0, met))
     assert told.startswith(
-        "The stable release alone does not carry 300 requests/s here (last second"
+        "The stable release alone does not sustain 300 requests/s on this machine (last second"
     )
     assert not re.search(r"[A-Z]\w+\(\w+=", told)
