@@ -1,8 +1,8 @@
 """The platform composed: what the charts bring with our values is what our own parts count on.
 
 The contracts are generated from the charts themselves; nothing here has a world of its own. It leaves
-out what only a running cluster shows (that the operator and Argo CD do as their sources say) and all
-of Azure's own services.
+out what only a running cluster shows (`test_operator` and `test_root` ask the operator and Argo CD)
+and all of Azure's own services.
 """
 
 import re
@@ -131,6 +131,14 @@ def test_every_application_that_a_set_makes_is_one_that_its_project_allows(root)
 
 
 COMPOSED = ("prometheus", "alertmanager", "loki", "grafana")
+
+
+def test_the_operator_that_is_asked_is_the_one_that_the_chart_brings(root, contracts):
+    """`test_operator` builds it, and takes its kinds from the module of the chart's image."""
+    images = contracts["kube-prometheus-stack"].images
+    (brought,) = (image for image in images if "/prometheus-operator:" in image)
+    built = re.search(r"/prometheus-operator/cmd/operator@(\S+)", (root / "ci/tool").read_text())
+    assert built[1] == brought.rpartition(":")[2]
 
 
 def test_the_compose_file_runs_the_versions_that_the_charts_bring(root, contracts):
