@@ -9,6 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import hcl2
 import pytest
 import yaml
 from observe import alertmanager, promtool, rules
@@ -228,6 +229,23 @@ def test_every_network_policy_admits_pods_that_exist(root, cluster, overlay):
                     namespace == where and wanted.items() <= labels.items()
                     for where, labels in there
                 ), f"NetworkPolicy {policy['metadata']['name']} admits no pod: {namespace} {wanted}"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_prober_takes_any_certificate_where_the_vault_makes_its_own_and_nowhere_else(
+    root, overlay
+):
+    """An environment with the wrong one of both would be paged for ever, or never."""
+    variables = hcl2.loads((root / f"infra/terraform/environments/{overlay}.tfvars").read_text())
+    signed = bool({"acme", "certificate_issuer"} & variables.keys())
+    (probe,) = objects.of(objects.read(root / f"deploy/overlays/{overlay}"), "Probe")
+    values = yaml.safe_load(
+        (root / "deploy/argocd/platform/blackbox-exporter-values.yaml").read_text()
+    )
+    # Beside the chart's own, which asks for one that is signed.
+    modules = {"http_2xx": {}} | values["config"]["modules"]
+    asked = modules[probe["spec"]["module"]].get("http", {})
+    assert asked.get("tls_config", {}).get("insecure_skip_verify", False) is not signed
 
 
 def _peers(spec):
