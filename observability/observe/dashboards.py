@@ -561,7 +561,7 @@ CAPACITY = Dashboard(
                     Unit.COUNT,
                     (
                         Target(
-                            f"sum by (pod) (kube_pod_container_status_restarts_total{{{_PODS_OF}}})",
+                            f"max by (pod) (kube_pod_container_status_restarts_total{{{_PODS_OF}}})",
                             "restarts {{pod}}",
                         ),
                     ),

@@ -77,7 +77,7 @@ def test_a_case_about_an_alert_that_does_not_exist_is_refused(groups, cases):
         compact.promtool_tests(misspelt, groups)
 
 
-@pytest.mark.parametrize("name", ["slo", "release", "resources"])
+@pytest.mark.parametrize("name", ["slo", "release", "resources", "idle", "replaced"])
 def test_the_recorded_series_are_what_the_written_tests_say(tool, name):
     assert tool.test(TESTS / f"{name}.test.yaml") == ""
 
