@@ -1,7 +1,8 @@
 """Rollback paths 2 and 3 on a real cluster: from the decision to the last bad response, in seconds.
 
-A bad release is in front of every user (promoted past its gates on purpose, the worst case), under
-load. Path 2 reverts the commit; path 3 pauses Argo CD's sync, undoes, reverts, and resumes.
+A release is in front of every user, under load: a bad one (promoted past its gates on purpose, the
+worst case), or a healthy one, of which no request may fail. Path 2 reverts the commit; path 3
+pauses Argo CD's sync, undoes, reverts, and resumes.
 """
 
 from __future__ import annotations
@@ -43,14 +44,16 @@ OWN = "cluster.gridos.upstream_rq_500"
 class Measured:
     """One way back: seconds from the decision to the last bad response, and until all is well.
 
-    `not_its_own` are requests of users that failed otherwise than by the bad release: lost, or
-    refused by the gateway. `failed_after` failed when all should have been well.
+    Of the users' requests since the decision `failed` did, lost ones too. `not_its_own` failed
+    otherwise than by the bad release: lost, or refused by the gateway. `failed_after` failed when
+    all should have been well.
     """
 
     path: str
     last_bad_s: float
     healthy_s: float
     requests: int
+    failed: int
     not_its_own: int
     failed_after: int
 
@@ -60,10 +63,15 @@ class Measured:
         return not (self.not_its_own or self.failed_after)
 
     def __str__(self) -> str:
+        told = (
+            f"{self.path}: {self.failed} failed of {self.requests} requests, "
+            f"Healthy after {self.healthy_s:.1f} s"
+        )
+        if self.failed == 0:
+            return told
         return (
-            f"{self.path}: last bad response after {self.last_bad_s:.1f} s, "
-            f"Healthy after {self.healthy_s:.1f} s; of {self.requests} requests "
-            f"{self.not_its_own} failed but not by the release, {self.failed_after} afterwards"
+            f"{told}, last bad response after {self.last_bad_s:.1f} s; {self.not_its_own} failed "
+            f"but not by the release, {self.failed_after} afterwards"
         )
 
 
@@ -95,12 +103,7 @@ class Service:
 
     def undo(self) -> Measured:
         """Path 3, where no Argo CD takes it back."""
-        before = self._rollout()["status"]["currentPodHash"]
-        return self._measure(
-            "undo",
-            lambda: self._argo("undo"),
-            lambda: self._rollout()["status"]["currentPodHash"] != before,
-        )
+        return self._measure("undo", lambda: self._argo("undo"))
 
     # ----------------------------------------------------------------------------------- details
 
@@ -135,11 +138,12 @@ class Service:
             [*command, "--context", self.kubectl.context], check=True, capture_output=True
         )
 
-    def _measure(self, path: str, decide: Callable[[], None], back: Callable[[], bool]) -> Measured:
+    def _measure(self, path: str, decide: Callable[[], None]) -> Measured:
         """Goes a way back, and tells what users met from the decision until all was quiet."""
+        before = self._shipped()
         stray, decided = self._stray(), time.time()
         decide()
-        self._await("the rollback", lambda: back() and self._healthy(), READY_S)
+        self._await("the rollback", lambda: self._shipped() != before and self._healthy(), READY_S)
         healthy = time.time()
         time.sleep(QUIET_S)
         # A second is told at its end.
@@ -150,9 +154,14 @@ class Service:
             last_bad_s=round(last - decided, 1),
             healthy_s=round(healthy - decided, 1),
             requests=sum(s.requests for s in seconds),
+            failed=sum(s.failed + s.lost for s in seconds),
             not_its_own=self._stray() - stray + sum(s.lost for s in seconds),
             failed_after=sum(s.failed + s.lost for s in seconds if s.at > healthy + 1),
         )
+
+    def _shipped(self) -> str:
+        """The hash of the release that is asked for."""
+        return str(self._rollout()["status"]["currentPodHash"])
 
     def _failed_since(self, instant: float) -> int:
         return sum(s.failed for s in self._seconds() if s.at >= instant)
@@ -211,13 +220,13 @@ class Loop(Service):
         self._ship(FAULTS, fault)
         self._await_bad()
 
-    def renew(self) -> None:
-        """Ships a good release and promotes it: the one that the next way back leads to.
+    def renew(self, name: str) -> None:
+        """Ships a good release of a name that no other had, and promotes it.
 
         The rollback window counts every ReplicaSet since then, those of aborted releases too.
         After as many as have come before, a revert would outcome the steps.
         """
-        self._ship("SHIPPED", "again")
+        self._ship("SHIPPED", name)
         self._await("its promotion", self._healthy, READY_S)
 
     def revert(self) -> Measured:
@@ -227,7 +236,7 @@ class Loop(Service):
             git(self.checkout, "revert", "--no-edit", "HEAD")
             self._push()
 
-        return self._measure("git revert", decide, lambda: not self._is_bad())
+        return self._measure("git revert", decide)
 
     def undo(self) -> Measured:
         """Path 3: pause the sync, undo at once, then make Git say the same and resume."""
@@ -236,7 +245,7 @@ class Loop(Service):
             self._automated(None)
             self._argo("undo")
 
-        measured = self._measure("undo, sync paused", decide, lambda: not self._is_bad())
+        measured = self._measure("undo, sync paused", decide)
         git(self.checkout, "revert", "--no-edit", "HEAD")
         self._push()
         self._automated({"prune": True, "selfHeal": True})

@@ -152,7 +152,7 @@ def test_the_core_is_skipped_with_its_reason_where_it_cannot_be_run(root):
 
 
 @pytest.mark.parametrize(
-    ("area", "tests"), [("conformance", 9), ("pipeline", 1), ("load", 3), ("observability", 1)]
+    ("area", "tests"), [("conformance", 13), ("pipeline", 1), ("load", 3), ("observability", 1)]
 )
 def test_a_test_that_cannot_be_run_here_has_not_passed(root, area, tests):
     done = run(root, area, "--part", "cluster or inside")
@@ -161,17 +161,31 @@ def test_a_test_that_cannot_be_run_here_has_not_passed(root, area, tests):
     assert " passed" not in done.stdout
 
 
-def test_a_way_back_is_told_in_seconds_and_requests():
-    assert str(Measured("undo", 9.04, 12.0, 800, not_its_own=0, failed_after=1)) == (
-        "undo: last bad response after 9.0 s, Healthy after 12.0 s; of 800 requests "
-        "0 failed but not by the release, 1 afterwards"
+def rolled_back(**counts):
+    return Measured(
+        "undo", 9.04, 12.0, 800, **{"failed": 38, "not_its_own": 0, "failed_after": 0} | counts
     )
 
 
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"failed": 0}, ""),
+        (
+            {"failed_after": 1},
+            ", last bad response after 9.0 s; 0 failed but not by the release, 1 afterwards",
+        ),
+    ],
+)
+def test_a_way_back_is_told_in_requests_and_seconds(counts, words):
+    path = rolled_back(**counts)
+    assert str(path) == f"undo: {path.failed} failed of 800 requests, Healthy after 12.0 s{words}"
+
+
 def test_a_way_back_is_well_only_if_users_met_nothing_but_the_bad_release():
-    assert Measured("undo", 9.0, 12.0, 800, not_its_own=0, failed_after=0).well
-    assert not Measured("undo", 9.0, 12.0, 800, not_its_own=1, failed_after=0).well
-    assert not Measured("undo", 9.0, 12.0, 800, not_its_own=0, failed_after=1).well
+    assert rolled_back().well
+    assert not rolled_back(not_its_own=1).well
+    assert not rolled_back(failed_after=1).well
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ def namespaces(platform):
     return platform
 
 
+def told(traffic):
+    return f"{traffic['failed'] + traffic['lost']} failed of {traffic['requests']} requests"
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_object_of_an_overlay_is_admitted_under_restricted(namespaces, measured, overlay):
@@ -53,18 +57,27 @@ def test_a_faulty_release_is_aborted_by_its_gate_and_no_request_is_lost(namespac
     measured(
         "last response of the canary after, s", result["verdict"]["last_canary_response_after_s"]
     )
+    measured("path 1, of a release that fails", told(result["traffic"]))
 
 
 @pytest.mark.core
 def test_a_healthy_release_is_promoted_and_no_request_fails(namespaces, measured):
     result = rehearse(namespaces, End(0))
-    measured("requests, none failed", result["traffic"]["requests"])
+    measured("promotion", told(result["traffic"]))
 
 
 def test_errors_on_every_route_are_rolled_back_by_a_gate_of_errors(namespaces, measured):
     # The same gate as on one machine; the others of the guard trip at the same measurement or later.
     result = rehearse(namespaces, End(1, "errors-against-stable"), "--fault", "errors=8%")
     measured("decided after, s", result["verdict"]["decided_after_s"])
+
+
+def test_a_slow_release_is_aborted_by_its_gate_and_no_request_fails(namespaces, measured):
+    wanted = End(1, "p95-latency-seconds")
+    traffic = rehearse(namespaces, wanted, "--fault", "latency=600ms@30%")["traffic"]
+    measured("path 1", told(traffic))
+    assert traffic["failed"] == traffic["lost"] == 0
+    assert traffic["requests"] > 0
 
 
 def test_an_outage_that_both_releases_suffer_is_blamed_on_neither(namespaces, measured):
@@ -86,7 +99,7 @@ def test_a_promoted_release_is_taken_back_by_undo_and_no_request_fails(cluster, 
     finally:
         service.end()
     measured("undo", path)
-    assert path.well
+    assert path.failed == path.not_its_own == 0
 
 
 def test_the_retention_job_does_its_work(namespaces, measured):
@@ -133,7 +146,7 @@ def is_pods_database(process):
     return process.info["name"] == "postgres" and "kubepods" in groups.read_text(encoding="utf-8")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def argo_cd(namespaces):
     """The cluster with an Argo CD, and the Secret that no commit brings."""
     if INSIDE in os.environ:
@@ -147,6 +160,26 @@ def argo_cd(namespaces):
 
 
 @pytest.mark.inside
+def test_a_promoted_release_is_taken_back_by_paths_2_and_3_and_no_request_fails(
+    cluster, tmp_path, measured, argo_cd
+):
+    loop = Loop(connect(None), tmp_path)
+    try:
+        loop.begin()
+        loop.renew("first")
+        undone = loop.undo()
+        measured("path 3", undone)
+        loop.renew("second")
+        reverted = loop.revert()
+        measured("path 2", reverted)
+    finally:
+        loop.end()
+    for path in (undone, reverted):
+        assert path.requests > 0
+        assert path.failed == path.not_its_own == 0
+
+
+@pytest.mark.inside
 def test_a_faulty_release_in_front_of_everybody_is_taken_back_by_paths_2_and_3(
     cluster, tmp_path, measured, argo_cd
 ):
@@ -155,12 +188,12 @@ def test_a_faulty_release_in_front_of_everybody_is_taken_back_by_paths_2_and_3(
         loop.begin()
         loop.break_it("errors=30%")
         undone = loop.undo()
-        measured("path 3", undone)
-        loop.renew()
+        measured("path 3, of a release that fails", undone)
+        loop.renew("again")
         loop.break_it("errors=31%")
         measured("an undo alone is taken back after, s", loop.undo_without_pausing())
         reverted = loop.revert()
-        measured("path 2", reverted)
+        measured("path 2, of a release that fails", reverted)
     finally:
         loop.end()
     assert undone.well
