@@ -19,6 +19,11 @@ run "the_api_server_has_no_public_address" {
   }
 
   assert {
+    condition     = azurerm_kubernetes_cluster.this.private_dns_zone_id == "System"
+    error_message = "The API server's name would lead nowhere inside the network."
+  }
+
+  assert {
     condition     = azurerm_kubernetes_cluster.this.api_server_access_profile[0].virtual_network_integration_enabled
     error_message = "Nodes would leave the network to reach the API server."
   }
@@ -129,6 +134,22 @@ run "the_cluster_keeps_itself_current_when_nobody_is_busy" {
   }
 
   assert {
+    condition = alltrue([
+      for window in concat(azurerm_kubernetes_cluster.this.maintenance_window_auto_upgrade, azurerm_kubernetes_cluster.this.maintenance_window_node_os) :
+      window.start_time == "02:00" && window.utc_offset == "+00:00" && window.duration == 4
+    ])
+    error_message = "Upgrades would come while people work."
+  }
+
+  assert {
+    condition = alltrue([
+      for settings in [one(one(azurerm_kubernetes_cluster.this.default_node_pool).upgrade_settings), one(azurerm_kubernetes_cluster_node_pool.user.upgrade_settings)] :
+      settings.drain_timeout_in_minutes == 10 && settings.max_surge == "33%"
+    ])
+    error_message = "An upgrade would not wait for pods that take two minutes to leave, or take a zone's nodes at once."
+  }
+
+  assert {
     condition     = azurerm_kubernetes_cluster.this.image_cleaner_enabled && azurerm_kubernetes_cluster.this.image_cleaner_interval_hours == 120
     error_message = "Images with known holes would stay on the nodes."
   }
@@ -180,6 +201,14 @@ run "pools_scale_and_are_encrypted_on_their_hosts" {
   assert {
     condition     = one(azurerm_kubernetes_cluster.this.default_node_pool).auto_scaling_enabled && azurerm_kubernetes_cluster_node_pool.user.auto_scaling_enabled
     error_message = "A pool would not scale."
+  }
+
+  assert {
+    condition = (
+      one(azurerm_kubernetes_cluster.this.default_node_pool).max_count == var.system_pool.max_count &&
+      azurerm_kubernetes_cluster_node_pool.user.max_count == var.user_pool.max_count && azurerm_kubernetes_cluster_node_pool.user.mode == "User"
+    )
+    error_message = "A peak would find no nodes, or the service run among what AKS itself runs."
   }
 
   assert {

@@ -29,6 +29,11 @@ run "the_registry_is_private_and_has_no_password" {
   }
 
   assert {
+    condition     = azurerm_container_registry.this.data_endpoint_enabled && azurerm_container_registry.this.network_rule_bypass_option == "AzureServices"
+    error_message = "Layers would come from a name that all of Azure's storage shares, or Defender not scan."
+  }
+
+  assert {
     condition     = azurerm_container_registry.this.retention_policy_in_days == 30 && azurerm_container_registry.this.zone_redundancy_enabled
     error_message = "Untagged images would pile up, or a zone would take the images with it."
   }
@@ -55,6 +60,11 @@ run "the_vault_is_shut_and_cannot_be_emptied" {
   assert {
     condition     = one(azurerm_key_vault.this.network_acls).default_action == "Deny"
     error_message = "The vault would admit every network."
+  }
+
+  assert {
+    condition     = one(azurerm_key_vault.this.network_acls).bypass == "AzureServices"
+    error_message = "Application Gateway could not fetch its certificate."
   }
 }
 
@@ -95,6 +105,16 @@ run "the_certificate_renews_itself_and_its_key_is_made_in_the_vault" {
   assert {
     condition     = one(one(one(azurerm_key_vault_certificate.gateway.certificate_policy).lifetime_action).action).action_type == "AutoRenew"
     error_message = "The certificate would run out."
+  }
+
+  assert {
+    condition     = one(one(one(azurerm_key_vault_certificate.gateway.certificate_policy).lifetime_action).trigger).days_before_expiry == 30
+    error_message = "GridosCertificateExpiring, at 14 days, would be about a certificate that nothing is wrong with."
+  }
+
+  assert {
+    condition     = one(one(azurerm_key_vault_certificate.gateway.certificate_policy).key_properties).exportable && one(one(azurerm_key_vault_certificate.gateway.certificate_policy).key_properties).key_size == 3072
+    error_message = "Application Gateway could not use the key, or the key would be short."
   }
 
   assert {
@@ -156,6 +176,11 @@ run "the_logs_are_shut_and_have_no_key" {
   assert {
     condition     = !azurerm_storage_account.logs.shared_access_key_enabled && !azurerm_storage_account.logs.local_user_enabled
     error_message = "Whoever had a key could read every line."
+  }
+
+  assert {
+    condition     = !azurerm_storage_account.logs.cross_tenant_replication_enabled && one(azurerm_storage_account.logs.network_rules).bypass == toset(["None"])
+    error_message = "Lines could be copied to another tenant, or a service of Azure's read them."
   }
 
   assert {
@@ -245,6 +270,30 @@ run "the_database_insists_on_tls" {
   assert {
     condition     = azurerm_postgresql_flexible_server_configuration.this["ssl_min_protocol_version"].value == "TLSv1.2"
     error_message = "TLS below 1.2 would be accepted."
+  }
+}
+
+run "the_database_logs_what_people_ask_and_lets_no_session_hold_it_up" {
+  command = plan
+
+  assert {
+    condition = { for name, setting in azurerm_postgresql_flexible_server_configuration.this : name => setting.value } == {
+      "azure.extensions"                  = "PG_STAT_STATEMENTS"
+      idle_in_transaction_session_timeout = "60000"
+      log_checkpoints                     = "ON"
+      log_connections                     = "ON"
+      log_disconnections                  = "ON"
+      log_lock_waits                      = "ON"
+      log_min_duration_statement          = "500"
+      require_secure_transport            = "ON"
+      ssl_min_protocol_version            = "TLSv1.2"
+    }
+    error_message = "A session could hold its locks for ever, an extension more be made, or nobody see who entered."
+  }
+
+  assert {
+    condition     = one(azurerm_postgresql_flexible_server.this.maintenance_window).day_of_week == 0 && one(azurerm_postgresql_flexible_server.this.maintenance_window).start_hour == 3
+    error_message = "Azure would restart the database while people work."
   }
 }
 

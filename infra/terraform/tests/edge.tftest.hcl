@@ -74,6 +74,11 @@ run "the_firewall_overlooks_nothing_without_a_reason" {
     condition     = one(one(azurerm_web_application_firewall_policy.this.policy_settings).log_scrubbing).enabled
     error_message = "API keys would be in the firewall's log."
   }
+
+  assert {
+    condition     = [for rule in one(one(azurerm_web_application_firewall_policy.this.policy_settings).log_scrubbing).rule : "${rule.match_variable} ${rule.selector} ${rule.enabled}"] == ["RequestHeaderNames X-API-Key true"]
+    error_message = "Something else would be taken out of the firewall's log, and API keys be in it."
+  }
 }
 
 run "the_firewall_reads_as_much_as_the_service_takes" {
@@ -96,6 +101,14 @@ run "one_client_cannot_take_it_all" {
       one(azurerm_web_application_firewall_policy.this.custom_rules).rate_limit_threshold == var.rate_limit_per_minute
     )
     error_message = "One client could use up the service."
+  }
+
+  assert {
+    condition = (
+      toset(one(one(azurerm_web_application_firewall_policy.this.custom_rules).match_conditions).match_values) == toset(["0.0.0.0/0"]) &&
+      one(azurerm_web_application_firewall_policy.this.custom_rules).rate_limit_duration == "OneMin"
+    )
+    error_message = "Some clients would have no limit, or a longer minute."
   }
 }
 
@@ -146,6 +159,11 @@ run "http_leads_to_https_before_agic_takes_over" {
   assert {
     condition     = one(azurerm_application_gateway.this.redirect_configuration).redirect_type == "Permanent" && one(azurerm_application_gateway.this.redirect_configuration).target_listener_name == "https"
     error_message = "HTTP would lead somewhere else."
+  }
+
+  assert {
+    condition     = one(azurerm_application_gateway.this.redirect_configuration).include_path && one(azurerm_application_gateway.this.redirect_configuration).include_query_string
+    error_message = "Every address would lead to the first page."
   }
 }
 

@@ -30,6 +30,22 @@ run "everything_that_has_diagnostics_sends_them" {
     condition     = contains([for log in azurerm_monitor_diagnostic_setting.this["cluster"].enabled_log : log.category], "kube-audit-admin")
     error_message = "Nobody could tell who changed what in the cluster."
   }
+
+  assert {
+    condition = toset([for log in azurerm_monitor_diagnostic_setting.this["cluster"].enabled_log : log.category]) == toset([
+      "cluster-autoscaler", "guard", "kube-apiserver", "kube-audit-admin", "kube-controller-manager",
+    ])
+    error_message = "The cluster would not say who signed in or why nodes came and went, or log every read."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, setting in azurerm_monitor_diagnostic_setting.this :
+      toset([for log in setting.enabled_log : log.category_group]) == toset([contains(["logs", "workspace"], key) ? "audit" : "allLogs"])
+      if key != "cluster"
+    ])
+    error_message = "Something would say only a part of what happened to it."
+  }
 }
 
 run "the_workspace_takes_no_keys_and_no_endless_bill" {
@@ -59,8 +75,26 @@ run "alerts_see_what_prometheus_cannot" {
   }
 
   assert {
+    condition = alltrue([
+      for key, alert in azurerm_monitor_metric_alert.this :
+      one(alert.criteria).operator == "GreaterThan" &&
+      one(alert.scopes) == (startswith(key, "database") ? azurerm_postgresql_flexible_server.this.id : azurerm_application_gateway.this.id)
+    ])
+    error_message = "An alert would fire while all is well, or look at something else."
+  }
+
+  assert {
     condition     = one(azurerm_monitor_scheduled_query_rules_alert_v2.bad_gateway.criteria).query == "AGWAccessLogs | where HttpStatus == 502"
     error_message = "Clients would get 502 and nobody hear of it."
+  }
+
+  assert {
+    condition = (
+      one(azurerm_monitor_scheduled_query_rules_alert_v2.bad_gateway.criteria).operator == "GreaterThan" &&
+      one(azurerm_monitor_scheduled_query_rules_alert_v2.bad_gateway.criteria).threshold == 10 &&
+      azurerm_monitor_scheduled_query_rules_alert_v2.bad_gateway.window_duration == "PT5M"
+    )
+    error_message = "A fault would be as many 502s as pods that leave cost, or many more."
   }
 
   assert {
@@ -146,6 +180,11 @@ run "runners_are_inside_and_run_one_job_each" {
   assert {
     condition     = one(one(azurerm_container_app_job.runners[0].event_trigger_config).scale).min_executions == 0
     error_message = "Idle runners would cost."
+  }
+
+  assert {
+    condition     = azurerm_container_app_job.runners[0].replica_retry_limit == 0 && azurerm_container_app_job.isolated[0].replica_retry_limit == 0
+    error_message = "A workflow's job could be run twice, an apply among them."
   }
 
   assert {

@@ -1,8 +1,29 @@
-# The address plan, who may speak to whom, and the way out.
+# The address plan, who may speak to whom, and the way out. Zones and the endpoints' subnet have an id
+# each, so that a wrong one shows.
 
 mock_provider "azurerm" {
   source          = "./tests/mocks"
   override_during = plan
+
+  override_resource {
+    target = azurerm_private_dns_zone.this["logs"]
+    values = { id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net" }
+  }
+
+  override_resource {
+    target = azurerm_private_dns_zone.this["registry"]
+    values = { id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Network/privateDnsZones/privatelink.azurecr.io" }
+  }
+
+  override_resource {
+    target = azurerm_private_dns_zone.this["vault"]
+    values = { id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Network/privateDnsZones/privatelink.vaultcore.azure.net" }
+  }
+
+  override_resource {
+    target = azurerm_subnet.this["endpoints"]
+    values = { id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.Network/virtualNetworks/vnet/subnets/endpoints" }
+  }
 }
 
 run "subnets_do_not_overlap_and_have_the_size_their_service_asks" {
@@ -30,6 +51,11 @@ run "subnets_do_not_overlap_and_have_the_size_their_service_asks" {
       runners    = "Microsoft.App/environments"
     }
     error_message = "A service would not find the subnet that is lent to it."
+  }
+
+  assert {
+    condition     = { for name, subnet in azurerm_subnet.this : name => [for endpoint in subnet.service_endpoint : endpoint.service] if length(subnet.service_endpoint) > 0 } == { runners = ["Microsoft.Storage"] }
+    error_message = "The runners could not reach the state, or somebody else could."
   }
 }
 
@@ -80,9 +106,47 @@ run "only_the_gateway_hears_the_internet" {
   assert {
     condition = alltrue([
       for rule in azurerm_network_security_rule.deny_rest :
-      rule.access == "Deny" && rule.priority == 4096 && rule.source_address_prefix == "*" && rule.destination_port_range == "*"
+      rule.access == "Deny" && rule.direction == "Inbound" && rule.priority == 4096 &&
+      rule.protocol == "*" && rule.source_address_prefix == "*" && rule.destination_port_range == "*"
     ])
     error_message = "deny-rest would let something through."
+  }
+}
+
+run "who_may_speak_to_whom_is_all_here" {
+  command = plan
+
+  assert {
+    condition = {
+      for key, rule in azurerm_network_security_rule.inbound :
+      key => "${rule.source_address_prefix} ${rule.protocol} ${join(",", sort(rule.destination_port_ranges))}"
+      } == {
+      "api-server/load-balancer-probes" = "AzureLoadBalancer Tcp 9988"
+      "api-server/nodes"                = "10.42.0.0/22 Tcp 443,4443"
+      "api-server/runners"              = "10.42.5.64/27 Tcp 443"
+      "database/nodes"                  = "10.42.0.0/22 Tcp 5432"
+      "database/replication"            = "10.42.5.0/28 Tcp 5432"
+      "database/runners"                = "10.42.5.64/27 Tcp 5432"
+      "endpoints/gateway"               = "10.42.4.0/24 Tcp 443"
+      "endpoints/nodes"                 = "10.42.0.0/22 Tcp 443"
+      "endpoints/runners"               = "10.42.5.64/27 Tcp 443"
+      "gateway/clients"                 = "Internet Tcp 443,80"
+      "gateway/gateway-manager"         = "GatewayManager Tcp 65200-65535"
+      "gateway/load-balancer-probes"    = "AzureLoadBalancer * *"
+      "nodes/api-server"                = "10.42.5.16/28 Tcp *"
+      "nodes/gateway-to-pods"           = "10.42.4.0/24 Tcp 8000"
+      "nodes/load-balancer-probes"      = "AzureLoadBalancer * *"
+      "nodes/nodes-and-pods"            = "10.42.0.0/22 * *"
+      "nodes/pods-across-nodes"         = "10.244.0.0/16 * *"
+      "runners/among-themselves"        = "10.42.5.64/27 * *"
+      "runners/load-balancer-probes"    = "AzureLoadBalancer Tcp 30000-32767"
+    }
+    error_message = "Somebody else would be heard, or on another port."
+  }
+
+  assert {
+    condition     = alltrue([for rule in azurerm_network_security_rule.inbound : rule.access == "Allow" && rule.direction == "Inbound"])
+    error_message = "What is written as allowed would be refused, or be about the way out."
   }
 }
 
@@ -165,6 +229,20 @@ run "private_names_lead_to_private_addresses" {
   assert {
     condition     = keys(azurerm_private_dns_zone_virtual_network_link.this) == keys(azurerm_private_dns_zone.this)
     error_message = "The network would not ask one of its private zones."
+  }
+
+  assert {
+    condition     = alltrue([for key, link in azurerm_private_dns_zone_virtual_network_link.this : link.private_dns_zone_id == azurerm_private_dns_zone.this[key].id && link.virtual_network_id == azurerm_virtual_network.this.id])
+    error_message = "A zone would be asked by another network."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, endpoint in azurerm_private_endpoint.this :
+      endpoint.subnet_id == azurerm_subnet.this["endpoints"].id && !one(endpoint.private_service_connection).is_manual_connection &&
+      one(endpoint.private_dns_zone_group).private_dns_zone_ids == tolist([azurerm_private_dns_zone.this[key].id])
+    ])
+    error_message = "An endpoint would be in another subnet or zone than its own, or wait for somebody to approve it."
   }
 
   assert {

@@ -24,6 +24,11 @@ run "the_state_has_no_key_and_no_public_blob" {
   }
 
   assert {
+    condition     = !azurerm_storage_account.state.local_user_enabled && !azurerm_storage_account.state.cross_tenant_replication_enabled
+    error_message = "A password would open the state, or another tenant have a copy."
+  }
+
+  assert {
     condition     = !azurerm_storage_account.state.allow_nested_items_to_be_public && alltrue([for container in azurerm_storage_container.state : container.container_access_type == "private"])
     error_message = "A state could be made public."
   }
@@ -48,6 +53,11 @@ run "the_state_admits_nobody_unless_told" {
   }
 
   assert {
+    condition     = one(azurerm_storage_account.state.network_rules).bypass == toset(["None"])
+    error_message = "Any service of Azure's could come to the state."
+  }
+
+  assert {
     condition     = length(one(azurerm_storage_account.state.network_rules).ip_rules) == 0 && length(one(azurerm_storage_account.state.network_rules).virtual_network_subnet_ids) == 0
     error_message = "Somebody would be admitted whom nobody named."
   }
@@ -59,6 +69,11 @@ run "the_state_can_be_brought_back" {
   assert {
     condition     = one(azurerm_storage_account.state.blob_properties).versioning_enabled && one(one(azurerm_storage_account.state.blob_properties).delete_retention_policy).days == 30
     error_message = "A state that was overwritten would be gone."
+  }
+
+  assert {
+    condition     = azurerm_storage_account.state.account_replication_type == "GZRS" && one(one(azurerm_storage_account.state.blob_properties).container_delete_retention_policy).days == 30
+    error_message = "A region would take the state with it, or a deleted container be gone."
   }
 
   assert {

@@ -47,6 +47,11 @@ run "argo_cd_has_no_password_and_no_public_address" {
     condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", helm_release.argo_cd.version))
     error_message = "Argo CD's version would be whatever is newest."
   }
+
+  assert {
+    condition     = helm_release.argo_cd.atomic
+    error_message = "An installation that failed would stay half done, and the next apply refuse it."
+  }
 }
 
 run "people_get_into_argo_cd_by_their_group" {
@@ -103,6 +108,16 @@ run "the_root_application_is_the_clusters_own_environment" {
   assert {
     condition     = alltrue([for kind in yamldecode(helm_release.root.values[0]).projects.root.namespaceResourceWhitelist : kind.group == "argoproj.io" || kind.kind == "ConfigMap"])
     error_message = "The root Application could make more than Applications."
+  }
+
+  assert {
+    condition     = length(yamldecode(helm_release.root.values[0]).projects.root.clusterResourceWhitelist) == 0 && yamldecode(helm_release.root.values[0]).projects.root.sourceRepos == ["https://github.com/example/gridos"]
+    error_message = "The root Application could make something of the whole cluster, or from another repository."
+  }
+
+  assert {
+    condition     = contains(yamldecode(helm_release.root.values[1]).applications.root.syncPolicy.syncOptions, "ServerSideApply=true")
+    error_message = "An Application that is too large for an annotation could not be made."
   }
 }
 
