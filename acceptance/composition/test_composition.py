@@ -6,6 +6,7 @@ and all of Azure's own services.
 """
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -385,6 +386,28 @@ def _up(cluster, without=""):
         if there and target.job.endswith("-alertmanager"):
             series.append({"series": f"alertmanager_build_info{labels}", "values": "1+0x60"})
     return series
+
+
+def test_the_command_by_which_a_runbook_silences_an_alert_names_a_pod_and_an_address_that_exist(
+    root, contracts
+):
+    pages = [file.read_text("utf-8") for file in sorted((root / "docs/runbooks").glob("*.md"))]
+    (page,) = (page for page in pages if "amtool silence" in page)
+    command = re.search(r"^kubectl exec [^`]*", page, re.MULTILINE)[0]
+    typed = shlex.split(command.replace("\\\n", ""))
+    (operand,) = (
+        thing
+        for thing in contracts["kube-prometheus-stack"].operated
+        if thing["kind"] == "Alertmanager"
+    )
+    named = operand["metadata"]
+    pod = f"alertmanager-{named['name']}-0"
+    assert typed[2:7] == ["-n", named["namespace"], pod, "-c", "alertmanager"]
+    (address,) = (word for word in typed if word.startswith("--alertmanager.url="))
+    closed = "--alertmanager.url=http://127.0.0.1:9"
+    words = [closed if word == address else word for word in typed[typed.index("amtool") + 1 :]]
+    done = subprocess.run([amtool(), *words], capture_output=True, text=True, check=False)
+    assert "connection refused" in done.stderr
 
 
 def test_no_alert_about_monitoring_fires_while_every_target_of_the_charts_is_up(
