@@ -125,7 +125,12 @@ def test_every_command_of_canary_needs_what_its_wheel_requires_and_no_more(
 # In a folder that is no checkout nothing says how requests divide among routes.
 @pytest.mark.parametrize(
     "command",
-    [("lint",), ("power", "--releases", "20", "--routes", "0.9,0.1")],
+    [
+        ("lint",),
+        pytest.param(
+            ("power", "--releases", "20", "--routes", "0.9,0.1"), marks=pytest.mark.acceptance
+        ),
+    ],
     ids=lambda command: " ".join(command[:3]),
 )
 def test_the_gates_of_anybody_are_checked_with_the_wheel_alone(wheels, alone, root, command):

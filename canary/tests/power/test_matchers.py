@@ -269,6 +269,7 @@ def test_what_is_modelled_is_read_as_a_real_prometheus_reads_it():
     assert verification.disagreements(study) == []
 
 
+@pytest.mark.acceptance
 def test_the_shipped_gates_are_read_as_a_real_prometheus_reads_them(subject, saved):
     study = Study(
         subject.rollout,

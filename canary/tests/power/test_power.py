@@ -178,6 +178,7 @@ def test_what_is_not_modelled_is_named_and_judges_nothing():
     assert study.outcomes(Fault(error_rate=1.0)).rollback_rate == 0
 
 
+@pytest.mark.acceptance
 def test_a_sweep_holds_every_kind_and_tells_the_smallest_fault(subject):
     power = power_curve.sweep(
         study_of(subject, Traffic(100.0), n=200), "gridos", "checked", "often", {}

@@ -107,6 +107,7 @@ def test_closed_users_are_there_for_those_who_want_them(start, loadtest):
     assert document["overall"]["requests"] > 50
 
 
+@pytest.mark.acceptance
 def test_a_kept_baseline_is_compared_with(start, loadtest):
     url = start().url
     run = ("run", "smoke", "--host", url, "--rate", "60", "--seconds", "6", "--no-early-stop")
