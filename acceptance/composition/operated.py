@@ -272,7 +272,7 @@ def _kinds(stack: Contract) -> Path:
     done = processes.run(["go", "mod", "download", "-json", module], capture_output=True, text=True)
     if done.returncode != 0:
         raise MachineError(
-            f"{module} cannot be had: {done.stderr.strip()}", "is Go's proxy reachable?"
+            f"{module} cannot be downloaded: {done.stderr.strip()}", "is Go's proxy reachable?"
         )
     return Path(json.loads(done.stdout)["Dir"]) / "example/prometheus-operator-crd"
 
