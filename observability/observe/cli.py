@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "Rules, alerts, dashboards and logs of GridOS."
     parser = program.parser("observe", description=text, epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="command")
-    text = "write the files that come from the gates, the objective and the dashboards' code"
+    text = "write the files that come from the gates, the objective and the dashboards' YAML"
     generating = commands.add_parser("generate", help=text, description=text)
     generating.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     generating.set_defaults(command=_generate)

@@ -110,7 +110,7 @@ def _kustomization(models: Sequence[Path]) -> str:
             "labels": {"grafana_dashboard": "1"},
         },
     }
-    return _banner("observe/dashboards.py") + _yaml(body)
+    return _banner("observability/dashboards") + _yaml(body)
 
 
 def _json(body: Mapping[str, Any]) -> str:
