@@ -11,36 +11,20 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 TABLE = Path(__file__).with_name("words.toml")
+READ = (".md", ".py", ".yaml", ".yml", ".j2", "Makefile")
 UNREAD = re.compile(
     r"(^|/)tests?/|(^|/)(test_|conftest)|\.generated\.|^CHANGELOG\.md$|^acceptance/.*\.yaml$"
 )
+_NAME = re.compile(r"[-/_.=]\w")
 
 
-@dataclass(frozen=True)
-class Word:
-    """What to say instead of what a pattern finds."""
-
-    say: str
-    instead_of: re.Pattern[str]
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """A place where a word is right, for a reason."""
-
-    file: str
-    line: str
-    because: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A refused word in a text."""
+class Finding(NamedTuple):
+    """A refused word in a text, and what to say instead."""
 
     file: str
     line: int
@@ -51,30 +35,22 @@ class Finding:
         return f"{self.file}:{self.line}: '{self.found}'; say: {self.say}"
 
 
-def read(table: Path = TABLE) -> tuple[tuple[Word, ...], tuple[Allowance, ...]]:
-    """The words and the exceptions."""
+def read(table: Path = TABLE) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The words, each with `say` and `instead_of`, and the exceptions."""
     listed = tomllib.loads(table.read_text(encoding="utf-8"))
-    words = tuple(
-        Word(word["say"], re.compile(word["instead_of"], re.IGNORECASE)) for word in listed["word"]
-    )
-    return words, tuple(Allowance(**one) for one in listed.get("exception", ()))
+    return listed["word"], listed.get("exception", [])
 
 
-def find(file: str, text: str, words: Iterable[Word]) -> Iterator[Finding]:
+def find(file: str, text: str, words: Iterable[Mapping[str, str]]) -> Iterator[Finding]:
     """Every refused word of a file's texts."""
     for line, sentence in sentences(file, text):
         for word in words:
-            for match in word.instead_of.finditer(sentence):
-                if _is_named(sentence, *match.span()):
-                    continue
-                skipped = sentence.count("\n", 0, match.start())
-                yield Finding(file, line + skipped, " ".join(match[0].split()), word.say)
-
-
-def _is_named(sentence: str, begin: int, end: int) -> bool:
-    """Whether a word is a part of a name, such as prove-load, look_s or looks.py."""
-    before, after = sentence[max(begin - 1, 0) : begin], sentence[end : end + 2]
-    return before in {"-", "/", "_", "."} or bool(re.match(r"[-/_.=]\w", after))
+            for match in re.finditer(word["instead_of"], sentence, re.IGNORECASE):
+                # Not a part of a name, such as prove-load, look_s or looks.py.
+                before, after = sentence[max(match.start() - 1, 0) : match.start()], match.end()
+                if before not in {"-", "/", "_", "."} and not _NAME.match(sentence, after):
+                    skipped = sentence.count("\n", 0, match.start())
+                    yield Finding(file, line + skipped, " ".join(match[0].split()), word["say"])
 
 
 def sentences(file: str, text: str) -> Iterator[tuple[int, str]]:
@@ -141,30 +117,20 @@ def _part(part: ast.expr) -> str:
 def main(named: list[str]) -> int:
     """Name every refused word of the files given, or of all that git knows."""
     words, exceptions = read()
-    files = (
-        named
-        or subprocess.run(
-            ["git", "ls-files"], check=True, capture_output=True, text=True
-        ).stdout.splitlines()
-    )
-    used: set[Allowance] = set()
-    bad = 0
-    for file in files:
-        if UNREAD.search(file) or not Path(file).is_file():
-            continue
-        if not file.endswith((".md", ".py", ".yaml", ".yml", ".j2", "Makefile")):
+    every = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout
+    needed, bad = [], []
+    for file in named or every.splitlines():
+        if UNREAD.search(file) or not file.endswith(READ) or not Path(file).is_file():
             continue
         lines = (text := Path(file).read_text(encoding="utf-8")).splitlines()
         for finding in find(file, text, words):
             line = lines[finding.line - 1]
-            allowed = [e for e in exceptions if e.file == file and e.line in line]
-            used.update(allowed)
-            if not allowed:
-                sys.stderr.write(f"{finding}\n")
-                bad += 1
-    for exception in sorted(set(exceptions) - used, key=str) if not named else ():
-        sys.stderr.write(f"{TABLE.name}: nothing needs the exception of {exception.file}\n")
-        bad += 1
+            allowed = [e for e in exceptions if e["file"] == file and e["line"] in line]
+            needed += allowed
+            bad += [] if allowed else [str(finding)]
+    unneeded = [] if named else [e["file"] for e in exceptions if e not in needed]
+    bad += [f"{TABLE.name}: nothing needs the exception of {file}" for file in unneeded]
+    sys.stderr.writelines(f"{line}\n" for line in bad)
     return 1 if bad else 0
 
 
