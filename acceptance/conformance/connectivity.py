@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from policies import objects
-from policies.connectivity import End, Flow, Pod, declared
-from policies.ends import ENDS
 
 from acceptance.cluster import ROOT
+from acceptance.conformance.flows import ENDS, End, Flow, Pod, declared
 from canary.errors import MachineError
 from canary.runtime import processes
 

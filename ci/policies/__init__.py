@@ -1,1 +1,1 @@
-"""Checks of rendered manifests: security policies, sync order, and who may talk to whom."""
+"""Checks of rendered manifests: schemas, security policies and sync order."""

@@ -1,9 +1,10 @@
 """Every allowed flow and every refused one, over the rendered objects."""
 
 import pytest
-from policies import connectivity, objects
-from policies.connectivity import Flow
-from policies.ends import (
+from policies import objects
+
+from acceptance.conformance import flows
+from acceptance.conformance.flows import (
     API,
     DATABASE,
     DNS,
@@ -16,6 +17,7 @@ from policies.ends import (
     OTHER,
     PROMETHEUS,
     STRANGER,
+    Flow,
 )
 
 
@@ -30,7 +32,7 @@ def local(root):
 
 
 def ours(things):
-    return {pod.name: pod for pod in connectivity.declared(things)}
+    return {pod.name: pod for pod in flows.declared(things)}
 
 
 # Each row: who asks whom, on which port, and whether it passes.
@@ -104,20 +106,18 @@ def flow(things, source, target, port, protocol):
 def test_production_lets_pass_what_is_needed_and_nothing_else(
     production, source, target, port, protocol, passes
 ):
-    assert (
-        connectivity.allowed(production, flow(production, source, target, port, protocol)) is passes
-    )
+    assert flows.allowed(production, flow(production, source, target, port, protocol)) is passes
 
 
 @pytest.mark.parametrize(("source", "target", "port", "protocol", "passes"), LOCAL)
 def test_the_local_overlay_does_too(local, source, target, port, protocol, passes):
-    assert connectivity.allowed(local, flow(local, source, target, port, protocol)) is passes
+    assert flows.allowed(local, flow(local, source, target, port, protocol)) is passes
 
 
 @pytest.mark.parametrize("name", ["default-deny", "dns", "gateway", "metrics", "database", "entra"])
 def test_without_any_one_of_the_policies_some_flow_changes(production, name):
     def outcome(things):
-        return [connectivity.allowed(things, flow(things, *row[:4])) for row in PRODUCTION]
+        return [flows.allowed(things, flow(things, *row[:4])) for row in PRODUCTION]
 
     without = [
         t for t in production if (t["kind"], t["metadata"]["name"]) != ("NetworkPolicy", name)
