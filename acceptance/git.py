@@ -25,3 +25,11 @@ def git(folder: Path, *arguments: str) -> str:
         raise GitError(f"git {' '.join(arguments)}: {done.stderr}")
     said: str = done.stdout
     return said.strip()
+
+
+def publish(source: Path, remote: Path, clone: Path) -> None:
+    """Makes a bare remote of the last commit of `source`, called main, and a clone of that."""
+    git(source, "clone", "--quiet", "--bare", ".", str(remote))
+    git(remote, "update-ref", "refs/heads/main", "HEAD")
+    git(remote, "symbolic-ref", "HEAD", "refs/heads/main")
+    git(remote, "clone", "--quiet", ".", str(clone))

@@ -30,7 +30,7 @@ from pipeline.repository import Repository
 from acceptance import cluster as clusters
 from acceptance.cluster import ROOT
 from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
-from acceptance.git import git
+from acceptance.git import git, publish
 from canary.errors import RehearsalError
 from canary.rehearse import cluster_state, time_compression
 from canary.runtime import processes
@@ -65,10 +65,7 @@ class Stage(Loop):
 
     def prepare(self, scale: float = 1) -> None:
         """Makes the remote out of this checkout's last commit, its waits divided by `scale`."""
-        run("git", "clone", "--quiet", "--bare", str(ROOT), str(self.remote))
-        git(self.remote, "update-ref", "refs/heads/main", "HEAD")
-        git(self.remote, "symbolic-ref", "HEAD", "refs/heads/main")
-        run("git", "clone", "--quiet", str(self.remote), str(self.checkout))
+        publish(ROOT, self.remote, self.checkout)
         shutil.rmtree(self.checkout / FOLDER)
         shutil.copytree(self.checkout / "deploy/overlays/local", self.checkout / FOLDER)
         pinned = self.checkout / overlay.path(ENVIRONMENT)
@@ -185,12 +182,15 @@ class Pipeline:
 
     def push(self, release: Release) -> None:
         """What publish.yaml's first job does."""
-        of = ("--layout", str(self._image), "--sbom", str(self._sbom), "--key", str(self.key))
-        self._pipeline("push", "--registry", REGISTRY, *of, *_named(release))
+        of = ("--key", str(self.key), str(self._image), str(self._sbom))
+        registry, digest = f"REGISTRY={REGISTRY}", f"DIGEST={release.digest}"
+        named = (f"VERSION={release.version}", f"SOURCE={release.source}")
+        run("env", registry, digest, *named, "ci/push-image", *of, cwd=self.clone)
 
     def pin(self, release: Release) -> str:
         """What release.yaml's last job does; returns what it said."""
-        return self._pipeline("pin", "--environment", ENVIRONMENT, *_named(release))
+        of = ("--version", release.version, "--source", release.source, "--digest", release.digest)
+        return self._pipeline("pin", "--environment", ENVIRONMENT, *of)
 
     def roll_back(self, promoted: str) -> str:
         """What rollback.yaml does, where this digest alone was promoted; returns what it said."""
@@ -222,14 +222,6 @@ class Pipeline:
     @property
     def _sbom(self) -> Path:
         return self._out / "sbom.cdx.json"
-
-
-def _named(release: Release) -> tuple[str, ...]:
-    return (
-        *("--version", release.version),
-        *("--source", release.source),
-        *("--digest", release.digest),
-    )
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:

@@ -20,8 +20,8 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakes.github_api import GitHubServer, serving
@@ -30,6 +30,7 @@ from pipeline.checkout import WORKFLOWS, Checkout
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
+from acceptance.git import GitError, git, publish
 from canary.runtime import processes, program
 
 HERE = Path(__file__).resolve().parent
@@ -66,14 +67,7 @@ class World:
 
     def git(self, *arguments: str) -> str:
         """Runs git in the clone."""
-        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        return processes.run(
-            ["git", *identity, *arguments],
-            cwd=self.clone,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
+        return git(self.clone, *arguments)
 
     def commit(self, path: str, text: str) -> str:
         """Commits one changed file; returns the commit."""
@@ -92,7 +86,7 @@ class Case:
     prepare: Callable[[World], dict[str, object]]
     succeeds: bool
     check: Callable[[World, str], str] = lambda _, __: ""
-    environment: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     # A part of another case, for whom the whole takes too long at once: only when it is named.
     part: bool = False
 
@@ -112,42 +106,24 @@ def act(
     file.write_text(file.read_text().replace("\n  queue: max", ""))
     event = world.folder / "event.json"
     event.write_text(json.dumps(payload))
-    tool = processes.run(
-        [ROOT / "ci/tool", "act"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    tool = processes.run([ROOT / "ci/tool", "act"], capture_output=True, text=True, check=True)
+    environment = {
+        "ARTIFACTS": str(world.artifacts),
+        "REMOTE": str(world.remote),
+        "CLONE": str(world.clone),
+        "VENV": str(ROOT / ".venv") if cached else "",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_API_URL": world.github.url,
+        **case.environment,
+    }
+    # To act every secret is everywhere; who sees it on GitHub is ci/tests/semantics.py.
+    secrets = ("--secret", "GITHUB_TOKEN=none", "--secret", "APP_PRIVATE_KEY=none")
+    platform = ("--platform", "ubuntu-24.04=-self-hosted", "--var", f"VERDICT_APP={VERDICTS}")
     return processes.run(
         [
-            tool,
-            kind,
-            "--job",
-            job,
-            "--eventpath",
-            str(event),
-            "--workflows",
-            f"{WORKFLOWS}/{workflow}",
-            "--platform",
-            "ubuntu-24.04=-self-hosted",
-            "--env",
-            f"ARTIFACTS={world.artifacts}",
-            "--env",
-            f"REMOTE={world.remote}",
-            "--env",
-            f"CLONE={world.clone}",
-            "--env",
-            f"VENV={ROOT / '.venv' if cached else ''}",
-            "--env",
-            "GITHUB_SERVER_URL=https://github.com",
-            "--env",
-            f"GITHUB_API_URL={world.github.url}",
-            *(word for given in case.environment for word in ("--env", given)),
-            "--secret",
-            "GITHUB_TOKEN=none",
-            # To act every secret is everywhere; who sees it on GitHub is ci/tests/semantics.py.
-            "--secret",
-            "APP_PRIVATE_KEY=none",
-            "--var",
-            f"VERDICT_APP={VERDICTS}",
-            "--no-skip-checkout",
+            *(tool.stdout.strip(), kind, "--job", job, "--eventpath", str(event)),
+            *("--workflows", f"{WORKFLOWS}/{workflow}", "--no-skip-checkout", *platform, *secrets),
+            *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
             *_fakes(world.clone),
         ],
         cwd=world.clone,
@@ -176,12 +152,7 @@ def make_world(folder: Path, github: GitHubServer) -> World:
     """Clones the last commit of this checkout, with a remote of its own called main."""
     world = World(folder, github)
     world.artifacts.mkdir()
-    processes.run(["git", "clone", "--quiet", "--bare", ROOT, world.remote], check=True)
-    processes.run(["git", "-C", world.remote, "update-ref", "refs/heads/main", _head()], check=True)
-    processes.run(
-        ["git", "-C", world.remote, "symbolic-ref", "HEAD", "refs/heads/main"], check=True
-    )
-    processes.run(["git", "clone", "--quiet", world.remote, world.clone], check=True)
+    publish(ROOT, world.remote, world.clone)
     return world
 
 
@@ -205,7 +176,7 @@ def nobody_calls_this(value: int) -> int:
 
 
 def _with_untested_lines(world: World) -> dict[str, object]:
-    file = "ci/pipeline/changes.py"
+    file = "ci/pipeline/kustomization.py"
     world.commit(file, (world.clone / file).read_text() + UNTESTED)
     return {}
 
@@ -233,10 +204,9 @@ def _without_a_cluster(world: World) -> str:
     """Has the workflow rehearse by processes: no image is built, and no kind is here."""
     path = world.clone / WORKFLOWS / "rehearse.yaml"
     text = path.read_text()
-    start, end = text.index("  image:\n"), text.index("  rehearse:\n")
-    text = text[:start] + text[end:].replace("needs: [changes, image]", "needs: changes")
-    for action in ("actions/download-artifact", "helm/kind-action"):
-        text = re.sub(rf" +- uses: {action}@.*\n(?: {{8,}}.*\n)+", "", text)
+    absent = ("docker build", "actions/scan", "GRIDOS_IMAGE", "helm/kind-action")
+    steps = re.split(r"(?m)^(?=      - )", text)
+    text = "".join(step for step in steps if not any(word in step for word in absent))
     world.commit("ci/rehearse-on-kind", BY_PROCESSES)
     return world.commit(f"{WORKFLOWS}/rehearse.yaml", text)
 
@@ -299,10 +269,10 @@ def _release_of_a_stranger(world: World) -> dict[str, object]:
 def _pinned(digest: str) -> Callable[[World, str], str]:
     def check(world: World, _: str) -> str:
         shown = f"{overlay.branch('dev')}:{overlay.path('dev')}"
-        remote = processes.run(
-            ["git", "-C", world.remote, "show", shown], check=False, capture_output=True, text=True
-        )
-        runs = kustomization.read(remote.stdout).digest if remote.returncode == 0 else ""
+        try:
+            runs = kustomization.read(git(world.remote, "show", shown)).digest
+        except GitError:
+            runs = ""
         return "" if runs == digest else f"dev runs {runs or 'nothing'}"
 
     return check
@@ -495,7 +465,7 @@ CASES = (
             TEST,
             _as_it_is,
             GOOD,
-            environment=(f"TESTS={folder}",),
+            environment={"TESTS": folder},
             part=True,
         )
         for folder in _test_folders()
@@ -507,7 +477,7 @@ CASES = (
         _with_untested_lines,
         BAD,
         _names("Failure. Coverage is below"),
-        environment=("TESTS=ci/tests/test_changes.py",),
+        environment={"TESTS": "ci/tests/test_kustomization.py"},
     ),
     Case(
         "rehearse, a change of documents only", REHEARSE, _documentation_only, GOOD, _not_rehearsed
@@ -662,7 +632,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.list:
         print("\n".join(case.name for case in named))
         return 0
-    memory = Memory(_head())
+    memory = Memory(git(ROOT, "rev-parse", "HEAD"))
     wrong = 0
     for case in named:
         if chosen.resume and memory.has(case):
@@ -679,12 +649,6 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.cached:  # its set-ups have made .venv the clones', which are gone
         processes.run([sys.executable, ROOT / "ci/install.py", "dev"], check=True)
     return 1 if wrong else 0
-
-
-def _head() -> str:
-    return processes.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -11,21 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from canary.runtime import program
-from pipeline import (
-    changes,
-    controls,
-    layout,
-    overlay,
-    preflight,
-    registry,
-    releases,
-    trend,
-    trust,
-)
+from pipeline import controls, overlay, preflight, releases, trend, trust
 from pipeline.checkout import Checkout
 from pipeline.errors import Exit, PipelineError
 from pipeline.github import GitHub
-from pipeline.registry import Image
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
@@ -80,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_shipping(add: Add) -> None:
     pin = add("pin", _pin, "pin a release on an environment's branch, on the remote")
     _add_environment(pin)
-    _add_release(pin)
+    pin.add_argument("--source", required=True, help="the commit on main it was built from")
+    pin.add_argument("--digest", required=True, help="sha256:… of the image")
+    pin.add_argument("--version", required=True, help="such as 1.2.3")
     taken = add(
         "candidate", _candidate, "print what a stage may take: what the one before promoted"
     )
@@ -96,17 +87,6 @@ def _add_shipping(add: Add) -> None:
     _add_environment(back)
     back.add_argument("--now", required=True, metavar="COMMIT", help="its branch's, as approved")
     back.add_argument("--to", required=True, metavar="COMMIT", help="an earlier one of the branch")
-    whole = add("layout", _layout, "check that a folder holds this image, whole")
-    whole.add_argument("folder", type=Path, help="an OCI image layout")
-    whole.add_argument("--digest", required=True)
-    pushed = add("push", _push, "push an image by digest, sign it and attest what it is made of")
-    pushed.add_argument(
-        "--layout", type=Path, required=True, metavar="DIR", help="OCI image layout"
-    )
-    pushed.add_argument("--sbom", type=Path, required=True, metavar="FILE", help="CycloneDX JSON")
-    pushed.add_argument("--registry", required=True)
-    pushed.add_argument("--key", type=Path, metavar="FILE", help="sign with it, not keyless")
-    _add_release(pushed)
     version = add("version", _version, "print the one version")
     version.add_argument(
         "--source",
@@ -118,11 +98,6 @@ def _add_shipping(add: Add) -> None:
 
 
 def _add_checks(add: Add) -> None:
-    changed = add(
-        "changes", _changes, "say which areas differ between two commits, as name=true|false"
-    )
-    changed.add_argument("base", help="a commit; all zeros where there is none")
-    changed.add_argument("head", help="a commit")
     add("preflight", _preflight, "compare GitHub's settings with what the workflows need")
     checks = add("controls", _controls, "check workflows, image and policies against the controls")
     checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
@@ -156,18 +131,8 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remote", default="origin", help="(origin)")
 
 
-def _add_release(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", required=True, help="the commit on main it was built from")
-    parser.add_argument("--digest", required=True, help="sha256:… of the image")
-    parser.add_argument("--version", required=True, help="such as 1.2.3")
-
-
-def _release(chosen: argparse.Namespace) -> Release:
-    return Release(chosen.version, chosen.source, chosen.digest)
-
-
 def _pin(chosen: argparse.Namespace) -> int:
-    release = _release(chosen)
+    release = Release(chosen.version, chosen.source, chosen.digest)
     request = overlay.Request(chosen.environment, release)
     outcome = overlay.update(_repository(chosen), request, _verdict)
     _say(f"{release.tag} for {chosen.environment}: {outcome.action} ({outcome.commit})")
@@ -214,26 +179,6 @@ def _verdict(commit: str, environment: str) -> str:
     """What Argo CD's notifications said of a commit: deploy/argocd/notifications.yaml."""
     context = f"gridos/{Path(overlay.path(environment)).parent}"
     return _github().status(commit, context, _environment("VERDICT_APP"))
-
-
-def _layout(chosen: argparse.Namespace) -> int:
-    size = layout.check(chosen.folder, chosen.digest)
-    _say(f"{chosen.digest} is whole, {size / 1e6:.1f} MB compressed")
-    return Exit.GOOD
-
-
-def _push(chosen: argparse.Namespace) -> int:
-    image = Image(chosen.layout, chosen.sbom, chosen.registry, _release(chosen))
-    registry.push(image, chosen.key)
-    _say(f"{image.name} is pushed and signed")
-    return Exit.GOOD
-
-
-def _changes(chosen: argparse.Namespace) -> int:
-    new = not chosen.base.strip("0")
-    paths = None if new else Repository(Path()).changed(chosen.base, chosen.head)
-    _say("\n".join(f"{area}={str(yes).lower()}" for area, yes in changes.areas(paths).items()))
-    return Exit.GOOD
 
 
 def _version(chosen: argparse.Namespace) -> int:

@@ -283,7 +283,7 @@ def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
 
 def _provenance(checkout: Checkout) -> Iterator[str]:
     build, publish = checkout.workflow("build.yaml"), checkout.workflow("publish.yaml")
-    verified, pushed = publish.find("verify-provenance"), publish.find("run-pipeline push")
+    verified, pushed = publish.find("verify-provenance"), publish.find("ci/push-image")
     yield from _unmet(
         ("workflow_call:" in build, "build.yaml: a caller could change what is attested"),
         ("workflow_call:" in publish, "publish.yaml: its identity would be its caller's"),

@@ -113,15 +113,6 @@ class Repository:
         listed = self._git("log", f"--format={'%x09'.join(fields)}", head, strip=False)
         return [tuple(line.split("\t")) for line in listed.splitlines()]
 
-    def changed(self, base: str, head: str) -> list[str]:
-        """Returns the paths in which `head` differs from where it left `base`.
-
-        Raises:
-            PipelineError: A commit is not known here.
-        """
-        listed = self._git("diff", "--name-only", "--no-renames", "-z", f"{base}...{head}")
-        return [path for path in listed.split("\0") if path]
-
     def commit(
         self, parent: str, files: Mapping[str, str], message: str, folder: tuple[str, str]
     ) -> str:

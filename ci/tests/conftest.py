@@ -7,11 +7,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from pipeline.registry import Image
 from pipeline.releases import Release
 
 from acceptance.pipeline import overlay
@@ -125,6 +125,29 @@ def make_key(tmp_path_factory) -> Callable[[], Path]:
 def key(make_key) -> Path:
     """Stands in for the identity of our workflow."""
     return make_key()
+
+
+@dataclass(frozen=True)
+class Image:
+    """A layout with its bill of materials, and where it is pushed to."""
+
+    folder: Path
+    sbom: Path
+    registry: str
+    release: Release
+
+    @property
+    def name(self) -> str:
+        """By digest, as everything that runs it does."""
+        return f"{self.registry}/gridos@{self.release.digest}"
+
+    def push(self, key: Path, digest: str = "") -> subprocess.CompletedProcess[str]:
+        """As publish.yaml does, but for the key."""
+        release = {"VERSION": self.release.version, "SOURCE": self.release.source}
+        told = {"REGISTRY": self.registry, "DIGEST": digest or self.release.digest, **release}
+        command = [ROOT / "ci/push-image", "--key", key, self.folder, self.sbom]
+        env = {**os.environ, **told}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=not digest)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_shorter_steps_keep_their_weights_and_every_limit(gitops, stage, tmp_pat
 @pytest.mark.parametrize("change", ["GOOD", "BAD"])
 def test_a_change_makes_a_release(gitops, stage, change):
     source = stage.change(*getattr(gitops, change), "Change the service")
-    areas = gitops.run("pipeline", "changes", f"{source}^", source, cwd=stage.checkout)
+    areas = gitops.run("ci/changes", f"{source}^", source, cwd=stage.checkout)
     assert "release=true" in areas
 
 

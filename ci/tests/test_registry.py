@@ -4,10 +4,6 @@ import shutil
 import subprocess
 
 import pytest
-from pipeline import cli, registry
-from pipeline.errors import RefusedError
-from pipeline.registry import Image
-from pipeline.releases import Release
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("crane") and shutil.which("cosign")),
@@ -28,7 +24,7 @@ def test_what_is_pushed_has_the_digest_that_was_built_and_our_signature(
     tmp_path, served, key, make_image
 ):
     pushed = make_image(tmp_path)
-    registry.push(pushed, key)
+    pushed.push(key)
     assert pushed.name.endswith(pushed.release.digest)
     public = key.with_suffix(".pub")
     assert verify("verify", pushed.name, public).returncode == 0
@@ -38,8 +34,8 @@ def test_what_is_pushed_has_the_digest_that_was_built_and_our_signature(
 
 def test_pushing_again_changes_nothing(tmp_path, served, key, make_image):
     pushed = make_image(tmp_path, "again")
-    registry.push(pushed, key)
-    registry.push(pushed, key)
+    pushed.push(key)
+    pushed.push(key)
     digest = subprocess.run(
         ["crane", "digest", f"{served}/gridos:{pushed.release.tag}"],
         check=True,
@@ -54,7 +50,7 @@ def test_an_unsigned_image_and_a_strangers_signature_are_not_ours(
 ):
     other = make_key()
     foreign = make_image(tmp_path / "image", "foreign")
-    registry.push(foreign, other)
+    foreign.push(other)
     assert verify("verify", foreign.name, other.with_suffix(".pub")).returncode == 0
     assert verify("verify", foreign.name, key.with_suffix(".pub")).returncode != 0
     unsigned = make_image(tmp_path / "unsigned", "unsigned")
@@ -62,20 +58,12 @@ def test_an_unsigned_image_and_a_strangers_signature_are_not_ours(
     assert verify("verify", name, key.with_suffix(".pub")).returncode != 0
 
 
-def test_a_layout_of_another_digest_is_not_pushed(tmp_path, served, key, make_image):
-    made = make_image(tmp_path, "other")
-    other = Image(made.folder, made.sbom, served, Release("1.2.3", "cd" * 20, "sha256:" + "0" * 64))
-    with pytest.raises(RefusedError):
-        registry.push(other, key)
+def test_a_layout_of_another_digest_is_not_pushed(tmp_path, key, make_image):
+    refused = make_image(tmp_path, "other").push(key, "sha256:" + "0" * 64)
+    assert refused.returncode == 1
+    assert "not sha256:0000" in refused.stderr
 
 
-def test_the_program_pushes_and_says_by_which_name_it_runs(
-    tmp_path, served, key, make_image, capsys
-):
+def test_the_script_says_by_which_name_the_image_runs(tmp_path, served, key, make_image):
     made = make_image(tmp_path, "program")
-    code = cli.main([
-        "push", "--layout", str(made.folder), "--sbom", str(made.sbom), "--registry", served,
-        "--key", str(key), "--version", "1.2.3", "--source", "ef" * 20, "--digest", made.release.digest,
-    ])  # fmt: skip
-    assert code == 0
-    assert f"{served}/gridos@{made.release.digest} is pushed and signed" in capsys.readouterr().out
+    assert f"{served}/gridos@{made.release.digest} is pushed and signed" in made.push(key).stdout

@@ -11,7 +11,6 @@ import subprocess
 
 import pytest
 import yaml
-from pipeline import registry
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("kyverno", "crane", "cosign"))),
@@ -84,7 +83,7 @@ def test_an_image_that_we_signed_with_its_bill_of_materials_is_let_in(
     tmp_path, policy, key, make_image
 ):
     ours = make_image(tmp_path / "image")
-    registry.push(ours, key)
+    ours.push(key)
     done = ask(tmp_path / "test", policy, pod(ours.name), "pass")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -95,9 +94,9 @@ def test_a_container_beside_the_main_one_is_judged_by_its_own_signature(
     tmp_path, policy, key, served, make_image, kind, signed, wanted
 ):
     ours, other = make_image(tmp_path / "image"), make_image(tmp_path / "other", "other")
-    registry.push(ours, key)
+    ours.push(key)
     if signed:
-        registry.push(other, key)
+        other.push(key)
     asked = pod(ours.name)
     name = other.name if signed else f"{served}/tmp@{other.release.digest}"
     asked["spec"][kind] = [{"name": "beside", "image": name}]
@@ -107,7 +106,7 @@ def test_a_container_beside_the_main_one_is_judged_by_its_own_signature(
 
 def test_a_strangers_signature_is_refused(tmp_path, policy, key, make_key, make_image):
     foreign = make_image(tmp_path / "image", "foreign")
-    registry.push(foreign, make_key())
+    foreign.push(make_key())
     done = ask(tmp_path / "test", policy, pod(foreign.name), "fail")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -121,7 +120,7 @@ def test_an_unsigned_image_is_refused(tmp_path, policy, served, make_image):
 
 def test_a_signature_without_a_bill_of_materials_is_refused(tmp_path, policy, key, make_image):
     bare = make_image(tmp_path / "image", "bare")
-    registry.push(bare, key)
+    bare.push(key)
     asked = copy.deepcopy(policy)
     asked["spec"]["attestations"][0]["intoto"]["type"] = "https://spdx.dev/Document"
     done = ask(tmp_path / "test", asked, pod(bare.name), "fail")
@@ -139,6 +138,6 @@ def test_the_shipped_policy_does_not_take_a_key_for_the_workflow(
     tmp_path, shipped, key, make_image
 ):
     ours = make_image(tmp_path / "image", "keyed")
-    registry.push(ours, key)
+    ours.push(key)
     done = ask(tmp_path / "test", shipped, pod(ours.name), "pass")
     assert done.returncode != 0, json.dumps(shipped) + done.stdout

@@ -85,7 +85,7 @@ def test_runners_are_called_what_terraform_calls_them(checkout, root):
 
 def test_the_jobs_that_run_a_pull_requests_code_can_write_nothing_and_know_no_secret(checkout):
     jobs = [job for job in checkout.jobs if job.file in {"ci.yaml", "guard.yaml", "rehearse.yaml"}]
-    assert len(jobs) == 6
+    assert len(jobs) == 5
     for job in jobs:
         assert set(job.raw["permissions"].items()) == {("contents", "read")}, str(job)
         assert "secrets." not in str(job.raw)
