@@ -81,6 +81,10 @@ class Repository:
         """
         return self._git("rev-parse", f"HEAD:{path}")
 
+    def tracked(self, *patterns: str) -> list[str]:
+        """Returns the files so called that are in the index; none where this is not a clone."""
+        return self._try("ls-files", "--", *patterns).stdout.splitlines()
+
     def commit_and_time(self, name: str) -> tuple[str, int]:
         """Returns a commit's whole id and its time, in seconds since 1970.
 

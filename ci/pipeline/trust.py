@@ -1,8 +1,9 @@
-"""What has rights, or judges what merges, is what was reviewed: `.github/trusted.json`. Pure.
+"""What has rights, or judges what merges, is what was reviewed: `.github/trusted.json`.
 
-Each workflow's head, each job that could do harm and each file that says who may do what is written
-down there as a digest, so that no loosening passes without a line of that file in the same change,
-which CODEOWNERS has the security team approve. `pipeline controls --accept` writes it anew.
+Each workflow's head, each job that judges or could do harm and each file that says who may do what
+is written down there as a digest, so that no loosening passes without a line of that file in the
+same change, which CODEOWNERS has the security team approve. `pipeline controls --accept` writes it
+anew.
 
 What is no loosening does not count: comments that only people read, versions of actions (which are
 pinned by another control, and moved weekly), the base image's digest, time limits and how long
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.checkout import Checkout, Job
+from pipeline.repository import Repository
 
 FILE = ".github/trusted.json"
 # Who may do what, what decides it, and what checks it.
@@ -24,12 +26,13 @@ FILES = (
     ".dockerignore",
     ".github/CODEOWNERS",
     ".github/actionlint.yaml",
-    ".github/actions/*/action.yaml",
+    ".github/actions/**/*",
     ".github/dependabot.yaml",
     ".github/environments.json",
     ".github/rulesets/*.json",
     ".github/zizmor.yaml",
     ".hadolint.yaml",
+    ".yamllint*",
     "Dockerfile",
     "deploy/admission/*.yaml",
     "deploy/argocd/application-*.yaml",
@@ -39,21 +42,39 @@ FILES = (
     "deploy/argocd/platform/kyverno*.yaml",
     "deploy/argocd/project-*.yaml",
     "deploy/base/namespace.yaml",
+    "infra/terraform/bootstrap/*.tf",
     "infra/terraform/runners/*",
-    "ci/pipeline/*.py",
+    "infra/terraform/scripts/create_role",
+    "infra/terraform/scripts/plan_policies.py",
+    "infra/terraform/scripts/role.sql",
+    "ci/pipeline/**/*",
     "ci/run-pipeline",
     # What jobs that hold a key run beside them; a module here would go before a library's.
-    "*.py",
-    "*/__init__.py",
-    "canary/runtime/__init__.py",
-    "ci/*.py",
-    "ci/*/__init__.py",
+    "*.py*",
+    "*/__init__.*",
+    "canary/runtime/__init__.*",
+    "canary/runtime/program*",
+    "ci/*.py*",
+    "ci/*/__init__.*",
     "service/gridos/program.py",
 )
+# Of what else is installed where keys are, the names; and of each environment, whom Azure believes
+# and what its runners start from.
+LINES = {
+    "requirements/pipeline.txt": r"^[\w.-]+(?===)",
+    "requirements/uv.txt": r"^[\w.-]+(?===)",
+    "infra/terraform/bootstrap/*.tfvars": r"^.*_subject *=.*$",
+    "infra/terraform/environments/*.tfvars": r"^.*(?:_subjects|image) *=.*$",
+}
+# Nothing merges or ships by what their jobs say.
+IDLE = {"nightly.yaml"}
 # What a tool would read before what is there, or beside it.
 ABSENT = (
+    ".containerignore",
     ".coveragerc",
     ".gitattributes",
+    ".github/**/.gitattributes",
+    ".github/actionlint.yml",
     ".github/dependabot.yml",
     ".github/zizmor.yml",
     ".gitleaks*",
@@ -61,15 +82,25 @@ ABSENT = (
     ".ruff.toml",
     ".shellcheckrc",
     ".trivyignore*",
+    "*.dockerignore",
+    "*.so",
+    "*/sitecustomize*",
+    "*/usercustomize*",
+    "Containerfile",
     "GNUmakefile",
+    "canary/runtime/*/__init__.*",
+    "ci/*.so",
     "makefile",
     "mypy.ini",
     "pytest.ini",
     "ruff.toml",
     "setup.cfg",
     "tox.ini",
+    "uv.toml",
     "zizmor.y*ml",
 )
+# What is made where it is used, and never comes with a commit.
+MADE = (".venv", "out", ":(glob)**/__pycache__/**")
 # A comment that tells a tool what to do, such as the frontend that builds, or what not to find.
 _TOLD = (
     r"#(?:!|.*\b(?:syntax|escape|check|hadolint|shellcheck|zizmor|trivy|checkov|noqa)\b *[=:[ ])"
@@ -82,7 +113,7 @@ _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
 _RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
-_IDLE = {"timeout-minutes", "retention-days"}
+_UNMINDED = {"timeout-minutes", "retention-days"}
 
 
 def statements(checkout: Checkout) -> dict[str, str]:
@@ -98,9 +129,15 @@ def statements(checkout: Checkout) -> dict[str, str]:
     }
     jobs = {f"{job.file} / {job.name}": _digest(job.raw) for job in _trusted(checkout)}
     tools = tomllib.loads(checkout.text("pyproject.toml"))["tool"]
-    tests = {**tools["pytest"]["ini_options"], "testpaths": None}
-    told = {"pyproject.toml / pytest, coverage": _digest([tests, tools["coverage"]])}
-    return {**heads, **jobs, **told, **dict(_recipes(checkout)), **dict(_files(checkout))}
+    told = {
+        "pytest": {**tools["pytest"]["ini_options"], "testpaths": None},
+        "coverage": tools["coverage"],
+        "ruff": [tools["ruff"]["lint"].get(key) for key in ("select", "ignore")],
+        "mypy": tools["mypy"].get("strict"),
+        "uv": tools.get("uv"),
+    }
+    settings = {f"pyproject.toml / {tool}": _digest(said) for tool, said in told.items()}
+    return {**heads, **jobs, **settings, **dict(_recipes(checkout)), **dict(_files(checkout))}
 
 
 def differences(checkout: Checkout) -> Iterator[str]:
@@ -114,6 +151,8 @@ def differences(checkout: Checkout) -> Iterator[str]:
             yield f"{where} is new, and nobody reviewed it"
         elif reviewed[where] != found[where]:
             yield f"{where} is not what was reviewed"
+    for path in Repository(checkout.root).tracked(*MADE):
+        yield f"{path} is tracked, and would run in the place of what is installed"
 
 
 def write(checkout: Checkout) -> str:
@@ -122,36 +161,16 @@ def write(checkout: Checkout) -> str:
 
 
 def _trusted(checkout: Checkout) -> list[Job]:
-    """Jobs with rights, those that main requires, and whatever these need."""
-    required = _required(checkout)
-    jobs = {(job.file, job.name): job for job in checkout.jobs}
-    found: dict[tuple[str, str], Job] = {}
-    waiting = [job for job in jobs.values() if _has_rights(job) or job.title in required]
-    while waiting:
-        job = waiting.pop()
-        found[job.file, job.name] = job
-        needed = [jobs[job.file, need] for need in job.needs if (job.file, need) in jobs]
-        waiting += [n for n in needed if (n.file, n.name) not in found]
-    return list(found.values())
+    """Every job but those that neither have rights nor judge."""
+    return [job for job in checkout.jobs if job.file not in IDLE or _has_rights(job)]
 
 
 def _has_rights(job: Job) -> bool:
     permissions = job.raw.get("permissions")
     writes = not isinstance(permissions, dict) or "write" in permissions.values()
     hosted = re.fullmatch(r"ubuntu-[\d.]+", str(job.raw.get("runs-on", "")))
-    called = "uses" in job.raw or "workflow_call" in job.events
-    knows = "secrets." in str(job.raw) or "environment" in job.raw
-    return writes or not hosted or called or knows or not {"workflow_run"}.isdisjoint(job.events)
-
-
-def _required(checkout: Checkout) -> set[str]:
-    rules = json.loads(checkout.text(".github/rulesets/main.json") or "{}").get("rules", [])
-    checks = [
-        check
-        for rule in rules
-        for check in rule.get("parameters", {}).get("required_status_checks", [])
-    ]
-    return {check["context"] for check in checks}
+    knows = "secrets." in str(job.raw) or not {"environment", "uses"}.isdisjoint(job.raw)
+    return writes or not hosted or knows
 
 
 def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
@@ -184,7 +203,14 @@ def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
     for pattern in sorted({*FILES, *ABSENT, *called}):
         for file in sorted(checkout.root.glob(pattern)):
             path = str(file.relative_to(checkout.root))
-            yield path, _digest(_COMMENT.sub("", checkout.text(path)))
+            if file.is_file() and file.parent.name != "__pycache__":
+                text = file.read_text(encoding="utf-8", errors="replace")
+                yield path, _digest(_COMMENT.sub("", text))
+    for pattern, form in LINES.items():
+        for file in sorted(checkout.root.glob(pattern)):
+            path = str(file.relative_to(checkout.root))
+            lines = re.findall(form, checkout.text(path), re.MULTILINE)
+            yield f"{path}, some lines", _digest(lines)
 
 
 def _digest(value: Any) -> str:
@@ -194,5 +220,5 @@ def _digest(value: Any) -> str:
 
 def _essence(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(k): _essence(v) for k, v in value.items() if k not in _IDLE}
+        return {str(k): _essence(v) for k, v in value.items() if k not in _UNMINDED}
     return [_essence(item) for item in value] if isinstance(value, list) else value

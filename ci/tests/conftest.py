@@ -46,8 +46,8 @@ def world(first_world, tmp_path):
 
 
 # What the controls read of a checkout.
-PARTS = (".dockerignore", ".github", ".hadolint.yaml", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
-  "acceptance/__init__.py", "canary/__init__.py", "canary/runtime/__init__.py", "ci", "conftest.py", "deploy",
+PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
+  "acceptance/__init__.py", "canary/__init__.py", "canary/runtime/__init__.py", "canary/runtime/program.py", "ci", "conftest.py", "deploy",
   "infra", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 

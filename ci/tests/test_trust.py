@@ -6,6 +6,8 @@ so that an edit cannot switch it off.
 """
 
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -211,6 +213,31 @@ LOOSER = [
     Edit("tests are not collected by conftest", "conftest.py", r"\Z", "\ncollect_ignore_glob = ['*']\n"),
     Edit("the run of a rehearsal is another", "ci/rehearse-on-kind", r"exit 1", "exit 0"),
     Edit("the setup fetches without hashes", "ci/install.py", r'LOCKED = \("--require-hashes", ',"LOCKED = ("),
+    # What goes before a file that is reviewed, or runs beside the keys, or judges elsewhere.
+    Edit("a scan by another file of its folder", ".github/actions/scan/action.yml", None, "name: Scan\nruns: {using: composite, steps: []}\n"),
+    Edit("an action brings a script", ".github/actions/setup/prepare.sh", None, "env\n"),
+    Edit("what the image leaves out is said elsewhere", "Dockerfile.dockerignore", None, "!**\n"),
+    Edit("podman builds another file", "Containerfile", None, "FROM docker.io/stranger/gridos\n"),
+    Edit("what pins begins elsewhere", "canary/runtime/program.py", r"(?s)\A.*", "print('mine')\n"),
+    Edit("a package goes before a module", "ci/pipeline/trust/__init__.py", None, "def differences(_): return []\n"),
+    Edit("a compiled module goes before its source", "ci/pipeline/overlay.abi3.so", None, "\x7fELF"),
+    Edit("every Python begins with it", "service/sitecustomize.py", None, "print('mine')\n"),
+    Edit("a review sees no workflow", ".github/workflows/.gitattributes", None, "* -diff\n"),
+    Edit("a module without a source", "ci/hashlib.pyc", None, "mine"),
+    Edit("one package more beside the keys", "requirements/pipeline.txt", r"\A", "stranger==1.0 --hash=sha256:00\n"),
+    Edit("one package more before all others", "requirements/uv.txt", r"\A", "stranger==1.0 --hash=sha256:00\n"),
+    Edit("no plan is refused", "infra/terraform/scripts/plan_policies.py", r"EXIT_VIOLATION if found else EXIT_GOOD", "EXIT_GOOD"),
+    Edit("the database's role may do more", "infra/terraform/scripts/role.sql", r"\Z", "ALTER ROLE gridos SUPERUSER;\n"),
+    Edit("Azure believes any branch's plan", "infra/terraform/bootstrap/gridos.tfvars", r"environment:production-plan", "ref:refs/heads/dev"),
+    Edit("Azure lets dev push to production", "infra/terraform/environments/production.tfvars", r"environment:production-push", "environment:dev-push"),
+    Edit("the identity that plans may write", "infra/terraform/bootstrap/main.pipeline.tf", r"\Z", 'resource "azurerm_role_assignment" "more" {}\n'),
+    Edit("runners start from a stranger's image", "infra/terraform/environments/production.tfvars", r"ghcr.io/example/", "ghcr.io/stranger/"),
+    Edit("ruff has one rule", "pyproject.toml", r'select = \["ALL"\]', 'select = ["E501"]'),
+    Edit("types are a matter of taste", "pyproject.toml", r"(?s)(\[tool.mypy\]\n)strict = true", "[tool.mypy]\nstrict = false"),
+    Edit("packages come from elsewhere", "pyproject.toml", r"\Z", '\n[tool.uv]\nindex-url = "https://example.com/simple"\n'),
+    Edit("packages come from elsewhere, by another file", "uv.toml", None, 'index-url = "https://example.com/simple"\n'),
+    Edit("yamllint finds nothing", ".yamllint.yaml", r"extends: default", "extends: relaxed"),
+    Edit("actionlint ignores all, by another name", ".github/actionlint.yml", None, "paths: {'**': {ignore: ['.*']}}\n"),
 ]  # fmt: skip
 
 HARMLESS = [
@@ -227,6 +254,10 @@ HARMLESS = [
     Edit("the service's version", "deploy/base/rollout.yaml", r"#", "# As it is:"),
     Edit("another target without a file", "Makefile", r"\.PHONY: help", ".PHONY: spotless help"),
     Edit("a newer package", "requirements/service.txt", r"(?m)^flask==\S+", "flask==99.0"),
+    Edit("a newer package beside the keys", "requirements/pipeline.txt", r"==[\d.]+", "==99.0"),
+    Edit("a newer image of the runners", "infra/terraform/environments/dev.tfvars", r"@sha256:\w+", f"@sha256:{'ab' * 32}"),
+    Edit("another budget of an environment", "infra/terraform/environments/dev.tfvars", r"\Z", "# later\nmore = 1\n"),
+    Edit("another exception of one file's style", "pyproject.toml", r"\[tool.ruff.lint.per-file-ignores\]\n", '[tool.ruff.lint.per-file-ignores]\n"x.py" = ["D"]\n'),
     Edit("another folder of tests", "pyproject.toml", r"testpaths = \[", 'testpaths = ["docs", '),
     Edit("a comment of the set-up", "ci/install.py", r"# Each holds all", "# Each has all"),
     Edit("a comment of admission", "deploy/admission/images.yaml", r"# The registry is", "# Its registry is"),
@@ -250,6 +281,23 @@ def test_an_edit_that_loosens_is_noticed(copy, edit):
 def test_an_edit_that_loosens_nothing_is_let_through(copy, edit):
     edit.make(copy)
     assert objections(copy) == []
+
+
+@pytest.mark.parametrize(
+    "path", [".venv/bin/python", "out/bin/cosign", "ci/pipeline/__pycache__/trust.cpython-313.pyc"]
+)
+def test_what_would_run_in_the_place_of_what_is_installed_is_noticed(copy, path):
+    def git(*arguments):
+        subprocess.run(["git", "-C", copy, *arguments], check=True)
+
+    git("init", "--quiet")
+    Edit("what nobody made here", path, None, "mine").make(copy)
+    assert objections(copy) == []
+    git("add", "--force", path)
+    assert objections(copy) == [
+        f"{path} is tracked, and would run in the place of what is installed"
+    ]
+    shutil.rmtree(copy / ".git")
 
 
 def test_there_are_enough_edits_and_each_is_another():
