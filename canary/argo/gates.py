@@ -180,6 +180,7 @@ class Release:
 
     A template that no Rollout refers to stands for one, as `rollout`, without a strategy.
     `resolved` is the same for the step machine; with a traffic router its pods are a hundred.
+    `scaler` is the autoscaler that says how many replicas there are, where the Rollout does not.
     """
 
     rollout: Document
@@ -194,6 +195,7 @@ class Release:
     canary_tokens: tuple[str, ...] = ()
     stable_tokens: tuple[str, ...] = ()
     strategy: Strategy = Strategy.CANARY
+    scaler: Document | None = None
 
     def age_s(self, moment: Moment) -> float:
         """How old the canary is at a measurement, at least; without end where nobody knows.

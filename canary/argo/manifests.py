@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from canary import durations
-from canary.argo import model, releases, support
+from canary.argo import model, releases, scalers, support
 from canary.argo.gates import Analysis, Gate
 from canary.argo.objects import (
     LEFT_OUT,
@@ -20,9 +19,10 @@ from canary.argo.objects import (
     Rollout,
     Service,
     ServiceMonitor,
+    ServicePort,
     carries,
 )
-from canary.argo.support import SCALERS, Row, Support
+from canary.argo.support import Row, Support
 from canary.argo.templates import Templates
 from canary.errors import UsageError
 from canary.yamls import Document, listed, mapping, scalar
@@ -75,13 +75,17 @@ class Bundle:
         return (*fields, *(f"{kind} objects" for kind in kinds))
 
     @property
+    def port(self) -> ServicePort | None:
+        """The Service's port that users come to."""
+        return _users_port(self.service)
+
+    @property
     def served_port(self) -> str:
         """The name of the container's port that users' requests come to."""
-        spec = self.rollout.spec.template.spec
-        if self.service is None or not self.service.spec.ports:
+        spec, port = self.rollout.spec.template.spec, self.port
+        if port is None:
             ports = spec.container.ports
             return spec.container.port_name(ports[0].container_port) if ports else ""
-        port = self.service.spec.ports[0]
         target = port.port if port.target_port is None else port.target_port
         names = {container.port_name(target) for container in spec.containers}
         return min(names - {str(target)} or names)
@@ -115,8 +119,12 @@ def read(
         raise UsageError(_all(refused))
     rollouts = _of(things, Rollout)
     if len(rollouts) != 1:
+        named = ", ".join(sorted(found.metadata.name for found in rollouts))
         raise UsageError(
-            f"{source} contains {len(rollouts)} Rollouts", "point at manifests with exactly one"
+            f"{source} contains {len(rollouts)} Rollouts{named and f' ({named})'}",
+            "name the one to rehearse in rehearsal.yaml, as `rollout`"
+            if rollouts
+            else "point at manifests with one",
         )
     (rollout,) = rollouts
     labels = rollout.spec.template.metadata.labels
@@ -125,7 +133,7 @@ def read(
     if grpc := _grpc(service, found):
         raise UsageError(
             f"{source}: {grpc} is gRPC, and the users speak HTTP/1.1 only",
-            "name a port that speaks HTTP first in the Service, and leave routes of gRPC out",
+            "give the Service a port that speaks HTTP, and leave routes of gRPC out",
         )
     return Bundle(
         source=source,
@@ -231,15 +239,12 @@ def _with_workload(document: Document, others: Sequence[Document]) -> Document:
 
 def _scaled(document: Document, others: Sequence[Document]) -> Document:
     """A Rollout with as many replicas as its autoscaler would let it have; it may name none."""
-    asked = document.spec.get("replicas", 1)
-    replicas = asked
-    for other in others:
-        target = mapping(other.spec.get("scaleTargetRef"))
-        named = (document.kind, target.get("kind"), target.get("name"))
-        if other.kind in SCALERS and named == ("Rollout", "Rollout", document.name):
-            least, most = (other.spec.get(key, asked) for key in SCALERS[other.kind])
-            if all(isinstance(number, int) for number in (asked, least, most)):
-                replicas = max(least, min(asked, most))
+    given = document.spec.get("replicas")
+    asked = 1 if given is None else given
+    scaler = scalers.of(document, others) if document.kind == "Rollout" else None
+    if scaler is None or not isinstance(asked, int):
+        return document
+    replicas = scalers.within(scaler, asked)
     if replicas == asked:
         return document
     return replace(
@@ -286,13 +291,16 @@ def _entry(rollout: Rollout, services: Sequence[Service]) -> Service | None:
     return (stable or both) if strategy.shares_by_weight else (both or stable)
 
 
+def _users_port(service: Service | None) -> ServicePort | None:
+    """The first port of a Service that does not speak gRPC; the first where all do."""
+    ports = service.spec.ports if service else []
+    return next((port for port in ports if not port.grpc), next(iter(ports), None))
+
+
 def _grpc(service: Service | None, documents: Iterable[Document]) -> str:
     """What says that users speak gRPC: the gateway here and its log know HTTP/1.1 alone."""
-    for port in service.spec.ports[:1] if service else ():
-        words = port.name, str(port.set_aside.get("appProtocol", ""))
-        # What Istio calls grpc-web is HTTP/1.1.
-        if any(re.fullmatch(r"grpc(-(?!web).*)?", word) for word in words):
-            return f"port {port.name or port.port} of the users' Service"
+    if (port := _users_port(service)) and port.grpc:
+        return f"port {port.name or port.port} of the users' Service"
     for document in documents:
         metadata = mapping(document.body.get("metadata"))
         asked = scalar(mapping(metadata.get("annotations")).get(_NGINX_PROTOCOL))

@@ -349,6 +349,7 @@ class Container(Manifest):
     NOT_ENFORCED = names(
         "imagePullPolicy securityContext stdin stdinOnce tty terminationMessagePath"
         " terminationMessagePolicy volumeDevices resizePolicy workingDir restartPolicy"
+        " restartPolicyRules"
     )
     name: str
     image: str = ""
@@ -400,7 +401,8 @@ class PodSpec(Manifest):
         " nodeSelector nodeName priorityClassName priority preemptionPolicy dnsPolicy dnsConfig"
         " hostAliases hostNetwork hostPID hostIPC hostname subdomain setHostnameAsFQDN"
         " restartPolicy schedulerName runtimeClassName shareProcessNamespace readinessGates"
-        " overhead os activeDeadlineSeconds resourceClaims schedulingGates"
+        " overhead os activeDeadlineSeconds resourceClaims schedulingGates hostUsers"
+        " hostnameOverride ephemeralContainers resources"
     )
     containers: Annotated[list[Container], Field(min_length=1)]
     termination_grace_period_seconds: float = 30
@@ -851,6 +853,16 @@ class ServicePort(Manifest):
     port: int
     name: str = ""
     target_port: int | str | None = None
+
+    @property
+    def grpc(self) -> bool:
+        """Whether it says that it speaks gRPC; what Istio calls grpc-web is HTTP/1.1."""
+        words = self.name, str(self.set_aside.get("appProtocol", ""))
+        return any(re.fullmatch(r"grpc(-(?!web).*)?", word) for word in words)
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """Requests of gRPC, beside those of HTTP."""
+        return {"port": "no user calls it: users are sent over HTTP/1.1 alone"} if self.grpc else {}
 
 
 class ServiceSpec(Manifest):

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from canary import durations
-from canary.argo import model, resolve
+from canary.argo import model, resolve, scalers
 from canary.argo.gates import ANYWHERE, Analysis, Gate, Moment, Release, Stage, Strategy
 from canary.argo.replicas import split
 from canary.argo.templates import KINDS, Templates, is_argo, itself, references
@@ -36,7 +36,7 @@ def find(documents: Iterable[Document]) -> tuple[Release, ...]:
     found = tuple(documents)
     templates = Templates(found)
     return tuple(
-        read(document, templates)
+        read(document, templates, among=found)
         for document in found
         if document.kind == "Rollout"
         and is_argo(document)
@@ -49,7 +49,7 @@ def blue_green(documents: Iterable[Document]) -> tuple[Release, ...]:
     found = tuple(documents)
     templates = Templates(found)
     return tuple(
-        read(document, templates)
+        read(document, templates, among=found)
         for document in found
         if document.kind == "Rollout"
         and is_argo(document)
@@ -113,20 +113,23 @@ def read(
     document: Document,
     templates: Templates,
     given: Mapping[str, str] = NOTHING_GIVEN,
+    among: Iterable[Document] = (),
 ) -> Release:
-    """One Rollout with those of the templates that it refers to.
+    """One Rollout with those of the templates that it refers to, and its autoscaler `among` others.
 
     With a traffic router the share is the weight, as of a hundred pods; without one it is a count
     of pods. Steps that change no share, and metrics of other providers, are passed over.
     """
     spec = document.spec
+    scaled = scalers.fewest(document, among)
+    replicas = scaled[0] if scaled else _whole(spec.get("replicas"), 1)
     canary = mapping(mapping(spec.get("strategy")).get("canary"))
     steps = tuple(_step(raw) for raw in listed(canary.get("steps")))
     routed = bool(mapping(canary.get("trafficRouting")))
     resolved = model.Rollout(
         name=document.name or "rollout",
         namespace=document.namespace or "default",
-        replicas=100 if routed else _whole(spec.get("replicas"), 1),
+        replicas=100 if routed else replicas,
         steps=steps,
         max_surge=0 if routed else _fence(canary.get("maxSurge")),
         max_unavailable=1 if routed else _fence(canary.get("maxUnavailable")),
@@ -146,12 +149,13 @@ def read(
     }
     release = Release(
         rollout=document,
-        replicas=_whole(spec.get("replicas"), 1),
+        replicas=replicas,
         max_surge=_fence(canary.get("maxSurge")),
         max_unavailable=_fence(canary.get("maxUnavailable")),
         routed=routed,
         steps=len(steps),
         stages=stages,
+        scaler=scaled[1] if scaled else None,
         analyses=tuple(analyses),
         canary_tokens=(LATEST, *filter(None, [scalar(canary.get("canaryService"))])),
         stable_tokens=(STABLE, *filter(None, [scalar(canary.get("stableService"))])),

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from canary.argo import scalers
 from canary.argo.objects import KINDS, Manifest, Object, names
 from canary.yamls import Document, scalar
 
@@ -28,14 +29,12 @@ _GROUPS = {
     **dict.fromkeys(("PodMonitor", "ServiceMonitor"), "monitoring."),
     "PodMonitoring": "monitoring.googleapis.com/",
 }
-# What changes a Rollout's replicas, and the fields with the fewest and the most.
-SCALERS = {
-    "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas"),
-    "ScaledObject": ("minReplicaCount", "maxReplicaCount"),
-}
 ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it means on a cluster"
 
 PROVIDERS = "nobody answers it here: leave its metric out with --without-metric NAME"
+# How pydantic calls a field, or a value, that there is none of.
+_UNKNOWN = ("extra_forbidden", "literal_error")
+ASKED_OTHERWISE = "it is not asked so here: leave its metric out with --without-metric NAME"
 
 
 class Support(StrEnum):
@@ -107,7 +106,7 @@ def _is_of_its_group(document: Document) -> bool:
 
 def _of_kind(document: Document) -> Row:
     note = "replicas are within its bounds; it changes none during a release"
-    return Row(document, "", Support.NOT_ENFORCED, note if document.kind in SCALERS else "")
+    return Row(document, "", Support.NOT_ENFORCED, note if document.kind in scalers.KINDS else "")
 
 
 def _slip(document: Document) -> Row:
@@ -128,6 +127,8 @@ def _refused(
             continue
         extra = error["type"] == "extra_forbidden"
         elsewhere = PROVIDERS if re.search(r"\.provider\.\w+$", path) else ELSEWHERE
+        if re.search(r"\.provider\.\w+\.", path) and error["type"] in _UNKNOWN:
+            elsewhere, extra = ASKED_OTHERWISE, True
         note = elsewhere if extra else error["msg"].removeprefix("Value error, ")
         found[path] = Row(document, path, Support.NOT_SUPPORTED, note)
     return found

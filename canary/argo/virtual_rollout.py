@@ -144,7 +144,7 @@ def roll_out(
     measure: Measure,
     latency: Callable[[], float],
     *,
-    limit_s: float = 3600.0,
+    limit_s: float | None = None,
     drain_s: float = 10.0,
     happening: Iterable[Event] = (),
 ) -> VirtualRollout:
@@ -155,7 +155,7 @@ def roll_out(
         hashes: The pod-template hashes that the queries are resolved with.
         measure: Answers a metric's query at an instant of the release.
         latency: Seconds from a pod's creation to its readiness, drawn for each pod.
-        limit_s: One that has not ended by then is `stuck`.
+        limit_s: One that has not ended by then is `stuck`; None is as long as its own waits last.
         drain_s: How long a pod that is taken away still answers.
         happening: Events beside it. What traffic makes of a measurement is `measure`'s business.
     """
@@ -165,6 +165,7 @@ def roll_out(
     schedule = Schedule(list(happening))
     weights: list[tuple[float, int]] = []
     now = 0.0
+    limit_s = max(3600.0, controller.longest_s(rollout)) if limit_s is None else limit_s
     while now < limit_s:
         for event in schedule.due(status.step_index, now):
             status = _happen(event, status, cluster, now)

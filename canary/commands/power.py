@@ -147,6 +147,8 @@ def _assumed(found: Sequence[Document], drawn: Study, release: Release) -> dict[
         if finding.rule == SOME_FAILURES and finding.document in release.templates:
             gate, _, what = finding.message.partition(": ")
             said[gate] = f"a failed request is a 500; {what}"
+    if release.scaler:
+        said["replicas"] = f"{release.replicas}, the fewest that {release.scaler} allows"
     for index, step in enumerate(release.resolved.steps):
         if step == Pause(None):
             said[f"step {index}"] = f"a person promotes after {releases.PERSON_S:g} s"

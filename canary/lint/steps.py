@@ -45,12 +45,15 @@ def _no_analysis(context: Context) -> Iterator[Hit]:
 )
 def _share_not_weight(context: Context) -> Iterator[Hit]:
     release = context.release
+    replicas = f"{release.replicas} replicas"
+    if release.scaler:
+        replicas += f", the fewest of {release.scaler},"
     for stage in () if release.routed else release.stages:
         if abs(stage.share * 100 - stage.weight) > SHARE_TOLERANCE * stage.weight:
             yield (
                 release.rollout,
                 "spec.replicas",
-                f"setWeight {stage.weight} with {release.replicas} replicas is {stage.canary} of "
+                f"setWeight {stage.weight} with {replicas} is {stage.canary} of "
                 f"{stage.canary + stage.stable} pods, {percent(stage.share)}",
             )
 
@@ -116,7 +119,8 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
         if target != release.rollout.name or not own:
             continue
         fewest = document.spec.get("minReplicas", 1)
-        if release.routed or not isinstance(fewest, int):
+        # Where the Rollout names no replicas, share-not-weight says it of these.
+        if release.routed or release.scaler is document or not isinstance(fewest, int):
             continue
         for stage in release.stages:
             canary, stable = split(fewest, stage.weight, release.max_surge, release.max_unavailable)

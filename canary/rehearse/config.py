@@ -183,6 +183,8 @@ class Config(_Section):
     """The whole file."""
 
     manifests: Path
+    # Which one, where they hold several.
+    rollout: str = ""
     helm: Helm = Helm()
     build: Annotated[Build | None, BeforeValidator(_only_commands)] = None
     images: dict[str, list[str] | Replacement] = Field(default_factory=dict)

@@ -155,7 +155,9 @@ class _References:
         tree = self._repository.check_out(reference)
         held = tree / self._within / self._file.name
         file = self._file if self._given or not held.is_file() else held
-        found = read(file, deploy, tree / self._within, tree, self._without)
+        # Manifests of another repository lie beside the checkout.
+        roots = (tree, self._file.parent)
+        found = read(file, deploy, tree / self._within, roots, self._without)
         gaps.check(found.bundle, found.config, f"{self._file} of {reference.name}")
         commands = found.config.build
         if commands is None and file == held and self._file.is_file():
@@ -175,7 +177,7 @@ def read(
     config: Path | None,
     deploy: Path | None,
     folder: Path | None = None,
-    root: Path = HERE,
+    roots: Sequence[Path] = (HERE,),
     without: Collection[str] = (),
 ) -> Build:
     """What a rehearsal.yaml ships, by the manifests that it names unless others are.
@@ -184,7 +186,7 @@ def read(
         config: The file; None is the one of this folder.
         deploy: Manifests instead of those that it names.
         folder: What its paths are relative to, if not its own folder.
-        root: What the path of the manifests is relative to if there is none in `folder`.
+        roots: What the path of the manifests is relative to if there is none in `folder`.
         without: The names of metrics that are not to be judged.
 
     Raises:
@@ -193,8 +195,8 @@ def read(
     file = config or config_in(HERE)
     found = configuration.read(file)
     folder = folder or file.parent
-    source = deploy or _manifests(found, folder, file.parent, root)
-    bundle = manifests.read(documents.read(source, release(found, folder)), str(source), without)
+    source = deploy or _manifests(found, folder, file.parent, *roots)
+    bundle = manifests.read(_objects(found, source, folder), str(source), without)
     return Build(bundle, found, file, folder.absolute())
 
 
@@ -207,7 +209,14 @@ def shipped(config: Path | None) -> tuple[Path, Sequence[Document]]:
     file = config or config_in(HERE)
     found = configuration.read(file)
     source = _manifests(found, file.parent, HERE)
-    return source, tuple(documents.read(source, release(found, file.parent)))
+    return source, tuple(_objects(found, source, file.parent))
+
+
+def _objects(found: Config, source: Path, folder: Path) -> Iterator[Document]:
+    """What the manifests hold, without the Rollouts that are another service's."""
+    for document in documents.read(source, release(found, folder)):
+        if document.kind != "Rollout" or found.rollout in ("", document.name):
+            yield document
 
 
 def release(found: Config, folder: Path) -> helm.Release:

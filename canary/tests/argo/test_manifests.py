@@ -1,7 +1,9 @@
 """Manifests: the shipped ones are understood whole, and what is not understood is refused."""
 
+import json
 import re
 import shutil
+import typing
 
 import pytest
 import yaml
@@ -197,7 +199,8 @@ def test_a_rollout_begins_with_as_many_replicas_as_its_autoscaler_lets_it_have(
 ):
     spoil(deploy, "rollout.yaml", "  replicas: 10\n", f"  replicas: {asked}\n" if asked else "")
     target = {"kind": "Rollout", "name": "gridos"}
-    scaler = yamls.Document("scaler", {"kind": kind, "spec": {"scaleTargetRef": target, **bounds}})
+    body = {"kind": kind, "metadata": {"namespace": "gridos"}}
+    scaler = yamls.Document("scaler", {**body, "spec": {"scaleTargetRef": target, **bounds}})
     others = [d for d in documents.read(deploy) if d.kind != "HorizontalPodAutoscaler"]
     assert manifests.read([*others, scaler]).rollout.spec.replicas == replicas
     assert manifests.rollout(manifests.read([*others, scaler])).replicas == replicas
@@ -228,10 +231,69 @@ def test_users_of_grpc_are_refused_by_what_says_so(root, port, more, said):
         manifests.read([*found, yamls.Document("it", body)])
 
 
+def test_beside_a_port_of_grpc_users_come_by_the_one_that_speaks_http(root):
+    found = list(documents.read(root / "deploy/base"))
+    (service,) = [d for d in found if (d.kind, d.name) == ("Service", "gridos")]
+    service.spec["ports"].insert(0, {"name": "grpc", "port": 9000, "targetPort": "grpc"})
+    bundle = manifests.read(found)
+    assert (bundle.port.name, bundle.served_port) == ("http", "http")
+    (said,) = [line for line in bundle.unenforced if "no user calls it" in line]
+    assert "spec.ports[0].port" in said
+
+
 def test_what_one_machine_cannot_enforce_is_listed(root):
     unenforced = manifests.read(documents.read(root / "deploy/base")).unenforced
     assert "Rollout/gridos spec.template.spec.containers[0].securityContext" in unenforced
     assert "Namespace objects" in unenforced
+
+
+# Providers that nobody answers here, and what a rehearsal would do otherwise than a cluster.
+NOT_SUPPORTED = {
+    "spec.metrics[].provider": {
+        "cloudWatch", "datadog", "graphite", "influxdb", "kayenta", "newRelic", "plugin",
+        "skywalking", "wavefront",
+    },
+    "spec.metrics[].provider.prometheus": {"rangeQuery"},
+    "spec.metrics[].provider.web": {"authentication", "body", "headers", "jsonBody"},
+    "spec.strategy.canary.steps[]": {"experiment", "plugin"},
+    "spec.template.spec.containers[].env[].valueFrom": {"fileKeyRef"},
+}  # fmt: skip
+
+
+def refused_fields(schema, kind, path):
+    """The fields of a schema that a type refuses by name, by the path of what holds them."""
+    while schema.get("type") == "array":
+        schema, path = schema["items"], f"{path}[]"
+    if kind is None or "properties" not in schema:
+        return
+    known = {}
+    for name, field in kind.model_fields.items():
+        others = getattr(field.validation_alias, "choices", [])
+        known |= dict.fromkeys((field.alias or name, *others), field.annotation)
+    for name, inner in schema["properties"].items():
+        below = f"{path}.{name}".lstrip(".")
+        if name in known:
+            yield from refused_fields(inner, type_within(known[name]), below)
+        elif name not in {*kind.NOT_ENFORCED, "metadata", "status"}:
+            yield path, name
+
+
+def type_within(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, objects.Manifest):
+        return annotation
+    return next(filter(None, map(type_within, typing.get_args(annotation))), None)
+
+
+def test_of_all_fields_that_the_controller_knows_few_are_refused_and_by_name(root):
+    refused = {}
+    for file, kind in (
+        ("rollout", objects.Rollout),
+        ("analysistemplate", objects.AnalysisTemplate),
+    ):
+        schema = json.loads((root / f"canary/lint/schemas/{file}.json").read_text())
+        for path, name in refused_fields(schema, kind, ""):
+            refused.setdefault(path, set()).add(name)
+    assert refused == NOT_SUPPORTED
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,23 @@ def test_with_ten_replicas_the_designs_first_gate_needs_half_of_the_requests_to_
     assert "the canary is 2 % of what it looks at: the canary must fail 50 %" in said
 
 
+@pytest.mark.parametrize(("fewest", "share"), [(5, "16.7 %"), (None, "50 %")])
+def test_a_rollout_that_leaves_its_replicas_to_an_autoscaler_has_the_fewest(root, fewest, share):
+    found = documents.read_all([str(root / "canary/tests/power/design.yaml")])
+    rollout = next(d for d in found if d.kind == "Rollout")
+    del rollout.body["spec"]["replicas"]
+    target = {"kind": "Rollout", "name": rollout.name}
+    spec = {"scaleTargetRef": target, "maxReplicas": 9}
+    spec |= {"minReplicas": fewest} if fewest else {}
+    metadata = {"name": "all", "namespace": rollout.namespace}
+    body = {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
+    said = [f.message for f in check.lint([*found, Document("scaler", body)]).findings]
+    (first,) = [line for line in said if "setWeight 10" in line]
+    named = f"with {fewest or 1} replicas, the fewest of HorizontalPodAutoscaler/all, is 1 of"
+    assert named in first
+    assert first.endswith(share)
+
+
 def foreign(root):
     return yaml.safe_load((root / "canary/tests/power/foreign.yaml").read_text())
 
