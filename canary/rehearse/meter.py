@@ -4,6 +4,10 @@ Istio, ingress-nginx, Traefik, Envoy and Linkerd count per Service, and gates th
 them name the stable or the canary one. `python -m canary.rehearse.meter PORT LOG FILE` counts the
 gateway's access log, by group of pods, and serves the families of FILE, which `series` has made.
 Labels that a scrape would rename where they clash are there under both names.
+
+docs/reference/rehearsal.md has the names, and the sources that they were compared with. Of Linkerd:
+a Rollout's ReplicaSet has no parent that it knows (`isValidRSParent`), so that no pod has a
+deployment.
 """
 
 from __future__ import annotations
@@ -32,8 +36,11 @@ from canary.runtime.waiting import wait_until
 from canary.yamls import listed, mapping, scalar
 
 PATH = "/metrics"
-# What Envoy's default bounds, Istio's, are in milliseconds; Traefik's and nginx's in seconds.
-_ISTIO = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
+# Envoy's default bounds, which are Istio's, and Linkerd's are milliseconds, the others seconds.
+_ENVOY = (
+    *(0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000),
+    *(300000, 600000, 1800000, 3600000),
+)
 _NGINX = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _TRAEFIK = (0.1, 0.3, 1.2, 5)
 _LINKERD = tuple(n * scale for scale in (1, 10, 100, 1000, 10000) for n in (1, 2, 3, 4, 5))
@@ -85,10 +92,13 @@ def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:
             # A hash that no release has yet, and what is only known of a request, may be any.
             any_value = matcher.label in own or "{{" in matcher.value
             if groups and not any_value and not any(takes(matcher, value) for value in values):
-                there = ", ".join(filter(None, values)) or "none"
+                there = ", ".join(filter(None, values))
+                given = {name for each in groups for name, held in each.items() if held}
+                labels = ", ".join(sorted(given | own - {"le"}))
                 yield (
                     f"metric {gate}: no {selector.metric} of the local gateway has "
-                    f"{matcher.label}{matcher.sign}{matcher.value!r} (it has {there})"
+                    f"{matcher.label}{matcher.sign}{matcher.value!r} "
+                    f"({f'it has {there}' if there else f'its labels are {labels}'})"
                 )
 
 
@@ -172,7 +182,7 @@ def _histogram(family: Family, labels: Mapping[str, str], spent: Counter[int]) -
     below = 0
     for bound, more in zip(family.bounds, held, strict=False):
         below += more
-        yield f"{family.name}_bucket{_shown({**labels, 'le': f'{bound:g}'})} {below}"
+        yield f"{family.name}_bucket{_shown({**labels, 'le': f'{bound:.9g}'})} {below}"
     total = sum(ms * times for ms, times in spent.items()) * family.per_s / 1000
     yield f"{family.name}_bucket{_shown({**labels, 'le': '+Inf'})} {number}"
     yield f"{family.name}_sum{_shown(labels)} {total}"
@@ -235,8 +245,7 @@ class _Sides:
     @property
     def port(self) -> int:
         """The port that the Services have."""
-        service = self.bundle.service
-        return service.spec.ports[0].port if service and service.spec.ports else 80
+        return self.bundle.port.port if self.bundle.port else 80
 
 
 def _all(sides: _Sides) -> Iterator[Family]:
@@ -247,42 +256,73 @@ def _all(sides: _Sides) -> Iterator[Family]:
     yield from _linkerd(sides)
 
 
-def _labels_of(sides: _Sides) -> Mapping[str, str]:
-    return sides.bundle.rollout.spec.template.metadata.labels
+def _pod_labels(sides: _Sides, pod_hash: str) -> dict[str, str]:
+    """A pod's labels as the scrape of a mesh's proxies maps all of them."""
+    given = sides.bundle.rollout.spec.template.metadata.labels
+    plain = {re.sub(r"[^\w]", "_", name): value for name, value in given.items()}
+    return {**plain, **({"rollouts_pod_template_hash": pod_hash} if pod_hash else {})}
+
+
+def _client(
+    sides: _Sides, labels: Mapping[str, str], metrics: str, side: Mapping[str, str]
+) -> dict[str, str]:
+    """What the gates call whom users come by: no manifest names it, so any name is right.
+
+    `labels` are its labels as they are otherwise, and `side` those of a selector that reads them.
+    """
+    found = dict(labels)
+    for _, selector in _selectors(sides.rollout):
+        told = {m.label: m.value for m in selector.matchers if m.sign == "="}
+        if re.match(metrics, selector.metric) and side.items() <= told.items():
+            found |= {name: told[name] for name in labels if name in told}
+    return found
 
 
 def _istio(sides: _Sides) -> Iterator[Family]:
     """Both reporters: the gateway's own as source, the pods' sidecars as destination."""
-    space, pod = sides.bundle.namespace, _labels_of(sides)
-    app = pod.get("app", pod.get("app.kubernetes.io/name", "unknown"))
-    version = pod.get("version", pod.get("app.kubernetes.io/version", ""))
-    for reporter, where in (("destination", space), ("source", "istio-system")):
+    space, pod = sides.bundle.namespace, sides.bundle.rollout.spec.template.metadata.labels
+    names = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
+    revisions = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
+    gateway = "istio-ingressgateway"
+    source = {
+        "source_workload": gateway,
+        "source_workload_namespace": "istio-system",
+        "source_app": gateway,
+        "source_canonical_service": gateway,
+    }
+    source = _client(sides, source, "istio_", {})
+    scraped = {"namespace": source["source_workload_namespace"], "app": source["source_app"]}
+    for reporter in ("destination", "source"):
+        own = reporter == "destination"
+        unknown = "" if own else "unknown"  # what a sidecar does not know of itself is no label
         labels = {
             group: {
                 "reporter": reporter,
-                "source_workload": "istio-ingressgateway",
-                "source_workload_namespace": "istio-system",
-                "source_app": "istio-ingressgateway",
+                **source,
+                "source_canonical_revision": "latest",
                 "destination_workload": sides.rollout.name,
                 "destination_workload_namespace": space,
-                "destination_app": app,
-                "destination_version": version or "unknown",
+                "destination_app": pod.get("app", unknown),
+                "destination_version": pod.get("version", unknown),
                 "destination_service": f"{service}.{space}.svc.cluster.local",
                 "destination_service_name": service,
                 "destination_service_namespace": space,
-                "destination_canonical_service": app,
-                "destination_canonical_revision": version or "latest",
+                "destination_canonical_service": _first(pod, names, sides.rollout.name),
+                "destination_canonical_revision": _first(pod, revisions, "latest"),
                 "request_protocol": "http",
                 "response_flags": "-",
-                "namespace": where,
-                "app": app,
-                **({"rollouts_pod_template_hash": pod_hash} if where == space else {}),
+                "connection_security_policy": "mutual_tls" if own else "unknown",
+                **({"namespace": space} | _pod_labels(sides, pod_hash) if own else scraped),
             }
             for group, (service, pod_hash) in sides.services.items()
         }
         told = {"response_code": "status"}
         yield Family("istio_requests_total", labels, told)
-        yield Family("istio_request_duration_milliseconds", labels, told, bounds=_ISTIO, per_s=1000)
+        yield Family("istio_request_duration_milliseconds", labels, told, bounds=_ENVOY, per_s=1000)
+
+
+def _first(labels: Mapping[str, str], names: Iterable[str], otherwise: str) -> str:
+    return next((labels[name] for name in names if name in labels), otherwise)
 
 
 def _nginx(sides: _Sides) -> Iterator[Family]:
@@ -359,40 +399,59 @@ def _traefik(sides: _Sides) -> Iterator[Family]:
 
 
 def _envoy(sides: _Sides) -> Iterator[Family]:
-    """As Contour calls its clusters: namespace, Service and port."""
+    """As Contour calls its clusters: namespace, Service and port.
+
+    Or as Envoy Gateway does, if a gate asks so: a rule of a route, stable and canary together.
+    """
+    matchers = (m for _, s in _selectors(sides.rollout) for m in s.matchers)
+    asked = any("httproute/" in m.value for m in matchers if m.label == "envoy_cluster_name")
+    rule = _rule(sides) if asked else ""
     labels = {
-        group: {"envoy_cluster_name": f"{sides.bundle.namespace}_{service}_{sides.port}"}
+        group: {"envoy_cluster_name": rule or f"{sides.bundle.namespace}_{service}_{sides.port}"}
         for group, (service, _) in sides.services.items()
     }
     yield Family("envoy_cluster_upstream_rq", labels, {"envoy_response_code": "status"})
     yield Family("envoy_cluster_upstream_rq_xx", labels, {"envoy_response_code_class": "class"})
     yield Family("envoy_cluster_upstream_rq_total", labels)
-    yield Family("envoy_cluster_upstream_rq_time", labels, bounds=_ISTIO, per_s=1000)
+    yield Family("envoy_cluster_upstream_rq_completed", labels)
+    yield Family("envoy_cluster_upstream_rq_time", labels, bounds=_ENVOY, per_s=1000)
+
+
+def _rule(sides: _Sides) -> str:
+    """The rule of the HTTPRoute that sends requests to the Services, as Envoy Gateway names it."""
+    services = {service for service, _ in sides.services.values()}
+    for document in sides.bundle.documents:
+        if document.kind == "HTTPRoute":
+            for index, rule in enumerate(map(mapping, listed(document.spec.get("rules")))):
+                backends = map(mapping, listed(rule.get("backendRefs")))
+                if services & {scalar(backend.get("name")) for backend in backends}:
+                    return f"httproute/{sides.bundle.namespace}/{document.name}/rule/{index}"
+    return f"httproute/{sides.bundle.namespace}/{sides.rollout.name}/rule/0"
 
 
 def _linkerd(sides: _Sides) -> Iterator[Family]:
-    """The pods' proxies, and the gateway's own with the Service that it was meant for."""
-    space, pod = sides.bundle.namespace, _labels_of(sides)
-    plain = {re.sub(r"[^\w]", "_", name): value for name, value in pod.items()}
+    """The pods' proxies, which know of the client nothing, and the client's with the Service.
+
+    A pod of a Rollout is its ReplicaSet's there: no label says deployment.
+    """
+    space = sides.bundle.namespace
+    side = {"direction": "outbound"}
+    client = _client(sides, {"namespace": space, "deployment": ""}, "re(quest|sponse)_", side)
     for direction in ("inbound", "outbound"):
-        labels = {
-            group: {
+        labels = {}
+        for group, (service, pod_hash) in sides.services.items():
+            owner = {"replicaset": f"{sides.rollout.name}-{pod_hash}"} if pod_hash else {}
+            own = {"namespace": space, **owner, **_pod_labels(sides, pod_hash)}
+            to = {"dst_namespace": space, "dst_service": service}
+            to |= {f"dst_{name}": value for name, value in owner.items()}
+            labels[group] = {
                 "direction": direction,
-                "namespace": space,
-                "dst_namespace": space,
-                "service": service,
-                "dst_service": service,
-                "deployment": sides.rollout.name,
-                "rollout": sides.rollout.name,
-                **plain,
-                **({"rollouts_pod_template_hash": pod_hash} if direction == "inbound" else {}),
+                **(own if direction == "inbound" else {**client, **to}),
             }
-            for group, (service, pod_hash) in sides.services.items()
-        }
-        told = {"classification": "classification", "status_code": "status"}
-        yield Family("response_total", labels, told)
+        status = {"status_code": "status"}
+        yield Family("response_total", labels, {"classification": "classification", **status})
         yield Family("request_total", labels)
-        yield Family("response_latency_ms", labels, bounds=_LINKERD, per_s=1000)
+        yield Family("response_latency_ms", labels, status, bounds=_LINKERD, per_s=1000)
 
 
 def main(port: int, log: Path, file: Path) -> None:

@@ -101,7 +101,20 @@ blue-green        kayenta    post            plain             none
 blue-green-alone  none       delays          prestop-sleep     none
 """  # fmt: skip
 
-SHAPES = [tuple(line.split()) for line in LINES.strip().splitlines()]
+# Fields that public Rollouts have seldom, all of which are rehearsed.
+SELDOM = """
+istio-many        istio      hours           native-sidecar    none
+gateway-lists     rule       background      plain             none
+nginx-many        nginx      timed           plain             none
+apisix            none       canary-scale    plain             none
+traefik           exported   timed           plain             none
+smi               client     background      plain             none
+two-routers       none       manual          plain             none
+"""
+
+SHAPES, UNUSUAL = (
+    [tuple(line.split()) for line in t.strip().splitlines()] for t in (LINES, SELDOM)
+)
 # What cannot be rehearsed: the words, and how it is refused.
 REFUSED = {
     "datadog": "provider.datadog is not supported",
@@ -138,6 +151,12 @@ ROUTERS = {
         },
     },
     "istio": {**SERVICES, "trafficRouting": {"istio": _VIRTUAL_SERVICE}},
+    "istio-many": {
+        **SERVICES,
+        "trafficRouting": {
+            "istio": {"virtualServices": [{"name": "shop", "routes": ["a", "b"]}, {"name": "in"}]}
+        },
+    },
     "istio-subsets": {
         "trafficRouting": {"istio": {**_VIRTUAL_SERVICE, "destinationRule": _SUBSETS}}
     },
@@ -145,6 +164,27 @@ ROUTERS = {
         **SERVICES,
         "trafficRouting": {
             "plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "shop", "namespace": "shop"}}
+        },
+    },
+    "gateway-lists": {
+        **SERVICES,
+        "trafficRouting": {
+            "plugins": {"argoproj-labs/gatewayAPI": {"httpRoutes": [{"name": "a"}, {"name": "b"}]}}
+        },
+    },
+    "nginx-many": {
+        **SERVICES,
+        "minPodsPerReplicaSet": 2,
+        "trafficRouting": {
+            "nginx": {"stableIngresses": ["shop", "in"], "annotationPrefix": "custom.example"}
+        },
+    },
+    "apisix": {**SERVICES, "trafficRouting": {"apisix": {"route": {"name": "a", "rules": ["b"]}}}},
+    "two-routers": {
+        **SERVICES,
+        "trafficRouting": {
+            "alb": {"ingress": "shop", "servicePort": 443},
+            "nginx": {"stableIngress": "in"},
         },
     },
     "alb": {
@@ -208,8 +248,20 @@ GATES = {
         'sum(rate(envoy_cluster_upstream_rq_xx{envoy_cluster_name=~".*{{args.service}}.*",'
         'envoy_response_code_class="5"}[1m]))'
     ),
+    "rule": (
+        'sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name=~"httproute/shop/.*",'
+        'envoy_response_code=~"2.*"}[1m]))'
+    ),
+    "exported": (
+        'sum(rate(traefik_service_requests_total{code!~"5..",'
+        'exported_service="shop-{{args.service}}-80@kubernetescrd"}[1m]))'
+    ),
+    "client": (
+        'sum by (service) (increase(response_total{deployment="bot",status_code="500",'
+        'direction="outbound",classification="failure",dst_service="{{args.service}}"}[30s]))'
+    ),
     "linkerd": (
-        'sum(rate(response_total{deployment="shop",direction="inbound",'
+        'sum(rate(response_total{app="shop",direction="inbound",'
         'classification="success"}[1m])) / sum(rate(response_total{direction="inbound"}[1m]))'
     ),
 }
@@ -232,6 +284,7 @@ STEPS = {
     "background": _TIMED,
     "dynamic": _TIMED,
     "no-steps": [],
+    "hours": [{"setWeight": 1}, {"pause": {"duration": "1h30m"}}, *_TIMED],
     "manual": [{"setWeight": 20}, {"pause": {}}, *_TIMED[2:]],
     "canary-scale": [{"setCanaryScale": {"replicas": 1}}, *_TIMED, {"setCanaryScale": {"matchTrafficWeight": True}}],
     "max-weight": [{"setWeight": 250}, *_TIMED[1:2], {"setWeight": 1000}],
@@ -261,6 +314,15 @@ PODS = {
     "prestop-command": ({"lifecycle": {"preStop": {"exec": {"command": ["/shop", "drain"]}}}}, {}),
     "config-volume": (_MOUNT, {"volumes": [{"name": "files", "configMap": {"name": "shop"}}]}),
     "downward": (_MOUNT, {"volumes": [{"name": "files", "downwardAPI": {"items": []}}]}),
+    "native-sidecar": (
+        {"restartPolicyRules": [], "resizePolicy": []},
+        {
+            "initContainers": [{"name": "proxy", "image": "proxy", "restartPolicy": "Always"}],
+            "hostUsers": False,
+            "resources": {"limits": {"cpu": "2"}},
+            "volumes": [{"name": "token", "projected": {"sources": []}}],
+        },
+    ),
     "init-containers": ({}, {"initContainers": [{"name": "wait", "image": "busybox"}]}),
     "sidecar": ({"resources": {"limits": {"cpu": 1, "memory": "128Mi"}}}, {"tolerations": []}),
 }  # fmt: skip

@@ -49,7 +49,7 @@ def named(shape):
     return "-".join(shape)
 
 
-@pytest.mark.parametrize("shape", [*filter(rehearsable, shapes.SHAPES)], ids=named)
+@pytest.mark.parametrize("shape", [*filter(rehearsable, shapes.SHAPES), *shapes.UNUSUAL], ids=named)
 def test_a_shape_is_read_and_walked_to_both_ends(shape):
     planned, router = plan(read(shape))
     rollout = promoted_at_once(planned)

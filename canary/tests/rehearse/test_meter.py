@@ -2,19 +2,29 @@
 
 import re
 
+import pytest
+
 from canary.argo import manifests
 from canary.argo.releases import HASHES
+from canary.errors import UsageError
 from canary.rehearse import edge, meter
 from canary.tests.argo import shapes
 from canary.yamls import Document
 
 
-def families(*shape, more=()):
-    bodies = [
-        body for body in shapes.manifests(shape) if body["kind"] not in {m["kind"] for m in more}
-    ]
+def release(*shape, more=(), query=None):
+    """A shape with other objects of some kinds, or with another query, and its Rollout."""
+    others = {m["kind"] for m in more}
+    bodies = [body for body in shapes.manifests(shape) if body["kind"] not in others]
+    for body in bodies:
+        if query and body["metadata"]["name"] == "gate":
+            body["spec"]["metrics"][0]["provider"]["prometheus"]["query"] = query
     bundle = manifests.read([Document("f", body) for body in (*bodies, *more)])
-    return meter.families(bundle, manifests.rollout(bundle), HASHES)
+    return bundle, manifests.rollout(bundle)
+
+
+def families(*shape, more=(), query=None):
+    return meter.families(*release(*shape, more=more, query=query), HASHES)
 
 
 def line(cluster, status, ms, method="GET"):
@@ -96,6 +106,54 @@ def test_linkerd_tells_an_answer_by_its_class_and_its_status(tmp_path):
     for status, word in ((200, "success"), (404, "success"), (503, "failure")):
         labels = {"direction": "outbound", "service": "shop-canary", "status_code": str(status)}
         assert sample(text, "response_total", classification=word, **labels) == 1
+
+
+def test_linkerd_knows_a_pod_of_a_rollout_by_its_replicaset_and_no_deployment():
+    """Source: `isValidRSParent` of linkerd2, which knows no Rollout above a ReplicaSet."""
+    found, _ = families("smi", "linkerd", "timed", "plain", "none")
+    pod = found.labels[edge.CANARY]
+    hashed = {"replicaset": f"shop-{HASHES.latest}", "rollouts_pod_template_hash": HASHES.latest}
+    assert pod.items() >= {"app": "shop", **hashed}.items()
+    query = 'sum(rate(response_total{direction="inbound",deployment="shop"}[1m]))'
+    wrong = "has deployment='shop' .its labels are app, classification, direction, dst_namespace"
+    with pytest.raises(UsageError, match=wrong):
+        meter.check(*release("smi", "linkerd", "timed", "plain", "none", query=query))
+
+
+@pytest.mark.parametrize(
+    ("shape", "query"),
+    [
+        ("smi linkerd", 'response_total{direction="outbound",deployment="bot",dst_service="shop"}'),
+        ("istio istio", 'istio_requests_total{reporter="source",source_workload="shop-gateway"}'),
+        ("gateway-api envoy", 'envoy_cluster_upstream_rq{envoy_cluster_name=~"httproute/shop/.*"}'),
+    ],
+)
+def test_whom_users_come_by_is_called_as_the_gate_calls_it(shape, query):
+    query = query.replace('dst_service="shop"', 'dst_service="shop-canary"')
+    meter.check(*release(*shape.split(), "timed", "plain", "none", query=f"sum(rate({query}[1m]))"))
+
+
+def test_envoy_gateway_counts_stable_and_canary_as_one_cluster(tmp_path):
+    backends = [{"name": "other"}], [{"name": "shop-stable"}, {"name": "shop-canary"}]
+    rules = [{"backendRefs": backend} for backend in backends]
+    route = {"kind": "HTTPRoute", "metadata": {"name": "shop"}, "spec": {"rules": rules}}
+    query = 'envoy_cluster_upstream_rq_total{envoy_cluster_name=~"httproute/.*"}'
+    found = families("gateway-api", "envoy", "timed", "plain", "none", more=[route], query=query)
+    text = rendered(tmp_path, found, line(edge.CANARY, 200, 1), line(edge.STABLE, 200, 1))
+    name = "httproute/shop/shop/rule/1"
+    assert sample(text, "envoy_cluster_upstream_rq_total", envoy_cluster_name=name) == 2
+
+
+def test_a_sidecar_tells_its_service_and_revision_by_the_labels_that_istio_prefers():
+    template = {"app.kubernetes.io/name": "store", "app.kubernetes.io/version": "v7"}
+    found, _ = families("istio", "istio", "timed", "plain", "none")
+    assert found.labels[edge.CANARY]["destination_canonical_service"] == "shop"
+    bundle, rollout = release("istio", "istio", "timed", "plain", "none")
+    bundle.rollout.spec.template.metadata.labels.update(template)
+    found, _ = meter.families(bundle, rollout, HASHES)
+    told = found.labels[edge.CANARY]
+    assert told["destination_canonical_service"] == "store"
+    assert told["destination_canonical_revision"] == "v7"
 
 
 def test_only_what_a_gate_asks_for_is_counted():
