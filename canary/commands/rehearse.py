@@ -30,6 +30,7 @@ from canary.rehearse import (
     result,
     runner,
     runs,
+    scraping,
     time_compression,
 )
 from canary.rehearse.cluster import ClusterTarget
@@ -346,7 +347,9 @@ def _explain(source: Path, found: Sequence[Document]) -> int:
     if any(row.support is Support.NOT_SUPPORTED for row in rows):
         return program.UNUSABLE
     bundle = manifests.read(found, str(source))
-    meter.check(bundle, manifests.rollout(bundle))
+    rollout = manifests.rollout(bundle)
+    meter.check(bundle, rollout)
+    scraping.check(rollout, bundle)
     return 0
 
 

@@ -76,6 +76,7 @@ class LocalTarget:
         build = plan.candidate
         if asked := "; ".join(providers.unanswered(plan.rollout, build.bundle, build.config)):
             raise UsageError(f"{build.config_file} leaves open: {asked}", "add what is missing")
+        scraping.check(plan.rollout, build.bundle)
         self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
         acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
         self.acts = acts[:2] if plan.rollout.blue_green else acts  # see `plan.check_events`

@@ -13,9 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from canary.argo import dialects
 from canary.argo.manifests import Bundle
-from canary.argo.model import ReplicaSetName
+from canary.argo.model import ReplicaSetName, Rollout
 from canary.argo.objects import Endpoint, PodMonitor, PodMonitoring, Service, ServiceMonitor
+from canary.argo.promql import PromqlError, parse
+from canary.errors import UsageError
 from canary.rehearse import time_compression
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.replica_sets import ReplicaSets, Slot
@@ -70,6 +73,41 @@ def interval_s(bundle: Bundle) -> float:
 def ports(bundle: Bundle) -> set[str]:
     """The pods' ports that are scraped, by the names of the containers'."""
     return {_port(bundle, found) for found in _all(bundle)}
+
+
+def unscraped(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
+    """Gates that would read nothing: by the manifests nobody scrapes the pods."""
+    if any(_all(bundle)):
+        return
+    for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
+        try:
+            asked = [] if metric.json_path or metric.job else parse(metric.query).selectors
+        except PromqlError:
+            continue  # what still names a hash may not parse yet
+        if read := sorted({selector.metric for selector in asked if _is_pods(selector.metric)}):
+            yield (
+                f"metric {metric.name} reads {', '.join(read)} and nothing scrapes the pods: no "
+                "ServiceMonitor, PodMonitor or PodMonitoring of the manifests selects them, nor is "
+                'prometheus.io/scrape "true"'
+            )
+
+
+def check(rollout: Rollout, bundle: Bundle) -> None:
+    """Refuses such gates.
+
+    Raises:
+        UsageError: with each of them.
+    """
+    if wrong := "; ".join(unscraped(rollout, bundle)):
+        remedy = "add what scrapes them on the cluster, or leave a metric out: --without-metric"
+        raise UsageError(wrong, remedy)
+
+
+def _is_pods(metric: str) -> bool:
+    """Whether a series is the pods' own, and none of a router, a node or a rule."""
+    others = ("", "up", "ALERTS", "ALERTS_FOR_STATE")
+    kubernetes = metric.startswith(("container_", "kube_", "node_"))
+    return not (metric in others or kubernetes or ":" in metric or dialects.is_routers(metric))
 
 
 def _port(bundle: Bundle, found: _Found) -> str:
