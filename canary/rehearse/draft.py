@@ -7,8 +7,9 @@ of the finished file, which asks for it by name.
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,14 @@ _ALL_ADDRESSES = ("0.0.0.0", "::", "[::]")  # noqa: S104 — what is looked for,
 _DATABASE = re.compile(r"database|postgres|\bpg|dsn", re.IGNORECASE)
 _REDIS = re.compile(r"redis", re.IGNORECASE)
 _PYTHON = ["uv", "venv", "--quiet", "--no-project", "{out}"]
-_PIP = ["uv", "pip", "install", "--quiet", "--python", "{out}/bin/python", "--requirement"]
+_PIP = ["uv", "pip", "install", "--quiet", "--python", "{out}/bin/python"]
+
+_UNKNOWN = "CHANGE-ME"
+_ELSEWHERE = "in the cluster: name a service of this machine"
+
+# Commands that build, and the one that runs what they make, as far as that is known.
+Built = tuple[list[list[str]], list[str]]
+NONE: Built = ([], [])
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,9 @@ class Draft:
 
     name: str
     manifests: str
+    source: Path
     chart: bool = False
+    several: bool = False
     build: list[str] = field(default_factory=list)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
     listen: str = ""
@@ -59,6 +69,19 @@ class Draft:
     secrets: dict[str, tuple[str, str]] = field(default_factory=dict)
     routes: str = ""
     tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def open(self) -> Iterator[str]:
+        """What a person must give, by its field."""
+        for image, (command, _) in self.images.items():
+            if _UNKNOWN in command:
+                yield f"images.{image}: the command that runs the program"
+        for variable, (_, remark) in self.variables.items():
+            if remark == _ELSEWHERE:
+                yield f"variables.{variable}: an address of this machine, or a name of `services`"
+        for secret, (_, remark) in self.secrets.items():
+            if remark:
+                yield f"secrets.{secret}: its keys"
 
     def rehearsal(self) -> str:
         """The text of the rehearsal.yaml."""
@@ -72,22 +95,28 @@ class Draft:
         )  # fmt: skip
 
 
-def draft(root: Path, given: Path | None) -> Draft:
+def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
     """What can be said of the Rollout of a repository.
 
     Args:
         root: The repository, which the two files will lie in.
         given: The manifests; None is those that are found in it.
+        rollout: The name of the Rollout; None is the only one.
 
     Raises:
         UsageError: if there is no Rollout, or more than one.
     """
     source = given or _manifests(root)
     found = tuple(documents.read(source))
-    rollouts = [document for document in found if document.kind == "Rollout"]
+    every = [document for document in found if document.kind == "Rollout"]
+    rollouts = [document for document in every if rollout in (None, document.name)]
     if len(rollouts) != 1:
-        raise UsageError(f"{source} holds {len(rollouts)} Rollouts", "name manifests with one")
-    made = Draft(rollouts[0].name, _relative(source, root), chart=helm.is_chart(source))
+        names = ", ".join(sorted(document.name for document in every))
+        remedy = f"choose one with --rollout: there are {names}" if every else "name others"
+        of = f" of the name {rollout!r}" if rollout else ""
+        raise UsageError(f"{source} holds {len(rollouts)} Rollouts{of}", remedy)
+    made = Draft(rollouts[0].name, _relative(source, root), source, helm.is_chart(source))
+    made.several = len(every) > 1
     spec = mapping(mapping(rollouts[0].spec.get("template")).get("spec"))
     containers = [mapping(container) for container in listed(spec.get("containers"))]
     if not containers:
@@ -106,7 +135,8 @@ def draft(root: Path, given: Path | None) -> Draft:
     if not any("{port" in text for text, _ in told):
         made.listen = "{host: HOST, port: PORT}"
     _secrets(made, spec, containers)
-    made.routes, made.tasks = _tasks(root, main)
+    own = built_below(root, source)
+    made.routes, made.tasks = _tasks(root, root / own if own and not build else root, main)
     return made
 
 
@@ -119,7 +149,7 @@ def _manifests(root: Path) -> Path:
     places = set()
     for document in reading.documents:
         if document.kind == "Rollout":
-            place = Path(document.file)
+            place = Path(document.file.removesuffix(" (rendered)"))
             folder = place if place.is_dir() else place.parent
             # In the root lie files that are no manifests.
             places.add(place if folder.resolve() == root.resolve() else folder)
@@ -128,14 +158,20 @@ def _manifests(root: Path) -> Path:
         return places.pop()
     if places:
         listing = ", ".join(sorted(map(str, places)))
-        raise UsageError(f"there are Rollouts in {listing}", "name one with --manifests")
+        remedy = "name one with --manifests"
+        if any(own := [built_below(root, place) for place in sorted(places)]):
+            folder = next(filter(None, own))
+            remedy += f", or a service's own folder with --repository, such as {root / folder}"
+        raise UsageError(f"there are Rollouts in {listing}", remedy)
     raise UsageError(f"{root} holds no Rollout", "name its manifests with --manifests")
 
 
 def _charts(root: Path) -> Iterator[Path]:
     """The charts whose templates have a Rollout; one that another depends on is part of that."""
     for file in _files(root):
-        if file.name == helm.CHART and file.parent.parent.name != "charts":
+        above = file.parent.parent
+        inner = above.name == "charts" and (above.parent / helm.CHART).is_file()
+        if file.name == helm.CHART and not inner:
             templates = file.parent.glob("templates/**/*.yaml")
             if any(_ROLLOUT.search(t.read_text(errors="replace")) for t in templates):
                 yield file.parent
@@ -145,10 +181,7 @@ _ROLLOUT = re.compile(r"^kind: *Rollout\b", re.MULTILINE)
 
 
 def _relative(path: Path, root: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(root.resolve()))
-    except ValueError:
-        return str(path.resolve())
+    return os.path.relpath(path.resolve(), root.resolve())
 
 
 def _main(containers: Sequence[Mapping[str, Any]], found: Iterable[Document]) -> Mapping[str, Any]:
@@ -173,49 +206,97 @@ def _ports(container: Mapping[str, Any]) -> list[tuple[str, str]]:
 # -------------------------------------------------------------------------------------- programs
 
 
-def _built(root: Path, name: str) -> tuple[list[list[str]], list[str]]:
+def _built(root: Path, name: str) -> Built:
     """The commands that build what lies here, and the command that runs it, or nothing."""
-
-    def held(file: str) -> bool:
-        return (root / file).is_file()
-
-    if held("go.mod"):
-        mains = sorted(path.parent.name for path in root.glob("cmd/*/main.go"))
-        package = f"./cmd/{name if name in mains else mains[0]}" if mains else "."
-        return [["go", "build", "-o", f"{{out}}/bin/{name}", package]], [name]
-    if held("package.json"):
-        return _node(root)
-    if held("uv.lock"):
-        return [["uv", "sync", "--frozen", "--no-dev"]], []
-    if held("requirements.txt"):
-        return [_PYTHON, [*_PIP, "requirements.txt"]], []
-    if held("pom.xml"):
-        maven = "./mvnw" if held("mvnw") else "mvn"
-        jar = _jar((root / "pom.xml").read_text(encoding="utf-8", errors="replace"))
-        return [[maven, "-q", "-DskipTests", "package"]], ["java", "-jar", jar]
-    if held("Cargo.toml"):
-        return [["cargo", "install", "--locked", "--path", ".", "--root", "{out}"]], [name]
-    return [], []
+    return next((how(root, name) for file, how in _BUILDS.items() if (root / file).is_file()), NONE)
 
 
-def _node(root: Path) -> tuple[list[list[str]], list[str]]:
+def built_below(root: Path, manifests: Path) -> Path | None:
+    """The folder of a larger repository that builds the service whose manifests these are."""
+    place = manifests.resolve()
+    for folder in (place, *place.parents):
+        if folder == root.resolve() or not folder.is_relative_to(root.resolve()):
+            return None
+        if _built(folder, "")[0]:
+            return folder.relative_to(root.resolve())
+    return None
+
+
+def _go(root: Path, name: str) -> Built:
+    """The package of this name, or the one nearest to the top."""
+    mains = [_relative(file.parent, root) for file in _files(root) if file.name == "main.go"]
+    named = [place for place in mains if Path(place).name == name]
+    place = next(iter(named or mains), ".")
+    package = place if place == "." else f"./{place}"
+    return [["go", "build", "-o", f"{{out}}/bin/{name}", package]], [name]
+
+
+# What installs exactly what a file locks, by the name of that file.
+_NODE = {
+    "package-lock.json": ["npm", "ci"],
+    "pnpm-lock.yaml": ["pnpm", "install", "--frozen-lockfile"],
+    "yarn.lock": ["yarn", "install", "--frozen-lockfile"],
+}
+
+
+def _node(root: Path, _: str) -> Built:
     try:
         package = mapping(json.loads((root / "package.json").read_text(encoding="utf-8")))
     except ValueError:
         package = {}
+    locked = (words for lock, words in _NODE.items() if (root / lock).is_file())
+    install = next(locked, ["npm", "install"])
     scripts = mapping(package.get("scripts"))
-    build = [["npm", "ci"], *([["npm", "run", "build"]] if "build" in scripts else [])]
+    build = [install, *([[install[0], "run", "build"]] if "build" in scripts else [])]
     start = scalar(scripts.get("start"))
     if start.startswith("node ") and not re.search(r"[&|;$\"']", start):
         return build, start.split()
+    if start:
+        return build, [install[0], "start"]
     return build, ["node", scalar(package.get("main")) or "server.js"]
 
 
-def _jar(pom: str) -> str:
-    """What Maven will call its archive, by the project's own coordinates, which come first."""
-    own = re.sub(r"<parent>.*?</parent>", "", pom, flags=re.DOTALL)
+def _maven(root: Path, _: str) -> Built:
+    """Its archive is called by the project's own coordinates, which come first."""
+    own = re.sub(r"<parent>.*?</parent>", "", _text(root / "pom.xml"), flags=re.DOTALL)
     names = [re.search(rf"<{tag}>\s*([\w.-]+)", own) for tag in ("artifactId", "version")]
-    return "target/" + "-".join(name[1] for name in names if name) + ".jar"
+    jar = "target/" + "-".join(name[1] for name in names if name) + ".jar"
+    maven = "./mvnw" if (root / "mvnw").is_file() else "mvn"
+    return [[maven, "-q", "-DskipTests", "package"]], ["java", "-jar", jar]
+
+
+def _gradle(root: Path, name: str) -> Built:
+    """Its archive is called by the project's name and version."""
+    texts = "".join(_text(file) for file in sorted(root.glob("*.gradle*")))
+
+    def said(what: str) -> str:
+        found = re.search(rf"^\s*{what}\s*=?\s*[\"']([\w.-]+)[\"']", texts, re.MULTILINE)
+        return found[1] if found else ""
+
+    jar = "-".join(filter(None, [said("rootProject.name") or name, said("version")]))
+    gradle = "./gradlew" if (root / "gradlew").is_file() else "gradle"
+    build = [gradle, "--quiet", "build", "-x", "test"]
+    return [build], ["java", "-jar", f"build/libs/{jar}.jar"]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+_BUILDS: dict[str, Callable[[Path, str], Built]] = {
+    "go.mod": _go,
+    "package.json": _node,
+    "uv.lock": lambda *_: ([["uv", "sync", "--frozen", "--no-dev"]], []),
+    "requirements.txt": lambda *_: ([_PYTHON, [*_PIP, "--requirement", "requirements.txt"]], []),
+    "pyproject.toml": lambda *_: ([_PYTHON, [*_PIP, "."]], []),
+    "pom.xml": _maven,
+    "build.gradle": _gradle,
+    "build.gradle.kts": _gradle,
+    "Cargo.toml": lambda _, name: (
+        [["cargo", "install", "--locked", "--path", ".", "--root", "{out}"]],
+        [name],
+    ),
+}
 
 
 def _image(
@@ -231,7 +312,7 @@ def _image(
         return _run(told), ""
     if not command:
         what = "its program, as `build` makes it" if built else "its program"
-        return _flow(["CHANGE-ME"]), f"{what}: it could not be guessed"
+        return _flow([_UNKNOWN]), f"{what}: it could not be guessed"
     if told != words:
         return _run([*command, *told]), "guessed"
     return _flow(command), "guessed"
@@ -270,7 +351,7 @@ def _variables(made: Draft, container: Mapping[str, Any]) -> None:
             made.services["database"] = "postgresql"
             made.variables[name] = _flow("{database}"), f"instead of {value}"
         elif ".svc" in value or re.match(r"https?://[\w-]+(:\d+)?(/|$)", value):
-            made.variables[name] = _flow(value), "in the cluster: name a service of this machine"
+            made.variables[name] = _flow(value), _ELSEWHERE
 
 
 def _secrets(made: Draft, spec: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> None:
@@ -319,9 +400,9 @@ def _references(
 # ---------------------------------------------------------------------------------------- routes
 
 
-def _tasks(root: Path, container: Mapping[str, Any]) -> tuple[str, list[Task]]:
+def _tasks(root: Path, sources: Path, container: Mapping[str, Any]) -> tuple[str, list[Task]]:
     """The requests of an OpenAPI document; else routes in sources; else a probe, to begin with."""
-    files = list(_files(root))
+    files = list(_files(sources))
     for file in files:
         if _OPENAPI.match(file.name):
             tasks = list(_operations(file))[:MAX_ROUTES]
@@ -332,6 +413,8 @@ def _tasks(root: Path, container: Mapping[str, Any]) -> tuple[str, list[Task]]:
             text = file.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT]
             routes = dict.fromkeys(found[1] for found in _ROUTE.finditer(text))
             if wanted := [route for route in routes if not _OPERATIONAL.search(route)]:
+                prefix = next((found[1] or found[2] for found in _PREFIX.finditer(text)), "")
+                wanted = [prefix.rstrip("/") + route for route in wanted]
                 name = f"the routes in {_relative(file, root)}"
                 return name, [_task(r, _PARAMETER.sub("1", r)) for r in wanted[:MAX_ROUTES]]
     asked = mapping(mapping(container.get("readinessProbe")).get("httpGet"))
@@ -345,6 +428,11 @@ _SOURCES = {".go", ".java", ".js", ".kt", ".mjs", ".py", ".rs", ".ts"}
 _ROUTE = re.compile(
     r"""\b(?:get|Get|GET|GetMapping|Handle|HandleFunc|route)\(\s*"""
     r"""["'](?:GET )?(/[\w/{}:<>.-]*)["']"""
+)
+# What stands before each of a file: a Spring class's own mapping, a router of FastAPI or Flask.
+_PREFIX = re.compile(
+    r"""@RequestMapping\(\s*(?:(?:path|value)\s*=\s*)?"(/[^"]*)"[^)]*\)(?=[^;{]*\bclass\b)"""
+    r"""|\b(?:APIRouter|Blueprint)\([^)]*\b(?:url_)?prefix\s*=\s*["'](/[^"']*)["']"""
 )
 _PARAMETER = re.compile(r"\{[^}]*\}|<[^>]*>|:\w+")
 _OPERATIONAL = re.compile(r"^/$|/-?/?(metrics|health|healthz|live|livez|ready|readyz|ping)\b")
