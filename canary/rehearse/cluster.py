@@ -320,10 +320,16 @@ class ClusterTarget:
                 clusters = json.load(answer).get("cluster_statuses", [])
         except OSError:
             return
+        found: dict[str, Counts] = {}
         for host in (h for cluster in clusters for h in cluster.get("host_statuses", [])):
             address = host["address"]["socket_address"]["address"]
             stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
-            counts = Counts(stats.get("rq_total", 0), stats.get("rq_error", 0))
+            # A pod is reached by two Services, where a router has one for each release.
+            so_far = found.get(address, Counts())
+            found[address] = Counts(
+                so_far.requests + stats.get("rq_total", 0), so_far.failed + stats.get("rq_error", 0)
+            )
+        for address, counts in found.items():
             if counts.requests >= self._counts.get(address, Counts()).requests:
                 self._counts[address] = counts
 

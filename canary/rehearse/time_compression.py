@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from canary import durations
+from canary.argo import releases
 from canary.argo.model import Analysis, Metric, Pause, Rollout, Routing, SetWeight, Step
 from canary.argo.replicas import split
+from canary.argo.templates import KINDS
 
 _DURATION = re.compile(r"(\d+(ms|s|m|h))+")
 
@@ -78,25 +80,30 @@ def shorten(
 ) -> None:
     """The same for manifests that a cluster's own controller will read, in place.
 
-    Pauses, measurement intervals, durations in queries, and every analysis argument that is a
-    duration. A pause that waits for a person gets the duration after which the person would
-    promote, if there is one.
+    Pauses, delays of scaling down, measurement intervals, durations in queries, and every analysis
+    argument that is a duration. A pause that waits for a person gets the duration after which the
+    person would promote, if there is one.
     """
     for body in documents:
         spec = body.get("spec", {})
-        if body.get("kind") == "AnalysisTemplate":
+        if body.get("kind") in KINDS:
             _shorten_values(spec.get("args", []), "value", factor)
-            _shorten_values(spec["metrics"], "interval", factor)
-            for metric in spec["metrics"]:
+            for metric in spec.get("metrics", []):
+                _shorten_values([metric], "interval", factor)
+                _shorten_values([metric], "initialDelay", factor)
                 query = metric["provider"].get("prometheus", {})
                 if "query" in query:
                     query["query"] = durations.scale_query(query["query"], factor)
         if body.get("kind") == "Rollout":
             canary = spec["strategy"]["canary"]
-            for step in (*canary["steps"], {"analysis": canary.get("analysis", {})}):
-                _shorten_values([step.get("pause") or {}], "duration", factor)
-                if promote_s is not None and "pause" in step and not step["pause"]:
-                    # Argo refuses a pause of no length.
+            # Argo refuses a pause of no length, and to it no delay is one without end.
+            for delay in {"scaleDownDelaySeconds", "abortScaleDownDelaySeconds"} & canary.keys():
+                canary[delay] = canary[delay] and max(1, round(canary[delay] / factor))
+            for step in (*canary.get("steps", []), {"analysis": canary.get("analysis", {})}):
+                pause = step.get("pause") or {}
+                if (wait_s := releases.seconds(pause.get("duration"))) is not None:
+                    pause["duration"] = durations.render(wait_s / factor)
+                if promote_s is not None and "pause" in step and not pause:
                     step["pause"] = {"duration": f"{max(1, round(promote_s / factor))}s"}
                 _shorten_values(step.get("analysis", {}).get("args", []), "value", factor)
 

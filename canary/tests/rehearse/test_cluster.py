@@ -340,6 +340,22 @@ def test_a_pause_for_a_person_is_promoted_on_a_cluster_by_a_duration_that_argo_t
     assert body["spec"]["strategy"]["canary"]["steps"] == [{"pause": pause}]
 
 
+def test_a_wait_in_bare_seconds_and_the_delays_of_a_router_are_shortened_on_a_cluster_too():
+    canary = {
+        "steps": [{"pause": {"duration": 60}}, {"pause": {"duration": "30"}}],
+        "scaleDownDelaySeconds": 90,
+        "abortScaleDownDelaySeconds": 0,
+    }
+    bodies = [{"kind": "Rollout", "spec": {"strategy": {"canary": canary}}}]
+    metric = {"initialDelay": "1m", "provider": {"web": {}}}
+    bodies += [{"kind": "ClusterAnalysisTemplate", "spec": {"metrics": [metric]}}]
+    bodies += [{"kind": "Rollout", "spec": {"strategy": {"canary": {}}}}]
+    time_compression.shorten(bodies, 3)
+    assert [step["pause"]["duration"] for step in canary["steps"]] == ["20s", "10s"]
+    assert (canary["scaleDownDelaySeconds"], canary["abortScaleDownDelaySeconds"]) == (30, 0)
+    assert metric["initialDelay"] == "20s"
+
+
 @pytest.fixture
 def kube(tmp_path, monkeypatch):
     """A kubectl that is in the context its file names, and in no cluster."""
