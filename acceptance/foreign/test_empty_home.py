@@ -1,0 +1,130 @@
+"""From an empty home: the wheel alone, by each installer of its page, at another team's service.
+
+The commands are run in a folder that is neither a checkout of ours nor the team's repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uv
+
+from acceptance.foreign.test_foreign import TEAMS
+from acceptance.git import git
+from canary.errors import MachineError
+from canary.runtime import packages, processes
+
+ROOT = Path(__file__).parents[2]
+ORDERS = TEAMS[0]
+# Of the caller's variables those that say where packages come from, and no one's settings.
+KEPT = ("PIP_", "UV_", "GOPROXY", "GOFLAGS", "GOSUMDB", "SSL_CERT", "LANG")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of canary-rehearsal, of what is in this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    without = shutil.ignore_patterns("tests", "__pycache__", "build", "*.egg-info")
+    shutil.copytree(ROOT / "canary", folder / "canary", ignore=without)
+    built = [uv.find_uv_bin(), "build", "--wheel", "--no-build-isolation", "--offline", "--quiet"]
+    built += ["--python", sys.executable, "--out-dir", str(folder), str(folder / "canary")]
+    processes.run(built, check=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(params=["pip", "pipx", "uv"])
+def run(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> Run:
+    """Runs the installed program in an empty folder, with a home that holds its installation."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    own = str(Path(sys.executable).parent)
+    path = [p for p in os.environ["PATH"].split(":") if p != own and ".pyenv" not in p]
+    given = {n: v for n, v in packages.environment().items() if n.startswith(KEPT)}
+    given |= {"HOME": str(home), "PATH": ":".join(path)}
+
+    def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        return processes.run(
+            [str(word) for word in command],
+            cwd=elsewhere, capture_output=True, text=True, timeout=450, env=given,
+        )  # fmt: skip
+
+    def need(*command: str | Path) -> None:
+        done = call(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    python = home / "tools/bin/python"
+    program = home / ".local/bin/canary"
+    need(sys.executable, "-m", "venv", home / "tools")
+    match request.param:
+        case "pip":
+            need(python, "-m", "pip", "install", "--quiet", wheel)
+            program = home / "tools/bin/canary"
+        case "pipx":
+            need(python, "-m", "pip", "install", "--quiet", "pipx")
+            need(python, "-m", "pipx", "install", "--quiet", "--python", sys.executable, wheel)
+        case "uv":
+            need(python, "-m", "pip", "install", "--quiet", "uv")
+            need(python, "-m", "uv", "tool", "install", "--python", sys.executable, wheel)
+    return lambda *arguments: call(program, *arguments)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    """The team's repository without a rehearsal.yaml, and a branch with a faulty commit."""
+    if shutil.which("go") is None:
+        raise MachineError("go is not installed", "install it for orders")
+    folder = shutil.copytree(Path(__file__).parent / ORDERS.name, tmp_path / ORDERS.name)
+    (folder / "rehearsal.yaml").unlink()
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(folder))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Begin")
+    git(folder, "checkout", "--quiet", "-b", "faulty")
+    file = folder / ORDERS.file
+    file.write_text(file.read_text("utf-8").replace(ORDERS.line, ORDERS.faulty), "utf-8")
+    git(folder, "commit", "--quiet", "--all", "-m", "Be faulty")
+    git(folder, "checkout", "--quiet", "main")
+    return folder
+
+
+def test_gates_are_linted_and_measured_and_a_first_configuration_written_from_an_empty_home(
+    run: Run, orders: Path
+) -> None:
+    manifests = str(orders / "manifests.yaml")
+    codes = {}
+    for command, *more in (
+        ("lint", "--manifests", manifests),
+        ("power", "--manifests", manifests, "--releases", "200"),
+        ("design", "--manifests", manifests, "--detect", "errors=20%"),
+        ("rehearse", "--explain", "--manifests", manifests),
+        ("init", "--repository", str(orders)),
+    ):
+        done = run(command, *more)
+        assert "Traceback" not in done.stderr, done.stderr
+        codes[command] = done.returncode, done.stderr[-300:] if done.returncode > 1 else ""
+    # What lint finds of the gate, and whether a design is needed, is their verdict.
+    assert {name: code for name, code in codes.items() if code[0] > 1} == {}
+    assert codes["init"][0] == codes["rehearse"][0] == codes["power"][0] == 0
+    assert (orders / "rehearsal.yaml").is_file()
+
+
+@pytest.mark.parametrize("run", ["pip"], indirect=True)
+def test_a_commit_of_another_team_is_judged_from_an_empty_home_and_another_folder(
+    run: Run, orders: Path, tmp_path: Path, measured: Callable[..., None]
+) -> None:
+    assert run("init", "--repository", str(orders)).returncode == 0
+    done = run("rehearse", "--config", str(orders / "rehearsal.yaml"), "--candidate", "faulty")
+    assert done.returncode == 1, done.stdout + done.stderr
+    result = json.loads((tmp_path / "elsewhere/out/rehearsals/latest/result.json").read_text())
+    measured("orders, from an empty home", result["verdict"]["headline"])
+    assert result["verdict"]["gate"]["name"] == ORDERS.gate
+    assert git(orders, "status", "--short").split() == ["??", "locustfile.py", "??", "rehearsal.yaml"]  # fmt: skip
