@@ -34,7 +34,9 @@ ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it m
 PROVIDERS = "nobody answers it here: leave its metric out with --without-metric NAME"
 # How pydantic calls a field, or a value, that there is none of.
 _UNKNOWN = ("extra_forbidden", "literal_error")
-ASKED_OTHERWISE = "it is not asked so here: leave its metric out with --without-metric NAME"
+ASKED_OTHERWISE = (
+    "a rehearsal cannot ask it this way: leave its metric out with --without-metric NAME"
+)
 
 
 class Support(StrEnum):

@@ -86,9 +86,9 @@ def unscraped(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
             continue  # what still names a hash may not parse yet
         if read := sorted({selector.metric for selector in asked if _is_pods(selector.metric)}):
             yield (
-                f"metric {metric.name} reads {', '.join(read)} and nothing scrapes the pods: no "
-                "ServiceMonitor, PodMonitor or PodMonitoring of the manifests selects them, nor is "
-                'prometheus.io/scrape "true"'
+                f"metric {metric.name} queries {', '.join(read)}, but nothing scrapes the pods: no "
+                "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them, and "
+                'prometheus.io/scrape is not "true"'
             )
 
 
@@ -99,7 +99,7 @@ def check(rollout: Rollout, bundle: Bundle) -> None:
         UsageError: with each of them.
     """
     if wrong := "; ".join(unscraped(rollout, bundle)):
-        remedy = "add what scrapes them on the cluster, or leave a metric out: --without-metric"
+        remedy = "add what scrapes them on the cluster, or leave it out with --without-metric NAME"
         raise UsageError(wrong, remedy)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from canary.argo import manifests
 from canary.argo.model import Hashes, ReplicaSetName
+from canary.errors import UsageError
 from canary.rehearse import scraping
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.kubelet import Kubelet, Source
@@ -33,6 +34,26 @@ def test_each_pod_is_scraped_once(root, tmp_path):
     scraped = Counter(target.labels["pod"] for target in targets)
     assert scraped == Counter(slot.facts.name for slot in sets.slots())
     assert set(scraped.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("shape", "refused"),
+    [
+        ("basic unscoped timed plain none", "metric unscoped queries http_requests_total, but"),
+        ("basic unscoped timed plain service-monitor", None),
+        ("basic unscoped background plain annotations", None),
+        ("istio istio timed plain none", None),
+        ("basic web timed plain none", None),
+    ],
+)
+def test_a_gate_on_series_of_pods_that_nothing_scrapes_is_refused_before_the_start(shape, refused):
+    bodies = shapes.manifests(shape.split())
+    bundle = manifests.read([Document("f", body) for body in bodies])
+    if refused is None:
+        scraping.check(manifests.rollout(bundle), bundle)
+        return
+    with pytest.raises(UsageError, match=refused):
+        scraping.check(manifests.rollout(bundle), bundle)
 
 
 @pytest.fixture
