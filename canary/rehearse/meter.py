@@ -375,7 +375,13 @@ def _ingress(sides: _Sides, service: str) -> tuple[str, str, str, str]:
 
 
 def _traefik(sides: _Sides) -> Iterator[Family]:
-    """A Service's port is called as the TraefikService calls it, by name or number."""
+    """A Service's port is called as the TraefikService calls it, by name or number.
+
+    Behind a route of the Gateway API it is a number, with the protocol before it in later releases.
+    """
+    routing = sides.rollout.routing
+    provider = "kubernetesgateway" if routing and routing.router == "plugins" else "kubernetescrd"
+    protocol = "http-" if _asks(sides, "service", "http-.*@kubernetesgateway") else ""
     ports = {
         mapping(service).get("name"): scalar(mapping(service).get("port"))
         for document in sides.bundle.documents
@@ -385,8 +391,8 @@ def _traefik(sides: _Sides) -> Iterator[Family]:
     labels = {
         group: {
             "service": (
-                name := f"{sides.bundle.namespace}-{service}-"
-                f"{ports.get(service) or sides.port}@kubernetescrd"
+                name := f"{sides.bundle.namespace}-{service}-{protocol}"
+                f"{ports.get(service) or sides.port}@{provider}"
             ),
             "exported_service": name,
             "protocol": "http",
@@ -398,14 +404,18 @@ def _traefik(sides: _Sides) -> Iterator[Family]:
     yield Family("traefik_service_request_duration_seconds", labels, told, bounds=_TRAEFIK)
 
 
+def _asks(sides: _Sides, label: str, words: str) -> bool:
+    """Whether a gate asks for a label, under either of its names, by such words."""
+    matchers = (m for _, s in _selectors(sides.rollout) for m in s.matchers)
+    return any(re.search(words, m.value) for m in matchers if m.label.endswith(label))
+
+
 def _envoy(sides: _Sides) -> Iterator[Family]:
     """As Contour calls its clusters: namespace, Service and port.
 
     Or as Envoy Gateway does, if a gate asks so: a rule of a route, stable and canary together.
     """
-    matchers = (m for _, s in _selectors(sides.rollout) for m in s.matchers)
-    asked = any("httproute/" in m.value for m in matchers if m.label == "envoy_cluster_name")
-    rule = _rule(sides) if asked else ""
+    rule = _rule(sides) if _asks(sides, "envoy_cluster_name", "httproute/") else ""
     labels = {
         group: {"envoy_cluster_name": rule or f"{sides.bundle.namespace}_{service}_{sides.port}"}
         for group, (service, _) in sides.services.items()

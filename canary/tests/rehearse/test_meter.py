@@ -125,10 +125,12 @@ def test_linkerd_knows_a_pod_of_a_rollout_by_its_replicaset_and_no_deployment():
     [
         ("smi linkerd", 'response_total{direction="outbound",deployment="bot",dst_service="shop"}'),
         ("istio istio", 'istio_requests_total{reporter="source",source_workload="shop-gateway"}'),
+        ("gateway-api traefik", 'traefik_service_requests_total{service="shop-shop-canary-80@kubernetesgateway"}'),
+        ("gateway-api traefik", 'traefik_service_requests_total{exported_service="shop-shop-canary-http-80@kubernetesgateway"}'),
         ("gateway-api envoy", 'envoy_cluster_upstream_rq{envoy_cluster_name=~"httproute/shop/.*"}'),
     ],
-)
-def test_whom_users_come_by_is_called_as_the_gate_calls_it(shape, query):
+)  # fmt: skip
+def test_clients_and_destinations_have_the_names_of_the_gates_own_router(shape, query):
     query = query.replace('dst_service="shop"', 'dst_service="shop-canary"')
     meter.check(*release(*shape.split(), "timed", "plain", "none", query=f"sum(rate({query}[1m]))"))
 
