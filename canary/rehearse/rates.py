@@ -56,14 +56,14 @@ def lower(rates: Rates, carried: float) -> float:
     Raises:
         MachineError: if the gates would see too little at any rate it sustains.
     """
-    rate = min(rates.wanted, SPARE_SHARE * carried) // 10 * 10
-    if rate < rates.least:
+    spare = min(rates.wanted, SPARE_SHARE * carried)
+    if spare < rates.least:
         raise MachineError(
             f"This machine sustains {carried:.0f} of the {rates.wanted:.0f} requests/s asked for, "
             f"and a rehearsal needs {rates.least / SPARE_SHARE:.0f}: nothing was shipped",
             REMEDY,
         )
-    return rate
+    return max(spare // 10 * 10, rates.least)
 
 
 def told(rates: Rates, carried: float, rate: float) -> str:

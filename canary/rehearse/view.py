@@ -117,7 +117,7 @@ class View:
             self._console.print(table)
             return
         for name, value in lines:
-            self._console.print(f"  {name:<18}{value}", markup=False, soft_wrap=True)
+            self._console.print(f"  {name:<22}{value}", markup=False, soft_wrap=True)
 
     def _picture(self, record: Timeline, seen: Observation) -> RenderableType:
         elapsed = time.monotonic() - self._started

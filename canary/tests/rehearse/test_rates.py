@@ -37,6 +37,11 @@ def test_a_machine_that_sustains_less_is_sent_less_with_room_for_starting_pods()
     )
 
 
+@pytest.mark.parametrize(("carried", "sent"), [(240.0, 192), (246.0, 192), (251.0, 200)])
+def test_a_machine_that_sustains_what_a_rehearsal_needs_is_not_refused(carried, sent):
+    assert rates.lower(Rates(wanted=300.0, least=192.0), carried) == sent
+
+
 def test_a_rate_at_which_a_look_would_see_too_little_ends_before_anything_is_shipped():
     with pytest.raises(MachineError) as raised:
         rates.lower(ASKED, 190.0)
