@@ -3,7 +3,6 @@
 GitHub is not available in a test: `fakes/github_api.py` takes its place.
 """
 
-import importlib.util
 import subprocess
 
 import pytest
@@ -12,16 +11,14 @@ from pipeline.comment import MARKER
 from pipeline.errors import PipelineError
 from pipeline.github import GitHub
 
+from acceptance.pipeline.fakes.github_api import serving
+
 HEAD = "ab" * 20
 
 
 @pytest.fixture
-def server(root):
-    path = root / "acceptance/pipeline/fakes/github_api.py"
-    spec = importlib.util.spec_from_file_location("github_api", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.serving() as served:
+def server():
+    with serving() as served:
         served.pulls.append({"number": 7, "head": {"sha": HEAD, "label": "someone:fix"}})
         yield served
 

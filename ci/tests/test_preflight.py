@@ -1,10 +1,11 @@
 """GitHub's settings against what the workflows need, over a server in place of GitHub's API."""
 
-import importlib.util
 import json
 
 import pytest
 from pipeline import cli, preflight
+
+from acceptance.pipeline.fakes.github_api import serving
 
 PREFIX = "repo:example@1000001/gridos@2000001"
 
@@ -52,14 +53,10 @@ def named(kind, names):
 
 @pytest.fixture
 def run(root, documents, monkeypatch, capsys):
-    path = root / "acceptance/pipeline/fakes/github_api.py"
-    spec = importlib.util.spec_from_file_location("github_api", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.chdir(root)
 
     def call():
-        with module.serving() as server:
+        with serving() as server:
             server.documents = documents
             monkeypatch.setenv("GITHUB_API_URL", server.url)
             monkeypatch.setenv("GITHUB_REPOSITORY", "example/gridos")
