@@ -51,12 +51,14 @@ def _bare() -> Flask:
 
 def _watched(*, ids: bool, line: bool) -> Flask:
     from gridos.accesslog import AccessLog  # noqa: PLC0415 — a contestant loads its own only
+    from gridos.api.answers import Response  # noqa: PLC0415 — same
     from gridos.exposition import Exposition  # noqa: PLC0415 — same
     from gridos.recorder import Recorder  # noqa: PLC0415 — same
     from gridos.tally import Tally  # noqa: PLC0415 — same
     from gridos.tracecontext import Identifier  # noqa: PLC0415 — same
 
     app, tally = _flask(), Tally()
+    app.response_class = Response
     Exposition(app, tally)
     identify = Identifier().identify if ids else None
     write = AccessLog("pod-1", "1.0.0").write if line else None

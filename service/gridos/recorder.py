@@ -12,8 +12,8 @@ The contract, which the canary's gates are written against:
 
 `route` is the rule's template and never the path. Probes and /metrics are not counted. Failures
 stand at zero from the first scrape, so that the first one is an increase. A response is counted
-when its last byte has been handed over; one that breaks on its way is a 500, whatever
-its head said.
+when its last byte has been handed over to the server; one that breaks before is a 500, whatever its
+head said.
 """
 
 from __future__ import annotations
@@ -76,24 +76,16 @@ class Recorder:
         """
         shards, identify, write = self.tally.shards, self.identify, self.write
 
-        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def application(  # noqa: C901, PLR0915 — one function on purpose
+            environ: WSGIEnvironment, start_response: StartResponse
+        ) -> Iterable[bytes]:
             if environ["PATH_INFO"] in UNCOUNTED:
                 return inner(environ, start_response)
-            answer = answering(environ, start_response)
-            # As far as the application goes before its body, so that whatever happens is recorded.
-            next(answer)
-            return answer
-
-        def answering(  # noqa: C901, PLR0915 — one function on purpose
-            environ: WSGIEnvironment, start_response: StartResponse
-        ) -> Iterator[bytes]:
-            """Yields once when the application has answered, and then the parts of its body."""
             began = perf_counter()
             begun = shards[get_ident()]
             begun.in_flight += 1
             begun.since = began
             ids = identify(environ) if identify is not None else None
-            body: Iterable[bytes] = ()
             status, rule = FAILED, None
 
             def start(line: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
@@ -110,42 +102,58 @@ class Recorder:
                     return start_response(line, headers)
                 return start_response(line, headers, error)
 
+            def record(status: str) -> None:
+                seconds = perf_counter() - began
+                method = environ["REQUEST_METHOD"]
+                if method not in METHODS:
+                    method = "other"
+                route = UNMATCHED if rule is None else rule.rule
+                # The thread that ends a response need not be the one that began it.
+                shard = shards[get_ident()]
+                shard.in_flight -= 1
+                begun.since = None
+                cell = shard.cells[method, route, status]
+                bucket = bisect_left(BOUNDS_S, seconds)
+                cell.buckets[bucket] += 1
+                cell.total_s += seconds
+                if ids is not None:
+                    if ids.sampled:
+                        cell.exemplars[bucket] = (ids.trace, seconds, time())
+                    if write is not None:
+                        write(method, route, status, seconds, ids)
+
+            def follow(body: Iterable[bytes]) -> Iterator[bytes]:
+                """Yields nothing once, so that whatever happens then is recorded, and the body."""
+                end = FAILED  # its head may be gone, but what the caller got is a failure
+                try:
+                    yield b""
+                    # Not `yield from`: it would close the body itself, and so a second time.
+                    for part in body:  # noqa: UP028
+                        yield part
+                    end = status
+                except GeneratorExit:
+                    # The caller has gone away, and what it was sent had this status.
+                    end = status
+                    raise
+                finally:
+                    try:
+                        if hasattr(body, "close"):
+                            body.close()
+                    finally:
+                        record(end)
+
             try:
                 body = inner(environ, start)
-                yield b""
-                # Not `yield from`: it would close the body itself, and then it were closed twice.
-                for part in body:  # noqa: UP028
-                    yield part
-            except GeneratorExit:
-                # The caller has gone away, and what it was sent had this status.
-                raise
             except BaseException:
-                # Its head may be gone with whatever status; what the caller got is a failure.
-                status = FAILED
+                record(FAILED)
                 raise
-            finally:
-                try:
-                    if hasattr(body, "close"):
-                        body.close()
-                finally:
-                    seconds = perf_counter() - began
-                    method = environ["REQUEST_METHOD"]
-                    if method not in METHODS:
-                        method = "other"
-                    route = UNMATCHED if rule is None else rule.rule
-                    # The thread that ends a response need not be the one that began it.
-                    shard = shards[get_ident()]
-                    shard.in_flight -= 1
-                    begun.since = None
-                    cell = shard.cells[method, route, status]
-                    bucket = bisect_left(BOUNDS_S, seconds)
-                    cell.buckets[bucket] += 1
-                    cell.total_s += seconds
-                    if ids is not None:
-                        if ids.sampled:
-                            cell.exemplars[bucket] = (ids.trace, seconds, time())
-                        if write is not None:
-                            write(method, route, status, seconds, ids)
+            if type(body) is list:
+                # All of it is handed over now.
+                record(status)
+                return body
+            followed = follow(body)
+            next(followed)
+            return followed
 
         return application
 

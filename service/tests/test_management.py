@@ -85,7 +85,7 @@ def test_a_process_is_stuck_when_every_thread_is_at_one_request_for_too_long():
 
 def test_a_request_is_a_threads_own_until_its_last_byte(app):
     tally = app.extensions["tally"]
-    response = app.test_client().get("/v1/feeders", buffered=False)
+    response = app.test_client().get("/v1/map", buffered=False)
     later = time.perf_counter() + 1
     assert tally.threads_at_it_since(later) == 1
     response.close()

@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+import flask
 import msgspec
-from flask import Response, request
+from flask import request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # Below, packing costs more than it saves.
 MIN_PACKED_BYTES = 2048
 # The fastest level still makes series eight times smaller.
 PACKING_LEVEL = 1
+
+
+# Whose responses have no body, and what the base class makes more of, in lower case.
+_BODILESS = frozenset({204, 304})
+_ADJUSTED = frozenset({"location", "content-location"})
+
+
+class Response(flask.Response):
+    """A response that hands a body which is there whole to the server, as a list.
+
+    Flask's hands over an iterator, which servers send piece by piece (granian by a task of its own)
+    and the recorder has to follow, and goes through its headers four times.
+    """
+
+    def get_wsgi_response(
+        self, environ: WSGIEnvironment
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """Body, status and headers, as WSGI has them."""
+        parts, headers = self.response, self.headers.to_wsgi_list()
+        names = {name.lower() for name, _ in headers}
+        if (
+            not isinstance(parts, list)
+            or "content-length" not in names
+            or self.status_code in _BODILESS
+            or self._on_close
+            or names & _ADJUSTED
+        ):
+            return super().get_wsgi_response(environ)
+        return (parts if environ["REQUEST_METHOD"] != "HEAD" else []), self.status, headers
 
 
 def reply(value: Any) -> Response:
