@@ -11,6 +11,7 @@ from acceptance.service import (
     hostile,
     kills,
     memory,
+    oddities,
     outages,
     releases,
     restarts,
@@ -91,6 +92,17 @@ def test_hostile_requests_meet_no_failure_and_each_answer_is_counted_once(
     assert (found.failures, found.unhandled, found.torn) == (0, 0, [])
     assert found.counted == found.seen
     assert found.stored_rows == found.acknowledged_rows > 0
+
+
+def test_odd_requests_through_a_gateway_meet_no_failure_and_are_counted_once(
+    tmp_path, prepared, measured
+):
+    found = oddities.run(tmp_path, prepared)
+    measured("odd requests through the gateway", f"{len(found.answered)} ({counts(found.counted)})")
+    failed = {case: said for case, said in found.answered.items() if " 5" in f" {said}"}
+    assert failed == {}
+    assert found.counted == found.forwarded
+    assert found.counted.total() > len(found.answered) / 2
 
 
 @pytest.mark.parametrize("count", [pytest.param(50, marks=pytest.mark.quick), 2000])

@@ -69,36 +69,39 @@ class Keys:
     """
 
     def __init__(self) -> None:
-        self._text: str | None = None
-        self._keys: tuple[Key, ...] = ()
+        # A text and the keys of it, together: they change while other threads read.
+        self._known: tuple[str | None, tuple[Key, ...]] = (None, ())
         self.is_stale = False
 
     @property
     def count(self) -> int:
         """Keys in force."""
-        return len(self._keys)
+        return len(self._known[1])
 
-    def read(self, text: str) -> None:
-        """Takes over the keys of a text, if it has any."""
-        if text == self._text:
-            return
+    def read(self, text: str) -> tuple[Key, ...]:
+        """Takes over the keys of a text, if it has any; those that are in force by it."""
+        known, before = self._known
+        if text == known:
+            return before
         keys = parse(text)
-        self.is_stale = not keys and bool(self._keys)
+        self.is_stale = not keys and bool(before)
         if self.is_stale:
             log.error(
                 "no valid API key in the source; the keys before it stay in force",
-                extra={"keys": len(self._keys)},
+                extra={"keys": len(before)},
             )
-        self._keys, self._text = keys or self._keys, text
+        keys = keys or before
+        self._known = text, keys
+        return keys
 
     def find(self, given: str, text: str) -> Key | None:
         """The key that was given, compared with every one in constant time.
 
         No key at all is none of them, even where an entry is the hash of an empty secret.
         """
-        self.read(text)
+        keys = self.read(text)
         digest = hashlib.sha256(given.encode()).digest()
-        matches = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
+        matches = [key for key in keys if hmac.compare_digest(key.digest, digest)]
         return matches[0] if given and matches else None
 
 
@@ -177,6 +180,8 @@ def find_address(environ: Mapping[str, Any], trusted: int) -> str:
         address = ip_address(_without_port(hop))
     except ValueError:
         return ""
+    # A proxy that listens for both kinds at once writes an IPv4 caller as ::ffff:192.0.2.1.
+    address = getattr(address, "ipv4_mapped", None) or address
     if address.version == 4:  # noqa: PLR2004 — IPv4
         return str(address)
     return str(ip_network((address, _IPV6_PREFIX), strict=False))

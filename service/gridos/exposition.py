@@ -51,10 +51,13 @@ class Exposition(PrometheusMetrics):  # type: ignore[misc]
         self, accept_header: str | None = None, names: list[str] | None = None
     ) -> tuple[bytes, str]:
         """(text, content type) of a scrape; `names` as the exporter has it."""
+        try:
+            encode, content_type = choose_encoder(accept_header or "")
+        except (TypeError, ValueError):
+            # A version that is none: the library compares it with numbers.
+            encode, content_type = choose_encoder("")
         if names:
-            text, content_type = super().generate_metrics(accept_header, names)
-            return text.encode(), content_type
-        encode, content_type = choose_encoder(accept_header or "")
+            return encode(self.registry.restricted_registry(names)), content_type
         with self._tally.hidden():
             others = encode(self.registry)
         open_metrics = others.endswith(_END)

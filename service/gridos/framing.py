@@ -17,7 +17,7 @@ _MAX_LINE_BYTES = 4096
 _FRAMING = re.compile(
     rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
 )
-_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}[ \t]*(?:;.*)?")
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}[ \t]*(?:;.*)?")
 
 
 class Message:

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from flask import Flask
 
@@ -104,8 +104,8 @@ class _Server:
     def _answer(self, head: bytes) -> bytes:
         line, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = line.partition(" ")
-        target = urlsplit(rest.partition(" ")[0])
-        page = self._pages.get(target.path)
+        path, _, query = rest.partition(" ")[0].partition("?")
+        page = self._pages.get(path)
         if page is None:
             status, kind, body = _as_json(
                 {"status": "unknown", "paths": " ".join(self._pages)}, 404
@@ -116,9 +116,9 @@ class _Server:
             named = (each.partition(":") for each in lines)
             headers = {name.lower(): value.strip() for name, _, value in named}
             try:
-                status, kind, body = page(headers, target.query)
+                status, kind, body = page(headers, query)
             except Exception:
-                log.exception("management page failed", extra={"path": target.path})
+                log.exception("management page failed", extra={"path": path})
                 status, kind, body = _as_json({"status": "failed, see the log"}, 500)
         start = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from gridos import errors
-from gridos.api import feeders, models, networks, overloads, readings, series
+from gridos.api import answers, feeders, models, networks, overloads, readings, series
 from gridos.domain.batch import MAX_KW, MAX_READINGS
 from gridos.domain.network import Network
 
@@ -83,6 +83,7 @@ def documented(version: str) -> OpenAPI:
         static_folder=None,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.response_class = answers.Response
     errors.init_app(app)
     for blueprint, tag in TAGS.items():
         app.register_api(_describe(blueprint, tag))

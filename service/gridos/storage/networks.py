@@ -114,7 +114,8 @@ class KnownBuses:
         """Those of the ids that no bus has; asks the database for those it does not know of."""
         now = time.monotonic()
         strangers = set(bus_ids) - self._known
-        asked = [bus_id for bus_id in strangers if self._unknown.get(bus_id, 0.0) < now]
+        # No text of PostgreSQL's can hold a null byte.
+        asked = [x for x in strangers if self._unknown.get(x, 0.0) < now and "\x00" not in x]
         if asked:
             with connection() as connected:
                 rows = connected.execute(
