@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from gridos import deadlines
+from gridos.domain.batch import Reading
+from gridos.storage.readings import Stored, store
 
 from canary.runtime.waiting import wait_until
 
@@ -178,6 +180,29 @@ def test_corrections_at_the_same_time_are_each_written_down_with_what_they_found
     # A chain: what each found is what another left, and the last one's stands.
     found, left = zip(*steps, strict=True)
     assert Counter([*found, *stored_kw(seeded, batch[:1])]) == Counter([0.0, *left])
+
+
+def test_batches_that_share_rows_wait_in_one_order_and_never_for_each_other(seeded):
+    at = datetime(2024, 1, 1, 0, 50, tzinfo=UTC)
+    shared = [Reading(f"ieee33-{number}", at, 1.0, 0.0) for number in (2, 3)]
+    insert = "INSERT INTO reading (bus_id, measured_at, kw, kvar) VALUES (%s, %s, 1, 0)"
+    with (
+        psycopg.connect(seeded) as first,
+        psycopg.connect(seeded, autocommit=True) as second,
+        psycopg.connect(seeded, autocommit=True) as watching,
+        ThreadPoolExecutor(1) as caller,
+    ):
+
+        def is_second_waiting():
+            asked = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
+            return bool(watching.execute(asked, (second.info.backend_pid,)).fetchall())
+
+        first.execute(insert, (shared[0].bus_id, at))
+        stored = caller.submit(store, second, shared[::-1])
+        assert wait_until(is_second_waiting, timeout_s=60)
+        first.execute(insert, (shared[1].bus_id, at))
+        first.commit()
+        assert stored.result(60) == Stored(0, duplicates=2)
 
 
 def test_what_to_do_with_corrections_is_one_of_three_words(client):

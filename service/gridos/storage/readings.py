@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from psycopg import Connection, Cursor
@@ -22,6 +23,7 @@ from gridos.storage.pool import connection
 MAX_AS_ARRAYS = 1000
 
 COPY = "COPY {} (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
+_KEY = attrgetter("bus_id", "measured_at")
 STAGE = """
 CREATE TEMPORARY TABLE staged (bus_id text, measured_at timestamptz, kw float8, kvar float8)
 ON COMMIT DROP
@@ -126,10 +128,14 @@ def store(
     whole or not at all, so a batch that was sent before, or that repeats itself, is found out by
     the key, and only then sorted out.
     """
+    given = readings
+    # In order of the key: of two batches that share rows one then waits for the other, and never
+    # each for the other until both are given up.
+    readings = sorted(given, key=_KEY)
     try:
         return Stored(store_new(connected, readings))
     except UniqueViolation:
-        repeats = find_repeats(dict(enumerate(readings)))
+        repeats = find_repeats(dict(enumerate(given)))
         if repeats:
             raise Repeats(repeats) from None
     is_one = on_conflict is OnConflict.IGNORE
