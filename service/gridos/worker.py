@@ -17,6 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from operator import itemgetter
+from queue import SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -40,6 +42,8 @@ MAX_ASKED = 1
 MAX_ARRIVING_BYTES = 16 << 20
 MAX_LEAVING_BYTES = 32 << 20
 _PIECE = 65536
+# The loop turns several times a request; gunicorn waits a minute for a sign of its life.
+NOTIFY_EVERY_S = 1.0
 
 
 class Connection(TConn):  # type: ignore[misc]
@@ -50,6 +54,34 @@ class Connection(TConn):  # type: ignore[misc]
     since: float
     # Whether its head is longer than any is.
     has_no_end = False
+
+
+class Threads:
+    """Threads that answer what is put to them, in place of gunicorn's pool.
+
+    A pool makes a future with a lock of its own for each request, a twentieth of what one costs.
+    """
+
+    def __init__(self, number: int, answer: Callable[[Connection], None]) -> None:
+        self._waiting: SimpleQueue[Connection | None] = SimpleQueue()
+        self._answer = answer
+        self._threads = [Thread(target=self._run, daemon=True) for _ in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, conn: Connection) -> None:
+        """Has the next free thread answer."""
+        self._waiting.put(conn)
+
+    def shutdown(self, *, wait: bool) -> None:
+        """Ends the threads when they have done what they are at, and waits for none."""
+        del wait
+        for _ in self._threads:
+            self._waiting.put(None)
+
+    def _run(self) -> None:
+        while (conn := self._waiting.get()) is not None:
+            self._answer(conn)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -68,6 +100,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._asking: dict[Connection, None] = {}
         self._asked = 0
         self._arriving_bytes = self._leaving_bytes = 0
+        self._notified_at = 0.0
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -79,6 +112,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def notify(self) -> None:
         """Says that the loop turns."""
+        now = monotonic()
+        if now - self._notified_at < NOTIFY_EVERY_S:
+            return
+        self._notified_at = now
         super().notify()
         if self.turned is not None:
             self.turned()
@@ -184,6 +221,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # ------------------------------------------------------------------------------ in a thread
 
+    def get_thread_pool(self) -> Threads:
+        """What answers."""
+        return Threads(self.cfg.threads, self._answer)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Has a thread answer."""
+        self.tpool.put(conn)
+
+    def _answer(self, conn: Connection) -> None:
+        is_kept = False
+        try:
+            is_kept = bool(self.handle(conn))
+        except Exception:
+            self.log.exception("a request was not answered")
+        finally:
+            self.method_queue.defer(self.finish_request, conn, is_kept)
+
     def handle(self, conn: Connection) -> Any:
         """Answers what has arrived."""
         if conn.has_no_end:
@@ -229,12 +283,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # -------------------------------------------------------------------------------- leaving
 
-    def finish_request(self, conn: Connection, fs: Any) -> None:
+    def finish_request(self, conn: Connection, is_kept: bool) -> None:
         """A thread is done with a request: its answer is sent, or most of it is still to be."""
         if conn.sock.waits_until:
             self._asked -= 1
             self._ask()
-        is_kept = not fs.cancelled() and fs.exception() is None and fs.result()
         # What follows a request that was cut short would be taken for another.
         is_kept = is_kept and not conn.sock.is_cut
         if not conn.sock.unsent:
