@@ -26,7 +26,7 @@ from canary.runtime.waiting import wait_until
 SERVER_CPU, CLIENT_CPU = {0}, {os.cpu_count() - 1 if os.cpu_count() else 0}  # type: ignore[operator]
 GUNICORN = ["-m", "gunicorn", "-w", "1", "--keep-alive", "75"]
 GUNICORN += ["--threads", str(pool.THREADS["gunicorn"])]
-GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1"]
+GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws"]
 GRANIAN += ["--blocking-threads", str(pool.THREADS["granian"])]
 UVICORN = ["-m", "uvicorn", "--log-level", "warning", "--no-access-log"]
 # As it is without its extras, uvloop and httptools.
