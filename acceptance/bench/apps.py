@@ -28,8 +28,8 @@ def hello() -> str:
     return TEXT
 
 
-def _flask() -> Flask:
-    app = Flask("bench", static_folder=None)
+def _flask(kind: type[Flask] = Flask) -> Flask:
+    app = kind("bench", static_folder=None)
     app.add_url_rule("/hello", view_func=hello)
     return app
 
@@ -51,14 +51,13 @@ def _bare() -> Flask:
 
 def _watched(*, ids: bool, line: bool) -> Flask:
     from gridos.accesslog import AccessLog  # noqa: PLC0415 — a contestant loads its own only
-    from gridos.api.answers import Response  # noqa: PLC0415 — same
+    from gridos.application import Application  # noqa: PLC0415 — same
     from gridos.exposition import Exposition  # noqa: PLC0415 — same
     from gridos.recorder import Recorder  # noqa: PLC0415 — same
     from gridos.tally import Tally  # noqa: PLC0415 — same
     from gridos.tracecontext import Identifier  # noqa: PLC0415 — same
 
-    app, tally = _flask(), Tally()
-    app.response_class = Response
+    app, tally = _flask(Application), Tally()
     Exposition(app, tally)
     identify = Identifier().identify if ids else None
     write = AccessLog("pod-1", "1.0.0").write if line else None

@@ -23,7 +23,8 @@ from gridos import (
     turns,
     warmup,
 )
-from gridos.api import answers, documents, feeders, health, networks, overloads, readings, series
+from gridos.api import documents, feeders, health, networks, overloads, readings, series
+from gridos.application import Application
 from gridos.config import Settings
 from gridos.storage import pool
 from gridos.storage.networks import KnownBuses
@@ -39,8 +40,7 @@ def create_app(settings: Settings) -> Flask:
     Raises:
         gridos.secretsource.SecretsUnavailable: if the secret source cannot be read.
     """
-    app = Flask("gridos", static_folder=None)
-    app.response_class = answers.Response
+    app = Application("gridos", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["settings"] = settings
