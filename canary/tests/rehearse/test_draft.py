@@ -140,10 +140,10 @@ def test_each_overlay_is_a_place_of_its_own(root, tmp_path):
 def test_a_chart_below_charts_is_one_of_its_own_or_part_of_another(root, tmp_path, monkeypatch):
     chart = shutil.copytree(root / "acceptance/foreign/rates/chart", tmp_path / "a/charts/rates")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match="there is no helm here"):
+    with pytest.raises(MachineError, match="helm is not on PATH"):
         draft.draft(tmp_path / "a", None)
     shutil.copytree(chart, chart / "charts/inner")
-    with pytest.raises(MachineError, match="there is no helm here"):
+    with pytest.raises(MachineError, match="helm is not on PATH"):
         draft.draft(tmp_path / "a", None)
 
 
