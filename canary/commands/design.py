@@ -60,7 +60,7 @@ def run(chosen: argparse.Namespace) -> int:
     users = study.traffic(chosen)
     found, release = study.release(chosen)
     kind, size = chosen.detect
-    goal = design.Goal(kind, size, chosen.power, chosen.false_rollback)
+    goal = design.Goal(kind, size, chosen.power, chosen.false_rollback, study.vocabulary(chosen))
     plan = design.plan(found, release, goal, users, options.progress("designs"))
     if chosen.roc:
         points = design.roc(found, release, goal, users)

@@ -149,11 +149,16 @@ def _routes(chosen: argparse.Namespace) -> tuple[float, ...]:
     return tuple(weight / sum(weights) for weight in weights)
 
 
+def vocabulary(chosen: argparse.Namespace) -> Vocabulary:
+    """What metrics mean, as the contract says."""
+    contract = options.exported(chosen)
+    return Vocabulary(contract.values if contract else {})
+
+
 def study(
     chosen: argparse.Namespace, found: Release, users: Traffic, scrape_s: float = SCRAPE_S
 ) -> Study:
     """As many draws of the release as were asked for, its metrics read as the contract says."""
-    contract = options.exported(chosen)
     return Study(
         releases.in_virtual_time(found),
         users,
@@ -161,6 +166,6 @@ def study(
         cpu_limit=cpu_limit_cores(found.rollout) or 1.0,
         canary_tokens=found.canary_tokens,
         stable_tokens=found.stable_tokens,
-        vocabulary=Vocabulary(contract.values if contract else {}),
+        vocabulary=vocabulary(chosen),
         n=chosen.releases,
     )

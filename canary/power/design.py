@@ -12,13 +12,14 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import yaml
 
 from canary import tables
 from canary.argo import dialects, promql, releases, threshold
+from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, Rollout, SetWeight
 from canary.argo.resolve import PLACEHOLDER
@@ -52,12 +53,13 @@ ROUND_S, MIN_S = 10, 30
 
 @dataclass(frozen=True)
 class Goal:
-    """What is asked of the gates; shares are 0 to 1."""
+    """What is asked of the gates; shares are 0 to 1, and `vocabulary` is how metrics are read."""
 
     kind: str
     size: float
     power: float = 0.95
     false_rollback: float = 0.01
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def _try(
         cpu_limit=cpu_limit_cores(other.rollout) or 1.0,
         canary_tokens=other.canary_tokens,
         stable_tokens=other.stable_tokens,
+        vocabulary=goal.vocabulary,
         n=n,
         seed=n,
     )

@@ -63,6 +63,10 @@ class Fault:
     route_broken: bool = False
     outage_s: float = 0.0
     warm_up_s: float = 0.0
+    # A new pod's first requests fail, for so long: in series of a real Prometheus alone.
+    failing_s: float = 0.0
+    # Of its second pod and every third one after it: in series of a real Prometheus alone.
+    third_cpu: float | None = None
 
     def __str__(self) -> str:
         parts = (("errors", self.error_rate), ("slow", self.slow_share), ("cpu", self.cpu))
@@ -108,6 +112,23 @@ class Trajectory:
     @cached_property
     def _failed_sums(self) -> Counts:
         return _running(self.failed)
+
+    @cached_property
+    def _noticed_sums(self) -> Counts:
+        """Of failures whose series begin with them, what each pod's series grows by.
+
+        The first failures that a scrape of a pod shows are its series' first sample. Pods that are
+        there from the beginning have had theirs long ago.
+        """
+        whole, rng = self.since_start or self, np.random.default_rng(0)
+        noticed, without, before = self.failed.copy(), np.zeros(len(self.failed)), self.pods[0]
+        for slot, pods in enumerate(self.pods.tolist()):
+            if pods > before:
+                without = (without * before + pods - before) / pods
+            noticed[:, slot] = rng.binomial(self.failed[:, slot], np.clip(1 - without, 0.0, 1.0))
+            without = without * (1 - 1 / max(pods, 1.0)) ** whole.failed[:, slot]
+            before = pods
+        return _running(noticed)
 
     @cached_property
     def _slow_sums(self) -> Counts:
@@ -165,21 +186,6 @@ class Samples:
     def stable(self) -> Trajectory:
         """The stable pods' answers; drawn when first asked for, since most gates never do."""
         return self.draw_stable()
-
-    @property
-    def both(self) -> Trajectory:
-        """Canary and stable as one, as an unscoped query sees them."""
-        a, b = self.canary, self.stable
-        pods = a.pods + b.pods
-        weight = np.divide(a.pods, pods, out=np.zeros_like(pods), where=pods > 0)
-        return Trajectory(
-            requests=a.requests + b.requests,
-            failed=a.failed + b.failed,
-            slow=a.slow + b.slow,
-            pods=pods,
-            cpu=a.cpu * weight + b.cpu * (1 - weight),
-            restarts=a.restarts,
-        )
 
     def slots(self, at_s: float, window_s: float) -> tuple[int, int]:
         """The slots between the first and the last scrape inside a window."""

@@ -8,6 +8,7 @@ apart is not modelled. What is not modelled raises `UnmodelledError`, naming it:
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +42,9 @@ AS_IT_STANDS = ""
 
 # The value of a label that divides what is one series here, and of one that is the same everywhere.
 MANY, HERE = "*", "."
+
+# In the place of a slot: before all of a window's.
+OLD = -1
 INFINITE = "+Inf"
 
 # Scope labels that the canary's series and the stable ones share.
@@ -68,6 +72,20 @@ PLATFORM = INSTANT | {"container_cpu_usage_seconds_total"}
 Numbers = NDArray[np.float64]
 Present = NDArray[np.bool_]
 Labels = frozenset[tuple[str, str]]
+# What pods' counters grew by between two slots.
+Counted = Callable[[Trajectory, int, int], Numbers]
+
+
+def _sums(what: str, less: str = "") -> Counted:
+    def counted(track: Trajectory, first: int, last: int) -> Numbers:
+        found: Numbers = track.total(what, first, last)
+        return found - track.total(less, first, last) if less else found
+
+    return counted
+
+
+_EVERY, _GOOD, _QUICK = _sums("requests"), _sums("requests", "failed"), _sums("requests", "slow")
+_FAILED, _NOTICED = _sums("failed"), _sums("noticed")
 
 
 @dataclass(frozen=True)
@@ -192,7 +210,7 @@ def _computed_anew(tree: Any, scene: Scene) -> Vector | Numbers:
 def _vector(tree: Any, scene: Scene) -> Vector:
     found = _evaluate(tree, scene)
     if isinstance(found, np.ndarray):
-        raise UnmodelledError("a number where Prometheus wants series")
+        raise UnmodelledError("a number stands where Prometheus needs series")
     return found
 
 
@@ -200,7 +218,7 @@ def _scalar(tree: Any, scene: Scene) -> Numbers:
     found = _evaluate(tree, scene)
     if isinstance(found, np.ndarray):
         return found
-    raise UnmodelledError("series where Prometheus wants a number")
+    raise UnmodelledError("series stand where Prometheus needs a number")
 
 
 def _each(found: Vector | Numbers, change: Callable[[Numbers], Numbers]) -> Vector | Numbers:
@@ -402,12 +420,12 @@ def _grouped(series: Series, by: Iterable[str], vector: Vector) -> Labels:
             held[label] = series.side
         elif held.get(label) == MANY:
             raise UnmodelledError(
-                f"by ({label}): how the requests divide among its values is not known"
+                f"by ({label}): the share of the requests of each value is not known"
             )
         elif label not in held and (
             label not in SCOPE or (label not in SHARED and len({s.side for s in vector}) > 1)
         ):
-            raise UnmodelledError(f"by ({label}): what values the series have is not known")
+            raise UnmodelledError(f"by ({label}): the values of this label are not known")
     return frozenset((label, held.get(label, HERE)) for label in by)
 
 
@@ -604,7 +622,9 @@ def _parts(track: Trajectory, scene: Scene) -> list[tuple[str, Trajectory]]:
     """The routes of a ReplicaSet by a name for each; all as one where none must be told apart."""
     if not scene.by_route or not track.routes:
         return [(MANY, track)]
-    return [(str(index), part) for index, part in enumerate(track.routes)]
+    whole = track.since_start.routes if track.since_start else itertools.repeat(None)
+    parts = zip(track.routes, whole, strict=False)
+    return [(str(i), replace(part, since_start=own)) for i, (part, own) in enumerate(parts)]
 
 
 @dataclass(frozen=True)
@@ -618,18 +638,18 @@ class _Span:
     window_s: float
     scene: Scene
 
-    def counted(self, function: str, total: Numbers, *, from_zero: bool) -> Numbers:
-        """What a function answers for a counter that grew by so much between its samples.
+    def counted(self, function: str, grown: Counted, stood: Counted | None = None) -> Numbers:
+        """What a function answers for counters that grew by so much between their samples.
 
-        `from_zero`: whether the counter stood at nothing on its first sample unless it was quick.
+        `stood` is what they show at an instant, where that is not all that they ever grew by.
         """
-        scrape_s = self.scene.world.scrape_s
+        total, scrape_s = grown(self.track, self.first, self.last), self.scene.world.scrape_s
         if function == AS_IT_STANDS:
             return total
         if function == "irate":
             return total / scrape_s
-        grown = total * self._stretch(total, from_zero=from_zero)
-        return grown / self.window_s if function == "rate" else grown
+        found = total * self._stretch(stood or grown)
+        return found / self.window_s if function == "rate" else found
 
     @property
     def seen(self) -> Numbers:
@@ -641,29 +661,47 @@ class _Span:
         """Whether there are two samples to compare."""
         return np.full(self.scene.world.n, bool(self.seen.any()))
 
-    def _stretch(self, total: Numbers, *, from_zero: bool) -> Numbers | float:
+    def _stretch(self, stood: Counted) -> Numbers | float:
         """How far growth is taken beyond the samples (`extrapolatedRate`, promql/functions.go).
 
-        To the window's edges where the series spans it. A series that begins inside the window is
-        taken to have begun half a scrape before its first sample, and no earlier than when it was
-        zero: a counter that no request had met by then is not stretched back at all.
+        To the window's edges for pods that were scraped before it. Those that are first scraped
+        inside it are taken to have begun half a scrape before that. A counter that stands at zero
+        on its first sample is not taken back at all.
         """
-        scrape_s = self.scene.world.scrape_s
-        held = np.flatnonzero(self.seen)
-        if not len(held):
-            return 1.0
-        span_s = (len(self.seen) - held[0]) * scrape_s
-        if held[0] == 0 and self.at_s - self.window_s >= self.scene.world.start_s:
-            return self.window_s / float(span_s)
+        scrape_s, seen = self.scene.world.scrape_s, self.seen
         # Pods are scraped in turn: what is lost after each last sample and what is added there
         # are the same on average, so only the slot that has just begun is missing.
         after_s = max(self.at_s - (self.scene.world.start_s + self.last * scrape_s), 0.0)
-        before_s = min(scrape_s / 2, max(self.window_s - span_s - after_s, 0.0))
-        if from_zero:
-            pods = max(float(self.seen.max()), 1.0)
-            met = -np.expm1(-total / span_s * before_s / pods)
-            return np.asarray((span_s + before_s * met + after_s) / span_s)
-        return float((span_s + before_s + after_s) / span_s)
+        taken: Numbers | float = 0.0
+        held = 0.0
+        for slot, pods in self._begun():
+            span_s = (len(seen) - max(slot, 0)) * scrape_s
+            beyond_s = max(self.window_s - span_s, 0.0)
+            before_s = min(scrape_s / 2, max(beyond_s - after_s, 0.0))
+            ends = (beyond_s / 2, beyond_s / 2) if slot == OLD else (before_s, after_s)
+            taken = taken + pods * (span_s + ends[0] * self._risen(slot, pods, stood) + ends[1])
+            held += pods * span_s
+        return taken / held if held else 1.0
+
+    def _begun(self) -> list[tuple[int, float]]:
+        """How many pods are first scraped in each slot of the window, or were before it."""
+        if not len(self.seen):
+            return []
+        before = min(self.track.pods[self.first - 1], self.seen[0]) if self.first else self.seen[0]
+        new = np.diff(self.seen, prepend=before).tolist()
+        return [(slot, pods) for slot, pods in ((OLD, before), *enumerate(new)) if pods > 0]
+
+    def _risen(self, slot: int, pods: float, stood: Counted) -> Numbers | float:
+        """The share of pods whose counter is above zero on its first sample in the window."""
+        whole = self.track.since_start
+        if whole is None:
+            return 1.0
+        at = self.first + slot
+        if slot == OLD:
+            count = stood(whole, 0, self.first)
+        else:  # before its first scrape, for as long as one takes
+            count = stood(whole, at - 1, at) - stood(self.track, at - 1, at)
+        return np.asarray(1.0 - (1.0 - 1.0 / max(pods, 1.0)) ** count)
 
 
 def _cpu(function: str, span: _Span, side: str) -> Series:
@@ -696,19 +734,22 @@ def _requests(
             raise UnmodelledError(f"{metric}: durations of some outcomes alone are not modelled")
         spread |= {(label, MANY) for label in dialect.outcomes}
         return _buckets(function, matchers, dialect, span, side, spread)
-    requests = span.track.total("requests", span.first, span.last)
-    failed = span.track.total("failed", span.first, span.last)
     found: list[Series] = []
     for outcome in Outcome:
         if not all(dialect.selects(m, outcome) for m in telling):
             continue
         good = outcome is Outcome.GOOD
-        number = requests - failed if good else failed
-        number = span.counted(function, number, from_zero=not good)
         present = span.alive
+        if good:
+            number = span.counted(function, _GOOD)
+        elif dialect.zeroed or function == AS_IT_STANDS:
+            number = span.counted(function, _FAILED)
+        else:
+            number = span.counted(function, _NOTICED, _FAILED)
         if not good and not dialect.zeroed:
-            # The series is there from the first failure on.
-            present = present & (span.track.total("failed", 0, span.last) > 0)
+            # The series is there from the first failure on; growth takes two samples.
+            begun = span.last - (function != AS_IT_STANDS)
+            present = present & (_FAILED(span.track.since_start or span.track, 0, begun) > 0)
         values = {(name, pair[0 if good else 1]) for name, pair in dialect.outcomes.items()}
         pods = np.full(len(number), span.seen[-1] if len(span.seen) else 0.0)
         found.append(Series(spread | values, number, present, raw=True, side=side, pods=pods))
@@ -728,15 +769,13 @@ def _buckets(
     if any(m.sign != "=" for m in wanted):
         raise UnmodelledError("an expression for le is not modelled")
     bounds = [m.value for m in wanted] or [f"{FAST_S / dialect.unit_s:g}", INFINITE]
-    requests = span.track.total("requests", span.first, span.last)
-    slow = span.track.total("slow", span.first, span.last)
     found: list[Series] = []
     for bound in bounds:
         try:
             finite = math.isfinite(float(bound))
         except ValueError:
             raise UnmodelledError(f"le={bound!r} is not a number") from None
-        number = span.counted(function, requests - slow if finite else requests, from_zero=False)
+        number = span.counted(function, _QUICK if finite else _EVERY)
         found.append(Series(labels | {("le", bound)}, number, span.alive, raw=True, side=side))
     return found
 
@@ -819,11 +858,11 @@ def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:
     elif label not in dialect.spread:
         if dialect.values:
             return takes(matcher, "")  # the scrape has no such label
-        raise UnmodelledError(f"{metric}: whether it has the label {label} is not known")
+        raise UnmodelledError(f"{metric} may or may not have the label {label}")
     if takes(matcher, "\x00any") and not takes(matcher, ""):
         return True
     raise UnmodelledError(
-        f"{label}{matcher.sign}{matcher.value!r}: how the requests divide by {label} is not known"
+        f"{label}{matcher.sign}{matcher.value!r}: its share of the requests is not known"
     )
 
 
@@ -860,7 +899,7 @@ def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
         own = (names.rollout, *(name for name in names.stable if name != STABLE))
         if may_tell_sides(matcher, own):
             words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-            raise UnmodelledError(f"{words}: whether it tells canary from stable is not known")
+            raise UnmodelledError(f"{words} may or may not tell canary from stable")
         return True
     positive = matcher.sign in ("=", "=~")
     plain = replace(matcher, sign={"!=": "=", "!~": "=~"}.get(matcher.sign, matcher.sign))

@@ -9,6 +9,8 @@ series do not have is not noticed here.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +31,9 @@ from canary.power.samples import Fault, Samples, Trajectory
 from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, ROUTES, SLOW_S, Value
 from canary.runtime.prometheus import Prometheus, QueryError
 
-# Where Prometheus's clock stands for the first world: each has a block of its own.
-EPOCH_S = 1_700_006_400
+# Before the first world on Prometheus's clock, and between two of them beside what queries reach:
+# what an instant query may still see of a series that ended, and more.
+EPOCH_S, GAP_S = 1_700_006_400, 600.0
 # A difference that a sample more or less in a window makes, and no misreading does.
 TOLERANCE = 0.1
 
@@ -75,21 +78,27 @@ def disagreements(study: Study) -> list[Disagreement]:
         MachineError: if Prometheus cannot be had.
     """
     asked = _asked(study)
-    worlds = {name: _world(study, name) for name in WORLDS}
-    found: list[Disagreement] = []
+    queries = [promql.parse(measurement.metric.query) for measurement in asked]
+    selectors = [selector for query in queries for selector in query.selectors]
+    # No world's queries reach back into the one before it, and all begin at a multiple of the steps
+    # that subqueries have.
+    reach_s = max((selector.range_s + selector.offset_s for selector in selectors), default=0.0)
+    apart_s = (1 + math.ceil((study.virtual_run.ended_s + reach_s) / GAP_S)) * GAP_S
+    placed = [
+        (EPOCH_S + index * apart_s, name, _world(study, name))
+        for index, name in enumerate(WORLDS, 1)
+    ]
     with tempfile.TemporaryDirectory(prefix="canary-") as scratch:
         folder = Path(scratch)
-        for index, world in enumerate(worlds.values()):
-            backfill.load(_lines(study, world, asked, _base_s(index)), folder, f"world-{index}")
+        lines = (_lines(study, world, selectors, base_s) for base_s, _, world in placed)
+        backfill.load(itertools.chain.from_iterable(lines), folder, "worlds")
         with backfill.serving(folder) as server:
-            for index, (name, world) in enumerate(worlds.items()):
-                for measurement in asked:
-                    found += _compared(study, server, measurement, name, world, _base_s(index))
-    return found
-
-
-def _base_s(index: int) -> float:
-    return EPOCH_S + index * backfill.BLOCK_S + backfill.BLOCK_S / 2
+            return [
+                difference
+                for base_s, name, world in placed
+                for measurement in asked
+                for difference in _compared(study, server, measurement, name, world, base_s)
+            ]
 
 
 def _asked(study: Study) -> list[PlannedMeasurement]:
@@ -131,13 +140,19 @@ def _aggregates(tree: Any) -> list[Any]:
 def _world(study: Study, name: str) -> Samples:
     world = study.draws_of(1).world(WORLDS[name])
     # A pod's series begin with its first scrape, at nothing.
-    world = replace(world, canary=replace(world.canary, since_start=None))
+    world = replace(world, canary=replace(world.canary, since_start=world.canary))
     if name != NO_DATA:
         return world
     nothing = np.zeros_like(world.canary.requests)
     gone = np.zeros_like(world.canary.pods)
     canary = replace(
-        world.canary, requests=nothing, failed=nothing, slow=nothing, pods=gone, cpu=nothing
+        world.canary,
+        requests=nothing,
+        failed=nothing,
+        slow=nothing,
+        pods=gone,
+        cpu=nothing,
+        since_start=None,
     )
     return replace(world, canary=canary, draw_stable=lambda: canary)
 
@@ -193,13 +208,8 @@ def _told(result: float | tuple[float, ...]) -> str:
 # ----------------------------------------------------------------------------------- the samples
 
 
-def _lines(
-    study: Study, world: Samples, asked: list[PlannedMeasurement], base_s: float
-) -> Iterator[str]:
+def _lines(study: Study, world: Samples, selectors: list[Selector], base_s: float) -> Iterator[str]:
     """Every series that the gates ask for, once each."""
-    selectors = [
-        s for measurement in asked for s in promql.parse(measurement.metric.query).selectors
-    ]
     written: set[str] = set()
     for side, track in (("canary", world.canary), ("stable", world.stable)):
         labels = labels_of(study, selectors, side)
@@ -331,8 +341,11 @@ def _requests(
     for place, count in enumerate((requests - failed, failed)):
         values = {label: dialect.outcomes[label][place] for label in told}
         # The series of failures is there from the first one on, unless it is written before.
-        if place == 0 or dialect.zeroed or count[-1] > 0:
-            yield _head(selector.metric, {**labels, **values}), count
+        begun = place == 0 or dialect.zeroed
+        yield (
+            _head(selector.metric, {**labels, **values}),
+            np.where(begun | (count > 0), count, np.nan),
+        )
 
 
 def _head(metric: str, labels: Mapping[str, str]) -> str:
@@ -346,5 +359,5 @@ def _samples(
     for slot, value in enumerate(values.tolist()):
         before = track.pods[slot - 1] if slot else 0.0
         after = track.pods[slot] if slot < len(track.pods) else 0.0
-        if max(before, after) > 0:
+        if max(before, after) > 0 and not math.isnan(value):
             yield f"{head}{value} {base_s + world.start_s + slot * world.scrape_s:.3f}"

@@ -8,6 +8,7 @@ import yaml
 from acceptance.calling import call
 from canary import cli
 from canary.argo import releases
+from canary.argo.dialects import Vocabulary
 from canary.argo.model import SetWeight
 from canary.errors import UsageError
 from canary.power import design, edits
@@ -30,9 +31,10 @@ def release(shipped):
 
 
 @pytest.fixture(scope="module")
-def planned(shipped, release):
+def planned(shipped, release, saved):
     """What is proposed for a fault that the gates as they are often let through."""
-    return plan(shipped, release, Goal("errors", 0.013), rps=20.0)
+    goal = Goal("errors", 0.013, vocabulary=Vocabulary(saved.values))
+    return plan(shipped, release, goal, rps=20.0)
 
 
 def plan(shipped, release, goal, rps=50.0):

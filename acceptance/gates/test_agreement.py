@@ -1,0 +1,81 @@
+"""What is computed and what a real Prometheus answers agree step by step, near the limits.
+
+There the chance is neither 0 nor 1, so that an error in either shows. Each release has one gate
+of margins.yaml, which reads the service's own metric, or one whose failures are no series before
+the first.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from canary.argo import releases
+from canary.argo.dialects import Vocabulary
+from canary.argo.virtual_rollout import ROLLED_BACK
+from canary.lint import contract
+from canary.power import edits, mutation, simulation, stats
+from canary.power.monte_carlo import Study
+from canary.power.samples import Fault, Traffic
+from canary.power.simulation import Scenario
+from canary.runtime import documents
+
+COMPUTED, SIMULATED = 20_000, 2000
+CONFIDENCE = 0.999
+# An exporter whose series of failures begin with the first one.
+BEGINS_LATE = "flask_http_request_total"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One gate under one fault."""
+
+    name: str
+    gate: str
+    fault: Fault
+    rps: float = 100.0
+    metric: str = "http_requests_total"
+
+
+CELLS = (
+    Cell("1 % fail", "error-ratio", Fault(error_rate=0.01)),
+    Cell("1.25 % fail", "error-ratio", Fault(error_rate=0.0125)),
+    Cell("1.5 % fail at 20/s", "error-ratio", Fault(error_rate=0.015), 20.0),
+    Cell("3 % fail at 20/s, from the first on", "error-ratio", Fault(error_rate=0.03), 20.0, BEGINS_LATE),
+    Cell("4 % slow", "p95-latency-seconds", Fault(slow_share=0.04)),
+)  # fmt: skip
+
+
+def released(cell):
+    """The release with that gate alone, as power and simulate take it."""
+    found = documents.read_all(["canary/tests/power/margins.yaml"])
+    names = [metric["name"] for metric in found[1].spec["metrics"]]
+    others = [f"name={name}" for name in names if name != cell.gate]
+    changes = [
+        edits.Edit("AnalysisTemplate", ("spec", "metrics", name), delete=True) for name in others
+    ]
+    query = ("spec", "metrics", "0", "provider", "prometheus", "query")
+    if cell.metric != Cell.metric:
+        swap = (Cell.metric, cell.metric)
+        changes.append(edits.Edit("AnalysisTemplate", query, swap=swap))
+    (release,) = releases.find(edits.apply(found, changes))
+    return mutation.subject_of(release)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_at_each_step_as_many_releases_are_rolled_back_as_computed(measured, times, cell):
+    subject, traffic, count = released(cell), Traffic(cell.rps), times(SIMULATED)
+    vocabulary = Vocabulary(contract.load("observability/contract.prom").values)
+    study = Study(subject.rollout, traffic, vocabulary=vocabulary, n=COMPUTED)
+    assert study.unmodelled == {}
+    computed = study.outcomes(cell.fault)
+    results = simulation.simulate(subject, [Scenario(cell.name, cell.fault, traffic)], count)
+    ended = [run.step for _, run in results if run.outcome == ROLLED_BACK]
+    apart = []
+    for step in sorted({measurement.step for measurement in study.measurements}):
+        share, stopped = computed.rollback_rate_at(step), ended.count(step)
+        low, high = stats.ratio(stopped, count, CONFIDENCE)
+        where = f"step {step}" if step >= 0 else "background"
+        said = f"computed {share:.2%}, simulated {stopped} of {count} [{low:.2%}, {high:.2%}]"
+        measured(f"{cell.name}, {where}", said, f"within {CONFIDENCE:.1%}")
+        apart += [f"{where}: {said}"] * (not low <= share <= high)
+    assert apart == []
