@@ -6,7 +6,7 @@ import argparse
 
 from canary.commands import options
 from canary.errors import UsageError
-from canary.power import mutants, mutation, mutation_report
+from canary.power import mutants, mutation, mutation_report, simulation
 from canary.runtime import documents
 
 EPILOG = """\
@@ -39,12 +39,14 @@ def run(chosen: argparse.Namespace) -> int:
     if not wanted:
         raise UsageError(f"no mutant is called {chosen.only!r}", "see them all without --only")
     step = options.progress("mutants")
-    expected = mutation.expectations(found)
-    own = mutation.complaints(found, expected)
     verdicts = []
-    for verdict in mutation.try_all(found, exported, wanted, expected):
-        verdicts.append(verdict)
-        step(len(verdicts), len(wanted))
+    with simulation.Recordings(keeps=True) as recordings:
+        expected = mutation.expectations(found, recordings)
+        own = mutation.complaints(found, expected, recordings)
+        recordings.keeps = False
+        for verdict in mutation.try_all(found, exported, wanted, expected, recordings):
+            verdicts.append(verdict)
+            step(len(verdicts), len(wanted))
     result = mutation_report.Matrix(tuple(own), tuple(verdicts))
     options.say(mutation_report.FORMATS[chosen.output](result))
     return 0 if result.complete else 1

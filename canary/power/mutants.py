@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.argo import promql, releases
+from canary.argo import promql, releases, threshold
 from canary.argo.gates import Gate, Release
 from canary.argo.promql import PromqlError
 from canary.power.edits import Edit
@@ -70,7 +70,10 @@ def _of_query(gate: Gate, query: str, release: Release) -> Iterator[Mutant]:
     yield from asking("failures not filled with 0", query.replace(" or vector(0)", ""))
     yield from asking("windows ten times as long", _RANGE.sub(_ten_times, query))
     yield from asking("all containers", _CONTAINER.sub("", query))
-    yield from asking("not told apart", _BY.sub("by (namespace)", query))
+    # That some count is above 0 says the same of their sum and of the largest of them.
+    counts = gate.metric is not None and not set(threshold.numbers(gate.metric)) - {0.0}
+    if not counts or "/" in query:
+        yield from asking("not told apart", _BY.sub("by (namespace)", query))
     yield from asking("the median", query.replace("0.95", "0.5", 1))
     for metric in sorted(set(re.findall(r"\b([a-z_]+)\{", query)))[:1]:
         yield from asking("a metric that is not there", query.replace(metric, f"my_{metric}"))

@@ -21,7 +21,7 @@ from canary.lint.pods import container_of, cpu_limit_cores
 from canary.power import edits, exporters, simulation
 from canary.power.mutants import Mutant
 from canary.power.samples import Fault, Traffic
-from canary.power.simulation import Scenario, Subject, Trial
+from canary.power.simulation import Recordings, Scenario, Subject, Trial
 from canary.power.synthetic_series import ScrapeNoise
 from canary.yamls import Document
 
@@ -90,7 +90,16 @@ EXPECTATIONS = (
     Expectation(_s("errors 3 %", Fault(error_rate=0.03)), ROLLED_BACK, "errors-against-stable"),
     Expectation(_s("errors 10 %", Fault(error_rate=0.1)), ROLLED_BACK, "", 45.0),
     Expectation(_s("a route", Fault(route_broken=True)), ROLLED_BACK, "route-errors", 150.0),
+    Expectation(
+        _s("errors 1.5 % beside 0.5 %", Fault(error_rate=0.015), error_rate=0.005),
+        ROLLED_BACK, "errors-against-stable",
+    ),
+    Expectation(
+        _s("all fail in a pod's first 5 s", Fault(failing_s=5.0)),
+        ROLLED_BACK, "errors-against-stable", 45.0,
+    ),
     Expectation(_s("an outage of 2 s", Fault(outage_s=2.0)), PROMOTED),
+    Expectation(_s("both fail 0.8 %", error_rate=0.008), PROMOTED),
     # Of 24 releases: after 55 to 126 s, by when five of six ratios happen to be beyond the limit.
     Expectation(_s("both fail 5 %", error_rate=0.05), ROLLED_BACK, "error-ratio", 150.0),
     # A share of a tenth meets the hundred requests that the ratio wants at least in 50 s.
@@ -111,6 +120,7 @@ EXPECTATIONS = (
     Expectation(_s("slow 2 %", Fault(slow_share=0.02)), PROMOTED),
     Expectation(_s("slow 10 %", Fault(slow_share=0.1)), ROLLED_BACK, "p95-latency-seconds", 85.0),
     Expectation(_s("CPU 40 %", Fault(cpu=0.4)), PROMOTED),
+    Expectation(_s("CPU 95 % in a third of the pods", Fault(third_cpu=0.95)), PROMOTED),
     Expectation(_s("CPU 90 %", Fault(cpu=0.9)), ROLLED_BACK, "cpu-saturation-ratio", 85.0),
     Expectation(_s("crash", Fault(restarts=1)), ROLLED_BACK, "container-restarts", 85.0),
     Expectation(
@@ -172,7 +182,9 @@ class Verdict:
         return bool(self.killed_by or self.linted or self.laxer)
 
 
-def expectations(documents: Sequence[Document]) -> tuple[Expectation, ...]:
+def expectations(
+    documents: Sequence[Document], recordings: Recordings | None = None
+) -> tuple[Expectation, ...]:
     """How each kind of release must end: as stated, for our gates; for anybody else's as it does.
 
     What two releases of a kind agree on is expected of it, and the gate that stopped them.
@@ -186,7 +198,9 @@ def expectations(documents: Sequence[Document]) -> tuple[Expectation, ...]:
         return EXPECTATIONS
     ended: dict[str, list[VirtualRollout]] = {}
     kinds = [expectation.scenario for expectation in EXPECTATIONS]
-    for trial, virtual_run in simulation.simulate(subject_of(release), kinds, RELEASES):
+    for trial, virtual_run in simulation.simulate(
+        subject_of(release), kinds, RELEASES, recordings=recordings
+    ):
         ended.setdefault(trial.scenario.name, []).append(virtual_run)
     found = ((kind, ended[kind.name]) for kind in kinds)
     return tuple(
@@ -213,8 +227,9 @@ def try_all(
     contract: Contract | None,
     chosen: Sequence[Mutant],
     expected: Sequence[Expectation],
+    recordings: Recordings | None = None,
 ) -> Iterator[Verdict]:
-    """Tries the mutants one by one.
+    """Tries the mutants one by one; what is in the recordings need not be written again.
 
     Raises:
         UsageError: if an edit no longer fits the manifests.
@@ -226,7 +241,7 @@ def try_all(
     for mutant in chosen:
         broken = edits.apply(documents, mutant.edits)
         linted = tuple(sorted(_rules(broken, contract) - known))
-        killed = () if linted else _first_complaint(broken, mutant, listening, expected)
+        killed = () if linted else _first_complaint(broken, mutant, listening, expected, recordings)
         laxer = () if linted or killed else _laxer(release, broken)
         yield Verdict(mutant, killed, linted, laxer)
 
@@ -246,28 +261,33 @@ def _first_complaint(
     mutant: Mutant,
     listening: frozenset[str],
     expected: Sequence[Expectation],
+    recordings: Recordings | None,
 ) -> tuple[str, ...]:
     """What the first kinds of release that end otherwise do; those of its own gate come first."""
     (release,) = releases.find(documents)
     subject = replace(subject_of(release), addresses=listening)
     if expected is EXPECTATIONS and (wide := _first_step(release)):
         return (wide,)
+    kinds = [expectation.scenario for expectation in expected]
     ordered = sorted(expected, key=lambda e: (e.gate not in mutant.gates, e.gate == ""))
     for first in range(0, len(ordered), TOGETHER):
-        together = ordered[first : first + TOGETHER]
-        trials = simulation.simulate(subject, [e.scenario for e in together], 1)
-        if found := _complaints(trials, together):
+        names = {e.scenario.name for e in ordered[first : first + TOGETHER]}
+        trials = simulation.simulate(subject, kinds, 1, only=names, recordings=recordings)
+        if found := _complaints(trials, expected):
             return tuple(found)
     return ()
 
 
 def complaints(
-    documents: Sequence[Document], expected: Sequence[Expectation] = EXPECTATIONS
+    documents: Sequence[Document],
+    expected: Sequence[Expectation] = EXPECTATIONS,
+    recordings: Recordings | None = None,
 ) -> list[str]:
     """Every expectation that the manifests break, in a few words each; empty for good ones."""
     (release,) = releases.find(documents)
     scenarios = [expectation.scenario for expectation in expected]
-    trials = simulation.simulate(subject_of(release), scenarios, RELEASES)
+    subject = subject_of(release)
+    trials = simulation.simulate(subject, scenarios, RELEASES, recordings=recordings)
     wide = _first_step(release) if expected is EXPECTATIONS else ""
     return [text for text in (wide, *_complaints(trials, expected)) if text]
 

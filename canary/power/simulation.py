@@ -12,19 +12,23 @@ import itertools
 import math
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Self
 
 from canary.argo import analysis, promql, virtual_rollout
 from canary.argo.model import Hashes, Measurement, Metric, Phase, Rollout
+from canary.argo.promql import Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import VirtualRollout
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
 from canary.power.synthetic_series import Family, Names, ScrapeNoise
-from canary.runtime.prometheus import Client, Prometheus, QueryError
+from canary.runtime.prometheus import Client, QueryError
 
 # Where Prometheus's clock stands for the first release: a whole number of blocks, long past.
 EPOCH_S = 1_700_006_400
@@ -93,19 +97,85 @@ class Trial:
         return lambda: draw.uniform(3.0, 8.0)
 
 
+class Recordings:
+    """Servers over the samples of releases: what was written is found again, and asked once.
+
+    Broken copies of a gate release the same pods under the same requests, and most of their
+    queries are the same. While it `keeps`, what is written stays until the end.
+    """
+
+    def __init__(self, *, keeps: bool = False) -> None:
+        self.keeps = keeps
+        self._stack = ExitStack()
+        self._held: list[tuple[synthetic_series.Release, Client]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def of(self, subject: Subject, trials: Sequence[Trial]) -> Iterator[dict[int, Client]]:
+        """A server for each release, by its seed."""
+        wanted = {trial.seed: _recorded(subject, trial) for trial in trials}
+        found = {
+            seed: client
+            for seed, release in wanted.items()
+            for held, client in self._held
+            if replace(held, asked=release.asked) == release and release.asked <= held.asked
+        }
+        missing = [trial for trial in trials if trial.seed not in found]
+        with nullcontext(self._stack) if self.keeps else ExitStack() as stack:
+            if missing:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gates-")))
+                prepare(subject, missing, folder)
+                server = _Remembering(stack.enter_context(backfill.serving(folder)).url)
+                found |= {trial.seed: server for trial in missing}
+                if self.keeps:
+                    self._held += [(wanted[trial.seed], server) for trial in missing]
+            yield found
+
+
+class _Remembering(Client):
+    """Asks nothing twice: what was written does not change."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._query = cache(super().query)
+        self._range = cache(super().query_range)
+
+    def query(
+        self, query: str, timeout_s: float = 30.0, at_s: float | None = None
+    ) -> float | tuple[float, ...]:
+        return self._query(query, timeout_s, at_s)
+
+    def query_range(
+        self, query: str, start_s: float, end_s: float, step_s: float
+    ) -> dict[int, tuple[float, ...]]:
+        return self._range(query, start_s, end_s, step_s)
+
+
 def simulate(
     subject: Subject,
     scenarios: Sequence[Scenario],
     releases: int,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    only: Container[str] = (),
+    recordings: Recordings | None = None,
 ) -> list[tuple[Trial, VirtualRollout]]:
     """Releases each scenario so many times; the trials with what came of each.
+
+    `only` names those to release: each is the same release as among all of them.
 
     Raises:
         MachineError: if Prometheus or promtool cannot be had.
     """
-    trials = plan(subject, scenarios, releases)
-    found = dict(zip((t.seed for t in trials), _released(subject, trials, progress), strict=True))
+    recordings = recordings or Recordings()
+    trials = plan(subject, scenarios, releases, only)
+    released = _released(subject, trials, recordings, progress)
+    found = dict(zip((t.seed for t in trials), released, strict=True))
     # Who waited at a weight had other pods than was assumed, so its samples are made anew: each
     # time the first wait that differs is right, and a release has no more waits than measurements.
     for _ in range(MAX_WAITS):
@@ -116,7 +186,7 @@ def simulate(
         ]
         if not waited:
             break
-        again = _released(subject, waited)
+        again = _released(subject, waited, recordings)
         found |= {trial.seed: (trial, virtual_run) for trial, virtual_run in again}
     return list(found.values())
 
@@ -124,13 +194,11 @@ def simulate(
 def _released(
     subject: Subject,
     trials: Sequence[Trial],
+    recordings: Recordings,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[tuple[Trial, VirtualRollout]]:
-    with tempfile.TemporaryDirectory(prefix="gates-") as scratch:
-        folder = Path(scratch)
-        prepare(subject, trials, folder)
-        with backfill.serving(folder) as server:
-            return judge(subject, trials, server, progress)
+    with recordings.of(subject, trials) as servers:
+        return judge(subject, trials, servers, progress)
 
 
 def _waited(trial: Trial, virtual_run: VirtualRollout) -> bool:
@@ -142,13 +210,17 @@ def _waited(trial: Trial, virtual_run: VirtualRollout) -> bool:
     )
 
 
-def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list[Trial]:
+def plan(
+    subject: Subject, scenarios: Sequence[Scenario], releases: int, only: Container[str] = ()
+) -> list[Trial]:
     """Gives each release its seed, its pods' lives and its place in time."""
     trials = []
-    placed = _places(subject.rollout)
     wanted = itertools.product(range(releases), scenarios)
-    for seed, (_, scenario) in enumerate(wanted):
-        trial = Trial(scenario, seed, next(placed), _NOT_RUN)
+    places = _places(subject.rollout)
+    for seed, ((_, scenario), base_s) in enumerate(zip(wanted, places, strict=False)):
+        if only and scenario.name not in only:
+            continue
+        trial = Trial(scenario, seed, base_s, _NOT_RUN)
         virtual_run = virtual_rollout.roll_out(
             subject.rollout, trial.hashes, virtual_rollout.always_passing, trial.latency()
         )
@@ -158,10 +230,10 @@ def plan(subject: Subject, scenarios: Sequence[Scenario], releases: int) -> list
 
 def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
     """Writes every release's samples into blocks in a folder."""
-    stable = not _names(subject.rollout, LATEST)
 
     def write(block: int, inside: list[Trial]) -> None:
-        lines = (line for trial in inside for line in _samples(subject, trial, stable=stable))
+        releases = (_recorded(subject, trial) for trial in inside)
+        lines = (line for release in releases for line in synthetic_series.lines(release))
         backfill.load(lines, folder, f"block-{block}")
 
     blocks = itertools.groupby(trials, key=lambda trial: int(trial.base_s) // backfill.BLOCK_S)
@@ -173,13 +245,15 @@ def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
 def judge(
     subject: Subject,
     trials: Sequence[Trial],
-    server: Prometheus,
+    servers: Mapping[int, Client],
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[tuple[Trial, VirtualRollout]]:
-    """Takes each release through its steps with real answers."""
+    """Takes each release through its steps with real answers, of the server for its seed."""
     scalars: dict[str, bool] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        virtual_runs = pool.map(lambda trial: _roll_out(subject, trial, server, scalars), trials)
+        virtual_runs = pool.map(
+            lambda trial: _roll_out(subject, trial, servers[trial.seed], scalars), trials
+        )
         results = []
         for trial, virtual_run in zip(trials, virtual_runs, strict=True):
             results.append((trial, virtual_run))
@@ -188,7 +262,7 @@ def judge(
 
 
 def _roll_out(
-    subject: Subject, trial: Trial, server: Prometheus, scalars: dict[str, bool]
+    subject: Subject, trial: Trial, server: Client, scalars: dict[str, bool]
 ) -> VirtualRollout:
     ahead = _Ahead(trial, server, scalars)
 
@@ -212,7 +286,7 @@ class _Ahead:
     answer is a number that is no series, once some release has asked.
     """
 
-    def __init__(self, trial: Trial, server: Prometheus, scalars: dict[str, bool]) -> None:
+    def __init__(self, trial: Trial, server: Client, scalars: dict[str, bool]) -> None:
         self._trial, self._server, self._scalars = trial, server, scalars
         self._found: dict[tuple[str, int], tuple[float, ...]] = {}
         self._open = {
@@ -280,24 +354,26 @@ def _error(now: float, message: str) -> Measurement:
     return Measurement(Phase.ERROR, now, now + virtual_rollout.QUERY_S, "", message)
 
 
-def _samples(subject: Subject, trial: Trial, *, stable: bool) -> Iterator[str]:
+def _recorded(subject: Subject, trial: Trial) -> synthetic_series.Release:
+    """What there is to write of a release; stable pods are left out where no query sees them."""
     rollout, hashes = subject.rollout, trial.hashes
-    names = Names(rollout.name, rollout.namespace, subject.container, hashes.latest, hashes.stable)
-    return synthetic_series.lines(
-        synthetic_series.Release(
-            names=names,
-            pods=trial.virtual_run.pods,
-            traffic=trial.scenario.traffic,
-            fault=trial.scenario.fault,
-            weather=trial.scenario.weather,
-            base_s=trial.base_s,
-            end_s=trial.virtual_run.ended_s + 10.0,
-            cpu_limit=subject.cpu_limit,
-            seed=trial.seed,
-            history_s=HISTORY_S if stable else 0.0,
-            stable=stable,
-            families=subject.families,
-        )
+    stable = not _names(rollout, LATEST)
+    return synthetic_series.Release(
+        names=Names(
+            rollout.name, rollout.namespace, subject.container, hashes.latest, hashes.stable
+        ),
+        pods=trial.virtual_run.pods,
+        traffic=trial.scenario.traffic,
+        fault=trial.scenario.fault,
+        weather=trial.scenario.weather,
+        base_s=trial.base_s,
+        end_s=trial.virtual_run.ended_s + 10.0,
+        cpu_limit=subject.cpu_limit,
+        seed=trial.seed,
+        history_s=HISTORY_S if stable else 0.0,
+        stable=stable,
+        families=subject.families,
+        asked=_asked_for(rollout),
     )
 
 
@@ -318,11 +394,21 @@ def _places(rollout: Rollout) -> Iterator[float]:
 
 def _names(rollout: Rollout, *tokens: str) -> bool:
     """Whether every selector of every gate singles out one of these ReplicaSets."""
+    found = _selectors(rollout)
+    return found is not None and all(selector.mentions(tokens) for selector in found)
+
+
+def _asked_for(rollout: Rollout) -> frozenset[str]:
+    """The metrics that gates read; none if that is not known."""
+    return frozenset(selector.metric for selector in _selectors(rollout) or ())
+
+
+def _selectors(rollout: Rollout) -> list[Selector] | None:
+    queries = (m.query for what in rollout.analyses for m in what.metrics)
     try:
-        queries = [promql.parse(m.query) for what in rollout.analyses for m in what.metrics]
+        return [selector for query in queries for selector in promql.parse(query).selectors]
     except promql.PromqlError:
-        return False
-    return all(s.mentions(tokens) for query in queries for s in query.selectors)
+        return None
 
 
 def _asked(query: str, hashes: Hashes) -> str:

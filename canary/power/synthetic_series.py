@@ -79,7 +79,10 @@ class Family:
 
 @dataclass(frozen=True)
 class Release:
-    """One release to synthesise; `base_s` is its start on Prometheus's clock."""
+    """One release to synthesise; `base_s` is its start on Prometheus's clock.
+
+    `asked` are the metrics that somebody reads, and empty for all.
+    """
 
     names: Names
     pods: Sequence[PodLifetime]
@@ -93,6 +96,11 @@ class Release:
     history_s: float = 0.0
     stable: bool = True
     families: tuple[Family, ...] = ()
+    asked: frozenset[str] = frozenset()
+
+
+# A metric, labels, and when it was scraped with which values.
+_Series = tuple[str, dict[str, str], NDArray[np.float64], NDArray[np.generic]]
 
 
 @dataclass
@@ -117,7 +125,9 @@ def lines(release: Release) -> Iterator[str]:
     for pod, rate in zip(pods, load, strict=True):
         if len(pod.scrapes) and (release.stable or pod.life.canary):
             per_second = rate * release.traffic.requests_per_s
-            yield from _of_pod(release, pod, ticks, per_second, out)
+            for name, labels, times, values in _of_pod(release, pod, ticks, per_second, out):
+                if name in release.asked or not release.asked:
+                    yield from _told(name, labels, times, values)
 
 
 def _chance(release: Release, life: PodLifetime, purpose: str) -> np.random.Generator:
@@ -165,8 +175,8 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
     ticks: NDArray[np.float64],
     per_second: NDArray[np.float64],
     out: NDArray[np.bool_],
-) -> Iterator[str]:
-    """Every sample of one pod; `out` are the seconds of an outage, in which all requests fail."""
+) -> Iterator[_Series]:
+    """Every series of one pod; `out` are the seconds of an outage, in which all requests fail."""
     sick = pod.life.canary
     begun = sick & (ticks >= release.fault.onset_s)
     chance = partial(_chance, release, pod.life)
@@ -180,9 +190,9 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
             ("slow", release.fault.slow_share, release.traffic.slow_share),
         )
     )
-    failed = np.where(out, requests, failed)
-    cold = (pod.life.ready_s > 0) & (ticks < pod.life.ready_s + release.fault.warm_up_s)
-    slow = np.where(cold, requests, slow)
+    age_s = np.where(pod.life.ready_s > 0, ticks - pod.life.ready_s, np.inf)
+    failed = np.where(out | (sick & (age_s < release.fault.failing_s)), requests, failed)
+    slow = np.where(age_s < release.fault.warm_up_s, requests, slow)
     reset = release.fault.restarts > 0 and sick
     at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))
     since = _restarted(release, pod, ticks) if reset else 0
@@ -199,6 +209,8 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
     good, whole = requests - failed, failed
     shares = release.traffic.routes or (1.0,)
     broken = sick and release.fault.route_broken
+    # What stable pods count has begun long ago.
+    since_first = _begun if pod.life.ready_s > 0 else _whole
     for index, share in enumerate(shares):
         last = index == len(shares) - 1
         part = 1.0 if last else min(share / sum(shares[index:]), 1.0)
@@ -219,27 +231,21 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
                 fine, begun * release.fault.refused_share
             )
             fine = fine - refused
-            told_so = told | {"status": REFUSED}
-            yield from _series(OWN, told_so, times, counter(refused))
-        # As the service's: failures stand at zero from the start, what never was is no series.
-        if fine.any():
-            told_fine = told | {"status": "200"}
-            yield from _series(OWN, told_fine, times, counter(fine))
-        # Of the failures half are of another status, which no series stands ready for.
+            yield since_first(OWN, told | {"status": REFUSED}, times, counter(refused))
+        # As the service's: its failures stand at zero from the start, and nothing else does.
+        yield since_first(OWN, told | {"status": "200"}, times, counter(fine))
         other = chance(f"status on {index}").binomial(bad, 0.5)
-        if other.any():
-            told_other = told | {"status": "503"}
-            yield from _series(OWN, told_other, times, counter(other))
-        failed_so = told | {"status": "500"}
-        yield from _series(OWN, failed_so, times, counter(bad - other))
+        for status, counts in (("503", other), ("500", bad - other)):
+            yield _whole(OWN, told | {"status": status}, times, counter(counts))
     for bound in (*BOUNDS_S, np.inf):
         under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= slow_s)
         le = {"le": "+Inf" if np.isinf(bound) else f"{bound:g}" if bound % 1 else f"{bound:.1f}"}
-        yield from _series("request_duration_seconds_bucket", routed | le, times, counter(under))
-    yield from _series("request_duration_seconds_count", routed, times, counter(requests))
+        yield _whole("request_duration_seconds_bucket", routed | le, times, counter(under))
+    yield _whole("request_duration_seconds_count", routed, times, counter(requests))
     for family in release.families:
+        written = _whole if family.dialect.zeroed else since_first
         for told, counts in _of_family(family, release, pod, (requests, whole, slow, slow_s)):
-            yield from _series(family.metric, told, times, counter(counts))
+            yield written(family.metric, told, times, counter(counts))
     yield from _platform(release, pod, reset=reset)
 
 
@@ -264,17 +270,20 @@ def _of_family(
             yield labels | {"le": le}, under
     elif family.told:
         for place, counts in enumerate((requests - failed, failed)):
-            if counts.any() or dialect.zeroed:
-                outcome = {label: dialect.outcomes[label][place] for label in family.told}
-                yield labels | outcome, counts
+            outcome = {label: dialect.outcomes[label][place] for label in family.told}
+            yield labels | outcome, counts
     else:
         yield labels, requests
 
 
-def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[str]:
+def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[_Series]:
     """What the kubelet and kube-state-metrics say of a pod."""
     usual = release.traffic.cpu
-    usage = _rate(release.fault.cpu, usual) if pod.life.canary else usual
+    faulty = release.fault.cpu
+    canaries = [life.name for life in release.pods if life.canary]
+    if pod.life.name in canaries[1::3] and release.fault.third_cpu is not None:
+        faulty = release.fault.third_cpu
+    usage = _rate(faulty, usual) if pod.life.canary else usual
     usage *= release.cpu_limit
     first, last = pod.scrapes[0], pod.scrapes[-1]
     measurements = np.arange(first, last + 0.001, CADVISOR_S)
@@ -282,25 +291,39 @@ def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[str]:
     spent = usage * CADVISOR_S * (1 + CPU_NOISE * noise)
     times = release.base_s + measurements
     image = pod.labels | {"image": "image"}
-    yield from _series("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
+    yield _whole("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
     limit = pod.labels | {"resource": "cpu", "unit": "core"}
     full = np.full(len(measurements), release.cpu_limit)
-    yield from _series("kube_pod_container_resource_limits", limit, times, full)
+    yield _whole("kube_pod_container_resource_limits", limit, times, full)
     restarted = release.fault.restarts if reset else 0.0
     restarts = np.where(measurements > _crash_s(release, pod), restarted, 0.0)
-    yield from _series("kube_pod_container_status_restarts_total", pod.labels, times, restarts)
+    yield _whole("kube_pod_container_status_restarts_total", pod.labels, times, restarts)
     # A proxy beside it, idle and with four times the limit, which dilutes what asks for all.
     beside = {"container": "proxy"}
     idle = np.cumsum(np.full(len(measurements), 0.01 * release.cpu_limit * CADVISOR_S))
-    yield from _series("container_cpu_usage_seconds_total", image | beside, times, idle)
-    yield from _series("kube_pod_container_resource_limits", limit | beside, times, 4 * full)
+    yield _whole("container_cpu_usage_seconds_total", image | beside, times, idle)
+    yield _whole("kube_pod_container_resource_limits", limit | beside, times, 4 * full)
     proxy = release.fault.proxy_restarts if pod.life.canary else 0.0
     restarts = np.where(measurements > _crash_s(release, pod), proxy, 0.0)
     name = "kube_pod_container_status_restarts_total"
-    yield from _series(name, pod.labels | beside, times, restarts)
+    yield _whole(name, pod.labels | beside, times, restarts)
 
 
-def _series(
+def _whole(
+    name: str, labels: dict[str, str], times: NDArray[np.float64], values: NDArray[np.generic]
+) -> _Series:
+    return name, labels, times, values
+
+
+def _begun(
+    name: str, labels: dict[str, str], times: NDArray[np.float64], counts: NDArray[np.int64]
+) -> _Series:
+    """A counter whose series is there from its first count on, and not at zero before."""
+    first = int(np.argmax(counts > 0)) if counts.any() else len(counts)
+    return name, labels, times[first:], counts[first:]
+
+
+def _told(
     name: str, labels: dict[str, str], times: NDArray[np.float64], values: NDArray[np.generic]
 ) -> Iterator[str]:
     head = name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "} "
