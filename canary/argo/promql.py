@@ -131,6 +131,12 @@ def may_be_empty(tree: Any) -> bool:
     return True
 
 
+def tells_absence(tree: Any) -> bool:
+    """Whether the query has no answer exactly where its series exist."""
+    tree = bare(tree)
+    return isinstance(tree, promql_parser.Call) and tree.func.name.startswith("absent")
+
+
 def is_scalar(tree: Any) -> bool:
     """Whether the answer is a number, and not a list of samples."""
     tree = bare(tree)
@@ -210,6 +216,18 @@ def unpaired(node: Any) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
     yield from (
         (left, rights[0]) for left, key in zip(lefts, keys, strict=True) if key not in others
     )
+
+
+def ambiguous(node: Any) -> Iterator[frozenset[str]]:
+    """Labels of a binary operator's sides that tell more series apart than it pairs one to one."""
+    modifier = getattr(node, "modifier", None)
+    if not isinstance(node, promql_parser.BinaryExpr) or modifier is None:
+        return
+    sides = {"OneToOne": (node.lhs, node.rhs), "ManyToOne": (node.rhs,), "OneToMany": (node.lhs,)}
+    for side in sides.get(str(modifier.card).rpartition(".")[2], ()):
+        kept = kept_labels(side)
+        if kept and _paired(kept, modifier.matching) != kept:
+            yield kept
 
 
 def _paired(labels: frozenset[str], matching: Any) -> frozenset[str]:

@@ -113,7 +113,7 @@ def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
             yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
         elif service := _service_of_before(release, gate, gate.metric):
             yield (
-                f"{gate.name}: at {gate.moment} it looks back before the canary, when {service}"
+                f"{gate.name}: at {gate.moment} its window begins before the canary, when {service}"
                 " selected stable pods, which is not modelled"
             )
     for index, step in release.unfollowed:
@@ -139,10 +139,8 @@ def _assumed(found: Sequence[Document], drawn: Study, release: Release) -> dict[
     """What is taken for granted: of metrics, of their series of failures, and of persons."""
     said = dict(drawn.assumed)
     for name, zeroed in drawn.zeroed.items():
-        begins = "stands at 0 before" if zeroed else "begins with"
-        said[name] = "; ".join(
-            filter(None, [said.get(name), f"its series of failures {begins} the first one"])
-        )
+        begins = "stands at 0 before the first one" if zeroed else "is missing until the first one"
+        said[name] = "; ".join(filter(None, [said.get(name), f"its series of failures {begins}"]))
     for finding in check.lint(found).findings:
         if finding.rule == SOME_FAILURES and finding.document in release.templates:
             gate, _, what = finding.message.partition(": ")
@@ -165,8 +163,8 @@ def _doubts(drawn: Study, *, offline: bool) -> list[str]:
     waiting = float(drawn.outcomes(Fault()).waiting.mean())
     if waiting > MAX_WAITING:
         return [
-            f"{waiting:.0%} of healthy releases wait at a step for requests, and how long is not"
-            " modelled; ask canary simulate, or give a higher --rate"
+            f"{waiting:.0%} of healthy releases wait at a step for more requests, and how long is"
+            " not modelled; use canary simulate, or a higher --rate"
         ]
     if drawn.unmodelled or offline:
         return [f"{gate}: {why}" for gate, why in drawn.unmodelled.items()]

@@ -123,16 +123,16 @@ def _unreasoned(document: Document) -> Iterator[Finding]:
             yield Finding("suppression", Severity.ERROR, document, path, wrong, remedy)
 
 
-def _recorded(documents: Sequence[Document]) -> frozenset[str]:
-    """The series that PrometheusRules and plain rule files among the objects record."""
+def _recorded(documents: Sequence[Document]) -> dict[str, str]:
+    """The series that PrometheusRules and plain rule files record, and by which expression."""
     groups = (
         group
         for document in documents
         for holder in (document.spec, document.body)
         for group in listed(holder.get("groups"))
     )
-    rules = (rule for group in groups for rule in listed(mapping(group).get("rules")))
-    return frozenset(name for rule in rules if (name := scalar(mapping(rule).get("record"))))
+    rules = (mapping(rule) for group in groups for rule in listed(mapping(group).get("rules")))
+    return {name: scalar(r.get("expr")) for r in rules if (name := scalar(r.get("record")))}
 
 
 def _copied(documents: Sequence[Document]) -> frozenset[str]:

@@ -32,6 +32,8 @@ def _empty_aborts(context: Context) -> Iterator[Hit]:
         if threshold.phase_of(metric) is Phase.ERROR:
             wait = metric.consecutive_error_limit * ERROR_RETRY_S
             cause = "where a series is missing"
+            if promql.tells_absence(query.tree):
+                cause = "where the series exists, as in a healthy release,"
             if dialects.numerator_may_be_empty(query.tree):
                 cause = "with no failed request, as a healthy release has,"
             yield at(gate, f"{cause} the result is empty: aborted after {wait:g}s")
@@ -47,7 +49,8 @@ def _empty_aborts(context: Context) -> Iterator[Hit]:
 def _empty_passes(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         passes = threshold.phase_of(metric) is Phase.SUCCESSFUL
-        if promql.may_be_empty(query.tree) and passes:
+        empty = promql.may_be_empty(query.tree) and not promql.tells_absence(query.tree)
+        if empty and passes:
             yield at(gate, "no data is judged Successful")
 
 

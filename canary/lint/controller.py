@@ -94,7 +94,7 @@ def _background_never_starts(context: Context) -> Iterator[Hit]:
     "limit-overridden",
     Severity.WARNING,
     "an argument replaces a limit of the template",
-    reason="Who reviews the template does not see it: the gate judges by the Rollout's number.",
+    reason="A review of the template does not show it: the gate judges by the Rollout's number.",
     remedy="state the limit in the template, and nowhere else",
     needs=Strategy.CANARY,
 )

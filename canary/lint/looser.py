@@ -38,7 +38,7 @@ def _gates(old: Release, new: Release) -> Iterator[Finding]:
     for key, before in _by_name(old).items():
         now = left.get(key, [])
         if len(now) < len(before):
-            message = f"{key[0]} is asked at {len(now)} place(s), and at {len(before)} before"
+            message = f"{key[0]} is used at {len(now)} place(s); it was used at {len(before)}"
             yield _finding(new, "spec.strategy", message)
         # Steps are counted from the first one; what is left of fewer is compared with the first.
         for was, gate in zip(before, now, strict=False):
@@ -46,7 +46,7 @@ def _gates(old: Release, new: Release) -> Iterator[Finding]:
                 for what in _metric(was.metric, gate.metric):
                     yield _of_gate(gate, Severity.WARNING, what)
                 if was.metric.query != gate.metric.query:
-                    what = "its query is another: canary power says what it sees"
+                    what = "its query changed: canary power shows what it detects"
                     yield _of_gate(gate, Severity.NOTE, what)
 
 
@@ -65,7 +65,7 @@ def _by_name(release: Release) -> dict[tuple[str, bool], list[Gate]]:
 def _metric(old: Metric, new: Metric) -> Iterator[str]:
     yield from _limits(old, new)
     if new.dry_run and not old.dry_run:
-        yield "it is measured, and judges no more"
+        yield "it is a dry run now: measured, and not judged"
     for what, before, now in (
         ("failures allowed", old.failure_limit, new.failure_limit),
         ("errors in a row allowed", old.consecutive_error_limit, new.consecutive_error_limit),
@@ -74,9 +74,9 @@ def _metric(old: Metric, new: Metric) -> Iterator[str]:
         if now > before or (now < 0 <= before):
             yield f"{what}: {before} before, {now} now"
     if (new.interval_s or 0.0) > (old.interval_s or 0.0):
-        yield f"measured every {new.interval_s:g} s, and every {old.interval_s or 0:g} s before"
+        yield f"measured every {new.interval_s:g} s; it was every {old.interval_s or 0:g} s"
     if new.count and not old.count and old.interval_s:
-        yield f"measured {new.count} times, and without end before"
+        yield f"measured {new.count} times; it was measured to the end"
     yield from _window(old, new)
 
 
@@ -85,7 +85,7 @@ def _limits(old: Metric, new: Metric) -> Iterator[str]:
     for before, now in pairs:
         if before is None or now is None or before == now:
             if before != now:
-                yield "its conditions compare with another number of limits"
+                yield "the number of limits in its conditions changed"
             continue
         rising = threshold.passes_above(old)
         if (now < before) if rising else (now > before):
@@ -107,17 +107,17 @@ def _window(old: Metric, new: Metric) -> Iterator[str]:
     except PromqlError:
         return
     if now > before:
-        yield f"it looks back {now:g} s, and {before:g} s before"
+        yield f"its window is {now:g} s; it was {before:g} s"
 
 
 def _steps(old: Release, new: Release) -> Iterator[Finding]:
     before, now = _first_share(old), _first_share(new)
     if now > before:
-        message = f"{now:.0%} of the requests at the first step, and {before:.0%} before"
+        message = f"the first step gets {now:.0%} of the requests; it got {before:.0%}"
         yield _finding(new, "spec.strategy.canary.steps", message)
     before, now = _watched_s(old), _watched_s(new)
     if now < before:
-        message = f"all users after {now:g} s, and after {before:g} s before"
+        message = f"all users get a release after {now:g} s; it was {before:g} s"
         yield _finding(new, "spec.strategy.canary.steps", message)
 
 

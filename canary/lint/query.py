@@ -1,4 +1,4 @@
-"""Rules about what a gate looks at: its series, its window, and how much of it is the canary."""
+"""Rules about what a gate reads: its series, its window, and how much of it is the canary."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import PromqlError, Query, Selector
 from canary.argo.releases import LATEST
+from canary.lint import exporters, values
 from canary.lint.pods import cpu_limit_cores
 from canary.lint.rule import Context, Hit, Rule, at, into, percent, queries
 from canary.lint.values import measurements
@@ -60,7 +61,7 @@ def _dilution(release: Release, moment: Moment, metric: Metric, query: Query) ->
     window = query.window_s
     aged = math.isinf(release.age_s(moment))
     exposure = moment.exposure(window) if window and not aged else moment.share
-    words = f"at {moment} the canary is {percent(exposure)} of what it looks at"
+    words = f"at {moment} the canary is {percent(exposure)} of what the query reads"
     limit = _share_limit(metric, query)
     if limit is None or not exposure:
         return words
@@ -86,7 +87,7 @@ def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
         if window_s > lived:
             yield at(
                 gate,
-                f"at {gate.moment} it looks back {window_s:g}s and the canary is {lived:g}s old",
+                f"at {gate.moment} the window is {window_s:g} s, and the canary is {lived:g} s old",
             )
 
 
@@ -170,16 +171,17 @@ def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
             if selector.range_s and few and _from_service(selector.metric):
                 yield at(
                     gate,
-                    f"{selector.range_s:g}s of {context.scrape_s:g}s scrapes are "
-                    f"{math.floor(selector.range_s / context.scrape_s)} samples at {gate.moment}",
+                    f"at {gate.moment} a window of {selector.range_s:g} s holds"
+                    f" {math.floor(selector.range_s / context.scrape_s)} scrapes, one every"
+                    f" {context.scrape_s:g} s",
                 )
 
 
 @rule(
     "no-minimum-sample",
     Severity.ERROR,
-    "it judges however little traffic there was",
-    reason="Of few requests a single failure is above any limit, and none says nothing.",
+    "it judges even if there were almost no requests",
+    reason="Of few requests a single failure exceeds any limit, and no failure proves nothing.",
     remedy="drop the result below a minimum (… / (sum(increase(…)) >= 300)), or add a metric that "
     "is Inconclusive below it",
     needs=Strategy.BLUE_GREEN,
@@ -193,7 +195,7 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
                 continue
             if 0 < measurements(context.release, gate, metric) <= metric.failure_limit:
                 continue  # no failure trips it: said by another rule
-            yield at(gate, f"with fewer than {math.ceil(1 / limit)} requests one failure trips it")
+            yield at(gate, f"with fewer than {math.ceil(1 / limit)} requests one failure fails it")
 
 
 @rule(
@@ -206,7 +208,7 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
 def _first_series_only(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         if promql.may_be_many(query.tree) and threshold.ignores_later_series(metric):
-            yield at(gate, "a second series above the limit passes beside a good first one")
+            yield at(gate, "a later series beyond the limit is not judged")
 
 
 @rule(
@@ -224,13 +226,16 @@ def _rate_as_ratio(context: Context) -> Iterator[Hit]:
         if failures and not promql.divides(query.tree) and limits and 0 < max(limits) < 1:
             rate = any(_is_rate(node) for node in promql.nodes(query.tree) if node)
             unit = "a second" if rate and "increase" not in metric.query else "in its window"
-            yield at(gate, f"{max(limits):g} is that many failures {unit}, and no share")
+            yield at(
+                gate,
+                f"its limit {max(limits):g} is a number of failures {unit}, not a share",
+            )
 
 
 @rule(
     "quantile-without-answer",
     Severity.ERROR,
-    "a quantile is never a number",
+    "a quantile has no usable value",
     reason="A level is from 0 to 1: beyond it the result is infinite. Without the label le no "
     "bucket is left, and the result is empty.",
     remedy="write histogram_quantile(0.95, sum by (le) (rate(…_bucket[…])))",
@@ -244,7 +249,7 @@ def _quantile_without_answer(context: Context) -> Iterator[Hit]:
             kept = promql.kept_labels(node.args[1])
             buckets = (s.metric.endswith("_bucket") for s in promql.selectors(node.args[1]))
             if kept is not None and "le" not in kept and any(buckets):
-                yield at(gate, "the aggregation inside it leaves no le")
+                yield at(gate, "the aggregation inside it drops the label le")
 
 
 @rule(
@@ -271,16 +276,20 @@ def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
 @rule(
     "labels-do-not-match",
     Severity.ERROR,
-    "what an operator combines has no labels in common",
+    "the two sides of an operator have different labels",
     reason="Prometheus pairs series whose labels are equal; what is summed by a label has a series "
-    "for each value, and what is summed by none has one without. No pair, no result.",
-    remedy="sum both by the same labels, or state on (…) or ignoring (…)",
+    "for each value, and what is summed by none has one without. Without a pair there is no "
+    "result, and several pairs for one series are an error.",
+    remedy="sum both by the same labels, or state on (…) or ignoring (…) with these labels",
 )
 def _labels_do_not_match(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for node in promql.nodes(query.tree):
             for left, right in promql.unpaired(node):
                 yield at(gate, f"{_named(left)} {node.op} {_named(right)} is always empty")
+            for labels in promql.ambiguous(node):
+                what = f"several series of {_named(labels)} match one, which Prometheus refuses"
+                yield at(gate, f"at {node.op} {what}")
 
 
 def _named(labels: frozenset[str]) -> str:
@@ -334,25 +343,38 @@ def _series_not_recorded(context: Context) -> Iterator[Hit]:
 @rule(
     "not-exported",
     Severity.ERROR,
-    "the service does not export what is queried",
-    reason="A renamed metric or label empties the result in silence.",
-    remedy="query what the service exports, or export it; labels of pods reach a series by "
-    "podTargetLabels",
+    "nothing exports what is queried",
+    reason="A misspelt or renamed metric or label empties the result in silence.",
+    remedy="query what is exported, or export it; labels of pods reach a series by podTargetLabels",
 )
 def _not_exported(context: Context) -> Iterator[Hit]:
-    contract = context.contract
-    if contract is None:
-        return
     for gate, _, query in queries(context):
         for selector in query.selectors:
-            if not contract.covers(selector.metric):
-                continue
-            known = contract.labels.get(selector.metric)
-            if known is None:
-                yield at(gate, f"the service exports no {selector.metric}")
-                continue
-            for label in sorted(selector.labels - known - context.target_labels - {"__name__"}):
-                yield at(gate, f"{selector.metric} has no label {label}")
+            yield from (at(gate, words) for words in _not_there(context, selector))
+
+
+def _not_there(context: Context, selector: Selector) -> Iterator[str]:
+    contract, metric = context.contract, selector.metric
+    if metric in context.recorded:
+        for inner in _selectors(context.recorded[metric]):
+            yield from (
+                f"{metric} is recorded of it: {words}" for words in exporters.unknown(inner)
+            )
+    elif contract is None or not contract.covers(metric):
+        yield from exporters.unknown(selector)
+    elif metric not in contract.labels:
+        yield f"the service exports no {metric}"
+    else:
+        known = contract.labels[metric] | context.target_labels | {"__name__"}
+        for label in sorted(selector.labels - known):
+            yield f"{metric} has no label {label}"
+
+
+def _selectors(expression: str) -> tuple[Selector, ...]:
+    try:
+        return promql.parse(expression).selectors
+    except PromqlError:
+        return ()
 
 
 @rule(
@@ -383,8 +405,9 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
     quantiles = promql.quantiles(query.tree)
     if quantiles:
         return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None
-    limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
-    if limits and threshold.phase_of(metric, limits[0]) is Phase.ERROR:
+    unit = _unit(query)
+    limits = [limit / unit for limit in threshold.numbers(metric) if 0 < limit < unit]
+    if limits and threshold.phase_of(metric, limits[0] * unit) is Phase.ERROR:
         return None  # said by another rule
     counted = any(
         dialects.picks_failures(selector) or dialects.picks_successes(selector)
@@ -394,6 +417,12 @@ def _share_limit(metric: Metric, query: Query) -> float | None:
         return None
     # A success ratio trips when it falls below its limit.
     return 1 - max(limits) if threshold.passes_above(metric) else min(limits)
+
+
+def _unit(query: Query) -> float:
+    """What a query answers of everything: 100 if it counts per cent, else taken for 1."""
+    answers = (values.answer(query.tree, failing, Vocabulary()) for failing in (0.0, 1.0))
+    return 100.0 if 100.0 in answers else 1.0  # noqa: PLR2004 — per cent
 
 
 def _counts_requests(gate: Gate) -> bool:

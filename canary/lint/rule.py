@@ -6,8 +6,8 @@ Each has a failing and a passing example in `examples.yaml`, which the tests run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from canary.argo import promql, threshold
 from canary.argo.gates import Analysis, Finding, Gate, Release, Severity, Strategy
@@ -25,7 +25,7 @@ class Context:
     documents: tuple[Document, ...]
     release: Release
     contract: Contract | None = None
-    recorded: frozenset[str] = frozenset()
+    recorded: Mapping[str, str] = field(default_factory=dict)
     target_labels: frozenset[str] = TARGET_LABELS
     scrape_s: float | None = None
     autoscalers: tuple[Document, ...] = ()

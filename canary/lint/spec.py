@@ -74,9 +74,9 @@ def _promql_invalid(context: Context) -> Iterator[Hit]:
 @rule(
     "address-unusable",
     Severity.ERROR,
-    "an address of Prometheus cannot be asked, or gives a secret away",
-    reason="Argo asks a URL alone: at any other address each measurement is an Error. What stands "
-    "in a template is read by everybody who may read the object, and by git.",
+    "the address of Prometheus cannot be queried, or holds a secret",
+    reason="Argo needs a URL: with anything else each measurement is an Error. A secret in a "
+    "template can be read by everybody who may read the object, and in git.",
     remedy="write a URL such as http://prometheus:9090, and take credentials from a Secret by "
     "valueFrom.secretKeyRef",
 )
@@ -120,7 +120,7 @@ def _condition_invalid(context: Context) -> Iterator[Hit]:
 @rule(
     "args-dropped",
     Severity.ERROR,
-    "an argument is given that no template declares",
+    "an argument is passed that no template declares",
     reason="Argo drops it in silence, and the gate runs with something else.",
     remedy="declare it in the template's args, or take it out",
 )
@@ -168,7 +168,7 @@ def _interval_without_count(context: Context) -> Iterator[Hit]:
 @rule(
     "count-in-background",
     Severity.WARNING,
-    "a background metric stops looking",
+    "a background metric stops measuring",
     reason="With a count it ends after so many measurements; the rest of the release is unguarded.",
     remedy="leave count out (or 0) in a background analysis",
 )

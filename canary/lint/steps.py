@@ -137,7 +137,7 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
     "rollback-beyond-history",
     Severity.WARNING,
     "the rollback window holds every revision that is kept",
-    reason="Back to a revision in the window goes without steps and gates; of so many, some were "
+    reason="A rollback to a revision in the window skips steps and gates; some of so many were "
     "never judged by the gates of today.",
     remedy="let rollbackWindow.revisions be less than revisionHistoryLimit (10 unless stated)",
     needs=Strategy.CANARY,
@@ -154,9 +154,9 @@ def _rollback_beyond_history(context: Context) -> Iterator[Hit]:
 @rule(
     "ready-as-soon-as-alive",
     Severity.WARNING,
-    "a container is probed, and not for readiness",
-    reason="Its pod is sent requests as soon as it has started, and a step goes on before it can "
-    "answer one; what is refused then, no series of the service counts.",
+    "a container has probes and no readinessProbe",
+    reason="Its pod gets requests as soon as it has started, and a step goes on before the pod can "
+    "answer. The service's own metrics do not count the requests that fail then.",
     remedy="give it a readinessProbe",
     needs=Strategy.CANARY,
 )
@@ -167,7 +167,7 @@ def _ready_as_soon_as_alive(context: Context) -> Iterator[Hit]:
         probes = {"livenessProbe", "startupProbe"} & set(container)
         if container.get("ports") and probes and "readinessProbe" not in container:
             where = f"spec.template.spec.containers[{scalar(container.get('name'))}]"
-            yield rollout, where, f"it has a {' and a '.join(sorted(probes))} alone"
+            yield rollout, where, f"it has only a {' and a '.join(sorted(probes))}"
 
 
 @rule(

@@ -32,7 +32,9 @@ def find(documents: Iterable[Document], releases: Iterable[Release]) -> Iterator
         unknown = [f"{i} ({a})" for i, a in enumerate(actions) if a and a not in _JUDGED_STEPS]
         if unknown:
             where = f"step{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
-            yield PassedOver(_place(release.rollout), f"{where} not judged, and taken as no wait")
+            yield PassedOver(
+                _place(release.rollout), f"{where} not judged, and taken to last no time"
+            )
 
 
 def _reason(document: Document) -> str:

@@ -23,6 +23,7 @@ from canary.argo.model import Metric, Phase
 from canary.argo.promql import Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.resolve import PLACEHOLDER
+from canary.lint import exporters
 from canary.lint.pods import containers_of
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
 
@@ -68,9 +69,9 @@ SHARE: Range = (0.0, 1.0)
 @rule(
     "condition-always-errors",
     Severity.ERROR,
-    "a condition is an error, whatever the result",
-    reason="A query answers with a list of samples; what compares the list itself, or takes it "
-    "for a truth, is an Error at every measurement, and the fifth aborts the release.",
+    "a condition is an Error for every result",
+    reason="A query answers with a list of samples; a condition that compares the list itself, or "
+    "uses it as true or false, is an Error at every measurement, and the fifth aborts the release.",
     remedy="compare result[0], guarded with len(result) > 0 && !isNaN(result[0])",
 )
 def _condition_always_errors(context: Context) -> Iterator[Hit]:
@@ -92,7 +93,9 @@ def _cannot_fail(context: Context) -> Iterator[Hit]:
         found = phases(metric, among=_range(query.tree))
         if found and set(found.values()) == {Phase.SUCCESSFUL}:
             low, high = _range(query.tree)
-            where = "" if math.isinf(high) else f" from {low:g} to {high:g}, all that it can be,"
+            where = (
+                "" if math.isinf(high) else f" from {low:g} to {high:g}, the query's whole range,"
+            )
             yield at(gate, f"every number{where} is judged Successful")
 
 
@@ -112,8 +115,10 @@ def _always_fails(context: Context) -> Iterator[Hit]:
             if threshold.phase_of(metric) is not Phase.SUCCESSFUL:
                 yield at(gate, "no number that the query can return is judged Successful")
             continue
-        answers = [_answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5, 1.0)]
+        answers = [answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5, 1.0)]
         known = [answer for answer in answers if answer is not None]
+        if not promql.divides(query.tree):
+            continue  # how much is counted is a matter of the traffic
         if len(known) == len(answers) and {threshold.phase_of(metric, a) for a in known} == FAILED:
             yield at(gate, f"it fails at {known[0]:g}, where no request failed, and at any other")
 
@@ -130,12 +135,12 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         if not promql.divides(query.tree):
             continue
-        good, half = (_answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
+        good, half = (answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
         if good is None or half is None or good == half:
             continue
         among = set(phases(metric, among=_range(query.tree)).values())
         if among != PASSED and {threshold.phase_of(metric, x) for x in (good, half)} == PASSED:
-            yield at(gate, f"there it reads {half:g}, which is judged Successful")
+            yield at(gate, f"at 50 % errors the query returns {half:g}, which is judged Successful")
 
 
 @rule(
@@ -174,7 +179,7 @@ def _some_failures_only(context: Context) -> Iterator[Hit]:
 def _conditions_reversed(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
-        good, bad = (_answer(query.tree, failing, vocabulary) for failing in (0.0, 1.0))
+        good, bad = (answer(query.tree, failing, vocabulary) for failing in (0.0, 1.0))
         if good is None or bad is None or good == bad:
             continue
         said = threshold.phase_of(metric, good), threshold.phase_of(metric, bad)
@@ -185,7 +190,7 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
 @rule(
     "matcher-never-matches",
     Severity.ERROR,
-    "a matcher takes no value that the series have",
+    "a matcher matches no value that the label has",
     reason="Prometheus anchors expressions on both ends, and a label has its exporter's values; "
     "what matches nothing counts nothing, so the gate cannot see a failure.",
     remedy='write it as the exporter does: status=~"5.." for 500 to 599',
@@ -196,6 +201,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
         for selector in query.selectors:
             yield from (at(gate, words) for words in _no_pod(context.release, selector))
             yield from (at(gate, words) for words in _elsewhere(context.release, selector))
+            yield from (at(gate, words) for words in exporters.never_taken(selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
             try:
@@ -205,15 +211,15 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
                 continue
             words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in telling)
             assumed = f"; assumed: {dialect.assumed}" if dialect.assumed else ""
-            yield at(gate, f"{words} takes neither a good request nor a failed one{assumed}")
+            yield at(gate, f"{words} matches neither good nor failed requests{assumed}")
 
 
 @rule(
     "offset-in-gate",
     Severity.ERROR,
-    "the query looks at the time before the canary",
-    reason="An offset moves the window back; where no canary was, nothing is found, and where it "
-    "was, the newest requests are left out.",
+    "the query reads the time before the canary",
+    reason="An offset moves the window back: before the canary there is nothing to find, and later "
+    "the newest requests are left out.",
     remedy="take the offset out",
     needs=Strategy.CANARY,
 )
@@ -238,7 +244,7 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
     Severity.ERROR,
     "a default takes the place of data",
     reason="`or vector(…)` around the whole answer gives a number where there is none: a release "
-    "that nobody asked anything, or whose series are missing, is judged by that number.",
+    "without requests, or whose series are missing, is judged by that number.",
     remedy="put `or vector(0)` around the failures alone, and let no data be Inconclusive",
 )
 def _no_data_passes(context: Context) -> Iterator[Hit]:
@@ -269,7 +275,7 @@ def _empty_pauses(context: Context) -> Iterator[Hit]:
 @rule(
     "limit-not-reached",
     Severity.ERROR,
-    "fewer measurements than its limit lets fail",
+    "failureLimit lets every measurement fail",
     reason="A metric fails when more than failureLimit measurements do; with so few, never.",
     remedy="lower failureLimit, or measure more often",
 )
@@ -279,13 +285,13 @@ def _limit_not_reached(context: Context) -> Iterator[Hit]:
         if 0 < number <= metric.failure_limit:
             yield at(
                 gate,
-                f"failureLimit {metric.failure_limit} and {number} measurement(s) at {gate.moment}:"
-                " all may fail",
+                f"failureLimit is {metric.failure_limit}, and there are {number} measurement(s)"
+                f" at {gate.moment}",
             )
 
 
 @rule(
-    "background-looks-once",
+    "background-measures-once",
     Severity.WARNING,
     "a background metric measures once",
     reason="Without an interval it is asked once, at its start.",
@@ -341,9 +347,10 @@ def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
         for pod_hash in (LATEST, STABLE):
             pod = f"{release.rollout.name}-{pod_hash}-x7k2p"
             if matcher.label == "pod" and pod_hash in matcher.value and "!" not in matcher.sign:
+                words = f'pod{matcher.sign}"{matcher.value}"'
                 try:
                     if not dialects.takes(matcher, pod):
-                        yield f'pod{matcher.sign}"{matcher.value}" takes no pod, such as {pod}'
+                        yield f"{words} matches no pod of this Rollout, such as {pod}"
                 except UnmodelledError:
                     continue
 
@@ -364,7 +371,7 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
         try:
             if values and not any(dialects.takes(matcher, value) for value in values):
                 has = " or ".join(sorted(values))
-                yield f'{matcher.label}{matcher.sign}"{matcher.value}": the pods are of {has}'
+                yield f'{matcher.label}{matcher.sign}"{matcher.value}": for these pods it is {has}'
         except UnmodelledError:
             continue
 
@@ -388,32 +395,32 @@ def _vocabulary(context: Context) -> Vocabulary:
     return Vocabulary(context.contract.values if context.contract else {})
 
 
-def _answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
+def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
     """What a query answers where a share of requests fails; None: nothing, or not known."""
     tree = promql.bare(tree)
     match type(tree).__name__:
         case "NumberLiteral":
             return float(tree.val)
         case "UnaryExpr":
-            inner = _answer(tree.expr, failing, vocabulary)
+            inner = answer(tree.expr, failing, vocabulary)
             return None if inner is None else -inner
         case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
-            return _answer(tree.expr, failing, vocabulary)
+            return answer(tree.expr, failing, vocabulary)
         case "Call" if tree.func.name in ("rate", "increase", "irate"):
             return _requests(tree.args[0], failing, vocabulary)
         case "Call" if tree.func.name in _CALLS:
-            inside = [_answer(a, failing, vocabulary) for a in tree.args]
+            inside = [answer(a, failing, vocabulary) for a in tree.args]
             known = [number for number in inside if number is not None]
             return _CALLS[tree.func.name](*known) if len(known) == len(inside) else None
         case "BinaryExpr":
-            left, right = (_answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
+            left, right = (answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
             return _combined(tree, left, right)
     return None
 
 
 _CALLS: dict[str, Callable[..., float]] = {
     "vector": float, "scalar": float, "sqrt": math.sqrt, "abs": abs, "clamp_min": max,
-    "clamp_max": min,
+    "clamp_max": min, "round": round,
 }  # fmt: skip
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,

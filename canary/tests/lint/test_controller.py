@@ -151,7 +151,7 @@ def test_a_pattern_that_takes_no_pod_of_the_release_is_accused(pattern):
     query = f'sum(rate(container_cpu_usage_seconds_total{{pod=~"{pattern}"}}[2m]))'
     path = "spec.metrics[0].provider.prometheus.query"
     said = " ".join(messages("AnalysisTemplate", path, query, "matcher-never-matches"))
-    assert "takes no pod, such as shop-latest0hash-x7k2p" in said
+    assert "matches no pod of this Rollout, such as shop-latest0hash-x7k2p" in said
 
 
 @pytest.mark.parametrize("pattern", ["shop-{{args.hash}}-.*", ".*-{{args.hash}}-.*"])
@@ -173,9 +173,15 @@ NAMESPACED = [
         ('hash="{{args.hash}}", namespace="shops"', None),
         ('rollouts_pod_template_hash="{{args.hash}}", namespace="shops"', None),
         ('rollouts_pod_template_hash="{{args.hash}}", namespace=~"sh.*"', None),
-        ('rollouts_pod_template_hash="{{args.hash}}", namespace="shop"', "the pods are of shops"),
-        ('rollouts_pod_template_hash="{{args.hash}}", namespace=~"sh"', "the pods are of shops"),
-        ('pod=~"shop-{{args.hash}}-.*", container="sidecar"', "the pods are of shop"),
+        (
+            'rollouts_pod_template_hash="{{args.hash}}", namespace="shop"',
+            "for these pods it is shops",
+        ),
+        (
+            'rollouts_pod_template_hash="{{args.hash}}", namespace=~"sh"',
+            "for these pods it is shops",
+        ),
+        ('pod=~"shop-{{args.hash}}-.*", container="sidecar"', "for these pods it is shop"),
         ('pod=~"shop-{{args.hash}}-.*", container!="POD"', None),
         # Of a mesh's series the namespace may be another's: who reports them is not known.
         ('destination_version="{{args.hash}}", namespace="istio-system"', None),

@@ -89,11 +89,11 @@ def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
     report = check.lint(documents.read_all([str(root / "canary/tests/power/design.yaml")]))
     said = " | ".join(f"{finding.rule}: {finding.message}" for finding in report.findings)
     for words in (
-        "error-rate: at step 2 the canary is 4 % of what it looks at: the canary must fail 25 %",
+        "error-rate: at step 2 the canary is 4 % of what the query reads: the canary must fail 25 %",
         "must fail 7.14 %",
         "must fail 2.5 %",
-        "p95-latency: at step 2 the canary is 4 % of what it looks at: the gate cannot fail even at 100 %",
-        "it looks back 300s and the canary is 60s old",
+        "p95-latency: at step 2 the canary is 4 % of what the query reads: the gate cannot fail even at 100 %",
+        "the window is 300 s, and the canary is 60 s old",
         "with no failed request, as a healthy release has, the result is empty: aborted after 40s",
         "kubernetes-mixin renamed it in 2021",
         "0.7 means 0.7 of a core; the container's limit is 0.5, so the gate can never fail",
@@ -109,7 +109,7 @@ def test_with_ten_replicas_the_designs_first_gate_needs_half_of_the_requests_to_
     rollout = next(d for d in found if d.kind == "Rollout")
     rollout.body["spec"]["replicas"] = 10
     said = " ".join(finding.message for finding in check.lint(found).findings)
-    assert "the canary is 2 % of what it looks at: the canary must fail 50 %" in said
+    assert "the canary is 2 % of what the query reads: the canary must fail 50 %" in said
 
 
 @pytest.mark.parametrize(("fewest", "share"), [(5, "16.7 %"), (None, "50 %")])

@@ -39,23 +39,29 @@ CHANGES = [
     (limits("0.001"), ""),
     ([set_to(TEMPLATE, "spec.metrics[0].failureLimit", 3)], "failures allowed: 0 before, 3 now"),
     ([set_to(TEMPLATE, "spec.metrics[0].failureLimit", -1)], "failures allowed: 0 before, -1 now"),
-    ([set_to(TEMPLATE, "spec.metrics[0].interval", "5m")], "measured every 300 s, and every 30 s"),
-    ([set_to(TEMPLATE, "spec.dryRun", [{"metricName": "error-ratio"}])], "and judges no more"),
+    (
+        [set_to(TEMPLATE, "spec.metrics[0].interval", "5m")],
+        "measured every 300 s; it was every 30 s",
+    ),
+    (
+        [set_to(TEMPLATE, "spec.dryRun", [{"metricName": "error-ratio"}])],
+        "it is a dry run now: measured, and not judged",
+    ),
     (
         [{"kind": TEMPLATE, "path": "spec.metrics[0]", "delete": True}],
-        "error-ratio is asked at 0 place(s), and at 1 before",
+        "error-ratio is used at 0 place(s); it was used at 1",
     ),
     (
         [{"kind": "Rollout", "path": "spec.strategy.canary.analysis", "delete": True}],
-        "error-ratio is asked at 0 place(s), and at 1 before",
+        "error-ratio is used at 0 place(s); it was used at 1",
     ),
     (
         [set_to("Rollout", "spec.strategy.canary.steps[0].setWeight", 50)],
-        "50% of the requests at the first step, and 10% before",
+        "the first step gets 50% of the requests; it got 10%",
     ),
     (
         [set_to("Rollout", "spec.strategy.canary.steps[1].pause.duration", "6s")],
-        "all users after 126 s, and after 240 s before",
+        "all users get a release after 126 s; it was 240 s",
     ),
 ]
 

@@ -172,7 +172,7 @@ def test_steps_that_no_rule_judges_are_named(folder):
     write(folder / "shop/shop.yaml", rollout, *bodies[1:])
     assert told(read(folder), folder) == [
         "shop/shop.yaml: Rollout/shop: "
-        "steps 5 (experiment), 6 (plugin) not judged, and taken as no wait"
+        "steps 5 (experiment), 6 (plugin) not judged, and taken to last no time"
     ]
 
 
