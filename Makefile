@@ -217,6 +217,7 @@ accept-load: setup  ## load verdicts ten times a profile, the stall, and k6 and 
 	$(accept)
 
 accept-service: setup  ## kills, restarts, outages and 20,000 generated requests, about 20 minutes
+	@$(BIN)/python -m pytest -q -m acceptance service/tests
 	$(accept)
 
 accept-bench: setup  ## what the service costs beside bare Flask, FastAPI and raw COPY, about 12 minutes

@@ -332,6 +332,7 @@ HOSTILE_NETWORKS = {
 }  # fmt: skip
 
 
+@pytest.mark.acceptance
 def test_a_pods_memory_holds_whatever_is_imported_and_asked_for(serve, fresh):
     with fresh() as url:
         schema.migrate(url)
