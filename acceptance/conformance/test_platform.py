@@ -74,7 +74,7 @@ def test_errors_on_every_route_are_rolled_back_by_a_gate_of_errors(namespaces, m
 
 def test_a_slow_release_is_aborted_by_its_gate_and_no_request_fails(namespaces, measured):
     wanted = End(1, "p95-latency-seconds")
-    traffic = rehearse(namespaces, wanted, "--fault", "latency=600ms@30%")["traffic"]
+    traffic = rehearse(namespaces, wanted, "--fault", "latency=400ms@20%")["traffic"]
     measured("path 1", told(traffic))
     assert traffic["failed"] == traffic["lost"] == 0
     assert traffic["requests"] > 0
