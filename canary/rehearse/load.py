@@ -97,6 +97,8 @@ class Load:
             LOADTEST_VALUES=json.dumps(dict(self.values)),
             LOADTEST_LOG=str(self._log),
             LOADTEST_PACE=str(self._pace),
+            # Users of one's own lie in a repository, in which nothing is left.
+            **({"PYTHONDONTWRITEBYTECODE": "1"} if own else {}),
         )
         self._child = processes.start(
             "locust", command, self.folder / "locust.log", variables, yielding=True
