@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 
 from canary.argo import dialects
 from canary.argo.dialects import UnmodelledError
 from canary.argo.promql import Selector
-from canary.lint.schema import FOLDER
+
+FILE = Path(__file__).parent / "schemas/exporters.json"
 
 # How alike two names are, of 1, if one of them is the other misspelt.
 ALIKE = 0.9
@@ -37,7 +39,7 @@ def unknown(selector: Selector) -> Iterator[str]:
     labels = exporters[exporter][selector.metric]
     for label in sorted(selector.labels - labels.keys() - dialects.SCOPE):
         meant = get_close_matches(label, [*labels], 1, LABELS_ALIKE)
-        renamed = _RENAMED.get(label)
+        renamed = _RENAMED.get(label, "")
         for name in meant or [renamed] * (renamed in labels):
             yield f"{selector.metric} has no label {label}, but {name} ({exporter})"
 
@@ -68,6 +70,6 @@ def _misspelt(metric: str) -> Iterator[str]:
 @cache
 def _exporters() -> dict[str, dict[str, dict[str, list[str]]]]:
     content: dict[str, dict[str, dict[str, list[str]]]] = json.loads(
-        (FOLDER / "exporters.json").read_text(encoding="utf-8")
+        FILE.read_text(encoding="utf-8")
     )
     return content

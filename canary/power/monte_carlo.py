@@ -238,11 +238,22 @@ class Study:
     ) -> NDArray[np.int64]:
         """What a measurement says in each release; where its gate sees no fault, as if healthy."""
         if _seen(measurement.metric.query, fault) != Fault():
-            return _phases(measurement.metric, self.value(measurement, world))
+            return self._answered(measurement, world)
         key = (measurement.metric, measurement.at_s)
         if key not in self._healthy:
-            self._healthy[key] = _phases(measurement.metric, self.value(measurement, world))
+            self._healthy[key] = self._answered(measurement, world)
         return self._healthy[key]
+
+    def _answered(self, measurement: PlannedMeasurement, world: Samples) -> NDArray[np.int64]:
+        """The phases of a measurement; after an Error it is taken again, as by the controller."""
+        phases = _phases(measurement.metric, self.value(measurement, world))
+        for retry in range(1, measurement.metric.consecutive_error_limit + 1):
+            wrong = phases == _CODES[Phase.ERROR]
+            if not wrong.any():
+                break
+            later = replace(measurement, at_s=measurement.at_s + retry * ERROR_RETRY_S)
+            phases = np.where(wrong, _phases(later.metric, self.value(later, world)), phases)
+        return phases
 
     @cached_property
     def _healthy(self) -> dict[tuple[Metric, float], NDArray[np.int64]]:

@@ -71,9 +71,10 @@ def _s(
     fault: Fault | None = None,
     rps: float = 100.0,
     error_rate: float = 0.001,
+    routes: tuple[float, ...] = ROUTES,
     **more: Any,
 ) -> Scenario:
-    traffic = Traffic(rps, error_rate=error_rate, routes=ROUTES)
+    traffic = Traffic(rps, error_rate=error_rate, routes=routes)
     return Scenario(name, fault or Fault(), traffic, **more)
 
 
@@ -95,7 +96,7 @@ EXPECTATIONS = (
         ROLLED_BACK, "errors-against-stable",
     ),
     Expectation(
-        _s("all fail in a pod's first 5 s", Fault(failing_s=5.0)),
+        _s("10 % fail in a pod's first 5 s", Fault(failing_s=5.0), rps=300.0, routes=(0.5, 0.5)),
         ROLLED_BACK, "errors-against-stable", 45.0,
     ),
     Expectation(_s("an outage of 2 s", Fault(outage_s=2.0)), PROMOTED),

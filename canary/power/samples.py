@@ -63,8 +63,9 @@ class Fault:
     route_broken: bool = False
     outage_s: float = 0.0
     warm_up_s: float = 0.0
-    # A new pod's first requests fail, for so long: in series of a real Prometheus alone.
+    # For so long some of a new pod's requests fail: in series of a real Prometheus alone.
     failing_s: float = 0.0
+    failing_share: float = 0.1
     # Of its second pod and every third one after it: in series of a real Prometheus alone.
     third_cpu: float | None = None
 

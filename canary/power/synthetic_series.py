@@ -191,7 +191,9 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
         )
     )
     age_s = np.where(pod.life.ready_s > 0, ticks - pod.life.ready_s, np.inf)
-    failed = np.where(out | (sick & (age_s < release.fault.failing_s)), requests, failed)
+    young = sick & (age_s < release.fault.failing_s)
+    failed += chance("young").binomial(requests - failed, young * release.fault.failing_share)
+    failed = np.where(out, requests, failed)
     slow = np.where(age_s < release.fault.warm_up_s, requests, slow)
     reset = release.fault.restarts > 0 and sick
     at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))

@@ -225,6 +225,7 @@ def _lines(study: Study, world: Samples, selectors: list[Selector], base_s: floa
 def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, dict[str, str]]:
     """For each metric, labels of one ReplicaSet's series that its selectors take, if any can be."""
     found: dict[str, dict[str, str]] = {}
+    tokens = study.canary_tokens if side == "canary" else study.stable_tokens
     for selector in selectors:
         dialect = study.vocabulary.of(selector.metric)
         own = {"pod": _pod(study, side)}
@@ -236,7 +237,9 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
             if telling or matcher.label in ("le", "__name__"):
                 continue
             if matcher.sign in ("!=", "!~"):
-                if not takes(matcher, held.get(matcher.label, "")):
+                # What leaves this side out is not meant to take it.
+                meant = not any(token in matcher.value for token in tokens)
+                if meant and not takes(matcher, held.get(matcher.label, "")):
                     held[matcher.label] = "other"
                 continue
             if matcher.label not in own:
@@ -309,12 +312,14 @@ def _series(
             dialect = study.vocabulary.of(metric)
             if dialect is None:
                 return
+            # What pods count that were there before has begun long ago.
+            late = not dialect.zeroed and track.pods[0] == 0
             for index, part in enumerate(track.routes):
                 route = dict.fromkeys(ROUTES & dialect.spread, f"/{index}")
                 own = running_of(part)
-                yield from _requests(dialect, selector, {**route, **labels}, told, own)
+                yield from _requests(dialect, selector, {**route, **labels}, told, own, late)
             if not track.routes:
-                yield from _requests(dialect, selector, labels, told, running)
+                yield from _requests(dialect, selector, labels, told, running, late)
 
 
 def _requests(
@@ -323,8 +328,12 @@ def _requests(
     labels: Mapping[str, str],
     told: frozenset[str],
     running: Callable[[str], Numbers],
+    late: bool,
 ) -> Iterator[tuple[str, Numbers]]:
-    """A counter of requests, with the outcome's labels that some selector names (`told`)."""
+    """A counter of requests, with the outcome's labels that some selector names (`told`).
+
+    `late`: series of failures are there from the first one on, and not at zero before.
+    """
     requests = running("requests")
     if selector.metric.endswith("_bucket"):
         slow = running("slow")
@@ -340,12 +349,8 @@ def _requests(
     failed = running("failed")
     for place, count in enumerate((requests - failed, failed)):
         values = {label: dialect.outcomes[label][place] for label in told}
-        # The series of failures is there from the first one on, unless it is written before.
-        begun = place == 0 or dialect.zeroed
-        yield (
-            _head(selector.metric, {**labels, **values}),
-            np.where(begun | (count > 0), count, np.nan),
-        )
+        there = (place == 0) | (not late) | (count > 0)
+        yield _head(selector.metric, {**labels, **values}), np.where(there, count, np.nan)
 
 
 def _head(metric: str, labels: Mapping[str, str]) -> str:
