@@ -181,7 +181,7 @@ def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
     "no-minimum-sample",
     Severity.ERROR,
     "it judges even if there were almost no requests",
-    reason="Of few requests a single failure exceeds any limit, and no failure proves nothing.",
+    reason="Of few requests a single failure exceeds any limit, and no failure says nothing.",
     remedy="drop the result below a minimum (… / (sum(increase(…)) >= 300)), or add a metric that "
     "is Inconclusive below it",
     needs=Strategy.BLUE_GREEN,
@@ -276,7 +276,7 @@ def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
 @rule(
     "labels-do-not-match",
     Severity.ERROR,
-    "the two sides of an operator have different labels",
+    "what an operator joins has different labels",
     reason="Prometheus pairs series whose labels are equal; what is summed by a label has a series "
     "for each value, and what is summed by none has one without. Without a pair there is no "
     "result, and several pairs for one series are an error.",
