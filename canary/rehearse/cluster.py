@@ -47,6 +47,11 @@ class ClusterTarget:
     """One rehearsal on the cluster of a kube context."""
 
     observe_s = OBSERVE_S
+    not_scaled = (
+        *time_compression.NOT_SCALED,
+        "how often the cluster's Prometheus scrapes: a gate that compares scrapes of canary and "
+        "stable may blame a release for what both suffer, which --time-scale 1 rules out",
+    )
     acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
 
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:

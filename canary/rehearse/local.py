@@ -69,7 +69,7 @@ class LocalTarget:
     """One rehearsal on this machine."""
 
     name = "local processes"
-    observe_s = OBSERVE_S
+    observe_s, not_scaled = OBSERVE_S, time_compression.NOT_SCALED
     shared = ""
 
     def __init__(self, plan: Plan, folder: Path) -> None:

@@ -302,7 +302,7 @@ def build(plan: Plan, target: Target, run: Run) -> Result:
         traffic=_traffic(plan, seen),
         budget=_budget(plan, seen),
         machine=_machine(run),
-        not_scaled=list(time_compression.NOT_SCALED) if plan.choices.time_scale != 1 else [],
+        not_scaled=list(target.not_scaled) if plan.choices.time_scale != 1 else [],
         not_enforced=list(plan.bundle.unenforced),
         assumed=list(plan.assumptions),
         torn_down=list(run.torn_down),

@@ -114,6 +114,10 @@ class Target(Protocol):
     held: Callable[[Observation], bool]
 
     @property
+    def not_scaled(self) -> Sequence[str]:
+        """What time compression leaves as it is."""
+
+    @property
     def acts(self) -> Collection[Kind]:
         """What a person may do to the release by `act`."""
 

@@ -14,6 +14,7 @@ from canary.argo.events import Kind
 from canary.argo.model import Analysis, Hashes, Metric, Pause, Phase, ReplicaCounts, SetWeight
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
+from canary.rehearse.cluster import ClusterTarget
 from canary.rehearse.config import Cluster
 from canary.runtime import documents, kubectl
 from canary.runtime.gateway import Counts
@@ -327,6 +328,11 @@ def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_interv
     assert "[3m20s:1s667ms]" in query
     assert "offset 1s667ms" in query
     assert "10" not in {a.get("value") for a in steps[2]["analysis"]["args"]}
+
+
+def test_a_cluster_in_a_hurry_is_said_to_scrape_as_often_as_before():
+    more = set(ClusterTarget.not_scaled) - set(time_compression.NOT_SCALED)
+    assert [said for said in more if "Prometheus scrapes" in said]
 
 
 @pytest.mark.parametrize(

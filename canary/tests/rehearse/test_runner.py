@@ -35,6 +35,7 @@ class Told:
     """A target that observes what it is given, and raises what it is given at the end."""
 
     name, hashes, observe_s = "told", Hashes("latest", "stable"), 0.0
+    not_scaled = ()
     rollout = Rollout("gridos", "n", 10, ())
 
     def __init__(self, *observations, ends=None):
