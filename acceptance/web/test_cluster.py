@@ -45,7 +45,7 @@ def test_a_persons_acts_change_the_rollout_itself_once_they_are_confirmed(
             press("Promote")
             wait_for("[aria-current=step] >> text=analysis")
             press("Abort")
-            wait_for("text=it has ended, and waits for you")
+            wait_for("text=The release has ended and waits for you")
             assert aborted()
             press("Retry")
             wait_for("[aria-current=step] >> text=10 %")

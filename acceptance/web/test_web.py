@@ -184,7 +184,7 @@ def test_a_persons_acts_do_to_the_release_what_they_do_on_a_cluster(chromium, tm
         press("Promote")
         wait_for("[aria-current=step] >> text=analysis")
         press("Abort")
-        wait_for("text=it has ended, and waits for you")
+        wait_for("text=The release has ended and waits for you")
         press("Retry")
         wait_for("[aria-current=step] >> text=10 %")
         press("Abort")
@@ -341,7 +341,7 @@ def test_everything_can_be_done_by_the_keyboard(page, out):
     page.keyboard.press("ArrowDown")
     tab_to(page, "Compare A with B")
     page.keyboard.press("Enter")
-    page.wait_for_selector("h1 >> text=side by side")
+    page.wait_for_selector("h1 >> text=Compare two runs")
     tab_to(page, "Available pods")
     newest = json.loads((out / ids(out)[-1] / "result.json").read_text())["series"]
     for key, at in (("Home", 0), ("ArrowRight", 1), ("End", -1)):
