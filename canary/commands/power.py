@@ -12,6 +12,7 @@ from canary.argo.model import Metric, Pause
 from canary.commands import options, study
 from canary.errors import UsageError
 from canary.lint import check
+from canary.lint.contract import Contract
 from canary.power import alternatives, page, power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
@@ -75,7 +76,8 @@ def run(chosen: argparse.Namespace) -> int:
     found, release = study.release(chosen)
     scrape_s, scraped = study.scrape(chosen, found, release)
     drawn = study.study(chosen, release, users, scrape_s)
-    if doubts := [*_refusals(found, release)] or _doubts(drawn, offline=chosen.offline):
+    refused = [*_refusals(found, release, options.exported(chosen))]
+    if doubts := refused or _doubts(drawn, offline=chosen.offline):
         for doubt in dict.fromkeys(doubts):
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
@@ -103,9 +105,11 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
+def _refusals(
+    found: Sequence[Document], release: Release, contract: Contract | None
+) -> Iterator[str]:
     """Why the controller would release nothing, and what else judges that nobody can follow."""
-    for finding in check.lint(found).findings:
+    for finding in check.lint(found, contract).findings:
         own = finding.document is release.rollout or finding.document in release.templates
         if own and finding.rule in REFUSED:
             yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"

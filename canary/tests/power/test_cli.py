@@ -1,6 +1,7 @@
 """The program: its formats, its exit codes, its errors."""
 
 import json
+import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -103,6 +104,20 @@ def test_two_releases_are_drawn_side_by_side(root, tmp_path):
     assert done.returncode == 0
     lines = ET.parse(picture).findall(".//{http://www.w3.org/2000/svg}path")
     assert [line.get("class") for line in lines] == ["line canary", "line before"]
+
+
+def test_a_gate_scoped_by_a_label_that_no_pod_exports_is_named_and_there_is_no_table(
+    root, tmp_path
+):
+    shutil.copytree(root / "deploy/base", tmp_path / "base")
+    guard = tmp_path / "base/analysis-release-guard.yaml"
+    guard.write_text(
+        guard.read_text().replace("rollouts_pod_template_hash", "rollout_pod_template_hash")
+    )
+    given = ("--contract", "observability/contract.prom", "--rate", "100", "--routes", "0.9,0.1")
+    done = run("power", str(tmp_path / "base"), *given, root=root)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "http_requests_total has no label rollout_pod_template_hash" in done.stderr
 
 
 def test_a_gate_that_cannot_be_followed_is_named_and_there_is_no_table(root):
