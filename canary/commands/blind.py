@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
     """The table; 3 if nothing can be said."""
     begun_s = _cpu_s()
     users = study.traffic(chosen)
-    manifests, release = study.release(chosen)
+    manifests, release = study.exported_release(chosen)
     scrape_s, _ = study.scrape(chosen, manifests, release)
     drawn = study.study(chosen, release, users, scrape_s)
     found = blind.find(

@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.baseline is not None:
         chosen.healthy.append(("errors", chosen.baseline))
     users = study.traffic(chosen)
-    found, release = study.release(chosen)
+    found, release = study.exported_release(chosen)
     kind, size = chosen.detect
     goal = design.Goal(kind, size, chosen.power, chosen.false_rollback, study.vocabulary(chosen))
     plan = design.plan(found, release, goal, users, options.progress("designs"))

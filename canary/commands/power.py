@@ -12,7 +12,6 @@ from canary.argo.model import Metric, Pause
 from canary.commands import options, study
 from canary.errors import UsageError
 from canary.lint import check
-from canary.lint.contract import Contract
 from canary.power import alternatives, page, power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
@@ -42,11 +41,8 @@ MAX_WAITING = 0.01
 # The finding of lint that says which failures a gate leaves out.
 SOME_FAILURES = "some-failures-only"
 
-# The findings of lint with which no release gets as far as its gates, or they find nothing.
-REFUSED = {
-    "analysis-refused", "rollout-refused", "template-missing", "background-never-starts",
-    "not-exported",
-}  # fmt: skip
+# The findings of lint with which no release gets as far as its gates.
+REFUSED = {"analysis-refused", "rollout-refused", "template-missing", "background-never-starts"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,11 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Curves, a comparison of queries, or a picture."""
     users = study.traffic(chosen)
-    found, release = study.release(chosen)
+    found, release = study.exported_release(chosen)
     scrape_s, scraped = study.scrape(chosen, found, release)
     drawn = study.study(chosen, release, users, scrape_s)
-    refused = [*_refusals(found, release, options.exported(chosen))]
-    if doubts := refused or _doubts(drawn, offline=chosen.offline):
+    if doubts := [*_refusals(found, release)] or _doubts(drawn, offline=chosen.offline):
         for doubt in dict.fromkeys(doubts):
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
@@ -105,11 +100,9 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _refusals(
-    found: Sequence[Document], release: Release, contract: Contract | None
-) -> Iterator[str]:
+def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
     """Why the controller would release nothing, and what else judges that nobody can follow."""
-    for finding in check.lint(found, contract).findings:
+    for finding in check.lint(found).findings:
         own = finding.document is release.rollout or finding.document in release.templates
         if own and finding.rule in REFUSED:
             yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"
@@ -185,7 +178,7 @@ def _pictured(chosen: argparse.Namespace, drawn: Study, users: Traffic) -> list[
     """What is drawn: the release, and beside it the one that it is compared with."""
     pictured = [(Path(chosen.manifests or options.DEFAULT_MANIFESTS).name, drawn)]
     if chosen.baseline:
-        found, other = study.release(chosen, chosen.baseline)
+        found, other = study.exported_release(chosen, chosen.baseline)
         scrape_s, _ = study.scrape(chosen, found, other)
         beside = study.study(chosen, other, users, scrape_s)
         pictured.append((Path(chosen.baseline).name, beside))

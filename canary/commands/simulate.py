@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """How each kind of release ended."""
     users = study.traffic(chosen)
-    found, release = study.release(chosen)
+    found, release = study.exported_release(chosen)
     scrape_s, _ = study.scrape(chosen, found, release)
     if not any(analysis.metrics for analysis in releases.in_virtual_time(release).analyses):
         what = f"{release.rollout.name} has no gate to simulate: every release is promoted"

@@ -12,7 +12,7 @@ from canary.argo import releases
 from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Release
 from canary.commands import options
-from canary.errors import UsageError
+from canary.errors import MeasureError, UsageError
 from canary.lint import check
 from canary.lint.pods import cpu_limit_cores, scraping
 from canary.power import effect_sizes
@@ -106,6 +106,22 @@ def release(
     for refused in check.refusals(found, named[0]):
         raise UsageError(f"{refused.document} {refused.path}: {refused.message}", refused.remedy)
     return found, named[0]
+
+
+def exported_release(
+    chosen: argparse.Namespace, path: str | None = None
+) -> tuple[tuple[Document, ...], Release]:
+    """As `release`, of gates that read what is exported, as far as that is known.
+
+    Raises:
+        MeasureError: if one does not, so that it would see nothing.
+    """
+    found, one = release(chosen, path)
+    for finding in check.lint(found, options.exported(chosen)).findings:
+        own = finding.document is one.rollout or finding.document in one.templates
+        if own and finding.rule == "not-exported":
+            raise MeasureError(f"{finding.path}: {finding.message}", finding.remedy)
+    return found, one
 
 
 def traffic(chosen: argparse.Namespace) -> Traffic:

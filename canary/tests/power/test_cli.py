@@ -106,16 +106,18 @@ def test_two_releases_are_drawn_side_by_side(root, tmp_path):
     assert [line.get("class") for line in lines] == ["line canary", "line before"]
 
 
-def test_a_gate_scoped_by_a_label_that_no_pod_exports_is_named_and_there_is_no_table(
-    root, tmp_path
+@pytest.mark.parametrize(
+    "command", ["power", "blind", "simulate", "design --detect 2%"], ids=lambda c: c.split()[0]
+)
+def test_a_gate_scoped_by_a_label_that_no_pod_exports_is_named_and_nothing_is_computed(
+    root, tmp_path, command
 ):
     shutil.copytree(root / "deploy/base", tmp_path / "base")
     guard = tmp_path / "base/analysis-release-guard.yaml"
-    guard.write_text(
-        guard.read_text().replace("rollouts_pod_template_hash", "rollout_pod_template_hash")
-    )
+    wrong = guard.read_text().replace("rollouts_pod_template_hash", "rollout_pod_template_hash")
+    guard.write_text(wrong)
     given = ("--contract", "observability/contract.prom", "--rate", "100", "--routes", "0.9,0.1")
-    done = run("power", str(tmp_path / "base"), *given, root=root)
+    done = run(*command.split(), str(tmp_path / "base"), *given, root=root)
     assert (done.returncode, done.stdout) == (3, "")
     assert "http_requests_total has no label rollout_pod_template_hash" in done.stderr
 
