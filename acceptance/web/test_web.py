@@ -316,6 +316,18 @@ def test_the_report_of_a_run_is_no_wider_than_its_window_and_denies_itself_to_no
     page.close()
 
 
+def test_print_keeps_the_colours_that_say_which_line_is_the_canarys(page, ui, out, live):
+    kept = (
+        "[...document.querySelectorAll('.legend i')].map(i => getComputedStyle(i).printColorAdjust)"
+    )
+    page.emulate_media(media="print")
+    report = (out / live.result["id"] / "report.html").as_uri()
+    for address in (report, f"{ui.origin}/runs/{live.result['id']}"):
+        page.goto(address)
+        page.locator(".legend i").first.wait_for(state="attached")
+        assert set(page.evaluate(kept)) == {"exact"}
+
+
 def test_the_canary_has_one_colour_in_every_chart(page, ui, out):
     page.goto(f"{ui.origin}/runs/{ids(out)[0]}")
     assert page.locator(".swatch.canary").count() > 5
