@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from acceptance.conformance.routed import ROUTED
 from acceptance.conformance.scenarios import SCENARIOS
 from acceptance.conformance.scripted import Scripted
 from canary.errors import RehearsalError
+from canary.runtime import program
 from canary.runtime.kubectl import Watch, connect
 from canary.runtime.waiting import wait_until
 
@@ -74,7 +74,7 @@ def test_every_scenario_ends_on_the_real_controller_as_it_does_in_the_rehearsal(
             watch,
             server,
         ),
-        ThreadPoolExecutor(TOGETHER) as pool,
+        program.threads(TOGETHER) as pool,
     ):
         for scenario, (ended, differences) in zip(chosen, pool.map(follow, chosen), strict=True):
             measured(scenario.name, ended)

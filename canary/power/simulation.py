@@ -13,7 +13,6 @@ import math
 import random
 import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,6 +27,7 @@ from canary.argo.virtual_rollout import VirtualRollout
 from canary.power import backfill, synthetic_series
 from canary.power.samples import Fault, Traffic
 from canary.power.synthetic_series import Family, Names, ScrapeNoise
+from canary.runtime import program
 from canary.runtime.prometheus import Client, QueryError
 
 # Where Prometheus's clock stands for the first release: a whole number of blocks, long past.
@@ -232,12 +232,15 @@ def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
     """Writes every release's samples into blocks in a folder."""
 
     def write(block: int, inside: list[Trial]) -> None:
-        releases = (_recorded(subject, trial) for trial in inside)
-        lines = (line for release in releases for line in synthetic_series.lines(release))
-        backfill.load(lines, folder, f"block-{block}")
+        def lines() -> Iterator[str]:
+            for trial in inside:
+                program.heed()
+                yield from synthetic_series.lines(_recorded(subject, trial))
+
+        backfill.load(lines(), folder, f"block-{block}")
 
     blocks = itertools.groupby(trials, key=lambda trial: int(trial.base_s) // backfill.BLOCK_S)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with program.threads(THREADS) as pool:
         for done in [pool.submit(write, block, list(inside)) for block, inside in blocks]:
             done.result()
 
@@ -250,7 +253,7 @@ def judge(
 ) -> list[tuple[Trial, VirtualRollout]]:
     """Takes each release through its steps with real answers, of the server for its seed."""
     scalars: dict[str, bool] = {}
-    with ThreadPoolExecutor(THREADS) as pool:
+    with program.threads(THREADS) as pool:
         virtual_runs = pool.map(
             lambda trial: _roll_out(subject, trial, servers[trial.seed], scalars), trials
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import math
 import os
 import resource
 import secrets
@@ -27,8 +28,11 @@ from typing import Any
 import psutil
 
 from canary.errors import MachineError
+from canary.runtime import program
 
 ORDERLY_END_S = 10.0
+# How often a thread that waits for a child asks whether the program is being ended.
+HEED_EVERY_S = 0.2
 PORTS = range(20_000, 32_000)
 _LANE = 100
 _GUARDIAN = Path(__file__).with_name("guardian.py")
@@ -156,7 +160,7 @@ def run(
     given = subprocess.DEVNULL if input is None else subprocess.PIPE
     with popen(command, **{"stdin": given, **options}) as child:
         try:
-            output, errors = child.communicate(input, timeout)
+            output, errors = _communicate(child, input, timeout)
         except BaseException:
             # It may have children of its own to end.
             child.terminate()
@@ -171,6 +175,21 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+def _communicate(child: subprocess.Popen[Any], given: Any, timeout_s: float | None) -> Any:
+    """Waits for its end; in a thread, which hears no signal, until the program is being ended."""
+    if threading.current_thread() is threading.main_thread():
+        return child.communicate(given, timeout_s)
+    ends_at = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        try:
+            return child.communicate(given, min(HEED_EVERY_S, ends_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            program.heed()
+            if time.monotonic() >= ends_at:
+                raise
+            given = None
 
 
 def popen(

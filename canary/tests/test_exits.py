@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from canary.runtime import processes
 from canary.runtime import program as ending
 from canary.runtime.waiting import wait_until
 
@@ -475,6 +476,25 @@ def test_a_signal_that_comes_where_python_drops_what_is_raised_ends_a_program_al
         return 0
 
     assert ending.run("it", body, []) == 130
+
+
+def test_a_signal_ends_what_threads_run_and_what_waits_for_one_of_them():
+    begun = []
+
+    def work(seconds):
+        begun.append(seconds)
+        processes.run(["sleep", seconds])
+
+    def body(_):
+        with ending.threads(1) as pool:
+            for seconds in ("60", "61"):
+                pool.submit(work, seconds)
+            wait_until(lambda: begun, 30)
+            signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    assert ending.run("it", body, []) == 130
+    assert begun == ["60"]
 
 
 # ------------------------------------------------------------------------------- real processes

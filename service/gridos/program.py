@@ -36,7 +36,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 GOOD, BAD, UNUSABLE, NO_VERDICT, FAULT, INTERRUPTED, UNREAD = 0, 1, 2, 3, 4, 130, 141
 
@@ -148,6 +151,28 @@ def undisturbed() -> Iterator[None]:
         if _program.put_off and not _program.shields:
             _program.put_off, _program.interrupted = False, True
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that drops what waits when it is left; its own end would do all of that first."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 — the service needs none
+
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def heed() -> None:
+    """For work in threads, which hear no signal.
+
+    Raises:
+        KeyboardInterrupt: once the program is being ended.
+    """
+    if _program.interrupted:
+        raise KeyboardInterrupt
 
 
 # ---------------------------------------------------------------------------------- the arguments

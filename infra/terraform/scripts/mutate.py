@@ -12,7 +12,6 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +172,7 @@ def prove(flips: list[Flip], jobs: int) -> int:
     """Try each flip and print a line for each, in their order; `jobs` at a time."""
     copies: SimpleQueue[Path] = SimpleQueue()
     outcomes = []
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as scratch, program.threads(jobs) as pool:
         for number in range(jobs):
             copy = workspace.copy(Path(scratch) / str(number))
             for root in sorted({flip.root for flip in flips}):
