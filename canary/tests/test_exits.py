@@ -232,7 +232,10 @@ WRONG = [
     ("loadtest", ("run", "smoke", "--host", "http://u:secret@h"), 2, "a user name"),
     ("loadtest", ("run", "smoke", "--host", "h", "--prometheus", "http://u@h"), 2, "a user name"),
     ("canary", ("rehearse", "--rate", "fast"), 2, "'fast'"),
-    ("canary", ("rehearse", "--time-scale", "nan"), 2, "nan is not above 0"),
+    *(
+        ("canary", ("rehearse", "--time-scale", scale), 2, f"{scale} is not above 0")
+        for scale in ("nan", "0", "-1", "inf")
+    ),
     ("canary", ("rehearse", "--arg", "window"), 2, "'window' is not NAME=VALUE"),
     ("canary", ("rehearse", "--arg", "nobody=1"), 2, "'nobody'"),
     ("canary", ("rehearse", "--arg", "window=soon"), 2, "soon"),

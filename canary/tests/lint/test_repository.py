@@ -176,6 +176,7 @@ def test_steps_that_no_rule_judges_are_named(folder):
     ]
 
 
+@pytest.mark.acceptance
 def test_a_repository_of_a_thousand_files_is_linted_in_ten_seconds(folder):
     service = {
         "apiVersion": "v1",
