@@ -415,7 +415,7 @@ def test_no_alert_about_monitoring_fires_while_every_target_of_the_charts_is_up(
 ):
     checks = [
         {"alertname": name, "eval_time": "30m", "exp_alerts": []}
-        for name in ("AlertmanagerDown", "TargetDown", "PrometheusRuleFailures")
+        for name in ("AlertmanagerDown", "TargetDown", "JobAbsent", "PrometheusRuleFailures")
     ]
     tests = [{"interval": "30s", "input_series": _up(cluster), "alert_rule_test": checks}]
     assert _promtool(tmp_path, about_monitoring, tests) == ""
@@ -446,7 +446,7 @@ def test_deliveries_that_fail_in_alertmanagers_own_rhythm_are_paged_whatever_the
         series = [
             {
                 "series": "alertmanager_notifications_failed_total"
-                f'{{job="kube-prometheus-stack-alertmanager", integration="slack", pod="{pod}"}}',
+                f'{{job="kube-prometheus-stack-alertmanager", integration="slack", instance="{pod}"}}',
                 "values": " ".join(f"_ {value}" for value in values),
             }
             for pod in range(replicas)

@@ -313,8 +313,22 @@ def _on_a_cluster(stage: Stage) -> Iterator[None]:
         _set_the_scene(stage)
 
 
+@contextmanager
+def _exporters_gone(stage: Stage) -> Iterator[None]:
+    """A Probe, two controllers and a monitor that select nothing any more."""
+    exporters = stage.world.exporters
+    for name in ("probe_success", "rollout_info", "argocd_app_info", "up"):
+        exporters.remove(name)
+    try:
+        yield
+    finally:
+        _set_the_scene(stage)
+
+
 def _set_the_scene(stage: Stage) -> None:
     """A cluster on a good day."""
+    # As another job's target, which can go as a whole.
+    stage.world.exporters.set("up", {"job": "node-exporter", "instance": "node"}, 1)
     stage.world.exporters.remove("rollout_info")
     _rollout(stage, "gridos", "Completed")
     _application(stage, "Synced")
@@ -413,6 +427,12 @@ SCENARIOS = (
         "the kubelet's exporter is silent",
         ("GridosKubeMetricsAbsent",),
         lambda s: _set(s.world, "kubelet_answers", False),
+    ),
+    Scenario(
+        "a Probe, two controllers and a job have no target",
+        ("ExporterAbsent", "JobAbsent"),
+        _exporters_gone,
+        real=False,
     ),
     Scenario(
         "the thresholds are not loaded",

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,16 @@ DEFAULT_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 
 
 class Alertmanager:
-    """One Alertmanager on loopback, without gossip, its data in a folder of the run."""
+    """One Alertmanager on loopback, its data in a folder of the run; alone without `cluster`."""
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any], templates: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        configuration: Mapping[str, Any],
+        templates: Path,
+        cluster: Sequence[str] = ("--cluster.listen-address=",),
+    ) -> None:
+        self._cluster = cluster
         self._folder = folder
         self._configuration = configuration
         self._templates = templates
@@ -43,7 +50,7 @@ class Alertmanager:
         for template in self._templates.glob("*.tmpl"):
             shutil.copy(template, self._folder)
         program = find()
-        command = [str(program), f"--config.file={file}", "--cluster.listen-address="]
+        command = [str(program), f"--config.file={file}", *self._cluster]
         command += [f"--storage.path={self._folder / 'data'}", "--log.level=warn"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}"]
         self._child = processes.start(

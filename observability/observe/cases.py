@@ -78,12 +78,20 @@ def _cases(entry: Mapping[str, Any]) -> Iterator[Case]:
         yield Case(
             alert=entry["alert"],
             fires=kind == "fires",
-            series=body["series"],
+            series=_values(body["series"]),
             at=body["at"],
             labels=body.get("labels", {}),
             says=body.get("says", ""),
             without=frozenset(entry.get("without", ())),
         )
+
+
+def _values(series: Mapping[str, Any]) -> Mapping[str, str]:
+    """As they are written; YAML reads `0x20`, twenty zeros to promtool, as the number 32."""
+    for name, values in series.items():
+        if not isinstance(values, str):
+            raise TypeError(f"{name}: {values} is a number, write 0+0x20 for 0x20")
+    return series
 
 
 def _test(case: Case, alert: Rule) -> dict[str, Any]:

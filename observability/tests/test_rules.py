@@ -10,6 +10,7 @@ from observe import cases as compact
 from observe import generate, rules
 
 from canary import durations
+from canary.argo import promql
 from canary.errors import UsageError
 
 TESTS = Path(__file__).parent
@@ -50,7 +51,7 @@ def test_every_alert_fires_and_stays_silent_as_its_cases_say(tool, groups, cases
 
 def test_every_alert_has_both_cases_and_only_the_watchdog_is_never_silent(alerts, cases):
     names = [alert.name for alert in alerts]
-    assert len(names) == len(set(names)) == 31
+    assert len(names) == len(set(names)) == 33
     assert sorted(c.alert for c in cases if c.fires) == sorted(names)
     assert sorted(c.alert for c in cases if not c.fires) == sorted(set(names) - {"Watchdog"})
 
@@ -69,6 +70,15 @@ def test_a_firing_case_that_is_said_to_be_silent_fails(tool, groups, cases, tmp_
         )
         assert all(said), case.alert
         break  # one is enough to know that promtool looks; the words of all are tested above
+
+
+def test_values_that_yaml_reads_as_a_number_are_refused(tmp_path):
+    """Twenty zeros would be one sample of 32."""
+    file = tmp_path / "cases.yaml"
+    case = {"series": {"up": 0x20}, "at": "5m"}
+    file.write_text(yaml.safe_dump([{"alert": "TargetDown", "fires": case, "silent": case}]))
+    with pytest.raises(UsageError, match=r"write 0\+0x20"):
+        compact.read(file)
 
 
 def test_a_case_about_an_alert_that_does_not_exist_is_refused(groups, cases):
@@ -101,6 +111,80 @@ def test_every_absence_waits_for_more_than_a_missed_scrape(alerts):
     assert absences
     for alert in absences:
         assert alert.hold_s >= 180, alert.name
+
+
+EXPORTERS = {
+    "http_": "the service",
+    "request_": "the service",
+    "gridos_": "the service",
+    "container_": "the kubelet",
+    "kube_": "kube-state-metrics",
+    "probe_": "blackbox-exporter",
+    "rollout_": "argo-rollouts",
+    "analysis_run_": "argo-rollouts",
+    "argocd_": "argo-cd",
+    "alertmanager_": "alertmanager",
+    "prometheus_": "prometheus",
+    "up": "any job",
+}
+
+
+def exporters(expression, recorded):
+    """Whose series an expression reads, those of the rules that record what it reads included."""
+    found = set()
+    for selector in promql.parse(expression).selectors:
+        if selector.metric in recorded:
+            found |= exporters(recorded[selector.metric], recorded)
+        else:
+            found |= {who for start, who in EXPORTERS.items() if selector.metric.startswith(start)}
+            assert selector.metric.startswith(tuple(EXPORTERS)), selector.metric
+    return found
+
+
+def test_whatever_an_alert_reads_there_is_one_that_fires_when_it_is_not_there(groups, alerts):
+    """A comparison with nothing is silent, as if all were well."""
+    recorded = {rule.name: rule.expression for rule in rules.records(groups)}
+    told = {
+        who
+        for alert in alerts
+        if "absent(" in alert.expression or "unless count by (job) (up)" in alert.expression
+        for who in exporters(alert.expression, recorded)
+    }
+    assert told == set(EXPORTERS.values())
+    for alert in alerts:
+        assert exporters(alert.expression, recorded) <= told, alert.name
+
+
+def test_without_any_series_each_alert_about_absent_ones_fires_and_names_what_is_absent(
+    tool, groups, tmp_path
+):
+    counts = {
+        "AlertmanagerDown": 1,
+        "ExporterAbsent": 4,
+        "GridosKubeMetricsAbsent": 2,
+        "GridosMetricsAbsent": 1,
+    }
+    asked = {
+        f'count(ALERTS{{alertname="{name}", alertstate="firing"}})': count
+        for name, count in counts.items()
+    }
+    for exporter in ("blackbox-exporter", "argo-rollouts", "argo-cd", "prometheus"):
+        asked[f'count(ALERTS{{exporter="{exporter}", alertstate="firing"}})'] = 1
+    body = {
+        "rule_files": sorted({str(g.file) for g in groups}),
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [],
+                "promql_expr_test": [
+                    {"expr": query, "eval_time": "12m", "exp_samples": [{"value": count}]}
+                    for query, count in asked.items()
+                ],
+            }
+        ],
+    }
+    assert run(tool, tmp_path, [body]) == [""]
 
 
 def test_no_recorded_series_is_used_that_no_rule_records(groups):
