@@ -15,11 +15,10 @@ ROOT = Path(__file__).resolve().parents[3]
 FILES = (
     "ci/registry-login",
     "ci/terraform",
-    "docs/day-2.md",
-    "docs/runbooks/GridosCertificateExpiring.md",
     "infra/terraform/README.md",
     "infra/terraform/certificate/renew",
     "infra/terraform/scripts/create_role",
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
 )
 CONTINUED = re.compile(r"\s*\\\n\s*")
 # What is passed on is no option of az's own.

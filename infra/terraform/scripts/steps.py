@@ -12,6 +12,9 @@ from typing import Any
 
 import configuration
 
+# Argo CD's own path below its `url` (gitops/argo-cd-values.yaml).
+SIGNED_IN = "https://localhost:8080/auth/callback"
+
 STEPS = {
     1: "Sign in",
     2: "Put your own names in",
@@ -41,6 +44,7 @@ class Names:
     suffix: str
     hostname: str
     groups: Mapping[str, str]
+    argo_cd: str
     acme: bool
 
     @property
@@ -95,6 +99,9 @@ def names(environment: str) -> Names:
         raise ValueError(f"{environment}: no such environment; there are {', '.join(known)}")
     platform = configuration.load(path)
     bootstrap = configuration.load(configuration.SOURCE / "bootstrap" / "gridos.tfvars")
+    gitops = configuration.load(
+        configuration.SOURCE / "gitops" / "environments" / f"{environment}.tfvars"
+    )
     naming = configuration.local_values(configuration.SOURCE / "modules" / "naming" / "main.tf")
     region = naming["regions"][platform.get("location", "westeurope")]
     return Names(
@@ -106,12 +113,14 @@ def names(environment: str) -> Names:
         groups={
             "operators": bootstrap["operators_group_id"],
             "break-glass": bootstrap["break_glass_group_id"],
+            "Argo CD's administrators": gitops["admin_group_id"],
             "database administrators": platform["database_admin_group"]["object_id"],
             **{
                 f"cluster administrators {number}": group
                 for number, group in enumerate(platform["cluster_admin_group_ids"], 1)
             },
         },
+        argo_cd=gitops["sso_client_id"],
         acme="acme" in platform,
     )
 
@@ -135,6 +144,21 @@ def _before_the_platform(its: Names, repository: str) -> Iterator[Check]:
     yield Check(1, "a login to GitHub", ("gh", "auth", "token"), bool, "gh auth login")
     for who, group in its.groups.items():
         yield Check(3, f"the group of {who}", _az("ad group show", "id", "--group", group))
+    application = ("--id", its.argo_cd)
+    yield Check(
+        3,
+        "the application of Argo CD, with the address that Entra sends people back to",
+        _az("ad app show", "publicClient.redirectUris[0]", *application),
+        SIGNED_IN.__eq__,
+        f"az ad app update --id {its.argo_cd} --public-client-redirect-uris {SIGNED_IN}",
+    )
+    yield Check(
+        3,
+        "the application of Argo CD, which tells people's groups",
+        _az("ad app show", "groupMembershipClaims", *application),
+        "SecurityGroup".__eq__,
+        f"az ad app update --id {its.argo_cd} --set groupMembershipClaims=SecurityGroup",
+    )
     yield Check(4, f"the group {its.group}", _az("group show", "name", "--name", its.group))
     yield Check(
         4,

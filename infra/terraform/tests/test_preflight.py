@@ -11,6 +11,7 @@ import preflight
 import pytest
 import steps
 import workspace
+import yaml
 
 ROOT = workspace.SOURCE.parent.parent
 ITS = steps.names("production")
@@ -19,6 +20,8 @@ CHECKS = list(steps.checks(ITS, ["gridos-api-keys"], REPOSITORY))
 
 # What Azure and GitHub say when everything is there, where it is not just any answer.
 SAID = {
+    "redirectUris": steps.SIGNED_IN,
+    "groupMembershipClaims": "SecurityGroup",
     "account show": "subscription",
     "feature show": "Registered",
     "label list": "terraform-destroys",
@@ -74,6 +77,14 @@ def test_the_page_has_the_same_steps_in_the_same_order():
     assert [int(number) for number, _ in written] == list(range(1, len(written) + 1))
 
 
+def test_people_come_back_from_entra_to_the_address_that_argo_cd_has():
+    values = yaml.safe_load((workspace.SOURCE / "gitops/argo-cd-values.yaml").read_text())
+    page = (workspace.SOURCE.parents[1] / "docs/azure.md").read_text()
+
+    assert values["configs"]["cm"]["url"] + "/auth/callback" == steps.SIGNED_IN
+    assert f"--public-client-redirect-uris {steps.SIGNED_IN}" in page
+
+
 def test_each_step_brings_something_that_can_be_looked_at():
     from_files = {finding.check.step for finding in preflight.files(ITS, ROOT)}
 
@@ -88,6 +99,8 @@ def test_where_everything_is_there_it_is_said():
     ("said", "step"),
     [
         ({"account show": "another"}, 1),
+        ({"redirectUris": "https://localhost:8080"}, 3),
+        ({"groupMembershipClaims": ""}, 3),
         ({"feature show": "Registering"}, 4),
         ({"storage blob exists": "false"}, 5),
         ({"oidc/customization/sub": "false"}, 6),
