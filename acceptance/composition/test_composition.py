@@ -388,6 +388,26 @@ def _up(cluster, without=""):
     return series
 
 
+def test_the_labels_by_which_runbooks_find_pods_are_those_of_pods_that_exist(root, cluster):
+    ours = objects.pods(objects.read(root / "deploy/overlays/production"))
+    there = [(group.namespace, dict(group.labels)) for group in ours]
+    there += [(pods.namespace, pods.labels) for pods in cluster.pods]
+    # AKS's add-on.
+    there.append(("kube-system", {"app": "secrets-store-csi-driver"}))
+    asked = {
+        (file.name, *found)
+        for file in sorted((root / "docs/runbooks").glob("*.md"))
+        for found in re.findall(
+            r"kubectl -n (\S+) (?:get pods|logs) -l ([^\s=]+)=(\S+?)[`\s]", file.read_text("utf-8")
+        )
+    }
+    assert len(asked) > 6
+    for page, namespace, label, value in asked:
+        assert any(namespace == where and labels.get(label) == value for where, labels in there), (
+            f"{page} looks for pods with {label}={value} in {namespace}, and there are none"
+        )
+
+
 def test_the_command_by_which_a_runbook_silences_an_alert_names_a_pod_and_an_address_that_exist(
     root, contracts
 ):

@@ -3,11 +3,11 @@
 A plan says of each resource what it will be, and which values only Azure can tell. Those that
 others refer to are made up in Azure's shape, and the configuration is planned again on top until
 the plan is empty. What Azure then does by itself can be written into the state, to see what a plan
-makes of it.
+makes of it. Or azurerm makes some of it in a stand-in for Azure (arm.py), and reads it there.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,95 @@ def settle(root: Path, variables: Path) -> None:
         UnsettledError: The plan does not become empty.
         ValueError: A plan failed; the message is Terraform's.
     """
-    made = workspace.plan(root, variables)
+    shipped = {file: file.read_text() for file in root.glob("main.*.tf")}
+    for file, text in shipped.items():
+        # What was made up is replaced by what is known a round later.
+        file.write_text(text.replace("prevent_destroy = true", "prevent_destroy = false"))
+    try:
+        _settle(root, variables)
+    finally:
+        for file, text in shipped.items():
+            file.write_text(text)
+
+
+def _settle(root: Path, variables: Path) -> None:
+    made = plan(root, variables)
+    schemas = _schemas(root)
     for _ in range(MAX_ROUNDS):
         changed = list(changes(made))
         if not changed:
             return
-        write(root, state(made))
-        made = workspace.plan(root, variables)
+        write(root, state(made, schemas))
+        made = plan(root, variables)
     raise UnsettledError("; ".join(map(str, changed)))
+
+
+def plan(root: Path, variables: Path) -> Mapping[str, Any]:
+    """A plan on the state as it stands: of most of it Azure, or its stand-in, was never told."""
+    return workspace.plan(root, variables, ["-refresh=false"])
+
+
+def make(root: Path, variables: Path, addresses: Sequence[str]) -> None:
+    """Let the provider itself make some resources of a settled root, and read them back.
+
+    Raises:
+        ValueError: It cannot; the message is Terraform's.
+    """
+    content = read(root)
+    made_up = {address: attributes(content, address)["id"] for address in addresses}
+    for address in addresses:
+        forget(content, address)
+    write(root, content)
+    targets = [f"-target={address}" for address in addresses]
+    _apply(root, "-refresh=false", f"-var-file={variables}", *targets)
+    content = read(root)
+    text = json.dumps(content)
+    for address, identifier in made_up.items():
+        text = text.replace(identifier, attributes(content, address)["id"])
+    write(root, json.loads(text))
+
+
+def reread(root: Path, aside: Path, addresses: Sequence[str]) -> None:
+    """Let the provider read some resources anew, and those alone; the rest of the state stays.
+
+    Args:
+        root: A settled root.
+        aside: A folder to read in: beside no other resource, none of which is there to be read.
+        addresses: Resources of one instance each.
+
+    Raises:
+        ValueError: It cannot; the message is Terraform's.
+    """
+    content = read(root)
+    aside.mkdir()
+    (aside / "main.tf").write_text('provider "azurerm" {\n  features {}\n}\n')
+    (aside / "terraform.tf").write_text((root / "terraform.tf").read_text())
+    (aside / "backend_override.tf").write_text(workspace.LOCAL_BACKEND)
+    workspace.initialise(aside, "-reconfigure")
+    alone = [r for r in content["resources"] if f"{r['type']}.{r['name']}" in addresses]
+    bare = [r | {"instances": [i | {"dependencies": []} for i in r["instances"]]} for r in alone]
+    write(aside, content | {"resources": bare, "outputs": {}})
+    _apply(aside, "-refresh-only")
+    seen = read(aside)
+    for address in addresses:
+        attributes(content, address).update(attributes(seen, address))
+    write(root, content)
+
+
+def _apply(root: Path, *arguments: str) -> None:
+    done = workspace.terraform(
+        root, "apply", "-input=false", "-no-color", "-auto-approve", *arguments
+    )
+    if done.returncode != 0:
+        raise ValueError(done.stderr)
+
+
+def _schemas(root: Path) -> Mapping[str, Any]:
+    """The schema of each kind of resource."""
+    shown = json.loads(workspace.terraform(root, "providers", "schema", "-json").stdout)
+    (found,) = (s for name, s in shown["provider_schemas"].items() if name.endswith("/azurerm"))
+    schemas: Mapping[str, Any] = found["resource_schemas"]
+    return schemas
 
 
 def changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -68,7 +149,7 @@ def changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield change["address"], ", ".join(acts)
 
 
-def state(plan: Mapping[str, Any]) -> dict[str, Any]:
+def state(plan: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
     """The state after a plan was applied, with made-up values where only Azure could tell."""
     resources: dict[str, dict[str, Any]] = {}
     for change in plan["resource_changes"]:
@@ -76,7 +157,12 @@ def state(plan: Mapping[str, Any]) -> dict[str, Any]:
             continue
         at = change["address"].partition("[")[0]
         resource = resources.setdefault(at, _resource(change))
-        instance: dict[str, Any] = {"schema_version": 0, "attributes": _attributes(change)}
+        schema = schemas[change["type"]]
+        instance = {
+            "schema_version": schema["version"],
+            "attributes": _attributes(change, schema["block"]),
+            "sensitive_attributes": list(_paths(change["change"]["after_sensitive"])),
+        }
         if "index" in change:
             instance["index_key"] = change["index"]
         resource["instances"].append(instance)
@@ -96,11 +182,14 @@ def _resource(change: Mapping[str, Any]) -> dict[str, Any]:
     return resource | {"provider": PROVIDER, "instances": []}
 
 
-def _attributes(change: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(change: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     told, untold = dict(change["change"]["after"]), change["change"]["after_unknown"]
     for name, unknown in untold.items():
         if unknown is True:
-            told[name] = STRINGS.get(name)
+            # A type is a word, or a collection's word and what it holds.
+            kind = schema["attributes"].get(name, {}).get("type", ["list"])
+            empty: object = None if isinstance(kind, str) else {} if kind[0] == "map" else []
+            told[name] = STRINGS.get(name, empty)
     told["id"] = told.get("id") or _id(change["address"])
     if change["type"] == "azurerm_kubernetes_cluster":
         # AKS makes this identity itself.
@@ -109,9 +198,22 @@ def _attributes(change: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
+def _paths(sensitive: Any) -> Iterator[list[Mapping[str, Any]]]:
+    """What is not to be shown, as a state names it; otherwise Terraform sees a change."""
+    if sensitive is True:
+        yield []
+    if isinstance(sensitive, dict):
+        for name, inner in sensitive.items():
+            yield from ([{"type": "get_attr", "value": name}, *rest] for rest in _paths(inner))
+    if isinstance(sensitive, list):
+        for number, inner in enumerate(sensitive):
+            at = {"type": "index", "value": {"value": number, "type": "number"}}
+            yield from ([at, *rest] for rest in _paths(inner))
+
+
 def _id(address: str) -> str:
     group = f"/subscriptions/{UUID}/resourceGroups/rg"
-    return SHAPES.get(address.partition(".")[0], "{group}/{name}").format(
+    return SHAPES.get(address.partition(".")[0], _P + "Resources/things/{name}").format(
         group=group, name="".join(filter(str.isalnum, address))
     )
 
@@ -152,12 +254,18 @@ def write(root: Path, content: Mapping[str, Any]) -> None:
     (root / STATE).write_text(json.dumps(content))
 
 
-def attributes(content: Mapping[str, Any], address: str) -> dict[str, Any]:
-    """The attributes of a resource's one instance in a state, to be read or changed in place."""
+def instance(content: Mapping[str, Any], address: str) -> dict[str, Any]:
+    """A resource's one instance in a state."""
     kind, _, name = address.partition(".")
     (found,) = (r for r in content["resources"] if (r["type"], r["name"]) == (kind, name))
-    attributes: dict[str, Any] = found["instances"][0]["attributes"]
-    return attributes
+    alone: dict[str, Any] = found["instances"][0]
+    return alone
+
+
+def attributes(content: Mapping[str, Any], address: str) -> dict[str, Any]:
+    """The attributes of a resource's one instance in a state, to be read or changed in place."""
+    found: dict[str, Any] = instance(content, address)["attributes"]
+    return found
 
 
 def forget(content: dict[str, Any], address: str) -> None:
@@ -177,11 +285,12 @@ def forget(content: dict[str, Any], address: str) -> None:
     content["resources"] = kept
 
 
-def adopt(content: dict[str, Any], address: str, attributes: Mapping[str, Any]) -> None:
-    """Put a resource's one instance into a state, as `terraform import` does."""
+def adopt(
+    content: dict[str, Any], address: str, like: Mapping[str, Any], **changed: object
+) -> None:
+    """Put a resource into a state, as `terraform import` does: like another, with some changed."""
     kind, _, name = address.partition(".")
-    instance = {"schema_version": 0, "attributes": dict(attributes)}
+    new = {**like, "attributes": like["attributes"] | changed}
     content["resources"].append(
-        {"mode": "managed", "type": kind, "name": name, "provider": PROVIDER}
-        | {"instances": [instance]}
+        {"mode": "managed", "type": kind, "name": name, "provider": PROVIDER, "instances": [new]}
     )

@@ -22,8 +22,9 @@ ROOTS = (".", "bootstrap", "gitops", "modules/naming")
 # run too, it is many times that.
 TIME_LIMIT_S = 900
 
-# What azurerm says where nobody is signed in, whatever it is that was not found.
-SIGNED_OUT = re.compile(r"building account|Authorizer|`?subscription_id`? is a required")
+# What azurerm says where nobody is signed in, whatever it is that was not found; or where it does
+# not trust the stand-in for Azure.
+SIGNED_OUT = re.compile(r"building account|Authorizer|`?subscription_id`? is a required|x509:")
 
 # What `init` says where no registry and no mirror answers; whatever else it says is of the code.
 UNREACHABLE = re.compile(
@@ -91,17 +92,13 @@ def test_events(root: Path, test: str) -> Generator[Mapping[str, object], None, 
             running.terminate()
 
 
-def initialise(root: Path) -> None:
-    """Fetch a root's providers, without its backend.
+def initialise(root: Path, option: str = "-backend=false") -> None:
+    """Fetch a root's providers, by default without its backend.
 
     Raises:
         UnavailableError: Terraform or a provider is not to be had.
         ValueError: The code is wrong; the message is Terraform's.
     """
-    _init(root, "-backend=false")
-
-
-def _init(root: Path, option: str) -> None:
     done = terraform(root, "init", option, "-input=false", "-no-color")
     if done.returncode != 0:
         if not UNREACHABLE.search(" ".join(done.stderr.split())):
@@ -127,15 +124,15 @@ def plan(root: Path, variables: Path, more: Sequence[str] = ()) -> Mapping[str, 
     """
     if not (root / "backend_override.tf").exists():
         (root / "backend_override.tf").write_text(LOCAL_BACKEND)
-        _init(root, "-reconfigure")
+        initialise(root, "-reconfigure")
     made = terraform(
         root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}", *more
     )
     if made.returncode != 0:
         if SIGNED_OUT.search(made.stderr):
             raise UnavailableError(
-                "terraform plan: azurerm wants a login to Azure; plans need a provider that asks "
-                "nobody, from a mirror named in TF_CLI_CONFIG_FILE"
+                "terraform plan: azurerm wants a login to Azure; arm.py serves for one on Linux, "
+                "or a provider that asks nobody does, from a mirror named in TF_CLI_CONFIG_FILE"
             )
         raise ValueError(made.stderr)
     shown: Mapping[str, Any] = json.loads(terraform(root, "show", "-json", "plan.bin").stdout)

@@ -1,6 +1,8 @@
 """The programs under test, and a copy of the code to run Terraform in."""
 
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ import pytest
 TERRAFORM = Path(__file__).parent.parent
 sys.path.insert(0, str(TERRAFORM / "scripts"))
 
-import workspace  # noqa: E402 — found by the line above
+import arm  # noqa: E402 — found by the line above
+import workspace  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +27,24 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[arm.Arm]:
+    """A stand-in for Azure's API; a provider that is azurerm itself comes to it by `environment`."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl on PATH, for a certificate")
+    with arm.serve(tmp_path_factory.mktemp("azure")) as standin:
+        yield standin
+
+
+@pytest.fixture(scope="session")
+def plans(tmp_path_factory: pytest.TempPathFactory, azure: arm.Arm) -> dict[str, dict]:
     """Each environment's plan from nothing, and bootstrap's, as `terraform show -json` has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in azure.environment.items():
+            patch.setenv(name, value)
+        return _plans(tmp_path_factory)
+
+
+def _plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     plans = {}
     for name in ("dev", "staging", "production", "bootstrap"):
         copy = workspace.copy(tmp_path_factory.mktemp(name))
