@@ -31,6 +31,7 @@ END_TIMEOUT_S = 90.0
 HEALTHY_TIMEOUT_S = 90.0
 TOLD_TIMEOUT_S = 60.0
 SEEN_TIMEOUT_S = 30.0
+HOUR_TIMEOUT_S = 90.0
 
 
 @dataclass
@@ -317,6 +318,8 @@ def _on_a_cluster(stage: Stage) -> Iterator[None]:
 def _exporters_gone(stage: Stage) -> Iterator[None]:
     """A Probe, two controllers and a monitor that select nothing any more."""
     exporters = stage.world.exporters
+    # An hour of the quick clock: only then is a job missed.
+    stage.wait(partial(_answers, stage, 'up{job="node-exporter"} offset 1h'), HOUR_TIMEOUT_S)
     for name in ("probe_success", "rollout_info", "argocd_app_info", "up"):
         exporters.remove(name)
     try:
