@@ -35,6 +35,13 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[arm.Arm]:
         yield standin
 
 
+@pytest.fixture
+def led_to_azure(azure: arm.Arm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans of azurerm itself need nobody's login."""
+    for name, value in azure.environment.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def plans(tmp_path_factory: pytest.TempPathFactory, azure: arm.Arm) -> dict[str, dict]:
     """Each environment's plan from nothing, and bootstrap's, as `terraform show -json` has them."""
