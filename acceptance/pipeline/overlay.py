@@ -241,8 +241,8 @@ def _releasing(
     def act(turn: Callable[[], None]) -> None:
         release = world.release(index)
         repository = SteppedRepository(world.clones[number], turn, done.seconds)
-        request = overlay.Request(ENVIRONMENT, release)
-        outcome = overlay.update(repository, request, promoted, sleep=lambda s: time.sleep(s / 20))
+        wait = lambda s: time.sleep(s / 20)  # noqa: E731
+        outcome = overlay.update(repository, ENVIRONMENT, release, promoted, sleep=wait)
         done.outcomes.append((release, outcome))
 
     return act

@@ -285,8 +285,7 @@ def _two_releases(world: World, *states: str) -> list[Release]:
         source = world.commit("docs/other.md", f"# {number}\n")
         world.git("push", "--quiet", "origin", "HEAD:main")
         releases.append(Release("1.2.3", source, f"sha256:{number:064x}"))
-        request = overlay.Request("dev", releases[-1])
-        done = overlay.update(repository, request, lambda *_: overlay.PROMOTED)
+        done = overlay.update(repository, "dev", releases[-1], lambda *_: overlay.PROMOTED)
         world.github.statuses.append(
             {
                 "sha": done.commit,

@@ -7,13 +7,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from canary.runtime import program
-from pipeline import controls, overlay, preflight, releases, trend, trust
+from pipeline import controls, overlay, preflight, releases, trust
 from pipeline.checkout import Checkout
-from pipeline.errors import Exit, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.github import GitHub
 from pipeline.releases import Release
 from pipeline.repository import Repository
@@ -31,9 +31,34 @@ examples:
 """
 
 
-Command = Callable[[argparse.Namespace], int]
-# Adds a command by its name, what it runs, and what it does in words.
-Add = Callable[[str, Command, str], argparse.ArgumentParser]
+Command = Callable[[argparse.Namespace], int | None]
+Option = tuple[str, dict[str, Any]]
+COMMANDS: dict[str, tuple[Command, tuple[Option, ...]]] = {}
+
+
+def _option(name: str, text: str = "", **more: Any) -> Option:
+    return name, {"help": text, **more}
+
+
+def _asked(name: str, text: str) -> Option:
+    return _option(name, text, required=True)
+
+
+def _command(*options: Option) -> Callable[[Command], Command]:
+    """Makes a command of a function: its name, and its docstring in `--help`."""
+
+    def add(function: Command) -> Command:
+        COMMANDS[function.__name__.strip("_").replace("_", "-")] = function, options
+        return function
+
+    return add
+
+
+PLACE = (
+    _option("--environment", required=True, choices=overlay.ENVIRONMENTS),
+    _option("--remote", "(origin)", default="origin"),
+)
+BUILT = _option("--run-of", "and the run that built it", metavar="WORKFLOW")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,131 +67,73 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    chosen = _parser().parse_args(arguments)
+    text = "The steps of the workflows that are more than a call of make."
+    parser = program.parser("pipeline", description=text, epilog=EPILOG)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name, (function, options) in COMMANDS.items():
+        text = (function.__doc__ or "").partition("\n")[0].rstrip(".")
+        added = commands.add_parser(name, help=f"{text[:1].lower()}{text[1:]}", description=text)
+        added.set_defaults(command=function)
+        for option, more in options:
+            added.add_argument(option, **more)
+    chosen = parser.parse_args(arguments)
     command: Command = chosen.command
     try:
-        return command(chosen)
+        return command(chosen) or program.GOOD
     except UnicodeDecodeError as wrong:
         raise PipelineError(f"what was given is not UTF-8: {wrong.reason}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    text = "The steps of the workflows that are more than a call of make."
-    parser = program.parser("pipeline", description=text, epilog=EPILOG)
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    def add(name: str, function: Command, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
-        command.set_defaults(command=function)
-        return command
-
-    _add_shipping(add)
-    _add_checks(add)
-    _add_reports(add)
-    return parser
-
-
-def _add_shipping(add: Add) -> None:
-    pin = add("pin", _pin, "pin a release on an environment's branch, on the remote")
-    _add_environment(pin)
-    pin.add_argument("--source", required=True, help="the commit on main it was built from")
-    pin.add_argument("--digest", required=True, help="sha256:… of the image")
-    pin.add_argument("--version", required=True, help="such as 1.2.3")
-    taken = add(
-        "candidate", _candidate, "print what a stage may take: what the one before promoted"
-    )
-    _add_environment(taken)
-    now = add("running", _running, "print the release that an environment runs")
-    _add_environment(now)
-    for command in (taken, now):
-        command.add_argument("--run-of", metavar="WORKFLOW", help="and the run that built it")
-    there = add("destination", _destination, "print what a rollback would go back to")
-    _add_environment(there)
-    there.add_argument("--revision", default="", help="a tag or a source commit (the one before)")
-    back = add("roll-back", _roll_back, "bring an earlier release of an environment back")
-    _add_environment(back)
-    back.add_argument("--now", required=True, metavar="COMMIT", help="its branch's, as approved")
-    back.add_argument("--to", required=True, metavar="COMMIT", help="an earlier one of the branch")
-    version = add("version", _version, "print the one version")
-    version.add_argument(
-        "--source",
-        metavar="COMMIT",
-        help="of a build from this commit: its tag and time too, as name=value",
-    )
-    notes = add("notes", _notes, "print the release notes of the version")
-    notes.add_argument("--version", help="another version's")
-
-
-def _add_checks(add: Add) -> None:
-    add("preflight", _preflight, "compare GitHub's settings with what the workflows need")
-    checks = add("controls", _controls, "check workflows, image and policies against the controls")
-    checks.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the checkout (.)")
-    text = f"write {trust.FILE} for what has rights now: the security team reviews that"
-    checks.add_argument("--accept", action="store_true", help=text)
-
-
-def _add_reports(add: Add) -> None:
-    body = add("comment", _comment, "say on a pull request how its rehearsal ended")
-    body.add_argument("result", type=Path, help="its result.json; a missing file is said as well")
-    body.add_argument("--run-url", required=True, help="the run that has the whole report")
-    body.add_argument(
-        "--conclusion", required=True, help="the run's: without a result, only failure is said"
-    )
-    body.add_argument(
-        "--workflow", required=True, help="its file: another than ours is not believed"
-    )
-    body.add_argument("--owner", required=True, help="whose branch it is")
-    body.add_argument("--branch", required=True)
-    body.add_argument("--head", required=True, help="the commit that was rehearsed")
-    night = add("trend", _trend, "add a benchmark's table to its history, and show the last nights")
-    night.add_argument("table", type=Path, help="what the benchmark printed")
-    night.add_argument(
-        "--history", type=Path, required=True, metavar="FILE", help="made if missing"
-    )
-    night.add_argument("--commit", required=True, help="what was measured")
-
-
-def _add_environment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--environment", required=True, choices=overlay.ENVIRONMENTS)
-    parser.add_argument("--remote", default="origin", help="(origin)")
-
-
-def _pin(chosen: argparse.Namespace) -> int:
+@_command(
+    *PLACE,
+    _asked("--source", "the commit on main it was built from"),
+    _asked("--digest", "sha256:… of the image"),
+    _asked("--version", "such as 1.2.3"),
+)
+def _pin(chosen: argparse.Namespace) -> None:
+    """Pin a release on an environment's branch, on the remote."""
     release = Release(chosen.version, chosen.source, chosen.digest)
-    request = overlay.Request(chosen.environment, release)
-    outcome = overlay.update(_repository(chosen), request, _verdict)
+    outcome = overlay.update(_repository(chosen), chosen.environment, release, _verdict)
     _say(f"{release.tag} for {chosen.environment}: {outcome.action} ({outcome.commit})")
-    return Exit.GOOD
 
 
-def _candidate(chosen: argparse.Namespace) -> int:
+@_command(*PLACE, BUILT)
+def _candidate(chosen: argparse.Namespace) -> None:
+    """Print what a stage may take: what the one before promoted."""
     offered = overlay.candidate(_repository(chosen), chosen.environment, _verdict)
-    return _say_pinned(offered, chosen.run_of)
+    _say_pinned(offered.release, chosen.run_of)
 
 
-def _running(chosen: argparse.Namespace) -> int:
-    return _say_pinned(overlay.running(_repository(chosen), chosen.environment), chosen.run_of)
+@_command(*PLACE, BUILT)
+def _running(chosen: argparse.Namespace) -> None:
+    """Print the release that an environment runs."""
+    pinned = overlay.running(_repository(chosen), chosen.environment)
+    _say_pinned(pinned.release, chosen.run_of)
 
 
-def _say_pinned(pinned: overlay.Pinned, workflow: str | None) -> int:
-    release = pinned.release
+def _say_pinned(release: Release, workflow: str | None) -> None:
     _say(f"version={release.version}\nsource={release.source}\ndigest={release.digest}")
     if workflow:
         _say(f"run-id={_github().run_of(workflow, release.source)}")
-    return Exit.GOOD
 
 
-def _destination(chosen: argparse.Namespace) -> int:
+@_command(*PLACE, _option("--revision", "a tag or a source commit (the one before)", default=""))
+def _destination(chosen: argparse.Namespace) -> None:
+    """Print what a rollback would go back to."""
     repository, environment = _repository(chosen), chosen.environment
     now, to = overlay.destination(repository, environment, _verdict, chosen.revision)
     _say(f"now={now.commit}\nto={to.commit}\nfrom={now.release.tag}\nback-to={to.release.tag}")
-    return Exit.GOOD
 
 
-def _roll_back(chosen: argparse.Namespace) -> int:
+@_command(
+    *PLACE,
+    _asked("--now", "its branch's commit, as approved"),
+    _asked("--to", "an earlier commit of the branch"),
+)
+def _roll_back(chosen: argparse.Namespace) -> None:
+    """Bring an earlier release of an environment back."""
     outcome = overlay.roll_back(_repository(chosen), chosen.environment, chosen.now, chosen.to)
     _say(f"{chosen.environment}: {outcome.action} ({outcome.commit})")
-    return Exit.GOOD
 
 
 def _repository(chosen: argparse.Namespace) -> Repository:
@@ -181,23 +148,37 @@ def _verdict(commit: str, environment: str) -> str:
     return _github().status(commit, context, _environment("VERDICT_APP"))
 
 
-def _version(chosen: argparse.Namespace) -> int:
+@_command(
+    _option("--source", "of a build from this commit: its tag and time too", metavar="COMMIT")
+)
+def _version(chosen: argparse.Namespace) -> None:
+    """Print the one version."""
     version = releases.version(Path())
     if chosen.source is None:
         _say(version)
-        return Exit.GOOD
+        return
     commit, epoch = Repository(Path()).commit_and_time(chosen.source)
     _say(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
-    return Exit.GOOD
 
 
-def _notes(chosen: argparse.Namespace) -> int:
+@_command(_option("--version", "another version's"))
+def _notes(chosen: argparse.Namespace) -> None:
+    """Print the release notes of the version."""
     wanted = chosen.version or releases.version(Path())
     _say(releases.notes(Path("CHANGELOG.md").read_text(encoding="utf-8"), wanted).rstrip())
-    return Exit.GOOD
 
 
-def _comment(chosen: argparse.Namespace) -> int:
+@_command(
+    _option("result", "its result.json; a missing file is said as well", type=Path),
+    _asked("--run-url", "the run that has the whole report"),
+    _asked("--conclusion", "the run's: without a result, only failure is said"),
+    _asked("--workflow", "its file: another than ours is not believed"),
+    _asked("--owner", "whose branch it is"),
+    _asked("--branch", "its name"),
+    _asked("--head", "the commit that was rehearsed"),
+)
+def _comment(chosen: argparse.Namespace) -> None:
+    """Say on a pull request how its rehearsal ended."""
     # Here alone: it needs what a rehearsal needs, and jobs that hold a key install nothing of that.
     from pipeline import comment  # noqa: PLC0415
 
@@ -211,34 +192,33 @@ def _comment(chosen: argparse.Namespace) -> int:
     elif chosen.conclusion == "failure":
         body = comment.missing(url)
     else:
-        _say("its changes needed no rehearsal: nothing to say")
-        return Exit.GOOD
+        return _say("its changes needed no rehearsal: nothing to say")
     number = github.pull_request(chosen.owner, chosen.branch, chosen.head)
     if number is None:
-        _say(f"{chosen.head} is not the head of an open pull request (any more): nothing to say")
-        return Exit.GOOD
-    _say(github.comment(number, body, comment.MARKER))
-    return Exit.GOOD
+        return _say(
+            f"{chosen.head} is not the head of an open pull request (any more): nothing to say"
+        )
+    return _say(github.comment(number, body, comment.MARKER))
 
 
-def _trend(chosen: argparse.Namespace) -> int:
-    file: Path = chosen.history
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
-    today = datetime.now(UTC).date().isoformat()
-    history = trend.add(before, chosen.table.read_text(encoding="utf-8"), today, chosen.commit)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(history, encoding="utf-8")
-    _say(trend.show(history))
-    return Exit.GOOD
-
-
+@_command()
 def _preflight(_: argparse.Namespace) -> int:
+    """Compare GitHub's settings with what the workflows need."""
     found = list(preflight.findings(Path(), _github().get))
     _say("\n".join(found) or "GitHub is set up as the workflows need it")
-    return Exit.FINDINGS if found else Exit.GOOD
+    return program.BAD if found else program.GOOD
 
 
+@_command(
+    _option("--root", "the checkout (.)", type=Path, default=Path(), metavar="DIR"),
+    _option(
+        "--accept",
+        f"first write {trust.FILE}, for review by the security team",
+        action="store_true",
+    ),
+)
 def _controls(chosen: argparse.Namespace) -> int:
+    """Check workflows, image and policies against the controls."""
     checkout, broken = Checkout(chosen.root), False
     if chosen.accept:
         (chosen.root / trust.FILE).write_text(trust.write(checkout), encoding="utf-8")
@@ -248,7 +228,7 @@ def _controls(chosen: argparse.Namespace) -> int:
         _say(f"{'FAILS' if findings else 'holds'}  {control.row}  {control.sentence}")
         for finding in findings:
             _say(f"       {finding}")
-    return Exit.FINDINGS if broken else Exit.GOOD
+    return program.BAD if broken else program.GOOD
 
 
 def _github() -> GitHub:

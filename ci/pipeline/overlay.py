@@ -61,14 +61,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A release for an environment."""
-
-    environment: str
-    release: Release
-
-
-@dataclass(frozen=True)
 class Pinned:
     """A commit of an environment's branch, and the release it runs."""
 
@@ -100,11 +92,12 @@ def before(environment: str) -> str:
 
 def update(
     repository: Repository,
-    request: Request,
+    environment: str,
+    release: Release,
     verdict: Verdict,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Commits the release to the environment's branch on the remote.
+    """Commits a release to the environment's branch on the remote.
 
     Raises:
         RefusedError: The release may not go there, or the remote does not take the push.
@@ -112,10 +105,21 @@ def update(
     """
 
     def settle(head: str) -> Outcome | str:
-        settled = _settled(repository, request, head, verdict)
-        return settled or _commit(repository, request, head)
+        if settled := _settled(repository, release, head):
+            return settled
+        if stage := before(environment):
+            offered = candidate(repository, environment, verdict).release.digest
+            if offered != release.digest:
+                raise RefusedError(
+                    f"{stage} runs {offered}, not {release.digest}: "
+                    f"{environment} takes only what {stage} runs"
+                )
+        file = path(environment)
+        text = kustomization.write(repository.read(release.source, file), release)
+        message = _message(f"Release {release.tag} to {environment}", release)
+        return repository.commit(head, {file: text}, message, (MANIFESTS, release.source))
 
-    return _push(repository, request.environment, Action.RELEASED, settle, sleep)
+    return _push(repository, environment, Action.RELEASED, settle, sleep)
 
 
 def running(repository: Repository, environment: str) -> Pinned:
@@ -139,7 +143,12 @@ def candidate(repository: Repository, environment: str, verdict: Verdict) -> Pin
     if not stage:
         raise RefusedError(f"{environment} is the first stage: a commit on main is released to it")
     pinned = running(repository, stage)
-    _require_promoted(pinned, stage, verdict)
+    state = verdict(pinned.commit, stage)
+    if state != PROMOTED:
+        raise RefusedError(
+            f"{stage} has not promoted {pinned.release.tag}: Argo CD reported "
+            f"{state or 'nothing'} for {pinned.commit}"
+        )
     return pinned
 
 
@@ -221,11 +230,11 @@ def _push(
         if isinstance(settled, Outcome):
             return settled
         refused = refused + 1 if head == unmoved else 0
-        push = repository.push(settled, name)
-        if push.arrived:
+        reason = repository.push(settled, name)
+        if not reason:
             return Outcome(action, settled)
         if refused >= REFUSALS:
-            raise RefusedError(f"{name} did not take the push: {push.reason}")
+            raise RefusedError(f"{name} did not take the push: {reason}")
         unmoved = head
         sleep(random.uniform(0, min(MAX_WAIT_S, 0.05 * 2**attempt)))  # noqa: S311 — jitter
     raise PipelineError(
@@ -233,64 +242,30 @@ def _push(
     )
 
 
-def _settled(
-    repository: Repository, request: Request, head: str, verdict: Verdict
-) -> Outcome | None:
+def _settled(repository: Repository, release: Release, head: str) -> Outcome | None:
     """Returns the outcome where there is nothing to do, refuses where nothing may be done."""
-    release, main = request.release, repository.fetch(MAIN)
-    if not repository.exists(release.source) or not repository.is_ancestor(release.source, main):
+    main = repository.fetch(MAIN)
+    if not repository.is_ancestor(release.source, main):
         raise RefusedError(f"{release.source} is not on {MAIN}: only what is merged ships")
     past = _history(repository, head)
     for done in past:
         if done.release.source == release.source:
-            return _repeated(done, release)
+            if done.release.digest != release.digest:
+                raise RefusedError(
+                    f"{release.source} was released as {done.release.digest} in {done.commit}, not "
+                    f"as {release.digest}: an image is built once; release a new commit"
+                )
+            return Outcome(Action.ALREADY, done.commit)
     newer = repository.descendants(release.source, main)
-    for done in past:
-        if done.release.source in newer:
-            return Outcome(Action.SUPERSEDED, done.commit)
-    if before(request.environment):
-        _require(candidate(repository, request.environment, verdict), request)
-    return None
-
-
-def _repeated(done: Pinned, release: Release) -> Outcome:
-    if done.release.digest != release.digest:
-        raise RefusedError(
-            f"{release.source} was released as {done.release.digest} in {done.commit}, not as "
-            f"{release.digest}: an image is built once; release a new commit"
-        )
-    return Outcome(Action.ALREADY, done.commit)
-
-
-def _require(offered: Pinned, request: Request) -> None:
-    if offered.release.digest != request.release.digest:
-        stage = before(request.environment)
-        raise RefusedError(
-            f"{stage} runs {offered.release.digest}, not {request.release.digest}: "
-            f"{request.environment} takes only what {stage} runs"
-        )
-
-
-def _require_promoted(pinned: Pinned, stage: str, verdict: Verdict) -> None:
-    state = verdict(pinned.commit, stage)
-    if state != PROMOTED:
-        raise RefusedError(
-            f"{stage} has not promoted {pinned.release.tag}: Argo CD reported "
-            f"{state or 'nothing'} for {pinned.commit}"
-        )
+    return next(
+        (Outcome(Action.SUPERSEDED, p.commit) for p in past if p.release.source in newer), None
+    )
 
 
 def _history(repository: Repository, head: str) -> list[Pinned]:
     """What an environment ran, newest first."""
     listed = repository.trailers(head, (VERSION, SOURCE, DIGEST)) if head else []
     return [Pinned(commit, Release(*fields)) for commit, *fields in listed if all(fields)]
-
-
-def _commit(repository: Repository, request: Request, head: str) -> str:
-    file, release = path(request.environment), request.release
-    text = kustomization.write(repository.read(release.source, file), release)
-    message = _message(f"Release {release.tag} to {request.environment}", release)
-    return repository.commit(head, {file: text}, message, (MANIFESTS, release.source))
 
 
 def _message(subject: str, release: Release) -> str:

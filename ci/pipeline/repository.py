@@ -9,30 +9,18 @@ import subprocess
 import tempfile
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError, UnreachableError
 
 # A fetch or push that takes longer than this hangs.
 TIME_LIMIT_S = 120
-_NAME, _EMAIL = "gridos-release[bot]", "gridos-release[bot]@users.noreply.github.com"
 # What the pipeline commits is by the pipeline, whoever's machine it runs on.
-_IDENTITY = {
-    "GIT_AUTHOR_NAME": _NAME,
-    "GIT_AUTHOR_EMAIL": _EMAIL,
-    "GIT_COMMITTER_NAME": _NAME,
-    "GIT_COMMITTER_EMAIL": _EMAIL,
+_BOT = "gridos-release[bot]"
+_IDENTITY = {f"GIT_{who}_NAME": _BOT for who in ("AUTHOR", "COMMITTER")} | {
+    f"GIT_{who}_EMAIL": f"{_BOT}@users.noreply.github.com" for who in ("AUTHOR", "COMMITTER")
 }
 _QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-
-
-@dataclass(frozen=True)
-class Push:
-    """Whether a push arrived, and what git said if not."""
-
-    arrived: bool
-    reason: str = ""
 
 
 class Repository:
@@ -94,12 +82,8 @@ class Repository:
         commit, epoch = self._git("log", "-1", "--format=%H %ct", name).split()
         return commit, int(epoch)
 
-    def exists(self, commit: str) -> bool:
-        """Says whether this clone knows the commit."""
-        return self._try("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
-
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Says whether `newer` is `older` or builds on it."""
+        """Says whether this clone knows both, and `newer` is `older` or builds on it."""
         return self._try("merge-base", "--is-ancestor", older, newer).returncode == 0
 
     def descendants(self, commit: str, head: str) -> frozenset[str]:
@@ -130,26 +114,23 @@ class Repository:
         """
         name, source = folder
         with tempfile.TemporaryDirectory() as scratch:
-            index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+            index = {"GIT_INDEX_FILE": f"{scratch}/index"}
             self._git("read-tree", f"--prefix={name}/", f"{source}:{name}", environment=index)
             for path, text in files.items():
-                blob = self._git("hash-object", "-w", "--stdin", given=text)
-                mode = self._git("ls-tree", "--format=%(objectmode)", source, path) or "100644"
-                self._git(
-                    "update-index",
-                    "--add",
-                    "--cacheinfo",
-                    f"{mode},{blob},{path}",
-                    environment=index,
-                )
+                entry = f"100644,{self._git('hash-object', '-w', '--stdin', given=text)},{path}"
+                self._git("update-index", "--add", "--cacheinfo", entry, environment=index)
             tree = self._git("write-tree", environment=index)
         on = ["-p", parent] if parent else []
         return self._git("commit-tree", tree, *on, given=message, environment=_IDENTITY)
 
-    def push(self, commit: str, branch: str) -> Push:
-        """Moves the remote's branch forward to the commit, or leaves everything as it was."""
+    def push(self, commit: str, branch: str) -> str:
+        """Moves the remote's branch forward to the commit, or leaves everything as it was.
+
+        Returns:
+            Why it did not arrive, in git's words; nothing if it did.
+        """
         done = self._try("push", "--quiet", self._remote, f"{commit}:refs/heads/{branch}")
-        return Push(done.returncode == 0, done.stderr.strip())
+        return done.stderr.strip() or "no reason given" if done.returncode else ""
 
     def _git(
         self,

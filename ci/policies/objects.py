@@ -16,13 +16,12 @@ Object = Mapping[str, Any]
 _API, _KIND = re.compile(r"([a-z0-9.-]{1,253}/)?v[a-z0-9]{1,60}"), re.compile(r"[A-Za-z0-9]{1,63}")
 
 # Where each kind keeps its pod template.
-TEMPLATES = {
-    "Rollout": ("spec", "template"),
-    "Deployment": ("spec", "template"),
-    "StatefulSet": ("spec", "template"),
-    "DaemonSet": ("spec", "template"),
-    "Job": ("spec", "template"),
+_TEMPLATED = ("Rollout", "Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
+TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(_TEMPLATED, ("spec", "template")),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "PodTemplate": ("template",),
+    "Pod": (),
 }
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.objects import Object, Pods, called, namespace, of, platform, pods
-from policies.selectors import selects
 
 # What Pod Security `restricted` lets a pod mount.
 VOLUMES = {
@@ -72,6 +71,28 @@ def check(objects: Sequence[Object]) -> list[Finding]:
         for rule in RULES.values()
         for thing, text in rule.check(objects)
     ]
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether labels meet a selector as Kubernetes reads it; an empty one meets everything."""
+    wanted = selector.get("matchLabels", {})
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _meets(expression, labels) for expression in selector.get("matchExpressions", [])
+    )
+
+
+def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values", [])
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+    raise ValueError(f"no operator: {expression['operator']}")
 
 
 # ---------------------------------------------------------------------------------------- pods

@@ -6,9 +6,9 @@ import threading
 import pytest
 from pipeline import kustomization, overlay
 from pipeline.errors import RefusedError
-from pipeline.overlay import Action, Request
+from pipeline.overlay import Action
 from pipeline.releases import Release
-from pipeline.repository import Push, Repository
+from pipeline.repository import Repository
 
 
 def quickly(_: float) -> None:
@@ -23,9 +23,10 @@ class Verdicts(dict):
 
 
 def release(world, index, clone=0, environment="dev", verdict=None):
-    request = Request(environment, world.release(index))
-    repository = Repository(world.clones[clone])
-    return overlay.update(repository, request, verdict or Verdicts(), sleep=quickly)
+    made, verdict = world.release(index), verdict or Verdicts()
+    return overlay.update(
+        Repository(world.clones[clone]), environment, made, verdict, sleep=quickly
+    )
 
 
 def roll_back(world, verdict=None, wanted="", clone=1):
@@ -181,8 +182,7 @@ def test_a_push_that_loses_a_race_is_made_anew_on_what_won(world, proof):
             return super().push(commit, branch)
 
     repository = Overtaken(world.clones[0])
-    request = Request("dev", world.release(2))
-    outcome = overlay.update(repository, request, Verdicts(), sleep=quickly)
+    outcome = overlay.update(repository, "dev", world.release(2), Verdicts(), sleep=quickly)
     assert outcome == overlay.Outcome(Action.RELEASED, world.head())
     assert proof.git(world.folder / "remote.git", "rev-list", "--count", outcome.commit) == "3"
 
@@ -192,7 +192,7 @@ def test_two_clones_that_release_at_once_both_arrive_or_give_way(world):
 
     def act(index):
         outcomes[index] = overlay.update(
-            Repository(world.clones[index - 1]), Request("dev", world.release(index)), Verdicts()
+            Repository(world.clones[index - 1]), "dev", world.release(index), Verdicts()
         )
 
     threads = [threading.Thread(target=act, args=(index,)) for index in (1, 2)]
@@ -210,11 +210,11 @@ def test_a_push_that_arrived_although_the_answer_was_lost_is_found_and_not_repea
         """Hears nothing of a push that went through."""
 
         def push(self, commit, branch):
-            done = super().push(commit, branch)
-            return type(done)(arrived=False, reason="connection lost")
+            super().push(commit, branch)
+            return "connection lost"
 
-    request = Request("dev", world.release(0))
-    outcome = overlay.update(Deaf(world.clones[0]), request, Verdicts(), sleep=quickly)
+    deaf = Deaf(world.clones[0])
+    outcome = overlay.update(deaf, "dev", world.release(0), Verdicts(), sleep=quickly)
     assert outcome == overlay.Outcome(Action.ALREADY, world.head())
 
 
@@ -230,17 +230,13 @@ def test_an_image_that_was_built_twice_from_one_commit_is_refused(world):
     release(world, 0)
     again = Release("1.0.0", world.sources[0], "sha256:" + "f" * 64)
     with pytest.raises(RefusedError, match="built once"):
-        overlay.update(
-            Repository(world.clones[0]), Request("dev", again), Verdicts(), sleep=quickly
-        )
+        overlay.update(Repository(world.clones[0]), "dev", again, Verdicts(), sleep=quickly)
 
 
 def test_a_commit_that_is_not_on_main_is_refused(world):
     stray = Release("1.0.0", "0123456789" * 4, "sha256:" + "a" * 64)
     with pytest.raises(RefusedError, match="is not on main"):
-        overlay.update(
-            Repository(world.clones[0]), Request("dev", stray), Verdicts(), sleep=quickly
-        )
+        overlay.update(Repository(world.clones[0]), "dev", stray, Verdicts(), sleep=quickly)
 
 
 @pytest.fixture
@@ -288,8 +284,8 @@ def test_a_shallow_clone_learns_the_history_it_needs(world, proof, tmp_path):
     proof.git(
         tmp_path, "clone", "--quiet", "--depth=1", f"file://{world.folder}/remote.git", str(shallow)
     )
-    request = Request("dev", world.release(1))
-    outcome = overlay.update(Repository(shallow), request, Verdicts(), sleep=quickly)
+    late = world.release(1)
+    outcome = overlay.update(Repository(shallow), "dev", late, Verdicts(), sleep=quickly)
     assert outcome.action is Action.SUPERSEDED
 
 
@@ -323,7 +319,7 @@ def test_interleavings_hold(proof, tmp_path):
 def test_the_judge_notices_an_update_that_pushes_by_force(proof, monkeypatch, tmp_path):
     def forced(self, commit, branch):
         self._git("push", "--quiet", "--force", "origin", f"{commit}:refs/heads/{branch}")
-        return Push(arrived=True)
+        return ""
 
     monkeypatch.setattr(Repository, "push", forced)
     wrong, _ = proof.play_all(tmp_path, range(1, 26))

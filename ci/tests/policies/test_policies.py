@@ -69,6 +69,8 @@ BREAKS = [
     ("restricted-pod", lambda t: container(t)["securityContext"].pop("allowPrivilegeEscalation")),
     ("restricted-pod", lambda t: container(t)["securityContext"].update(capabilities={})),
     ("restricted-pod", lambda t: pod(t).update(initContainers=[{"name": "i", "image": "i"}])),
+    ("restricted-pod", lambda t: t.append(thing("Pod", "p", spec={"hostPID": True, "containers": [dict(container(t))]}))),
+    ("restricted-pod", lambda t: t.append(thing("ReplicaSet", "r", spec={"template": {"spec": {"hostPID": True, "containers": [dict(container(t))]}}}))),
     ("read-only-root", lambda t: container(t)["securityContext"].pop("readOnlyRootFilesystem")),
     ("bounded-resources", lambda t: container(t)["resources"]["limits"].pop("memory")),
     ("probed", lambda t: container(t).pop("readinessProbe")),
