@@ -1,6 +1,7 @@
 """A checkout, as the controls read it: its workflows, jobs, steps and overlays."""
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -14,6 +15,10 @@ from pipeline import overlay
 from pipeline.errors import PipelineError
 
 WORKFLOWS = ".github/workflows"
+# What was decided about rights, as data.
+DECIDED: dict[str, Any] = tomllib.loads(
+    Path(__file__).with_name("decided.toml").read_text(encoding="utf-8")
+)
 IMAGE = re.compile(r"^[ -]*image: (\S+)$", re.MULTILINE)
 
 

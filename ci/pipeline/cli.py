@@ -223,7 +223,7 @@ def _controls(chosen: argparse.Namespace) -> int:
     if chosen.accept:
         (chosen.root / trust.FILE).write_text(trust.write(checkout), encoding="utf-8")
     for control in controls.CONTROLS:
-        findings = list(control.check(checkout))
+        findings = control.check(checkout)
         broken = broken or bool(findings)
         _say(f"{'FAILS' if findings else 'holds'}  {control.row}  {control.sentence}")
         for finding in findings:

@@ -1,51 +1,24 @@
 """The supply chain's controls, each a check of the checkout that names what breaks it.
 
 The rows are those of docs/pipeline.md, "Controls". Scanners look for known bad patterns; these say
-that what we decided is still so. Each is shown to fail on a bad copy in tests/test_controls.py.
+that what we decided, in decided.toml, is still so. Each is shown to fail on a bad copy in
+tests/test_controls.py.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
 from typing import Any
 
 from pipeline import trust
-from pipeline.checkout import Checkout, Step
-
-# Jobs that may ask GitHub for an identity: they sign, or log in to Azure, or call one that does.
-IDENTIFIED = {
-    ("build.yaml", "attest"),
-    ("publish.yaml", "push"),
-    ("release.yaml", "build"),
-    ("release.yaml", "dev"),
-    ("promote.yaml", "publish"),
-    ("terraform.yaml", "plan"),
-    ("terraform.yaml", "apply"),
-    ("security.yaml", "scorecard"),
-}
-# Other permissions that write. Whoever adds one adds it here, where a reviewer sees it.
-WRITING = {
-    ("build.yaml", "attest", "attestations"),
-    ("release.yaml", "build", "attestations"),
-    ("advance.yaml", "staging", "actions"),
-    ("rehearse-comment.yaml", "comment", "pull-requests"),
-    ("runner-image.yaml", "push", "packages"),
-    ("security.yaml", "codeql", "security-events"),
-    ("security.yaml", "workflows", "security-events"),
-    ("security.yaml", "scorecard", "security-events"),
-    ("security.yaml", "rescan", "security-events"),
-}
-# A step may fail without failing its job here only: not every rehearsal leaves a result.
-FORGIVEN = {"rehearse-comment.yaml, job comment"}
-
-# Where one that is dropped is no loss.
-READ_ONLY = {"nightly.yaml", "rehearse-comment.yaml"}
+from pipeline.checkout import DECIDED, Checkout, Step
 
 # In a script, whatever is not a constant is passed as environment.
 EXPRESSION = re.compile(r"\$\{\{")
+OFF = ("False", "false")
 PIPE = re.compile(r"[^|]\|[^|]")
 PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -53,51 +26,14 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ELSEWHERE = re.compile(r"^(?:-.*|.*\s@\s.*)$", re.MULTILINE)
 REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
 APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
-SIGNER = ".github/workflows/publish.yaml@refs/heads/main"
 APPLICATIONS = ("Application", "ApplicationSet")
-ISSUER = "https://token.actions.githubusercontent.com"
 IGNORES = ".github/trivyignore.yaml"
 # Long enough for a distribution to ship a fix, short enough that somebody looks again.
 MAX_IGNORE = timedelta(days=90)
 MIN_STATEMENT = 20
-ADMISSION = "deploy/admission"
 RULESETS = ".github/rulesets"
 RBAC = "rbac.authorization.k8s.io"
 
-REQUIRED_FILES = (
-    "LICENSE",
-    "SECURITY.md",
-    ".github/CODEOWNERS",
-    ".github/dependabot.yaml",
-    ".github/pull_request_template.md",
-    ".github/rulesets/main.json",
-    ".github/rulesets/environments.json",
-    ".github/environments.json",
-    ".github/trusted.json",
-)
-ECOSYSTEMS = ("docker", "github-actions", "pip", "terraform")
-# What decides whether a release goes on: the gates with all that can loosen them, the metrics they
-# read, and what they are tried with. Each has owners of its own, and not only those of everything.
-DECIDING = (
-    "canary/",
-    "deploy/base/analysis-release-comparison.yaml",
-    "deploy/base/analysis-release-gates.yaml",
-    "deploy/base/analysis-release-guard.yaml",
-    "deploy/base/kustomization.yaml",
-    "deploy/base/podmonitor.yaml",
-    "deploy/base/rollout.yaml",
-    "deploy/components/",
-    "deploy/overlays/",
-    "loadtest/rehearsal.yaml",
-    "observability/contract.prom",
-    "observability/rules/",
-    "service/gridos/exposition.py",
-    "service/gridos/faults.py",
-    "service/gridos/injection.py",
-    "service/gridos/recorder.py",
-    "service/gridos/tally.py",
-)
-BRANCH_RULES = ("deletion", "non_fast_forward", "pull_request", "required_status_checks")
 # GitHub Actions, as an App: without its id, a check is whatever bears the name, a status by any App
 # with `statuses: write` among it.
 ACTIONS_APP_ID = 15368
@@ -109,7 +45,15 @@ class Control:
 
     row: int
     sentence: str
-    check: Callable[[Checkout], Iterator[str]]
+    finds: Callable[[Checkout], Iterable[str]] = lambda _: ()
+
+    def check(self, checkout: Checkout) -> list[str]:
+        """Returns what breaks it: of its texts, and then what it finds besides."""
+        texts = DECIDED["texts"].get(str(self.row), ())
+        unmet = (
+            f"{f}: {wrong}" for f, form, wrong in texts if not re.search(form, checkout.text(f))
+        )
+        return [*unmet, *self.finds(checkout)]
 
 
 def _unmet(*rules: tuple[bool, str]) -> Iterator[str]:
@@ -117,10 +61,6 @@ def _unmet(*rules: tuple[bool, str]) -> Iterator[str]:
 
 
 def _digests(checkout: Checkout) -> Iterator[str]:
-    base = re.search(
-        r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", checkout.text("Dockerfile"), re.MULTILINE
-    )
-    yield from _unmet((base is not None, "Dockerfile: the base image is not named by digest"))
     for path, kustomization in checkout.overlays():
         entries = [i for i in kustomization.get("images", []) if i.get("name") == "gridos"]
         if len(entries) != 1 or not DIGEST.fullmatch(str(entries[0].get("digest"))):
@@ -132,17 +72,7 @@ def _digests(checkout: Checkout) -> Iterator[str]:
             yield f"{path}: {image} is neither the overlay's to pin nor pinned"
 
 
-def _dockerfile(checkout: Checkout) -> Iterator[str]:
-    text = checkout.text("Dockerfile")
-    users = re.findall(r"^USER (\d+)(?::\d+)?$", text, re.MULTILINE) or ["0"]
-    yield from _unmet(
-        (text.count("\nFROM ") > 1, "Dockerfile: one stage, so the image has what built it"),
-        (users[-1] != "0", "Dockerfile: the last USER is not a number above 0"),
-        ("\nADD " not in text, "Dockerfile: ADD fetches and unpacks: COPY"),
-        (":latest" not in text, "Dockerfile: latest is not a version"),
-        ("--require-hashes" in text, "Dockerfile: requirements without hashes"),
-        ("--only-binary :all:" in text, "Dockerfile: a source distribution would run code"),
-    )
+def _locks(checkout: Checkout) -> Iterator[str]:
     for lock in sorted((checkout.root / "requirements").glob("*.txt")):
         if found := ELSEWHERE.search(lock.read_text(encoding="utf-8")):
             yield f"{lock.name}: packages from elsewhere: {found[0]}"
@@ -170,8 +100,9 @@ def _permissions(checkout: Checkout) -> Iterator[str]:
             yield f"{job}: says not which permissions it needs"
             continue
         for scope in (scope for scope, level in permissions.items() if level == "write"):
-            identity = scope == "id-token" and (job.file, job.name) in IDENTIFIED
-            if not identity and (job.file, job.name, scope) not in WRITING:
+            name = f"{job.file} / {job.name}"
+            identity = scope == "id-token" and name in DECIDED["identified"]
+            if not identity and f"{name} / {scope}" not in DECIDED["writing"]:
                 yield f"{job}: {scope}: write is not among those decided on"
 
 
@@ -180,6 +111,12 @@ def _untrusted(checkout: Checkout) -> Iterator[str]:
         script = step.run or str(step.given.get("script", ""))  # github-script's
         if EXPRESSION.search(script):
             yield f"{step.where}: an expression inside run; pass it as env: {script[:60]!r}"
+        place = str(step.given.get("path", "")).rstrip("/")
+        if step.action == "actions/download-artifact" and place not in DECIDED["landing"]:
+            yield f"{step.where}: an artifact is put where programs may be: {place or '.'}"
+        kept = step.action in DECIDED["caching"] and str(step.given.get("cache")) not in OFF
+        if kept or step.action.startswith("actions/cache"):
+            yield f"{step.where}: reads a cache, which another job may have filled"
     for job in checkout.jobs:
         if "pull_request_target" in job.events:
             yield f"{job}: pull_request_target runs a stranger's change with our rights"
@@ -198,25 +135,20 @@ def _environments(checkout: Checkout) -> Iterator[str]:
     for step in checkout.steps:
         if step.action == APP_TOKEN and not _narrow(step):
             yield f"{step.where}: the App's token is for every repository or every permission"
-    release = checkout.workflows.get("release.yaml", {})
-    yield from _unmet(
-        (
-            release.get("on") == {"push": {"branches": ["main"]}},
-            "release.yaml: releases what is not on main, or not all of it",
-        ),
-    )
-    for name, group in _groups(checkout):
-        if group.get("queue") != "max" and group.get("cancel-in-progress") is not True:
-            yield f"{name}: of those that wait, a concurrency group drops all but the newest"
+    for where, file, group in _groups(checkout):
+        dropped = group.get("queue") != "max" and group.get("cancel-in-progress") is not True
+        if dropped and where not in DECIDED["read_only"]:
+            yield f"{where}: of those that wait, a concurrency group drops all but the newest"
+        # Groups are the repository's: by another's name a workflow holds back or cancels that one.
+        if not str(group.get("group", "")).startswith(file.partition(".")[0]):
+            yield f"{where}: its concurrency group is not called after its workflow"
 
 
-def _groups(checkout: Checkout) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for file, workflow in checkout.workflows.items():
-        if file not in READ_ONLY and (group := workflow.get("concurrency")):
-            yield file, group if isinstance(group, dict) else {}
-    for job in checkout.jobs:
-        if group := job.raw.get("concurrency"):
-            yield str(job), group if isinstance(group, dict) else {}
+def _groups(checkout: Checkout) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    heads = ((file, file, workflow) for file, workflow in checkout.workflows.items())
+    for where, file, raw in (*heads, *((str(job), job.file, job.raw) for job in checkout.jobs)):
+        if group := raw.get("concurrency"):
+            yield where, file, group if isinstance(group, dict) else {}
 
 
 def _narrow(step: Step) -> bool:
@@ -225,16 +157,6 @@ def _narrow(step: Step) -> bool:
 
 
 def _scans(checkout: Checkout) -> Iterator[str]:
-    build = checkout.workflow("build.yaml")
-    judged = build.find("./.github/actions/scan")
-    scan = checkout.text(".github/actions/scan/action.yaml")
-    yield from _unmet(
-        (judged >= 0, "build.yaml: nothing judges the scan"),
-        (judged < build.find("upload-artifact@"), "build.yaml: handed on before it is judged"),
-        ('exit-code: "1"' in scan, "scan: it finds something and ends well"),
-        ("severity: HIGH,CRITICAL" in scan, "scan: not everything from HIGH on fails"),
-        ("run: ci/scanned out/scan.json\n" in scan, "scan: one that saw nothing passes"),
-    )
     rescan = [step.given for j in checkout.jobs if j.name == "rescan" for step in j.steps]
     if not any(given.get("sarif_file") == "out/scan.sarif" for given in rescan):
         yield "security.yaml: what runs is rescanned, and code scanning is not told"
@@ -242,7 +164,7 @@ def _scans(checkout: Checkout) -> Iterator[str]:
         if job.raw.get("continue-on-error"):
             yield f"{job}: a job that cannot fail"
     for step in checkout.steps:
-        if step.raw.get("continue-on-error") and step.where not in FORGIVEN:
+        if step.raw.get("continue-on-error") and step.where not in DECIDED["forgiven"]:
             yield f"{step.where}: a step that cannot fail"
     yield from _hidden(checkout)
     yield from _expired(checkout)
@@ -281,40 +203,6 @@ def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
             yield f"{name}: say why it does not concern us, in a sentence"
 
 
-def _provenance(checkout: Checkout) -> Iterator[str]:
-    build, publish = checkout.workflow("build.yaml"), checkout.workflow("publish.yaml")
-    verified, pushed = publish.find("verify-provenance"), publish.find("ci/push-image")
-    yield from _unmet(
-        ("workflow_call:" in build, "build.yaml: a caller could change what is attested"),
-        ("workflow_call:" in publish, "publish.yaml: its identity would be its caller's"),
-        ("sbom-path: out/sbom.cdx.json" in build, "build.yaml: no bill of materials is attested"),
-        (len(re.findall("uses: actions/attest@", build)) > 1, "build.yaml: no provenance"),
-        (0 < verified < pushed, "publish.yaml: pushes what nobody verified"),
-        ("--key" not in publish, "publish.yaml: a static key signs"),
-        (
-            "--signer-workflow" in checkout.text("ci/verify-provenance"),
-            "verify-provenance: takes another workflow's image",
-        ),
-    )
-
-
-def _admission(checkout: Checkout) -> Iterator[str]:
-    images = checkout.text(f"{ADMISSION}/images.yaml")
-    signature = checkout.text(f"{ADMISSION}/signature.yaml")
-    yield from _unmet(
-        (f"{SIGNER}\n" in signature, f"signature.yaml: does not ask for {SIGNER}"),
-        (f"issuer: {ISSUER}\n" in signature, "signature.yaml: takes any issuer's word"),
-        ("validationActions: [Deny]" in signature, "signature.yaml: only warns"),
-        ("failurePolicy: Fail" in signature, "signature.yaml: lets in what it cannot judge"),
-        ("pods/ephemeralcontainers" in signature, "signature.yaml: any debug container is let in"),
-        ("images.initContainers" in signature, "signature.yaml: init containers are not judged"),
-        ("validationActions: [Deny]" in images, "images.yaml: only warns"),
-        ("pods/ephemeralcontainers" in images, "images.yaml: any debug container is let in"),
-        ("failurePolicy: Fail" in images, "images.yaml: lets in what it cannot judge"),
-        ("parameterNotFoundAction: Deny" in images, "images.yaml: lets in without a registry"),
-    )
-
-
 def _argo(checkout: Checkout) -> Iterator[str]:
     for path, document in checkout.manifests():
         spec = document.get("spec") or {}
@@ -349,12 +237,6 @@ def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _repository(checkout: Checkout) -> Iterator[str]:
-    yield from (f"{path} is missing" for path in REQUIRED_FILES if not checkout.text(path))
-    updates = (checkout.load(".github/dependabot.yaml") or {}).get("updates", [])
-    updated = {update["package-ecosystem"] for update in updates}
-    yield from (f"dependabot.yaml: nobody updates {e}" for e in ECOSYSTEMS if e not in updated)
-    if "github/codeql-action/analyze@" not in checkout.workflow("security.yaml"):
-        yield "security.yaml: no static analysis"
     yield from _owned(checkout)
     yield from _ruleset(checkout)
 
@@ -363,7 +245,7 @@ def _owned(checkout: Checkout) -> Iterator[str]:
     """What decides belongs to somebody else than whoever wants to release."""
     lines = (line.split() for line in checkout.text(".github/CODEOWNERS").splitlines())
     rules = [words for words in lines if words and not words[0].startswith("#")]
-    for path in DECIDING:
+    for path in DECIDED["deciding"]:
         # The last line that matches counts.
         pattern, *owners = next((r for r in reversed(rules) if _covers(r[0], f"/{path}")), ["*"])
         if pattern == "*" or not owners:
@@ -379,28 +261,33 @@ def _ruleset(checkout: Checkout) -> Iterator[str]:
     rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
     checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
     found = [
-        *(f"no rule {rule}" for rule in BRANCH_RULES if rule not in rules),
+        *(f"no rule {rule}" for rule in DECIDED["branch_rules"] if rule not in rules),
         *(f"past review goes {actor}" for actor in ruleset.get("bypass_actors", [])),
         *_reviews(rules.get("pull_request", {})),
         *_checks(checkout, checks),
     ]
     yield from (f"{RULESETS}/main.json: {finding}" for finding in found)
-    pins = json.loads(checkout.text(f"{RULESETS}/environments.json") or '{"rules": []}')
     app = {"actor_id": 0, "actor_type": "Integration", "bypass_mode": "always"}
-    refs = pins.get("conditions", {}).get("ref_name", {}).get("include")
-    kinds = {rule["type"] for rule in pins["rules"]}
+    yield from _closed(checkout, "environments", ["refs/heads/environments/*"], [app])
+    # Argo CD takes a tag for a branch of the same name.
+    yield from _closed(checkout, "tags", ["refs/tags/environments/*", "refs/tags/main"], [])
+
+
+def _closed(checkout: Checkout, name: str, refs: list[str], writers: list[Any]) -> Iterator[str]:
+    """Refs that nobody else writes."""
+    path = f"{RULESETS}/{name}.json"
+    ruleset = json.loads(checkout.text(path) or '{"rules": []}')
+    found = ruleset.get("conditions", {}).get("ref_name", {})
     yield from _unmet(
+        (ruleset.get("bypass_actors") == writers, f"{path}: others than decided may write"),
         (
-            pins.get("bypass_actors") == [app],
-            f"{RULESETS}/environments.json: others than the one App write pins",
+            found == {"include": refs, "exclude": []} and ruleset.get("enforcement") == "active",
+            f"{path}: not for every ref that it is for",
         ),
         (
-            refs == ["refs/heads/environments/*"] and pins.get("enforcement") == "active",
-            f"{RULESETS}/environments.json: not for every environment's branch",
-        ),
-        (
-            kinds >= {"creation", "update", "deletion", "non_fast_forward"},
-            f"{RULESETS}/environments.json: anybody may write pins",
+            {rule["type"] for rule in ruleset["rules"]}
+            >= {"creation", "update", "deletion", "non_fast_forward"},
+            f"{path}: anybody may write",
         ),
     )
 
@@ -434,7 +321,7 @@ def _checks(checkout: Checkout, checks: list[Mapping[str, Any]]) -> Iterator[str
 
 CONTROLS = (
     Control(19, "images by digest, the base too", _digests),
-    Control(20, "an image that is small, unprivileged and made of hashes", _dockerfile),
+    Control(20, "an image that is small, unprivileged and made of hashes", _locks),
     Control(21, "actions by full SHA, and no token left in a clone", _pins),
     Control(22, "no permission but those decided on", _permissions),
     Control(23, "nothing that a stranger wrote is run with our rights", _untrusted),
@@ -444,8 +331,8 @@ CONTROLS = (
         _environments,
     ),
     Control(25, "a scan that can fail, and ignores that expire", _scans),
-    Control(26, "materials, signature and provenance no caller can change", _provenance),
-    Control(27, "admission by the signer's identity", _admission),
+    Control(26, "materials, signature and provenance no caller can change"),
+    Control(27, "admission by the signer's identity"),
     Control(28, "Argo CD in a project that allows what it needs", _argo),
     Control(
         29, "who answers, reviews and updates, and the rules of main and of the pins", _repository

@@ -67,12 +67,14 @@ class GitHub:
         return ""
 
     def run_of(self, workflow: str, head: str) -> int:
-        """Returns the newest successful run of a workflow for a commit.
+        """Returns the newest successful run of a workflow for a commit of main.
 
         Raises:
             PipelineError: There is none.
         """
-        query = urllib.parse.urlencode({"head_sha": head, "status": "success"})
+        # Of main itself: a fork's branch may bear its name.
+        asked = {"head_sha": head, "status": "success", "branch": "main", "event": "push"}
+        query = urllib.parse.urlencode(asked)
         runs = self._call("GET", f"actions/workflows/{workflow}/runs?{query}")["workflow_runs"]
         if not runs:
             raise PipelineError(f"no run of {workflow} for {head} succeeded: was it deleted?")

@@ -15,7 +15,7 @@ from typing import Any
 Ask = Callable[[str], Mapping[str, Any]]
 
 SETTINGS = Path(".github/environments.json")
-RULESETS = ("main", "environments")
+RULESETS = ("main", "environments", "tags")
 SUBJECT = re.compile(r'"(repo:[^"]+?):environment:')
 SWITCH = (
     "gh api --method PUT repos/OWNER/NAME/actions/oidc/customization/sub "

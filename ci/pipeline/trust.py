@@ -15,95 +15,17 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from pipeline.checkout import Checkout, Job
+from pipeline.checkout import DECIDED, Checkout, Job
 from pipeline.repository import Repository
 
 FILE = ".github/trusted.json"
-# Who may do what, what decides it, and what checks it.
-FILES = (
-    ".dockerignore",
-    ".github/CODEOWNERS",
-    ".github/actionlint.yaml",
-    ".github/actions/**/*",
-    ".github/dependabot.yaml",
-    ".github/environments.json",
-    ".github/rulesets/*.json",
-    ".github/zizmor.yaml",
-    ".hadolint.yaml",
-    ".yamllint*",
-    "Dockerfile",
-    "deploy/admission/*.yaml",
-    "deploy/argocd/application-*.yaml",
-    "deploy/argocd/kustomization.yaml",
-    "deploy/argocd/notifications.yaml",
-    "deploy/argocd/platform/admission.yaml",
-    "deploy/argocd/platform/kyverno*.yaml",
-    "deploy/argocd/project-*.yaml",
-    "deploy/base/namespace.yaml",
-    "infra/terraform/bootstrap/*.tf",
-    "infra/terraform/runners/*",
-    "infra/terraform/scripts/create_role",
-    "infra/terraform/scripts/plan_policies.py",
-    "infra/terraform/scripts/role.sql",
-    "ci/pipeline/**/*",
-    "ci/run-pipeline",
-    # What jobs that hold a key run beside them; a module here would go before a library's.
-    "*.py*",
-    "*/__init__.*",
-    "canary/runtime/__init__.*",
-    "canary/runtime/program*",
-    "ci/*.py*",
-    "ci/*/__init__.*",
-    "service/gridos/program.py",
-)
-# Of what else is installed where keys are, the names; and of each environment, whom Azure believes
-# and what its runners start from.
-LINES = {
-    "requirements/pipeline.txt": r"^[\w.-]+(?===)",
-    "requirements/uv.txt": r"^[\w.-]+(?===)",
-    "infra/terraform/bootstrap/*.tfvars": r"^.*_subject *=.*$",
-    "infra/terraform/environments/*.tfvars": r"^.*(?:_subjects|image) *=.*$",
-}
-# Nothing merges or ships by what their jobs say.
-IDLE = {"nightly.yaml"}
-# What a tool would read before what is there, or beside it.
-ABSENT = (
-    ".containerignore",
-    ".coveragerc",
-    ".gitattributes",
-    ".github/**/.gitattributes",
-    ".github/actionlint.yml",
-    ".github/dependabot.yml",
-    ".github/zizmor.yml",
-    ".gitleaks*",
-    ".hadolint.yml",
-    ".ruff.toml",
-    ".shellcheckrc",
-    ".trivyignore*",
-    "*.dockerignore",
-    "*.so",
-    "*/sitecustomize*",
-    "*/usercustomize*",
-    "Containerfile",
-    "GNUmakefile",
-    "canary/runtime/*/__init__.*",
-    "ci/*.so",
-    "makefile",
-    "mypy.ini",
-    "pytest.ini",
-    "ruff.toml",
-    "setup.cfg",
-    "tox.ini",
-    "uv.toml",
-    "zizmor.y*ml",
-)
-# What is made where it is used, and never comes with a commit.
-MADE = (".venv", "out", ":(glob)**/__pycache__/**")
 # A comment that tells a tool what to do, such as the frontend that builds, or what not to find.
 _TOLD = (
-    r"#(?:!|.*\b(?:syntax|escape|check|hadolint|shellcheck|zizmor|trivy|checkov|noqa)\b *[=:[ ])"
+    r"#(?:!|.*\b(?:syntax|escape|check|hadolint|shellcheck|zizmor|trivy|checkov|noqa|codeql|lgtm|"
+    r"tflint-ignore|yamllint|pragma|type)\b *(?:[=:[ ]|$))"
 )
 _DIRECTIVE = re.compile(rf"{_TOLD}.*")
 # Whole lines only: what follows a # elsewhere may be a part of something that runs.
@@ -113,6 +35,7 @@ _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
 _RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
+_UNREAD = {"__pycache__", ".terraform", ".venv", "out"}
 _UNMINDED = {"timeout-minutes", "retention-days"}
 
 
@@ -127,17 +50,34 @@ def statements(checkout: Checkout) -> dict[str, str]:
         )
         for file, workflow in checkout.workflows.items()
     }
-    jobs = {f"{job.file} / {job.name}": _digest(job.raw) for job in _trusted(checkout)}
+    trusted = _trusted(checkout)
+    jobs = {
+        f"{job.file} / {job.name}": _digest(job.raw)
+        if job in trusted  # of others, with what they run
+        else _digest({k: v for k, v in job.raw.items() if k not in {"steps", "strategy"}})
+        for job in checkout.jobs
+    }
+    actions = {step.action for step in checkout.steps}
     tools = tomllib.loads(checkout.text("pyproject.toml"))["tool"]
     told = {
         "pytest": {**tools["pytest"]["ini_options"], "testpaths": None},
         "coverage": tools["coverage"],
         "ruff": [tools["ruff"]["lint"].get(key) for key in ("select", "ignore")],
-        "mypy": tools["mypy"].get("strict"),
+        "mypy": [
+            tools["mypy"].get("strict"),
+            [o for o in tools["mypy"]["overrides"] if "ignore_errors" in o],
+        ],
         "uv": tools.get("uv"),
     }
     settings = {f"pyproject.toml / {tool}": _digest(said) for tool, said in told.items()}
-    return {**heads, **jobs, **settings, **dict(_recipes(checkout)), **dict(_files(checkout))}
+    return {
+        **heads,
+        **jobs,
+        "actions": _digest(sorted(actions)),
+        **settings,
+        **dict(_recipes(checkout)),
+        **dict(_files(checkout)),
+    }
 
 
 def differences(checkout: Checkout) -> Iterator[str]:
@@ -151,7 +91,7 @@ def differences(checkout: Checkout) -> Iterator[str]:
             yield f"{where} is new, and nobody reviewed it"
         elif reviewed[where] != found[where]:
             yield f"{where} is not what was reviewed"
-    for path in Repository(checkout.root).tracked(*MADE):
+    for path in Repository(checkout.root).tracked(*DECIDED["made"]):
         yield f"{path} is tracked, and would run in the place of what is installed"
 
 
@@ -162,7 +102,7 @@ def write(checkout: Checkout) -> str:
 
 def _trusted(checkout: Checkout) -> list[Job]:
     """Every job but those that neither have rights nor judge."""
-    return [job for job in checkout.jobs if job.file not in IDLE or _has_rights(job)]
+    return [job for job in checkout.jobs if job.file not in DECIDED["idle"] or _has_rights(job)]
 
 
 def _has_rights(job: Job) -> bool:
@@ -200,17 +140,23 @@ def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
 def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
     steps = [*(s for job in _trusted(checkout) for s in job.steps), *checkout.actions]
     called = {script for step in steps for script in _SCRIPT.findall(step.run)}
-    for pattern in sorted({*FILES, *ABSENT, *called}):
-        for file in sorted(checkout.root.glob(pattern)):
-            path = str(file.relative_to(checkout.root))
-            if file.is_file() and file.parent.name != "__pycache__":
-                text = file.read_text(encoding="utf-8", errors="replace")
-                yield path, _digest(_COMMENT.sub("", text))
-    for pattern, form in LINES.items():
-        for file in sorted(checkout.root.glob(pattern)):
-            path = str(file.relative_to(checkout.root))
-            lines = re.findall(form, checkout.text(path), re.MULTILINE)
-            yield f"{path}, some lines", _digest(lines)
+    for pattern in sorted({*DECIDED["files"], *DECIDED["absent"], *called}):
+        for path, file in _found(checkout, pattern):
+            # A link may lead out of what is reviewed.
+            link = str(file.readlink()) if file.is_symlink() else ""
+            text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+            yield path, _digest(link + _COMMENT.sub("", text))
+    for pattern, form in DECIDED["lines"].items():
+        for path, _ in _found(checkout, pattern):
+            if lines := re.findall(form, checkout.text(path), re.MULTILINE):
+                yield f"{path}, some lines", _digest(lines)
+
+
+def _found(checkout: Checkout, pattern: str) -> Iterator[tuple[str, Path]]:
+    for file in sorted(checkout.root.glob(pattern)):
+        path = file.relative_to(checkout.root)
+        if not file.is_dir() and not _UNREAD & {*path.parts}:
+            yield str(path), file
 
 
 def _digest(value: Any) -> str:

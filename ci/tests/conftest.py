@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pipeline.checkout import DECIDED
 from pipeline.releases import Release
 
 from acceptance.pipeline import overlay
@@ -60,13 +61,18 @@ def whole_copy(root, tmp_path_factory) -> Path:
         if (root / part).is_dir():
             shutil.copytree(root / part, folder / part, ignore=ignored)
         else:
-            shutil.copy2(root / part, folder / part)
+            shutil.copy2(root / part, folder / part, follow_symlinks=False)
+    for pattern in (pattern for pattern in DECIDED["lines"] if pattern.endswith("conftest.py")):
+        for file in root.glob(pattern):
+            copied = folder / file.relative_to(root)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copied)
     return folder
 
 
 def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
     """When each file below a folder was written last, and its size."""
-    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    found = {path: path.lstat() for path in folder.rglob("*") if path.is_file()}
     return {path: (status.st_mtime_ns, status.st_size) for path, status in found.items()}
 
 
@@ -80,7 +86,8 @@ def copy(root, whole_copy) -> Iterator[Path]:
         path.unlink()
     for path, stamp in before.items():
         if after.get(path) != stamp:
-            shutil.copy2(root / path.relative_to(whole_copy), path)
+            path.unlink(missing_ok=True)
+            shutil.copy2(root / path.relative_to(whole_copy), path, follow_symlinks=False)
 
 
 @pytest.fixture(scope="module")
