@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policies.objects import Object, namespace, of, pods
-from policies.selectors import selects
+from policies.rules import selects
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakes.github_api import GitHubServer, serving
-from pipeline import comment, kustomization, overlay
+from pipeline import comment, kustomization, overlay, trust
 from pipeline.checkout import WORKFLOWS, Checkout
 from pipeline.releases import Release
 from pipeline.repository import Repository
@@ -332,6 +332,14 @@ def _loosened(world: World) -> dict[str, object]:
     return _guarded(world)
 
 
+def _declared(world: World) -> dict[str, object]:
+    """The same, with the line for the security team."""
+    payload = _loosened(world)
+    trusted = trust.write(Checkout(world.clone))
+    world.commit(trust.FILE, trusted)
+    return payload
+
+
 def _rehearsed(outcome: str, sign: str) -> Callable[[World, str], str]:
     """The result is there, and makes the comment that rehearse-comment.yaml would publish."""
 
@@ -530,6 +538,13 @@ CASES = (
         _loosened,
         BAD,
         _names("ci.yaml / test is not what was reviewed"),
+    ),
+    Case(
+        "guard, a change that is declared",
+        GUARD,
+        _declared,
+        GOOD,
+        _names("ci.yaml / test changes, and has rights or judges"),
     ),
     Case(
         "release, a change of documents only",

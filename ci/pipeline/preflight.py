@@ -21,12 +21,19 @@ SWITCH = (
     "gh api --method PUT repos/OWNER/NAME/actions/oidc/customization/sub "
     "-F use_default=true -F use_immutable_subject=true"
 )
+APPROVAL = (
+    "gh api --method PUT repos/OWNER/NAME/actions/permissions/fork-pr-contributor-approval "
+    "-f approval_policy=all_external_contributors"
+)
 
 
 def findings(root: Path, ask: Ask) -> Iterator[str]:
     """Returns a line for everything that is not as it must be, or the remedy."""
     settings = json.loads((root / SETTINGS).read_text(encoding="utf-8"))
     yield from _subject(root, ask("actions/oidc/customization/sub"))
+    asked = ask("actions/permissions/fork-pr-contributor-approval").get("approval_policy")
+    if asked != "all_external_contributors":
+        yield f"strangers' pull requests run without approval, and may cancel a release: {APPROVAL}"
     variables = settings["repository"]["variables"]
     yield from _names("the repository", "variables", variables, ask("actions/variables"))
     for name, wanted in settings["environments"].items():

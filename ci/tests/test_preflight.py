@@ -24,6 +24,9 @@ def documents(settings):
             "use_immutable_subject": True,
             "sub_claim_prefix": PREFIX,
         },
+        "actions/permissions/fork-pr-contributor-approval": {
+            "approval_policy": "all_external_contributors"
+        },
         "actions/variables": named("variables", settings["repository"]["variables"]),
         "rulesets": [{"name": name, "enforcement": "active"} for name in preflight.RULESETS],
     }
@@ -77,6 +80,7 @@ def test_a_repository_that_is_set_up_passes(run):
         ("actions/oidc/customization/sub", {"use_immutable_subject": False}, "use_immutable_subject=true"),
         ("actions/oidc/customization/sub", {"use_default": False}, "use_default=true"),
         ("actions/oidc/customization/sub", {"sub_claim_prefix": "repo:e@1/g@2"}, "tokens say repo:e@1/g@2"),
+        ("actions/permissions/fork-pr-contributor-approval", {"approval_policy": "first_time_contributors"}, "run without approval"),
         ("actions/variables", {"variables": []}, "has no variable VERDICT_APP"),
         ("environments/dev-pin", None, "no environment dev-pin"),
         ("environments/dev-pin/secrets", {"secrets": []}, "dev-pin has no secret APP_PRIVATE_KEY"),
