@@ -2,7 +2,7 @@
 
 Each is made on a copy of the checkout as its author would make it, without a word to whoever
 reviews: `pipeline controls` must object. `guard.yaml` runs it from main over the pull request's files,
-so that an edit cannot switch it off.
+so that an edit cannot switch it off. What is in test_controls.py, with the row that objects, is not here.
 """
 
 import re
@@ -112,7 +112,6 @@ LOOSER = [
     Edit("a new workflow on production's runner", f"{W}/prowler.yaml", None, PROWLER),
     Edit("a new workflow", f"{W}/prowler.yaml", None, HOSTED),
     # Who may start what, and with which rights.
-    Edit("a release from any branch", f"{W}/release.yaml", r"branches: \[main\]", "branches: ['**']"),
     Edit("a release by hand", f"{W}/release.yaml", r"on:\n", "on:\n  workflow_dispatch:\n"),
     Edit("a promotion of any ref", f"{W}/promote.yaml", r" +if: github.ref.*\n", ""),
     Edit("a rollback of any ref", f"{W}/rollback.yaml", r" +if: github.ref.*\n", ""),
@@ -120,8 +119,6 @@ LOOSER = [
     Edit("failures advance too", f"{W}/advance.yaml", r"state == 'success'", "state != 'pending'"),
     Edit("advance goes to production", f"{W}/advance.yaml", r"environment=staging", "environment=production"),
     Edit("a comment may write contents", f"{W}/rehearse-comment.yaml", r"contents: read", "contents: write"),
-    Edit("the tests may write", f"{W}/ci.yaml", r"contents: read", "contents: write"),
-    Edit("the image's job has an identity", f"{W}/build.yaml", r"contents: read \}\n    outputs", "contents: read, id-token: write }\n    outputs"),
     Edit("rights by default", f"{W}/ci.yaml", r"permissions: \{\}", "permissions: write-all"),
     Edit("a stranger's event with our rights", f"{W}/ci.yaml", r"  pull_request:", "  pull_request_target:"),
     # Environments, keys and branches.
@@ -139,14 +136,12 @@ LOOSER = [
     Edit("main's rules are only evaluated", ".github/rulesets/main.json", r'"active"', '"evaluate"'),
     Edit("main's rules are another branch's", ".github/rulesets/main.json", r"~DEFAULT_BRANCH", "refs/heads/stable"),
     Edit("no review of the last push", ".github/rulesets/main.json", r'last_push_approval": true', 'last_push_approval": false'),
-    Edit("any App's check counts", ".github/rulesets/main.json", r', "integration_id": 15368', ""),
     Edit("security does not own ci", ".github/CODEOWNERS", r"/ci/ .*\n", ""),
     Edit("reliability does not own gates", ".github/CODEOWNERS", r"/deploy/base/analysis.*\n", ""),
     # What is scanned, verified, signed and admitted.
     Edit("the verdict of the stage before is anybody's", f"{W}/promote.yaml", r"VERDICT_APP: \$\{\{ vars.VERDICT_APP \}\}", "VERDICT_APP: github-actions[bot]"),
     Edit("the scan is left out", f"{W}/build.yaml", r"(?s)      - uses: ./.github/actions/scan.*?(?=      - uses)", ""),
     Edit("the scan of a pull request is left out", f"{W}/rehearse.yaml", r"(?s)      - uses: ./.github/actions/scan.*?(?=      - uses)", ""),
-    Edit("a finding stops nothing", ".github/actions/scan/action.yaml", r'exit-code: "1"', 'exit-code: "0"'),
     Edit("a pull request brings its own harness", f"{W}/rehearse.yaml", r"ref: .*base.sha \}\}", 'ref: "${{ github.sha }}'),
     Edit("the guard is the pull request's", f"{W}/guard.yaml", r"trusted/ci/run-pipeline", "proposed/ci/run-pipeline"),
     Edit("a result of any workflow is believed", f"{W}/rehearse-comment.yaml", r"\n +&& github.event.workflow_run.path == \S+", ""),
@@ -155,10 +150,7 @@ LOOSER = [
     Edit("the scan sees less", f"{W}/build.yaml", r"image: out/image \}", "image: out/other }"),
     Edit("another image is attested", f"{W}/build.yaml", r'subject-digest: "?\$\{\{ needs.image.outputs.digest \}\}', 'subject-digest: "${{ inputs.digest }}'),
     Edit("attested by the job that builds", f"{W}/build.yaml", r"needs: image\n", "needs: []\n"),
-    Edit("provenance is not asked", f"{W}/publish.yaml", r"run: ci/verify-provenance.*\n", "run: 'true'\n"),
     Edit("self-hosted provenance counts", "ci/verify-provenance", r" \\\n +--deny-self-hosted-runners", ""),
-    Edit("any workflow's provenance counts", "ci/verify-provenance", r" +--signer-workflow.*\n", ""),
-    Edit("a static key signs", f"{W}/publish.yaml", r"push-image", "push-image --key cosign.key"),
     Edit("a stranger's signature", "deploy/admission/signature.yaml", r"publish.yaml@refs/heads/main", "publish.yaml@refs/heads/.*"),
     Edit("any image reference is skipped", "deploy/admission/signature.yaml", r'glob: "\*"', 'glob: "docker.io/*"'),
     Edit("tags are let in", "deploy/admission/images.yaml", r"\$'\)\n          &&", "$') || true\n          &&"),
@@ -170,12 +162,10 @@ LOOSER = [
     Edit("the service makes roles", "deploy/argocd/project-gridos.yaml", r"\{group: batch, kind: Job\}", "{group: rbac.authorization.k8s.io, kind: RoleBinding}"),
     Edit("root in the image", "Dockerfile", r"USER 10001:10001", "USER 0"),
     Edit("wheels without hashes", "Dockerfile", r"--require-hashes ", ""),
-    Edit("a base by tag", "Dockerfile", r"@sha256:\w+", ""),
     Edit("a base of a stranger", "Dockerfile", r"python:3.13-slim@", "docker.io/stranger/python:3.13-slim@"),
     Edit("an action of a stranger", f"{W}/release.yaml", r"actions/checkout@", "stranger/checkout@"),
     Edit("an action by its branch", f"{W}/ci.yaml", r"@[0-9a-f]{40} # v7.0.1", "@main"),
     Edit("the clone keeps its token", f"{W}/release.yaml", r"persist-credentials: false", "persist-credentials: true"),
-    Edit("a stranger's text in a script", f"{W}/rehearse.yaml", r'changes "\$BASE"', "changes ${{ github.event.pull_request.title }}"),
     Edit("updates at once", ".github/dependabot.yaml", r"default-days: 7", "default-days: 0"),
     # What checks, switched off.
     Edit("lint objects to nothing", "Makefile", r"(?m)^(lint: .*)\n\t@.*\n", "lint: setup\n\t@true\n"),
@@ -194,7 +184,6 @@ LOOSER = [
     Edit("a scan that saw nothing is one", "ci/scanned", r"exit 1", "exit 0"),
     Edit("a plan may destroy", "ci/may-destroy", r"(?s)set -euo pipefail\n.*", "echo true\n"),
     Edit("a plan is applied unseen", "ci/terraform", r"\|\| fail \"the plan of .*", "|| true"),
-    Edit("applies are dropped", f"{W}/terraform.yaml", r"      queue: max\n    permissions: ", "    permissions: "),
     # What a tool is told in a comment, or reads in another file's place, and what runs beside.
     Edit("another frontend builds the image", "Dockerfile", r"\A", "# syntax=docker.io/stranger/dockerfile:1\n"),
     Edit("a finding of hadolint is off", "Dockerfile", r"\nRUN ", "\n# hadolint ignore=DL3002\nRUN "),
@@ -249,13 +238,9 @@ LOOSER = [
     Edit("yamllint finds nothing", ".yamllint.yaml", r"extends: default", "extends: relaxed"),
     Edit("actionlint ignores all, by another name", ".github/actionlint.yml", None, "paths: {'**': {ignore: ['.*']}}\n"),
     # As somebody would who may open a pull request: from main's other jobs, by names, and beside what is read.
-    Edit("a night fills a cache that a release reads", NIGHT, r"      - uses: helm/kind-action", f"      - uses: actions/cache/save@{'ab' * 20} # v4.2.4\n        with: {{ path: .cache/trivy, key: cache-trivy-2026-12-01 }}\n      - uses: helm/kind-action"),
     Edit("a night runs a stranger's action", NIGHT, r"helm/kind-action@", "stranger/kind-action@"),
     Edit("a night runs in a stranger's container", NIGHT, r"    name: bench\n", "    name: bench\n    container: docker.io/stranger/bench\n"),
-    Edit("a night cancels releases", NIGHT, r"    name: bench\n", "    name: bench\n    concurrency: { group: release, cancel-in-progress: true }\n"),
-    Edit("a night's artifact comes over programs", NIGHT, r"(?=      - run: make accept-bench)", f"      - uses: actions/download-artifact@{'ab' * 20} # v8.0.1\n        with: {{ name: image }}\n"),
     Edit("an artifact may bring the programs that sign it", f"{W}/publish.yaml", r"path: out/built,", "path: out,"),
-    Edit("the scan believes a cache", ".github/actions/scan/action.yaml", r'cache: "false" #.*', 'cache: "true"'),
     Edit("the scan has its settings from a file", "trivy.yaml", None, "vulnerability: {ignore-status: [fixed]}\n"),
     Edit("the scan finds its database made", ".cache/trivy/db/metadata.json", None, '{"NextUpdate": "2099-01-01T00:00:00Z"}\n'),
     Edit("the bill of materials leaves out", ".syft.yaml", None, "exclude: ['./**']\n"),
@@ -280,7 +265,6 @@ LOOSER = [
     Edit("the state is kept elsewhere", "infra/terraform/environments/production.backend.hcl", r'storage_account_name *= *"\w+"', 'storage_account_name = "strangers"'),
     Edit("Go is another", "go.mod", None, "module x\ntoolchain go1.99-mine\n"),
     Edit("reports of weaknesses go elsewhere", "SECURITY.md", r"\A", "Write to security@example.net.\n"),
-    Edit("a tag may be called as an environment's branch", ".github/rulesets/tags.json", r"refs/tags/environments/\*", "refs/tags/v*"),
     Edit("a finding of codeql is off", "ci/install.py", r"(?m)^import ast\n", "# codeql[py/clear-text-logging]\nimport ast\n"),
     Edit("a finding of tflint is off", "infra/terraform/bootstrap/main.tf", r"\Z", "# tflint-ignore: all\n"),
     Edit("a shell of the guard begins elsewhere", f"{W}/guard.yaml", r"(?m)^permissions:", "env: { BASH_ENV: proposed/env.sh }\n\npermissions:"),
