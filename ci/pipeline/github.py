@@ -43,12 +43,14 @@ class GitHub:
         return answer if isinstance(answer, dict) else {path: answer}
 
     def pull_request(self, owner: str, branch: str, head: str) -> int | None:
-        """Returns the open pull request whose head this is now, or None.
+        """Returns the open pull request into main whose head this is now, or None.
 
         The event of a fork's run names no pull request, and what the run left behind is not to be
         believed; the branch and the commit are GitHub's own words.
         """
-        query = urllib.parse.urlencode({"state": "open", "head": f"{owner}:{branch}"})
+        query = urllib.parse.urlencode(
+            {"state": "open", "base": "main", "head": f"{owner}:{branch}"}
+        )
         for pull in self._call("GET", f"pulls?{query}"):
             if pull["head"]["sha"] == head:
                 return int(pull["number"])

@@ -37,6 +37,11 @@ def test_a_commit_that_is_no_longer_the_head_has_no_pull_request(github):
     assert github.pull_request("another", "fix", HEAD) is None
 
 
+def test_a_pull_request_into_another_branch_is_none_of_mains(github, server):
+    server.pulls[0]["base"] = "dev"
+    assert github.pull_request("someone", "fix", HEAD) is None
+
+
 def test_the_second_comment_edits_the_first(github, server):
     assert github.comment(7, f"{MARKER} one", MARKER) == "made/1"
     assert github.comment(7, f"{MARKER} two", MARKER) == "edited/1"
@@ -57,8 +62,9 @@ def test_the_own_comment_is_found_behind_many_others(github, server):
     assert len(server.comments) == 231
 
 
-def test_the_run_that_built_a_commit_is_the_newest(github, server):
-    server.runs += [{"id": 5, "head_sha": HEAD}, {"id": 9, "head_sha": HEAD}]
+def test_the_run_that_built_a_commit_is_the_newest_of_main(github, server):
+    runs = ({"id": 5}, {"id": 9}, {"id": 12, "event": "pull_request"})
+    server.runs += [{"head_sha": HEAD, **run} for run in runs]
     assert github.run_of("release.yaml", HEAD) == 9
     with pytest.raises(PipelineError, match="no run of release"):
         github.run_of("release.yaml", "cd" * 20)

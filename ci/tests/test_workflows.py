@@ -106,6 +106,8 @@ def test_what_judges_a_pull_request_is_the_bases(checkout):
             "proposed/" in s.run and "--root" not in s.run and "diff" not in s.run
             for s in job.steps
         )
+    # And the base is main.
+    assert checkout.workflows["rehearse.yaml"]["on"] == {"pull_request": {"branches": ["main"]}}
     (changes,) = (job for job in judging if job.name == "changes")
     assert 'git checkout --quiet --detach "$BASE"' in changes.steps[1].run
 

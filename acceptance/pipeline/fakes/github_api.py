@@ -65,7 +65,9 @@ class _Endpoints(BaseHTTPRequestHandler):
             blob = self.server.blobs.get((query["ref"][0], path))
             self.answer({"sha": blob} if blob else {}, 200 if blob else 404)
         elif where.path.endswith("/pulls"):
-            self.answer([p for p in self.server.pulls if p["head"]["label"] == query["head"][0]])
+            asked = query["head"][0], query["base"][0]
+            pulls = self.server.pulls
+            self.answer([p for p in pulls if (p["head"]["label"], p.get("base", "main")) == asked])
         elif where.path.endswith("/comments"):
             page, size = int(query["page"][0]), int(query["per_page"][0])
             self.answer(self.server.comments[(page - 1) * size : page * size])
@@ -73,7 +75,9 @@ class _Endpoints(BaseHTTPRequestHandler):
             commit = where.path.split("/")[-2]
             self.answer([s for s in self.server.statuses[::-1] if s["sha"] == commit])
         elif where.path.endswith("/runs"):
-            found = [r for r in self.server.runs if r["head_sha"] == query["head_sha"][0]]
+            asked = query["head_sha"][0], query["event"][0]
+            runs = self.server.runs
+            found = [r for r in runs if (r["head_sha"], r.get("event", "push")) == asked]
             self.answer({"workflow_runs": found})
         else:
             self.answer({"message": "Not Found"}, 404)
