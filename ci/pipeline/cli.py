@@ -54,10 +54,7 @@ def _command(*options: Option) -> Callable[[Command], Command]:
     return add
 
 
-PLACE = (
-    _option("--environment", required=True, choices=overlay.ENVIRONMENTS),
-    _option("--remote", "(origin)", default="origin"),
-)
+PLACE = _option("--environment", required=True, choices=overlay.ENVIRONMENTS)
 BUILT = _option("--run-of", "and the run that built it", metavar="WORKFLOW")
 
 
@@ -85,7 +82,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 @_command(
-    *PLACE,
+    PLACE,
     _asked("--source", "the commit on main it was built from"),
     _asked("--digest", "sha256:… of the image"),
     _asked("--version", "such as 1.2.3"),
@@ -93,21 +90,21 @@ def _run(arguments: Sequence[str]) -> int:
 def _pin(chosen: argparse.Namespace) -> None:
     """Pin a release on an environment's branch, on the remote."""
     release = Release(chosen.version, chosen.source, chosen.digest)
-    outcome = overlay.update(_repository(chosen), chosen.environment, release, _verdict)
+    outcome = overlay.update(_repository(), chosen.environment, release, _verdict)
     _say(f"{release.tag} for {chosen.environment}: {outcome.action} ({outcome.commit})")
 
 
-@_command(*PLACE, BUILT)
+@_command(PLACE, BUILT)
 def _candidate(chosen: argparse.Namespace) -> None:
     """Print what a stage may take: what the one before promoted."""
-    offered = overlay.candidate(_repository(chosen), chosen.environment, _verdict)
+    offered = overlay.candidate(_repository(), chosen.environment, _verdict)
     _say_pinned(offered.release, chosen.run_of)
 
 
-@_command(*PLACE, BUILT)
+@_command(PLACE, BUILT)
 def _running(chosen: argparse.Namespace) -> None:
     """Print the release that an environment runs."""
-    pinned = overlay.running(_repository(chosen), chosen.environment)
+    pinned = overlay.running(_repository(), chosen.environment)
     _say_pinned(pinned.release, chosen.run_of)
 
 
@@ -117,29 +114,29 @@ def _say_pinned(release: Release, workflow: str | None) -> None:
         _say(f"run-id={_github().run_of(workflow, release.source)}")
 
 
-@_command(*PLACE, _option("--revision", "a tag or a source commit (the one before)", default=""))
+@_command(PLACE, _option("--revision", "a tag or a source commit (the one before)", default=""))
 def _destination(chosen: argparse.Namespace) -> None:
     """Print what a rollback would go back to."""
-    repository, environment = _repository(chosen), chosen.environment
+    repository, environment = _repository(), chosen.environment
     now, to = overlay.destination(repository, environment, _verdict, chosen.revision)
     _say(f"now={now.commit}\nto={to.commit}\nfrom={now.release.tag}\nback-to={to.release.tag}")
 
 
 @_command(
-    *PLACE,
+    PLACE,
     _asked("--now", "its branch's commit, as approved"),
     _asked("--to", "an earlier commit of the branch"),
 )
 def _roll_back(chosen: argparse.Namespace) -> None:
     """Bring an earlier release of an environment back."""
-    outcome = overlay.roll_back(_repository(chosen), chosen.environment, chosen.now, chosen.to)
+    outcome = overlay.roll_back(_repository(), chosen.environment, chosen.now, chosen.to)
     _say(f"{chosen.environment}: {outcome.action} ({outcome.commit})")
 
 
-def _repository(chosen: argparse.Namespace) -> Repository:
+def _repository() -> Repository:
     # The job's own token reads, where the repository is private too; the App's writes as well.
     token = os.environ.get("PUSH_TOKEN") or os.environ.get("GITHUB_TOKEN", "")
-    return Repository(Path(), chosen.remote, token)
+    return Repository(Path(), token=token)
 
 
 def _verdict(commit: str, environment: str) -> str:
@@ -161,11 +158,11 @@ def _version(chosen: argparse.Namespace) -> None:
     _say(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
 
 
-@_command(_option("--version", "another version's"))
-def _notes(chosen: argparse.Namespace) -> None:
+@_command()
+def _notes(_: argparse.Namespace) -> None:
     """Print the release notes of the version."""
-    wanted = chosen.version or releases.version(Path())
-    _say(releases.notes(Path("CHANGELOG.md").read_text(encoding="utf-8"), wanted).rstrip())
+    changelog = Path("CHANGELOG.md").read_text(encoding="utf-8")
+    _say(releases.notes(changelog, releases.version(Path())).rstrip())
 
 
 @_command(
