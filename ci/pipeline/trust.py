@@ -35,7 +35,7 @@ _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
 _RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
-_UNREAD = {"__pycache__", ".terraform", ".venv", "out"}
+_MADE = {"__pycache__", ".terraform"}
 _UNMINDED = {"timeout-minutes", "retention-days"}
 
 
@@ -155,7 +155,11 @@ def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
 def _found(checkout: Checkout, pattern: str) -> Iterator[tuple[str, Path]]:
     for file in sorted(checkout.root.glob(pattern)):
         path = file.relative_to(checkout.root)
-        if not file.is_dir() and not _UNREAD & {*path.parts}:
+        if (
+            not file.is_dir()
+            and not _MADE & {*path.parts}
+            and path.parts[0] not in {".venv", "out"}
+        ):
             yield str(path), file
 
 
