@@ -227,7 +227,7 @@ accept-observability: setup  ## panels on a rehearsal's data, every alert and it
 	@$(BIN)/python -m pytest -q -m acceptance observability/tests
 	$(accept)
 
-accept-pipeline: setup  ## a thousand interleavings of concurrent overlay updates, about 20 minutes
+accept-pipeline: setup  ## a thousand interleavings of overlay updates, pushes and signatures; about 30 minutes
 	$(accept)
 
 accept-terraform: setup  ## break each setting of the landing zone, see a test notice; about 10 minutes

@@ -6,17 +6,20 @@ Keyless identities need Sigstore, so a key takes their place; everything else is
 import copy
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 import yaml
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("kyverno", "crane", "cosign"))),
-    reason="needs kyverno, crane and cosign on PATH: ci/tool NAME builds each",
-)
+from acceptance.pipeline.conftest import on_path
+
 NAME = "gridos-signature"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kyverno():
+    with on_path("kyverno"):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,7 @@ def test_a_container_beside_the_main_one_is_judged_by_its_own_signature(
     if signed:
         other.push(key)
     asked = pod(ours.name)
-    name = other.name if signed else f"{served}/tmp@{other.release.digest}"
+    name = other.name if signed else f"{served}/made@{other.release.digest}"
     asked["spec"][kind] = [{"name": "beside", "image": name}]
     done = ask(tmp_path / "test", policy, asked, wanted)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -113,7 +116,7 @@ def test_a_strangers_signature_is_refused(tmp_path, policy, key, make_key, make_
 
 def test_an_unsigned_image_is_refused(tmp_path, policy, served, make_image):
     unsigned = make_image(tmp_path / "image", "unsigned")
-    name = f"{served}/tmp@{unsigned.release.digest}"
+    name = f"{served}/made@{unsigned.release.digest}"
     done = ask(tmp_path / "test", policy, pod(name), "fail")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -129,7 +132,7 @@ def test_a_signature_without_a_bill_of_materials_is_refused(tmp_path, policy, ke
 
 def test_another_namespace_is_not_concerned(tmp_path, policy, served, make_image):
     unsigned = make_image(tmp_path / "image", "elsewhere")
-    name = f"{served}/tmp@{unsigned.release.digest}"
+    name = f"{served}/made@{unsigned.release.digest}"
     done = ask(tmp_path / "test", policy, pod(name, "elsewhere"), "fail")
     assert "Not found" in done.stdout, "a result was found for it, and there should be none"
 
