@@ -74,19 +74,28 @@ def _storing(connection: psycopg.Connection[Any]) -> dict[str, Method]:
         with connection.cursor() as cursor, cursor.copy(COPY) as copying:
             copying.write(block)
 
-    def storing(store: Callable[[Any, list[Reading]], int]) -> Method:
-        return _readings, lambda batch: _exactly(store(connection, batch), len(batch))
+    def send(share: float) -> Method:
+        """So much of a batch, the earliest of it, is stored before."""
 
-    def send_before(rows: list[Row]) -> list[Reading]:
-        batch = _readings(rows)
-        _exactly(stored.store(connection, batch).stored, len(batch))
-        return batch
+        def send_before(rows: list[Row]) -> list[Reading]:
+            batch = _readings(rows)
+            before = batch[: round(len(batch) * share)]
+            _exactly(stored.store(connection, before).stored, len(before))
+            return batch
+
+        def store(batch: list[Reading]) -> None:
+            done = stored.store(connection, batch)
+            _exactly(done.duplicates, round(len(batch) * share))
+            _exactly(done.stored + done.duplicates, len(batch))
+
+        return send_before if share else _readings, store
 
     return {
         "copy": (_block, copy),
-        "append": storing(lambda *batch: stored.store(*batch).stored),
-        "resent": (send_before, lambda batch: _exactly(stored.store(connection, batch).stored, 0)),
-        "sorted": storing(stored.store_unknown),
+        "append": send(0),
+        "resent": send(1),
+        "half resent": send(0.5),
+        "a tenth resent": send(0.1),
     }
 
 

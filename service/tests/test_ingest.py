@@ -7,12 +7,13 @@ import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from gridos import deadlines
-from gridos.domain.batch import Reading
+from gridos.domain.batch import OnConflict, Reading
 from gridos.storage.readings import Stored, store
 
 from canary.runtime.waiting import wait_until
@@ -185,24 +186,54 @@ def test_corrections_at_the_same_time_are_each_written_down_with_what_they_found
 def test_batches_that_share_rows_wait_in_one_order_and_never_for_each_other(seeded):
     at = datetime(2024, 1, 1, 0, 50, tzinfo=UTC)
     shared = [Reading(f"ieee33-{number}", at, 1.0, 0.0) for number in (2, 3)]
-    insert = "INSERT INTO reading (bus_id, measured_at, kw, kvar) VALUES (%s, %s, 1, 0)"
+    with waiting_for_another(seeded, shared[:1], shared[::-1]) as (another, stored):
+        another.execute(INSERT, (shared[1].bus_id, at))
+        another.commit()
+        assert stored.result(60) == Stored(0, duplicates=2)
+
+
+@pytest.mark.parametrize(
+    ("hour", "on_conflict", "expected"),
+    [
+        (1, OnConflict.IGNORE, Stored(1, duplicates=2, differing=1)),
+        (2, OnConflict.REPLACE, Stored(1, duplicates=1, replaced=1)),
+    ],
+)
+def test_a_row_that_somebody_else_stores_while_a_batch_is_sorted_out_is_compared_too(
+    seeded, hour, on_conflict, expected
+):
+    at = datetime(2024, 1, 1, hour, 50, tzinfo=UTC)
+    batch = [Reading(f"ieee33-{number}", at, 1.0, 0.0) for number in (2, 3, 4)]
+    with psycopg.connect(seeded, autocommit=True) as connection:
+        store(connection, batch[:1])
+    changed = [*batch[:1], Reading(batch[1].bus_id, at, 2.0, 0.0), batch[2]]
+    with waiting_for_another(seeded, batch[1:2], changed, on_conflict) as (another, stored):
+        another.commit()
+        assert stored.result(60) == expected
+
+
+INSERT = "INSERT INTO reading (bus_id, measured_at, kw, kvar) VALUES (%s, %s, 1, 0)"
+
+
+@contextmanager
+def waiting_for_another(seeded, held, batch, *how):
+    """(a connection that has stored `held` and not committed, the storing of `batch`, waiting)."""
     with (
-        psycopg.connect(seeded) as first,
-        psycopg.connect(seeded, autocommit=True) as second,
+        psycopg.connect(seeded) as another,
+        psycopg.connect(seeded, autocommit=True) as own,
         psycopg.connect(seeded, autocommit=True) as watching,
         ThreadPoolExecutor(1) as caller,
     ):
 
-        def is_second_waiting():
+        def is_waiting():
             asked = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
-            return bool(watching.execute(asked, (second.info.backend_pid,)).fetchall())
+            return bool(watching.execute(asked, (own.info.backend_pid,)).fetchall())
 
-        first.execute(insert, (shared[0].bus_id, at))
-        stored = caller.submit(store, second, shared[::-1])
-        assert wait_until(is_second_waiting, timeout_s=60)
-        first.execute(insert, (shared[1].bus_id, at))
-        first.commit()
-        assert stored.result(60) == Stored(0, duplicates=2)
+        for reading in held:
+            another.execute(INSERT, (reading.bus_id, reading.measured_at))
+        stored = caller.submit(store, own, batch, *how)
+        assert wait_until(is_waiting, timeout_s=60)
+        yield another, stored
 
 
 def test_what_to_do_with_corrections_is_one_of_three_words(client):

@@ -3,61 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 from psycopg.errors import UniqueViolation
 from psycopg.rows import tuple_row
 
 from gridos.domain import series
 from gridos.domain.batch import BadRow, OnConflict, Reading, find_repeats
 from gridos.domain.series import Bucket, Window
+from gridos.storage import arrays
+from gridos.storage.arrays import Array
 from gridos.storage.pool import connection
 
-# Measured (`make accept-bench`): up to here one INSERT from arrays is faster, above it COPY and
-# staging.
-MAX_AS_ARRAYS = 1000
-
-COPY = "COPY {} (bus_id, measured_at, kw, kvar) FROM STDIN (FORMAT binary)"
 _KEY = attrgetter("bus_id", "measured_at")
-STAGE = """
-CREATE TEMPORARY TABLE staged (bus_id text, measured_at timestamptz, kw float8, kvar float8)
-ON COMMIT DROP
+ROWS = "unnest(%b::text[], %b::timestamptz[], %b::float8[], %b::float8[])"
+INSERT = f"INSERT INTO reading (bus_id, measured_at, kw, kvar) SELECT * FROM {ROWS} AS given"  # noqa: S608 — made of constants
+# Stores those that are not stored yet: how many these are, and which others are stored with other
+# values, by their numbers. ON CONFLICT DO NOTHING would take PostgreSQL twice the time for a new
+# row, which it first marks as tentative.
+_SORT_OUT = f"""
+WITH given AS (
+    SELECT * FROM {ROWS} WITH ORDINALITY AS given (bus_id, measured_at, kw, kvar, number)
+), found AS MATERIALIZED ({{found}}), compared AS MATERIALIZED (
+    SELECT given.*, found.bus_id IS NULL AS is_new, found.kw AS stored_kw,
+           found.kvar AS stored_kvar, (found.kw, found.kvar) <> (given.kw, given.kvar) AS differs
+    FROM given LEFT JOIN found USING (bus_id, measured_at)
+), stored AS (
+    INSERT INTO reading (bus_id, measured_at, kw, kvar)
+    SELECT bus_id, measured_at, kw, kvar FROM compared WHERE is_new ORDER BY number
+)
+SELECT count(*) FILTER (WHERE is_new),
+       array_agg(number) FILTER (WHERE differs),
+       array_agg(stored_kw) FILTER (WHERE differs), array_agg(stored_kvar) FILTER (WHERE differs)
+FROM compared
+"""  # noqa: S608 — made of constants
+# What is asked of the table is kept apart by OFFSET and LIMIT: however the planner guesses, the key
+# is searched, and no more is read than is asked for. One search for all times of a bus costs half
+# of one for each row where a bus has many, and twice as much where it has one.
+SORT_OUT_BY_BUS = _SORT_OUT.format(
+    found="""
+    SELECT reading.* FROM (
+        SELECT bus_id, array_agg(measured_at) AS times,
+               min(measured_at) AS earliest, max(measured_at) AS latest
+        FROM given GROUP BY bus_id
+    ) bus CROSS JOIN LATERAL (
+        SELECT bus_id, measured_at, kw, kvar FROM reading
+        WHERE bus_id = bus.bus_id AND measured_at = ANY(bus.times)
+          AND measured_at BETWEEN bus.earliest AND bus.latest OFFSET 0
+    ) reading
 """
-# The two places that a batch's rows are in where they are not all new.
-ARRAYS = "unnest(%b::text[], %b::timestamptz[], %b::float8[], %b::float8[])"
-STAGED = "(SELECT * FROM staged)"
-INSERT = """
-INSERT INTO reading (bus_id, measured_at, kw, kvar) SELECT * FROM {rows} AS given
-ON CONFLICT (bus_id, measured_at) DO NOTHING
+)
+SORT_OUT_BY_ROW = _SORT_OUT.format(
+    found="""
+    SELECT given.bus_id, given.measured_at, reading.kw, reading.kvar
+    FROM given CROSS JOIN LATERAL (
+        SELECT kw, kvar FROM reading
+        WHERE bus_id = given.bus_id AND measured_at = given.measured_at LIMIT 1
+    ) reading
 """
-# Each row is looked up by its key, however the planner guesses: a batch knows nothing of how long
-# the table is.
-_LOOK_UP = """
-JOIN LATERAL (
-    SELECT kw, kvar FROM reading
-    WHERE bus_id = given.bus_id AND measured_at = given.measured_at LIMIT 1 {lock}
-) reading ON true
-"""
-_KNOWN = "FROM {rows} AS given (bus_id, measured_at, kw, kvar)" + _LOOK_UP.format(lock="")
-_DIFFERS = "(reading.kw, reading.kvar) IS DISTINCT FROM (given.kw, given.kvar)"
-COUNT = f"SELECT count(*) AS known, count(*) FILTER (WHERE {_DIFFERS}) AS differing {_KNOWN}"
-DIFFERENCES = f"""
-SELECT given.bus_id, given.measured_at, reading.kw, reading.kvar {_KNOWN} WHERE {_DIFFERS}
-"""
+)
+MIN_ROWS_A_BUS = 4
 # Locked in order of the key, so that two corrections of the same rows wait for each other in turn,
-# and compared once they are locked.
+# and compared once they are locked. Each row is looked up by its key, however the planner guesses.
 REPLACE = f"""
 WITH found AS (
     SELECT given.*, reading.kw AS kw_before, reading.kvar AS kvar_before
-    FROM (SELECT * FROM {{rows}} AS given (bus_id, measured_at, kw, kvar) ORDER BY 1, 2) given
-    {_LOOK_UP.format(lock="FOR UPDATE")}
+    FROM (SELECT * FROM {ROWS} AS given (bus_id, measured_at, kw, kvar) ORDER BY 1, 2) given
+    JOIN LATERAL (
+        SELECT kw, kvar FROM reading
+        WHERE bus_id = given.bus_id AND measured_at = given.measured_at LIMIT 1 FOR UPDATE
+    ) reading ON true
 ), differing AS MATERIALIZED (
-    SELECT * FROM found WHERE (kw_before, kvar_before) IS DISTINCT FROM (kw, kvar)
+    SELECT * FROM found WHERE (kw_before, kvar_before) <> (kw, kvar)
 ), replaced AS (
     UPDATE reading SET kw = differing.kw, kvar = differing.kvar FROM differing
     WHERE reading.bus_id = differing.bus_id AND reading.measured_at = differing.measured_at
@@ -118,118 +141,64 @@ def add_readings(readings: Sequence[Reading], on_conflict: OnConflict, sender: S
 
 def store(
     connected: Connection[Any],
-    readings: Sequence[Reading],
+    given: Sequence[Reading],
     on_conflict: OnConflict = OnConflict.IGNORE,
     sender: Sender | None = None,
 ) -> Stored:
     """As `add_readings`, on a connection of the caller's that commits by itself.
 
-    Nearly every batch is all new, and COPY is the fastest way there is. One statement stores it
-    whole or not at all, so a batch that was sent before, or that repeats itself, is found out by
-    the key, and only then sorted out.
+    Nearly every batch is all new, so that is tried first. One statement stores it whole or not at
+    all, so a batch that was sent before, or that repeats itself, is found out by the key, and only
+    then sorted out.
     """
-    given = readings
     # In order of the key: of two batches that share rows one then waits for the other, and never
-    # each for the other until both are given up.
-    readings = sorted(given, key=_KEY)
+    # each for the other until both are given up. (Two sorts by one field are twice as fast.)
+    readings = sorted(given, key=attrgetter("measured_at"))
+    readings.sort(key=attrgetter("bus_id"))
+    packed = arrays.columns(readings)
     try:
-        return Stored(store_new(connected, readings))
+        return Stored(connected.execute(INSERT, packed).rowcount)
     except UniqueViolation:
-        repeats = find_repeats(dict(enumerate(given)))
-        if repeats:
-            raise Repeats(repeats) from None
-    is_one = on_conflict is OnConflict.IGNORE
-    with (
-        _transaction(connected, readings, is_one=is_one),
-        connected.cursor(row_factory=tuple_row) as cursor,
-    ):
-        rows, values = _place(cursor, readings)
-        return _sort_out(cursor, rows, values, len(readings), on_conflict, sender)
-
-
-def store_new(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """One COPY.
-
-    Raises:
-        UniqueViolation: if one of them is stored already, or twice in the batch; none is then.
-    """
-    with connected.cursor() as cursor:
-        _copy(cursor, "reading", readings)
-    return len(readings)
-
-
-def store_unknown(connected: Connection[Any], readings: Sequence[Reading]) -> int:
-    """One INSERT of those that are not stored yet; how many these are."""
-    with _transaction(connected, readings, is_one=True), connected.cursor() as cursor:
-        rows, values = _place(cursor, readings)
-        return cursor.execute(INSERT.format(rows=rows), values).rowcount
-
-
-def _transaction(
-    connected: Connection[Any], readings: Sequence[Reading], *, is_one: bool
-) -> AbstractContextManager[Any]:
-    """A transaction where one is needed: a batch that one statement stores is whole without.
-
-    Its beginning and its end are two more round trips, a fifth of what 1000 rows take.
-    """
-    return nullcontext() if is_one and _fit_arrays(readings) else connected.transaction()
-
-
-def _fit_arrays(readings: Sequence[Reading]) -> bool:
-    return len(readings) <= MAX_AS_ARRAYS
+        # Neighbours are compared, and times not hashed, which takes five times as long.
+        if any(
+            one.measured_at == other.measured_at and one.bus_id == other.bus_id
+            for one, other in pairwise(readings)
+        ):
+            raise Repeats(find_repeats(dict(enumerate(given)))) from None
+    buses = len({reading.bus_id for reading in readings})
+    sort_out = SORT_OUT_BY_BUS if len(readings) >= MIN_ROWS_A_BUS * buses else SORT_OUT_BY_ROW
+    while True:
+        # Each failure is another row that somebody else stored in between, so they come to an end.
+        with suppress(UniqueViolation):
+            return _sort_out(connected, sort_out, readings, packed, on_conflict, sender)
 
 
 def _sort_out(
-    cursor: Cursor[Any],
-    rows: str,
-    values: Sequence[Any],
-    size: int,
+    connected: Connection[Any],
+    sort_out: str,
+    readings: Sequence[Reading],
+    packed: Sequence[Array],
     on_conflict: OnConflict,
     sender: Sender | None,
 ) -> Stored:
-    """Stores a batch of which some rows are known; looking them up is cheaper than inserting."""
-    known, differing = _count(cursor, rows, values)
-    stored = 0
-    if known < size:
-        stored = cursor.execute(INSERT.format(rows=rows), values).rowcount
-        if stored + known < size:
-            # Somebody else stored one of them in between.
-            known, differing = size - stored, _count(cursor, rows, values)[1]
-    if not differing or on_conflict is OnConflict.IGNORE:
-        return Stored(stored, known, differing)
-    if on_conflict is OnConflict.REJECT:
-        found = cursor.execute(DIFFERENCES.format(rows=rows), values).fetchall()
-        raise Differences({(bus_id, at): (kw, kvar) for bus_id, at, kw, kvar in found})
-    sender = sender or Sender("", "")
-    correction = (*values, sender.key, sender.request_id)
-    replaced = cursor.execute(REPLACE.format(rows=rows), correction).rowcount
-    return Stored(stored, size - stored - replaced, 0, replaced)
-
-
-def _count(cursor: Cursor[Any], rows: str, values: Sequence[Any]) -> tuple[int, int]:
-    found: tuple[int, int] = cursor.execute(COUNT.format(rows=rows), values).fetchone()  # type: ignore[assignment]
-    return found
-
-
-def _place(cursor: Cursor[Any], readings: Sequence[Reading]) -> tuple[str, Sequence[Any]]:
-    """Where statements find the rows, and what they need for it: arrays, or a staged COPY."""
-    if _fit_arrays(readings):
-        return ARRAYS, (
-            [r.bus_id for r in readings],
-            [r.measured_at for r in readings],
-            [r.kw for r in readings],
-            [r.kvar for r in readings],
-        )
-    cursor.execute(STAGE)
-    _copy(cursor, "staged", readings)
-    return STAGED, ()
-
-
-def _copy(cursor: Cursor[Any], table: str, readings: Sequence[Reading]) -> None:
-    with cursor.copy(COPY.format(table)) as copy:
-        copy.set_types(["text", "timestamptz", "float8", "float8"])
-        for reading in readings:
-            copy.write_row((reading.bus_id, reading.measured_at, reading.kw, reading.kvar))
+    """Stores a batch of which some rows are known."""
+    is_one = on_conflict is OnConflict.IGNORE
+    with (
+        nullcontext() if is_one else connected.transaction(),
+        connected.cursor(row_factory=tuple_row) as cursor,
+    ):
+        stored, numbers, kw, kvar = cursor.execute(sort_out, packed).fetchone()  # type: ignore[misc]
+        known = len(readings) - stored
+        differing = [readings[number - 1] for number in numbers or ()]
+        if not differing or is_one:
+            return Stored(stored, known, len(differing))
+        if on_conflict is OnConflict.REJECT:
+            loads = zip(kw, kvar, strict=True)
+            raise Differences(dict(zip(map(_KEY, differing), loads, strict=True)))
+        sender = sender or Sender("", "")
+        correction = (*arrays.columns(differing), sender.key, sender.request_id)
+        replaced = cursor.execute(REPLACE, correction).rowcount
+        return Stored(stored, known - replaced, 0, replaced)
 
 
 def latest_loads(feeder_ids: Sequence[str]) -> list[dict[str, Any]]:
