@@ -2,17 +2,24 @@
 
 import threading
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 
+import psycopg
 import pytest
 from gridos import create_app, schema, seed
 from gridos.config import Settings
+from gridos.storage import pool
 from gridos.storage.availability import CROWDED, SILENT
 from gridos.storage.pool import THREADS, close_pool, open_pool
+from psycopg import sql
 from psycopg_pool import PoolTimeout
 
 from canary.runtime import database as postgres
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
+
+KW = 1.23456789012345
 
 
 @pytest.fixture
@@ -28,8 +35,8 @@ def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_th
     """Each request that gives up leaves its place in the pool's queue to be served first."""
     app = create_app(Settings(database.url))
     # Shorter than in service, so that requests give up soon, and so does the pool itself.
-    pool = app.extensions["pool"]
-    pool.timeout, pool.reconnect_timeout = 0.05, 0.1
+    connections = app.extensions["pool"]
+    connections.timeout, connections.reconnect_timeout = 0.05, 0.1
     open_pool(app)
     answers = []
     stopped = threading.Event()
@@ -39,23 +46,90 @@ def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_th
         while not stopped.wait(0.01):
             answers.append(client.get("/v1/feeders").status_code)
 
-    callers = [threading.Thread(target=ask) for _ in range(pool.max_size)]
+    callers = [threading.Thread(target=ask) for _ in range(connections.max_size)]
     for caller in callers:
         caller.start()
     try:
         assert wait_until(lambda: 200 in answers, timeout_s=60)
         database.kill()
-        assert wait_until(lambda: answers.count(503) > 10 * pool.max_size, timeout_s=60)
+        assert wait_until(lambda: answers.count(503) > 10 * connections.max_size, timeout_s=60)
         assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
         database.start()
         answers.clear()
-        assert wait_until(lambda: answers.count(200) > 10 * pool.max_size, timeout_s=60)
+        assert wait_until(lambda: answers.count(200) > 10 * connections.max_size, timeout_s=60)
     finally:
         stopped.set()
         for caller in callers:
             caller.join()
         close_pool(app)
     assert set(answers) <= {200, 503}
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_connections_that_were_cut_off_fail_no_more_requests_than_the_one_that_finds_out(
+    fresh, monkeypatch, idle
+):
+    """A server's idle timeout, a pooler's restart or a network's does it, to all at once."""
+    if idle:
+        monkeypatch.setattr(pool, "PROOF_S", -1.0)
+    with fresh() as url:
+        schema.migrate(url)
+        app = create_app(Settings(url))
+        open_pool(app)
+        try:
+            connections = app.extensions["pool"]
+            with ExitStack() as lent:
+                for _ in range(connections.max_size):
+                    lent.enter_context(pool.Lease(connections, monotonic() + 60))
+            with psycopg.connect(url, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            client = app.test_client()
+            answers = [client.get("/v1/feeders").status_code for _ in range(8)]
+        finally:
+            close_pool(app)
+    assert answers == [200 if idle else 503, *[200] * 7]
+
+
+def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh):
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            name = sql.Identifier(connection.info.dbname)
+            for setting, value in {
+                "DateStyle": "SQL, DMY",
+                "TimeZone": "Asia/Kathmandu",
+                "default_transaction_isolation": "serializable",
+                "extra_float_digits": "-15",
+                "idle_session_timeout": "1",
+                "exit_on_error": "on",
+            }.items():
+                connection.execute(
+                    sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.SQL(setting), value)
+                )
+        app = create_app(Settings(url, api_keys="a-key"))
+        open_pool(app)
+        try:
+            client = app.test_client()
+            at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
+            row = {"bus_id": "ieee33-2", "measured_at": at.isoformat(), "kw": KW, "kvar": 0}
+            stored = client.post(
+                "/v1/readings", json={"readings": [row]}, headers={"X-API-Key": "a-key"}
+            )
+            loads = client.get("/v1/feeders/ieee33/load").get_json()["buses"]
+            series = client.get("/v1/buses/ieee33-2/readings").get_json()["rows"]
+            with app.app_context(), pool.connection() as connection:
+                isolation = connection.execute("SHOW transaction_isolation").fetchone()
+        finally:
+            close_pool(app)
+    assert stored.status_code == 201
+    assert series == [["ieee33-2", f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", KW, 0]]
+    (load,) = [load for load in loads if load["bus_id"] == "ieee33-2"]
+    assert (datetime.fromisoformat(load["measured_at"]), load["kw"]) == (at, KW)
+    assert isolation == {"transaction_isolation": "read committed"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -35,8 +36,12 @@ CHECK_S = 1.0
 # Whatever the URL or the environment says: a database in SQL_ASCII (initdb's choice where there is
 # no locale) would otherwise answer with bytes in place of text.
 ENCODING = "UTF8"
+# What statements and their reading rest on is said too, whatever the database's or the role's
+# defaults are: a date in another style cannot be read, and a stricter isolation refuses writers.
 OPTIONS = (
     "-c statement_timeout=2000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=5000"
+    " -c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed"
+    " -c datestyle=ISO -c timezone=UTC -c extra_float_digits=1 -c exit_on_error=off"
 )
 # What is sent and not acknowledged for 3 s, or silent for 9 s, is a dead connection: the kernel's
 # own patience is a quarter of an hour, or two hours.
@@ -55,7 +60,8 @@ class Pool(ConnectionPool[DeadlineConnection]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._busy: set[int] = set()
-        super().__init__(*arguments, check=_check, **options)
+        self._doubted_at = -math.inf
+        super().__init__(*arguments, **options)
 
     @property
     def busy(self) -> int:
@@ -66,21 +72,47 @@ class Pool(ConnectionPool[DeadlineConnection]):
         """Lends one.
 
         Raises:
-            PoolTimeout: if none is free in time, or at once while the database cannot be used.
+            PoolTimeout: if none that works is free in time, or at once while the database cannot be
+                used.
         """
         fault = self.availability.fault
         has_none = not (self._pool or self._busy)
         if fault is not None and (fault.is_silent or (fault.bars and has_none)):
             self._stats[self._REQUESTS_ERRORS] += 1
             raise PoolTimeout(fault.text)
-        lent = super().getconn(timeout)
-        self._busy.add(id(lent))
-        return lent
+        until = monotonic() + (self.timeout if timeout is None else timeout)
+        # All that were idle may be dead: the pool's own check waits a second before the next one.
+        for _ in range(self.max_size + 1):
+            lent = super().getconn(until - monotonic())
+            self._busy.add(id(lent))
+            if self._works(lent):
+                return lent
+            self.putconn(lent)
+        raise PoolTimeout("no connection works")
 
     def putconn(self, conn: DeadlineConnection) -> None:
         """Takes it back."""
         self._busy.discard(id(conn))
         super().putconn(conn)
+
+    def doubt(self) -> None:
+        """One broke: the others are asked whether they work, and the database at once."""
+        self._doubted_at = monotonic()
+        self.availability.doubt()
+
+    def _works(self, conn: DeadlineConnection) -> bool:
+        """Asks one that was idle for long, or may have broken with another; closes it if not."""
+        now = monotonic()
+        if now - conn.proved_at <= PROOF_S and conn.proved_at > self._doubted_at:
+            return True
+        conn.deadline = now + CHECK_S
+        try:
+            self.check_connection(conn)
+        except psycopg.Error:
+            conn.close()
+            return False
+        conn.proved_at = now
+        return True
 
 
 class Lease:
@@ -106,7 +138,7 @@ class Lease:
             lent.proved_at = monotonic()
         elif isinstance(error, psycopg.Error) and fault_of(error) is not None:
             lent.close()
-            self._pool.availability.doubt()
+            self._pool.doubt()
         # What an error left half done is rolled back by the pool.
         self._pool.putconn(lent)
 
@@ -186,15 +218,6 @@ def connection(limit_s: float = REQUEST_S) -> Lease:
     if began is None:
         began = g.database_asked_at = monotonic()
     return Lease(current_app.extensions["pool"], began + limit_s)
-
-
-def _check(conn: DeadlineConnection) -> None:
-    """Whether a connection that was idle still works."""
-    now = monotonic()
-    if now - conn.proved_at > PROOF_S:
-        conn.deadline = now + CHECK_S
-        ConnectionPool.check_connection(conn)
-        conn.proved_at = now
 
 
 def _renewing(secrets: Secrets) -> type[DeadlineConnection]:
