@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import logging
 import math
+import re
 import secrets as randomness
 import threading
 import time
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 READINGS, NETWORKS, READ = "readings", "networks", "read"
 SCOPES = frozenset({READINGS, NETWORKS, READ})
 _HASHED = "sha256="
+# What no header can carry would be nobody's key, and yet take the place of those before it.
+MAX_KEY = 4096
+_SECRET = re.compile(rf"[ -~]{{1,{MAX_KEY}}}")
 # Bursts of so many seconds' worth pass; a meter concentrator sends in bursts.
 BURST_S = 2.0
 # So many callers are remembered; the one that was heard of longest ago is forgotten.
@@ -230,8 +234,8 @@ def make(scopes: Iterable[str]) -> tuple[str, str]:
 
 def _parse(entry: str) -> Key:
     secret, _, words = entry.partition(":")
-    if not secret:
-        raise BadKey("the key is empty")
+    if not _SECRET.fullmatch(secret):
+        raise BadKey(f"a key is 1 to {MAX_KEY} printable ASCII characters, as a header carries it")
     scopes = frozenset(words.split("+")) if words else frozenset({READINGS})
     if not scopes <= SCOPES:
         raise BadKey(f"scopes are {', '.join(sorted(SCOPES))}")

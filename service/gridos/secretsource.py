@@ -51,7 +51,8 @@ class Directory:
             raise SecretsUnavailable(f"{self._folder} is not a directory: is the volume mounted?")
         try:
             present = [name for name in NAMES if (self._folder / name).exists()]
-            return {name: (self._folder / name).read_text("utf-8").strip() for name in present}
+            # Editors of Windows put a byte order mark before the text.
+            return {name: (self._folder / name).read_text("utf-8-sig").strip() for name in present}
         except (OSError, UnicodeDecodeError) as failed:
             raise SecretsUnavailable(f"{self._folder} cannot be read: {failed}") from None
 

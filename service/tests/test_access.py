@@ -20,7 +20,18 @@ def test_an_entry_is_a_key_or_its_hash_with_scopes_or_without():
 
 
 @pytest.mark.parametrize(
-    "entry", ["key:everything", ":readings", "sha256=abc", "sha256=zz:readings"]
+    "entry",
+    [
+        "key:everything",
+        ":readings",
+        "sha256=abc",
+        "sha256=zz:readings",
+        "clé:readings",
+        "\ufeffkey",
+        "k\0y",
+        "k" * (access.MAX_KEY + 1),
+    ],
+    ids=ascii,
 )
 def test_what_is_no_entry_is_left_out_and_never_shown(entry, caplog):
     assert len(parse(f"{entry},good")) == 1

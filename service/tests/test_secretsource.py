@@ -26,6 +26,11 @@ def test_a_directory_comes_first_and_the_environment_fills_what_it_lacks(tmp_pat
     assert (secrets.get("api-keys"), secrets.conninfo()) == ("from-file", "postgresql://env")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path):
+    (tmp_path / "api-keys").write_text("from-file\r\n", "utf-8-sig")
+    assert Directory(tmp_path).read() == {"api-keys": "from-file"}
+
+
 def test_a_changed_file_takes_effect_without_a_restart(tmp_path):
     keys = tmp_path / "api-keys"
     keys.write_text("old")
