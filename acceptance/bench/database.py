@@ -215,15 +215,17 @@ def _fill(connection: psycopg.Connection[Any], month: int, feeders: int) -> None
     table = f"reading_2025_{month:02}"
     first = f"2025-{month:02}-01"
     following = f"2025-{month + 1:02}-01" if month < 12 else "2026-01-01"
-    for statement in (
-        f"DROP TABLE IF EXISTS {table}",
-        f"CREATE TABLE {table} (LIKE reading)",
-        READINGS.format(table=table, first=first, next=following, feeders=feeders),
-        f"ALTER TABLE {table} ADD PRIMARY KEY (bus_id, measured_at)",
-        f"ALTER TABLE reading ATTACH PARTITION {table}"
-        f" FOR VALUES FROM ('{first}') TO ('{following}')",
-    ):
-        connection.execute(statement)
+    # In the transaction that makes the table, so that nothing of it is written to the log.
+    with connection.transaction():
+        for statement in (
+            f"DROP TABLE IF EXISTS {table}",
+            f"CREATE TABLE {table} (LIKE reading)",
+            READINGS.format(table=table, first=first, next=following, feeders=feeders),
+            f"ALTER TABLE {table} ADD PRIMARY KEY (bus_id, measured_at)",
+            f"ALTER TABLE reading ATTACH PARTITION {table}"
+            f" FOR VALUES FROM ('{first}') TO ('{following}')",
+        ):
+            connection.execute(statement)
 
 
 def month(folder: Path, url: str, repeats: int) -> tuple[Sequence[float], int, int, int]:
