@@ -11,8 +11,9 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -228,29 +229,45 @@ def _fill(connection: psycopg.Connection[Any], month: int, feeders: int) -> None
             connection.execute(statement)
 
 
-def month(folder: Path, url: str, repeats: int) -> tuple[Sequence[float], int, int, int]:
-    """(seconds of each, bytes, packed bytes, rows) of December in 15 min buckets over HTTP."""
-    with Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": url}) as service:
-        service.start().await_ready()
-        connection = http.client.HTTPConnection("127.0.0.1", service.port)
+@dataclass
+class Month:
+    """December in 15 min buckets over HTTP, of a table of so many rows; `seconds` of each page."""
 
-        def get(headers: Mapping[str, str]) -> tuple[int, bytes]:
-            connection.request("GET", MONTH, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+    table_rows: int
+    seconds: list[float] = field(default_factory=list)
+    plain: bytes = b""
+    packed: bytes = b""
 
-        # The first ones after filling meet a cold table, and may not be in time.
-        for _ in range(WARM_UP):
-            get({})
-        times = []
-        for _ in range(repeats):
-            began = time.perf_counter()
-            status, plain = get({})
-            times.append(time.perf_counter() - began)
-            assert status == 200, plain
-        _, packed = get({"Accept-Encoding": "gzip"})
-        connection.close()
-    return times, len(plain), len(packed), len(json.loads(plain)["rows"])
+
+def months(folder: Path, tables: Mapping[str, int], repeats: int) -> list[Month]:
+    """Asks for a month of each table, in turns; `tables` are numbers of rows by URL."""
+    with ExitStack() as stack:
+        asking = []
+        for number, (url, rows) in enumerate(tables.items()):
+            variables = {**WRITABLE, "GRIDOS_DATABASE_URL": url}
+            service = stack.enter_context(Service(folder, variables, f"series-{number}"))
+            service.start().await_ready()
+            connection = http.client.HTTPConnection("127.0.0.1", service.port)
+            stack.callback(connection.close)
+            asking.append((connection, Month(rows)))
+        for turn in range(WARM_UP + repeats):
+            for connection, month in asking:
+                began = time.perf_counter()
+                status, month.plain = _get(connection, {})
+                taken = time.perf_counter() - began
+                # The first ones after filling meet a cold table, and may not be in time.
+                if turn >= WARM_UP:
+                    assert status == 200, month.plain
+                    month.seconds.append(taken)
+        for connection, month in asking:
+            _, month.packed = _get(connection, {"Accept-Encoding": "gzip"})
+    return [month for _, month in asking]
+
+
+def _get(connection: http.client.HTTPConnection, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    connection.request("GET", MONTH, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 @contextmanager

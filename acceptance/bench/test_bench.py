@@ -4,8 +4,10 @@ A benchmark reports and judges nothing: a busy machine is no fault of the code.
 """
 
 import itertools
+import json
 import shutil
 import statistics
+from contextlib import contextmanager
 
 import pytest
 
@@ -42,12 +44,18 @@ def need(program):
         pytest.skip(f"{program} is not there: sudo apt-get install {program}")
 
 
-@pytest.fixture
-def durable(tmp_path):
+@contextmanager
+def prepared(folder):
     with postgres.server(DURABLE) as running:
-        service = Service(tmp_path, {**WRITABLE, "GRIDOS_DATABASE_URL": running.url})
+        service = Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": running.url})
         service.run("migrate", "seed")
         yield running.url
+
+
+@pytest.fixture
+def durable(tmp_path):
+    with prepared(tmp_path) as url:
+        yield url
 
 
 @pytest.mark.parametrize(("pods", "cpu_goal", "time_goal"), [(1, "≤ 0.5", ""), (5, "", "≤ 3")])
@@ -110,13 +118,19 @@ def test_throughput(tmp_path, measured, times):
 
 
 # 1.06 million rows a feeder: 106 million take 10 GB.
-@pytest.mark.parametrize("feeders", [1, 10, pytest.param(100, marks=pytest.mark.large)])
-def test_series(durable, tmp_path, measured, times, feeders):
-    rows = database.grow(durable, feeders)
-    seconds, plain, packed, count = database.month(tmp_path, durable, times(20))
-    shown = f"{spread(s * 1e3 for s in seconds)} ms, {plain / 1e6:.1f} MB"
-    name = f"month of 33 buses, {count} rows of {rows / 1e6:.1f} M"
-    measured(name, f"{shown} ({packed / 1e6:.2f} MB packed)", "flat")
+@pytest.mark.parametrize("feeders", [10, pytest.param(100, marks=pytest.mark.large)])
+def test_series(tmp_path, measured, times, feeders):
+    with prepared(tmp_path) as small, prepared(tmp_path) as large:
+        tables = {small: database.grow(small, 1), large: database.grow(large, feeders)}
+        found = database.months(tmp_path, tables, times(20))
+    for month in found:
+        rows = len(json.loads(month.plain)["rows"])
+        name = f"month of 33 buses, {rows} rows of {month.table_rows / 1e6:.1f} M"
+        sizes = f"{len(month.plain) / 1e6:.1f} MB ({len(month.packed) / 1e6:.2f} MB packed)"
+        measured(name, f"{spread(s * 1e3 for s in month.seconds)} ms, {sizes}")
+    first, last = found
+    ratios = (b / a for a, b in zip(first.seconds, last.seconds, strict=True))
+    measured("the large table's ÷ the small one's, in turns", spread(ratios), "≤ 1.3")
 
 
 def test_instructions(measured):
