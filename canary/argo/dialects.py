@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import promql_parser
@@ -161,6 +161,9 @@ _ENDINGS = re.compile(r"_(bucket|count|sum)$")
 _ROUTERS = {"Envoy", "HAProxy", "Istio", "Linkerd", "Traefik", "ingress-nginx"}
 _SIDES = re.compile("canary|preview")
 
+# Labels that are the same for canary and stable pods, by exporter: who owns pods owns both.
+OWNERS = {"Linkerd": frozenset({"deployment", "dst_deployment", "workload_name"})}
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -173,9 +176,11 @@ class Vocabulary:
 
     def of(self, metric: str) -> Dialect | None:
         """The dialect that a metric of requests speaks; None if that is not known."""
-        if metric in self.values:
-            return _from_scrape(metric, self.values[metric])
-        return _spoken(metric)
+        return self._scraped.get(metric) or _spoken(metric)
+
+    @cached_property
+    def _scraped(self) -> Mapping[str, Dialect]:
+        return {metric: _from_scrape(metric, labels) for metric, labels in self.values.items()}
 
 
 @lru_cache(maxsize=1024)
@@ -210,6 +215,12 @@ def picks_failures(selector: Selector) -> bool:
 def picks_successes(selector: Selector) -> bool:
     """Whether it selects good requests and no others."""
     return _outcomes(selector.metric, selector.matchers) == frozenset({Outcome.GOOD})
+
+
+def owners(metric: str) -> frozenset[str]:
+    """The labels of a metric that hold the owner of pods, which is one Rollout for both sides."""
+    dialect = _spoken(metric)
+    return OWNERS.get(dialect.exporter, frozenset()) if dialect else frozenset()
 
 
 def is_routers(metric: str) -> bool:

@@ -203,6 +203,24 @@ def kept_labels(tree: Any) -> frozenset[str] | None:
     return frozenset(tree.modifier.labels) if by else None
 
 
+def drops(node: Any, label: str) -> bool:
+    """Whether a node adds up, or averages, series that differ by a label."""
+    if not isinstance(node, promql_parser.AggregateExpr) or str(node.op) not in ("sum", "avg"):
+        return False
+    if node.modifier is None:
+        return True
+    by = node.modifier.type == promql_parser.AggModifierType.By
+    return (label in node.modifier.labels) is not by
+
+
+def outside_quantiles(tree: Any) -> Iterator[Any]:
+    """Every node that is no part of what `histogram_quantile` is asked of."""
+    if not is_quantile(tree):
+        yield tree
+        for child in children(tree):
+            yield from outside_quantiles(child)
+
+
 def unpaired(node: Any) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
     """Labels of a binary operator's sides by which no two series are a pair."""
     if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) in ("or", "unless"):

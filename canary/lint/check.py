@@ -9,7 +9,7 @@ from canary.argo import releases
 from canary.argo.gates import Finding, Gate, Release, Severity
 from canary.lint import unknown
 from canary.lint.contract import TARGET_LABELS, Contract
-from canary.lint.pods import MONITORS, scrape_interval_s
+from canary.lint.pods import HASH_LABELS, MONITORS, copied_labels, scrape_interval_s
 from canary.lint.repository import PassedOver, Reading
 from canary.lint.rule import Context
 from canary.lint.rules import RULES
@@ -88,8 +88,8 @@ def _findings(
     documents: Sequence[Document], found: tuple[Release, ...], contract: Contract | None
 ) -> Iterator[Finding]:
     everything = tuple(documents)
-    recorded, labels = _recorded(everything), TARGET_LABELS | _copied(everything)
     monitors = tuple(document for document in everything if document.kind in MONITORS)
+    recorded, labels = _recorded(everything), TARGET_LABELS | _copied(monitors)
     scalers = tuple(d for d in everything if d.kind == "HorizontalPodAutoscaler")
     for release in found:
         context = Context(
@@ -135,12 +135,7 @@ def _recorded(documents: Sequence[Document]) -> dict[str, str]:
     return {name: scalar(r.get("expr")) for r in rules if (name := scalar(r.get("record")))}
 
 
-def _copied(documents: Sequence[Document]) -> frozenset[str]:
-    """The pod labels that the monitors copy to their series, as Prometheus writes them."""
-    underscored = str.maketrans("-./", "___")
-    return frozenset(
-        scalar(label).translate(underscored)
-        for document in documents
-        for key in ("podTargetLabels", "targetLabels")
-        for label in listed(document.spec.get(key))
-    )
+def _copied(monitors: Sequence[Document]) -> frozenset[str]:
+    """The labels that the monitors give to their series; of those that copy all, the one asked."""
+    copied = (copied_labels(monitor) for monitor in monitors)
+    return frozenset().union(*(HASH_LABELS if each is None else each for each in copied))

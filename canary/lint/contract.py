@@ -36,9 +36,10 @@ class Contract:
         """The labels of each sample."""
         return {name: frozenset(labels) for name, labels in self.values.items()}
 
-    def covers(self, metric: str) -> bool:
-        """Whether the service would be the one to export a metric of this name."""
-        return ":" not in metric and not _PLATFORM.match(metric)
+
+def covers(metric: str) -> bool:
+    """Whether the service would be the one to export a metric of this name."""
+    return ":" not in metric and not _PLATFORM.match(metric)
 
 
 def load(source: str) -> Contract:

@@ -9,7 +9,11 @@ from canary.argo.gates import Release
 from canary.argo.releases import seconds
 from canary.yamls import Document, listed, mapping, scalar
 
-MONITORS = ("PodMonitor", "ServiceMonitor")
+# Of the Prometheus operator, of Google's managed Prometheus, and of VictoriaMetrics.
+MONITORS = ("PodMonitor", "ServiceMonitor", "PodMonitoring", "VMPodScrape", "VMServiceScrape")
+
+# What a monitor that copies all labels of pods calls the pod-template hash.
+HASH_LABELS = frozenset({"rollouts_pod_template_hash"})
 
 
 def container_of(rollout: Document) -> str:
@@ -71,17 +75,53 @@ def scraping(
     documents: Iterable[Document], release: Release
 ) -> tuple[Document | None, float | None]:
     """The monitor that scrapes a release's pods, and how often; nothing where none says so."""
+    for document in _monitors_of(documents, release):
+        found = seconds(mapping(_endpoints(document)[0]).get("interval"))
+        if found:
+            return document, found
+    return None, None
+
+
+def monitor_of(documents: Iterable[Document], release: Release) -> Document | None:
+    """The monitor that scrapes a release's pods."""
+    return next(_monitors_of(documents, release), None)
+
+
+def _monitors_of(documents: Iterable[Document], release: Release) -> Iterator[Document]:
     monitors = [document for document in documents if document.kind in MONITORS]
     for document in monitors:
-        endpoints = listed(document.spec.get("podMetricsEndpoints")) or listed(
-            document.spec.get("endpoints")
-        )
         own = document.name == release.rollout.name or _selects(document, release.rollout)
-        if endpoints and (len(monitors) == 1 or own):
-            found = seconds(mapping(endpoints[0]).get("interval"))
-            if found:
-                return document, found
-    return None, None
+        if _endpoints(document) and (len(monitors) == 1 or own):
+            yield document
+
+
+def _endpoints(monitor: Document) -> list[Any]:
+    return listed(monitor.spec.get("podMetricsEndpoints")) or listed(monitor.spec.get("endpoints"))
+
+
+def copied_labels(monitor: Document) -> frozenset[str] | None:
+    """The labels of series that a monitor makes, as of pods; None if it may make any."""
+    found = [*listed(monitor.spec.get("podTargetLabels"))]
+    found += listed(monitor.spec.get("targetLabels"))
+    of_pods = listed(mapping(monitor.spec.get("targetLabels")).get("fromPod"))  # PodMonitoring's
+    found += [mapping(pair).get("to") or mapping(pair).get("from") for pair in of_pods]
+    for rule in _relabelings(monitor):
+        if rule.get("action") == "labelmap":
+            return None
+        found.append(rule.get("targetLabel"))
+    return frozenset(scalar(label).translate(_UNDERSCORED) for label in found if label)
+
+
+def _relabelings(monitor: Document) -> Iterator[Mapping[str, Any]]:
+    for endpoint in map(mapping, _endpoints(monitor)):
+        yield from (mapping(rule) for key in _RELABELINGS for rule in listed(endpoint.get(key)))
+
+
+_RELABELINGS = (
+    "relabelings", "metricRelabelings", "metricRelabeling",
+    "relabelConfigs", "metricRelabelConfigs",
+)  # fmt: skip
+_UNDERSCORED = str.maketrans("-./", "___")
 
 
 def _selects(monitor: Document, rollout: Document) -> bool:

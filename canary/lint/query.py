@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import promql_parser
 
 from canary.argo import dialects, promql, threshold
-from canary.argo.dialects import Vocabulary
+from canary.argo.dialects import Vocabulary, takes
 from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import PromqlError, Query, Selector
-from canary.argo.releases import LATEST
+from canary.argo.releases import LATEST, STABLE
 from canary.lint import exporters, values
-from canary.lint.pods import cpu_limit_cores
+from canary.lint.contract import covers
+from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of
 from canary.lint.rule import Context, Hit, Rule, at, into, percent, queries
 from canary.lint.values import measurements
 
@@ -52,8 +55,10 @@ def _not_scoped(context: Context) -> Iterator[Hit]:
 
 def _singles_out(release: Release, selector: Selector) -> bool:
     """Whether a selector names the canary, or may: by a word that is no name of the release's."""
-    return selector.mentions(release.canary_tokens) or any(
-        dialects.may_tell_sides(matcher, release.own_names) for matcher in selector.matchers
+    owners, rollout = dialects.owners(selector.metric), release.rollout.name
+    telling = [m for m in selector.matchers if m.label not in owners or not takes(m, rollout)]
+    return replace(selector, matchers=tuple(telling)).mentions(release.canary_tokens) or any(
+        dialects.may_tell_sides(matcher, release.own_names) for matcher in telling
     )
 
 
@@ -253,6 +258,24 @@ def _quantile_without_answer(context: Context) -> Iterator[Hit]:
 
 
 @rule(
+    "buckets-added-up",
+    Severity.ERROR,
+    "the buckets of a histogram are added up",
+    reason="Each bucket counts all requests below its bound, so a request counts once for every "
+    "bound above it, and the sum is a number of no requests.",
+    remedy='name one bound (le="0.5"), count all requests by the histogram\'s _count, or keep the '
+    "label le for histogram_quantile",
+)
+def _buckets_added_up(context: Context) -> Iterator[Hit]:
+    for gate, _, query in queries(context):
+        for node in promql.outside_quantiles(query.tree):
+            for selector in promql.selectors(node) if promql.drops(node, "le") else ():
+                bounds = [m for m in selector.matchers if (m.label, m.sign) == ("le", "=")]
+                if selector.metric.endswith("_bucket") and not bounds:
+                    yield at(gate, f"{node.op} of {selector.metric} over all values of le")
+
+
+@rule(
     "limit-in-another-unit",
     Severity.ERROR,
     "a duration is compared with a limit of another unit",
@@ -360,14 +383,39 @@ def _not_there(context: Context, selector: Selector) -> Iterator[str]:
             yield from (
                 f"{metric} is recorded of it: {words}" for words in exporters.unknown(inner)
             )
-    elif contract is None or not contract.covers(metric):
+    elif contract is None or not covers(metric):
         yield from exporters.unknown(selector)
+        labels = dict((*_not_copied(context, selector), *_misspelt_labels(context, selector)))
+        yield from labels.values()
     elif metric not in contract.labels:
         yield f"the service exports no {metric}"
     else:
         known = contract.labels[metric] | context.target_labels | {"__name__"}
         for label in sorted(selector.labels - known):
             yield f"{metric} has no label {label}"
+
+
+def _misspelt_labels(context: Context, selector: Selector) -> Iterator[tuple[str, str]]:
+    """Labels that are spelt almost as one that a scrape adds, or that tells what the gate asks."""
+    dialect = Vocabulary().of(selector.metric)
+    telling = {*dialect.outcomes, *dialect.spread} if dialect else set()
+    known = context.target_labels | telling
+    for label in sorted(selector.labels - known - dialects.SCOPE - {"le", "__name__"}):
+        for meant in get_close_matches(label, sorted(known), 1, exporters.ALIKE):
+            yield label, f"{selector.metric} has no label {label}, but {meant}"
+
+
+def _not_copied(context: Context, selector: Selector) -> Iterator[tuple[str, str]]:
+    """A label for the pod-template hash that the monitor of these pods does not give to series."""
+    monitor = monitor_of(context.documents, context.release)
+    if monitor is None or dialects.is_routers(selector.metric) or not covers(selector.metric):
+        return
+    labels = copied_labels(monitor)
+    for matcher in selector.matchers if labels is not None else ():
+        if matcher.value not in (LATEST, STABLE) or matcher.label in (labels or ()):
+            continue
+        hashed = ", ".join(sorted(labels or ())) or "no label of the pods"
+        yield matcher.label, f"{monitor} copies {hashed}, and not {matcher.label}"
 
 
 def _selectors(expression: str) -> tuple[Selector, ...]:

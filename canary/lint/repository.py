@@ -19,6 +19,7 @@ from typing import Any
 from canary import yamls
 from canary.argo import scalers
 from canary.errors import RehearsalError, UsageError
+from canary.lint import pods
 from canary.runtime import documents
 from canary.yamls import Document, listed, mapping
 
@@ -30,8 +31,7 @@ _TOP_KIND = re.compile(r"""^["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
 _GATES = {"Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"}
 # What the rules ask beside the gates, and what is named as not judged.
 _BESIDE = {
-    "AnalysisRun", "Canary", "Experiment", "PodMonitor", "PrometheusRule", "ServiceMonitor",
-    *scalers.KINDS,
+    "AnalysisRun", "Canary", "Experiment", "PrometheusRule", *pods.MONITORS, *scalers.KINDS,
 }  # fmt: skip
 _RECORD = re.compile(r"""^\s*(- )?["']?record["']?\s*:""", re.MULTILINE)
 # `{{` that is no placeholder of Argo's own.

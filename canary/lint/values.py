@@ -201,6 +201,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
         for selector in query.selectors:
             yield from (at(gate, words) for words in _no_pod(context.release, selector))
             yield from (at(gate, words) for words in _elsewhere(context.release, selector))
+            yield from (at(gate, words) for words in _of_both(context.release, selector))
             yield from (at(gate, words) for words in exporters.never_taken(selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
@@ -372,6 +373,19 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
             if values and not any(dialects.takes(matcher, value) for value in values):
                 has = " or ".join(sorted(values))
                 yield f'{matcher.label}{matcher.sign}"{matcher.value}": for these pods it is {has}'
+        except UnmodelledError:
+            continue
+
+
+def _of_both(release: Release, selector: Selector) -> Iterator[str]:
+    """What asks the owner of pods, which is the Rollout of canary and stable, for the canary."""
+    owners = dialects.owners(selector.metric)
+    for matcher in (m for m in selector.matchers if m.label in owners and "!" not in m.sign):
+        named = any(token in matcher.value for token in release.canary_tokens)
+        try:
+            if named and not dialects.takes(matcher, release.rollout.name):
+                words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+                yield f"{words}: canary and stable pods have one owner, {release.rollout.name}"
         except UnmodelledError:
             continue
 

@@ -95,13 +95,22 @@ class Trajectory:
     @cached_property
     def routes(self) -> tuple[Trajectory, ...]:
         """The answers of each route; empty if it is not known how requests divide."""
-        return self.split(self)
+        parts, whole = self.split(self), self.since_start
+        if whole is None:
+            return parts
+        pairs = zip(parts, whole.routes, strict=True)
+        return tuple(replace(part, since_start=own) for part, own in pairs)
 
     def total(self, what: str, first: int, last: int) -> Counts:
         """The sum of `requests`, `failed`, `slow` or `busy` over slots `first` to `last` - 1."""
         sums: Counts = getattr(self, f"_{what}_sums")
         between: Counts = sums[max(first, last)] - sums[first]
         return between
+
+    def running(self, what: str, release: int) -> NDArray[np.float64]:
+        """One release's sums of the same over its first 0, 1, 2 … slots."""
+        sums: Counts = getattr(self, f"_{what}_sums")
+        return np.asarray(sums[:, release], dtype=float)
 
     # Every gate asks for the same few sums at every measurement; running ones make each a
     # subtraction.
@@ -284,9 +293,9 @@ class RandomDraws:
     ) -> tuple[Trajectory, ...]:
         """Each route's part: every request has one, and those of a broken route failed."""
         shares, found = self.traffic.routes, []
-        rng = self._rng(f"{when}routes")
-        good: Counts = whole.requests - whole.failed
-        failed: Counts = whole.failed if broken is None else whole.failed - broken
+        rng, there = self._rng(f"{when}routes"), whole.requests.any(axis=0)
+        good: Counts = (whole.requests - whole.failed)[:, there]
+        failed: Counts = (whole.failed if broken is None else whole.failed - broken)[:, there]
         others = shares if broken is None else shares[:-1]
         left = sum(others)
         for share in others:
@@ -294,7 +303,9 @@ class RandomDraws:
             left -= share
             fine, bad = rng.binomial(good, part), rng.binomial(failed, part)
             good, failed = good - fine, failed - bad
-            found.append(replace(whole, requests=fine + bad, failed=bad, split=_undivided))
+            requests, failures = np.zeros_like(whole.requests), np.zeros_like(whole.requests)
+            requests[:, there], failures[:, there] = fine + bad, bad
+            found.append(replace(whole, requests=requests, failed=failures, split=_undivided))
         if broken is not None:
             found.append(replace(whole, requests=broken, failed=broken, split=_undivided))
         return tuple(found)

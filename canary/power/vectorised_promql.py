@@ -8,7 +8,6 @@ apart is not modelled. What is not modelled raises `UnmodelledError`, naming it:
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +27,7 @@ from canary.argo.dialects import (
     UnmodelledError,
     Vocabulary,
     may_tell_sides,
+    owners,
     takes,
 )
 from canary.argo.promql import Matcher
@@ -431,6 +431,8 @@ def _grouped(series: Series, by: Iterable[str], vector: Vector) -> Labels:
 
 def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: bool) -> Series:
     """One group as one series."""
+    if len({bound for s in members for label, bound in s.labels if label == "le"}) > 1:
+        raise UnmodelledError(f"{name} over the bounds of a histogram is not modelled")
     present = np.logical_or.reduce([s.present for s in members])
     numbers = [np.where(s.present, s.number, 0.0) for s in members]
     if name != "sum" and any(s.raw and dict(s.labels).keys() - {"pod"} for s in members):
@@ -604,7 +606,7 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
         named = metric or "a series without a name"
         raise UnmodelledError(f"{named} is not modelled: what it counts is not known")
     found: list[Series] = []
-    for side, track in _sides(matchers, scene):
+    for side, track in _sides(metric, matchers, scene):
         first, last = scene.world.slots(at_s, window_s)
         if function == "irate":
             first = max(first, last - 1)
@@ -622,9 +624,7 @@ def _parts(track: Trajectory, scene: Scene) -> list[tuple[str, Trajectory]]:
     """The routes of a ReplicaSet by a name for each; all as one where none must be told apart."""
     if not scene.by_route or not track.routes:
         return [(MANY, track)]
-    whole = track.since_start.routes if track.since_start else itertools.repeat(None)
-    parts = zip(track.routes, whole, strict=False)
-    return [(str(i), replace(part, since_start=own)) for i, (part, own) in enumerate(parts)]
+    return [(str(index), part) for index, part in enumerate(track.routes)]
 
 
 @dataclass(frozen=True)
@@ -794,7 +794,7 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
             + (" without rate()" if scene.vocabulary.of(metric) else "")
         )
     found: list[Series] = []
-    for side, track in _sides(_matchers_of(selector), scene):
+    for side, track in _sides(metric, _matchers_of(selector), scene):
         pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
         match metric:
             case "kube_pod_container_resource_limits":
@@ -818,7 +818,7 @@ def _as_it_stands(selector: Any, scene: Scene) -> Vector:
     _, last = scene.world.slots(at_s, scene.world.scrape_s)
     metric, matchers = _metric_of(selector), _matchers_of(selector)
     found: list[Series] = []
-    for side, track in _sides(matchers, scene):
+    for side, track in _sides(metric, matchers, scene):
         for route, part in _parts(track.since_start or track, scene):
             span = _Span(part, 0, last, at_s, at_s - scene.world.start_s, scene)
             found += _requests(AS_IT_STANDS, metric, matchers, span, side, route)
@@ -870,20 +870,24 @@ def _names_a_release(matcher: Matcher) -> bool:
     return LATEST in matcher.value or STABLE in matcher.value
 
 
-def _sides(matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Trajectory]]:
+def _sides(metric: str, matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Trajectory]]:
     """The ReplicaSets whose pods' series the matchers take."""
     return [
         (side, scene.world.canary if side == "canary" else scene.world.stable)
-        for side in _sides_named(tuple(matchers), scene.names)
+        for side in _sides_named(metric, tuple(matchers), scene.names)
     ]
 
 
 @lru_cache(maxsize=4096)
-def _sides_named(matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
+def _sides_named(metric: str, matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
+    told, owned = [], owners(metric) if names.rollout else frozenset()
+    for matcher in matchers:
+        if matcher.label not in owned:
+            told.append(matcher)
+        elif not takes(matcher, names.rollout):
+            return ()
     sides = (("canary", names.canary), ("stable", names.stable))
-    return tuple(
-        side for side, tokens in sides if all(_side_taken(m, tokens, names) for m in matchers)
-    )
+    return tuple(side for side, tokens in sides if all(_side_taken(m, tokens, names) for m in told))
 
 
 def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:

@@ -13,7 +13,7 @@ import itertools
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.argo import analysis, promql
-from canary.argo.dialects import Dialect, takes
+from canary.argo.dialects import Dialect, owners, takes
 from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.power import backfill
@@ -213,7 +213,9 @@ def _lines(study: Study, world: Samples, selectors: list[Selector], base_s: floa
     written: set[str] = set()
     for side, track in (("canary", world.canary), ("stable", world.stable)):
         labels = labels_of(study, selectors, side)
-        for selector in selectors:
+        # One gate asks for the same metric many times, and only bounds make a difference.
+        asked = {(s.metric, *(m for m in s.matchers if m.label == "le")): s for s in selectors}
+        for selector in asked.values():
             told = told_outcomes(study, selector.metric, selectors)
             held = labels[selector.metric]
             for head, values in _series(study, selector, held, told, track):
@@ -229,6 +231,7 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
     for selector in selectors:
         dialect = study.vocabulary.of(selector.metric)
         own = {"pod": _pod(study, side)}
+        own |= dict.fromkeys(owners(selector.metric), study.rollout.name)
         if study.names.namespace:
             own["namespace"] = study.names.namespace
         held = found.setdefault(selector.metric, own)
@@ -291,17 +294,11 @@ def _series(
     """The series of one metric, each with its value at the end of every slot."""
     metric = selector.metric
     slots = track.requests.shape[1]
-
-    def running_of(part: Trajectory) -> Callable[[str], Numbers]:
-        return lambda what: np.array([part.total(what, 0, k)[0] for k in range(slots + 1)], float)
-
-    running = running_of(track)
-
     pods = np.append(track.pods, track.pods[-1])
     match metric:
         case "container_cpu_usage_seconds_total":
             scale = study.scrape_s * study.cpu_limit
-            yield _head(metric, labels), running("busy") * scale
+            yield _head(metric, labels), track.running("busy", 0) * scale
         case "kube_pod_container_resource_limits":
             yield _head(metric, labels), pods * study.cpu_limit
         case "kube_pod_container_status_restarts_total":
@@ -316,10 +313,9 @@ def _series(
             late = not dialect.zeroed and track.pods[0] == 0
             for index, part in enumerate(track.routes):
                 route = dict.fromkeys(ROUTES & dialect.spread, f"/{index}")
-                own = running_of(part)
-                yield from _requests(dialect, selector, {**route, **labels}, told, own, late)
+                yield from _requests(dialect, selector, {**route, **labels}, told, part, late)
             if not track.routes:
-                yield from _requests(dialect, selector, labels, told, running, late)
+                yield from _requests(dialect, selector, labels, told, track, late)
 
 
 def _requests(
@@ -327,16 +323,16 @@ def _requests(
     selector: Selector,
     labels: Mapping[str, str],
     told: frozenset[str],
-    running: Callable[[str], Numbers],
+    track: Trajectory,
     late: bool,
 ) -> Iterator[tuple[str, Numbers]]:
     """A counter of requests, with the outcome's labels that some selector names (`told`).
 
     `late`: series of failures are there from the first one on, and not at zero before.
     """
-    requests = running("requests")
+    requests = track.running("requests", 0)
     if selector.metric.endswith("_bucket"):
-        slow = running("slow")
+        slow = track.running("slow", 0)
         quick = [m.value for m in selector.matchers if m.label == "le" and m.value != INFINITE]
         for bound in quick or [f"{FAST_S / dialect.unit_s:g}"]:
             yield _head(selector.metric, {**labels, "le": bound}), requests - slow
@@ -346,7 +342,7 @@ def _requests(
     if not told:
         yield _head(selector.metric, labels), requests
         return
-    failed = running("failed")
+    failed = track.running("failed", 0)
     for place, count in enumerate((requests - failed, failed)):
         values = {label: dialect.outcomes[label][place] for label in told}
         there = (place == 0) | (not late) | (count > 0)

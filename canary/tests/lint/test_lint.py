@@ -225,3 +225,20 @@ def test_scrambled_text_is_refused_in_one_line_or_read(tmp_path, root):
 def test_the_rules_page_is_the_one_that_gates_rules_prints(root):
     page = (root / "docs/gates/rules.md").read_text()
     assert page == catalogue.render() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("copying", "known"),
+    [
+        ({"targetLabel": "hash"}, True),
+        ({"targetLabel": "rollout"}, False),
+        ({"action": "labelmap", "regex": "__meta_kubernetes_pod_label_(.+)"}, True),
+    ],
+)
+def test_a_label_that_a_relabeling_gives_to_series_is_known(copying, known):
+    """Without a contract too, for the hash is a label of the pods."""
+    found = copy.deepcopy(catalogue.good_release())
+    monitor = next(d for d in found if d.kind == "PodMonitor")
+    del monitor.body["spec"]["podTargetLabels"]
+    monitor.body["spec"]["podMetricsEndpoints"][0]["relabelings"] = [copying]
+    assert ("not-exported" not in rules_of(check.lint(found))) is known
