@@ -125,6 +125,18 @@ class Study:
             other.__dict__.pop(name, None)
         return other
 
+    def until(self, at_s: float) -> Study:
+        """The same release as far as an instant: a tenth of it takes a tenth of the time."""
+        other = copy.copy(self)
+        other.__dict__.pop("draws", None)
+        measurements = tuple(m for m in self.measurements if m.at_s <= at_s)
+        other.__dict__ |= {"measurements": measurements, "_ended_s": at_s}
+        return other
+
+    @cached_property
+    def _ended_s(self) -> float:
+        return self.virtual_run.ended_s
+
     @cached_property
     def virtual_run(self) -> VirtualRollout:
         """The way of a release that passes every measurement."""
@@ -198,7 +210,7 @@ class Study:
         """The chance of another number of releases."""
         return RandomDraws(
             self.virtual_run.pods,
-            self.virtual_run.ended_s + 30.0,
+            self._ended_s + 30.0,
             self.traffic,
             n,
             scrape_s=self.scrape_s,
@@ -231,7 +243,7 @@ class Study:
                 break
             if measurement.metric.name not in self.unmodelled and not measurement.metric.dry_run:
                 state.judge(measurement, self._judged(measurement, world, fault))
-        return state.conclude(world, self.virtual_run.ended_s)
+        return state.conclude(world, self._ended_s)
 
     def _judged(
         self, measurement: PlannedMeasurement, world: Samples, fault: Fault

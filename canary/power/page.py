@@ -45,10 +45,12 @@ def picture(studies: Sequence[tuple[str, Study]], path: Path) -> None:
         until_s = min(
             measurement.at_s for measurement in study.measurements if measurement.step >= 0
         )
-        points = [
-            (size * 100, study.outcomes(Fault(error_rate=size)).rollback_rate_by_s(until_s) * 100)
-            for size in PICTURE_SIZES
-        ]
+        begun, points, share = study.until(until_s), [], 0.0
+        for size in PICTURE_SIZES:
+            if share < 1:  # where all are stopped, all with more failures are
+                outcomes = begun.outcomes(Fault(error_rate=size))
+                share = outcomes.rollback_rate_by_s(until_s)
+            points.append((100 * size, 100 * share))
         frame.line(points, style, name)
         middle = next(((x, y) for x, y in points if y >= 50), points[-1])  # noqa: PLR2004 — half
         frame.name((middle[0] + 0.6, 50.0), style, name)
