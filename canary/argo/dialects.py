@@ -162,7 +162,10 @@ _ROUTERS = {"Envoy", "HAProxy", "Istio", "Linkerd", "Traefik", "ingress-nginx"}
 _SIDES = re.compile("canary|preview")
 
 # Labels that are the same for canary and stable pods, by exporter: who owns pods owns both.
-OWNERS = {"Linkerd": frozenset({"deployment", "dst_deployment", "workload_name"})}
+OWNERS = {
+    "Istio": frozenset({"destination_workload", "source_workload"}),
+    "Linkerd": frozenset({"deployment", "dst_deployment"}),
+}
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,10 @@ def _outcomes(metric: str, matchers: Iterable[Matcher]) -> frozenset[Outcome] | 
     if dialect is None:
         return None
     telling = [m for m in matchers if m.label in dialect.outcomes]
-    return frozenset(o for o in Outcome if all(dialect.selects(m, o) for m in telling))
+    try:
+        return frozenset(o for o in Outcome if all(dialect.selects(m, o) for m in telling))
+    except UnmodelledError:
+        return None
 
 
 def picks_failures(selector: Selector) -> bool:
@@ -223,6 +229,14 @@ def owners(metric: str) -> frozenset[str]:
     return OWNERS.get(dialect.exporter, frozenset()) if dialect else frozenset()
 
 
+def is_of_owner(metric: str, matcher: Matcher, owner: str) -> bool:
+    """Whether a matcher takes the owner of pods, and so canary and stable alike."""
+    try:
+        return matcher.label in owners(metric) and takes(matcher, owner)
+    except UnmodelledError:
+        return False
+
+
 def is_routers(metric: str) -> bool:
     """Whether a metric is of a router or a mesh, which counts what it sends to each destination."""
     dialect = _spoken(metric)
@@ -240,15 +254,30 @@ def may_tell_sides(matcher: Matcher, own: Iterable[str]) -> bool:
     return matcher.label == "canary" or _SIDES.search(rest) is not None
 
 
-def numerator_may_be_empty(tree: Any) -> bool:
-    """Whether a ratio's numerator picks out failures and is not filled with zero."""
-    return any(
-        isinstance(node, promql_parser.BinaryExpr)
-        and str(node.op) == "/"
-        and promql.may_be_empty(node.lhs)
-        and any(picks_failures(selector) for selector in promql.selectors(node.lhs))
-        for node in promql.nodes(tree)
-    )
+class Nothing(StrEnum):
+    """What a query answers instead of a number."""
+
+    EMPTY = "the result is empty"
+    NAN = "the result is NaN"
+
+
+def without_failures(tree: Any) -> Nothing | None:
+    """What a query answers where no request failed, if failures have no series before the first.
+
+    None: a number, as far as its text tells.
+    """
+    tree = promql.bare(tree)
+    if isinstance(tree, promql_parser.VectorSelector):
+        (selector,) = promql.selectors(tree)
+        return Nothing.EMPTY if picks_failures(selector) else None
+    parts = [without_failures(part) for part in promql.children(tree)]
+    if isinstance(tree, promql_parser.Call) and tree.func.name == "scalar":
+        return Nothing.NAN if parts[0] else None
+    if isinstance(tree, promql_parser.Call) and tree.func.name.startswith("absent"):
+        return None
+    if isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) in ("or", "unless"):
+        return parts[1] if parts[0] is Nothing.EMPTY and str(tree.op) == "or" else parts[0]
+    return min(filter(None, parts), default=None)
 
 
 @lru_cache(maxsize=4096)
@@ -260,13 +289,35 @@ def takes(matcher: Matcher, value: str) -> bool:
     """
     if matcher.sign in ("=", "!="):
         return (matcher.value == value) is (matcher.sign == "=")
+    if _OF_RE2.search(matcher.value):
+        raise UnmodelledError(
+            f"the expression {matcher.value!r} is not modelled: RE2 alone reads it"
+        )
     try:
-        found = re.fullmatch(matcher.value, value) is not None
+        plain = _POSIX.sub(lambda found: _CLASSES.get(found[1], found[0]), matcher.value)
+        found = re.fullmatch(plain, value) is not None
     except re.error as wrong:
         raise UnmodelledError(
             f"the expression {matcher.value!r} is not modelled: {wrong}"
         ) from None
     return found is (matcher.sign == "=~")
+
+
+# As Go, Python and Prometheus write numbers.
+_BOUND = re.compile(r"(0|[1-9]\d*)(\.\d*[1-9]|\.0)?(e[+-]?\d+)?|\+Inf")
+
+
+def is_bound(value: str) -> bool:
+    """Whether an exporter would write a bucket's bound so."""
+    return _BOUND.fullmatch(value) is not None
+
+
+_OF_RE2 = re.compile(r"\\[pPCQ]|\(\?\w*U|\[\[:\^")
+_POSIX = re.compile(r"\[:(\w+):\]")
+_CLASSES = {
+    "digit": "0-9", "alpha": "A-Za-z", "alnum": "0-9A-Za-z", "lower": "a-z", "upper": "A-Z",
+    "word": r"\w", "space": r"\s", "xdigit": "0-9A-Fa-f",
+}  # fmt: skip
 
 
 def _from_scrape(metric: str, labels: Mapping[str, frozenset[str]]) -> Dialect:

@@ -85,7 +85,19 @@ def parse(query: str) -> Query:
         tree = promql_parser.parse(query)
     except ValueError as wrong:
         raise PromqlError(str(wrong)) from None
-    return Query(tree, tuple(selectors(tree, 0.0)))
+    found = tuple(selectors(tree, 0.0))
+    for matcher in (m for s in found for m in s.matchers if "~" in m.sign):
+        plain = _LITERAL.sub("x", matcher.value)
+        if refused := _NESTED.search(plain) or _FLAGS.search(plain):
+            raise PromqlError(f"{matcher.value!r} is no expression of RE2: {refused[0]}")
+    return Query(tree, found)
+
+
+# What Go refuses in an expression and the parser takes: repeated repetitions, and other flags.
+_LITERAL = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]")
+_TIMES = r"(?:[*+?]|\{\d+(?:,\d*)?\})"
+_NESTED = re.compile(rf"{_TIMES}\??+{_TIMES}")
+_FLAGS = re.compile(r"\(\?[imsU-]*[^imsU:<P)-][^)]*\)?")
 
 
 def nodes(tree: Any) -> Iterator[Any]:
@@ -105,6 +117,11 @@ def children(node: Any) -> list[Any]:
         return [node.vector_selector]
     inner = getattr(node, "expr", None)
     return [] if inner is None else [inner]
+
+
+def window_s(tree: Any) -> float:
+    """The range that a part of a query looks back over."""
+    return max((selector.range_s for selector in selectors(tree)), default=0.0) or 1.0
 
 
 def may_be_empty(tree: Any) -> bool:
@@ -184,6 +201,18 @@ def has_minimum(tree: Any) -> bool:
 def divides(tree: Any) -> bool:
     """Whether anything is divided."""
     return any(isinstance(n, promql_parser.BinaryExpr) and str(n.op) == "/" for n in nodes(tree))
+
+
+def counts(node: Any) -> tuple[str, str] | None:
+    """The functions of counters on both sides of a division, where each side has one."""
+    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) != "/":
+        return None
+    sides = [
+        {n.func.name for n in nodes(side) if isinstance(n, promql_parser.Call)}
+        & {"increase", "rate"}
+        for side in (node.lhs, node.rhs)
+    ]
+    return (min(sides[0]), min(sides[1])) if [len(s) for s in sides] == [1, 1] else None
 
 
 def quantiles(tree: Any) -> list[float]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from canary.argo import dialects, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
+from canary.argo.dialects import Nothing
 from canary.argo.gates import Severity
 from canary.argo.model import Phase
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, metrics
@@ -34,7 +35,7 @@ def _empty_aborts(context: Context) -> Iterator[Hit]:
             cause = "where a series is missing"
             if promql.tells_absence(query.tree):
                 cause = "where the series exists, as in a healthy release,"
-            if dialects.numerator_may_be_empty(query.tree):
+            if dialects.without_failures(query.tree) is Nothing.EMPTY:
                 cause = "with no failed request, as a healthy release has,"
             yield at(gate, f"{cause} the result is empty: aborted after {wait:g}s")
 

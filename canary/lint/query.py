@@ -12,7 +12,7 @@ from typing import Any
 import promql_parser
 
 from canary.argo import dialects, promql, threshold
-from canary.argo.dialects import Vocabulary, takes
+from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import PromqlError, Query, Selector
@@ -55,9 +55,13 @@ def _not_scoped(context: Context) -> Iterator[Hit]:
 
 def _singles_out(release: Release, selector: Selector) -> bool:
     """Whether a selector names the canary, or may: by a word that is no name of the release's."""
-    owners, rollout = dialects.owners(selector.metric), release.rollout.name
-    telling = [m for m in selector.matchers if m.label not in owners or not takes(m, rollout)]
-    return replace(selector, matchers=tuple(telling)).mentions(release.canary_tokens) or any(
+    owned = [
+        m
+        for m in selector.matchers
+        if dialects.is_of_owner(selector.metric, m, release.rollout.name)
+    ]
+    telling = tuple(m for m in selector.matchers if m not in owned)
+    return replace(selector, matchers=telling).mentions(release.canary_tokens) or any(
         dialects.may_tell_sides(matcher, release.own_names) for matcher in telling
     )
 
@@ -235,6 +239,10 @@ def _rate_as_ratio(context: Context) -> Iterator[Hit]:
                 gate,
                 f"its limit {max(limits):g} is a number of failures {unit}, not a share",
             )
+        for node in promql.nodes(query.tree):
+            if promql.counts(node) == ("increase", "rate"):
+                span = f"{promql.window_s(node):g}"
+                yield at(gate, f"increase() over rate() is {span} times the share that failed")
 
 
 @rule(
@@ -286,6 +294,7 @@ def _buckets_added_up(context: Context) -> Iterator[Hit]:
 def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
     vocabulary = Vocabulary(context.contract.values if context.contract else {})
     for gate, metric, query in queries(context):
+        yield from (at(gate, words) for words in _far_bounds(query, vocabulary))
         limits = [limit for limit in threshold.numbers(metric) if limit > 0]
         dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
         if not limits or not dialect or not promql.answers_a_quantile(query.tree):
@@ -294,6 +303,18 @@ def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
         if most < LEAST_LIMIT_S or least > MOST_LIMIT_S:
             counts = "milliseconds" if dialect.unit_s < 1 else "seconds"
             yield at(gate, f"{query.selectors[0].metric} counts {counts}: the limit is {most:g} s")
+
+
+def _far_bounds(query: Query, vocabulary: Vocabulary) -> Iterator[str]:
+    """Bounds of buckets below which no request lies, or all do."""
+    for selector in query.selectors:
+        dialect = vocabulary.of(selector.metric)
+        for matcher in selector.matchers if dialect else ():
+            if (matcher.label, matcher.sign) != ("le", "=") or not dialects.is_bound(matcher.value):
+                continue
+            bound_s = float(matcher.value) * (dialect.unit_s if dialect else 1.0)
+            if bound_s < LEAST_LIMIT_S or MOST_LIMIT_S < bound_s < math.inf:
+                yield f'{selector.metric}: le="{matcher.value}" is {bound_s:g} s'
 
 
 @rule(

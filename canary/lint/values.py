@@ -17,7 +17,7 @@ import promql_parser
 
 from canary.argo import dialects, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
-from canary.argo.dialects import Outcome, UnmodelledError, Vocabulary
+from canary.argo.dialects import Nothing, Outcome, UnmodelledError, Vocabulary
 from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Selector
@@ -203,6 +203,8 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
             yield from (at(gate, words) for words in _elsewhere(context.release, selector))
             yield from (at(gate, words) for words in _of_both(context.release, selector))
             yield from (at(gate, words) for words in exporters.never_taken(selector))
+            yield from (at(gate, words) for words in _no_bound(selector))
+            yield from (at(gate, words) for words in _not_shown(context, selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
             try:
@@ -258,19 +260,20 @@ def _no_data_passes(context: Context) -> Iterator[Hit]:
 @rule(
     "empty-pauses",
     Severity.ERROR,
-    "a release without a failure is paused",
+    "a release without a failure is paused or rolled back",
     reason="The series of failures does not exist before the first one, unless the exporter writes "
-    "it at 0: a healthy release has no result, which is Inconclusive.",
+    "it at 0: a healthy release has no result, and NaN where scalar() asks for one.",
     remedy="fill failures with `or vector(0)`",
 )
 def _empty_pauses(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
         zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
-        if zeroed or not dialects.numerator_may_be_empty(query.tree):
-            continue
-        if threshold.phase_of(metric) is Phase.INCONCLUSIVE and not _goes_on(context, gate, metric):
-            yield at(gate, "with no failed request, as a healthy release has, it is Inconclusive")
+        nothing = None if zeroed else dialects.without_failures(query.tree)
+        phase = threshold.phase_of(metric, *[math.nan] * (nothing is Nothing.NAN))
+        stops = phase is Phase.FAILED or not _goes_on(context, gate, metric)
+        if nothing and stops and phase in (Phase.FAILED, Phase.INCONCLUSIVE):
+            yield at(gate, f"with no failed request, as a healthy release has, it is {phase}")
 
 
 @rule(
@@ -379,15 +382,38 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
 
 def _of_both(release: Release, selector: Selector) -> Iterator[str]:
     """What asks the owner of pods, which is the Rollout of canary and stable, for the canary."""
-    owners = dialects.owners(selector.metric)
+    owner, owners = release.rollout.name, dialects.owners(selector.metric)
     for matcher in (m for m in selector.matchers if m.label in owners and "!" not in m.sign):
         named = any(token in matcher.value for token in release.canary_tokens)
+        if named and not dialects.is_of_owner(selector.metric, matcher, owner):
+            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+            yield f"{words}: canary and stable pods have one owner, {owner}"
+
+
+def _no_bound(selector: Selector) -> Iterator[str]:
+    """A bound of a bucket that no exporter writes so."""
+    for matcher in selector.matchers:
+        if (matcher.label, matcher.sign) == ("le", "=") and not dialects.is_bound(matcher.value):
+            yield f'le="{matcher.value}": exporters write 0.5, 1, 1.0, +Inf and the like'
+
+
+def _not_shown(context: Context, selector: Selector) -> Iterator[str]:
+    """What takes none of the values with which the contract shows a label."""
+    dialect = _vocabulary(context).of(selector.metric)
+    for matcher in selector.matchers if dialect and dialect.values else ():
+        values = dialect.values.get(matcher.label) if dialect else None
+        if not values or (dialect and matcher.label in dialect.outcomes) or _of_pod(matcher):
+            continue
         try:
-            if named and not dialects.takes(matcher, release.rollout.name):
-                words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-                yield f"{words}: canary and stable pods have one owner, {release.rollout.name}"
+            if not any(dialects.takes(matcher, value) for value in values):
+                has = ", ".join(sorted(values)[:6])
+                yield f'{matcher.label}{matcher.sign}"{matcher.value}": the contract shows {has}'
         except UnmodelledError:
             continue
+
+
+def _of_pod(matcher: promql.Matcher) -> bool:
+    return matcher.label in dialects.SCOPE or _OF_PODS.search(matcher.value) is not None
 
 
 def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:
@@ -421,7 +447,9 @@ def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
         case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
             return answer(tree.expr, failing, vocabulary)
         case "Call" if tree.func.name in ("rate", "increase", "irate"):
-            return _requests(tree.args[0], failing, vocabulary)
+            found = _requests(tree.args[0], failing, vocabulary)
+            per_s = 1.0 if tree.func.name == "increase" else promql.window_s(tree)
+            return None if found is None else found / per_s
         case "Call" if tree.func.name in _CALLS:
             inside = [answer(a, failing, vocabulary) for a in tree.args]
             known = [number for number in inside if number is not None]
@@ -460,13 +488,17 @@ def _combined(tree: Any, left: float | None, right: float | None) -> float | Non
     return left if found else None
 
 
+# What tells failures too, in other words than the outcome's.
+_TELLING = {"error", "exception", "grpc_response_status", "grpc_status_code", "response_flags"}
+
+
 def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | None:
     """The requests that a selector takes."""
     (selector,) = promql.selectors(matrix)
     dialect = vocabulary.of(selector.metric)
     if dialect is None or selector.metric.endswith(("_bucket", "_sum")):
         return None
-    told = dialect.outcomes.keys() | dialect.spread | dialects.SCOPE
+    told = (dialect.outcomes.keys() | dialect.spread | dialects.SCOPE) - _TELLING
     if any(m.label not in told and not _OF_PODS.search(m.value) for m in selector.matchers):
         return None
     try:

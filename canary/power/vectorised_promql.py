@@ -26,6 +26,7 @@ from canary.argo.dialects import (
     Outcome,
     UnmodelledError,
     Vocabulary,
+    is_bound,
     may_tell_sides,
     owners,
     takes,
@@ -231,7 +232,7 @@ def _each(found: Vector | Numbers, change: Callable[[Numbers], Numbers]) -> Vect
 
 
 def _refuse_each_pod(found: Iterable[Series]) -> None:
-    if any(series.each_pod for series in found):
+    if any(series.each_pod or series.raw for series in found):
         raise UnmodelledError("what is computed pod by pod is not modelled")
 
 
@@ -771,10 +772,11 @@ def _buckets(
     bounds = [m.value for m in wanted] or [f"{FAST_S / dialect.unit_s:g}", INFINITE]
     found: list[Series] = []
     for bound in bounds:
-        try:
-            finite = math.isfinite(float(bound))
-        except ValueError:
-            raise UnmodelledError(f"le={bound!r} is not a number") from None
+        if not is_bound(bound):
+            raise UnmodelledError(f"le={bound!r} is no bound as exporters write it")
+        finite = bound != INFINITE
+        if finite and not FAST_S <= float(bound) * dialect.unit_s < SLOW_S:
+            raise UnmodelledError(f"le={bound!r}: how many requests are as quick is not known")
         number = span.counted(function, _QUICK if finite else _EVERY)
         found.append(Series(labels | {("le", bound)}, number, span.alive, raw=True, side=side))
     return found
