@@ -231,10 +231,7 @@ def owners(metric: str) -> frozenset[str]:
 
 def is_of_owner(metric: str, matcher: Matcher, owner: str) -> bool:
     """Whether a matcher takes the owner of pods, and so canary and stable alike."""
-    try:
-        return matcher.label in owners(metric) and takes(matcher, owner)
-    except UnmodelledError:
-        return False
+    return matcher.label in owners(metric) and may_take(matcher, owner)
 
 
 def is_routers(metric: str) -> bool:
@@ -278,6 +275,14 @@ def without_failures(tree: Any) -> Nothing | None:
     if isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) in ("or", "unless"):
         return parts[1] if parts[0] is Nothing.EMPTY and str(tree.op) == "or" else parts[0]
     return min(filter(None, parts), default=None)
+
+
+def may_take(matcher: Matcher, value: str) -> bool:
+    """Whether a matcher takes a value, as far as it can be read."""
+    try:
+        return takes(matcher, value)
+    except UnmodelledError:
+        return True
 
 
 @lru_cache(maxsize=4096)

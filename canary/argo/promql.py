@@ -221,6 +221,27 @@ def quantiles(tree: Any) -> list[float]:
     return [level for level in asked if level is not None]
 
 
+def other_quantiles(tree: Any) -> Iterator[float]:
+    """The levels that `quantile` and `quantile_over_time` are asked for, where they are numbers."""
+    for node in nodes(tree):
+        level = None
+        if isinstance(node, promql_parser.Call) and node.func.name == "quantile_over_time":
+            level = _level(node.args[0])
+        elif isinstance(node, promql_parser.AggregateExpr) and str(node.op) == "quantile":
+            level = _level(node.param)
+        if level is not None:
+            yield level
+
+
+def sparse_subqueries(tree: Any) -> Iterator[tuple[float, float]]:
+    """Ranges and steps of subqueries whose step is the longer one."""
+    for node in nodes(tree):
+        if isinstance(node, promql_parser.SubqueryExpr) and node.step is not None:
+            range_s, step_s = _length_s(node.range), _length_s(node.step)
+            if step_s > range_s:
+                yield range_s, step_s
+
+
 def kept_labels(tree: Any) -> frozenset[str] | None:
     """The labels that an aggregation leaves; None if it is none, or leaves all but some."""
     tree = bare(tree)
@@ -243,11 +264,10 @@ def drops(node: Any, label: str) -> bool:
 
 
 def outside_quantiles(tree: Any) -> Iterator[Any]:
-    """Every node that is no part of what `histogram_quantile` is asked of."""
-    if not is_quantile(tree):
-        yield tree
-        for child in children(tree):
-            yield from outside_quantiles(child)
+    """Every node that is no part of the buckets of which `histogram_quantile` is asked."""
+    yield tree
+    for child in [tree.args[0]] if is_quantile(tree) else children(tree):
+        yield from outside_quantiles(child)
 
 
 def unpaired(node: Any) -> Iterator[tuple[frozenset[str], frozenset[str]]]:

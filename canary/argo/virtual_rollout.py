@@ -211,7 +211,7 @@ def _settle(rollout: Rollout, status: Status, cluster: _Cluster, now: float) -> 
 
 
 def _same(after: Status, before: Status) -> bool:
-    return replace(after, last_progress_at=0.0) == replace(before, last_progress_at=0.0)
+    return after == replace(before, last_progress_at=after.last_progress_at)
 
 
 def _measure(status: Status, measure: Measure, now: float) -> Status | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary.argo import analysis, resolve, threshold
-from canary.argo.gates import Gate, Severity, Strategy
+from canary.argo.gates import Gate, Release, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.yamls import listed, mapping, scalar
 
@@ -78,8 +78,9 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
     "background-never-starts",
     Severity.ERROR,
     "the background analysis never starts",
-    reason="It begins at its startingStep; there is no such step.",
-    remedy="name a step that there is, counted from 0",
+    reason="It begins at its startingStep, and measures after its initialDelay; the release has no "
+    "such step, or is over by then.",
+    remedy="name a step that there is, counted from 0, and a shorter initialDelay",
     needs=Strategy.CANARY,
 )
 def _background_never_starts(context: Context) -> Iterator[Hit]:
@@ -88,6 +89,14 @@ def _background_never_starts(context: Context) -> Iterator[Hit]:
         if found.moment.background and found.moment.step >= max(release.steps, 1):
             message = f"startingStep {found.moment.step}, and the last step is {release.steps - 1}"
             yield release.rollout, "spec.strategy.canary.analysis.startingStep", message
+        ends_s = _least_s(release)
+        for gate in found.gates if found.moment.background else ():
+            waits_s = found.moment.at_s + (gate.metric.initial_delay_s if gate.metric else 0.0)
+            if release.stages and gate.metric and gate.metric.initial_delay_s and waits_s > ends_s:
+                message = (
+                    f"its initialDelay ends {waits_s:g} s after the start, the steps {ends_s:g} s"
+                )
+                yield at(gate, message)
 
 
 @rule(
@@ -137,6 +146,18 @@ def _metric(gate: Gate) -> Iterator[str]:
             yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
 
 
+def _least_s(release: Release) -> float:
+    """How long a release takes that passes each measurement, beside what pods need."""
+    waits = {found.moment.step: 0.0 for found in release.analyses if not found.moment.background}
+    for gate in release.gates:
+        if gate.metric and gate.moment.step in waits and not gate.moment.background:
+            number = gate.metric.consecutive_success_limit or gate.metric.count or 1
+            lasts_s = gate.metric.initial_delay_s + (number - 1) * (gate.metric.interval_s or 0.0)
+            waits[gate.moment.step] = max(waits[gate.moment.step], lasts_s)
+    ends = (stage.start_s + stage.duration_s for stage in release.stages)
+    return max(ends, default=0.0) + sum(waits.values())
+
+
 def _analysis_of(step: object) -> object:
     return mapping(step).get("analysis")
 
@@ -168,14 +189,34 @@ def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     wanted = mapping(mapping(spec.get("selector")).get("matchLabels"))
     if any(labels.get(name) != value for name, value in wanted.items()):
         yield "spec.selector", "the selector does not match the template's labels"
-    for container in listed(mapping(template.get("spec")).get("containers")):
+    pod = mapping(template.get("spec"))
+    for container in listed(pod.get("containers")):
+        where = f"spec.template.spec.containers[{scalar(mapping(container).get('name'))}]"
+        for message in _container(mapping(container), _number(pod.get(_GRACE))):
+            yield where, message
         resources = mapping(mapping(container).get("resources"))
         limits, requests = (mapping(resources.get(key)) for key in ("limits", "requests"))
         for name in set(limits) & set(requests):
             most, least = _quantity(limits[name]), _quantity(requests[name])
             if most is not None and least is not None and least > most:
-                where = f"spec.template.spec.containers[{scalar(mapping(container).get('name'))}]"
                 yield where, f"requests {name} {requests[name]} are above limits {limits[name]}"
+
+
+def _container(container: Mapping[str, Any], grace_s: float | None) -> Iterator[str]:
+    hook = mapping(mapping(container.get("lifecycle")).get("preStop"))
+    sleep_s = _number(mapping(hook.get("sleep")).get("seconds"))
+    grace_s = 30.0 if grace_s is None else grace_s
+    if sleep_s is not None and not 0 <= sleep_s <= grace_s:
+        yield f"preStop sleeps {sleep_s:g} s, and {_GRACE} is {grace_s:g}"
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = mapping(container.get(name))
+        below = [key for key, value in probe.items() if (_number(value) or 0) < 0]
+        yield from (f"{name}: {key} is below 0" for key in below)
+        if name != "readinessProbe" and (_number(probe.get("successThreshold")) or 1) != 1:
+            yield f"{name}: successThreshold is not 1"
+
+
+_GRACE = "terminationGracePeriodSeconds"
 
 
 def _strategies(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,8 @@ def never_taken(selector: Selector) -> Iterator[str]:
 def _misspelt(metric: str) -> Iterator[str]:
     for exporter, metrics in _exporters().items():
         plain = _UNITS.sub("", metric)
-        meant = [plain] if plain in metrics else get_close_matches(metric, metrics, 1, ALIKE)
+        renamed = [name for name in (plain, f"{metric}_total") if name in metrics]
+        meant = renamed or get_close_matches(metric, metrics, 1, ALIKE)
         if meant and meant[0].partition("_")[0] == metric.partition("_")[0]:
             yield f"{exporter} exports {meant[0]}, and no {metric}"
             return

@@ -65,6 +65,17 @@ def unscraped(documents: Iterable[Document], rollout: Document) -> Iterator[tupl
                 yield document, f"no container has the port {named}; there are {has}"
 
 
+def unselecting(documents: Iterable[Document], rollout: Document) -> Iterator[Document]:
+    """The PodMonitors that bear the Rollout's name and select none of its pods."""
+    for document in documents:
+        own = document.kind == "PodMonitor" and document.name == rollout.name
+        selector = mapping(document.spec.get("selector"))
+        template = mapping(mapping(rollout.spec.get("template")).get("metadata"))
+        plain = set(selector) == {"matchLabels"} and template.get("labels")
+        if own and plain and not _selects(document, rollout):
+            yield document
+
+
 def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:
     """How often a PodMonitor or ServiceMonitor among the objects scrapes; None without one."""
     _, found = scraping(documents, release)

@@ -184,6 +184,9 @@ def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
                     f" {math.floor(selector.range_s / context.scrape_s)} scrapes, one every"
                     f" {context.scrape_s:g} s",
                 )
+        for range_s, step_s in promql.sparse_subqueries(query.tree):
+            what = f"a subquery of {range_s:g} s at steps of {step_s:g} s is empty at most instants"
+            yield at(gate, what)
 
 
 @rule(
@@ -255,7 +258,7 @@ def _rate_as_ratio(context: Context) -> Iterator[Hit]:
 )
 def _quantile_without_answer(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
-        for level in promql.quantiles(query.tree):
+        for level in (*promql.quantiles(query.tree), *promql.other_quantiles(query.tree)):
             if not 0 <= level <= 1:
                 yield at(gate, f"its level is {level:g}")
         for node in filter(promql.is_quantile, promql.nodes(query.tree)):
@@ -263,6 +266,9 @@ def _quantile_without_answer(context: Context) -> Iterator[Hit]:
             buckets = (s.metric.endswith("_bucket") for s in promql.selectors(node.args[1]))
             if kept is not None and "le" not in kept and any(buckets):
                 yield at(gate, "the aggregation inside it drops the label le")
+            for selector in promql.selectors(node.args[1]):
+                if selector.metric.endswith(("_count", "_sum", "_total")):
+                    yield at(gate, f"{selector.metric} has no buckets")
 
 
 @rule(
@@ -355,6 +361,11 @@ def _cores_as_ratio(context: Context) -> Iterator[Hit]:
         highest = max(threshold.numbers(metric), default=math.inf)
         if cores and highest <= 1 and not promql.divides(query.tree):
             yield at(gate, _cores(highest, limit))
+        for selector in query.selectors if cores else ():
+            for matcher in (m for m in selector.matchers if m.label == "resource"):
+                if selector.metric.startswith("kube_") and not dialects.may_take(matcher, "cpu"):
+                    words = f'resource{matcher.sign}"{matcher.value}"'
+                    yield at(gate, f"CPU is compared with {selector.metric} of {words}")
 
 
 def _cores(threshold: float, limit: float | None) -> str:

@@ -46,13 +46,15 @@ def _template_missing(context: Context) -> Iterator[Hit]:
 @rule(
     "monitor-without-port",
     Severity.ERROR,
-    "a PodMonitor scrapes a port that no container has",
+    "a PodMonitor scrapes no pod of the Rollout, or a port that no container has",
     reason="Prometheus does not scrape the pods, so every gate that reads them finds nothing.",
-    remedy="name a port of the pod's containers",
+    remedy="select the labels of the pods, and name a port of their containers",
 )
 def _monitor_without_port(context: Context) -> Iterator[Hit]:
     for document, message in pods.unscraped(context.documents, context.release.rollout):
         yield document, "spec.podMetricsEndpoints", message
+    for document in pods.unselecting(context.documents, context.release.rollout):
+        yield document, "spec.selector", "it has the Rollout's name and selects none of its pods"
 
 
 @rule(

@@ -30,8 +30,8 @@ from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
 RULES: list[Rule] = []
 rule = into(RULES)
 
-# More requests than any gate wants at least.
-MANY = 1e6
+# More requests than any gate wants at least, and for how long counters have stood.
+MANY, LONG_S = 1e6, 3600.0
 
 # What the kubelet and kube-state-metrics say of each container.
 _OF_CONTAINERS = re.compile("container_|kube_pod_container_")
@@ -64,6 +64,8 @@ PASSED, FAILED = {Phase.SUCCESSFUL}, {Phase.FAILED}
 Range = tuple[float, float]
 ANY: Range = (-math.inf, math.inf)
 SHARE: Range = (0.0, 1.0)
+# Usage of a limit: it is measured with some noise.
+OF_LIMITS: Range = (0.0, 1.2)
 
 
 @rule(
@@ -97,6 +99,11 @@ def _cannot_fail(context: Context) -> Iterator[Hit]:
                 "" if math.isinf(high) else f" from {low:g} to {high:g}, the query's whole range,"
             )
             yield at(gate, f"every number{where} is judged Successful")
+        number = measurements(context.release, gate, metric)
+        endless = 0 < number <= metric.inconclusive_limit and not metric.consecutive_success_limit
+        if set(found.values()) == {Phase.SUCCESSFUL, Phase.INCONCLUSIVE} and endless:
+            limit = f"inconclusiveLimit {metric.inconclusive_limit}"
+            yield at(gate, f"no number is judged Failed, and {limit} is never exceeded")
 
 
 @rule(
@@ -139,8 +146,10 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
         if good is None or half is None or good == half:
             continue
         among = set(phases(metric, among=_range(query.tree)).values())
-        if among != PASSED and {threshold.phase_of(metric, x) for x in (good, half)} == PASSED:
-            yield at(gate, f"at 50 % errors the query returns {half:g}, which is judged Successful")
+        said = [threshold.phase_of(metric, x) for x in (good, half)]
+        ignored = said[1] is Phase.INCONCLUSIVE and _goes_on(context, gate, metric)
+        if among != PASSED and said[0] is Phase.SUCCESSFUL and (said[1] in PASSED or ignored):
+            yield at(gate, f"at 50 % errors the query returns {half:g}, which is judged {said[1]}")
 
 
 @rule(
@@ -450,6 +459,12 @@ def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
             found = _requests(tree.args[0], failing, vocabulary)
             per_s = 1.0 if tree.func.name == "increase" else promql.window_s(tree)
             return None if found is None else found / per_s
+        case "VectorSelector":
+            (selector,) = promql.selectors(tree)
+            found = _requests(tree, failing, vocabulary)
+            return None if found is None else found * (1 - selector.offset_s / LONG_S)
+        case "Call" if tree.func.name in _STEADY:
+            return answer(tree.args[-1].expr, failing, vocabulary) if _of_query(tree) else None
         case "Call" if tree.func.name in _CALLS:
             inside = [answer(a, failing, vocabulary) for a in tree.args]
             known = [number for number in inside if number is not None]
@@ -458,6 +473,20 @@ def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
             left, right = (answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
             return _combined(tree, left, right)
     return None
+
+
+# What these answer of a number that stays the same.
+_STEADY = (
+    "avg_over_time",
+    "max_over_time",
+    "min_over_time",
+    "last_over_time",
+    "quantile_over_time",
+)
+
+
+def _of_query(call: Any) -> bool:
+    return isinstance(call.args[-1], promql_parser.SubqueryExpr)
 
 
 _CALLS: dict[str, Callable[..., float]] = {
@@ -538,6 +567,8 @@ def _range(tree: Any) -> Range:
 
 def _range_of(tree: Any) -> Range:
     sign = str(tree.op)
+    if sign == "/" and _used(tree.lhs, "container_") and _used(tree.rhs, "kube_"):
+        return OF_LIMITS
     if sign == "/" and _a_part(promql.bare(tree.lhs), promql.bare(tree.rhs)):
         return SHARE
     (a, b), (c, d) = _range(tree.lhs), _range(tree.rhs)
@@ -559,6 +590,16 @@ def _range_of(tree: Any) -> Range:
         corners = (a * c, a * d, b * c, b * d)
         return (min(corners), max(corners))
     return ANY
+
+
+def _used(tree: Any, exporter: str) -> bool:
+    """Whether it is CPU or memory, as the kubelet measures it or as it is limited, and no more."""
+    metrics = {selector.metric for selector in promql.selectors(tree)}
+    known = {"kube_pod_container_resource_limits"} if exporter == "kube_" else _USAGE
+    return bool(metrics) and metrics <= known and not _scaled(tree)
+
+
+_USAGE = {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"}
 
 
 def _bool(tree: Any) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from canary.argo import analysis, promql
 from canary.argo.dialects import Dialect, owners, takes
+from canary.argo.model import Phase
 from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.power import backfill
@@ -70,7 +71,44 @@ class Disagreement:
         )
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What one measurement finds in a world: by the model, and by a real Prometheus."""
+
+    measurement: PlannedMeasurement
+    world: str
+    computed: float | tuple[float, ...]
+    measured: float | tuple[float, ...]
+
+    @property
+    def phases(self) -> tuple[Phase, Phase]:
+        """What the metric's conditions say of either."""
+        computed, measured = (
+            analysis.judge(self.measurement.metric, result)[0]
+            for result in (self.computed, self.measured)
+        )
+        return computed, measured
+
+
 def disagreements(study: Study) -> list[Disagreement]:
+    """Where the model and a real Prometheus, asked in each world, come to different phases.
+
+    Raises:
+        UnverifiedError: if no series can be made up that a query would take.
+        MachineError: if Prometheus cannot be had.
+    """
+    found: list[Disagreement] = []
+    for answer in answers(study):
+        computed, measured = answer.phases
+        if computed is not measured and not _close(answer.computed, answer.measured):
+            told = f"{computed} of {_told(answer.computed)}"
+            instead = f"{measured} of {_told(answer.measured)}"
+            gate, at_s = answer.measurement.metric.name, answer.measurement.at_s
+            found.append(Disagreement(gate, answer.world, at_s, told, instead))
+    return found
+
+
+def answers(study: Study) -> list[Answer]:
     """Asks both.
 
     Raises:
@@ -94,10 +132,9 @@ def disagreements(study: Study) -> list[Disagreement]:
         backfill.load(itertools.chain.from_iterable(lines), folder, "worlds")
         with backfill.serving(folder) as server:
             return [
-                difference
+                _answer(study, server, measurement, name, world, base_s)
                 for base_s, name, world in placed
                 for measurement in asked
-                for difference in _compared(study, server, measurement, name, world, base_s)
             ]
 
 
@@ -157,31 +194,22 @@ def _world(study: Study, name: str) -> Samples:
     return replace(world, canary=canary, draw_stable=lambda: canary)
 
 
-def _compared(
+def _answer(
     study: Study,
     server: Prometheus,
     measurement: PlannedMeasurement,
     name: str,
     world: Samples,
     base_s: float,
-) -> Iterator[Disagreement]:
-    value = study.value(measurement, world)
-    computed = _result(value)
+) -> Answer:
+    computed = _result(study.value(measurement, world))
     try:
         measured = server.query(measurement.metric.query, at_s=base_s + measurement.at_s)
     except QueryError as why:
         raise UnverifiedError(
             f"{measurement.metric.name}: Prometheus does not take its query: {why}"
         ) from why
-    phases = [analysis.judge(measurement.metric, result)[0] for result in (computed, measured)]
-    if phases[0] is not phases[1] and not _close(computed, measured):
-        yield Disagreement(
-            measurement.metric.name,
-            name,
-            measurement.at_s,
-            f"{phases[0]} of {_told(computed)}",
-            f"{phases[1]} of {_told(measured)}",
-        )
+    return Answer(measurement, name, computed, measured)
 
 
 def _result(value: Value) -> float | tuple[float, ...]:

@@ -8,8 +8,14 @@ import yaml
 
 from acceptance.calling import call
 from canary import cli
+from canary.argo import releases
 from canary.argo.gates import Severity
+from canary.argo.model import Phase
 from canary.lint import check, repository
+from canary.lint.pods import scraping
+from canary.power import verification
+from canary.power.monte_carlo import Study
+from canary.power.samples import Traffic
 from canary.tests.argo import shapes
 from canary.tests.lint import corpus
 
@@ -69,3 +75,56 @@ def powers(root, documents):
 @pytest.mark.parametrize(("documents", "case"), [c[1:] for c in CASES], ids=NAMES)
 def test_power_tells_what_a_real_prometheus_confirms_or_why_it_is_silent(root, documents, case):
     assert powers(root, documents) == case["power"]
+
+
+# What accuses a gate of saying nothing where it is asked for the first time, by what it says.
+WITHOUT_DATA = {
+    Phase.SUCCESSFUL: {
+        "empty-passes",
+        "nan-passes",
+        "no-data-passes",
+        "cannot-fail",
+        "half-may-fail",
+    },
+    Phase.ERROR: {"empty-aborts", "condition-always-errors"},
+}
+BAD = {Phase.FAILED, Phase.ERROR}
+
+
+def answered(documents):
+    """What a real Prometheus's answers make of each gate in each world."""
+    (release,) = releases.find(documents)
+    _, scrape_s = scraping(documents, release)
+    study = Study(
+        releases.in_virtual_time(release),
+        Traffic(100.0),
+        scrape_s=scrape_s or 5.0,
+        canary_tokens=release.canary_tokens,
+        stable_tokens=release.stable_tokens,
+        n=50,
+    )
+    said = {world: set() for world in verification.WORLDS}
+    for answer in verification.answers(study):
+        said[answer.world].add(answer.phases[1])
+    return said
+
+
+PRINTED = [(name, *rest) for name, *rest in CASES if not isinstance(rest[1]["power"], str)]
+MEASURED = [c for c in PRINTED if "repo" in c[2]]
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(
+    ("documents", "case"), [c[1:] for c in MEASURED], ids=[name for name, *_ in MEASURED]
+)
+def test_a_real_prometheus_confirms_what_was_judged_of_a_gate(documents, case):
+    said = answered(documents)
+    healthy, paused, half = case["power"]
+    accused = set(case["lint"])
+    assert (healthy == "none") is not bool(said["healthy"] & BAD) or healthy == "some"
+    assert paused != "all" or Phase.INCONCLUSIVE in said["healthy"]
+    assert half != "all" or said["every request fails"] & BAD
+    if half == "none" and said["every request fails"] & BAD:
+        assert accused & {"limit-not-reached", "not-scoped", "window-beyond-exposure"}
+    for phase in said[verification.NO_DATA] & WITHOUT_DATA.keys():
+        assert accused & WITHOUT_DATA[phase]

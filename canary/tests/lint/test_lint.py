@@ -242,3 +242,40 @@ def test_a_label_that_a_relabeling_gives_to_series_is_known(copying, known):
     del monitor.body["spec"]["podTargetLabels"]
     monitor.body["spec"]["podMetricsEndpoints"][0]["relabelings"] = [copying]
     assert ("not-exported" not in rules_of(check.lint(found))) is known
+
+
+def metric(name, change, key="provider.prometheus.query"):
+    path = f"spec.metrics[name={name}].{key}"
+    kind = "set" if isinstance(change, str) else "replace"
+    return {"kind": "AnalysisTemplate", "path": path, kind: change}
+
+
+P95, CPU, RATIO = "p95-latency-seconds", "cpu-saturation-ratio", "error-ratio"
+CONTAINERS = "spec.template.spec.containers[name=gridos]"
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule"),
+    [
+        (metric(P95, ["seconds_count", "seconds_bucket"]), "buckets-added-up"),
+        (metric(P95, ["seconds_bucket", "seconds_count"]), "quantile-without-answer"),
+        (metric(RATIO, ["time(0.2", "time(2"]), "quantile-without-answer"),
+        (metric(RATIO, ["[1m:10s]", "[1m:5m]"]), "window-under-four-scrapes"),
+        (metric(RATIO, ['"5.."', '"5**"']), "promql-invalid"),
+        (metric(RATIO, "false", "failureCondition"), "cannot-fail"),
+        (metric(RATIO, ["{{args.max-error-ratio}}", "1.5"], "failureCondition"), "half-may-fail"),
+        (metric(RATIO, "30m", "initialDelay"), "background-never-starts"),
+        (metric(CPU, ['"cpu"', '"memory"']), "cores-as-ratio"),
+        (metric(CPU, ["usage_seconds_total", "usage_seconds"]), "not-exported"),
+        (
+            {"kind": "Rollout", "path": f"{CONTAINERS}.lifecycle.preStop.sleep.seconds", "set": 60},
+            "rollout-refused",
+        ),
+        (
+            {"kind": "PodMonitor", "path": "spec.selector.matchLabels", "set": {"app": "other"}},
+            "monitor-without-port",
+        ),
+    ],
+)
+def test_a_blind_copy_of_our_own_gates_is_accused(edit, rule, shipped, saved):
+    assert rule in rules_of(check.lint(edits.apply(shipped, [edits.read(edit)]), saved))
