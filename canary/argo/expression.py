@@ -498,11 +498,12 @@ def _quantify(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
     if not isinstance(sequence, tuple | list):
         raise _Mismatch(f"builtin {name} takes only array (got {_kind(sequence)})")
     values = [_value(arguments[1], {**scope, "#": item}) for item in sequence]
+    # Of these a list comes, which equals one that is written out, as the result itself never does.
     if name == "map":
-        return tuple(values)
+        return values
     held = [_boolean(name, value) for value in values]
     if name == "filter":
-        return tuple(item for item, kept in zip(sequence, held, strict=True) if kept)
+        return [item for item, kept in zip(sequence, held, strict=True) if kept]
     counted = sum(held)
     answers = {
         "all": counted == len(held),

@@ -144,6 +144,9 @@ def _compared(node: expression.Node) -> Iterator[tuple[expression.Node, str, flo
         case expression.Binary(sign, left, right) if sign in _COMPARISONS:
             if _reads_result(left) or _reads_result(right):
                 yield from _crossing(sign, left, right)
+            # `any(result, # > 0.05) == false` changes its mind where the inner one does.
+            yield from _compared(left)
+            yield from _compared(right)
         case expression.Binary(_, left, right):
             yield from _compared(left)
             yield from _compared(right)

@@ -107,7 +107,7 @@ def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
         if own and finding.rule in REFUSED:
             yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"
     for gate in release.gates:
-        if gate.metric and (unread := threshold.unread(gate.metric)):
+        if unread := gate.broken or (gate.metric and threshold.unread(gate.metric)):
             yield f"{gate.name}: {unread}"
         if gate.metric is None:
             yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"

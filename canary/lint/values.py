@@ -117,7 +117,9 @@ def _always_fails(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
         found = set(phases(metric, among=_range(query.tree)).values())
-        if found and not found & {Phase.SUCCESSFUL, Phase.ERROR}:
+        second = promql.may_be_many(query.tree)  # what a number alone does not pass, several may
+        wrong = found - {Phase.SUCCESSFUL, Phase.ERROR} and not (second and Phase.ERROR in found)
+        if wrong and Phase.SUCCESSFUL not in found:
             # A comparison that leaves nothing is how some gates pass.
             if threshold.phase_of(metric) is not Phase.SUCCESSFUL:
                 yield at(gate, "no number that the query can return is judged Successful")
