@@ -26,7 +26,8 @@ from canary.argo.model import (
     Rollout,
 )
 
-# The controller reconciles on every change; in between, once a second is soon enough to see time.
+# The controller reconciles on every change, and when a measurement is due; in between, once a
+# second is soon enough to see time.
 TICK_S = 1.0
 
 # How long a query takes, so that a retry's clock starts as late as in the controller.
@@ -178,7 +179,7 @@ def roll_out(
             return _conclude(outcome, status, cluster, weights, now)
         measured = _measure(status, measure if cluster.monitored else _unanswered, now)
         status = measured or status
-        now += QUERY_S if measured else TICK_S
+        now = now + QUERY_S if measured else _next(status, now)
     return _conclude(STUCK, status, cluster, weights, now)
 
 
@@ -223,6 +224,12 @@ def _measure(status: Status, measure: Measure, now: float) -> Status | None:
             status = controller.record_measurements(status, run.name, taken, now)
             taken_any = status
     return taken_any
+
+
+def _next(status: Status, now: float) -> float:
+    """The next instant: a second later, or when a measurement is due before."""
+    due = (analysis.next_due(run) for run in status.current_runs)
+    return min([now + TICK_S, *(at for at in due if at is not None and at > now)])
 
 
 def _outcome(status: Status) -> str:

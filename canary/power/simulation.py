@@ -45,6 +45,9 @@ HISTORY_S = 330.0
 # Prometheus answers one query on one core; two in flight keep two cores busy.
 THREADS = 2
 
+# Prometheus tells instants apart to the millisecond.
+SAME_INSTANT_S = 0.0005
+
 # The samples of a release that waits are made anew at most so often.
 MAX_WAITS = 100
 
@@ -303,20 +306,20 @@ class _Ahead:
         """The answer, if it can be had ahead."""
         key = (metric.query, self._millisecond(now))
         open_ = self._open.get(metric.query)
-        while open_ and key not in self._found and open_[0][0] <= now:
-            self._ask(metric.query, open_.pop(0))
+        while open_ and key not in self._found and open_[0][0][0] <= now:
+            self._ask(metric.query, *open_.pop(0))
         return self._found.get(key)
 
-    def _ask(self, query: str, instants: Sequence[float]) -> None:
+    def _ask(self, query: str, instants: Sequence[float], step_s: float) -> None:
         text, base_s = _asked(query, self._trial.hashes), self._trial.base_s
-        first, second, last = (base_s + instants[index] for index in (0, 1, -1))
+        first, last = (base_s + instants[index] for index in (0, -1))
         try:
             # A number that is no series looks like one in a range, and is asked for in its turn.
             if query not in self._scalars:
                 self._scalars[query] = isinstance(self._server.query(text, at_s=first), float)
             if self._scalars[query]:
                 return
-            found = self._server.query_range(text, first, last, second - first)
+            found = self._server.query_range(text, first, last, step_s)
         except QueryError:
             return  # at one of the instants: each is asked in its turn
         for at_s in instants:
@@ -327,14 +330,16 @@ class _Ahead:
         return round((self._trial.base_s + now) * 1000)
 
 
-def _evenly_spaced(instants: Sequence[float]) -> Iterator[Sequence[float]]:
-    """Runs of instants with one distance each, to the millisecond."""
-    gaps = [round(later - at_s, 3) for at_s, later in itertools.pairwise(instants)]
-    first = 0
-    for _, alike in itertools.groupby(gaps):
-        count = len(list(alike))
-        yield instants[first : first + count + 1]
-        first += count
+def _evenly_spaced(instants: Sequence[float]) -> Iterator[tuple[Sequence[float], float]]:
+    """The instants in runs of one distance each, to the millisecond, with that distance."""
+    left = list(instants)
+    while left:
+        step_s = left[1] - left[0] if len(left) > 1 else 1.0
+        expected = (left[0] + index * step_s for index in range(len(left)))
+        alike = [abs(at_s - at) < SAME_INSTANT_S for at_s, at in zip(left, expected, strict=True)]
+        count = (*alike, False).index(False)
+        yield left[:count], step_s
+        del left[:count]
 
 
 def measure(metric: Metric, query: str, server: Client, base_s: float, now: float) -> Measurement:
