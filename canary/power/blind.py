@@ -70,6 +70,7 @@ class Blindness:
     power: float
     rows: tuple[Row, ...]
     unmodelled: Mapping[str, str]
+    assumed: Mapping[str, str]
 
     @property
     def says_something(self) -> bool:
@@ -114,11 +115,12 @@ def find(
         rows.append(row)
         progress(len(rows), CLASSES)
     name = study.rollout.name
-    return Blindness(name, study.traffic.requests_per_s, power, tuple(rows), study.unmodelled)
+    rps = study.traffic.requests_per_s
+    return Blindness(name, rps, power, tuple(rows), study.unmodelled, study.assumed)
 
 
 # As many rows as `_rows` makes.
-CLASSES = 11
+CLASSES = 12
 # Shares of the requests that one route may have, and lengths of an outage, to be tried.
 ROUTES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 OUTAGES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -132,6 +134,7 @@ def _rows(
     """Every class; those that cost most come last."""
     slow = f"requests of {SLOW_S * 1000:.0f} ms"
     drawn: Sequence[tuple[Row, Callable[[Row], Row]]] = (
+        (Row("none: a healthy release", "", Sight.BLAMED), lambda row: _healthy(study, row)),
         (
             Row("errors on all routes", "errors=3%", Sight.BLIND),
             lambda row: _sized(study, power, row, lambda s: Fault(error_rate=s)),
@@ -193,12 +196,26 @@ def _not_followed(study: Study) -> str:
     return f"not modelled: {', '.join(study.unmodelled)}"
 
 
+def _healthy(study: Study, row: Row) -> Row:
+    """What becomes of a release without a fault: the other rows mean little where it is stopped."""
+    if study.unmodelled:
+        return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
+    outcomes = study.outcomes(Fault())
+    if outcomes.rollback_rate + outcomes.pause_rate <= MAX_BLAMED:
+        return replace(row, sight=Sight.SPARED)
+    why = f"{outcomes.rollback_rate:.0%} are rolled back, {outcomes.pause_rate:.0%} paused"
+    return replace(row, gate=_first(outcomes), why=why)
+
+
 def _sized(study: Study, power: float, row: Row, make: Callable[[float], Fault]) -> Row:
     """A class whose faults have a size from nothing to all."""
     size = study.smallest_detected(make, power)
     # What is not rolled back even if it is all may be paused.
     smallest = "100 %" if size is None else f"{100 * size:.2g} %"
     outcomes = study.outcomes(make(1.0 if size is None else size))
+    if size is not None and (whole := study.outcomes(make(1.0))).rollback_rate < power:
+        ended = Sight.PAUSED if whole.pause_rate >= power else "not rolled back"
+        row = replace(row, why=f"100 % is {ended}: no series is left that the query could read")
     return _judged(study, power, replace(row, smallest=smallest), outcomes)
 
 
@@ -388,7 +405,7 @@ def _cells(found: Blindness) -> list[tuple[str, ...]]:
     return [
         (
             row.fault,
-            row.word,
+            row.word or "—",
             str(row.sight),
             row.smallest or "—",
             row.gate or "—",
@@ -400,7 +417,8 @@ def _cells(found: Blindness) -> list[tuple[str, ...]]:
 
 def _notes(found: Blindness) -> list[str]:
     notes = [f"{row.fault}: {row.why}" for row in found.rows if row.why]
-    return notes + [f"{gate} is not modelled: {why}" for gate, why in found.unmodelled.items()]
+    notes += [f"{gate} is not modelled: {why}" for gate, why in found.unmodelled.items()]
+    return notes + [f"assumed of {metric}: {what}" for metric, what in found.assumed.items()]
 
 
 def table(found: Blindness) -> str:

@@ -202,7 +202,8 @@ def roc(
             f"{release.rollout} has no limit of {goal.kind} to move", "leave --roc out"
         )
     low, high = math.log(max(usual, 1e-6) / 2), math.log(min(2 * goal.size, 1.0))
-    limits = [math.exp(low + (high - low) * part / ROC_POINTS) for part in range(ROC_POINTS + 1)]
+    shares = (math.exp(low + (high - low) * part / ROC_POINTS) for part in range(ROC_POINTS + 1))
+    limits = [_as_limit(gate, share) for share in shares]
     tried = [
         _try(documents, release, goal, traffic, Knobs(limit=limit), SEARCH_RELEASES)
         for limit in limits
@@ -331,10 +332,10 @@ def _limited(release: Release, goal: Goal, limit: float | None) -> Iterator[Edit
         return
     old = _limit(gate)
     for key in fields:
-        found = re.search(r"[<>]=?\s*(\d*\.?\d+)", scalar(gate.raw[key]))
-        if found and float(found[1]) == old:
-            swap = (found[0], found[0].replace(found[1], f"{limit:.4g}"))
-            yield Edit(kind, _path(f"{gate.path}.{key}"), swap=swap)
+        for found in re.finditer(r"[<>]=?\s*(\d*\.?\d+)", scalar(gate.raw[key])):
+            if float(found[1]) == old:
+                swap = (found[0], found[0].replace(found[1], f"{limit:.4g}"))
+                yield Edit(kind, _path(f"{gate.path}.{key}"), swap=swap)
 
 
 def _set(kind: str, path: str, value: Any) -> Edit:
@@ -356,13 +357,28 @@ def _length(seconds: float, factor: float) -> str:
 def _gate(release: Release, goal: Goal) -> Gate | None:
     """The gate that judges this kind of fault, if any does."""
     tests: Mapping[str, Callable[[Gate], bool]] = {
-        "errors": lambda g: any(dialects.picks_failures(s) for s in _parsed(g).selectors),
+        "errors": lambda g: _reads_failures(g) or _reads_successes(g),
         "slow": lambda g: bool(promql.quantiles(_parsed(g).tree)),
         "cpu": lambda g: any("cpu_usage" in s.metric for s in _parsed(g).selectors),
     }
     found = [g for g in release.gates if g.metric and tests[goal.kind](g)]
     # One that compares with a share has a limit to move; evidence and odds have none.
     return next((g for g in found if _limit(g) < 1), next(iter(found), None))
+
+
+def _reads_failures(gate: Gate) -> bool:
+    return any(dialects.picks_failures(s) for s in _parsed(gate).selectors)
+
+
+def _reads_successes(gate: Gate) -> bool:
+    """Whether its limit is one of good requests, as in a ratio of successes."""
+    selectors = _parsed(gate).selectors
+    return any(map(dialects.picks_successes, selectors)) and not _reads_failures(gate)
+
+
+def _as_limit(gate: Gate, share: float) -> float:
+    """A share of faulty requests as the number that the gate compares with."""
+    return 1 - share if _reads_successes(gate) else share
 
 
 def _parsed(gate: Gate) -> promql.Query:
@@ -383,7 +399,8 @@ def _limits(gate: Gate, goal: Goal, traffic: Traffic) -> list[float]:
     if usual is None or not _limit(gate) < 1:
         return []
     low, high = math.log(max(usual, 1e-6)), math.log(goal.size)
-    return [float(f"{math.exp(low + (high - low) * part):.2g}") for part in (0.75, 0.6, 0.45, 0.3)]
+    shares = (math.exp(low + (high - low) * part) for part in (0.75, 0.6, 0.45, 0.3))
+    return [_as_limit(gate, float(f"{share:.2g}")) for share in shares]
 
 
 def _hopeless(release: Release, goal: Goal, traffic: Traffic, gate: Gate | None) -> str:

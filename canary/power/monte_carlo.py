@@ -274,9 +274,14 @@ class Study:
     def smallest_detected(
         self, faults: Callable[[float], Fault], power: float = 0.95
     ) -> float | None:
-        """The smallest size, to 2 %, that is rolled back with this power; None if even 1 is not."""
-        low, high = 1e-5, 1.0
-        if self.outcomes(faults(high)).rollback_rate < power:
+        """The smallest size, to 2 %, that is rolled back with this power; None if there is none.
+
+        A gate may find nothing where all requests fail, so nearly all are tried too.
+        """
+        low = 1e-5
+        detected_at = (s for s in (1.0, 0.99) if self.outcomes(faults(s)).rollback_rate >= power)
+        high = next(detected_at, None)
+        if high is None:
             return None
         while high > 1.02 * low:
             middle = math.sqrt(low * high)

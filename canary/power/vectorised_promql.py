@@ -747,10 +747,11 @@ def _requests(
             number = span.counted(function, _FAILED)
         else:
             number = span.counted(function, _NOTICED, _FAILED)
-        if not good and not dialect.zeroed:
-            # The series is there from the first failure on; growth takes two samples.
-            begun = span.last - (function != AS_IT_STANDS)
-            present = present & (_FAILED(span.track.since_start or span.track, 0, begun) > 0)
+        # A series that begins with its first request; growth takes two samples of it. Stable pods
+        # have answered well long ago.
+        if (side == "canary") if good else not dialect.zeroed:
+            begun, count = span.last - (function != AS_IT_STANDS), _GOOD if good else _FAILED
+            present = present & (count(span.track.since_start or span.track, 0, begun) > 0)
         values = {(name, pair[0 if good else 1]) for name, pair in dialect.outcomes.items()}
         pods = np.full(len(number), span.seen[-1] if len(span.seen) else 0.0)
         found.append(Series(spread | values, number, present, raw=True, side=side, pods=pods))

@@ -9,10 +9,12 @@ import pytest
 from acceptance.calling import call
 from canary import cli
 from canary.argo import releases
-from canary.power import blind, mutation
+from canary.argo.virtual_rollout import PAUSED
+from canary.power import blind, mutation, simulation
 from canary.power.blind import Budget, Sight
 from canary.power.monte_carlo import Study
-from canary.power.samples import Traffic
+from canary.power.samples import Fault, Traffic
+from canary.power.simulation import Scenario
 from canary.runtime import documents
 
 # Of a release whose gate reads what nobody knows.
@@ -79,6 +81,22 @@ def test_a_class_is_seen_from_a_size_on_by_its_gate(rows):
 def test_a_refusal_is_healthy_to_a_gate_that_reads_5xx_alone(rows, status, sight):
     found, _ = rows(FAILED.replace("5..", status))
     assert found["refused: 401, 404, 422"]["sight"] == sight
+
+
+def test_a_healthy_release_is_the_first_row(rows):
+    found, _ = rows(FAILED)
+    row = next(iter(found.values()))
+    assert (row["fault"], row["sight"]) == ("none: a healthy release", "promoted")
+
+
+def test_a_success_ratio_finds_nothing_where_all_requests_fail_and_pauses_the_release(root):
+    (release,) = releases.find(documents.read_all([str(root / "canary/tests/power/success.yaml")]))
+    subject, traffic = mutation.subject_of(release), Traffic(50.0)
+    study, most = Study(subject.rollout, traffic, n=50), Fault(error_rate=1.0)
+    assert study.smallest_detected(lambda share: Fault(error_rate=share)) < 0.1
+    assert study.outcomes(most).pause_rate == 1
+    ((_, simulated),) = simulation.simulate(subject, [Scenario("all fail", most, traffic)], 1)
+    assert simulated.outcome == PAUSED
 
 
 def test_a_fault_must_begin_before_the_last_measurement(rows):

@@ -61,6 +61,18 @@ def test_a_smaller_fault_gets_another_limit_and_a_patch_that_reaches_it(shipped,
     assert limit in operations["AnalysisTemplate"]
 
 
+def test_a_ratio_of_successes_gets_another_limit_too_in_both_of_its_conditions(root):
+    ratio = documents.read_all([str(root / "canary/tests/power/success.yaml")])
+    (release,) = releases.find(ratio)
+    found = plan(ratio, release, Goal("errors", 0.03))
+    assert 0.97 < found.chosen.knobs.limit < 0.999
+    patch = design.patch(ratio, found.chosen.documents)
+    for condition, sign in (("success", ">="), ("failure", "<")):
+        path = f"path: /spec/metrics/0/{condition}Condition"
+        limit = f"len(result) > 0 && result[0] {sign} {found.chosen.knobs.limit:.4g}"
+        assert f"{path}\n      value: {limit}" in patch
+
+
 def test_the_patch_makes_of_the_shipped_manifests_what_was_tried(shipped, release):
     found = plan(shipped, release, Goal("slow", 0.1), rps=5.0)
     assert found.chosen.knobs != design.Knobs()
