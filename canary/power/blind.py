@@ -198,10 +198,10 @@ def _not_followed(study: Study) -> str:
 
 def _healthy(study: Study, row: Row) -> Row:
     """What becomes of a release without a fault: the other rows mean little where it is stopped."""
-    if study.unmodelled:
-        return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
     outcomes = study.outcomes(Fault())
     if outcomes.rollback_rate + outcomes.pause_rate <= MAX_BLAMED:
+        if study.unmodelled:
+            return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
         return replace(row, sight=Sight.SPARED)
     why = f"{outcomes.rollback_rate:.0%} are rolled back, {outcomes.pause_rate:.0%} paused"
     return replace(row, gate=_first(outcomes), why=why)
