@@ -187,7 +187,8 @@ def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     template = mapping(spec.get("template"))
     labels = mapping(mapping(template.get("metadata")).get("labels"))
     wanted = mapping(mapping(spec.get("selector")).get("matchLabels"))
-    if any(labels.get(name) != value for name, value in wanted.items()):
+    # Without one it is that of the workload that `workloadRef` names, with labels of its own.
+    if template and any(labels.get(name) != value for name, value in wanted.items()):
         yield "spec.selector", "the selector does not match the template's labels"
     pod = mapping(template.get("spec"))
     for container in listed(pod.get("containers")):

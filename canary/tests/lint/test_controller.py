@@ -43,6 +43,12 @@ def test_a_rollout_that_is_invalid_is_accused_by_its_field(path, value, said):
     assert said is None or said in found[0]
 
 
+def test_a_selector_is_not_compared_with_a_template_that_lies_in_a_workload():
+    gone = {"kind": "Rollout", "path": "spec.template", "delete": True}
+    selector = {"matchLabels": {"app": "x"}}
+    assert messages("Rollout", "spec.selector", selector, "rollout-refused", gone) == []
+
+
 def test_a_count_without_a_value_of_the_templates_own_is_refused_whoever_gives_one():
     args = [{"name": "hash"}, {"name": "count", "value": "1"}, {"name": "times"}]
     given = [
