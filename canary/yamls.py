@@ -56,6 +56,11 @@ class Document:
         return scalar(mapping(self.body.get("metadata")).get("namespace"))
 
     @property
+    def qualified(self) -> str:
+        """The object's name behind its namespace, if it has one."""
+        return f"{self.namespace}/{self.name}".lstrip("/")
+
+    @property
     def annotations(self) -> Mapping[str, Any]:
         """The object's annotations."""
         return mapping(mapping(self.body.get("metadata")).get("annotations"))

@@ -119,12 +119,14 @@ def read(
         raise UsageError(_all(refused))
     rollouts = _of(things, Rollout)
     if len(rollouts) != 1:
-        named = ", ".join(sorted(found.metadata.name for found in rollouts))
+        given_names = told_apart([d for d in found if d.kind == "Rollout"])
+        named = f" ({', '.join(given_names)})" if given_names else ""
+        remedy = "name the one to rehearse in rehearsal.yaml, as `rollout`"
+        if len(set(given_names)) < len(given_names):
+            remedy = "leave all but one of a name out"
         raise UsageError(
-            f"{source} contains {len(rollouts)} Rollouts{named and f' ({named})'}",
-            "name the one to rehearse in rehearsal.yaml, as `rollout`"
-            if rollouts
-            else "point at manifests with one",
+            f"{source} contains {len(rollouts)} Rollouts{named}",
+            remedy if rollouts else "point at manifests with one",
         )
     (rollout,) = rollouts
     labels = rollout.spec.template.metadata.labels
@@ -151,6 +153,12 @@ def read(
         ),
         rows=rows,
     )
+
+
+def told_apart(documents: Sequence[Document]) -> list[str]:
+    """Their names, behind their namespaces where two have one name."""
+    names = {document.name for document in documents}
+    return sorted(d.name if len(names) == len(documents) else d.qualified for d in documents)
 
 
 def _metrics(document: Document) -> Sequence[Any]:
@@ -214,25 +222,36 @@ def _understand(
 ) -> tuple[tuple[Document, ...], list[Object], tuple[Row, ...]]:
     """The objects, as far as a rehearsal acts on them, and what becomes of each field."""
     given = tuple(documents)
-    found = tuple(_scaled(_with_workload(document, given), given) for document in given)
+    found = tuple(_scaled(with_workload(document, given), given) for document in given)
     named = _named_templates(found)
     things: list[Object] = []
     rows: list[Row] = []
     for document in found:
         thing, fields = support.understand(document)
+        foreign = _foreign(document, found)
         unused = document.kind in TEMPLATE_KINDS and document.name not in named
-        rows += support.of_no_use(fields, "no analysis refers to it") if unused else fields
-        things += [thing] if thing is not None else []
+        why = "it lies in another namespace than the Rollout" if foreign else ""
+        why = "no analysis refers to it" if unused else why
+        rows += support.of_no_use(fields, why) if why else fields
+        things += [thing] if thing is not None and not foreign else []
     return found, things, tuple(rows)
 
 
-def _with_workload(document: Document, others: Sequence[Document]) -> Document:
+def _foreign(document: Document, others: Sequence[Document]) -> bool:
+    """Whether no Rollout can refer to an object of its kind there, by its namespace."""
+    spaces = {other.namespace for other in others if other.kind == "Rollout"}
+    apart = bool(document.namespace) and not spaces & {document.namespace, ""}
+    return apart and document.kind in {"AnalysisTemplate", "ConfigMap", "Service"}
+
+
+def with_workload(document: Document, others: Sequence[Document]) -> Document:
     """A Rollout with the pod template of the workload that it names, as the controller takes it."""
     wanted = mapping(document.spec.get("workloadRef"))
     if document.kind != "Rollout" or not wanted:
         return document
     named = (scalar(wanted.get("kind")), scalar(wanted.get("name")))
-    spec = next((other.spec for other in others if (other.kind, other.name) == named), {})
+    near = [other for other in others if other.namespace in (document.namespace, "")]
+    spec = next((other.spec for other in near if (other.kind, other.name) == named), {})
     taken = {key: spec[key] for key in ("template", "selector") if key in spec}
     return replace(document, body={**document.body, "spec": {**taken, **document.spec}})
 

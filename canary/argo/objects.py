@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -45,6 +46,13 @@ def quantity_bytes(value: object) -> int:
         if text.endswith(suffix):
             return int(float(text.removesuffix(suffix)) * factor)
     return int(float(text))
+
+
+def _object_name(name: str) -> str:
+    """A DNS subdomain (RFC 1123), as the API server requires it of these kinds."""
+    if len(name) > 253 or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name):  # noqa: PLR2004
+        raise ValueError("a name has at most 253 lower-case letters, digits, hyphens and dots")
+    return name
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
@@ -102,7 +110,7 @@ class Metadata(Manifest):
         "creationTimestamp uid resourceVersion generation managedFields finalizers selfLink"
         " ownerReferences generateName"
     )
-    name: str = ""
+    name: Annotated[str, AfterValidator(_object_name)] = ""
     namespace: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
@@ -747,7 +755,7 @@ class RolloutSpec(Manifest):
     """The Rollout."""
 
     NOT_ENFORCED = names("revisionHistoryLimit rollbackWindow restartAt analysis")
-    replicas: int = 1
+    replicas: int = Field(1, ge=1)
     selector: Selector = Selector()
     workload_ref: WorkloadRef | None = None
     template: PodTemplate

@@ -80,7 +80,7 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
         known = document.body.get("apiVersion") != "v1" or kind in _CORE_KINDS
         return None, (_of_kind(document) if known else _slip(document),)
     refused: dict[str, Row] = {}
-    body = document.body
+    body = _without_null(document.body)
     # What is wrong is taken out, so that the rest can be read; a few rounds do for any object.
     for _ in range(8):
         try:
@@ -153,6 +153,13 @@ def _without(body: Mapping[str, Any], invalid: ValidationError) -> dict[str, Any
         if _has(holder, last):
             del holder[last]
     return kept
+
+
+def _without_null(value: Any) -> Any:
+    """As the API server keeps it: a field without a value is none."""
+    if isinstance(value, dict):
+        return {key: _without_null(held) for key, held in value.items() if held is not None}
+    return [_without_null(held) for held in value] if isinstance(value, list) else value
 
 
 def _has(holder: object, part: int | str) -> bool:

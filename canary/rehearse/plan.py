@@ -215,7 +215,8 @@ def shipped(config: Path | None) -> tuple[Path, Sequence[Document]]:
 def _objects(found: Config, source: Path, folder: Path) -> Iterator[Document]:
     """What the manifests hold, without the Rollouts that are another service's."""
     for document in documents.read(source, release(found, folder)):
-        if document.kind != "Rollout" or found.rollout in ("", document.name):
+        named = "", document.name, document.qualified
+        if document.kind != "Rollout" or found.rollout in named:
             yield document
 
 

@@ -1,5 +1,6 @@
 """Manifests: the shipped ones are understood whole, and what is not understood is refused."""
 
+import copy
 import json
 import re
 import shutil
@@ -13,14 +14,14 @@ from canary.argo import manifests, objects
 from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
 from canary.errors import UsageError
 from canary.runtime import documents, kustomize
+from canary.tests.argo import shapes
+from canary.yamls import Document
 
 
 @pytest.fixture
 def deploy(root, tmp_path):
     """A copy of the shipped manifests that a test may spoil."""
-    copy = tmp_path / "base"
-    shutil.copytree(root / "deploy/base", copy)
-    return copy
+    return shutil.copytree(root / "deploy/base", tmp_path / "base")
 
 
 def spoil(folder, file, before, after):
@@ -327,3 +328,64 @@ def test_what_the_controller_refuses_of_an_analysis_is_refused(
     spoil(deploy, file, before, after)
     with pytest.raises(UsageError, match=re.escape(complaint)):
         manifests.rollout(manifests.read(documents.read(deploy)))
+
+
+SHAPE = ("basic", "hash", "timed", "plain", "pod-monitor")
+
+
+def shape(*more, namespace=""):
+    """A shape's objects, in another namespace if one is given, and more."""
+    bodies = copy.deepcopy(shapes.manifests(SHAPE))
+    for body in bodies:
+        if namespace:
+            body["metadata"] = {**body["metadata"], "namespace": namespace}
+    return [Document("shape.yaml", body) for body in (*bodies, *more)]
+
+
+def test_an_object_of_one_name_in_another_namespace_is_not_taken_for_the_rollouts_own():
+    template = next(b for b in shapes.manifests(SHAPE) if b["kind"] == "AnalysisTemplate")
+    other = copy.deepcopy(template)
+    other["metadata"] = {**other["metadata"], "namespace": "elsewhere"}
+    other["spec"]["metrics"][0]["provider"]["prometheus"]["query"] = "vector(9)"
+    for found in (shape(other), shape(other)[::-1]):
+        planned = manifests.rollout(manifests.read(found))
+        queries = {metric.query for run in planned.analyses for metric in run.metrics}
+        assert template["spec"]["metrics"][0]["provider"]["prometheus"]["query"] in queries
+        assert "vector(9)" not in queries
+    notes = [row.note for row in manifests.explain(shape(other))]
+    assert "it lies in another namespace than the Rollout" in notes
+
+
+def test_a_rollout_that_is_given_twice_is_to_be_left_out_once():
+    with pytest.raises(
+        UsageError, match=r"2 Rollouts \(shop/shop, shop/shop\) — leave all but one"
+    ):
+        manifests.read([*shape(), *shape()])
+
+
+def test_a_deployment_of_another_namespace_stays_among_what_a_cluster_is_given():
+    metadata = {"name": "prometheus", "namespace": "monitoring"}
+    other = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+    bundle = manifests.read(shape(other))
+    assert "Deployment/prometheus" in map(str, bundle.documents)
+
+
+def test_two_rollouts_of_one_name_are_told_apart_by_their_namespaces():
+    both = [*shape(namespace="east"), *shape(namespace="west")]
+    with pytest.raises(UsageError, match=r"2 Rollouts \(east/(.*), west/\1\)"):
+        manifests.read(both)
+
+
+@pytest.mark.parametrize("name", ["Größe", "../../etc/x", "a" * 254, "-a"])
+def test_a_name_that_no_api_server_takes_is_refused(name):
+    rollout, *others = shape()
+    rollout.body["metadata"]["name"] = name
+    with pytest.raises(UsageError, match=r"metadata.name is not supported — a name has at most"):
+        manifests.read([rollout, *others])
+
+
+def test_a_field_without_a_value_is_none_as_the_api_server_has_it():
+    rollout, *others = shape()
+    rollout.body["spec"]["strategy"]["canary"] |= {"steps": None, "maxSurge": None}
+    rollout.body["spec"]["template"]["spec"]["volumes"] = None
+    assert manifests.rollout(manifests.read([rollout, *others])).steps == ()
