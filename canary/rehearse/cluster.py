@@ -247,7 +247,7 @@ class ClusterTarget:
         deadline = time.monotonic() + STEADY_TIMEOUT_S
         while not rates.steady(load.seconds, load.rate):
             yield self._observe()
-            rates.refuse_refused(load.seconds)
+            rates.refuse_refused(load.seconds, load.refusals())
             if time.monotonic() > deadline:
                 raise rates.not_carried(load.rate, load.seconds)
             time.sleep(OBSERVE_S)

@@ -61,6 +61,7 @@ RELEASES = {
 }
 # What exporters call the label that holds a request's route.
 ROUTE_LABELS = ("route", "http_route", "handler")
+MAX_REPLICAS = 200
 # A line of the gateway's log is seldom longer.
 ACCESS_BYTES = 100
 
@@ -77,6 +78,11 @@ class LocalTarget:
         if asked := "; ".join(providers.unanswered(plan.rollout, build.bundle, build.config)):
             raise UsageError(f"{build.config_file} leaves open: {asked}", "add what is missing")
         scraping.check(plan.rollout, build.bundle)
+        if plan.most_replicas > MAX_REPLICAS:
+            raise UsageError(
+                f"{plan.most_replicas:,} replicas are more than one machine runs ({MAX_REPLICAS})",
+                "rehearse an overlay with fewer",
+            )
         self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
         acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
         self.acts = acts[:2] if plan.rollout.blue_green else acts  # see `plan.check_events`
@@ -493,7 +499,7 @@ class LocalTarget:
         deadline = time.monotonic() + WARM_UP_TIMEOUT_S
         while (load := node.load) is not None and not rates.steady(load.seconds, load.rate):
             node.tick()
-            rates.refuse_refused(load.seconds)
+            rates.refuse_refused(load.seconds, load.refusals())
             carried = rates.sustained(load.seconds)
             if carried is not None and load.rate == wanted.wanted:
                 rate = rates.lower(wanted, carried)

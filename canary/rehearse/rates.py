@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canary.errors import MachineError, UsageError
-from canary.rehearse.load import Second
+from canary.rehearse.load import Refusal, Second
 
 STEADY_SECONDS = 3
 # Users that come up, cold pods and cold connections have passed by then, if the machine has time.
@@ -18,6 +18,7 @@ PROBE_SECONDS = 15
 MET_SHARE = 0.9
 # Of what a machine sustains with the stable release alone: a release starts pods beside it.
 SPARE_SHARE = 0.8
+MAX_NAMED = 3
 REMEDY = "use a less busy machine or a smaller --time-scale"
 
 
@@ -74,17 +75,39 @@ def told(rates: Rates, carried: float, rate: float) -> str:
     )
 
 
-def refuse_refused(seconds: Sequence[Second]) -> None:
-    """Refuses a load that the release will not answer.
+def refuse_refused(seconds: Sequence[Second], answers: Sequence[Refusal]) -> None:
+    """Refuses a load that the stable release does not answer, however fast the machine is.
+
+    Args:
+        seconds: What users met.
+        answers: The first of the answers that were errors.
 
     Raises:
-        UsageError: if a request was answered by a 4xx.
+        UsageError: if a request was answered by a 4xx, or a pod answers some by a 5xx all the time.
     """
+    latest = seconds[-STEADY_SECONDS:]
     if any(second.refused for second in seconds):
         raise UsageError(
-            "the load's requests are refused (4xx)",
-            "correct the values in their paths and bodies, in rehearsal.yaml or its locustfile",
+            f"the load's requests are refused: {_named(answers, 400)}",
+            "correct the paths and bodies of `traffic`, in rehearsal.yaml or its locustfile",
         )
+    if len(seconds) >= PROBE_SECONDS and all(second.failed for second in latest):
+        named = _named([answer for answer in answers if answer.port], 500)
+        if named:
+            raise UsageError(
+                f"the stable release alone fails: {named}",
+                "see the logs of its pods, and give it in rehearsal.yaml what it needs",
+            )
+
+
+def _named(answers: Sequence[Refusal], from_status: int) -> str:
+    """The first requests with such a status."""
+    found = (
+        f"{a.method} {a.path} with {a.status}"
+        for a in answers
+        if a.status // 100 * 100 == from_status
+    )
+    return ", ".join(list(dict.fromkeys(found))[:MAX_NAMED])
 
 
 def not_carried(rate: float, seconds: Sequence[Second]) -> MachineError:

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from canary.errors import MachineError
+from canary.errors import MachineError, UsageError
 from canary.rehearse import rates
-from canary.rehearse.load import Second
+from canary.rehearse.load import Refusal, Second
 from canary.rehearse.rates import Rates
 
 ASKED = Rates(wanted=300.0, least=160.0)
@@ -69,3 +69,25 @@ def test_a_rate_that_is_never_carried_is_told_without_a_type_of_ours(met):
         "The stable release alone does not sustain 300 requests/s on this machine (last second"
     )
     assert not re.search(r"[A-Z]\w+\(\w+=", told)
+
+
+def answer(path, status, pod="127.0.0.1:8000"):
+    return Refusal("GET", path, status, pod, "")
+
+
+def test_a_load_that_is_refused_is_told_by_its_requests():
+    refused = [Second(0, 300, 0, 20, 0, 1.0, 2.0)]
+    rates.refuse_refused(seconds(300), [])
+    answers = [answer("/tills", 404), answer("/tills", 404), answer("/carts", 500)]
+    with pytest.raises(UsageError, match="are refused: GET /tills with 404 — correct the paths"):
+        rates.refuse_refused(refused, answers)
+
+
+def test_a_stable_release_that_fails_all_the_time_is_not_taken_for_a_slow_machine():
+    failing = seconds(*[300] * 15, failed=40)
+    answers = [answer("/tills", 500)]
+    with pytest.raises(UsageError, match="stable release alone fails: GET /tills with 500 — see"):
+        rates.refuse_refused(failing, answers)
+    rates.refuse_refused(failing[1:], answers)
+    rates.refuse_refused([*failing, *seconds(300)], answers)
+    rates.refuse_refused(failing, [answer("/tills", 503, pod="")])
