@@ -12,8 +12,8 @@ from canary.rehearse import config_files, draft, gaps, meter, plan, scraping
 
 EPILOG = """\
 It reads the manifests of the one Rollout that it finds, what the repository is built with (Go,
-npm, pnpm, Yarn, uv, pip, Maven, Gradle, Cargo), and an OpenAPI document or the routes in the
-sources; it runs nothing.
+npm, pnpm, Yarn, uv, pip, Maven, Gradle, Cargo), what its Dockerfile runs, and an OpenAPI document
+or the routes in the sources; it runs nothing.
 What is guessed says so in the file, and what is still open is listed at the end.
 
 exit codes:

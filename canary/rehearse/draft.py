@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +17,20 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from canary import yamls
+from canary.argo import manifests
 from canary.errors import UsageError
 from canary.lint import repository
+from canary.rehearse import draft_routes
+from canary.rehearse.draft_routes import Task
 from canary.rehearse.gaps import image_name
 from canary.runtime import documents, helm
 from canary.yamls import Document, listed, mapping, scalar
 
 LOCUSTFILE = "locustfile.py"
-MAX_ROUTES = 20
-MAX_FILES = 2000
-MAX_TEXT = 200_000
-_OPENAPI = re.compile(r"^(openapi|swagger)[\w.-]*\.(ya?ml|json)$")
-_ALL_ADDRESSES = ("0.0.0.0", "::", "[::]")  # noqa: S104 — what is looked for, not listened on
+# All interfaces, alone or before a port: at the start, as an option's value, or in a URL.
+_ALL_ADDRESSES = re.compile(
+    r"(?:(?<=^)|(?<==)|(?<=://))(?:(?:0\.0\.0\.0|\[?::\]?)(?=:|$)|[+*]?(?=:\{port))"
+)
 _DATABASE = re.compile(r"database|postgres|\bpg|dsn", re.IGNORECASE)
 _REDIS = re.compile(r"redis", re.IGNORECASE)
 _PYTHON = ["uv", "venv", "--quiet", "--no-project", "{out}"]
@@ -42,16 +44,6 @@ Built = tuple[list[list[str]], list[str]]
 NONE: Built = ([], [])
 
 
-@dataclass(frozen=True)
-class Task:
-    """One kind of request of the locustfile; paths are Python literals."""
-
-    function: str
-    path: str
-    name: str
-    weight: int = 1
-
-
 @dataclass
 class Draft:
     """What the two files say; each value is YAML, with a remark where there is one."""
@@ -60,7 +52,7 @@ class Draft:
     manifests: str
     source: Path
     chart: bool = False
-    several: bool = False
+    rollout: str = ""
     build: list[str] = field(default_factory=list)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
     listen: str = ""
@@ -109,25 +101,30 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
     source = given or _manifests(root)
     found = tuple(documents.read(source))
     every = [document for document in found if document.kind == "Rollout"]
-    rollouts = [document for document in every if rollout in (None, document.name)]
+    rollouts = [d for d in every if rollout in (None, d.name, d.qualified)]
     if len(rollouts) != 1:
-        names = ", ".join(sorted(document.name for document in every))
-        remedy = f"choose one with --rollout: there are {names}" if every else "name others"
+        there = ", ".join(manifests.told_apart(every))
+        remedy = f"choose one with --rollout: there are {there}" if every else "name others"
         of = f" of the name {rollout!r}" if rollout else ""
         raise UsageError(f"{source} holds {len(rollouts)} Rollouts{of}", remedy)
     made = Draft(rollouts[0].name, _relative(source, root), source, helm.is_chart(source))
-    made.several = len(every) > 1
-    spec = mapping(mapping(rollouts[0].spec.get("template")).get("spec"))
+    if len(every) > 1:
+        plain = made.name in manifests.told_apart(every)
+        made.rollout = made.name if plain else rollouts[0].qualified
+    chosen = manifests.with_workload(rollouts[0], found)
+    spec = mapping(mapping(chosen.spec.get("template")).get("spec"))
     containers = [mapping(container) for container in listed(spec.get("containers"))]
     if not containers:
         raise UsageError(f"{rollouts[0]} of {source} has no containers", "name another")
     main = _main(containers, found)
     build, command = _built(root, made.name)
     made.build = [_flow(words) for words in build]
+    own = built_below(root, source)
+    sources = root / own if own and not build else root
     for container in containers:
         name = image_name(scalar(container.get("image")))
         if container is main:
-            made.images[name] = _image(container, command, made.build)
+            made.images[name] = _image(container, command, _image_words(sources), made.build)
             _variables(made, container)
         else:
             made.images[name] = ("[]", "a sidecar: not run here")
@@ -135,8 +132,10 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
     if not any("{port" in text for text, _ in told):
         made.listen = "{host: HOST, port: PORT}"
     _secrets(made, spec, containers)
-    own = built_below(root, source)
-    made.routes, made.tasks = _tasks(root, root / own if own and not build else root, main)
+    asked = mapping(mapping(main.get("readinessProbe")).get("httpGet"))
+    served = dict(_ports(main)).keys() & {str(asked.get("port"))}
+    probe = scalar(asked.get("path")) if served else "/"
+    made.routes, made.tasks = draft_routes.tasks(root, sources, probe)
     return made
 
 
@@ -168,7 +167,7 @@ def _manifests(root: Path) -> Path:
 
 def _charts(root: Path) -> Iterator[Path]:
     """The charts whose templates have a Rollout; one that another depends on is part of that."""
-    for file in _files(root):
+    for file in draft_routes.files(root):
         above = file.parent.parent
         inner = above.name == "charts" and (above.parent / helm.CHART).is_file()
         if file.name == helm.CHART and not inner:
@@ -224,7 +223,9 @@ def built_below(root: Path, manifests: Path) -> Path | None:
 
 def _go(root: Path, name: str) -> Built:
     """The package of this name, or the one nearest to the top."""
-    mains = [_relative(file.parent, root) for file in _files(root) if file.name == "main.go"]
+    mains = [
+        _relative(file.parent, root) for file in draft_routes.files(root) if file.name == "main.go"
+    ]
     named = [place for place in mains if Path(place).name == name]
     place = next(iter(named or mains), ".")
     package = place if place == "." else f"./{place}"
@@ -299,23 +300,56 @@ _BUILDS: dict[str, Callable[[Path, str], Built]] = {
 }
 
 
+# What an image runs: its entrypoint, and the arguments that a manifest's own replace.
+Words = tuple[list[str], list[str]]
+
+
+def _image_words(folder: Path) -> Words:
+    """What the last stage of a folder's Dockerfile runs."""
+    file = folder / "Dockerfile"
+    text = re.sub(r"\\\s*\n", " ", _text(file)) if file.is_file() else ""
+    found: dict[str, list[str]] = {}
+    for name, given in _INSTRUCTION.findall(text):
+        if name.upper() == "FROM":
+            found = {}
+        else:
+            found[name.upper()] = _shell_words(given)
+    return found.get("ENTRYPOINT", []), found.get("CMD", [])
+
+
+_INSTRUCTION = re.compile(r"^\s*(FROM|ENTRYPOINT|CMD)\s+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def _shell_words(text: str) -> list[str]:
+    """The words of an instruction, which is a JSON list or a shell's line."""
+    try:
+        if text.startswith("["):
+            return [str(word) for word in json.loads(text)]
+        return ["sh", "-c", text] if re.search(r"[$&|;<>`]", text) else shlex.split(text)
+    except ValueError:
+        return []
+
+
 def _image(
-    container: Mapping[str, Any], command: list[str], built: Sequence[str]
+    container: Mapping[str, Any], command: list[str], image: Words, built: Sequence[str]
 ) -> tuple[str, str]:
-    """The command in place of an image; the manifest's own, told its ports, where it has one."""
-    own = [str(word) for word in listed(container.get("command"))]
-    words = [*own, *(str(word) for word in listed(container.get("args")))]
-    told = [_told(word, container) for word in words]
-    if own:
-        if command and own[0].startswith("/"):
-            return _run([*command, *told[1:]]), f"instead of {own[0]}"
-        return _run(told), ""
-    if not command:
+    """The command in place of an image: the manifest's own, or the image's, told its ports."""
+    own, args = (list(map(str, listed(container.get(key)))) for key in ("command", "args"))
+    # The manifest's command replaces both of the image's, its arguments those of the image alone.
+    entry, more = (own, args) if own else (image[0], args or image[1])
+    inside = next(iter([*entry, *more]), "")
+    if command and not own and not inside.startswith("/"):
+        entry, more = command, args
+    words = [*entry, *more]
+    if not words:
         what = "its program, as `build` makes it" if built else "its program"
         return _flow([_UNKNOWN]), f"{what}: it could not be guessed"
-    if told != words:
-        return _run([*command, *told]), "guessed"
-    return _flow(command), "guessed"
+    told = [_told(word, container) for word in words]
+    if inside.startswith("/") and not Path(inside).exists():
+        return _run([*(command or [_UNKNOWN]), *told[1:]]), f"instead of {inside}"
+    if entry is command:
+        return (_flow(command) if told == words else _run(told)), "guessed"
+    return _run(told), "" if own else "as the Dockerfile says"
 
 
 def _run(words: list[str]) -> str:
@@ -326,12 +360,7 @@ def _told(text: str, container: Mapping[str, Any]) -> str:
     """A text with the container's ports, and the address of all interfaces, as placeholders."""
     for name, number in _ports(container):
         text = re.sub(rf"(?<![\w.]){number}(?![\w.])", f"{{port.{name}}}", text)
-    if text.startswith(":{port"):
-        return "{host}" + text
-    for address in _ALL_ADDRESSES:
-        if text == address or text.startswith(f"{address}:"):
-            return "{host}" + text.removeprefix(address)
-    return text
+    return _ALL_ADDRESSES.sub("{host}", text)
 
 
 # ------------------------------------------------------------------------- variables and secrets
@@ -395,130 +424,6 @@ def _references(
         attributes = mapping(mapping(volume.get("csi")).get("volumeAttributes"))
         if "secretProviderClass" in attributes:
             yield scalar(attributes["secretProviderClass"]), "", ""
-
-
-# ---------------------------------------------------------------------------------------- routes
-
-
-def _tasks(root: Path, sources: Path, container: Mapping[str, Any]) -> tuple[str, list[Task]]:
-    """The requests of an OpenAPI document; else routes in sources; else a probe, to begin with."""
-    files = list(_files(sources))
-    for file in files:
-        if _OPENAPI.match(file.name):
-            tasks = list(_operations(file))[:MAX_ROUTES]
-            if tasks:
-                return _relative(file, root), tasks
-    for file in files:
-        if file.suffix in _SOURCES:
-            text = file.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT]
-            routes = dict.fromkeys(found[1] for found in _ROUTE.finditer(text))
-            if wanted := [route for route in routes if not _OPERATIONAL.search(route)]:
-                prefix = next((found[1] or found[2] for found in _PREFIX.finditer(text)), "")
-                wanted = [prefix.rstrip("/") + route for route in wanted]
-                name = f"the routes in {_relative(file, root)}"
-                return name, [_task(r, _PARAMETER.sub("1", r)) for r in wanted[:MAX_ROUTES]]
-    asked = mapping(mapping(container.get("readinessProbe")).get("httpGet"))
-    served = dict(_ports(container)).keys() & {str(asked.get("port"))}
-    path = scalar(asked.get("path")) if served else "/"
-    return "", [_task(path, path)]
-
-
-_SOURCES = {".go", ".java", ".js", ".kt", ".mjs", ".py", ".rs", ".ts"}
-# As routers of these languages have it: `app.get("/x"`, `@GetMapping("/x"`, `HandleFunc("GET /x"`.
-_ROUTE = re.compile(
-    r"""\b(?:get|Get|GET|GetMapping|Handle|HandleFunc|route)\(\s*"""
-    r"""["'](?:GET )?(/[\w/{}:<>.-]*)["']"""
-)
-# What stands before each of a file: a Spring class's own mapping, a router of FastAPI or Flask.
-_PREFIX = re.compile(
-    r"""@RequestMapping\(\s*(?:(?:path|value)\s*=\s*)?"(/[^"]*)"[^)]*\)(?=[^;{]*\bclass\b)"""
-    r"""|\b(?:APIRouter|Blueprint)\([^)]*\b(?:url_)?prefix\s*=\s*["'](/[^"']*)["']"""
-)
-_PARAMETER = re.compile(r"\{[^}]*\}|<[^>]*>|:\w+")
-_OPERATIONAL = re.compile(r"^/$|/-?/?(metrics|health|healthz|live|livez|ready|readyz|ping)\b")
-
-
-def _task(route: str, filled: str) -> Task:
-    function = re.sub(r"\W+", "_", f"get{route}".lower()).strip("_")
-    return Task(function, repr(filled), repr(route) if filled != route else "")
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """The files of a repository, those near its top first; no more than so many."""
-    folders, seen = [root], 0
-    while folders and seen < MAX_FILES:
-        for path in sorted(folders.pop(0).iterdir()):
-            seen += 1
-            if path.is_dir() and not path.name.startswith(".") and path.name not in _OTHERS:
-                folders.append(path)
-            elif path.is_file():
-                yield path
-
-
-_OTHERS = {"node_modules", "vendor", "venv", "out", "target", "dist"}
-
-
-def _operations(file: Path) -> Iterator[Task]:
-    """What can be asked with GET and parameters whose values are known or can be made up."""
-    try:
-        (document,) = yamls.read(file)
-    except (UsageError, ValueError):
-        return
-    body = mapping(document.body)
-    for path, item in mapping(body.get("paths")).items():
-        operation = mapping(mapping(item).get("get"))
-        if not operation or operation.get("deprecated"):
-            continue
-        given = [*listed(mapping(item).get("parameters")), *listed(operation.get("parameters"))]
-        parameters = [_resolved(body, mapping(parameter)) for parameter in given]
-        filled = _filled(path, parameters, body)
-        if filled is not None:
-            yield _task(path, filled)
-
-
-def _filled(
-    path: str, parameters: Iterable[Mapping[str, Any]], body: Mapping[str, Any]
-) -> str | None:
-    """A path with values for what it needs, or nothing where one cannot be known."""
-    queries = []
-    for parameter in parameters:
-        where, name = parameter.get("in"), scalar(parameter.get("name"))
-        if where != "path" and not parameter.get("required"):
-            continue
-        value = _value(parameter, _resolved(body, mapping(parameter.get("schema"))))
-        if value is None or where not in {"path", "query"}:
-            return None
-        if where == "query":
-            queries.append(f"{name}={value}")
-        path = path.replace(f"{{{name}}}", value)
-    if "{" in path:
-        return None
-    return path + ("?" + "&".join(queries) if queries else "")
-
-
-def _value(parameter: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
-    examples = [
-        mapping(found).get("value") for found in mapping(parameter.get("examples")).values()
-    ]
-    known = [
-        parameter.get("example"), *examples, schema.get("example"), *listed(schema.get("examples")),
-        schema.get("default"), *listed(schema.get("enum")),
-    ]  # fmt: skip
-    for value in known:
-        if scalar(value):
-            return scalar(value)
-    return str(schema.get("minimum", 1)) if schema.get("type") == "integer" else None
-
-
-def _resolved(body: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a `$ref` into the same document stands for."""
-    reference = scalar(found.get("$ref"))
-    if not reference.startswith("#/"):
-        return found
-    place: Any = body
-    for part in reference[2:].split("/"):
-        place = mapping(place).get(part)
-    return mapping(place)
 
 
 # ------------------------------------------------------------------------------------------ text

@@ -4,6 +4,7 @@ import ast
 import shutil
 
 import pytest
+import yaml
 
 from canary import yamls
 from canary.commands import init
@@ -114,12 +115,112 @@ def test_what_builds_a_service_is_found_by_its_files(root, tmp_path, files, buil
         ("a.py", 'r = APIRouter(tags=["x"], prefix="/v1")\n@r.get("/tills")', "/v1/tills"),
         ("a.py", 'b = Blueprint("b", __name__, url_prefix="/v2/")\n@b.route("/tills")', "/v2/tills"),
         ("a.py", '@app.get("/tills")', "/tills"),
+        ("Program.cs", 'app.MapGet("/tills/{id:int}", (int id) => 1);', "/tills/1"),
+        ("shop/urls.py", 'urlpatterns = [\n    path("", include("x.y")),\n    path("tills/<int:pk>/", till),\n]', "/tills/1/"),
+        ("app.py", '@app.route("/")', "/"),
     ],
 )  # fmt: skip
 def test_a_route_is_asked_for_below_the_prefix_of_its_file(root, tmp_path, name, text, path):
     shutil.copy(root / "acceptance/foreign/orders/manifests.yaml", tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(text)
-    assert said(tmp_path)[1] == [repr(path)]
+    assert asked(tmp_path) == [path]
+
+
+def asked(folder):
+    return [ast.literal_eval(path) for path in said(folder)[1]]
+
+
+@pytest.mark.parametrize(
+    ("files", "paths"),
+    [
+        (
+            {
+                "app.js": 'const tills = require("./routes/tills");\napp.use("/tills", tills);\napp.use("/carts", require("./routes/carts"));',
+                "routes/tills.js": 'router.get("/", f); router.get("/:id", f);',
+                "routes/carts.js": 'router.get("/:id", f);',
+                "test/app.test.js": 'request(app).get("/never");',
+            },
+            ["/carts/1", "/tills/", "/tills/1"],
+        ),
+        (
+            {
+                "site/urls.py": 'path("admin/", admin.site.urls),\npath("api/", include("tills.urls")),',
+                "tills/urls.py": '    path("tills/", index),\n    path("tills/<slug:name>/", till),',
+            },
+            ["/api/tills/", "/api/tills/1/"],
+        ),
+        (
+            {
+                "app/main.py": 'from app.routers import tills\nfrom app.carts import router as carts_router\napp.include_router(tills.router, prefix="/v1")\napp.include_router(carts_router, prefix="/v2")',
+                "app/routers/tills.py": '@router.get("/tills")',
+                "app/carts.py": '@router.get("/carts/{cart_id}")',
+            },
+            ["/v1/tills", "/v2/carts/1"],
+        ),
+    ],
+)  # fmt: skip
+def test_routes_of_several_files_are_asked_for_below_the_prefix_that_another_file_gives(
+    root, tmp_path, files, paths
+):
+    shutil.copy(root / "acceptance/foreign/orders/manifests.yaml", tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert sorted(asked(tmp_path)) == paths
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "args", "files", "command"),
+    [
+        ('FROM a\nCMD ["x"]\nFROM b\nCMD ["gunicorn", "-b", "0.0.0.0:8080", "shop"]', None, [], ["gunicorn", "-b", "{host}:{port.http}", "shop"]),
+        ("FROM a\nCMD gunicorn \\\n  --bind=[::]:8080 shop", None, [], ["gunicorn", "--bind={host}:{port.http}", "shop"]),
+        ("FROM a\nCMD exec gunicorn -b :$PORT shop", None, [], ["sh", "-c", "exec gunicorn -b :$PORT shop"]),
+        ('FROM a\nENTRYPOINT ["serve"]\nCMD ["--port", "8080"]', ["--port=8080"], [], ["serve", "--port={port.http}"]),
+        ('FROM a\nENTRYPOINT ["/orders"]\nCMD ["--listen=:8080"]', None, ["go.mod"], ["orders", "--listen={host}:{port.http}"]),
+        ('FROM a\nENTRYPOINT ["/entry.sh"]', None, [], ["CHANGE-ME"]),
+        ('FROM a\nCMD ["node", "x.js"]', None, ["package.json"], None),
+        ("FROM a\nCMD [gunicorn]", None, [], None),
+    ],
+)  # fmt: skip
+def test_what_an_image_runs_is_read_from_its_dockerfile(
+    root, tmp_path, dockerfile, args, files, command
+):
+    (manifest,) = (root / "acceptance/foreign/orders").glob("manifests.yaml")
+    bodies = list(yaml.safe_load_all(manifest.read_text()))
+    container = bodies[0]["spec"]["template"]["spec"]["containers"][0]
+    container |= {"args": args or []}
+    (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(bodies))
+    for file in files:
+        (tmp_path / file).write_text("{}")
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    found = said(tmp_path)[0]["images"]["orders"]
+    assert found == {"run": command} if command else "run" not in found
+
+
+def test_a_rollout_of_a_workload_has_that_workloads_containers(root, tmp_path):
+    file = root / "acceptance/foreign/orders/manifests.yaml"
+    bodies = list(yaml.safe_load_all(file.read_text()))
+    metadata, spec = bodies[0]["metadata"], bodies[0]["spec"]
+    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+    bodies.append({**workload, "spec": {"template": spec.pop("template")}})
+    spec["workloadRef"] = {"kind": "Deployment", "name": metadata["name"]}
+    (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(bodies))
+    assert list(said(tmp_path)[0]["images"]) == ["orders"]
+
+
+def test_of_two_rollouts_of_one_name_that_of_a_namespace_is_chosen(root, tmp_path):
+    text = (root / "acceptance/foreign/orders/manifests.yaml").read_text()
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/west.yaml").write_text(text.replace("namespace: shop", "namespace: west"))
+    (tmp_path / "all/east.yaml").write_text(text.replace("namespace: shop", "namespace: east"))
+    with pytest.raises(UsageError, match="there are east/orders, west/orders"):
+        draft.draft(tmp_path, None, "orders")
+    made = draft.draft(tmp_path, None, "west/orders")
+    (tmp_path / "rehearsal.yaml").write_text(made.rehearsal())
+    (tmp_path / "locustfile.py").write_text(made.locustfile())
+    build = plan.read(tmp_path / "rehearsal.yaml", None)
+    assert build.bundle.rollout.metadata.namespace == "west"
 
 
 def test_each_overlay_is_a_place_of_its_own(root, tmp_path):
