@@ -22,7 +22,7 @@ from canary.errors import UsageError
 from canary.lint import repository
 from canary.rehearse import draft_routes
 from canary.rehearse.draft_routes import Task
-from canary.rehearse.gaps import image_name
+from canary.rehearse.gaps import UNKNOWN, image_name
 from canary.runtime import documents, helm
 from canary.yamls import Document, listed, mapping, scalar
 
@@ -36,7 +36,6 @@ _REDIS = re.compile(r"redis", re.IGNORECASE)
 _PYTHON = ["uv", "venv", "--quiet", "--no-project", "{out}"]
 _PIP = ["uv", "pip", "install", "--quiet", "--python", "{out}/bin/python"]
 
-_UNKNOWN = "CHANGE-ME"
 _ELSEWHERE = "in the cluster: name a service of this machine"
 
 # Commands that build, and the one that runs what they make, as far as that is known.
@@ -66,7 +65,7 @@ class Draft:
     def open(self) -> Iterator[str]:
         """What a person must give, by its field."""
         for image, (command, _) in self.images.items():
-            if _UNKNOWN in command:
+            if UNKNOWN in command:
                 yield f"images.{image}: the command that runs the program"
         for variable, (_, remark) in self.variables.items():
             if remark == _ELSEWHERE:
@@ -343,10 +342,10 @@ def _image(
     words = [*entry, *more]
     if not words:
         what = "its program, as `build` makes it" if built else "its program"
-        return _flow([_UNKNOWN]), f"{what}: it could not be guessed"
+        return _flow([UNKNOWN]), f"{what}: it could not be guessed"
     told = [_told(word, container) for word in words]
     if inside.startswith("/") and not Path(inside).exists():
-        return _run([*(command or [_UNKNOWN]), *told[1:]]), f"instead of {inside}"
+        return _run([*(command or [UNKNOWN]), *told[1:]]), f"instead of {inside}"
     if entry is command:
         return (_flow(command) if told == words else _run(told)), "guessed"
     return _run(told), "" if own else "as the Dockerfile says"

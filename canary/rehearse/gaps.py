@@ -11,6 +11,8 @@ from canary.errors import UsageError
 from canary.rehearse import scraping
 from canary.rehearse.config import Config, Replacement
 
+# What `canary init` writes where it cannot guess.
+UNKNOWN = "CHANGE-ME"
 _PORT = re.compile(r"\{port(?:\.([\w-]+))?\}")
 
 
@@ -64,7 +66,7 @@ def _images(bundle: Bundle, config: Config) -> Iterator[str]:
     wanted = {bundle.served_port}
     for container in spec.containers:
         name = image_name(container.image)
-        if name not in config.images:
+        if name not in config.images or UNKNOWN in str(config.images[name]):
             yield f"images.{name}: the command of image {container.image!r} ([] runs none)"
         if config.images.get(name):
             wanted |= container.probed_ports

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canary.errors import MachineError
+from canary.errors import MachineError, UsageError
 from canary.rehearse.config import Traffic
 from canary.runtime import processes
 
@@ -126,9 +126,13 @@ class Load:
 
         Raises:
             MachineError: if Locust has ended by itself, or hangs.
+            UsageError: if it never began, with a locustfile of the configuration's own.
         """
         if self._child is not None and not self.running:
-            raise MachineError(f"locust ended by itself: {self._child.tail()}", "see its log")
+            said = self._child.tail()
+            if self.locustfile is not None and not self.seconds:
+                raise UsageError(f"{self.locustfile} cannot be used: {said}", "correct it")
+            raise MachineError(f"locust ended by itself: {said}", "see its log")
         if not self._log.exists():
             return []
         with self._log.open(encoding="utf-8") as log:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 from canary.argo import controller
 from canary.argo.events import BEFORE_S, Event, Kind, Schedule
 from canary.argo.model import ReplicaSetName
-from canary.errors import MachineError, ReleaseError, UsageError
+from canary.errors import MachineError, RehearsalError, ReleaseError, UsageError
 from canary.rehearse import (
     edge,
     evidence,
@@ -46,7 +47,7 @@ from canary.rehearse.plan import HERE, Plan
 from canary.rehearse.providers import Providers
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
-from canary.rehearse.target import ROUTES_S, Observation, ends
+from canary.rehearse.target import ROUTES_S, Observation, acts, ends
 from canary.runtime import database, processes, scratch
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -84,8 +85,7 @@ class LocalTarget:
                 "rehearse an overlay with fewer",
             )
         self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
-        acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
-        self.acts = acts[:2] if plan.rollout.blue_green else acts  # see `plan.check_events`
+        self.acts = acts(plan.rollout)
         self._folder = folder
         self.held: Callable[[Observation], bool] = ends
         self._asked: SimpleQueue[Kind] = SimpleQueue()
@@ -473,11 +473,7 @@ class LocalTarget:
             pods = node.sets.kubelet.pods
             stuck = [pod for pod in pods if pod.restarts > 1]
             if stuck or time.monotonic() > deadline:
-                said = node.sets.kubelet.tail((stuck or pods)[0])
-                raise MachineError(
-                    f"the stable release did not become ready: {said}",
-                    "run the image's command by hand with the manifest's environment",
-                )
+                raise unready(node.sets.kubelet.tail((stuck or pods)[0]), node.sets.kubelet.endings)
             time.sleep(TICK_S)
             yield node.observe()
 
@@ -508,9 +504,23 @@ class LocalTarget:
                     node.log("machine", rates.told(wanted, carried, rate))
                     self._start_load(node, rate, values)
             if time.monotonic() > deadline:
+                if not load.seconds and load.locustfile is not None:
+                    raise UsageError(
+                        f"{load.locustfile.name} sends nothing", "give it a user with a task"
+                    )
                 raise rates.not_carried(load.rate, load.seconds)
             time.sleep(TICK_S)
             yield node.observe()
+
+
+def unready(said: str, endings: Sequence[Ending]) -> RehearsalError:
+    """Why the stable release did not become ready: its program ended by itself, or was too slow."""
+    told = f"the stable release did not become ready: {said}"
+    if not any("exited with" in ending.because for ending in endings):
+        return MachineError(told, "run the image's command by hand with the manifest's environment")
+    if re.search("address already in use|EADDRINUSE", said, re.IGNORECASE):
+        return UsageError(told, "give it its own port by `listen` or {port.NAME}")
+    return UsageError(told, "give it what it needs in rehearsal.yaml, and see `canary serve`")
 
 
 def _ports(node: Node) -> dict[int, str]:

@@ -49,7 +49,7 @@ def markdown(document: Result) -> str:
         _gates(document),
         _routes(document),
         _plot(document),
-        _cost(document),
+        f"{document.traffic.requests:,} requests; {document.budget.note}.",
         f"<sub>{_code(document.command)} · {document.elapsed_s:.0f} s · "
         f"×{document.time_scale:g} · {_escape(document.target)}</sub>",
     ]
@@ -179,10 +179,6 @@ def _plot(document: Result) -> str:
         f'  x-axis "seconds since the release" {times[shown[0]]:.0f} --> {times[shown[-1]]:.0f}\n'
         f'  y-axis "requests/s" 0 --> {top:g}\n{lines}\n```\n\n</details>'
     )
-
-
-def _cost(document: Result) -> str:
-    return f"{document.traffic.requests:,} requests; {document.budget.note}."
 
 
 def junit_xml(document: Result) -> str:

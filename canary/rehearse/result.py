@@ -19,7 +19,7 @@ from canary.rehearse import time_compression, timeline, units, verdict
 from canary.rehearse.evidence import Evidence
 from canary.rehearse.plan import Build, Plan
 from canary.rehearse.runner import Run
-from canary.rehearse.target import Event, Observation, Target
+from canary.rehearse.target import Observation, Target
 from canary.rehearse.timeline import Timeline
 from canary.rehearse.verdict import Decision
 
@@ -298,7 +298,7 @@ def build(plan: Plan, target: Target, run: Run) -> Result:
         gates=[_gate(metric, template) for metric, template in _gates(plan.scaled, last)],
         analysis_runs=[_run(done) for done in (last.runs if last else ())],
         series=Series(**timeline.series(seen.samples)),
-        events=[_moment(event) for event in seen.events],
+        events=[Moment(at_s=round(e.at_s, 2), kind=e.kind, text=e.text) for e in seen.events],
         traffic=_traffic(plan, seen),
         budget=_budget(plan, seen),
         machine=_machine(run),
@@ -327,10 +327,6 @@ def _side(plan: Plan, build: Build, pod_hash: str) -> Side:
         reference=build.name,
         commit=build.commit,
     )
-
-
-def _moment(event: Event) -> Moment:
-    return Moment(at_s=round(event.at_s, 2), kind=event.kind, text=event.text)
 
 
 def _verdict(plan: Plan, run: Run) -> Verdict:

@@ -94,6 +94,11 @@ class Place:
         return "." if self.at_s is None else f", {self.at_s:.0f} s after release."
 
 
+def acts(rollout: Rollout) -> tuple[Kind, ...]:
+    """What a person may do to a release (`plan.check_events` says why no retry of a blueGreen)."""
+    return (Kind.PROMOTE, Kind.ABORT, *(() if rollout.blue_green else (Kind.RETRY,)))
+
+
 def ends(_seen: Observation) -> bool:
     """Nobody wants to do anything more."""
     return False

@@ -36,8 +36,10 @@ def get(url: str, json_path: str, timeout_s: float) -> Any:
             body = json.load(answer)
     except urllib.error.HTTPError as refused:
         raise WebError(f"received non 2xx response code: {refused.code}") from None
-    except (OSError, ValueError) as gone:
+    except OSError as gone:
         raise WebError(f"{url} does not answer: {gone}") from None
+    except ValueError as other:
+        raise WebError(f"{url} answers no JSON, an error on a cluster too: {other}") from None
     return _frozen(_follow(body, json_path))
 
 

@@ -182,3 +182,8 @@ def test_as_many_pods_are_set_aside_as_any_step_asks_for(tmp_path, strategy, mos
     canary = "{canary: {steps: [{setWeight: 50}, {pause: {duration: 1m}}]}}"
     build = read(tmp_path, WHOLE, rollout=ROLLOUT.replace(canary, strategy))
     assert plan.make(build, build, plan.Choices(1.0), "").most_replicas == most
+
+
+def test_a_command_that_init_could_not_guess_is_asked_for_by_its_image(tmp_path):
+    with pytest.raises(UsageError, match=r"images\.orders: the command of image"):
+        read(tmp_path, WHOLE.replace("orders: ", "orders: [CHANGE-ME] #"))

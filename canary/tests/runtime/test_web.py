@@ -41,7 +41,7 @@ def test_a_path_leads_to_one_value(served, file, path, value):
     ("file", "path", "said"),
     [
         ("gone", "{$}", "non 2xx response code: 404"),
-        ("page", "{$}", "does not answer"),
+        ("page", "{$}", "answers no JSON"),
         ("a.json", "{$.none}", "Could not find JSONPath"),
         ("a.json", "{range $.alerts[*]}", "is not understood"),
     ],
