@@ -52,6 +52,7 @@ class Draft:
     source: Path
     chart: bool = False
     rollout: str = ""
+    values: list[str] = field(default_factory=list)
     build: list[str] = field(default_factory=list)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
     listen: str = ""
@@ -107,6 +108,9 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
         of = f" of the name {rollout!r}" if rollout else ""
         raise UsageError(f"{source} holds {len(rollouts)} Rollouts{of}", remedy)
     made = Draft(rollouts[0].name, _relative(source, root), source, helm.is_chart(source))
+    if made.chart:
+        beside = sorted({*root.glob("values*.y*ml"), *source.glob("values[-_.]?*.y*ml")})
+        made.values = [_relative(file, root) for file in beside if file.name != "values.yaml"]
     if len(every) > 1:
         plain = made.name in manifests.told_apart(every)
         made.rollout = made.name if plain else rollouts[0].qualified

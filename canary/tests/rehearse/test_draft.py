@@ -1,6 +1,7 @@
 """A repository that has no rehearsal.yaml gets one that says all that can be known of it."""
 
 import ast
+import os
 import shutil
 
 import pytest
@@ -328,3 +329,16 @@ def test_a_chart_with_a_rollout_is_found_and_needs_a_helm_which_the_message_says
             draft.draft(tmp_path / "rates", given)
     with pytest.raises(MachineError, match="helm is not on PATH"):
         plan.read(tmp_path / "rates/rehearsal.yaml", None)
+
+
+def test_a_charts_files_of_values_are_offered(root, tmp_path, monkeypatch):
+    folder = shutil.copytree(root / "acceptance/foreign/rates", tmp_path / "rates")
+    (folder / "chart/values-dev.yaml").write_text("")
+    # What a helm renders of the chart, which is no matter here.
+    rendered = root / "acceptance/foreign/orders/manifests.yaml"
+    program = tmp_path / "helm"
+    program.write_text(f"#!/bin/sh\ncat {rendered}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    text = draft.draft(folder, None).rehearsal()
+    assert "# helm: {values: [chart/values-dev.yaml, values-production.yaml], name: orders" in text
