@@ -34,8 +34,11 @@ WHO = ("-c", "user.name=rehearse", "-c", "user.email=rehearse@localhost")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 NOTHING_MORE: Mapping[str, str] = {}
-# What git names beside a change: the function or class that it is in.
-_FUNCTION = re.compile(r"@@.*@@ (?:async )?(?:def|class|func|function) (\w+)")
+# What git names beside a change, the function or class before it; or what the changed line begins.
+_FUNCTION = re.compile(
+    r"(?:@@.*@@ |[+-]\s*)(?:export )?(?:async )?"
+    r"(?:def|class|func|func \([^)]*\)|function) (\w+)"
+)
 
 Say = Callable[[str], None]
 
@@ -214,13 +217,17 @@ def changed(repository: Path, before: str, after: str) -> list[str]:
         return []
     diff = _ask(repository, "diff", "--unified=0", "--no-color", "--no-ext-diff", before, after)
     found: dict[str, dict[str, None]] = {}
-    file = ""
+    file, header = "", ""
     for line in diff.splitlines():
         if line.startswith(("+++ b/", "--- a/")):
             file = line[6:]
             found.setdefault(file, {})
-        elif line.startswith("@@ ") and (function := _FUNCTION.search(line)):
-            found[file][function[1]] = None
+        elif line.startswith("@@ "):
+            header = line
+        elif header:
+            if function := _FUNCTION.match(line) or _FUNCTION.match(header):
+                found[file][function[1]] = None
+            header = ""
     return [f"{name} ({', '.join(of)})" if of else name for name, of in found.items()]
 
 

@@ -164,3 +164,18 @@ def test_without_references_both_sides_are_this_checkout(root, monkeypatch):
     stable, candidate = plan.choose(None, None, None, None, lambda _: None)
     assert stable is candidate
     assert (str(stable), stable.config_file) == ("this checkout", config_in(plan.HERE))
+
+
+def test_a_change_is_named_by_the_function_that_it_is_in_or_that_it_begins(folder):
+    before = "package x\n\nfunc List() int { return 200 }\n\nfunc (s *S) Get() int { return 200 }\n"
+    (folder / "store.go").write_text(before)
+    (folder / "app.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Begin")
+    old = git(folder, "rev-parse", "HEAD")
+    after = before.replace("Get() int { return 200 }", "Get() int {\n\treturn 500\n}")
+    (folder / "store.go").write_text(after)
+    (folder / "app.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 3\n")
+    git(folder, "commit", "--quiet", "--all", "-m", "Fail")
+    found = worktrees.changed(folder, old, git(folder, "rev-parse", "HEAD"))
+    assert found == ["app.py (two)", "store.go (Get)"]
