@@ -145,7 +145,7 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
             f"{_ended(last, place)} without a measurement: {_unread(decision)}{place.timed}",
             decision,
         )
-    blame = _machine_fault(decision, told)
+    blame = _machine_fault(decision, told, place)
     if blame:
         return _fault(blame, decision)
     if _incomparable(decision.measurement) and not told.shared:
@@ -235,7 +235,7 @@ def _decisive(result: MetricResult) -> Measurement:
     return (same or list(result.measurements))[-1]
 
 
-def _machine_fault(decision: Decision, told: Conditions) -> str:
+def _machine_fault(decision: Decision, told: Conditions, place: Place) -> str:
     """Why a failed gate says nothing of the release, or nothing."""
     if told.shared:
         return ""
@@ -248,9 +248,22 @@ def _machine_fault(decision: Decision, told: Conditions) -> str:
     if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
         why = shared or " on this machine"
         return f"{both} the stable release, which fails the same gate{why}"
+    if _fails_alone(name, place):
+        return ""
     if strained and control > 0 and canary < DISTINCT_FACTOR * control:
         return f"{both} stable, and {strained}{shared}"
     return ""
+
+
+def _fails_alone(name: str, place: Place) -> bool:
+    """Whether a gate about failures saw what the gateway did: the canary's and not stable's.
+
+    Shares of success are alike where shares of failure are not: 85 % and 100 %.
+    """
+    failed, stable = place.failed_share, place.stable_share
+    if not (_words(name) & _FAILURES and failed and stable is not None):
+        return False
+    return failed >= DISTINCT_FACTOR * stable
 
 
 def _incomparable(taken: Measurement) -> bool:

@@ -257,6 +257,33 @@ def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
 
 
 @pytest.mark.parametrize(
+    ("name", "failed", "stable", "outcome"),
+    [
+        ("success-rate", 0.37, 0.0, Outcome.ROLLED_BACK),
+        ("success-rate", 0.37, 0.12, Outcome.ROLLED_BACK),
+        ("success-rate", 0.37, 0.2, Outcome.FAULT),
+        ("success-rate", 0.0, 0.0, Outcome.FAULT),
+        ("success-rate", None, None, Outcome.FAULT),
+        ("requests-against-stable", 0.37, 0.0, Outcome.FAULT),
+    ],
+)
+def test_a_share_of_success_on_a_strained_machine_is_told_apart_by_what_failed_at_the_gateway(
+    name, failed, stable, outcome
+):
+    gate = replace(
+        GATE,
+        name=name,
+        success_condition="result[0] >= 0.95",
+        failure_condition="result[0] < 0.95",
+    )
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.85, 1.0, controlled=True)
+    run = analysis.assess(analysis.record(run, name, measurement), 0.0)
+    seen = replace(BASE, runs=(run,), aborted=True)
+    assert decide(seen, STRAINED, Place(20, 29.0, failed, stable)).outcome is outcome
+
+
+@pytest.mark.parametrize(
     "seen",
     [
         ended(Phase.ERROR, None, None, times=5),
