@@ -148,11 +148,13 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
     blame = _machine_fault(decision, told, place)
     if blame:
         return _fault(blame, decision)
-    if _incomparable(decision.measurement) and not told.shared:
+    alone = _fails_alone(decision.metric.name, place)
+    if _incomparable(decision.measurement) and not told.shared and not alone:
+        silent = "gave this gate no data" if place.stable_share is not None else "had no requests"
         return Verdict(
             Outcome.NOT_MEASURED,
             f"{_ended(last, place)}, and not comparable: {_broken(decision, place)}"
-            f"; stable had no requests then{place.timed}",
+            f"; stable {silent} then{place.timed}",
             decision,
         )
     headline = f"{_ended(last, place)}: {_broken(decision, place)}{place.timed}"

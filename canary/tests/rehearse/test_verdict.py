@@ -149,6 +149,26 @@ def test_a_distinctly_worse_canary_is_rolled_back_even_on_a_slow_machine():
     assert decide(ended(Phase.FAILED, 0.41, 0.05), STRAINED).outcome is Outcome.ROLLED_BACK
 
 
+@pytest.mark.parametrize(
+    ("name", "failed", "outcome", "said"),
+    [
+        ("http-errors", 0.13, Outcome.ROLLED_BACK, "13 % of canary requests failed (stable 0 %)"),
+        ("p95-seconds", 0.13, Outcome.NOT_MEASURED, "; stable gave this gate no data then."),
+    ],
+)
+def test_a_query_that_is_empty_without_errors_is_compared_by_what_failed_at_the_gateway(
+    name, failed, outcome, said
+):
+    gate = replace(GATE, name=name)
+    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
+    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.41, None, controlled=True)
+    run = analysis.assess(analysis.record(run, name, measurement), 0.0)
+    seen = replace(BASE, runs=(run,), aborted=True)
+    verdict = decide(seen, place=Place(100, None, failed, 0.0))
+    assert verdict.outcome is outcome
+    assert said in verdict.headline
+
+
 @pytest.mark.parametrize("control", [None, float("nan")])
 def test_a_gate_that_fails_when_stable_has_no_requests_left_does_not_blame_the_release(control):
     verdict = decide(ended(Phase.FAILED, 0.41, control))
