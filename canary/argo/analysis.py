@@ -20,6 +20,8 @@ from canary.argo.model import (
 
 # After a measurement in Error the next one comes this much later, whatever the interval says.
 ERROR_RETRY_S = 10.0
+# What the controller says of an empty result (utils/evaluate of v1.9.1).
+NO_DATA = "no data returned"
 
 # Worst last (`analysisStatusOrder`, utils/analysis/helpers.go).
 _BADNESS = (Phase.SUCCESSFUL, Phase.INCONCLUSIVE, Phase.ERROR, Phase.FAILED)
@@ -224,7 +226,7 @@ def _explain(kind: str, condition: str, result: expression.Result, wrong: Expres
     if result == ():
         return (
             f'could not evaluate {kind} "{condition}": metric result is nil or empty: '
-            "no data returned from the metric provider"
+            f"{NO_DATA} from the metric provider"
         )
     return f'could not evaluate {kind} "{condition}": {wrong}'
 

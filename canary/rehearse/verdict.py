@@ -138,7 +138,8 @@ def decide(last: Observation, told: Conditions = FAIR, place: Place = UNKNOWN) -
     if decision is None or last.timed_out:
         return _stuck(last, told, place)
     if decision.result.phase is Phase.ERROR:
-        if told.strained:
+        # No machine keeps a query that is answered from finding something.
+        if told.strained and analysis.NO_DATA not in decision.measurement.message:
             return _fault(f"{_unread(decision)}, and {told.strained}", decision)
         return Verdict(
             Outcome.NOT_MEASURED,

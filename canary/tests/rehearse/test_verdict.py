@@ -315,6 +315,16 @@ def test_a_deadline_or_a_silent_prometheus_on_a_strained_machine_is_not_the_rele
     assert decide(seen, STRAINED).outcome is Outcome.FAULT
 
 
+def test_a_query_that_is_answered_with_no_data_is_not_the_machines():
+    run = analysis.start("gridos-h-2-2", (GATE,), 0.0)
+    said = f"metric result is nil or empty: {analysis.NO_DATA} from the metric provider"
+    for _ in range(5):
+        nothing = Measurement(Phase.ERROR, 0, 0, "[]", said, None, None, controlled=True)
+        run = analysis.record(run, "p95", nothing)
+    seen = replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True)
+    assert decide(seen, STRAINED).outcome is Outcome.NOT_MEASURED
+
+
 def test_the_progress_deadline_rolls_back_with_argos_words():
     message = 'RolloutAborted: Rollout aborted update to revision 17: ReplicaSet "x" has timed out progressing.'
     verdict = decide(replace(BASE, aborted=True, message=message))
