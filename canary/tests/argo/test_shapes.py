@@ -69,6 +69,18 @@ def test_what_cannot_be_rehearsed_is_refused_by_its_path(shape):
     assert "correct the manifest" not in str(refused.value)
 
 
+UNANSWERED = [s for s in shapes.SHAPES if {"datadog", "kayenta"} & set(s)]
+
+
+@pytest.mark.parametrize("shape", UNANSWERED, ids=named)
+def test_a_shape_whose_provider_is_elsewhere_is_walked_without_its_metric(shape):
+    given = [Document(HERE, body) for body in shapes.manifests(shape)]
+    names = {m["name"] for d in given for m in d.spec.get("metrics", ())}
+    planned, _ = plan(manifests.read(given, without=names))
+    good = roll_out(promoted_at_once(planned), virtual_rollout.always_passing)
+    assert good.outcome == virtual_rollout.PROMOTED
+
+
 def test_three_of_four_public_canaries_and_most_blue_greens_rehearse_end_to_end():
     """Each that is counted is released above."""
     blue_greens = [shape for shape in shapes.SHAPES if shape[0].startswith("blue-green")]
