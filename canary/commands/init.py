@@ -70,6 +70,8 @@ def run(chosen: argparse.Namespace) -> int:
         rollout = manifests.rollout(build.bundle)
         meter.check(build.bundle, rollout)
         scraping.check(rollout, build.bundle)
+        for doubt in scraping.elsewhere(rollout, build.bundle):
+            options.say(f"to check: {doubt}")
     except UsageError as left:
         options.say(f"still open: {left}")
     options.say("next: read it, commit, and release a branch: canary rehearse --candidate BRANCH")

@@ -27,6 +27,7 @@ from canary.rehearse import (
     ingress,
     meter,
     programs,
+    scraping,
     time_compression,
     worktrees,
 )
@@ -375,6 +376,7 @@ class Plan:
                 yield f"step {index} needs a manual promotion: promoted {when} (--promote)"
         for name in self.choices.without_metrics:
             yield f"metric {name} is not judged (--without-metric)"
+        yield from scraping.elsewhere(self.rollout, self.bundle)
         if self.edge_delay_s is None:
             yield "the edge notices a dead pod at once, because no Ingress sets a health probe"
         else:

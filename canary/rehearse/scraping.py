@@ -9,6 +9,7 @@ Service of a blueGreen changes its pods.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from canary.argo import dialects
 from canary.argo.manifests import Bundle
 from canary.argo.model import ReplicaSetName, Rollout
 from canary.argo.objects import Endpoint, PodMonitor, PodMonitoring, Service, ServiceMonitor
-from canary.argo.promql import PromqlError, parse
+from canary.argo.promql import PromqlError, Selector, parse
 from canary.errors import UsageError
 from canary.rehearse import time_compression
 from canary.rehearse.active_service import ActiveService
@@ -79,17 +80,38 @@ def unscraped(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
     """Gates that would read nothing: by the manifests nobody scrapes the pods."""
     if any(_all(bundle)):
         return
-    for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
-        try:
-            asked = [] if metric.json_path or metric.job else parse(metric.query).selectors
-        except PromqlError:
-            continue  # what still names a hash may not parse yet
-        if read := sorted({selector.metric for selector in asked if _is_pods(selector.metric)}):
+    for name, asked in _asked(rollout):
+        if read := sorted({selector.metric for selector in asked}):
             yield (
-                f"metric {metric.name} queries {', '.join(read)}, but nothing scrapes the pods: no "
+                f"metric {name} queries {', '.join(read)}, but nothing scrapes the pods: no "
                 "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them, and "
                 'prometheus.io/scrape is not "true"'
             )
+
+
+def elsewhere(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
+    """Gates that ask for targets of another name than these pods', which may be a slip."""
+    every = list(_all(bundle))
+    rules = [r for f in every for r in (*f.endpoint.relabelings, *f.endpoint.metric_relabelings)]
+    made = {rule.get("targetLabel") for rule in rules}
+    for name, asked in _asked(rollout):
+        for wanted in dict.fromkeys(m for s in asked for m in s.matchers if m.sign == "="):
+            known = {wanted.label: bundle.namespace} if wanted.label == "namespace" else {}
+            has = {(known or found.labels).get(wanted.label) for found in every} - {None}
+            if has and wanted.value not in has and wanted.label not in made:
+                given = ", ".join(sorted(f'"{value}"' for value in has))
+                yield (
+                    f'metric {name} asks for {wanted.label}="{wanted.value}", which no target of '
+                    f"the pods has: theirs is {given}"
+                )
+
+
+def _asked(rollout: Rollout) -> Iterator[tuple[str, list[Selector]]]:
+    """The series of the pods that each metric reads, by its name."""
+    for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
+        with contextlib.suppress(PromqlError):  # what still names a hash may not parse yet
+            asked = () if metric.json_path or metric.job else parse(metric.query).selectors
+            yield metric.name, [selector for selector in asked if _is_pods(selector.metric)]
 
 
 def check(rollout: Rollout, bundle: Bundle) -> None:

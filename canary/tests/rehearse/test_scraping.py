@@ -1,5 +1,6 @@
 """What the run's Prometheus scrapes."""
 
+import copy
 import threading
 import urllib.error
 import urllib.request
@@ -109,3 +110,28 @@ def test_a_pod_is_scraped_by_the_active_service_while_that_selects_it(active):
     finally:
         pod.shutdown()
         pod.server_close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (
+            'job="shop"',
+            'asks for job="shop", which no target of the pods has: theirs is "shop/shop"',
+        ),
+        ('job="shop/shop",namespace="shop"', ""),
+        ('namespace="other"', 'theirs is "shop"'),
+        ('job!="shop",pod="x",track="canary"', ""),
+    ],
+)
+def test_a_gate_on_another_target_than_the_pods_is_pointed_out(wanted, said):
+    shape = ("basic", "unscoped", "timed", "plain", "pod-monitor")
+    bodies = copy.deepcopy(shapes.manifests(shape))
+    templates = [body for body in bodies if body["kind"] == "AnalysisTemplate"]
+    query = f"sum(rate(http_requests_total{{{wanted}}}[1m]))"
+    for template in templates:
+        template["spec"]["metrics"][0]["provider"] = {"prometheus": {"query": query}}
+    bundle = manifests.read([Document("f", body) for body in bodies])
+    found = list(scraping.elsewhere(manifests.rollout(bundle), bundle))
+    assert bool(found) is bool(said)
+    assert all(said in line for line in found)
