@@ -26,13 +26,6 @@ ABSENT = {"SecretProviderClass", "PodMonitor", "Probe", "ExternalSecret", "Secre
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module")
-def namespaces(platform):
-    for namespace in ("base/namespace.yaml", "overlays/local/namespace-monitoring.yaml"):
-        platform.kubectl("apply", "-f", str(ROOT / "deploy" / namespace))
-    return platform
-
-
 def told(traffic):
     return f"{traffic['failed'] + traffic['lost']} failed of {traffic['requests']} requests"
 

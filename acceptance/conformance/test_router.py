@@ -11,14 +11,12 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def router(platform, tmp_path_factory):
+def router(namespaces, tmp_path_factory):
     """The cluster, with a gateway that shares users by the weight of the canary's Ingress."""
-    for namespace in ("base/namespace.yaml", "overlays/local/namespace-monitoring.yaml"):
-        platform.kubectl("apply", "-f", str(ROOT / "deploy" / namespace))
-    command = platform.command("python", "-m", "acceptance.conformance.weights")
+    command = namespaces.command("python", "-m", "acceptance.conformance.weights")
     log = tmp_path_factory.mktemp("router") / "weights.log"
     child = processes.start("weights", command, log, working_directory=ROOT)
-    yield platform
+    yield namespaces
     ended = not child.running
     child.stop(grace_s=5)
     assert not ended, child.tail()

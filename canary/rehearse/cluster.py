@@ -30,7 +30,7 @@ from canary.rehearse.config import SECRET
 from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Load
 from canary.rehearse.plan import Plan
-from canary.rehearse.target import Event, Observation, ends
+from canary.rehearse.target import Event, Observation, acts, ends
 from canary.runtime import processes
 from canary.runtime.gateway import Counts
 from canary.runtime.kubectl import Kubectl, Watch
@@ -52,19 +52,15 @@ class ClusterTarget:
         "how often the cluster's Prometheus scrapes: a gate that compares scrapes of canary and "
         "stable may blame a release for what both suffer, which --time-scale 1 rules out",
     )
-    acts = (Kind.PROMOTE, Kind.ABORT, Kind.RETRY)
 
     def __init__(self, kubectl: Kubectl, plan: Plan, folder: Path) -> None:
         if plan.config.cluster is None:
             raise UsageError("rehearsal.yaml has no `cluster`", "add it")
-        if plan.rollout.blue_green:
-            raise UsageError(
-                "a blueGreen can be rehearsed only on this machine", "leave --target cluster out"
-            )
         if plan.events:
             raise UsageError("events are not carried out on a cluster", "leave `events` out")
         self.name = f"cluster {kubectl.context}"
         self.plan, self.rollout, self.hashes = plan, plan.scaled, Hashes("", "")
+        self.acts = acts(plan.rollout)
         self._kubectl, self._folder, self._cluster = kubectl, folder, plan.config.cluster
         self._manifests = [copy.deepcopy(found.body) for found in plan.bundle.documents]
         choices = plan.choices

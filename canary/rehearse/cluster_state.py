@@ -14,14 +14,18 @@ from typing import Any
 from canary.argo import controller
 from canary.argo.events import Kind
 from canary.argo.model import (
+    Analysis,
     AnalysisRun,
     Hashes,
     Measurement,
     MetricResult,
     Pause,
     Phase,
+    Preview,
     ReplicaCounts,
     Rollout,
+    Step,
+    Switch,
 )
 from canary.argo.resolve import Fields
 from canary.rehearse.config import SECRET, Cluster
@@ -136,11 +140,11 @@ def observe(
     aborted = released and bool(status.get("abort"))
     inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
     timed_out = "ProgressDeadlineExceeded" in status.get("message", "") and not aborted
-    found = {run.name: run for run in runs(state, hashes, now)} if released else {}
+    found = {run.name: run for run in runs(state, rollout, hashes, now)} if released else {}
     done = tuple({**known, **found}.values())
-    unjudged = _unjudged(state, rollout, hashes, done, promoted, aborted) if released else ""
+    index = _step_index(status, rollout, hashes, done) if released else None
+    unjudged = _unjudged(state, rollout, hashes, done, promoted, aborted, index) if released else ""
     waiting = unjudged and not (promoted or aborted)
-    index = status.get("currentStepIndex") if released else None
     return Observation(
         at_s=now,
         phase=str(status.get("phase", "Progressing")),
@@ -153,7 +157,7 @@ def observe(
         canary_traffic=traffic["canary"],
         seconds=seconds,
         events=events,
-        weight=_weight(status, promoted=promoted),
+        weight=_weight(status, hashes, promoted=promoted),
         step_remaining_s=_remaining(status, rollout, index),
         promoted=promoted,
         aborted=aborted,
@@ -176,7 +180,8 @@ def act(kind: Kind, rollout: Object) -> Mapping[str, Any]:
         return {"abort": kind is Kind.ABORT}
     status = rollout.get("status", {})
     inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
-    if status.get("pauseConditions") and not inconclusive:
+    blue_green = "canary" not in rollout["spec"]["strategy"]
+    if blue_green or (status.get("pauseConditions") and not inconclusive):
         return {"pauseConditions": None}
     following = min(status.get("currentStepIndex", 0) + 1, len(_steps(rollout)))
     passed = {"pauseConditions": None, "currentStepIndex": following}
@@ -197,7 +202,7 @@ def following(before: Observation, seen: Observation, longest_s: float) -> Obser
     return replace(seen, unjudged=seen.unjudged if seen.decided else late, settled=True)
 
 
-def runs(state: State, hashes: Hashes, now: float) -> Iterator[AnalysisRun]:
+def runs(state: State, rollout: Rollout, hashes: Hashes, now: float) -> Iterator[AnalysisRun]:
     """The release's AnalysisRuns in the order in which they were made."""
     found = [
         thing
@@ -206,7 +211,7 @@ def runs(state: State, hashes: Hashes, now: float) -> Iterator[AnalysisRun]:
     ]
     wall = datetime.now().astimezone()
     for thing in sorted(found, key=lambda t: str(t["metadata"]["creationTimestamp"])):
-        yield _run(thing, wall, now)
+        yield _run(thing, rollout.steps, wall, now)
 
 
 def secret_values(
@@ -228,6 +233,33 @@ def _promoted(status: Mapping[str, Any], hashes: Hashes) -> bool:
     return status.get("stableRS") == hashes.latest and status.get("phase") == "Healthy"
 
 
+def _step_index(
+    status: Mapping[str, Any], rollout: Rollout, hashes: Hashes, done: Sequence[AnalysisRun]
+) -> int | None:
+    """The step under way; of a blueGreen that one of those that `releases` made of its fields."""
+    if not rollout.blue_green:
+        index: int | None = status.get("currentStepIndex")
+        return index
+    if status.get("abort"):
+        return 0
+    if status.get("stableRS") == hashes.latest:
+        return len(rollout.steps)
+    switch = rollout.steps.index(Switch())
+    if _active(status) == hashes.latest:
+        return switch + 1
+    if _paused_for(status, "BlueGreenPause"):
+        return next(i for i, step in enumerate(rollout.steps) if isinstance(step, Pause))
+    if status.get("blueGreen", {}).get("scaleUpPreviewCheckPoint"):
+        return switch - isinstance(rollout.steps[switch - 1], Preview)
+    before = {run.step_index: run.phase for run in done if run.step_index is not None}
+    return next((i + (phase is Phase.SUCCESSFUL) for i, phase in before.items()), 0)
+
+
+def _active(status: Mapping[str, Any]) -> str:
+    """The pod-template hash that a blueGreen's active Service selects."""
+    return str(status.get("blueGreen", {}).get("activeSelector", ""))
+
+
 def _unjudged(
     state: State,
     rollout: Rollout,
@@ -235,9 +267,10 @@ def _unjudged(
     done: Sequence[AnalysisRun],
     promoted: bool,
     aborted: bool,
+    index: int | None,
 ) -> str:
     """What a person did, or has to do, that leaves the release unjudged; nothing if nobody did."""
-    status, latest, index = state.status, state.latest_hash, state.status.get("currentStepIndex")
+    status, latest = state.status, state.latest_hash
     # The controller makes the ReplicaSet of a new template before it says so in the status.
     if not _seen(state.rollout):
         return ""
@@ -251,7 +284,7 @@ def _unjudged(
         # What the controller aborts for stands behind the revision.
         words = str(status.get("message", "")).partition(" to revision ")[2]
         return "" if ": " in words else controller.ABORTED_BY_HAND
-    paused = _paused_for(status, "CanaryPauseStep")
+    paused = _paused_for(status, "CanaryPauseStep") or _paused_for(status, "BlueGreenPause")
     if paused and index is not None and rollout.steps[index] == Pause(None):
         return controller.needs_promotion(index)
     return ""
@@ -273,14 +306,25 @@ def _settled(state: State, rollout: Rollout, hashes: Hashes, promoted: bool, abo
     leaving, staying = hashes.latest, hashes.stable
     if promoted:
         leaving, staying = staying, leaving
-    gone = not state.pods(leaving)
+    stays = (
+        rollout.routing
+        and (
+            rollout.routing.scale_down_delay_s
+            if promoted
+            else rollout.routing.abort_scale_down_delay_s
+        )
+        is None
+    )
+    gone = stays or not state.pods(leaving)
     wanted = state.rollout["spec"].get("replicas", rollout.replicas)
     return bool(gone and state.replica_counts(staying).available >= wanted)
 
 
-def _weight(status: Mapping[str, Any], *, promoted: bool) -> int | None:
+def _weight(status: Mapping[str, Any], hashes: Hashes, *, promoted: bool) -> int | None:
     if promoted:
         return 100
+    if active := _active(status):
+        return 100 * (active == hashes.latest)
     weights = (status.get("canary") or {}).get("weights") or {}
     found = (weights.get("canary") or {}).get("weight")
     return None if found is None else int(found)
@@ -298,7 +342,7 @@ def _remaining(status: Mapping[str, Any], rollout: Rollout, index: int | None) -
     return max(0.0, step.duration_s - elapsed)
 
 
-def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
+def _run(thing: Object, steps: Sequence[Step], wall: datetime, now: float) -> AnalysisRun:
     status = thing.get("status", {})
 
     def at(text: str | None) -> float:
@@ -308,12 +352,17 @@ def _run(thing: Object, wall: datetime, now: float) -> AnalysisRun:
     results = {r["name"]: _result(r, at) for r in status.get("metricResults", [])}
     phase = Phase(status.get("phase") or "Pending")
     name, hash_ = thing["metadata"]["name"], thing["metadata"]["labels"][HASH_LABEL]
-    # Argo's name is the Rollout's, the hash, the revision, and for a step its index.
+    # Argo's name is the Rollout's, the hash, the revision, and for a step its index or its place.
     # One that was made anew, after a retry, has a number behind a dot.
     _, _, index = name.rpartition(f"-{hash_}-")[2].partition(".")[0].partition("-")
+    places = {
+        controller.PLACES[step.place][0]: i
+        for i, step in enumerate(steps)
+        if isinstance(step, Analysis) and step.place
+    }
     return AnalysisRun(
         name=name,
-        step_index=int(index) if index.isdigit() else None,
+        step_index=int(index) if index.isdigit() else places.get(index),
         metrics=tuple(Fields(m, values).metric(m["name"]) for m in thing["spec"]["metrics"]),
         started_at=at(status.get("startedAt")),
         results=results,

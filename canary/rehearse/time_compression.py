@@ -14,11 +14,24 @@ from typing import Any
 
 from canary import durations
 from canary.argo import releases
-from canary.argo.model import Analysis, Metric, Pause, Rollout, Routing, SetWeight, Step
+from canary.argo.model import (
+    POST_PROMOTION,
+    PRE_PROMOTION,
+    Analysis,
+    Metric,
+    Pause,
+    Rollout,
+    Routing,
+    SetWeight,
+    Step,
+)
 from canary.argo.replicas import split
 from canary.argo.templates import KINDS
 
 _DURATION = re.compile(r"(\d+(ms|s|m|h))+")
+# A strategy's waits in whole seconds, and its analyses.
+_WAITS = {"scaleDownDelaySeconds", "abortScaleDownDelaySeconds", "autoPromotionSeconds"}
+_ANALYSES = {"analysis", PRE_PROMOTION, POST_PROMOTION}
 
 NOT_SCALED = (
     "pod start-up, and progressDeadlineSeconds, which bounds it",
@@ -95,17 +108,25 @@ def shorten(
                 if "query" in query:
                     query["query"] = durations.scale_query(query["query"], factor)
         if body.get("kind") == "Rollout":
-            canary = spec["strategy"]["canary"]
-            # Argo refuses a pause of no length, and to it no delay is one without end.
-            for delay in {"scaleDownDelaySeconds", "abortScaleDownDelaySeconds"} & canary.keys():
-                canary[delay] = canary[delay] and max(1, round(canary[delay] / factor))
-            for step in (*canary.get("steps", []), {"analysis": canary.get("analysis", {})}):
-                pause = step.get("pause") or {}
-                if (wait_s := releases.seconds(pause.get("duration"))) is not None:
-                    pause["duration"] = durations.render(wait_s / factor)
-                if promote_s is not None and "pause" in step and not pause:
-                    step["pause"] = {"duration": f"{max(1, round(promote_s / factor))}s"}
-                _shorten_values(step.get("analysis", {}).get("args", []), "value", factor)
+            (strategy,) = spec["strategy"].values()
+            _shorten_strategy(strategy, factor, promote_s)
+
+
+def _shorten_strategy(strategy: dict[str, Any], factor: float, promote_s: float | None) -> None:
+    if promote_s is not None and strategy.pop("autoPromotionEnabled", None) is False:
+        strategy["autoPromotionSeconds"] = max(1, round(promote_s))
+    # Argo refuses a pause of no length, and to it no delay is one without end.
+    for wait in _WAITS & strategy.keys():
+        strategy[wait] = strategy[wait] and max(1, round(strategy[wait] / factor))
+    for step in strategy.get("steps", []):
+        pause = step.get("pause") or {}
+        if (wait_s := releases.seconds(pause.get("duration"))) is not None:
+            pause["duration"] = durations.render(wait_s / factor)
+        if promote_s is not None and "pause" in step and not pause:
+            step["pause"] = {"duration": f"{max(1, round(promote_s / factor))}s"}
+    for holder in (strategy, *strategy.get("steps", [])):
+        for place in _ANALYSES & holder.keys():
+            _shorten_values((holder[place] or {}).get("args", []), "value", factor)
 
 
 def _shorten_values(holders: Sequence[dict[str, Any]], key: str, factor: float) -> None:

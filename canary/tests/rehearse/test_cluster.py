@@ -11,7 +11,20 @@ import pytest
 from canary import cli
 from canary.argo import controller, manifests
 from canary.argo.events import Kind
-from canary.argo.model import Analysis, Hashes, Metric, Pause, Phase, ReplicaCounts, SetWeight
+from canary.argo.model import (
+    POST_PROMOTION,
+    PRE_PROMOTION,
+    Analysis,
+    Hashes,
+    Metric,
+    Pause,
+    Phase,
+    Preview,
+    ReplicaCounts,
+    Routing,
+    SetWeight,
+    Switch,
+)
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, time_compression
 from canary.rehearse.cluster import ClusterTarget
@@ -213,6 +226,60 @@ def test_a_step_that_nobody_promotes_ends_the_rehearsal(shipped):
     assert seen.unjudged.startswith("Step 1 needs a manual promotion, unjudged beyond it")
 
 
+@pytest.fixture
+def blue_green(shipped):
+    pre, post = (replace(READ, place=place) for place in (PRE_PROMOTION, POST_PROMOTION))
+    steps = (Preview(1), pre, Pause(None), Preview(weight=100), Switch(), post)
+    routing = Routing("blueGreen", blue_green=True)
+    return replace(shipped, steps=steps, background=None, routing=routing)
+
+
+def switching(active="stable", reason=None, run=(), **status):
+    pauses = [{"reason": reason, "startTime": "2026-01-01T00:00:00Z"}] if reason else None
+    inside = {"activeSelector": active, "scaleUpPreviewCheckPoint": active == "checked"}
+    runs = [gates(place, phase) for place, phase in run]
+    return (rollout(blueGreen=inside, pauseConditions=pauses, **status), *runs)
+
+
+@pytest.mark.parametrize(
+    ("objects", "step", "weight"),
+    [
+        (switching(), 0, 0),
+        (switching(run=[("pre", "Running")]), 1, 0),
+        (switching(reason="BlueGreenPause", run=[("pre", "Successful")]), 2, 0),
+        (switching("checked", run=[("pre", "Successful")]), 3, 0),
+        (switching("latest", run=[("pre", "Successful"), ("post.1", "Running")]), 5, 100),
+        (switching("latest", stableRS="latest", phase="Healthy"), 6, 100),
+        (switching(abort=True, phase="Degraded"), 0, 0),
+    ],
+)
+def test_a_blue_greens_status_is_told_as_the_step_that_a_rehearsal_here_would_be_at(
+    blue_green, objects, step, weight
+):
+    seen = observe(blue_green, *objects)
+    assert (seen.step_index, seen.weight) == (step, weight)
+    assert {run.step_index for run in seen.runs} <= {1, 5}
+
+
+def test_a_blue_green_that_nobody_promotes_or_that_skips_a_gate_is_unjudged(blue_green):
+    waiting = observe(blue_green, *switching(reason="BlueGreenPause"))
+    assert waiting.settled
+    assert waiting.unjudged.startswith("Step 2 needs a manual promotion")
+    skipped = observe(blue_green, *switching("latest", stableRS="latest", phase="Healthy"))
+    assert "the analysis of steps 1, 5 did not pass" in skipped.unjudged
+
+
+@pytest.mark.parametrize("delay_s", [30.0, None])
+def test_old_pods_that_stay_for_ever_do_not_keep_a_promoted_release_from_its_end(
+    blue_green, delay_s
+):
+    routing = replace(blue_green.routing, scale_down_delay_s=delay_s)
+    whole = switching("latest", stableRS="latest", phase="Healthy")
+    old = thing("Pod", "gridos-stable-x", "stable")
+    seen = observe(replace(blue_green, routing=routing), *whole, replica_set("latest", 10, 10), old)
+    assert seen.settled is (delay_s is None)
+
+
 def test_the_candidates_replica_set_is_known_by_what_it_was_shipped_with():
     def made_with(hash_, name):
         container = {"name": "gridos", "env": [{"name": "RELEASE", "value": name}]}
@@ -266,6 +333,14 @@ def test_a_persons_act_patches_the_status_as_argos_own_plugin_does(kind, status,
     steps = {"strategy": {"canary": {"steps": [{}, {}, {}]}}}
     acted = rollout(**status) | {"spec": steps}
     assert cluster_state.act(kind, acted) == wanted
+
+
+@pytest.mark.parametrize(
+    "status", [{}, pausing("BlueGreenPause"), pausing("InconclusiveAnalysisRun")]
+)
+def test_a_promotion_of_a_blue_green_ends_its_pause_and_skips_nothing(status):
+    acted = rollout(**status) | {"spec": {"strategy": {"blueGreen": {}}}}
+    assert cluster_state.act(Kind.PROMOTE, acted) == {"pauseConditions": None}
 
 
 def test_a_release_that_does_not_settle_in_its_time_is_unjudged(shipped):
@@ -360,6 +435,23 @@ def test_a_wait_in_bare_seconds_and_the_delays_of_a_router_are_shortened_on_a_cl
     assert [step["pause"]["duration"] for step in canary["steps"]] == ["20s", "10s"]
     assert (canary["scaleDownDelaySeconds"], canary["abortScaleDownDelaySeconds"]) == (30, 0)
     assert metric["initialDelay"] == "20s"
+
+
+@pytest.mark.parametrize(
+    ("promote_s", "wanted"),
+    [(None, {"autoPromotionEnabled": False}), (30.0, {"autoPromotionSeconds": 10})],
+)
+def test_a_blue_greens_waits_are_shortened_on_a_cluster_and_its_pause_for_a_person_ends(
+    promote_s, wanted
+):
+    gate = {"args": [{"name": "window", "value": "1m"}]}
+    strategy = {"autoPromotionEnabled": False, "scaleDownDelaySeconds": 60}
+    strategy |= {"postPromotionAnalysis": gate}
+    bodies = [{"kind": "Rollout", "spec": {"strategy": {"blueGreen": strategy}}}]
+    time_compression.shorten(bodies, 3, promote_s)
+    args = [{"name": "window", "value": "20s"}]
+    shortened = {"scaleDownDelaySeconds": 20, "postPromotionAnalysis": {"args": args}}
+    assert strategy == shortened | wanted
 
 
 @pytest.fixture
