@@ -27,6 +27,7 @@ from gridos.domain.batch import Reading
 from gridos.storage import pool
 from gridos.storage import readings as stored
 
+from acceptance.bench.throughput import cpu_s
 from acceptance.services import KEY, WRITABLE, Service
 
 FIRST = datetime(2003, 1, 1, tzinfo=UTC)
@@ -48,24 +49,36 @@ Method = tuple[Callable[[list[Row]], Any], Callable[[Any], None]]
 
 def ingest(
     folder: Path, url: str, size: int, rounds: int, *, served: bool
-) -> dict[str, list[float]]:
-    """Seconds of each method in each round; `served` adds a server of its own to them."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds of each method in each round, and CPU-seconds of those of the database layer.
+
+    The second are this process's and the backend's, however busy the machine is with other things.
+    `served` adds a server of its own to the first.
+    """
     times: dict[str, list[float]] = {}
+    costs: dict[str, list[float]] = {}
     random, fresh = Random(33), _batches(size)
     with (
-        psycopg.connect(url, autocommit=True) as connection,
+        psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection,
         _client(url) as client,
         _served(folder, url, wanted=served) as over_http,
     ):
-        methods = {**_storing(connection), "client": (_body, _posting(client)), **over_http}
+        storing = _storing(connection)
+        methods = {**storing, "client": (_body, _posting(client)), **over_http}
+
+        def spent_s() -> float:
+            return time.process_time() + cpu_s(connection.info.backend_pid)
+
         for _ in range(rounds):
             for name in random.sample(list(methods), len(methods)):
                 prepare, run = methods[name]
                 prepared = prepare(next(fresh))
-                began = time.perf_counter()
+                before, began = spent_s(), time.perf_counter()
                 run(prepared)
                 times.setdefault(name, []).append(time.perf_counter() - began)
-    return times
+                if name in storing:
+                    costs.setdefault(name, []).append(spent_s() - before)
+    return times, costs
 
 
 def _storing(connection: psycopg.Connection[Any]) -> dict[str, Method]:

@@ -81,14 +81,16 @@ def test_scrape(measured, label_sets, most):
 
 @pytest.mark.parametrize("size", [10, 100, 1000, 10_000])
 def test_ingest(durable, tmp_path, measured, times, size):
-    goals = {"append": "≥ 0.93", "resent": "≥ 0.85", "sorted": "≥ 0.85", "served": "≥ 0.5"}
-    found = database.ingest(tmp_path, durable, size, times(ROUNDS), served=size <= 1000)
-    copies = found.pop("copy")
-    measured(f"{size} rows, COPY", f"{size / statistics.median(copies) / 1e3:.0f} k/s")
-    for name, taken in found.items():
-        goal = goals.get(name, "") if size == 1000 else ""
-        shares = (c / t for c, t in zip(copies, taken, strict=True))
-        measured(f"{size} rows, {name} ÷ COPY", spread(shares), goal)
+    goals = {"append": "≥ 0.93", "served": "≥ 0.5"}
+    goals |= dict.fromkeys(("resent", "half resent", "a tenth resent"), "≥ 0.85")
+    times_s, cpu_s = database.ingest(tmp_path, durable, size, times(ROUNDS), served=size <= 1000)
+    measured(f"{size} rows, COPY", f"{size / statistics.median(times_s['copy']) / 1e3:.0f} k/s")
+    for words, taken in (("", times_s), (", by CPU time", cpu_s)):
+        copies = taken.pop("copy")
+        for name, values in taken.items():
+            goal = goals.get(name, "") if size == 1000 else ""
+            shares = (c / t for c, t in zip(copies, values, strict=True))
+            measured(f"{size} rows, {name} ÷ COPY{words}", spread(shares), goal)
 
 
 def test_throughput(tmp_path, measured, times):

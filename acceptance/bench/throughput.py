@@ -61,10 +61,10 @@ def measure(folder: Path, names: Sequence[str], rounds: int) -> tuple[Rounds, Ro
         for _ in range(rounds):
             for name in random.sample(list(names), len(names)):
                 port, pid = servers[name]
-                before = _cpu_s(pid)
+                before = cpu_s(pid)
                 answered, rate = _ask(port)
                 rates[name].append(rate)
-                costs[name].append(answered / (_cpu_s(pid) - before))
+                costs[name].append(answered / (cpu_s(pid) - before))
     return rates, costs
 
 
@@ -103,7 +103,7 @@ def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, tuple[int
             child.kill()
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """CPU time of a server and its workers, by the scheduler's own clock."""
     root = psutil.Process(pid)
     family = [root.pid, *(child.pid for child in root.children(recursive=True))]
