@@ -36,6 +36,15 @@ mock_resource "azurerm_key_vault" {
 mock_resource "azurerm_kubernetes_cluster" {
   defaults = {
     id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-gridos-prd-weu/providers/Microsoft.ContainerService/managedClusters/aks"
+
+    # AKS makes AGIC's identity; azurerm wants to know whom a role is given to.
+    ingress_application_gateway = {
+      ingress_application_gateway_identity = [{
+        client_id                 = "00000000-0000-4000-8000-00000000e009"
+        object_id                 = "00000000-0000-4000-8000-00000000e009"
+        user_assigned_identity_id = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/mc/providers/Microsoft.ManagedIdentity/userAssignedIdentities/agic"
+      }]
+    }
   }
 }
 
