@@ -113,6 +113,29 @@ def stable(rollout: Object, replicas: int) -> bool:
     return bool(_seen(rollout) and healthy and status.get("availableReplicas", 0) >= replicas)
 
 
+def counted(
+    so_far: Mapping[str, Counts], before: Mapping[str, Counts], found: Mapping[str, Counts]
+) -> Mapping[str, Counts]:
+    """All that was counted by address; a pod that is gone keeps its count.
+
+    The gateway begins at nothing when a pod comes back, as stable's do after a blueGreen's abort.
+    """
+    totals = dict(so_far)
+    for address, counts in found.items():
+        last, total = before.get(address, Counts()), totals.get(address, Counts())
+        fresh = counts.since(last) if counts.requests >= last.requests else counts
+        totals[address] = Counts(total.requests + fresh.requests, total.failed + fresh.failed)
+    return totals
+
+
+def returning(rollout: Object) -> bool:
+    """Whether the controller is taking the Rollout from another release to this template."""
+    status = rollout.get("status", {})
+    last = status.get("stableRS") or status.get("currentPodHash")
+    new = status.get("currentPodHash") != last
+    return bool(new and _seen(rollout) and not status.get("promoteFull"))
+
+
 def _seen(rollout: Object) -> bool:
     """Whether the status is about the newest specification, and not about the one before it."""
     observed = rollout.get("status", {}).get("observedGeneration", "")

@@ -211,6 +211,31 @@ def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
     assert bool(seen.unjudged) is bool(unjudged)
 
 
+@pytest.mark.parametrize(
+    ("status", "returning"),
+    [
+        ({"phase": "Progressing"}, True),
+        ({"phase": "Degraded", "abort": True}, True),
+        ({"promoteFull": True}, False),
+        ({"stableRS": "latest"}, False),
+        ({"stableRS": ""}, False),
+        ({"observedGeneration": "2"}, False),
+    ],
+)
+def test_a_stable_release_that_the_controller_would_judge_again_is_promoted_in_full(
+    status, returning
+):
+    assert cluster_state.returning(rollout(**status)) is returning
+
+
+def test_what_the_gateway_counted_adds_up_although_a_pod_leaves_and_comes_back():
+    totals, before = {}, {}
+    for found in ({"a": (5, 1)}, {"a": (9, 1), "b": (2, 0)}, {"b": (4, 2)}, {"a": (3, 1)}):
+        read = {address: Counts(*counts) for address, counts in found.items()}
+        totals, before = cluster_state.counted(totals, before, read), read
+    assert totals == {"a": Counts(12, 2), "b": Counts(4, 2)}
+
+
 def test_a_status_from_before_the_release_says_nothing_of_it(shipped):
     seen = observe(
         shipped, rollout(phase="Healthy", currentPodHash="stable", observedGeneration="2")
