@@ -1,6 +1,7 @@
 """Manifests in the idioms of public repositories: what is said of each was judged by hand."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from acceptance.calling import call
 from canary import cli
-from canary.argo import releases
+from canary.argo import dialects, promql, releases
 from canary.argo.gates import Severity
 from canary.argo.model import Phase
 from canary.lint import check, repository
@@ -77,18 +78,26 @@ def test_power_tells_what_a_real_prometheus_confirms_or_why_it_is_silent(root, d
     assert powers(root, documents) == case["power"]
 
 
-# What accuses a gate of saying nothing where it is asked for the first time, by what it says.
-WITHOUT_DATA = {
+# Who says of a gate that it passes or aborts without data, or without a failure, or stays undecided.
+ACCUSING = {
     Phase.SUCCESSFUL: {
+        "cannot-fail",
         "empty-passes",
+        "half-may-fail",
         "nan-passes",
         "no-data-passes",
-        "cannot-fail",
-        "half-may-fail",
     },
-    Phase.ERROR: {"empty-aborts", "condition-always-errors"},
+    Phase.ERROR: {"always-fails", "condition-always-errors", "empty-aborts"},
+    Phase.FAILED: {"always-fails", "conditions-reversed", "empty-pauses", "matcher-never-matches"},
+    Phase.INCONCLUSIVE: {"empty-pauses", "matcher-never-matches"},
 }
-BAD = {Phase.FAILED, Phase.ERROR}
+# What lets a release pass of which every request fails.
+BLIND = {"cannot-fail", "half-may-fail", "limit-not-reached", "matcher-never-matches", "not-scoped"}
+
+
+def picks_outcomes(query):
+    picks = (dialects.picks_failures, dialects.picks_successes)
+    return any(pick(s) for s in query.selectors for pick in picks)
 
 
 def answered(documents):
@@ -118,13 +127,17 @@ MEASURED = [c for c in PRINTED if "repo" in c[2]]
     ("documents", "case"), [c[1:] for c in MEASURED], ids=[name for name, *_ in MEASURED]
 )
 def test_a_real_prometheus_confirms_what_was_judged_of_a_gate(documents, case):
-    said = answered(documents)
-    healthy, paused, half = case["power"]
-    accused = set(case["lint"])
-    assert (healthy == "none") is not bool(said["healthy"] & BAD) or healthy == "some"
-    assert paused != "all" or Phase.INCONCLUSIVE in said["healthy"]
-    assert half != "all" or said["every request fails"] & BAD
-    if half == "none" and said["every request fails"] & BAD:
-        assert accused & {"limit-not-reached", "not-scoped", "window-beyond-exposure"}
-    for phase in said[verification.NO_DATA] & WITHOUT_DATA.keys():
-        assert accused & WITHOUT_DATA[phase]
+    said, accused = answered(documents), set(case["lint"])
+    (phase,) = said["healthy"] if len(said["healthy"]) == 1 else [None]
+    if phase in (Phase.ERROR, Phase.FAILED, Phase.INCONCLUSIVE):
+        assert accused & ACCUSING[phase]
+    if "all" in case["power"][:2]:
+        assert said["healthy"] - {Phase.SUCCESSFUL}
+    stopped = said["every request fails"] & {Phase.FAILED, Phase.ERROR}
+    assert stopped or case["power"][2] != "all"
+    query = promql.parse(re.sub(r"\{\{.*?\}\}", "x", case["query"]))
+    errors = promql.divides(query.tree)
+    if errors and said["every request fails"] == {Phase.SUCCESSFUL} and picks_outcomes(query):
+        assert accused & BLIND
+    for phase in said[verification.NO_DATA] - {Phase.FAILED, Phase.INCONCLUSIVE} if errors else ():
+        assert accused & ACCUSING[phase]
