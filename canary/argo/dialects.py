@@ -229,6 +229,40 @@ def owners(metric: str) -> frozenset[str]:
     return OWNERS.get(dialect.exporter, frozenset()) if dialect else frozenset()
 
 
+def misnamed(metric: str, matcher: Matcher, hashes: Iterable[str]) -> str:
+    """Why no series of a mesh has a value that a matcher asks for; empty if one may have."""
+    dialect = _spoken(metric)
+    if dialect is None or matcher.sign not in ("=", "=~"):
+        return ""
+    known = _KNOWN.get((dialect.exporter, matcher.label))
+    if known and not any(may_take(matcher, value) for value in known):
+        return f"it is one of {', '.join(known)}"
+    if dialect.exporter != "Istio":
+        return ""
+    if matcher.label == "destination_service_name" and ".svc" in matcher.value:
+        return "it is the Service's name alone"
+    if matcher.label in _OF_LABELS and any(token in matcher.value for token in hashes):
+        return "it is a label of the pods' template, which holds no hash"
+    return ""
+
+
+# What a mesh can say, and what it takes from the labels of pods' templates.
+_KNOWN = {
+    ("Istio", "reporter"): ("source", "destination", "waypoint"),
+    ("Linkerd", "direction"): ("inbound", "outbound"),
+}
+_OF_LABELS = {
+    "destination_app", "destination_canonical_revision", "destination_canonical_service",
+    "destination_version",
+}  # fmt: skip
+# The application of pods, which is one for canary and stable.
+APPLICATIONS = frozenset({"destination_app", "destination_canonical_service"})
+# The namespace of what is asked, whoever counts the requests.
+DESTINATIONS = frozenset(
+    {"destination_service_namespace", "destination_workload_namespace", "exported_namespace"}
+)
+
+
 def is_of_owner(metric: str, matcher: Matcher, owner: str) -> bool:
     """Whether a matcher takes the owner of pods, and so canary and stable alike."""
     return matcher.label in owners(metric) and may_take(matcher, owner)

@@ -58,7 +58,8 @@ def _singles_out(release: Release, selector: Selector) -> bool:
     owned = [
         m
         for m in selector.matchers
-        if dialects.is_of_owner(selector.metric, m, release.rollout.name)
+        if m.label in dialects.APPLICATIONS
+        or dialects.is_of_owner(selector.metric, m, release.rollout.name)
     ]
     telling = tuple(m for m in selector.matchers if m not in owned)
     return replace(selector, matchers=telling).mentions(release.canary_tokens) or any(

@@ -358,9 +358,14 @@ def _goes_on(context: Context, gate: Gate, metric: Metric) -> bool:
 
 def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
     """What names a pod by its hash, and not as a ReplicaSet of this Rollout names its pods."""
+    pods = [f"{release.rollout.name}-{pod_hash}-x7k2p" for pod_hash in (LATEST, STABLE)]
+    for matcher in (m for m in selector.matchers if m.label == "pod" and "!" not in m.sign):
+        sided = dialects.may_tell_sides(matcher, release.own_names)
+        if sided and not any(dialects.may_take(matcher, pod) for pod in pods):
+            words = f'pod{matcher.sign}"{matcher.value}"'
+            yield f"{words} matches no pod of this Rollout, such as {pods[0]}"
     for matcher in selector.matchers:
-        for pod_hash in (LATEST, STABLE):
-            pod = f"{release.rollout.name}-{pod_hash}-x7k2p"
+        for pod_hash, pod in zip((LATEST, STABLE), pods, strict=True):
             if matcher.label == "pod" and pod_hash in matcher.value and "!" not in matcher.sign:
                 words = f'pod{matcher.sign}"{matcher.value}"'
                 try:
@@ -379,10 +384,14 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
         for token in (LATEST, STABLE)
     )
     own = {"namespace": {release.rollout.namespace} - {""}}
+    if selector.mentions(release.canary_tokens):
+        own |= dict.fromkeys(dialects.DESTINATIONS, own["namespace"])
     if _OF_CONTAINERS.match(selector.metric):
         own["container"] = containers_of(release.rollout)
-    for matcher in selector.matchers if hashed else ():
-        values = own.get(matcher.label)
+    for matcher in selector.matchers:
+        values = (
+            own.get(matcher.label) if hashed or matcher.label in dialects.DESTINATIONS else None
+        )
         try:
             if values and not any(dialects.takes(matcher, value) for value in values):
                 has = " or ".join(sorted(values))
@@ -399,6 +408,9 @@ def _of_both(release: Release, selector: Selector) -> Iterator[str]:
         if named and not dialects.is_of_owner(selector.metric, matcher, owner):
             words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
             yield f"{words}: canary and stable pods have one owner, {owner}"
+    for matcher in selector.matchers:
+        if why := dialects.misnamed(selector.metric, matcher, (LATEST, STABLE)):
+            yield f'{matcher.label}{matcher.sign}"{matcher.value}": {why}'
 
 
 def _no_bound(selector: Selector) -> Iterator[str]:

@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 
 from canary.argo import promql
 from canary.argo.dialects import (
+    APPLICATIONS,
+    DESTINATIONS,
     SCOPE,
     Dialect,
     Outcome,
     UnmodelledError,
     Vocabulary,
     is_bound,
+    is_routers,
     may_tell_sides,
+    misnamed,
     owners,
     takes,
 )
@@ -885,17 +889,24 @@ def _sides(metric: str, matchers: Sequence[Matcher], scene: Scene) -> list[tuple
 def _sides_named(metric: str, matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
     told, owned = [], owners(metric) if names.rollout else frozenset()
     for matcher in matchers:
-        if matcher.label not in owned:
-            told.append(matcher)
-        elif not takes(matcher, names.rollout):
+        if misnamed(metric, matcher, (LATEST, STABLE)):
             return ()
+        if matcher.label in owned:
+            if not takes(matcher, names.rollout):
+                return ()
+        elif matcher.label in APPLICATIONS and any(
+            token in matcher.value for token in (*names.canary[1:], *names.stable[1:])
+        ):
+            raise UnmodelledError(f"{matcher.label} is one for canary and stable")
+        elif matcher.label != "namespace" or not is_routers(metric):
+            told.append(matcher)
     sides = (("canary", names.canary), ("stable", names.stable))
     return tuple(side for side, tokens in sides if all(_side_taken(m, tokens, names) for m in told))
 
 
 def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
     """Whether the series of one ReplicaSet have a value that the matcher takes."""
-    if matcher.label == "namespace" and names.namespace:
+    if matcher.label in {"namespace", *DESTINATIONS} and names.namespace:
         return takes(matcher, names.namespace)
     if matcher.label == "pod" and names.rollout:
         return takes(matcher, f"{names.rollout}-{tokens[0]}-x7k2p")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.argo import analysis, promql
-from canary.argo.dialects import Dialect, owners, takes
+from canary.argo.dialects import DESTINATIONS, Dialect, is_routers, misnamed, owners, takes
 from canary.argo.model import Phase
 from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
@@ -261,11 +261,14 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
         own = {"pod": _pod(study, side)}
         own |= dict.fromkeys(owners(selector.metric), study.rollout.name)
         if study.names.namespace:
-            own["namespace"] = study.names.namespace
+            own |= dict.fromkeys(DESTINATIONS, study.names.namespace)
+            if not is_routers(selector.metric):
+                own["namespace"] = study.names.namespace
         held = found.setdefault(selector.metric, own)
-        for matcher in selector.matchers:
-            telling = dialect is not None and matcher.label in dialect.outcomes
-            if telling or matcher.label in ("le", "__name__"):
+        telling = {"le", "__name__", *(dialect.outcomes if dialect else ())}
+        for matcher in (m for m in selector.matchers if m.label not in telling):
+            if misnamed(selector.metric, matcher, (LATEST, STABLE)):
+                held[matcher.label] = "other"
                 continue
             if matcher.sign in ("!=", "!~"):
                 # What leaves this side out is not meant to take it.
