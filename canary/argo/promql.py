@@ -89,7 +89,7 @@ def parse(query: str) -> Query:
     for matcher in (m for s in found for m in s.matchers if "~" in m.sign):
         plain = _LITERAL.sub("x", matcher.value)
         if refused := _NESTED.search(plain) or _FLAGS.search(plain):
-            raise PromqlError(f"{matcher.value!r} is no expression of RE2: {refused[0]}")
+            raise PromqlError(f"{matcher.value!r} is not an expression of RE2: {refused[0]}")
     return Query(tree, found)
 
 

@@ -9,8 +9,8 @@ from canary.argo import releases
 from canary.argo.gates import Finding, Gate, Release, Severity
 from canary.lint import unknown
 from canary.lint.contract import TARGET_LABELS, Contract
-from canary.lint.pods import HASH_LABELS, MONITORS, copied_labels, scrape_interval_s
-from canary.lint.repository import PassedOver, Reading
+from canary.lint.pods import HASH_LABELS, copied_labels, scrape_interval_s
+from canary.lint.repository import MONITORS, PassedOver, Reading
 from canary.lint.rule import Context
 from canary.lint.rules import RULES
 from canary.yamls import Document, listed, mapping, scalar

@@ -7,10 +7,8 @@ from typing import Any
 
 from canary.argo.gates import Release
 from canary.argo.releases import seconds
+from canary.lint.repository import MONITORS
 from canary.yamls import Document, listed, mapping, scalar
-
-# Of the Prometheus operator, of Google's managed Prometheus, and of VictoriaMetrics.
-MONITORS = ("PodMonitor", "ServiceMonitor", "PodMonitoring", "VMPodScrape", "VMServiceScrape")
 
 # What a monitor that copies all labels of pods calls the pod-template hash.
 HASH_LABELS = frozenset({"rollouts_pod_template_hash"})

@@ -19,7 +19,6 @@ from typing import Any
 from canary import yamls
 from canary.argo import scalers
 from canary.errors import RehearsalError, UsageError
-from canary.lint import pods
 from canary.runtime import documents
 from canary.yamls import Document, listed, mapping
 
@@ -28,10 +27,12 @@ _TOOLS = {".git", ".tox", ".venv", ".terraform", "__pycache__", "node_modules", 
 
 _KIND = re.compile(r"""\bkind["']?\s*:\s*["']?(\w+)""")
 _TOP_KIND = re.compile(r"""^["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
+# Of the Prometheus operator, of Google's managed Prometheus, and of VictoriaMetrics.
+MONITORS = ("PodMonitor", "ServiceMonitor", "PodMonitoring", "VMPodScrape", "VMServiceScrape")
 _GATES = {"Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"}
 # What the rules ask beside the gates, and what is named as not judged.
 _BESIDE = {
-    "AnalysisRun", "Canary", "Experiment", "PrometheusRule", *pods.MONITORS, *scalers.KINDS,
+    "AnalysisRun", "Canary", "Experiment", "PrometheusRule", *MONITORS, *scalers.KINDS,
 }  # fmt: skip
 _RECORD = re.compile(r"""^\s*(- )?["']?record["']?\s*:""", re.MULTILINE)
 # `{{` that is no placeholder of Argo's own.

@@ -778,7 +778,7 @@ def _buckets(
     found: list[Series] = []
     for bound in bounds:
         if not is_bound(bound):
-            raise UnmodelledError(f"le={bound!r} is no bound as exporters write it")
+            raise UnmodelledError(f"le={bound!r} is not a bound as exporters write it")
         finite = bound != INFINITE
         if finite and not FAST_S <= float(bound) * dialect.unit_s < SLOW_S:
             raise UnmodelledError(f"le={bound!r}: how many requests are as quick is not known")
