@@ -45,7 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     # Ours would refuse what is pytest's.
     chosen, more = argparse.ArgumentParser.parse_known_args(parser, arguments)
-    given = ["-s", "-v", "-m", chosen.part, str(HERE / chosen.area), *more]
+    # Its plugin would take the hook by which an interruption that Python dropped is tried again.
+    ours = ["-p", "no:unraisableexception"]
+    given = ["-s", "-v", *ours, "-m", chosen.part, str(HERE / chosen.area), *more]
     ended = pytest.ExitCode(pytest.main(given))
     if ended == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt

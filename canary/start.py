@@ -21,6 +21,11 @@ def start(program: str, module: str, remedy: str) -> int:
     except KeyboardInterrupt:
         # Before the program heeds signals itself: importing what it needs takes up to a second.
         return _end(f"{program}: interrupted", INTERRUPTED)
+    except RuntimeError as failed:
+        # Python 3.11 wraps what is raised while a class is made.
+        if not isinstance(failed.__cause__, KeyboardInterrupt):
+            raise
+        return _end(f"{program}: interrupted", INTERRUPTED)
     except ModuleNotFoundError as missing:
         return _end(f"{program}: {missing.name} is not installed — {remedy}", FAULT)
 

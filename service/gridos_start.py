@@ -17,6 +17,11 @@ def main() -> int:
         return int(import_module("gridos.cli").main())
     except KeyboardInterrupt:
         return _end("interrupted", INTERRUPTED)
+    except RuntimeError as failed:
+        # Python 3.11 wraps what is raised while a class is made.
+        if not isinstance(failed.__cause__, KeyboardInterrupt):
+            raise
+        return _end("interrupted", INTERRUPTED)
     except ModuleNotFoundError as missing:
         return _end(f"{missing.name} is not installed — pip install gridos", FAULT)
 

@@ -24,6 +24,7 @@ import pytest
 from canary.runtime import processes
 from canary.runtime import program as ending
 from canary.runtime.waiting import wait_until
+from canary.start import start
 
 MAINS = {
     "canary": "canary.cli",
@@ -498,6 +499,25 @@ def test_a_signal_ends_what_threads_run_and_what_waits_for_one_of_them():
 
     assert ending.run("it", body, []) == 130
     assert begun == ["60"]
+
+
+CLASS = """
+class Interrupting:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+
+class Made:
+    made = Interrupting()
+"""
+
+
+def test_an_interruption_while_a_class_is_made_ends_a_program_that_begins(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "made_of_classes.py").write_text(CLASS)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert start("it", "made_of_classes", "") == 130
+    assert capsys.readouterr().err == "it: interrupted\n"
 
 
 # ------------------------------------------------------------------------------- real processes
