@@ -181,7 +181,6 @@ TAKEN = "{taken}"
 # Gates that power is quick to follow.
 MARGINS = "canary/tests/power/margins.yaml"
 HOST = ("--host", "http://127.0.0.1:9")
-PIPELINE_TREND = ("--history", "{hostile}/none", "--commit", "x")
 PIPELINE_RELEASE = ("--source", "x", "--digest", "y", "--version", "z")
 WRONG = [
     # -- options that are none, or that mean nothing beside each other
@@ -295,8 +294,6 @@ WRONG = [
     ("loadtest", ("compare", "{hostile}/torn.json", "{hostile}/torn.json"), 2, "torn.json"),
     ("loadtest", ("compare", "{hostile}/deep.json", "{hostile}/deep.json"), 2, "deep.json"),
     ("loadtest", ("profiles", "--config", "{hostile}/list.yaml"), 2, "list.yaml"),
-    ("pipeline", ("trend", "{hostile}/none", *PIPELINE_TREND), 2, "name one that exists"),
-    ("pipeline", ("trend", "{hostile}/latin-1.yaml", *PIPELINE_TREND), 2, "not UTF-8"),
     # -- files to write
     ("canary", ("power", MARGINS, "--releases", "20", "--html", "/proc/none/x.html"), 2, "/proc/none"),
     ("canary", ("power", MARGINS, "--releases", "20", "--html", "{hostile}/empty"), 2, "name a file"),
