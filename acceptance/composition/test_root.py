@@ -5,11 +5,19 @@ import pytest
 from acceptance.composition.root import Root
 
 
+@pytest.fixture
+def empty_cluster(cluster):
+    """The cluster anew, without what other tests made in it."""
+    cluster.down()
+    cluster.start()
+    return cluster
+
+
 @pytest.mark.cluster
 def test_the_root_application_makes_production_and_each_rollback_path_leads_back(
-    cluster, tmp_path, measured
+    empty_cluster, tmp_path, measured
 ):
-    root = Root(cluster, tmp_path)
+    root = Root(empty_cluster, tmp_path)
     measured("everything from empty, synced and healthy", f"{root.make():.0f} s")
     assert root.differences() == []
 
