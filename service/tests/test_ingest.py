@@ -12,15 +12,20 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from gridos import deadlines
+from gridos import create_app, deadlines, schema, seed
+from gridos.config import Settings
 from gridos.domain.batch import OnConflict, Reading
+from gridos.storage import pool
+from gridos.storage.pool import close_pool, open_pool
 from gridos.storage.readings import Stored, store
+from psycopg import sql
 
 from canary.runtime.waiting import wait_until
 
 KEY = {"X-API-Key": "a-key"}
 JSON = {**KEY, "Content-Type": "application/json"}
 LINES = {**KEY, "Content-Type": "application/x-ndjson"}
+KW = 1.23456789012345
 
 
 def readings(minute, count=3):
@@ -380,3 +385,42 @@ def test_what_ingest_stored_and_refused_is_counted(app, client):
     assert value(refused + '{reason="invalid"}') == 1
     assert value(refused + '{reason="batch-refused"}') == 2
     assert wait_until(lambda: value("gridos_db_up") == 1, timeout_s=60)
+
+
+def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh):
+    with fresh() as url:
+        schema.migrate(url)
+        seed.seed(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            name = sql.Identifier(connection.info.dbname)
+            for setting, value in {
+                "DateStyle": "SQL, DMY",
+                "TimeZone": "Asia/Kathmandu",
+                "default_transaction_isolation": "serializable",
+                "extra_float_digits": "-15",
+                "idle_session_timeout": "1",
+                "exit_on_error": "on",
+            }.items():
+                connection.execute(
+                    sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.SQL(setting), value)
+                )
+        app = create_app(Settings(url, api_keys="a-key"))
+        open_pool(app)
+        try:
+            client = app.test_client()
+            at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
+            row = {"bus_id": "ieee33-2", "measured_at": at.isoformat(), "kw": KW, "kvar": 0}
+            stored = client.post(
+                "/v1/readings", json={"readings": [row]}, headers={"X-API-Key": "a-key"}
+            )
+            loads = client.get("/v1/feeders/ieee33/load").get_json()["buses"]
+            series = client.get("/v1/buses/ieee33-2/readings").get_json()["rows"]
+            with app.app_context(), pool.connection() as connection:
+                isolation = connection.execute("SHOW transaction_isolation").fetchone()
+        finally:
+            close_pool(app)
+    assert stored.status_code == 201
+    assert series == [["ieee33-2", f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", KW, 0]]
+    (load,) = [load for load in loads if load["bus_id"] == "ieee33-2"]
+    assert (datetime.fromisoformat(load["measured_at"]), load["kw"]) == (at, KW)
+    assert isolation == {"transaction_isolation": "read committed"}

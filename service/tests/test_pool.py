@@ -2,7 +2,6 @@
 
 import threading
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import psycopg
@@ -12,14 +11,11 @@ from gridos.config import Settings
 from gridos.storage import pool
 from gridos.storage.availability import CROWDED, SILENT
 from gridos.storage.pool import THREADS, close_pool, open_pool
-from psycopg import sql
 from psycopg_pool import PoolTimeout
 
 from canary.runtime import database as postgres
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
-
-KW = 1.23456789012345
 
 
 @pytest.fixture
@@ -91,45 +87,6 @@ def test_connections_that_were_cut_off_fail_no_more_requests_than_the_one_that_f
         finally:
             close_pool(app)
     assert answers == [200 if idle else 503, *[200] * 7]
-
-
-def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh):
-    with fresh() as url:
-        schema.migrate(url)
-        seed.seed(url)
-        with psycopg.connect(url, autocommit=True) as connection:
-            name = sql.Identifier(connection.info.dbname)
-            for setting, value in {
-                "DateStyle": "SQL, DMY",
-                "TimeZone": "Asia/Kathmandu",
-                "default_transaction_isolation": "serializable",
-                "extra_float_digits": "-15",
-                "idle_session_timeout": "1",
-                "exit_on_error": "on",
-            }.items():
-                connection.execute(
-                    sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.SQL(setting), value)
-                )
-        app = create_app(Settings(url, api_keys="a-key"))
-        open_pool(app)
-        try:
-            client = app.test_client()
-            at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
-            row = {"bus_id": "ieee33-2", "measured_at": at.isoformat(), "kw": KW, "kvar": 0}
-            stored = client.post(
-                "/v1/readings", json={"readings": [row]}, headers={"X-API-Key": "a-key"}
-            )
-            loads = client.get("/v1/feeders/ieee33/load").get_json()["buses"]
-            series = client.get("/v1/buses/ieee33-2/readings").get_json()["rows"]
-            with app.app_context(), pool.connection() as connection:
-                isolation = connection.execute("SHOW transaction_isolation").fetchone()
-        finally:
-            close_pool(app)
-    assert stored.status_code == 201
-    assert series == [["ieee33-2", f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", KW, 0]]
-    (load,) = [load for load in loads if load["bus_id"] == "ieee33-2"]
-    assert (datetime.fromisoformat(load["measured_at"]), load["kw"]) == (at, KW)
-    assert isolation == {"transaction_isolation": "read committed"}
 
 
 @pytest.fixture

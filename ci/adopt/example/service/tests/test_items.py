@@ -13,11 +13,16 @@ KEY = {"X-API-Key": "a-key"}
 
 @pytest.fixture(autouse=True)
 def emptied(rows, seeded):
-    """Leaves the seeded items alone behind."""
+    """Finds the seeded items alone, whatever other tests stored, and leaves them so."""
+
+    def empty():
+        with pool.connect(seeded) as connection:
+            connection.execute("DELETE FROM item WHERE id <> ALL(%s)", (list(seed.ITEMS),))
+        assert rows() == len(seed.ITEMS)
+
+    empty()
     yield
-    with pool.connect(seeded) as connection:
-        connection.execute("DELETE FROM item WHERE id <> ALL(%s)", (list(seed.ITEMS),))
-    assert rows() == len(seed.ITEMS)
+    empty()
 
 
 def test_the_seeded_items_are_listed_and_found(client):
