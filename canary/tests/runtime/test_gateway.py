@@ -134,8 +134,8 @@ def test_a_router_shares_requests_by_weight_whatever_the_pods(split):
     assert carry(gateway, canary, 50) == 0
     share(gateway, 400, most=1000)
     assert wait_until(lambda: carry(gateway, canary, 20) > 0, timeout_s=60)
-    # Of 300 at 40 %: four standard deviations to each side.
-    assert 86 <= carry(gateway, canary) <= 154
+    # Envoy draws at random: of 300 at 40 %, six standard deviations to each side.
+    assert 69 <= carry(gateway, canary) <= 171
     share(gateway, 1000, most=1000)
     assert wait_until(lambda: carry(gateway, canary, 20) == 20, timeout_s=60)
 
