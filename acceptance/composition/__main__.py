@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +29,15 @@ def _run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR")
     parser.add_argument("--root", type=Path, default=Path(), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="render nothing: the contracts hold with our values as they now are, too",
+    )
     chosen = parser.parse_args(arguments)
     installed = charts.read(chosen.root)
+    if chosen.keep:
+        return _keep(installed, chosen.out)
     chosen.out.mkdir(parents=True, exist_ok=True)
     for gone in {f.stem for f in chosen.out.glob("*.yaml")} - {c.release for c in installed}:
         (chosen.out / f"{gone}.yaml").unlink()
@@ -37,6 +45,15 @@ def _run(arguments: Sequence[str]) -> int:
         made = _contract(chart, chosen.charts)
         (chosen.out / f"{chart.release}.yaml").write_text(_text(made), encoding="utf-8")
         sys.stdout.write(f"{chart.release}: {made.refused or 'written'}\n")
+    return 0
+
+
+def _keep(installed: Sequence[charts.Chart], folder: Path) -> int:
+    """For a renaming (ci/adopt): it changes our values, and nothing that a chart brings."""
+    for chart in installed:
+        file = folder / f"{chart.release}.yaml"
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(r"(?m)^values: .*", f"values: {chart.digest}", text), "utf-8")
     return 0
 
 

@@ -200,18 +200,8 @@ def _generate(name: str) -> None:
     (ROOT / f"service/{name}/data/openapi.json").write_text(made, encoding="utf-8")
     _run(python, "-m", "observe.cli", "generate")
     _run(python, "infra/terraform/scripts/document.py")
-    _keep_contracts()
+    _run(python, "-m", "acceptance.composition", "--keep")
     _run(python, "-m", "pipeline", "controls", "--accept")
-
-
-def _keep_contracts() -> None:
-    """The charts' contracts say which values they are of, and those hold the name."""
-    from acceptance.composition import charts  # noqa: PLC0415 — as it is after the renaming
-
-    for chart in charts.read(ROOT):
-        file = ROOT / f"acceptance/composition/contracts/{chart.release}.yaml"
-        text = file.read_text(encoding="utf-8")
-        file.write_text(re.sub(r"(?m)^values: .*", f"values: {chart.digest}", text), "utf-8")
 
 
 def _git(*arguments: str, cwd: Path | None = None) -> str:
