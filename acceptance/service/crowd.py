@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -69,9 +70,13 @@ class Crowd:
 
     def _connect(self, kind: Kind) -> socket.socket:
         client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        client.connect(("127.0.0.1", self._port))
-        client.sendall(kind.text.encode())
+        try:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+            client.connect(("127.0.0.1", self._port))
+            client.sendall(kind.text.encode())
+        except OSError:
+            client.close()
+            raise
         return client
 
     def _go_on(self) -> None:
@@ -87,7 +92,8 @@ class Crowd:
             client.sendall(b"a")
         except OSError:
             client.close()
-            return self._connect(kind)
+            with suppress(ConnectionError):  # the server is being stopped, or is gone
+                return self._connect(kind)
         return client
 
 
