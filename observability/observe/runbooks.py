@@ -17,6 +17,16 @@ SECTIONS = (
     "When it was false",
 )
 _QUERY = re.compile(r"```promql\n(.*?)```", re.DOTALL)
+_SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+# A code span may be wrapped; a heading only names a command.
+_SPAN = re.compile(r"`([^`]+)`")
+_HEADING = re.compile(r"^#.*$", re.MULTILINE)
+_COMMENT = re.compile(r"\s+#.*$", re.MULTILINE)
+_PROGRAM = re.compile(
+    "amtool|argocd|az|canary|curl|docker|gh|git|gridos|helm|kubectl|loadtest|make|observe|pipeline"
+    "|promtool|psql|terraform|SELECT"
+)
 _PANEL = re.compile(r"Dashboard \*\*(.+?)\*\*, panel \*\*(.+?)\*\*", re.DOTALL)
 
 
@@ -50,6 +60,18 @@ def read(folder: Path) -> tuple[Runbook, ...]:
         UsageError: if a page has not the one shape.
     """
     return tuple(_page(file) for file in sorted(folder.glob("[A-Z]*.md")) if file.stem != "README")
+
+
+def commands(text: str) -> Iterator[str]:
+    """The commands of a page, each on one line: those of its blocks, and those within sentences."""
+    for block in _SHELL.findall(text):
+        for line in _COMMENT.sub("", block.replace("\\\n", " ")).splitlines():
+            if line.strip():
+                yield " ".join(line.split())
+    for span in _SPAN.findall(_HEADING.sub("", _FENCED.sub("", text))):
+        words = span.split()
+        if len(words) > 1 and _PROGRAM.fullmatch(words[0]):
+            yield " ".join(words)
 
 
 def _page(file: Path) -> Runbook:

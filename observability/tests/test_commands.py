@@ -1,0 +1,204 @@
+"""Every command of a runbook is run, or its list says what it needs; what can be run here is run."""
+
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from observe import promtool, runbooks
+
+from canary.runtime import database
+from canary.runtime.waiting import wait_until
+
+FOLDER = Path(__file__).parents[2] / "docs/runbooks"
+RUN, _CI, DRILLED, UNDRILLED, _GITHUB, AZURE = (
+    "Run as they stand",
+    "Run by CI",
+    "Needs a cluster: a drill runs it",
+    "Needs a cluster: no drill runs it",
+    "Needs GitHub",
+    "Needs Azure",
+)
+# Nobody listens there.
+CLOSED = """\
+apiVersion: v1
+kind: Config
+current-context: closed
+clusters: [{name: closed, cluster: {server: "http://127.0.0.1:9"}}]
+contexts: [{name: closed, context: {cluster: closed, user: nobody}}]
+users: [{name: nobody, user: {}}]
+"""
+TIMEOUT_S = 60
+
+
+def parts():
+    """The list's sections: mark → its text."""
+    text = (FOLDER / "commands.md").read_text(encoding="utf-8")
+    return dict(part.split("\n", 1) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+
+
+def listed(mark):
+    blocks = re.findall(r"^```sh\n.*?^```$", parts()[mark], re.MULTILINE | re.DOTALL)
+    return list(runbooks.commands("\n".join(blocks)))
+
+
+def pages():
+    """Page → its text, the list and the folder's own page left out."""
+    return {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sorted(FOLDER.glob("*.md"))
+        if file.name not in ("README.md", "commands.md")
+    }
+
+
+def beginning(words):
+    """The one command under the first mark that begins so."""
+    (command,) = (one for one in listed(RUN) if one.startswith(words))
+    return command
+
+
+def run(command, folder, *programs, **variables):
+    """Runs a command as a person would type it, with programs that may not be on PATH."""
+    path = ":".join(
+        [*(str(program.parent) for program in programs), "/usr/local/bin:/usr/bin:/bin"]
+    )
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False,
+        timeout=TIMEOUT_S, env={"PATH": path, "HOME": str(folder), **variables},
+    )  # fmt: skip
+
+
+def test_every_command_of_a_page_is_listed_once_and_nothing_else_is():
+    assert set(parts()) == {RUN, _CI, DRILLED, UNDRILLED, _GITHUB, AZURE}
+    marked = [command for mark in parts() for command in listed(mark)]
+    assert len(marked) == len(set(marked))
+    assert set(marked) == {one for text in pages().values() for one in runbooks.commands(text)}
+
+
+def test_a_command_in_a_block_or_in_a_sentence_is_found_and_a_mere_name_is_not():
+    text = """# `git log` in a heading\n\nRun `kubectl get\npods`, unlike `kubectl`.\n
+```sh
+a b   # why
+c \\
+  d
+```
+```promql\nup\n```\n"""
+    assert list(runbooks.commands(text)) == ["a b", "c d", "kubectl get pods"]
+
+
+def test_only_commands_of_azure_are_marked_so():
+    assert all(re.match(r"az |curl -sSv? https://", command) for command in listed(AZURE))
+
+
+def test_a_drill_that_the_list_names_exists_and_has_the_commands_verb(root):
+    block = re.compile(r"^`([\w/]+\.py)`[^`]*```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    blocks = block.findall(parts()[DRILLED])
+    assert sum(len(commands.splitlines()) for _, commands in blocks) == len(listed(DRILLED))
+    for file, commands in blocks:
+        drill = (root / file).read_text(encoding="utf-8")
+        for command in commands.splitlines():
+            (verb,) = re.findall(r"(?:rollouts|amtool|^kubectl(?= patch| annotate)) (\w+)", command)
+            assert f'"{verb}"' in drill, (file, command)
+
+
+def test_the_other_programs_that_the_list_names_exist(root):
+    for file in re.findall(r"`([\w./]+/[\w.]+)`", (FOLDER / "commands.md").read_text("utf-8")):
+        assert (root / file).is_file(), file
+
+
+def test_the_configuration_of_alertmanager_is_checked_as_its_page_says(root, amtool_or_skip):
+    done = run(beginning("amtool check-config"), root, amtool_or_skip)
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stderr
+
+
+def test_the_generated_rules_are_checked_as_their_page_says(root):
+    done = run(beginning("promtool check rules"), root, promtool.debian().program)
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stderr
+
+
+def test_keys_are_made_as_their_page_says(root):
+    for command in listed(RUN):
+        if command.startswith("gridos key"):
+            done = run(command, root, Path(sys.executable))
+            assert (done.returncode, done.stdout != "") == (0, True), done.stderr
+
+
+def test_a_release_is_rolled_back_without_github_as_its_page_says(tmp_path):
+    def git(*words):
+        who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+        return subprocess.run(
+            ["git", *who, "-C", clone, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    remote, clone, branch = tmp_path / "remote.git", tmp_path / "clone", "environments/production"
+    for words in (("init", "--quiet", "--bare", remote), ("clone", "--quiet", remote, clone)):
+        subprocess.run(["git", *words], check=True, capture_output=True)
+    for release in ("1", "2"):
+        (clone / "release").write_text(release)
+        git("add", "release")
+        git("commit", "--quiet", "--message", f"Release {release}")
+    git("push", "--quiet", "origin", f"HEAD:{branch}")
+    names = {f"GIT_{who}_{what}": "ada@example.com" for who in ("AUTHOR", "COMMITTER")
+             for what in ("NAME", "EMAIL")}  # fmt: skip
+    for command in (beginning("git fetch"), beginning("git revert")):
+        done = run(command, clone, **names)
+        assert done.returncode == 0, done.stderr
+    git("fetch", "--quiet", "origin")
+    assert git("show", f"origin/{branch}:release") == "1"
+
+
+def test_the_session_that_holds_a_lock_is_found_and_ended_as_its_page_says():
+    with (
+        database.running() as url,
+        psycopg.connect(url) as holder,
+        psycopg.connect(url, autocommit=True) as person,
+        ThreadPoolExecutor(1) as others,
+    ):
+        person.execute("CREATE TABLE feeder (id int)")
+        holder.execute("LOCK TABLE feeder IN ACCESS EXCLUSIVE MODE")
+        waits = others.submit(_count, url)
+        sessions, end = beginning("SELECT pid, state"), beginning("SELECT pg_terminate_backend")
+
+        def waiting():
+            return [row for row in person.execute(sessions) if row[2] == "Lock"]
+
+        assert wait_until(waiting, TIMEOUT_S)
+        ((pid, _, _, age, _),) = [
+            row for row in person.execute(sessions) if row[1] == "idle in transaction"
+        ]
+        assert (pid, age is not None) == (holder.info.backend_pid, True)
+        person.execute(end.replace("PID", str(pid)))
+        assert waits.result(TIMEOUT_S) == 0
+        holder.close()
+
+
+def _count(url):
+    with psycopg.connect(url) as session:
+        return session.execute("SELECT count(*) FROM feeder").fetchone()[0]
+
+
+def test_kubectl_understands_the_words_of_every_command_that_no_drill_runs(tmp_path):
+    if shutil.which("kubectl") is None:
+        pytest.skip("needs kubectl on PATH")
+    (tmp_path / "config").write_text(CLOSED)
+    own = [c for c in listed(UNDRILLED) if re.match("kubectl (?!argo )", c)]
+    assert len(own) > 20
+
+    def refused(command):
+        typed = command.partition(" | ")[0]
+        done = run(typed, tmp_path, Path(shutil.which("kubectl")), KUBECONFIG="config")
+        return "" if "connection refused" in done.stderr else f"{command}: {done.stderr}"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [said for said in pool.map(refused, own) if said] == []
+
+
+def test_lines_that_are_searched_are_all_of_them():
+    """With a selector kubectl prints ten lines of each pod, unless it is told how many."""
+    asked = [c for c in listed(UNDRILLED) if re.search(r" logs -l ", c)]
+    assert len(asked) > 3
+    assert [command for command in asked if "--tail=" not in command] == []
