@@ -10,9 +10,10 @@ collector's, are `pause` under the name of the real image, by digest, so that ad
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from acceptance.cluster import CACHE, ROOT, STATE
 from acceptance.composition import charts
 from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
 from acceptance.git import git
+from canary.errors import MachineError
 
 REPOSITORY = "https://github.com/example/gridos"
 GITOPS = ROOT / "infra/terraform/gitops"
@@ -127,6 +129,17 @@ class Root(Platform):
         """Whether gridos's sync is automated."""
         (gridos,) = (a for a in self._applications() if a["metadata"]["name"] == "gridos")
         return bool(gridos["spec"]["syncPolicy"].get("automated"))
+
+    def refused(self, commands: Sequence[str]) -> Iterator[str]:
+        """Types commands; yields those that fail, with what they say."""
+        named = ("get", "pods", "-n", "gridos", "-o", "name")
+        pod = self._cluster.kubectl(*named).split()[0].removeprefix("pod/")
+        for command in commands:
+            typed = re.sub(r"\bJOB\b", "gridos", re.sub(r"\bPOD\b", pod, command))
+            try:
+                self._cluster.run("run", "bash", "-c", f"set -o pipefail; {typed}")
+            except MachineError as said:
+                yield f"{command}: {said}"
 
     # ----------------------------------------------------------------------------------- details
 

@@ -1,7 +1,9 @@
 """Argo CD from an empty cluster, and the three rollback paths, on production's overlay."""
 
 import pytest
+from observe import runbooks
 
+from acceptance.cluster import ROOT
 from acceptance.composition.root import Root
 
 
@@ -40,3 +42,7 @@ def test_the_root_application_makes_production_and_each_rollback_path_leads_back
     assert not root.syncs_itself(), "the root Application took the rollback's pause back"
     root.resume_sync()
     assert root.differences() == []
+
+    typed = runbooks.listed((ROOT / "docs/runbooks/commands.md").read_text("utf-8"), runbooks.TYPED)
+    assert list(root.refused(typed)) == []
+    measured("commands of the runbooks that a person types", f"{len(typed)} ended well")

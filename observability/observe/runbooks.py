@@ -16,6 +16,8 @@ SECTIONS = (
     "Roll back",
     "When it was false",
 )
+# Of the list of commands: those that the drill of the root Application types.
+TYPED = "Needs a cluster: a drill types it"
 _QUERY = re.compile(r"```promql\n(.*?)```", re.DOTALL)
 _SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
@@ -72,6 +74,11 @@ def commands(text: str) -> Iterator[str]:
         words = span.split()
         if len(words) > 1 and _PROGRAM.fullmatch(words[0]):
             yield " ".join(words)
+
+
+def listed(text: str, mark: str) -> list[str]:
+    """The commands in the blocks below one heading of a page."""
+    return list(commands("\n".join(_FENCED.findall(dict(_sections(text))[mark]))))
 
 
 def _page(file: Path) -> Runbook:
