@@ -254,9 +254,10 @@ def _machine(machine: Machine) -> str:
     """What the run cost and how well the machine kept up, on one line."""
     spent = sorted(machine.cpu_seconds.items(), key=lambda item: -item[1])
     parts = ", ".join(f"{program} {seconds:.0f}" for program, seconds in spent if seconds >= 1)
+    parts = f" ({parts})" if parts else ""
     trouble = f"; {machine.because}" if machine.because else ""
     return (
-        f"{machine.cpu_seconds_total:.0f} CPU-seconds ({parts}), "
+        f"{machine.cpu_seconds_total:.0f} CPU-seconds{parts}, "
         f"{machine.cpu_busy_share:.0%} busy, harness {machine.harness_lag_p99_ms:.0f} ms late "
         f"(p99), {machine.scrapes_lost} of {machine.scrapes} scrapes lost{trouble}"
     )

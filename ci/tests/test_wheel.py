@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -197,6 +198,31 @@ def test_every_distribution_has_the_one_version(root):
         for place in DISTRIBUTIONS.values()
     }
     assert len(versions) == 1
+
+
+def test_where_nothing_is_installed_as_in_the_image_canary_knows_its_version(root, tmp_path):
+    copied = re.findall(
+        r"^COPY ((?:canary|service)\S*) /app/(\S+)$",
+        (root / "canary/Dockerfile").read_text(),
+        re.MULTILINE,
+    )
+    for source, place in copied:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        if (root / source).is_dir():
+            left_out = shutil.ignore_patterns("tests", "__pycache__")
+            shutil.copytree(root / source, tmp_path / place, symlinks=True, ignore=left_out)
+        else:
+            shutil.copy(root / source, tmp_path / place)
+    asked = "from canary.runtime import program; print(program.version())"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", asked],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    stated = tomllib.loads((root / "canary/pyproject.toml").read_text())["project"]["version"]
+    assert done.stdout.strip() == stated
 
 
 def test_the_load_test_needs_what_its_image_installs_and_no_more(

@@ -251,7 +251,8 @@ def version() -> str:
         return built
     import tomllib  # noqa: PLC0415 — same
 
-    for folder in Path(__file__).resolve().parents:
+    # Of canary this file is a link: its own folder comes before the service's.
+    for folder in (*Path(__file__).parents, *Path(__file__).resolve().parents):
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             file = folder / "pyproject.toml"
             return str(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"])
