@@ -109,9 +109,8 @@ def _running(chosen: argparse.Namespace) -> None:
 
 
 def _say_pinned(release: Release, workflow: str | None) -> None:
-    _say(f"version={release.version}\nsource={release.source}\ndigest={release.digest}")
-    if workflow:
-        _say(f"run-id={_github().run_of(workflow, release.source)}")
+    run = f"\nrun-id={_github().run_of(workflow, release.source)}" if workflow else ""
+    _tell(f"version={release.version}\nsource={release.source}\ndigest={release.digest}{run}")
 
 
 @_command(PLACE, _option("--revision", "a tag or a source commit (the one before)", default=""))
@@ -119,7 +118,7 @@ def _destination(chosen: argparse.Namespace) -> None:
     """Print what a rollback would go back to."""
     repository, environment = _repository(), chosen.environment
     now, to = overlay.destination(repository, environment, _verdict, chosen.revision)
-    _say(f"now={now.commit}\nto={to.commit}\nfrom={now.release.tag}\nback-to={to.release.tag}")
+    _tell(f"now={now.commit}\nto={to.commit}\nfrom={now.release.tag}\nback-to={to.release.tag}")
 
 
 @_command(
@@ -155,7 +154,7 @@ def _version(chosen: argparse.Namespace) -> None:
         _say(version)
         return
     commit, epoch = Repository(Path()).commit_and_time(chosen.source)
-    _say(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
+    _tell(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
 
 
 @_command()
@@ -241,6 +240,14 @@ def _environment(name: str) -> str:
         return os.environ[name]
     except KeyError:
         raise PipelineError(f"{name} is not set: a workflow sets it") from None
+
+
+def _tell(text: str) -> None:
+    """Says it to the steps that come after, too, and to whoever reads the run."""
+    _say(text)
+    for told in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        with Path(os.environ.get(told, os.devnull)).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
 
 def _say(text: str) -> None:

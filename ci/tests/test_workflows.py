@@ -1,6 +1,7 @@
 """The workflows against what they call: make targets, scripts, commands and overlays that exist."""
 
 import re
+import subprocess
 
 import pytest
 from pipeline import cli, overlay
@@ -172,3 +173,21 @@ def test_the_trust_table_has_every_job_and_names_what_each_may_write(checkout, r
         asked = {scope for scope, level in job.raw["permissions"].items() if level == "write"}
         app = {"contents"} if "actions/create-github-app-token" in job.actions else set()
         assert named == asked | app, str(job)
+
+
+def test_what_a_step_says_is_an_output_of_it_and_stands_in_the_summary(
+    root, tmp_path, monkeypatch, capsys
+):
+    """No pipe into `tee` could hide that the program failed."""
+    files = [tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")]
+    for file in files:
+        monkeypatch.setenv(file.name, str(file))
+    monkeypatch.chdir(root)
+    assert cli.main(["version", "--source", "HEAD"]) == 0
+    said = capsys.readouterr().out
+    assert "\nepoch=" in said
+    assert [file.read_text() for file in files] == [said, said]
+    done = subprocess.run(
+        ["ci/changes", "HEAD", "HEAD"], check=True, capture_output=True, text=True
+    )
+    assert files[0].read_text() == said + done.stdout
