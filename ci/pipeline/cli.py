@@ -4,6 +4,7 @@ Exit codes: 0 good, 1 findings or refused, 2 the input cannot be used, 4 the mac
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 from canary.runtime import program
 from pipeline import controls, overlay, preflight, releases, trust
-from pipeline.checkout import Checkout
+from pipeline.checkout import WORKFLOWS, Checkout
 from pipeline.errors import PipelineError
 from pipeline.github import GitHub
 from pipeline.releases import Release
@@ -55,6 +56,8 @@ def _command(*options: Option) -> Callable[[Command], Command]:
 
 
 PLACE = _option("--environment", required=True, choices=overlay.ENVIRONMENTS)
+# A run of another version of it is not believed.
+REHEARSING = f"{WORKFLOWS}/rehearse.yaml"
 BUILT = _option("--run-of", "and the run that built it", metavar="WORKFLOW")
 
 
@@ -164,36 +167,31 @@ def _notes(_: argparse.Namespace) -> None:
     _say(releases.notes(changelog, releases.version(Path())).rstrip())
 
 
-@_command(
-    _option("result", "its result.json; a missing file is said as well", type=Path),
-    _asked("--run-url", "the run that has the whole report"),
-    _asked("--conclusion", "the run's: without a result, only failure is said"),
-    _asked("--workflow", "its file: another than ours is not believed"),
-    _asked("--owner", "whose branch it is"),
-    _asked("--branch", "its name"),
-    _asked("--head", "the commit that was rehearsed"),
-)
+@_command(_option("result", "its result.json; a missing file is said as well", type=Path))
 def _comment(chosen: argparse.Namespace) -> None:
-    """Say on a pull request how its rehearsal ended."""
+    """Say on a pull request how its rehearsal ended, the run of GitHub's event."""
     # Here alone: it needs what a rehearsal needs, and jobs that hold a key install nothing of that.
     from pipeline import comment  # noqa: PLC0415
 
-    github, url = _github(), chosen.run_url
+    try:
+        run = json.loads(Path(_environment("GITHUB_EVENT_PATH")).read_text("utf-8"))["workflow_run"]
+    except (OSError, LookupError, ValueError):
+        raise PipelineError("GITHUB_EVENT_PATH is not the event of a run: see GitHub") from None
+    github, url, head = _github(), run["html_url"], run["head_sha"]
     # By GitHub's word: the commit of a fork's branch is in no clone of ours.
-    theirs = github.get(f"contents/{chosen.workflow}?ref={chosen.head}").get("sha")
-    if theirs != Repository(Path()).blob(chosen.workflow):
+    theirs = github.get(f"contents/{REHEARSING}?ref={head}").get("sha")
+    if theirs != Repository(Path()).blob(REHEARSING):
         body = comment.untrusted(url)
     elif chosen.result.exists():
         body = comment.render(chosen.result.read_text(encoding="utf-8"), url)
-    elif chosen.conclusion == "failure":
+    elif run["conclusion"] == "failure":
         body = comment.missing(url)
     else:
         return _say("its changes needed no rehearsal: nothing to say")
-    number = github.pull_request(chosen.owner, chosen.branch, chosen.head)
+    fork = run["head_repository"] or {"owner": {"login": ""}}  # nothing where it was deleted
+    number = github.pull_request(fork["owner"]["login"], run["head_branch"], head)
     if number is None:
-        return _say(
-            f"{chosen.head} is not the head of an open pull request (any more): nothing to say"
-        )
+        return _say(f"{head} is not the head of an open pull request (any more): nothing to say")
     return _say(github.comment(number, body, comment.MARKER))
 
 

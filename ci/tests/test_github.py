@@ -3,6 +3,7 @@
 GitHub is not available in a test: `fakes/github_api.py` takes its place.
 """
 
+import json
 import subprocess
 
 import pytest
@@ -82,21 +83,23 @@ def test_a_server_that_is_away_is_said():
 
 
 @pytest.fixture
-def say(github, server, root, monkeypatch, capsys):
-    """Has the program comment on a run of LICENSE, as if it were a workflow; what it said."""
+def say(github, server, root, tmp_path, monkeypatch, capsys):
+    """Has the program comment on a run of the rehearsal; what it said."""
     monkeypatch.setenv("GITHUB_API_URL", github.api)
     monkeypatch.setenv("GITHUB_REPOSITORY", "example/gridos")
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    event = tmp_path / "event.json"
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     monkeypatch.chdir(root)
-    git = ["git", "rev-parse", "HEAD:LICENSE"]
+    git = ["git", "rev-parse", f"HEAD:{cli.REHEARSING}"]
     ours = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    server.blobs = {(HEAD, "LICENSE"): ours}
+    server.blobs = {(HEAD, cli.REHEARSING): ours}
 
-    def call(result, conclusion="failure", head=HEAD):
-        code = cli.main([
-            "comment", str(result), "--run-url", "https://run", "--workflow", "LICENSE",
-            "--conclusion", conclusion, "--owner", "someone", "--branch", "fix", "--head", head,
-        ])  # fmt: skip
+    def call(result, conclusion="failure", head=HEAD, owner="someone"):
+        run = {"html_url": "https://run", "conclusion": conclusion, "head_branch": "fix"}
+        run |= {"head_sha": head, "head_repository": owner and {"owner": {"login": owner}}}
+        event.write_text(json.dumps({"workflow_run": run}))
+        code = cli.main(["comment", str(result)])
         said = capsys.readouterr()
         return code, said.out + said.err
 
@@ -130,7 +133,7 @@ def test_a_run_without_a_result_that_ended_well_needed_no_rehearsal(say, server)
 def test_a_run_of_another_workflow_than_mains_has_no_verdict_whatever_it_left(
     say, server, tmp_path, theirs, conclusion
 ):
-    server.blobs = {(HEAD, "LICENSE"): theirs} if theirs else {}
+    server.blobs = {(HEAD, cli.REHEARSING): theirs} if theirs else {}
     forged = tmp_path / "result.json"
     forged.write_text('{"schema": "canary.rehearsal/v1", "verdict": {"outcome": "promoted"}}')
     assert say(forged, conclusion)[0] == 0
@@ -150,7 +153,13 @@ def test_what_is_no_result_is_one_line_and_no_comment(say, server, tmp_path, tex
     assert server.comments == []
 
 
+def test_without_the_event_of_a_run_there_is_nothing_to_comment_on(say, monkeypatch, root):
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(root / "LICENSE"))
+    assert cli.main(["comment", RESULT]) == 2
+
+
 def test_a_commit_that_was_overtaken_is_not_commented_on(say, server):
-    server.blobs["cd" * 20, "LICENSE"] = server.blobs[HEAD, "LICENSE"]
+    server.blobs["cd" * 20, cli.REHEARSING] = server.blobs[HEAD, cli.REHEARSING]
     assert "nothing to say" in say(RESULT, head="cd" * 20)[1]
+    assert "nothing to say" in say(RESULT, owner=None)[1]
     assert server.comments == []

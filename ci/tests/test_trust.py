@@ -66,8 +66,8 @@ LOOSER = [
     Edit(
         "a script of the untrusted artifact is run",
         f"{W}/rehearse-comment.yaml",
-        r"run: \|\n(?= +ci/run-pipeline comment)",
-        "run: |\n          sh out/untrusted/notes.sh\n",
+        r"run: (?=ci/run-pipeline comment)",
+        "run: sh out/untrusted/notes.sh; ",
     ),
     Edit("a plan runs for pull requests", f"{W}/terraform.yaml", r"  push:", "  pull_request:\n  push:"),
     Edit(
