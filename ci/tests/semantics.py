@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SECRET = re.compile(r"secrets\.(\w+)")
-EXPRESSION = re.compile(r"\$\{\{ *inputs\.(\w+) *\}\}")
+# An input, with what takes its place where another event than a dispatch starts the run.
+EXPRESSION = re.compile(r"\$\{\{ *inputs\.(\w+)(?: \|\| '(\w+)')? *\}\}")
 # What of a repository's settings the models need: .github/environments.json.
 Settings = Mapping[str, Any]
-# Of a GITHUB_TOKEN's own doings, these alone start a workflow.
-STARTED_BY_TOKEN = {"workflow_dispatch", "repository_dispatch"}
 
 
 # ------------------------------------------------------------------------------------------ secrets
@@ -94,18 +93,18 @@ def _place(
 
 
 def _choices(workflow: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Every way in which somebody may dispatch it; one, without inputs, for other events."""
+    """Every way in which somebody may dispatch it, and one, without inputs, for other events."""
     started = workflow["on"]
     dispatch = started.get("workflow_dispatch") if isinstance(started, dict) else None
     inputs = (dispatch or {}).get("inputs", {})
     ways: list[dict[str, str]] = [{}]
     for name, about in inputs.items():
         ways = [{**way, name: option} for way in ways for option in about.get("options", [""])]
-    return ways
+    return [*ways, {}] if inputs and len(started) > 1 else ways
 
 
 def _filled(text: str, given: Mapping[str, str]) -> str:
-    return EXPRESSION.sub(lambda found: given.get(found[1], ""), text)
+    return EXPRESSION.sub(lambda found: given.get(found[1], found[2] or ""), text)
 
 
 # ------------------------------------------------------------------------------------------- pushes

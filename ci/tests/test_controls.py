@@ -109,7 +109,7 @@ BAD = [
     (23, f"{W}/nightly.yaml", r"(?=      - run: make accept-bench)", f"      - uses: actions/download-artifact@{'ab' * 20} # v8.0.1\n        with: {{ name: image }}\n", "where programs may be"),
     (23, ".github/actions/scan/action.yaml", r'cache: "false" #.*', 'cache: "true"', "reads a cache"),
     (29, ".github/rulesets/tags.json", r"refs/tags/environments/\*", "refs/tags/v*", "not for every ref"),
-    (31, f"{W}/advance.yaml", r"state == 'success'", "state != ''", "not what was reviewed"),
+    (31, f"{W}/promote.yaml", r"state == 'success'", "state != ''", "not what was reviewed"),
     (31, f"{W}/new.yaml", None, "on: push\njobs: {}\n", "nobody reviewed it"),
     (31, "ci/verify-provenance", None, "", "not what was reviewed"),
 ]  # fmt: skip

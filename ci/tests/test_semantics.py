@@ -14,7 +14,6 @@ from . import semantics
 ASKED = {
     r"run-pipeline (candidate|destination)": "statuses",
     r"--run-of": "actions",
-    r"gh workflow run": "actions: write",
     r"verify-provenance": "attestations",
     r"run-pipeline comment": "pull-requests: write",
 }
@@ -158,11 +157,20 @@ def test_every_required_check_is_answered_for_every_way_into_main(checkout, rule
             assert filters in ({}, {"branches": ["main"]}), str(job)
 
 
-def test_what_a_jobs_own_token_starts_is_started_by_an_event_that_it_may(checkout):
+def test_a_stage_begins_by_the_status_of_an_app_and_by_no_jobs_own_token(checkout):
+    """What a job's token does starts no run, but for a dispatch, which is a right of its own."""
+    assert set(checkout.workflows["promote.yaml"]["on"]) == {"status", "workflow_dispatch"}
     for job in checkout.jobs:
-        for step in job.steps:
-            for file in re.findall(r"gh workflow run (\S+\.yaml)", step.run):
-                assert semantics.STARTED_BY_TOKEN & set(checkout.workflows[file]["on"])
+        assert "actions: write" not in str(job.raw["permissions"]).replace("'", ""), str(job)
+        assert not any("gh workflow run" in step.run for step in job.steps), str(job)
+
+
+def test_a_status_promotes_to_staging_alone(checkout, placed):
+    jobs = {job.name: job.raw for job in checkout.jobs if job.file == "promote.yaml"}
+    named = jobs["pin"]["environment"], jobs["publish"]["with"]["environment"]
+    assert [semantics.EXPRESSION.sub(r"\2", n) for n in named] == ["staging-pin", "staging"]
+    pins = {p.environment for p in placed if p.where == "promote.yaml, job pin"}
+    assert pins == {"staging-pin", "production-pin"}
 
 
 def test_no_apply_is_lost_and_none_waits_for_another_environments_approval(checkout):
