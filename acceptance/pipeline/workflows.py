@@ -250,11 +250,11 @@ def _pin_alone(world: World, source: str) -> None:
     start, end = text.index("  changes:\n"), text.index("  pin:\n")
     text = text[:start] + text[end:].replace("    needs: [build, dev]\n", "")
     for output, value in (
-        ("needs.build.outputs.digest", DIGEST),
-        ("needs.build.outputs.version", "1.2.3"),
-        ("github.sha", source),
+        ("${{ needs.build.outputs.digest }}", DIGEST),
+        ("${{ needs.build.outputs.version }}", "1.2.3"),
+        ("$GITHUB_SHA", source),
     ):
-        text = text.replace(f"${{{{ {output} }}}}", value)
+        text = text.replace(output, value)
     world.commit(f"{WORKFLOWS}/release.yaml", text)
 
 

@@ -52,7 +52,7 @@ BAD = [
     (24, f"{W}/rollback.yaml", r" +permission-contents: write\n", "", "every permission"),
     (24, f"{W}/release.yaml", r"branches: \[main\]", "branches: ['**']", "not on main"),
     (24, f"{W}/release.yaml", r"\n  queue: max", "", "drops all but the newest"),
-    (24, f"{W}/terraform.yaml", r"\n      queue: max", "", "drops all but the newest"),
+    (24, f"{W}/terraform.yaml", r", queue: max", "", "drops all but the newest"),
     (25, f"{W}/build.yaml", r"uses: ./.github/actions/scan", "run: 'true'", "nothing judges"),
     (25, ".github/actions/scan/action.yaml", r'exit-code: "1"', 'exit-code: "0"', "ends well"),
     (25, ".github/actions/scan/action.yaml", r"HIGH,CRITICAL", "CRITICAL", "from HIGH on"),
