@@ -54,7 +54,7 @@ def build(cluster, folder):
 
 def namespace(cluster, file, name):
     """A namespace with the load test's key in it."""
-    release.kubectl("apply", "-f", str(file))
+    cluster.kubectl("apply", "-f", str(file))
     secret(cluster, name, "load-key", key=KEY)
 
 
