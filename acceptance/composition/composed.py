@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from acceptance.composition.contract import Contract, Monitor, Pods, Service
+from policies.rules import selects
+
+from acceptance.composition.contract import Contract, Object, Pods, Service
 
 # The API server's own Service, which every cluster has.
 API_SERVER = Service(
@@ -66,7 +68,7 @@ class Composed:
         return [pods for contract in self.contracts.values() for pods in contract.pods]
 
     @property
-    def monitors(self) -> list[Monitor]:
+    def monitors(self) -> list[Object]:
         """Every ServiceMonitor."""
         return [monitor for contract in self.contracts.values() for monitor in contract.monitors]
 
@@ -87,24 +89,33 @@ class Composed:
         return [t for t in self.targets if wanted in (t.job, t.monitor)]
 
 
-def _targets(monitor: Monitor, services: Sequence[Service]) -> Iterator[Target]:
+def _targets(monitor: Object, services: Sequence[Service]) -> Iterator[Target]:
+    spec, metadata = monitor["spec"], monitor["metadata"]
+    places = (spec.get("namespaceSelector") or {}).get("matchNames") or [metadata["namespace"]]
     for service in services:
-        if service.namespace not in (monitor.namespaces or [monitor.namespace]):
-            continue
-        if not monitor.selector.items() <= service.labels.items():
-            continue
-        if any(service.labels.get(key) in values for key, values in monitor.unless.items()):
+        if service.namespace not in places or not selects(spec["selector"], service.labels):
             continue
         # As the operator relabels: the label's value, else the Service's name.
-        job = service.labels.get(monitor.job_label) or service.name
-        for endpoint in monitor.endpoints:
-            if endpoint.port in service.ports:
+        job = service.labels.get(spec.get("jobLabel") or "") or service.name
+        for endpoint in spec["endpoints"]:
+            if (port := str(endpoint["port"])) in service.ports:
                 yield Target(
-                    job=endpoint.job.replace("$1", job),
+                    job=_relabelled(job, endpoint.get("relabelings") or []),
                     namespace=service.namespace,
-                    port=endpoint.port,
-                    path=endpoint.path,
-                    honor_labels=endpoint.honor_labels,
-                    monitor=monitor.name,
-                    drops=tuple(endpoint.drops),
+                    port=port,
+                    path=endpoint.get("path") or "/metrics",
+                    honor_labels=bool(endpoint.get("honorLabels")),
+                    monitor=metadata["name"],
+                    drops=tuple(
+                        rule["regex"]
+                        for rule in endpoint.get("metricRelabelings") or []
+                        if rule["action"] == "drop" and rule["sourceLabels"] == ["__name__"]
+                    ),
                 )
+
+
+def _relabelled(job: str, relabelings: Sequence[Object]) -> str:
+    """What `job` becomes, by a rule that has $1 for what it was."""
+    found = [rule for rule in relabelings if rule.get("targetLabel") == "job"]
+    assert all(rule.get("sourceLabels") == ["job"] for rule in found), found
+    return str(found[-1]["replacement"]).replace("$1", job) if found else job

@@ -65,30 +65,6 @@ class Pods(Part):
     labels: dict[str, str]
 
 
-class Endpoint(Part):
-    """What a monitor scrapes of each pod behind a Service; `drops` match names of series."""
-
-    port: str
-    path: str = "/metrics"
-    honor_labels: bool = False
-    # What `job` becomes, with $1 for what it was.
-    job: str = "$1"
-    drops: list[str] = Field(default_factory=list)
-
-
-class Monitor(Part):
-    """A ServiceMonitor; without namespaces it means its own."""
-
-    name: str
-    namespace: str
-    job_label: str = ""
-    namespaces: list[str] = Field(default_factory=list)
-    selector: dict[str, str]
-    # Services with one of these values of a label are left out.
-    unless: dict[str, list[str]] = Field(default_factory=dict)
-    endpoints: list[Endpoint]
-
-
 class Alert(Part):
     """An alert of the chart's own; `jobs` are those that its expression names."""
 
@@ -118,9 +94,9 @@ class Contract(Part):
     restless: list[str] = Field(default_factory=list)
 
     @property
-    def monitors(self) -> list[Monitor]:
-        """The ServiceMonitors, as far as others count on them."""
-        return [_monitor(thing) for thing in _of(self.operated, "ServiceMonitor")]
+    def monitors(self) -> list[Object]:
+        """The ServiceMonitors."""
+        return list(_of(self.operated, "ServiceMonitor"))
 
 
 def load(folder: Path) -> dict[str, Contract]:
@@ -252,43 +228,6 @@ def _operand(thing: Object, namespace: str) -> dict[str, Any]:
     metadata = {"name": name, "namespace": place}
     kept = {key: thing[key] for key in ("apiVersion", "kind", "spec")}
     return {**kept, "metadata": metadata}
-
-
-def _monitor(thing: Object) -> Monitor:
-    spec = thing["spec"]
-    return Monitor(
-        name=thing["metadata"]["name"],
-        namespace=thing["metadata"]["namespace"],
-        job_label=spec.get("jobLabel") or "",
-        namespaces=(spec.get("namespaceSelector") or {}).get("matchNames", []),
-        selector=spec["selector"].get("matchLabels", {}),
-        unless=_unless(spec["selector"].get("matchExpressions") or []),
-        endpoints=[
-            Endpoint(
-                port=str(endpoint["port"]),
-                path=endpoint.get("path") or "/metrics",
-                honor_labels=bool(endpoint.get("honorLabels")),
-                job=_job(endpoint.get("relabelings") or []),
-                drops=[
-                    rule["regex"]
-                    for rule in endpoint.get("metricRelabelings") or []
-                    if rule["action"] == "drop" and rule["sourceLabels"] == ["__name__"]
-                ],
-            )
-            for endpoint in spec["endpoints"]
-        ],
-    )
-
-
-def _unless(expressions: Sequence[Object]) -> dict[str, list[str]]:
-    assert all(one["operator"] == "NotIn" for one in expressions), expressions
-    return {one["key"]: one["values"] for one in expressions}
-
-
-def _job(relabelings: Sequence[Object]) -> str:
-    found = [rule for rule in relabelings if rule.get("targetLabel") == "job"]
-    assert all(rule.get("sourceLabels") == ["job"] for rule in found), found
-    return str(found[-1]["replacement"]) if found else "$1"
 
 
 def _alerts(things: Sequence[Object]) -> Iterator[Alert]:

@@ -192,9 +192,10 @@ class Operated:
     def _monitored(self) -> set[str]:
         """The jobs that the operator makes of monitors: theirs by their endpoints, and ours."""
         return {"podMonitor/gridos/gridos/0", "probe/gridos/gridos"} | {
-            f"serviceMonitor/{monitor.namespace}/{monitor.name}/{number}"
+            f"serviceMonitor/{named['namespace']}/{named['name']}/{number}"
             for monitor in Composed(self._contracts).monitors
-            for number, _ in enumerate(monitor.endpoints)
+            for named in (monitor["metadata"],)
+            for number, _ in enumerate(monitor["spec"]["endpoints"])
         }
 
     def _jobs(self) -> set[str]:
