@@ -21,7 +21,7 @@ import hcl2
 import yaml
 from policies import objects
 
-from acceptance.cluster import CACHE, ROOT, STATE
+from acceptance.cluster import CACHE, ROOT, STATE, Cluster
 from acceptance.composition import charts
 from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
 from acceptance.git import git
@@ -40,17 +40,11 @@ SYNC_TIMEOUT_S = 240.0
 class Root(Platform):
     """The cluster with a git remote, and what the root Application makes of it."""
 
-    @property
-    def _remote(self) -> Path:
-        return self._folder / "remote.git"
-
-    @property
-    def _main(self) -> Path:
-        return self._folder / "main"
-
-    @property
-    def _production(self) -> Path:
-        return self._folder / "production"
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        super().__init__(cluster, folder)
+        self._remote, self._main = folder / "remote.git", folder / "main"
+        self._production = folder / "production"
+        self._address = f"file://{self._remote}"
 
     def make(self) -> float:
         """Everything from an empty cluster; returns the seconds from the root Application on."""
@@ -180,10 +174,6 @@ class Root(Platform):
         """Production's, as its overlay names it."""
         (rollout,) = (t for t in objects.read(ROOT / OVERLAY) if t["kind"] == "Rollout")
         return str(rollout["spec"]["template"]["spec"]["containers"][0]["image"])
-
-    @property
-    def _address(self) -> str:
-        return f"file://{self._remote}"
 
     def _push(self) -> None:
         git(self._production, "push", "--quiet", "origin", BRANCH)

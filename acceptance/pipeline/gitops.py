@@ -18,7 +18,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from canary.runtime.waiting import wait_until
 
 # containerd takes plain HTTP from the loopback, and from nowhere else.
 REGISTRY = "localhost:5000"
+TAG = "localhost/gridos-gitops:job"
 ENVIRONMENT = "dev"
 FOLDER = f"deploy/overlays/{ENVIRONMENT}"
 BRANCH = overlay.branch(ENVIRONMENT)
@@ -140,49 +140,39 @@ class Stage(Loop):
         return body
 
 
-@dataclass(frozen=True)
 class Pipeline:
     """What the jobs of release.yaml do, by the same commands, in a clone of its own."""
 
-    folder: Path
-    remote: Path
-    program: Path
-    outside: int
-
-    @property
-    def clone(self) -> Path:
-        """The jobs' checkout."""
-        return self.folder / "job"
-
-    @property
-    def key(self) -> Path:
-        """Stands in for the workflow's identity."""
-        return self.folder / "cosign.key"
+    def __init__(self, folder: Path, remote: Path, program: Path, outside: int) -> None:
+        self._folder, self._remote = folder, remote
+        self._program, self._outside = program, outside
+        self.clone, self._out = folder / "job", folder / "out"
+        self._image, self._sbom = self._out / "image", self._out / "sbom.cdx.json"
 
     def prepare(self) -> None:
-        """Makes the clone and the key."""
-        run("git", "clone", "--quiet", str(self.remote), str(self.clone))
-        run("cosign", "generate-key-pair", cwd=self.folder)
+        """Makes the clone, and a key that stands in for the workflow's identity."""
+        run("git", "clone", "--quiet", str(self._remote), str(self.clone))
+        run("cosign", "generate-key-pair", cwd=self._folder)
 
     def build(self, source: str) -> None:
         """An image of this commit; its packages come from a network that the cluster has not."""
         git(self.clone, "fetch", "--quiet", "origin")
         git(self.clone, "checkout", "--quiet", "--detach", source)
-        outside = ("nsenter", f"--net=/proc/{self.outside}/ns/net")
-        run(*outside, str(self.program), "image", self._tag, str(self.clone))
+        outside = ("nsenter", f"--net=/proc/{self._outside}/ns/net")
+        run(*outside, str(self._program), "image", TAG, str(self.clone))
 
     def pack(self) -> str:
         """The image as build.yaml hands it on, with its bill of materials; returns the digest."""
         shutil.rmtree(self._out, ignore_errors=True)
         self._out.mkdir(parents=True)
-        run("podman", "save", "--quiet", "--format=oci-dir", "-o", str(self._image), self._tag)
+        run("podman", "save", "--quiet", "--format=oci-dir", "-o", str(self._image), TAG)
         run("syft", "scan", f"oci-dir:{self._image}", "-q", "-o", f"cyclonedx-json={self._sbom}")
         index = json.loads((self._image / "index.json").read_text())
         return str(index["manifests"][0]["digest"])
 
     def push(self, release: Release) -> None:
         """What publish.yaml's first job does."""
-        of = ("--key", str(self.key), str(self._image), str(self._sbom))
+        of = ("--key", f"{self._folder}/cosign.key", str(self._image), str(self._sbom))
         registry, digest = f"REGISTRY={REGISTRY}", f"DIGEST={release.digest}"
         named = (f"VERSION={release.version}", f"SOURCE={release.source}")
         run("env", registry, digest, *named, "ci/push-image", *of, cwd=self.clone)
@@ -206,22 +196,6 @@ class Pipeline:
 
     def _pipeline(self, *arguments: str) -> str:
         return run("pipeline", *arguments, cwd=self.clone)
-
-    @property
-    def _tag(self) -> str:
-        return "localhost/gridos-gitops:job"
-
-    @property
-    def _out(self) -> Path:
-        return self.folder / "out"
-
-    @property
-    def _image(self) -> Path:
-        return self._out / "image"
-
-    @property
-    def _sbom(self) -> Path:
-        return self._out / "sbom.cdx.json"
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
 from acceptance.cluster import INSIDE
-from acceptance.pipeline.gitops import PARTS, REGISTRY, Pipeline, Stage, deliver_all, run
+from acceptance.pipeline.conftest import on_path
+from acceptance.pipeline.gitops import PARTS, REGISTRY, Pipeline, Stage, deliver_all
 from canary.runtime.kubectl import connect
 
 TOOLS = ("crane", "cosign", "syft")
@@ -19,15 +19,15 @@ OUTSIDE = "GRIDOS_OUTSIDE_CLUSTER"
 def registry(platform, monkeypatch):
     """The cluster with an Argo CD and a registry, and the programs that jobs use."""
     if INSIDE in os.environ:
+        yield
         return
-    folders = {str(Path(run("ci/tool", tool)).parent) for tool in TOOLS}
-    monkeypatch.setenv("PATH", ":".join([*folders, os.environ["PATH"]]))
-    monkeypatch.setenv("COSIGN_PASSWORD", "")
     monkeypatch.setenv("SYFT_CHECK_FOR_APP_UPDATE", "false")
     monkeypatch.setenv(OUTSIDE, str(os.getpid()))
-    platform.run("argo-cd")
-    serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
-    platform.run("start", "registry", str(shutil.which("crane")), *serve)
+    with on_path(*TOOLS):
+        platform.run("argo-cd")
+        serve = ("registry", "serve", "--address", f"127.0.0.1:{REGISTRY.rpartition(':')[2]}")
+        platform.run("start", "registry", str(shutil.which("crane")), *serve)
+        yield
 
 
 @pytest.mark.cluster

@@ -43,27 +43,19 @@ DIGEST = "sha256:" + "ab" * 32
 VERDICTS = "gridos-verdicts[bot]"
 
 
-@dataclass(frozen=True)
 class World:
-    """A bare remote, a clone in which the workflow runs, and what stands in for GitHub's API."""
+    """A bare remote, a clone in which the workflow runs, and what stands in for GitHub's API.
 
-    folder: Path
-    github: GitHubServer
+    Made of the last commit of this checkout. `artifacts` is where the fakes of upload and download
+    keep what they are given.
+    """
 
-    @property
-    def clone(self) -> Path:
-        """The checkout."""
-        return self.folder / "clone"
-
-    @property
-    def remote(self) -> Path:
-        """What the clone calls origin."""
-        return self.folder / "remote.git"
-
-    @property
-    def artifacts(self) -> Path:
-        """Where the fakes of upload and download keep what they are given."""
-        return self.folder / "artifacts"
+    def __init__(self, folder: Path, github: GitHubServer) -> None:
+        self.folder, self.github = folder, github
+        self.remote, self.clone = folder / "remote.git", folder / "clone"
+        self.artifacts = folder / "artifacts"
+        self.artifacts.mkdir()
+        publish(ROOT, self.remote, self.clone)
 
     def git(self, *arguments: str) -> str:
         """Runs git in the clone."""
@@ -146,14 +138,6 @@ def _fakes(clone: Path) -> list[str]:
         if (FAKES / name).is_dir()
         for argument in ("--local-repository", f"{name}@{version}={FAKES / name}")
     ]
-
-
-def make_world(folder: Path, github: GitHubServer) -> World:
-    """Clones the last commit of this checkout, with a remote of its own called main."""
-    world = World(folder, github)
-    world.artifacts.mkdir()
-    publish(ROOT, world.remote, world.clone)
-    return world
 
 
 def _as_it_is(_: World) -> dict[str, object]:
@@ -597,7 +581,7 @@ CASES = (
 def run(case: Case, *, cached: bool) -> str:
     """Runs one case; returns what was wrong with how it ended, or nothing."""
     with tempfile.TemporaryDirectory(prefix="workflows-") as folder, serving() as github:
-        world = make_world(Path(folder), github)
+        world = World(Path(folder), github)
         payload = case.prepare(world)
         done = act(world, case, payload, cached=cached)
         said = done.stdout + done.stderr
