@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
+from functools import reduce
 from typing import Any
 
 from pipeline import trust
@@ -238,7 +239,19 @@ def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
 
 def _repository(checkout: Checkout) -> Iterator[str]:
     yield from _owned(checkout)
-    yield from _ruleset(checkout)
+    for name, wanted in DECIDED["rulesets"].items():
+        found = _ruleset(checkout, name)
+        for path, value, wrong in wanted:
+            if reduce(lambda part, key: (part or {}).get(key), path.split("."), found) != value:
+                yield f"{RULESETS}/{name}.json: {wrong}"
+    yield from (f"{RULESETS}/main.json: {finding}" for finding in _checks(checkout))
+
+
+def _ruleset(checkout: Checkout, name: str) -> Any:
+    """A ruleset, with the parameters of its rules by their types."""
+    ruleset = json.loads(checkout.text(f"{RULESETS}/{name}.json") or '{"rules": []}')
+    rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
+    return ruleset | {"rules": rules}
 
 
 def _owned(checkout: Checkout) -> Iterator[str]:
@@ -256,55 +269,10 @@ def _covers(pattern: str, path: str) -> bool:
     return path.startswith(pattern) if pattern.endswith("/") else fnmatch(path, pattern)
 
 
-def _ruleset(checkout: Checkout) -> Iterator[str]:
-    ruleset = json.loads(checkout.text(f"{RULESETS}/main.json") or '{"rules": []}')
-    rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
-    checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
-    found = [
-        *(f"no rule {rule}" for rule in DECIDED["branch_rules"] if rule not in rules),
-        *(f"past review goes {actor}" for actor in ruleset.get("bypass_actors", [])),
-        *_reviews(rules.get("pull_request", {})),
-        *_checks(checkout, checks),
-    ]
-    yield from (f"{RULESETS}/main.json: {finding}" for finding in found)
-    app = {"actor_id": 0, "actor_type": "Integration", "bypass_mode": "always"}
-    yield from _closed(checkout, "environments", ["refs/heads/environments/*"], [app])
-    # Argo CD takes a tag for a branch of the same name.
-    yield from _closed(checkout, "tags", ["refs/tags/environments/*", "refs/tags/main"], [])
-
-
-def _closed(checkout: Checkout, name: str, refs: list[str], writers: list[Any]) -> Iterator[str]:
-    """Refs that nobody else writes."""
-    path = f"{RULESETS}/{name}.json"
-    ruleset = json.loads(checkout.text(path) or '{"rules": []}')
-    found = ruleset.get("conditions", {}).get("ref_name", {})
-    yield from _unmet(
-        (ruleset.get("bypass_actors") == writers, f"{path}: others than decided may write"),
-        (
-            found == {"include": refs, "exclude": []} and ruleset.get("enforcement") == "active",
-            f"{path}: not for every ref that it is for",
-        ),
-        (
-            {rule["type"] for rule in ruleset["rules"]}
-            >= {"creation", "update", "deletion", "non_fast_forward"},
-            f"{path}: anybody may write",
-        ),
-    )
-
-
-def _reviews(parameters: Mapping[str, Any]) -> Iterator[str]:
-    yield from _unmet(
-        (parameters.get("required_approving_review_count", 0) > 0, "nobody reviews"),
-        (parameters.get("require_code_owner_review") is True, "CODEOWNERS are not asked"),
-        (
-            parameters.get("dismiss_stale_reviews_on_push") is True,
-            "a change is merged that came after its review",
-        ),
-    )
-
-
-def _checks(checkout: Checkout, checks: list[Mapping[str, Any]]) -> Iterator[str]:
+def _checks(checkout: Checkout) -> Iterator[str]:
     """To GitHub a skipped job is a good one, and a job is skipped when one that it needs fails."""
+    rules = _ruleset(checkout, "main")["rules"]
+    checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
     required = {check["context"] for check in checks}
     jobs = [job for job in checkout.jobs if "pull_request" in job.events]
     titles = {(job.file, job.name): job.title for job in jobs}
