@@ -11,11 +11,10 @@ import pytest
 import yaml
 
 from acceptance.rehearsal import test_routers
-from acceptance.rehearsal.test_routers import CANARY, SHOP, TIMEOUT_S
+from acceptance.rehearsal.test_routers import COMMAND, SHOP, TIMEOUT_S, named, rehearse
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
-COMMAND = [str(CANARY), "rehearse", "--config", "rehearsal.yaml", "--out", "out"]
 DECIDED = "the candidate is the stable release now"
 HASH = 'rollouts_pod_template_hash="{{args.hash}}"'
 GOOD_SHARE = (
@@ -45,7 +44,7 @@ def manifests(scope: str, **fields: object) -> list[dict[str, Any]]:
             "scaleDownDelaySeconds": 60,
             "abortScaleDownDelaySeconds": 30,
             "prePromotionAnalysis": analysis("smoke"),
-            "postPromotionAnalysis": analysis("gate"),
+            "postPromotionAnalysis": analysis("answers"),
             **fields,
         }
     }
@@ -56,11 +55,8 @@ def manifests(scope: str, **fields: object) -> list[dict[str, Any]]:
     smoke = {"args": [{"name": "hash"}], "metrics": [{"name": "smoke", "provider": job}]}
     # By which a ServiceMonitor gives each Service's series its own name.
     monitor["spec"]["podTargetLabels"] = ["rollouts-pod-template-hash"]
-    services = [
-        {**service, "metadata": {**service["metadata"], "name": name}}
-        for name in ("shop-active", "shop-preview")
-    ]
-    smoking = {**template, "metadata": {**template["metadata"], "name": "smoke"}, "spec": smoke}
+    services = [named(service, name) for name in ("shop-active", "shop-preview")]
+    smoking = {**named(template, "smoke"), "spec": smoke}
     return [rollout, template, smoking, *services, monitor]
 
 
@@ -73,16 +69,6 @@ def prepare(folder: Path, scope: str, **fields: object) -> Path:
     config["jobs"] = {"smoke": ["python3", "-c", SMOKE]}
     (team / "rehearsal.yaml").write_text(yaml.safe_dump(config))
     return team
-
-
-def rehearse(team: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    """The exit code of a rehearsal of the shop, and its result."""
-    done = processes.run(
-        [*COMMAND, *more], cwd=team, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    file = team / "out/latest/result.json"
-    assert file.exists(), done.stdout[-2000:] + done.stderr[-2000:]
-    return done.returncode, json.loads(file.read_text())
 
 
 def released(result: dict[str, Any], column: str, at_s: float) -> Any:

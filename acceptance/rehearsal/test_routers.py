@@ -16,9 +16,9 @@ from canary.runtime import processes
 
 SHOP = Path(__file__).parents[2] / "canary/tests/rehearse/shop"
 CANARY = Path(sys.executable).with_name("canary")
+COMMAND = [str(CANARY), "rehearse", "--config", "rehearsal.yaml", "--out", "out"]
 TIMEOUT_S = 240
 
-LABELS = {"app": "shop"}
 SERVICES = {"stableService": "shop-stable", "canaryService": "shop-canary"}
 ISTIO = {"virtualService": {"name": "shop"}}
 SUBSETS = {"name": "shop", "canarySubsetName": "canary", "stableSubsetName": "stable"}
@@ -95,49 +95,45 @@ ROUTERS = [
 ]
 
 
-def _object(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "shop", "labels": LABELS}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
-
-
 def manifests(router: Router) -> list[dict[str, Any]]:
-    """The shop's, behind a router; three pods of which the canary's weight is none of."""
-    hash_of = {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}
-    gate = {"templates": [{"templateName": "gate"}], "args": [hash_of]}
-    steps = [{"setWeight": 40}, {"pause": {"duration": "1m"}}, {"analysis": gate}]
-    canary = {**router.canary, "steps": steps, "trafficRouting": router.routing}
-    port = {"name": "http", "containerPort": 8080}
-    probe = {"tcpSocket": {"port": "http"}, "periodSeconds": 1}
-    container = {"name": "shop", "image": "shop", "ports": [port], "readinessProbe": probe}
-    template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container]}}
-    rollout = {
-        "replicas": 2,
-        "selector": {"matchLabels": LABELS},
-        "strategy": {"canary": canary},
-        "template": template,
-    }
+    """The shop's own, behind a router; two pods of which the canary's weight is none of."""
+    shipped = (SHOP / "manifests/shop.yaml").read_text()
+    rollout, service, monitor, template = yaml.safe_load_all(shipped)
+    rollout["spec"]["replicas"] = 2
+    canary = rollout["spec"]["strategy"]["canary"]
+    canary |= {**router.canary, "trafficRouting": router.routing}
+    canary["steps"][0]["setWeight"] = 40
     metric = {
         "name": "good-share",
         "successCondition": "result[0] >= 0.95",
         "provider": {"prometheus": {"address": "http://prometheus", "query": router.query}},
     }
-    ports = [{"name": "http", "port": 80, "targetPort": "http"}]
-    monitor = {
-        "selector": {"matchLabels": LABELS},
-        "endpoints": [{"port": "http", "interval": "5s"}],
-    }
-    service = {"selector": LABELS, "ports": ports}
+    template["spec"]["metrics"] = [metric]
+    # Found by its Services, whose names some gates ask for.
+    service["metadata"]["labels"] = selector = service["spec"]["selector"]
+    endpoints = [{"port": "http", "interval": "5s"}]
+    spec = {"selector": {"matchLabels": selector}, "endpoints": endpoints}
     return [
-        _object("argoproj.io/v1alpha1", "Rollout", "shop", rollout),
-        _object(
-            "argoproj.io/v1alpha1",
-            "AnalysisTemplate",
-            "gate",
-            {"args": [{"name": "hash"}], "metrics": [metric]},
-        ),
-        *(_object("v1", "Service", name, service) for name in SERVICES.values()),
-        _object("monitoring.coreos.com/v1", "ServiceMonitor", "shop", monitor),
+        rollout,
+        template,
+        *(named(service, name) for name in SERVICES.values()),
+        {**monitor, "kind": "ServiceMonitor", "spec": spec},
     ]
+
+
+def named(thing: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same object under another name."""
+    return {**thing, "metadata": {**thing["metadata"], "name": name}}
+
+
+def rehearse(team: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """The exit code of a rehearsal of the shop, and its result."""
+    done = processes.run(
+        [*COMMAND, *more], cwd=team, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    file = team / "out/latest/result.json"
+    assert file.exists(), done.stdout[-2000:] + done.stderr[-2000:]
+    return done.returncode, json.loads(file.read_text())
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=[router.name for router in ROUTERS])
@@ -150,16 +146,9 @@ def test_a_release_behind_a_router_is_judged_by_its_own_gate(
     team = tmp_path / "team"
     shutil.copytree(SHOP, team)
     (team / "manifests/shop.yaml").write_text(yaml.safe_dump_all(manifests(router)))
-    done = processes.run(
-        [CANARY, "rehearse", "--config", "rehearsal.yaml", "--out", "out", *fault],
-        cwd=team,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-2000:]
-    result = json.loads((team / "out/latest/result.json").read_text())
+    ended, result = rehearse(team, *fault)
     measured(router.name, result["verdict"]["headline"])
+    assert ended == code, result["verdict"]
     if code:
         assert result["verdict"]["gate"]["name"] == "good-share"
     weights = [step["share"] for step in result["rollout"]["steps"] if step["kind"] == "setWeight"]
