@@ -25,6 +25,7 @@ from observe import rules
 from policies import objects
 
 from acceptance.cluster import CACHE, HOST, ROOT, STATE, Cluster
+from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime import alertmanager
 from canary.runtime.waiting import wait_until
@@ -73,7 +74,7 @@ class Platform:
         """Starts what watches it and applies production, with its first release."""
         self._watch()
         found = (t for t in production(PAUSE) if t["kind"] in KINDS)
-        for body in sorted(found, key=lambda thing: KINDS.index(thing["kind"])):
+        for body in sorted(found, key=lambda body: KINDS.index(body["kind"])):
             self._apply(body)
         self._await(lambda: self._phase()[0] == "Healthy", "the first release")
         # What was absent while all of it started fires for a while.
@@ -283,8 +284,8 @@ class Platform:
 
 def production(image: str) -> Iterator[dict[str, Any]]:
     """Production's own objects, as this cluster can run them."""
-    for thing in objects.read(ROOT / OVERLAY):
-        body = copy.deepcopy(dict(thing))
+    for found in objects.read(ROOT / OVERLAY):
+        body = copy.deepcopy(dict(found))
         if body["metadata"]["name"] in ASKED:
             for metric in body["spec"]["metrics"]:
                 metric["interval"] = "2s"
@@ -295,17 +296,11 @@ def production(image: str) -> Iterator[dict[str, Any]]:
 
 def _service(name: str, port: int) -> Iterator[dict[str, Any]]:
     """A name of the cluster for what listens on the node."""
-    metadata = {"name": name, "namespace": "monitoring"}
-    ports = {"ports": [{"port": port}]}
-    yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": ports}
-    yield {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": name}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
-        **ports,
-    }
+    ports, of = [{"port": port}], {"kubernetes.io/service-name": name}
+    yield thing("v1", "Service", name, "monitoring", spec={"ports": ports})
+    slice_ = thing("discovery.k8s.io/v1", "EndpointSlice", name, "monitoring", of, ports=ports)
+    there = {"addresses": [HOST], "conditions": {"ready": True}}
+    yield slice_ | {"addressType": "IPv4", "endpoints": [there]}
 
 
 # In the simplified release: what is asked first, then 50 % and a pause.

@@ -27,6 +27,7 @@ from acceptance.apiserver import ApiServer, find
 from acceptance.cluster import ROOT
 from acceptance.composition.composed import Composed, Target
 from acceptance.composition.contract import Contract
+from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
@@ -77,14 +78,18 @@ class Operated:
         served = ("wait", "--for=condition=established", "crd", "--all", "--timeout=50s")
         self._server.run(*served).check_returncode()
         names = {service.namespace for service in composed.services} | {"gridos"}
-        self._server.apply(*(_namespace(name) for name in sorted(names - {"default"})))
+        self._server.apply(*(thing("v1", "Namespace", n) for n in sorted(names - {"default"})))
         made = {"default/kubernetes", *self._operators()}
         for service in composed.services:
             if f"{service.namespace}/{service.name}" not in made:
                 self._server.apply(*_service(service))
-        self._server.apply(_node(), _pod(), self._certificate(), *ours, *rules, *routes)
-        self._server.set_status("pod", "gridos-a", _running(), "gridos")
-        self._server.set_status("node", "node", _ready(), "default")
+        node = thing("v1", "Node", "node")
+        self._server.apply(node, _pod(), self._certificate(), *ours, *rules, *routes)
+        running = {"phase": "Running", "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}]}
+        self._server.set_status("pod", "gridos-a", running, "gridos")
+        address = {"type": "InternalIP", "address": NODE_ADDRESS}
+        ready = {"addresses": [address], "conditions": [{"type": "Ready", "status": "True"}]}
+        self._server.set_status("node", "node", ready, "default")
         self._server.apply(*(t for made in self._contracts.values() for t in made.operated))
         self._start("prometheus-operator", [program, *self._operator()])
         self._await(lambda: self._monitored() <= self._jobs(), "each monitor has become a job")
@@ -225,13 +230,7 @@ class Operated:
     def _certificate(self) -> Mapping[str, Any]:
         """What a Job of the chart makes; without it the operator refuses the monitor of itself."""
         text = (self._server.kubeconfig.parent / "apiserver.crt").read_text(encoding="utf-8")
-        metadata = {"name": f"{STACK}-admission", "namespace": "monitoring"}
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": metadata,
-            "stringData": {"ca": text},
-        }
+        return thing("v1", "Secret", f"{STACK}-admission", "monitoring", stringData={"ca": text})
 
     def _outside(self, job: dict[str, Any]) -> None:
         """Lets a job find its targets from outside of a pod; none of them is asked by name."""
@@ -283,25 +282,13 @@ def _observability() -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     return list(rules), list(objects.read(ROOT / "observability/alertmanager"))
 
 
-def _namespace(name: str) -> Mapping[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-
 def _service(service: Any) -> Iterator[Mapping[str, Any]]:
     """A Service that selects nothing, and an address behind each of its ports."""
-    metadata = {"name": service.name, "namespace": service.namespace, "labels": service.labels}
+    named = (service.name, service.namespace, service.labels)
     ports = [{"name": name, "port": port} for name, port in service.ports.items()]
-    yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
-    yield {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": metadata,
-        "subsets": [{"addresses": [{"ip": ADDRESS}], "ports": ports}],
-    }
-
-
-def _node() -> Mapping[str, Any]:
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}
+    yield thing("v1", "Service", *named, spec={"ports": ports})
+    subsets = [{"addresses": [{"ip": ADDRESS}], "ports": ports}]
+    yield thing("v1", "Endpoints", *named, subsets=subsets)
 
 
 def _pod() -> Mapping[str, Any]:
@@ -311,18 +298,8 @@ def _pod() -> Mapping[str, Any]:
     labels = {**template["metadata"]["labels"], "rollouts-pod-template-hash": HASH}
     (container,) = template["spec"]["containers"]
     kept = {name: container[name] for name in ("name", "image", "ports")}
-    metadata = {"name": "gridos-a", "namespace": "gridos", "labels": labels}
     spec = {"containers": [kept], "nodeName": "node"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def _ready() -> Mapping[str, Any]:
-    address = {"type": "InternalIP", "address": NODE_ADDRESS}
-    return {"addresses": [address], "conditions": [{"type": "Ready", "status": "True"}]}
-
-
-def _running() -> Mapping[str, Any]:
-    return {"phase": "Running", "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}]}
+    return thing("v1", "Pod", "gridos-a", "gridos", labels, spec=spec)
 
 
 def _local() -> dict[str, Any]:

@@ -25,12 +25,14 @@ from acceptance.cluster import CACHE, ROOT, STATE, Cluster
 from acceptance.composition import charts
 from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
 from acceptance.git import git
+from acceptance.things import thing
 from canary.errors import MachineError
 
 REPOSITORY = "https://github.com/example/gridos"
 GITOPS = ROOT / "infra/terraform/gitops"
 CONTRACTS = ROOT / "acceptance/composition/contracts"
 BRANCH = "environments/production"
+ARGO = "argoproj.io/v1alpha1"
 # AKS's own add-on brings this kind.
 ADDONS = ["secretproviderclasses.secrets-store.csi.x-k8s.io"]
 JOBS = ("Job", "CronJob")
@@ -52,8 +54,8 @@ class Root(Platform):
         self._publish()
         self._argo_cd()
         began = time.monotonic()
-        for thing in self._root():
-            self._apply(thing)
+        for body in self._root():
+            self._apply(body)
         self._await(self._take_in, "production's Ingress is there", SYNC_TIMEOUT_S)
         self._await(self._all_well, "every Application is synced and healthy", SYNC_TIMEOUT_S)
         took = time.monotonic() - began
@@ -172,7 +174,7 @@ class Root(Platform):
     @property
     def _image(self) -> str:
         """Production's, as its overlay names it."""
-        (rollout,) = (t for t in objects.read(ROOT / OVERLAY) if t["kind"] == "Rollout")
+        (rollout,) = objects.of(objects.read(ROOT / OVERLAY), "Rollout")
         return str(rollout["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def _push(self) -> None:
@@ -186,7 +188,7 @@ class Root(Platform):
         contract = yaml.safe_load((CONTRACTS / f"{chart.release}.yaml").read_text("utf-8"))
         folder = f"charts/{chart.release}"
         (self._main / folder).mkdir(parents=True)
-        note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": chart.release}}
+        note = thing("v1", "ConfigMap", chart.release)
         _write(self._main / folder, [note, *_kinds(contract.get("crds", []))])
         body = yaml.safe_load(file.read_text(encoding="utf-8"))
         spec = (
@@ -207,20 +209,10 @@ class Root(Platform):
         )
         server = {"name": "in-cluster", "server": "https://kubernetes.default.svc", "config": "{}"}
         marked = {"argocd.argoproj.io/secret-type": "cluster"}
-        self._apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {
-                    "name": "in-cluster",
-                    "namespace": "argocd",
-                    "labels": {**charts.LABELS, **marked},
-                },
-                "stringData": server,
-            }
-        )
-        for thing in _kinds(ADDONS):
-            self._apply(thing)
+        labels = {**charts.LABELS, **marked}
+        self._apply(thing("v1", "Secret", "in-cluster", "argocd", labels, stringData=server))
+        for kind in _kinds(ADDONS):
+            self._apply(kind)
         for image in self._images():
             self._cluster.run(
                 *("run", "ctr", "-a", str(STATE / "containerd.sock"), "-n", "k8s.io"),
@@ -236,9 +228,8 @@ class Root(Platform):
         )
 
     def _images(self) -> Iterator[str]:
-        for thing in objects.read(ROOT / "observability/logs"):
-            if thing["kind"] == "DaemonSet":
-                yield thing["spec"]["template"]["spec"]["containers"][0]["image"]
+        for collector in objects.of(objects.read(ROOT / "observability/logs"), "DaemonSet"):
+            yield collector["spec"]["template"]["spec"]["containers"][0]["image"]
         # As the node looks it up: by its digest alone.
         repository, _, digest = self._image.partition("@")
         yield f"{repository.rpartition(':')[0]}@{digest}"
@@ -258,11 +249,10 @@ class Root(Platform):
         for name, project in values["projects"].items():
             spec = {k: v for k, v in project.items() if k != "namespace"}
             spec["sourceRepos"] = [self._address]
-            yield _argo("AppProject", name, spec)
+            yield thing(ARGO, "AppProject", name, "argocd", spec=spec)
         for name, application in json.loads(text)["applications"].items():
-            yield _argo(
-                "Application", name, {k: v for k, v in application.items() if k != "namespace"}
-            )
+            spec = {k: v for k, v in application.items() if k != "namespace"}
+            yield thing(ARGO, "Application", name, "argocd", spec=spec)
 
     def _explained(self) -> str:
         told = {
@@ -325,11 +315,6 @@ def _without_probes(file: Path) -> None:
     file.write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
 
 
-def _argo(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "argocd"}
-    return {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
 def _unquoted(value: Any) -> Any:
     """Strings as HCL means them: hcl2 keeps the quotes of literals."""
     if isinstance(value, dict):
@@ -358,24 +343,15 @@ def _kinds(crds: list[str]) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
         if plural:
             schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-            yield {
-                "apiVersion": "apiextensions.k8s.io/v1",
-                "kind": "CustomResourceDefinition",
-                "metadata": {"name": f"{plural}.{group}"},
-                "spec": {
-                    "group": group,
-                    "scope": "Cluster" if kind == "ImageValidatingPolicy" else "Namespaced",
-                    "names": {"kind": kind, "plural": plural, "singular": singular},
-                    "versions": [
-                        {
-                            "name": number,
-                            "served": True,
-                            "storage": True,
-                            "schema": {"openAPIV3Schema": schema},
-                        }
-                    ],
-                },
+            served = {"name": number, "served": True, "storage": True}
+            spec = {
+                "group": group,
+                "scope": "Cluster" if kind == "ImageValidatingPolicy" else "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": singular},
+                "versions": [served | {"schema": {"openAPIV3Schema": schema}}],
             }
+            crd = "CustomResourceDefinition"
+            yield thing("apiextensions.k8s.io/v1", crd, f"{plural}.{group}", spec=spec)
 
 
 def _write(folder: Path, bodies: list[dict[str, Any]]) -> None:

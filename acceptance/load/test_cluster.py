@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from acceptance.cluster import ROOT
+from acceptance.things import thing
 from canary.runtime.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
@@ -99,12 +100,8 @@ def test_an_analysis_of_the_shipped_template_ends_as_the_profile_does(
     pod = spec["metrics"][0]["provider"]["job"]["spec"]["template"]["spec"]
     # Beside ten pods a node of two cores has none left to promise.
     pod["containers"][0]["resources"]["requests"]["cpu"] = "100m"
-    run = {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "AnalysisRun",
-        "metadata": {"name": f"load-{profile}", "namespace": SERVICE},
-        "spec": {"metrics": spec["metrics"], "args": args},
-    }
+    spec = {"metrics": spec["metrics"], "args": args}
+    run = thing("argoproj.io/v1alpha1", "AnalysisRun", f"load-{profile}", SERVICE, spec=spec)
     release.kubectl("apply", "-f", "-", given=json.dumps(run))
 
     def phase():

@@ -30,6 +30,7 @@ from acceptance import cluster as clusters
 from acceptance.cluster import ROOT
 from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
 from acceptance.git import git, publish
+from acceptance.things import thing
 from canary.errors import RehearsalError
 from canary.rehearse import cluster_state, time_compression
 from canary.runtime import processes
@@ -299,9 +300,7 @@ def admit(kubectl: Kubectl, image: str) -> str:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     container = {"name": "asked", "image": image, "securityContext": limits}
-    metadata = {"name": "asked", "namespace": NAMESPACE}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-    pod["spec"] = {"containers": [container]}
+    pod = thing("v1", "Pod", "asked", NAMESPACE, spec={"containers": [container]})
     try:
         kubectl.run("create", "--dry-run=server", "-f", "-", given=json.dumps(pod))
     except RehearsalError as refused:

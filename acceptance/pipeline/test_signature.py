@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from acceptance.pipeline.conftest import on_path
+from acceptance.things import thing
 
 NAME = "gridos-signature"
 
@@ -39,9 +40,8 @@ def policy(shipped, key):
 
 
 def pod(image, namespace="gridos"):
-    metadata = {"name": "asked", "namespace": namespace}
     spec = {"containers": [{"name": "gridos", "image": image}]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    return thing("v1", "Pod", "asked", namespace, spec=spec)
 
 
 def ask(folder, policy, resource, wanted):
