@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from acceptance.edge.wire import Request
+from acceptance.edge.wire import Request, post
 
 FILE = Path(__file__).with_name("attacks.yaml")
 MIN_ATTACKS = 100
@@ -80,7 +80,7 @@ def _in_cookie(payload: str, _: str) -> Request:
 def _in_form(payload: str, api_key: str) -> Request:
     name, _, value = payload.partition("=")
     body = urllib.parse.urlencode({name: value}).encode()
-    return _write(body, "application/x-www-form-urlencoded", api_key)
+    return post(api_key, body, "application/x-www-form-urlencoded")
 
 
 def _reading(bus_id: str) -> dict[str, object]:
@@ -89,31 +89,24 @@ def _reading(bus_id: str) -> dict[str, object]:
 
 def _in_json(payload: str, api_key: str) -> Request:
     body = json.dumps({"readings": [_reading(payload)]}).encode()
-    return _write(body, "application/json", api_key)
+    return post(api_key, body, "application/json")
 
 
 def _in_ndjson(payload: str, api_key: str) -> Request:
-    return _write(json.dumps(_reading(payload)).encode(), "application/x-ndjson", api_key)
+    return post(api_key, json.dumps(_reading(payload)).encode(), "application/x-ndjson")
 
 
 def _in_compressed_ndjson(payload: str, api_key: str) -> Request:
     body = gzip.compress(json.dumps(_reading(payload)).encode(), mtime=0)
-    return _write(body, "application/x-ndjson", api_key, {"Content-Encoding": "gzip"})
+    return post(api_key, body, "application/x-ndjson", {"Content-Encoding": "gzip"})
 
 
 def _as_broken_json(payload: str, api_key: str) -> Request:
-    return _write(payload.encode(), "application/json", api_key)
+    return post(api_key, payload.encode(), "application/json")
 
 
 def _as_it_stands(payload: str, _: str) -> Request:
     return Request(raw=payload.encode())
-
-
-def _write(
-    body: bytes, content_type: str, api_key: str, more: Mapping[str, str] | None = None
-) -> Request:
-    headers = {"Content-Type": content_type, "X-API-Key": api_key, **(more or {})}
-    return Request("POST", "/v1/readings", headers, body)
 
 
 CARRIERS: Mapping[str, Callable[[str, str], Request]] = {

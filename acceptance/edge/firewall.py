@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from acceptance import debian
@@ -27,45 +26,19 @@ PROBE_HEADER = "X-Probe"
 # Tells an answer of the service's from one of the firewall's: only the former asked the service.
 UPSTREAM_HEADER = "X-Upstream-Status"
 
-# How Azure names what an exclusion is about, and how ModSecurity does.
-VARIABLES = {
-    "RequestHeaderKeys": "REQUEST_HEADERS_NAMES",
-    "RequestHeaderValues": "REQUEST_HEADERS",
-}
+# Where things are in the packages.
+NGINX, MODULES = "usr/sbin/nginx", "usr/lib/nginx/modules"
+# The Core Rule Set, with its own settings, untouched: paranoia level 1, threshold 5.
+RULES, SETTINGS = "usr/share/modsecurity-crs/rules", "etc/modsecurity/crs/crs-setup.conf"
 
 
-@dataclass(frozen=True)
-class Programs(debian.Unpacked):
-    """Where what is in the packages is."""
-
-    @property
-    def nginx(self) -> Path:
-        """The server."""
-        return self.root / "usr" / "sbin" / "nginx"
-
-    @property
-    def rules(self) -> Path:
-        """The Core Rule Set."""
-        return self.root / "usr" / "share" / "modsecurity-crs" / "rules"
-
-    @property
-    def setup(self) -> Path:
-        """The Core Rule Set's own settings, untouched: paranoia level 1, threshold 5."""
-        return self.root / "etc" / "modsecurity" / "crs" / "crs-setup.conf"
-
-    @property
-    def modules(self) -> Iterator[Path]:
-        """The server's modules, the toolkit that others build on first."""
-        yield from sorted((self.root / "usr" / "lib" / "nginx" / "modules").glob("*.so"))
-
-
-def programs() -> Programs:
+def programs() -> debian.Unpacked:
     """The packages, unpacked.
 
     Raises:
         MachineError: They are not there and cannot be had; says how to get them.
     """
-    return Programs(debian.unpacked("firewall", PACKAGES, "usr/sbin/nginx").root)
+    return debian.unpacked("firewall", PACKAGES, NGINX)
 
 
 def reached(answer: wire.Answer) -> bool:
@@ -74,7 +47,7 @@ def reached(answer: wire.Answer) -> bool:
 
 
 def directives(
-    wanted: policy.Policy, found: Programs, audit_log: Path, *, prevention: bool = True
+    wanted: policy.Policy, found: debian.Unpacked, audit_log: Path, *, prevention: bool = True
 ) -> str:
     """ModSecurity's configuration for a policy.
 
@@ -106,23 +79,19 @@ def directives(
         "SecAuditLogFormat JSON",
         "SecAuditLogParts ABHZ",
         f"SecAuditLog {audit_log}",
-        f"Include {found.setup}",
-        *(f"Include {file}" for file in sorted(found.rules.glob("*.conf"))),
-        *(_exclusion(one) for one in wanted.exclusions),
-        *(f"SecRuleRemoveById {one.rule}" for one in wanted.disabled_rules),
+        f"Include {found.root / SETTINGS}",
+        *(f"Include {file}" for file in sorted((found.root / RULES).glob("*.conf"))),
+        *(one.directive for one in wanted.exceptions),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _exclusion(one: policy.Exclusion) -> str:
-    """Azure's exclusion in ModSecurity's words: no rule of the set looks at that header."""
-    return f'SecRuleUpdateTargetByTag "OWASP_CRS" "!{VARIABLES[one.variable]}:{one.selector}"'
 
 
 class Firewall:
     """One nginx with one policy before one upstream; end it with `stop`."""
 
-    def __init__(self, folder: Path, upstream_port: int, rules: str, found: Programs) -> None:
+    def __init__(
+        self, folder: Path, upstream_port: int, rules: str, found: debian.Unpacked
+    ) -> None:
         self._folder = folder
         self._rules = rules
         self._found = found
@@ -141,15 +110,8 @@ class Firewall:
         (self._folder / "modsecurity.conf").write_text(self._rules)
         (self._folder / "nginx.conf").write_text(self._server())
         log = self._folder / "nginx.log"
-        command = [
-            str(self._found.nginx),
-            "-p",
-            str(self._folder),
-            "-c",
-            "nginx.conf",
-            "-e",
-            str(log),
-        ]
+        command = [str(self._found.root / NGINX), "-p", str(self._folder), "-c", "nginx.conf"]
+        command += ["-e", str(log)]
         child = processes.start("nginx", command, log, self._found.environment)
         self._child = child
         listening = wait_until(
@@ -178,7 +140,10 @@ class Firewall:
         return found
 
     def _server(self) -> str:
-        modules = "\n".join(f"load_module {module};" for module in self._found.modules)
+        # The toolkit that others build on comes first.
+        modules = "\n".join(
+            f"load_module {module};" for module in sorted((self._found.root / MODULES).glob("*.so"))
+        )
         temporary = "\n".join(
             f"  {kind}_temp_path {self._folder}/{kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -7,70 +7,41 @@ in `tests/edge.tftest.hcl`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import configuration
 
 FILE = configuration.SOURCE / "main.waf.tf"
+# How Azure names what an exclusion is about, and how ModSecurity does.
+VARIABLES = {
+    "RequestHeaderKeys": "REQUEST_HEADERS_NAMES",
+    "RequestHeaderValues": "REQUEST_HEADERS",
+}
 
 
 @dataclass(frozen=True)
-class Exclusion:
-    """What no rule may look at.
+class Exemption:
+    """What is taken from the rules: as the table prints it, and in ModSecurity's words."""
 
-    Attributes:
-        variable: Azure's name for the kind of thing, such as `RequestHeaderValues`.
-        selector: Which one, such as `X-API-Key`.
-        reason: Why.
-    """
-
-    variable: str
-    selector: str
+    name: str
+    directive: str
     reason: str
 
     def __str__(self) -> str:
-        """As the table prints it."""
-        return f"{self.variable} {self.selector}"
-
-
-@dataclass(frozen=True)
-class DisabledRule:
-    """A rule that is switched off, and why."""
-
-    rule: str
-    reason: str
-
-    def __str__(self) -> str:
-        """As the table prints it."""
-        return f"rule {self.rule}"
+        return self.name
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the firewall lets pass unread, and how much it reads."""
+    """What the firewall lets pass unread, and the longest body that passes."""
 
-    body_limit_kib: int
-    exclusions: tuple[Exclusion, ...]
-    disabled_rules: tuple[DisabledRule, ...]
+    body_limit_bytes: int
+    exceptions: tuple[Exemption, ...]
 
-    @property
-    def body_limit_bytes(self) -> int:
-        """The longest body that passes."""
-        return self.body_limit_kib * 1024
-
-    @property
-    def exceptions(self) -> tuple[Exclusion | DisabledRule, ...]:
-        """All that is taken from the rules."""
-        return (*self.exclusions, *self.disabled_rules)
-
-    def without(self, exception: Exclusion | DisabledRule) -> Policy:
+    def without(self, exception: Exemption) -> Policy:
         """The policy with one exception fewer, to see whether anybody needs it."""
-        return Policy(
-            body_limit_kib=self.body_limit_kib,
-            exclusions=tuple(one for one in self.exclusions if one != exception),
-            disabled_rules=tuple(one for one in self.disabled_rules if one != exception),
-        )
+        return replace(self, exceptions=tuple(one for one in self.exceptions if one != exception))
 
 
 def read(path: Path = FILE) -> Policy:
@@ -81,16 +52,20 @@ def read(path: Path = FILE) -> Policy:
     """
     stated = configuration.local_values(path)
     try:
-        return Policy(
-            body_limit_kib=stated["waf_body_limit_kib"],
-            exclusions=tuple(
-                Exclusion(one["variable"], one["selector"], reason)
-                for reason, one in stated["waf_exclusions"].items()
-            ),
-            disabled_rules=tuple(
-                DisabledRule(one["rule"], reason)
-                for reason, one in stated["waf_disabled_rules"].items()
-            ),
+        limit_kib, excluded, off = (
+            stated[f"waf_{name}"] for name in ("body_limit_kib", "exclusions", "disabled_rules")
         )
     except KeyError as missing:
         raise ValueError(f"{path.name} has no {missing}") from None
+    exceptions = [_unread(reason, **one) for reason, one in excluded.items()]
+    for reason, one in off.items():
+        rule = one["rule"]
+        exceptions.append(Exemption(f"rule {rule}", f"SecRuleRemoveById {rule}", reason))
+    return Policy(limit_kib * 1024, tuple(exceptions))
+
+
+def _unread(reason: str, variable: str, selector: str, **_: object) -> Exemption:
+    """Azure's exclusion in ModSecurity's words: no rule of the set looks at that header."""
+    header = f"!{VARIABLES[variable]}:{selector}"
+    directive = f'SecRuleUpdateTargetByTag "OWASP_CRS" "{header}"'
+    return Exemption(f"{variable} {selector}", directive, reason)

@@ -146,24 +146,24 @@ def _writes(api_key: str, limit: int) -> Iterator[Exchange]:
     )
     for series, (kind, render, content_type, more) in enumerate(kinds):
         small, most = render(_readings(33, series)), render(_readings(_most(limit), series))
-        post = _post(api_key, small, content_type, more)
+        post = wire.post(api_key, small, content_type, more)
         yield Exchange(f"a batch, {kind}", route, post, (201,))
         yield Exchange(f"the same batch again, {kind}", route, post, (201,))
-        post = _post(api_key, most, content_type, more)
+        post = wire.post(api_key, most, content_type, more)
         yield Exchange(f"the largest batch, {kind}", route, post, (201,), large=True)
     for name, status in (("a network", 201), ("the same network again", 200)):
         body = json.dumps(_network(), ensure_ascii=False).encode()
-        post = _post(api_key, body, JSON, path="/v1/networks")
+        post = wire.post(api_key, body, JSON, path="/v1/networks")
         yield Exchange(name, "POST /v1/networks", post, (status,))
 
 
 def _refused_by_the_service(api_key: str) -> Iterator[Exchange]:
     """Mistakes of honest clients: the service explains them, so the firewall must not eat them."""
     route, one = "POST /v1/readings", _json(_readings(1, 0))
-    yield Exchange("no key", route, _post("", one, JSON), (401,))
-    yield Exchange("an empty batch", route, _post(api_key, _json([]), JSON), (422,))
-    yield Exchange("half a batch", route, _post(api_key, one[:-5], JSON), (400,))
-    yield Exchange("a type that is not read", route, _post(api_key, b"a;b", "text/csv"), (415,))
+    yield Exchange("no key", route, wire.post("", one, JSON), (401,))
+    yield Exchange("an empty batch", route, wire.post(api_key, _json([]), JSON), (422,))
+    yield Exchange("half a batch", route, wire.post(api_key, one[:-5], JSON), (400,))
+    yield Exchange("a type that is not read", route, wire.post(api_key, b"a;b", "text/csv"), (415,))
     feeder = "GET /v1/feeders/{feeder_id}"
     yield Exchange("no such feeder", feeder, _get("/v1/feeders/nowhere"), (404,))
     backwards = {"start": LAST.isoformat(), "end": FIRST.isoformat()}
@@ -214,14 +214,3 @@ def _ndjson(rows: Rows) -> bytes:
 
 def _packed(render: Render) -> Render:
     return lambda rows: gzip.compress(render(rows), mtime=0)
-
-
-def _post(
-    api_key: str,
-    body: bytes,
-    content_type: str,
-    more: Mapping[str, str] | None = None,
-    path: str = "/v1/readings",
-) -> Request:
-    headers = {"Content-Type": content_type, "X-API-Key": api_key, **(more or {})}
-    return Request("POST", path, headers, body)

@@ -32,6 +32,18 @@ class Request:
     raw: bytes | None = None
 
 
+def post(
+    api_key: str,
+    body: bytes,
+    content_type: str,
+    more: Mapping[str, str] | None = None,
+    path: str = "/v1/readings",
+) -> Request:
+    """One that writes, with a key."""
+    headers = {"Content-Type": content_type, "X-API-Key": api_key, **(more or {})}
+    return Request("POST", path, headers, body)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back; status 0 when the connection was closed without an answer."""

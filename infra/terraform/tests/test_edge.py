@@ -6,10 +6,11 @@ from gridos import create_app
 from gridos.config import TABLE, Settings
 from gridos.domain import batch
 
+from acceptance import debian
 from acceptance.edge import attacks, firewall, policy, traffic, wire
 from canary.errors import MachineError
 
-PROGRAMS = firewall.Programs(policy.FILE.parent)
+PROGRAMS = debian.Unpacked(policy.FILE.parent)
 
 
 def test_both_sides_take_bodies_of_the_same_length():
