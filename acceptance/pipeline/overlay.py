@@ -48,6 +48,10 @@ replicas:
 """
 
 
+# Waits until its caller may take the next step.
+Turn = Callable[[], None]
+
+
 class Scheduler:
     """Lets one thread take one step at a time, in an order that a seed decides."""
 
@@ -190,15 +194,15 @@ def play(world: World, seed: int, *, free: bool) -> Round:
     chance = random.Random(seed)
     world.merge(chance.randint(1, 3))
     done, scheduler = Round(), Scheduler(random.Random(seed + 1))
-    actors: list[tuple[int, Callable[[Callable[[], None]], None]]] = []
+    actors: list[tuple[int, Callable[[Turn], None]]] = []
     for number in range(chance.randint(2, 5)):
         # The newest mostly, at times an older one or the same again: late and repeated jobs.
         index = max(0, len(world.sources) - 1 - min(int(chance.expovariate(0.8)), 4))
-        actors.append((number, _releasing(world, number, index, done)))
+        actors.append((number, partial(_release, world, number, index, done)))
     if chance.random() < 0.7:
         kind = chance.choice(("replicas", "document", "rollback"))
-        act = _rolling_back(world, done) if kind == "rollback" else _person(world, kind, done)
-        actors.append((90, act))
+        by_hand = partial(_push, world, kind, done)
+        actors.append((90, partial(_roll_back, world, done) if kind == "rollback" else by_hand))
     threads = []
     for who, act in actors:
         scheduler.enter(who)
@@ -219,8 +223,8 @@ def _now() -> None:
 
 
 def _run(
-    act: Callable[[Callable[[], None]], None],
-    turn: Callable[[], None],
+    act: Callable[[Turn], None],
+    turn: Turn,
     scheduler: Scheduler,
     who: int,
     done: Round,
@@ -235,17 +239,15 @@ def _run(
         scheduler.leave(who)
 
 
-def _releasing(
-    world: World, number: int, index: int, done: Round
-) -> Callable[[Callable[[], None]], None]:
-    def act(turn: Callable[[], None]) -> None:
-        release = world.release(index)
-        repository = SteppedRepository(world.clones[number], turn, done.seconds)
-        wait = lambda s: time.sleep(s / 20)  # noqa: E731
-        outcome = overlay.update(repository, ENVIRONMENT, release, promoted, sleep=wait)
-        done.outcomes.append((release, outcome))
+def _release(world: World, number: int, index: int, done: Round, turn: Turn) -> None:
+    release = world.release(index)
+    repository = SteppedRepository(world.clones[number], turn, done.seconds)
+    outcome = overlay.update(repository, ENVIRONMENT, release, promoted, sleep=_sleep)
+    done.outcomes.append((release, outcome))
 
-    return act
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds / 20)
 
 
 def promoted(_commit: str, _environment: str) -> str:
@@ -253,43 +255,33 @@ def promoted(_commit: str, _environment: str) -> str:
     return overlay.PROMOTED
 
 
-def _rolling_back(world: World, done: Round) -> Callable[[Callable[[], None]], None]:
+def _roll_back(world: World, done: Round, turn: Turn) -> None:
     """Somebody looks what runs and what ran before, and then has it brought back."""
-
-    def act(turn: Callable[[], None]) -> None:
-        repository = SteppedRepository(world.person, turn, done.seconds)
-        try:
-            now, to = overlay.destination(repository, ENVIRONMENT, promoted)
-            outcome = overlay.roll_back(
-                repository, ENVIRONMENT, now.commit, to.commit, sleep=lambda s: time.sleep(s / 20)
-            )
-        except RefusedError:  # nothing to go back to, or a release came in between
-            return
-        done.rollbacks.append((now, to, outcome))
-
-    return act
+    repository = SteppedRepository(world.person, turn, done.seconds)
+    try:
+        now, to = overlay.destination(repository, ENVIRONMENT, promoted)
+        outcome = overlay.roll_back(repository, ENVIRONMENT, now.commit, to.commit, sleep=_sleep)
+    except RefusedError:  # nothing to go back to, or a release came in between
+        return
+    done.rollbacks.append((now, to, outcome))
 
 
-def _person(world: World, kind: str, done: Round) -> Callable[[Callable[[], None]], None]:
+def _push(world: World, kind: str, done: Round, turn: Turn) -> None:
     """A person rebases until the push goes through, as people do."""
-
-    def act(turn: Callable[[], None]) -> None:
-        world.foreign += 1
-        for _ in range(60):
-            turn()
-            git(world.person, "fetch", "--quiet", "origin", "main")
-            git(world.person, "reset", "--quiet", "--hard", "FETCH_HEAD")
-            _change(world, kind)
-            turn()
-            try:
-                git(world.person, "push", "--quiet", "origin", "HEAD:main")
-            except GitError:
-                continue
-            done.foreign.append(git(world.person, "rev-parse", "HEAD"))
-            return
-        raise RuntimeError("a person never got through")
-
-    return act
+    world.foreign += 1
+    for _ in range(60):
+        turn()
+        git(world.person, "fetch", "--quiet", "origin", "main")
+        git(world.person, "reset", "--quiet", "--hard", "FETCH_HEAD")
+        _change(world, kind)
+        turn()
+        try:
+            git(world.person, "push", "--quiet", "origin", "HEAD:main")
+        except GitError:
+            continue
+        done.foreign.append(git(world.person, "rev-parse", "HEAD"))
+        return
+    raise RuntimeError("a person never got through")
 
 
 def _change(world: World, kind: str) -> None:
