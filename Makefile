@@ -182,7 +182,7 @@ lock: setup-rehearse  ## resolve the requirements anew; UPGRADE=1 takes the newe
 	@ci/lock $${UPGRADE:+--upgrade}
 
 workflows: setup  ## run the workflows here, by act, in clones that must pass and clones that must fail (needs act, or Go)
-	@$(BIN)/python acceptance/pipeline/workflows.py
+	@$(ACCEPT) workflows
 
 secrets:  ## look for secrets in the whole history (needs gitleaks, or Go to build it)
 	@"$$(ci/tool gitleaks)" git --no-banner --redact .

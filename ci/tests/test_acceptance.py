@@ -7,7 +7,6 @@ import pytest
 
 WRONG = [
     ("infra/terraform/scripts/mutate.py", "--only", "no-such-part"),
-    ("acceptance/pipeline/workflows.py", "no-such-part"),
     ("-m", "acceptance", "no-such-area"),
     ("-m", "acceptance", "load", "--scale", "no-such-number"),
 ]
@@ -28,10 +27,15 @@ def test_a_word_that_means_nothing_starts_nothing(root, words):
 
 
 @pytest.mark.parametrize(
-    "words", [("-k", "no-such-test"), ("--part", "no-such-part")], ids=" ".join
+    ("area", "words"),
+    [
+        ("service", ("-k", "no-such-test")),
+        ("service", ("--part", "no-such-part")),
+        ("workflows", ("-k", "no-such-case")),
+    ],
 )
-def test_a_word_that_names_no_test_has_not_passed(root, words):
-    ended = run(root, "-m", "acceptance", "service", *words)
+def test_a_word_that_names_no_test_has_not_passed(root, area, words):
+    ended = run(root, "-m", "acceptance", area, *words)
     assert ended.returncode == 2
     assert " passed" not in ended.stdout
 

@@ -1,14 +1,11 @@
-#!/usr/bin/env python3
-"""Run the workflows here, by act, in clones of the last commit, valid and broken.
+"""The workflows, run by act in clones of the last commit, valid and broken.
 
-Words choose cases; `--resume` leaves out those that ended as they should on this very commit. Logs,
-and what a case left behind, are kept under out/workflows.
+Logs, and what a case left behind, are kept under out/workflows. TESTS=folder runs that folder's
+tests alone where ci.yaml runs all, for whom the whole takes too long at once.
 
 No action is fetched: folders under `fakes/` take their places, as small as they can be. Every step
 of our own is run as it stands. What this does not run is listed in
 docs/pipeline.md, "Run the workflows".
-
-Exit codes: 0 every case ended as it should, 1 one did not, 2 act or what it needs is missing.
 """
 
 import json
@@ -16,26 +13,23 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakes.github_api import GitHubServer, serving
+import pytest
 from pipeline import comment, kustomization, overlay, trust
 from pipeline.checkout import WORKFLOWS, Checkout
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
+from acceptance.cluster import ROOT
 from acceptance.git import GitError, git, publish
-from canary.runtime import processes, program
+from acceptance.pipeline.fakes.github_api import GitHubServer, serving
+from canary.runtime import processes
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-FAKES = HERE / "fakes"
+FAKES = ROOT / "acceptance/pipeline/fakes"
 KEPT = Path("out/workflows")
 # The tests take ten minutes on two idle cores, and longer beside others and under coverage.
 TIME_LIMIT_S = 3600
@@ -79,8 +73,6 @@ class Case:
     succeeds: bool
     check: Callable[[World, str], str] = lambda _, __: ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    # A part of another case, for whom the whole takes too long at once: only when it is named.
-    part: bool = False
 
     @property
     def file(self) -> str:
@@ -106,6 +98,7 @@ def act(
         "VENV": str(ROOT / ".venv") if cached else "",
         "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_API_URL": world.github.url,
+        "TESTS": os.environ.get("TESTS", ""),
         **case.environment,
     }
     # To act every secret is everywhere; who sees it on GitHub is ci/tests/semantics.py.
@@ -429,12 +422,6 @@ def _not_rehearsed(world: World, _: str) -> str:
     return "it was rehearsed" if (world.artifacts / "rehearsal").exists() else ""
 
 
-def _test_folders() -> list[str]:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        options = tomllib.load(file)["tool"]["pytest"]["ini_options"]
-    return list(options["testpaths"])
-
-
 GOOD, BAD = True, False
 # Workflow, job and event.
 LINT = ("ci.yaml", "lint", "push")
@@ -450,17 +437,6 @@ CASES = (
     Case("ci lint, as it is", LINT, _as_it_is, GOOD),
     Case("ci lint, with a file that is not YAML", LINT, _with_a_bad_file, BAD, _names("bad.yaml")),
     Case("ci test, as it is", TEST, _as_it_is, GOOD),
-    *(
-        Case(
-            f"ci test, only {folder}",
-            TEST,
-            _as_it_is,
-            GOOD,
-            environment={"TESTS": folder},
-            part=True,
-        )
-        for folder in _test_folders()
-    ),
     # The tests of what changed, so that nothing but the floor can fail.
     Case(
         "ci test, with lines that no test reaches",
@@ -578,76 +554,16 @@ CASES = (
 )
 
 
-def run(case: Case, *, cached: bool) -> str:
-    """Runs one case; returns what was wrong with how it ended, or nothing."""
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_workflow_ends_as_it_should(case, cached):
+    KEPT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="workflows-") as folder, serving() as github:
         world = World(Path(folder), github)
         payload = case.prepare(world)
         done = act(world, case, payload, cached=cached)
         said = done.stdout + done.stderr
         (KEPT / f"{case.file}.log").write_text(said)
-        if (done.returncode == 0) is not case.succeeds:
-            return f"it ended with {done.returncode}: {said[-1500:]}"
-        finding = case.check(world, said)
+        assert (done.returncode == 0) is case.succeeds, said[-1500:]
         shutil.rmtree(KEPT / case.file, ignore_errors=True)
         shutil.copytree(world.artifacts, KEPT / case.file)
-        return finding
-
-
-class Memory:
-    """Which cases ended as they should, by the commit that they ran on."""
-
-    def __init__(self, commit: str) -> None:
-        """Remembers what was written down for this commit."""
-        self._file = KEPT / f"{commit}.good"
-        KEPT.mkdir(parents=True, exist_ok=True)
-
-    def has(self, case: Case) -> bool:
-        """Whether the case is one of them."""
-        return self._file.exists() and case.name in self._file.read_text().splitlines()
-
-    def add(self, case: Case) -> None:
-        """Writes the case down."""
-        with self._file.open("a") as file:
-            file.write(f"{case.name}\n")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs the cases whose names contain the words given, or all."""
-    parser = program.parser("run-workflows", description=__doc__.splitlines()[0])
-    parser.add_argument("words", nargs="*", help="only cases whose names contain one of these")
-    parser.add_argument("--list", action="store_true", help="list the cases, and run none")
-    text = "use this checkout's .venv, as a restored cache, instead of installing in each clone"
-    parser.add_argument("--cached", action="store_true", help=text)
-    text = "leave out what ended as it should on this commit before"
-    parser.add_argument("--resume", action="store_true", help=text)
-    chosen = parser.parse_args(arguments)
-    Checkout(ROOT).workflows  # noqa: B018 — complains here where there are none
-    wanted = chosen.words
-    named = [c for c in CASES if (any(w in c.name for w in wanted) if wanted else not c.part)]
-    if not named:
-        parser.error(f"no case's name contains {' or '.join(wanted)}: --list shows them")
-    if chosen.list:
-        print("\n".join(case.name for case in named))
-        return 0
-    memory = Memory(git(ROOT, "rev-parse", "HEAD"))
-    wrong = 0
-    for case in named:
-        if chosen.resume and memory.has(case):
-            print(f"before {case.name}", flush=True)
-            continue
-        began = time.monotonic()
-        finding = run(case, cached=chosen.cached)
-        wrong += bool(finding)
-        if not finding:
-            memory.add(case)
-        took = time.monotonic() - began
-        verdict = "WRONG " if finding else "good  "
-        print(f"{verdict} {case.name}, {took:.0f} s  {finding}", flush=True)
-    if chosen.cached:  # its set-ups have made .venv the clones', which are gone
-        processes.run([sys.executable, ROOT / "ci/install.py", "dev"], check=True)
-    return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(program.run("run-workflows", main))
+        assert case.check(world, said) == ""

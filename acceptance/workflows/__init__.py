@@ -1,0 +1,1 @@
+"""The workflows, run by act."""
