@@ -10,22 +10,35 @@ from canary.argo.threshold import Threshold
 from canary.rehearse.target import Observation, Place
 from canary.rehearse.verdict import Conditions, Outcome, decide
 
-GATE = Metric(
-    "p95", "x[1m]", success_condition="result[0] < 0.25", failure_condition="result[0] >= 0.25"
-)
+
+def gate(name, limit):
+    return Metric(
+        name,
+        "x[1m]",
+        success_condition=f"result[0] < {limit}",
+        failure_condition=f"result[0] >= {limit}",
+    )
+
+
+GATE = gate("p95", 0.25)
+ERRORS = gate("error-ratio", 0.01)
 NONE = ReplicaCounts(0, 0, 0)
 BASE = Observation(1.0, "Degraded", "", 0, NONE, NONE, rate=300.0)
 STRAINED = Conditions(strained="the machine could not keep up the load")
 
 
-def ended(phase, number, control, times=1):
-    run: AnalysisRun = analysis.start("gridos-h-2-2", (GATE,), 0.0)
+def ended(phase, number, control, times=1, metric=GATE):
+    run: AnalysisRun = analysis.start("gridos-h-2-2", (metric,), 0.0)
     for _ in range(times):
         measurement = Measurement(
             phase, 0, 0, f"[{number}]", "no answer", number, control, controlled=True
         )
-        run = analysis.record(run, "p95", measurement)
+        run = analysis.record(run, metric.name, measurement)
     return replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True)
+
+
+def paused(number, control):
+    return replace(ended(Phase.INCONCLUSIVE, number, control), aborted=False, inconclusive=True)
 
 
 def test_a_promoted_release_is_good():
@@ -53,16 +66,7 @@ def test_an_alert_that_kept_a_release_from_starting_is_named():
 
 
 def test_the_verdict_is_one_sentence_with_the_weight_the_limit_stable_and_the_time():
-    gate = replace(
-        GATE,
-        name="error-ratio",
-        success_condition="result[0] < 0.01",
-        failure_condition="result[0] >= 0.01",
-    )
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.0266, 0.0, controlled=True)
-    run = analysis.assess(analysis.record(run, "error-ratio", measurement), 0.0)
-    seen = replace(BASE, runs=(run,), aborted=True)
+    seen = ended(Phase.FAILED, 0.0266, 0.0, metric=ERRORS)
     told = decide(seen, place=Place(weight=10, at_s=12.3, failed_share=0.028))
     assert told.headline == (
         "Rolled back at 10 %: 2.7 % of canary requests failed (limit 1 %, stable 0 %), "
@@ -71,16 +75,7 @@ def test_the_verdict_is_one_sentence_with_the_weight_the_limit_stable_and_the_ti
 
 
 def test_a_gate_that_weighs_evidence_is_said_in_the_shares_that_failed_and_its_own_number():
-    gate = replace(
-        GATE,
-        name="errors-against-stable",
-        success_condition="result[0] < 100",
-        failure_condition="result[0] >= 100",
-    )
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 5.4e23, 1.0, controlled=True)
-    run = analysis.assess(analysis.record(run, gate.name, measurement), 0.0)
-    seen = replace(BASE, runs=(run,), aborted=True)
+    seen = ended(Phase.FAILED, 5.4e23, 1.0, metric=gate("errors-against-stable", 100))
     told = decide(seen, place=Place(weight=10, at_s=5.0, failed_share=0.032, stable_share=0.0))
     assert told.headline == (
         "Rolled back at 10 %: 3.2 % of canary requests failed (stable 0 %); errors-against-stable "
@@ -89,31 +84,14 @@ def test_a_gate_that_weighs_evidence_is_said_in_the_shares_that_failed_and_its_o
 
 
 def test_a_gate_with_a_confidence_margin_is_said_to_read_at_least_so_many_failures():
-    gate = replace(GATE, name="error-ratio")
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.26, 0.0, controlled=True)
-    run = analysis.assess(analysis.record(run, "error-ratio", measurement), 0.0)
-    seen = replace(BASE, runs=(run,), aborted=True)
+    seen = ended(Phase.FAILED, 0.26, 0.0, metric=gate("error-ratio", 0.25))
     told = decide(seen, place=Place(failed_share=0.5))
     assert "at least 26 % of canary requests failed (limit 25 %" in told.headline
 
 
-def failed_errors(number, control):
-    gate = replace(
-        GATE,
-        name="error-ratio",
-        success_condition="result[0] < 0.01",
-        failure_condition="result[0] >= 0.01",
-    )
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", number, control, controlled=True)
-    run = analysis.assess(analysis.record(run, gate.name, measurement), 0.0)
-    return replace(BASE, runs=(run,), aborted=True)
-
-
 def test_where_stable_failed_as_much_in_the_gates_window_the_verdict_says_that_it_is_shared():
     # The query finds nothing of stable pods that have left: the gateway knows of 92 %.
-    told = decide(failed_errors(0.81, 0.0), place=Place(25, 28.0, 0.93, 0.92))
+    told = decide(ended(Phase.FAILED, 0.81, 0.0, metric=ERRORS), place=Place(25, 28.0, 0.93, 0.92))
     assert told.outcome is Outcome.ROLLED_BACK
     assert told.headline == (
         "Rolled back at 25 %: at least 81 % of canary requests failed (limit 1 %, stable 92 %); "
@@ -122,12 +100,14 @@ def test_where_stable_failed_as_much_in_the_gates_window_the_verdict_says_that_i
 
 
 def test_a_canary_that_fails_twice_as_much_as_stable_shares_its_cause_with_nobody():
-    told = decide(failed_errors(0.04, 0.005), place=Place(25, 28.0, 0.04, 0.005))
+    told = decide(
+        ended(Phase.FAILED, 0.04, 0.005, metric=ERRORS), place=Place(25, 28.0, 0.04, 0.005)
+    )
     assert "(limit 1 %, stable 0.5 %), 28 s" in told.headline
 
 
 def test_a_gate_about_errors_that_stable_fails_too_names_a_shared_cause():
-    told = decide(failed_errors(0.81, 0.8))
+    told = decide(ended(Phase.FAILED, 0.81, 0.8, metric=ERRORS))
     assert told.outcome is Outcome.FAULT
     assert told.headline.endswith(
         "which fails the same gate, so the cause is probably shared — "
@@ -159,11 +139,7 @@ def test_a_distinctly_worse_canary_is_rolled_back_even_on_a_slow_machine():
 def test_a_query_that_is_empty_without_errors_is_compared_by_what_failed_at_the_gateway(
     name, failed, outcome, said
 ):
-    gate = replace(GATE, name=name)
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.41, None, controlled=True)
-    run = analysis.assess(analysis.record(run, name, measurement), 0.0)
-    seen = replace(BASE, runs=(run,), aborted=True)
+    seen = ended(Phase.FAILED, 0.41, None, metric=gate(name, 0.25))
     verdict = decide(seen, place=Place(100, None, failed, 0.0))
     assert verdict.outcome is outcome
     assert said in verdict.headline
@@ -190,8 +166,7 @@ def test_errors_in_a_row_are_no_verdict_on_the_release():
 
 
 def test_an_inconclusive_look_waits_for_a_person():
-    seen = replace(ended(Phase.INCONCLUSIVE, None, 0.02), aborted=False, inconclusive=True)
-    verdict = decide(seen)
+    verdict = decide(paused(None, 0.02))
     assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.INCONCLUSIVE, 3)
     assert verdict.headline == (
         "Paused: p95 returned no data (limit 0.25, stable 0.02), so it neither passed nor failed; "
@@ -200,13 +175,11 @@ def test_an_inconclusive_look_waits_for_a_person():
 
 
 def test_an_inconclusive_look_on_a_machine_that_cannot_keep_up_blames_the_machine():
-    seen = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
-    assert decide(seen, STRAINED).outcome is Outcome.FAULT
+    assert decide(paused(None, None), STRAINED).outcome is Outcome.FAULT
 
 
 def test_what_cannot_be_read_of_either_side_is_never_a_pause_for_a_person():
-    seen = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
-    verdict = decide(seen)
+    verdict = decide(paused(None, None))
     assert verdict.outcome is Outcome.FAULT
     assert "p95 returned no data for the canary or for stable" in verdict.headline
 
@@ -224,19 +197,18 @@ def test_one_blind_gate_among_others_is_enough_for_the_machine_to_be_at_fault():
 
 
 def test_where_no_traffic_is_asked_for_nothing_to_read_waits_for_a_person():
-    paused = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
-    assert decide(replace(paused, rate=0.0)).outcome is Outcome.INCONCLUSIVE
+    assert decide(replace(paused(None, None), rate=0.0)).outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_ground_that_asks_nothing_of_stable_cannot_say_that_stable_read_nothing():
-    paused = replace(ended(Phase.INCONCLUSIVE, None, None), aborted=False, inconclusive=True)
-    (run,) = paused.runs
+    seen = paused(None, None)
+    (run,) = seen.runs
     result = run.results["p95"]
     measurements = tuple(
         replace(measurement, controlled=False) for measurement in result.measurements
     )
     alone = replace(run, results={"p95": replace(result, measurements=measurements)})
-    assert decide(replace(paused, runs=(alone,))).outcome is Outcome.INCONCLUSIVE
+    assert decide(replace(seen, runs=(alone,))).outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -245,7 +217,7 @@ def test_a_ground_that_asks_nothing_of_stable_cannot_say_that_stable_read_nothin
         replace(BASE, promoted=True),
         ended(Phase.FAILED, 0.41, 0.02),
         ended(Phase.ERROR, None, None, times=5),
-        replace(ended(Phase.INCONCLUSIVE, None, 0.02), aborted=False, inconclusive=True),
+        paused(None, 0.02),
         replace(BASE, timed_out=True),
     ],
 )
@@ -268,11 +240,7 @@ def test_a_harness_that_was_later_than_a_measurements_interval_says_nothing(seen
 def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
     name, canary, control, outcome
 ):
-    gate = replace(GATE, name=name)
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", canary, control, controlled=True)
-    run = analysis.assess(analysis.record(run, name, measurement), 0.0)
-    seen = replace(BASE, runs=(run,), aborted=True)
+    seen = ended(Phase.FAILED, canary, control, metric=gate(name, 0.25))
     assert decide(seen, STRAINED).outcome is outcome
 
 
@@ -290,16 +258,10 @@ def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
 def test_a_share_of_success_on_a_strained_machine_is_told_apart_by_what_failed_at_the_gateway(
     name, failed, stable, outcome
 ):
-    gate = replace(
-        GATE,
-        name=name,
-        success_condition="result[0] >= 0.95",
-        failure_condition="result[0] < 0.95",
+    share = Metric(
+        name, "x[1m]", success_condition="result[0] >= 0.95", failure_condition="result[0] < 0.95"
     )
-    run = analysis.start("gridos-h-2-2", (gate,), 0.0)
-    measurement = Measurement(Phase.FAILED, 0, 0, "", "", 0.85, 1.0, controlled=True)
-    run = analysis.assess(analysis.record(run, name, measurement), 0.0)
-    seen = replace(BASE, runs=(run,), aborted=True)
+    seen = ended(Phase.FAILED, 0.85, 1.0, metric=share)
     assert decide(seen, STRAINED, Place(20, 29.0, failed, stable)).outcome is outcome
 
 
