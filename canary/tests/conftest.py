@@ -1,5 +1,7 @@
 """What the tests of the gates share."""
 
+import json
+
 import pytest
 
 from canary.argo import releases
@@ -27,6 +29,12 @@ def subject(release):
 @pytest.fixture(scope="session")
 def saved(root):
     return contract.load(str(root / "observability/contract.prom"))
+
+
+@pytest.fixture
+def document(root):
+    """A real run's result: the canary crashed, rolled back at the second step (index 5)."""
+    return json.loads((root / "canary/tests/rehearse/results/rolled-back.json").read_text())
 
 
 @pytest.fixture(scope="session")

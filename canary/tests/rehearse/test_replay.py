@@ -20,12 +20,6 @@ from canary.runtime import documents
 
 
 @pytest.fixture
-def document(root):
-    """A real run's result: rolled back at the second step's analysis (index 5)."""
-    return json.loads((root / "canary/tests/rehearse/results/rolled-back.json").read_text())
-
-
-@pytest.fixture
 def rollout(root):
     return as_recorded(manifests.rollout(manifests.read(documents.read(root / "deploy/base"))))
 

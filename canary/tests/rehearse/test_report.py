@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 from xml.etree import ElementTree as ET
 
@@ -14,22 +13,19 @@ from canary.rehearse.result import Result
 from canary.rehearse.verdict import Outcome
 
 
-@pytest.fixture
-def document(root):
-    """A real run's result: a release whose canary crashed, rolled back at the second step."""
-    path = root / "canary/tests/rehearse/results/rolled-back.json"
-    return json.loads(path.read_text())
+def page_of(document):
+    return report.render(Result.model_validate(document))
 
 
 @pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
 def test_every_outcome_has_a_page(document, outcome):
     document["verdict"]["outcome"] = outcome
-    page = report.render(Result.model_validate(document))
+    page = page_of(document)
     assert document["verdict"]["headline"].replace("<", "&lt;") in page
 
 
 def test_the_page_asks_nothing_of_the_network(document):
-    page = report.render(Result.model_validate(document))
+    page = page_of(document)
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", page)
     (script,) = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
@@ -47,9 +43,7 @@ def sha256(text):
 
 
 def test_every_picture_is_well_formed_and_named(document):
-    pictures = re.findall(
-        r"<svg.*?</svg>", report.render(Result.model_validate(document)), re.DOTALL
-    )
+    pictures = re.findall(r"<svg.*?</svg>", page_of(document), re.DOTALL)
     assert len(pictures) == 3 + len(document["gates"])
     for picture in pictures:
         assert ET.fromstring(picture).get("aria-label")
@@ -59,13 +53,13 @@ def test_what_a_message_quotes_is_text_and_never_markup(document):
     document["events"].append({"at_s": 1.0, "kind": "pod", "text": "<img src=x onerror=alert(1)>"})
     document["analysis_runs"][0]["metrics"][0]["measurements"][0]["phase"] = "Failed"
     document["analysis_runs"][0]["name"] = "</svg><script>"
-    page = report.render(Result.model_validate(document))
+    page = page_of(document)
     assert "<img" not in page
     assert "<script>" not in page
 
 
 def test_the_numbers_shown_are_those_of_the_result(document):
-    page = report.render(Result.model_validate(document))
+    page = page_of(document)
     assert f"{document['traffic']['requests']:,}" in page
     assert f"{document['verdict']['requests_seen']:,}" in page
     for gate in document["gates"]:
@@ -75,7 +69,7 @@ def test_the_numbers_shown_are_those_of_the_result(document):
 def test_a_run_that_ended_before_anything_was_recorded_has_a_page_too(document):
     document["series"], document["analysis_runs"], document["events"] = {}, [], []
     document["verdict"] |= {"gate": None, "decided_after_s": None}
-    page = report.render(Result.model_validate(document))
+    page = page_of(document)
     assert "Nothing was recorded" in page
     assert "<svg" not in page
 
@@ -86,7 +80,7 @@ def test_a_measurement_without_a_plain_number_is_not_drawn(document, number):
         for metric in run["metrics"]:
             for measurement in metric["measurements"]:
                 measurement["number"] = number
-    assert "No measurement returned a number" in report.render(Result.model_validate(document))
+    assert "No measurement returned a number" in page_of(document)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The view: a picture on a terminal, lines elsewhere, the verdict on both."""
 
 import io
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -87,9 +86,7 @@ def test_no_colour_is_sent_where_none_is_wanted_and_no_line_is_wider_than_the_te
     assert max(len(line) for line in panel.splitlines()) <= 60
 
 
-def test_what_names_the_cause_stands_right_below_the_verdict(root):
-    text = (root / "canary/tests/rehearse/results/rolled-back.json").read_text()
-    document = json.loads(text)
+def test_what_names_the_cause_stands_right_below_the_verdict(document):
     document["machine"]["cpu_seconds_total"] = 95.0
     document["evidence"] = {
         "cause": ["GET /a: 9 of 9 requests failed with 500 (stable 0 of 40)"],
