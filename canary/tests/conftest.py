@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from canary.argo import releases
+from canary.argo import manifests, releases
 from canary.lint import contract
 from canary.power import catalogue, mutation
 from canary.runtime import documents
@@ -13,6 +13,16 @@ from canary.runtime import documents
 @pytest.fixture(scope="session")
 def shipped(root):
     return documents.read_all([str(root / "deploy/base")])
+
+
+@pytest.fixture(scope="session")
+def bundle(root):
+    return manifests.read(documents.read(root / "deploy/base"))
+
+
+@pytest.fixture(scope="session")
+def rollout(bundle):
+    return manifests.rollout(bundle)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from canary.argo import manifests, threshold
 from canary.lint import contract
 from canary.rehearse import config
 from canary.rehearse.traffic import Mix
-from canary.runtime import documents
 
 # Not the service's: the kubelet's and kube-state-metrics'.
 PLATFORM_METRICS = {
@@ -21,11 +20,6 @@ PLATFORM_METRICS = {
     "kube_pod_container_status_restarts_total",
 }
 TARGET_LABELS = {"namespace", "pod", "container", "rollouts_pod_template_hash"}
-
-
-@pytest.fixture(scope="module")
-def bundle(root):
-    return manifests.read(documents.read(root / "deploy/base"))
 
 
 @pytest.fixture(scope="module")

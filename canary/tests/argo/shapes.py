@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import copy
 
+from canary.argo.manifests import Bundle, read
+from canary.yamls import Document
+
 LINES = """
 basic             none       timed           plain             none
 basic             none       manual          plain             none
@@ -382,6 +385,11 @@ def manifests(shape):
         _object("networking.k8s.io/v1", "Ingress", "shop", spec={}),
         _object("example.org/v1", "Anything", "shop", spec={}),
     ])  # fmt: skip
+
+
+def bundle(bodies) -> Bundle:
+    """What is read of these objects."""
+    return read([Document("shape.yaml", body) for body in bodies])
 
 
 def _object(version, kind, name, **rest):

@@ -21,7 +21,6 @@ from canary.argo.model import (
 from canary.errors import UsageError
 from canary.rehearse import time_compression
 from canary.tests.argo import shapes
-from canary.yamls import Document
 
 HASHES = Hashes("new", "old")
 BOTH = ("prePromotionAnalysis", "postPromotionAnalysis")
@@ -34,7 +33,7 @@ def rollout(*analyses, deadline_s=600, **fields):
     gate = given.pop("postPromotionAnalysis")
     body["spec"] |= {"progressDeadlineSeconds": deadline_s, "progressDeadlineAbort": True}
     body["spec"]["strategy"]["blueGreen"] = {**given, **dict.fromkeys(analyses, gate), **fields}
-    return manifests.rollout(manifests.read([Document("f", b) for b in (body, *rest)]))
+    return manifests.rollout(shapes.bundle((body, *rest)))
 
 
 def roll_out(given, *words, measure=virtual_rollout.always_passing):
@@ -165,7 +164,7 @@ def test_two_strategies_are_refused():
     body, *rest = shapes.manifests(("blue-green", "none", "at-once", "plain", "none"))
     body["spec"]["strategy"]["canary"] = {"steps": []}
     with pytest.raises(UsageError, match="takes one of canary and blueGreen"):
-        manifests.read([Document("f", b) for b in (body, *rest)])
+        shapes.bundle((body, *rest))
 
 
 def test_a_pause_of_it_is_one_of_the_controllers_own():

@@ -13,11 +13,9 @@ from canary.rehearse import alerts, meter
 from canary.tests.argo import shapes
 from canary.yamls import Document
 
-HERE = "shape.yaml"
-
 
 def read(shape):
-    return manifests.read([Document(HERE, body) for body in shapes.manifests(shape)])
+    return shapes.bundle(shapes.manifests(shape))
 
 
 def plan(bundle):
@@ -74,7 +72,7 @@ UNANSWERED = [s for s in shapes.SHAPES if {"datadog", "kayenta"} & set(s)]
 
 @pytest.mark.parametrize("shape", UNANSWERED, ids=named)
 def test_a_shape_whose_provider_is_elsewhere_is_walked_without_its_metric(shape):
-    given = [Document(HERE, body) for body in shapes.manifests(shape)]
+    given = [Document("shape.yaml", body) for body in shapes.manifests(shape)]
     names = {m["name"] for d in given for m in d.spec.get("metrics", ())}
     planned, _ = plan(manifests.read(given, without=names))
     good = roll_out(promoted_at_once(planned), virtual_rollout.always_passing)
@@ -96,7 +94,7 @@ def test_all_that_stands_in_the_way_is_said_at_once():
     rollout["spec"]["strategy"]["canary"]["dynamicStableScale"] = True
     rollout["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = "often"
     with pytest.raises(UsageError) as refused:
-        manifests.read([Document(HERE, body) for body in (rollout, *rest)])
+        shapes.bundle((rollout, *rest))
     said = str(refused.value)
     assert said.startswith("4 things stand in the way:")
     for path in (
@@ -120,7 +118,7 @@ def test_a_gate_that_would_read_nothing_of_the_router_is_refused_with_the_names_
     body = shapes.manifests(("istio", "istio", "timed", "plain", "none"))
     args = body[0]["spec"]["strategy"]["canary"]["steps"][2]["analysis"]["args"]
     args[0]["value"] = "another"
-    bundle = manifests.read([Document(HERE, b) for b in body])
+    bundle = shapes.bundle(body)
     with pytest.raises(UsageError) as refused:
         meter.check(bundle, plan(bundle)[0])
     said = "destination_service_name='another' (it has shop-canary, shop-stable)"
@@ -133,4 +131,4 @@ def test_a_relabeling_of_what_one_machine_does_not_know_is_refused_by_name():
     config = monitor["spec"]["endpoints"][0]["relabelings"][0]
     config["sourceLabels"] = ["__meta_kubernetes_node_label_zone"]
     with pytest.raises(UsageError, match="__meta_kubernetes_node_label_zone is not known"):
-        manifests.read([Document(HERE, b) for b in body])
+        shapes.bundle(body)

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo import manifests
 from canary.argo.model import Hashes, ReplicaCounts
 from canary.rehearse import time_compression, verdict
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation
-from canary.runtime import documents
 
 NONE = ReplicaCounts(0, 0, 0)
 LAST = Observation(80.0, "Healthy", "", 9, NONE, NONE, rate=300.0, scrapes=90)
@@ -27,10 +25,8 @@ def seconds(*requests):
 
 
 @pytest.fixture
-def judged(root):
-    resolved = time_compression.scale(
-        manifests.rollout(manifests.read(documents.read(root / "deploy/base"))), 6
-    )
+def judged(rollout):
+    resolved = time_compression.scale(rollout, 6)
 
     def judge(last=LAST, requests=(300,) * 80, events=(), late_s=0.0, busy_share=0.5, more=()):
         return verdict.conditions(

@@ -9,7 +9,6 @@ from canary.argo.releases import HASHES
 from canary.errors import UsageError
 from canary.rehearse import edge, meter
 from canary.tests.argo import shapes
-from canary.yamls import Document
 
 
 def release(*shape, more=(), query=None):
@@ -19,7 +18,7 @@ def release(*shape, more=(), query=None):
     for body in bodies:
         if query and body["metadata"]["name"] == "gate":
             body["spec"]["metrics"][0]["provider"]["prometheus"]["query"] = query
-    bundle = manifests.read([Document("f", body) for body in (*bodies, *more)])
+    bundle = shapes.bundle((*bodies, *more))
     return bundle, manifests.rollout(bundle)
 
 

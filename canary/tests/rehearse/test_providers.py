@@ -16,7 +16,6 @@ from canary.rehearse import plan, providers
 from canary.rehearse.providers import Providers
 from canary.runtime import documents
 from canary.tests.argo import shapes
-from canary.yamls import Document
 
 WEB = Metric("web", "http://shop.shop.svc/state", "result == 'ok'", json_path="{$.state}")
 JOB = Metric("smoke", "", job=True)
@@ -60,7 +59,7 @@ def test_a_web_metric_asks_what_stands_in_for_its_address(url, address):
 
 def test_the_new_releases_own_service_is_asked_where_it_alone_answers():
     shape = ("blue-green", "web", "by-hand", "plain", "none")
-    bundle = manifests.read([Document("f", body) for body in shapes.manifests(shape)])
+    bundle = shapes.bundle(shapes.manifests(shape))
     known = providers.services(bundle, "http://edge", "http://preview")
     assert known == {"shop": "http://edge", "shop-preview": "http://preview"}
     asked = Providers(services=known).address("http://shop-preview.shop.svc/health")

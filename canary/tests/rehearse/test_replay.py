@@ -20,8 +20,8 @@ from canary.runtime import documents
 
 
 @pytest.fixture
-def rollout(root):
-    return as_recorded(manifests.rollout(manifests.read(documents.read(root / "deploy/base"))))
+def recorded(rollout):
+    return as_recorded(rollout)
 
 
 def as_recorded(rollout):
@@ -36,19 +36,24 @@ def recording(document, tmp_path):
     return Recording(Result.model_validate(document), tmp_path)
 
 
-def test_a_recording_without_data_answers_nothing_and_no_gate_is_called_good(recording, rollout):
+@pytest.fixture
+def empty(recording):
+    """The same, with a Prometheus that holds no data."""
+    (recording.folder / "prometheus/data").mkdir(parents=True)
+    return recording
+
+
+def test_a_recording_without_data_answers_nothing_and_no_gate_is_called_good(empty, recorded):
     """An empty Prometheus gives empty vectors: our gates find them Inconclusive, and ask again."""
-    (recording.folder / "prometheus").mkdir()
-    judged = replay.replay(recording, rollout)
-    said = replay.decide(recording, judged)
+    judged = replay.replay(empty, recorded)
+    said = replay.decide(empty, judged)
     assert said.outcome.exit_code == 3
     measured = [m for run in judged.runs for r in run.results.values() for m in r.measurements]
     assert {m.phase for m in measured} == {"Inconclusive"}
 
 
-def test_each_gate_is_shown_as_recorded_and_as_judged_again(recording, rollout):
-    (recording.folder / "prometheus").mkdir()
-    rows = replay.compared(recording, replay.replay(recording, rollout))
+def test_each_gate_is_shown_as_recorded_and_as_judged_again(empty, recorded):
+    rows = replay.compared(empty, replay.replay(empty, recorded))
     assert {(row.step_index, row.value) for row in rows} == {(2, None), (5, None)}
     # The run is from before some of these gates; the others have their recorded phase.
     known = [row for row in rows if row.recorded is not None]
@@ -59,29 +64,26 @@ def test_each_gate_is_shown_as_recorded_and_as_judged_again(recording, rollout):
     assert table[1].startswith(f"step 2, {rows[0].at_s:.0f} s")
 
 
-def test_each_look_is_asked_when_the_recorded_release_came_to_it(recording, rollout):
-    (recording.folder / "prometheus").mkdir()
-    first = replay.replay(recording, rollout).runs[0]
-    recorded = recording.result.analysis_runs[0]
-    assert recorded.step_index == 2
+def test_each_look_is_asked_when_the_recorded_release_came_to_it(empty, recorded):
+    first = replay.replay(empty, recorded).runs[0]
+    known = empty.result.analysis_runs[0]
+    assert known.step_index == 2
     for result in first.results.values():
-        assert result.measurements[0].started_at == recorded.started_s
+        assert result.measurements[0].started_at == known.started_s
 
 
 def test_whatever_still_measures_is_asked_when_the_measurement_that_decided_was(
-    recording, rollout, root
+    empty, recorded, rollout
 ):
     """The same gates would else pass, at other instants, what they have failed."""
-    (recording.folder / "prometheus").mkdir()
-    shipped = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
-    background = time_compression.scale(shipped, 6).background
+    background = time_compression.scale(rollout, 6).background
     passing = tuple(_passing(metric) for metric in background.metrics)
     guard = replace(background, metrics=passing)
-    judged = replay.replay(recording, replace(_blind(rollout), background=guard))
-    gate = recording.result.verdict.gate.name
+    judged = replay.replay(empty, replace(_changed(recorded, _passing), background=guard))
+    gate = empty.result.verdict.gate.name
     decided = max(
         one.at_s
-        for run in recording.result.analysis_runs
+        for run in empty.result.analysis_runs
         for metric in run.metrics
         if metric.name == gate
         for one in metric.measurements
@@ -94,10 +96,9 @@ def test_whatever_still_measures_is_asked_when_the_measurement_that_decided_was(
     ] == [decided] * len(passing)
 
 
-def test_a_run_of_the_base_is_judged_by_productions_gates_but_for_what_alerts_said(root, recording):
-    (recording.folder / "prometheus").mkdir()
+def test_a_run_of_the_base_is_judged_by_productions_gates_but_for_what_alerts_said(root, empty):
     bundle = manifests.read(documents.read(root / "deploy/overlays/production"))
-    judged = replay.replay(recording, as_recorded(manifests.rollout(bundle)))
+    judged = replay.replay(empty, as_recorded(manifests.rollout(bundle)))
     asked, gates = judged.runs[:2]
     (result,) = asked.results.values()
     assert (result.name, result.phase) == ("blocking-alerts-before", "Successful")
@@ -105,18 +106,18 @@ def test_a_run_of_the_base_is_judged_by_productions_gates_but_for_what_alerts_sa
     assert "p95-latency-seconds" in gates.results
 
 
-def test_gates_that_would_have_gone_on_are_not_called_good(recording, rollout):
-    (recording.folder / "prometheus").mkdir()
-    judged = replay.replay(recording, _blind(rollout))
-    said = replay.decide(recording, judged)
+def test_gates_that_would_have_gone_on_are_not_called_good(empty, recorded):
+    judged = replay.replay(empty, _changed(recorded, _passing))
+    said = replay.decide(empty, judged)
     assert said.outcome.exit_code == 3
     assert said.headline.startswith("Not stopped as far as it was recorded")
     assert len(judged.runs) == 2
 
 
-def _blind(rollout):
+def _changed(rollout, change):
+    """The gates of the steps, each metric changed."""
     steps = [
-        replace(step, metrics=tuple(_passing(m) for m in step.metrics))
+        replace(step, metrics=tuple(map(change, step.metrics)))
         if isinstance(step, Analysis)
         else step
         for step in rollout.steps
@@ -124,17 +125,19 @@ def _blind(rollout):
     return replace(rollout, steps=tuple(steps))
 
 
+def _waiting(rollout):
+    """With longer pauses."""
+    steps = [replace(s, duration_s=99.0) if isinstance(s, Pause) else s for s in rollout.steps]
+    return replace(rollout, steps=tuple(steps))
+
+
 def _passing(metric):
     return replace(metric, query="vector(0)", success_condition="true", failure_condition="false")
 
 
-def test_other_pauses_are_another_walk_and_refused(recording, rollout):
-    longer = [
-        replace(step, duration_s=99.0) if isinstance(step, Pause) else step
-        for step in rollout.steps
-    ]
+def test_other_pauses_are_another_walk_and_refused(recording, recorded):
     with pytest.raises(UsageError, match="replay judges the same steps by other gates"):
-        replay.replay(recording, replace(rollout, steps=tuple(longer)))
+        replay.replay(recording, _waiting(recorded))
 
 
 def test_a_packed_run_opens_as_its_folder_does(document, tmp_path):
@@ -162,8 +165,7 @@ def test_what_is_no_recording_is_refused(tmp_path, document):
             pass
 
 
-def test_an_argument_of_the_gates_can_be_given_for_all_of_them(root):
-    bundle = manifests.read(documents.read(root / "deploy/base"))
+def test_an_argument_of_the_gates_can_be_given_for_all_of_them(bundle):
     changed = manifests.rollout(bundle, {"window": "2m"})
     measurements = [m for s in changed.steps if isinstance(s, Analysis) for m in s.metrics]
     assert all("[1m]" not in m.query and "[170s]" not in m.query for m in measurements)
@@ -188,8 +190,7 @@ def test_a_run_that_a_person_acted_on_is_refused_by_the_name_of_the_act(tmp_path
         pass
 
 
-def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(root):
-    bundle = manifests.read(documents.read(root / "deploy/base"))
+def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(bundle):
     with pytest.raises(UsageError, match=r"declares the argument 'wndow' — there are .*window"):
         manifests.rollout(bundle, {"wndow": "2m"})
 
@@ -198,27 +199,19 @@ def test_an_argument_that_no_gate_declares_is_refused_with_those_there_are(root)
 
 
 @pytest.fixture
-def promoted(recording):
+def promoted(empty):
     """The record of a run that its own gates promoted, with an empty Prometheus."""
-    (recording.folder / "prometheus" / "data").mkdir(parents=True)
-    verdict = recording.result.verdict.model_copy(
+    verdict = empty.result.verdict.model_copy(
         update={"outcome": "promoted", "exit_code": 0, "headline": "Promoted"}
     )
-    made = recording.result.model_copy(update={"verdict": verdict})
-    results.write(made, recording.folder)
+    made = empty.result.model_copy(update={"verdict": verdict})
+    results.write(made, empty.folder)
     return made
 
 
-def under(root, change):
+def under(rollout, change):
     """The shipped gates at real durations, each metric changed; steps as they were recorded."""
-    own = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
-    steps = [
-        replace(step, metrics=tuple(change(m) for m in step.metrics))
-        if isinstance(step, Analysis)
-        else step
-        for step in own.steps[:-2]
-    ]
-    return replace(own, steps=tuple(steps), background=None)
+    return _changed(replace(rollout, steps=rollout.steps[:-2], background=None), change)
 
 
 def _unmet(metric):
@@ -233,27 +226,26 @@ def _unmet(metric):
 
 
 def test_a_release_that_the_gates_of_main_would_stop_is_not_promoted_by_its_own(
-    promoted, recording, root
+    promoted, recording, rollout
 ):
-    made = replay.judged_by_both(promoted, recording.folder, under(root, _unmet), "main")
+    made = replay.judged_by_both(promoted, recording.folder, under(rollout, _unmet), "main")
     assert (made.verdict.outcome, made.verdict.exit_code) == ("inconclusive", 3)
     assert made.verdict.headline.startswith("Promoted by its own gates, and not by those of main: ")
     assert made.release.changes[-1].startswith("the gates of main, asked of the same measurements")
 
 
-def test_gates_of_main_for_other_steps_give_no_verdict_and_that_is_said(promoted, recording, root):
-    own = under(root, _unmet)
-    longer = [replace(s, duration_s=99.0) if isinstance(s, Pause) else s for s in own.steps]
-    made = replay.judged_by_both(
-        promoted, recording.folder, replace(own, steps=tuple(longer)), "main"
-    )
+def test_gates_of_main_for_other_steps_give_no_verdict_and_that_is_said(
+    promoted, recording, rollout
+):
+    waiting = _waiting(under(rollout, _unmet))
+    made = replay.judged_by_both(promoted, recording.folder, waiting, "main")
     assert made.verdict == promoted.verdict
     assert "the recorded steps are" in made.release.changes[-1]
 
 
-def test_the_own_verdict_stays_where_it_is_the_worse_one(promoted, recording, root):
+def test_the_own_verdict_stays_where_it_is_the_worse_one(promoted, recording, rollout):
     bad = recording.result
-    made = replay.judged_by_both(bad, recording.folder, under(root, _passing), "main")
+    made = replay.judged_by_both(bad, recording.folder, under(rollout, _passing), "main")
     assert made.verdict == bad.verdict
 
 

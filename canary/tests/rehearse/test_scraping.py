@@ -16,9 +16,7 @@ from canary.rehearse import scraping
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.kubelet import Kubelet, Source
 from canary.rehearse.replica_sets import ReplicaSets
-from canary.runtime import documents
 from canary.tests.argo import shapes
-from canary.yamls import Document
 
 
 def set_aside(bundle, folder, *ports):
@@ -28,8 +26,7 @@ def set_aside(bundle, folder, *ports):
     return ReplicaSets(manifests.rollout(bundle), Hashes("latest", "stable"), kubelet, seed=1)
 
 
-def test_each_pod_is_scraped_once(root, tmp_path):
-    bundle = manifests.read(documents.read(root / "deploy/base"))
+def test_each_pod_is_scraped_once(bundle, tmp_path):
     sets = set_aside(bundle, tmp_path, "http", "management")
     targets = [t for job in scraping.jobs(bundle, sets, 1.0) for t in job.targets]
     scraped = Counter(target.labels["pod"] for target in targets)
@@ -48,8 +45,7 @@ def test_each_pod_is_scraped_once(root, tmp_path):
     ],
 )
 def test_a_gate_on_series_of_pods_that_nothing_scrapes_is_refused_before_the_start(shape, refused):
-    bodies = shapes.manifests(shape.split())
-    bundle = manifests.read([Document("f", body) for body in bodies])
+    bundle = shapes.bundle(shapes.manifests(shape.split()))
     if refused is None:
         scraping.check(manifests.rollout(bundle), bundle)
         return
@@ -69,7 +65,7 @@ def test_the_active_service_has_every_pod_as_a_target_and_the_preview_service_th
     tmp_path, active
 ):
     shape = ("blue-green", "by-service", "post", "plain", "service-monitor")
-    bundle = manifests.read([Document("f", body) for body in shapes.manifests(shape)])
+    bundle = shapes.bundle(shapes.manifests(shape))
     sets = set_aside(bundle, tmp_path, "http")
     jobs = scraping.jobs(bundle, sets, 1.0, active)
     found = {job.name: job.targets for job in jobs}
@@ -131,7 +127,7 @@ def test_a_gate_on_another_target_than_the_pods_is_pointed_out(wanted, said):
     query = f"sum(rate(http_requests_total{{{wanted}}}[1m]))"
     for template in templates:
         template["spec"]["metrics"][0]["provider"] = {"prometheus": {"query": query}}
-    bundle = manifests.read([Document("f", body) for body in bodies])
+    bundle = shapes.bundle(bodies)
     found = list(scraping.elsewhere(manifests.rollout(bundle), bundle))
     assert bool(found) is bool(said)
     assert all(said in line for line in found)

@@ -1,15 +1,8 @@
 import pytest
 
 from canary import durations
-from canary.argo import manifests
 from canary.argo.model import Analysis, Pause
 from canary.rehearse import time_compression
-from canary.runtime import documents
-
-
-@pytest.fixture
-def rollout(root):
-    return manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
 
 
 def test_pauses_windows_and_intervals_shrink_and_the_progress_deadline_does_not(rollout):

@@ -5,10 +5,10 @@ import os
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from canary.argo import analysis, manifests
+from canary.argo import analysis
 from canary.argo.model import Analysis, Measurement, Phase
 from canary.rehearse.exporter import PATH, ContainerFacts, Exporter
-from canary.runtime import documents, processes, prometheus
+from canary.runtime import processes, prometheus
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
 
@@ -54,8 +54,7 @@ def test_a_matrix_is_not_something_a_condition_can_judge(served):
         served.query("things_total[1m]")
 
 
-def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(root, tmp_path):
-    rollout = manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
+def test_a_gate_on_the_platforms_series_outlives_a_scrape_that_failed(rollout, tmp_path):
     decides = next(step for step in rollout.steps if isinstance(step, Analysis))
     metrics = {
         metric.name: metric
