@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,16 +16,18 @@ import sys
 import tarfile
 import threading
 import tomllib
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import psutil
 import pytest
 
-from canary.runtime import processes
+from canary.runtime import documents, processes
 from canary.runtime import program as ending
 from canary.runtime.waiting import wait_until
 from canary.start import start
+from canary.tests.machine import lives
 
 MAINS = {
     "canary": "canary.cli",
@@ -377,17 +380,9 @@ def test_outside_of_a_checkout_what_is_missing_is_said_with_its_option(call, tmp
 def test_the_module_needs_nothing_that_would_have_to_be_installed(root):
     """The pipeline's jobs hold tokens and have the standard library and a checkout."""
     code = "import sys, canary.runtime.program as p; print(*{m.partition('.')[0] for m in sys.modules})"
+    whole = f"import sys; sys.path.insert(0, {str(root)!r}); {code}"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            f"import sys; sys.path.insert(0, {str(root)!r}); {code}",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-I", "-S", "-c", whole], capture_output=True, text=True, check=True
     )
     assert set(done.stdout.split()) <= {*sys.stdlib_module_names, "canary", "__main__"}
 
@@ -584,7 +579,7 @@ def test_a_signal_ends_a_program_with_130_and_leaves_nothing(root, tmp_path, com
     # What another test's killed run left, this one removes and says so.
     said = [line for line in err.splitlines() if not line.startswith("removed ")]
     assert (started.returncode, said) == (130, [f"{command[0]}: interrupted"])
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
+    assert wait_until(lambda: not any(map(lives, children)), timeout_s=60)
 
 
 def begun(process):
@@ -597,15 +592,7 @@ def begun(process):
     return False
 
 
-def runs(process):
-    with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path):
-    from dataclasses import dataclass
-
     from canary.commands.rehearse import _make
 
     @dataclass(frozen=True)
@@ -647,10 +634,6 @@ def with_nonsense(value, path, nonsense):
 def test_nonsense_anywhere_in_a_manifest_is_never_a_fault_of_ours(
     call, root, tmp_path, command, seed
 ):
-    import random
-
-    from canary.runtime import documents
-
     bodies = [found.body for found in documents.read(root / "deploy/base")]
     chance = random.Random(seed)
     for number in range(8):

@@ -18,6 +18,7 @@ from acceptance.calling import call
 from canary import cli
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
+from canary.tests.machine import lives
 
 CANARY = Path(sys.executable).parent / "canary"
 
@@ -55,22 +56,27 @@ def test_a_rate_that_nobody_can_send_is_refused(root, rate):
     assert f"{rate} is not above 0" in done.stderr
 
 
-def test_a_manifest_with_an_unknown_field_is_one_line_with_file_and_path(root, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(root / "deploy/base", base)
-    rollout = base / "rollout.yaml"
-    rollout.write_text(rollout.read_text().replace("replicas: 10", "replicas: 10\n  paused: true"))
+@pytest.mark.parametrize(
+    ("name", "before", "after", "said"),
+    [
+        (
+            "rollout.yaml",
+            *("replicas: 10", "replicas: 10\n  paused: true"),
+            ("rollout.yaml line ", ": Rollout field spec.paused is not supported"),
+        ),
+        (
+            "analysis-release-gates.yaml",
+            *("name: release-gates", "name: other"),
+            ("'release-gates' is referenced and missing", "other"),
+        ),
+    ],
+    ids=["an unknown field", "a missing template"],
+)
+def test_what_is_wrong_with_a_manifest_is_one_line(root, tmp_path, name, before, after, said):
+    base = shutil.copytree(root / "deploy/base", tmp_path / "base")
+    (base / name).write_text((base / name).read_text().replace(before, after, 1))
     done = run("rehearse", "--manifests", str(base), "--out", str(tmp_path), root=root)
-    assert_one_line(done, 2, "rollout.yaml line ", ": Rollout field spec.paused is not supported")
-
-
-def test_a_missing_template_is_one_line_with_the_remedy(root, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(root / "deploy/base", base)
-    template = base / "analysis-release-gates.yaml"
-    template.write_text(template.read_text().replace("name: release-gates", "name: other", 1))
-    done = run("rehearse", "--manifests", str(base), "--out", str(tmp_path), root=root)
-    assert_one_line(done, 2, "'release-gates' is referenced and missing", "other")
+    assert_one_line(done, 2, *said)
 
 
 def test_a_missing_config_is_one_line(root):
@@ -115,7 +121,7 @@ def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
         output, _ = serving.communicate(timeout=60)
     assert serving.returncode == 130
     assert "gridos-api-keys.keys: " in output
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
+    assert wait_until(lambda: not any(map(lives, children)), timeout_s=60)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a tiny disk")
@@ -153,7 +159,7 @@ def test_ending_it_at_any_time_leaves_no_process_and_says_what_was_torn_down(
     assert rehearsal.returncode == 130
     assert "Interrupted" in output
     assert "torn down" in output
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
+    assert wait_until(lambda: not any(map(lives, children)), timeout_s=60)
 
 
 def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
@@ -165,7 +171,7 @@ def test_nothing_outlives_a_rehearsal_that_is_killed(root, tmp_path):
     children = process.children(recursive=True)
     rehearsal.kill()
     rehearsal.wait()
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
+    assert wait_until(lambda: not any(map(lives, children)), timeout_s=60)
 
 
 def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
@@ -178,7 +184,7 @@ def test_nothing_outlives_a_served_pod_whose_program_is_killed(root):
     assert programs(psutil.Process(serving.pid), "postgres")
     serving.kill()
     serving.wait()
-    assert wait_until(lambda: not any(map(runs, children)), timeout_s=60)
+    assert wait_until(lambda: not any(map(lives, children)), timeout_s=60)
     assert processes.port_is_free(port)
 
 
@@ -191,12 +197,6 @@ def programs(process, *names):
             if any(name in line for name in names):
                 found.append(child)
     return found
-
-
-def runs(process):
-    with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,19 @@
 """Probes: what each kind asks of a port."""
 
-import http.server
-import threading
-
 import pytest
 
 from canary.argo.objects import Lifecycle, Probe
 from canary.rehearse import probes
 from canary.runtime import processes
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(204 if self.headers.get("X-Probe") == "yes" else 500)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+from canary.tests.machine import answering
 
 
 @pytest.fixture
 def port():
-    server = http.server.HTTPServer(("127.0.0.1", processes.free_port()), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    with answering(
+        lambda asked: (204 if asked.headers.get("X-Probe") == "yes" else 500, b"")
+    ) as at:
+        yield at
 
 
 HEADERS = [{"name": "X-Probe", "value": "yes"}]

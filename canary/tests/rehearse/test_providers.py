@@ -1,10 +1,7 @@
 """Metrics that Prometheus does not answer: a web service, a Job's command, and those left out."""
 
-import http.server
 import json
 import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,29 +13,10 @@ from canary.rehearse import plan, providers
 from canary.rehearse.providers import Providers
 from canary.runtime import documents
 from canary.tests.argo import shapes
+from canary.tests.machine import answering
 
 WEB = Metric("web", "http://shop.shop.svc/state", "result == 'ok'", json_path="{$.state}")
 JOB = Metric("smoke", "", job=True)
-
-
-@contextmanager
-def served(body):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({**body, "path": self.path}).encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -68,8 +46,9 @@ def test_the_new_releases_own_service_is_asked_where_it_alone_answers():
 
 @pytest.mark.parametrize(("state", "phase"), [("ok", Phase.SUCCESSFUL), ("bad", Phase.FAILED)])
 def test_a_web_metric_is_judged_by_what_the_release_itself_answers(state, phase):
-    with served({"state": state}) as url:
-        known = Providers(services={"shop": url})
+    body = json.dumps({"state": state}).encode()
+    with answering(lambda asked: (200 if asked.path == "/state" else 404, body)) as port:
+        known = Providers(services={"shop": f"http://127.0.0.1:{port}"})
         assert known.measure(WEB, lambda: 1.0).phase is phase
 
 

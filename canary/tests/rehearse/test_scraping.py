@@ -1,11 +1,9 @@
 """What the run's Prometheus scrapes."""
 
 import copy
-import threading
 import urllib.error
 import urllib.request
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -17,6 +15,7 @@ from canary.rehearse.active_service import ActiveService
 from canary.rehearse.kubelet import Kubelet, Source
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.tests.argo import shapes
+from canary.tests.machine import answering
 
 
 def set_aside(bundle, folder, *ports):
@@ -82,30 +81,16 @@ def test_the_active_service_has_every_pod_as_a_target_and_the_preview_service_th
 
 
 def test_a_pod_is_scraped_by_the_active_service_while_that_selects_it(active):
-    class Pod(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(self.path.encode())
-
-        def log_message(self, *_):
-            pass
-
-    pod = HTTPServer(("127.0.0.1", 0), Pod)
-    threading.Thread(target=pod.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{active.port}{active.path(pod.server_port, '/metrics?a=1')}"
-    try:
+    with answering(lambda asked: (200, asked.path.encode())) as pod:
+        url = f"http://127.0.0.1:{active.port}{active.path(pod, '/metrics?a=1')}"
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(url, timeout=5)
-        active.select([pod.server_port])
+        active.select([pod])
         with urllib.request.urlopen(url, timeout=5) as answer:
             assert answer.read() == b"/metrics?a=1"
         active.select([])
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(url, timeout=5)
-    finally:
-        pod.shutdown()
-        pod.server_close()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from canary.runtime import database, processes
 from canary.runtime.waiting import wait_until
+from canary.tests.machine import lives
 
 CANARY = Path(sys.executable).parent / "canary"
 TABLES = "SELECT array_agg(relname::text) FROM pg_class WHERE relkind = 'r' AND oid >= 16384"
@@ -180,10 +181,3 @@ def test_its_processes_end_when_the_program_that_started_it_is_killed():
     assert len(family) > 3
     assert wait_until(lambda: not any(map(lives, family)), timeout_s=60)
     assert wait_until(lambda: not folder.exists(), timeout_s=60)
-
-
-def lives(process):
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

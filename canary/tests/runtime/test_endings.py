@@ -13,6 +13,7 @@ import pytest
 from canary.errors import MachineError
 from canary.runtime import processes, scratch
 from canary.runtime.waiting import wait_until
+from canary.tests.machine import lives
 
 # Ends by itself, so that a red test leaves nothing for long.
 SLEEP = "import time; time.sleep(120)"
@@ -30,12 +31,6 @@ with scratch.folder("test") as folder:
 """
 # Runs a program that is given the like.
 RUNNER = "import sys; from canary.runtime import processes; processes.run(sys.argv[1:])"
-
-
-def lives(process):
-    with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @contextlib.contextmanager

@@ -1,9 +1,8 @@
 """The gateway: a real Envoy, balancing per request over endpoints that come and go."""
 
-import threading
 import urllib.request
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,37 +10,20 @@ from canary.argo.controller import Status
 from canary.argo.model import Hashes, RequestMatch, Rollout, Routing, SetRoute, TextMatch
 from canary.errors import UsageError
 from canary.rehearse import edge
-from canary.runtime import processes
 from canary.runtime.gateway import Counts, Gateway
 from canary.runtime.waiting import wait_until
+from canary.tests.machine import answering
 
 
 @pytest.fixture
 def backends():
     """Three servers that answer with their own port; the last one fails every request."""
-    servers = []
-    for status in (200, 200, 500):
 
-        class Handler(BaseHTTPRequestHandler):
-            answer = status
+    def answer(status):
+        return lambda asked: (status, str(asked.server.server_port).encode())
 
-            def do_GET(self):
-                body = str(self.server.server_port).encode()
-                self.send_response(self.answer)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", processes.free_port()), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-    yield [server.server_port for server in servers]
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as stack:
+        yield [stack.enter_context(answering(answer(status))) for status in (200, 200, 500)]
 
 
 @pytest.fixture

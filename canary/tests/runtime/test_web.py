@@ -1,27 +1,23 @@
 """A web service, asked for one value of its JSON."""
 
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
-from canary.runtime import processes, web
+from canary.runtime import web
+from canary.tests.machine import answering
+
+FILES = {
+    "/a.json": b'{"alerts": [{"name": "x", "value": 3}], "text": "yes"}',
+    "/list": b"[]",
+    "/page": b"<html>",
+}
 
 
 @pytest.fixture
-def served(tmp_path):
-    (tmp_path / "a.json").write_text('{"alerts": [{"name": "x", "value": 3}], "text": "yes"}')
-    (tmp_path / "list").write_text("[]")
-    (tmp_path / "page").write_text("<html>")
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    server = ThreadingHTTPServer(("127.0.0.1", processes.free_port()), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def served():
+    with answering(
+        lambda asked: (200 if asked.path in FILES else 404, FILES.get(asked.path, b""))
+    ) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(
