@@ -32,6 +32,9 @@ http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).s
 """
 
 
+FACTS = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
+
+
 def probe(path, **fields):
     return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": 0.1, **fields}
 
@@ -68,9 +71,9 @@ def make(tmp_path):
     """Makes kubelets whose pods run the little server above, with extra variables."""
     made = []
 
-    def make(**variables):
-        given = {"UNREADY": str(tmp_path / "unready"), "PATH": "", **variables}
-        kubelet = Kubelet({"hash": source(TEMPLATE, tmp_path, given)}, tmp_path)
+    def make(template=TEMPLATE, variables=None, **options):
+        given = {"UNREADY": str(tmp_path / "unready"), "PATH": "", **(variables or {})}
+        kubelet = Kubelet({"hash": source(template, tmp_path, given, **options)}, tmp_path)
         made.append(kubelet)
         return kubelet
 
@@ -79,9 +82,16 @@ def make(tmp_path):
         kubelet.stop()
 
 
-def create(kubelet):
-    facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
-    return kubelet.create(facts, "hash", {"http": processes.free_port()}, time.monotonic())
+def create(kubelet, *ports):
+    """A pod with these ports, or with one alone."""
+    given = {name: processes.free_port() for name in ports or ("http",)}
+    return kubelet.create(FACTS, "hash", given, time.monotonic())
+
+
+def ready(kubelet, *ports):
+    pod = create(kubelet, *ports)
+    until(kubelet, lambda: pod.ready)
+    return pod
 
 
 def until(kubelet, condition):
@@ -96,8 +106,7 @@ def until(kubelet, condition):
 
 def test_the_edge_knows_of_a_lost_pod_only_after_its_delay(make):
     kubelet = make()
-    pod = create(kubelet)
-    until(kubelet, lambda: pod.ready)
+    pod = ready(kubelet)
     now = time.monotonic()
     kubelet.lose(pod, now)
     assert kubelet.unnoticed(10.0, now + 9.9) == {pod.port}
@@ -108,16 +117,14 @@ def test_the_edge_knows_of_a_lost_pod_only_after_its_delay(make):
 
 def test_the_edge_knows_at_once_of_a_pod_that_leaves_in_order(make):
     kubelet = make()
-    pod = create(kubelet)
-    until(kubelet, lambda: pod.ready)
+    pod = ready(kubelet)
     kubelet.delete(pod, time.monotonic())
     assert kubelet.unnoticed(10.0, time.monotonic()) == set()
 
 
 def test_a_pod_that_died_and_is_ready_again_needs_no_noticing(make):
     kubelet = make()
-    pod = create(kubelet)
-    until(kubelet, lambda: pod.ready)
+    pod = ready(kubelet)
     pod.containers[0].child.kill()
     until(kubelet, lambda: pod.restarts == 1)
     assert kubelet.unnoticed(60.0, time.monotonic()) == {pod.port}
@@ -125,27 +132,18 @@ def test_a_pod_that_died_and_is_ready_again_needs_no_noticing(make):
     assert kubelet.unnoticed(60.0, time.monotonic()) == set()
 
 
-def test_a_probe_asks_the_port_that_it_names(tmp_path):
+def test_a_probe_asks_the_port_that_it_names(make):
     template = TEMPLATE.model_copy(deep=True)
     container = template.spec.container
     for probed in (container.startup_probe, container.readiness_probe):
         probed.http_get.__dict__["port"] = "management"
     names = ("http", "management")
-    given = {"UNREADY": str(tmp_path / "unready"), "PATH": ""}
-    made = source(template, tmp_path, given, names, told="management")
-    kubelet = Kubelet({"hash": made}, tmp_path)
-    try:
-        ports = {name: processes.free_port() for name in names}
-        facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
-        pod = kubelet.create(facts, "hash", ports, time.monotonic())
-        until(kubelet, lambda: pod.ready)
-        assert pod.port == ports["http"]
-    finally:
-        kubelet.stop()
+    pod = ready(make(template, ports=names, told="management"), *names)
+    assert pod.port == pod.ports["http"]
 
 
 def test_a_pod_is_ready_once_its_startup_and_readiness_probes_say_so(make):
-    kubelet = make(SLOW="0.5")
+    kubelet = make(variables={"SLOW": "0.5"})
     pod = create(kubelet)
     events = until(kubelet, lambda: pod.ready)
     assert events[0].startswith("ready after")
@@ -153,8 +151,7 @@ def test_a_pod_is_ready_once_its_startup_and_readiness_probes_say_so(make):
 
 def test_a_pod_that_fails_readiness_twice_is_sent_nothing_until_it_recovers(make, tmp_path):
     kubelet = make()
-    pod = create(kubelet)
-    until(kubelet, lambda: pod.ready)
+    pod = ready(kubelet)
     (tmp_path / "unready").touch()
     until(kubelet, lambda: not pod.ready)
     assert pod.restarts == 0
@@ -163,7 +160,7 @@ def test_a_pod_that_fails_readiness_twice_is_sent_nothing_until_it_recovers(make
 
 
 def test_a_pod_that_dies_is_restarted_at_once_and_then_with_back_off(make):
-    kubelet = make(CRASH="1")
+    kubelet = make(variables={"CRASH": "1"})
     pod = create(kubelet)
     events = until(kubelet, lambda: pod.restarts == 2)
     assert events == [
@@ -174,10 +171,9 @@ def test_a_pod_that_dies_is_restarted_at_once_and_then_with_back_off(make):
 
 
 def test_a_pod_above_its_memory_limit_is_killed_and_restarted_and_one_below_is_not(make):
-    modest = make(HOLD_MIB="20")
-    spared = create(modest)
-    until(modest, lambda: spared.ready)
-    hungry = make(HOLD_MIB="150")
+    modest = make(variables={"HOLD_MIB": "20"})
+    spared = ready(modest)
+    hungry = make(variables={"HOLD_MIB": "150"})
     pod = create(hungry)
     events = until(hungry, lambda: pod.restarts == 1)
     assert re.fullmatch(
@@ -189,8 +185,7 @@ def test_a_pod_above_its_memory_limit_is_killed_and_restarted_and_one_below_is_n
 
 def test_a_deleted_pod_leaves_the_endpoints_at_once_and_ends_after_its_pre_stop_sleep(make):
     kubelet = make()
-    pod = create(kubelet)
-    until(kubelet, lambda: pod.ready)
+    pod = ready(kubelet)
     kubelet.delete(pod, time.monotonic())
     assert not pod.ready
     kubelet.tick(time.monotonic())
@@ -286,51 +281,34 @@ def test_only_what_is_above_its_limit_is_named_heavy(tmp_path):
         child.kill()
 
 
-def two(folder, sidecar):
-    """A pod of the little server on `http` and a second container on `metrics`."""
+def two(make, sidecar):
+    """For pods of the little server on `http` and a second container on `metrics`."""
     template = TEMPLATE.model_copy(deep=True)
     fields = {"name": "side", "image": "s", "ports": [{"name": "metrics", "containerPort": 9}]}
     fields["readinessProbe"] = {**probe("/readyz"), "httpGet": {"path": "/", "port": "metrics"}}
     template.spec.containers.append(type(template.spec.container).model_validate(fields))
-    given = {"UNREADY": str(folder / "unready"), "PATH": ""}
     first = Image([sys.executable, "-c", SERVER], {"HOST": "{host}", "PORT": "{port}"})
     images = {"c": first, **({"side": sidecar} if sidecar else {})}
-    return Kubelet(
-        {"hash": source(template, folder, given, ("http", "metrics"), images=images)}, folder
-    )
+    return make(template, ports=("http", "metrics"), images=images)
 
 
-def create_two(kubelet):
-    facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
-    ports = {name: processes.free_port() for name in ("http", "metrics")}
-    return kubelet.create(facts, "hash", ports, time.monotonic())
-
-
-def test_a_pod_of_two_containers_is_ready_once_both_are_and_one_restarts_alone(tmp_path):
+def test_a_pod_of_two_containers_is_ready_once_both_are_and_one_restarts_alone(make):
     listen = {"HOST": "{host}", "PORT": "{port.metrics}"}
-    kubelet = two(tmp_path, Image([sys.executable, "-c", SERVER], listen))
-    try:
-        pod = create_two(kubelet)
-        until(kubelet, lambda: pod.ready)
-        first, second = pod.containers
-        urllib.request.urlopen(f"http://127.0.0.1:{pod.ports['metrics']}/").close()
-        second.child.kill()
-        events = until(kubelet, lambda: second.restarts == 1 and pod.ready)
-        assert first.restarts == 0
-        assert first.child.running
-        assert next(event.split(";")[0] for event in events).startswith("container exited")
-    finally:
-        assert kubelet.stop() == 1
+    kubelet = two(make, Image([sys.executable, "-c", SERVER], listen))
+    pod = ready(kubelet, "http", "metrics")
+    first, second = pod.containers
+    urllib.request.urlopen(f"http://127.0.0.1:{pod.ports['metrics']}/").close()
+    second.child.kill()
+    events = until(kubelet, lambda: second.restarts == 1 and pod.ready)
+    assert first.restarts == 0
+    assert first.child.running
+    assert next(event.split(";")[0] for event in events).startswith("container exited")
+    assert kubelet.stop() == 1
 
 
-def test_a_container_that_is_not_run_here_keeps_no_pod_waiting(tmp_path):
-    kubelet = two(tmp_path, None)
-    try:
-        pod = create_two(kubelet)
-        until(kubelet, lambda: pod.ready)
-        assert [state.container.name for state in pod.containers] == ["c"]
-    finally:
-        kubelet.stop()
+def test_a_container_that_is_not_run_here_keeps_no_pod_waiting(make):
+    pod = ready(two(make, None), "http", "metrics")
+    assert [state.container.name for state in pod.containers] == ["c"]
 
 
 def test_a_command_is_told_its_ports_and_the_manifests_arguments_their_variables(tmp_path):
@@ -339,10 +317,9 @@ def test_a_command_is_told_its_ports_and_the_manifests_arguments_their_variables
     image = Image(["serve", "--listen={host}:{port}", "{other}"], {"METRICS": ":{port.metrics}"})
     given = {"LEVEL": "debug"}
     made = source(template, tmp_path, given, images={"c": image})
-    facts = PodFacts("pod-1", "n", {}, {}, "127.0.0.1")
-    command, variables = made.command(template.spec.container, facts, {"http": 1, "metrics": 2})
+    command, variables = made.command(template.spec.container, FACTS, {"http": 1, "metrics": 2})
     assert command[:3] == ["serve", "--listen=127.0.0.1:1", "{other}"]
     assert command[3:] == ["--level=debug", "$(LEVEL)", "$(UNSET)"]
     assert variables == {"LEVEL": "debug", "METRICS": ":2"}
     whole = replace(made, images={"c": replace(image, whole=True)})
-    assert whole.command(template.spec.container, facts, {"http": 1})[0] == command[:3]
+    assert whole.command(template.spec.container, FACTS, {"http": 1})[0] == command[:3]
