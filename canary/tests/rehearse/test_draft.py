@@ -25,10 +25,36 @@ def repository(root, tmp_path):
     return copy
 
 
-def said(folder):
-    made = draft.draft(folder, None)
+@pytest.fixture
+def orders(root):
+    """The manifests of one of them."""
+    return root / "acceptance/foreign/orders/manifests.yaml"
+
+
+@pytest.fixture
+def beside(orders, tmp_path):
+    """A folder with these manifests and some files."""
+
+    def write(files):
+        shutil.copy(orders, tmp_path)
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path
+
+    return write
+
+
+def write(made, folder):
+    """What `canary init` writes."""
     (folder / "rehearsal.yaml").write_text(made.rehearsal())
     (folder / "locustfile.py").write_text(made.locustfile())
+    return folder / "rehearsal.yaml"
+
+
+def said(folder):
+    made = draft.draft(folder, None)
+    write(made, folder)
     ast.parse(made.locustfile())
     (document,) = yamls.read(folder / "rehearsal.yaml")
     return document.body, [task.path for task in made.tasks]
@@ -99,12 +125,8 @@ KOTLIN = {
         ),
     ],
 )  # fmt: skip
-def test_what_builds_a_service_is_found_by_its_files(root, tmp_path, files, build, command):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    shutil.copy(root / "acceptance/foreign/orders/manifests.yaml", tmp_path)
-    body, _ = said(tmp_path)
+def test_what_builds_a_service_is_found_by_its_files(beside, files, build, command):
+    body, _ = said(beside(files))
     assert body["build"] == build
     assert body["images"]["orders"] == command
 
@@ -121,11 +143,8 @@ def test_what_builds_a_service_is_found_by_its_files(root, tmp_path, files, buil
         ("app.py", '@app.route("/")', "/"),
     ],
 )  # fmt: skip
-def test_a_route_is_asked_for_below_the_prefix_of_its_file(root, tmp_path, name, text, path):
-    shutil.copy(root / "acceptance/foreign/orders/manifests.yaml", tmp_path)
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text(text)
-    assert asked(tmp_path) == [path]
+def test_a_route_is_asked_for_below_the_prefix_of_its_file(beside, name, text, path):
+    assert asked(beside({name: text})) == [path]
 
 
 def asked(folder):
@@ -162,13 +181,9 @@ def asked(folder):
     ],
 )  # fmt: skip
 def test_routes_of_several_files_are_asked_for_below_the_prefix_that_another_file_gives(
-    root, tmp_path, files, paths
+    beside, files, paths
 ):
-    shutil.copy(root / "acceptance/foreign/orders/manifests.yaml", tmp_path)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert sorted(asked(tmp_path)) == paths
+    assert sorted(asked(beside(files))) == paths
 
 
 @pytest.mark.parametrize(
@@ -185,23 +200,19 @@ def test_routes_of_several_files_are_asked_for_below_the_prefix_that_another_fil
     ],
 )  # fmt: skip
 def test_what_an_image_runs_is_read_from_its_dockerfile(
-    root, tmp_path, dockerfile, args, files, command
+    orders, beside, dockerfile, args, files, command
 ):
-    (manifest,) = (root / "acceptance/foreign/orders").glob("manifests.yaml")
-    bodies = list(yaml.safe_load_all(manifest.read_text()))
+    bodies = list(yaml.safe_load_all(orders.read_text()))
     container = bodies[0]["spec"]["template"]["spec"]["containers"][0]
     container |= {"args": args or []}
-    (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(bodies))
-    for file in files:
-        (tmp_path / file).write_text("{}")
-    (tmp_path / "Dockerfile").write_text(dockerfile)
-    found = said(tmp_path)[0]["images"]["orders"]
+    there = dict.fromkeys(files, "{}") | {"Dockerfile": dockerfile}
+    folder = beside(there | {"manifests.yaml": yaml.safe_dump_all(bodies)})
+    found = said(folder)[0]["images"]["orders"]
     assert found == {"run": command} if command else "run" not in found
 
 
-def test_a_rollout_of_a_workload_has_that_workloads_containers(root, tmp_path):
-    file = root / "acceptance/foreign/orders/manifests.yaml"
-    bodies = list(yaml.safe_load_all(file.read_text()))
+def test_a_rollout_of_a_workload_has_that_workloads_containers(orders, tmp_path):
+    bodies = list(yaml.safe_load_all(orders.read_text()))
     metadata, spec = bodies[0]["metadata"], bodies[0]["spec"]
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
     bodies.append({**workload, "spec": {"template": spec.pop("template")}})
@@ -210,24 +221,22 @@ def test_a_rollout_of_a_workload_has_that_workloads_containers(root, tmp_path):
     assert list(said(tmp_path)[0]["images"]) == ["orders"]
 
 
-def test_of_two_rollouts_of_one_name_that_of_a_namespace_is_chosen(root, tmp_path):
-    text = (root / "acceptance/foreign/orders/manifests.yaml").read_text()
+def test_of_two_rollouts_of_one_name_that_of_a_namespace_is_chosen(orders, tmp_path):
+    text = orders.read_text()
     (tmp_path / "all").mkdir()
     (tmp_path / "all/west.yaml").write_text(text.replace("namespace: shop", "namespace: west"))
     (tmp_path / "all/east.yaml").write_text(text.replace("namespace: shop", "namespace: east"))
     with pytest.raises(UsageError, match="there are east/orders, west/orders"):
         draft.draft(tmp_path, None, "orders")
     made = draft.draft(tmp_path, None, "west/orders")
-    (tmp_path / "rehearsal.yaml").write_text(made.rehearsal())
-    (tmp_path / "locustfile.py").write_text(made.locustfile())
-    build = plan.read(tmp_path / "rehearsal.yaml", None)
+    build = plan.read(write(made, tmp_path), None)
     assert build.bundle.rollout.metadata.namespace == "west"
 
 
-def test_each_overlay_is_a_place_of_its_own(root, tmp_path):
+def test_each_overlay_is_a_place_of_its_own(orders, tmp_path):
     base = tmp_path / "deploy/base"
     base.mkdir(parents=True)
-    shutil.copy(root / "acceptance/foreign/orders/manifests.yaml", base)
+    shutil.copy(orders, base)
     (base / "kustomization.yaml").write_text("resources: [manifests.yaml]")
     for name in ("dev", "prod"):
         overlay = tmp_path / "deploy/overlays" / name
@@ -272,9 +281,7 @@ def test_of_several_rollouts_beside_each_other_one_is_chosen_by_its_name(reposit
     with pytest.raises(UsageError, match="holds 2 Rollouts — choose one with --rollout: there are orders, worker"):  # fmt: skip
         draft.draft(folder, None)
     made = draft.draft(folder, None, "orders")
-    (folder / "rehearsal.yaml").write_text(made.rehearsal())
-    (folder / "locustfile.py").write_text(made.locustfile())
-    build = plan.read(folder / "rehearsal.yaml", None)
+    build = plan.read(write(made, folder), None)
     assert build.bundle.rollout.metadata.name == "orders"
     text = made.rehearsal().replace("rollout: orders\n", "")
     (folder / "rehearsal.yaml").write_text(text)
@@ -331,13 +338,12 @@ def test_a_chart_with_a_rollout_is_found_and_needs_a_helm_which_the_message_says
         plan.read(tmp_path / "rates/rehearsal.yaml", None)
 
 
-def test_a_charts_files_of_values_are_offered(root, tmp_path, monkeypatch):
+def test_a_charts_files_of_values_are_offered(root, orders, tmp_path, monkeypatch):
     folder = shutil.copytree(root / "acceptance/foreign/rates", tmp_path / "rates")
     (folder / "chart/values-dev.yaml").write_text("")
     # What a helm renders of the chart, which is no matter here.
-    rendered = root / "acceptance/foreign/orders/manifests.yaml"
     program = tmp_path / "helm"
-    program.write_text(f"#!/bin/sh\ncat {rendered}\n")
+    program.write_text(f"#!/bin/sh\ncat {orders}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     text = draft.draft(folder, None).rehearsal()
