@@ -1,7 +1,5 @@
 """What a gate's query selects, as Prometheus reads it: what it cannot see is not vouched for."""
 
-from dataclasses import replace
-
 import pytest
 
 from canary.argo.dialects import Dialect, Outcome, Vocabulary
@@ -16,15 +14,18 @@ HALF = Fault(error_rate=0.5)
 RIGHT, DEAD, UNKNOWN = "right", "dead", "unknown"
 
 
-def released(query, success="result[0] < 0.01", failure=None, namespace="shop", vocabulary=None):
-    """A release of ten pods, half of them canary for a minute, with one measurement."""
+def released(query, success="result[0] < 0.01", failure=None, vocabulary=None):
     failure = success.replace("<", ">=") if failure is None else failure
-    metric = Metric("errors", query, success, failure)
+    return judged(Metric("errors", query, success, failure), vocabulary=vocabulary)
+
+
+def judged(*metrics, n=50, vocabulary=None):
+    """A release of ten pods, half of them canary for a minute, with one measurement."""
     rollout = Rollout(
         name="shop",
-        namespace=namespace,
+        namespace="shop",
         replicas=10,
-        steps=(SetWeight(50), Pause(60.0), Analysis(("gate",), (metric,), {}, 2)),
+        steps=(SetWeight(50), Pause(60.0), Analysis(("gate",), metrics, {}, 2)),
         background=None,
         max_surge=0,
         max_unavailable=1,
@@ -32,7 +33,7 @@ def released(query, success="result[0] < 0.01", failure=None, namespace="shop", 
     return Study(
         rollout,
         Traffic(100.0),
-        n=50,
+        n=n,
         canary_tokens=(LATEST, "shop-canary"),
         stable_tokens=("stable0hash", "shop"),
         vocabulary=vocabulary,
@@ -243,20 +244,11 @@ def test_conditions_are_computed_and_not_guessed(query, success, failure, expect
 
 def together(queries):
     """One release that asks many queries, each as a gate."""
-    metrics = tuple(
+    metrics = (
         Metric(f"gate-{number}", query, "result[0] < 0.01", "result[0] >= 0.01")
         for number, query in enumerate(queries)
     )
-    study = released(SHARE)
-    analysis = replace(study.rollout.steps[2], metrics=metrics)
-    steps = (*study.rollout.steps[:2], analysis)
-    return Study(
-        replace(study.rollout, steps=steps),
-        study.traffic,
-        n=10,
-        canary_tokens=study.canary_tokens,
-        stable_tokens=study.stable_tokens,
-    )
+    return judged(*metrics, n=10)
 
 
 def test_what_is_modelled_is_read_as_a_real_prometheus_reads_it():

@@ -115,21 +115,19 @@ def test_words_that_are_no_fault_are_refused_with_those_that_are():
         faults.scenario("sharks", Traffic(1.0))
 
 
+def synthesised(subject, fault, traffic, length_s):
+    """The lines of one release's series."""
+    (trial,) = simulation.plan(subject, [Scenario("one", fault, traffic)], 1)
+    names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
+    pods, noise = trial.virtual_run.pods, synthetic_series.ScrapeNoise()
+    made = synthetic_series.Release(names, pods, traffic, fault, noise, 1e9, length_s)
+    return synthetic_series.lines(made)
+
+
 def test_counters_only_grow_but_for_a_crash(subject):
     def drops(fault):
-        (trial,) = simulation.plan(subject, [Scenario("one", fault, Traffic(100.0))], 1)
-        names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
-        release = synthetic_series.Release(
-            names,
-            trial.virtual_run.pods,
-            Traffic(100.0),
-            fault,
-            synthetic_series.ScrapeNoise(),
-            1e9,
-            400.0,
-        )
         series = {}
-        for line in synthetic_series.lines(release):
+        for line in synthesised(subject, fault, Traffic(100.0), 400.0):
             head, value, _ = line.rsplit(" ", 2)
             series.setdefault(head, []).append(float(value))
         counters = [v for head, v in series.items() if head.startswith("http_requests_total")]
@@ -142,17 +140,7 @@ def test_counters_only_grow_but_for_a_crash(subject):
 
 def test_every_name_and_label_synthesised_is_in_the_services_contract(subject, root):
     scraped = (root / "observability/contract.prom").read_text()
-    (trial,) = simulation.plan(subject, [Scenario("one")], 1)
-    names = synthetic_series.Names("gridos", "gridos", "gridos", "abc", "def")
-    release = synthetic_series.Release(
-        names,
-        trial.virtual_run.pods,
-        Traffic(10.0),
-        Fault(),
-        synthetic_series.ScrapeNoise(),
-        1e9,
-        100.0,
-    )
-    made = {line.partition("{")[0] for line in synthetic_series.lines(release)}
+    lines = synthesised(subject, Fault(), Traffic(10.0), 100.0)
+    made = {line.partition("{")[0] for line in lines}
     own = {n for n in made if not n.startswith(("container_", "kube_"))}
     assert own == {n for n in own if f"\n{n}{{" in scraped}

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import stat
 import sys
 from dataclasses import replace
 
@@ -34,6 +33,7 @@ from canary.runtime.gateway import Counts
 
 HASHES = Hashes(latest="latest", stable="stable")
 LABEL = cluster_state.HASH_LABEL
+BEGAN = "2026-01-01T00:00:00Z"
 NO_TRAFFIC = {"stable": Counts(), "canary": Counts()}
 
 
@@ -41,8 +41,7 @@ def thing(kind, name, hash_=None, status=None, spec=None, **metadata):
     labels = {LABEL: hash_} if hash_ else {}
     return {
         "kind": kind,
-        "metadata": {"name": name, "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"}
-        | metadata,
+        "metadata": {"name": name, "labels": labels, "creationTimestamp": BEGAN} | metadata,
         "status": status or {},
         "spec": spec or {},
     }
@@ -66,6 +65,10 @@ def rollout(**status):
         {"stableRS": "stable", "currentPodHash": "latest", "observedGeneration": "3"} | status,
         generation=3,
     )
+
+
+def pausing(reason):
+    return {"pauseConditions": [{"reason": reason, "startTime": BEGAN}]}
 
 
 @pytest.fixture
@@ -112,12 +115,7 @@ def test_an_abort_is_over_when_the_candidates_pods_are_gone(shipped):
 
 
 def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(shipped):
-    paused = rollout(
-        phase="Paused",
-        pauseConditions=[
-            {"reason": "InconclusiveAnalysisRun", "startTime": "2026-01-01T00:00:00Z"}
-        ],
-    )
+    paused = rollout(phase="Paused", **pausing("InconclusiveAnalysisRun"))
     seen = observe(shipped, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
     assert seen.inconclusive
     assert seen.settled
@@ -137,12 +135,12 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(shippe
     measured = {
         "phase": "Failed",
         "value": "[0.031]",
-        "startedAt": "2026-01-01T00:00:00Z",
+        "startedAt": BEGAN,
         "finishedAt": "2026-01-01T00:00:01Z",
     }
     status = {
         "phase": "Failed",
-        "startedAt": "2026-01-01T00:00:00Z",
+        "startedAt": BEGAN,
         "metricResults": [
             {"name": "error-ratio", "phase": "Failed", "failed": 1, "measurements": [measured]}
         ],
@@ -159,16 +157,10 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(shippe
 
 
 READ = Analysis(("gates",), (Metric("gate", "x"),), {})
-STEPS = (
-    SetWeight(10),
-    Pause(60),
-    READ,
-    SetWeight(25),
-    Pause(120),
-    READ,
-    SetWeight(50),
-    Pause(180),
-    READ,
+STEPS = tuple(
+    step
+    for weight, s in ((10, 60), (25, 120), (50, 180))
+    for step in (SetWeight(weight), Pause(s), READ)
 )
 
 
@@ -245,8 +237,8 @@ def test_a_status_from_before_the_release_says_nothing_of_it(shipped):
 
 def test_a_step_that_nobody_promotes_ends_the_rehearsal(shipped):
     shipped = replace(shipped, steps=(SetWeight(10), Pause(None), READ))
-    pause = {"reason": "CanaryPauseStep", "startTime": "2026-01-01T00:00:00Z"}
-    seen = observe(shipped, rollout(phase="Paused", currentStepIndex=1, pauseConditions=[pause]))
+    paused = rollout(phase="Paused", currentStepIndex=1, **pausing("CanaryPauseStep"))
+    seen = observe(shipped, paused)
     assert seen.settled
     assert seen.unjudged.startswith("Step 1 needs a manual promotion, unjudged beyond it")
 
@@ -260,10 +252,11 @@ def blue_green(shipped):
 
 
 def switching(active="stable", reason=None, run=(), **status):
-    pauses = [{"reason": reason, "startTime": "2026-01-01T00:00:00Z"}] if reason else None
+    if reason:
+        status |= pausing(reason)
     inside = {"activeSelector": active, "scaleUpPreviewCheckPoint": active == "checked"}
     runs = [gates(place, phase) for place, phase in run]
-    return (rollout(blueGreen=inside, pauseConditions=pauses, **status), *runs)
+    return (rollout(blueGreen=inside, **status), *runs)
 
 
 @pytest.mark.parametrize(
@@ -333,10 +326,6 @@ def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(shipped, af
     assert not decided.settled
     seen = cluster_state.following(decided, observe(shipped, *after), 100)
     assert (seen.aborted, seen.settled, seen.unjudged) == (True, True, "")
-
-
-def pausing(reason):
-    return {"pauseConditions": [{"reason": reason, "startTime": "2026-01-01T00:00:00Z"}]}
 
 
 @pytest.mark.parametrize(
@@ -415,7 +404,6 @@ def test_the_key_of_the_cluster_is_sent_under_every_name_that_stands_in_for_it(e
 
 
 def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_intervals(root):
-
     bodies = [found.body for found in documents.read(root / "deploy/base")]
     time_compression.shorten(bodies, 3)
     body = next(b for b in bodies if b["kind"] == "Rollout")
@@ -488,7 +476,7 @@ def kube(tmp_path, monkeypatch):
         program.write_text(
             f'#!/bin/sh\n[ "$1" = config ] && echo "{name}" && exit 0\necho "connection refused" >&2; exit 1\n'
         )
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     return in_context

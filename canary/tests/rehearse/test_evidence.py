@@ -25,13 +25,17 @@ def requests(route, canary, stable=((200, 4),) * 40):
     ]
 
 
+def release_of(port):
+    return {CANARY_PORT: CANARY, STABLE_PORT: STABLE}.get(port, "")
+
+
 def blame(accesses, raised=(), restarts=(), **how):
-    release = {CANARY_PORT: CANARY, STABLE_PORT: STABLE}
-    routes, total = evidence.compare(accesses, lambda port: release.get(port, ""), ROUTES.name)
+    routes, total = evidence.compare(accesses, release_of, ROUTES.name)
     return evidence.blame(routes, total, raised, restarts, **how)
 
 
 FINE = ((200, 4),) * 40
+TRACE = ["Traceback (most recent call last):", '  File "/app/app.py", line 7, in show']
 
 
 def test_a_release_like_stable_is_blamed_for_nothing():
@@ -39,15 +43,7 @@ def test_a_release_like_stable_is_blamed_for_nothing():
 
 
 def test_one_failing_route_is_named_with_its_share_its_status_and_its_exception():
-    log = Log(
-        "canary-x",
-        "pods/canary-x.log",
-        [
-            "Traceback (most recent call last):",
-            '  File "/app/app.py", line 7, in show',
-            "ValueError: no bus 7",
-        ],
-    )
+    log = Log("canary-x", "pods/canary-x.log", [*TRACE, "ValueError: no bus 7"])
     raised = evidence.exceptions([log], Redaction())
     found = blame(requests("GET /a", FINE) + requests("GET /b/7", ((500, 3),) * 9), raised)
     assert found == [
@@ -211,11 +207,7 @@ def test_exceptions_are_read_from_json_lines_and_from_plain_tracebacks_and_count
 
 @pytest.mark.parametrize("written", [1, 2, 3])
 def test_a_traceback_that_the_end_of_its_pod_cut_off_is_no_exception(written):
-    trace = [
-        "Traceback (most recent call last):",
-        '  File "/app.py", line 7, in show',
-        "ValueError",
-    ]
+    trace = [*TRACE, "ValueError"]
     found = evidence.exceptions([Log("canary-x", "x.log", trace[:written])], Redaction())
     assert len(found) == (written == 3)
 
@@ -260,11 +252,8 @@ def test_error_bodies_are_kept_once_a_kind_and_redacted():
 
 
 def test_routes_that_nobody_asked_the_canary_for_are_named_and_those_left_out_apart():
-    routes, _ = evidence.compare(
-        requests("GET /a", FINE) + requests("GET /c", ()),
-        {CANARY_PORT: CANARY, STABLE_PORT: STABLE}.get,
-        ROUTES.name,
-    )
+    asked = requests("GET /a", FINE) + requests("GET /c", ())
+    routes, _ = evidence.compare(asked, release_of, ROUTES.name)
     known = ["GET /a", "GET /c", "GET /d", "GET /a"]
     covered = evidence.cover(known, ["GET /d"], routes)
     assert str(covered) == "1 of 2 routes exercised; not exercised: GET /c"
@@ -279,10 +268,6 @@ def each_second(seconds, canary, stable):
         for port, (requests, failed) in ((CANARY_PORT, canary), (STABLE_PORT, stable))
         for number in range(requests)
     ]
-
-
-def release_of(port):
-    return {CANARY_PORT: CANARY, STABLE_PORT: STABLE}.get(port, "")
 
 
 def test_no_route_is_blamed_for_what_fails_in_both_alike_and_none_that_waits_for_it():
