@@ -93,6 +93,14 @@ def parse(query: str) -> Query:
     return Query(tree, found)
 
 
+def read(query: str) -> Query:
+    """As `parse`, but what is refused reads nothing: an argument may not be filled in yet."""
+    try:
+        return parse(query)
+    except PromqlError:
+        return parse("vector(0)")
+
+
 # What Go refuses in an expression and the parser takes: repeated repetitions, and other flags.
 _LITERAL = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]")
 _TIMES = r"(?:[*+?]|\{\d+(?:,\d*)?\})"

@@ -127,10 +127,7 @@ def _service_of_before(release: Release, gate: Gate, metric: Metric) -> str:
     """
     services = release.canary_tokens[1:]
     age_s = release.age_s(gate.moment) + metric.initial_delay_s
-    try:
-        selectors = promql.parse(metric.query).selectors
-    except promql.PromqlError:
-        return ""
+    selectors = promql.read(metric.query).selectors
     reading = (s for s in selectors if s.mentions(services) and not dialects.is_routers(s.metric))
     return services[0] if any(s.range_s > age_s for s in reading) else ""
 

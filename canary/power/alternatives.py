@@ -17,7 +17,7 @@ from canary.argo.model import Analysis, Metric, Rollout, Step
 from canary.argo.promql import Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.power.monte_carlo import Study
-from canary.power.samples import Fault, Traffic
+from canary.power.samples import Fault
 
 # Wald's bounds for a release at half of the limit against one at twice it: one good release in a
 # hundred stopped, nineteen of twenty bad ones.
@@ -62,18 +62,18 @@ def compare(study: Study) -> tuple[Comparison, ...]:
 
 
 def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Comparison:
-    other = _study(study, make, study.traffic)
-    limit = next(
-        asked.limit for measurement in study.measurements if (asked := _asked(measurement.metric))
+    other = replace(study, rollout=_with(study.rollout, make))
+    shown, asked = next(
+        (measurement.metric, asked)
+        for measurement in study.measurements
+        if (asked := _asked(measurement.metric))
     )
+    limit = asked.limit
     sick = replace(study.traffic, error_rate=1.5 * limit)
     twice = other.outcomes(Fault(error_rate=2 * limit))
     first = min(
         (measurement.step for measurement in other.measurements if measurement.step >= 0),
         default=-1,
-    )
-    shown = next(
-        measurement.metric for measurement in study.measurements if _asked(measurement.metric)
     )
     detect = twice.detect_s()
     return Comparison(
@@ -81,24 +81,10 @@ def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Compari
         query=make(shown).query,
         condition=make(shown).failure_condition,
         false_rollback=other.outcomes(Fault()).rollback_rate,
-        shared_outage=_study(study, make, sick).outcomes(Fault()).rollback_rate,
+        shared_outage=replace(other, traffic=sick).outcomes(Fault()).rollback_rate,
         detected_95=other.smallest_detected(lambda size: Fault(error_rate=size)),
         first_measurement=twice.rollback_rate_at(first),
         detect_s=None if math.isnan(detect) else round(detect, 1),
-    )
-
-
-def _study(study: Study, make: Callable[[Metric], Metric], traffic: Traffic) -> Study:
-    return Study(
-        _with(study.rollout, make),
-        traffic,
-        scrape_s=study.scrape_s,
-        cpu_limit=study.cpu_limit,
-        canary_tokens=study.canary_tokens,
-        stable_tokens=study.stable_tokens,
-        vocabulary=study.vocabulary,
-        n=study.n,
-        seed=study.seed,
     )
 
 
@@ -115,10 +101,7 @@ def _with(rollout: Rollout, make: Callable[[Metric], Metric]) -> Rollout:
 
 def _asked(metric: Metric) -> _Asked | None:
     """The parts of an error ratio; None if the metric is none."""
-    try:
-        selectors = promql.parse(metric.query).selectors
-    except promql.PromqlError:
-        return None
+    selectors = promql.read(metric.query).selectors
     failed = next((s for s in selectors if dialects.picks_failures(s) and s.range_s), None)
     everything = next((s for s in selectors if not dialects.picks_failures(s) and s.range_s), None)
     limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
@@ -150,8 +133,7 @@ def _failures(selector: Selector) -> str:
 
 
 def _plain(asked: _Asked) -> tuple[str, float]:
-    query = f"{_failures(asked.failed)}\n/ ({_increase(asked.everything)} >= 80)"
-    return query, asked.limit
+    return f"{_failures(asked.failed)}\n/ ({_increase(asked.everything)} >= 80)", asked.limit
 
 
 def _with_margin(asked: _Asked) -> tuple[str, float]:

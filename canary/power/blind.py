@@ -222,7 +222,7 @@ def _sized(study: Study, power: float, row: Row, make: Callable[[float], Fault])
 def _route(study: Study, power: float, row: Row) -> Row:
     """One route that fails entirely, and how much of the requests it must have to be seen."""
     for share in ROUTES:
-        divided = study.under(replace(study.traffic, routes=(1 - share, share)))
+        divided = replace(study, traffic=replace(study.traffic, routes=(1 - share, share)))
         smallest = f"{100 * share:g} % of the requests"
         broken = divided.outcomes(Fault(route_broken=True))
         judged = _judged(divided, power, replace(row, smallest=smallest), broken)

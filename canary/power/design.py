@@ -272,7 +272,7 @@ def _longer(release: Release, factor: float) -> Iterator[Edit]:
     if factor == 1.0:
         return
     canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
-    names = set(_window_names(release))
+    names = {name for gate in release.gates for name in _WINDOW.findall(_query(gate))}
     for index, step in enumerate(listed(canary.get("steps"))):
         at = f"spec.strategy.canary.steps[{index}]"
         if pause := releases.pause_s(step):
@@ -307,11 +307,6 @@ def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
 
 _LITERAL = re.compile(r"\[(\d+[smh])\]")
 _WINDOW = re.compile(rf"\[{PLACEHOLDER.pattern}\]")
-
-
-def _window_names(release: Release) -> Iterator[str]:
-    for gate in release.gates:
-        yield from _WINDOW.findall(_query(gate))
 
 
 def _query(gate: Gate) -> str:
@@ -382,10 +377,7 @@ def _as_limit(gate: Gate, share: float) -> float:
 
 
 def _parsed(gate: Gate) -> promql.Query:
-    try:
-        return promql.parse(gate.metric.query if gate.metric else "vector(0)")
-    except promql.PromqlError:
-        return promql.parse("vector(0)")
+    return promql.read(gate.metric.query if gate.metric else "")
 
 
 def _limit(gate: Gate) -> float:

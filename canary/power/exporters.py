@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from canary.argo import promql, releases
 from canary.argo.gates import Release
-from canary.argo.promql import PromqlError, Selector
 from canary.errors import UsageError
 from canary.power import verification
 from canary.power.monte_carlo import Study
@@ -36,12 +35,8 @@ def families(release: Release) -> tuple[Family, ...]:
         stable_tokens=release.stable_tokens,
         n=1,
     )
-    selectors: list[Selector] = []
-    for gate in release.gates:
-        try:
-            selectors += promql.parse(gate.metric.query).selectors if gate.metric else ()
-        except PromqlError:
-            continue
+    metrics = (gate.metric for gate in release.gates if gate.metric)
+    selectors = [selector for m in metrics for selector in promql.read(m.query).selectors]
     foreign = {s.metric for s in selectors if s.metric not in _OWN or not s.labels <= _LABELS}
     found = []
     try:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from canary import tables
 from canary.argo import promql, virtual_rollout
 from canary.argo.model import Measurement, Metric, Rollout
-from canary.argo.promql import PromqlError, Selector
+from canary.argo.promql import Selector
 from canary.argo.releases import HASHES, LATEST, STABLE
 from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, PodLifetime, VirtualRollout
 from canary.errors import UsageError
@@ -127,11 +127,8 @@ def _telling(rollout: Rollout) -> tuple[Selector, ...]:
     """
     found: dict[Selector, None] = {}
     for metric in (m for run in rollout.analyses for m in run.metrics):
-        try:
-            parsed = promql.parse(metric.query)
-        except PromqlError:
-            continue
-        found |= {s: None for s in parsed.selectors if s.mentions((LATEST,)) and s.metric}
+        selectors = promql.read(metric.query).selectors
+        found |= {s: None for s in selectors if s.mentions((LATEST,)) and s.metric}
     if not found:
         raise UsageError(
             f"no gate of {rollout.name} reads the canary's pods by their pod-template hash",
@@ -144,7 +141,12 @@ def _pods(
     client: Client, selectors: Sequence[Selector], start_s: float, end_s: float
 ) -> tuple[list[str], str]:
     """The stable pods that were there from one instant to another, or why there are none."""
-    asked = _without_hash(selectors[0])
+    others = (
+        f'{m.label}{m.sign}"{m.value}"'
+        for m in selectors[0].matchers
+        if LATEST not in m.value and m.label != "__name__"
+    )
+    asked = f"{selectors[0].metric}{{{', '.join(others)}}}"
     label = next(m.label for m in selectors[0].matchers if LATEST in m.value)
     there: list[dict[str, str]] = []
     for at_s in (start_s, end_s):
@@ -164,15 +166,6 @@ def _pods(
     if len(stayed) < LEAST_PODS:
         return [], f"fewer than {LEAST_PODS} pods stayed"
     return stayed, ""
-
-
-def _without_hash(selector: Selector) -> str:
-    matchers = (
-        f'{m.label}{m.sign}"{m.value}"'
-        for m in selector.matchers
-        if LATEST not in m.value and m.label != "__name__"
-    )
-    return f"{selector.metric}{{{', '.join(matchers)}}}"
 
 
 def _roll_out(

@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -92,38 +92,27 @@ class Outcomes:
         return float(np.quantile(times, quantile)) if len(times) else math.nan
 
 
+@dataclass(eq=False)
 class Study:
     """One Rollout under one traffic: ask it about faults."""
 
-    def __init__(
-        self,
-        rollout: Rollout,
-        traffic: Traffic,
-        *,
-        scrape_s: float = 5.0,
-        cpu_limit: float = 1.0,
-        canary_tokens: Sequence[str] = (LATEST,),
-        stable_tokens: Sequence[str] = (STABLE,),
-        vocabulary: Vocabulary | None = None,
-        n: int = 4000,
-        seed: int = 1,
-    ) -> None:
-        self.rollout, self.traffic, self.n, self.seed = rollout, traffic, n, seed
-        self.scrape_s, self.cpu_limit = scrape_s, cpu_limit
-        self.canary_tokens, self.stable_tokens = tuple(canary_tokens), tuple(stable_tokens)
-        self.vocabulary = vocabulary or Vocabulary()
-        # A namespace that the manifests leave open matches whatever a query asks for.
-        space = "" if rollout.namespace == "default" else rollout.namespace
-        self.names = Names(rollout.name, space, self.canary_tokens, self.stable_tokens)
+    rollout: Rollout
+    traffic: Traffic
+    _: KW_ONLY
+    scrape_s: float = 5.0
+    cpu_limit: float = 1.0
+    canary_tokens: tuple[str, ...] = (LATEST,)
+    stable_tokens: tuple[str, ...] = (STABLE,)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    n: int = 4000
+    seed: int = 1
 
-    def under(self, traffic: Traffic) -> Study:
-        """The same release under other traffic."""
-        other = copy.copy(self)
-        other.traffic = traffic
-        # What was drawn is of the traffic before.
-        for name in ("draws", "unmodelled", "_healthy"):
-            other.__dict__.pop(name, None)
-        return other
+    @cached_property
+    def names(self) -> Names:
+        """What its queries may name it by."""
+        # A namespace that the manifests leave open matches whatever a query asks for.
+        space = "" if self.rollout.namespace == "default" else self.rollout.namespace
+        return Names(self.rollout.name, space, self.canary_tokens, self.stable_tokens)
 
     def until(self, at_s: float) -> Study:
         """The same release as far as an instant: a tenth of it takes a tenth of the time."""
@@ -225,12 +214,10 @@ class Study:
         return max((self._before_s(measurement) for measurement in self.measurements), default=0.0)
 
     def _before_s(self, measurement: PlannedMeasurement) -> float:
-        try:
-            query = promql.parse(measurement.metric.query)
-        except PromqlError:
-            return 0.0
         reaching = [
-            s.range_s + s.offset_s for s in query.selectors if not s.mentions(self.canary_tokens)
+            s.range_s + s.offset_s
+            for s in promql.read(measurement.metric.query).selectors
+            if not s.mentions(self.canary_tokens)
         ]
         return max(0.0, max(reaching, default=0.0) - measurement.at_s)
 

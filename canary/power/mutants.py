@@ -20,7 +20,7 @@ from canary.yamls import Document, listed, mapping, scalar
 _ARGUMENT = re.compile(r"\{\{\s*args\.([\w-]+)\s*\}\}")
 _COMPARISON = re.compile(r"(result\[0\]\s*)(<=|>=|<|>)(\s*)")
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-_RANGE = re.compile(r"\[(\d+[smh])\]")
+_RANGE = re.compile(r"\[(\d+)([smh])\]")
 _CONTAINER = re.compile(r',?\s*container="[^"]*"')
 _BY = re.compile(r"\bby \((?!le\b)[^)]+\)")
 _CANARY = ("spec", "strategy", "canary")
@@ -68,7 +68,7 @@ def _of_query(gate: Gate, query: str, release: Release) -> Iterator[Mutant]:
     for what, other in _MISREAD.items():
         yield from asking(what, _OUTCOME.sub(other, query))
     yield from asking("failures not filled with 0", query.replace(" or vector(0)", ""))
-    yield from asking("windows ten times as long", _RANGE.sub(_ten_times, query))
+    yield from asking("windows ten times as long", _RANGE.sub(r"[\g<1>0\2]", query))
     yield from asking("all containers", _CONTAINER.sub("", query))
     # That some count is above 0 says the same of their sum and of the largest of them.
     counts = gate.metric is not None and not set(threshold.numbers(gate.metric)) - {0.0}
@@ -108,7 +108,11 @@ def _of_arguments(release: Release) -> Iterator[Mutant]:
     for template in release.templates:
         for name, value in _values(template).items():
             holders = [t for t in _beside(release, template) if _values(t).get(name) == value]
-            users = [g.name for g in release.gates if g.template in holders and _uses(g, name)]
+            users = [
+                gate.name
+                for gate in release.gates
+                if gate.template in holders and name in _ARGUMENT.findall(str(gate.raw))
+            ]
             for what, other in _other_values(value):
                 path = ("spec", "args", f"name={name}", "value")
                 edits = tuple(Edit(t.kind, path, other, name=t.name) for t in holders)
@@ -253,10 +257,6 @@ def _of_the_canary(release: Release) -> set[str]:
     }
 
 
-def _uses(gate: Gate, name: str) -> bool:
-    return name in _ARGUMENT.findall(str(gate.raw))
-
-
 def _is_promql(query: str) -> bool:
     filled = re.sub(r"\[\s*\{\{.*?\}\}", "[1m", query)
     try:
@@ -268,10 +268,6 @@ def _is_promql(query: str) -> bool:
 
 def _turned(found: re.Match[str]) -> str:
     return f"{found[1]}{_OPPOSITE[found[2]]}{found[3]}"
-
-
-def _ten_times(found: re.Match[str]) -> str:
-    return f"[{int(found[1][:-1]) * 10}{found[1][-1]}]"
 
 
 _EXACT = {"=~": "=", "!~": "!="}

@@ -205,13 +205,9 @@ def expectations(
         ended.setdefault(trial.scenario.name, []).append(virtual_run)
     found = ((kind, ended[kind.name]) for kind in kinds)
     return tuple(
-        _as_it_ended(kind, virtual_runs) for kind, virtual_runs in found if _alike(virtual_runs)
-    )
-
-
-def _alike(virtual_runs: Sequence[VirtualRollout]) -> bool:
-    return (
-        len({(virtual_run.outcome, virtual_run.tripped[:1]) for virtual_run in virtual_runs}) == 1
+        _as_it_ended(kind, virtual_runs)
+        for kind, virtual_runs in found
+        if len({(one.outcome, one.tripped[:1]) for one in virtual_runs}) == 1
     )
 
 
@@ -243,13 +239,9 @@ def try_all(
         broken = edits.apply(documents, mutant.edits)
         linted = tuple(sorted(_rules(broken, contract) - known))
         killed = () if linted else _first_complaint(broken, mutant, listening, expected, recordings)
-        laxer = () if linted or killed else _laxer(release, broken)
+        found = () if linted or killed else looser.find([release], releases.find(broken))
+        laxer = tuple(f.message for f in found if f.severity is not Severity.NOTE)
         yield Verdict(mutant, killed, linted, laxer)
-
-
-def _laxer(release: Release, broken: Sequence[Document]) -> tuple[str, ...]:
-    found = looser.find([release], releases.find(broken))
-    return tuple(f.message for f in found if f.severity is not Severity.NOTE)
 
 
 def _rules(documents: Sequence[Document], contract: Contract | None) -> set[str]:
@@ -318,13 +310,7 @@ def subject_of(release: Release) -> Subject:
 
 def _asked_container(release: Release) -> str:
     """The container that gates ask for, where the pods are described elsewhere (`workloadRef`)."""
-    for gate in release.gates:
-        try:
-            selectors = promql.parse(gate.metric.query).selectors if gate.metric else ()
-        except promql.PromqlError:
-            continue
-        matchers = (m for s in selectors for m in s.matchers)
-        for matcher in matchers:
-            if (matcher.label, matcher.sign) == ("container", "="):
-                return matcher.value
-    return ""
+    queries = (gate.metric.query for gate in release.gates if gate.metric)
+    selectors = (selector for query in queries for selector in promql.read(query).selectors)
+    matchers = (matcher for selector in selectors for matcher in selector.matchers)
+    return next((m.value for m in matchers if (m.label, m.sign) == ("container", "=")), "")

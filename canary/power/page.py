@@ -112,18 +112,14 @@ def plot(power: Power, curve: Curve) -> Markup:
         along="{:g} %".format,
     )
     frame.level(95.0, "95 %", "goal")
-    limit = _limit(power, curve.kind)
+    words = _LIMIT_WORDS.get(curve.kind, ())
+    limit = next(
+        (limit for gate, limit in power.limits.items() if any(word in gate for word in words)),
+        0.05 if curve.kind == "slow" else None,
+    )
     if limit is not None and limit * 100 <= frame.x[1]:
         frame.moment(limit * 100, f"limit {limit:.3g}", "bad")
     titles = [f"{x:.3g} %: rolled back {y:.1f} %" for x, y in shown]
     frame.line(shown, "canary", f"{curve.kind}: share of releases rolled back")
     frame.dots(shown, "canary", titles)
     return frame.svg(f"share of releases rolled back against {curve.kind}, in per cent")
-
-
-def _limit(power: Power, kind: str) -> float | None:
-    words = _LIMIT_WORDS.get(kind, ())
-    return next(
-        (limit for gate, limit in power.limits.items() if any(word in gate for word in words)),
-        0.05 if kind == "slow" else None,
-    )

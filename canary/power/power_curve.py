@@ -122,16 +122,15 @@ def _row(study: Study, size: float, outcomes: Outcomes) -> Row:
         size=size,
         rolled_back=outcomes.rollback_rate,
         paused=outcomes.pause_rate,
-        by_step={_step_name(step): outcomes.rollback_rate_at(step) for step in steps},
+        by_step={
+            f"step {step}" if step >= 0 else "background": outcomes.rollback_rate_at(step)
+            for step in steps
+        },
         by_gate={gate: outcomes.rollback_rate_by(gate) for gate in outcomes.gates},
         detect_s=None if math.isnan(detect) else round(detect, 1),
         errors=round(errors, 1),
         budget=errors / monthly,
     )
-
-
-def _step_name(step: int) -> str:
-    return f"step {step}" if step >= 0 else "background"
 
 
 def _limits(study: Study) -> dict[str, float]:

@@ -243,7 +243,7 @@ class RandomDraws:
 
     def world(self, fault: Fault) -> Samples:
         """`n` releases of a fault."""
-        canary, stable = self._faulty(self._canary, fault), self._stable
+        canary, stable = self._faulty(self._canary, fault), lambda: self._stable_track
         early = self._faulty(self._early, fault, "early ")
         if fault.outage_s:
             canary = self._with_outage(canary, fault, "canary")
@@ -329,9 +329,6 @@ class RandomDraws:
     @cached_property
     def _canary(self) -> Trajectory:
         return self._track(canary=True)
-
-    def _stable(self) -> Trajectory:
-        return self._stable_track
 
     @cached_property
     def _stable_track(self) -> Trajectory:

@@ -381,7 +381,8 @@ def _recorded(subject: Subject, trial: Trial) -> synthetic_series.Release:
         history_s=HISTORY_S if stable else 0.0,
         stable=stable,
         families=subject.families,
-        asked=_asked_for(rollout),
+        # None if that is not known.
+        asked=frozenset(selector.metric for selector in _selectors(rollout) or ()),
     )
 
 
@@ -404,11 +405,6 @@ def _names(rollout: Rollout, *tokens: str) -> bool:
     """Whether every selector of every gate singles out one of these ReplicaSets."""
     found = _selectors(rollout)
     return found is not None and all(selector.mentions(tokens) for selector in found)
-
-
-def _asked_for(rollout: Rollout) -> frozenset[str]:
-    """The metrics that gates read; none if that is not known."""
-    return frozenset(selector.metric for selector in _selectors(rollout) or ())
 
 
 def _selectors(rollout: Rollout) -> list[Selector] | None:

@@ -197,14 +197,15 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
     slow = np.where(age_s < release.fault.warm_up_s, requests, slow)
     reset = release.fault.restarts > 0 and sick
     at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))
-    since = _restarted(release, pod, ticks) if reset else 0
+    since = int(np.searchsorted(ticks, _crash_s(release, pod))) if reset else 0
 
     def counter(counts: NDArray[np.int64]) -> NDArray[np.int64]:
         total = np.concatenate([[0], np.cumsum(counts)])[at]
         before = np.concatenate([[0], np.cumsum(counts)])[since]
         return np.where(at >= since, total - before, total) if since else total
 
-    hashed = {HASH_LABEL: _hash(release, pod)} if release.weather.hashed else {}
+    pod_hash = release.names.latest_hash if pod.life.canary else release.names.stable_hash
+    hashed = {HASH_LABEL: pod_hash} if release.weather.hashed else {}
     own = pod.labels | hashed
     routed = own | {"method": "GET", "route": "/"}
     times = release.base_s + pod.scrapes
@@ -340,11 +341,3 @@ def _rate(faulty: float | None, usual: float) -> float:
 def _crash_s(release: Release, pod: _Pod) -> float:
     """When a crashing pod dies."""
     return float(pod.scrapes[0]) + release.fault.crash_s
-
-
-def _restarted(release: Release, pod: _Pod, ticks: NDArray[np.float64]) -> int:
-    return int(np.searchsorted(ticks, _crash_s(release, pod)))
-
-
-def _hash(release: Release, pod: _Pod) -> str:
-    return release.names.latest_hash if pod.life.canary else release.names.stable_hash

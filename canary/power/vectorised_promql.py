@@ -287,13 +287,9 @@ def _computed(tree: Any, into: Series, series: Series, other: Numbers, *, right:
         found = _operator(sign)(*sides)
     if sign in _ARITHMETIC:
         return replace(into, number=found, pods=None)
-    if _bool(tree):
+    if tree.modifier is not None and tree.modifier.return_bool:
         return replace(into, number=found.astype(float), pods=None)
     return replace(into, number=series.number, present=into.present & found, pods=into.pods)
-
-
-def _bool(tree: Any) -> bool:
-    return tree.modifier is not None and bool(tree.modifier.return_bool)
 
 
 Key = Callable[[Series], Labels]
@@ -793,7 +789,8 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
     metric = _metric_of(selector)
     first, last = scene.world.slots(at_s, window_s)
     n = scene.world.n
-    if window_s == scene.world.scrape_s and _is_counter(metric, scene):
+    counter = scene.vocabulary.of(metric) and not metric.endswith(("_bucket", "_sum"))
+    if counter and window_s == scene.world.scrape_s:
         return _as_it_stands(selector, scene)
     if metric not in INSTANT:
         raise UnmodelledError(
@@ -813,10 +810,6 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
         labels = frozenset({("pod", MANY)})
         found.append(Series(labels, number, pods > 0, raw=True, side=side, pods=each))
     return tuple(found)
-
-
-def _is_counter(metric: str, scene: Scene) -> bool:
-    return scene.vocabulary.of(metric) is not None and not metric.endswith(("_bucket", "_sum"))
 
 
 def _as_it_stands(selector: Any, scene: Scene) -> Vector:
@@ -855,7 +848,8 @@ def _instant_of(selector: Any, scene: Scene) -> float:
 def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:
     """Whether the series have a value that a matcher of no outcome takes: all of them, or none."""
     label = matcher.label
-    if label in SCOPE or label in ("le", "__name__") or _names_a_release(matcher):
+    names_a_release = LATEST in matcher.value or STABLE in matcher.value
+    if label in SCOPE or label in ("le", "__name__") or names_a_release:
         return True  # what they say of the ReplicaSets is asked by `_sides`
     known = dialect.values.get(label)
     if known is not None:
@@ -871,10 +865,6 @@ def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:
     raise UnmodelledError(
         f"{label}{matcher.sign}{matcher.value!r}: its share of the requests is not known"
     )
-
-
-def _names_a_release(matcher: Matcher) -> bool:
-    return LATEST in matcher.value or STABLE in matcher.value
 
 
 def _sides(metric: str, matchers: Sequence[Matcher], scene: Scene) -> list[tuple[str, Trajectory]]:

@@ -258,7 +258,8 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
     tokens = study.canary_tokens if side == "canary" else study.stable_tokens
     for selector in selectors:
         dialect = study.vocabulary.of(selector.metric)
-        own = {"pod": _pod(study, side)}
+        pod_hash = LATEST if side == "canary" else STABLE
+        own = {"pod": f"{study.rollout.name}-{pod_hash}-x7k2p"}
         own |= dict.fromkeys(owners(selector.metric), study.rollout.name)
         if study.names.namespace:
             own |= dict.fromkeys(DESTINATIONS, study.names.namespace)
@@ -291,10 +292,6 @@ def told_outcomes(study: Study, metric: str, selectors: list[Selector]) -> froze
         return frozenset(dialect.outcomes if dialect else ())
     named = {m.label for s in selectors if s.metric == metric for m in s.matchers}
     return frozenset(named & set(dialect.outcomes))
-
-
-def _pod(study: Study, side: str) -> str:
-    return f"{study.rollout.name}-{LATEST if side == 'canary' else STABLE}-x7k2p"
 
 
 def _value(study: Study, matcher: Matcher, side: str) -> tuple[str, bool]:

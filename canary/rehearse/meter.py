@@ -23,10 +23,11 @@ from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from canary.argo import promql
 from canary.argo.dialects import takes
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
-from canary.argo.promql import PromqlError, Selector, parse
+from canary.argo.promql import Selector
 from canary.argo.releases import HASHES
 from canary.errors import MachineError, UsageError
 from canary.rehearse import edge
@@ -204,13 +205,8 @@ def _shown(labels: Mapping[str, str]) -> str:
 
 
 def _selectors(rollout: Rollout) -> Iterator[tuple[str, Selector]]:
-    for analysis in rollout.analyses:
-        for metric in analysis.metrics:
-            try:
-                found = parse(metric.query).selectors
-            except PromqlError:
-                continue  # what still names a hash may not parse yet
-            yield from ((metric.name, selector) for selector in found)
+    for metric in (metric for analysis in rollout.analyses for metric in analysis.metrics):
+        yield from ((metric.name, selector) for selector in promql.read(metric.query).selectors)
 
 
 def _is_of(metric: str, family: Family) -> bool:

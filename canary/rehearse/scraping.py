@@ -9,16 +9,15 @@ Service of a blueGreen changes its pods.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.argo import dialects
+from canary.argo import dialects, promql
 from canary.argo.manifests import Bundle
 from canary.argo.model import ReplicaSetName, Rollout
 from canary.argo.objects import Endpoint, PodMonitor, PodMonitoring, Service, ServiceMonitor
-from canary.argo.promql import PromqlError, Selector, parse
+from canary.argo.promql import Selector
 from canary.errors import UsageError
 from canary.rehearse import time_compression
 from canary.rehearse.active_service import ActiveService
@@ -109,9 +108,8 @@ def elsewhere(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
 def _asked(rollout: Rollout) -> Iterator[tuple[str, list[Selector]]]:
     """The series of the pods that each metric reads, by its name."""
     for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
-        with contextlib.suppress(PromqlError):  # what still names a hash may not parse yet
-            asked = () if metric.json_path or metric.job else parse(metric.query).selectors
-            yield metric.name, [selector for selector in asked if _is_pods(selector.metric)]
+        asked = () if metric.json_path or metric.job else promql.read(metric.query).selectors
+        yield metric.name, [selector for selector in asked if _is_pods(selector.metric)]
 
 
 def check(rollout: Rollout, bundle: Bundle) -> None:

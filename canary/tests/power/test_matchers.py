@@ -11,15 +11,16 @@ from canary.power.samples import Fault, Traffic
 
 PLAIN = f'http_requests_total{{hash="{LATEST}"}}'
 HALF = Fault(error_rate=0.5)
+GUESSED = Vocabulary()
 RIGHT, DEAD, UNKNOWN = "right", "dead", "unknown"
 
 
-def released(query, success="result[0] < 0.01", failure=None, vocabulary=None):
+def released(query, success="result[0] < 0.01", failure=None, vocabulary=GUESSED):
     failure = success.replace("<", ">=") if failure is None else failure
     return judged(Metric("errors", query, success, failure), vocabulary=vocabulary)
 
 
-def judged(*metrics, n=50, vocabulary=None):
+def judged(*metrics, n=50, vocabulary=GUESSED):
     """A release of ten pods, half of them canary for a minute, with one measurement."""
     rollout = Rollout(
         name="shop",

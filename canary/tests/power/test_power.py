@@ -129,7 +129,7 @@ def test_where_series_begin_with_the_first_failure_fewer_releases_are_caught():
     fault = Fault(error_rate=0.015)
     zeroed, begun = (
         Study(one_measurement(), Traffic(100.0), vocabulary=vocabulary, n=500).outcomes(fault)
-        for vocabulary in (ZEROED, None)
+        for vocabulary in (ZEROED, Vocabulary())
     )
     assert begun.rollback_rate < zeroed.rollback_rate - 0.05
 
