@@ -36,14 +36,6 @@ def test_the_help_of_a_command_has_examples_and_fits_a_terminal(root, command, m
     assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
-def test_an_option_that_a_command_lacks_is_refused_with_the_commands_own_help():
-    done = run(CANARY, "replay", "x", "--fault", "errors=3%")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "canary replay: unrecognized arguments: --fault errors=3% — see canary replay --help\n"
-    )
-
-
 # What a command does not need may be absent, and takes a second to import.
 HEAVY = {"numpy", "scipy", "locust", "psutil", "pydantic", "rich"}
 
@@ -95,12 +87,6 @@ def test_manifests_are_named_as_an_argument_or_by_the_option(root, given):
     done = run(CANARY, "lint", *given, cwd=root)
     assert done.returncode == 0
     assert "1 canary Rollout(s)" in done.stdout
-
-
-def test_manifests_named_in_both_ways_are_refused(root):
-    done = run(CANARY, "power", "deploy/base", "--manifests", "deploy/base", cwd=root)
-    assert done.returncode == 2
-    assert "not allowed with argument" in done.stderr
 
 
 def test_manifests_as_an_option_are_no_second_argument_on_any_python(root):

@@ -208,7 +208,7 @@ WRONG = [
     ("canary", ("runs", "--out", "{hostile}", "--compare", "a", "b"), 2, "no run of"),
     ("canary", ("runs", "--prune", "-1"), 2, "'-1' is not a whole number"),
     ("canary", ("runs", "--prune", "1", "--compare", "a", "b"), 2, "not allowed with"),
-    ("canary", ("replay", "x", "--fault", "errors=3%"), 2, "unrecognized arguments: --fault"),
+    ("canary", ("replay", "x", "--fault", "errors=3%"), 2, "--fault errors=3% — see canary replay --help"),
     ("canary", ("replay", "x", "--rate", "5"), 2, "unrecognized arguments: --rate"),
     ("canary", ("replay", "x", "--record", "y"), 2, "unrecognized arguments: --record"),
     ("canary", ("serve", "--fault", "errors=3%"), 2, "unrecognized arguments"),
@@ -229,16 +229,21 @@ WRONG = [
     ("canary", ("rehearse", "--fault=--x"), 2, "'--x' is not a fault"),
     ("observe", ("up", "--fault", "nope"), 2, "'nope' is not a fault"),
     ("gridos", ("faults", "nope"), 2, "'nope' is not a fault"),
-    ("canary", ("simulate", "--fault", "nope"), 2, "nope"),
+    ("canary", ("simulate", "--fault", "nope"), 2, "prometheus-gone, label-missing"),
     ("canary", ("rehearse", "--rate", HUGE), 2, "--rate"),
     ("canary", ("rehearse", "--target", "cluster", "--url", "http://u:secret@h"), 2, "a user name"),
     ("loadtest", ("run", "smoke", "--host", "http://u:secret@h"), 2, "a user name"),
     ("loadtest", ("run", "smoke", "--host", "h", "--prometheus", "http://u@h"), 2, "a user name"),
     ("canary", ("rehearse", "--rate", "fast"), 2, "'fast'"),
     *(
-        ("canary", ("rehearse", "--time-scale", scale), 2, f"{scale} is not above 0")
-        for scale in ("nan", "0", "-1", "inf")
+        ("canary", ("rehearse", option, number), 2, f"{number} is not above 0")
+        for option in ("--rate", "--time-scale")
+        for number in ("nan", "0", "-1", "inf")
     ),
+    ("canary", ("power", "--rate", "0"), 2, "0 is not above 0"),
+    ("canary", ("power", "--rollout", "other"), 2, "contains no canary Rollout"),
+    ("canary", ("power", "deploy/base", "--manifests", "deploy/base"), 2, "not allowed with argument"),
+    ("canary", ("mutate", "--only", "no such mutant"), 2, "no mutant is called 'no such mutant'"),
     ("canary", ("rehearse", "--arg", "window"), 2, "'window' is not NAME=VALUE"),
     ("canary", ("rehearse", "--arg", "nobody=1"), 2, "'nobody'"),
     ("canary", ("rehearse", "--arg", "window=soon"), 2, "soon"),
@@ -272,12 +277,12 @@ WRONG = [
             ("http", "'http' is not a port"),
         )
     ),
-    ("canary", ("serve", "--port", TAKEN), 2, "is occupied"),
+    ("canary", ("serve", "--port", TAKEN), 2, "is occupied — choose another with --port"),
     ("canary", ("ui", "--port", TAKEN), 2, "is occupied"),
     ("observe", ("up", "--port", TAKEN), 2, "is occupied"),
     ("loadtest", ("run", "smoke", *HOST, "--metrics-port", "99999"), 2, "is not a port"),
     # -- files to read
-    ("canary", ("rehearse", "--config", "{hostile}/none.yaml"), 2, "does not exist"),
+    ("canary", ("rehearse", "--config", "{hostile}/none.yaml"), 2, "does not exist — name a rehearsal.yaml with --config"),
     ("canary", ("rehearse", "--config", "{hostile}/list.yaml"), 2, "list.yaml"),
     ("canary", ("rehearse", "--config", "{hostile}/empty.yaml"), 2, "contains 0 documents"),
     ("canary", ("rehearse", "--config", "{hostile}/integer.yaml"), 2, "line 5"),
@@ -292,6 +297,11 @@ WRONG = [
     ("canary", ("lint", "--contract", "{hostile}/none"), 2, "cannot be read"),
     ("canary", ("lint", "--contract", "{hostile}/latin-1.yaml"), 2, "cannot be read"),
     ("canary", ("lint", "--contract", "http://127.0.0.1:99999"), 2, "cannot be read"),
+    ("canary", ("lint", "canary/rehearse/locustfile.py"), 2, "locustfile.py"),
+    ("canary", ("lint", "docs"), 2, "docs"),
+    # nothing judges it, so that nothing need be simulated
+    ("canary", ("simulate", "canary/tests/power/ungated.yaml"), 2, "has no gate to simulate"),
+    ("canary", ("power", "--rehearsal", "no/such.json"), 2, "not a result"),
     ("canary", ("power", "--rehearsal", "{hostile}/number.json"), 2, "not a result"),
     ("canary", ("power", "--rehearsal", "{hostile}/deep.json"), 2, "not a result"),
     ("loadtest", ("compare", "{hostile}/torn.json", "{hostile}/torn.json"), 2, "torn.json"),

@@ -28,15 +28,6 @@ def test_a_stream_is_read(root):
     assert run("lint", "-", root=root, given=text).returncode == 1
 
 
-@pytest.mark.parametrize("path", ["no/such/folder", "canary/rehearse/locustfile.py", "docs"])
-def test_what_cannot_be_read_is_one_line_and_exit_2(root, path):
-    done = run("lint", path, root=root)
-    assert done.returncode == 2
-    assert done.stderr.startswith("canary: ")
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
-
-
 def test_the_machine_formats_parse_and_agree_on_the_number_of_findings(root):
     told = {f: run("lint", DESIGN, "-o", f, root=root).stdout for f in ("json", "sarif", "junit")}
     findings = json.loads(told["json"])["findings"]
@@ -174,31 +165,3 @@ def test_simulated_releases_are_counted(root):
     told = run("simulate", "--releases", "2", "--fault", "errors=10%", "-o", "json", root=root)
     (tally,) = json.loads(told.stdout)["tallies"]
     assert tally["rolled_back"] == 2
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("simulate", "--fault", "sharks"),
-        ("power", "--rehearsal", "no/such.json"),
-        ("power", "no/such/folder"),
-        ("power", "--rollout", "other"),
-        ("mutate", "--only", "no such mutant"),
-        # nothing judges it, so that nothing need be simulated
-        ("simulate", "canary/tests/power/ungated.yaml"),
-    ],
-)
-def test_wrong_input_is_one_line_and_exit_2(root, arguments):
-    done = run(*arguments, root=root)
-    assert done.returncode == 2
-    assert done.stderr.startswith("canary: ")
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments", [("power", "--rate", "0"), ("design", "--detect", "errors=2")]
-)
-def test_a_number_that_is_none_is_explained(root, arguments):
-    done = run(*arguments, root=root)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -49,13 +48,6 @@ def test_a_bad_fault_is_one_line_with_the_known_words(root, tmp_path, fault):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("rate", ["0", "-1", "inf", "nan"])
-def test_a_rate_that_nobody_can_send_is_refused(root, rate):
-    done = run("rehearse", "--rate", rate, root=root)
-    assert done.returncode == 2
-    assert f"{rate} is not above 0" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("name", "before", "after", "said"),
     [
@@ -77,18 +69,6 @@ def test_what_is_wrong_with_a_manifest_is_one_line(root, tmp_path, name, before,
     (base / name).write_text((base / name).read_text().replace(before, after, 1))
     done = run("rehearse", "--manifests", str(base), "--out", str(tmp_path), root=root)
     assert_one_line(done, 2, *said)
-
-
-def test_a_missing_config_is_one_line(root):
-    assert_one_line(run("rehearse", "--config", "gone.yaml", root=root), 2, "gone.yaml", "--config")
-
-
-def test_an_occupied_port_is_one_line_with_the_remedy(root):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        assert_one_line(run("serve", "--port", port, root=root), 2, "is occupied", "--port")
 
 
 def test_serve_runs_one_pod_with_a_seeded_database_until_it_is_ended(root):
