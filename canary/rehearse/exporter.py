@@ -19,9 +19,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from canary.errors import MachineError
 from canary.runtime import processes
-from canary.runtime.waiting import wait_until
 
 # Weighing a pod costs milliseconds; cAdvisor itself looks every 10 s or so.
 WEIGH_EVERY_S = 5.0
@@ -120,14 +118,13 @@ class Exporter:
         self._thread.join(timeout=5)
 
 
-class ExporterProgram:
+class ExporterProgram(processes.Program):
     """The exporter as a process of its own; `tell` says which containers there are."""
 
     def __init__(self, folder: Path) -> None:
         self.port = processes.free_port()
         self._folder = folder
         self._told: Sequence[ContainerFacts] | None = None
-        self._child: processes.Child | None = None
 
     def start(self) -> None:
         """Starts it and waits until it answers.
@@ -145,9 +142,7 @@ class ExporterProgram:
             str(self._file),
         ]
         child = processes.start("exporter", command, self._folder / "exporter.log")
-        self._child = child
-        if not wait_until(self._answers, timeout_s=30, give_up=lambda: not child.running):
-            raise MachineError(f"the exporter did not start: {child.tail()}", "see its log")
+        self._begin(child, lambda: not processes.port_is_free(self.port), 30)
 
     def tell(self, containers: Sequence[ContainerFacts]) -> None:
         """Says which containers there are from now on."""
@@ -158,27 +153,19 @@ class ExporterProgram:
         fresh.write_text(json.dumps([asdict(facts) for facts in containers]), encoding="utf-8")
         fresh.replace(self._file)
 
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=2)
-
     @property
     def _file(self) -> Path:
         return self._folder / "containers.json"
 
-    def _answers(self) -> bool:
-        return not processes.port_is_free(self.port)
-
-
-def _read(file: Path) -> list[ContainerFacts]:
-    return [ContainerFacts(**fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
-
 
 def main(port: int, file: Path) -> None:
     """Serves the containers that a file names, until it is ended."""
+
+    def read() -> list[ContainerFacts]:
+        return [ContainerFacts(**fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
+
     registry = CollectorRegistry()
-    registry.register(PodCollector(lambda: _read(file)))
+    registry.register(PodCollector(read))
     start_http_server(port, "127.0.0.1", registry)
     threading.Event().wait()
 

@@ -61,8 +61,10 @@ class Refusal:
 
 
 @dataclass
-class Load:
+class Load(processes.Program):
     """One Locust process against the gateway."""
+
+    grace_s = 5.0
 
     folder: Path
     config: Path
@@ -73,13 +75,7 @@ class Load:
     locustfile: Path | None = None
     seconds: list[Second] = field(default_factory=list)
     lowest: float = 1.0
-    _child: processes.Child | None = None
     _read: int = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether Locust still runs."""
-        return self._child is not None and self._child.running
 
     def start(self, url: str) -> None:
         """Starts sending."""
@@ -115,11 +111,6 @@ class Load:
     def least_rate(self) -> float:
         """The lowest rate that was asked for: what every second had to hold."""
         return self.rate * self.lowest
-
-    def stop(self) -> None:
-        """Stops sending."""
-        if self._child is not None:
-            self._child.stop(grace_s=5)
 
     def read(self) -> list[Second]:
         """The seconds that were written since the last call.

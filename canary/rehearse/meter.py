@@ -29,11 +29,10 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
 from canary.argo.promql import Selector
 from canary.argo.releases import HASHES
-from canary.errors import MachineError, UsageError
+from canary.errors import UsageError
 from canary.rehearse import edge
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
-from canary.runtime.waiting import wait_until
 from canary.yamls import listed, mapping, scalar
 
 PATH = "/metrics"
@@ -103,13 +102,12 @@ def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:
                 )
 
 
-class Meter:
+class Meter(processes.Program):
     """The exporter as a process of its own."""
 
     def __init__(self, folder: Path, log: Path, found: Sequence[Family]) -> None:
         self.port = processes.free_port()
         self._folder, self._log, self._families = folder, log, found
-        self._child: processes.Child | None = None
 
     def start(self) -> None:
         """Starts it and waits until it answers.
@@ -123,17 +121,7 @@ class Meter:
         command = [sys.executable, "-m", "canary.rehearse.meter", str(self.port)]
         command += [str(self._log), str(file)]
         child = processes.start("meter", command, self._folder / "meter.log", program="exporter")
-        self._child = child
-        started = wait_until(
-            lambda: not processes.port_is_free(self.port), 30, give_up=lambda: not child.running
-        )
-        if not started:
-            raise MachineError(f"the meter did not start: {child.tail()}", "see its log")
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=2)
+        self._begin(child, lambda: not processes.port_is_free(self.port), 30)
 
 
 class Counts:

@@ -13,15 +13,13 @@ from typing import Any
 
 import yaml
 
-from canary.errors import MachineError
 from canary.runtime import binaries, processes
-from canary.runtime.waiting import wait_until
 
 PACKAGE = "prometheus-alertmanager"
 DEFAULT_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 
 
-class Alertmanager:
+class Alertmanager(processes.Program):
     """One Alertmanager on loopback, its data in a folder of the run; alone without `cluster`."""
 
     def __init__(
@@ -36,7 +34,6 @@ class Alertmanager:
         self._configuration = configuration
         self._templates = templates
         self.port = processes.free_port()
-        self._child: processes.Child | None = None
 
     def start(self) -> None:
         """Starts it and waits until it is ready.
@@ -53,30 +50,19 @@ class Alertmanager:
         command = [str(program), f"--config.file={file}", *self._cluster]
         command += [f"--storage.path={self._folder / 'data'}", "--log.level=warn"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}"]
-        self._child = processes.start(
+        child = processes.start(
             "alertmanager",
             command,
             self._folder / "alertmanager.log",
             # Where a relocated program's /usr is.
             working_directory=program.parent.parent.parent,
         )
-        if not wait_until(self._ready, timeout_s=60, give_up=lambda: not self.running):
-            raise MachineError(f"alertmanager did not start: {self._child.tail()}", "see its log")
+        self._begin(child, lambda: processes.answers(f"{self.url}/-/ready"))
 
     @property
     def url(self) -> str:
         """Where it is asked."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def running(self) -> bool:
-        """Whether the program still runs."""
-        return self._child is not None and self._child.running
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=3)
 
     def alerts(self) -> list[dict[str, Any]]:
         """What it knows now: labels, and whether each is active or suppressed."""
@@ -88,13 +74,6 @@ class Alertmanager:
         """An alert's state by its name: active, suppressed, or nothing where it is not known."""
         states = [a["status"]["state"] for a in self.alerts() if a["labels"]["alertname"] == alert]
         return states[0] if states else ""
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2):
-                return True
-        except OSError:
-            return False
 
 
 def find() -> Path:

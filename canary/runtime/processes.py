@@ -19,8 +19,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ import psutil
 
 from canary.errors import MachineError
 from canary.runtime import program
+from canary.runtime.waiting import wait_until
 
 ORDERLY_END_S = 10.0
 # How often a thread that waits for a child asks whether the program is being ended.
@@ -106,6 +108,33 @@ class Child:
         """The last lines of the log."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return text.strip().splitlines()[-lines:]
+
+
+class Program:
+    """A program of the run that answers others: nothing yet, or one child after another."""
+
+    grace_s = 3.0
+    _child: Child | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._child is not None and self._child.running
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._child is not None:
+            self._child.stop(self.grace_s)
+
+    def _begin(self, child: Child, ready: Callable[[], bool], timeout_s: float = 60) -> None:
+        """Returns once a child that was started is ready.
+
+        Raises:
+            MachineError: if it does not come up.
+        """
+        self._child = child
+        if not wait_until(ready, timeout_s, give_up=lambda: not child.running):
+            raise MachineError(f"{child.name} did not start: {child.tail()}", "see its log")
 
 
 def start(
@@ -315,6 +344,15 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers well there."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _lower_priority(pid: int) -> None:

@@ -19,9 +19,7 @@ from typing import Any
 import yaml
 
 from canary import durations
-from canary.errors import MachineError
 from canary.runtime import binaries, processes
-from canary.runtime.waiting import wait_until
 
 
 class QueryError(Exception):
@@ -123,7 +121,7 @@ class Client:
             raise QueryError(f"prometheus does not answer: {gone}") from None
 
 
-class Prometheus(Client):
+class Prometheus(Client, processes.Program):
     """One Prometheus on loopback, its data in a folder of the run."""
 
     def __init__(
@@ -146,12 +144,6 @@ class Prometheus(Client):
         self.port = processes.free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.forgetful = False  # whether it lost what it knew
-        self._child: processes.Child | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether the program still runs."""
-        return self._child is not None and self._child.running
 
     def start(self) -> None:
         """Starts it and waits until it answers queries.
@@ -159,21 +151,23 @@ class Prometheus(Client):
         Raises:
             MachineError: if there is no program or it does not come up.
         """
-        self._launch()
-        if not wait_until(self._ready, timeout_s=60, give_up=lambda: not self.running):
-            said = self._child.tail() if self._child else ""
-            raise MachineError(f"prometheus did not start: {said}", "see its log")
+        self._begin(self._launch(), lambda: processes.answers(f"{self.url}/-/ready"))
 
     def start_empty(self) -> None:
         """Starts it without what it knew, and without waiting until it answers."""
         self.forgetful = True
         shutil.rmtree(self._folder / "data", ignore_errors=True)
-        self._launch()
+        self._child = self._launch()
 
-    def _launch(self) -> None:
+    def _launch(self) -> processes.Child:
         program = self._program or find()
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._configuration()))
+        configuration = {
+            "global": {"scrape_interval": "15s"},
+            "scrape_configs": [_scrape_config(job) for job in self._jobs],
+            **self._extra,
+        }
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         command = [
             str(program),
             f"--config.file={self._folder / 'prometheus.yml'}",
@@ -184,17 +178,12 @@ class Prometheus(Client):
             "--log.level=warn",
             *self._flags,
         ]
-        self._child = processes.start("prometheus", command, self._folder / "prometheus.log")
+        return processes.start("prometheus", command, self._folder / "prometheus.log")
 
     def reload(self) -> None:
         """Has it read its rule files anew."""
         if self._child is not None:
             self._child.popen.send_signal(signal.SIGHUP)
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=3)
 
     def scraping(self) -> bool:
         """Whether every target has been taken up."""
@@ -204,36 +193,23 @@ class Prometheus(Client):
             return False
         return len(data) >= sum(len(job.targets) for job in self._jobs)
 
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2):
-                return True
-        except OSError:
-            return False
 
-    def _configuration(self) -> dict[str, Any]:
-        return {
-            "global": {"scrape_interval": "15s"},
-            "scrape_configs": [self._scrape_config(job) for job in self._jobs],
-            **self._extra,
-        }
-
-    def _scrape_config(self, job: ScrapeJob) -> dict[str, Any]:
-        interval = durations.render(job.interval_s)
-        return {
-            "job_name": job.name,
-            "metrics_path": job.path,
-            "scrape_interval": interval,
-            "scrape_timeout": interval,
-            "honor_labels": job.honour_labels,
-            "params": {name: list(values) for name, values in job.params.items()},
-            "relabel_configs": [dict(config) for config in job.relabel],
-            "metric_relabel_configs": [dict(config) for config in job.metric_relabel],
-            "static_configs": [
-                {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
-                for target in job.targets
-            ],
-        }
+def _scrape_config(job: ScrapeJob) -> dict[str, Any]:
+    interval = durations.render(job.interval_s)
+    return {
+        "job_name": job.name,
+        "metrics_path": job.path,
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "honor_labels": job.honour_labels,
+        "params": {name: list(values) for name, values in job.params.items()},
+        "relabel_configs": [dict(config) for config in job.relabel],
+        "metric_relabel_configs": [dict(config) for config in job.metric_relabel],
+        "static_configs": [
+            {"targets": [f"127.0.0.1:{target.port}"], "labels": dict(target.labels)}
+            for target in job.targets
+        ],
+    }
 
 
 def find() -> Path:

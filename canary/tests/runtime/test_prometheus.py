@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 from canary.argo import analysis
 from canary.argo.model import Analysis, Measurement, Phase
+from canary.errors import MachineError
 from canary.rehearse.exporter import PATH, ContainerFacts, Exporter
 from canary.runtime import processes, prometheus
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -101,5 +102,5 @@ def test_a_prometheus_that_is_gone_is_an_error_and_not_a_crash(tmp_path):
 def test_a_machine_without_prometheus_is_told_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(prometheus.MachineError, match="prometheus is not on PATH — install it"):
+    with pytest.raises(MachineError, match="prometheus is not on PATH — install it"):
         prometheus.find()
