@@ -205,14 +205,10 @@ def _settle(rollout: Rollout, status: Status, cluster: _Cluster, now: float) -> 
         after, scales = controller.reconcile(rollout, status, canary, stable, now, old)
         for scale in scales:
             cluster.scale(scale.replica_set, scale.replicas, now)
-        if not scales and _same(after, status):
+        if not scales and after == replace(status, last_progress_at=after.last_progress_at):
             return after
         status = after
     return status
-
-
-def _same(after: Status, before: Status) -> bool:
-    return after == replace(before, last_progress_at=after.last_progress_at)
 
 
 def _measure(status: Status, measure: Measure, now: float) -> Status | None:

@@ -37,7 +37,6 @@ from canary.rehearse.cluster import ClusterTarget
 from canary.rehearse.local import LocalTarget
 from canary.rehearse.plan import Choices, Plan
 from canary.rehearse.runner import Watcher
-from canary.rehearse.runs import Run
 from canary.rehearse.target import Event, Observation, Target
 from canary.rehearse.timeline import Timeline
 from canary.rehearse.view import View, lines
@@ -280,7 +279,10 @@ def run(chosen: argparse.Namespace) -> int:
         pull_request.write(made, folder)
         if chosen.record:
             replay.pack(folder, chosen.record)
-        told = [*lines(made, file, page), *_removed(runs.prune(chosen.out, max(1, chosen.keep)))]
+        told = list(lines(made, file, page))
+        if old := runs.prune(chosen.out, max(1, chosen.keep)):
+            many = f"{len(old)} older runs, down to {old[-1].id} (--keep N keeps more)"
+            told.append(("removed", many))
         view.conclude(told, made.verdict.headline, made.verdict.exit_code)
         if json:
             options.say(file.read_text(encoding="utf-8").rstrip())
@@ -331,11 +333,6 @@ def _pages(
     with App(source, live).serve(None) as server:
         options.say(f"live at {server.url}")
         yield live
-
-
-def _removed(old: Sequence[Run]) -> Iterator[tuple[str, str]]:
-    if old:
-        yield "removed", f"{len(old)} older runs, down to {old[-1].id} (--keep N keeps more)"
 
 
 def _explain(source: Path, found: Sequence[Document]) -> int:

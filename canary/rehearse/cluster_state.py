@@ -14,6 +14,7 @@ from typing import Any
 from canary.argo import controller
 from canary.argo.events import Kind
 from canary.argo.model import (
+    NO_PODS,
     Analysis,
     AnalysisRun,
     Hashes,
@@ -103,7 +104,7 @@ class State:
                     status.get("replicas", 0),
                     status.get("availableReplicas", 0),
                 )
-        return ReplicaCounts(0, 0, 0)
+        return NO_PODS
 
 
 def stable(rollout: Object, replicas: int) -> bool:
@@ -159,7 +160,8 @@ def observe(
     status = state.status
     released = bool(hashes.latest)
     canary = state.replica_counts(hashes.latest)
-    promoted = released and _promoted(status, hashes)
+    stable, phase = status.get("stableRS"), status.get("phase")
+    promoted = released and stable == hashes.latest and phase == "Healthy"
     aborted = released and bool(status.get("abort"))
     inconclusive = _paused_for(status, "InconclusiveAnalysisRun")
     timed_out = "ProgressDeadlineExceeded" in status.get("message", "") and not aborted
@@ -206,7 +208,8 @@ def act(kind: Kind, rollout: Object) -> Mapping[str, Any]:
     blue_green = "canary" not in rollout["spec"]["strategy"]
     if blue_green or (status.get("pauseConditions") and not inconclusive):
         return {"pauseConditions": None}
-    following = min(status.get("currentStepIndex", 0) + 1, len(_steps(rollout)))
+    steps = rollout["spec"]["strategy"]["canary"].get("steps", [])
+    following = min(status.get("currentStepIndex", 0) + 1, len(steps))
     passed = {"pauseConditions": None, "currentStepIndex": following}
     return {**passed, "controllerPause": False} if inconclusive else passed
 
@@ -250,10 +253,6 @@ def secret_values(
         for field, text in fields.items()
         if text == SECRET
     }
-
-
-def _promoted(status: Mapping[str, Any], hashes: Hashes) -> bool:
-    return status.get("stableRS") == hashes.latest and status.get("phase") == "Healthy"
 
 
 def _step_index(
@@ -311,11 +310,6 @@ def _unjudged(
     if paused and index is not None and rollout.steps[index] == Pause(None):
         return controller.needs_promotion(index)
     return ""
-
-
-def _steps(rollout: Object) -> Sequence[Any]:
-    steps: Sequence[Any] = rollout["spec"]["strategy"]["canary"].get("steps", [])
-    return steps
 
 
 def _paused_for(status: Mapping[str, Any], reason: str) -> bool:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from canary.rehearse import units
 from canary.rehearse.load import Refusal
+from canary.rehearse.units import milliseconds as ms
 from canary.runtime.gateway import Access
 
 CANARY, STABLE = "canary", "stable"
@@ -574,9 +574,9 @@ def _refusing(route: Route) -> str:
 def _slow(route: Route) -> str:
     canary, stable = route.canary, route.stable
     return (
-        f"{route.route}: 95 % answered within {_ms(canary.p95_ms)} (stable {_ms(stable.p95_ms)}), "
-        f"half within {_ms(canary.p50_ms)} (stable {_ms(stable.p50_ms)}), "
-        f"none below {_ms(canary.fastest_ms)} (stable {_ms(stable.fastest_ms)})"
+        f"{route.route}: 95 % answered within {ms(canary.p95_ms)} (stable {ms(stable.p95_ms)}), "
+        f"half within {ms(canary.p50_ms)} (stable {ms(stable.p50_ms)}), "
+        f"none below {ms(canary.fastest_ms)} (stable {ms(stable.fastest_ms)})"
     )
 
 
@@ -598,7 +598,3 @@ def _top(figures: Figures, wanted: Callable[[str], bool]) -> str:
 
 def _said(raised: Raised) -> str:
     return f"{raised.text} at {raised.place}" if raised.place else raised.text
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else units.shown(value / 1000, "-seconds")

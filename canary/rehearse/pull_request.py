@@ -14,8 +14,8 @@ from typing import Literal
 from canary import junit
 from canary.junit import Case
 from canary.rehearse import report
-from canary.rehearse.report import shown
 from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Result
+from canary.rehearse.units import milliseconds, shown
 
 MARKDOWN, JUNIT = "report.md", "junit.xml"
 
@@ -75,8 +75,8 @@ def _routes(document: Result) -> str:
         f"| {_escape(route.route)} | {route.canary.requests:,} ({route.stable.requests:,}) "
         f"| {route.canary.bad:,} ({route.stable.bad:,}) "
         f"| {route.canary.refused:,} ({route.stable.refused:,}) "
-        f"| {report.milliseconds(route.canary.p95_ms)} "
-        f"({report.milliseconds(route.stable.p95_ms)}) |"
+        f"| {milliseconds(route.canary.p95_ms)} "
+        f"({milliseconds(route.stable.p95_ms)}) |"
         for route in worse
     ]
     head = "| route: canary (stable) | requests | failed | 4xx | 95 % within |"
@@ -141,12 +141,9 @@ def _last_measurements(document: Result) -> Iterator[_LastMeasurement]:
         for gate in document.gates
         if gate.threshold is not None
     }
-    for run in document.analysis_runs:
-        for metric in run.metrics:
-            if metric.measurements:
-                last = metric.measurements[-1]
-                wanted = limits.get(metric.name, "–")
-                yield _LastMeasurement(_where(document, run), metric, last, wanted)
+    for run, metric in document.measured:
+        wanted = limits.get(metric.name, "–")
+        yield _LastMeasurement(_where(document, run), metric, metric.measurements[-1], wanted)
 
 
 def _where(document: Result, run: AnalysisRun) -> str:
@@ -195,10 +192,8 @@ def _cases(document: Result) -> Iterator[Case]:
     cause = "\n".join(document.evidence.cause)
     yield Case("release", document.id, wrong, verdict.headline, cause)
     for measurement in _last_measurements(document):
-        phase, value = (
-            measurement.metric.phase,
-            shown(measurement.last.number, measurement.metric.name),
-        )
+        phase = measurement.metric.phase
+        value = shown(measurement.last.number, measurement.metric.name)
         because = measurement.metric.message or measurement.last.message
         said = f"{phase}: {value}, limit {measurement.wanted}. {because}"
         wrong = ""

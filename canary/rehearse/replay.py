@@ -16,29 +16,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from canary import tables
 from canary.argo import controller, virtual_rollout
 from canary.argo.events import BY_HAND
 from canary.argo.model import (
+    NO_PODS,
     Analysis,
     AnalysisRun,
     Hashes,
     Measurement,
     Metric,
     Phase,
-    ReplicaCounts,
     Rollout,
     Switch,
 )
 from canary.errors import UsageError
 from canary.rehearse import measurements, time_compression, units, verdict
 from canary.rehearse import result as results
-from canary.rehearse.result import Result, Step
+from canary.rehearse.result import Result
 from canary.rehearse.target import Observation, Place
 from canary.rehearse.verdict import Outcome, Verdict
 from canary.runtime.prometheus import Prometheus
 
 RESULT, DATA = "result.json", "prometheus/data"
-_NO_PODS = ReplicaCounts(0, 0, 0)
 
 # An analysis that was reached: its step (None: the background), what it is, when it began.
 Reached = tuple[int | None, Analysis, float]
@@ -151,7 +151,10 @@ def replay(recording: Recording, rollout: Rollout) -> Replay:
     prometheus = Prometheus(recording.folder / "prometheus", jobs=[])
     prometheus.start()
     try:
-        judge = _Judge(recording.result, prometheus, rollout, _switched(rollout, begins))
+        # When all users of a blueGreen left stable: the step after the switch began.
+        after = zip(rollout.steps, begins[1:], strict=False)
+        switched = next((at_s for step, at_s in after if isinstance(step, Switch)), None)
+        judge = _Judge(recording.result, prometheus, rollout, switched)
         runs = judge.runs(reached, recording.ended_s)
         first = _first_bad(runs)
         if first is not None and first.completed_at is not None:
@@ -291,7 +294,11 @@ def _begins(result: Result, rollout: Rollout) -> list[float]:
     recorded, reached = result.rollout.steps, _reached(result)
     before = [i for i, step in enumerate(recorded) if step.kind != "analysis"]
     wanted = [str(step) for step in rollout.steps if not isinstance(step, Analysis)]
-    given = [_scaled_label(recorded[i]) for i in before]
+    # At the scale at which it was rehearsed.
+    given = [
+        f"pause: {step.rehearsed_s:g}s" if step.kind == "pause" else step.label
+        for step in map(recorded.__getitem__, before)
+    ]
     if wanted != given:
         raise UsageError(
             f"the recorded steps are {'; '.join(given)} and not {'; '.join(wanted)}",
@@ -308,17 +315,6 @@ def _begins(result: Result, rollout: Rollout) -> list[float]:
         begins.append(at)
         position += not isinstance(step, Analysis)
     return begins
-
-
-def _switched(rollout: Rollout, begins: Sequence[float]) -> float | None:
-    """When all users of a blueGreen left stable: the step after the switch began."""
-    after = zip(rollout.steps, begins[1:], strict=False)
-    return next((at_s for step, at_s in after if isinstance(step, Switch)), None)
-
-
-def _scaled_label(step: Step) -> str:
-    """A recorded step's label, at the scale at which it was rehearsed."""
-    return f"pause: {step.rehearsed_s:g}s" if step.kind == "pause" else step.label
 
 
 def _reached(result: Result) -> dict[int, float]:
@@ -358,8 +354,8 @@ def _seen(runs: Sequence[AnalysisRun], recorded_s: float, *, complete: bool) -> 
         phase="",
         message=first.message if first else "",
         step_index=None,
-        stable=_NO_PODS,
-        canary=_NO_PODS,
+        stable=NO_PODS,
+        canary=NO_PODS,
         runs=tuple(runs),
         promoted=first is None and complete,
         aborted=first is not None and not paused,
@@ -387,9 +383,9 @@ class Rejudged:
         return (
             f"{place}, {self.at_s:.0f} s",
             self.gate,
-            _shown(self.recorded, self.gate),
+            units.shown(self.recorded, self.gate),
             self.recorded_phase,
-            _shown(self.value, self.gate),
+            units.shown(self.value, self.gate),
             self.phase,
         )
 
@@ -398,9 +394,7 @@ def compared(recording: Recording, judged: Replay) -> list[Rejudged]:
     """Each gate's last measurement in each run, with the recorded one beside it."""
     before = {
         (run.step_index, metric.name): (metric.measurements[-1].number, metric.phase)
-        for run in recording.result.analysis_runs
-        for metric in run.metrics
-        if metric.measurements
+        for run, metric in recording.result.measured
     }
     return [
         Rejudged(
@@ -418,16 +412,5 @@ def compared(recording: Recording, judged: Replay) -> list[Rejudged]:
 
 def table(rejudged: Sequence[Rejudged]) -> str:
     """The same as text."""
-    rows = [
-        ("measurement", "gate", "recorded", "", "these gates", ""),
-        *(row.cells for row in rejudged),
-    ]
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def _shown(value: float | None, metric: str) -> str:
-    return "–" if value is None else units.shown(value, metric)
+    head = ("measurement", "gate", "recorded", "", "these gates", "")
+    return "\n".join(tables.text(head, [row.cells for row in rejudged], left=range(len(head))))

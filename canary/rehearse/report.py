@@ -57,12 +57,12 @@ def render(document: Result) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    environment.filters["shown"] = shown
+    environment.filters["shown"] = units.shown
     environment.filters["sha256"] = _sha256
-    environment.filters["milliseconds"] = milliseconds
+    environment.filters["milliseconds"] = units.milliseconds
     environment.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
     style, words = _OUTCOMES[document.verdict.outcome]
-    last = _last_phases(document)
+    last = {metric.name: metric.measurements[-1].phase for _, metric in document.measured}
     gates = sorted(document.gates, key=lambda gate: _URGENCY.get(last.get(gate.name, ""), 3))
     return environment.get_template("report.html.j2").render(
         document=document,
@@ -93,32 +93,12 @@ def number(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:,.{digits}g}"
 
 
-def shown(value: float | None, metric: str) -> str:
-    """A metric's value with its unit; nothing for nothing."""
-    return "–" if value is None else units.shown(value, metric)
-
-
-def milliseconds(value: float | None) -> str:
-    """A time in milliseconds with its unit; nothing for nothing."""
-    return "–" if value is None else units.shown(value / 1000, "-seconds")
-
-
 def worse_routes(document: Result) -> list[Route]:
     """The routes that the canary answered worse than stable."""
     said = document.verdict
     told = said.outcome == "rolled-back" and said.gate is not None and may_time(said.gate.name)
     timed = document.machine.honest or told
     return [route for route in document.evidence.routes if evidence.worse(route, timed=timed)]
-
-
-def _last_phases(document: Result) -> dict[str, str]:
-    """How each gate's last measurement ended; nothing of a gate that was not measured."""
-    return {
-        metric.name: metric.measurements[-1].phase
-        for run in document.analysis_runs
-        for metric in run.metrics
-        if metric.measurements
-    }
 
 
 def pods_plot(document: Result) -> Markup:
@@ -175,8 +155,7 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
     """One gate's measurements against its threshold, with what the same query said of stable."""
     measurements = [
         (measurement, measurement.number, run)
-        for run in document.analysis_runs
-        for metric in run.metrics
+        for run, metric in document.measured
         if metric.name == gate.name
         for measurement in metric.measurements
         if measurement.number is not None
@@ -191,16 +170,16 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
         _span(document), (0, factor * shown_top), width=350, height=130, unit=f" {unit}".rstrip()
     )
     if limit is not None:
-        frame.level(factor * limit, f"{gate.comparison} {shown(limit, gate.name)}")
+        frame.level(factor * limit, f"{gate.comparison} {units.shown(limit, gate.name)}")
     for measurement, value, run in measurements:
         control = measurement.control
         if control is not None and math.isfinite(control) and control <= shown_top:
             frame.dots(
                 [(measurement.at_s, factor * control)],
                 "control",
-                [f"stable: {shown(control, gate.name)}"],
+                [f"stable: {units.shown(control, gate.name)}"],
             )
-        title = f"{run.name}: {shown(value, gate.name)}, {measurement.phase}"
+        title = f"{run.name}: {units.shown(value, gate.name)}, {measurement.phase}"
         frame.dots([(measurement.at_s, factor * value)], _PHASE_STYLES[measurement.phase], [title])
     return frame.svg(f"measurements of {gate.name}")
 

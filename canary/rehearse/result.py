@@ -6,7 +6,7 @@ The types are what is written and read; `build` makes them of what was seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +251,12 @@ class Result(_Part):
     torn_down: list[str]
     evidence: Evidence = Evidence()
 
+    @property
+    def measured(self) -> Iterator[tuple[AnalysisRun, MetricResult]]:
+        """Each metric of each AnalysisRun that was measured at all."""
+        for run in self.analysis_runs:
+            yield from ((run, metric) for metric in run.metrics if metric.measurements)
+
 
 def read(text: str) -> Result:
     """A record from its file's text.
@@ -409,8 +415,7 @@ def _pods(rollout: model.Rollout, index: int, weight: int) -> tuple[int, int]:
     if rollout.routing is None:
         return split(rollout.replicas, weight, rollout.max_surge, rollout.max_unavailable)
     at = routing.Position(index, weight, aborted=False, promoted=False)
-    none = model.ReplicaCounts(0, 0, 0)
-    return routing.counts(rollout, at, none, none, weight)
+    return routing.counts(rollout, at, model.NO_PODS, model.NO_PODS, weight)
 
 
 def _gates(scaled: model.Rollout, last: Observation | None) -> list[tuple[Metric, str]]:

@@ -23,8 +23,16 @@ class Routes:
     """Names requests by the first of several lists of routes that has one for them."""
 
     def __init__(self, *lists: Iterable[str]) -> None:
-        self._lists = [sorted(routes, key=_parameters) for routes in lists]
-        self._patterns = {route: _pattern(route) for routes in self._lists for route in routes}
+        # The most literal first.
+        self._lists = [
+            sorted(routes, key=lambda route: (len(_PARAMETER.findall(route)), route))
+            for routes in lists
+        ]
+        self._patterns = {
+            route: re.compile("[^/]+".join(map(re.escape, _PARAMETER.split(route))))
+            for routes in self._lists
+            for route in routes
+        }
         self.name = cache(self._name)
 
     def _name(self, method: str, path: str) -> str:
@@ -58,13 +66,3 @@ def measured(labels: Iterable[tuple[str, str]]) -> Iterator[str]:
     for method, route in sorted(set(labels)):
         if method in METHODS - {"HEAD"} and route.startswith("/"):
             yield f"{method} " + _ANGLED.sub(r"{\1}", route)
-
-
-def _pattern(route: str) -> re.Pattern[str]:
-    literals = _PARAMETER.split(route)
-    return re.compile("[^/]+".join(re.escape(part) for part in literals))
-
-
-def _parameters(route: str) -> tuple[int, str]:
-    """The most literal first."""
-    return len(_PARAMETER.findall(route)), route

@@ -87,14 +87,11 @@ def find(out: Path, name: str) -> Run:
 
 def prune(out: Path, keep: int = KEPT) -> list[Run]:
     """Removes all but the newest runs, and none that may be under way; returns the removed."""
-    old = [run for run in listed(out)[keep:] if run.result or not _may_run(run)]
+    may_run = time.time() - durations.parse(MAX_RUN)
+    old = [r for r in listed(out)[keep:] if r.result or r.folder.stat().st_mtime <= may_run]
     for run in old:
         shutil.rmtree(run.folder, ignore_errors=True)
     return old
-
-
-def _may_run(run: Run) -> bool:
-    return time.time() - run.folder.stat().st_mtime < durations.parse(MAX_RUN)
 
 
 @dataclass(frozen=True)
@@ -149,15 +146,13 @@ def last_measurements(run: Result) -> dict[str, str]:
     """Each gate's last measurement with its unit and phase."""
     return {
         metric.name: f"{measured(metric.measurements[-1].number, metric.name)} {metric.phase}"
-        for analysis in run.analysis_runs
-        for metric in analysis.metrics
-        if metric.measurements
+        for _, metric in run.measured
     }
 
 
 def measured(value: float | None, metric: str) -> str:
     """A measured value with its unit; a word where there is none."""
-    return "no data" if value is None else units.shown(value, metric)
+    return units.shown(value, metric, "no data")
 
 
 def _shown(value: float | None, unit: str = "") -> str:

@@ -41,7 +41,7 @@ class Timeline:
         self.seconds += observation.seconds
         self._mark(observation)
         self.last = observation
-        if not self.samples or observation.at_s - self._sampled_at >= SAMPLE_S:
+        if not self.samples or observation.at_s - self.samples[-1].observation.at_s >= SAMPLE_S:
             second = self.seconds[-1] if self.seconds else None
             self.samples.append(Sample(observation, second))
         return fresh
@@ -81,10 +81,6 @@ class Timeline:
         canary = end.canary_traffic.since(begun.canary_traffic if begun else Counts())
         stable = end.stable_traffic.since(begun.stable_traffic if begun else Counts())
         return Place(weight, at_s, canary.failed_share, stable.failed_share)
-
-    @property
-    def _sampled_at(self) -> float:
-        return self.samples[-1].observation.at_s
 
     def _mark(self, seen: Observation) -> None:
         if not seen.decided:

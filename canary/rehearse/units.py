@@ -32,12 +32,14 @@ def scale(metric: str) -> tuple[float, str]:
     return {"ratio": (100.0, "%"), "s": (1000.0, "ms")}.get(of(metric), (1.0, ""))
 
 
-def shown(value: float, metric: str) -> str:
-    """A value of this metric with its unit.
+def shown(value: float | None, metric: str, nothing: str = "–") -> str:
+    """A value of this metric with its unit, or what stands for none.
 
     >>> shown(0.02661, "error-ratio"), shown(0.484, "p95-latency-seconds"), shown(4, "restarts")
     ('2.7 %', '484 ms', '4')
     """
+    if value is None:
+        return nothing
     unit = of(metric)
     if unit == "ratio":
         return percent(value)
@@ -46,6 +48,15 @@ def shown(value: float, metric: str) -> str:
     if not unit and abs(value) >= MANY:
         return "over a million"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.4g}"  # noqa: PLR2004 — digits
+
+
+def milliseconds(value: float | None) -> str:
+    """A time with its unit.
+
+    >>> milliseconds(484), milliseconds(None)
+    ('484 ms', '–')
+    """
+    return "–" if value is None else shown(value / 1000, "-seconds")
 
 
 def _short(value: float) -> str:

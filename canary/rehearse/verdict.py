@@ -228,14 +228,10 @@ def _decision(runs: Iterable[AnalysisRun]) -> Decision | None:
             for metric in run.metrics:
                 result = run.results.get(metric.name)
                 if result and result.phase is phase and result.measurements and not metric.dry_run:
-                    return Decision(run, metric, result, _decisive(result))
+                    # The last measurement in the metric's own phase.
+                    same = [m for m in result.measurements if m.phase is phase]
+                    return Decision(run, metric, result, (same or result.measurements)[-1])
     return None
-
-
-def _decisive(result: MetricResult) -> Measurement:
-    """The last measurement in the metric's own phase."""
-    same = [m for m in result.measurements if m.phase is result.phase]
-    return (same or list(result.measurements))[-1]
 
 
 def _machine_fault(decision: Decision, told: Conditions, place: Place) -> str:
@@ -247,7 +243,9 @@ def _machine_fault(decision: Decision, told: Conditions, place: Place) -> str:
     if canary is None or control is None:
         return ""
     name = decision.metric.name
-    both, shared = _both(name, canary, control), f", {SHARED}" * bool(_words(name) & _FAILURES)
+    ours, theirs = units.shown(canary, name), units.shown(control, name)
+    both = f"{name} is {ours} on the canary and {theirs} on"
+    shared = f", {SHARED}" * bool(_words(name) & _FAILURES)
     if analysis.judge(decision.metric, (control,))[0] is Phase.FAILED:
         why = shared or " on this machine"
         return f"{both} the stable release, which fails the same gate{why}"
@@ -273,11 +271,6 @@ def _incomparable(taken: Measurement) -> bool:
     """Whether stable was asked and had nothing to say, as in the final scale-up."""
     silent = taken.control is None or math.isnan(taken.control)
     return taken.controlled and taken.number is not None and silent
-
-
-def _both(name: str, canary: float, control: float) -> str:
-    ours, theirs = units.shown(canary, name), units.shown(control, name)
-    return f"{name} is {ours} on the canary and {theirs} on"
 
 
 def _broken(decision: Decision, place: Place) -> str:

@@ -160,15 +160,11 @@ def gates(runs: Sequence[AnalysisRun]) -> list[Gate]:
             limit = threshold.of(metric)
             latest[metric.name] = Gate(
                 name=metric.name,
-                value="no data"
-                if measurement.number is None
-                else units.shown(measurement.number, metric.name),
+                value=units.shown(measurement.number, metric.name, "no data"),
                 wanted=f"{limit.comparison} {units.shown(limit.value, metric.name)}"
                 if limit
                 else "",
-                stable=""
-                if measurement.control is None
-                else units.shown(measurement.control, metric.name),
+                stable=units.shown(measurement.control, metric.name, ""),
                 phase=measurement.phase,
             )
     return list(latest.values())

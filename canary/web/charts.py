@@ -6,7 +6,7 @@ Each series has a role, and a role has one colour everywhere: the canary's is th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canary.rehearse import units
@@ -111,7 +111,10 @@ def of(run: Result) -> list[Chart]:
     def both(stable: Values, canary: Values, *, steps: bool = False) -> tuple[Line, Line]:
         return Line("stable", "stable", stable, steps), Line("canary", "canary", canary, steps)
 
-    shares = list(_shares(series.canary_requests, series.stable_requests))
+    shares = [
+        round(100 * ours / (ours + theirs), 1) if ours + theirs else None
+        for ours, theirs in zip(series.canary_requests, series.stable_requests, strict=True)
+    ]
     return [
         chart(
             "pods",
@@ -153,11 +156,6 @@ def _span(run: Result) -> tuple[float, float]:
     return at[0], max(at[-1], at[0] + 1)
 
 
-def _shares(canary: Iterable[float], stable: Iterable[float]) -> Iterator[float | None]:
-    for ours, theirs in zip(canary, stable, strict=True):
-        yield round(100 * ours / (ours + theirs), 1) if ours + theirs else None
-
-
 def of_gate(run: Result, gate: Gate) -> Chart:
     """A gate's measurements against its limit, with stable beside it."""
     taken = sorted(measurements(run, gate.name), key=lambda one: one.at_s)
@@ -189,13 +187,7 @@ def _multiplies(gate: Gate, unit: str) -> bool:
 
 def measurements(run: Result, gate: str) -> list[Measurement]:
     """All measurements of a gate, over the AnalysisRuns."""
-    return [
-        one
-        for analysis in run.analysis_runs
-        for metric in analysis.metrics
-        if metric.name == gate
-        for one in metric.measurements
-    ]
+    return [one for _, metric in run.measured if metric.name == gate for one in metric.measurements]
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
