@@ -131,22 +131,6 @@ def test_what_builds_a_service_is_found_by_its_files(beside, files, build, comma
     assert body["images"]["orders"] == command
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "path"),
-    [
-        ("A.java", '@RequestMapping("/api") @RestController class A { @GetMapping("/tills") }', "/api/tills"),
-        ("a.py", 'r = APIRouter(tags=["x"], prefix="/v1")\n@r.get("/tills")', "/v1/tills"),
-        ("a.py", 'b = Blueprint("b", __name__, url_prefix="/v2/")\n@b.route("/tills")', "/v2/tills"),
-        ("a.py", '@app.get("/tills")', "/tills"),
-        ("Program.cs", 'app.MapGet("/tills/{id:int}", (int id) => 1);', "/tills/1"),
-        ("shop/urls.py", 'urlpatterns = [\n    path("", include("x.y")),\n    path("tills/<int:pk>/", till),\n]', "/tills/1/"),
-        ("app.py", '@app.route("/")', "/"),
-    ],
-)  # fmt: skip
-def test_a_route_is_asked_for_below_the_prefix_of_its_file(beside, name, text, path):
-    assert asked(beside({name: text})) == [path]
-
-
 def asked(folder):
     return [ast.literal_eval(path) for path in said(folder)[1]]
 
@@ -154,6 +138,13 @@ def asked(folder):
 @pytest.mark.parametrize(
     ("files", "paths"),
     [
+        ({"A.java": '@RequestMapping("/api") @RestController class A { @GetMapping("/tills") }'}, ["/api/tills"]),
+        ({"a.py": 'r = APIRouter(tags=["x"], prefix="/v1")\n@r.get("/tills")'}, ["/v1/tills"]),
+        ({"a.py": 'b = Blueprint("b", __name__, url_prefix="/v2/")\n@b.route("/tills")'}, ["/v2/tills"]),
+        ({"a.py": '@app.get("/tills")'}, ["/tills"]),
+        ({"Program.cs": 'app.MapGet("/tills/{id:int}", (int id) => 1);'}, ["/tills/1"]),
+        ({"shop/urls.py": 'urlpatterns = [\n    path("", include("x.y")),\n    path("tills/<int:pk>/", till),\n]'}, ["/tills/1/"]),
+        ({"app.py": '@app.route("/")'}, ["/"]),
         (
             {
                 "app.js": 'const tills = require("./routes/tills");\napp.use("/tills", tills);\napp.use("/carts", require("./routes/carts"));',
@@ -180,7 +171,7 @@ def asked(folder):
         ),
     ],
 )  # fmt: skip
-def test_routes_of_several_files_are_asked_for_below_the_prefix_that_another_file_gives(
+def test_routes_are_asked_for_below_the_prefixes_that_their_file_and_another_give(
     beside, files, paths
 ):
     assert sorted(asked(beside(files))) == paths
