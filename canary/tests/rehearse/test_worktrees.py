@@ -25,6 +25,11 @@ def git(folder, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def commit(folder, message):
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", message)
+
+
 def state(folder):
     """All that a repository holds: files of its checkout and of .git, but for git's own caches."""
     return {
@@ -41,8 +46,7 @@ def folder(tmp_path):
     folder.mkdir()
     (folder / "tiny").write_text("#!/bin/sh\necho old\n")
     git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(folder))
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "-m", "Print old")
+    commit(folder, "Print old")
     return folder
 
 
@@ -127,8 +131,7 @@ def test_two_references_run_their_own_code_and_are_built_once(folder, repository
 def test_commits_whose_inputs_are_equal_share_what_is_built(folder, repository):
     first = repository.resolve("main")
     (folder / "NOTES").write_text("not shipped")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "-m", "Note something")
+    commit(folder, "Note something")
     second = repository.resolve("main")
     assert build(repository, first, SHARED) == build(repository, second, SHARED)
     assert build(repository, first) != build(repository, second)
@@ -153,8 +156,8 @@ def test_a_build_command_that_is_not_installed_is_refused_by_name(repository):
 
 
 def test_a_reference_without_the_inputs_is_refused(folder, repository):
-    git(folder, "rm", "-r", "--quiet", "tiny")
-    git(folder, "commit", "--quiet", "-m", "Remove it")
+    (folder / "tiny").unlink()
+    commit(folder, "Remove it")
     with pytest.raises(UsageError, match="main has no tiny"):
         build(repository, repository.resolve("main"), SHARED)
 
@@ -170,12 +173,11 @@ def test_a_change_is_named_by_the_function_that_it_is_in_or_that_it_begins(folde
     before = "package x\n\nfunc List() int { return 200 }\n\nfunc (s *S) Get() int { return 200 }\n"
     (folder / "store.go").write_text(before)
     (folder / "app.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "-m", "Begin")
+    commit(folder, "Begin")
     old = git(folder, "rev-parse", "HEAD")
     after = before.replace("Get() int { return 200 }", "Get() int {\n\treturn 500\n}")
     (folder / "store.go").write_text(after)
     (folder / "app.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 3\n")
-    git(folder, "commit", "--quiet", "--all", "-m", "Fail")
+    commit(folder, "Fail")
     found = worktrees.changed(folder, old, git(folder, "rev-parse", "HEAD"))
     assert found == ["app.py (two)", "store.go (Get)"]
