@@ -32,7 +32,7 @@ from canary.rehearse.load import Load
 from canary.rehearse.plan import Plan
 from canary.rehearse.target import Event, Observation, acts, ends
 from canary.runtime import processes
-from canary.runtime.gateway import Counts
+from canary.runtime.gateway import Counts, endpoints
 from canary.runtime.kubectl import Kubectl, Watch
 from canary.runtime.waiting import wait_until
 
@@ -327,26 +327,22 @@ class ClusterTarget:
             return
         try:
             with urllib.request.urlopen(f"{self._admin}/clusters?format=json", timeout=5) as answer:
-                clusters = json.load(answer).get("cluster_statuses", [])
+                clusters = json.load(answer)
         except OSError:
             return
         found: dict[str, Counts] = {}
-        for host in (h for cluster in clusters for h in cluster.get("host_statuses", [])):
-            address = host["address"]["socket_address"]["address"]
-            stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
+        for _, endpoint, counts in endpoints(clusters):
             # A pod is reached by two Services, where a router has one for each release.
-            so_far = found.get(address, Counts())
-            found[address] = Counts(
-                so_far.requests + stats.get("rq_total", 0), so_far.failed + stats.get("rq_error", 0)
-            )
+            address = endpoint["address"]
+            found[address] = found.get(address, Counts()) + counts
         self._counts = cluster_state.counted(self._counts, self._read, found)
         self._read = found
 
     def _traffic(self, side: str) -> Counts:
         latest = self.hashes.latest
-        mine = [
+        mine = (
             counts
             for address, counts in self._counts.items()
             if (self._hash_of.get(address) == latest and bool(latest)) is (side == "canary")
-        ]
-        return Counts(sum(c.requests for c in mine), sum(c.failed for c in mine))
+        )
+        return sum(mine, Counts())

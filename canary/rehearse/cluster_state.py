@@ -125,7 +125,7 @@ def counted(
     for address, counts in found.items():
         last, total = before.get(address, Counts()), totals.get(address, Counts())
         fresh = counts.since(last) if counts.requests >= last.requests else counts
-        totals[address] = Counts(total.requests + fresh.requests, total.failed + fresh.failed)
+        totals[address] = total + fresh
     return totals
 
 

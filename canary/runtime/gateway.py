@@ -83,6 +83,9 @@ class Counts:
         """What came after what had been counted before."""
         return Counts(self.requests - before.requests, self.failed - before.failed)
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.requests + other.requests, self.failed + other.failed)
+
 
 class Gateway(processes.Program):
     """One Envoy listening on loopback; `route` says which pods are behind it."""
@@ -187,26 +190,19 @@ class Gateway(processes.Program):
 
     def counts(self) -> Mapping[int, Counts]:
         """Requests by port so far, of all groups; an endpoint that was removed keeps its last."""
-        for cluster in self._admin("/clusters?format=json").get("cluster_statuses", []):
-            for host in cluster.get("host_statuses", []):
-                at = cluster["name"], host["address"]["socket_address"]["port_value"]
-                stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
-                counts = Counts(stats.get("rq_total", 0), stats.get("rq_error", 0))
-                before = self._counts.get(at, Counts())
-                self._counts[at] = max(before, counts, key=lambda each: each.requests)
+        for cluster, address, counts in endpoints(self._admin("/clusters?format=json")):
+            at = cluster, address["port_value"]
+            before = self._counts.get(at, Counts())
+            self._counts[at] = max(before, counts, key=lambda each: each.requests)
         totals: dict[int, Counts] = {}
         for (_, port), counts in self._counts.items():
-            before = totals.get(port, Counts())
-            totals[port] = Counts(before.requests + counts.requests, before.failed + counts.failed)
+            totals[port] = totals.get(port, Counts()) + counts
         return totals
 
     def routed_ports(self) -> set[int]:
         """The endpoints Envoy has taken up."""
-        return {
-            host["address"]["socket_address"]["port_value"]
-            for cluster in self._admin("/clusters?format=json").get("cluster_statuses", [])
-            for host in cluster.get("host_statuses", [])
-        }
+        found = endpoints(self._admin("/clusters?format=json"))
+        return {address["port_value"] for _, address, _ in found}
 
     @property
     def _admin_url(self) -> str:
@@ -275,6 +271,15 @@ class Gateway(processes.Program):
             # The panic threshold would send requests to pods that are known to be gone.
             "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         }
+
+
+def endpoints(clusters: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Counts]]:
+    """Of Envoy's `/clusters`: each one's cluster and address, and what was counted there."""
+    for cluster in clusters.get("cluster_statuses", []):
+        for host in cluster.get("host_statuses", []):
+            stats = {s["name"]: int(s.get("value", 0)) for s in host.get("stats", [])}
+            counts = Counts(stats.get("rq_total", 0), stats.get("rq_error", 0))
+            yield cluster["name"], host["address"]["socket_address"], counts
 
 
 def read_access(line: str) -> Access | None:
