@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from canary import junit
 from canary.junit import Case
 from canary.rehearse import report
-from canary.rehearse.result import AnalysisRun, Measurement, MetricResult, Result
+from canary.rehearse.result import AnalysisRun, MetricResult, Result
 from canary.rehearse.units import milliseconds, shown
 
 MARKDOWN, JUNIT = "report.md", "junit.xml"
@@ -97,16 +96,15 @@ def _release(document: Result) -> str:
 
 def _gates(document: Result) -> str:
     """A row for each gate, a column for each place it looked from: canary, and stable beside it."""
-    measurements = list(_last_measurements(document))
+    measurements = list(_measured(document))
     if not measurements:
         return "No gate was measured."
-    wheres = list(dict.fromkeys(measurement.where for measurement in measurements))
-    gates = {measurement.metric.name: measurement.wanted for measurement in measurements}
+    wheres = list(dict.fromkeys(where for where, _, _ in measurements))
+    gates = {metric.name: wanted for _, metric, wanted in measurements}
     cells: dict[tuple[str, str], str] = {}
-    for measurement in measurements:
-        where = measurement.metric.name, measurement.where
-        if _PHASE_SIGNS["Failed"] not in cells.get(where, ""):  # a failed one stays failed
-            cells[where] = _cell(measurement)
+    for where, metric, _ in measurements:
+        if _PHASE_SIGNS["Failed"] not in cells.get((metric.name, where), ""):
+            cells[metric.name, where] = _cell(metric)  # a failed one stays failed
     rows = [
         f"| {_escape(name)} | {_escape(wanted)} | "
         + " | ".join(cells.get((name, w), "") for w in wheres)
@@ -117,33 +115,23 @@ def _gates(document: Result) -> str:
     return "\n".join([head, "|---|---" + "|---:" * len(wheres) + "|", *rows])
 
 
-def _cell(measurement: _LastMeasurement) -> str:
-    name, control = measurement.metric.name, measurement.last.control
-    value = shown(measurement.last.number, name)
-    said = value if control is None else f"{value} ({shown(control, name)})"
-    sign = _PHASE_SIGNS.get(measurement.metric.phase, "")
+def _cell(metric: MetricResult) -> str:
+    last = metric.measurements[-1]
+    value = shown(last.number, metric.name)
+    said = value if last.control is None else f"{value} ({shown(last.control, metric.name)})"
+    sign = _PHASE_SIGNS.get(metric.phase, "")
     return f"**{said}** {sign}" if sign else said
 
 
-@dataclass(frozen=True)
-class _LastMeasurement:
-    """One gate's last measurement at one place; `wanted` is its limit as a person reads it."""
-
-    where: str
-    metric: MetricResult
-    last: Measurement
-    wanted: str
-
-
-def _last_measurements(document: Result) -> Iterator[_LastMeasurement]:
+def _measured(document: Result) -> Iterator[tuple[str, MetricResult, str]]:
+    """Where each gate measured, what, and its limit as a person reads it."""
     limits = {
         gate.name: f"{gate.comparison} {shown(gate.threshold, gate.name)}"
         for gate in document.gates
         if gate.threshold is not None
     }
     for run, metric in document.measured:
-        wanted = limits.get(metric.name, "–")
-        yield _LastMeasurement(_where(document, run), metric, metric.measurements[-1], wanted)
+        yield _where(document, run), metric, limits.get(metric.name, "–")
 
 
 def _where(document: Result, run: AnalysisRun) -> str:
@@ -191,15 +179,14 @@ def _cases(document: Result) -> Iterator[Case]:
         wrong = "failure" if judged else "error"
     cause = "\n".join(document.evidence.cause)
     yield Case("release", document.id, wrong, verdict.headline, cause)
-    for measurement in _last_measurements(document):
-        phase = measurement.metric.phase
-        value = shown(measurement.last.number, measurement.metric.name)
-        because = measurement.metric.message or measurement.last.message
-        said = f"{phase}: {value}, limit {measurement.wanted}. {because}"
+    for where, metric, wanted in _measured(document):
+        phase, last = metric.phase, metric.measurements[-1]
+        because = metric.message or last.message
+        said = f"{phase}: {shown(last.number, metric.name)}, limit {wanted}. {because}"
         wrong = ""
         if phase in _PHASE_SIGNS:
             wrong = "error" if phase == "Error" else "failure"
-        yield Case(f"gate.{measurement.metric.name}", measurement.where, wrong, said)
+        yield Case(f"gate.{metric.name}", where, wrong, said)
 
 
 def _escape(text: str) -> str:

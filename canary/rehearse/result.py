@@ -355,13 +355,9 @@ def _verdict(plan: Plan, run: Run) -> Verdict:
 
 
 def _deciding_gate(decision: Decision) -> DecidingGate:
-    limit = threshold.of(decision.metric)
     return DecidingGate(
-        name=decision.metric.name,
+        **_limit(decision.metric),
         value=decision.measurement.number,
-        threshold=limit.value if limit else None,
-        comparison=limit.comparison if limit else None,
-        unit=units.of(decision.metric.name),
         control=decision.measurement.control,
         analysis_run=decision.run.name,
         step_index=decision.run.step_index,
@@ -431,17 +427,24 @@ def _gates(scaled: model.Rollout, last: Observation | None) -> list[tuple[Metric
 
 
 def _gate(metric: Metric, template: str) -> Gate:
-    limit = threshold.of(metric)
     return Gate(
-        name=metric.name,
+        **_limit(metric),
         template=template,
-        threshold=limit.value if limit else None,
-        comparison=limit.comparison if limit else None,
-        unit=units.of(metric.name),
         query=metric.query,
         success_condition=metric.success_condition,
         failure_condition=metric.failure_condition,
     )
+
+
+def _limit(metric: Metric) -> dict[str, Any]:
+    """What both records of a gate say of it."""
+    limit = threshold.of(metric)
+    return {
+        "name": metric.name,
+        "threshold": limit.value if limit else None,
+        "comparison": limit.comparison if limit else None,
+        "unit": units.of(metric.name),
+    }
 
 
 def _run(run: model.AnalysisRun) -> AnalysisRun:

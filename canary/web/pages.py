@@ -68,19 +68,6 @@ class Now:
 
 
 @dataclass(frozen=True)
-class Release:
-    """One of the two releases at the latest sample."""
-
-    name: str
-    available: int
-    desired: int
-    requests: float
-    failed: float
-    share: float | None
-    weight: int | None
-
-
-@dataclass(frozen=True)
 class GateRow:
     """A gate's latest measurement, and the chart of all."""
 
@@ -141,7 +128,7 @@ class View:
         return max(indices, default=-1)
 
     @property
-    def releases(self) -> Iterator[Release]:
+    def releases(self) -> Iterator[Mapping[str, Any]]:
         """Stable and canary, at the latest sample; of a run of the past the last one undecided."""
         series = self.run.series
         decided = None if self.live else self.run.verdict.decided_after_s
@@ -152,15 +139,15 @@ class View:
         total = series.stable_requests[now] + series.canary_requests[now]
         for name in ("stable", "canary"):
             requests = getattr(series, f"{name}_requests")[now]
-            yield Release(
-                name=name,
-                available=getattr(series, f"{name}_available")[now],
-                desired=getattr(series, f"{name}_desired")[now],
-                requests=requests,
-                failed=getattr(series, f"{name}_failed")[now],
-                share=100 * requests / total if total else None,
-                weight=series.weight[now] if name == "canary" else None,
-            )
+            yield {
+                "name": name,
+                "available": getattr(series, f"{name}_available")[now],
+                "desired": getattr(series, f"{name}_desired")[now],
+                "requests": requests,
+                "failed": getattr(series, f"{name}_failed")[now],
+                "share": 100 * requests / total if total else None,
+                "weight": series.weight[now] if name == "canary" else None,
+            }
 
     @property
     def routes(self) -> Sequence[Route]:
