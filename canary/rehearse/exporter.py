@@ -105,8 +105,10 @@ class PodCollector(Collector):
 class Exporter:
     """Serves the collector on a loopback port."""
 
-    def __init__(self, containers: Callable[[], Sequence[ContainerFacts]]) -> None:
-        self.port = processes.free_port()
+    def __init__(
+        self, containers: Callable[[], Sequence[ContainerFacts]], port: int | None = None
+    ) -> None:
+        self.port = port or processes.free_port()
         registry = CollectorRegistry()
         registry.register(PodCollector(containers))
         self._server, self._thread = start_http_server(self.port, "127.0.0.1", registry)
@@ -164,9 +166,7 @@ def main(port: int, file: Path) -> None:
     def read() -> list[ContainerFacts]:
         return [ContainerFacts(**fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
 
-    registry = CollectorRegistry()
-    registry.register(PodCollector(read))
-    start_http_server(port, "127.0.0.1", registry)
+    Exporter(read, port)
     threading.Event().wait()
 
 

@@ -172,14 +172,6 @@ class Pod:
 
 
 @dataclass(frozen=True)
-class PodEvent:
-    """Something that happened to a pod, for the log."""
-
-    pod: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Ending:
     """A container that ended and was restarted, or was ended for it; `tail` is of its log."""
 
@@ -198,7 +190,7 @@ class Kubelet:
     pods: list[Pod] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
     _died: dict[int, float] = field(default_factory=dict)
-    _events: list[PodEvent] = field(default_factory=list)
+    _events: list[tuple[str, str]] = field(default_factory=list)
     _weigh_at: float = 0.0
     _probers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "probe"))
 
@@ -237,8 +229,8 @@ class Kubelet:
         if pod.ready_at is not None and pod.source.served:
             self._died[pod.port] = now
 
-    def tick(self, now: float) -> list[PodEvent]:
-        """Lets time pass for every pod; returns what happened since the last tick."""
+    def tick(self, now: float) -> list[tuple[str, str]]:
+        """Lets time pass for every pod; returns what happened since the last tick, and to which."""
         if now >= self._weigh_at:
             self._weigh_at = now + MEMORY_PERIOD_S
             self._kill_heavy(now)
@@ -379,7 +371,7 @@ class Kubelet:
                 self._log(pod, "killed at the end of its grace period")
 
     def _log(self, pod: Pod, text: str) -> None:
-        self._events.append(PodEvent(pod.name, text))
+        self._events.append((pod.name, text))
 
 
 def _probe(probe: objects.Probe | None, now: float, passed: bool = False) -> ProbeState | None:

@@ -101,8 +101,8 @@ class Node:
         Raises:
             MachineError: if the gateway has ended by itself, or Prometheus hangs.
         """
-        for happened in self.sets.kubelet.tick(time.monotonic()):
-            self.log("pod", f"{happened.pod} {happened.text}")
+        for pod, text in self.sets.kubelet.tick(time.monotonic()):
+            self.log("pod", f"{pod} {text}")
         self.sets.fill()
         if self.status is not None:
             self.status = self._reconcile(self.happenings.tick(self, self.status))
@@ -290,8 +290,7 @@ class Node:
 
     def _traffic(self, counts: Mapping[int, Counts], *replica_sets: ReplicaSetName) -> Counts:
         ports = {port for name in replica_sets for port in self.sets.ports(name)}
-        mine = [found for port, found in counts.items() if port in ports]
-        return Counts(sum(c.requests for c in mine), sum(c.failed for c in mine))
+        return sum((found for port, found in counts.items() if port in ports), Counts())
 
 
 def _facts(pod: Pod, state: ContainerState, pid: int, namespace: str) -> ContainerFacts:

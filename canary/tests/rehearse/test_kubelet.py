@@ -99,7 +99,7 @@ def until(kubelet, condition):
     events, deadline = [], time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, events
-        events += [event.text for event in kubelet.tick(time.monotonic())]
+        events += [text for _, text in kubelet.tick(time.monotonic())]
         time.sleep(0.02)
     return events
 
