@@ -71,13 +71,11 @@ def _base(*, open_to_all: bool) -> Path:
         raise MachineError(str(failed.strerror), "set TMPDIR to a folder that is yours") from None
     for text in (chosen, *_USUAL):
         path = Path(text).resolve()
-        if len(os.fsencode(path)) <= MAX_BYTES and (not open_to_all or _passable(path)):
+        parts = [part for part in (path, *path.parents) if part.is_dir()]
+        passable = not open_to_all or all(part.stat().st_mode & 0o001 for part in parts)
+        if len(os.fsencode(path)) <= MAX_BYTES and passable:
             return path
     raise MachineError(f"{chosen} is too long a path, or closed to others", "set TMPDIR to another")
-
-
-def _passable(path: Path) -> bool:
-    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents) if part.is_dir())
 
 
 def _sweep(base: Path) -> None:
