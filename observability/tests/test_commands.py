@@ -158,8 +158,8 @@ def test_the_session_that_holds_a_lock_is_found_and_ended_as_its_page_says():
         psycopg.connect(url, autocommit=True) as person,
         ThreadPoolExecutor(1) as others,
     ):
-        person.execute("CREATE TABLE feeder (id int)")
-        holder.execute("LOCK TABLE feeder IN ACCESS EXCLUSIVE MODE")
+        person.execute("CREATE TABLE held (id int)")
+        holder.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
         waits = others.submit(_count, url)
         sessions, end = beginning("SELECT pid, state"), beginning("SELECT pg_terminate_backend")
 
@@ -178,7 +178,7 @@ def test_the_session_that_holds_a_lock_is_found_and_ended_as_its_page_says():
 
 def _count(url):
     with psycopg.connect(url) as session:
-        return session.execute("SELECT count(*) FROM feeder").fetchone()[0]
+        return session.execute("SELECT count(*) FROM held").fetchone()[0]
 
 
 def test_kubectl_understands_the_words_of_every_command_that_no_quick_test_runs(tmp_path):
