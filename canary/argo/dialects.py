@@ -7,7 +7,7 @@ for most; where one name is used in two ways, the contract of a real scrape deci
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -181,6 +181,17 @@ class Vocabulary:
         """The dialect that a metric of requests speaks; None if that is not known."""
         return self._scraped.get(metric) or _spoken(metric)
 
+    def rarely_refuses(self, selector: Selector) -> bool:
+        """Whether it selects refused requests alone, of which a scrape shows no series at 0."""
+        dialect = self.of(selector.metric)
+        shown = dialect.values if dialect else {}
+        there = any(
+            all(may_take(m, value) for m in selector.matchers if m.label == label)
+            for label in selector.labels & shown.keys() & set(_STATUS_LABELS)
+            for value in shown[label]
+        )
+        return picks_refusals(selector) and not there
+
     @cached_property
     def _scraped(self) -> Mapping[str, Dialect]:
         return {metric: _from_scrape(metric, labels) for metric, labels in self.values.items()}
@@ -216,6 +227,15 @@ def picks_failures(selector: Selector) -> bool:
         m.sign in ("=", "=~") and (m.value.startswith("5") or m.value.lower() in ("error", "true"))
         for m in selector.matchers
     )
+
+
+def picks_refusals(selector: Selector) -> bool:
+    """Whether it selects requests that a client is to blame for, such as 404, and no others."""
+    dialect = Vocabulary().of(selector.metric)
+    telling = [m for m in selector.matchers if dialect and dialect.outcomes.get(m.label) == STATUS]
+    if not telling or _outcomes(selector.metric, selector.matchers):
+        return False
+    return all(may_take(m, "404") for m in telling)
 
 
 def picks_successes(selector: Selector) -> bool:
@@ -292,16 +312,18 @@ class Nothing(StrEnum):
     NAN = "the result is NaN"
 
 
-def without_failures(tree: Any) -> Nothing | None:
+def without_failures(
+    tree: Any, rare: Callable[[Selector], bool] = picks_failures
+) -> Nothing | None:
     """What a query answers where no request failed, if failures have no series before the first.
 
-    None: a number, as far as its text tells.
+    `rare` says of which selectors that is so. None: a number, as far as its text tells.
     """
     tree = promql.bare(tree)
     if isinstance(tree, promql_parser.VectorSelector):
         (selector,) = promql.selectors(tree)
-        return Nothing.EMPTY if picks_failures(selector) else None
-    parts = [without_failures(part) for part in promql.children(tree)]
+        return Nothing.EMPTY if rare(selector) else None
+    parts = [without_failures(part, rare) for part in promql.children(tree)]
     if isinstance(tree, promql_parser.Call) and tree.func.name == "scalar":
         return Nothing.NAN if parts[0] else None
     if isinstance(tree, promql_parser.Call) and tree.func.name.startswith("absent"):

@@ -271,6 +271,17 @@ def drops(node: Any, label: str) -> bool:
     return (label in node.modifier.labels) is not by
 
 
+def adds_up(tree: Any, selector: Selector, label: str) -> bool:
+    """Whether series of a selector that differ by a label are made one within a tree."""
+    for node in nodes(tree):
+        kept = kept_labels(node)
+        if kept is not None and label not in kept and isinstance(node, promql_parser.AggregateExpr):
+            within = ((s.metric, s.matchers) for s in selectors(node))
+            if (selector.metric, selector.matchers) in within:
+                return True
+    return False
+
+
 def outside_quantiles(tree: Any) -> Iterator[Any]:
     """Every node that is no part of the buckets of which `histogram_quantile` is asked."""
     yield tree

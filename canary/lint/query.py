@@ -15,7 +15,7 @@ from canary.argo import dialects, promql, threshold
 from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
-from canary.argo.promql import PromqlError, Query, Selector
+from canary.argo.promql import Matcher, PromqlError, Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.lint import exporters, values
 from canary.lint.contract import covers
@@ -247,6 +247,48 @@ def _rate_as_ratio(context: Context) -> Iterator[Hit]:
             if promql.counts(node) == ("increase", "rate"):
                 span = f"{promql.window_s(node):g}"
                 yield at(gate, f"increase() over rate() is {span} times the share that failed")
+
+
+@rule(
+    "divided-by-more",
+    Severity.WARNING,
+    "requests are divided by more requests than they are part of",
+    reason="The ratio is a share of these requests only if it counts the same ones below the line "
+    "as above it: the others dilute it, the more the more there are.",
+    remedy="write the same matchers below the line as above it, but for the outcome's",
+)
+def _divided_by_more(context: Context) -> Iterator[Hit]:
+    vocabulary = Vocabulary(context.contract.values if context.contract else {})
+    for gate, _, query in queries(context):
+        for node in promql.nodes(query.tree):
+            ratio = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/"
+            if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
+                yield from (at(gate, words) for words in _of_more(node, vocabulary))
+
+
+def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
+    """What one outcome is asked for, and all requests below it are not."""
+    for some in promql.selectors(ratio.lhs):
+        every = [s for s in promql.selectors(ratio.rhs) if s.metric == some.metric]
+        dialect = vocabulary.of(some.metric)
+        if not every or not dialect or not dialect.outcomes.keys() & some.labels:
+            continue
+        telling = dialect.outcomes.keys() | values.TELLING | {"le"}
+        for matcher in (m for m in _narrowing(some) if m.label not in telling):
+            wider = (
+                matcher.label not in s.labels
+                and set(_narrowing(s)) <= set(some.matchers)
+                and promql.adds_up(ratio.rhs, s, matcher.label)
+                for s in every
+            )
+            if all(wider):
+                words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+                yield f"{words} is asked of {some.metric} above the line and not below it"
+
+
+def _narrowing(selector: Selector) -> list[Matcher]:
+    """The matchers that ask for some values of a label."""
+    return [m for m in selector.matchers if m.sign in ("=", "=~") and m.value not in (".*", ".+")]
 
 
 @rule(

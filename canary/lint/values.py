@@ -20,7 +20,7 @@ from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Nothing, Outcome, UnmodelledError, Vocabulary
 from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
-from canary.argo.promql import Selector
+from canary.argo.promql import Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.resolve import PLACEHOLDER
 from canary.lint import exporters
@@ -59,6 +59,14 @@ NEITHER = {
     ("2", "5"): ("4", "3"),
 }
 PASSED, FAILED = {Phase.SUCCESSFUL}, {Phase.FAILED}
+# What is said of the best result and of a bad one where the comparison points the wrong way.
+REVERSED = (Phase.FAILED, Phase.SUCCESSFUL)
+HUGE = 1e12
+
+RESTARTS, DURATIONS, USAGE = "restarts", "durations", "the usage of a limit"
+_DURATION = re.compile(r"duration|latency|(?<!up)time(_|$)|_(seconds|milliseconds|ms)(_|$)")
+# No gate on durations has so low a limit; one that asks for more asks for data.
+SOME_S = 0.002
 
 # What a query's number can be: least and most.
 Range = tuple[float, float]
@@ -194,8 +202,15 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
         if good is None or bad is None or good == bad:
             continue
         said = threshold.phase_of(metric, good), threshold.phase_of(metric, bad)
-        if said == (Phase.FAILED, Phase.SUCCESSFUL):
+        if said == REVERSED:
             yield at(gate, f"it fails at {good:g}, where no request failed, and passes at {bad:g}")
+    for gate, metric, query in judged(context):
+        what = _of_which_less_is_better(query.tree, context.release.canary_tokens)
+        said = threshold.phase_of(metric, 0.0), threshold.phase_of(metric, HUGE)
+        most = max(threshold.numbers(metric), default=0.0)
+        # To ask for some of it is to ask for data; of restarts there should be none.
+        if what and said == REVERSED and (what == RESTARTS or most * _unit_s(query) >= SOME_S):
+            yield at(gate, f"it fails at 0 and passes above {most:g}: of {what} less is better")
 
 
 @rule(
@@ -281,10 +296,16 @@ def _empty_pauses(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
         nothing = None if zeroed else dialects.without_failures(query.tree)
+        what = (
+            "failed request, as a healthy release has"
+            if nothing
+            else "refused request, such as a 404"
+        )
+        nothing = nothing or dialects.without_failures(query.tree, vocabulary.rarely_refuses)
         phase = threshold.phase_of(metric, *[math.nan] * (nothing is Nothing.NAN))
         stops = phase is Phase.FAILED or not _goes_on(context, gate, metric)
         if nothing and stops and phase in (Phase.FAILED, Phase.INCONCLUSIVE):
-            yield at(gate, f"with no failed request, as a healthy release has, it is {phase}")
+            yield at(gate, f"with no {what}, it is {phase}")
 
 
 @rule(
@@ -458,6 +479,39 @@ def _vocabulary(context: Context) -> Vocabulary:
     return Vocabulary(context.contract.values if context.contract else {})
 
 
+def _of_which_less_is_better(tree: Any, canary: tuple[str, ...]) -> str:
+    """What a query answers with, if a release is the better the less of it there is."""
+    tree = promql.bare(tree)
+    if promql.is_quantile(tree):
+        durations = all(_DURATION.search(s.metric) for s in promql.selectors(tree.args[1]))
+        return DURATIONS if durations else ""
+    match type(tree).__name__:
+        case "VectorSelector":
+            restarts = tree.name == "kube_pod_container_status_restarts_total"
+            return RESTARTS if restarts else ""
+        case "MatrixSelector":
+            return _of_which_less_is_better(tree.vector_selector, canary)
+        case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
+            return _of_which_less_is_better(tree.expr, canary)
+        case "Call" if tree.func.name in ("rate", "increase", "round", "max_over_time"):
+            return _of_which_less_is_better(tree.args[0], canary)
+        case "BinaryExpr" if str(tree.op) in ("and", "unless"):
+            return _of_which_less_is_better(tree.lhs, canary)
+        case "BinaryExpr" if str(tree.op) == "/":
+            if _used(tree.lhs, "container_") and _used(tree.rhs, "kube_"):
+                return USAGE
+            above, below = map(promql.selectors, (tree.lhs, tree.rhs))
+            told = any(s.mentions(canary) for s in above), any(s.mentions(canary) for s in below)
+            return _of_which_less_is_better(tree.lhs, canary) if told == (True, False) else ""
+    return ""
+
+
+def _unit_s(query: Query) -> float:
+    """Seconds in one unit of what a query reads, where it reads durations."""
+    dialect = Vocabulary().of(query.selectors[0].metric)
+    return 1.0 if promql.divides(query.tree) or dialect is None else dialect.unit_s
+
+
 def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
     """What a query answers where a share of requests fails; None: nothing, or not known."""
     tree = promql.bare(tree)
@@ -532,7 +586,7 @@ def _combined(tree: Any, left: float | None, right: float | None) -> float | Non
 
 
 # What tells failures too, in other words than the outcome's.
-_TELLING = {"error", "exception", "grpc_response_status", "grpc_status_code", "response_flags"}
+TELLING = {"error", "exception", "grpc_response_status", "grpc_status_code", "response_flags"}
 
 
 def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | None:
@@ -541,7 +595,7 @@ def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | No
     dialect = vocabulary.of(selector.metric)
     if dialect is None or selector.metric.endswith(("_bucket", "_sum")):
         return None
-    told = (dialect.outcomes.keys() | dialect.spread | dialects.SCOPE) - _TELLING
+    told = (dialect.outcomes.keys() | dialect.spread | dialects.SCOPE) - TELLING
     if any(m.label not in told and not _OF_PODS.search(m.value) for m in selector.matchers):
         return None
     try:

@@ -23,6 +23,19 @@ BY_RUNNING = {
 }  # fmt: skip
 
 
+# What the text of a gate alone tells, and the rule that says it.
+BY_READING = {
+    "p95-latency-seconds: compared the other way": "conditions-reversed",
+    "p95-against-stable: compared the other way": "conditions-reversed",
+    "cpu-saturation-ratio: compared the other way": "conditions-reversed",
+    "container-restarts: compared the other way": "conditions-reversed",
+    "errors-against-stable: POST left out": "divided-by-more",
+    "route-errors: POST left out": "divided-by-more",
+    "error-ratio: POST left out": "divided-by-more",
+    "client-errors-against-stable: failures not filled with 0": "empty-pauses",
+}
+
+
 @pytest.fixture(scope="module")
 def generated(shipped):
     return mutants.generate(shipped)
@@ -42,6 +55,12 @@ def test_what_lint_notices_is_not_released(shipped, saved, generated):
     assert found["route-errors: 5xx as a word"].linted == ("matcher-never-matches",)
     assert found["no readiness probe"].linted == ("ready-as-soon-as-alive",)
     assert all(verdict.noticed and not verdict.killed_by for verdict in found.values())
+
+
+def test_lint_notices_what_the_text_of_a_gate_tells(shipped, saved, generated):
+    chosen = [mutant for mutant in generated if mutant.name in BY_READING]
+    found = {v.mutant.name: v.linted for v in mutation.try_all(shipped, saved, chosen, ())}
+    assert found == {name: (rule,) for name, rule in BY_READING.items()}
 
 
 def test_anybodys_gates_are_broken_by_their_own_structure(root):
