@@ -34,6 +34,7 @@ SUCCESS = [
     "result[0] < 0.01 and result[0] >= 0",
     "not (result[0] >= 0.01)",
     "result[1] < 0.01",
+    "filter(result, # >= 0.01) == []",
 ]
 FAILURE = [
     "",
@@ -43,6 +44,7 @@ FAILURE = [
     "any(result, # >= 0.01)",
     "len(result) == 0",
     "isNaN(result[0])",
+    "filter(result, # >= 0.01) != []",
     "false",
 ]
 ANSWERS: list[Answer] = [

@@ -478,6 +478,11 @@ def _contains(item: Any, sequence: Any) -> bool:
 
 
 def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, list) and isinstance(second, list):
+        # What lists hold is of one type too, and NaN is never the same: [1] is not [1.0].
+        pairs = zip(first, second, strict=False)
+        alike = (type(one) is type(other) and _equal(one, other) for one, other in pairs)
+        return len(first) == len(second) and all(alike)
     if isinstance(first, bool) != isinstance(second, bool):
         return False
     return bool(first == second)
@@ -609,7 +614,7 @@ _FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., Any]]] = {
     "first": (1, lambda value: _get(value, 0)),
     "last": (1, lambda value: _get(value, -1)),
     "get": (2, _get),
-    "sort": (1, _of_all("sort", lambda values: tuple(sorted(values)))),
+    "sort": (1, _of_all("sort", sorted)),
 }
 
 
