@@ -115,12 +115,12 @@ _TOKEN = re.compile(
 )
 _BETWEEN = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
-# Loosest first, as in expr's own table; `not in` is read as `not (a in b)`.
+# Loosest first, as in expr's own table.
 _PRECEDENCE = {
     "|": 5,
     "||": 10, "or": 10,
     "&&": 15, "and": 15,
-    "==": 20, "!=": 20, "<": 20, ">": 20, "<=": 20, ">=": 20, "in": 20, "not": 20,
+    "==": 20, "!=": 20, "<": 20, ">": 20, "<=": 20, ">=": 20, "in": 20,
     "+": 30, "-": 30,
     "*": 60, "/": 60, "%": 60,
     "**": 100, "^": 100,
@@ -188,6 +188,16 @@ def parse(condition: str) -> Node:
     return tree
 
 
+def _is_float(node: Node) -> bool:
+    """Whether expr knows before any result that a part is a float."""
+    match node:
+        case Literal(float()) | Index(Name("result"), _) | Binary("/" | "**" | "^", _, _):
+            return True
+        case Unary(_, operand):
+            return _is_float(operand)
+    return False
+
+
 class _Mismatch(Exception):
     """A value of the wrong kind, found while evaluating."""
 
@@ -202,16 +212,25 @@ class _Parser:
         self._condition = condition
         self._tokens = _tokens(condition)
         self._let_be: dict[str, Node] = {}
+        self._within = 0
         if len(self._tokens) > MAX_TOKENS:
             raise ExpressionError(f"a condition of more than {MAX_TOKENS} words is not read")
         self._at = 0
 
     def expression(self, tightness: int) -> Node:
         left, before = self._operand(), ""
-        while (sign := self._peek()) in _PRECEDENCE and _PRECEDENCE[sign] > tightness:
+        while True:
+            # expr takes `not` wherever an operator may stand, and forgets it where that operator
+            # belongs further out: `-1 not in result` is `-1 in result`.
+            if negated := self._peek() == "not":
+                self._next()
+            sign = self._peek()
+            if _PRECEDENCE.get(sign, tightness) <= tightness:
+                break
             if before == "??" != sign:
                 raise self._error("?? beside another operator wants brackets")
             left, before = self._binary(left), sign
+            left = Unary("!", left) if negated else left
         return self._conditional(left) if tightness == 0 and self._peek() == "?" else left
 
     def expect_end(self) -> None:
@@ -222,12 +241,12 @@ class _Parser:
         sign = self._next()[1]
         if sign == "|":
             return self._named(self._next()[1], left)
-        if sign == "not":
-            self._expect("in")
-            return Unary("!", Binary("in", left, self.expression(_PRECEDENCE["in"])))
         # `**` binds to the right: 2 ** 3 ** 2 is 2 ** 9.
         tightness = _PRECEDENCE[sign] - (1 if sign in ("**", "^") else 0)
-        return Binary(sign, left, self.expression(tightness))
+        right = self.expression(tightness)
+        if sign == "%" and (_is_float(left) or _is_float(right)):
+            raise self._error("% is of integers, and a result holds floats")
+        return Binary(sign, left, right)
 
     def _conditional(self, test: Node) -> Node:
         self._expect("?")
@@ -267,6 +286,8 @@ class _Parser:
         """A name, or a call; of what is piped into it, if anything is."""
         if name in _CONSTANTS:
             return Literal(_CONSTANTS[name])
+        if name == "#" and not self._within:
+            raise self._error("# stands for an element, inside of all() and the like")
         if self._peek() != "(" and piped is None:
             return self._let_be.get(name, Name(name))
         self._expect("(")
@@ -288,7 +309,9 @@ class _Parser:
         braces = self._peek() == "{"
         if braces:
             self._next()
+        self._within += 1
         body = self.expression(0)
+        self._within -= 1
         if braces:
             self._expect("}")
         self._expect(")")
@@ -390,7 +413,7 @@ def _value(node: Node, scope: Scope) -> Any:
 def _element(sequence: Any, at: Any) -> Any:
     if not isinstance(sequence, tuple | list):
         raise _Mismatch(f"cannot index {_kind(sequence)}")
-    if not _is_number(at) or at != int(at):
+    if not isinstance(at, int) or isinstance(at, bool):
         raise _Mismatch(f"cannot index with {_kind(at)}")
     # Both versions count a negative index from the end.
     if not -len(sequence) <= at < len(sequence):
@@ -453,6 +476,8 @@ def _calculate(sign: str, first: Any, second: Any) -> Any:
         return calculate(first, second)
     except OverflowError:
         return math.inf
+    except ValueError:  # of a power, where Go has an answer
+        return math.nan if first else math.inf
 
 
 def _quotient(first: float, second: float) -> float:
@@ -491,6 +516,8 @@ def _equal(first: Any, second: Any) -> bool:
 def _call(name: str, arguments: Sequence[Node], scope: Scope) -> Any:
     if name in _PREDICATES:
         return _quantify(name, arguments, scope)
+    if name in _OF_A_FLOAT:
+        arguments = [_of_floats(argument) for argument in arguments]
     values = [_value(argument, scope) for argument in arguments]
     arity, function = _FUNCTIONS[name]
     if arity is not None and len(values) != arity:
@@ -527,7 +554,7 @@ def _length(value: Any) -> int:
 
 
 def _float_of(name: str) -> Callable[[Any], float]:
-    """Argo's functions of one float64: a slice is an error, not its first element."""
+    """A function of one number: a slice is an error, not its first element."""
 
     def convert(value: Any) -> float:
         if not _is_number(value):
@@ -535,6 +562,28 @@ def _float_of(name: str) -> Callable[[Any], float]:
         return float(value)
 
     return convert
+
+
+# Argo's own functions, which Go calls with a float alone; expr's take any number.
+_OF_A_FLOAT = ("isNaN", "isInf")
+
+
+def _of_floats(node: Node) -> Node:
+    """Integers that are written out, and computed with, are floats where a float is wanted."""
+    match node:
+        case Literal(value) if isinstance(value, int) and not isinstance(value, bool):
+            return Literal(float(value))
+        case Unary(sign, operand):
+            return Unary(sign, _of_floats(operand))
+        case Binary("+" | "-" | "*" as sign, left, right):
+            return Binary(sign, _of_floats(left), _of_floats(right))
+    return node
+
+
+def _a_float(name: str, value: Any) -> float:
+    if not isinstance(value, float):
+        raise _Mismatch(f"cannot use {_kind(value)} as argument of {name}")
+    return value
 
 
 def _as_float(value: Any) -> float:
@@ -565,6 +614,12 @@ def _of_all(name: str, function: Callable[..., Any]) -> Callable[[Any], Any]:
     return calculate
 
 
+def _absolute(value: Any) -> float:
+    _float_of("abs")(value)
+    number: float = abs(value)  # of an integer an integer
+    return number
+
+
 def _as_int(value: Any) -> int:
     number = _as_float(value)
     # What Go makes of NaN and Inf on amd64.
@@ -581,9 +636,8 @@ def _rounded(name: str, function: Callable[[float], float]) -> Callable[[Any], f
 
 def _get(sequence: Any, at: Any) -> Any:
     """An element, or nil where there is none."""
-    if isinstance(sequence, tuple | list) and not -len(sequence) <= at < len(sequence):
-        return None
-    return _element(sequence, at)
+    whole = isinstance(sequence, tuple | list) and isinstance(at, int)
+    return None if whole and not -len(sequence) <= at < len(sequence) else _element(sequence, at)
 
 
 def _go_round(number: float) -> float:
@@ -593,8 +647,8 @@ def _go_round(number: float) -> float:
 # Number of arguments (None: any), and what is done with them.
 _FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., Any]]] = {
     "len": (1, _length),
-    "isNaN": (1, lambda value: math.isnan(_float_of("isNaN")(value))),
-    "isInf": (1, lambda value: math.isinf(_float_of("isInf")(value))),
+    "isNaN": (1, lambda value: math.isnan(_a_float("isNaN", value))),
+    "isInf": (1, lambda value: math.isinf(_a_float("isInf", value))),
     "isNil": (1, lambda value: value is None),
     "asInt": (1, _as_int),
     "asFloat": (1, _as_float),
@@ -602,7 +656,7 @@ _FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., Any]]] = {
     "float": (1, _as_float),
     # An empty slice is not nil: `default(result, 0) < T` stays an error (evaluate.go:247).
     "default": (2, lambda value, fallback: fallback if value is None else value),
-    "abs": (1, lambda value: abs(_float_of("abs")(value))),
+    "abs": (1, _absolute),
     "ceil": (1, _rounded("ceil", math.ceil)),
     "floor": (1, _rounded("floor", math.floor)),
     "round": (1, _rounded("round", _go_round)),
@@ -610,7 +664,7 @@ _FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., Any]]] = {
     "min": (None, _extreme("min", min)),
     "sum": (1, _of_all("sum", sum)),
     "mean": (1, _of_all("mean", lambda values: sum(values) / len(values) if values else 0.0)),
-    "median": (1, _of_all("median", lambda values: median(values) if values else 0.0)),
+    "median": (1, _of_all("median", lambda values: float(median(values)) if values else 0.0)),
     "first": (1, lambda value: _get(value, 0)),
     "last": (1, lambda value: _get(value, -1)),
     "get": (2, _get),
