@@ -261,10 +261,15 @@ def misnamed(metric: str, matcher: Matcher, hashes: Iterable[str]) -> str:
         return ""
     if matcher.label == "destination_service_name" and ".svc" in matcher.value:
         return "it is the Service's name alone"
+    if matcher.label == "destination_service" and _NO_HOST.fullmatch(matcher.value):
+        return "it is the Service's whole host, such as NAME.NAMESPACE.svc.cluster.local"
     if matcher.label in _OF_LABELS and any(token in matcher.value for token in hashes):
         return "it is a label of the pods' template, which holds no hash"
     return ""
 
+
+# A host without its domain: istio.io/latest/docs/reference/config/metrics.
+_NO_HOST = re.compile(r"[\w|()-]+|.*\.svc")
 
 # What a mesh can say, and what it takes from the labels of pods' templates.
 _KNOWN = {
