@@ -152,6 +152,27 @@ def _rollback_beyond_history(context: Context) -> Iterator[Hit]:
 
 
 @rule(
+    "rollback-never-ends",
+    Severity.ERROR,
+    "a rollback of a blueGreen waits for an analysis that is not started",
+    # rollout/analysis.go (reconcileAnalysisRuns) and rollout/service.go (reconcileActiveService).
+    reason="Argo 1.9.1 starts no analysis within rollbackWindow, and switches the active Service "
+    "only once prePromotionAnalysis has succeeded: users stay on the faulty release until "
+    "`kubectl argo rollouts promote --full`. Only while the old pods still run "
+    "(scaleDownDelaySeconds) does the rollback end.",
+    remedy="take rollbackWindow out, or judge in postPromotionAnalysis",
+    needs=Strategy.BLUE_GREEN,
+)
+def _rollback_never_ends(context: Context) -> Iterator[Hit]:
+    spec = context.release.rollout.spec
+    revisions = mapping(spec.get("rollbackWindow")).get("revisions")
+    blue_green = mapping(mapping(spec.get("strategy")).get("blueGreen"))
+    if isinstance(revisions, int) and revisions > 0 and blue_green.get("prePromotionAnalysis"):
+        message = f"{revisions} revisions, and prePromotionAnalysis comes before the switch"
+        yield context.release.rollout, "spec.rollbackWindow.revisions", message
+
+
+@rule(
     "ready-as-soon-as-alive",
     Severity.WARNING,
     "a container has probes and no readinessProbe",
