@@ -109,6 +109,7 @@ CASES: Mapping[str, tuple[bytes, str]] = {
     "such a year of a range": (_get("/v1/map", Range="bytes=0-1", If_Range=NO_DATE), "200"),
     "a range of many digits": (_get("/v1/map", Range=f"bytes={MANY_DIGITS}-"), "416"),
     "a range that is empty": (_get("/v1/map", Range="bytes=5-2"), "416"),
+    "a range of rows": (_get("/v1/map", Range="rows=0-9"), "200"),
     "a range of a state": (_get(STATE, Range="bytes=0-1"), "200"),
     "a match that is none": (_get(STATE, If_Match='"x"'), "412"),
     "any tag": (_get(STATE, If_None_Match="*"), "304"),

@@ -30,6 +30,22 @@ def test_every_part_of_the_page_is_served_and_may_be_kept_by_the_browser(client,
     assert kept.status_code == 304
 
 
+@pytest.mark.parametrize("path", ["map", "map/map.mjs", "swagger"])
+def test_a_range_of_an_unknown_unit_is_ignored(client, path):
+    whole = client.get(f"/v1/{path}")
+    for asked in ("rows=0-9", "rows=9-0", "rows"):
+        answer = client.get(f"/v1/{path}", headers={"Range": asked})
+        assert (answer.status_code, answer.data) == (200, whole.data)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "length"), [("Bytes=0-9", 206, 10), ("bytes=99999999-", 416, None)]
+)
+def test_a_range_of_bytes_is_served_or_refused(client, asked, status, length):
+    answer = client.get("/v1/map/map.mjs", headers={"Range": asked})
+    assert (answer.status_code, length in (None, len(answer.data))) == (status, True)
+
+
 @pytest.mark.parametrize("part", ["nothing.js", "..%2f__init__.py", "../config.py"])
 def test_nothing_else_is_served_with_it(client, part):
     assert client.get(f"/v1/map/{part}").status_code == 404

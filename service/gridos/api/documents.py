@@ -27,6 +27,14 @@ POLICY = (
 )
 
 
+@blueprint.before_request
+def ignore_unknown_ranges() -> None:
+    """A range in units that are not bytes is ignored (RFC 9110, 14.2); werkzeug refuses it."""
+    unit, _, _ = request.headers.get("Range", "bytes").partition("=")
+    if unit.strip().lower() != "bytes":
+        del request.environ["HTTP_RANGE"]
+
+
 @front.get("/")
 def redirect_to_map() -> Redirect:
     """What a person sees who opens the service's address."""
