@@ -235,7 +235,7 @@ def picks_refusals(selector: Selector) -> bool:
     telling = [m for m in selector.matchers if dialect and dialect.outcomes.get(m.label) == STATUS]
     if not telling or _outcomes(selector.metric, selector.matchers):
         return False
-    return all(may_take(m, "404") for m in telling)
+    return any(all(may_take(m, str(status)) for m in telling) for status in range(400, 500))
 
 
 def picks_successes(selector: Selector) -> bool:
