@@ -122,6 +122,13 @@ DIALECTS = (
         {"outcome": ("SUCCESS", "SERVER_ERROR"), "status": STATUS},
         _SPREAD,
     ),
+    # What OpenTelemetry's instrumentations wrote before they counted seconds.
+    Dialect(
+        "OpenTelemetry",
+        r"http_server_duration(_milliseconds|_ms)",
+        {"http_status_code": STATUS, "http_response_status_code": STATUS},
+        _SPREAD,
+    ),
     Dialect(
         "gRPC",
         r"grpc_server_(handled_total|handling_seconds)",
@@ -160,6 +167,9 @@ _MILLISECONDS = ("_ms", "milliseconds")
 _ENDINGS = re.compile(r"_(bucket|count|sum)$")
 _ROUTERS = {"Envoy", "HAProxy", "Istio", "Linkerd", "Traefik", "ingress-nginx"}
 _SIDES = re.compile("canary|preview")
+
+# Metrics that an exporter of today has under another name (Istio since 1.5).
+RENAMED = {"istio_request_duration_seconds": "istio_request_duration_milliseconds"}
 
 # Labels that are the same for canary and stable pods, by exporter: who owns pods owns both.
 OWNERS = {
@@ -203,6 +213,8 @@ def _spoken(metric: str) -> Dialect | None:
     base = _ENDINGS.sub("", metric)
     names = ((dialect, name) for name in (base, metric) for dialect in DIALECTS)
     found = next((d for d, name in names if re.fullmatch(d.metrics, name)), None)
+    if found and found.assumed and base in RENAMED:
+        return None
     return replace(found, unit_s=0.001) if found and base.endswith(_MILLISECONDS) else found
 
 
@@ -286,6 +298,12 @@ APPLICATIONS = frozenset({"destination_app", "destination_canonical_service"})
 DESTINATIONS = frozenset(
     {"destination_service_namespace", "destination_workload_namespace", "exported_namespace"}
 )
+
+
+def renamed(metric: str) -> str:
+    """By which name an exporter of today has a metric; empty if by this one."""
+    base = _ENDINGS.sub("", metric)
+    return RENAMED[base] + metric.removeprefix(base) if base in RENAMED else ""
 
 
 def is_of_owner(metric: str, matcher: Matcher, owner: str) -> bool:

@@ -357,6 +357,16 @@ def answers_a_quantile(tree: Any) -> bool:
     return is_quantile(tree)
 
 
+def answers_a_mean(tree: Any) -> bool:
+    """Whether the answer is a histogram's sum divided by its count."""
+    tree = bare(tree)
+    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "/" or divides(tree.lhs):
+        return False
+    above, below = ([s.metric for s in selectors(side)] for side in (tree.lhs, tree.rhs))
+    parts = {(one.removesuffix("_sum"), "_sum") for one in above if one.endswith("_sum")}
+    return len(above) == len(below) == 1 and {(below[0].removesuffix("_count"), "_sum")} == parts
+
+
 def is_quantile(node: Any) -> bool:
     """Whether it is a call of `histogram_quantile`."""
     return isinstance(node, promql_parser.Call) and node.func.name == "histogram_quantile"

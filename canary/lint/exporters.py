@@ -33,6 +33,8 @@ def unknown(selector: Selector) -> Iterator[str]:
     """What a selector asks for that no version has, in words."""
     exporters = _exporters()
     exporter = next((e for e, metrics in exporters.items() if selector.metric in metrics), "")
+    if today := dialects.renamed(selector.metric):
+        yield f"its exporter has {today}, and no {selector.metric}"
     if not exporter:
         yield from _misspelt(selector.metric)
         return

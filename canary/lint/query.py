@@ -346,7 +346,8 @@ def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
         yield from (at(gate, words) for words in _far_bounds(query, vocabulary))
         limits = [limit for limit in threshold.numbers(metric) if limit > 0]
         dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
-        if not limits or not dialect or not promql.answers_a_quantile(query.tree):
+        duration = promql.answers_a_quantile(query.tree) or promql.answers_a_mean(query.tree)
+        if not limits or not dialect or not duration:
             continue
         least, most = min(limits) * dialect.unit_s, max(limits) * dialect.unit_s
         if most < LEAST_LIMIT_S or least > MOST_LIMIT_S:
