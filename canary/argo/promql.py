@@ -223,6 +223,16 @@ def counts(node: Any) -> tuple[str, str] | None:
     return (min(sides[0]), min(sides[1])) if [len(s) for s in sides] == [1, 1] else None
 
 
+def divided_aggregates(node: Any) -> str:
+    """By which operator both sides of a division are aggregated; empty if it is none of both."""
+    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) != "/":
+        return ""
+    sides = [bare(side) for side in (node.lhs, node.rhs)]
+    operators = {str(s.op) for s in sides if isinstance(s, promql_parser.AggregateExpr)}
+    aggregated = all(isinstance(side, promql_parser.AggregateExpr) for side in sides)
+    return operators.pop() if aggregated and len(operators) == 1 else ""
+
+
 def quantiles(tree: Any) -> list[float]:
     """The quantiles that `histogram_quantile` is asked for, without a margin taken off."""
     asked = (_level(node.args[0]) for node in nodes(tree) if is_quantile(node))

@@ -264,6 +264,8 @@ def _divided_by_more(context: Context) -> Iterator[Hit]:
             ratio = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/"
             if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
                 yield from (at(gate, words) for words in _of_more(node, vocabulary))
+                if words := _of_others(node, context.release, vocabulary):
+                    yield at(gate, words)
 
 
 def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
@@ -286,9 +288,54 @@ def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
                 yield f"{words} is asked of {some.metric} above the line and not below it"
 
 
+def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> str:
+    """The canary's failures, or its good requests, divided by requests that are stable's too."""
+    every = [s for s in promql.selectors(ratio.rhs) if not _tells(s, vocabulary)]
+    for some in promql.selectors(ratio.lhs):
+        alike = [s for s in every if s.metric == some.metric]
+        told = _tells(some, vocabulary) and _singles_out(release, some)
+        # Without a label for it, said above; by other labels, another way to name the canary.
+        others = (some.labels >= s.labels and not _singles_out(release, s) for s in alike)
+        sided = all({*_side(some)} & s.labels for s in alike)
+        if told and alike and sided and all(others):
+            return f"{some.metric} is of the canary above the line, and of others too below it"
+    return ""
+
+
+def _tells(selector: Selector, vocabulary: Vocabulary) -> bool:
+    """Whether it selects by outcome."""
+    dialect = vocabulary.of(selector.metric)
+    return dialect is not None and bool(dialect.outcomes.keys() & selector.labels)
+
+
+def _side(selector: Selector) -> Iterator[str]:
+    """The labels by which it tells where a request went."""
+    return (m.label for m in _narrowing(selector))
+
+
 def _narrowing(selector: Selector) -> list[Matcher]:
     """The matchers that ask for some values of a label."""
     return [m for m in selector.matchers if m.sign in ("=", "=~") and m.value not in (".*", ".+")]
+
+
+@rule(
+    "series-counted",
+    Severity.WARNING,
+    "how many series there are changes the ratio",
+    reason="count() counts series, and avg() divides by their number: of failures there are fewer "
+    "series than of all requests, by route, status and pod, however many requests failed.",
+    remedy="divide sum(rate(…)) by sum(rate(…))",
+)
+def _series_counted(context: Context) -> Iterator[Hit]:
+    vocabulary = Vocabulary(context.contract.values if context.contract else {})
+    for gate, _, query in queries(context):
+        for node in promql.nodes(query.tree):
+            if (operator := promql.divided_aggregates(node)) not in ("count", "avg"):
+                continue
+            above, below = (list(promql.selectors(side)) for side in (node.lhs, node.rhs))
+            told = [s.metric for s in above if _tells(s, vocabulary)]
+            if told and not any(_tells(s, vocabulary) for s in below):
+                yield at(gate, f"{operator} of {told[0]} over {operator} of all its series")
 
 
 @rule(
