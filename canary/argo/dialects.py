@@ -236,8 +236,16 @@ def picks_failures(selector: Selector) -> bool:
     if chosen is not None:
         return chosen == frozenset({Outcome.FAILED})
     return any(
-        m.sign in ("=", "=~") and (m.value.startswith("5") or m.value.lower() in ("error", "true"))
+        m.sign in ("=", "=~") and (m.value.startswith("5") or _is_a_failures(m))
         for m in selector.matchers
+    )
+
+
+def _is_a_failures(matcher: Matcher) -> bool:
+    """Whether a label of an unknown metric tells failures in words: much may be `true`."""
+    value = matcher.value.lower()
+    return value == "error" or (
+        value == "true" and re.search("err|fail", matcher.label) is not None
     )
 
 
