@@ -377,6 +377,20 @@ def answers_a_mean(tree: Any) -> bool:
     return len(above) == len(below) == 1 and {(below[0].removesuffix("_count"), "_sum")} == parts
 
 
+def answers_a_bound(tree: Any) -> bool:
+    """Whether the answer is the share of requests below one bound of a histogram."""
+    tree = bare(tree)
+    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "/" or divides(tree.lhs):
+        return False
+    above, below = list(selectors(tree.lhs)), list(selectors(tree.rhs))
+    bounded = above and all(Matcher("le", "=", "+Inf") not in s.matchers for s in above)
+    bucket = all(s.metric.endswith("_bucket") and "le" in s.labels for s in above)
+    operators = {str(n.op) for n in nodes(tree.lhs) if isinstance(n, promql_parser.BinaryExpr)}
+    return bool(bounded and bucket and operators <= {"or"} and below) and all(
+        s.metric == above[0].metric.removesuffix("_bucket") + "_count" for s in below
+    )
+
+
 def is_quantile(node: Any) -> bool:
     """Whether it is a call of `histogram_quantile`."""
     return isinstance(node, promql_parser.Call) and node.func.name == "histogram_quantile"

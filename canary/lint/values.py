@@ -64,6 +64,7 @@ REVERSED = (Phase.FAILED, Phase.SUCCESSFUL)
 HUGE = 1e12
 
 RESTARTS, DURATIONS, USAGE = "restarts", "durations", "the usage of a limit"
+THROTTLED = "container_cpu_cfs_throttled_periods_total"
 _DURATION = re.compile(r"duration|latency|(?<!up)time(_|$)|_(seconds|milliseconds|ms)(_|$)")
 # No gate on durations has so low a limit; one that asks for more asks for data.
 SOME_S = 0.002
@@ -211,6 +212,11 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
         # To ask for some of it is to ask for data; of restarts there should be none.
         if what and said == REVERSED and (what == RESTARTS or most * _unit_s(query) >= SOME_S):
             yield at(gate, f"it fails at 0 and passes above {most:g}: of {what} less is better")
+        said = threshold.phase_of(metric, 1.0), threshold.phase_of(metric, 0.0)
+        if promql.answers_a_bound(query.tree) and said == REVERSED:
+            yield at(
+                gate, "it fails where every request is below the bound, and passes where none is"
+            )
 
 
 @rule(
@@ -482,11 +488,15 @@ def _vocabulary(context: Context) -> Vocabulary:
 def _of_which_less_is_better(tree: Any, canary: tuple[str, ...]) -> str:
     """What a query answers with, if a release is the better the less of it there is."""
     tree = promql.bare(tree)
+    if promql.answers_a_mean(tree):
+        return DURATIONS if _DURATION.search(next(promql.selectors(tree)).metric) else ""
     if promql.is_quantile(tree):
         durations = all(_DURATION.search(s.metric) for s in promql.selectors(tree.args[1]))
         return DURATIONS if durations else ""
     match type(tree).__name__:
         case "VectorSelector":
+            if (tree.name or "").endswith("_max") and _DURATION.search(tree.name):
+                return DURATIONS
             restarts = tree.name == "kube_pod_container_status_restarts_total"
             return RESTARTS if restarts else ""
         case "MatrixSelector":
@@ -498,12 +508,18 @@ def _of_which_less_is_better(tree: Any, canary: tuple[str, ...]) -> str:
         case "BinaryExpr" if str(tree.op) in ("and", "unless"):
             return _of_which_less_is_better(tree.lhs, canary)
         case "BinaryExpr" if str(tree.op) == "/":
-            if _used(tree.lhs, "container_") and _used(tree.rhs, "kube_"):
-                return USAGE
-            above, below = map(promql.selectors, (tree.lhs, tree.rhs))
-            told = any(s.mentions(canary) for s in above), any(s.mentions(canary) for s in below)
-            return _of_which_less_is_better(tree.lhs, canary) if told == (True, False) else ""
+            return _of_which_less_is_better_above(tree, canary)
     return ""
+
+
+def _of_which_less_is_better_above(ratio: Any, canary: tuple[str, ...]) -> str:
+    """The same of a ratio: usage of a limit, or the canary's durations by stable's."""
+    throttled = {s.metric for s in promql.selectors(ratio.lhs)} == {THROTTLED}
+    if throttled or (_used(ratio.lhs, "container_") and _used(ratio.rhs, "kube_")):
+        return USAGE
+    above, below = map(promql.selectors, (ratio.lhs, ratio.rhs))
+    told = any(s.mentions(canary) for s in above), any(s.mentions(canary) for s in below)
+    return _of_which_less_is_better(ratio.lhs, canary) if told == (True, False) else ""
 
 
 def _unit_s(query: Query) -> float:
