@@ -263,9 +263,9 @@ def _divided_by_more(context: Context) -> Iterator[Hit]:
         for node in promql.nodes(query.tree):
             ratio = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/"
             if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
-                yield from (at(gate, words) for words in _of_more(node, vocabulary))
-                if words := _of_others(node, context.release, vocabulary):
-                    yield at(gate, words)
+                found = [*_of_more(node, vocabulary)]
+                found = found or [*_of_others(node, context.release, vocabulary)]
+                yield from (at(gate, words) for words in found)
 
 
 def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
@@ -288,29 +288,26 @@ def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
                 yield f"{words} is asked of {some.metric} above the line and not below it"
 
 
-def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> str:
+def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> Iterator[str]:
     """The canary's failures, or its good requests, divided by requests that are stable's too."""
     every = [s for s in promql.selectors(ratio.rhs) if not _tells(s, vocabulary)]
     for some in promql.selectors(ratio.lhs):
         alike = [s for s in every if s.metric == some.metric]
         told = _tells(some, vocabulary) and _singles_out(release, some)
-        # Without a label for it, said above; by other labels, another way to name the canary.
-        others = (some.labels >= s.labels and not _singles_out(release, s) for s in alike)
-        sided = all({*_side(some)} & s.labels for s in alike)
-        if told and alike and sided and all(others):
-            return f"{some.metric} is of the canary above the line, and of others too below it"
-    return ""
+        mixed = not some.mentions(release.stable_tokens)
+        others = (
+            not _singles_out(release, s) or (mixed and s.mentions(release.stable_tokens))
+            for s in alike
+        )
+        if told and alike and all(others):
+            yield f"{some.metric} is of the canary above the line, and of others too below it"
+            return
 
 
 def _tells(selector: Selector, vocabulary: Vocabulary) -> bool:
     """Whether it selects by outcome."""
     dialect = vocabulary.of(selector.metric)
     return dialect is not None and bool(dialect.outcomes.keys() & selector.labels)
-
-
-def _side(selector: Selector) -> Iterator[str]:
-    """The labels by which it tells where a request went."""
-    return (m.label for m in _narrowing(selector))
 
 
 def _narrowing(selector: Selector) -> list[Matcher]:
