@@ -244,6 +244,11 @@ def test_a_label_that_a_relabeling_gives_to_series_is_known(copying, known):
     assert ("not-exported" not in rules_of(check.lint(found))) is known
 
 
+def test_without_a_monitor_nothing_is_known_of_the_label_for_the_hash(shop):
+    found = [d for d in catalogue.good_release() if d.kind != "PodMonitor"]
+    assert "not-exported" not in rules_of(check.lint(found, shop))
+
+
 def metric(name, change, key="provider.prometheus.query"):
     path = f"spec.metrics[name={name}].{key}"
     kind = "set" if isinstance(change, str) else "replace"
