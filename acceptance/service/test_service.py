@@ -69,7 +69,7 @@ def test_restarts_under_load_drop_no_request(tmp_path, seeded, measured, times):
 @pytest.mark.parametrize(
     ("examples", "requests", "phases", "fixed"),
     [
-        *sizes((2, 200, fuzz.STATELESS, 33), (1500, 20_000, f"{fuzz.STATELESS},stateful", None)),
+        *sizes((2, 200, fuzz.STATELESS, 33), (2000, 20_000, f"{fuzz.STATELESS},stateful", None)),
         pytest.param(200, 2000, fuzz.STATELESS, 33, id="medium"),
     ],
 )
