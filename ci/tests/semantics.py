@@ -7,7 +7,7 @@ wait for one another. docs/pipeline.md, "What GitHub and Argo CD do", has the so
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 SECRET = re.compile(r"secrets\.(\w+)")
@@ -126,15 +126,6 @@ def may_push(rulesets: Sequence[Mapping[str, Any]], branch: str, app: bool) -> b
 
 
 # -------------------------------------------------------------------------------------- concurrency
-
-
-@dataclass
-class Run:
-    """A run of a workflow, its jobs one an environment of the matrix, in their order."""
-
-    number: int
-    state: str = "pending"
-    jobs: dict[str, str] = field(default_factory=dict)
 
 
 class Queue:

@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from acceptance.client import ask
 from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
 IMAGE = os.environ.get("GRIDOS_IMAGE")
 HARD = (
@@ -56,19 +55,13 @@ def served():
     started = podman("run", "--detach", "--name", name, *HARD, *given, IMAGE)
     assert started.returncode == 0, started.stderr
     address = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 60
-    while not answers(address) and time.monotonic() < end:
-        time.sleep(0.1)
+    wait_until(lambda: answers(address), 60)
     yield name, address
     podman("rm", "--force", name)
 
 
 def answers(address):
-    try:
-        with urllib.request.urlopen(f"{address}/livez", timeout=60) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+    return ask(f"{address}/livez").status == 200
 
 
 def test_it_serves_read_only_without_capabilities_and_as_nobody(served):
@@ -96,31 +89,20 @@ def test_nothing_in_it_is_compiled_again_at_each_start(served):
         assert podman("exec", name, "test", "-e", path).returncode == 0, path
 
 
-def status(address):
-    try:
-        with urllib.request.urlopen(address, timeout=60) as answer:
-            return answer.status
-    except urllib.error.HTTPError as refusal:
-        return refusal.code
-
-
 def in_flight(address):
-    with urllib.request.urlopen(f"{address}/metrics", timeout=60) as answer:
-        found = re.search(r"^http_requests_in_flight (\d+)", answer.read().decode(), re.MULTILINE)
-    return int(found.group(1))
+    metrics = ask(f"{address}/metrics").text
+    return int(re.search(r"^http_requests_in_flight (\d+)", metrics, re.MULTILINE)[1])
 
 
 def test_it_answers_what_it_was_asked_before_it_ends(served):
     name, address = served
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(status, f"{address}/v1/feeders")
-        end = time.monotonic() + 30
-        while not in_flight(address):
-            assert time.monotonic() < end
+        asked = pool.submit(ask, f"{address}/v1/feeders", timeout_s=60)
+        assert wait_until(lambda: in_flight(address), 30)
         podman("kill", "--signal=TERM", name)
         assert not asked.done()
-        # There is no database, and it says so in order; a cut connection would raise here.
-        assert asked.result(60) == 503
+        # There is no database, and it says so in order; a cut connection would be 0 here.
+        assert asked.result(60).status == 503
     assert podman("wait", name).stdout.strip() == "0"
 
 

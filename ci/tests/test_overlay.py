@@ -22,11 +22,10 @@ class Verdicts(dict):
         return self.get(commit, self.get(environment, "success"))
 
 
-def release(world, index, clone=0, environment="dev", verdict=None):
-    made, verdict = world.release(index), verdict or Verdicts()
-    return overlay.update(
-        Repository(world.clones[clone]), environment, made, verdict, sleep=quickly
-    )
+def release(world, made, clone=0, environment="dev", verdict=None, kind=Repository):
+    made = world.release(made) if isinstance(made, int) else made
+    repository, verdict = kind(world.clones[clone]), verdict or Verdicts()
+    return overlay.update(repository, environment, made, verdict, sleep=quickly)
 
 
 def roll_back(world, verdict=None, wanted="", clone=1):
@@ -181,8 +180,7 @@ def test_a_push_that_loses_a_race_is_made_anew_on_what_won(world, proof):
                 release(world, 1 - self.left, clone=1)
             return super().push(commit, branch)
 
-    repository = Overtaken(world.clones[0])
-    outcome = overlay.update(repository, "dev", world.release(2), Verdicts(), sleep=quickly)
+    outcome = release(world, 2, kind=Overtaken)
     assert outcome == overlay.Outcome(Action.RELEASED, world.head())
     assert proof.git(world.folder / "remote.git", "rev-list", "--count", outcome.commit) == "3"
 
@@ -213,8 +211,7 @@ def test_a_push_that_arrived_although_the_answer_was_lost_is_found_and_not_repea
             super().push(commit, branch)
             return "connection lost"
 
-    deaf = Deaf(world.clones[0])
-    outcome = overlay.update(deaf, "dev", world.release(0), Verdicts(), sleep=quickly)
+    outcome = release(world, 0, kind=Deaf)
     assert outcome == overlay.Outcome(Action.ALREADY, world.head())
 
 
@@ -230,13 +227,13 @@ def test_an_image_that_was_built_twice_from_one_commit_is_refused(world):
     release(world, 0)
     again = Release("1.0.0", world.sources[0], "sha256:" + "f" * 64)
     with pytest.raises(RefusedError, match="built once"):
-        overlay.update(Repository(world.clones[0]), "dev", again, Verdicts(), sleep=quickly)
+        release(world, again)
 
 
 def test_a_commit_that_is_not_on_main_is_refused(world):
     stray = Release("1.0.0", "0123456789" * 4, "sha256:" + "a" * 64)
     with pytest.raises(RefusedError, match="is not on main"):
-        overlay.update(Repository(world.clones[0]), "dev", stray, Verdicts(), sleep=quickly)
+        release(world, stray)
 
 
 @pytest.fixture
