@@ -39,6 +39,11 @@ def spread(values):
     return f"{middle:.3g} ({low:.3g}…{high:.3g})"
 
 
+def shares(of, base):
+    """The ratios of pairs of one round, on which whatever else the machine does falls alike."""
+    return [a / b for a, b in zip(of, base, strict=True)]
+
+
 def need(program):
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not there: sudo apt-get install {program}")
@@ -89,8 +94,7 @@ def test_ingest(durable, tmp_path, measured, times, size):
         copies = taken.pop("copy")
         for name, values in taken.items():
             goal = goals.get(name, "") if size == 1000 else ""
-            shares = (c / t for c, t in zip(copies, values, strict=True))
-            measured(f"{size} rows, {name} ÷ COPY{words}", spread(shares), goal)
+            measured(f"{size} rows, {name} ÷ COPY{words}", spread(shares(copies, values)), goal)
 
 
 def test_throughput(tmp_path, measured, times):
@@ -98,24 +102,24 @@ def test_throughput(tmp_path, measured, times):
     rates, costs = throughput.measure(tmp_path, CONTESTANTS, times(ROUNDS))
     goals = dict.fromkeys(("ours", "ours@worker"), "≥ 0.97")
     for name in CONTESTANTS[1:]:
-        middle, low, high = throughput.ratio(rates, name, "bare")
-        shown = f"{middle:.3f} ({low:.3f}…{high:.3f}), {statistics.median(rates[name]):.0f}/s"
+        shown = (
+            f"{spread(shares(rates[name], rates['bare']))}, {statistics.median(rates[name]):.0f}/s"
+        )
         measured(f"{name} ÷ bare, requests/s", shown, goals.get(name, ""))
-        middle, low, high = throughput.ratio(costs, name, "bare")
-        measured(f"{name} ÷ bare, requests a CPU-second", f"{middle:.3f} ({low:.3f}…{high:.3f})")
+        shown = spread(shares(costs[name], costs["bare"]))
+        measured(f"{name} ÷ bare, requests a CPU-second", shown)
     # The FastAPI contestant counts and neither logs nor sends ids: `metrics` is its like.
     for name, base in itertools.product(ON_GRANIAN[1:], ("fastapi_", "fastapi_@plain")):
-        middle, low, high = throughput.ratio(rates, name, base)
         goal = "≥ 1.35" if name.startswith("ours") and base == "fastapi_" else ""
-        measured(f"{name} ÷ {base}, requests/s", f"{middle:.2f} ({low:.2f}…{high:.2f})", goal)
-        middle, low, high = throughput.ratio(costs, name, base)
-        shown = f"{middle:.2f} ({low:.2f}…{high:.2f})"
+        measured(f"{name} ÷ {base}, requests/s", spread(shares(rates[name], rates[base])), goal)
+        shown = spread(shares(costs[name], costs[base]))
         measured(f"{name} ÷ {base}, requests a CPU-second", shown)
-    # Where a request's time goes, and so what stands in the way of that goal.
+    # Where a request's time goes, and so what stands in the way of that goal: a server that has a
+    # CPU of its own and is always asked spends all of it on requests.
     for name in (ON_GRANIAN[0], "fastapi_", "fastapi_@plain"):
         measured(f"{name}, µs a request", spread(1e6 / rate for rate in rates[name]))
     for base, name in itertools.pairwise(ON_GRANIAN):
-        taken = throughput.difference(rates, name, base)
+        taken = (1e6 / a - 1e6 / b for a, b in zip(rates[name], rates[base], strict=True))
         measured(f"{name} − {base}, µs a request", spread(taken))
 
 
@@ -131,7 +135,7 @@ def test_series(tmp_path, measured, times, feeders):
         sizes = f"{len(month.plain) / 1e6:.1f} MB ({len(month.packed) / 1e6:.2f} MB packed)"
         measured(name, f"{spread(s * 1e3 for s in month.seconds)} ms, {sizes}")
     first, last = found
-    ratios = (b / a for a, b in zip(first.seconds, last.seconds, strict=True))
+    ratios = shares(last.seconds, first.seconds)
     measured("the large table's ÷ the small one's, in turns", spread(ratios), "≤ 1.3")
 
 

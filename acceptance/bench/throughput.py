@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,21 +65,6 @@ def measure(folder: Path, names: Sequence[str], rounds: int) -> tuple[Rounds, Ro
                 rates[name].append(rate)
                 costs[name].append(answered / (cpu_s(pid) - before))
     return rates, costs
-
-
-def ratio(rates: Rounds, name: str, base: str) -> tuple[float, float, float]:
-    """Median of the rounds' ratios, with their quartiles."""
-    pairs = [a / b for a, b in zip(rates[name], rates[base], strict=True)]
-    low, _, high = statistics.quantiles(pairs, n=4)
-    return statistics.median(pairs), low, high
-
-
-def difference(rates: Rounds, name: str, base: str) -> Sequence[float]:
-    """Microseconds that a request of one takes longer than the base's, in each round.
-
-    A server that has a CPU of its own and is always asked spends all of it on requests.
-    """
-    return [1e6 / a - 1e6 / b for a, b in zip(rates[name], rates[base], strict=True)]
 
 
 @contextmanager
