@@ -269,8 +269,13 @@ def owners(metric: str) -> frozenset[str]:
     return OWNERS.get(dialect.exporter, frozenset()) if dialect else frozenset()
 
 
-def misnamed(metric: str, matcher: Matcher, hashes: Iterable[str]) -> str:
-    """Why no series of a mesh has a value that a matcher asks for; empty if one may have."""
+def misnamed(
+    metric: str, matcher: Matcher, hashes: Iterable[str], services: Iterable[str] = ()
+) -> str:
+    """Why no series of a mesh has a value that a matcher asks for; empty if one may have.
+
+    `services` are names of the release's own Services: those of other hosts may have dots.
+    """
     dialect = _spoken(metric)
     if dialect is None or matcher.sign not in ("=", "=~"):
         return ""
@@ -281,11 +286,21 @@ def misnamed(metric: str, matcher: Matcher, hashes: Iterable[str]) -> str:
         return ""
     if matcher.label == "destination_service_name" and ".svc" in matcher.value:
         return "it is the Service's name alone"
-    if matcher.label == "destination_service" and _NO_HOST.fullmatch(matcher.value):
+    parts = next((_parts(matcher, name) for name in services if _parts(matcher, name)), 1)
+    if matcher.label == "destination_service_name" and parts > 1:
+        return "it is the Service's name alone"
+    half = parts == 2 or _NO_HOST.fullmatch(matcher.value)  # noqa: PLR2004 — with its namespace
+    if matcher.label == "destination_service" and half:
         return "it is the Service's whole host, such as NAME.NAMESPACE.svc.cluster.local"
     if matcher.label in _OF_LABELS and any(token in matcher.value for token in hashes):
         return "it is a label of the pods' template, which holds no hash"
     return ""
+
+
+def _parts(matcher: Matcher, service: str) -> int:
+    """Of how many names the host is that a matcher gives a Service; 0 if it is not of this one."""
+    found = re.fullmatch(rf"{re.escape(service)}((?:\\?\.[\w-]+)+)", matcher.value)
+    return 1 + found[1].count(".") if found and service else 0
 
 
 # A host without its domain: istio.io/latest/docs/reference/config/metrics.

@@ -435,8 +435,9 @@ def _of_both(release: Release, selector: Selector) -> Iterator[str]:
         if named and not dialects.is_of_owner(selector.metric, matcher, owner):
             words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
             yield f"{words}: canary and stable pods have one owner, {owner}"
+    services = (*release.canary_tokens, *release.stable_tokens)
     for matcher in selector.matchers:
-        if why := dialects.misnamed(selector.metric, matcher, (LATEST, STABLE)):
+        if why := dialects.misnamed(selector.metric, matcher, (LATEST, STABLE), services):
             yield f'{matcher.label}{matcher.sign}"{matcher.value}": {why}'
 
 

@@ -879,7 +879,7 @@ def _sides(metric: str, matchers: Sequence[Matcher], scene: Scene) -> list[tuple
 def _sides_named(metric: str, matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
     told, owned = [], owners(metric) if names.rollout else frozenset()
     for matcher in matchers:
-        if misnamed(metric, matcher, (LATEST, STABLE)):
+        if misnamed(metric, matcher, (LATEST, STABLE), (*names.canary, *names.stable)):
             return ()
         if matcher.label in owned:
             if not takes(matcher, names.rollout):

@@ -268,7 +268,8 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
         held = found.setdefault(selector.metric, own)
         telling = {"le", "__name__", *(dialect.outcomes if dialect else ())}
         for matcher in (m for m in selector.matchers if m.label not in telling):
-            if misnamed(selector.metric, matcher, (LATEST, STABLE)):
+            services = (*study.canary_tokens, *study.stable_tokens)
+            if misnamed(selector.metric, matcher, (LATEST, STABLE), services):
                 held[matcher.label] = "other"
                 continue
             if matcher.sign in ("!=", "!~"):
