@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 
 from canary.argo.manifests import Bundle, read
+from canary.argo.model import Measurement, Phase
 from canary.yamls import Document
 
 LINES = """
@@ -390,6 +391,11 @@ def manifests(shape):
 def bundle(bodies) -> Bundle:
     """What is read of these objects."""
     return read([Document("shape.yaml", body) for body in bodies])
+
+
+def failing(_metric, now):
+    """A measurement that fails at once."""
+    return Measurement(Phase.FAILED, now, now + 0.05)
 
 
 def _object(version, kind, name, **rest):

@@ -41,10 +41,6 @@ def roll_out(given, *words, measure=virtual_rollout.always_passing):
     return virtual_rollout.roll_out(given, HASHES, measure, lambda: 2.0, happening=happening)
 
 
-def failing(_metric, now):
-    return Measurement(Phase.FAILED, now, now + 0.05)
-
-
 @pytest.mark.parametrize(
     ("analyses", "fields", "steps"),
     [
@@ -71,7 +67,7 @@ def test_users_are_all_on_the_old_pods_and_then_all_on_the_new_ones():
     [(BOTH[0], "pre-promotion", [0]), (BOTH[1], "post-promotion", [0, 100, 0])],
 )
 def test_a_failing_gate_aborts_and_the_active_service_selects_stable(place, words, weights):
-    rolled_out = roll_out(rollout(place), measure=failing)
+    rolled_out = roll_out(rollout(place), measure=shapes.failing)
     assert rolled_out.outcome == virtual_rollout.ROLLED_BACK
     assert rolled_out.message.startswith(f"Blue/green {words} analysis phase error/failed")
     assert [weight for _, weight in rolled_out.weights] == weights

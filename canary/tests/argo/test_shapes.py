@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from canary.argo import manifests, virtual_rollout
-from canary.argo.model import Hashes, Measurement, Pause, Phase
+from canary.argo.model import Hashes, Pause
 from canary.argo.releases import HASHES
 from canary.errors import UsageError
 from canary.rehearse import alerts, meter
@@ -35,10 +35,6 @@ def roll_out(rollout, measure):
     return virtual_rollout.roll_out(rollout, Hashes("new", "old"), measure, lambda: 2.0)
 
 
-def failing(_metric, now):
-    return Measurement(Phase.FAILED, now, now + 0.05)
-
-
 def rehearsable(shape):
     return not shapes.REFUSED.keys() & set(shape)
 
@@ -55,7 +51,7 @@ def test_a_shape_is_read_and_walked_to_both_ends(shape):
     good = roll_out(rollout, virtual_rollout.always_passing)
     assert good.outcome == virtual_rollout.PROMOTED
     if rollout.analyses:
-        assert roll_out(rollout, failing).outcome == virtual_rollout.ROLLED_BACK
+        assert roll_out(rollout, shapes.failing).outcome == virtual_rollout.ROLLED_BACK
 
 
 @pytest.mark.parametrize("shape", [s for s in shapes.SHAPES if not rehearsable(s)], ids=named)
