@@ -116,6 +116,11 @@ class Gate:
     broken: str = ""
 
     @property
+    def query(self) -> str:
+        """What it asks Prometheus, as it is written."""
+        return scalar(mapping(mapping(self.raw.get("provider")).get("prometheus")).get("query"))
+
+    @property
     def path(self) -> str:
         """Where the metric stands in its template."""
         return f"spec.metrics[{self.index}]"

@@ -272,7 +272,7 @@ def _longer(release: Release, factor: float) -> Iterator[Edit]:
     if factor == 1.0:
         return
     canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
-    names = {name for gate in release.gates for name in _WINDOW.findall(_query(gate))}
+    names = {name for gate in release.gates for name in _WINDOW.findall(gate.query)}
     for index, step in enumerate(listed(canary.get("steps"))):
         at = f"spec.strategy.canary.steps[{index}]"
         if pause := releases.pause_s(step):
@@ -299,7 +299,7 @@ def _windows(
 def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
     """Windows that stand in the query itself."""
     query = _path(f"{gate.path}.provider.prometheus.query")
-    for span in sorted(set(_LITERAL.findall(_query(gate)))):
+    for span in sorted(set(_LITERAL.findall(gate.query))):
         seconds = releases.seconds(span) or 0.0
         swap = (f"[{span}]", f"[{_length(seconds, factor)}]")
         yield Edit(gate.template.kind, query, swap=swap)
@@ -307,10 +307,6 @@ def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
 
 _LITERAL = re.compile(r"\[(\d+[smh])\]")
 _WINDOW = re.compile(rf"\[{PLACEHOLDER.pattern}\]")
-
-
-def _query(gate: Gate) -> str:
-    return scalar(mapping(mapping(gate.raw.get("provider")).get("prometheus")).get("query"))
 
 
 def _limited(release: Release, goal: Goal, limit: float | None) -> Iterator[Edit]:

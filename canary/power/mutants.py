@@ -48,7 +48,7 @@ def generate(documents: Sequence[Document]) -> tuple[Mutant, ...]:
 
 def _of_gates(release: Release) -> Iterator[Mutant]:
     for gate in {(g.template.name, g.name): g for g in release.gates if g.metric}.values():
-        yield from _of_query(gate, scalar(_prometheus(gate).get("query")), release)
+        yield from _of_query(gate, gate.query, release)
         yield from _of_conditions(gate)
         yield _mutant(gate, "taken out", _edit(gate, delete=True))
         yield _mutant(gate, "a thousand failures allowed", _edit(gate, "failureLimit", value=1000))
@@ -237,10 +237,6 @@ def _mutant(gate: Gate, what: str, *edits: Edit) -> Mutant:
 def _edit(gate: Gate, *path: str, value: Any = None, delete: bool = False) -> Edit:
     whole = ("spec", "metrics", f"name={gate.name}", *path)
     return Edit(gate.template.kind, whole, value, delete, name=gate.template.name)
-
-
-def _prometheus(gate: Gate) -> Mapping[str, Any]:
-    return mapping(mapping(gate.raw.get("provider")).get("prometheus"))
 
 
 def _of_the_canary(release: Release) -> set[str]:
