@@ -1,8 +1,11 @@
-"""Rows as text: columns for a terminal, a Markdown table for a pull request."""
+"""Rows as text: columns for a terminal, a Markdown table for a pull request; and JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 
 def text(
@@ -18,6 +21,11 @@ def text(
         ).rstrip()
         for row in cells
     ]
+
+
+def document(found: Any) -> str:
+    """JSON of a dataclass, everything."""
+    return json.dumps(asdict(found), indent=2)
 
 
 def markdown(

@@ -7,13 +7,12 @@ sizes. What neither follows is not known, and the row names why.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -438,13 +437,8 @@ def markdown(found: Blindness) -> str:
     return "\n".join([title, "", *rows, "", *(f"- {note}" for note in _notes(found))])
 
 
-def document(found: Blindness) -> str:
-    """JSON, everything."""
-    return json.dumps(asdict(found), indent=2)
-
-
 FORMATS: Mapping[str, Callable[[Blindness], str]] = {
     "table": table,
-    "json": document,
+    "json": tables.document,
     "markdown": markdown,
 }

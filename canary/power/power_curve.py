@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from canary import tables
 from canary.argo import dialects, promql, threshold
+from canary.power import effect_sizes
 from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import Fault, Traffic
 from canary.power.stats import requests_to_detect
@@ -23,11 +24,6 @@ SIZES = {
     "errors": (0.001, 0.002, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
     "slow": (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5, 1.0),
     "cpu": (0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0),
-}
-MAKERS: Mapping[str, Callable[[float], Fault]] = {
-    "errors": lambda size: Fault(error_rate=size),
-    "slow": lambda size: Fault(slow_share=size),
-    "cpu": lambda size: Fault(cpu=size),
 }
 
 
@@ -96,7 +92,7 @@ def sweep(study: Study, name: str, checked: str, scraped: str, assumed: Mapping[
 
 
 def _curve(study: Study, kind: str) -> Curve:
-    make = MAKERS[kind]
+    make = functools.partial(effect_sizes.fault, kind)
     rows = tuple(_row(study, size, study.outcomes(make(size))) for size in SIZES[kind])
     return Curve(kind, rows, _detected(rows))
 
@@ -223,13 +219,8 @@ def markdown(power: Power) -> str:
     return "\n".join([title, "", *tables.markdown(head, rows)])
 
 
-def document(power: Power) -> str:
-    """JSON, everything."""
-    return json.dumps(asdict(power), indent=2)
-
-
 FORMATS: Mapping[str, Callable[[Power], str]] = {
     "table": table,
-    "json": document,
+    "json": tables.document,
     "markdown": markdown,
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 
 from canary import tables
@@ -114,13 +113,8 @@ def markdown(summary: Summary) -> str:
     return "\n".join([title, "", *tables.markdown(head, rows)])
 
 
-def document(summary: Summary) -> str:
-    """JSON, everything."""
-    return json.dumps(asdict(summary), indent=2)
-
-
 FORMATS: Mapping[str, Callable[[Summary], str]] = {
     "table": table,
-    "json": document,
+    "json": tables.document,
     "markdown": markdown,
 }

@@ -68,9 +68,8 @@ def test_help_teaches(root):
 
 def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
     page = tmp_path / "power.html"
-    done = run(
-        "power", MARGINS, "--rate", "50", "--releases", "200", "--html", str(page), root=root
-    )
+    given = ("--rate", "50", "--releases", "200", "--html", str(page))
+    done = run("power", MARGINS, *given, root=root)
     assert done.returncode == 0
     assert "smallest errors detected in 95 % of releases" in done.stdout
     assert page.read_text().count("<svg") == 3
@@ -81,17 +80,8 @@ def test_power_is_told_as_a_table_as_data_and_as_a_page(root, tmp_path):
 
 def test_two_releases_are_drawn_side_by_side(root, tmp_path):
     picture = tmp_path / "gates.svg"
-    done = run(
-        "power",
-        MARGINS,
-        "--releases",
-        "100",
-        "--baseline",
-        DESIGN,
-        "--svg",
-        str(picture),
-        root=root,
-    )
+    given = ("--releases", "100", "--baseline", DESIGN, "--svg", str(picture))
+    done = run("power", MARGINS, *given, root=root)
     assert done.returncode == 0
     lines = ET.parse(picture).findall(".//{http://www.w3.org/2000/svg}path")
     assert [line.get("class") for line in lines] == ["line canary", "line before"]
