@@ -130,7 +130,11 @@ def read(
         )
     (rollout,) = rollouts
     labels = rollout.spec.template.metadata.labels
-    selecting = [s for s in _of(things, Service) if _selects(s, labels)]
+    selecting = [
+        service
+        for service in _of(things, Service)
+        if service.spec.selector and carries(labels, service.spec.selector)
+    ]
     service = _entry(rollout, selecting)
     if grpc := _grpc(service, found):
         raise UsageError(
@@ -291,10 +295,6 @@ def _template_names(value: Any) -> Iterator[str]:
 
 def _of(things: Iterable[Object], kind: type[_Kind]) -> list[_Kind]:
     return [thing for thing in things if isinstance(thing, kind)]
-
-
-def _selects(service: Service, labels: Mapping[str, str]) -> bool:
-    return bool(service.spec.selector) and carries(labels, service.spec.selector)
 
 
 def _entry(rollout: Rollout, services: Sequence[Service]) -> Service | None:

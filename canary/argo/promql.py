@@ -481,9 +481,5 @@ def _many_of_call(call: Any) -> bool:
             return False  # of native histograms
         by = getattr(inner, "modifier", None)
         return not (by is not None and set(by.labels) == {"le"})
-    vectors = [argument for argument in call.args if not _literal(argument)]
-    return any(may_be_many(argument) for argument in vectors)
-
-
-def _literal(node: Any) -> bool:
-    return isinstance(bare(node), promql_parser.NumberLiteral | promql_parser.StringLiteral)
+    literals = promql_parser.NumberLiteral | promql_parser.StringLiteral
+    return any(may_be_many(each) for each in call.args if not isinstance(bare(each), literals))

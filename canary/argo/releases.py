@@ -8,7 +8,7 @@ Replica counts come from the rehearsal's port of utils/replicaset/canary.go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -33,19 +33,17 @@ NOTHING_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 def find(documents: Iterable[Document]) -> tuple[Release, ...]:
     """Every canary Rollout among the objects."""
-    found = tuple(documents)
-    templates = Templates(found)
-    return tuple(
-        read(document, templates, among=found)
-        for document in found
-        if document.kind == "Rollout"
-        and is_argo(document)
-        and "canary" in mapping(document.spec.get("strategy"))
-    )
+    return _of(documents, lambda strategy: "canary" in strategy)
 
 
 def blue_green(documents: Iterable[Document]) -> tuple[Release, ...]:
     """Every blue-green Rollout, whose analyses stand before and after the switch."""
+    return _of(documents, lambda given: "blueGreen" in given and "canary" not in given)
+
+
+def _of(
+    documents: Iterable[Document], wanted: Callable[[Mapping[str, Any]], bool]
+) -> tuple[Release, ...]:
     found = tuple(documents)
     templates = Templates(found)
     return tuple(
@@ -53,8 +51,7 @@ def blue_green(documents: Iterable[Document]) -> tuple[Release, ...]:
         for document in found
         if document.kind == "Rollout"
         and is_argo(document)
-        and "blueGreen" in (strategy := mapping(document.spec.get("strategy")))
-        and "canary" not in strategy
+        and wanted(mapping(document.spec.get("strategy")))
     )
 
 

@@ -94,9 +94,6 @@ def files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-_OTHERS = {"node_modules", "vendor", "venv", "out", "target", "dist"}
-
-
 def _routes(file: Path, text: str, mounted: Iterable[tuple[str, str]]) -> list[str]:
     """The routes of a file below the prefix of its router; none of operations."""
     module = file.with_suffix("").as_posix()
