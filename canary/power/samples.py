@@ -76,6 +76,31 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Late:
+    """Failures whose series begin with them: arrays of slots × n releases.
+
+    The first failures that a scrape of a pod shows are its series' first sample, so they are no
+    growth. Pods that are there from the beginning have had theirs long ago.
+
+    Attributes:
+        sums: What the series grew by over the first 0, 1, 2 … slots.
+        unseen: Of each slot's growth, what came after the scrape within it.
+        series: How many pods have a series after 0, 1, 2 … slots.
+    """
+
+    sums: Counts
+    unseen: Counts
+    series: Counts
+
+    def grown(self, first: int, last: int) -> Counts:
+        """Between the samples of slots `first` to `last` - 1."""
+        if last <= first:
+            return np.zeros_like(self.sums[0])
+        found: Counts = self.sums[last] - self.sums[first] - self.unseen[last - 1]
+        return found
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """One ReplicaSet's answers: arrays of n releases × slots; `pods` counts scraped pods.
 
@@ -124,21 +149,22 @@ class Trajectory:
         return _running(self.failed)
 
     @cached_property
-    def _noticed_sums(self) -> Counts:
-        """Of failures whose series begin with them, what each pod's series grows by.
-
-        The first failures that a scrape of a pod shows are its series' first sample. Pods that are
-        there from the beginning have had theirs long ago.
-        """
+    def late(self) -> Late:
+        """Failures whose series begin with them."""
         whole, rng = self.since_start or self, np.random.default_rng(0)
         noticed, without, before = self.failed.copy(), np.zeros(len(self.failed)), self.pods[0]
+        series = [(1 - without) * before]
         for slot, pods in enumerate(self.pods.tolist()):
             if pods > before:
-                without = (without * before + pods - before) / pods
+                new, at = pods - before, max(slot - 1, 0)
+                # What they answered in the scrape before their first one is in its series.
+                early = whole.failed[:, at] - self.failed[:, at]
+                without = (without * before + new * (1 - 1 / max(new, 1.0)) ** early) / pods
             noticed[:, slot] = rng.binomial(self.failed[:, slot], np.clip(1 - without, 0.0, 1.0))
             without = without * (1 - 1 / max(pods, 1.0)) ** whole.failed[:, slot]
             before = pods
-        return _running(noticed)
+            series.append((1 - without) * pods)
+        return Late(_running(noticed), rng.binomial(noticed, 0.5).T, np.array(series))
 
     @cached_property
     def _slow_sums(self) -> Counts:

@@ -77,6 +77,9 @@ PLATFORM = INSTANT | {"container_cpu_usage_seconds_total"}
 Numbers = NDArray[np.float64]
 Present = NDArray[np.bool_]
 Labels = frozenset[tuple[str, str]]
+# A series that begins nearer to a window's edge than so many scrapes is taken back to it.
+NEAR = 1.1
+
 # What pods' counters grew by between two slots.
 Counted = Callable[[Trajectory, int, int], Numbers]
 
@@ -90,7 +93,7 @@ def _sums(what: str, less: str = "") -> Counted:
 
 
 _EVERY, _GOOD, _QUICK = _sums("requests"), _sums("requests", "failed"), _sums("requests", "slow")
-_FAILED, _NOTICED = _sums("failed"), _sums("noticed")
+_FAILED = _sums("failed")
 
 
 @dataclass(frozen=True)
@@ -639,17 +642,35 @@ class _Span:
     window_s: float
     scene: Scene
 
-    def counted(self, function: str, grown: Counted, stood: Counted | None = None) -> Numbers:
-        """What a function answers for counters that grew by so much between their samples.
-
-        `stood` is what they show at an instant, where that is not all that they ever grew by.
-        """
+    def counted(self, function: str, grown: Counted) -> Numbers:
+        """What a function answers for counters that grew by so much between their samples."""
         total, scrape_s = grown(self.track, self.first, self.last), self.scene.world.scrape_s
         if function == AS_IT_STANDS:
             return total
         if function == "irate":
             return total / scrape_s
-        found = total * self._stretch(stood or grown)
+        found = total * self._stretch(grown)
+        return found / self.window_s if function == "rate" else found
+
+    def counted_late(self, function: str) -> Numbers:
+        """The same of failures whose series begin with them, which no sample shows at zero.
+
+        Growth between a series' samples is taken on to the instant, and back to the window's edge
+        or, from further away, by half a scrape (`extrapolatedRate`, promql/functions.go).
+        """
+        late, scrape_s = self.track.late, self.scene.world.scrape_s
+        if function == "irate":
+            return np.asarray((late.sums[self.last] - late.sums[self.first]) / scrape_s)
+        # A pod is scraped somewhere within each slot: on average half of the last one is not seen.
+        span_s = np.maximum(np.arange(self.last - self.first, -1, -1) - 0.5, 0.0) * scrape_s
+        after_s = max(self.at_s - (self.scene.world.start_s + self.last * scrape_s), 0.0)
+        after_s += scrape_s / 2
+        before_s = np.maximum(self.window_s - span_s - after_s, 0.0)
+        before_s = np.where(before_s < NEAR * scrape_s, before_s, scrape_s / 2)
+        begun = np.diff(late.series[self.first : self.last + 1], axis=0, prepend=0.0).clip(min=0.0)
+        held, taken = span_s @ begun, (span_s + before_s + after_s) @ begun
+        stretch = np.divide(taken, held, out=np.ones_like(held), where=held > 0)
+        found = np.asarray(late.grown(self.first, self.last) * stretch)
         return found / self.window_s if function == "rate" else found
 
     @property
@@ -746,7 +767,7 @@ def _requests(
         elif dialect.zeroed or function == AS_IT_STANDS:
             number = span.counted(function, _FAILED)
         else:
-            number = span.counted(function, _NOTICED, _FAILED)
+            number = span.counted_late(function)
         # A series that begins with its first request; growth takes two samples of it. Stable pods
         # have answered well long ago.
         if (side == "canary") if good else not dialect.zeroed:
