@@ -73,6 +73,12 @@ def test_a_slow_release_is_aborted_by_its_gate_and_no_request_fails(namespaces, 
     assert traffic["requests"] > 0
 
 
+def test_a_release_that_crashes_is_rolled_back_by_its_gate(namespaces, measured):
+    result = rehearse(namespaces, End(1, "container-restarts"), "--fault", "crash=100")
+    measured("decided after, s", result["verdict"]["decided_after_s"])
+    measured("users", told(result["traffic"]))
+
+
 def test_an_outage_that_both_releases_suffer_is_blamed_on_neither(namespaces, measured):
     with outage(namespaces, seconds=2) as suspended:
         # In real time: a cluster's Prometheus scrapes no faster at another scale, and the guard waits
