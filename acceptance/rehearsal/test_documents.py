@@ -53,7 +53,7 @@ CODES = (
     (r"traffic=0@", 3),
     (r"lint path/to/|lint \. -o json", 1),
     # Here are several teams' Rollouts.
-    (r"canary init", 2),
+    (r"canary init$", 2),
 )
 # Goes on until it is interrupted, once it has printed its address.
 SERVES = re.compile(r"WEB=1|canary ui|make observe")
@@ -132,7 +132,9 @@ def interrupt(line, clone, environment, folder):
         )  # fmt: skip
     try:
         assert wait_until(lambda: ADDRESS.search(log.read_text()), timeout_s=TIMEOUT_S)
-        with urllib.request.urlopen(ADDRESS.search(log.read_text())[0], timeout=60) as answer:
+        # As a browser that keeps the cookie which the key in the address is exchanged for.
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(ADDRESS.search(log.read_text())[0], timeout=60) as answer:
             assert b"<html" in answer.read()
     finally:
         os.killpg(served.pid, signal.SIGINT)
