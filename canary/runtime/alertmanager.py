@@ -30,7 +30,7 @@ class Alertmanager(processes.Program):
         cluster: Sequence[str] = ("--cluster.listen-address=",),
     ) -> None:
         self._cluster = cluster
-        self._folder = folder
+        self._folder = folder.absolute()  # it is started in another one
         self._configuration = configuration
         self._templates = templates
         self.port = processes.free_port()

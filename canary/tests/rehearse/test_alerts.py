@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -26,14 +27,15 @@ def metrics(root):
 
 
 @pytest.fixture
-def watched(root, tmp_path):
-    """The shipped rules and routes, and a canary that is scraped."""
+def watched(root, tmp_path, monkeypatch):
+    """The shipped rules and routes, and a canary that is scraped; below this folder, as by default."""
+    monkeypatch.chdir(tmp_path)
     try:
         alertmanager.find()
     except MachineError as missing:
         pytest.skip(str(missing))
     rules = root / "observability/rules"
-    told = Alerts(rules, root / "observability/alertmanager/alertmanager.yaml", tmp_path / "alerts")
+    told = Alerts(rules, root / "observability/alertmanager/alertmanager.yaml", Path("alerts"))
     labels = {"namespace": "gridos", "rollouts_pod_template_hash": HASH}
     told.start()
     pods = ScrapeJob("pods", "/metrics", 0.5, [Target(told.job.targets[0].port, labels)])
