@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary.argo import analysis, resolve, threshold
-from canary.argo.gates import Gate, Release, Severity, Strategy
+from canary.argo.gates import Gate, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
+from canary.lint.values import lasts_s
 from canary.yamls import listed, mapping, scalar
 
 RULES: list[Rule] = []
@@ -89,7 +90,7 @@ def _background_never_starts(context: Context) -> Iterator[Hit]:
         if found.moment.background and found.moment.step >= max(release.steps, 1):
             message = f"startingStep {found.moment.step}, and the last step is {release.steps - 1}"
             yield release.rollout, "spec.strategy.canary.analysis.startingStep", message
-        ends_s = _least_s(release)
+        ends_s = lasts_s(release)
         for gate in found.gates if found.moment.background else ():
             waits_s = found.moment.at_s + (gate.metric.initial_delay_s if gate.metric else 0.0)
             if release.stages and gate.metric and gate.metric.initial_delay_s and waits_s > ends_s:
@@ -144,18 +145,6 @@ def _metric(gate: Gate) -> Iterator[str]:
         words = scalar(gate.raw.get(key))
         if words and "{{" not in words and not _GO_DURATION.fullmatch(words):
             yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
-
-
-def _least_s(release: Release) -> float:
-    """How long a release takes that passes each measurement, beside what pods need."""
-    waits = {found.moment.step: 0.0 for found in release.analyses if not found.moment.background}
-    for gate in release.gates:
-        if gate.metric and gate.moment.step in waits and not gate.moment.background:
-            number = gate.metric.consecutive_success_limit or gate.metric.count or 1
-            lasts_s = gate.metric.initial_delay_s + (number - 1) * (gate.metric.interval_s or 0.0)
-            waits[gate.moment.step] = max(waits[gate.moment.step], lasts_s)
-    ends = (stage.start_s + stage.duration_s for stage in release.stages)
-    return max(ends, default=0.0) + sum(waits.values())
 
 
 def _analysis_of(step: object) -> object:

@@ -16,7 +16,7 @@ from typing import Any
 
 import promql_parser
 
-from canary.argo import dialects, promql, threshold
+from canary.argo import dialects, model, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Nothing, Outcome, UnmodelledError, Vocabulary
 from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
@@ -336,12 +336,15 @@ def _limit_not_reached(context: Context) -> Iterator[Hit]:
     "background-measures-once",
     Severity.WARNING,
     "a background metric measures once",
-    reason="Without an interval it is asked once, at its start.",
-    remedy="give it an interval",
+    reason="Without an interval, or with one longer than the release, it is asked once.",
+    remedy="give it an interval that is a small part of the release",
 )
 def _background_measures_once(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
-        if gate.moment.background and metric.interval_s is None and not metric.count:
+        # Of one that may fail as often, limit-not-reached says it.
+        number = measurements(context.release, gate, metric)
+        once = metric.interval_s is None or (number == 1 and metric.failure_limit == 0)
+        if gate.moment.background and not metric.count and once:
             yield at(gate, "it is measured once, and the rest of the release is unguarded")
 
 
@@ -368,13 +371,20 @@ def measurements(release: Release, gate: Gate, metric: Metric) -> int:
         return metric.count or 1
     if not metric.interval_s:
         return 1
-    if not release.stages:
-        return 0
-    last = release.stages[-1]
-    left_s = last.start_s + last.duration_s - gate.moment.at_s - metric.initial_delay_s
+    left = release.resolved.steps[max(gate.moment.step, 0) :]
+    if not release.stages or model.Pause(None) in left or release.unfollowed:
+        return 0  # as long as a person, an experiment or a plugin takes
+    left_s = lasts_s(release) - gate.moment.at_s - metric.initial_delay_s
     if not math.isfinite(left_s):
         return 0  # a step that waits for ever
     return 1 + max(int(left_s // metric.interval_s), 0)
+
+
+def lasts_s(release: Release) -> float:
+    """How long a release takes that passes each measurement, beside what pods need."""
+    ends = (stage.start_s + stage.duration_s for stage in release.stages)
+    inline = (found.least_s for found in release.analyses if not found.moment.background)
+    return max(ends, default=0.0) + sum(inline)
 
 
 def _goes_on(context: Context, gate: Gate, metric: Metric) -> bool:

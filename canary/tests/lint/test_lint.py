@@ -158,6 +158,16 @@ def test_foreign_examples_are_accused_of_what_is_wrong_with_them_and_nothing_els
     assert wrong == {}
 
 
+@pytest.mark.parametrize(("interval", "once"), [("1h", True), ("20s", False)])
+def test_a_background_metric_whose_interval_is_longer_than_the_release_measures_once(
+    shop, interval, once
+):
+    documents = EXAMPLES["background-measures-once"].failing
+    template = next(d for d in documents if d.kind == "AnalysisTemplate")
+    template.body["spec"]["metrics"][0]["interval"] = interval
+    assert ("background-measures-once" in rules_of(check.lint(documents, shop))) is once
+
+
 def test_an_annotation_suppresses_a_rule_with_its_reason(shop):
     failing = EXAMPLES["unguarded-end"].failing
     rollout = next(d for d in failing if d.kind == "Rollout")
