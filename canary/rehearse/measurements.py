@@ -105,8 +105,10 @@ def measure(
     """
     started_at = clock()
     stable_query = _about_stable(metric.query, hashes, services)
-    # A query that names no side has no counterpart: it would be compared with itself.
-    controlled = stable_query != metric.query or switched_at_s is not None
+    # A query that names no side has no counterpart: it would be compared with itself. What fires on
+    # the platform is neither side's.
+    sided = stable_query != metric.query or switched_at_s is not None
+    controlled = sided and "ALERTS" not in metric.query
     then_s = at_s if switched_at_s is None else switched_at_s
     try:
         result = prometheus.query(metric.query, metric.timeout_s, at_s)

@@ -124,12 +124,16 @@ def test_how_long_a_prometheus_that_hangs_is_waited_for_is_known():
         measurements.stop()
 
 
-def test_a_query_that_names_no_replica_set_is_not_compared_with_itself(tmp_path):
+def test_a_query_that_names_no_replica_set_or_asks_for_alerts_is_not_compared(tmp_path):
     prometheus = Prometheus(tmp_path, jobs=[])
     prometheus.start()
     try:
         measurements = Measurements(prometheus, Hashes("latest", "stable"), lambda: 0.0)
-        metrics = (Metric("own", 'vector(1) or x{h="latest"}'), Metric("all", "vector(1)"))
+        metrics = (
+            Metric("own", 'vector(1) or x{h="latest"}'),
+            Metric("all", "vector(1)"),
+            Metric("alerts", 'vector(1) or ALERTS and up{h="latest"}'),
+        )
         measurements.begin([AnalysisRun("run", metrics, 0.0)], 0.0)
         while not (done := list(measurements.finished())):
             time.sleep(0.01)
@@ -139,4 +143,5 @@ def test_a_query_that_names_no_replica_set_is_not_compared_with_itself(tmp_path)
     assert {name: (m.phase, m.controlled) for name, m in taken.items()} == {
         "own": (Phase.SUCCESSFUL, True),
         "all": (Phase.SUCCESSFUL, False),
+        "alerts": (Phase.SUCCESSFUL, False),
     }
