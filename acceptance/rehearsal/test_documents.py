@@ -27,7 +27,8 @@ PAGES = (
     "canary/README.md",
     "ci/README.md",
 )
-# Who types the commands of the other pages, or what they need that is not here.
+# Of the other pages: what runs the same programs, mostly with other words, or what they need that
+# is not here. Their commands are not typed as they stand.
 ELSEWHERE = {
     "CONTRIBUTING.md": ".ci/run",
     "acceptance/README.md": "the tests themselves",
@@ -151,7 +152,7 @@ def with_a_run_that_is_there(line, clone):
 
 
 @pytest.mark.quick
-def test_each_page_with_commands_is_typed_or_says_who_types_them():
+def test_each_page_with_commands_is_typed_or_says_what_it_needs_or_what_runs_its_programs():
     listed = git(ROOT, "ls-files", "*.md").split()
     blocks = {page for page in listed if _BLOCK.search((ROOT / page).read_text("utf-8"))}
     apart = {page: next((e for e in ELSEWHERE if page.startswith(e)), None) for page in blocks}
