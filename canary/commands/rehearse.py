@@ -62,7 +62,7 @@ faults (in the candidate's pods; give --fault several times, or separate faults 
   status=404@10%        10 % of requests get this status (without @ all of them)
   latency=400ms@10%     10 % of requests take 400 ms more
   hang=1%               1 % of requests are never answered, and each keeps a thread
-  reset=1%              for 1 % of requests the connection closes; the service does not count them
+  reset=1%              for 1 % of requests the connection closes without a response
   leak=1MiB             each request leaks this memory
   crash=500             the pod crashes after 500 requests
   cpu=90%               the pod uses 90 % of its CPU limit

@@ -1,4 +1,4 @@
-"""How long clients may take: for a request to arrive, and to take their answer."""
+"""How long things may take: a request to arrive, its answer, and the client to take that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_ARRIVAL_S = 10.0
-# A gateway waits 30 s for an answer, and does not read slower than it comes.
+# As long as the gateway waits (deploy/base/ingress.yaml), which then tells the caller 504.
+MAX_ANSWER_S = 30.0
+# A gateway does not read slower than an answer comes.
 MAX_DEPARTURE_S = 30.0
 
 

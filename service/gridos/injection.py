@@ -62,7 +62,7 @@ def init_app(app: Flask) -> None:
 
 
 def cut_connections(app: Flask) -> None:
-    """Lets `reset` faults strike, around everything: nobody counts a request that they end."""
+    """Lets `reset` faults strike, around everything that could still answer."""
     settings: Settings = app.extensions["settings"]
     if not settings.faults.named(*OUTSIDE):
         return

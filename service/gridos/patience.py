@@ -10,6 +10,8 @@ import socket
 from time import monotonic  # No time at all would mean: do not wait.
 
 _PIECE = 262_144
+# As long as a request line may be.
+_HEAD = 8190
 _MIN_S = 0.001
 
 
@@ -37,6 +39,10 @@ class PatientSocket(socket.socket):
     def give(self, arrived: bytes) -> None:
         """What whoever reads from here is to find."""
         self._arrived, self._at = arrived, 0
+
+    def head(self) -> bytes:
+        """The first bytes of what was given, read or not."""
+        return self._arrived[:_HEAD]
 
     def take_back(self) -> bytes:
         """What was given and not read."""

@@ -13,11 +13,13 @@ The contract, which the canary's gates are written against:
 `route` is the rule's template and never the path. Probes and /metrics are not counted. Failures
 stand at zero from the first scrape, so that the first one is an increase. A response is counted
 when its last byte has been handed over to the server; one that breaks before is a 500, whatever its
-head said.
+head said. A request without an answer is a 504 as soon as its caller has stopped waiting.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter, Rule
 
 from gridos.accesslog import AccessLog
 from gridos.tally import BOUNDS_S, Tally
@@ -34,8 +38,13 @@ from gridos.tracecontext import Identifier, Ids
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+log = logging.getLogger(__name__)
 UNMATCHED = "<unmatched>"
 FAILED = "500"
+GAVE_UP = "504"
+# In the environ of a request that was counted before its answer: whoever asked no longer waits.
+OVERDUE = "gridos.overdue"
+OTHER = "other"
 UNCOUNTED = frozenset({"/metrics", "/livez", "/readyz"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Flask adds HEAD and OPTIONS to every route; standing at zero they would only be scraped in vain.
@@ -50,6 +59,7 @@ def init_app(app: Flask, tally: Tally) -> None:
         tally,
         Identifier(kept=settings.traces != "off").identify,
         AccessLog(settings.pod, settings.version).write,
+        app.url_map.bind(""),
     )
     app.wsgi_app = recorder.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
@@ -62,11 +72,30 @@ class Recorder:
         tally: What counts.
         identify: Gives each request its ids, which are left in its environ and sent back.
         write: Writes the access line; needs `identify`.
+        routes: Finds the rule of a request that no view was asked for.
     """
 
     tally: Tally
     identify: Callable[[WSGIEnvironment], Ids] | None = None
     write: Callable[[str, str, str, float, Ids], None] | None = None
+    routes: MapAdapter | None = None
+
+    def give_up(self, method: str, path: str, seconds: float) -> None:
+        """Counts a request that nobody waits for any longer, once and for all."""
+        if path in UNCOUNTED:
+            return
+        rule = self._rule(method, path)
+        route = UNMATCHED if rule is None else rule.rule
+        self.tally.add(method if method in METHODS else OTHER, route, GAVE_UP, seconds, None)
+        log.error("a request was not answered in time", extra={"method": method, "route": route})
+
+    def _rule(self, method: str, path: str) -> Rule | None:
+        if self.routes is None:
+            return None
+        with contextlib.suppress(HTTPException):
+            rule, _ = self.routes.match(path, method, return_rule=True)
+            return rule
+        return None
 
     def around(self, inner: WSGIApplication) -> WSGIApplication:  # noqa: C901, PLR0915 — as below
         """An application whose responses are recorded.
@@ -86,7 +115,8 @@ class Recorder:
             begun.in_flight += 1
             begun.since = began
             ids = identify(environ) if identify is not None else None
-            status, rule = FAILED, None
+            status = FAILED
+            rule: Rule | None = None
 
             def start(line: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
                 # The rule is known only while the request's context is.
@@ -106,12 +136,14 @@ class Recorder:
                 seconds = perf_counter() - began
                 method = environ["REQUEST_METHOD"]
                 if method not in METHODS:
-                    method = "other"
+                    method = OTHER
                 route = UNMATCHED if rule is None else rule.rule
                 # The thread that ends a response need not be the one that began it.
                 shard = shards[get_ident()]
                 shard.in_flight -= 1
                 begun.since = None
+                if OVERDUE in environ:
+                    return
                 cell = shard.cells[method, route, status]
                 bucket = bisect_left(BOUNDS_S, seconds)
                 cell.buckets[bucket] += 1
@@ -145,6 +177,7 @@ class Recorder:
             try:
                 body = inner(environ, start)
             except BaseException:
+                rule = self._rule(environ["REQUEST_METHOD"], environ["PATH_INFO"])
                 record(FAILED)
                 raise
             if type(body) is list:

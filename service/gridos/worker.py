@@ -21,16 +21,19 @@ from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 
 from gunicorn.http import wsgi
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from gridos import deadlines
 from gridos.arrivals import Arrival, has_body, settling
 from gridos.deadlines import MAX_ARRIVAL_S, MAX_DEPARTURE_S
 from gridos.framing import MAX_HEAD_BYTES, Message
 from gridos.lingering import lingerer
 from gridos.patience import PatientSocket
+from gridos.recorder import OVERDUE, Recorder
 from gridos.rejections import Rejecter
 from gridos.responses import Response
 
@@ -54,6 +57,9 @@ class Connection(TConn):  # type: ignore[misc]
     since: float
     # Whether its head is longer than any is.
     has_no_end = False
+    # Of the request that is being answered, and whether that takes too long.
+    environ: dict[str, Any] | None = None
+    is_overdue = False
 
 
 class Threads:
@@ -95,6 +101,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Starts with no connection."""
         # In the order in which they began to be waited for.
         self._arriving: dict[Connection, None] = {}
+        self._answering: dict[Connection, None] = {}
         self._leaving: dict[Connection, Any] = {}
         # Requests whose bodies are to be asked for, and threads that may be waiting for one.
         self._asking: dict[Connection, None] = {}
@@ -108,6 +115,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().load_wsgi()
         self._most_body_bytes: int = self.wsgi.config["MAX_CONTENT_LENGTH"]
         self._rejecter = Rejecter(self.wsgi)
+        self._recorder: Recorder = self.wsgi.extensions["recorder"]
         self.wsgi = settling(self.wsgi)
 
     def notify(self) -> None:
@@ -200,6 +208,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.has_no_end = not conn.message.has_head
         conn.sock.give(bytes(conn.message.data))
         del conn.message
+        conn.since = monotonic()
+        conn.environ, conn.is_overdue = None, False
+        self._answering[conn] = None
         self.enqueue_req(conn)
 
     def _leave_arriving(self, conn: Connection) -> None:
@@ -257,6 +268,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             req, conn.sock, conn.client, conn.server, self.cfg, Response
         )
         environ["wsgi.multithread"] = True
+        conn.environ = environ
+        if conn.is_overdue:
+            environ[OVERDUE] = True
         if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
             response.force_close()
         try:
@@ -285,6 +299,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, is_kept: bool) -> None:
         """A thread is done with a request: its answer is sent, or most of it is still to be."""
+        self._answering.pop(conn, None)
         if conn.sock.waits_until:
             self._asked -= 1
             self._ask()
@@ -352,8 +367,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             del self._asking[waits]
             waits.sock.is_late = True
             self._enqueue(waits)
+        before = now - deadlines.MAX_ANSWER_S
+        while self._answering and (late := next(iter(self._answering))).since < before:
+            del self._answering[late]
+            self._give_up_answering(late, now - late.since)
         while self._leaving and ((last := next(iter(self._leaving))).since < now - MAX_DEPARTURE_S):
             self._cut_off(last)
+
+    def _give_up_answering(self, conn: Connection, waited_s: float) -> None:
+        """Counts a request that has no answer, and whose caller waits for none any longer."""
+        conn.is_overdue = True
+        if conn.environ is not None:
+            conn.environ[OVERDUE] = True
+        method, _, rest = conn.sock.head().decode("latin-1").partition(" ")
+        path = rest.partition(" ")[0].partition("?")[0]
+        self._recorder.give_up(method, unquote(path), waited_s)
 
     def _make_room(self) -> None:
         """One connection less: the one that has done nothing for longest."""

@@ -101,14 +101,17 @@ def test_a_route_fails_with_its_status_and_the_others_answer(serve):
         assert wait_until(lambda: failures(server) == {"404": 1, "500": 1, "200": 1}, 60)
 
 
-def test_a_reset_ends_the_connection_and_is_counted_by_nobody(serve):
+def test_a_reset_ends_the_connection_and_is_counted_as_a_failure_of_its_route(serve):
     with serve(GRIDOS_FAULTS="reset=100%@/v1/overloads") as server:
         caller = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         caller.request("GET", OVERLOADS)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             caller.getresponse()
         assert server.ask(FEEDERS).status == 200
-        assert wait_until(lambda: failures(server) == {"200": 1}, 60)
+        assert wait_until(lambda: failures(server) == {"500": 1, "200": 1}, 60)
+        assert (
+            '{method="GET",route="/v1/overloads",status="500"} 1.0' in server.ask("/metrics").text
+        )
 
 
 def test_a_hang_is_never_answered_while_others_are(serve):
@@ -121,6 +124,42 @@ def test_a_hang_is_never_answered_while_others_are(serve):
             with pytest.raises(BlockingIOError):
                 caller.recv(1)
         server.process.kill()
+
+
+@pytest.fixture
+def hurried(tmp_path):
+    """Where a server finds that its gateway waits one second for an answer, and not 30."""
+    text = "from gridos import deadlines\n\ndeadlines.MAX_ANSWER_S = 1.0\n"
+    (tmp_path / "sitecustomize.py").write_text(text)
+    return str(tmp_path)
+
+
+def test_whoever_hangs_or_waits_behind_hung_threads_is_counted_as_a_failure(serve, hurried):
+    with serve(PYTHONPATH=hurried, GRIDOS_FAULTS="hang=100%@/v1/overloads") as server:
+        callers = [ask_only(server.port, OVERLOADS) for _ in range(4)]
+        assert wait_until(lambda: failures(server) == {"504": 4}, 60)
+        callers.append(ask_only(server.port, f"{FEEDERS}/ieee33/load?x=1"))
+        assert wait_until(lambda: failures(server) == {"504": 5}, 60)
+        counted = server.probe("/metrics")[1]
+        assert '{method="GET",route="/v1/overloads",status="504"} 4.0' in counted
+        assert '{method="GET",route="/v1/feeders/<feeder_id>/load",status="504"} 1.0' in counted
+        server.process.kill()
+        for caller in callers:
+            caller.close()
+
+
+def test_an_answer_that_comes_too_late_is_not_counted_again(serve, hurried):
+    with serve(PYTHONPATH=hurried, GRIDOS_FAULTS="latency=2500ms") as server:
+        assert server.ask(FEEDERS).status == 200
+        assert wait_until(lambda: server.metric("http_requests_in_flight") == 0, 60)
+        assert failures(server) == {"504": 1}
+
+
+def ask_only(port, path):
+    """A connection whose request is not waited for."""
+    caller = socket.create_connection(("127.0.0.1", port))
+    caller.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return caller
 
 
 def test_a_leak_keeps_memory_with_each_request(serve):
