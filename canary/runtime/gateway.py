@@ -76,8 +76,13 @@ class Counts:
 
     @property
     def failed_share(self) -> float | None:
-        """The share that failed; nothing of nothing."""
-        return self.failed / self.requests if self.requests else None
+        """The share that failed; nothing of nothing.
+
+        Envoy counts a request when it begins and a failure when it ends, so that of a pod that
+        hangs more may fail in a while than are sent to it.
+        """
+        counted = max(self.requests, self.failed)
+        return self.failed / counted if counted else None
 
     def since(self, before: Counts) -> Counts:
         """What came after what had been counted before."""

@@ -64,6 +64,11 @@ def test_the_shares_are_of_the_gates_window_and_end_with_the_decision(window_s, 
     assert (place.failed_share, place.stable_share) == pytest.approx((canary, stable), rel=0.01)
 
 
+def test_no_more_than_all_requests_fail_where_more_time_out_than_begin():
+    assert Counts(22, 50).failed_share == 1.0
+    assert Counts().failed_share is None
+
+
 def test_a_failure_in_a_pause_stands_for_more_than_one_in_real_time():
     steps = (SetWeight(10), Pause(10))
     record = Timeline()
