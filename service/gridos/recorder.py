@@ -87,7 +87,8 @@ class Recorder:
         rule = self._rule(method, path)
         route = UNMATCHED if rule is None else rule.rule
         self.tally.add(method if method in METHODS else OTHER, route, GAVE_UP, seconds, None)
-        log.error("a request was not answered in time", extra={"method": method, "route": route})
+        said = {"method": method, "route": route, "status": int(GAVE_UP)}
+        log.error("a request was not answered in time", extra=said)
 
     def _rule(self, method: str, path: str) -> Rule | None:
         if self.routes is None:
