@@ -45,7 +45,7 @@ MARGIN = 0.9
 # Canary and stable fail alike if the canary's share of failures is not this many times stable's.
 ALIKE_FACTOR = 2.0
 # What the name of a gate about failed requests holds.
-_FAILURES = units.FAILING | {"success", "availability"}
+_FAILURES = units.FAILING | {"success", "successful", "availability", "good"}
 SHARED = "so the cause is probably shared"
 SHARED_REMEDY = "look in the pods' logs for a dependency of both, such as a database"
 PROBE_FAILED = "probe failed; restart"

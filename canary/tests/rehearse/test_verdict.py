@@ -248,6 +248,7 @@ def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
     ("name", "failed", "stable", "outcome"),
     [
         ("success-rate", 0.37, 0.0, Outcome.ROLLED_BACK),
+        ("good-share", 0.37, 0.0, Outcome.ROLLED_BACK),
         ("success-rate", 0.37, 0.12, Outcome.ROLLED_BACK),
         ("success-rate", 0.37, 0.2, Outcome.FAULT),
         ("success-rate", 0.0, 0.0, Outcome.FAULT),
