@@ -12,7 +12,8 @@ from acceptance.observability.panel_coverage import OUT
 @pytest.fixture(scope="module")
 def record():
     shutil.rmtree(OUT, ignore_errors=True)
-    return panel_coverage.rehearse(OUT)
+    # Two minutes at least: rules of a minute's interval read what others of a minute's have recorded.
+    return panel_coverage.rehearse(OUT, ("--time-scale", "4"))
 
 
 def test_every_panel_shows_data_of_a_rehearsal_or_says_what_it_needs(record, measured):
