@@ -1,4 +1,7 @@
-"""A clone that was adopted is whole: its release is promoted, its tests and its static checks pass."""
+"""A clone that was adopted is whole: its release is promoted, its tests and its static checks pass.
+
+The commands are those of docs/make-it-yours.md.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,37 @@ from pathlib import Path
 
 import pytest
 
+from acceptance import documents
 from acceptance.git import git
 from canary.runtime import processes
 
-NAME = "parcels"
+PAGE = documents.commands("docs/make-it-yours.md")
+# The clone, and what is done with it.
+BEGIN, THEN = PAGE[:4], PAGE[4:]
+(NAME,) = re.findall(r"make adopt NAME=(\w+)", "\n".join(BEGIN))
 # What may still say where it came from.
 SOURCES = {"CHANGELOG.md", "docs/measurements.md"}
 LEFT = re.compile(r"(?i)gridos|feeder|ieee33|power.?grid|@example/grid")
 
 
-def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Make as a person calls it, whatever called this test."""
+def typed(command: str, folder: Path, **given: str) -> subprocess.CompletedProcess[str]:
+    """A command as a person calls it, whatever called this test."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("MAKE", "MFLAGS"))}
     return processes.run(
-        ["make", *words], cwd=folder, env=inherited, capture_output=True, text=True
-    )
+        ["bash", "-ec", command],
+        cwd=folder, env=inherited | given, capture_output=True, text=True,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def clone(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adopted clone of what is committed here."""
-    folder = tmp_path_factory.mktemp("adopt") / NAME
-    git(root, "clone", "--quiet", str(root), str(folder))
-    done = make(folder, "adopt", f"NAME={NAME}")
+    folder = tmp_path_factory.mktemp("adopt")
+    who = {f"GIT_{who}_{what}": "ada@example.com" for who in ("AUTHOR", "COMMITTER")
+           for what in ("NAME", "EMAIL")}  # fmt: skip
+    done = typed("\n".join(BEGIN), folder, REPOSITORY=str(root), **who)
     assert done.returncode == 0, said(done)
-    git(folder, "commit", "--quiet", "--message", "Adopt it")
-    return folder
+    return folder / NAME
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
@@ -53,28 +61,17 @@ def test_nothing_of_the_grid_is_left(clone: Path) -> None:
 
 
 def test_a_second_time_is_refused_by_one_line(clone: Path) -> None:
-    done = make(clone, "adopt", f"NAME={NAME}")
+    done = typed(f"make adopt NAME={NAME}", clone)
     assert done.returncode == 2
     first, *_ = done.stderr.splitlines()
     assert first.startswith(f"adopt: this clone is {NAME.capitalize()} already")
 
 
-def test_its_static_checks_pass(clone: Path) -> None:
-    done = make(clone, "lint")
-    assert done.returncode == 0, said(done)
-
-
-def test_its_quick_tests_pass(clone: Path) -> None:
-    done = make(clone, "test")
-    assert done.returncode == 0, said(done)
-
-
-def test_a_healthy_release_of_it_is_promoted(clone: Path) -> None:
-    done = make(clone, "rehearse")
-    assert done.returncode == 0, said(done)
-    assert "Promoted" in done.stdout
-
-
-def test_a_faulty_release_of_it_is_rolled_back(clone: Path) -> None:
-    done = make(clone, "rehearse", "FAULT=errors=5%")
-    assert "Rolled back" in done.stdout, said(done)
+@pytest.mark.parametrize("command", THEN)
+def test_its_tests_and_checks_pass_and_its_releases_end_as_the_page_says(
+    clone: Path, command: str
+) -> None:
+    done = typed(command, clone)
+    assert done.returncode == (2 if "FAULT=" in command else 0), said(done)
+    if "rehearse" in command:
+        assert ("Rolled back" if "FAULT=" in command else "Promoted") in done.stdout
