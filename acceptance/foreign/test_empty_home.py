@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 import uv
 
+from acceptance.documents import commands, entered, typed
 from acceptance.foreign.test_foreign import TEAMS
 from acceptance.git import git
 from canary.errors import MachineError
@@ -41,16 +43,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def at_home(home: Path) -> dict[str, str]:
+    """What a person's environment holds, with an empty home and none of our programs."""
+    home.mkdir()
+    own = str(Path(sys.executable).parent)
+    path = [p for p in os.environ["PATH"].split(":") if p != own and ".pyenv" not in p]
+    path = [f"{home}/.local/bin", f"{home}/tools/bin", *path]
+    given = {n: v for n, v in packages.environment().items() if n.startswith(KEPT)}
+    return given | {"HOME": str(home), "PATH": ":".join(path)}
+
+
 @pytest.fixture(params=["pip", "pipx", "uv"])
 def run(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> Run:
     """Runs the installed program in an empty folder, with a home that holds its installation."""
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
-    home.mkdir()
     elsewhere.mkdir()
-    own = str(Path(sys.executable).parent)
-    path = [p for p in os.environ["PATH"].split(":") if p != own and ".pyenv" not in p]
-    given = {n: v for n, v in packages.environment().items() if n.startswith(KEPT)}
-    given |= {"HOME": str(home), "PATH": ":".join(path)}
+    given = at_home(home)
 
     def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
         return processes.run(
@@ -128,3 +136,37 @@ def test_a_commit_of_another_team_is_judged_from_an_empty_home_and_another_folde
     measured("orders, from an empty home", result["verdict"]["headline"])
     assert result["verdict"]["gate"]["name"] == ORDERS.gate
     assert git(orders, "status", "--short").split() == ["??", "locustfile.py", "??", "rehearsal.yaml"]  # fmt: skip
+
+
+def test_the_commands_of_the_pages_lead_from_an_empty_home_to_a_verdict_on_a_commit(
+    wheel: Path, orders: Path, tmp_path: Path, measured: Callable[..., None]
+) -> None:
+    (orders / "deploy").mkdir()
+    git(orders, "mv", "manifests.yaml", "deploy")
+    git(orders, "commit", "--quiet", "-m", "Move the manifests")
+    given = at_home(tmp_path / "home")
+    tools = f"'{sys.executable}' -m venv ~/tools && ~/tools/bin/pip install --quiet uv pipx"
+    assert typed(tools, tmp_path, given).returncode == 0
+    folder = tmp_path
+    for place in (tmp_path, orders):
+        shutil.copy(wheel, place)
+    for page in ("docs/your-service.md", "docs/reference/in-ci.md"):
+        for line in commands(page):
+            done = typed(line, folder, given)
+            measured(f"{page}: {line}", f"exit {done.returncode}")
+            # The commit is faulty, and the gate asks for no minimum of requests.
+            wanted = 1 if re.search(r"--candidate|canary lint", line) else 0
+            said = done.stdout + done.stderr
+            assert (done.returncode, "Traceback" in said) == (wanted, False), said
+            folder = entered(line, folder)
+            if line == "canary init":
+                commit_and_branch(orders)
+
+
+def commit_and_branch(orders: Path) -> None:
+    """What the page says in words: the files of `canary init`, and then a branch."""
+    git(orders, "add", "rehearsal.yaml", "locustfile.py")
+    git(orders, "commit", "--quiet", "-m", "Rehearse")
+    git(orders, "checkout", "--quiet", "-b", "my-branch")
+    git(orders, "cherry-pick", "faulty")
+    git(orders, "checkout", "--quiet", "main")
