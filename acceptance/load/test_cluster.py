@@ -1,10 +1,11 @@
-"""The load test in a real cluster, against `deploy/overlays/local`.
+"""The load test in a real cluster, against `deploy/overlays/local`, by the commands of its pages.
 
 A Job and its workers send a healthy release's load and must end with PASS; Argo Rollouts runs the
 same as the metric of an analysis, which must be Successful for `smoke` and Failed for `idle`, for a
 Job knows no third end.
 """
 
+import base64
 import json
 import re
 import shutil
@@ -12,25 +13,29 @@ import shutil
 import pytest
 import yaml
 
-from acceptance.cluster import ROOT
+from acceptance.cluster import LONG_S, ROOT
+from acceptance.documents import commands
 from acceptance.things import thing
+from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 HERE = ROOT / "loadtest/cluster"
 SERVICE, LOAD = "gridos", "gridos-load"
-HOST, IMAGE, KEY = "http://gateway.gridos", "localhost/gridos-load:dev", "load-key"
+HOST, IMAGE = "http://gateway.gridos", "localhost/gridos-load:dev"
 READY_S, RUN_S = 300.0, 180.0
-DATABASE_URL = "postgresql://gridos@postgresql/gridos"
+# Its last two look at what the others have installed.
+*INSTALL, FORWARD, REHEARSE = commands("docs/install.md", "a cluster")
+# With the waiting for the Job's pod and its log.
+RUN = commands("docs/reference/loadtest.md", "a cluster")
 
 
 @pytest.fixture(scope="module")
 def release(platform, tmp_path_factory):
     """The cluster, with the load test's image and a healthy release behind its gateway."""
     build(platform, tmp_path_factory.mktemp("image"))
-    namespace(platform, ROOT / "deploy/base/namespace.yaml", SERVICE)
-    secret(platform, SERVICE, "gridos", **{"database-url": DATABASE_URL, "api-keys": KEY})
-    platform.kubectl("apply", "-k", str(ROOT / "deploy/overlays/local"))
+    for line in INSTALL:
+        typed(platform, line)
 
     def healthy():
         return status(platform, SERVICE, "rollout", "gridos").get("phase") == "Healthy"
@@ -53,15 +58,9 @@ def build(cluster, folder):
     cluster.run("image", IMAGE, str(folder))
 
 
-def namespace(cluster, file, name):
-    """A namespace with the load test's key in it."""
-    cluster.kubectl("apply", "-f", str(file))
-    secret(cluster, name, "load-key", key=KEY)
-
-
-def secret(cluster, namespace, name, **content):
-    literals = [f"--from-literal={key}={value}" for key, value in content.items()]
-    cluster.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
+def typed(cluster, line):
+    """What a command of a page says; it must not fail."""
+    return cluster.run("run", "bash", "-o", "pipefail", "-c", line)
 
 
 def status(cluster, namespace, kind, name):
@@ -72,19 +71,30 @@ def status(cluster, namespace, kind, name):
 
 
 def test_a_job_and_its_workers_pass_a_healthy_release(release):
-    namespace(release, HERE / "namespace.yaml", LOAD)
-    release.kubectl("apply", "-k", str(ROOT / "loadtest/cluster-local"))
-
-    def ended():
-        found = status(release, LOAD, "job", "load")
-        return bool(found.get("succeeded") or found.get("failed"))
-
-    if not wait_until(ended, timeout_s=RUN_S):
-        print(release.kubectl("get", "events", "-n", LOAD))
-    said = release.run("run", "kubectl", "logs", "-n", LOAD, "job/load", check=False)
+    for line in RUN:
+        said = typed(release, line)
+    # The last follows the log to its end.
     print(said, flush=True)
-    assert status(release, LOAD, "job", "load").get("succeeded") == 1
     assert "\nPASS: " in f"\n{said}"
+
+    def succeeded():
+        return status(release, LOAD, "job", "load").get("succeeded") == 1
+
+    assert wait_until(succeeded, timeout_s=RUN_S)
+
+
+def test_the_service_answers_and_a_faulty_release_is_rolled_back_as_the_page_says(
+    release, measured
+):
+    asked = "curl -sS --fail --retry 20 --retry-connrefused http://127.0.0.1:8080/v1/openapi.json"
+    assert typed(release, f"{FORWARD} >&2 & trap 'kill $!' EXIT; {asked}")
+    typist = release.command("bash", "-c", REHEARSE)
+    done = processes.run(typist, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S)
+    said = done.stdout + done.stderr
+    measured(REHEARSE, "".join(re.findall("^(?:Rolled back|Promoted).*", said, re.MULTILINE)))
+    # Of make, for which every code but 0 is this one.
+    assert done.returncode == 2, said
+    assert "Rolled back at " in said
 
 
 @pytest.mark.parametrize(("profile", "wanted"), [("smoke", "Successful"), ("idle", "Failed")])
@@ -92,6 +102,10 @@ def test_an_analysis_of_the_shipped_template_ends_as_the_profile_does(
     release, measured, profile, wanted
 ):
     """As a step of a Rollout would make it."""
+    where = ("secret", "gridos", "-n", SERVICE, "-o", "jsonpath={.data.api-keys}")
+    key, _, _ = base64.b64decode(release.kubectl("get", *where)).decode().partition(":")
+    secret = thing("v1", "Secret", "load-key", SERVICE, stringData={"key": key})
+    release.kubectl("apply", "-f", "-", given=json.dumps(secret))
     for file in ("analysis-load.yaml", "networkpolicy-analysis.yaml"):
         release.kubectl("apply", "-n", SERVICE, "-f", str(HERE / file))
     spec = yaml.safe_load((HERE / "analysis-load.yaml").read_text())["spec"]
