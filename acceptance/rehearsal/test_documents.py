@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from acceptance.documents import NEEDS, ROOT, TIMEOUT_S, blocks, commands, entered, marked, typed
 from acceptance.git import git
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 900
 PAGES = (
     "README.md",
     "docs/tutorial.md",
@@ -26,27 +26,24 @@ PAGES = (
     "docs/reference/pages.md",
     "canary/README.md",
     "ci/README.md",
+    "observability/README.md",
+    "loadtest/README.md",
+    "docs/reference/loadtest.md",
+    "docs/azure.md",
+    "docs/pipeline.md",
 )
-# Of the other pages: what runs the same programs, mostly with other words, or what they need that
-# is not here. Their commands are not typed as they stand.
-ELSEWHERE = {
-    "CONTRIBUTING.md": ".ci/run",
-    "acceptance/README.md": "the tests themselves",
-    "docs/azure.md": "Azure",
-    "docs/day-2.md": "Azure",
-    "docs/install.md": "kind",
+# Of the other pages: the test that reads their commands and runs them.
+READ_BY = {
     "docs/make-it-yours.md": "acceptance/adopt/test_adopt.py",
-    "docs/pipeline.md": "a registry and GitHub",
-    "docs/reference/in-ci.md": "docker; and acceptance/foreign/test_empty_home.py",
-    "docs/reference/loadtest.md": "acceptance/load/test_cluster.py",
-    "docs/runbooks": "observability/tests/test_commands.py",
+    "docs/reference/in-ci.md": "acceptance/foreign/test_empty_home.py",
     "docs/your-service.md": "acceptance/foreign/test_empty_home.py",
-    "infra/terraform/README.md": "Azure; and infra/terraform/tests",
-    "loadtest/README.md": "acceptance/load/test_profiles.py",
-    "loadtest/openarrivals/README.md": "loadtest/tests/openarrivals/test_locust.py",
-    "observability/README.md": "acceptance/observability and acceptance/web/test_web.py",
+    "loadtest/openarrivals/README.md": "acceptance/load/test_readme.py",
     "service/README.md": "service/tests/test_readme.py",
 }
+# These are tests themselves: CI runs them, or a person who has the cluster that they need.
+TESTS = re.compile(r"make (?:setup )?(?:lint|test|accept-)|\S+ -m acceptance ")
+# Commands of these change what is tracked, as is their purpose.
+CHANGES = {"docs/pipeline.md"}
 # How a command ends that does not end with 0; make turns every code but 0 into 2.
 CODES = (
     (r"FAULT=", 2),
@@ -57,24 +54,13 @@ CODES = (
     (r"canary init$", 2),
 )
 # Goes on until it is interrupted, once it has printed its address.
-SERVES = re.compile(r"WEB=1|canary ui|make observe")
-ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S*")
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r"\s+#.*")
-
-
-def commands(page):
-    """The commands of a page in order, but for those that are CI's own jobs."""
-    for block in _BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
-        for line in _COMMENT.sub("", block.replace("\\\n", " ")).splitlines():
-            if line.strip() and not re.match(r"make (test|lint)\b", line):
-                yield line
-
-
-def untyped(page):
-    """Those that no page before has too."""
-    before = {line for other in PAGES[: PAGES.index(page)] for line in commands(other)}
-    return [line for line in commands(page) if line not in before]
+SERVES = re.compile(r"WEB=1|canary ui|make (?:observe|serve)")
+# Of these the one that the commands after it need.
+STAYS = "make serve"
+# Needed on each page that has it.
+AGAIN = re.compile(rf"cd |{STAYS}$")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/?\S*")
+KEY = re.compile(r"keys\.keys: (\S+)")
 
 
 @pytest.fixture(scope="module")
@@ -96,36 +82,56 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """That of a person with a virtual environment and uv."""
+    """That of a person with a virtual environment and uv, and what CI sets."""
     venv = tmp_path_factory.mktemp("venv") / "venv"
     processes.run([sys.executable, "-m", "venv", str(venv)], check=True)
     path = os.pathsep.join([str(venv / "bin"), os.environ["PATH"], str(ROOT / ".venv/bin")])
-    return {**os.environ, "PATH": path}
+    given = {"REPO": "owner/name", "HOST": "http://127.0.0.1:8000"}
+    return {**os.environ, **given, "PATH": path, "GITHUB_STEP_SUMMARY": str(venv / "summary")}
+
+
+@pytest.fixture(scope="module")
+def done():
+    """The commands that were typed already, on the page or on one before it."""
+    return set()
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_does_what_it_says(page, clone, environment, measured, tmp_path):
-    for line in untyped(page):
-        type_in = interrupt if SERVES.search(line) else run
-        code, said = type_in(with_a_run_that_is_there(line, clone), clone, environment, tmp_path)
-        measured(f"{page}: {line}", f"exit {code}")
-        assert "Traceback" not in said, said
-        expected = next((code for words, code in CODES if re.search(words, line)), 0)
-        assert code == expected, said
+def test_every_command_of_a_page_does_what_it_says(
+    page, clone, environment, done, measured, tmp_path
+):
+    folder = clone
+    with ExitStack() as beside:
+        for line in commands(page):
+            if TESTS.match(line) or (line in done and not AGAIN.match(line)):
+                continue
+            done.add(line)
+            wanted = next((code for words, code in CODES if re.search(words, line)), 0)
+            if line == STAYS:
+                log = beside.enter_context(serving(line, clone, environment, tmp_path / "serves"))
+                assert wait_until(lambda text=log.read_text: KEY.search(text()), timeout_s=60)
+                (clone / "key.txt").write_text(KEY.search(log.read_text())[1])
+            elif SERVES.search(line):
+                with serving(line, clone, environment, tmp_path / "log") as log:
+                    # As a browser that keeps the cookie which the key in the address is exchanged for.
+                    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+                    with browser.open(ADDRESS.search(log.read_text())[0], timeout=60) as answer:
+                        assert b"<html" in answer.read()
+                measured(f"{page}: {line}", "shows its page, and Ctrl-C ends it")
+            else:
+                ended = typed(with_names_that_are_there(line, clone), folder, environment)
+                said = ended.stdout + ended.stderr
+                measured(f"{page}: {line}", f"exit {ended.returncode}")
+                assert (ended.returncode, "Traceback" in said) == (wanted, False), said
+                folder = entered(line, folder)
+    if page in CHANGES:
+        git(clone, "reset", "--quiet", "--hard")
     assert subprocess.run(["git", "-C", clone, "diff", "--quiet"], check=False).returncode == 0
 
 
-def run(line, clone, environment, _folder):
-    done = processes.run(
-        ["bash", "-c", line], cwd=clone, env=environment, capture_output=True, text=True,
-        timeout=TIMEOUT_S,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
-
-
-def interrupt(line, clone, environment, folder):
-    """Opens the address that a command prints, and then presses Ctrl-C."""
-    log = folder / "log"
+@contextmanager
+def serving(line, clone, environment, log):
+    """The log of a command that has printed its address, and that Ctrl-C ends."""
     with log.open("w") as sink:
         served = subprocess.Popen(
             ["bash", "-c", line], cwd=clone, env=environment, stdout=sink, stderr=sink,
@@ -133,30 +139,58 @@ def interrupt(line, clone, environment, folder):
         )  # fmt: skip
     try:
         assert wait_until(lambda: ADDRESS.search(log.read_text()), timeout_s=TIMEOUT_S)
-        # As a browser that keeps the cookie which the key in the address is exchanged for.
-        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with browser.open(ADDRESS.search(log.read_text())[0], timeout=60) as answer:
-            assert b"<html" in answer.read()
+        yield log
     finally:
         os.killpg(served.pid, signal.SIGINT)
         served.wait(TIMEOUT_S)
     # The shell's own, or make's.
     assert served.returncode in (130, 2, -signal.SIGINT), log.read_text()
-    return (2 if "FAULT=" in line else 0), log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()
 
 
-def with_a_run_that_is_there(line, clone):
-    """A command with the id of a run of this clone in place of the page's."""
-    runs = sorted(path.name for path in (clone / "out/rehearsals").glob("2*") if path.is_dir())
-    return re.sub(r"(?<=latest )2\d+", runs[0], line) if runs else line
+def with_names_that_are_there(line, clone):
+    """A command with the ids of runs of this clone, and its key, in place of the page's."""
+    if (clone / "key.txt").exists():
+        line = line.replace("THE-KEY", (clone / "key.txt").read_text())
+    for kind, theirs in (
+        ("rehearsals", r"(?<=latest )2\d+"),
+        ("loadtest", r"(?<=loadtest/)[AB]\b"),
+    ):
+        runs = sorted(path.name for path in (clone / "out" / kind).glob("2*") if path.is_dir())
+        line = re.sub(theirs, runs[0], line) if runs else line
+    return line
+
+
+def pages():
+    """Every page of the repository, but for the runbooks, whose commands are listed there."""
+    listed = git(ROOT, "ls-files", "*.md").split()
+    return [page for page in listed if not page.startswith("docs/runbooks/")]
 
 
 @pytest.mark.quick
-def test_each_page_with_commands_is_typed_or_says_what_it_needs_or_what_runs_its_programs():
-    listed = git(ROOT, "ls-files", "*.md").split()
-    blocks = {page for page in listed if _BLOCK.search((ROOT / page).read_text("utf-8"))}
-    apart = {page: next((e for e in ELSEWHERE if page.startswith(e)), None) for page in blocks}
-    assert {page for page, where in apart.items() if not where} == set(PAGES)
-    assert set(apart.values()) - {None} == set(ELSEWHERE)
-    for who in ELSEWHERE.values():
-        assert all((ROOT / file).exists() for file in re.findall(r"[\w./]+/[\w.]+", who)), who
+def test_every_command_of_a_page_is_typed_or_is_a_test_itself_or_says_what_it_needs():
+    plain = {page for page in pages() if any(not TESTS.match(one) for one in commands(page))}
+    assert plain == {*PAGES, *READ_BY}
+    for page, test in READ_BY.items():
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8"), test
+
+
+@pytest.mark.quick
+def test_what_says_that_it_needs_something_calls_it():
+    for page in pages():
+        for block in blocks(page):
+            for command, mark in marked(block):
+                known = [program for need, program in NEEDS.items() if need in mark]
+                assert bool(known) == bool(mark), (page, mark)
+                # A block is marked as a whole, for what one of its commands calls.
+                assert all(re.search(program, block) for program in known), (page, command)
+
+
+@pytest.mark.quick
+def test_a_test_that_a_page_names_is_there():
+    for command in sorted({one for page in pages() for one in commands(page) if TESTS.match(one)}):
+        only_named = re.sub(r"^make", "make --dry-run", command)
+        if only_named == command:
+            only_named += " --collect-only"
+        ended = typed(only_named, ROOT, os.environ)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
