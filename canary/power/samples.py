@@ -101,11 +101,27 @@ class Late:
 
 
 @dataclass(frozen=True)
+class First:
+    """What pods that became ready in the release had counted when they were first scraped.
+
+    Attributes:
+        at_s: When each pod was first scraped: n releases × pods.
+        mean_s: The same on average, as the slots have it.
+        counts: The answers of each pod until then: arrays of n releases × pods.
+    """
+
+    at_s: NDArray[np.float64]
+    mean_s: tuple[float, ...]
+    counts: Trajectory
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """One ReplicaSet's answers: arrays of n releases × slots; `pods` counts scraped pods.
 
     `split` divides it by routes. `since_start` is the same with what pods answered before their
-    first scrape: their counters hold that, and no rate of them does.
+    first scrape: their counters hold that, and no rate of them does. `first` is that pod by pod,
+    where a pod's first scrape comes at random.
     """
 
     requests: Counts
@@ -116,15 +132,20 @@ class Trajectory:
     restarts: float = 0.0
     split: Callable[[Trajectory], tuple[Trajectory, ...]] = lambda _: ()
     since_start: Trajectory | None = None
+    first: First | None = None
 
     @cached_property
     def routes(self) -> tuple[Trajectory, ...]:
         """The answers of each route; empty if it is not known how requests divide."""
-        parts, whole = self.split(self), self.since_start
-        if whole is None:
-            return parts
-        pairs = zip(parts, whole.routes, strict=True)
-        return tuple(replace(part, since_start=own) for part, own in pairs)
+        parts = self.split(self)
+        if self.since_start is not None:
+            pairs = zip(parts, self.since_start.routes, strict=True)
+            parts = tuple(replace(part, since_start=own) for part, own in pairs)
+        if self.first is not None:
+            firsts = zip(parts, self.first.counts.routes, strict=True)
+            first = self.first
+            parts = tuple(replace(part, first=replace(first, counts=own)) for part, own in firsts)
+        return parts
 
     def total(self, what: str, first: int, last: int) -> Counts:
         """The sum of `requests`, `failed`, `slow` or `busy` over slots `first` to `last` - 1."""
@@ -271,28 +292,43 @@ class RandomDraws:
         """`n` releases of a fault."""
         canary, stable = self._faulty(self._canary, fault), lambda: self._stable_track
         early = self._faulty(self._early, fault, "early ")
+        first_s, ready_s = self._first.at_s, np.array([pod.ready_s for pod in self._new])
+        first = self._faulty(self._first.counts, fault, "first ", ready_s)
         if fault.outage_s:
-            canary = self._with_outage(canary, fault, "canary")
-            early = self._with_outage(early, fault, "early canary")
-            stable = cache(lambda: self._with_outage(self._stable_track, fault, "stable"))
+            canary = self._with_outage(canary, fault, "canary", self._starts, self.scrape_s)
+            early = self._with_outage(early, fault, "early canary", self._starts, self.scrape_s)
+            first = self._with_outage(first, fault, "first canary", ready_s, first_s - ready_s)
+            stable = cache(
+                lambda: self._with_outage(
+                    self._stable_track, fault, "stable", self._starts, self.scrape_s
+                )
+            )
         counters = _together(canary, early, self._exposure(canary=True))
-        canary = replace(canary, since_start=counters)
+        canary = replace(canary, since_start=counters, first=replace(self._first, counts=first))
         errors = np.cumsum(counters.failed, axis=1)
         return Samples(self.n, self.start_s, self.scrape_s, canary, stable, self.cpu_limit, errors)
 
-    def _faulty(self, canary: Trajectory, fault: Fault, when: str = "") -> Trajectory:
-        """What a fault makes of the canary's answers."""
+    def _faulty(
+        self,
+        canary: Trajectory,
+        fault: Fault,
+        when: str = "",
+        starts: NDArray[np.float64] | None = None,
+    ) -> Trajectory:
+        """What a fault makes of the canary's answers, which begin at `starts`: of each slot."""
+        usual = self.traffic
+        begun = (self._starts if starts is None else starts) >= fault.onset_s
         if fault.lost_share:
-            canary = self._thinned(canary, self._rates(fault.lost_share, 0.0, fault), when)
+            canary = self._thinned(canary, np.where(begun, fault.lost_share, 0.0), when)
         if fault.error_rate is not None:
-            rates = self._rates(fault.error_rate, self.traffic.error_rate, fault)
+            rates = np.where(begun, fault.error_rate, usual.error_rate)
             canary = replace(canary, failed=self._some(canary.requests, rates, f"{when}failed"))
         if fault.slow_share is not None:
-            rates = self._rates(fault.slow_share, self.traffic.slow_share, fault)
+            rates = np.where(begun, fault.slow_share, usual.slow_share)
             canary = replace(canary, slow=self._some(canary.requests, rates, f"{when}slow"))
         if fault.cpu is not None:
-            rates = self._rates(fault.cpu, self.traffic.cpu, fault)
-            canary = replace(canary, cpu=canary.cpu * (rates / max(self.traffic.cpu, 1e-9)))
+            rates = np.where(begun, fault.cpu, usual.cpu)
+            canary = replace(canary, cpu=canary.cpu * (rates / max(usual.cpu, 1e-9)))
         broken: Counts | None = None
         if fault.route_broken:
             rng, share = self._rng(f"{when}broken"), self.traffic.routes[-1]
@@ -304,12 +340,19 @@ class RandomDraws:
             split=lambda whole: self._by_route(whole, broken, when),
         )
 
-    def _with_outage(self, track: Trajectory, fault: Fault, who: str) -> Trajectory:
+    def _with_outage(
+        self,
+        track: Trajectory,
+        fault: Fault,
+        who: str,
+        starts: NDArray[np.float64],
+        length_s: float | NDArray[np.float64],
+    ) -> Trajectory:
         """The same with an outage, at the same instants of a release for canary and stable."""
         end_s = self.start_s + self.slots * self.scrape_s
         began = self._rng("outage").uniform(0.0, end_s - fault.outage_s, size=(self.n, 1))
-        last = np.minimum(self._starts + self.scrape_s, began + fault.outage_s)
-        out = np.clip(last - np.maximum(self._starts, began), 0.0, None) / self.scrape_s
+        last = np.minimum(starts + length_s, began + fault.outage_s)
+        out = np.clip(last - np.maximum(starts, began), 0.0, None) / length_s
         good: Counts = track.requests - track.failed
         lost = self._rng(f"outage of {who}").binomial(good, out)
         return replace(track, failed=track.failed + lost)
@@ -343,10 +386,6 @@ class RandomDraws:
         good = rng.binomial(whole.requests - whole.failed, kept)
         return replace(whole, requests=good + failed, failed=failed, slow=np.minimum(slow, good))
 
-    def _rates(self, faulty: float | None, usual: float, fault: Fault) -> NDArray[np.float64]:
-        begun = self._starts >= fault.onset_s
-        return np.where(begun, usual if faulty is None else faulty, usual)
-
     @property
     def _starts(self) -> NDArray[np.float64]:
         """When each slot begins, in seconds of the release."""
@@ -364,21 +403,41 @@ class RandomDraws:
     def _early(self) -> Trajectory:
         """What canary pods answer before their first scrape."""
         seen = self._exposure(canary=True, scraped=True)
-        return self._answered(self._exposure(canary=True) - seen, "early canary")
+        pods = self._exposure(canary=True) - seen
+        return self._answered(pods, self._share(pods), "early canary")
+
+    @property
+    def _new(self) -> list[PodLifetime]:
+        """The canary's pods that become ready in the release."""
+        return [pod for pod in self.pods if pod.canary and 0 < pod.ready_s < np.inf]
+
+    @cached_property
+    def _first(self) -> First:
+        """The first scrapes of pods, each found late and scraped in its turn."""
+        ready_s = np.array([pod.ready_s for pod in self._new])
+        age_s = self._rng("first scrapes").uniform(0, self.scrape_s, (2, self.n, len(ready_s)))
+        age_s = age_s.sum(axis=0)
+        slots = ((ready_s + self.scrape_s - self.start_s) / self.scrape_s).astype(int)
+        each = self._share(np.ones(self.slots))[np.minimum(slots, self.slots - 1)]
+        counts = self._answered(
+            np.ones(len(ready_s)), each * age_s / self.scrape_s, "first of canary"
+        )
+        return First(ready_s + age_s, tuple((ready_s + self.scrape_s).tolist()), counts)
 
     def _track(self, *, canary: bool) -> Trajectory:
         pods = self._exposure(canary=canary, scraped=True)
-        return self._answered(pods, "canary" if canary else "stable")
+        return self._answered(pods, self._share(pods), "canary" if canary else "stable")
 
-    def _answered(self, pods: NDArray[np.float64], who: str) -> Trajectory:
-        size = (self.n, self.slots)
-        requests = self._rng(f"{who} requests").poisson(self._share(pods), size=size)
+    def _answered(self, pods: NDArray[np.float64], expected: Counts, who: str) -> Trajectory:
+        """So many requests as are expected, and what becomes of them in a healthy release."""
+        size = (self.n, len(pods))
+        requests = self._rng(f"{who} requests").poisson(expected, size=size)
         traffic = self.traffic
         noise = self._rng(f"{who} cpu").standard_normal(size, dtype=np.float32)
         return Trajectory(
             requests=requests,
-            failed=self._some(requests, np.full(self.slots, traffic.error_rate), f"{who} failed"),
-            slow=self._some(requests, np.full(self.slots, traffic.slow_share), f"{who} slow"),
+            failed=self._some(requests, np.full(len(pods), traffic.error_rate), f"{who} failed"),
+            slow=self._some(requests, np.full(len(pods), traffic.slow_share), f"{who} slow"),
             pods=pods,
             cpu=traffic.cpu * (1 + CPU_NOISE * noise),
             split=self._by_route,
@@ -396,7 +455,7 @@ class RandomDraws:
         total = np.zeros(self.slots)
         for pod in self.pods:
             if pod.canary is canary:
-                # Found late and scraped in its turn: half an interval each, on average.
+                # Half an interval until it is found, and half until its turn, on average.
                 ready = pod.ready_s + self.scrape_s * scraped
                 # What was ready when the release began has been so for as long as one can look.
                 ready = self.start_s if pod.ready_s <= 0 else ready

@@ -48,8 +48,6 @@ AS_IT_STANDS = ""
 # The value of a label that divides what is one series here, and of one that is the same everywhere.
 MANY, HERE = "*", "."
 
-# In the place of a slot: before all of a window's.
-OLD = -1
 INFINITE = "+Inf"
 
 # Scope labels that the canary's series and the stable ones share.
@@ -683,47 +681,45 @@ class _Span:
         """Whether there are two samples to compare."""
         return np.full(self.scene.world.n, bool(self.seen.any()))
 
-    def _stretch(self, stood: Counted) -> Numbers | float:
+    def _stretch(self, grown: Counted) -> Numbers | float:
         """How far growth is taken beyond the samples (`extrapolatedRate`, promql/functions.go).
 
-        To the window's edges for pods that were scraped before it. Those that are first scraped
-        inside it are taken to have begun half a scrape before that. A counter that stands at zero
-        on its first sample is not taken back at all.
+        To the window's edges for pods that were scraped before it. Of one that is first scraped
+        inside it, growth is taken back to when its counter would have stood at zero or, from
+        further away than about a scrape, by half of one. Series of one pod are on either side of
+        that by chance: its slow requests alone may be taken back by half a scrape.
         """
-        scrape_s, seen = self.scene.world.scrape_s, self.seen
+        scrape_s, world = self.scene.world.scrape_s, self.scene.world
+        first_s, last_s = (world.start_s + slot * scrape_s for slot in (self.first, self.last))
         # Pods are scraped in turn: what is lost after each last sample and what is added there
         # are the same on average, so only the slot that has just begun is missing.
-        after_s = max(self.at_s - (self.scene.world.start_s + self.last * scrape_s), 0.0)
-        taken: Numbers | float = 0.0
-        held = 0.0
-        for slot, pods in self._begun():
-            span_s = (len(seen) - max(slot, 0)) * scrape_s
-            beyond_s = max(self.window_s - span_s, 0.0)
-            before_s = min(scrape_s / 2, max(beyond_s - after_s, 0.0))
-            ends = (beyond_s / 2, beyond_s / 2) if slot == OLD else (before_s, after_s)
-            taken = taken + pods * (span_s + ends[0] * self._risen(slot, pods, stood) + ends[1])
-            held += pods * span_s
-        return taken / held if held else 1.0
+        after_s = max(self.at_s - last_s, 0.0)
+        begun, old = self.track.first, 1
+        young: list[int] = []
+        if begun is not None and begun.mean_s:
+            old = sum(at_s <= first_s for at_s in begun.mean_s)
+            young = [n for n, at_s in enumerate(begun.mean_s) if first_s < at_s < last_s]
+        held_s = old * (last_s - first_s)
+        beyond_s = max(self.window_s - (last_s - first_s), 0.0)
+        taken_s: Numbers | float = old * beyond_s / 2 * (1 + self._risen(old, grown))
+        if begun is not None:
+            held_s += sum(last_s - begun.mean_s[pod] for pod in young)
+            each = grown(self.track, self.first, self.last) / max(held_s, 1e-9)
+            for pod in young:
+                edge_s = begun.at_s[:, pod] - (self.at_s - self.window_s)
+                with np.errstate(all="ignore"):  # where nothing grew
+                    zero_s = grown(begun.counts, pod, pod + 1) / each
+                before_s = np.fmin(np.maximum(edge_s, 0.0), zero_s)
+                near = before_s < NEAR * scrape_s
+                taken_s = taken_s + np.where(near, before_s, scrape_s / 2) + after_s
+        return 1.0 + taken_s / held_s if held_s > 0 else 1.0
 
-    def _begun(self) -> list[tuple[int, float]]:
-        """How many pods are first scraped in each slot of the window, or were before it."""
-        if not len(self.seen):
-            return []
-        before = min(self.track.pods[self.first - 1], self.seen[0]) if self.first else self.seen[0]
-        new = np.diff(self.seen, prepend=before).tolist()
-        return [(slot, pods) for slot, pods in ((OLD, before), *enumerate(new)) if pods > 0]
-
-    def _risen(self, slot: int, pods: float, stood: Counted) -> Numbers | float:
-        """The share of pods whose counter is above zero on its first sample in the window."""
+    def _risen(self, pods: float, grown: Counted) -> Numbers | float:
+        """The share of old pods whose counter is above zero on its first sample in the window."""
         whole = self.track.since_start
         if whole is None:
             return 1.0
-        at = self.first + slot
-        if slot == OLD:
-            count = stood(whole, 0, self.first)
-        else:  # before its first scrape, for as long as one takes
-            count = stood(whole, at - 1, at) - stood(self.track, at - 1, at)
-        return np.asarray(1.0 - (1.0 - 1.0 / max(pods, 1.0)) ** count)
+        return np.asarray(1.0 - (1.0 - 1.0 / max(pods, 1.0)) ** grown(whole, 0, self.first))
 
 
 def _cpu(function: str, span: _Span, side: str) -> Series:

@@ -177,7 +177,12 @@ def _aggregates(tree: Any) -> list[Any]:
 def _world(study: Study, name: str) -> Samples:
     world = study.draws_of(1).world(WORLDS[name])
     # A pod's series begin with its first scrape, at nothing.
-    world = replace(world, canary=replace(world.canary, since_start=world.canary))
+    canary = replace(world.canary, since_start=world.canary)
+    if canary.first is not None:
+        nothing = np.zeros_like(canary.first.counts.requests)
+        counts = replace(canary.first.counts, requests=nothing, failed=nothing, slow=nothing)
+        canary = replace(canary, first=replace(canary.first, counts=counts))
+    world = replace(world, canary=canary)
     if name != NO_DATA:
         return world
     nothing = np.zeros_like(world.canary.requests)
@@ -190,6 +195,7 @@ def _world(study: Study, name: str) -> Samples:
         pods=gone,
         cpu=nothing,
         since_start=None,
+        first=None,
     )
     return replace(world, canary=canary, draw_stable=lambda: canary)
 
