@@ -345,7 +345,7 @@ def _series(
             if dialect is None:
                 return
             # What pods count that were there before has begun long ago.
-            late = not dialect.zeroed and track.pods[0] == 0
+            late = (track.pods[0] == 0, track.pods[0] == 0 and not dialect.zeroed)
             for index, part in enumerate(track.routes):
                 route = dict.fromkeys(ROUTES & dialect.spread, f"/{index}")
                 yield from _requests(dialect, selector, {**route, **labels}, told, part, late)
@@ -359,11 +359,12 @@ def _requests(
     labels: Mapping[str, str],
     told: frozenset[str],
     track: Trajectory,
-    late: bool,
+    late: tuple[bool, bool],
 ) -> Iterator[tuple[str, Numbers]]:
     """A counter of requests, with the outcome's labels that some selector names (`told`).
 
-    `late`: series of failures are there from the first one on, and not at zero before.
+    `late`: whether the series of good requests, and those of failures, are there from the first one
+    on, and not at zero before.
     """
     requests = track.running("requests", 0)
     if selector.metric.endswith("_bucket"):
@@ -380,7 +381,7 @@ def _requests(
     failed = track.running("failed", 0)
     for place, count in enumerate((requests - failed, failed)):
         values = {label: dialect.outcomes[label][place] for label in told}
-        there = (place == 0) | (not late) | (count > 0)
+        there = (count > 0) | (not late[place])
         yield _head(selector.metric, {**labels, **values}), np.where(there, count, np.nan)
 
 

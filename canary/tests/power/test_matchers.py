@@ -262,6 +262,12 @@ def test_what_is_modelled_is_read_as_a_real_prometheus_reads_it():
     assert verification.disagreements(study) == []
 
 
+def test_where_nothing_is_good_there_is_no_series_of_good_requests_in_either():
+    share = ratio('status!~"5.."', filled=False)
+    assert verification.disagreements(released(share, "result[0] >= 0.95", "")) == []
+    assert verification.disagreements(released(f"{share} or vector(1)", "result[0] >= 0.95")) == []
+
+
 @pytest.mark.acceptance
 def test_the_shipped_gates_are_read_as_a_real_prometheus_reads_them(subject, saved):
     study = Study(
