@@ -35,8 +35,13 @@ def families(release: Release) -> tuple[Family, ...]:
         stable_tokens=release.stable_tokens,
         n=1,
     )
-    metrics = (gate.metric for gate in release.gates if gate.metric)
-    selectors = [selector for m in metrics for selector in promql.read(m.query).selectors]
+    queries = [promql.read(gate.metric.query) for gate in release.gates if gate.metric]
+    selectors = [selector for query in queries for selector in query.selectors]
+    if any(selector.offset_s < 0 for selector in selectors):
+        # A release's samples are all there before its first query is asked.
+        raise UsageError(
+            "a negative offset is not simulated: it reads what is yet to come", "take it out"
+        )
     foreign = {s.metric for s in selectors if s.metric not in _OWN or not s.labels <= _LABELS}
     found = []
     try:

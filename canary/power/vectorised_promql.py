@@ -859,7 +859,10 @@ def _instant_of(selector: Any, scene: Scene) -> float:
     """When a selector looks, with its offset."""
     if selector.at is not None:
         raise UnmodelledError("@ is not modelled")
-    return scene.at_s - (selector.offset.total_seconds() if selector.offset else 0.0)
+    offset_s = selector.offset.total_seconds() if selector.offset else 0.0
+    if offset_s < 0:
+        raise UnmodelledError("a negative offset, which reads what is yet to come, is not modelled")
+    return float(scene.at_s - offset_s)
 
 
 def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:

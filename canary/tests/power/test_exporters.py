@@ -5,7 +5,7 @@ import pytest
 from canary.argo import releases
 from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK
 from canary.errors import UsageError
-from canary.power import exporters, mutants, mutation, simulation
+from canary.power import edits, exporters, mutants, mutation, simulation
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
 from canary.tests.lint import corpus
@@ -36,6 +36,19 @@ def test_labels_take_the_values_that_a_gate_asks_for_and_tell_the_releases_apart
 def test_a_metric_that_nobody_knows_is_refused_by_name():
     with pytest.raises(UsageError, match="app_errors_total is not simulated"):
         exporters.families(release(OWN_COUNTER))
+
+
+def test_what_is_yet_to_come_is_not_simulated():
+    shifted = edits.read(
+        {
+            "kind": "AnalysisTemplate",
+            "path": "spec.metrics[0].provider.prometheus.query",
+            "replace": ["[2m]", "[2m] offset -1m"],
+        }
+    )
+    (found,) = releases.find(edits.apply(CASES[ISTIO], [shifted]))
+    with pytest.raises(UsageError, match="a negative offset is not simulated"):
+        exporters.families(found)
 
 
 def test_anybodys_gates_are_mutated_by_their_own_words():

@@ -193,6 +193,7 @@ QUERIES = [
     (f"max_over_time({ALL}[5m:30s])", (1.0, 1.0)),
     (f"max_over_time({ALL}[5m:])", UNKNOWN),
     (f"sum(increase({PLAIN}[1m] @ 100)) * 0", UNKNOWN),
+    (f"sum(increase({PLAIN}[1m] offset -1m)) * 0", UNKNOWN),
     ("sum(increase(kube_pod_container_status_restarts_total[5m]))", UNKNOWN),
     ("sum(rate(http_errors_total[1m]))", UNKNOWN),
     ("sum(rate(request_duration_seconds_sum[1m]))", UNKNOWN),
