@@ -251,6 +251,17 @@ def other_quantiles(tree: Any) -> Iterator[float]:
             yield level
 
 
+def other_times(tree: Any) -> Iterator[str]:
+    """What of a query is read at a time that says nothing of the release at the measurement."""
+    for node in nodes(tree):
+        if not isinstance(node, (promql_parser.VectorSelector, promql_parser.SubqueryExpr)):
+            continue
+        if (ahead_s := -_length_s(node.offset)) > 0:
+            yield f"it reads {ahead_s:g} s ahead, where nothing is yet"
+        if node.at is not None and node.at.at is not None:
+            yield f"it reads the instant {node.at}, in every release the same"
+
+
 def sparse_subqueries(tree: Any) -> Iterator[tuple[float, float]]:
     """Ranges and steps of subqueries whose step is the longer one."""
     for node in nodes(tree):

@@ -55,7 +55,7 @@ NEITHER = {
     dialects.STATUS: (*(str(status.value) for status in HTTPStatus), *_BESIDE_RFC.split()),
     dialects.CODES: tuple(_OF_CLIENTS.split()),
     ("SUCCESS", "SERVER_ERROR"): ("CLIENT_ERROR", "REDIRECTION", "INFORMATIONAL", "UNKNOWN"),
-    ("2xx", "5xx"): ("4xx", "3xx", "1xx"),
+    ("2xx", "5xx"): ("4xx", "3xx", "1xx", "other"),
     ("2", "5"): ("4", "3", "1"),
 }
 PASSED, FAILED = {Phase.SUCCESSFUL}, {Phase.FAILED}
@@ -239,23 +239,29 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
             yield from (at(gate, words) for words in _not_shown(context, selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
-            try:
-                if not dialect or not telling or _taken(dialect, telling):
-                    continue
-            except UnmodelledError:
+            if not dialect or not telling:
                 continue
             words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in telling)
             assumed = f"; assumed: {dialect.assumed}" if dialect.assumed else ""
-            yield at(gate, f"{words} matches neither good nor failed requests{assumed}")
+            try:
+                if not _taken(dialect, telling):
+                    yield at(gate, f"{words} matches neither good nor failed requests{assumed}")
+                for matcher in telling:
+                    if _takes_all(dialect, matcher):
+                        words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+                        yield at(gate, f"{words} leaves out no request{assumed}")
+            except UnmodelledError:
+                continue
 
 
 @rule(
     "offset-in-gate",
     Severity.ERROR,
-    "the query reads the time before the canary",
+    "the query reads another time than the canary's",
     reason="An offset moves the window back: before the canary there is nothing to find, and later "
-    "the newest requests are left out.",
-    remedy="take the offset out",
+    "the newest requests are left out. A negative one moves it to what is yet to come, and @ to "
+    "one instant for ever.",
+    remedy="take the offset, or @, out",
     needs=Strategy.CANARY,
 )
 def _offset_in_gate(context: Context) -> Iterator[Hit]:
@@ -272,6 +278,7 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
                     f"at {gate.moment} it reads {selector.offset_s:g} s back,"
                     f" and the canary is {age_s:g} s old",
                 )
+        yield from (at(gate, words) for words in promql.other_times(query.tree))
 
 
 @rule(
@@ -487,6 +494,14 @@ def _taken(dialect: dialects.Dialect, telling: list[promql.Matcher]) -> bool:
     return True
 
 
+def _takes_all(dialect: dialects.Dialect, matcher: promql.Matcher) -> bool:
+    """Whether what a matcher is to leave out is no value of its label: not even an empty one."""
+    pair = dialect.outcomes[matcher.label]
+    known = (*pair, *FAILURES.get(pair, ()), *NEITHER.get(pair, ()), "")
+    excludes = "!" in matcher.sign and pair in NEITHER
+    return excludes and len(_of_values([matcher], known)) == len(known)
+
+
 def _of_values(matchers: list[promql.Matcher], values: tuple[str, ...]) -> list[str]:
     """The values that all matchers of a label take."""
     return [value for value in values if all(dialects.takes(m, value) for m in matchers)]
@@ -657,7 +672,18 @@ def _range(tree: Any) -> Range:
             return _range(tree.expr)
         case "BinaryExpr":
             return _range_of(tree)
+        case "Call" if tree.func.name in ("clamp", "clamp_max", "clamp_min"):
+            return _clamped(tree)
     return ANY
+
+
+def _clamped(call: Any) -> Range:
+    (low, high), *bounds = map(_range, call.args)
+    if call.func.name != "clamp_max":
+        low, high = (max(bounds[0][0], each) for each in (low, high))
+    if call.func.name != "clamp_min":
+        low, high = (min(bounds[-1][1], each) for each in (low, high))
+    return (low, high)
 
 
 def _range_of(tree: Any) -> Range:

@@ -259,6 +259,40 @@ def test_without_a_monitor_nothing_is_known_of_the_label_for_the_hash(shop):
     assert "not-exported" not in rules_of(check.lint(found, shop))
 
 
+@pytest.mark.parametrize(
+    ("replaced", "instead", "rule"),
+    [
+        ("[2m])) or", "[2m] offset -1m)) or", "offset-in-gate"),
+        ("[2m])) or", "[2m] @ 1700000000)) or", "offset-in-gate"),
+        ("[2m])) or", "[2m] @ end())) or", None),
+        ('status=~"5.."', 'status!="2xx"', "matcher-never-matches"),
+        ('status=~"5.."', 'status!~"2"', "matcher-never-matches"),
+        ('status=~"5.."', 'status!=""', None),
+    ],
+)
+def test_a_gate_that_asks_for_another_time_or_leaves_nothing_out_is_accused(
+    replaced, instead, rule, shop
+):
+    path = "spec.metrics[0].provider.prometheus.query"
+    edit = {"kind": "AnalysisTemplate", "path": path, "replace": [replaced, instead]}
+    found = rules_of(check.lint(edits.apply(catalogue.good_release(), [edits.read(edit)]), shop))
+    assert (rule in found) if rule else (not found & {"offset-in-gate", "matcher-never-matches"})
+
+
+def test_a_gate_whose_query_is_kept_below_its_limit_cannot_fail(shop):
+    _, template, *_ = found = list(catalogue.good_release())
+    query = template.spec["metrics"][0]["provider"]["prometheus"]["query"]
+    for clamped, cannot in (
+        (f"clamp({query}, 0, 0.005)", True),
+        (f"clamp_max({query}, 0.005)", True),
+        (f"clamp_max({query}, 0.5)", False),
+        (f"clamp_min({query}, 0.005)", False),
+    ):
+        edit = metric("error-ratio", clamped)
+        said = rules_of(check.lint(edits.apply(found, [edits.read(edit)]), shop))
+        assert ("cannot-fail" in said) is cannot
+
+
 def metric(name, change, key="provider.prometheus.query"):
     path = f"spec.metrics[name={name}].{key}"
     kind = "set" if isinstance(change, str) else "replace"
