@@ -60,7 +60,8 @@ def lint_repository(reading: Reading, contract: Contract | None = None) -> Repor
     """Judges what was read of a repository, and says what was not."""
     report = lint(reading.documents, contract)
     unjudged = (*reading.passed_over, *unknown.find(reading.documents, report.releases))
-    return replace(report, passed_over=unjudged, others=reading.others)
+    # A template is used at several steps.
+    return replace(report, passed_over=tuple(dict.fromkeys(unjudged)), others=reading.others)
 
 
 def lint(documents: Sequence[Document], contract: Contract | None = None) -> Report:

@@ -176,6 +176,23 @@ def test_steps_that_no_rule_judges_are_named(folder):
     ]
 
 
+def test_what_no_rule_knows_of_a_query_is_named_once(folder):
+    bodies = yaml.safe_load_all(yaml.safe_dump_all(d.body for d in catalogue.good_release()))
+    rollout, template, *others = bodies
+    asked = template["spec"]["metrics"][0]["provider"]["prometheus"]
+    for query, unknown in (
+        (f"topk(1, {asked['query']})", "topk"),
+        (asked["query"].replace("increase", "resets"), "resets"),
+        (asked["query"].replace("http_requests_total{", '{__name__=~"http_.+", ', 1), "a selector"),
+    ):
+        asked["query"], before = query, asked["query"]
+        write(folder / "shop/shop.yaml", rollout, template, *others)
+        (said,) = told(read(folder), folder)
+        place = "shop/shop.yaml: AnalysisTemplate/shop-gates: error-ratio not judged: what "
+        assert said.startswith(f"{place}{unknown}")
+        asked["query"] = before
+
+
 @pytest.mark.acceptance
 def test_a_repository_of_a_thousand_files_is_linted_in_ten_seconds(folder):
     service = {
