@@ -757,13 +757,7 @@ def _requests(
         if not all(dialect.selects(m, outcome) for m in telling):
             continue
         good = outcome is Outcome.GOOD
-        present = span.alive
-        if good:
-            number = span.counted(function, _GOOD)
-        elif dialect.zeroed or function == AS_IT_STANDS:
-            number = span.counted(function, _FAILED)
-        else:
-            number = span.counted_late(function)
+        number, present = _of_outcome(function, dialect, outcome, span), span.alive
         # A series that begins with its first request; growth takes two samples of it. Stable pods
         # have answered well long ago.
         if (side == "canary") if good else not dialect.zeroed:
@@ -773,6 +767,15 @@ def _requests(
         pods = np.full(len(number), span.seen[-1] if len(span.seen) else 0.0)
         found.append(Series(spread | values, number, present, raw=True, side=side, pods=pods))
     return found
+
+
+def _of_outcome(function: str, dialect: Dialect, outcome: Outcome, span: _Span) -> Numbers:
+    """What a function answers for the series of good requests, or of failed ones."""
+    if outcome is Outcome.GOOD:
+        return span.counted(function, _GOOD)
+    if dialect.zeroed or function == AS_IT_STANDS:
+        return span.counted(function, _FAILED)
+    return span.counted_late(function)
 
 
 def _buckets(
@@ -789,13 +792,19 @@ def _buckets(
         raise UnmodelledError("an expression for le is not modelled")
     bounds = [m.value for m in wanted] or [f"{FAST_S / dialect.unit_s:g}", INFINITE]
     found: list[Series] = []
+    every = span.counted(function, _EVERY)
+    whole = np.ones_like(every)
+    if dialect.outcomes:  # then a bucket has a series of each outcome, as the histogram's count has
+        with np.errstate(all="ignore"):
+            parts = [_of_outcome(function, dialect, outcome, span) for outcome in Outcome]
+            whole = np.where(every > 0, np.sum(parts, axis=0) / every, 1.0)
     for bound in bounds:
         if not is_bound(bound):
             raise UnmodelledError(f"le={bound!r} is not a bound as exporters write it")
         finite = bound != INFINITE
         if finite and not FAST_S <= float(bound) * dialect.unit_s < SLOW_S:
             raise UnmodelledError(f"le={bound!r}: how many requests are as quick is not known")
-        number = span.counted(function, _QUICK if finite else _EVERY)
+        number = whole * (span.counted(function, _QUICK) if finite else every)
         found.append(Series(labels | {("le", bound)}, number, span.alive, raw=True, side=side))
     return found
 

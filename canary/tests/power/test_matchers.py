@@ -214,6 +214,15 @@ def test_a_gate_that_looks_back_beyond_the_release_sees_no_canary():
     assert (healthy.rollback_rate, healthy.pause_rate) == (0.0, 1.0)
 
 
+def test_failures_make_no_difference_to_the_share_of_quick_requests():
+    """A histogram's count and its buckets have series of the same outcomes, which begin alike."""
+    quick = f'sum(rate(request_seconds_bucket{{hash="{LATEST}", le="0.25"}}[1m]))'
+    count = f'sum(rate(request_seconds_count{{hash="{LATEST}"}}[1m]))'
+    study = released(f"1 - {quick} / {count}", "result[0] < 0.02")
+    assert study.outcomes(HALF).rollback_rate == 0.0
+    assert study.outcomes(Fault(slow_share=0.1)).rollback_rate == 1.0
+
+
 def test_two_samples_say_less_than_a_window():
     """irate() over two scrapes of 5 s: a baseline of 0.5 % trips 1 % far more often than increase()."""
     calm = Traffic(100.0, error_rate=0.005)
