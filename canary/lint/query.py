@@ -12,7 +12,7 @@ from typing import Any
 import promql_parser
 
 from canary.argo import dialects, promql, threshold
-from canary.argo.dialects import Vocabulary
+from canary.argo.dialects import UnmodelledError, Vocabulary
 from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Matcher, PromqlError, Query, Selector
@@ -61,10 +61,23 @@ def _singles_out(release: Release, selector: Selector) -> bool:
         if m.label in dialects.APPLICATIONS
         or dialects.is_of_owner(selector.metric, m, release.rollout.name)
     ]
-    telling = tuple(m for m in selector.matchers if m not in owned)
+    telling = tuple(
+        m for m in selector.matchers if m not in owned and not _takes_stable(release, m)
+    )
     return replace(selector, matchers=telling).mentions(release.canary_tokens) or any(
         dialects.may_tell_sides(matcher, release.own_names) for matcher in telling
     )
+
+
+def _takes_stable(release: Release, matcher: Matcher) -> bool:
+    """Whether an expression that holds the canary's hash takes stable's too, or an empty label."""
+    if LATEST not in matcher.value or matcher.sign != "=~":
+        return False
+    try:
+        name = release.rollout.name
+        return any(dialects.takes(matcher, v) for v in ("", STABLE, f"{name}-{STABLE}-x7k2p"))
+    except UnmodelledError:
+        return False
 
 
 def _dilution(release: Release, moment: Moment, metric: Metric, query: Query) -> str:
@@ -235,8 +248,10 @@ def _first_series_only(context: Context) -> Iterator[Hit]:
 def _rate_as_ratio(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         limits = threshold.numbers(metric)
-        failures = query.selectors and all(dialects.picks_failures(s) for s in query.selectors)
-        if failures and not promql.divides(query.tree) and limits and 0 < max(limits) < 1:
+        answered = _answered_first(query.tree)
+        asked = list(promql.selectors(answered))
+        failures = asked and all(dialects.picks_failures(s) for s in asked)
+        if failures and not promql.divides(answered) and limits and 0 < max(limits) < 1:
             rate = any(_is_rate(node) for node in promql.nodes(query.tree) if node)
             unit = "a second" if rate and "increase" not in metric.query else "in its window"
             yield at(
@@ -247,6 +262,14 @@ def _rate_as_ratio(context: Context) -> Iterator[Hit]:
             if promql.counts(node) == ("increase", "rate"):
                 span = f"{promql.window_s(node):g}"
                 yield at(gate, f"increase() over rate() is {span} times the share that failed")
+
+
+def _answered_first(tree: Any) -> Any:
+    """What of a query answers where every series is there: `or` binds less than division."""
+    tree = promql.bare(tree)
+    while isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) == "or":
+        tree = promql.bare(tree.lhs)
+    return tree
 
 
 @rule(
@@ -265,6 +288,7 @@ def _divided_by_more(context: Context) -> Iterator[Hit]:
             if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
                 found = [*_of_more(node, vocabulary)]
                 found = found or [*_of_others(node, context.release, vocabulary)]
+                found = found or [*_of_longer(node)]
                 yield from (at(gate, words) for words in found)
 
 
@@ -302,6 +326,15 @@ def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> Iterator
         if told and alike and all(others):
             yield f"{some.metric} is of the canary above the line, and of others too below it"
             return
+
+
+def _of_longer(ratio: Any) -> Iterator[str]:
+    """Requests of a window that are counted in a longer one below the line."""
+    above, below = ({s.range_s for s in promql.selectors(t)} for t in (ratio.lhs, ratio.rhs))
+    if promql.counts(ratio) == ("increase", "increase") and len(above) == len(below) == 1:
+        some, every = above.pop(), below.pop()
+        if some < every:
+            yield f"{some:g} s are counted above the line, and {every:g} s below it"
 
 
 def _tells(selector: Selector, vocabulary: Vocabulary) -> bool:

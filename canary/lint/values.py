@@ -154,7 +154,8 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
         if not promql.divides(query.tree):
             continue
         good, half = (answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
-        if good is None or half is None or good == half:
+        full = answer(query.tree, 1.0, vocabulary)
+        if good is None or half is None or good == half == full:
             continue
         among = set(phases(metric, among=_range(query.tree)).values())
         said = [threshold.phase_of(metric, x) for x in (good, half)]
@@ -291,7 +292,7 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
 )
 def _no_data_passes(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
-        default = _default(query.tree)
+        default = _default(query.tree) if promql.divides(query.tree) else None
         if default is not None and threshold.phase_of(metric, default) is Phase.SUCCESSFUL:
             yield at(gate, f"no data reads as {default:g}, which is judged Successful")
 
@@ -578,11 +579,18 @@ def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
         case "Call" if tree.func.name in _CALLS:
             inside = [answer(a, failing, vocabulary) for a in tree.args]
             known = [number for number in inside if number is not None]
-            return _CALLS[tree.func.name](*known) if len(known) == len(inside) else None
+            return _called(tree.func.name, known) if len(known) == len(inside) else None
         case "BinaryExpr":
             left, right = (answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
             return _combined(tree, left, right)
     return None
+
+
+def _called(function: str, arguments: list[float]) -> float | None:
+    try:
+        return float(_CALLS[function](*arguments))
+    except (ValueError, OverflowError):  # NaN, or infinite
+        return None
 
 
 # What these answer of a number that stays the same.
@@ -599,9 +607,15 @@ def _of_query(call: Any) -> bool:
     return isinstance(call.args[-1], promql_parser.SubqueryExpr)
 
 
+def _logarithm(of: Callable[[float], float]) -> Callable[[float], float]:
+    return lambda number: of(number) if number > 0 else math.nan if number else -math.inf
+
+
 _CALLS: dict[str, Callable[..., float]] = {
     "vector": float, "scalar": float, "sqrt": math.sqrt, "abs": abs, "clamp_min": max,
-    "clamp_max": min, "round": round,
+    "clamp_max": min, "round": round, "floor": math.floor, "ceil": math.ceil,
+    "exp": lambda x: math.exp(min(x, 700.0)), "sgn": lambda x: float(x > 0) - float(x < 0),
+    "ln": _logarithm(math.log), "log2": _logarithm(math.log2), "log10": _logarithm(math.log10),
 }  # fmt: skip
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -650,16 +664,19 @@ def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | No
 
 
 def _default(tree: Any) -> float | None:
-    """The number that stands for an empty answer of a whole ratio."""
+    """What a query answers where no series is there; None: nothing, or not known."""
     tree = promql.bare(tree)
-    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "or":
-        return None
-    right = promql.bare(tree.rhs)
-    if not (isinstance(right, promql_parser.Call) and right.func.name == "vector"):
-        return None
-    number = promql.bare(right.args[0])
-    plain = isinstance(number, promql_parser.NumberLiteral) and promql.divides(tree.lhs)
-    return float(number.val) if plain else None
+    match type(tree).__name__:
+        case "NumberLiteral":
+            return float(tree.val)
+        case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
+            return _default(tree.expr)
+        case "Call" if tree.func.name in _CALLS and tree.func.name != "scalar":
+            inside = [number for a in tree.args if (number := _default(a)) is not None]
+            return _called(tree.func.name, inside) if len(inside) == len(tree.args) else None
+        case "BinaryExpr":
+            return _combined(tree, _default(tree.lhs), _default(tree.rhs))
+    return None
 
 
 def _range(tree: Any) -> Range:
@@ -674,6 +691,8 @@ def _range(tree: Any) -> Range:
             return _range_of(tree)
         case "Call" if tree.func.name in ("clamp", "clamp_max", "clamp_min"):
             return _clamped(tree)
+        case "Call" if tree.func.name in ("scalar", "vector"):
+            return _range(tree.args[0])
     return ANY
 
 

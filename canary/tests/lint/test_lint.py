@@ -48,7 +48,7 @@ SKELETON = """
 - apiVersion: argoproj.io/v1alpha1
   kind: AnalysisTemplate
   metadata: {name: later}
-  spec: {metrics: [{name: up, interval: 1m, successCondition: "result[0] == 1", failureCondition: "result[0] != 1", provider: {prometheus: {query: vector(1)}}}]}
+  spec: {metrics: [{name: up, interval: 1m, successCondition: "result > 1", failureCondition: "result <= 1", provider: {prometheus: {query: time()}}}]}
 """
 
 
@@ -277,6 +277,50 @@ def test_a_gate_that_asks_for_another_time_or_leaves_nothing_out_is_accused(
     edit = {"kind": "AnalysisTemplate", "path": path, "replace": [replaced, instead]}
     found = rules_of(check.lint(edits.apply(catalogue.good_release(), [edits.read(edit)]), shop))
     assert (rule in found) if rule else (not found & {"offset-in-gate", "matcher-never-matches"})
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"),
+    [
+        ("floor({})", "half-may-fail"),
+        ("ln({})", "half-may-fail"),
+        ("exp({}) / 1000", "half-may-fail"),
+        ("sqrt(0 - {})", None),
+        ("vector(0)", "cannot-fail"),
+        ("max({} or on () vector(0))", "no-data-passes"),
+        ("(({}) or vector(0)) * 1", "no-data-passes"),
+        ("max({})", None),
+    ],
+)
+def test_a_gate_is_judged_by_what_its_query_can_answer(written, rule, shop):
+    (_, template, *_) = found = list(catalogue.good_release())
+    query = template.spec["metrics"][0]["provider"]["prometheus"]["query"]
+    edit = metric("error-ratio", written.format(f"({query})"))
+    said = rules_of(check.lint(edits.apply(found, [edits.read(edit)]), shop))
+    assert said == ({rule} if rule else set())
+
+
+HASH = "{{args.hash}}"
+FAILED = f'sum(increase(http_requests_total{{hash="{HASH}", status=~"5.."}}[2m]))'
+ALL = f'sum(increase(http_requests_total{{hash="{HASH}"}}[2m]))'
+SHARE = f"({FAILED} or vector(0)) / ({ALL} >= 300)"
+
+
+@pytest.mark.parametrize(
+    ("query", "rule"),
+    [
+        (SHARE.replace(f'"{HASH}"', f'~"{HASH}"'), None),
+        (SHARE.replace(f'"{HASH}"', f'~"{HASH}|.*"'), "not-scoped"),
+        (SHARE.replace(f'"{HASH}"', f'~"{HASH}|"'), "not-scoped"),
+        (SHARE.replace("2m", "1m", 1), "divided-by-more"),
+        # `or` binds less than division
+        (f"{FAILED} or vector(0) / ({ALL} >= 300)", "rate-as-ratio"),
+    ],
+)
+def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rule, shop):
+    edit = edits.read(metric("error-ratio", query))
+    said = rules_of(check.lint(edits.apply(catalogue.good_release(), [edit]), shop))
+    assert said == ({rule} if rule else set())
 
 
 def test_a_gate_whose_query_is_kept_below_its_limit_cannot_fail(shop):
