@@ -19,12 +19,15 @@ from canary.power.stats import requests_to_detect
 MONTH_S = 30 * 86400.0
 OBJECTIVE = 0.999
 
-# Sizes to try: even on a logarithm, from a tenth of the usual limits to ten times them.
+# Sizes to try: even on a logarithm, from a tenth of the usual limits on.
 SIZES = {
-    "errors": (0.001, 0.002, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
+    "errors": (
+        0.001, 0.002, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 0.6,
+        0.75, 0.9, 1.0,
+    ),
     "slow": (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5, 1.0),
     "cpu": (0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from canary.argo.dialects import Dialect, Outcome, Vocabulary
 from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight
 from canary.argo.releases import LATEST
-from canary.power import verification
+from canary.power import power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 
@@ -251,6 +251,11 @@ def test_two_samples_say_less_than_a_window():
 )
 def test_conditions_are_computed_and_not_guessed(query, success, failure, expected):
     assert outcome(released(query, success, failure)) == expected
+
+
+def test_a_gate_that_only_sees_most_requests_fail_is_not_called_blind():
+    errors, *_ = power_curve.sweep(released(SHARE, "result[0] < 0.7"), "shop", "", "", {}).curves
+    assert errors.detected_95 == pytest.approx(0.72, abs=0.03)
 
 
 def together(queries):
