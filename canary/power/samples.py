@@ -245,8 +245,11 @@ class Samples:
         return self.draw_stable()
 
     def slots(self, at_s: float, window_s: float) -> tuple[int, int]:
-        """The slots between the first and the last scrape inside a window."""
-        first = int(np.ceil(round((at_s - window_s - self.start_s) / self.scrape_s, 6)))
+        """The slots between the first and the last scrape inside a window.
+
+        No pod is scraped just when a window begins, so one that holds n intervals has n scrapes.
+        """
+        first = int(np.floor(round((at_s - window_s - self.start_s) / self.scrape_s, 6))) + 1
         last = int(np.floor(round((at_s - self.start_s) / self.scrape_s, 6)))
         return max(first, 0), min(max(last, 0), self.canary.requests.shape[1])
 

@@ -32,6 +32,8 @@ from canary.power.samples import Fault, Samples, Trajectory
 from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, ROUTES, SLOW_S, Value
 from canary.runtime.prometheus import Prometheus, QueryError
 
+# So much before an instant that is a multiple of the interval is its scrape, not at it.
+JUST_S = 0.001
 # Before the first world on Prometheus's clock, and between two of them beside what queries reach:
 # what an instant query may still see of a series that ended, and more.
 EPOCH_S, GAP_S = 1_700_006_400, 600.0
@@ -397,4 +399,5 @@ def _samples(
         before = track.pods[slot - 1] if slot else 0.0
         after = track.pods[slot] if slot < len(track.pods) else 0.0
         if max(before, after) > 0 and not math.isnan(value):
-            yield f"{head}{value} {base_s + world.start_s + slot * world.scrape_s:.3f}"
+            at_s = base_s + world.start_s + slot * world.scrape_s - JUST_S
+            yield f"{head}{value} {at_s:.3f}"
