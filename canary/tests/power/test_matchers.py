@@ -223,6 +223,12 @@ def test_failures_make_no_difference_to_the_share_of_quick_requests():
     assert study.outcomes(Fault(slow_share=0.1)).rollback_rate == 1.0
 
 
+def test_a_window_holds_as_many_scrapes_as_intervals_wherever_it_begins():
+    world = released(SHARE).draws_of(1).world(Fault())
+    windows = [world.slots(at_s, 20.0) for at_s in (60.0, 61.0, 64.9)]
+    assert [last - first for first, last in windows] == [3, 3, 3]
+
+
 def test_two_samples_say_less_than_a_window():
     """irate() over two scrapes of 5 s: a baseline of 0.5 % trips 1 % far more often than increase()."""
     calm = Traffic(100.0, error_rate=0.005)
