@@ -173,11 +173,13 @@ class Trajectory:
     def late(self) -> Late:
         """Failures whose series begin with them."""
         whole, rng = self.since_start or self, np.random.default_rng(0)
-        noticed, without, before = self.failed.copy(), np.zeros(len(self.failed)), self.pods[0]
+        noticed, without = self.failed.copy(), np.zeros(len(self.failed))
+        before = self.pods[0] if self.first is None else 0.0
         series = [(1 - without) * before]
         for slot, pods in enumerate(self.pods.tolist()):
             if pods > before:
                 new, at = pods - before, max(slot - 1, 0)
+                at = at if whole.pods[at] > self.pods[at] else slot
                 # What they answered in the scrape before their first one is in its series.
                 early = whole.failed[:, at] - self.failed[:, at]
                 without = (without * before + new * (1 - 1 / max(new, 1.0)) ** early) / pods
@@ -253,6 +255,9 @@ class Samples:
         last = int(np.floor(round((at_s - self.start_s) / self.scrape_s, 6)))
         return max(first, 0), min(max(last, 0), self.canary.requests.shape[1])
 
+
+# A new pod is found within so long, whatever the scrape interval (discovery, in Prometheus).
+DISCOVERY_S = 5.0
 
 # Relative noise of a CPU reading over a window, from the rehearsals (0.92 ± 0.02 at 0.9).
 CPU_NOISE = 0.03
@@ -418,14 +423,20 @@ class RandomDraws:
     def _first(self) -> First:
         """The first scrapes of pods, each found late and scraped in its turn."""
         ready_s = np.array([pod.ready_s for pod in self._new])
-        age_s = self._rng("first scrapes").uniform(0, self.scrape_s, (2, self.n, len(ready_s)))
-        age_s = age_s.sum(axis=0)
-        slots = ((ready_s + self.scrape_s - self.start_s) / self.scrape_s).astype(int)
+        draw, size = self._rng("first scrapes"), (self.n, len(ready_s))
+        age_s = draw.uniform(0, DISCOVERY_S, size) + draw.uniform(0, self.scrape_s, size)
+        mean_s = ready_s + self._mean_age_s
+        slots = ((mean_s - self.start_s) / self.scrape_s).astype(int)
         each = self._share(np.ones(self.slots))[np.minimum(slots, self.slots - 1)]
         counts = self._answered(
             np.ones(len(ready_s)), each * age_s / self.scrape_s, "first of canary"
         )
-        return First(ready_s + age_s, tuple((ready_s + self.scrape_s).tolist()), counts)
+        return First(ready_s + age_s, tuple(mean_s.tolist()), counts)
+
+    @property
+    def _mean_age_s(self) -> float:
+        """How old a pod is at its first scrape: it must be found, and have its turn."""
+        return (DISCOVERY_S + self.scrape_s) / 2
 
     def _track(self, *, canary: bool) -> Trajectory:
         pods = self._exposure(canary=canary, scraped=True)
@@ -458,8 +469,7 @@ class RandomDraws:
         total = np.zeros(self.slots)
         for pod in self.pods:
             if pod.canary is canary:
-                # Half an interval until it is found, and half until its turn, on average.
-                ready = pod.ready_s + self.scrape_s * scraped
+                ready = pod.ready_s + self._mean_age_s * scraped
                 # What was ready when the release began has been so for as long as one can look.
                 ready = self.start_s if pod.ready_s <= 0 else ready
                 gone = np.inf if pod.gone_s is None else pod.gone_s

@@ -676,10 +676,15 @@ class _Span:
         """Scraped pods in each slot."""
         return self.track.pods[self.first : self.last]
 
-    @property
-    def alive(self) -> Present:
-        """Whether there are two samples to compare."""
-        return np.full(self.scene.world.n, bool(self.seen.any()))
+    def alive(self, function: str) -> Present:
+        """Whether some pod has been scraped, or twice where growth is asked for."""
+        scraped = np.full(self.scene.world.n, bool(self.seen.any()))
+        first = self.track.first
+        if first is None or not first.mean_s:
+            return scraped
+        again_s = 0.0 if function == AS_IT_STANDS else self.scene.world.scrape_s
+        found: Present = scraped & (first.at_s.min(axis=1) + again_s <= self.at_s)
+        return found
 
     def _stretch(self, grown: Counted) -> Numbers | float:
         """How far growth is taken beyond the samples (`extrapolatedRate`, promql/functions.go).
@@ -730,7 +735,8 @@ def _cpu(function: str, span: _Span, side: str) -> Series:
     pods = np.full(n, span.seen.mean() if slots > 0 else 0.0)
     number = cores * span.window_s if function == "increase" else cores
     labels = frozenset({("pod", MANY)})
-    return Series(labels, number, span.alive, raw=True, side=side, pods=pods)
+    present = span.alive(function)
+    return Series(labels, number, present, raw=True, side=side, pods=pods)
 
 
 def _requests(
@@ -757,7 +763,7 @@ def _requests(
         if not all(dialect.selects(m, outcome) for m in telling):
             continue
         good = outcome is Outcome.GOOD
-        number, present = _of_outcome(function, dialect, outcome, span), span.alive
+        number, present = _of_outcome(function, dialect, outcome, span), span.alive(function)
         # A series that begins with its first request; growth takes two samples of it. Stable pods
         # have answered well long ago.
         if (side == "canary") if good else not dialect.zeroed:
@@ -805,7 +811,8 @@ def _buckets(
         if finite and not FAST_S <= float(bound) * dialect.unit_s < SLOW_S:
             raise UnmodelledError(f"le={bound!r}: how many requests are as quick is not known")
         number = whole * (span.counted(function, _QUICK) if finite else every)
-        found.append(Series(labels | {("le", bound)}, number, span.alive, raw=True, side=side))
+        present = span.alive(function)
+        found.append(Series(labels | {("le", bound)}, number, present, raw=True, side=side))
     return found
 
 

@@ -183,7 +183,8 @@ def _world(study: Study, name: str) -> Samples:
     if canary.first is not None:
         nothing = np.zeros_like(canary.first.counts.requests)
         counts = replace(canary.first.counts, requests=nothing, failed=nothing, slow=nothing)
-        canary = replace(canary, first=replace(canary.first, counts=counts))
+        begin_s = np.floor(np.array([canary.first.mean_s]) / study.scrape_s) * study.scrape_s
+        canary = replace(canary, first=replace(canary.first, at_s=begin_s, counts=counts))
     world = replace(world, canary=canary)
     if name != NO_DATA:
         return world
@@ -347,7 +348,8 @@ def _series(
             if dialect is None:
                 return
             # What pods count that were there before has begun long ago.
-            late = (track.pods[0] == 0, track.pods[0] == 0 and not dialect.zeroed)
+            new = track.first is not None
+            late = (new, new and not dialect.zeroed)
             for index, part in enumerate(track.routes):
                 route = dict.fromkeys(ROUTES & dialect.spread, f"/{index}")
                 yield from _requests(dialect, selector, {**route, **labels}, told, part, late)
