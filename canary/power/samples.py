@@ -240,6 +240,8 @@ class Samples:
     errors_seen: Counts
     # What subqueries found, which later measurements ask for again.
     found: dict[tuple[str, float], Any] = field(default_factory=dict, compare=False)
+    # Where in a step the instants of subqueries lie: each phase has its part of the releases.
+    phases: tuple[float, ...] = (0.25, 0.75)
 
     @property
     def stable(self) -> Trajectory:

@@ -470,27 +470,47 @@ _OVER_TIME: dict[str, Callable[[Numbers], Numbers]] = {
 def _over_time(function: str, arguments: Sequence[Any], scene: Scene) -> Vector:
     """A function of what a query answered at the instants of a subquery.
 
-    Prometheus's instants are the multiples of the step, which begin here with the release.
+    Prometheus's instants are the multiples of the step, and a release begins anywhere between
+    them. Steps no longer than the scrape interval miss no scrape, wherever they lie.
     """
-    subquery = arguments[-1]
+    subquery, world = arguments[-1], scene.world
     q = _scalar(arguments[0], scene) if function == "quantile_over_time" else None
     if q is None and function not in _OVER_TIME:
         raise UnmodelledError(f"{function}() of a subquery is not modelled")
     if subquery.step is None or subquery.offset is not None or subquery.at is not None:
         raise UnmodelledError("a subquery without a step, or with an offset, is not modelled")
+    step_s = subquery.step.total_seconds()
+    phases = world.phases if step_s > world.scrape_s else (0.0,)
+    found = [_at_instants(function, subquery, phase * step_s, q, scene) for phase in phases]
+    turn = np.arange(world.n) % len(phases)
+    return tuple(
+        Series(
+            labels,
+            np.choose(turn, [one[labels].number if labels in one else np.nan for one in found]),
+            np.choose(turn, [one[labels].present if labels in one else False for one in found]),
+        )
+        for labels in dict.fromkeys(labels for one in found for labels in one)
+    )
+
+
+def _at_instants(
+    function: str, subquery: Any, begin_s: float, q: Numbers | None, scene: Scene
+) -> dict[Labels, Series]:
+    """The function's answers where an instant of the subquery lies so long after the release."""
     step_s, text = subquery.step.total_seconds(), _text(subquery.expr)
-    last = math.floor(scene.at_s / step_s + 1e-9)
-    first = math.floor((scene.at_s - subquery.range.total_seconds()) / step_s + 1e-9) + 1
+    last = math.floor((scene.at_s - begin_s) / step_s + 1e-9)
+    reach_s = scene.at_s - subquery.range.total_seconds() - begin_s
+    first = math.floor(reach_s / step_s + 1e-9) + 1
     found: list[Vector] = []
     for instant in range(first, last + 1):
-        key = (text, instant * step_s)
+        key = (text, begin_s + instant * step_s)
         if key not in scene.world.found:
             scene.world.found[key] = _vector(subquery.expr, replace(scene, at_s=key[1]))
         found.append(scene.world.found[key])
-    return tuple(
-        _folded_over_time(function, labels, found, q)
+    return {
+        labels: _folded_over_time(function, labels, found, q)
         for labels in dict.fromkeys(s.labels for vector in found for s in vector)
-    )
+    }
 
 
 def _folded_over_time(

@@ -177,7 +177,8 @@ def _aggregates(tree: Any) -> list[Any]:
 
 
 def _world(study: Study, name: str) -> Samples:
-    world = study.draws_of(1).world(WORLDS[name])
+    # Each begins at a multiple of the steps that subqueries have.
+    world = replace(study.draws_of(1).world(WORLDS[name]), phases=(0.0,))
     # A pod's series begin with its first scrape, at nothing.
     canary = replace(world.canary, since_start=world.canary)
     if canary.first is not None:
