@@ -719,19 +719,19 @@ class _Span:
         # Pods are scraped in turn: what is lost after each last sample and what is added there
         # are the same on average, so only the slot that has just begun is missing.
         after_s = max(self.at_s - last_s, 0.0)
-        begun, old = self.track.first, 1
+        begun, old, start_s = self.track.first, 1, self.at_s - self.window_s
         young: list[int] = []
         if begun is not None and begun.mean_s:
-            old = sum(at_s <= first_s for at_s in begun.mean_s)
-            young = [n for n, at_s in enumerate(begun.mean_s) if first_s < at_s < last_s]
+            old = sum(at_s <= start_s for at_s in begun.mean_s)
+            young = [n for n, at_s in enumerate(begun.mean_s) if start_s < at_s < last_s]
         held_s = old * (last_s - first_s)
         beyond_s = max(self.window_s - (last_s - first_s), 0.0)
         taken_s: Numbers | float = old * beyond_s / 2 * (1 + self._risen(old, grown))
         if begun is not None:
-            held_s += sum(last_s - begun.mean_s[pod] for pod in young)
+            held_s += sum(last_s - max(begun.mean_s[pod], first_s) for pod in young)
             each = grown(self.track, self.first, self.last) / max(held_s, 1e-9)
             for pod in young:
-                edge_s = begun.at_s[:, pod] - (self.at_s - self.window_s)
+                edge_s = begun.at_s[:, pod] - start_s
                 with np.errstate(all="ignore"):  # where nothing grew
                     zero_s = grown(begun.counts, pod, pod + 1) / each
                 before_s = np.fmin(np.maximum(edge_s, 0.0), zero_s)

@@ -95,7 +95,14 @@ ACCUSING = {
     Phase.INCONCLUSIVE: {"empty-pauses", "matcher-never-matches"},
 }
 # What lets a release pass of which every request fails.
-BLIND = {"cannot-fail", "half-may-fail", "limit-not-reached", "matcher-never-matches", "not-scoped"}
+BLIND = {
+    "cannot-fail",
+    "empty-passes",
+    "half-may-fail",
+    "limit-not-reached",
+    "matcher-never-matches",
+    "not-scoped",
+}
 
 
 def picks_outcomes(query):
