@@ -155,8 +155,12 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
             continue
         good, half = (answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
         full = answer(query.tree, 1.0, vocabulary)
-        if good is None or half is None or good == half == full:
+        if good is None or half is None:
             continue
+        mine = [s for s in query.selectors if s.mentions(context.release.canary_tokens)]
+        telling = any(_tells(s, vocabulary) for s in mine)
+        if good == half == full and not (telling and len(mine) == len(query.selectors)):
+            continue  # it asks for something else than failures, or compares with stable's
         among = set(phases(metric, among=_range(query.tree)).values())
         said = [threshold.phase_of(metric, x) for x in (good, half)]
         ignored = said[1] is Phase.INCONCLUSIVE and _goes_on(context, gate, metric)
@@ -620,7 +624,7 @@ _CALLS: dict[str, Callable[..., float]] = {
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
-    "==": operator.eq, "!=": operator.ne,
+    "==": operator.eq, "!=": operator.ne, "%": math.fmod, "^": operator.pow,
 }  # fmt: skip
 
 
@@ -634,11 +638,17 @@ def _combined(tree: Any, left: float | None, right: float | None) -> float | Non
         return left
     try:
         found = _OPERATORS[sign](left, right)
-    except (KeyError, ZeroDivisionError):
+    except (ArithmeticError, KeyError, ValueError):
         return None
-    if sign in ("+", "-", "*", "/") or _bool(tree):
-        return float(found)
+    if sign in ("+", "-", "*", "/", "%", "^") or _bool(tree):
+        return float(found) if isinstance(found, (int, float)) else None
     return left if found else None
+
+
+def _tells(selector: Selector, vocabulary: Vocabulary) -> bool:
+    """Whether it takes good requests alone, or failed ones alone."""
+    failing, good = (_requests_of(selector, share, vocabulary) for share in (1.0, 0.0))
+    return None not in (failing, good) and (failing == 0) is not (good == 0)
 
 
 # What tells failures too, in other words than the outcome's.
@@ -646,8 +656,12 @@ TELLING = {"error", "exception", "grpc_response_status", "grpc_status_code", "re
 
 
 def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | None:
-    """The requests that a selector takes."""
+    """The requests that the one selector of a tree takes."""
     (selector,) = promql.selectors(matrix)
+    return _requests_of(selector, failing, vocabulary)
+
+
+def _requests_of(selector: Selector, failing: float, vocabulary: Vocabulary) -> float | None:
     dialect = vocabulary.of(selector.metric)
     if dialect is None or selector.metric.endswith(("_bucket", "_sum")):
         return None
