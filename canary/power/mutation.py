@@ -183,6 +183,10 @@ class Verdict:
         return bool(self.killed_by or self.linted or self.laxer)
 
 
+# All of them, whichever are expected of a release: then its releases are the same each time.
+_KINDS = tuple(expectation.scenario for expectation in EXPECTATIONS)
+
+
 def expectations(
     documents: Sequence[Document], recordings: Recordings | None = None
 ) -> tuple[Expectation, ...]:
@@ -198,12 +202,11 @@ def expectations(
     if {e.gate for e in EXPECTATIONS} - {""} <= {gate.name for gate in release.gates}:
         return EXPECTATIONS
     ended: dict[str, list[VirtualRollout]] = {}
-    kinds = [expectation.scenario for expectation in EXPECTATIONS]
     for trial, virtual_run in simulation.simulate(
-        subject_of(release), kinds, RELEASES, recordings=recordings
+        subject_of(release), _KINDS, RELEASES, recordings=recordings
     ):
         ended.setdefault(trial.scenario.name, []).append(virtual_run)
-    found = ((kind, ended[kind.name]) for kind in kinds)
+    found = ((kind, ended[kind.name]) for kind in _KINDS)
     return tuple(
         _as_it_ended(kind, virtual_runs)
         for kind, virtual_runs in found
@@ -261,11 +264,10 @@ def _first_complaint(
     subject = replace(subject_of(release), addresses=listening)
     if expected is EXPECTATIONS and (wide := _first_step(release)):
         return (wide,)
-    kinds = [expectation.scenario for expectation in expected]
     ordered = sorted(expected, key=lambda e: (e.gate not in mutant.gates, e.gate == ""))
     for first in range(0, len(ordered), TOGETHER):
         names = {e.scenario.name for e in ordered[first : first + TOGETHER]}
-        trials = simulation.simulate(subject, kinds, 1, only=names, recordings=recordings)
+        trials = simulation.simulate(subject, _KINDS, 1, only=names, recordings=recordings)
         if found := _complaints(trials, expected):
             return tuple(found)
     return ()
@@ -278,9 +280,10 @@ def complaints(
 ) -> list[str]:
     """Every expectation that the manifests break, in a few words each; empty for good ones."""
     (release,) = releases.find(documents)
-    scenarios = [expectation.scenario for expectation in expected]
-    subject = subject_of(release)
-    trials = simulation.simulate(subject, scenarios, RELEASES, recordings=recordings)
+    names = {expectation.scenario.name for expectation in expected}
+    trials = simulation.simulate(
+        subject_of(release), _KINDS, RELEASES, only=names, recordings=recordings
+    )
     wide = _first_step(release) if expected is EXPECTATIONS else ""
     return [text for text in (wide, *_complaints(trials, expected)) if text]
 

@@ -66,6 +66,8 @@ def test_releases_of_anybodys_gates_end_as_their_gates_say():
 
 @pytest.mark.acceptance
 def test_what_is_expected_of_anybodys_gates_is_how_their_releases_end():
-    expected = {e.scenario.name: e.outcome for e in mutation.expectations(CASES[SERVICES])}
+    found = mutation.expectations(CASES[SERVICES])
+    expected = {e.scenario.name: e.outcome for e in found}
     assert expected["healthy"] == PROMOTED
     assert expected["errors 10 %"] == ROLLED_BACK
+    assert mutation.complaints(CASES[SERVICES], found) == []
