@@ -22,7 +22,7 @@ from canary.power import edits, exporters, simulation
 from canary.power.mutants import Mutant
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Recordings, Scenario, Subject, Trial
-from canary.power.synthetic_series import ScrapeNoise
+from canary.power.synthetic_series import Family, ScrapeNoise
 from canary.yamls import Document
 
 # A first step that shows the canary to more users than this is not the one that was asked for.
@@ -237,11 +237,15 @@ def try_all(
     """
     known = {finding.rule for finding in check.lint(documents, contract).findings}
     (release,) = releases.find(documents)
-    listening = frozenset(gate.metric.address for gate in release.gates if gate.metric)
+    # What listens, and what is exported, is what the unbroken gates ask for.
+    usual = replace(
+        subject_of(release),
+        addresses=frozenset(gate.metric.address for gate in release.gates if gate.metric),
+    )
     for mutant in chosen:
         broken = edits.apply(documents, mutant.edits)
         linted = tuple(sorted(_rules(broken, contract) - known))
-        killed = () if linted else _first_complaint(broken, mutant, listening, expected, recordings)
+        killed = () if linted else _first_complaint(broken, mutant, usual, expected, recordings)
         found = () if linted or killed else looser.find([release], releases.find(broken))
         laxer = tuple(f.message for f in found if f.severity is not Severity.NOTE)
         yield Verdict(mutant, killed, linted, laxer)
@@ -255,13 +259,13 @@ def _rules(documents: Sequence[Document], contract: Contract | None) -> set[str]
 def _first_complaint(
     documents: Sequence[Document],
     mutant: Mutant,
-    listening: frozenset[str],
+    usual: Subject,
     expected: Sequence[Expectation],
     recordings: Recordings | None,
 ) -> tuple[str, ...]:
     """What the first kinds of release that end otherwise do; those of its own gate come first."""
     (release,) = releases.find(documents)
-    subject = replace(subject_of(release), addresses=listening)
+    subject = _subject(release, usual.families, usual.addresses)
     if expected is EXPECTATIONS and (wide := _first_step(release)):
         return (wide,)
     ordered = sorted(expected, key=lambda e: (e.gate not in mutant.gates, e.gate == ""))
@@ -303,11 +307,18 @@ def _complaints(
 
 def subject_of(release: Release) -> Subject:
     """What the simulation needs to know of a release."""
+    return _subject(release, exporters.families(release))
+
+
+def _subject(
+    release: Release, families: tuple[Family, ...], addresses: frozenset[str] = frozenset()
+) -> Subject:
     return Subject(
         releases.in_virtual_time(release),
         container_of(release.rollout) or _asked_container(release),
         cpu_limit_cores(release.rollout) or 1.0,
-        families=exporters.families(release),
+        addresses,
+        families,
     )
 
 

@@ -71,3 +71,7 @@ def test_what_is_expected_of_anybodys_gates_is_how_their_releases_end():
     assert expected["healthy"] == PROMOTED
     assert expected["errors 10 %"] == ROLLED_BACK
     assert mutation.complaints(CASES[SERVICES], found) == []
+    # A broken gate is asked of the series that the unbroken one reads.
+    (absent,) = (m for m in mutants.generate(CASES[SERVICES]) if "not there" in m.name)
+    (verdict,) = mutation.try_all(CASES[SERVICES], None, [absent], found)
+    assert verdict.killed_by
