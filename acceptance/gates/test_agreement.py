@@ -55,9 +55,8 @@ CELLS = (
     Cell("3 % fail at 20/s, from the first on", "error-ratio", Fault(error_rate=0.03), 20.0, BEGINS_LATE),
     Cell("4 % slow", "p95-latency-seconds", Fault(slow_share=0.04)),
     Cell("0.3 % fail, worst of a minute", "error-ratio", Fault(error_rate=0.003), query=WORST),
-    Cell(
-        "4 % slow, every 30 s", "p95-latency-seconds", Fault(slow_share=0.04), scrape_s=30.0, paused=True
-    ),
+    Cell("4 % slow, every 15 s", "p95-latency-seconds", Fault(slow_share=0.04), scrape_s=15.0),
+    Cell("healthy, every 30 s", "error-ratio", Fault(), scrape_s=30.0, paused=True),
 )  # fmt: skip
 
 
