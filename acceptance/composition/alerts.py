@@ -85,7 +85,9 @@ class Platform:
         self.lose_database(lost=False)
         serve = ["python3", "-m", "http.server", str(EXPORTER), "--bind", "127.0.0.1"]
         self._start("exporter", *serve, "--directory", str(self._folder))
-        self._start("alertmanager", str(alertmanager.find()), *self._alertmanager())
+        program = alertmanager.find()
+        there = ["env", f"--chdir={alertmanager.home(program)}"]
+        self._start("alertmanager", *there, str(program), *self._alertmanager())
         self._start("prometheus", str(CACHE / "prometheus"), *self._prometheus())
         self._cluster.kubectl("create", "namespace", "monitoring")
         for name, port in (("alertmanager", ALERTMANAGER), ("prometheus", PROMETHEUS)):

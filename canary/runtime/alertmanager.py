@@ -54,8 +54,7 @@ class Alertmanager(processes.Program):
             "alertmanager",
             command,
             self._folder / "alertmanager.log",
-            # Where a relocated program's /usr is.
-            working_directory=program.parent.parent.parent,
+            working_directory=home(program),
         )
         self._begin(child, lambda: processes.answers(f"{self.url}/-/ready"))
 
@@ -87,6 +86,11 @@ def find() -> Path:
         return Path(upstream)
     program = binaries.program(PACKAGE)
     return program if DEFAULT_TEMPLATES.is_dir() else _relocated(program)
+
+
+def home(program: Path) -> Path:
+    """Where it is started: a relocated program looks for its /usr there."""
+    return program.parent.parent.parent
 
 
 def amtool() -> Path:
