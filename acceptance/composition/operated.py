@@ -113,6 +113,25 @@ class Operated:
         jobs = {job["job_name"] for job in body["scrape_configs"]}
         self._await(lambda: jobs <= {one.pool for one in self.found()}, "each job has a target")
 
+    def types(self, command: str) -> str:
+        """What kubectl says to a command of a runbook.
+
+        Raises:
+            MachineError: if it fails, with its own words.
+        """
+        environment = processes.inherited(KUBECONFIG=str(self._server.kubeconfig))
+        done = processes.run(
+            ["bash", "-c", command],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            env=environment,
+        )
+        if done.returncode != 0:
+            raise MachineError(f"{command}: {done.stderr.strip()}")
+        said: str = done.stdout
+        return said
+
     def close(self) -> None:
         """Ends the programs."""
         for child in reversed(self._children):

@@ -10,7 +10,6 @@ collector's, are `pause` under the name of the real image, by digest, so that ad
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from policies import objects
 from acceptance.cluster import CACHE, ROOT, STATE, Cluster
 from acceptance.composition import charts
 from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
+from acceptance.composition.person import ARGO_CD, WENT_ON, Person
 from acceptance.git import git
 from acceptance.things import thing
 from canary.errors import MachineError
@@ -47,6 +47,7 @@ class Root(Platform):
         self._remote, self._main = folder / "remote.git", folder / "main"
         self._production = folder / "production"
         self._address = f"file://{self._remote}"
+        self._person = Person(cluster, folder)
 
     def make(self) -> float:
         """Everything from an empty cluster; returns the seconds from the root Application on."""
@@ -126,16 +127,36 @@ class Root(Platform):
         (gridos,) = (a for a in self._applications() if a["metadata"]["name"] == "gridos")
         return bool(gridos["spec"]["syncPolicy"].get("automated"))
 
+    def ship_by_hand(self, number: int) -> tuple[str, Ended]:
+        """Ships by the program argocd, the sync paused; what it said differs, and the end."""
+        differs = "argocd app diff gridos"
+        self._person.types("argocd app set gridos --sync-policy none")
+        assert not self.syncs_itself()
+        self.commit(number)
+        self._await(lambda: self._person.can(differs, ends=1), "Argo CD sees what differs")
+        said = self._person.types(differs, ends=1)
+        self._person.types("argocd app sync gridos")
+        self._await(lambda: self._runs(number), "Argo CD has brought it")
+        self._await(self._noticed, "the controller sees the release")
+        ended = self._follow()
+        self._person.types("argocd app set gridos --sync-policy automated --auto-prune --self-heal")
+        self._await(self._all_well, "every Application is synced and healthy")
+        return said, ended
+
+    def watched(self) -> str:
+        """What a person sees who watches the release, within a few seconds."""
+        command = "kubectl argo rollouts get rollout gridos -n gridos --watch"
+        return self._person.types(command, ends=WENT_ON, within_s=10)
+
     def refused(self, commands: Sequence[str]) -> Iterator[str]:
         """Types commands; yields those that fail, with what they say."""
         named = ("get", "pods", "-n", "gridos", "-o", "name")
         pod = self._cluster.kubectl(*named).split()[0].removeprefix("pod/")
         for command in commands:
-            typed = re.sub(r"\bJOB\b", "gridos", re.sub(r"\bPOD\b", pod, command))
             try:
-                self._cluster.run("run", "bash", "-c", f"set -o pipefail; {typed}")
+                self._person.types(command, POD=pod, JOB="gridos")
             except MachineError as said:
-                yield f"{command}: {said}"
+                yield str(said)
 
     # ----------------------------------------------------------------------------------- details
 
@@ -227,6 +248,21 @@ class Root(Platform):
             *("--probe-addr=127.0.0.1:8094", "--webhook-addr=127.0.0.1:8095"),
         )
 
+        self._serve_argo_cd()
+
+    def _serve_argo_cd(self) -> None:
+        """Starts what the program argocd asks, which lets everybody in."""
+        self._start(
+            "argocd-server",
+            *("env", "ARGOCD_BINARY_NAME=argocd-server", "ARGOCD_FAKE_IN_CLUSTER=true"),
+            *(f"ARGOCD_TLS_DATA_PATH={STATE / 'argocd/tls'}", "ARGOCD_GPG_ENABLED=false"),
+            *(f"ARGOCD_SSH_DATA_PATH={STATE / 'argocd/ssh'}", f"TMPDIR={STATE / 'argocd/tmp'}"),
+            *(str(CACHE / "argocd"), f"--kubeconfig={STATE / 'admin.kubeconfig'}"),
+            *("--namespace=argocd", "--insecure", "--disable-auth", "--address=127.0.0.1"),
+            *(f"--port={ARGO_CD}", "--metrics-address=127.0.0.1", "--metrics-port=8096"),
+            *("--redis=127.0.0.1:6379", "--repo-server=127.0.0.1:8081", "--repo-server-plaintext"),
+        )
+
     def _images(self) -> Iterator[str]:
         for collector in objects.of(objects.read(ROOT / "observability/logs"), "DaemonSet"):
             yield collector["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -264,7 +300,15 @@ class Root(Platform):
             }
             for a in self._applications()
         }
-        return json.dumps(told)
+        return f"{json.dumps(told)}; {self._revisions()}"
+
+    def _revisions(self) -> str:
+        """The releases that there were, as `undo` counts them."""
+        shown = (
+            r"REVISION:.metadata.annotations.rollout\.argoproj\.io/revision"
+            ",RELEASE:.spec.template.metadata.annotations.release,PODS:.status.replicas"
+        )
+        return self._cluster.kubectl("get", "rs", "-n", "gridos", "-o", f"custom-columns={shown}")
 
     def _applications(self) -> list[dict[str, Any]]:
         text = self._cluster.kubectl("get", "applications", "-n", "argocd", "-o", "json")

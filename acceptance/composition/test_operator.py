@@ -18,6 +18,15 @@ pytestmark = pytest.mark.cluster
 SCRAPED = ("job", "endpoint", "instance")
 # Who is told what, as files of the vault (deploy/argocd/platform/receivers.yaml).
 RECEIVERS = "/etc/alertmanager/secrets/gridos-receivers"
+# Commands of runbooks, and of each what it must find.
+FOUND = {
+    "kubectl -n monitoring get servicemonitors": ["kube-prometheus-stack-prometheus"],
+    "kubectl get servicemonitors,podmonitors,probes -A": [
+        "servicemonitor.monitoring.coreos.com/kube-prometheus-stack-alertmanager",
+        "podmonitor.monitoring.coreos.com/gridos",
+        "probe.monitoring.coreos.com/gridos",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +141,15 @@ def test_the_kubelets_service_is_the_one_that_the_contract_says(operated, contra
     made = operated.service(service.namespace, service.name)
     assert service.labels.items() <= made["metadata"]["labels"].items()
     assert service.ports == {port["name"]: port["port"] for port in made["spec"]["ports"]}
+
+
+@pytest.mark.parametrize("command", FOUND)
+def test_a_runbooks_command_finds_the_charts_monitors_and_ours(operated, command):
+    said = operated.types(command)
+    assert [name for name in FOUND[command] if name not in said] == []
+
+
+def test_a_log_that_is_asked_for_without_a_container_is_alertmanagers(operated):
+    """A runbook asks for it by the pods' label; beside the program each has a reloader."""
+    about = operated.template("Alertmanager")["metadata"]["annotations"]
+    assert about["kubectl.kubernetes.io/default-container"] == "alertmanager"

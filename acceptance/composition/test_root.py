@@ -7,14 +7,6 @@ from acceptance.cluster import ROOT
 from acceptance.composition.root import Root
 
 
-@pytest.fixture
-def empty_cluster(cluster):
-    """The cluster anew, without what other tests made in it."""
-    cluster.down()
-    cluster.start()
-    return cluster
-
-
 @pytest.mark.cluster
 def test_the_root_application_makes_production_and_each_rollback_path_leads_back(
     empty_cluster, tmp_path, measured
@@ -43,6 +35,14 @@ def test_the_root_application_makes_production_and_each_rollback_path_leads_back
     root.resume_sync()
     assert root.differences() == []
 
+    said, ended = root.ship_by_hand(5)
+    measured("a commit, synced by the program argocd while the sync is paused: promoted", ended)
+    assert 'release: "5"' in said
+    assert ended.phase == "Healthy"
+    assert root.syncs_itself()
+    assert root.differences() == []
+
+    assert "gridos" in root.watched()
     typed = runbooks.listed((ROOT / "docs/runbooks/commands.md").read_text("utf-8"), runbooks.TYPED)
     assert list(root.refused(typed)) == []
     measured("commands of the runbooks that a person types", f"{len(typed)} ended well")

@@ -1,0 +1,189 @@
+"""The service in trouble on a real cluster, for the commands by which a runbook has it looked at.
+
+The local overlay's service and database run from the shipped image; then the database is taken
+away. Beside them a pod with a wrong setting ends again and again, and an Alertmanager under the
+name of production's cannot deliver. There is no Prometheus, no gateway and no Argo CD.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from policies import objects
+
+from acceptance.cluster import ROOT, Cluster
+from acceptance.composition.person import Person
+from acceptance.things import thing
+from canary.errors import MachineError
+from canary.runtime.waiting import wait_until
+
+OVERLAY = ROOT / "deploy/overlays/local"
+# Of the overlay's: who keeps to two pods, and who needs an image more.
+LEFT_OUT = ("HorizontalPodAutoscaler/gridos", "Deployment/gateway")
+DATABASE_IMAGE, ALERTMANAGER_IMAGE = "docker.io/library/postgres:17", "localhost/alertmanager:drill"
+ALERTMANAGER = "alertmanager-kube-prometheus-stack-alertmanager-0"
+ENDING = "gridos-ending"
+# Nobody listens there.
+RECEIVER = "http://127.0.0.1:9/"
+TIMEOUT_S = 180.0
+
+# Each command, and what it must say in this trouble.
+SAYS = {
+    "kubectl logs -n gridos job/gridos-migrate": r"^applied 0001_grid\.sql$",
+    # Files, not links to them: it is the files' time that tells when the volume was written.
+    "kubectl -n gridos exec POD -- ls -lL /mnt/secrets": r"^-.* 32 .* api-keys$",
+    "kubectl -n gridos exec POD -- wc -c /mnt/secrets/api-keys": r"^32 /mnt/secrets/api-keys$",
+    "kubectl -n gridos logs POD --previous | tail -50": (
+        r"^gridos: GRIDOS_MANAGEMENT_PORT is 'none' — give a whole number"
+    ),
+    "curl -s http://127.0.0.1:8001/readyz": r'"database": "the database does not answer"',
+    "kubectl -n gridos logs -l app.kubernetes.io/name=gridos --since=15m --tail=-1"
+    " | grep 'database unavailable'": r'"cause": "the database does not answer"',
+    "kubectl -n gridos logs -l app.kubernetes.io/name=gridos --since=5m --tail=-1"
+    " | grep '\"status\":5'": r'"route":"/v1/feeders","status":503',
+    "kubectl -n monitoring logs -l app.kubernetes.io/name=alertmanager --tail=50"
+    " | grep -i notify": r"connection refused",
+    "kubectl exec -n monitoring alertmanager-kube-prometheus-stack-alertmanager-0 -c alertmanager"
+    " -- amtool silence add alertname=GridosErrorBudgetHalfSpent --duration=1h"
+    ' --author="$USER" --comment="fix for …"'
+    " --alertmanager.url=http://localhost:9093": r"^[0-9a-f]{8}-[0-9a-f-]+$",
+}
+# Goes on while the one with `curl` is typed.
+FORWARD = "kubectl -n gridos port-forward POD 8001"
+
+
+class Trouble:
+    """The cluster, the service on it, and a person."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self._cluster = cluster
+        self._person = Person(cluster, folder)
+
+    def begin(self) -> None:
+        """Brings the service up, and then all of the trouble."""
+        self._cluster.fake(DATABASE_IMAGE, "postgres")
+        self._cluster.fake(ALERTMANAGER_IMAGE, "alertmanager")
+        self._cluster.run("image", "gridos:dev", str(ROOT))
+        self._serve()
+        self._apply(*_ending(), *_alertmanager())
+        self._cluster.kubectl("scale", "deployment", "postgresql", "-n", "gridos", "--replicas=0")
+        self._await(self._refuses, "requests are refused")
+        self._await(lambda: self._restarts(ENDING) > 0, f"{ENDING} was started again")
+        self._await(self._undelivered, "Alertmanager tries to deliver an alert")
+
+    def said(self) -> Iterator[tuple[str, str]]:
+        """Each command with what it says; the first pod is asked, or the one that ends."""
+        pod = self._pods()[0]["metadata"]["name"]
+        self._cluster.run("start", "port-forward", *FORWARD.replace("POD", pod).split())
+        self._await(lambda: self._person.can("curl -s http://127.0.0.1:8001/readyz"), FORWARD)
+        for command in SAYS:
+            asked = ENDING if "--previous" in command else pod
+            yield command, self._person.types(command, POD=asked)
+        self._cluster.run("stop", "port-forward")
+
+    # ----------------------------------------------------------------------------------- details
+
+    def _serve(self) -> None:
+        """The service with its database, migrated and ready."""
+        self._apply(*_service())
+        migrated = ("--for=condition=complete", "job/gridos-migrate", "-n", "gridos")
+        self._cluster.kubectl("wait", *migrated, f"--timeout={TIMEOUT_S:.0f}s")
+        self._await(lambda: len(self._pods()) > 1, "two pods are ready")
+
+    def _pods(self) -> list[dict[str, Any]]:
+        """The service's that are ready."""
+        named = ("pods", "-n", "gridos", "-l", "app.kubernetes.io/name=gridos", "-o", "json")
+        found = json.loads(self._cluster.kubectl("get", *named))["items"]
+        return [
+            pod
+            for pod in found
+            if any(status["ready"] for status in pod["status"].get("containerStatuses", []))
+        ]
+
+    def _refuses(self) -> bool:
+        """Whether each pod answers 503."""
+        asked = [f"http://{pod['status']['podIP']}:8000/v1/feeders" for pod in self._pods()]
+        said = [
+            self._cluster.run("run", "curl", "-s", "-w", "\n%{http_code}", url) for url in asked
+        ]
+        return bool(said) and all(text.endswith("\n503") for text in said)
+
+    def _restarts(self, pod: str) -> int:
+        where = "jsonpath={.status.containerStatuses[*].restartCount}"
+        return int(self._cluster.kubectl("get", "pod", pod, "-n", "gridos", "-o", where) or 0)
+
+    def _undelivered(self) -> bool:
+        """Whether Alertmanager has been told of an alert, and has a failure to log."""
+        amtool = ("amtool", "alert", "add", "alertname=Drill")
+        there = ("exec", "-n", "monitoring", ALERTMANAGER, "--")
+        told = ("kubectl", *there, *amtool, "--alertmanager.url=http://localhost:9093")
+        self._cluster.run("run", *told, check=False)
+        logs = ("logs", "-n", "monitoring", ALERTMANAGER)
+        return "failed" in self._cluster.run("run", "kubectl", *logs, check=False)
+
+    def _apply(self, *bodies: Any) -> None:
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
+        self._cluster.kubectl("apply", "-f", "-", given=text)
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        if not wait_until(condition, TIMEOUT_S, every_s=1.0):
+            pods = self._cluster.kubectl("get", "pods", "-A")
+            raise MachineError(f"not within {TIMEOUT_S:g} s: {what}; {pods}")
+
+
+def _service() -> Iterator[dict[str, Any]]:
+    """What the overlay has in the service's namespace, and the Secret of docs/install.md."""
+    given = {
+        "database-url": "postgresql://gridos@postgresql/gridos",
+        "api-keys": secrets.token_hex(16),
+    }
+    secret = thing("v1", "Secret", "gridos", "gridos", stringData=given)
+    for found in objects.read(OVERLAY):
+        body = copy.deepcopy(dict(found))
+        name, namespace = body["metadata"]["name"], body["metadata"].get("namespace")
+        if body["kind"] == "Rollout":
+            body["spec"]["replicas"] = 2
+        if body["kind"] == "Namespace":
+            yield from (body, *([secret] if name == "gridos" else []))
+        elif namespace == "gridos" and f"{body['kind']}/{name}" not in LEFT_OUT:
+            yield body
+
+
+def _ending() -> Iterator[dict[str, Any]]:
+    """A pod of the Rollout's template that no Service and no Rollout selects."""
+    (rollout,) = objects.of(objects.read(OVERLAY), "Rollout")
+    spec = copy.deepcopy(rollout["spec"]["template"]["spec"])
+    spec["containers"][0]["env"].append({"name": "GRIDOS_MANAGEMENT_PORT", "value": "none"})
+    spec["topologySpreadConstraints"] = []
+    yield thing("v1", "Pod", ENDING, "gridos", spec=spec)
+
+
+def _alertmanager() -> Iterator[dict[str, Any]]:
+    """One whose only receiver refuses."""
+    labels = {"app.kubernetes.io/name": "alertmanager"}
+    told = {
+        "route": {"receiver": "nobody", "group_wait": "1s"},
+        "receivers": [{"name": "nobody", "webhook_configs": [{"url": RECEIVER}]}],
+    }
+    files = {"alertmanager.yaml": yaml.safe_dump(told)}
+    yield thing("v1", "ConfigMap", "alertmanager", "monitoring", data=files)
+    container = {
+        "name": "alertmanager",
+        "image": ALERTMANAGER_IMAGE,
+        "imagePullPolicy": "Never",
+        "args": [
+            "--config.file=/etc/alertmanager/alertmanager.yaml",
+            "--storage.path=/tmp/data",
+            "--cluster.listen-address=",
+        ],
+        "volumeMounts": [{"name": "settings", "mountPath": "/etc/alertmanager"}],
+    }
+    volumes = [{"name": "settings", "configMap": {"name": "alertmanager"}}]
+    spec = {"containers": [container], "volumes": volumes}
+    yield thing("v1", "Pod", ALERTMANAGER, "monitoring", labels, spec=spec)
