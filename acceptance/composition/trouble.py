@@ -1,8 +1,9 @@
 """The service in trouble on a real cluster, for the commands by which a runbook has it looked at.
 
 The local overlay's service and database run from the shipped image; then the database is taken
-away. Beside them a pod with a wrong setting ends again and again, and an Alertmanager under the
-name of production's cannot deliver. There is no Prometheus, no gateway and no Argo CD.
+away. Beside them a pod with a wrong setting ends again and again, an Alertmanager under the name of
+production's cannot deliver, and a prober cannot resolve the public address. There is no Prometheus,
+no gateway and no Argo CD.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,10 @@ from canary.runtime.waiting import wait_until
 OVERLAY = ROOT / "deploy/overlays/local"
 # Of the overlay's: who keeps to two pods, and who needs an image more.
 LEFT_OUT = ("HorizontalPodAutoscaler/gridos", "Deployment/gateway")
-DATABASE_IMAGE, ALERTMANAGER_IMAGE = "docker.io/library/postgres:17", "localhost/alertmanager:drill"
+DATABASE = "docker.io/library/postgres:17"
+# In the namespace `monitoring`: pods by their charts' names for them.
 ALERTMANAGER = "alertmanager-kube-prometheus-stack-alertmanager-0"
+PROBER = "blackbox-exporter"
 ENDING = "gridos-ending"
 # Nobody listens there.
 RECEIVER = "http://127.0.0.1:9/"
@@ -49,13 +53,21 @@ SAYS = {
     " | grep '\"status\":5'": r'"route":"/v1/feeders","status":503',
     "kubectl -n monitoring logs -l app.kubernetes.io/name=alertmanager --tail=50"
     " | grep -i notify": r"connection refused",
+    "curl -s 'http://127.0.0.1:9115/probe?target=https://HOST/v1/&module=http_2xx&debug=true'": (
+        r'msg="Error resolving address"'
+    ),
     "kubectl exec -n monitoring alertmanager-kube-prometheus-stack-alertmanager-0 -c alertmanager"
     " -- amtool silence add alertname=GridosErrorBudgetHalfSpent --duration=1h"
     ' --author="$USER" --comment="fix for …"'
     " --alertmanager.url=http://localhost:9093": r"^[0-9a-f]{8}-[0-9a-f-]+$",
 }
-# Goes on while the one with `curl` is typed.
-FORWARD = "kubectl -n gridos port-forward POD 8001"
+# Those that go on while the others are typed, and what is asked through each.
+FORWARDED = {
+    "kubectl -n gridos port-forward POD 8001": "http://127.0.0.1:8001/readyz",
+    "kubectl -n monitoring port-forward service/blackbox-exporter 9115": "http://127.0.0.1:9115/",
+}
+# Nobody has it.
+HOST = "gridos.invalid"
 
 
 class Trouble:
@@ -67,11 +79,12 @@ class Trouble:
 
     def begin(self) -> None:
         """Brings the service up, and then all of the trouble."""
-        self._cluster.fake(DATABASE_IMAGE, "postgres")
-        self._cluster.fake(ALERTMANAGER_IMAGE, "alertmanager")
+        self._cluster.fake(DATABASE, "postgres")
+        for name in ("alertmanager", PROBER):
+            self._cluster.fake(_image(name), name)
         self._cluster.run("image", "gridos:dev", str(ROOT))
         self._serve()
-        self._apply(*_ending(), *_alertmanager())
+        self._apply(_ending(), *_alertmanager(), *_prober())
         self._cluster.kubectl("scale", "deployment", "postgresql", "-n", "gridos", "--replicas=0")
         self._await(self._refuses, "requests are refused")
         self._await(lambda: self._restarts(ENDING) > 0, f"{ENDING} was started again")
@@ -80,12 +93,13 @@ class Trouble:
     def said(self) -> Iterator[tuple[str, str]]:
         """Each command with what it says; the first pod is asked, or the one that ends."""
         pod = self._pods()[0]["metadata"]["name"]
-        self._cluster.run("start", "port-forward", *FORWARD.replace("POD", pod).split())
-        self._await(lambda: self._person.can("curl -s http://127.0.0.1:8001/readyz"), FORWARD)
+        for command, url in FORWARDED.items():
+            words = command.replace("POD", pod).split()
+            self._cluster.run("start", f"forward-{words[-1]}", *words)
+            self._await(partial(self._person.can, f"curl -s {url}"), command)
         for command in SAYS:
             asked = ENDING if "--previous" in command else pod
-            yield command, self._person.types(command, POD=asked)
-        self._cluster.run("stop", "port-forward")
+            yield command, self._person.types(command, POD=asked, HOST=HOST)
 
     # ----------------------------------------------------------------------------------- details
 
@@ -143,47 +157,66 @@ def _service() -> Iterator[dict[str, Any]]:
         "database-url": "postgresql://gridos@postgresql/gridos",
         "api-keys": secrets.token_hex(16),
     }
-    secret = thing("v1", "Secret", "gridos", "gridos", stringData=given)
+    yield thing("v1", "Namespace", "monitoring")
     for found in objects.read(OVERLAY):
         body = copy.deepcopy(dict(found))
-        name, namespace = body["metadata"]["name"], body["metadata"].get("namespace")
-        if body["kind"] == "Rollout":
+        kind, about = body["kind"], body["metadata"]
+        if kind == "Rollout":
             body["spec"]["replicas"] = 2
-        if body["kind"] == "Namespace":
-            yield from (body, *([secret] if name == "gridos" else []))
-        elif namespace == "gridos" and f"{body['kind']}/{name}" not in LEFT_OUT:
+        if f"{kind}/{about['name']}" == "Namespace/gridos":
+            yield body
+            yield thing("v1", "Secret", "gridos", "gridos", stringData=given)
+        elif about.get("namespace") == "gridos" and f"{kind}/{about['name']}" not in LEFT_OUT:
             yield body
 
 
-def _ending() -> Iterator[dict[str, Any]]:
+def _ending() -> dict[str, Any]:
     """A pod of the Rollout's template that no Service and no Rollout selects."""
     (rollout,) = objects.of(objects.read(OVERLAY), "Rollout")
     spec = copy.deepcopy(rollout["spec"]["template"]["spec"])
     spec["containers"][0]["env"].append({"name": "GRIDOS_MANAGEMENT_PORT", "value": "none"})
     spec["topologySpreadConstraints"] = []
-    yield thing("v1", "Pod", ENDING, "gridos", spec=spec)
+    return thing("v1", "Pod", ENDING, "gridos", spec=spec)
 
 
 def _alertmanager() -> Iterator[dict[str, Any]]:
     """One whose only receiver refuses."""
-    labels = {"app.kubernetes.io/name": "alertmanager"}
     told = {
         "route": {"receiver": "nobody", "group_wait": "1s"},
         "receivers": [{"name": "nobody", "webhook_configs": [{"url": RECEIVER}]}],
     }
-    files = {"alertmanager.yaml": yaml.safe_dump(told)}
-    yield thing("v1", "ConfigMap", "alertmanager", "monitoring", data=files)
+    flags = ["--storage.path=/tmp/data", "--cluster.listen-address="]
+    yield from _program(ALERTMANAGER, "alertmanager", "alertmanager", told, flags)
+
+
+def _prober() -> Iterator[dict[str, Any]]:
+    """The one that asks the public address, and its Service."""
+    modules = {"modules": {"http_2xx": {"prober": "http"}}}
+    labelled = "prometheus-blackbox-exporter"
+    yield from _program(PROBER, PROBER, labelled, modules, [])
+    selector = {"app.kubernetes.io/name": labelled}
+    spec = {"ports": [{"port": 9115}], "selector": selector}
+    yield thing("v1", "Service", PROBER, "monitoring", spec=spec)
+
+
+def _program(
+    pod: str, program: str, labelled: str, settings: dict[str, Any], flags: list[str]
+) -> Iterator[dict[str, Any]]:
+    """A program in `monitoring` with a file of settings."""
+    files = {"settings.yaml": yaml.safe_dump(settings)}
+    yield thing("v1", "ConfigMap", program, "monitoring", data=files)
     container = {
-        "name": "alertmanager",
-        "image": ALERTMANAGER_IMAGE,
+        "name": program,
+        "image": _image(program),
         "imagePullPolicy": "Never",
-        "args": [
-            "--config.file=/etc/alertmanager/alertmanager.yaml",
-            "--storage.path=/tmp/data",
-            "--cluster.listen-address=",
-        ],
-        "volumeMounts": [{"name": "settings", "mountPath": "/etc/alertmanager"}],
+        "args": ["--config.file=/settings/settings.yaml", *flags],
+        "volumeMounts": [{"name": "settings", "mountPath": "/settings"}],
     }
-    volumes = [{"name": "settings", "configMap": {"name": "alertmanager"}}]
+    volumes = [{"name": "settings", "configMap": {"name": program}}]
+    labels = {"app.kubernetes.io/name": labelled}
     spec = {"containers": [container], "volumes": volumes}
-    yield thing("v1", "Pod", ALERTMANAGER, "monitoring", labels, spec=spec)
+    yield thing("v1", "Pod", pod, "monitoring", labels, spec=spec)
+
+
+def _image(program: str) -> str:
+    return f"localhost/{program}:drill"
