@@ -1,28 +1,33 @@
 """Every command of a runbook is run, or its list says what it needs; what can be run here is run."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from observe import promtool, runbooks
+import yaml
+from observe import http_stub, promtool, runbooks
 
-from canary.runtime import database
+from canary.errors import MachineError
+from canary.runtime import binaries, database
 from canary.runtime.waiting import wait_until
 
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
-RUN, _CI, DRILLED, READ, TYPED, _GITHUB, AZURE = (
+RUN, _CI, DRILLED, READ, TYPED, AZURE = (
     "Run as they stand",
     "Run by CI",
     "Needs a cluster: a drill runs it",
     "Needs a cluster: a drill types it and reads the output",
     runbooks.TYPED,
-    "Needs GitHub",
     "Needs Azure",
 )
 # What AKS and its add-on for the vault bring, and nothing else does.
@@ -78,10 +83,20 @@ def run(command, folder, *programs, **variables):
 
 
 def test_every_command_of_a_page_is_listed_once_and_nothing_else_is():
-    assert set(parts()) == {RUN, _CI, DRILLED, READ, TYPED, _GITHUB, AZURE}
+    assert set(parts()) == {RUN, _CI, DRILLED, READ, TYPED, AZURE}
     marked = [command for mark in parts() for command in listed(mark)]
     assert len(marked) == len(set(marked))
     assert set(marked) == {one for text in pages().values() for one in runbooks.commands(text)}
+
+
+def test_each_command_that_the_list_says_to_be_run_here_is_named_by_a_test():
+    named = [
+        node.value
+        for node in ast.walk(ast.parse(Path(__file__).read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+    ]
+    run_here = [one for one in listed(RUN) if any(one.startswith(words) for words in named)]
+    assert run_here == listed(RUN)
 
 
 def test_a_command_in_a_block_or_in_a_sentence_is_found_and_a_mere_name_is_not():
@@ -178,6 +193,77 @@ def test_a_release_is_rolled_back_without_github_as_its_page_says(tmp_path):
         assert done.returncode == 0, done.stderr
     git("fetch", "--quiet", "origin")
     assert git("show", f"origin/{branch}:release") == "1"
+
+
+# What gh asks on its way to a workflow and to its last run, by the ends of their addresses.
+WORKFLOW = {"id": 1, "name": "rollback", "state": "active"}
+LAST = {"id": 7, "workflow_id": 1, "status": "completed", "conclusion": "success"}
+GITHUB = {
+    "/graphql": {"data": {"repository": {"defaultBranchRef": {"name": "main"}}}},
+    "/actions/workflows/rollback.yaml": WORKFLOW,
+    "/actions/workflows/1": WORKFLOW,
+    "/actions/workflows/1/dispatches": {},
+    "/actions/workflows/1/runs": {"total_count": 1, "workflow_runs": [LAST]},
+    "/actions/runs/7": LAST,
+}
+
+
+class Asked(BaseHTTPRequestHandler):
+    """GitHub, asked through a proxy; what it is sent is kept."""
+
+    def __init__(self, sent, *given):
+        self.sent = sent
+        super().__init__(*given)
+
+    def do_GET(self):
+        path = urlsplit(self.path).path
+        self.sent[path] = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        (answer,) = (body for end, body in GITHUB.items() if path.endswith(end))
+        text = json.dumps(answer).encode()
+        self.send_response(204 if answer == {} else 200)
+        self.send_header("Content-Length", str(0 if answer == {} else len(text)))
+        self.end_headers()
+        self.wfile.write(b"" if answer == {} else text)
+
+    def do_POST(self):
+        self.do_GET()
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+@pytest.fixture
+def typed_with_gh(tmp_path):
+    """Runs a command of gh; returns what it said, and what GitHub was sent, by path."""
+    try:
+        gh = binaries.program("gh")
+    except MachineError as missing:
+        pytest.skip(str(missing))
+    sent = {}
+    server = http_stub.Server(partial(Asked, sent))
+    known = {"GH_HOST": "github.localhost", "GH_REPO": "github.localhost/example/gridos"}
+    known |= {"GH_TOKEN": "t", "HTTP_PROXY": f"http://127.0.0.1:{server.port}"}
+    yield lambda command: (run(command, tmp_path, gh, **known), sent)
+    server.stop()
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+def test_the_rollback_is_asked_for_as_its_page_says(root, typed_with_gh, environment):
+    words = "ENVIRONMENT" if environment != "production" else environment
+    asked = beginning(f"gh workflow run rollback.yaml --field environment={words}")
+    done, sent = typed_with_gh(asked.replace("ENVIRONMENT", environment))
+    assert done.returncode == 0, done.stderr
+    (body,) = (json.loads(body) for path, body in sent.items() if path.endswith("/dispatches"))
+    assert body == {"ref": "main", "inputs": {"environment": environment}}
+    workflow = yaml.safe_load((root / ".github/workflows/rollback.yaml").read_text("utf-8"))
+    takes = workflow[True]["workflow_dispatch"]["inputs"]  # YAML's `on`
+    assert environment in takes["environment"]["options"]
+    assert {name for name, one in takes.items() if one.get("required")} == {"environment"}
+
+
+def test_the_rollback_is_watched_as_its_page_says(typed_with_gh):
+    done, _ = typed_with_gh(beginning("gh run watch"))
+    assert (done.returncode, "completed with 'success'" in done.stdout) == (0, True), done.stderr
 
 
 def test_the_session_that_holds_a_lock_is_found_and_ended_as_its_page_says():
