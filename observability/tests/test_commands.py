@@ -22,7 +22,7 @@ from canary.runtime import binaries, database
 from canary.runtime.waiting import wait_until
 
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
-RUN, _CI, DRILLED, READ, TYPED, AZURE = (
+RUN, CI, DRILLED, READ, TYPED, AZURE = (
     "Run as they stand",
     "Run by CI",
     "Needs a cluster: a drill runs it",
@@ -83,7 +83,7 @@ def run(command, folder, *programs, **variables):
 
 
 def test_every_command_of_a_page_is_listed_once_and_nothing_else_is():
-    assert set(parts()) == {RUN, _CI, DRILLED, READ, TYPED, AZURE}
+    assert set(parts()) == {RUN, CI, DRILLED, READ, TYPED, AZURE}
     marked = [command for mark in parts() for command in listed(mark)]
     assert len(marked) == len(set(marked))
     assert set(marked) == {one for text in pages().values() for one in runbooks.commands(text)}
@@ -126,20 +126,25 @@ def test_each_step_of_a_page_that_needs_azure_says_so():
 
 
 def test_a_drill_that_the_list_names_exists_and_has_the_commands_verb(root):
-    for drill, command in of_drills(root, DRILLED):
+    for drill, command in of_files(root, DRILLED):
         (verb,) = re.findall(r"(?:rollouts|^kubectl(?= patch| annotate)) (\w+)", command)
         assert f'"{verb}"' in drill, command
 
 
+def test_what_ci_runs_is_named_by_the_file_that_the_list_says(root):
+    for text, command in of_files(root, CI):
+        assert command.partition(" -")[0].split()[-1] in text, command
+
+
 def test_a_command_whose_output_a_drill_reads_stands_in_the_drill_word_for_word(root):
-    for drill, command in of_drills(root, READ):
+    for drill, command in of_files(root, READ):
         said = [node.value for node in ast.walk(ast.parse(drill)) if isinstance(node, ast.Constant)]
         assert command in said
 
 
-def of_drills(root, mark):
-    """Each command under a mark with the text of the drill that the list names before it."""
-    block = re.compile(r"^`([\w/]+\.py)`[^`]*```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+def of_files(root, mark):
+    """Each command under a mark with the text of the file that the list names before it."""
+    block = re.compile(r"^`([\w./-]+)`[^`]*```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
     found = [
         ((root / file).read_text(encoding="utf-8"), command)
         for file, commands in block.findall(parts()[mark])
