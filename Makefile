@@ -255,7 +255,7 @@ accept-adopt: setup  ## a clone that `make adopt` made one's own: its tests, its
 test-cluster: setup  ## the platform on a real cluster: admission, promotion, abort, rollback paths; PART=core for less
 	@$(ACCEPT) conformance --part "$$PART"
 
-accept-platform: setup  ## production on the real controllers, from empty by Argo CD: alerts, each rollback path, and the live page's buttons; about 11 minutes
+accept-platform: setup  ## production on the real controllers, from empty by Argo CD: alerts, each rollback path, and the live page's buttons; about 15 minutes
 	@$(ACCEPT) composition --part cluster
 	@$(ACCEPT) web --part cluster
 

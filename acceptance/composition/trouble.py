@@ -50,7 +50,7 @@ SAYS = {
     "kubectl -n gridos logs -l app.kubernetes.io/name=gridos --since=15m --tail=-1"
     " | grep 'database unavailable'": r'"cause": "the database does not answer"',
     "kubectl -n gridos logs -l app.kubernetes.io/name=gridos --since=5m --tail=-1"
-    " | grep '\"status\":5'": r'"route":"/v1/feeders","status":503',
+    " | grep '\"status\": *5'": r'"route":"/v1/feeders","status":503',
     "kubectl -n monitoring logs -l app.kubernetes.io/name=alertmanager --tail=50"
     " | grep -i notify": r"connection refused",
     "curl -s 'http://127.0.0.1:9115/probe?target=https://HOST/v1/&module=http_2xx&debug=true'": (
