@@ -32,11 +32,7 @@ WORST = f"max_over_time(({FAILED} / sum(increase(http_requests_total{{{CANARY}}}
 
 @dataclass(frozen=True)
 class Cell:
-    """One gate under one fault.
-
-    `paused`: releases without data pause. Others pause for want of requests, more of them where
-    pods are loaded unevenly, which is simulated and not computed.
-    """
+    """One gate under one fault."""
 
     name: str
     gate: str
@@ -45,7 +41,6 @@ class Cell:
     metric: str = "http_requests_total"
     query: str = ""
     scrape_s: float = 5.0
-    paused: bool = False
 
 
 CELLS = (
@@ -56,7 +51,7 @@ CELLS = (
     Cell("4 % slow", "p95-latency-seconds", Fault(slow_share=0.04)),
     Cell("0.3 % fail, worst of a minute", "error-ratio", Fault(error_rate=0.003), query=WORST),
     Cell("4 % slow, every 15 s", "p95-latency-seconds", Fault(slow_share=0.04), scrape_s=15.0),
-    Cell("healthy, every 30 s", "error-ratio", Fault(), scrape_s=30.0, paused=True),
+    Cell("healthy, every 30 s", "error-ratio", Fault(), scrape_s=30.0),
 )  # fmt: skip
 
 
@@ -96,8 +91,7 @@ def test_at_each_step_as_many_releases_are_rolled_back_as_computed(measured, tim
         )
         for step in sorted({measurement.step for measurement in study.measurements})
     }  # fmt: skip
-    if cell.paused:
-        shares["paused"] = computed.pause_rate, sum(run.outcome == PAUSED for run in results)
+    shares["paused"] = computed.pause_rate, sum(run.outcome == PAUSED for run in results)
     apart = []
     for where, (share, stopped) in shares.items():
         low, high = stats.ratio(stopped, count, CONFIDENCE)

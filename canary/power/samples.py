@@ -261,6 +261,9 @@ class Samples:
 # A new pod is found within so long, whatever the scrape interval (discovery, in Prometheus).
 DISCOVERY_S = 5.0
 
+# Clients that keep connections alive load pods unevenly: the coefficient of variation.
+SKEW = 0.1
+
 # Relative noise of a CPU reading over a window, from the rehearsals (0.92 ± 0.02 at 0.9).
 CPU_NOISE = 0.03
 
@@ -313,7 +316,7 @@ class RandomDraws:
                     self._stable_track, fault, "stable", self._starts, self.scrape_s
                 )
             )
-        counters = _together(canary, early, self._exposure(canary=True))
+        counters = _together(canary, early, self._held(canary=True).sum(axis=0))
         canary = replace(canary, since_start=counters, first=replace(self._first, counts=first))
         errors = np.cumsum(counters.failed, axis=1)
         return Samples(self.n, self.start_s, self.scrape_s, canary, stable, self.cpu_limit, errors)
@@ -412,9 +415,8 @@ class RandomDraws:
     @cached_property
     def _early(self) -> Trajectory:
         """What canary pods answer before their first scrape."""
-        seen = self._exposure(canary=True, scraped=True)
-        pods = self._exposure(canary=True) - seen
-        return self._answered(pods, self._share(pods), "early canary")
+        held = self._held(canary=True) - self._held(canary=True, scraped=True)
+        return self._answered(held.sum(axis=0), self._share(held), "early canary")
 
     @property
     def _new(self) -> list[PodLifetime]:
@@ -429,7 +431,9 @@ class RandomDraws:
         age_s = draw.uniform(0, DISCOVERY_S, size) + draw.uniform(0, self.scrape_s, size)
         mean_s = ready_s + self._mean_age_s
         slots = ((mean_s - self.start_s) / self.scrape_s).astype(int)
-        each = self._share(np.ones(self.slots))[np.minimum(slots, self.slots - 1)]
+        slots = np.minimum(slots, self.slots - 1)
+        new = [pod in self._new for pod in self.pods]
+        each = self._weights[:, new] * self._per_weight[:, slots]
         counts = self._answered(
             np.ones(len(ready_s)), each * age_s / self.scrape_s, "first of canary"
         )
@@ -441,8 +445,9 @@ class RandomDraws:
         return (DISCOVERY_S + self.scrape_s) / 2
 
     def _track(self, *, canary: bool) -> Trajectory:
-        pods = self._exposure(canary=canary, scraped=True)
-        return self._answered(pods, self._share(pods), "canary" if canary else "stable")
+        held = self._held(canary=canary, scraped=True)
+        who = "canary" if canary else "stable"
+        return self._answered(held.sum(axis=0), self._share(held), who)
 
     def _answered(self, pods: NDArray[np.float64], expected: Counts, who: str) -> Trajectory:
         """So many requests as are expected, and what becomes of them in a healthy release."""
@@ -459,25 +464,38 @@ class RandomDraws:
             split=self._by_route,
         )
 
-    def _share(self, pods: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The requests in each slot that so many pods answer."""
-        everybody = self._exposure(canary=True) + self._exposure(canary=False)
-        expected = self.traffic.requests_per_s * self.scrape_s
-        return expected * pods / np.maximum(everybody, 1e-9)
+    @cached_property
+    def _weights(self) -> NDArray[np.float64]:
+        """How much of the traffic each pod draws, beside the others: n releases × pods."""
+        shape = 1 / SKEW**2
+        return self._rng("weights").gamma(shape, 1 / shape, (self.n, len(self.pods)))
 
-    def _exposure(self, *, canary: bool, scraped: bool = False) -> NDArray[np.float64]:
-        """Pods of one ReplicaSet answering in each slot; `scraped`: from their first scrape on."""
+    @cached_property
+    def _per_weight(self) -> NDArray[np.float64]:
+        """The requests that a pod of weight 1 answers: n releases × slots."""
+        everybody = self._weights @ (self._held(canary=True) + self._held(canary=False))
+        return self.traffic.requests_per_s * self.scrape_s / np.maximum(everybody, 1e-9)
+
+    def _share(self, held: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The requests that pods answer which hold so much of each slot: n releases × slots."""
+        return (self._weights @ held) * self._per_weight
+
+    def _held(self, *, canary: bool, scraped: bool = False) -> NDArray[np.float64]:
+        """How much of each slot each pod of a ReplicaSet answers: pods × slots, 0 of the other.
+
+        `scraped`: from their first scrape on.
+        """
         starts = self._starts
-        total = np.zeros(self.slots)
-        for pod in self.pods:
+        held = np.zeros((len(self.pods), self.slots))
+        for row, pod in zip(held, self.pods, strict=True):
             if pod.canary is canary:
                 ready = pod.ready_s + self._mean_age_s * scraped
                 # What was ready when the release began has been so for as long as one can look.
                 ready = self.start_s if pod.ready_s <= 0 else ready
                 gone = np.inf if pod.gone_s is None else pod.gone_s
-                held = np.minimum(starts + self.scrape_s, gone) - np.maximum(starts, ready)
-                total += np.clip(held, 0.0, self.scrape_s) / self.scrape_s
-        return total
+                spent = np.minimum(starts + self.scrape_s, gone) - np.maximum(starts, ready)
+                row[:] = np.clip(spent, 0.0, self.scrape_s) / self.scrape_s
+        return held
 
     def _some(self, requests: Counts, rates: NDArray[np.float64], purpose: str) -> Counts:
         """Which requests fail, or are slow: binomial, or beta-binomial if they cluster."""

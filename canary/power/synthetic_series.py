@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from canary.argo.dialects import Dialect
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import PodLifetime
-from canary.power.samples import CPU_NOISE, FAST_S, SLOW_S, Fault, Traffic
+from canary.power.samples import CPU_NOISE, FAST_S, SKEW, SLOW_S, Fault, Traffic
 
 BOUNDS_S = (0.005, 0.025, 0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
 
@@ -48,7 +48,7 @@ class ScrapeNoise:
     scrape_s: float = 5.0
     jitter_s: float = 0.05
     discovery_s: float = 5.0
-    skew: float = 0.1
+    skew: float = SKEW
     hashed: bool = True
 
 
