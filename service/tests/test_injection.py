@@ -138,7 +138,7 @@ def test_whoever_hangs_or_waits_behind_hung_threads_is_counted_as_a_failure(serv
     with serve(PYTHONPATH=hurried, GRIDOS_FAULTS="hang=100%@/v1/overloads") as server:
         callers = [ask_only(server.port, OVERLOADS) for _ in range(4)]
         assert wait_until(lambda: failures(server) == {"504": 4}, 60)
-        callers.append(ask_only(server.port, f"{FEEDERS}/ieee33/load?x=1"))
+        callers.append(ask_only(server.port, "/v1/feeders/ieee33/load?x=1"))
         assert wait_until(lambda: failures(server) == {"504": 5}, 60)
         counted = server.probe("/metrics")[1]
         assert '{method="GET",route="/v1/overloads",status="504"} 4.0' in counted
