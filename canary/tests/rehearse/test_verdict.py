@@ -244,6 +244,13 @@ def test_on_a_strained_machine_every_gate_must_tell_the_canary_from_stable(
     assert decide(seen, STRAINED).outcome is outcome
 
 
+@pytest.mark.parametrize(("canary", "outcome"), [(2.55, Outcome.FAULT), (8.4, Outcome.ROLLED_BACK)])
+def test_on_a_strained_machine_a_canary_may_be_several_times_as_slow_as_stable(canary, outcome):
+    query = "histogram_quantile(0.95, sum by (le) (rate(request_duration_seconds_bucket[50s])))"
+    slower = replace(gate("p95-against-stable", 2.0), query=query)
+    assert decide(ended(Phase.FAILED, canary, 0.74, metric=slower), STRAINED).outcome is outcome
+
+
 @pytest.mark.parametrize(
     ("name", "failed", "stable", "outcome"),
     [
