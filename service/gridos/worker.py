@@ -300,6 +300,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Connection, is_kept: bool) -> None:
         """A thread is done with a request: its answer is sent, or most of it is still to be."""
         self._answering.pop(conn, None)
+        # A kept connection would keep all of it.
+        conn.environ = None
         if conn.sock.waits_until:
             self._asked -= 1
             self._ask()
