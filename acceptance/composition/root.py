@@ -37,6 +37,13 @@ ARGO = "argoproj.io/v1alpha1"
 ADDONS = ["secretproviderclasses.secrets-store.csi.x-k8s.io"]
 JOBS = ("Job", "CronJob")
 SYNC_TIMEOUT_S = 240.0
+# The two ways of rollback-undo.md to keep Argo CD from bringing the faulty release again.
+PAUSES = (
+    "argocd app set gridos --sync-policy none",
+    "kubectl patch application gridos -n argocd --type merge -p"
+    """ '{"spec":{"syncPolicy":{"automated":null}}}'""",
+)
+UNDER_WAY = "another operation is already in progress"
 
 
 class Root(Platform):
@@ -99,19 +106,27 @@ class Root(Platform):
         self._await(self._noticed, "the controller sees the release")
         return self._follow(**options)
 
-    def revert(self, to: int) -> float:
-        """Path 2: reverts the last commit; returns seconds until the release before is back."""
+    def revert(self, to: int, *, by_hand: bool = False) -> float:
+        """Path 2: reverts the last commit; returns seconds until the release before is back.
+
+        Argo CD brings it, or a person who types `argocd app sync` at once.
+        """
         began = time.monotonic()
         git(self._production, "revert", "--no-edit", "HEAD")
         self._push()
+        if by_hand:
+            self._sync()
         self._await(lambda: self._back(to), "the revert has led back")
-        return time.monotonic() - began
+        took = time.monotonic() - began
+        self._await(self._all_well, "every Application is synced and healthy")
+        assert self._runs(to), f"another release came after the revert: {self._revisions()}"
+        return took
 
-    def undo(self, to: int) -> float:
-        """Path 3 up to where users are back: the sync paused, then `undo`."""
+    def undo(self, to: int, pause: str) -> float:
+        """Path 3 up to where users are back: the sync paused by a command, then `undo`."""
         began = time.monotonic()
-        self._automated(None)
-        self._argo("undo", "gridos")
+        self._person.types(pause)
+        self._person.types("kubectl argo rollouts undo gridos -n gridos")
         self._await(lambda: self._back(to), "the undo has led back")
         return time.monotonic() - began
 
@@ -119,7 +134,7 @@ class Root(Platform):
         """The rest of path 3: Git is made to say the same, and Argo CD syncs again."""
         git(self._production, "revert", "--no-edit", "HEAD")
         self._push()
-        self._automated({"prune": True, "selfHeal": True})
+        self._person.types("argocd app set gridos --sync-policy automated --auto-prune --self-heal")
         self._await(self._all_well, "every Application is synced and healthy")
 
     def syncs_itself(self) -> bool:
@@ -130,7 +145,7 @@ class Root(Platform):
     def ship_by_hand(self, number: int) -> tuple[str, Ended]:
         """Ships by the program argocd, the sync paused; what it said differs, and the end."""
         differs = "argocd app diff gridos"
-        self._person.types("argocd app set gridos --sync-policy none")
+        self._person.types(PAUSES[0])
         assert not self.syncs_itself()
         self.commit(number)
         self._await(lambda: self._person.can(differs, ends=1), "Argo CD sees what differs")
@@ -341,11 +356,13 @@ class Root(Platform):
         whole = status.get("currentPodHash") == status.get("stableRS")
         return self._runs(to) and self._noticed() and whole and self._phase()[0] == "Healthy"
 
-    def _automated(self, policy: Mapping[str, Any] | None) -> None:
-        patch = json.dumps({"spec": {"syncPolicy": {"automated": policy}}})
-        self._cluster.kubectl(
-            "patch", "application", "gridos", "-n", "argocd", "--type=merge", "-p", patch
-        )
+    def _sync(self) -> None:
+        """Types `argocd app sync`, which refuses while Argo CD brings the commit by itself."""
+        try:
+            self._person.types("argocd app sync gridos")
+        except MachineError as said:
+            if UNDER_WAY not in str(said):
+                raise
 
 
 def _without_probes(file: Path) -> None:
