@@ -94,5 +94,7 @@ def rehearse(folder, name, fault, measured):
 def test_the_report_names_what_is_to_blame(shop, name, fault, named, measured):
     result, first_screenful = rehearse(shop, name, fault, measured)
     assert [words for words in named if words not in first_screenful] == []
-    assert result["evidence"]["coverage"]["missing"] == ["GET /help"]
+    missing = result["evidence"]["coverage"]["missing"]
+    # A canary that crashes may end before it was asked for each of the others.
+    assert missing == ["GET /help"] or (name == "crash" and "GET /help" in missing)
     assert any(line.startswith("shop.py") for line in result["evidence"]["changed"])
