@@ -191,7 +191,7 @@ clean:  ## remove what runs and builds left
 	@rm -rf out build .pytest_cache .ruff_cache .mypy_cache *.egg-info */*.egg-info
 
 adopt: setup  ## make a new clone your own: NAME=orders renames the service and puts an example in the place of the grid
-	@$(BIN)/python ci/adopt/adopt.py $${METRICS:+--metrics="$$METRICS"} -- "$$NAME"
+	@$(BIN)/python adopt/adopt.py $${METRICS:+--metrics="$$METRICS"} -- "$$NAME"
 
 ##@ Acceptance tests, which take longer than a test may
 

@@ -49,7 +49,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _keep(installed: Sequence[charts.Chart], folder: Path) -> int:
-    """For a renaming (ci/adopt): it changes our values, and nothing that a chart brings."""
+    """For a renaming (adopt/): it changes our values, and nothing that a chart brings."""
     for chart in installed:
         file = folder / f"{chart.release}.yaml"
         text = file.read_text(encoding="utf-8")

@@ -40,7 +40,7 @@ def world(first_world, tmp_path):
 
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
-  "acceptance/__init__.py", "canary/__init__.py", "canary/runtime/__init__.py", "canary/runtime/program.py", "ci", "conftest.py", "deploy",
+  "canary/runtime/__init__.py", "canary/runtime/program.py", "ci", "conftest.py", "deploy",
   "infra", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 
@@ -54,7 +54,8 @@ def whole_copy(root, tmp_path_factory) -> Path:
             shutil.copytree(root / part, folder / part, ignore=ignored)
         else:
             shutil.copy2(root / part, folder / part, follow_symlinks=False)
-    for pattern in (pattern for pattern in DECIDED["lines"] if pattern.endswith("conftest.py")):
+    everywhere = [pattern for pattern in DECIDED["lines"] if pattern.endswith("conftest.py")]
+    for pattern in ("*/__init__.py", *everywhere):
         for file in root.glob(pattern):
             copied = folder / file.relative_to(root)
             copied.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import subprocess
 import tomllib
 
 import pytest
+
 from adopt import adopt
 
 

@@ -26,7 +26,7 @@ from canary.runtime import program
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE / "example"
-ROOT = HERE.parents[1]
+ROOT = HERE.parent
 OURS = "gridos"
 # A DNS label that a Python module, an Azure name of 24 characters and a Prometheus metric can hold.
 NAME = re.compile(r"[a-z][a-z0-9]{1,11}")
