@@ -201,7 +201,7 @@ def _generate(name: str) -> None:
     _run(python, "-m", "observe.cli", "generate")
     _run(python, "infra/terraform/scripts/document.py")
     _run(python, "-m", "acceptance.composition", "--keep")
-    _run(python, "-m", "pipeline", "controls", "--accept")
+    _run(python, "-m", "pipeline.cli", "controls", "--accept")
 
 
 def _git(*arguments: str, cwd: Path | None = None) -> str:

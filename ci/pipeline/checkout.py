@@ -1,6 +1,5 @@
 """A checkout, as the controls read it: its workflows, jobs, steps and overlays."""
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import overlay
 from pipeline.errors import PipelineError
 
 WORKFLOWS = ".github/workflows"
@@ -19,7 +17,6 @@ WORKFLOWS = ".github/workflows"
 DECIDED: dict[str, Any] = tomllib.loads(
     Path(__file__).with_name("decided.toml").read_text(encoding="utf-8")
 )
-IMAGE = re.compile(r"^[ -]*image: (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -102,10 +99,6 @@ class Checkout:
         file = self.root / path
         return file.read_text(encoding="utf-8") if file.is_file() else ""
 
-    def workflow(self, name: str) -> str:
-        """Returns a workflow's text, empty where there is none."""
-        return self.text(f"{WORKFLOWS}/{name}")
-
     def load(self, path: str) -> Any:
         """Returns a YAML file."""
         documents = _parse(self.text(path))
@@ -143,19 +136,6 @@ class Checkout:
         ours = sorted((self.root / ".github/actions").glob("*/action.y*ml"))
         paths = [str(file.relative_to(self.root)) for file in ours]
         return [Step(path, step) for path in paths for step in self.load(path)["runs"]["steps"]]
-
-    def overlays(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Every environment's kustomization, by its path; an empty one where there is none."""
-        for environment in overlay.ENVIRONMENTS:
-            path = overlay.path(environment)
-            yield path, self.load(path) or {}
-
-    def images(self) -> Iterator[tuple[str, str]]:
-        """Every image that what all environments share names, by its file's path."""
-        for folder in ("base", "components"):
-            for file in sorted((self.root / "deploy" / folder).glob("**/*.yaml")):
-                for image in IMAGE.findall(file.read_text(encoding="utf-8")):
-                    yield str(file.relative_to(self.root)), image
 
     def manifests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Every object under deploy/, by its file's path."""

@@ -41,10 +41,6 @@ def _option(name: str, text: str = "", **more: Any) -> Option:
     return name, {"help": text, **more}
 
 
-def _asked(name: str, text: str) -> Option:
-    return _option(name, text, required=True)
-
-
 def _command(*options: Option) -> Callable[[Command], Command]:
     """Makes a command of a function: its name, and its docstring in `--help`."""
 
@@ -86,9 +82,9 @@ def _run(arguments: Sequence[str]) -> int:
 
 @_command(
     PLACE,
-    _asked("--source", "the commit on main it was built from"),
-    _asked("--digest", "sha256:… of the image"),
-    _asked("--version", "such as 1.2.3"),
+    _option("--source", "the commit on main it was built from", required=True),
+    _option("--digest", "sha256:… of the image", required=True),
+    _option("--version", "such as 1.2.3", required=True),
 )
 def _pin(chosen: argparse.Namespace) -> None:
     """Pin a release on an environment's branch, on the remote."""
@@ -126,8 +122,8 @@ def _destination(chosen: argparse.Namespace) -> None:
 
 @_command(
     PLACE,
-    _asked("--now", "its branch's commit, as approved"),
-    _asked("--to", "an earlier commit of the branch"),
+    _option("--now", "its branch's commit, as approved", required=True),
+    _option("--to", "an earlier commit of the branch", required=True),
 )
 def _roll_back(chosen: argparse.Namespace) -> None:
     """Bring an earlier release of an environment back."""
@@ -250,3 +246,7 @@ def _tell(text: str) -> None:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from functools import reduce
 from typing import Any
 
-from pipeline import trust
+from pipeline import overlay, trust
 from pipeline.checkout import DECIDED, Checkout, Step
 
 # In a script, whatever is not a constant is passed as environment.
@@ -23,6 +23,7 @@ OFF = ("False", "false")
 PIPE = re.compile(r"[^|]\|[^|]")
 PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+IMAGE = re.compile(r"^[ -]*image: (\S+)$", re.MULTILINE)
 # In a lock: an option, or an address in the place of a version.
 ELSEWHERE = re.compile(r"^(?:-.*|.*\s@\s.*)$", re.MULTILINE)
 REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
@@ -57,20 +58,20 @@ class Control:
         return [*unmet, *self.finds(checkout)]
 
 
-def _unmet(*rules: tuple[bool, str]) -> Iterator[str]:
-    yield from (sentence for holds, sentence in rules if not holds)
-
-
 def _digests(checkout: Checkout) -> Iterator[str]:
-    for path, kustomization in checkout.overlays():
-        entries = [i for i in kustomization.get("images", []) if i.get("name") == "gridos"]
+    for path in map(overlay.path, overlay.ENVIRONMENTS):
+        images = (checkout.load(path) or {}).get("images", [])
+        entries = [image for image in images if image.get("name") == "gridos"]
         if len(entries) != 1 or not DIGEST.fullmatch(str(entries[0].get("digest"))):
             yield f"{path}: the image gridos is not named by digest"
         elif not REGISTRY.fullmatch(str(entries[0].get("newName"))):
             yield f"{path}: the image gridos is not of a registry of ours"
-    for path, image in checkout.images():
-        if image != "gridos" and "@sha256:" not in image:
-            yield f"{path}: {image} is neither the overlay's to pin nor pinned"
+    deploy = checkout.root / "deploy"
+    for file in (*deploy.glob("base/**/*.yaml"), *deploy.glob("components/**/*.yaml")):
+        for image in IMAGE.findall(file.read_text(encoding="utf-8")):
+            if image != "gridos" and "@sha256:" not in image:
+                where = file.relative_to(checkout.root)
+                yield f"{where}: {image} is neither the overlay's to pin nor pinned"
 
 
 def _locks(checkout: Checkout) -> Iterator[str]:
@@ -168,7 +169,8 @@ def _scans(checkout: Checkout) -> Iterator[str]:
         if step.raw.get("continue-on-error") and step.where not in DECIDED["forgiven"]:
             yield f"{step.where}: a step that cannot fail"
     yield from _hidden(checkout)
-    yield from _expired(checkout)
+    found = ignored(checkout.load(IGNORES) or {}, datetime.now(UTC).date())
+    yield from (f"{IGNORES}: {why}" for why in found)
 
 
 def _hidden(checkout: Checkout) -> Iterator[str]:
@@ -178,11 +180,6 @@ def _hidden(checkout: Checkout) -> Iterator[str]:
         for step in checkout.steps:
             if step.where.startswith(f"{file},") and PIPE.search(step.run) and shell != "bash":
                 yield f"{step.where}: a pipe hides that its first program failed"
-
-
-def _expired(checkout: Checkout) -> Iterator[str]:
-    today = datetime.now(UTC).date()
-    yield from (f"{IGNORES}: {why}" for why in ignored(checkout.load(IGNORES) or {}, today))
 
 
 def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
@@ -219,22 +216,16 @@ def _too_wide(project: Mapping[str, Any]) -> Iterator[str]:
     kinds = project.get("clusterResourceWhitelist", [])
     own = {(k.get("group"), k.get("kind")) for k in project.get("namespaceResourceWhitelist", [])}
     service = any(d.get("namespace") == "gridos" for d in destinations)
-    yield from _unmet(
-        ("*" not in project.get("sourceRepos", ["*"]), "an AppProject for any repository"),
-        (
-            not any("*" in (d.get("namespace"), d.get("server")) for d in destinations),
-            "an AppProject for any namespace or cluster",
-        ),
-        (
-            kinds and not any("*" in (k.get("group"), k.get("kind")) for k in kinds),
-            "an AppProject for any cluster-wide kind, or for none that it names",
-        ),
-        (not service or bool(own), "the service's AppProject allows every kind"),
-        (
-            not any(group in {"*", RBAC} or kind in {"*", "Secret", "Pod"} for group, kind in own),
-            "the service's AppProject allows roles, Secrets or bare pods",
-        ),
-    )
+    if "*" in project.get("sourceRepos", ["*"]):
+        yield "an AppProject for any repository"
+    if any("*" in (d.get("namespace"), d.get("server")) for d in destinations):
+        yield "an AppProject for any namespace or cluster"
+    if not kinds or any("*" in (k.get("group"), k.get("kind")) for k in kinds):
+        yield "an AppProject for any cluster-wide kind, or for none that it names"
+    if service and not own:
+        yield "the service's AppProject allows every kind"
+    if any(group in {"*", RBAC} or kind in {"*", "Secret", "Pod"} for group, kind in own):
+        yield "the service's AppProject allows roles, Secrets or bare pods"
 
 
 def _repository(checkout: Checkout) -> Iterator[str]:

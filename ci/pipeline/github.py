@@ -22,10 +22,6 @@ _PAGE = 100
 _PAGES = 10
 
 
-class MissingError(PipelineError):
-    """GitHub knows no such thing, or does not show it to this token."""
-
-
 @dataclass(frozen=True)
 class GitHub:
     """One repository, seen with one token."""
@@ -36,10 +32,7 @@ class GitHub:
 
     def get(self, path: str) -> Any:
         """Returns what is there, below the repository; nothing where GitHub answers 404."""
-        try:
-            answer = self._call("GET", path)
-        except MissingError:
-            return {}
+        answer = self._call("GET", path, missing={})
         return answer if isinstance(answer, dict) else {path: answer}
 
     def pull_request(self, owner: str, branch: str, head: str) -> int | None:
@@ -103,7 +96,9 @@ class GitHub:
                 return None
         return None
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, missing: Any = None
+    ) -> Any:
         request = urllib.request.Request(
             f"{self.api}/repos/{self.repository}/{path}",
             method=method,
@@ -117,8 +112,12 @@ class GitHub:
             with urllib.request.urlopen(request, timeout=TIME_LIMIT_S) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refusal:
+            # GitHub knows no such thing, or does not show it to this token.
+            if refusal.code == http.HTTPStatus.NOT_FOUND and missing is not None:
+                return missing
             why = refusal.read(500).decode(errors="replace")
-            kind = MissingError if refusal.code == http.HTTPStatus.NOT_FOUND else PipelineError
-            raise kind(f"GitHub answered {refusal.code} to {method} {path}: {why}") from None
+            raise PipelineError(
+                f"GitHub answered {refusal.code} to {method} {path}: {why}"
+            ) from None
         except (OSError, ValueError) as cause:
             raise UnreachableError(f"GitHub cannot be reached at {self.api}: {cause}") from None

@@ -70,14 +70,10 @@ def notes(changelog: str, wanted: str) -> str:
     Raises:
         PipelineError: Neither section has a word in it: a release that says nothing is refused.
     """
+    # Without brackets and dates: `## [1.2.3] - 2026-11-24` is `1.2.3`.
+    parts = re.split(r"^## \[?([^\]\s]+)\]?.*$", changelog, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     for name in (wanted, "Unreleased"):
-        text = _sections(changelog).get(name, "").strip()
-        if text:
+        if text := sections.get(name, "").strip():
             return text + "\n"
     raise PipelineError(f"CHANGELOG.md says nothing under {wanted} or Unreleased: say what changed")
-
-
-def _sections(changelog: str) -> dict[str, str]:
-    """By version, without brackets and dates: `## [1.2.3] - 2026-11-24` is `1.2.3`."""
-    parts = re.split(r"^## \[?([^\]\s]+)\]?.*$", changelog, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))

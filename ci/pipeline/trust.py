@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkout import DECIDED, Checkout, Job
+from pipeline.checkout import DECIDED, WORKFLOWS, Checkout, Job
 from pipeline.repository import Repository
 
 FILE = ".github/trusted.json"
@@ -45,7 +45,7 @@ def statements(checkout: Checkout) -> dict[str, str]:
         file: _digest(
             [
                 {key: value for key, value in workflow.items() if key != "jobs"},
-                _DIRECTIVE.findall(checkout.workflow(file)),
+                _DIRECTIVE.findall(checkout.text(f"{WORKFLOWS}/{file}")),
             ]
         )
         for file, workflow in checkout.workflows.items()
