@@ -152,7 +152,7 @@ def _version(chosen: argparse.Namespace) -> None:
     if chosen.source is None:
         _say(version)
         return
-    commit, epoch = Repository(Path()).commit_and_time(chosen.source)
+    commit, epoch = Repository(Path()).git("log", "-1", "--format=%H %ct", chosen.source).split()
     _tell(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
 
 
@@ -176,7 +176,7 @@ def _comment(chosen: argparse.Namespace) -> None:
     github, url, head = _github(), run["html_url"], run["head_sha"]
     # By GitHub's word: the commit of a fork's branch is in no clone of ours.
     theirs = github.get(f"contents/{REHEARSING}?ref={head}").get("sha")
-    if theirs != Repository(Path()).blob(REHEARSING):
+    if theirs != Repository(Path()).git("rev-parse", f"HEAD:{REHEARSING}"):
         body = comment.untrusted(url)
     elif chosen.result.exists():
         body = comment.render(chosen.result.read_text(encoding="utf-8"), url)

@@ -43,7 +43,7 @@ class Repository:
         """
         ref = f"refs/pipeline/{branch}"
         whole = (
-            ["--unshallow"] if self._git("rev-parse", "--is-shallow-repository") == "true" else []
+            ["--unshallow"] if self.git("rev-parse", "--is-shallow-repository") == "true" else []
         )
         fetched = ("fetch", "--quiet", "--no-tags", *whole, self._remote)
         done = self._try(*fetched, f"+refs/heads/{branch}:{ref}")
@@ -51,7 +51,7 @@ class Repository:
             return ""
         if done.returncode != 0:
             raise PipelineError(f"git fetch failed: {' '.join(done.stderr.split())}")
-        return self._git("rev-parse", ref)
+        return self.git("rev-parse", ref)
 
     def read(self, commit: str, path: str) -> str:
         """Returns a file's text at a commit.
@@ -59,28 +59,11 @@ class Repository:
         Raises:
             PipelineError: It has no such file.
         """
-        return self._git("show", f"{commit}:{path}", strip=False)
-
-    def blob(self, path: str) -> str:
-        """Returns the id of a file as the checkout's commit has it.
-
-        Raises:
-            PipelineError: It has no such file.
-        """
-        return self._git("rev-parse", f"HEAD:{path}")
+        return self.git("show", f"{commit}:{path}", strip=False)
 
     def tracked(self, *patterns: str) -> list[str]:
         """Returns the files so called that are in the index; none where this is not a clone."""
         return self._try("ls-files", "--", *patterns).stdout.splitlines()
-
-    def commit_and_time(self, name: str) -> tuple[str, int]:
-        """Returns a commit's whole id and its time, in seconds since 1970.
-
-        Raises:
-            PipelineError: There is no such commit.
-        """
-        commit, epoch = self._git("log", "-1", "--format=%H %ct", name).split()
-        return commit, int(epoch)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Says whether this clone knows both, and `newer` is `older` or builds on it."""
@@ -88,7 +71,7 @@ class Repository:
 
     def descendants(self, commit: str, head: str) -> frozenset[str]:
         """Returns every commit between the two that builds on the first."""
-        listed = self._git("rev-list", "--ancestry-path", f"{commit}..{head}")
+        listed = self.git("rev-list", "--ancestry-path", f"{commit}..{head}")
         return frozenset(listed.split())
 
     def trailers(self, head: str, keys: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -98,7 +81,7 @@ class Repository:
             Tuples of the commit's id and then each key's value, empty where a commit has it not.
         """
         fields = ["%H", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in keys)]
-        listed = self._git("log", f"--format={'%x09'.join(fields)}", head, strip=False)
+        listed = self.git("log", f"--format={'%x09'.join(fields)}", head, strip=False)
         return [tuple(line.split("\t")) for line in listed.splitlines()]
 
     def commit(
@@ -115,13 +98,13 @@ class Repository:
         name, source = folder
         with tempfile.TemporaryDirectory() as scratch:
             index = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            self._git("read-tree", f"--prefix={name}/", f"{source}:{name}", environment=index)
+            self.git("read-tree", f"--prefix={name}/", f"{source}:{name}", environment=index)
             for path, text in files.items():
-                entry = f"100644,{self._git('hash-object', '-w', '--stdin', given=text)},{path}"
-                self._git("update-index", "--add", "--cacheinfo", entry, environment=index)
-            tree = self._git("write-tree", environment=index)
+                entry = f"100644,{self.git('hash-object', '-w', '--stdin', given=text)},{path}"
+                self.git("update-index", "--add", "--cacheinfo", entry, environment=index)
+            tree = self.git("write-tree", environment=index)
         on = ["-p", parent] if parent else []
-        return self._git("commit-tree", tree, *on, given=message, environment=_IDENTITY)
+        return self.git("commit-tree", tree, *on, given=message, environment=_IDENTITY)
 
     def push(self, commit: str, branch: str) -> str:
         """Moves the remote's branch forward to the commit, or leaves everything as it was.
@@ -132,13 +115,18 @@ class Repository:
         done = self._try("push", "--quiet", self._remote, f"{commit}:refs/heads/{branch}")
         return done.stderr.strip() or "no reason given" if done.returncode else ""
 
-    def _git(
+    def git(
         self,
         *arguments: str,
         given: str = "",
         environment: Mapping[str, str] | None = None,
         strip: bool = True,
     ) -> str:
+        """Returns what git says.
+
+        Raises:
+            PipelineError: It fails.
+        """
         done = self._try(*arguments, given=given, environment=environment)
         if done.returncode != 0:
             cause = " ".join(done.stderr.split()) or f"exit {done.returncode}"

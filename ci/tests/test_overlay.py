@@ -315,7 +315,7 @@ def test_interleavings_hold(proof, tmp_path):
 
 def test_the_judge_notices_an_update_that_pushes_by_force(proof, monkeypatch, tmp_path):
     def forced(self, commit, branch):
-        self._git("push", "--quiet", "--force", "origin", f"{commit}:refs/heads/{branch}")
+        self.git("push", "--quiet", "--force", "origin", f"{commit}:refs/heads/{branch}")
         return ""
 
     monkeypatch.setattr(Repository, "push", forced)
