@@ -88,15 +88,10 @@ def _lines(match: re.Match[str]) -> str:
 def _strings(text: str) -> Iterator[tuple[int, str]]:
     """The sentences among a module's strings, its docstring too if that is shown as help."""
     tree = ast.parse(text)
-    shown = "__doc__" in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    silent = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and not (shown and isinstance(node, ast.Module))
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
+    # A string that stands alone says something to whoever reads the code.
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    if any(isinstance(node, ast.Name) and node.id == "__doc__" for node in ast.walk(tree)):
+        silent -= {id(node.value) for node in tree.body[:1] if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             silent |= {id(part) for part in node.values}
