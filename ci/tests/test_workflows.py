@@ -69,6 +69,12 @@ def environments(checkout, job):
     return dispatch["inputs"]["environment"]["options"]
 
 
+def test_the_workflows_stay_within_900_lines(root):
+    """What grows beyond is a program with tests of its own, or a kept action's."""
+    files = (root / ".github/workflows").iterdir()
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 900
+
+
 def test_every_job_has_a_time_limit(checkout):
     for job in checkout.jobs:
         assert "uses" in job.raw or 0 < job.raw["timeout-minutes"] <= 120, str(job)
