@@ -101,10 +101,9 @@ def _permissions(checkout: Checkout) -> Iterator[str]:
         if not isinstance(permissions, dict):
             yield f"{job}: says not which permissions it needs"
             continue
-        for scope in (scope for scope, level in permissions.items() if level == "write"):
-            name = f"{job.file} / {job.name}"
-            identity = scope == "id-token" and name in DECIDED["identified"]
-            if not identity and f"{name} / {scope}" not in DECIDED["writing"]:
+        for scope, level in permissions.items():
+            decided = f"{job.file} / {job.name} / {scope}" in DECIDED["writing"]
+            if level == "write" and not decided:
                 yield f"{job}: {scope}: write is not among those decided on"
 
 
@@ -175,10 +174,10 @@ def _scans(checkout: Checkout) -> Iterator[str]:
 
 def _hidden(checkout: Checkout) -> Iterator[str]:
     """GitHub's own shell has no pipefail; the one that is asked for by name has."""
-    for file, workflow in checkout.workflows.items():
-        shell = workflow.get("defaults", {}).get("run", {}).get("shell")
-        for step in checkout.steps:
-            if step.where.startswith(f"{file},") and PIPE.search(step.run) and shell != "bash":
+    for job in checkout.jobs:
+        shell = checkout.workflows[job.file].get("defaults", {}).get("run", {}).get("shell")
+        for step in job.steps:
+            if PIPE.search(step.run) and shell != "bash":
                 yield f"{step.where}: a pipe hides that its first program failed"
 
 
