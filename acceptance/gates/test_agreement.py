@@ -52,6 +52,11 @@ CELLS = (
     Cell("0.3 % fail, worst of a minute", "error-ratio", Fault(error_rate=0.003), query=WORST),
     Cell("4 % slow, every 15 s", "p95-latency-seconds", Fault(slow_share=0.04), scrape_s=15.0),
     Cell("healthy, every 30 s", "error-ratio", Fault(), scrape_s=30.0),
+    # Measured every 20 s, so each measurement finds new scrapes of some pods alone.
+    Cell("4 % slow, every 30 s", "p95-latency-seconds", Fault(slow_share=0.04), scrape_s=30.0),
+    Cell("1 % fail, every 30 s", "error-ratio", Fault(error_rate=0.01), scrape_s=30.0),
+    # Two scrapes of some pods are in the window, and three of others.
+    Cell("1 % fail, every 25 s", "error-ratio", Fault(error_rate=0.01), scrape_s=25.0),
 )  # fmt: skip
 
 

@@ -142,14 +142,6 @@ def _assumed(found: Sequence[Document], drawn: Study, release: Release) -> dict[
         if finding.rule == SOME_FAILURES and finding.document in release.templates:
             gate, _, what = finding.message.partition(": ")
             said[gate] = f"a failed request is a 500; {what}"
-    intervals = {m.metric.name: m.metric.interval_s for m in drawn.measurements}
-    for name, interval_s in intervals.items():
-        if interval_s and interval_s < drawn.scrape_s:
-            said[name] = (
-                f"a measurement every {interval_s:g} s finds a new scrape of every pod; pods are"
-                f" scraped every {drawn.scrape_s:g} s, each in its turn, so a few more releases are"
-                " rolled back: use canary simulate"
-            )
     if release.scaler:
         said["replicas"] = f"{release.replicas}, the fewest that {release.scaler} allows"
     for index, step in enumerate(release.resolved.steps):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -26,7 +26,7 @@ from canary.argo.promql import PromqlError
 from canary.argo.releases import HASHES, LATEST, STABLE
 from canary.argo.threshold import CurvedError
 from canary.argo.virtual_rollout import VirtualRollout
-from canary.power import vectorised_promql
+from canary.power import samples, vectorised_promql
 from canary.power.samples import Fault, RandomDraws, Samples, Traffic
 from canary.power.vectorised_promql import Names, Scene, Value
 
@@ -106,6 +106,7 @@ class Study:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     n: int = 4000
     seed: int = 1
+    shift: int = 0
 
     @cached_property
     def names(self) -> Names:
@@ -195,8 +196,8 @@ class Study:
         """The chance that every fault shares."""
         return self.draws_of(self.n)
 
-    def draws_of(self, n: int) -> RandomDraws:
-        """The chance of another number of releases."""
+    def draws_of(self, n: int, turns: int | None = None) -> RandomDraws:
+        """The chance of another number of releases, or with pods scraped at other instants."""
         return RandomDraws(
             self.virtual_run.pods,
             self._ended_s + 30.0,
@@ -206,12 +207,50 @@ class Study:
             cpu_limit=self.cpu_limit,
             history_s=self._history_s,
             seed=self.seed,
+            turns=turns or self._turns,
+            shift=self.shift,
         )
+
+    @cached_property
+    def _turns(self) -> int:
+        """At how many instants of an interval pods are scraped, where that makes a difference.
+
+        It does where a measurement comes before all pods are scraped again, and where a window
+        holds a scrape more of some pods than of others.
+        """
+        found: dict[tuple[str, str], list[float]] = {}
+        for measurement in self.measurements:
+            found.setdefault((measurement.run, measurement.metric.name), []).append(
+                measurement.at_s
+            )
+        pairs = itertools.chain.from_iterable(map(itertools.pairwise, found.values()))
+        often = any(later - earlier < self.scrape_s for earlier, later in pairs)
+        queries = {measurement.metric.query for measurement in self.measurements}
+        ranges = {s.range_s for query in queries for s in promql.read(query).selectors}
+        odd = any((range_s / self.scrape_s) % 1 for range_s in ranges)
+        return samples.TURNS if often or odd else 1
 
     @cached_property
     def _history_s(self) -> float:
         """How far a measurement reaches back before the release; no canary is there."""
         return max((self._before_s(measurement) for measurement in self.measurements), default=0.0)
+
+    @cached_property
+    def _parts(self) -> tuple[Study, ...]:
+        """The releases by when their pods are scraped, where that makes a difference."""
+        return tuple(self._part(turn) for turn in range(self._turns)) if self._turns > 1 else ()
+
+    def _part(self, turn: int) -> Study:
+        part = copy.copy(self)
+        part.n, part.shift, part.seed = (
+            len(range(turn, self.n, self._turns)),
+            turn,
+            self.seed + turn,
+        )
+        for cached in ("draws", "_healthy"):
+            part.__dict__.pop(cached, None)
+        part.__dict__["_parts"] = ()
+        return part
 
     def _before_s(self, measurement: PlannedMeasurement) -> float:
         reaching = [
@@ -223,6 +262,8 @@ class Study:
 
     def outcomes(self, fault: Fault) -> Outcomes:
         """What comes of `n` releases of a fault."""
+        if self._parts:
+            return _joined([part.outcomes(fault) for part in self._parts])
         world = self.draws.world(fault)
         state = _State(self.n, self.gates)
         for measurement in self.measurements:
@@ -296,6 +337,17 @@ def _seen(query: str, fault: Fault) -> Fault:
     return fault
 
 
+def _joined(parts: Sequence[Outcomes]) -> Outcomes:
+    """The outcomes of all releases."""
+    first, *others = parts
+    if not others:
+        return first
+    arrays = [field.name for field in fields(Outcomes) if field.name != "gates"]
+    return Outcomes(
+        first.gates, **{name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays}
+    )
+
+
 class _State:
     """AnalysisRuns of n releases side by side: failures and inconclusive measurements so far."""
 
@@ -325,13 +377,7 @@ class _State:
     def conclude(self, world: Samples, ended_s: float) -> Outcomes:
         """The outcomes, with the errors that users saw until each release's end."""
         end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
-        passed = (end - world.start_s) / world.scrape_s
-        slot = np.clip(passed.astype(int), 0, world.errors_seen.shape[1] - 1)
-        each = np.arange(world.n)
-        before = np.where(slot > 0, world.errors_seen[each, slot - 1], 0)
-        # Of the slot in which it ended, the part that was over.
-        part = np.clip(passed - slot, 0.0, 1.0)
-        errors = before + part * (world.errors_seen[each, slot] - before)
+        errors = np.sum([_errors_seen(turn, end) for turn in world.turns], axis=0)
         return Outcomes(
             self.gates,
             self.rolled_back,
@@ -366,6 +412,18 @@ class _State:
         self.by[ending] = self.gates.index(measurement.metric.name)
         self.step[ending] = measurement.step
         self.open &= ~ending
+
+
+def _errors_seen(world: Samples, end_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The errors that users met until each release's end."""
+    passed = (end_s - world.start_s) / world.scrape_s
+    slot = np.clip(passed.astype(int), 0, world.errors_seen.shape[1] - 1)
+    each = np.arange(world.n)
+    before = np.where(slot > 0, world.errors_seen[each, slot - 1], 0)
+    # Of the slot in which it ended, the part that was over.
+    part = np.clip(passed - slot, 0.0, 1.0)
+    errors: NDArray[np.float64] = before + part * (world.errors_seen[each, slot] - before)
+    return errors
 
 
 _CODES = {phase: code for code, phase in enumerate(Phase)}

@@ -8,6 +8,8 @@ Requests arrive as a Poisson process and are shared by the pods that are ready; 
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -107,11 +109,13 @@ class First:
     Attributes:
         at_s: When each pod was first scraped: n releases × pods.
         mean_s: The same on average, as the slots have it.
+        seen_s: When its first sample is, as the counts have it.
         counts: The answers of each pod until then: arrays of n releases × pods.
     """
 
     at_s: NDArray[np.float64]
     mean_s: tuple[float, ...]
+    seen_s: NDArray[np.float64]
     counts: Trajectory
 
 
@@ -242,6 +246,13 @@ class Samples:
     found: dict[tuple[str, float], Any] = field(default_factory=dict, compare=False)
     # Where in a step the instants of subqueries lie: each phase has its part of the releases.
     phases: tuple[float, ...] = (0.25, 0.75)
+    # The same releases' other pods, which are scraped at other instants.
+    others: tuple[Samples, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Samples, ...]:
+        """All pods, by when they are scraped."""
+        return (self, *self.others)
 
     @property
     def stable(self) -> Trajectory:
@@ -257,6 +268,9 @@ class Samples:
         last = int(np.floor(round((at_s - self.start_s) / self.scrape_s, 6)))
         return max(first, 0), min(max(last, 0), self.canary.requests.shape[1])
 
+
+# Of pods that are measured more often than scraped: at so many instants of an interval.
+TURNS = 6
 
 # A new pod is found within so long, whatever the scrape interval (discovery, in Prometheus).
 DISCOVERY_S = 5.0
@@ -282,6 +296,9 @@ class RandomDraws:
         cpu_limit: Cores that a container may use.
         history_s: How long stable pods have been scraped before the release.
         seed: The same seed, the same releases.
+        turns: At how many instants of an interval some of the pods are scraped. One stands for
+            all where each measurement finds as many scrapes of every pod.
+        shift: By how many of these instants each pod is scraped later than with none.
     """
 
     def __init__(
@@ -295,17 +312,32 @@ class RandomDraws:
         cpu_limit: float = 1.0,
         history_s: float = 0.0,
         seed: int = 0,
+        turns: int = 1,
+        shift: int = 0,
     ) -> None:
-        self.start_s = -float(np.ceil(history_s / scrape_s)) * scrape_s
+        self.begin_s = -float(np.ceil(history_s / scrape_s)) * scrape_s
         self.pods, self.traffic, self.n = tuple(pods), traffic, n
         self.scrape_s, self.cpu_limit, self.seed = scrape_s, cpu_limit, seed
-        self.slots = int(np.ceil((end_s - self.start_s) / scrape_s)) + 1
+        self.slots = int(np.ceil((end_s - self.begin_s) / scrape_s)) + 1
+        self.turns, self.turn, self.shift = turns, 0, shift
+        self.others = tuple(self._at_turn(turn) for turn in range(1, turns))
+
+    def _at_turn(self, turn: int) -> RandomDraws:
+        """The same releases' pods that are scraped at another instant of an interval."""
+        other = copy.copy(self)
+        other.turn, other.others = turn, ()
+        return other
+
+    @property
+    def start_s(self) -> float:
+        """When the first slot begins: a slot of each turn holds the beginning."""
+        return self.begin_s - (-self.turn / self.turns % 1.0) * self.scrape_s
 
     def world(self, fault: Fault) -> Samples:
         """`n` releases of a fault."""
         canary, stable = self._faulty(self._canary, fault), lambda: self._stable_track
         early = self._faulty(self._early, fault, "early ")
-        first_s, ready_s = self._first.at_s, np.array([pod.ready_s for pod in self._new])
+        first_s, ready_s = self._first.seen_s, np.array([pod.ready_s for pod in self._new])
         first = self._faulty(self._first.counts, fault, "first ", ready_s)
         if fault.outage_s:
             canary = self._with_outage(canary, fault, "canary", self._starts, self.scrape_s)
@@ -319,7 +351,17 @@ class RandomDraws:
         counters = _together(canary, early, self._held(canary=True).sum(axis=0))
         canary = replace(canary, since_start=counters, first=replace(self._first, counts=first))
         errors = np.cumsum(counters.failed, axis=1)
-        return Samples(self.n, self.start_s, self.scrape_s, canary, stable, self.cpu_limit, errors)
+        others = tuple(other.world(fault) for other in self.others)
+        return Samples(
+            self.n,
+            self.start_s,
+            self.scrape_s,
+            canary,
+            stable,
+            self.cpu_limit,
+            errors,
+            others=others,
+        )
 
     def _faulty(
         self,
@@ -362,8 +404,10 @@ class RandomDraws:
         length_s: float | NDArray[np.float64],
     ) -> Trajectory:
         """The same with an outage, at the same instants of a release for canary and stable."""
-        end_s = self.start_s + self.slots * self.scrape_s
-        began = self._rng("outage").uniform(0.0, end_s - fault.outage_s, size=(self.n, 1))
+        end_s = self.begin_s + self.slots * self.scrape_s
+        began = self._rng("outage", shared=True).uniform(
+            0.0, end_s - fault.outage_s, size=(self.n, 1)
+        )
         last = np.minimum(starts + length_s, began + fault.outage_s)
         out = np.clip(last - np.maximum(starts, began), 0.0, None) / length_s
         good: Counts = track.requests - track.failed
@@ -421,7 +465,18 @@ class RandomDraws:
     @property
     def _new(self) -> list[PodLifetime]:
         """The canary's pods that become ready in the release."""
-        return [pod for pod in self.pods if pod.canary and 0 < pod.ready_s < np.inf]
+        return [pod for pod in self._mine if pod.canary and 0 < pod.ready_s < np.inf]
+
+    @cached_property
+    def _mine(self) -> list[PodLifetime]:
+        """The pods that are scraped at this turn: of each ReplicaSet as many as at any other."""
+        mine = (self.turn - self.shift) % self.turns
+        order = [*range(0, self.turns, 2), *range(1, self.turns, 2)]
+        found = []
+        for side in (True, False):
+            pods = [pod for pod in self.pods if pod.canary is side]
+            found += [pod for pod, turn in zip(pods, itertools.cycle(order)) if turn == mine]
+        return found
 
     @cached_property
     def _first(self) -> First:
@@ -429,20 +484,24 @@ class RandomDraws:
         ready_s = np.array([pod.ready_s for pod in self._new])
         draw, size = self._rng("first scrapes"), (self.n, len(ready_s))
         age_s = draw.uniform(0, DISCOVERY_S, size) + draw.uniform(0, self.scrape_s, size)
-        mean_s = ready_s + self._mean_age_s
+        mean_s = np.array([self._first_scrape_s(pod) for pod in self._new])
+        # In one of many turns, the slots say when it is scraped.
+        seen_s = ready_s + age_s if self.turns == 1 else np.broadcast_to(mean_s, size)
         slots = ((mean_s - self.start_s) / self.scrape_s).astype(int)
         slots = np.minimum(slots, self.slots - 1)
         new = [pod in self._new for pod in self.pods]
         each = self._weights[:, new] * self._per_weight[:, slots]
         counts = self._answered(
-            np.ones(len(ready_s)), each * age_s / self.scrape_s, "first of canary"
+            np.ones(len(ready_s)), each * (seen_s - ready_s) / self.scrape_s, "first of canary"
         )
-        return First(ready_s + age_s, tuple(mean_s.tolist()), counts)
+        return First(ready_s + age_s, tuple(mean_s.tolist()), seen_s, counts)
 
-    @property
-    def _mean_age_s(self) -> float:
-        """How old a pod is at its first scrape: it must be found, and have its turn."""
-        return (DISCOVERY_S + self.scrape_s) / 2
+    def _first_scrape_s(self, pod: PodLifetime) -> float:
+        """When a pod that becomes ready is first scraped on average: it must be found first."""
+        if self.turns == 1:
+            return pod.ready_s + (DISCOVERY_S + self.scrape_s) / 2
+        found_s = pod.ready_s + DISCOVERY_S / 2 - self.start_s
+        return self.start_s + float(np.ceil(found_s / self.scrape_s)) * self.scrape_s
 
     def _track(self, *, canary: bool) -> Trajectory:
         held = self._held(canary=canary, scraped=True)
@@ -468,28 +527,32 @@ class RandomDraws:
     def _weights(self) -> NDArray[np.float64]:
         """How much of the traffic each pod draws, beside the others: n releases × pods."""
         shape = 1 / SKEW**2
-        return self._rng("weights").gamma(shape, 1 / shape, (self.n, len(self.pods)))
+        return self._rng("weights", shared=True).gamma(shape, 1 / shape, (self.n, len(self.pods)))
 
     @cached_property
     def _per_weight(self) -> NDArray[np.float64]:
         """The requests that a pod of weight 1 answers: n releases × slots."""
-        everybody = self._weights @ (self._held(canary=True) + self._held(canary=False))
+        everybody = self._weights @ sum(
+            self._held(canary=side, everybody=True) for side in (True, False)
+        )
         return self.traffic.requests_per_s * self.scrape_s / np.maximum(everybody, 1e-9)
 
     def _share(self, held: NDArray[np.float64]) -> NDArray[np.float64]:
         """The requests that pods answer which hold so much of each slot: n releases × slots."""
         return (self._weights @ held) * self._per_weight
 
-    def _held(self, *, canary: bool, scraped: bool = False) -> NDArray[np.float64]:
+    def _held(
+        self, *, canary: bool, scraped: bool = False, everybody: bool = False
+    ) -> NDArray[np.float64]:
         """How much of each slot each pod of a ReplicaSet answers: pods × slots, 0 of the other.
 
-        `scraped`: from their first scrape on.
+        `scraped`: from their first scrape on. `everybody`: of pods of other turns as well.
         """
         starts = self._starts
         held = np.zeros((len(self.pods), self.slots))
         for row, pod in zip(held, self.pods, strict=True):
-            if pod.canary is canary:
-                ready = pod.ready_s + self._mean_age_s * scraped
+            if pod.canary is canary and (everybody or pod in self._mine):
+                ready = self._first_scrape_s(pod) if scraped else pod.ready_s
                 # What was ready when the release began has been so for as long as one can look.
                 ready = self.start_s if pod.ready_s <= 0 else ready
                 gone = np.inf if pod.gone_s is None else pod.gone_s
@@ -509,5 +572,7 @@ class RandomDraws:
         drawn = rng.beta(inner * strength, (1 - inner) * strength, size=requests.shape)
         return rng.binomial(requests, np.where(certain, rates, drawn))
 
-    def _rng(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *purpose.encode()])
+    def _rng(self, purpose: str, *, shared: bool = False) -> np.random.Generator:
+        """The chance of one purpose, which the pods of every turn share or have for themselves."""
+        own = f" {self.turn}" if self.turn and not shared else ""
+        return np.random.default_rng([self.seed, *f"{purpose}{own}".encode()])

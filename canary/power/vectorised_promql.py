@@ -8,6 +8,7 @@ apart is not modelled. What is not modelled raises `UnmodelledError`, naming it:
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -627,19 +628,42 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
     if not cpu and (scene.vocabulary.of(metric) is None or metric.endswith("_sum")):
         named = metric or "a series without a name"
         raise UnmodelledError(f"{named} is not modelled: what it counts is not known")
-    found: list[Series] = []
-    for side, track in _sides(metric, matchers, scene):
-        first, last = scene.world.slots(at_s, window_s)
-        if function == "irate":
-            first = max(first, last - 1)
-        if cpu:
-            span = _Span(track, first, last, at_s, window_s, scene)
-            found.append(_cpu(function, span, side))
-            continue
-        for route, part in _parts(track, scene):
-            span = _Span(part, first, last, at_s, window_s, scene)
-            found += _requests(function, metric, matchers, span, side, route)
-    return tuple(found)
+    scrape_s = scene.world.scrape_s
+    if scrape_s < window_s < 2 * scrape_s:
+        raise UnmodelledError(
+            f"a window of {window_s:g} s holds one scrape of some pods and two of others, which are"
+            f" scraped every {scrape_s:g} s: that is not modelled"
+        )
+
+    def grown(turn: Scene) -> list[Series]:
+        found: list[Series] = []
+        for side, track in _sides(metric, matchers, turn):
+            first, last = turn.world.slots(at_s, window_s)
+            if function == "irate":
+                first = max(first, last - 1)
+            if cpu:
+                span = _Span(track, first, last, at_s, window_s, turn)
+                found.append(_cpu(function, span, side))
+                continue
+            for route, part in _parts(track, turn):
+                span = _Span(part, first, last, at_s, window_s, turn)
+                found += _requests(function, metric, matchers, span, side, route)
+        return found
+
+    return _of_all_turns(scene, grown)
+
+
+def _of_all_turns(scene: Scene, of_one: Callable[[Scene], list[Series]]) -> Vector:
+    """The series of one query, of pods that are scraped at different instants."""
+    turns = [of_one(replace(scene, world=world)) for world in scene.world.turns]
+    return tuple(functools.reduce(_with, series) for series in zip(*turns, strict=True))
+
+
+def _with(one: Series, other: Series) -> Series:
+    """The same series of more pods."""
+    pods = None if one.pods is None or other.pods is None else one.pods + other.pods
+    number = np.where(one.present, one.number, 0.0) + np.where(other.present, other.number, 0.0)
+    return replace(one, number=number, present=one.present | other.present, pods=pods)
 
 
 def _parts(track: Trajectory, scene: Scene) -> list[tuple[str, Trajectory]]:
@@ -731,7 +755,7 @@ class _Span:
             held_s += sum(last_s - max(begun.mean_s[pod], first_s) for pod in young)
             each = grown(self.track, self.first, self.last) / max(held_s, 1e-9)
             for pod in young:
-                edge_s = begun.at_s[:, pod] - start_s
+                edge_s = begun.seen_s[:, pod] - start_s
                 with np.errstate(all="ignore"):  # where nothing grew
                     zero_s = grown(begun.counts, pod, pod + 1) / each
                 before_s = np.fmin(np.maximum(edge_s, 0.0), zero_s)
@@ -840,8 +864,7 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
     """What the scrapes of a window found, whether the last one of them came or not."""
     at_s = _instant_of(selector, scene)
     metric = _metric_of(selector)
-    first, last = scene.world.slots(at_s, window_s)
-    n = scene.world.n
+    matchers = _matchers_of(selector)
     counter = scene.vocabulary.of(metric) and not metric.endswith(("_bucket", "_sum"))
     if counter and window_s == scene.world.scrape_s:
         return _as_it_stands(selector, scene)
@@ -850,32 +873,52 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
             f"{metric or 'a selector without a name'} is not modelled"
             + (" without rate()" if scene.vocabulary.of(metric) else "")
         )
-    found: list[Series] = []
-    for side, track in _sides(metric, _matchers_of(selector), scene):
-        pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
-        match metric:
-            case "kube_pod_container_resource_limits":
-                number, each = pods * scene.world.cpu_limit, pods
-            case "kube_pod_container_status_restarts_total":
-                number, each = np.full(n, track.restarts), np.ones(n)
-            case _:
-                number, each = pods, pods
-        labels = frozenset({("pod", MANY)})
-        found.append(Series(labels, number, pods > 0, raw=True, side=side, pods=each))
-    return tuple(found)
+
+    def standing(turn: Scene) -> list[Series]:
+        slots = turn.world.slots(at_s, window_s)
+        sides = _sides(metric, matchers, turn)
+        return [
+            _of_platform(metric, side, track, slots, turn.world.cpu_limit) for side, track in sides
+        ]
+
+    if metric == "kube_pod_container_status_restarts_total":
+        return tuple(standing(scene))  # of one pod, whichever it is
+    return _of_all_turns(scene, standing)
+
+
+def _of_platform(
+    metric: str, side: str, track: Trajectory, slots: tuple[int, int], cpu_limit: float
+) -> Series:
+    """What is said of pods as they stand."""
+    first, last = slots
+    n = len(track.requests)
+    pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)
+    match metric:
+        case "kube_pod_container_resource_limits":
+            number, each = pods * cpu_limit, pods
+        case "kube_pod_container_status_restarts_total":
+            number, each = np.full(n, track.restarts), np.ones(n)
+        case _:
+            number, each = pods, pods
+    labels = frozenset({("pod", MANY)})
+    return Series(labels, number, pods > 0, raw=True, side=side, pods=each)
 
 
 def _as_it_stands(selector: Any, scene: Scene) -> Vector:
     """A counter of requests since its pods began, or since the model does."""
     at_s = _instant_of(selector, scene)
-    _, last = scene.world.slots(at_s, scene.world.scrape_s)
     metric, matchers = _metric_of(selector), _matchers_of(selector)
-    found: list[Series] = []
-    for side, track in _sides(metric, matchers, scene):
-        for route, part in _parts(track.since_start or track, scene):
-            span = _Span(part, 0, last, at_s, at_s - scene.world.start_s, scene)
-            found += _requests(AS_IT_STANDS, metric, matchers, span, side, route)
-    return tuple(found)
+
+    def standing(turn: Scene) -> list[Series]:
+        _, last = turn.world.slots(at_s, turn.world.scrape_s)
+        found: list[Series] = []
+        for side, track in _sides(metric, matchers, turn):
+            for route, part in _parts(track.since_start or track, turn):
+                span = _Span(part, 0, last, at_s, at_s - turn.world.start_s, turn)
+                found += _requests(AS_IT_STANDS, metric, matchers, span, side, route)
+        return found
+
+    return _of_all_turns(scene, standing)
 
 
 @lru_cache(maxsize=4096)

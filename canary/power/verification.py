@@ -178,14 +178,16 @@ def _aggregates(tree: Any) -> list[Any]:
 
 def _world(study: Study, name: str) -> Samples:
     # Each begins at a multiple of the steps that subqueries have.
-    world = replace(study.draws_of(1).world(WORLDS[name]), phases=(0.0,))
+    world = replace(study.draws_of(1, turns=1).world(WORLDS[name]), phases=(0.0,))
     # A pod's series begin with its first scrape, at nothing.
     canary = replace(world.canary, since_start=world.canary)
     if canary.first is not None:
         nothing = np.zeros_like(canary.first.counts.requests)
         counts = replace(canary.first.counts, requests=nothing, failed=nothing, slow=nothing)
         begin_s = np.floor(np.array([canary.first.mean_s]) / study.scrape_s) * study.scrape_s
-        canary = replace(canary, first=replace(canary.first, at_s=begin_s, counts=counts))
+        canary = replace(
+            canary, first=replace(canary.first, at_s=begin_s, seen_s=begin_s, counts=counts)
+        )
     world = replace(world, canary=canary)
     if name != NO_DATA:
         return world

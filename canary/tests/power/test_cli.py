@@ -139,13 +139,6 @@ def test_a_table_says_that_it_was_held_against_a_prometheus_or_that_it_was_not(r
     assert "not checked" in run("power", MARGINS, "--releases", "50", "--offline", root=root).stdout
 
 
-def test_gates_that_measure_more_often_than_pods_are_scraped_are_said(root):
-    asked = ("power", MARGINS, "--releases", "50", "--offline", "--scrape")
-    often, seldom = (run(*asked, scrape, root=root).stdout for scrape in ("30s", "20s"))
-    assert "assumed of error-ratio: a measurement every 20 s finds a new scrape" in often
-    assert "finds a new scrape" not in seldom
-
-
 def test_the_error_gate_is_compared_with_others(root):
     told = run("power", MARGINS, "--compare-queries", "--releases", "200", root=root).stdout
     assert "canary against stable" in told

@@ -12,7 +12,7 @@ from canary.argo.dialects import Vocabulary
 from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight
 from canary.argo.releases import LATEST
 from canary.lint import contract
-from canary.power import alternatives, edits, mutation, power_curve, simulation
+from canary.power import alternatives, edits, mutation, power_curve, samples, simulation
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
@@ -205,3 +205,33 @@ def test_canary_against_stable_is_not_fooled_by_a_shared_outage(subject):
     assert found["canary against stable"].shared_outage < 0.1
     assert found["canary against stable"].detected_95 < found["as it is"].detected_95
     assert all(s.false_rollback <= 0.03 for s in found.values())
+
+
+@pytest.fixture
+def scraped(root):
+    """Gates on the last minute, every 20 s beside the steps, of pods that are scraped seldom."""
+    found = documents.read_all([str(root / "canary/tests/power/margins.yaml")])
+    (release,) = releases.find(found)
+    rollout = mutation.subject_of(release).rollout
+
+    def study(scrape_s):
+        return Study(rollout, Traffic(100.0), vocabulary=ZEROED, n=2000, scrape_s=scrape_s)
+
+    return study
+
+
+def test_each_measurement_meets_new_scrapes_of_some_pods(scraped, monkeypatch):
+    """Scraped at one instant, no pod has anything new for every third measurement."""
+    slow = Fault(slow_share=0.04)
+    in_turn, met = scraped(30.0).outcomes(slow), scraped(30.0).outcomes(Fault()).errors.mean()
+    monkeypatch.setattr(samples, "TURNS", 1)
+    at_once, same = scraped(30.0).outcomes(slow), scraped(30.0).outcomes(Fault()).errors.mean()
+    assert in_turn.rollback_rate_at(-1) > at_once.rollback_rate_at(-1) + 0.02
+    assert len(in_turn.paused) == len(at_once.paused) == 2000
+    assert met == pytest.approx(same, rel=0.02)
+
+
+def test_a_window_that_holds_two_scrapes_of_some_pods_alone_is_not_modelled(scraped):
+    assert scraped(30.0).unmodelled == scraped(60.0).unmodelled == {}
+    reasons = scraped(45.0).unmodelled
+    assert "holds one scrape of some pods and two of others" in reasons["error-ratio"]
