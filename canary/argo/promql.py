@@ -196,13 +196,19 @@ def may_be_many(tree: Any) -> bool:
 
 def has_minimum(tree: Any) -> bool:
     """Whether a comparison inside drops the result where there is too little to judge by."""
-    return any(
+    unless = (n.rhs for n in nodes(tree) if str(getattr(n, "op", "")) == "unless")
+    kept = any(_compares(node, (">", ">=")) for node in nodes(tree))
+    return kept or any(_compares(node, ("<", "<=")) for part in unless for node in nodes(part))
+
+
+def _compares(node: Any, signs: tuple[str, ...]) -> bool:
+    """Whether a node drops what compares otherwise with a number above 0."""
+    return (
         isinstance(node, promql_parser.BinaryExpr)
-        and str(node.op) in (">", ">=")
+        and str(node.op) in signs
         and isinstance(bare(node.rhs), promql_parser.NumberLiteral)
         and bare(node.rhs).val > 0
         and not _returns_bool(node)
-        for node in nodes(tree)
     )
 
 
@@ -323,6 +329,16 @@ def unpaired(node: Any) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
     yield from (
         (left, rights[0]) for left, key in zip(lefts, keys, strict=True) if key not in others
     )
+
+
+def always_paired(node: Any) -> bool:
+    """Whether any series on a binary operator's right is a partner of each on its left."""
+    matching = node.modifier.matching if node.modifier else None
+    include = promql_parser.LabelModifierType.Include
+    if matching is not None and matching.type == include and not matching.labels:
+        return True
+    left, right = ({_paired(kept, matching) for kept in _sides(s)} for s in (node.lhs, node.rhs))
+    return left == right == {frozenset()} or str(bare(node.lhs)) == str(bare(node.rhs))
 
 
 def ambiguous(node: Any) -> Iterator[frozenset[str]]:

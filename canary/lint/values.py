@@ -10,7 +10,7 @@ import itertools
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -302,6 +302,34 @@ def _no_data_passes(context: Context) -> Iterator[Hit]:
 
 
 @rule(
+    "leaves-nothing",
+    Severity.ERROR,
+    "the query has no result although all of its series are there",
+    reason="`unless` drops what the other side has too, and `and`, arithmetic and comparisons keep "
+    "only what it has: turned the wrong way, a minimum of requests keeps a result only where there "
+    "are none.",
+    remedy="write `… and on () (sum(increase(…)) >= 300)`, or divide by what is compared",
+)
+def _leaves_nothing(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in judged(context):
+        there = [_is_there(query.tree, failing, context) for failing in (0.0, 0.5, 1.0)]
+        if there[1:] != [False, False]:
+            continue
+        joined = (str(n.op) for n in promql.nodes(query.tree) if _leaves(n, context))
+        if there[0] is False:
+            signs = [f"of many requests `{sign}` leaves nothing" for sign in joined]
+            yield from (at(gate, f"{words}, however many fail") for words in signs[:1])
+        elif (phase := threshold.phase_of(metric)) is not Phase.FAILED:
+            yield at(gate, f"where half of the requests fail, nothing is left, which is {phase}")
+
+
+def _leaves(node: Any, context: Context) -> bool:
+    """Whether what joins two sides leaves nothing: a comparison with a number may be meant to."""
+    joins = isinstance(node, promql_parser.BinaryExpr) and str(node.op) not in _COMPARED
+    return joins and _is_there(node, 0.5, context) is False
+
+
+@rule(
     "empty-pauses",
     Severity.ERROR,
     "a release without a failure is paused or rolled back",
@@ -588,6 +616,65 @@ def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
             left, right = (answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
             return _combined(tree, left, right)
     return None
+
+
+_COMPARED = ("==", "!=", "<", "<=", ">", ">=")
+
+
+def _is_there(tree: Any, failing: float, context: Context) -> bool | None:
+    """Whether a query has a result where all its series are there; None: not known.
+
+    A share of the canary's requests fails, and none of stable's.
+    """
+    tree = promql.bare(tree)
+    match type(tree).__name__:
+        case "NumberLiteral" | "VectorSelector" | "MatrixSelector":
+            return True
+        case "SubqueryExpr" | "UnaryExpr" | "AggregateExpr":
+            return _is_there(tree.expr, failing, context)
+        case "Call" if tree.func.name in ("scalar", "time", "vector"):
+            return True
+        case "Call" if tree.func.name.startswith("absent"):
+            there = _is_there(tree.args[0], failing, context)
+            return None if there is None else not there
+        case "Call" if tree.args:
+            return _both(_is_there(each, failing, context) for each in tree.args)
+        case "BinaryExpr":
+            return _is_joined(tree, failing, context)
+    return None
+
+
+def _is_joined(tree: Any, failing: float, context: Context) -> bool | None:
+    sign, sides = str(tree.op), (tree.lhs, tree.rhs)
+    left, right = (_is_there(side, failing, context) for side in sides)
+    if sign == "or":
+        without = _both(None if there is None else not there for there in (left, right))
+        return None if without is None else not without
+    if sign == "unless":
+        if right is False or left is False:
+            return left
+        return False if right and promql.always_paired(tree) else None
+    if sign in _COMPARED and not _bool(tree):
+        numbers = [_answer_of_canary(side, failing, context) for side in sides]
+        if None not in numbers:
+            return _combined(tree, *numbers) is not None
+        return False if False in (left, right) else None
+    return _both((left, right))
+
+
+def _answer_of_canary(tree: Any, failing: float, context: Context) -> float | None:
+    """What a part of a query answers; None: nothing, not known, or of canary and stable at once."""
+    canary, stable = context.release.canary_tokens, context.release.stable_tokens
+    found = {s.mentions(stable) and not s.mentions(canary) for s in promql.selectors(tree)}
+    if len(found) > 1:
+        return None
+    return answer(tree, 0.0 if True in found else failing, _vocabulary(context))
+
+
+def _both(there: Iterable[bool | None]) -> bool | None:
+    """Whether all are there; None if some may not be, and none is known not to be."""
+    known = set(there)
+    return False if False in known else None if None in known else True
 
 
 def _called(function: str, arguments: list[float]) -> float | None:

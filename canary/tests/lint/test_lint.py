@@ -326,6 +326,37 @@ def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rul
     assert said == ({rule} if rule else set())
 
 
+PLAIN_SHARE = SHARE.replace(" >= 300", "")
+STABLE_SHARE = PLAIN_SHARE.replace(HASH, "{{args.stable}}")
+
+
+@pytest.mark.parametrize(
+    ("query", "silent"),
+    [
+        (f"{PLAIN_SHARE} unless on () ({ALL} >= 300)", False),
+        (f"{PLAIN_SHARE} unless on () ({ALL} < 300)", True),
+        (f"{PLAIN_SHARE} and on () ({ALL} < 300)", False),
+        (f"{PLAIN_SHARE} and on () ({ALL} >= 300)", True),
+        (SHARE.replace(">= 300", "< 300"), False),
+        (f"{PLAIN_SHARE} unless {PLAIN_SHARE}", False),
+        (f"{PLAIN_SHARE} unless vector(1)", False),
+        (f"{PLAIN_SHARE} and on () absent({ALL})", False),
+        (f"{PLAIN_SHARE} unless on () absent({ALL})", True),
+        (f"{PLAIN_SHARE} and {PLAIN_SHARE} > 1", False),
+        # a result only where no request fails, and only where none of stable's does
+        (f"{SHARE} unless on () ({FAILED} > 0)", False),
+        (f"{SHARE} unless on () ({STABLE_SHARE} > 0.05)", True),
+        (f"({SHARE} unless on () ({FAILED} > 0)) or {SHARE}", True),
+        # a number of requests is a matter of the traffic
+        (f"{ALL} < 300", True),
+    ],
+)
+def test_a_query_of_which_nothing_is_left_is_accused(query, silent, shop):
+    edit = edits.read(metric("error-ratio", query))
+    said = rules_of(check.lint(edits.apply(catalogue.good_release(), [edit]), shop))
+    assert ("leaves-nothing" not in said) is silent
+
+
 def test_a_gate_whose_query_is_kept_below_its_limit_cannot_fail(shop):
     _, template, *_ = found = list(catalogue.good_release())
     query = template.spec["metrics"][0]["provider"]["prometheus"]["query"]
