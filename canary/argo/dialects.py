@@ -54,6 +54,12 @@ class Dialect:
     zeroed: bool = False
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
+    def takes_all(self, matcher: Matcher) -> bool:
+        """Whether a matcher that asks for any value takes every request: all have one."""
+        asks = may_take(matcher, "\x00any") and not may_take(matcher, "")
+        always = self.exporter in _ALWAYS_SET or matcher.label not in TELLING
+        return asks and always and matcher.label in self.spread
+
     def selects(self, matcher: Matcher, outcome: Outcome) -> bool:
         """Whether a request of this outcome has a label value that the matcher takes."""
         good, failed = self.outcomes[matcher.label]
@@ -76,6 +82,15 @@ _SPREAD = frozenset(
 _GRPC_SPREAD = frozenset(
     {"grpc_method", "grpc_service", "grpc_type", "rpc_method", "rpc_service", "method"}
 )
+
+# What tells failures too, in other words than the outcome's; these exporters always say one.
+TELLING = frozenset(
+    {
+        "error", "error_type", "exception", "grpc_response_status", "grpc_status_code",
+        "response_flags",
+    }
+)  # fmt: skip
+_ALWAYS_SET = {"Istio", "Micrometer"}
 
 DIALECTS = (
     Dialect(
@@ -130,6 +145,12 @@ DIALECTS = (
         _SPREAD,
     ),
     Dialect(
+        "OpenTelemetry",
+        r"http_server_request_duration_seconds",
+        {"http_response_status_code": STATUS},
+        frozenset({"http_route", "http_request_method", "url_scheme", "error_type"}),
+    ),
+    Dialect(
         "gRPC",
         r"grpc_server_(handled_total|handling_seconds)",
         {"grpc_code": CODES, "code": CODES},
@@ -146,6 +167,9 @@ DIALECTS = (
         ),
     ),
 )
+
+# Every label that tells an outcome for some exporter.
+OUTCOMES = frozenset(label for dialect in DIALECTS for label in dialect.outcomes)
 
 # Labels that say where a series comes from, and not what was asked: the scrape's and the meshes'.
 SCOPE = frozenset(
@@ -297,6 +321,28 @@ def misnamed(
     return ""
 
 
+def contradictory(matchers: Iterable[Matcher]) -> tuple[Matcher, Matcher] | None:
+    """Two matchers of one label that no value satisfies; None if there are none."""
+    found = tuple(matchers)
+    for one in (m for m in found if m.sign == "="):
+        for other in (m for m in found if m.label == one.label and not may_take(m, one.value)):
+            return one, other
+    return None
+
+
+def names_no_hash(matcher: Matcher, hashes: Iterable[str]) -> bool:
+    """Whether a matcher is to take a pod-template hash, and takes none: it stands there alone."""
+    asked = [pod_hash for pod_hash in hashes if pod_hash in matcher.value]
+    told = matcher.label.endswith("pod_template_hash") and matcher.sign in ("=", "=~")
+    odd = matcher.sign == "=" and _NO_LABEL.search(matcher.value) is not None
+    taken = any(may_take(matcher, pod_hash) for pod_hash in asked)
+    return bool(asked) and (told or odd) and not taken
+
+
+# What no name of Kubernetes holds, nor what a router makes of one.
+_NO_LABEL = re.compile(r"[^\w.|:/@-]")
+
+
 def _parts(matcher: Matcher, service: str) -> int:
     """Of how many names the host is that a matcher gives a Service; 0 if it is not of this one."""
     found = re.fullmatch(rf"{re.escape(service)}((?:\\?\.[\w-]+)+)", matcher.value)
@@ -310,6 +356,7 @@ _NO_HOST = re.compile(r"[\w|()-]+|.*\.svc")
 _KNOWN = {
     ("Istio", "reporter"): ("source", "destination", "waypoint"),
     ("Linkerd", "direction"): ("inbound", "outbound"),
+    ("gRPC", "grpc_type"): ("unary", "client_stream", "server_stream", "bidi_stream"),
 }
 _OF_LABELS = {
     "destination_app", "destination_canonical_revision", "destination_canonical_service",

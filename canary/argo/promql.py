@@ -23,6 +23,7 @@ _OPERATOR = re.compile(
     """,
     re.VERBOSE,
 )
+_RESTARTS = "kube_pod_container_status_restarts_total"
 _COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 
 
@@ -416,6 +417,25 @@ def answers_a_bound(tree: Any) -> bool:
     return bool(bounded and bucket and operators <= {"or"} and below) and all(
         s.metric == above[0].metric.removesuffix("_bucket") + "_count" for s in below
     )
+
+
+def rest_of_one(tree: Any) -> Any:
+    """What a tree takes from 1; None if it does something else."""
+    tree = bare(tree)
+    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "-":
+        return None
+    one = bare(tree.lhs)
+    return tree.rhs if isinstance(one, promql_parser.NumberLiteral) and one.val == 1 else None
+
+
+def restarts_a_second(tree: Any) -> float:
+    """The window of what answers with restarts a second; 0 if it answers with something else."""
+    tree = bare(tree)
+    if isinstance(tree, promql_parser.AggregateExpr):
+        return restarts_a_second(tree.expr)
+    found = [s.range_s for s in selectors(tree) if s.metric == _RESTARTS]
+    rate = isinstance(tree, promql_parser.Call) and tree.func.name in ("rate", "irate")
+    return found[0] if rate and found else 0.0
 
 
 def is_quantile(node: Any) -> bool:

@@ -20,11 +20,14 @@ from canary.argo.releases import LATEST, STABLE
 from canary.lint import exporters, values
 from canary.lint.contract import covers
 from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of
-from canary.lint.rule import Context, Hit, Rule, at, into, percent, queries
+from canary.lint.rule import Context, Hit, Rule, at, into, judged, percent, queries
 from canary.lint.values import measurements
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
 SCRAPES_IN_WINDOW = 4
+
+# No pod is let restart so often within a window.
+MOST_RESTARTS = 10.0
 
 # No service answers faster, and no user waits for longer.
 LEAST_LIMIT_S, MOST_LIMIT_S = 0.002, 120.0
@@ -225,6 +228,28 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
 
 
 @rule(
+    "measured-before-data",
+    Severity.ERROR,
+    "the first measurement comes before there is any data",
+    reason="A background analysis measures at once, when the canary's pods are not scraped yet: "
+    "what is Inconclusive without data pauses every release then, and what fails rolls it back.",
+    remedy="set initialDelay or startingStep, or an inconclusiveLimit for the time without data",
+    needs=Strategy.CANARY,
+)
+def _measured_before_data(context: Context) -> Iterator[Hit]:
+    for gate, metric, query in judged(context):
+        age_s = context.release.age_s(gate.moment) + metric.initial_delay_s
+        begun = all(_has_no_past(context.release, selector) for selector in query.selectors)
+        limits = {
+            Phase.INCONCLUSIVE: metric.inconclusive_limit,
+            Phase.FAILED: metric.failure_limit,
+        }
+        phase, empty = threshold.phase_of(metric), promql.may_be_empty(query.tree)
+        if gate.moment.background and age_s == 0 and begun and empty and limits.get(phase) == 0:
+            yield at(gate, f"without data it is {phase}, and no measurement may be")
+
+
+@rule(
     "first-series-only",
     Severity.WARNING,
     "only the first of several series is judged",
@@ -299,7 +324,7 @@ def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
         dialect = vocabulary.of(some.metric)
         if not every or not dialect or not dialect.outcomes.keys() & some.labels:
             continue
-        telling = dialect.outcomes.keys() | values.TELLING | {"le"}
+        telling = dialect.outcomes.keys() | dialects.TELLING | {"le"}
         for matcher in (m for m in _narrowing(some) if m.label not in telling):
             wider = (
                 matcher.label not in s.labels
@@ -329,8 +354,12 @@ def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> Iterator
 
 
 def _of_longer(ratio: Any) -> Iterator[str]:
-    """Requests of a window that are counted in a longer one below the line."""
+    """Requests of a window that are counted in another one below the line."""
     above, below = ({s.range_s for s in promql.selectors(t)} for t in (ratio.lhs, ratio.rhs))
+    counters = {s.metric for s in promql.selectors(ratio)}
+    if len(counters) == len(above) == len(below) == 1 and 0.0 in above ^ below:
+        where = "above" if above == {0.0} else "below"
+        yield f"{where} the line is what pods counted since they began, and not a window"
     if promql.counts(ratio) == ("increase", "increase") and len(above) == len(below) == 1:
         some, every = above.pop(), below.pop()
         if some < every:
@@ -389,6 +418,10 @@ def _quantile_without_answer(context: Context) -> Iterator[Hit]:
             for selector in promql.selectors(node.args[1]):
                 if selector.metric.endswith(("_count", "_sum", "_total")):
                     yield at(gate, f"{selector.metric} has no buckets")
+                for matcher in (m for m in selector.matchers if m.label == "le"):
+                    if not dialects.may_take(matcher, "+Inf"):
+                        words = f'le{matcher.sign}"{matcher.value}"'
+                        yield at(gate, f"{words} leaves out the bucket +Inf, so it is NaN")
 
 
 @rule(
@@ -412,16 +445,22 @@ def _buckets_added_up(context: Context) -> Iterator[Hit]:
 @rule(
     "limit-in-another-unit",
     Severity.ERROR,
-    "a duration is compared with a limit of another unit",
-    reason="Some exporters count seconds and others milliseconds: the gate fails every release, or "
-    "none.",
-    remedy="state the limit as the metric counts, by its name",
+    "a number is compared with a limit of another unit",
+    reason="Some exporters count seconds and others milliseconds, and rate() counts a second of "
+    "what happens seldom: the gate fails every release, or none.",
+    remedy="state the limit as the metric counts, by its name; count restarts by increase()",
 )
 def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
     vocabulary = Vocabulary(context.contract.values if context.contract else {})
     for gate, metric, query in queries(context):
         yield from (at(gate, words) for words in _far_bounds(query, vocabulary))
         limits = [limit for limit in threshold.numbers(metric) if limit > 0]
+        if limits and (window_s := promql.restarts_a_second(query.tree)):
+            restarts = min(limits) * window_s
+            if restarts > MOST_RESTARTS:
+                yield at(
+                    gate, f"{min(limits):g} a second is {restarts:g} restarts in {window_s:g} s"
+                )
         dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
         duration = promql.answers_a_quantile(query.tree) or promql.answers_a_mean(query.tree)
         if not limits or not dialect or not duration:
@@ -556,6 +595,13 @@ def _misspelt_labels(context: Context, selector: Selector) -> Iterator[tuple[str
     dialect = Vocabulary().of(selector.metric)
     telling = {*dialect.outcomes, *dialect.spread} if dialect else set()
     known = context.target_labels | telling
+    if dialect and not dialect.assumed:
+        for label in sorted(selector.labels & dialects.OUTCOMES - telling):
+            tells = " or ".join(dialect.outcomes) or "nothing"
+            yield (
+                label,
+                f"{selector.metric} has no label {label}: {tells} tells what became of them",
+            )
     for label in sorted(selector.labels - known - dialects.SCOPE - {"le", "__name__"}):
         for meant in get_close_matches(label, sorted(known), 1, exporters.ALIKE):
             yield label, f"{selector.metric} has no label {label}, but {meant}"

@@ -58,6 +58,14 @@ NEITHER = {
     ("2xx", "5xx"): ("4xx", "3xx", "1xx", "other"),
     ("2", "5"): ("4", "3", "1"),
 }
+# Failures that hardly any service has.
+RARE = {
+    dialects.STATUS: tuple(
+        status
+        for status in NEITHER[dialects.STATUS]
+        if status[0] == "5" and status not in FAILURES[dialects.STATUS]
+    )
+}
 PASSED, FAILED = {Phase.SUCCESSFUL}, {Phase.FAILED}
 # What is said of the best result and of a bad one where the comparison points the wrong way.
 REVERSED = (Phase.FAILED, Phase.SUCCESSFUL)
@@ -73,6 +81,7 @@ SOME_S = 0.002
 Range = tuple[float, float]
 ANY: Range = (-math.inf, math.inf)
 SHARE: Range = (0.0, 1.0)
+COUNTED: Range = (0.0, math.inf)
 # Usage of a limit: it is measured with some noise.
 OF_LIMITS: Range = (0.0, 1.2)
 
@@ -151,6 +160,12 @@ def _always_fails(context: Context) -> Iterator[Hit]:
 def _half_may_fail(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
+        for level in promql.quantiles(query.tree):
+            upper = promql.answers_a_quantile(query.tree) and not threshold.passes_above(metric)
+            if upper and 0 <= level < 0.5:  # noqa: PLR2004 — the median
+                yield at(
+                    gate, f"{1 - level:.0%} of the requests may be slow at its level {level:g}"
+                )
         if not promql.divides(query.tree):
             continue
         good, half = (answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
@@ -188,10 +203,11 @@ def _some_failures_only(context: Context) -> Iterator[Hit]:
                     taken = _of_values(told, every)
                 except UnmodelledError:
                     continue
-                if 0 < len(taken) < len(every):
+                seldom = _of_values(told, RARE.get(pair, ())) if not taken else []
+                if seldom or 0 < len(taken) < len(every):
                     left = ", ".join(value for value in every if value not in taken)
                     words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in told)
-                    yield at(gate, f"{words} takes {', '.join(taken)}, and not {left}")
+                    yield at(gate, f"{words} takes {', '.join(taken or seldom)}, and not {left}")
 
 
 @rule(
@@ -218,10 +234,16 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
         if what and said == REVERSED and (what == RESTARTS or most * _unit_s(query) >= SOME_S):
             yield at(gate, f"it fails at 0 and passes above {most:g}: of {what} less is better")
         said = threshold.phase_of(metric, 1.0), threshold.phase_of(metric, 0.0)
-        if promql.answers_a_bound(query.tree) and said == REVERSED:
+        beyond = promql.rest_of_one(query.tree)
+        if (promql.answers_a_bound(query.tree) and said == REVERSED) or (
+            beyond is not None and promql.answers_a_bound(beyond) and said == REVERSED[::-1]
+        ):
             yield at(
                 gate, "it fails where every request is below the bound, and passes where none is"
             )
+        said = threshold.phase_of(metric, HUGE), threshold.phase_of(metric, 0.0)
+        if _counts_the_ready(query.tree) and said == REVERSED:
+            yield at(gate, "it passes where no pod is ready, and fails where all are")
 
 
 @rule(
@@ -242,6 +264,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
             yield from (at(gate, words) for words in exporters.never_taken(selector))
             yield from (at(gate, words) for words in _no_bound(selector))
             yield from (at(gate, words) for words in _not_shown(context, selector))
+            yield from (at(gate, words) for words in _never_both(selector))
             dialect = vocabulary.of(selector.metric)
             telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
             if not dialect or not telling:
@@ -342,6 +365,8 @@ def _empty_pauses(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
         nothing = None if zeroed else dialects.without_failures(query.tree)
+        if not nothing and _is_nan(answer(query.tree, 0.0, vocabulary)):
+            nothing = Nothing.NAN  # failures are divided by failures
         what = (
             "failed request, as a healthy release has"
             if nothing
@@ -427,6 +452,10 @@ def lasts_s(release: Release) -> float:
     return max(ends, default=0.0) + sum(inline)
 
 
+def _is_nan(number: float | None) -> bool:
+    return number is not None and math.isnan(number)
+
+
 def _goes_on(context: Context, gate: Gate, metric: Metric) -> bool:
     """Whether a release's background analysis lets all its measurements be Inconclusive."""
     number = measurements(context.release, gate, metric)
@@ -489,6 +518,16 @@ def _of_both(release: Release, selector: Selector) -> Iterator[str]:
     for matcher in selector.matchers:
         if why := dialects.misnamed(selector.metric, matcher, (LATEST, STABLE), services):
             yield f'{matcher.label}{matcher.sign}"{matcher.value}": {why}'
+
+
+def _never_both(selector: Selector) -> Iterator[str]:
+    """What no label holds: two values at once, or a hash and more than it."""
+    if pair := dialects.contradictory(selector.matchers):
+        yield " and ".join(f'{m.label}{m.sign}"{m.value}"' for m in pair) + " exclude each other"
+    for matcher in selector.matchers:
+        if dialects.names_no_hash(matcher, (LATEST, STABLE)):
+            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+            yield f"{words}: it is the hash alone, such as {LATEST}"
 
 
 def _no_bound(selector: Selector) -> Iterator[str]:
@@ -579,6 +618,18 @@ def _of_which_less_is_better_above(ratio: Any, canary: tuple[str, ...]) -> str:
     above, below = map(promql.selectors, (ratio.lhs, ratio.rhs))
     told = any(s.mentions(canary) for s in above), any(s.mentions(canary) for s in below)
     return _of_which_less_is_better(ratio.lhs, canary) if told == (True, False) else ""
+
+
+def _counts_the_ready(tree: Any) -> bool:
+    """Whether a query counts what is up or ready, of which more is better."""
+    tree = promql.bare(tree)
+    if isinstance(tree, promql_parser.AggregateExpr):
+        return _counts_the_ready(tree.expr)
+    if not isinstance(tree, promql_parser.VectorSelector):
+        return False
+    (selector,) = promql.selectors(tree)
+    ready = promql.Matcher("condition", "=", "true") in selector.matchers
+    return selector.metric == "up" or (selector.metric == "kube_pod_status_ready" and ready)
 
 
 def _unit_s(query: Query) -> float:
@@ -723,6 +774,8 @@ def _combined(tree: Any, left: float | None, right: float | None) -> float | Non
         return None
     if sign == "and":
         return left
+    if sign == "/" and right == 0:
+        return math.nan if left == 0 or math.isnan(left) else math.copysign(math.inf, left)
     try:
         found = _OPERATORS[sign](left, right)
     except (ArithmeticError, KeyError, ValueError):
@@ -738,10 +791,6 @@ def _tells(selector: Selector, vocabulary: Vocabulary) -> bool:
     return None not in (failing, good) and (failing == 0) is not (good == 0)
 
 
-# What tells failures too, in other words than the outcome's.
-TELLING = {"error", "exception", "grpc_response_status", "grpc_status_code", "response_flags"}
-
-
 def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | None:
     """The requests that the one selector of a tree takes."""
     (selector,) = promql.selectors(matrix)
@@ -752,8 +801,14 @@ def _requests_of(selector: Selector, failing: float, vocabulary: Vocabulary) -> 
     dialect = vocabulary.of(selector.metric)
     if dialect is None or selector.metric.endswith(("_bucket", "_sum")):
         return None
-    told = (dialect.outcomes.keys() | dialect.spread | dialects.SCOPE) - TELLING
-    if any(m.label not in told and not _OF_PODS.search(m.value) for m in selector.matchers):
+    told = (dialect.outcomes.keys() | dialect.spread | dialects.SCOPE) - dialects.TELLING
+    narrowing = [m for m in selector.matchers if not dialect.takes_all(m)]
+    if any(m.label not in told and not _OF_PODS.search(m.value) for m in narrowing):
+        return None
+    spread = [m for m in narrowing if m.label in dialect.spread]
+    if any(dialects.misnamed(selector.metric, m, ()) for m in spread):
+        return 0.0
+    if any((m.sign, m.value) == ("=", "") for m in spread):
         return None
     try:
         telling = [m for m in selector.matchers if m.label in dialect.outcomes]
@@ -788,6 +843,10 @@ def _range(tree: Any) -> Range:
             return (tree.val, tree.val)
         case "AggregateExpr" if str(tree.op) in ("avg", "max", "min"):
             return _range(tree.expr)
+        case "AggregateExpr" if str(tree.op) == "sum" and _range(tree.expr)[0] >= 0:
+            return COUNTED
+        case "Call" if tree.func.name in ("rate", "increase", "irate", "resets", "changes"):
+            return COUNTED
         case "BinaryExpr":
             return _range_of(tree)
         case "Call" if tree.func.name in ("clamp", "clamp_max", "clamp_min"):

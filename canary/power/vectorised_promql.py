@@ -29,10 +29,12 @@ from canary.argo.dialects import (
     Outcome,
     UnmodelledError,
     Vocabulary,
+    contradictory,
     is_bound,
     is_routers,
     may_tell_sides,
     misnamed,
+    names_no_hash,
     owners,
     takes,
 )
@@ -959,7 +961,7 @@ def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:
         if dialect.values:
             return takes(matcher, "")  # the scrape has no such label
         raise UnmodelledError(f"{metric} may or may not have the label {label}")
-    if takes(matcher, "\x00any") and not takes(matcher, ""):
+    if dialect.takes_all(matcher):
         return True
     raise UnmodelledError(
         f"{label}{matcher.sign}{matcher.value!r}: its share of the requests is not known"
@@ -977,6 +979,8 @@ def _sides(metric: str, matchers: Sequence[Matcher], scene: Scene) -> list[tuple
 @lru_cache(maxsize=4096)
 def _sides_named(metric: str, matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
     told, owned = [], owners(metric) if names.rollout else frozenset()
+    if contradictory(matchers) or any(names_no_hash(m, (LATEST, STABLE)) for m in matchers):
+        return ()
     for matcher in matchers:
         if misnamed(metric, matcher, (LATEST, STABLE), (*names.canary, *names.stable)):
             return ()

@@ -22,7 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.argo import analysis, promql
-from canary.argo.dialects import DESTINATIONS, Dialect, is_routers, misnamed, owners, takes
+from canary.argo.dialects import (
+    DESTINATIONS,
+    Dialect,
+    is_routers,
+    misnamed,
+    names_no_hash,
+    owners,
+    takes,
+)
 from canary.argo.model import Phase
 from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
@@ -281,7 +289,9 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
         telling = {"le", "__name__", *(dialect.outcomes if dialect else ())}
         for matcher in (m for m in selector.matchers if m.label not in telling):
             services = (*study.canary_tokens, *study.stable_tokens)
-            if misnamed(selector.metric, matcher, (LATEST, STABLE), services):
+            hashes = (LATEST, STABLE)
+            unlike = names_no_hash(matcher, hashes)
+            if unlike or misnamed(selector.metric, matcher, hashes, services):
                 held[matcher.label] = "other"
                 continue
             if matcher.sign in ("!=", "!~"):

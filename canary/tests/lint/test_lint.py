@@ -326,6 +326,63 @@ def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rul
     assert said == ({rule} if rule else set())
 
 
+@pytest.mark.parametrize(
+    ("query", "rule"),
+    [
+        (SHARE.replace(f'hash="{HASH}"', f'hash="{HASH} "'), "matcher-never-matches"),
+        (SHARE.replace(f'hash="{HASH}"', f'hash="${HASH}"'), "matcher-never-matches"),
+        (SHARE.replace(f'"{HASH}"', f'"{HASH}", job="a", job="b"'), "matcher-never-matches"),
+        (SHARE.replace('"5.."', '"5..", status!~"50."'), "some-failures-only"),
+        (SHARE.replace('"5.."', '".*5"'), "some-failures-only"),
+        (SHARE.replace('"5.."', '"4.."'), None),
+        # failures divided by failures, and all requests by failures
+        (f"({FAILED} or vector(0)) / ({FAILED} or vector(0))", "empty-pauses"),
+        (f"{ALL} / ({FAILED} or vector(0))", "always-fails"),
+        (
+            SHARE.replace(f"({ALL}", f'(sum(http_requests_total{{hash="{HASH}"}})'),
+            "divided-by-more",
+        ),
+        (f"{ALL} >= 0", "cannot-fail"),
+    ],
+)
+def test_a_gate_that_counts_something_else_than_it_seems_to_is_accused(query, rule, shop):
+    limits = {
+        "successCondition": "len(result) > 0 && !isNaN(result[0]) && result[0] >= 0",
+        "failureCondition": "len(result) > 0 && !isNaN(result[0]) && result[0] < 0",
+    }
+    changes = [metric("error-ratio", query)]
+    changes += [metric("error-ratio", c, k) for k, c in limits.items() if rule == "cannot-fail"]
+    found = edits.apply(catalogue.good_release(), [edits.read(change) for change in changes])
+    said = rules_of(check.lint(found, shop)) - {"no-minimum-sample"}
+    assert said == ({rule} if rule else set())
+
+
+BOUND = f'sum(increase(request_seconds_bucket{{hash="{HASH}", le="0.25"}}[2m]))'
+COUNT = f'(sum(increase(request_seconds_count{{hash="{HASH}"}}[2m])) >= 300)'
+
+
+@pytest.mark.parametrize(
+    ("changed", "turned", "rule"),
+    [
+        (["(0.95", "(0.05"], False, "half-may-fail"),
+        (["(0.95", "(0.5"], False, None),
+        (["}[2m])))", ', le="0.25"}[2m])))'], False, "quantile-without-answer"),
+        (["}[2m])))", ', le!="+Inf"}[2m])))'], False, "quantile-without-answer"),
+        (f"1 - {BOUND} / {COUNT}", True, "conditions-reversed"),
+        (f"1 - {BOUND} / {COUNT}", False, None),
+    ],
+)
+def test_a_gate_on_durations_that_sees_no_slow_request_is_accused(changed, turned, rule, shop):
+    changes = [metric("latency-p95", changed)]
+    if turned:
+        changes += [
+            metric("latency-p95", ["] < 0.25", "] >= 0.25"], "successCondition"),
+            metric("latency-p95", ["] >= 0.25", "] < 0.25"], "failureCondition"),
+        ]
+    found = edits.apply(catalogue.good_release(), [edits.read(change) for change in changes])
+    assert rules_of(check.lint(found, shop)) == ({rule} if rule else set())
+
+
 PLAIN_SHARE = SHARE.replace(" >= 300", "")
 STABLE_SHARE = PLAIN_SHARE.replace(HASH, "{{args.stable}}")
 

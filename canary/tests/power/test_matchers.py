@@ -79,11 +79,15 @@ MATCHERS = [
     ('status=~"5..", namespace="gridos-production"', DEAD),
     ('status=~"5..", pod=~".*-canary"', DEAD),
     (f'status=~"5..", pod="{LATEST}"', DEAD),
+    (f'status=~"5..", rollouts_pod_template_hash="shop-{LATEST}"', DEAD),
+    (f'status=~"5..", tier="{LATEST} "', DEAD),
+    ('status=~"5..", job="shop", job="shop-worker"', DEAD),
     # how many requests these take is not known
     ('status=~"5..", method="POST"', UNKNOWN),
     ('status=~"5..", route="/v1/feeders"', UNKNOWN),
     ('status=~"5..", handler!="/metrics"', UNKNOWN),
     ('status=~"5..", colour="blue"', UNKNOWN),
+    ('error!=""', UNKNOWN),
     ('status=~"(?<x"', UNKNOWN),
     # and these take them all
     ('status=~"5..", method=~".+"', RIGHT),
@@ -114,6 +118,18 @@ EXPORTERS = [
     ("flask_http_request_total", 'status=~"5.."'),
     ("grpc_server_handled_total", 'grpc_code!="OK"'),
 ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "matcher"),
+    [
+        ("http_server_request_duration_seconds_count", 'status_code=~"5.."'),
+        ("http_server_request_duration_seconds_count", 'error_type!=""'),
+        ("istio_requests_total", 'status=~"5.."'),
+    ],
+)
+def test_other_words_than_an_exporters_own_are_not_vouched_for(metric, matcher):
+    assert outcome(released(ratio(matcher, metric))) == UNKNOWN
 
 
 @pytest.mark.parametrize(("metric", "matcher"), EXPORTERS)
