@@ -206,6 +206,13 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
         self._sizes: dict[int, int] = {}
 
+    def scan_to_next_token(self) -> None:
+        # Kubernetes' parser, go-yaml, reads a tab as a space unless it might be an indentation.
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if self._depth == DEEPEST:

@@ -177,6 +177,14 @@ def test_a_list_stands_for_its_items_each_with_its_place():
     assert second.position("spec.x[7].name") == (5, 10)
 
 
+def test_a_tab_that_is_no_indentation_is_a_space_as_for_kubernetes():
+    (plain,) = yamls.objects("file", "kind: A\t# a remark\nspec:\t{x:\t1}\t\n")
+    (json_,) = yamls.objects("file", '{\n\t"kind": "A",\n\t"spec": {\n\t\t"x": 1\n\t}\n}\n')
+    assert plain.body == json_.body == {"kind": "A", "spec": {"x": 1}}
+    with pytest.raises(UsageError, match="line 2 is not YAML"):
+        list(yamls.objects("file", "spec:\n\tx: 1\n"))
+
+
 def test_an_argument_that_the_template_does_not_declare_is_dropped_in_silence_as_argo_does(deploy):
     spoil(deploy, "rollout.yaml", "name: in-a-row", "name: in-arow")
     last = manifests.rollout(manifests.read(documents.read(deploy))).steps[-1]
