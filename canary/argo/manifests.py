@@ -23,7 +23,7 @@ from canary.argo.objects import (
     carries,
 )
 from canary.argo.support import Row, Support
-from canary.argo.templates import Templates
+from canary.argo.templates import Templates, is_argo
 from canary.errors import UsageError
 from canary.yamls import Document, listed, mapping, scalar
 
@@ -119,7 +119,7 @@ def read(
         raise UsageError(_all(refused))
     rollouts = _of(things, Rollout)
     if len(rollouts) != 1:
-        given_names = told_apart([d for d in found if d.kind == "Rollout"])
+        given_names = told_apart([d for d in found if d.kind == "Rollout" and is_argo(d)])
         named = f" ({', '.join(given_names)})" if given_names else ""
         remedy = "name the one to rehearse in rehearsal.yaml, as `rollout`"
         if len(set(given_names)) < len(given_names):
@@ -205,7 +205,7 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
                 f"no AnalysisTemplate declares the argument {name!r}",
                 f"there are {', '.join(sorted(declared))}",
             )
-    document = next(found for found in bundle.documents if found.kind == "Rollout")
+    document = next(d for d in bundle.documents if d.kind == "Rollout" and is_argo(d))
     release = releases.read(document, Templates(bundle.documents), given)
     known = ", ".join(sorted(bundle.templates)) or "none"
     wrong = [
@@ -255,7 +255,10 @@ def with_workload(document: Document, others: Sequence[Document]) -> Document:
         return document
     named = (scalar(wanted.get("kind")), scalar(wanted.get("name")))
     near = [other for other in others if other.namespace in (document.namespace, "")]
-    spec = next((other.spec for other in near if (other.kind, other.name) == named), {})
+    found = next((other for other in near if (other.kind, other.name) == named), None)
+    if found is None:
+        return document
+    spec = found.body if found.kind == "PodTemplate" else found.spec
     taken = {key: spec[key] for key in ("template", "selector") if key in spec}
     return replace(document, body={**document.body, "spec": {**taken, **document.spec}})
 

@@ -14,23 +14,30 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from canary.argo import scalers
 from canary.argo.objects import KINDS, Manifest, Object, names
-from canary.yamls import Document, scalar
+from canary.yamls import Document, mapping, scalar
 
 # The kinds of the API group that has no name are known, so one that is not among them is a slip.
 _CORE_KINDS = names(
     "ConfigMap Endpoints Event LimitRange Namespace PersistentVolume PersistentVolumeClaim Pod"
-    " ReplicationController ResourceQuota Secret Service ServiceAccount"
+    " PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount"
 )
 _GROUPS = {
     **dict.fromkeys(("Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"), "argoproj.io/"),
     **dict.fromkeys(("PodMonitor", "ServiceMonitor"), "monitoring."),
     "PodMonitoring": "monitoring.googleapis.com/",
 }
+# What the controller's schema has and a rehearsal does not, beside the providers.
+UNSUPPORTED = names("experiment plugin fileKeyRef rangeQuery authentication body headers jsonBody")
 ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it means on a cluster"
 
+NO_SUCH_FIELD = (
+    "the controller has no such field, which an API server refuses or drops: take it out, or"
+    " correct its name"
+)
 PROVIDERS = "nobody answers it here: leave its metric out with --without-metric NAME"
 # How pydantic calls a field, or a value, that there is none of.
 _UNKNOWN = ("extra_forbidden", "literal_error")
@@ -49,12 +56,16 @@ class Support(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One field; `note` says what happens instead, or what would have to change."""
+    """One field; `note` says what happens instead, or what would have to change.
+
+    `missing`: the object needs the field, and does not have it.
+    """
 
     document: Document
     path: str
     support: Support
     note: str = ""
+    missing: bool = False
 
     @property
     def place(self) -> str:
@@ -65,7 +76,8 @@ class Row:
 
     def __str__(self) -> str:
         if self.support is Support.NOT_SUPPORTED:
-            return f"{self.place} is not supported — {self.note}"
+            said = "is missing" if self.missing else "is not supported"
+            return f"{self.place} {said} — {self.note}"
         named = f"{self.document} {self.path}".strip()
         return f"{named}: {self.note}" if self.note else named
 
@@ -122,18 +134,31 @@ def _refused(
     found: dict[str, Row] = {}
     for error in sorted(invalid.errors(), key=lambda e: e["type"] != "extra_forbidden"):
         path = _path(error["loc"])
-        holder = _path(error["loc"][:-1]) if error["type"] == "missing" else path
-        # A provider that is not known is one thing to say; that no known one is there is none.
-        told = any(known.startswith(f"{holder}.") for known in (*before, *found))
-        if path in before or (error["type"] != "extra_forbidden" and told):
-            continue
-        extra = error["type"] == "extra_forbidden"
-        elsewhere = PROVIDERS if re.search(r"\.provider\.\w+$", path) else ELSEWHERE
-        if re.search(r"\.provider\.\w+\.", path) and error["type"] in _UNKNOWN:
-            elsewhere, extra = ASKED_OTHERWISE, True
-        note = elsewhere if extra else error["msg"].removeprefix("Value error, ")
-        found[path] = Row(document, path, Support.NOT_SUPPORTED, note)
+        # What was taken out because of what is in it is itself neither missing nor too little.
+        told = any(known.startswith((f"{path}.", f"{path}[")) for known in (*before, *found))
+        if path not in before and not told:
+            missing = error["type"] == "missing"
+            note = _note(document, path, error)
+            found[path] = Row(document, path, Support.NOT_SUPPORTED, note, missing)
     return found
+
+
+def _note(document: Document, path: str, error: ErrorDetails) -> str:
+    """What would have to change."""
+    if re.search(r"\.provider\.\w+\.", path) and error["type"] in _UNKNOWN:
+        return ASKED_OTHERWISE
+    if error["type"] == "missing":
+        workload = mapping(document.spec.get("workloadRef"))
+        if document.kind == "Rollout" and path == "spec.template" and workload:
+            named = f"{scalar(workload.get('kind'))}/{scalar(workload.get('name'))}"
+            return f"workloadRef takes it of {named}: add that to the manifests"
+        return f"{document.kind} objects need it: add it"
+    if error["type"] != "extra_forbidden":
+        return error["msg"].removeprefix("Value error, ")
+    if re.search(r"\.provider\.\w+$", path):
+        return PROVIDERS
+    ours = _GROUPS.get(document.kind) == "argoproj.io/"
+    return NO_SUCH_FIELD if ours and error["loc"][-1] not in UNSUPPORTED else ELSEWHERE
 
 
 def _path(parts: Sequence[int | str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from canary import durations, yamls
-from canary.argo import manifests, objects
+from canary.argo import manifests, objects, support
 from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
 from canary.errors import UsageError
 from canary.runtime import documents, kustomize
@@ -299,6 +299,48 @@ def test_of_all_fields_that_the_controller_knows_few_are_refused_and_by_name(roo
         for path, name in refused_fields(schema, kind, ""):
             refused.setdefault(path, set()).add(name)
     assert refused == NOT_SUPPORTED
+    providers = refused.pop("spec.metrics[].provider")
+    assert frozenset().union(*refused.values()) - providers <= support.UNSUPPORTED
+    assert frozenset().union(*refused.values()) >= support.UNSUPPORTED
+
+
+def refused_of(change):
+    """The fields that refuse a shape of which a part was changed, and why."""
+    (rollout, *others) = shape()
+    change(rollout.body["spec"])
+    rows = manifests.explain([rollout, *others])
+    return [
+        str(row).partition(": Rollout field ")[2] for row in rows if row.support == "not supported"
+    ]
+
+
+def test_a_field_that_is_missing_is_said_to_be_once_beside_all_else():
+    def change(spec):
+        del spec["template"]
+        spec["strategy"]["canary"]["steps"].append({"plugin": {"name": "example/step"}})
+
+    plugin, template = refused_of(change)
+    assert template == "spec.template is missing — Rollout objects need it: add it"
+    assert plugin.startswith("spec.strategy.canary.steps[5].plugin is not supported — leave it out")
+
+
+def test_a_field_that_no_controller_has_is_to_be_corrected():
+    (said,) = refused_of(lambda spec: spec["strategy"]["canary"].update(autoPromotionEnabled=True))
+    field = "spec.strategy.canary.autoPromotionEnabled is not supported"
+    assert said.startswith(f"{field} — the controller has no such field")
+
+
+def test_the_pod_template_may_be_that_of_a_pod_template_and_is_asked_for_where_it_is_missing():
+    found = shape()
+    spec = found[0].body["spec"]
+    template = {"kind": "PodTemplate", "apiVersion": "v1", "template": spec.pop("template")}
+    template["metadata"] = {"name": "pods", "namespace": "shop"}
+    spec["workloadRef"] = {"apiVersion": "v1", "kind": "PodTemplate", "name": "pods"}
+    with pytest.raises(
+        UsageError, match=r"spec\.template is missing — workloadRef takes it of PodTem"
+    ):
+        manifests.read(found)
+    assert manifests.read([*found, Document("pods.yaml", template)]).rollout.spec.template.spec
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def programs(process, *names):
     ("text", "said"),
     [
         ("", "contains 0 Rollouts"),
-        ("kind: Rollout\nspec: {}\n", "is not supported"),
+        ("kind: Rollout\nspec: {}\n", "spec.strategy is missing"),
     ],
 )
 def test_manifests_that_could_not_be_rehearsed_are_no_success_to_explain(
