@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from canary.argo import manifests
+from canary.argo.templates import is_argo
 from canary.errors import UsageError
 from canary.lint import repository
 from canary.rehearse import draft_routes
@@ -67,7 +68,8 @@ class Draft:
         """What a person must give, by its field."""
         for image, (command, _) in self.images.items():
             if UNKNOWN in command:
-                yield f"images.{image}: the command that runs the program"
+                what = f"images.{image}" if image else "images: the manifests give none, and"
+                yield f"{what}: the command that runs the program"
         for variable, (_, remark) in self.variables.items():
             if remark == _ELSEWHERE:
                 yield f"variables.{variable}: an address of this machine, or a name of `services`"
@@ -100,7 +102,7 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
     """
     source = given or _manifests(root)
     found = tuple(documents.read(source))
-    every = [document for document in found if document.kind == "Rollout"]
+    every = [d for d in found if d.kind == "Rollout" and is_argo(d)]
     rollouts = [d for d in every if rollout in (None, d.name, d.qualified)]
     if len(rollouts) != 1:
         there = ", ".join(manifests.told_apart(every))
@@ -118,7 +120,12 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
     spec = mapping(mapping(chosen.spec.get("template")).get("spec"))
     containers = [mapping(container) for container in listed(spec.get("containers"))]
     if not containers:
-        raise UsageError(f"{rollouts[0]} of {source} has no containers", "name another")
+        workload = mapping(chosen.spec.get("workloadRef"))
+        remedy = "name another"
+        if workload:
+            named = f"{scalar(workload.get('kind'))}/{scalar(workload.get('name'))}"
+            remedy = f"its workloadRef names {named}: name manifests that hold both"
+        raise UsageError(f"{rollouts[0]} of {source} has no containers", remedy)
     main = _main(containers, found)
     build, command = _built(root, made.name)
     made.build = [_flow(words) for words in build]
@@ -150,8 +157,11 @@ def _manifests(root: Path) -> Path:
     reading = repository.read([str(root)])
     places = set()
     for document in reading.documents:
-        if document.kind == "Rollout":
-            place = Path(document.file.removesuffix(" (rendered)"))
+        if document.kind == "Rollout" and is_argo(document):
+            # An overlay that only lists its base is a place of its own.
+            within = document.file.removeprefix(str(root)).removesuffix(" (rendered)")
+            _, _, beyond = within.partition("/../")
+            place = Path(document.file.removesuffix(" (rendered)").removesuffix(f"/../{beyond}"))
             folder = place if place.is_dir() else place.parent
             # In the root lie files that are no manifests.
             places.add(place if folder.resolve() == root.resolve() else folder)
@@ -437,6 +447,11 @@ def _flow(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _key(name: str) -> str:
+    """A name as the key that it is, such as an image without one, or one that is a number."""
+    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else _flow(name)
+
+
 def _render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("canary.rehearse"),
@@ -446,4 +461,5 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["key"] = _key
     return environment.get_template(template).render(**values)

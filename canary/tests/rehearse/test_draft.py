@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from canary import yamls
+from canary.argo import manifests
 from canary.commands import init
 from canary.errors import MachineError, UsageError
 from canary.rehearse import draft, gaps, plan
+from canary.runtime import documents
 
 
 @pytest.fixture
@@ -211,6 +213,27 @@ def test_a_rollout_of_a_workload_has_that_workloads_containers(orders, tmp_path)
     (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(bodies))
     assert list(said(tmp_path)[0]["images"]) == ["orders"]
 
+    (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(bodies[:-1]))
+    with pytest.raises(UsageError, match="names Deployment/orders: name manifests that hold both"):
+        draft.draft(tmp_path, None)
+
+
+def test_a_rollout_of_another_group_is_none(orders, tmp_path):
+    shutil.copy(orders, tmp_path)
+    other = "apiVersion: rollouts.kruise.io/v1beta1\nkind: Rollout\nmetadata: {name: other}\n"
+    (tmp_path / "kruise").mkdir()
+    (tmp_path / "kruise/rollout.yaml").write_text(other)
+    assert draft.draft(tmp_path, None).name == "orders"
+    with pytest.raises(UsageError, match="contains 0 Rollouts — point at manifests with one"):
+        manifests.read(documents.read(tmp_path / "kruise"), "it")
+
+
+@pytest.mark.parametrize(("image", "key"), [("true:1", "true"), (":1", ""), ("42@sha256:0", "42")])
+def test_an_image_of_any_name_is_a_key_of_the_file(orders, tmp_path, image, key):
+    text = orders.read_text().replace("registry.example/shop/orders:1.4.2", f"'{image}'")
+    (tmp_path / "manifests.yaml").write_text(text)
+    assert list(said(tmp_path)[0]["images"]) == [key]
+
 
 def test_of_two_rollouts_of_one_name_that_of_a_namespace_is_chosen(orders, tmp_path):
     text = orders.read_text()
@@ -233,7 +256,7 @@ def test_each_overlay_is_a_place_of_its_own(orders, tmp_path):
         overlay = tmp_path / "deploy/overlays" / name
         overlay.mkdir(parents=True)
         (overlay / "kustomization.yaml").write_text(
-            "resources: [../../base]\ncommonAnnotations: {team: shop}"
+            "resources: [../../base]" + "\ncommonAnnotations: {team: shop}" * (name == "dev")
         )
     with pytest.raises(UsageError, match=r"Rollouts in \S+/overlays/dev, \S+/overlays/prod — name"):
         draft.draft(tmp_path, None)
