@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -25,27 +26,35 @@ from pydantic.alias_generators import to_camel
 
 from canary import durations
 
-_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
-
 
 def _seconds(value: object) -> object:
     """Argo takes a bare number as seconds and text as a Go duration."""
     return durations.parse(value) if isinstance(value, str) and not value.isdigit() else value
 
 
-def millicores(value: object) -> float:
-    """Kubernetes CPU quantities: "500m", "0.5", 1."""
-    text = str(value)
-    return float(text[:-1]) if text.endswith("m") else float(text) * 1000
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]?|[KMGTPE]i)")
+_SUFFIXES = {
+    **{name: Fraction(1, 1000 ** (3 - power)) for power, name in enumerate("num")},
+    **{name: Fraction(1000**power) for power, name in enumerate(["", *"kMGTPE"])},
+    **{f"{name}i": Fraction(1024**power) for power, name in enumerate("KMGTPE", 1)},
+}
 
 
-def quantity_bytes(value: object) -> int:
-    """Kubernetes memory quantities: "256Mi", "1G", 1048576."""
-    text = str(value)
-    for suffix, factor in _BYTES.items():
-        if text.endswith(suffix):
-            return int(float(text.removesuffix(suffix)) * factor)
-    return int(float(text))
+def quantity(value: object) -> Fraction:
+    """A quantity of Kubernetes, such as "500m", "256Mi", "1e3" or 1.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    found = _QUANTITY.fullmatch(str(value))
+    if found is None:
+        raise ValueError(f"{value!r} is not a quantity, such as 500m or 256Mi")
+    return Fraction(found[1]) * _SUFFIXES[found[2]]
+
+
+def _quantity(value: object) -> object:
+    quantity(value)
+    return str(value)
 
 
 def _object_name(name: str) -> str:
@@ -58,7 +67,7 @@ def _object_name(name: str) -> str:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 # `sleep 15` as a program, or as a shell's whole or last word.
 _SLEEP = re.compile(r"(?:^|[\s;&/])sleep (\d+(?:\.\d+)?)s?\s*$")
-Quantity = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+Quantity = Annotated[str, BeforeValidator(_quantity)]
 
 
 class Manifest(BaseModel):
@@ -134,8 +143,8 @@ class FieldSelector(Manifest):
 class ResourceSelector(Manifest):
     """A resource of the container itself."""
 
-    resource: Literal["limits.cpu", "requests.cpu", "limits.memory", "requests.memory"]
-    divisor: str = "1"
+    resource: Annotated[str, Field(pattern=r"^(limits|requests)\..+$")]
+    divisor: Quantity = "1"
     container_name: str = ""
 
 
@@ -288,22 +297,32 @@ class Resources(Manifest):
     def cpu_limit_millicores(self) -> float | None:
         """The CPU limit in thousandths of a core, if there is one."""
         text = self.limits.get("cpu")
-        return None if text is None else millicores(text)
+        return None if text is None else float(quantity(text) * 1000)
 
     @property
     def memory_limit_bytes(self) -> int | None:
         """The memory limit in bytes, if there is one."""
         text = self.limits.get("memory")
-        return None if text is None else quantity_bytes(text)
+        return None if text is None else int(quantity(text))
 
 
 class CsiVolume(Manifest):
     """A volume of a CSI driver; that of the Secrets Store holds a SecretProviderClass's values."""
 
     NOT_ENFORCED = names("nodePublishSecretRef fsType")
-    driver: Literal["secrets-store.csi.k8s.io"]
+    driver: str
     read_only: bool = False
-    volume_attributes: dict[str, str]
+    volume_attributes: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_secrets_store(self) -> bool:
+        """Whether its files are written here."""
+        return self.driver == "secrets-store.csi.k8s.io"
+
+    def not_enforced(self) -> Mapping[str, str]:
+        """What another driver would put there."""
+        other = "none of its files is written: only those of the Secrets Store are"
+        return {} if self.is_secrets_store else {"driver": other}
 
 
 class KeyToPath(Manifest):
@@ -323,22 +342,55 @@ class FilesVolume(Manifest):
     optional: bool = False
 
 
+class Projection(Manifest):
+    """One of the sources of a projected volume."""
+
+    NOT_ENFORCED = names("serviceAccountToken clusterTrustBundle downwardAPI podCertificate")
+    secret: FilesVolume | None = None
+    config_map: FilesVolume | None = None
+
+
+class Projected(Manifest):
+    """Several sources in one folder."""
+
+    NOT_ENFORCED = names("defaultMode")
+    sources: list[Projection] = Field(default_factory=list)
+
+
 class Volume(Manifest):
     """A volume: one that holds files, which are written here, or the machine's own disk."""
 
     NOT_ENFORCED = names(
-        "emptyDir hostPath persistentVolumeClaim downwardAPI projected ephemeral nfs azureFile"
-        " azureDisk awsElasticBlockStore gcePersistentDisk image"
+        "emptyDir hostPath persistentVolumeClaim downwardAPI ephemeral nfs azureFile azureDisk"
+        " awsElasticBlockStore gcePersistentDisk image cephfs cinder fc flexVolume flocker gitRepo"
+        " glusterfs iscsi photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos"
+        " vsphereVolume"
     )
     name: str
     csi: CsiVolume | None = None
     secret: FilesVolume | None = None
     config_map: FilesVolume | None = None
+    projected: Projected = Projected()
+
+    @property
+    def secrets(self) -> list[FilesVolume]:
+        """The Secrets whose keys are its files; a SecretProviderClass makes one of its name."""
+        found = [self.secret, *(source.secret for source in self.projected.sources)]
+        if self.csi is not None and self.csi.is_secrets_store:
+            name = self.csi.volume_attributes.get("secretProviderClass", "")
+            found.append(FilesVolume(name=name))
+        return [held for held in found if held is not None]
+
+    @property
+    def config_maps(self) -> list[FilesVolume]:
+        """The ConfigMaps whose keys are its files."""
+        found = [self.config_map, *(source.config_map for source in self.projected.sources)]
+        return [held for held in found if held is not None]
 
     @property
     def holds_files(self) -> bool:
         """Whether its files are written here."""
-        return bool(self.csi or self.secret or self.config_map)
+        return bool(self.secrets or self.config_maps)
 
 
 class VolumeMount(Manifest):

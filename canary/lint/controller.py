@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
-from canary.argo import analysis, resolve, threshold
+from canary.argo import analysis, objects, resolve, threshold
 from canary.argo.gates import Gate, Severity, Strategy
 from canary.lint.rule import Context, Hit, Rule, at, into, metrics
 from canary.lint.values import lasts_s
@@ -271,15 +272,9 @@ def _step(step: Mapping[str, Any], routing: Mapping[str, Any]) -> Iterator[str]:
         yield "setCanaryScale needs a traffic router"
 
 
-_SUFFIXES = {
-    "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
-}  # fmt: skip
-
-
-def _quantity(value: object) -> float | None:
+def _quantity(value: object) -> Fraction | None:
     """A Kubernetes quantity; None if it is none."""
-    found = re.fullmatch(r"([\d.]+)([a-zA-Z]*)", scalar(value))
-    if not found or found[2] not in _SUFFIXES:
+    try:
+        return objects.quantity(scalar(value))
+    except ValueError:
         return None
-    return float(found[1]) * _SUFFIXES[found[2]]

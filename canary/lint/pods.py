@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canary.argo.gates import Release
+from canary.argo.objects import quantity
 from canary.argo.releases import seconds
 from canary.lint.repository import MONITORS
 from canary.yamls import Document, listed, mapping, scalar
@@ -29,9 +30,8 @@ def containers_of(rollout: Document) -> set[str]:
 def cpu_limit_cores(rollout: Document) -> float | None:
     """The first container's CPU limit, in cores."""
     limits = mapping(mapping(_container(rollout).get("resources")).get("limits"))
-    words = scalar(limits.get("cpu"))
     try:
-        return float(words[:-1]) / 1000 if words.endswith("m") else float(words)
+        return float(quantity(scalar(limits.get("cpu"))))
     except ValueError:
         return None
 

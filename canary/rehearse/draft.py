@@ -429,11 +429,14 @@ def _references(
             if reference := mapping(whole.get("secretRef")):
                 yield scalar(reference["name"]), "", ""
     for volume in map(mapping, listed(spec.get("volumes"))):
-        secret = mapping(volume.get("secret"))
-        if secret:
-            yield scalar(secret.get("secretName")), "", ""
-            for item in map(mapping, listed(secret.get("items"))):
-                yield scalar(secret.get("secretName")), scalar(item.get("key")), ""
+        projected = map(mapping, listed(mapping(volume.get("projected")).get("sources")))
+        for secret in filter(None, (mapping(one.get("secret")) for one in (volume, *projected))):
+            name = scalar(secret.get("secretName") or secret.get("name"))
+            yield name, "", ""
+            yield from (
+                (name, scalar(item.get("key")), "")
+                for item in map(mapping, listed(secret.get("items")))
+            )
         attributes = mapping(mapping(volume.get("csi")).get("volumeAttributes"))
         if "secretProviderClass" in attributes:
             yield scalar(attributes["secretProviderClass"]), "", ""

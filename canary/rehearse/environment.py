@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -103,6 +107,8 @@ def _field(path: str, pod: PodFacts) -> str:
         "status.podIP": pod.ip,
         "status.podIPs": pod.ip,
         "status.hostIP": pod.ip,
+        "status.hostIPs": pod.ip,
+        "metadata.uid": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{pod.name}.{pod.namespace}")),
         "spec.nodeName": "localhost",
         "spec.serviceAccountName": "default",
     }
@@ -114,13 +120,23 @@ def _field(path: str, pod: PodFacts) -> str:
 
 
 def _resource(selector: objects.ResourceSelector, container: objects.Container) -> str:
+    """A request or limit; a limit that is not set is all that the machine has, as on a node."""
     kind, _, name = selector.resource.partition(".")
-    text = getattr(container.resources, kind).get(name)
+    resources = container.resources
+    text = resources.limits.get(name) if kind == "limits" else resources.requests.get(name)
     if text is None:
-        raise UsageError(f"{selector.resource} is referenced and not set", "set it in resources")
-    number = objects.millicores if name == "cpu" else objects.quantity_bytes
-    # Kubernetes rounds up to whole divisors.
-    return str(int(-(-number(text) // number(selector.divisor))))
+        # An API server sets a request to its limit where there is none.
+        text = resources.limits.get(name, "0") if kind == "requests" else _machine(name)
+    # Kubernetes rounds up to whole divisors, and takes 0 as 1.
+    return str(math.ceil(objects.quantity(text) / (objects.quantity(selector.divisor) or 1)))
+
+
+def _machine(resource: str) -> str:
+    """How much of a resource this machine has."""
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    disk = shutil.disk_usage(os.sep).total
+    found = {"cpu": os.cpu_count() or 1, "memory": pages, "ephemeral-storage": disk}
+    return str(found.get(resource, 0))
 
 
 def _key(

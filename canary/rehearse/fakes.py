@@ -49,16 +49,13 @@ class Fakes:
 
     def _write(self, volume: objects.Volume) -> None:
         """Writes a volume's files, readable by this user only, as the pod's volume is."""
-        if volume.csi is not None:
-            values = self._sources.secrets[volume.csi.volume_attributes["secretProviderClass"]]
-            files = dict(values)
-        else:
-            held = volume.secret or volume.config_map
-            if held is None:
-                return
-            store = self._sources.secrets if volume.secret else self._sources.config_maps
-            values = store.get(held.name, {})
-            files = {item.path: values[item.key] for item in held.items} or dict(values)
+        held = [(one, self._sources.secrets) for one in volume.secrets]
+        held += [(one, self._sources.config_maps) for one in volume.config_maps]
+        files: dict[str, str] = {}
+        for one, store in held:
+            values = store.get(one.name, {})
+            chosen = {item.path: values[item.key] for item in one.items if item.key in values}
+            files |= chosen if one.items else values
         for name, value in files.items():
             file = self._folder / volume.name / name
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

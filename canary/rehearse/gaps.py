@@ -90,13 +90,12 @@ def _references(bundle: Bundle, config: Config) -> Iterator[str]:
 
 
 def _volume(volume: Volume, secrets: _Store, config_maps: _Store) -> Iterator[str]:
-    if volume.csi is not None:
-        yield from _secret(secrets, volume.csi.volume_attributes.get("secretProviderClass", ""))
-    elif volume.secret is not None and not volume.secret.optional:
-        yield from _secret(secrets, volume.secret.name, [i.key for i in volume.secret.items])
-    elif volume.config_map is not None and not volume.config_map.optional:
-        keys = [item.key for item in volume.config_map.items]
-        yield from _config_map(config_maps, volume.config_map.name, keys)
+    for held in volume.secrets:
+        if not held.optional:
+            yield from _secret(secrets, held.name, [item.key for item in held.items])
+    for held in volume.config_maps:
+        if not held.optional:
+            yield from _config_map(config_maps, held.name, [item.key for item in held.items])
 
 
 def _environment(container: Container, secrets: _Store, config_maps: _Store) -> Iterator[str]:

@@ -345,10 +345,37 @@ def test_the_pod_template_may_be_that_of_a_pod_template_and_is_asked_for_where_i
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("256Mi", 2**28), ("1Gi", 2**30), ("1.5G", 1_500_000_000), (1048576, 2**20), ("64k", 64_000)],
+    [
+        *(("256Mi", 2**28), ("1.5G", 1_500_000_000), (1048576, 2**20), ("64k", 64_000)),
+        *(("2Ti", 2**41), ("129e6", 129_000_000), ("1E3", 1000), ("1E", 10**18), (".5", 0.5)),
+        *(("250m", 0.25), ("100u", 0.0001), ("0", 0)),
+    ],
 )
-def test_memory_quantities_are_read_as_kubernetes_writes_them(text, expected):
-    assert objects.quantity_bytes(text) == expected
+def test_quantities_are_read_as_kubernetes_writes_them(text, expected):
+    assert float(objects.quantity(text)) == expected
+
+
+def test_what_is_no_quantity_is_refused_by_its_path():
+    def change(spec):
+        container = spec["template"]["spec"]["containers"][0]
+        container["resources"] = {"limits": {"memory": "plenty", "cpu": "1"}}
+
+    field = "spec.template.spec.containers[0].resources.limits.memory"
+    expected = f"{field} is not supported — 'plenty' is not a quantity, such as 500m or 256Mi"
+    assert refused_of(change) == [expected]
+
+
+def test_no_volume_is_refused_and_those_without_files_here_are_listed():
+    kinds = ("iscsi", "cephfs", "flexVolume", "nfs", "ephemeral", "image", "emptyDir", "hostPath")
+    volumes = [{"name": f"v{i}", kind: {}} for i, kind in enumerate(kinds)]
+    volumes.append({"name": "spiffe", "csi": {"driver": "csi.spiffe.io", "readOnly": True}})
+    found = shape()
+    found[0].body["spec"]["template"]["spec"]["volumes"] = volumes
+    bundle = manifests.read(found)
+    assert not any(v.holds_files for v in bundle.rollout.spec.template.spec.volumes)
+    listed = [line for line in bundle.unenforced if ".volumes[" in line]
+    assert len(listed) == len(volumes)
+    assert "volumes[8].csi.driver: none of its files is written" in listed[-1]
 
 
 SHAPE = ("basic", "hash", "timed", "plain", "pod-monitor")

@@ -35,11 +35,22 @@ def test_later_variables_win_over_earlier_and_env_over_env_from():
         ({"configMapKeyRef": {"name": "settings", "key": "A"}}, "1"),
         ({"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}, "450"),
         ({"resourceFieldRef": {"resource": "limits.cpu"}}, "1"),
+        ({"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}, "1"),
+        ({"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}}, "450"),
+        ({"resourceFieldRef": {"resource": "requests.memory"}}, "0"),
+        ({"resourceFieldRef": {"resource": "limits.hugepages-2Mi"}}, "0"),
+        ({"fieldRef": {"fieldPath": "metadata.uid"}}, "7710cf57-0c8c-559e-a0c4-34626ab891e4"),
     ],
 )
 def test_a_value_comes_from_where_the_manifest_says(source, expected):
     spec = container(resources={"limits": {"cpu": "450m"}}, **env("X", **source))
     assert resolve(spec, POD, SOURCES) == {"X": expected}
+
+
+@pytest.mark.parametrize("resource", ["cpu", "memory", "ephemeral-storage"])
+def test_a_limit_that_is_not_set_is_what_the_machine_has_as_on_a_node(resource):
+    asked = env("X", resourceFieldRef={"resource": f"limits.{resource}"})
+    assert int(resolve(container(**asked), POD, SOURCES)["X"]) >= 1
 
 
 def test_an_optional_secret_that_is_missing_sets_nothing():
@@ -54,7 +65,6 @@ def test_an_optional_secret_that_is_missing_sets_nothing():
         (env("X", configMapKeyRef={"name": "no", "key": "k"}), "ConfigMap no.k is referenced"),
         ({"envFrom": [{"secretRef": {"name": "no"}}]}, "Secret no is referenced"),
         (env("X", fieldRef={"fieldPath": "spec.magic"}), "spec.magic is not understood"),
-        (env("X", resourceFieldRef={"resource": "limits.cpu"}), "limits.cpu is referenced and not"),
     ],
 )
 def test_what_cannot_be_had_is_named_with_its_remedy(fields, complaint):

@@ -150,6 +150,22 @@ def test_a_container_runs_with_its_ports_services_and_files_of_this_machine(tmp_
     }
 
 
+def test_a_projected_volume_has_the_files_of_all_its_sources(tmp_path):
+    projected = """projected: {sources: [
+          {configMap: {name: settings}}, {secret: {name: tls, items: [{key: key, path: tls.key}]}},
+          {serviceAccountToken: {path: token}},
+          {configMap: {name: absent, optional: true, items: [{key: a, path: b}]}}]}"""
+    rollout = ROLLOUT.replace("secret: {secretName: tls, defaultMode: 288}", projected)
+    with pytest.raises(UsageError, match=r"secrets\.tls: a fake of Secret 'tls' \(keys key\)"):
+        read(tmp_path, WHOLE.replace("tls: {key", "other: {key"), rollout=rollout)
+    build = read(tmp_path, WHOLE, rollout=rollout)
+    Fakes(build, {"cache": ""}, "", tmp_path / "volumes").source()
+    files = {file.name: file.read_text() for file in (tmp_path / "volumes/tls").iterdir()}
+    assert files == {"yaml": "retries: 3", "tls.key": "k of "}
+    (line,) = [line for line in build.bundle.unenforced if "serviceAccountToken" in line]
+    assert "volumes[1].projected.sources[2]" in line
+
+
 def test_a_replacement_runs_whole_in_place_of_the_manifests_command(tmp_path):
     whole = '{run: [sh, "{port.http}", --config=/etc/orders/orders.yaml]}'
     text = WHOLE.replace('[sh, --listen, "{host}:{port}"]', whole)
