@@ -153,6 +153,7 @@ def read(
             thing
             for thing in things
             if isinstance(thing, PodMonitor | ServiceMonitor | PodMonitoring)
+            and _reaches(thing, rollout.metadata.namespace)
             and _scrapes(thing, labels, selecting)
         ),
         rows=rows,
@@ -332,6 +333,17 @@ def _grpc(service: Service | None, documents: Iterable[Document]) -> str:
 
 
 _NGINX_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
+
+
+def _reaches(monitor: Monitor, namespace: str) -> bool:
+    """Whether a monitor looks in a namespace, as far as both say where they are."""
+    own = monitor.metadata.namespace
+    if not own or not namespace or own == namespace:
+        return True
+    if isinstance(monitor, PodMonitoring):
+        return False
+    chosen = monitor.spec.namespace_selector
+    return chosen.any or namespace in chosen.match_names
 
 
 def _scrapes(monitor: Monitor, labels: Mapping[str, str], services: Sequence[Service]) -> bool:

@@ -101,10 +101,19 @@ class Manifest(BaseModel):
 
 # What the run's targets carry of a cluster's discovery (`rehearse/scraping`).
 _DISCOVERED = re.compile(
-    r"__meta_kubernetes_(namespace|endpoints_name|endpoint_(port_name|address_target_(kind|name))"
-    r"|(pod|service)_(name|label_.*|annotation_.*)|pod_(ip|labelpresent_.*|phase|ready|node_name"
-    r"|container_(name|port_name)|controller_(kind|name)))$"
+    r"__meta_kubernetes_(namespace|endpoints_name"
+    r"|endpoint_(port_name|port_protocol|ready|node_name|address_target_(kind|name))"
+    r"|(pod|service)_(name|(label|annotation)(present)?_.*)"
+    r"|pod_(ip|host_ip|uid|phase|ready|node_name|controller_(kind|name)"
+    r"|container_(name|image|init|port_(name|number|protocol))))$"
 )
+# What a labelmap may copy of nodes and namespaces, of which there are none.
+_OTHERS = re.compile(r"__meta_kubernetes_(?:node|namespace)_\w+")
+
+
+# Ports of the proxies that a mesh injects into pods, by name and number (istio, linkerd2). No
+# manifest declares them, and what is counted there is the mesh's.
+PROXIES = frozenset({"http-envoy-prom", "15090", 15090, "linkerd-admin", "4191", 4191})
 
 
 def names(text: str) -> frozenset[str]:
@@ -942,42 +951,63 @@ class Endpoint(Manifest):
     """How Prometheus scrapes a pod; relabelings go to the run's Prometheus as they are."""
 
     NOT_ENFORCED = names(
-        "tlsConfig authorization basicAuth bearerTokenSecret bearerTokenFile oauth2 proxyUrl"
-        " honorTimestamps filterRunning enableHttp2 followRedirects trackTimestampsStaleness"
-        " scheme timeout"
+        "tlsConfig tls authorization basicAuth bearerTokenSecret bearerTokenFile oauth2 proxyUrl"
+        " proxyURL noProxy proxyFromEnvironment proxyConnectHeader honorTimestamps filterRunning"
+        " enableHttp2 followRedirects follow_redirects trackTimestampsStaleness scheme timeout"
+        " sampleLimit seriesLimit max_scrape_size attach_metadata vm_scrape_params"
     )
     port: int | str = ""
+    port_number: int | None = None
     target_port: int | str = ""
     path: str = "/metrics"
-    interval: Seconds = 30.0
+    interval: Seconds = Field(30.0, validation_alias=AliasChoices("interval", "scrape_interval"))
     scrape_timeout: Seconds | None = None
     params: dict[str, list[str]] = Field(default_factory=dict)
     honor_labels: bool = False
-    relabelings: list[dict[str, Any]] = Field(default_factory=list)
-    metric_relabelings: list[dict[str, Any]] = Field(default_factory=list)
-    metric_relabeling: list[dict[str, Any]] = Field(default_factory=list)
+    # In the words of the operators of Prometheus, VictoriaMetrics and Google.
+    relabelings: list[dict[str, Any]] = Field(
+        default_factory=list, validation_alias=AliasChoices("relabelings", "relabelConfigs")
+    )
+    metric_relabelings: list[dict[str, Any]] = Field(
+        default_factory=list,
+        validation_alias=AliasChoices(
+            "metricRelabelings", "metricRelabeling", "metricRelabelConfigs"
+        ),
+    )
 
     @field_validator("relabelings")
     @classmethod
     def _knows_its_sources(cls, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        named = [str(name) for config in given for name in config.get("sourceLabels", [])]
+        listed = [config.get("sourceLabels") or config.get("source_labels") for config in given]
+        named = [str(name) for names_ in listed for name in names_ or ()]
+        named += _OTHERS.findall(" ".join(str(config.get("regex", "")) for config in given))
         if unknown := [n for n in named if n.startswith("__meta_") and not _DISCOVERED.match(n)]:
             raise ValueError(f"{unknown[0]} is not known of a pod on one machine")
         return given
 
 
 _LIMITS = (
-    "namespaceSelector sampleLimit targetLimit labelLimit labelNameLengthLimit"
+    "serviceDiscoveryRole nativeHistogramBucketLimit nativeHistogramMinBucketFactor"
+    " scrapeClassicHistograms scrapeNativeHistograms convertClassicHistogramsToNHCB seriesLimit"
+    " discoveryRole sampleLimit targetLimit labelLimit labelNameLengthLimit"
     " labelValueLengthLimit keepDroppedTargets attachMetadata scrapeClass scrapeProtocols"
     " fallbackScrapeProtocol bodySizeLimit selectorMechanism limits filterRunning"
 )
+
+
+class NamespaceSelector(Manifest):
+    """The namespaces in which a monitor looks; without names its own."""
+
+    any: bool = False
+    match_names: list[str] = Field(default_factory=list)
 
 
 class PodMonitorSpec(Manifest):
     """Which pods are scraped, how often, and which of their labels the series carry."""
 
     NOT_ENFORCED = names(_LIMITS)
-    selector: Selector
+    selector: Selector = Selector()
+    namespace_selector: NamespaceSelector = NamespaceSelector()
     pod_metrics_endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     pod_target_labels: list[str] = Field(default_factory=list)
     job_label: str = ""
@@ -987,7 +1017,8 @@ class ServiceMonitorSpec(Manifest):
     """The same by the Services that select the pods."""
 
     NOT_ENFORCED = names(_LIMITS)
-    selector: Selector
+    selector: Selector = Selector()
+    namespace_selector: NamespaceSelector = NamespaceSelector()
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     target_labels: list[str] = Field(default_factory=list)
     pod_target_labels: list[str] = Field(default_factory=list)
@@ -1012,7 +1043,7 @@ class PodMonitoringSpec(Manifest):
     """The same for Google's managed collection."""
 
     NOT_ENFORCED = names(_LIMITS)
-    selector: Selector
+    selector: Selector = Selector()
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     target_labels: PodMonitoringLabels = PodMonitoringLabels()
 
@@ -1060,23 +1091,23 @@ class ConfigMap(Object):
 
 
 class PodMonitor(Object):
-    """A PodMonitor of the Prometheus operator."""
+    """A PodMonitor of the Prometheus operator, or what VictoriaMetrics makes of it."""
 
-    kind: Literal["PodMonitor"]
+    kind: Literal["PodMonitor", "VMPodScrape"]
     spec: PodMonitorSpec
 
 
 class ServiceMonitor(Object):
-    """A ServiceMonitor of the Prometheus operator."""
+    """A ServiceMonitor of the Prometheus operator, or what VictoriaMetrics makes of it."""
 
-    kind: Literal["ServiceMonitor"]
+    kind: Literal["ServiceMonitor", "VMServiceScrape"]
     spec: ServiceMonitorSpec
 
 
 class PodMonitoring(Object):
-    """A PodMonitoring of Google's managed Prometheus."""
+    """A PodMonitoring of Google's managed Prometheus, or the cluster's."""
 
-    kind: Literal["PodMonitoring"]
+    kind: Literal["PodMonitoring", "ClusterPodMonitoring"]
     spec: PodMonitoringSpec
 
 
@@ -1089,6 +1120,9 @@ KINDS: dict[str, type[Object]] = {
     "PodMonitor": PodMonitor,
     "ServiceMonitor": ServiceMonitor,
     "PodMonitoring": PodMonitoring,
+    "ClusterPodMonitoring": PodMonitoring,
+    "VMPodScrape": PodMonitor,
+    "VMServiceScrape": ServiceMonitor,
 }
 
 

@@ -26,9 +26,11 @@ _CORE_KINDS = names(
     " PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount"
 )
 _GROUPS = {
-    **dict.fromkeys(("Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"), "argoproj.io/"),
-    **dict.fromkeys(("PodMonitor", "ServiceMonitor"), "monitoring."),
-    "PodMonitoring": "monitoring.googleapis.com/",
+    **dict.fromkeys(("Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"), ("argoproj.io/",)),
+    # Azure's managed Prometheus has the operator's kinds in a group of its own.
+    **dict.fromkeys(("PodMonitor", "ServiceMonitor"), ("monitoring.", "azmonitoring.")),
+    **dict.fromkeys(("PodMonitoring", "ClusterPodMonitoring"), ("monitoring.googleapis.com/",)),
+    **dict.fromkeys(("VMPodScrape", "VMServiceScrape"), ("operator.victoriametrics.com/",)),
 }
 # What the controller's schema has and a rehearsal does not, beside the providers.
 UNSUPPORTED = names("experiment plugin fileKeyRef rangeQuery authentication body headers jsonBody")
@@ -114,8 +116,7 @@ def of_no_use(rows: Iterable[Row], why: str) -> Iterator[Row]:
 
 def _is_of_its_group(document: Document) -> bool:
     version = scalar(document.body.get("apiVersion"))
-    expected = _GROUPS.get(document.kind, "v1")
-    return not version or version == expected or version.startswith(f"{expected.rstrip('/')}")
+    return not version or version.startswith(_GROUPS.get(document.kind, ("v1",)))
 
 
 def _of_kind(document: Document) -> Row:
@@ -157,7 +158,7 @@ def _note(document: Document, path: str, error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     if re.search(r"\.provider\.\w+$", path):
         return PROVIDERS
-    ours = _GROUPS.get(document.kind) == "argoproj.io/"
+    ours = "argoproj.io/" in _GROUPS.get(document.kind, ())
     return NO_SUCH_FIELD if ours and error["loc"][-1] not in UNSUPPORTED else ELSEWHERE
 
 

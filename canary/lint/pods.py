@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canary.argo.gates import Release
-from canary.argo.objects import quantity
+from canary.argo.objects import PROXIES, quantity
 from canary.argo.releases import seconds
 from canary.lint.repository import MONITORS
 from canary.yamls import Document, listed, mapping, scalar
@@ -57,7 +57,7 @@ def unscraped(documents: Iterable[Document], rollout: Document) -> Iterator[tupl
         if document.kind == "PodMonitor" and _selects(document, rollout):
             endpoints = map(mapping, listed(document.spec.get("podMetricsEndpoints")))
             wanted = {scalar(endpoint.get("port")) for endpoint in endpoints}
-            if wanted and "" not in wanted and not wanted & ports:
+            if wanted and "" not in wanted and not wanted & (ports | PROXIES):
                 has = ", ".join(sorted(ports))
                 named = " or ".join(sorted(wanted))
                 yield document, f"no container has the port {named}; there are {has}"

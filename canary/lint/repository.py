@@ -28,7 +28,10 @@ _TOOLS = {".git", ".tox", ".venv", ".terraform", "__pycache__", "node_modules", 
 _KIND = re.compile(r"""\bkind["']?\s*:\s*["']?(\w+)""")
 _TOP_KIND = re.compile(r"""^["']?kind["']?\s*:\s*["']?(\w+)""", re.MULTILINE)
 # Of the Prometheus operator, of Google's managed Prometheus, and of VictoriaMetrics.
-MONITORS = ("PodMonitor", "ServiceMonitor", "PodMonitoring", "VMPodScrape", "VMServiceScrape")
+MONITORS = (
+    "PodMonitor", "ServiceMonitor", "PodMonitoring", "ClusterPodMonitoring", "VMPodScrape",
+    "VMServiceScrape",
+)  # fmt: skip
 _GATES = {"Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate"}
 # What the rules ask beside the gates, and what is named as not judged.
 _BESIDE = {

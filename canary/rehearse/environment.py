@@ -36,6 +36,11 @@ class PodFacts:
     annotations: Mapping[str, str]
     ip: str
 
+    @property
+    def uid(self) -> str:
+        """What an API server would call it; the same for the same name."""
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.name}.{self.namespace}"))
+
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     """The text with each `{name}` that has a value replaced by it; other braces stay."""
@@ -108,7 +113,7 @@ def _field(path: str, pod: PodFacts) -> str:
         "status.podIPs": pod.ip,
         "status.hostIP": pod.ip,
         "status.hostIPs": pod.ip,
-        "metadata.uid": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{pod.name}.{pod.namespace}")),
+        "metadata.uid": pod.uid,
         "spec.nodeName": "localhost",
         "spec.serviceAccountName": "default",
     }

@@ -16,7 +16,15 @@ from typing import Any
 from canary.argo import dialects, promql
 from canary.argo.manifests import Bundle
 from canary.argo.model import ReplicaSetName, Rollout
-from canary.argo.objects import Endpoint, PodMonitor, PodMonitoring, Service, ServiceMonitor
+from canary.argo.objects import (
+    PROXIES,
+    Container,
+    Endpoint,
+    PodMonitor,
+    PodMonitoring,
+    Service,
+    ServiceMonitor,
+)
 from canary.argo.promql import Selector
 from canary.errors import UsageError
 from canary.rehearse import time_compression
@@ -57,9 +65,7 @@ def jobs(
             honour_labels=found.endpoint.honor_labels,
             params=found.endpoint.params,
             relabel=_relabel(found.endpoint.relabelings),
-            metric_relabel=_relabel(
-                [*found.endpoint.metric_relabelings, *found.endpoint.metric_relabeling]
-            ),
+            metric_relabel=_relabel(found.endpoint.metric_relabelings),
         )
         for number, found in enumerate(_all(bundle))
     ]
@@ -83,7 +89,8 @@ def unscraped(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
         if read := sorted({selector.metric for selector in asked}):
             yield (
                 f"metric {name} queries {', '.join(read)}, but nothing scrapes the pods: no "
-                "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them, and "
+                "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them in "
+                f"namespace {bundle.namespace}, and "
                 'prometheus.io/scrape is not "true"'
             )
 
@@ -92,7 +99,7 @@ def elsewhere(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
     """Gates that ask for targets of another name than these pods', which may be a slip."""
     every = list(_all(bundle))
     rules = [r for f in every for r in (*f.endpoint.relabelings, *f.endpoint.metric_relabelings)]
-    made = {rule.get("targetLabel") for rule in rules}
+    made = {rule.get("targetLabel") or rule.get("target_label") for rule in rules}
     for name, asked in _asked(rollout):
         for wanted in dict.fromkeys(m for s in asked for m in s.matchers if m.sign == "="):
             known = {wanted.label: bundle.namespace} if wanted.label == "namespace" else {}
@@ -137,6 +144,12 @@ def _port(bundle: Bundle, found: _Found) -> str:
 
 
 def _all(bundle: Bundle) -> Iterator[_Found]:
+    declared = {p for c in bundle.rollout.spec.template.spec.containers for p in c.port_names}
+    found = [f for f in _monitored(bundle) if str(f.port) in declared or f.port not in PROXIES]
+    yield from found or _annotated(bundle)
+
+
+def _monitored(bundle: Bundle) -> Iterator[_Found]:
     for monitor in bundle.monitors:
         name = monitor.metadata.name
         if isinstance(monitor, ServiceMonitor):
@@ -150,13 +163,11 @@ def _all(bundle: Bundle) -> Iterator[_Found]:
             for endpoint in monitor.spec.pod_metrics_endpoints:
                 job = f"{bundle.namespace}/{name}"
                 yield _of_pod(bundle, monitor, endpoint, job)
-    if not bundle.monitors:
-        yield from _annotated(bundle)
 
 
 def _of_pod(bundle: Bundle, monitor: PodMonitor, endpoint: Endpoint, job: str) -> _Found:
     pod = bundle.rollout.spec.template.metadata.labels
-    port = endpoint.port or endpoint.target_port
+    port = endpoint.port or endpoint.port_number or endpoint.target_port
     labels = {"endpoint": str(port), "job": pod.get(monitor.spec.job_label, job)}
     return _Found(job, port, endpoint, labels, _copied(monitor.spec.pod_target_labels))
 
@@ -253,7 +264,7 @@ def _targets(
                 path = through.path(number, found.endpoint.path)
                 labels |= {"__metrics_path__": path, "instance": f"127.0.0.1:{number}"}
                 number = through.port
-            yield Target(number, {**labels, **_discovered(slot, container.name, found)})
+            yield Target(number, {**labels, **_discovered(slot, container, port, found)})
 
 
 def _selected(bundle: Bundle, sets: ReplicaSets, name: str) -> Sequence[Slot]:
@@ -267,22 +278,27 @@ def _selected(bundle: Bundle, sets: ReplicaSets, name: str) -> Sequence[Slot]:
     return sets.slots(ReplicaSetName.STABLE if name and name == stable else None)
 
 
-def _discovered(slot: Slot, container: str, found: _Found) -> Mapping[str, str]:
+def _discovered(slot: Slot, container: Container, port: str, found: _Found) -> Mapping[str, str]:
     """What a cluster's discovery says of a pod, for relabelings; gone once they are through."""
     facts, service = slot.facts, found.service
     named = {
         "namespace": facts.namespace,
         "pod_name": facts.name,
         "pod_ip": facts.ip,
-        "pod_container_name": container,
+        "pod_host_ip": facts.ip,
+        "pod_uid": facts.uid,
+        "pod_container_name": container.name,
+        "pod_container_image": container.image,
+        "pod_container_init": "false",
         "pod_container_port_name": str(found.port),
+        "pod_container_port_number": str(container.port(port)),
+        "pod_container_port_protocol": "TCP",
         "pod_controller_kind": "ReplicaSet",
         "pod_controller_name": facts.name.rpartition("-")[0],
         "pod_phase": "Running",
         "pod_ready": "true",
         "pod_node_name": "localhost",
         **_labels("pod_label", facts.labels),
-        **_labels("pod_labelpresent", dict.fromkeys(facts.labels, "true")),
         **_labels("pod_annotation", facts.annotations),
     }
     if service is not None:
@@ -290,6 +306,9 @@ def _discovered(slot: Slot, container: str, found: _Found) -> Mapping[str, str]:
             "service_name": service.metadata.name,
             "endpoints_name": service.metadata.name,
             "endpoint_port_name": str(found.endpoint.port),
+            "endpoint_port_protocol": "TCP",
+            "endpoint_ready": "true",
+            "endpoint_node_name": "localhost",
             "endpoint_address_target_kind": "Pod",
             "endpoint_address_target_name": facts.name,
             **_labels("service_label", service.metadata.labels),
@@ -299,7 +318,10 @@ def _discovered(slot: Slot, container: str, found: _Found) -> Mapping[str, str]:
 
 
 def _labels(kind: str, given: Mapping[str, str]) -> Mapping[str, str]:
-    return {f"{kind}_{name.translate(_UNDERSCORED)}": value for name, value in given.items()}
+    """Labels or annotations, and that they are there."""
+    plain = {name.translate(_UNDERSCORED): value for name, value in given.items()}
+    held = {f"{kind}_{name}": value for name, value in plain.items()}
+    return held | {f"{kind}present_{name}": "true" for name in plain}
 
 
 def _relabel(configs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

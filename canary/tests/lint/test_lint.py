@@ -254,6 +254,16 @@ def test_a_label_that_a_relabeling_gives_to_series_is_known(copying, known):
     assert ("not-exported" not in rules_of(check.lint(found))) is known
 
 
+@pytest.mark.parametrize(("port", "accused"), [("http-envoy-prom", False), ("admin", True)])
+def test_a_port_of_a_meshs_proxy_is_not_looked_for_among_the_containers(port, accused):
+    found = copy.deepcopy(catalogue.good_release())
+    rollout, monitor = (next(d for d in found if d.kind == k) for k in ("Rollout", "PodMonitor"))
+    container = rollout.body["spec"]["template"]["spec"]["containers"][0]
+    container["ports"] = [{"name": "http", "containerPort": 8080}]
+    monitor.body["spec"]["podMetricsEndpoints"][0]["port"] = port
+    assert ("monitor-without-port" in rules_of(check.lint(found))) is accused
+
+
 def test_without_a_monitor_nothing_is_known_of_the_label_for_the_hash(shop):
     found = [d for d in catalogue.good_release() if d.kind != "PodMonitor"]
     assert "not-exported" not in rules_of(check.lint(found, shop))

@@ -52,6 +52,87 @@ def test_a_gate_on_series_of_pods_that_nothing_scrapes_is_refused_before_the_sta
         scraping.check(manifests.rollout(bundle), bundle)
 
 
+def monitored(change, *more):
+    """A shape with a PodMonitor that was changed: its jobs, or why it is refused."""
+    bodies = shapes.manifests(("basic", "unscoped", "timed", "plain", "pod-monitor"))
+    (monitor,) = [body for body in bodies if body["kind"] == "PodMonitor"]
+    change(monitor)
+    bundle = shapes.bundle([*bodies, *more])
+    scraping.check(manifests.rollout(bundle), bundle)
+    return bundle
+
+
+GROUPS = [
+    ("PodMonitor", "azmonitoring.coreos.com/v1", {}),
+    ("VMPodScrape", "operator.victoriametrics.com/v1beta1", {"scrape_interval": "10s"}),
+    ("ClusterPodMonitoring", "monitoring.googleapis.com/v1", {"tls": {}, "timeout": "5s"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "group", "endpoint"), GROUPS, ids=[kind for kind, *_ in GROUPS])
+def test_a_monitor_of_each_operator_scrapes_the_pods(kind, group, endpoint, tmp_path):
+    def change(monitor):
+        endpoints = [{"port": "http", **endpoint}]
+        monitor |= {"kind": kind, "apiVersion": group}
+        key = "endpoints" if kind.endswith("ing") else "podMetricsEndpoints"
+        monitor["spec"] = {"selector": monitor["spec"]["selector"], key: endpoints}
+
+    bundle = monitored(change)
+    (job,) = scraping.jobs(bundle, set_aside(bundle, tmp_path, "http"), 1.0)
+    assert job.targets
+
+
+def test_a_monitor_finds_a_port_by_its_number_and_a_cluster_tells_it_of_the_pod(tmp_path):
+    def change(monitor):
+        known = ("host_ip", "uid", "container_image", "container_port_number", "labelpresent_app")
+        rules = [
+            {"source_labels": [f"__meta_kubernetes_pod_{name}"], "target_label": name}
+            for name in known
+        ]
+        endpoint = {"portNumber": 8080, "relabelConfigs": rules, "proxyFromEnvironment": True}
+        monitor["spec"]["podMetricsEndpoints"] = [endpoint]
+        monitor["spec"] |= {"nativeHistogramBucketLimit": 100, "scrapeClassicHistograms": True}
+
+    bundle = monitored(change)
+    (job,) = scraping.jobs(bundle, set_aside(bundle, tmp_path, "http"), 1.0)
+    told = {name for rule in job.relabel for name in rule["source_labels"]}
+    assert told <= job.targets[0].labels.keys()
+    assert job.targets[0].labels["__meta_kubernetes_pod_container_port_number"] == "8080"
+
+
+@pytest.mark.parametrize(
+    ("selector", "refused"),
+    [
+        ({}, True),
+        ({"matchNames": ["other"]}, True),
+        ({"matchNames": ["shop", "other"]}, False),
+        ({"any": True}, False),
+    ],
+)
+def test_a_monitor_scrapes_in_the_namespaces_that_it_selects_alone(selector, refused):
+    def change(monitor):
+        monitor["metadata"] = {**monitor["metadata"], "namespace": "monitoring"}
+        monitor["spec"]["namespaceSelector"] = selector
+
+    if refused:
+        with pytest.raises(UsageError, match="selects them in namespace shop"):
+            monitored(change)
+    else:
+        assert monitored(change)
+
+
+def test_the_port_of_a_meshs_proxy_is_not_looked_for_among_the_containers():
+    def change(monitor):
+        proxy = {"port": "http-envoy-prom", "path": "/stats/prometheus"}
+        monitor["spec"]["podMetricsEndpoints"] = [proxy]
+
+    service = {"kind": "ServiceMonitor", "apiVersion": "monitoring.coreos.com/v1"}
+    service["spec"] = {"selector": {}, "endpoints": [{"port": "http"}]}
+    assert scraping.ports(monitored(change, service)) == {"http"}
+    with pytest.raises(UsageError, match="nothing scrapes the pods"):
+        monitored(change)
+
+
 @pytest.fixture
 def active():
     service = ActiveService()
