@@ -38,6 +38,7 @@ class Bundle:
     """The manifests of one release: one Rollout and what belongs to it.
 
     `services` select its pods, and `monitors` scrape them; `service` is the one that users come by.
+    `refused` is what it cannot be rehearsed with; what is refused has been taken out of the rest.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Bundle:
     services: tuple[Service, ...]
     monitors: tuple[Monitor, ...]
     rows: tuple[Row, ...]
+    refused: tuple[str, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -105,6 +107,18 @@ def read(
         UsageError: if there is no Rollout, more than one, anything that is not supported, or no
             metric of such a name.
     """
+    bundle = take(documents, source, without)
+    if bundle.refused:
+        raise UsageError(listing(bundle.refused))
+    return bundle
+
+
+def take(documents: Iterable[Document], source: str, without: Collection[str] = ()) -> Bundle:
+    """The same with what is not supported beside it.
+
+    Raises:
+        UsageError: if too little is left, or there is no metric of such a name.
+    """
     given = tuple(documents)
     names = {scalar(mapping(m).get("name")) for d in given for m in _metrics(d)}
     for name in without:
@@ -115,10 +129,10 @@ def read(
             )
     found, things, rows = _understand([_leaving_out(document, without) for document in given])
     refused = [str(row) for row in rows if row.support is Support.NOT_SUPPORTED]
-    if refused:
-        raise UsageError(_all(refused))
     rollouts = _of(things, Rollout)
     if len(rollouts) != 1:
+        if refused and not rollouts:
+            raise UsageError(listing(refused))
         given_names = told_apart([d for d in found if d.kind == "Rollout" and is_argo(d)])
         named = f" ({', '.join(given_names)})" if given_names else ""
         remedy = "name the one to rehearse in rehearsal.yaml, as `rollout`"
@@ -137,9 +151,9 @@ def read(
     ]
     service = _entry(rollout, selecting)
     if grpc := _grpc(service, found):
-        raise UsageError(
-            f"{source}: {grpc} is gRPC, and the users speak HTTP/1.1 only",
-            "give the Service a port that speaks HTTP, and leave routes of gRPC out",
+        refused.append(
+            f"{source}: {grpc} is gRPC, and the users speak HTTP/1.1 only — give the Service a port"
+            " that speaks HTTP, and leave routes of gRPC out"
         )
     return Bundle(
         source=source,
@@ -157,6 +171,7 @@ def read(
             and _scrapes(thing, labels, selecting)
         ),
         rows=rows,
+        refused=tuple(refused),
     )
 
 
@@ -183,10 +198,11 @@ def _leaving_out(document: Document, names: Collection[str]) -> Document:
     return replace(document, body={**document.body, "spec": spec})
 
 
-def explain(documents: Iterable[Document]) -> tuple[Row, ...]:
+def explain(documents: Iterable[Document], without: Collection[str] = ()) -> tuple[Row, ...]:
     """What becomes of each field, the ones that refuse first."""
     order = [Support.NOT_SUPPORTED, Support.NOT_ENFORCED, Support.ENFORCED]
-    return tuple(sorted(_understand(documents)[2], key=lambda row: order.index(row.support)))
+    rows = _understand(_leaving_out(document, without) for document in documents)[2]
+    return tuple(sorted(rows, key=lambda row: order.index(row.support)))
 
 
 def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -> model.Rollout:
@@ -199,17 +215,25 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
     Raises:
         UsageError: if a template is missing, an argument has no value, or a number is none.
     """
+    found, wrong = judged(bundle, given)
+    if wrong:
+        raise UsageError(listing(wrong))
+    return found
+
+
+def judged(bundle: Bundle, given: Mapping[str, str]) -> tuple[model.Rollout, Sequence[str]]:
+    """The same, and what cannot be resolved of its gates."""
     declared = {a.name for t in bundle.templates.values() for a in t.spec.args}
-    for name in given:
-        if name not in declared:
-            raise UsageError(
-                f"no AnalysisTemplate declares the argument {name!r}",
-                f"there are {', '.join(sorted(declared))}",
-            )
+    there = ", ".join(sorted(declared))
+    wrong = [
+        f"no AnalysisTemplate declares the argument {name!r} — there are {there}"
+        for name in given
+        if name not in declared
+    ]
     document = next(d for d in bundle.documents if d.kind == "Rollout" and is_argo(d))
     release = releases.read(document, Templates(bundle.documents), given)
     known = ", ".join(sorted(bundle.templates)) or "none"
-    wrong = [
+    wrong += [
         f"AnalysisTemplate {reference.name!r} is referenced and missing from {bundle.source} — "
         f"add it, or reference one that is there ({known})"
         for analysis in release.analyses
@@ -217,9 +241,7 @@ def rollout(bundle: Bundle, given: Mapping[str, str] = releases.NOTHING_GIVEN) -
     ]
     wrong += [what for gate in release.gates for what in _broken(gate)]
     wrong += [what for analysis in release.analyses for what in _refused(document, analysis)]
-    if wrong:
-        raise UsageError(_all(dict.fromkeys(wrong)))
-    return releases.rehearsed(release)
+    return releases.rehearsed(release), list(dict.fromkeys(wrong))
 
 
 def _understand(
@@ -353,7 +375,7 @@ def _scrapes(monitor: Monitor, labels: Mapping[str, str], services: Sequence[Ser
     return selector.takes(labels)
 
 
-def _all(wrong: Iterable[str]) -> str:
+def listing(wrong: Iterable[str]) -> str:
     """One thing as a line, several as a list."""
     lines = list(wrong)
     if len(lines) == 1:

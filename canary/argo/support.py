@@ -87,7 +87,7 @@ class Row:
 def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
     """An object as its type, if a rehearsal acts on its kind, and what becomes of its fields.
 
-    It is None where there is anything that is not supported.
+    What is not supported has been taken out of it; it is None where too little is left.
     """
     kind = document.kind
     if kind not in KINDS or not _is_of_its_group(document):
@@ -103,9 +103,7 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
             refused |= _refused(document, invalid, refused)
             body = _without(body, invalid)
         else:
-            rows = (*refused.values(), *_rows(document, body, thing, ""))
-            wrong = any(row.support is Support.NOT_SUPPORTED for row in rows)
-            return (None if wrong else thing), rows
+            return thing, (*refused.values(), *_rows(document, body, thing, ""))
     return None, tuple(refused.values())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from canary.argo import manifests
 from canary.commands import options
 from canary.errors import UsageError
-from canary.rehearse import config_files, draft, gaps, meter, plan, scraping
+from canary.rehearse import config_files, draft, plan, scraping
 
 EPILOG = """\
 It reads the manifests of the one Rollout that it finds, what the repository is built with (Go,
@@ -65,11 +65,10 @@ def run(chosen: argparse.Namespace) -> int:
     for asked in made.open:
         options.say(f"still open: {asked}")
     try:
-        build = plan.read(file, None)
-        gaps.check(build.bundle, build.config, file)
-        rollout = manifests.rollout(build.bundle)
-        meter.check(build.bundle, rollout)
-        scraping.check(rollout, build.bundle)
+        build = plan.take(file, None)
+        for left in plan.refusals(build, file, {}):
+            options.say(f"still open: {left}")
+        rollout, _ = manifests.judged(build.bundle, {})
         for doubt in scraping.elsewhere(rollout, build.bundle):
             options.say(f"to check: {doubt}")
     except UsageError as left:

@@ -224,7 +224,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.explain:
         given: Path | None = chosen.manifests
         shipped = (given, tuple(documents.read(given))) if given else plan.shipped(chosen.config)
-        return _explain(*shipped)
+        return _explain(*shipped, chosen)
     _refuse_contradictions(chosen)
     if chosen.target == "cluster":
         chosen.manifests = chosen.manifests or CLUSTER_MANIFESTS
@@ -238,6 +238,7 @@ def run(chosen: argparse.Namespace) -> int:
         chosen.manifests,
         options.remark,
         chosen.without_metric,
+        dict(chosen.arg) if chosen.target == "local" else None,
     )
     choices = Choices(
         time_scale=chosen.time_scale,
@@ -335,19 +336,29 @@ def _pages(
         yield live
 
 
-def _explain(source: Path, found: Sequence[Document]) -> int:
-    """Prints each field under its word; 2 if one of them is not supported, or could not be run."""
-    rows = manifests.explain(found)
-    for word, fields in itertools.groupby(rows, key=lambda row: row.support):
-        lines = [f"  {row}" for row in fields]
-        print(f"{word} ({len(lines)}):", *lines, sep="\n")  # noqa: T201 — what was asked for
-    if any(row.support is Support.NOT_SUPPORTED for row in rows):
+def _explain(source: Path, found: Sequence[Document], chosen: argparse.Namespace) -> int:
+    """Prints each field under its word, and which gates cannot be judged; 2 if any refuses."""
+    rows = manifests.explain(found, chosen.without_metric)
+    groups = {word: [str(row) for row in rows if row.support is word] for word in Support}
+    refused = groups[Support.NOT_SUPPORTED]
+    for word in (Support.NOT_SUPPORTED, Support.NOT_ENFORCED, Support.ENFORCED):
+        _tell(word, groups[word])
+    try:
+        bundle = manifests.take(found, str(source), chosen.without_metric)
+    except UsageError:
+        if not refused:
+            raise
         return program.UNUSABLE
-    bundle = manifests.read(found, str(source))
-    rollout = manifests.rollout(bundle)
-    meter.check(bundle, rollout)
-    scraping.check(rollout, bundle)
-    return 0
+    rollout, unresolved = manifests.judged(bundle, dict(chosen.arg))
+    others = [line for line in bundle.refused if line not in refused]
+    others += [*unresolved, *meter.refusals(bundle, rollout), *scraping.refusals(rollout, bundle)]
+    _tell("in the way of its gates and users", others)
+    return program.UNUSABLE if refused or others else 0
+
+
+def _tell(heading: str, items: Sequence[str]) -> None:
+    if items:
+        print(f"{heading} ({len(items)}):", *(f"  {item}" for item in items), sep="\n")  # noqa: T201 — what was asked for
 
 
 def _refuse_contradictions(chosen: argparse.Namespace) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from canary.argo import manifests
 from canary.argo.manifests import Bundle
 from canary.argo.objects import Container, Volume
 from canary.errors import UsageError
@@ -23,19 +24,27 @@ def check(bundle: Bundle, config: Config, file: object) -> None:
         UsageError: with everything that is missing, by the name that it goes under; or if no pod
             has a port that is scraped, so that every gate would wait for data that never comes.
     """
+    if wrong := list(refusals(bundle, config, file)):
+        raise UsageError(manifests.listing(wrong))
+
+
+def refusals(
+    bundle: Bundle, config: Config, file: object, others: Iterable[str] = ()
+) -> Iterator[str]:
+    """The same as lines; `others` are missing too."""
     scraped, declared = scraping.ports(bundle), _declared(bundle)
     if scraped and not scraped & declared and not any(port.isdigit() for port in scraped):
-        raise UsageError(
+        yield (
             f"{bundle.source}: no container has the port {' or '.join(sorted(scraped))} that its"
-            f" monitor scrapes; there are {', '.join(sorted(declared)) or 'none'}",
-            "name one of them in the monitor",
+            f" monitor scrapes; there are {', '.join(sorted(declared)) or 'none'} — name one of"
+            " them in the monitor"
         )
     # The same Secret may be referenced twice.
-    missing = list(dict.fromkeys([*_images(bundle, config), *_references(bundle, config)]))
+    missing = dict.fromkeys([*_images(bundle, config), *_references(bundle, config), *others])
     if missing:
-        raise UsageError(
-            f"{file} and {bundle.source} leave open: {'; '.join(missing)}",
-            "docs/reference/configuration.md explains each field",
+        yield (
+            f"{file} and {bundle.source} leave open: {'; '.join(missing)} —"
+            " docs/reference/configuration.md explains each field"
         )
 
 

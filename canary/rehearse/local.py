@@ -75,10 +75,6 @@ class LocalTarget:
     shared = ""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
-        build = plan.candidate
-        if asked := "; ".join(providers.unanswered(plan.rollout, build.bundle, build.config)):
-            raise UsageError(f"{build.config_file} leaves open: {asked}", "add what is missing")
-        scraping.check(plan.rollout, build.bundle)
         if plan.most_replicas > MAX_REPLICAS:
             raise UsageError(
                 f"{plan.most_replicas:,} replicas are more than one machine runs ({MAX_REPLICAS})",

@@ -29,7 +29,6 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
 from canary.argo.promql import Selector
 from canary.argo.releases import HASHES
-from canary.errors import UsageError
 from canary.rehearse import edge
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
@@ -69,16 +68,11 @@ def families(bundle: Bundle, rollout: Rollout, hashes: Hashes) -> tuple[Family, 
     return tuple(f for f in found if any(_is_of(metric, f) for metric in asked))
 
 
-def check(bundle: Bundle, rollout: Rollout, hashes: Hashes = HASHES) -> None:
-    """Refuses gates that would read nothing of the router's figures.
-
-    Raises:
-        UsageError: with each of them, and the names that are there.
-    """
-    wrong = dict.fromkeys(unanswered(rollout, families(bundle, rollout, hashes)))
-    if wrong:
-        remedy = "give the name that is there, with --arg or in the template"
-        raise UsageError("; ".join(wrong), remedy)
+def refusals(bundle: Bundle, rollout: Rollout, hashes: Hashes = HASHES) -> Iterator[str]:
+    """Gates that would read nothing of the router's figures, and the names that are there."""
+    remedy = "give the name that is there, with --arg or in the template"
+    for wrong in dict.fromkeys(unanswered(rollout, families(bundle, rollout, hashes))):
+        yield f"{wrong} — {remedy}"
 
 
 def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from canary.rehearse import (
     ingress,
     meter,
     programs,
+    providers,
     scraping,
     time_compression,
     worktrees,
@@ -102,6 +103,7 @@ def choose(
     deploy: Path | None,
     say: Say,
     without: Collection[str] = (),
+    given: Mapping[str, str] | None = None,
 ) -> tuple[Build, Build]:
     """Stable and candidate: this checkout, or the two references.
 
@@ -112,6 +114,7 @@ def choose(
         deploy: Manifests for the candidate; None is what its rehearsal.yaml names.
         say: Is told what takes long.
         without: The names of metrics that are not to be judged.
+        given: Arguments of the gates that are judged on this machine; None judges none.
 
     Raises:
         UsageError: if a reference, a file or a manifest cannot be used.
@@ -119,18 +122,18 @@ def choose(
     """
     file = config or config_in(HERE)
     if stable is None and candidate is None:
-        own = read(config, deploy, without=without)
-        gaps.check(own.bundle, own.config, file)
+        own = take(config, deploy, without=without)
+        _accept(own, file, given)
         if own.config.build is None or own.config.build.checkout_is_built:
             return own, own
         references = _References(file, config, say, without)
-        built = references.build(references.find(WORKTREE), deploy)
+        built = references.build(references.find(WORKTREE), deploy, given)
         return (replace(built, name="", commit=""),) * 2
     references = _References(file, config, say, without)
     # Both before either is built, which takes long.
     before = references.find(DEFAULT_STABLE if stable is None else stable)
     after = references.find(WORKTREE if candidate is None else candidate)
-    return references.build(before, None), references.build(after, deploy)
+    return references.build(before, None, None), references.build(after, deploy, given)
 
 
 class _References:
@@ -152,14 +155,16 @@ class _References:
     def find(self, name: str) -> Reference:
         return self._repository.resolve(name)
 
-    def build(self, reference: Reference, deploy: Path | None) -> Build:
+    def build(
+        self, reference: Reference, deploy: Path | None, given: Mapping[str, str] | None
+    ) -> Build:
         tree = self._repository.check_out(reference)
         held = tree / self._within / self._file.name
         file = self._file if self._given or not held.is_file() else held
         # Manifests of another repository lie beside the checkout.
         roots = (tree, self._file.parent)
-        found = read(file, deploy, tree / self._within, roots, self._without)
-        gaps.check(found.bundle, found.config, f"{self._file} of {reference.name}")
+        found = take(file, deploy, tree / self._within, roots, self._without)
+        _accept(found, f"{self._file} of {reference.name}", given)
         commands = found.config.build
         if commands is None and file == held and self._file.is_file():
             # A commit from before its file said how it is built.
@@ -174,30 +179,70 @@ class _References:
         )
 
 
-def read(
+def _accept(build: Build, file: object, given: Mapping[str, str] | None) -> None:
+    """Refuses what cannot be rehearsed, all at once; its gates too if they are judged here.
+
+    Raises:
+        UsageError: with everything that stands in the way.
+    """
+    if wrong := list(refusals(build, file, given)):
+        raise UsageError(manifests.listing(wrong))
+
+
+def refusals(build: Build, file: object, given: Mapping[str, str] | None) -> Iterator[str]:
+    """All that stands in the way of a release, the gates' part unless they are not judged here."""
+    bundle, asked = build.bundle, []
+    yield from bundle.refused
+    if given is not None:
+        rollout, unresolved = manifests.judged(bundle, given)
+        yield from unresolved
+        yield from meter.refusals(bundle, rollout)
+        yield from scraping.refusals(rollout, bundle)
+        asked = list(providers.unanswered(rollout, bundle, build.config))
+    yield from gaps.refusals(bundle, build.config, file, asked)
+
+
+def read(config: Path | None, deploy: Path | None, without: Collection[str] = ()) -> Build:
+    """What a rehearsal.yaml ships, by the manifests that it names unless others are.
+
+    Args:
+        config: The file; None is the one of this folder.
+        deploy: Manifests instead of those that it names.
+        without: The names of metrics that are not to be judged.
+
+    Raises:
+        UsageError: if a file or a manifest cannot be used.
+    """
+    found = take(config, deploy, without=without)
+    if found.bundle.refused:
+        raise UsageError(manifests.listing(found.bundle.refused))
+    return found
+
+
+def take(
     config: Path | None,
     deploy: Path | None,
     folder: Path | None = None,
     roots: Sequence[Path] = (HERE,),
     without: Collection[str] = (),
 ) -> Build:
-    """What a rehearsal.yaml ships, by the manifests that it names unless others are.
+    """The same with what is not supported.
 
     Args:
-        config: The file; None is the one of this folder.
-        deploy: Manifests instead of those that it names.
+        config: As above.
+        deploy: As above.
         folder: What its paths are relative to, if not its own folder.
         roots: What the path of the manifests is relative to if there is none in `folder`.
-        without: The names of metrics that are not to be judged.
+        without: As above.
 
     Raises:
-        UsageError: if a file or a manifest cannot be used.
+        UsageError: if too little is left.
     """
     file = config or config_in(HERE)
     found = configuration.read(file)
     folder = folder or file.parent
     source = deploy or _manifests(found, folder, file.parent, *roots)
-    bundle = manifests.read(_objects(found, source, folder), str(source), without)
+    bundle = manifests.take(_objects(found, source, folder), str(source), without)
     return Build(bundle, found, file, folder.absolute())
 
 
@@ -404,8 +449,6 @@ def make(stable: Build, candidate: Build, choices: Choices, command: str) -> Pla
         promoted = Pause(choices.promote_s, manual=True)
         steps = tuple(promoted if step == Pause(None) else step for step in rollout.steps)
         rollout = replace(rollout, steps=steps)
-    hashes = hashes_of(stable, candidate, choices.faults)
-    meter.check(candidate.bundle, rollout, hashes)
     programs.check_faults(candidate.config.faults, pod_words(choices.faults), candidate.programs)
     check_reach(choices.faults, stable.config)
     happening = (*map(events.parse, candidate.config.events), *choices.events)

@@ -26,7 +26,6 @@ from canary.argo.objects import (
     ServiceMonitor,
 )
 from canary.argo.promql import Selector
-from canary.errors import UsageError
 from canary.rehearse import time_compression
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.replica_sets import ReplicaSets, Slot
@@ -81,7 +80,7 @@ def ports(bundle: Bundle) -> set[str]:
     return {_port(bundle, found) for found in _all(bundle)}
 
 
-def unscraped(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
+def refusals(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
     """Gates that would read nothing: by the manifests nobody scrapes the pods."""
     if any(_all(bundle)):
         return
@@ -91,7 +90,8 @@ def unscraped(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
                 f"metric {name} queries {', '.join(read)}, but nothing scrapes the pods: no "
                 "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them in "
                 f"namespace {bundle.namespace}, and "
-                'prometheus.io/scrape is not "true"'
+                'prometheus.io/scrape is not "true" — add what scrapes them on the cluster, or '
+                f"leave the metric out with --without-metric {name}"
             )
 
 
@@ -117,17 +117,6 @@ def _asked(rollout: Rollout) -> Iterator[tuple[str, list[Selector]]]:
     for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
         asked = () if metric.json_path or metric.job else promql.read(metric.query).selectors
         yield metric.name, [selector for selector in asked if _is_pods(selector.metric)]
-
-
-def check(rollout: Rollout, bundle: Bundle) -> None:
-    """Refuses such gates.
-
-    Raises:
-        UsageError: with each of them.
-    """
-    if wrong := "; ".join(unscraped(rollout, bundle)):
-        remedy = "add what scrapes them on the cluster, or leave it out with --without-metric NAME"
-        raise UsageError(wrong, remedy)
 
 
 def _is_pods(metric: str) -> bool:

@@ -113,6 +113,30 @@ def test_what_the_configuration_leaves_open_is_asked_for_all_at_once(shop):
     assert unanswered(shop(*told, without=["apm"])) == []
 
 
+def test_all_that_stands_in_the_way_of_a_rehearsal_is_said_at_once(shop, tmp_path):
+    shop(without=["apm"])
+    manifest, config = tmp_path / "shop.yaml", tmp_path / "rehearsal.yaml"
+    text = manifest.read_text().replace("kind: PodMonitor", "kind: Unknown")
+    gone = "{analysis: {templates: [{templateName: gone}]}}"
+    steps = f"steps:\n        - {gone}\n        - plugin: {{name: example/step}}\n"
+    manifest.write_text(text.replace("steps:\n", steps, 1))
+    config.write_text(config.read_text().replace("shop: [python3", "other: [python3"))
+    with pytest.raises(UsageError) as refused:
+        plan.choose(None, None, config, manifest, lambda _: None, given={"nothing": "1"})
+    said = str(refused.value)
+    assert said.startswith("6 things stand in the way:")
+    for each in (
+        "steps[1].plugin is not supported",
+        "metrics[3].provider.datadog is not supported",
+        "no AnalysisTemplate declares the argument 'nothing' — there are hash",
+        "AnalysisTemplate 'gone' is referenced and missing",
+        "metric failed queries shop_requests_total, but nothing scrapes the pods",
+        "images.shop: the command of image 'shop' ([] runs none)",
+        "jobs.smoke: the command that runs instead of its Job",
+    ):
+        assert each in said
+
+
 def test_a_step_whose_every_metric_is_left_out_judges_nothing(shop):
     build = shop(without=["apm", "failed", "smoke", "state"])
     assert manifests.rollout(build.bundle).analyses == ()
