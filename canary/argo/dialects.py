@@ -387,6 +387,21 @@ def is_routers(metric: str) -> bool:
     return dialect is not None and dialect.exporter in _ROUTERS
 
 
+def is_of_cluster(metric: str) -> bool:
+    """Whether a metric is of a router, a mesh, a load balancer, a node or Kubernetes itself."""
+    return is_routers(metric) or _OF_CLUSTER.match(metric) is not None
+
+
+# The beginnings of their names, as their own documentations have them.
+_OF_CLUSTER = re.compile(
+    r"(istio|envoy|traefik|nginx_ingress_controller|nginxplus|haproxy|kong|apisix|hubble|cilium"
+    r"|contour|gloo|skipper|ambassador|emissary|aws_\w*elb|kube|kubelet|apiserver"
+    r"|node_(boot|cpu|disk|filesystem|load\d+|memory|netstat|network|vmstat)"
+    r"|container_(blkio|cpu|file_descriptors|fs|last|memory|network|oom|processes|spec|threads))"
+    r"(_|$)"
+)
+
+
 def may_tell_sides(matcher: Matcher, own: Iterable[str]) -> bool:
     """Whether a label may tell canary from stable by a word beside the release's own names.
 

@@ -239,6 +239,7 @@ def run(chosen: argparse.Namespace) -> int:
         options.remark,
         chosen.without_metric,
         dict(chosen.arg) if chosen.target == "local" else None,
+        chosen.rules,
     )
     choices = Choices(
         time_scale=chosen.time_scale,
@@ -351,7 +352,9 @@ def _explain(source: Path, found: Sequence[Document], chosen: argparse.Namespace
         return program.UNUSABLE
     rollout, unresolved = manifests.judged(bundle, dict(chosen.arg))
     others = [line for line in bundle.refused if line not in refused]
-    others += [*unresolved, *meter.refusals(bundle, rollout), *scraping.refusals(rollout, bundle)]
+    others += unresolved
+    others += meter.refusals(bundle, rollout, rules=chosen.rules is not None)
+    others += scraping.refusals(rollout, bundle)
     _tell("in the way of its gates and users", others)
     return program.UNUSABLE if refused or others else 0
 

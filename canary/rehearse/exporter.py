@@ -27,6 +27,18 @@ WEIGH_EVERY_S = 5.0
 PATH = "/metrics"
 
 
+# The metrics that it serves.
+NAMES = frozenset(
+    {
+        "container_cpu_usage_seconds_total",
+        "container_memory_working_set_bytes",
+        "kube_pod_container_resource_limits",
+        "kube_pod_container_status_restarts_total",
+        "kube_pod_created",
+    }
+)
+
+
 @dataclass(frozen=True)
 class ContainerFacts:
     """One running container, as the two exporters label it."""

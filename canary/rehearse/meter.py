@@ -24,12 +24,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from canary.argo import promql
-from canary.argo.dialects import takes
+from canary.argo.dialects import is_of_cluster, takes
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
 from canary.argo.promql import Selector
 from canary.argo.releases import HASHES
-from canary.rehearse import edge
+from canary.rehearse import edge, exporter
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
 from canary.yamls import listed, mapping, scalar
@@ -68,11 +68,33 @@ def families(bundle: Bundle, rollout: Rollout, hashes: Hashes) -> tuple[Family, 
     return tuple(f for f in found if any(_is_of(metric, f) for metric in asked))
 
 
-def refusals(bundle: Bundle, rollout: Rollout, hashes: Hashes = HASHES) -> Iterator[str]:
-    """Gates that would read nothing of the router's figures, and the names that are there."""
-    remedy = "give the name that is there, with --arg or in the template"
-    for wrong in dict.fromkeys(unanswered(rollout, families(bundle, rollout, hashes))):
-        yield f"{wrong} — {remedy}"
+def refusals(bundle: Bundle, rollout: Rollout, *, rules: bool = False) -> Iterator[str]:
+    """Gates that would read nothing of what is counted outside of the pods.
+
+    Args:
+        bundle: The manifests.
+        rollout: Their release.
+        rules: Whether rule files are evaluated, which may record series.
+    """
+    found = families(bundle, rollout, HASHES)
+    left_out = "or leave the metric out with --without-metric NAME"
+    for wrong in dict.fromkeys(unanswered(rollout, found)):
+        yield f"{wrong} — give the name that is there, with --arg or in the template, {left_out}"
+    for name, metric in dict.fromkeys((name, asked.metric) for name, asked in _selectors(rollout)):
+        if ":" in metric and not rules:
+            yield (
+                f"metric {name} queries {metric}, which no rule records here — name the folder of"
+                f" its rule with --rules, {left_out}"
+            )
+        elif (
+            is_of_cluster(metric)
+            and metric not in exporter.NAMES
+            and not any(_is_of(metric, family) for family in found)
+        ):
+            yield (
+                f"metric {name} queries {metric}, which nothing here counts — leave it out with"
+                f" --without-metric {name}"
+            )
 
 
 def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:
@@ -187,7 +209,8 @@ def _shown(labels: Mapping[str, str]) -> str:
 
 
 def _selectors(rollout: Rollout) -> Iterator[tuple[str, Selector]]:
-    for metric in (metric for analysis in rollout.analyses for metric in analysis.metrics):
+    metrics = (metric for analysis in rollout.analyses for metric in analysis.metrics)
+    for metric in (m for m in metrics if not (m.json_path or m.job)):
         yield from ((metric.name, selector) for selector in promql.read(metric.query).selectors)
 
 

@@ -104,6 +104,7 @@ def choose(
     say: Say,
     without: Collection[str] = (),
     given: Mapping[str, str] | None = None,
+    rules: Path | None = None,
 ) -> tuple[Build, Build]:
     """Stable and candidate: this checkout, or the two references.
 
@@ -115,6 +116,7 @@ def choose(
         say: Is told what takes long.
         without: The names of metrics that are not to be judged.
         given: Arguments of the gates that are judged on this machine; None judges none.
+        rules: A folder of rule files that are evaluated.
 
     Raises:
         UsageError: if a reference, a file or a manifest cannot be used.
@@ -123,17 +125,17 @@ def choose(
     file = config or config_in(HERE)
     if stable is None and candidate is None:
         own = take(config, deploy, without=without)
-        _accept(own, file, given)
+        _accept(own, file, given, rules)
         if own.config.build is None or own.config.build.checkout_is_built:
             return own, own
         references = _References(file, config, say, without)
-        built = references.build(references.find(WORKTREE), deploy, given)
+        built = references.build(references.find(WORKTREE), deploy, given, rules)
         return (replace(built, name="", commit=""),) * 2
     references = _References(file, config, say, without)
     # Both before either is built, which takes long.
     before = references.find(DEFAULT_STABLE if stable is None else stable)
     after = references.find(WORKTREE if candidate is None else candidate)
-    return references.build(before, None, None), references.build(after, deploy, given)
+    return references.build(before, None, None, None), references.build(after, deploy, given, rules)
 
 
 class _References:
@@ -156,7 +158,11 @@ class _References:
         return self._repository.resolve(name)
 
     def build(
-        self, reference: Reference, deploy: Path | None, given: Mapping[str, str] | None
+        self,
+        reference: Reference,
+        deploy: Path | None,
+        given: Mapping[str, str] | None,
+        rules: Path | None,
     ) -> Build:
         tree = self._repository.check_out(reference)
         held = tree / self._within / self._file.name
@@ -164,7 +170,7 @@ class _References:
         # Manifests of another repository lie beside the checkout.
         roots = (tree, self._file.parent)
         found = take(file, deploy, tree / self._within, roots, self._without)
-        _accept(found, f"{self._file} of {reference.name}", given)
+        _accept(found, f"{self._file} of {reference.name}", given, rules)
         commands = found.config.build
         if commands is None and file == held and self._file.is_file():
             # A commit from before its file said how it is built.
@@ -179,24 +185,29 @@ class _References:
         )
 
 
-def _accept(build: Build, file: object, given: Mapping[str, str] | None) -> None:
+def _accept(
+    build: Build, file: object, given: Mapping[str, str] | None, rules: Path | None
+) -> None:
     """Refuses what cannot be rehearsed, all at once; its gates too if they are judged here.
 
     Raises:
         UsageError: with everything that stands in the way.
     """
-    if wrong := list(refusals(build, file, given)):
+    if wrong := list(refusals(build, file, given, rules)):
         raise UsageError(manifests.listing(wrong))
 
 
-def refusals(build: Build, file: object, given: Mapping[str, str] | None) -> Iterator[str]:
+def refusals(
+    build: Build, file: object, given: Mapping[str, str] | None, rules: Path | None = None
+) -> Iterator[str]:
     """All that stands in the way of a release, the gates' part unless they are not judged here."""
     bundle, asked = build.bundle, []
     yield from bundle.refused
     if given is not None:
         rollout, unresolved = manifests.judged(bundle, given)
         yield from unresolved
-        yield from meter.refusals(bundle, rollout)
+        evaluated = build.config.alerts is not None and any(alerts.asked(rollout))
+        yield from meter.refusals(bundle, rollout, rules=evaluated or rules is not None)
         yield from scraping.refusals(rollout, bundle)
         asked = list(providers.unanswered(rollout, bundle, build.config))
     yield from gaps.refusals(bundle, build.config, file, asked)

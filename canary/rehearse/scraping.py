@@ -122,8 +122,7 @@ def _asked(rollout: Rollout) -> Iterator[tuple[str, list[Selector]]]:
 def _is_pods(metric: str) -> bool:
     """Whether a series is the pods' own, and none of a router, a node or a rule."""
     others = ("", "up", "ALERTS", "ALERTS_FOR_STATE")
-    kubernetes = metric.startswith(("container_", "kube_", "node_"))
-    return not (metric in others or kubernetes or ":" in metric or dialects.is_routers(metric))
+    return not (metric in others or ":" in metric or dialects.is_of_cluster(metric))
 
 
 def _port(bundle: Bundle, found: _Found) -> str:

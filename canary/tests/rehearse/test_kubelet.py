@@ -11,7 +11,7 @@ import pytest
 
 from canary.argo.objects import PodTemplate
 from canary.rehearse.environment import PodFacts
-from canary.rehearse.exporter import PATH, ContainerFacts, ExporterProgram, PodCollector
+from canary.rehearse.exporter import NAMES, PATH, ContainerFacts, ExporterProgram, PodCollector
 from canary.rehearse.kubelet import BACK_OFF_S, Image, Kubelet, Source
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
@@ -221,6 +221,7 @@ def test_the_exporter_sees_memory_and_the_cpu_that_a_pods_child_burns(tmp_path):
         assert restarts.value == 2
         (limit,) = families["kube_pod_container_resource_limits"].samples
         assert (limit.value, limit.labels["resource"], limit.labels["unit"]) == (0.5, "cpu", "core")
+        assert {s.name for family in families.values() for s in family.samples} == NAMES
     finally:
         child.kill()
 

@@ -134,6 +134,31 @@ def test_clients_and_destinations_have_the_names_of_the_gates_own_router(shape, 
     assert not list(meter.refusals(*release(*shape.split(), "timed", "plain", "none", query=query)))
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        (
+            "kong_http_requests_total",
+            "which nothing here counts — leave it out with --without-metr",
+        ),
+        ("istio_tcp_connections_opened_total", "which nothing here counts"),
+        ("aws_applicationelb_httpcode_target_5_xx_count_sum", "which nothing here counts"),
+        ("kube_pod_status_phase", "which nothing here counts"),
+        ("node_cpu_seconds_total", "which nothing here counts"),
+        ("job:errors:ratio_rate1m", "which no rule records here — name the folder of its rule"),
+        ("kube_pod_container_status_restarts_total", ""),
+        ("container_requests_total", ""),
+    ],
+)
+def test_a_gate_on_what_is_counted_elsewhere_in_a_cluster_is_refused_by_name(metric, said):
+    query = f"sum({metric}) or vector(0)"
+    given = release("istio", "istio", "timed", "plain", "none", query=query)
+    found = list(meter.refusals(*given))
+    assert bool(found) is bool(said)
+    assert all(f"metric istio queries {metric}, {said}" in line for line in found)
+    assert not list(meter.refusals(*given, rules=True)) or ":" not in metric
+
+
 def test_envoy_gateway_counts_stable_and_canary_as_one_cluster(tmp_path):
     backends = [{"name": "other"}], [{"name": "shop-stable"}, {"name": "shop-canary"}]
     rules = [{"backendRefs": backend} for backend in backends]
