@@ -288,12 +288,21 @@ Step = SetWeight | SetCanaryScale | SetRoute | Pause | Analysis
 
 
 @dataclass(frozen=True)
+class PodMetadata:
+    """Labels and annotations that the controller gives to the pods of one ReplicaSet."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Rollout:
     """The parts of a Rollout that decide how a canary goes on.
 
     `max_surge` and `max_unavailable` are as written: an int, or text such as "25%" (Argo reads
     a quoted "1" as 1 %). `progress_threshold` is replicaProgressThreshold: available pods, or a
-    percentage of the wanted ones, that are enough for a step; None is all of them.
+    percentage of the wanted ones, that are enough for a step; None is all of them. The pods of
+    stable and of any other release have the metadata of their templates and this.
     """
 
     name: str
@@ -308,6 +317,8 @@ class Rollout:
     progress_deadline_abort: bool = False
     routing: Routing | None = None
     progress_threshold: int | str | None = None
+    canary_metadata: PodMetadata = PodMetadata()
+    stable_metadata: PodMetadata = PodMetadata()
 
     @property
     def max_weight(self) -> int:

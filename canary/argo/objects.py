@@ -667,8 +667,9 @@ class ProgressThreshold(Manifest):
 class Canary(Manifest):
     """A canary: shares come from replica counts, or from a traffic router's weights."""
 
-    # Pods keep the labels of their template.
-    NOT_ENFORCED = names("antiAffinity canaryMetadata stableMetadata")
+    NOT_ENFORCED = names("antiAffinity")
+    canary_metadata: Metadata = Metadata()
+    stable_metadata: Metadata = Metadata()
     steps: list[CanaryStep] = Field(default_factory=list)
     analysis: BackgroundRef | None = None
     max_surge: Fence = "25%"
@@ -721,8 +722,10 @@ class Canary(Manifest):
 class BlueGreen(Manifest):
     """All users at once, by the selector of the active Service."""
 
-    # Pods keep the labels of their template, and maxUnavailable is about restarts alone.
-    NOT_ENFORCED = names("antiAffinity maxUnavailable previewMetadata activeMetadata")
+    # maxUnavailable is about restarts alone.
+    NOT_ENFORCED = names("antiAffinity maxUnavailable")
+    preview_metadata: Metadata = Metadata()
+    active_metadata: Metadata = Metadata()
     active_service: str
     preview_service: str = ""
     preview_replica_count: int | None = None

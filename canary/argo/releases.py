@@ -205,8 +205,20 @@ def _blue_green(
         release,
         strategy=Strategy.BLUE_GREEN,
         analyses=tuple(analyses.values()),
-        resolved=replace(release.resolved, steps=steps, routing=routing),
+        resolved=replace(
+            release.resolved,
+            steps=steps,
+            routing=routing,
+            canary_metadata=_metadata(raw.get("previewMetadata")),
+            stable_metadata=_metadata(raw.get("activeMetadata")),
+        ),
     )
+
+
+def _metadata(raw: object) -> model.PodMetadata:
+    """What the controller adds to pods (rollout/ephemeralmetadata.go)."""
+    labels, annotations = (mapping(mapping(raw).get(key)) for key in ("labels", "annotations"))
+    return model.PodMetadata(labels, annotations)
 
 
 def _delays(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,6 +259,8 @@ def rehearsed(release: Release) -> model.Rollout:
         ),
         routing=_routing(canary) if release.routed else None,
         progress_threshold=enough,
+        canary_metadata=_metadata(canary.get("canaryMetadata")),
+        stable_metadata=_metadata(canary.get("stableMetadata")),
     )
 
 

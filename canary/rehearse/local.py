@@ -40,7 +40,7 @@ from canary.rehearse.fakes import Fakes
 from canary.rehearse.happenings import Happenings
 from canary.rehearse.kubelet import Ending, Kubelet
 from canary.rehearse.load import Load
-from canary.rehearse.measurements import Measurements
+from canary.rehearse.measurements import Measurements, Sides
 from canary.rehearse.node import EXPORTER_JOB, Clock, Node
 from canary.rehearse.outage import Outage, check_own
 from canary.rehearse.plan import HERE, Plan
@@ -288,8 +288,7 @@ class LocalTarget:
         self._ending("envoy", gateway.stop)
         gateway.start()
         others = self._others(gateway, told.url if told else "")
-        routing = self.rollout.routing
-        sides = routing.services if routing else ("", "")
+        sides = Sides.of(self.rollout)
         measurements = Measurements(prometheus, self.hashes, clock, others, sides)
         self._stack.callback(measurements.stop)
         node = Node(

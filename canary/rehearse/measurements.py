@@ -8,16 +8,40 @@ of a blueGreen were switched, it is about stable at the moment of the switch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Self
 
 from canary.argo import analysis
 from canary.argo.expression import Result
-from canary.argo.model import AnalysisRun, Hashes, Measurement, Metric, Phase
+from canary.argo.model import AnalysisRun, Hashes, Measurement, Metric, Phase, Rollout
 from canary.rehearse.providers import Providers
 from canary.runtime.prometheus import Prometheus, QueryError
 
 NO_OTHERS = Providers()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What gates may name a side of a release by, beside its hash.
+
+    `services` are those of canary and stable, and `labels` the values that the controller gives to
+    a label of their pods, by the label's name in series.
+    """
+
+    services: tuple[str, str] = ("", "")
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> Self:
+        """Those of a release; a label that only one side has is empty for the other."""
+        canary, stable = rollout.canary_metadata.labels, rollout.stable_metadata.labels
+        labels = {re.sub(r"\W", "_", name): (canary[name], stable.get(name, "")) for name in canary}
+        return cls(rollout.routing.services if rollout.routing else ("", ""), labels)
+
+
+NO_SIDES = Sides()
 
 
 class Measurements:
@@ -29,10 +53,10 @@ class Measurements:
         hashes: Hashes,
         clock: Callable[[], float],
         others: Providers = NO_OTHERS,
-        services: tuple[str, str] = ("", ""),
+        sides: Sides = NO_SIDES,
     ) -> None:
-        """`others` answer what Prometheus does not; `services` are as for `measure`."""
-        self._services = services
+        """`others` answer what Prometheus does not; `sides` are as for `measure`."""
+        self._sides = sides
         self._prometheus = prometheus
         self.switched_at_s: float | None = None
         self._others = others
@@ -80,7 +104,7 @@ class Measurements:
             self.hashes,
             metric,
             self._clock,
-            services=self._services,
+            sides=self._sides,
             switched_at_s=self.switched_at_s,
         )
 
@@ -95,16 +119,16 @@ def measure(
     metric: Metric,
     clock: Callable[[], float],
     at_s: float | None = None,
-    services: tuple[str, str] = ("", ""),
+    sides: Sides = NO_SIDES,
     switched_at_s: float | None = None,
 ) -> Measurement:
     """One measurement of a metric, at the server's now or at an instant of the Unix epoch.
 
-    `services` are those of canary and stable, where a gate may name them; `switched_at_s` is when
-    all users left stable, if they have.
+    `sides` is what a gate may name canary and stable by; `switched_at_s` is when all users left
+    stable, if they have.
     """
     started_at = clock()
-    stable_query = _about_stable(metric.query, hashes, services)
+    stable_query = _about_stable(metric.query, hashes, sides)
     # A query that names no side has no counterpart: it would be compared with itself. What fires on
     # the platform is neither side's.
     sided = stable_query != metric.query or switched_at_s is not None
@@ -128,13 +152,21 @@ def measure(
     )
 
 
-def _about_stable(query: str, hashes: Hashes, services: tuple[str, str]) -> str:
-    """The same query about the stable ReplicaSet, by its hash or by its Service."""
+def _about_stable(query: str, hashes: Hashes, sides: Sides) -> str:
+    """The same query about stable, by its hash, its Service or a label of its pods."""
     about = query.replace(hashes.latest, hashes.stable)
-    canary, stable = services
-    if not canary or not stable:
-        return about
-    return re.sub(rf"(?<![\w-]){re.escape(canary)}(?![\w-])", stable, about)
+    # ingress-nginx tells the canary's series by a label that stable's have not.
+    about = _OF_NGINX.sub(r'\1=""', about)
+    canary, stable = sides.services
+    if canary and stable:
+        about = re.sub(rf"(?<![\w-]){re.escape(canary)}(?![\w-])", stable, about)
+    for name, (mine, other) in sides.labels.items():
+        value = rf'(\b{name}\s*=~?\s*)(["\']){re.escape(mine)}\2'
+        about = re.sub(value, rf"\1\2{other}\2", about)
+    return about
+
+
+_OF_NGINX = re.compile(r'(nginx_ingress_controller_\w+\{[^}]*?\bcanary)\s*(?:=~?|!=)\s*"[^"]*"')
 
 
 def _first(result: Result) -> float | None:

@@ -257,9 +257,18 @@ def _all(sides: _Sides) -> Iterator[Family]:
     yield from _linkerd(sides)
 
 
+def _given_labels(sides: _Sides, pod_hash: str) -> dict[str, str]:
+    """The labels that a pod of a group begins with."""
+    rollout = sides.rollout
+    is_stable = pod_hash == sides.hashes.stable
+    added = rollout.stable_metadata if is_stable else rollout.canary_metadata
+    template = sides.bundle.rollout.spec.template.metadata.labels
+    return {**template, **(added.labels if pod_hash else {})}
+
+
 def _pod_labels(sides: _Sides, pod_hash: str) -> dict[str, str]:
     """A pod's labels as the scrape of a mesh's proxies maps all of them."""
-    given = sides.bundle.rollout.spec.template.metadata.labels
+    given = _given_labels(sides, pod_hash)
     plain = {re.sub(r"[^\w]", "_", name): value for name, value in given.items()}
     return {**plain, **({"rollouts_pod_template_hash": pod_hash} if pod_hash else {})}
 
@@ -281,7 +290,7 @@ def _client(
 
 def _istio(sides: _Sides) -> Iterator[Family]:
     """Both reporters: the gateway's own as source, the pods' sidecars as destination."""
-    space, pod = sides.bundle.namespace, sides.bundle.rollout.spec.template.metadata.labels
+    space = sides.bundle.namespace
     names = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
     revisions = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
     gateway = "istio-ingressgateway"
@@ -316,6 +325,7 @@ def _istio(sides: _Sides) -> Iterator[Family]:
                 **({"namespace": space} | _pod_labels(sides, pod_hash) if own else scraped),
             }
             for group, (service, pod_hash) in sides.services.items()
+            for pod in [_given_labels(sides, pod_hash)]
         }
         told = {"response_code": "status"}
         yield Family("istio_requests_total", labels, told)

@@ -273,14 +273,14 @@ class _Judge:
         if metric.json_path or metric.job:
             said = "what a web service or a Job said then is not recorded; it counts as passed"
             return Measurement(Phase.SUCCESSFUL, now, now, message=said)
-        at_s, routing = self.switched_s, self.rollout.routing
+        at_s = self.switched_s
         return measurements.measure(
             self.prometheus,
             self.hashes,
             metric,
             lambda: now,
             self.zero_s + now,
-            services=routing.services if routing else ("", ""),
+            sides=measurements.Sides.of(self.rollout),
             switched_at_s=None if at_s is None or now < at_s else self.zero_s + at_s,
         )
 

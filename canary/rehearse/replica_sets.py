@@ -147,12 +147,14 @@ class ReplicaSets:
 
     def _set_aside(self, pod_hash: str, names: Random) -> Slot:
         metadata = self.kubelet.sources[pod_hash].template.metadata
+        is_stable = pod_hash == self.hashes.stable
+        added = self.rollout.stable_metadata if is_stable else self.rollout.canary_metadata
         suffix = "".join(names.choice(ALPHABET) for _ in range(5))
         facts = PodFacts(
             name=f"{self.rollout.name}-{pod_hash}-{suffix}",
             namespace=self.rollout.namespace,
-            labels={**metadata.labels, HASH_LABEL: pod_hash},
-            annotations=metadata.annotations,
+            labels={**metadata.labels, **added.labels, HASH_LABEL: pod_hash},
+            annotations={**metadata.annotations, **added.annotations},
             ip=LOCALHOST,
         )
         source = self.kubelet.sources[pod_hash]

@@ -1,11 +1,14 @@
 """The same gate asked of stable: by its hash, or by the Service that a router's gate names."""
 
+from dataclasses import replace
+
 import pytest
 
-from canary.argo.model import Hashes
-from canary.rehearse.measurements import _about_stable
+from canary.argo.model import Hashes, PodMetadata, Rollout
+from canary.rehearse.measurements import Sides, _about_stable
 
 HASHES = Hashes("new", "old")
+ROLLOUT = Rollout("shop", "shop", 4, ())
 
 
 @pytest.mark.parametrize(
@@ -20,4 +23,27 @@ HASHES = Hashes("new", "old")
     ],
 )  # fmt: skip
 def test_a_gates_counterpart_names_the_stable_side(query, services, expected):
-    assert _about_stable(query, HASHES, services) == expected
+    assert _about_stable(query, HASHES, Sides(services)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ('x{role="canary",y="canary"}', 'x{role="stable",y="canary"}'),
+        ('x{team_part=~"a.b"} / y{team_part = "a.b"}', 'x{team_part=~""} / y{team_part = ""}'),
+        ('x{canary="yes"}', 'x{canary="yes"}'),
+        *(
+            (
+                f"nginx_ingress_controller_requests{{a='1',canary{of}}}",
+                "nginx_ingress_controller_requests{a='1',canary=\"\"}",
+            )
+            for of in ('!=""', '=~".+"', '="shop-shop-canary-80"', '=""')
+        ),
+    ],
+)
+def test_a_gates_counterpart_has_the_labels_of_stables_pods(query, expected):
+    canary = PodMetadata({"role": "canary", "team/part": "a.b"})
+    rollout = replace(
+        ROLLOUT, canary_metadata=canary, stable_metadata=PodMetadata({"role": "stable"})
+    )
+    assert _about_stable(query, HASHES, Sides.of(rollout)) == expected

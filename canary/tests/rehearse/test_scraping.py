@@ -127,6 +127,29 @@ def test_the_port_of_a_meshs_proxy_is_not_looked_for_among_the_containers():
     assert "nothing scrapes the pods" in unscraped(monitored(change))
 
 
+METADATA = [
+    ("basic unscoped timed plain pod-monitor", "canaryMetadata", "stableMetadata"),
+    ("blue-green hash post plain pod-monitor", "previewMetadata", "activeMetadata"),
+]
+
+
+@pytest.mark.parametrize(("shape", "canary", "stable"), METADATA, ids=["canary", "blueGreen"])
+def test_series_have_the_labels_that_the_controller_gives_to_the_pods_of_a_side(
+    shape, canary, stable, tmp_path
+):
+    bodies = shapes.manifests(shape.split())
+    (strategy,) = bodies[0]["spec"]["strategy"].values()
+    strategy |= {canary: {"labels": {"role": "new"}}, stable: {"labels": {"role": "old"}}}
+    (monitor,) = [body for body in bodies if body["kind"] == "PodMonitor"]
+    monitor["spec"]["podTargetLabels"].append("role")
+    bundle = shapes.bundle(bodies)
+    sets = set_aside(bundle, tmp_path, "http")
+    (job,) = scraping.jobs(bundle, sets, 1.0)
+    roles = {t.labels["rollouts_pod_template_hash"]: t.labels["role"] for t in job.targets}
+    assert roles == {"latest": "new", "stable": "old"}
+    assert canary not in "".join(bundle.unenforced)
+
+
 @pytest.fixture
 def active():
     service = ActiveService()
