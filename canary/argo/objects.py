@@ -65,8 +65,8 @@ def _object_name(name: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
-# `sleep 15` as a program, or as a shell's whole or last word.
-_SLEEP = re.compile(r"(?:^|[\s;&/])sleep (\d+(?:\.\d+)?)s?\s*$")
+# `sleep 15` as a program, or among a shell's words.
+_SLEEP = re.compile(r"(?:(?<=^)|(?<=[\s;&]))(?:/\S*/)?sleep (\d+(?:\.\d+)?)s?(?=[\s;&]|$)")
 Quantity = Annotated[str, BeforeValidator(_quantity)]
 
 
@@ -267,17 +267,24 @@ class PreStop(Manifest):
 
     @property
     def seconds(self) -> float:
-        """How long it takes."""
+        """How long it takes, as far as that is known: of a command only its sleeps are run."""
         if self.sleep is not None:
             return self.sleep.seconds
-        words = " ".join(self.exec.command) if self.exec else ""
-        found = _SLEEP.search(words)
-        return float(found[1]) if found else 0.0
+        return sum(float(number) for number in _SLEEP.findall(self._words))
+
+    @property
+    def _words(self) -> str:
+        return " ".join(self.exec.command) if self.exec else ""
 
     def not_enforced(self) -> Mapping[str, str]:
         """A command that is no sleep is not run."""
-        other = self.exec is not None and not self.seconds
-        return {"exec": "the command is not run"} if other else {}
+        others = _SLEEP.sub("", re.sub(r"^\S*sh -\w*c ", "", self._words))
+        if self.exec is None or not re.search(r"\w", others):
+            return {}
+        return {"exec": "of the command only sleep is run" if self.seconds else _NOT_RUN}
+
+
+_NOT_RUN = "the command is not run"
 
 
 class Lifecycle(Manifest):

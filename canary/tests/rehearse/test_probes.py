@@ -46,7 +46,11 @@ def test_nothing_that_listens_passes_no_probe():
     [
         ({"sleep": {"seconds": 5}}, 5, False),
         ({"exec": {"command": ["sleep", "7"]}}, 7, False),
-        ({"exec": {"command": ["/bin/sh", "-c", "nginx -s quit; sleep 15"]}}, 15, False),
+        ({"exec": {"command": ["/bin/sh", "-c", "sleep 15"]}}, 15, False),
+        ({"exec": {"command": ["bash", "-lc", "/bin/sleep 2.5s"]}}, 2.5, False),
+        ({"exec": {"command": ["/bin/sh", "-c", "nginx -s quit; sleep 15"]}}, 15, True),
+        ({"exec": {"command": ["sh", "-c", "sleep 10 && nginx -s quit"]}}, 10, True),
+        ({"exec": {"command": ["sh", "-c", "sleep 5; drain --sleep 9; sleep 1"]}}, 6, True),
         ({"exec": {"command": ["/app", "drain"]}}, 0, True),
     ],
 )
