@@ -7,6 +7,7 @@ read here, so that a bare machine can rehearse; anything richer is handed to `ku
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -28,6 +29,9 @@ UNDERSTOOD = {
     "configMapGenerator",
     "configurations",
 }
+
+# What Kustomize fetches: an address, or a repository of git.
+_REMOTE = re.compile(r"://|\?ref=|^git@|^[\w-]+(\.[\w-]+)+/")
 
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
@@ -95,7 +99,8 @@ def _kustomization(file: Path, within: tuple[Path, ...]) -> Iterator[Document]:
     )
     resources = _of_texts(file, "resources", content.get("resources"))
     generators = content.get("configMapGenerator") or []
-    if set(content) - UNDERSTOOD or not _are_simple(generators):
+    elsewhere = any(_REMOTE.search(r) and not (file.parent / r).exists() for r in resources)
+    if set(content) - UNDERSTOOD or not _are_simple(generators) or elsewhere:
         yield from yamls.objects(f"{file.parent} (rendered)", kustomize.build(file.parent))
         return
     (namespace,) = _of_texts(file, "namespace", [content.get("namespace") or ""])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,21 +26,46 @@ PACKAGE = (
 )
 
 
+TIMEOUT_S = 60.0
+# What comes before kubectl's own words, and what it says of fields of old.
+_NOISE = re.compile(r'^# Warning:.*$|^E\d+ .*?\] "command failed" err=<?|\s>\s*$', re.MULTILINE)
+_MOST_CHARACTERS = 300
+
+
 def build(folder: Path) -> str:
     """Renders a kustomization.
 
     Raises:
         UsageError: if Kustomize refuses it, with its words.
-        MachineError: if there is no Kustomize and none can be had.
+        MachineError: if there is no Kustomize and none can be had, or it does not end.
     """
     program = find()
-    verb = "build" if program.name == "kustomize" else "kustomize"
-    built = subprocess.run(
-        [program, verb, str(folder)], capture_output=True, text=True, check=False, timeout=60
-    )
+    command = [program, "build" if program.name == "kustomize" else "kustomize", str(folder)]
+    try:
+        built = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            f"{program.name} took longer than {TIMEOUT_S:g} s for {folder}", "run it yourself"
+        ) from None
     if built.returncode != 0:
-        raise UsageError(f"{program.name} {verb} {folder}: {built.stderr.strip()}", "correct it")
+        said = " ".join(_NOISE.sub("", built.stderr).split())
+        raise UsageError(
+            f"{program.name} refuses {folder}: {said[:_MOST_CHARACTERS]}", _remedy(said, folder)
+        )
     return built.stdout
+
+
+def _remedy(said: str, folder: Path) -> str:
+    """What to do about Kustomize's words."""
+    if "--enable-helm" in said:
+        what = "it renders charts"
+        return f"{what}: kustomize build --enable-helm {folder} > FILE, and name FILE"
+    if "git fetch" in said or "://" in said:
+        what = "it lists what is elsewhere"
+        return f"{what}: kubectl kustomize {folder} > FILE where that is available, and name FILE"
+    return "correct it"
 
 
 def find() -> Path:

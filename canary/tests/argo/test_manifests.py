@@ -76,6 +76,29 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
 
 
 @pytest.mark.parametrize(
+    ("text", "said", "remedy"),
+    [
+        (
+            "helmCharts: [{name: shop}]",
+            "must specify --enable-helm",
+            "kustomize build --enable-helm",
+        ),
+        ("resources: ['https://127.0.0.1:9/a.yaml']", "a.yaml", "it lists what is elsewhere"),
+        ("resources: ['https://127.0.0.1:9/a//b?ref=v1']", "a//b", "it lists what is elsewhere"),
+        ("bases: [gone]", "gone", "correct it"),
+    ],
+)
+def test_what_kustomize_refuses_is_one_line_with_what_to_do(tmp_path, text, said, remedy):
+    (tmp_path / "kustomization.yaml").write_text(text)
+    with pytest.raises(UsageError) as refused:
+        list(documents.read(tmp_path))
+    assert "\n" not in str(refused.value)
+    assert "Warning" not in str(refused.value)
+    assert said in refused.value.cause
+    assert remedy in refused.value.remedy
+
+
+@pytest.mark.parametrize(
     ("file", "before", "after", "complaint"),
     [
         (
