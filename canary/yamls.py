@@ -185,7 +185,7 @@ def load(file: str, content: str) -> list[Document]:
         where = f"{file} line {mark.line + 1}" if mark else file
         said = broken.problem or broken.context or "it cannot be parsed"
         helm = re.search(r"\{\{-? *(if|range|with|include|end|\.)", content)
-        remedy = "render it: helm template CHART | canary lint -" if helm else "correct it"
+        remedy = "it is a template: render it with helm template CHART" if helm else "correct it"
         raise UsageError(f"{where} is not YAML: {said}", remedy) from None
     except yaml.reader.ReaderError as broken:
         line = content.count("\n", 0, broken.position) + 1

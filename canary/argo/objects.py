@@ -826,7 +826,7 @@ class RolloutSpec(Manifest):
     """The Rollout."""
 
     NOT_ENFORCED = names("revisionHistoryLimit rollbackWindow restartAt analysis")
-    replicas: int = Field(1, ge=1)
+    replicas: int = 1
     selector: Selector = Selector()
     workload_ref: WorkloadRef | None = None
     template: PodTemplate
@@ -843,6 +843,8 @@ class RolloutSpec(Manifest):
             self.strategy.blue_green and self.strategy.blue_green.scale_down_delay_revision_limit
         )
         found = {"paused": "nothing is released until a person unsets it"} if self.paused else {}
+        if self.replicas < 1:
+            found["replicas"] = "no pod is released: rehearse it with the replicas of an overlay"
         if delayed and isinstance(kept, int) and delayed > kept:
             name = "strategy.blueGreen.scaleDownDelayRevisionLimit"
             found[name] = f"the controller wants no more than revisionHistoryLimit ({kept})"

@@ -98,7 +98,9 @@ def _unguarded_end(context: Context) -> Iterator[Hit]:
         yield (
             release.rollout,
             "spec.strategy.canary",
-            f"from {percent(last)} to 100 % no gate measures",
+            "at 100 % no gate measures"
+            if last >= 1
+            else f"from {percent(last)} to 100 % no gate measures",
         )
 
 

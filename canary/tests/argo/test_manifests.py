@@ -353,6 +353,16 @@ def test_a_field_that_no_controller_has_is_to_be_corrected():
     assert said.startswith(f"{field} — the controller has no such field")
 
 
+def test_a_rollout_without_replicas_releases_nothing():
+    (said,) = refused_of(lambda spec: spec.update(replicas=0))
+    assert said.startswith("spec.replicas is not supported — no pod is released: rehearse it with")
+
+
+def test_a_template_of_helm_is_to_be_rendered():
+    with pytest.raises(UsageError, match="it is a template: render it with helm template CHART"):
+        list(yamls.objects("rollout.yaml", "kind: A\nname: {{ .Values.name }}\n{{- if x }}\n"))
+
+
 def test_the_pod_template_may_be_that_of_a_pod_template_and_is_asked_for_where_it_is_missing():
     found = shape()
     spec = found[0].body["spec"]

@@ -13,6 +13,7 @@ from canary.lint.check import ANNOTATION
 from canary.lint.rules import RULES
 from canary.power import catalogue, edits
 from canary.runtime import documents
+from canary.tests.argo import shapes
 from canary.yamls import Document
 
 EXAMPLES = {example.rule: example for example in catalogue.examples()}
@@ -102,6 +103,14 @@ def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
         "from 50 % to 100 % no gate measures",
     ):
         assert words in said
+
+
+def test_after_a_weight_of_100_no_gate_measures_at_100():
+    bodies = shapes.manifests(("basic", "hash", "timed", "plain", "pod-monitor"))
+    bodies[0]["spec"]["strategy"]["canary"]["steps"].append({"setWeight": 100})
+    report = check.lint([Document("shape.yaml", body) for body in bodies])
+    (finding,) = [finding for finding in report.findings if finding.rule == "unguarded-end"]
+    assert finding.message == "at 100 % no gate measures"
 
 
 def test_with_ten_replicas_the_designs_first_gate_needs_half_of_the_requests_to_fail(root):
