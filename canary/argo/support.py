@@ -94,14 +94,15 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
         known = document.body.get("apiVersion") != "v1" or kind in _CORE_KINDS
         return None, (_of_kind(document) if known else _slip(document),)
     refused: dict[str, Row] = {}
+    gone: set[str] = set()
     body = _without_null(document.body)
     # What is wrong is taken out, so that the rest can be read; a few rounds do for any object.
     for _ in range(8):
         try:
             thing = KINDS[kind].model_validate(body)
         except ValidationError as invalid:
-            refused |= _refused(document, invalid, refused)
-            body = _without(body, invalid)
+            refused |= _refused(document, invalid, refused, gone)
+            body = _without(body, invalid, gone)
         else:
             return thing, (*refused.values(), *_rows(document, body, thing, ""))
     return None, tuple(refused.values())
@@ -128,13 +129,13 @@ def _slip(document: Document) -> Row:
 
 
 def _refused(
-    document: Document, invalid: ValidationError, before: Mapping[str, Row]
+    document: Document, invalid: ValidationError, before: Mapping[str, Row], gone: set[str]
 ) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for error in sorted(invalid.errors(), key=lambda e: e["type"] != "extra_forbidden"):
         path = _path(error["loc"])
-        # What was taken out because of what is in it is itself neither missing nor too little.
-        told = any(known.startswith((f"{path}.", f"{path}[")) for known in (*before, *found))
+        # What was taken out is not missing, and what it was taken of is not too little.
+        told = path in gone or any(_PART.sub("", place) == path for place in gone)
         if path not in before and not told:
             missing = error["type"] == "missing"
             note = _note(document, path, error)
@@ -165,7 +166,10 @@ def _path(parts: Sequence[int | str]) -> str:
     return "".join(words).lstrip(".")
 
 
-def _without(body: Mapping[str, Any], invalid: ValidationError) -> dict[str, Any]:
+_PART = re.compile(r"\.?[^.\[\]]+$|\[\d+\]$")
+
+
+def _without(body: Mapping[str, Any], invalid: ValidationError, gone: set[str]) -> dict[str, Any]:
     """The object without what is wrong with it, so that the rest can be read."""
     kept: dict[str, Any] = copy.deepcopy(dict(body))
     for error in sorted(invalid.errors(), key=lambda e: str(e["loc"]), reverse=True):
@@ -176,6 +180,7 @@ def _without(body: Mapping[str, Any], invalid: ValidationError) -> dict[str, Any
             holder = holder[part] if _has(holder, part) else None
         if _has(holder, last):
             del holder[last]
+            gone.add(_path(where))
     return kept
 
 

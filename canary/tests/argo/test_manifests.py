@@ -347,6 +347,16 @@ def test_a_field_that_is_missing_is_said_to_be_once_beside_all_else():
     assert plugin.startswith("spec.strategy.canary.steps[5].plugin is not supported — leave it out")
 
 
+def test_two_strategies_are_told_beside_what_is_in_one_of_them():
+    def change(spec):
+        spec["strategy"]["blueGreen"] = {"activeService": "shop"}
+        spec["strategy"]["canary"]["steps"][1] = {"experiment": {}}
+
+    experiment, both = refused_of(change)
+    assert experiment.startswith("spec.strategy.canary.steps[1].experiment is not supported")
+    assert both.startswith("spec.strategy is not supported — the controller takes one of canary")
+
+
 def test_a_field_that_no_controller_has_is_to_be_corrected():
     (said,) = refused_of(lambda spec: spec["strategy"]["canary"].update(autoPromotionEnabled=True))
     field = "spec.strategy.canary.autoPromotionEnabled is not supported"
