@@ -29,6 +29,7 @@ from canary.argo.model import (
     Switch,
 )
 from canary.argo.resolve import Fields
+from canary.errors import UsageError
 from canary.rehearse.config import SECRET, Cluster
 from canary.rehearse.load import Second
 from canary.rehearse.target import Event, Observation
@@ -243,10 +244,23 @@ def runs(state: State, rollout: Rollout, hashes: Hashes, now: float) -> Iterator
 def secret_values(
     data: Mapping[str, str], stand_ins: Mapping[str, Mapping[str, str]], cluster: Cluster
 ) -> dict[str, str]:
-    """The values that requests name: the Secret's key under each name that stands in for it."""
-    before, _, after = cluster.values[cluster.key].partition(SECRET)
-    value = base64.b64decode(data[cluster.key]).decode()
+    """The values that requests name: the Secret's key under each name that stands in for it.
+
+    Raises:
+        UsageError: if the Secret, which somebody else has made, has none of the form that is known.
+    """
+    form = cluster.values[cluster.key]
+    before, _, after = form.partition(SECRET)
+    value = base64.b64decode(data.get(cluster.key, "")).decode()
     value = value.removeprefix(before).removesuffix(after)
+    # It may be a key and nothing else, but no key with other words after it.
+    if not value or (after and after[0] in value):
+        raise UsageError(
+            f"{cluster.key} of Secret {cluster.secret} is not of the form {form}, so the load has"
+            " no key",
+            "give it this form (cluster.values in rehearsal.yaml), or delete the Secret and let the"
+            " rehearsal make it",
+        )
     return {
         f"{name}.{field}": value
         for name, fields in stand_ins.items()

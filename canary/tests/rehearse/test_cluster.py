@@ -403,6 +403,15 @@ def test_the_key_of_the_cluster_is_sent_under_every_name_that_stands_in_for_it(e
     }
 
 
+@pytest.mark.parametrize("entry", [b"", b"k1:readings", b"k1:read,k2:readings+networks"])
+def test_a_secret_that_somebody_else_made_in_another_form_is_refused_by_name(entry):
+    data = {"api-keys": base64.b64encode(entry).decode()}
+    values = {"api-keys": "{secret}:readings+networks"}
+    cluster = Cluster(secret="gridos", values=values, variable="V", gateway="gateway")
+    with pytest.raises(UsageError, match=r"api-keys of Secret gridos is not of the form"):
+        cluster_state.secret_values(data, {}, cluster)
+
+
 def test_a_cluster_that_is_asked_to_hurry_gets_shorter_pauses_windows_and_intervals(root):
     bodies = [found.body for found in documents.read(root / "deploy/base")]
     time_compression.shorten(bodies, 3)
