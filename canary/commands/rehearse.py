@@ -63,12 +63,13 @@ faults (in the candidate's pods; give --fault several times, or separate faults 
   latency=400ms@10%     10 % of requests take 400 ms more
   hang=1%               1 % of requests are never answered, and each keeps a thread
   reset=1%              for 1 % of requests the connection closes without a response
+  cut=1%                the same, after the service has counted the response as it was
   leak=1MiB             each request leaks this memory
   crash=500             the pod crashes after 500 requests
   cpu=90%               the pod uses 90 % of its CPU limit
   warmup=3s             requests take 300 ms more for 3 s after a pod's first request
   slow-start=20s        the pod is not ready for 20 s
-  …@/v1/orders          only requests to this route (first six faults), named as in the metrics
+  …@/v1/orders          only requests to this route (first seven faults), named as in the metrics
   …,after=90s           the faults begin 90 s after the pod's start
   database-down=2s@40s  stable and candidate lose their database for 2 s, 40 s after the release
 --time-scale does not compress these times.

@@ -59,8 +59,9 @@ def create_app(settings: Settings) -> Flask:
     metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)
     meters.init_app(app, metrics.registry)
     traces.init_app(app)
-    injection.cut_connections(app)
+    injection.reset_connections(app)
     # Late, so that it wraps everything and knows every route.
     recorder.init_app(app, tally)
+    injection.cut_connections(app)
     app.extensions["availability"].warm = partial(warmup.run, app)
     return app

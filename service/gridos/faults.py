@@ -51,6 +51,7 @@ _FORMS = {
     "latency": (_DURATION, (_SHARE, _ROUTE)),
     "hang": (_SHARE, (_ROUTE,)),
     "reset": (_SHARE, (_ROUTE,)),
+    "cut": (_SHARE, (_ROUTE,)),
     "leak": (_SIZE, (_ROUTE,)),
     "crash": (_COUNT, ()),
     "cpu": (_SHARE, ()),
@@ -63,9 +64,9 @@ WORLD = ("database-down",)
 # These are about a pod's start, so no onset can put them off.
 _AT_START = ("warmup", "slow-start")
 WORDS = (
-    "errors=3%, status=404@10%, latency=400ms@10%, hang=1%, reset=1%, leak=1MiB, crash=500,"
-    " cpu=90%, warmup=3s, slow-start=20s; @/v1/orders for one route, after=90s for a later"
-    " onset, database-down=2s@40s for both releases"
+    "errors=3%, status=404@10%, latency=400ms@10%, hang=1%, reset=1%, cut=1%, leak=1MiB,"
+    " crash=500, cpu=90%, warmup=3s, slow-start=20s; @/v1/orders for one route, after=90s for a"
+    " later onset, database-down=2s@40s for both releases"
 )
 
 

@@ -75,8 +75,11 @@ def main() -> None:
     except ModuleNotFoundError:
         raise ConfigurationError("granian is not installed — install gridos[granian]") from None
     settings = read()
-    if settings.faults.named(*injection.OUTSIDE):
-        raise ConfigurationError("GRIDOS_FAULTS: granian cannot reset — set GRIDOS_SERVER=gunicorn")
+    if found := settings.faults.named(*injection.OUTSIDE, *injection.BEYOND):
+        word = found[0].name
+        raise ConfigurationError(
+            f"GRIDOS_FAULTS: granian cannot {word} — set GRIDOS_SERVER=gunicorn"
+        )
     burner = injection.start_burner(settings)
     server = Granian(
         "gridos",

@@ -25,13 +25,15 @@ from gridos.config import ConfigurationError, Settings
 from gridos.faults import Fault, Faults, matcher
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 API_PREFIX = "/v1"
 BURNER = Path(__file__).with_name("burner.py")
 # Of what strikes one request, in this order.
 INSIDE = ("crash", "leak", "warmup", "latency", "hang", "status", "errors")
 OUTSIDE = ("reset",)
+# After it was counted: what a server, a node or a proxy does to an answer that is ready.
+BEYOND = ("cut",)
 # Above the gate's 250 ms; what a pod adds to each request while it warms up.
 WARMUP_LATENCY_S = 0.3
 # Longer than any client, gateway or kubelet waits.
@@ -61,7 +63,7 @@ def init_app(app: Flask) -> None:
         app.before_request(lambda: injector.apply(request.path))
 
 
-def cut_connections(app: Flask) -> None:
+def reset_connections(app: Flask) -> None:
     """Lets `reset` faults strike, around everything that could still answer."""
     settings: Settings = app.extensions["settings"]
     if not settings.faults.named(*OUTSIDE):
@@ -74,6 +76,36 @@ def cut_connections(app: Flask) -> None:
         return inner(environ, start_response)
 
     app.wsgi_app = application  # type: ignore[method-assign]
+
+
+def cut_connections(app: Flask) -> None:
+    """Lets `cut` faults strike, around the recorder: it has counted an answer that nobody gets."""
+    settings: Settings = app.extensions["settings"]
+    if not settings.faults.named(*BEYOND):
+        return
+    injector = FaultInjector(settings.faults, BEYOND, seed=settings.pod)
+    inner = app.wsgi_app
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            injector.apply(environ["PATH_INFO"])
+        except ConnectionResetError:
+            _answer_nobody(inner, environ)
+            raise
+        return inner(environ, start_response)
+
+    app.wsgi_app = application  # type: ignore[method-assign]
+
+
+def _answer_nobody(application: WSGIApplication, environ: WSGIEnvironment) -> None:
+    """Takes a whole answer, as a server does, and sends nothing of it."""
+    answer = application(environ, lambda *_: lambda _: None)
+    try:
+        for _ in answer:
+            pass
+    finally:
+        if hasattr(answer, "close"):
+            answer.close()
 
 
 class Share:
@@ -161,7 +193,7 @@ class FaultInjector:
                 raise failed
             case "errors":
                 raise InjectedError("injected by GRIDOS_FAULTS")
-            case "reset":
+            case "reset" | "cut":
                 # The server then ends the connection and sends nothing.
                 raise ConnectionResetError(errno.ECONNRESET, "injected by GRIDOS_FAULTS")
 

@@ -21,6 +21,7 @@ from acceptance.services import PROGRAM
         ("status=404@5%", (Fault("status", 404, 0.05),)),
         ("status=503@/v1/a@5%", (Fault("status", 503, 0.05, "/v1/a"),)),
         ("hang=1%,reset=1%", (Fault("hang", share=0.01), Fault("reset", share=0.01))),
+        ("cut=1%@/v1/a", (Fault("cut", share=0.01, route="/v1/a"),)),
         ("errors=3%,after=90s", (Fault("errors", share=0.03), Fault("after", 90))),
         ("warmup=3s,leak=1MiB", (Fault("warmup", 3), Fault("leak", 2**20))),
         ("database-down=2s@40s", (Fault("database-down", 2, at_s=40),)),

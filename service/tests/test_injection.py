@@ -101,17 +101,19 @@ def test_a_route_fails_with_its_status_and_the_others_answer(serve):
         assert wait_until(lambda: failures(server) == {"404": 1, "500": 1, "200": 1}, 60)
 
 
-def test_a_reset_ends_the_connection_and_is_counted_as_a_failure_of_its_route(serve):
-    with serve(GRIDOS_FAULTS="reset=100%@/v1/overloads") as server:
+@pytest.mark.parametrize(("word", "status"), [("reset", "500"), ("cut", "200")])
+def test_a_reset_ends_the_connection_before_the_answer_is_counted_and_a_cut_after(
+    serve, word, status
+):
+    with serve(GRIDOS_FAULTS=f"{word}=100%@/v1/overloads") as server:
         caller = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         caller.request("GET", OVERLOADS)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             caller.getresponse()
         assert server.ask(FEEDERS).status == 200
-        assert wait_until(lambda: failures(server) == {"500": 1, "200": 1}, 60)
-        assert (
-            '{method="GET",route="/v1/overloads",status="500"} 1.0' in server.ask("/metrics").text
-        )
+        assert wait_until(lambda: sum(failures(server).values()) == 2, 60)
+        route = f'{{method="GET",route="/v1/overloads",status="{status}"}}'
+        assert f"{route} 1.0" in server.ask("/metrics").text
 
 
 def test_a_hang_is_never_answered_while_others_are(serve):
