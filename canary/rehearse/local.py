@@ -21,6 +21,7 @@ from canary.argo.model import ReplicaSetName
 from canary.errors import MachineError, RehearsalError, ReleaseError, UsageError
 from canary.rehearse import (
     edge,
+    endpoints,
     evidence,
     meter,
     providers,
@@ -275,7 +276,7 @@ class LocalTarget:
         gateway = Gateway(self._folder / "gateway", self.plan.choices.port, clusters, apart)
         active = self._active_service()
         interval_s, jobs = self._jobs(sets, exporter.port, active)
-        jobs += self._meter(gateway, interval_s)
+        jobs += self._meter(gateway, sets, interval_s)
         self._alerts = self._watch()
         told = self._alerts
         rules = told.configuration if told else self._rules()
@@ -399,16 +400,19 @@ class LocalTarget:
                 time.sleep(TICK_S)
                 yield node.observe()
 
-    def _meter(self, gateway: Gateway, interval_s: float) -> list[ScrapeJob]:
+    def _meter(self, gateway: Gateway, sets: ReplicaSets, interval_s: float) -> list[ScrapeJob]:
         """The router's own figures, where a gate asks for them."""
+        jobs = []
+        if endpoints.are_asked(meter.selectors(self.rollout, self.hashes)):
+            jobs.append(endpoints.job(self.plan.bundle, sets, gateway.admin_port, interval_s))
         found = meter.families(self.plan.bundle, self.rollout, self.hashes)
         if not found:
-            return []
+            return jobs
         counting = meter.Meter(self._folder / "meter", gateway.log, found)
         self._ending("meter", counting.stop)
         counting.start()
         targets = [Target(counting.port, {})]
-        return [ScrapeJob("router", meter.PATH, interval_s, targets, honour_labels=True)]
+        return [*jobs, ScrapeJob("router", meter.PATH, interval_s, targets, honour_labels=True)]
 
     def _rules(self) -> Mapping[str, Any]:
         """Configuration for the rule files, at their own windows: these are not scaled."""

@@ -23,13 +23,13 @@ from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from canary.argo import promql
+from canary.argo import promql, resolve
 from canary.argo.dialects import is_of_cluster, takes
 from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
 from canary.argo.promql import Selector
 from canary.argo.releases import HASHES
-from canary.rehearse import edge, exporter
+from canary.rehearse import edge, endpoints, exporter
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
 from canary.yamls import listed, mapping, scalar
@@ -63,7 +63,7 @@ class Family:
 
 def families(bundle: Bundle, rollout: Rollout, hashes: Hashes) -> tuple[Family, ...]:
     """Those that the gates of a release ask for."""
-    asked = {selector.metric for _, selector in _selectors(rollout)}
+    asked = {selector.metric for _, selector in selectors(rollout, hashes)}
     found = _all(_Sides(bundle, rollout, hashes))
     return tuple(f for f in found if any(_is_of(metric, f) for metric in asked))
 
@@ -76,11 +76,12 @@ def refusals(bundle: Bundle, rollout: Rollout, *, rules: bool = False) -> Iterat
         rollout: Their release.
         rules: Whether rule files are evaluated, which may record series.
     """
+    asked = tuple(selectors(rollout, HASHES))
     found = families(bundle, rollout, HASHES)
     left_out = "or leave the metric out with --without-metric NAME"
-    for wrong in dict.fromkeys(unanswered(rollout, found)):
+    for wrong in dict.fromkeys([*unanswered(asked, found), *endpoints.unanswered(asked)]):
         yield f"{wrong} — give the name that is there, with --arg or in the template, {left_out}"
-    for name, metric in dict.fromkeys((name, asked.metric) for name, asked in _selectors(rollout)):
+    for name, metric in dict.fromkeys((name, selector.metric) for name, selector in asked):
         if ":" in metric and not rules:
             yield (
                 f"metric {name} queries {metric}, which no rule records here — name the folder of"
@@ -89,6 +90,7 @@ def refusals(bundle: Bundle, rollout: Rollout, *, rules: bool = False) -> Iterat
         elif (
             is_of_cluster(metric)
             and metric not in exporter.NAMES
+            and not metric.startswith(endpoints.PREFIX)
             and not any(_is_of(metric, family) for family in found)
         ):
             yield (
@@ -97,9 +99,9 @@ def refusals(bundle: Bundle, rollout: Rollout, *, rules: bool = False) -> Iterat
             )
 
 
-def unanswered(rollout: Rollout, found: Sequence[Family]) -> Iterator[str]:
+def unanswered(asked: Iterable[tuple[str, Selector]], found: Sequence[Family]) -> Iterator[str]:
     """Gates that select no series of the router's: what they select, and what there is."""
-    for gate, selector in _selectors(rollout):
+    for gate, selector in asked:
         mine = [f for f in found if _is_of(selector.metric, f)]
         groups = [labels for family in mine for labels in family.labels.values()]
         own = {"le", *(label for family in mine for label in family.told)}
@@ -208,8 +210,9 @@ def _shown(labels: Mapping[str, str]) -> str:
     return "{" + ",".join(f"{name}={json.dumps(value)}" for name, value in labels.items()) + "}"
 
 
-def _selectors(rollout: Rollout) -> Iterator[tuple[str, Selector]]:
-    metrics = (metric for analysis in rollout.analyses for metric in analysis.metrics)
+def selectors(rollout: Rollout, hashes: Hashes) -> Iterator[tuple[str, Selector]]:
+    """What each gate selects of a release with these hashes, beside its name."""
+    metrics = (m for a in rollout.analyses for m in resolve.with_hashes(a, hashes))
     for metric in (m for m in metrics if not (m.json_path or m.job)):
         yield from ((metric.name, selector) for selector in promql.read(metric.query).selectors)
 
@@ -281,7 +284,7 @@ def _client(
     `labels` are its labels as they are otherwise, and `side` those of a selector that reads them.
     """
     found = dict(labels)
-    for _, selector in _selectors(sides.rollout):
+    for _, selector in selectors(sides.rollout, sides.hashes):
         told = {m.label: m.value for m in selector.matchers if m.sign == "="}
         if re.match(metrics, selector.metric) and side.items() <= told.items():
             found |= {name: told[name] for name in labels if name in told}
@@ -417,7 +420,7 @@ def _traefik(sides: _Sides) -> Iterator[Family]:
 
 def _asks(sides: _Sides, label: str, words: str) -> bool:
     """Whether a gate asks for a label, under either of its names, by such words."""
-    matchers = (m for _, s in _selectors(sides.rollout) for m in s.matchers)
+    matchers = (m for _, s in selectors(sides.rollout, sides.hashes) for m in s.matchers)
     return any(re.search(words, m.value) for m in matchers if m.label.endswith(label))
 
 

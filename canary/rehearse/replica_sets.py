@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from random import Random
 
 from canary.argo.model import NO_PODS, Hashes, ReplicaCounts, ReplicaSetName, Rollout
@@ -24,15 +25,20 @@ SIDES = {
     ReplicaSetName.OLD: "replaced canary",
 }
 HASH_LABEL = "rollouts-pod-template-hash"
+ADDRESSES = IPv4Network("10.244.0.0/16")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A pod that may be started: what it will be called, and its ports by name."""
+    """A pod that may be started: what it will be called, and its ports by name.
+
+    `address` is its own in the metrics, as on a cluster: on this machine all pods share one.
+    """
 
     facts: PodFacts
     ports: Mapping[str, int]
     served: str
+    address: str
 
     @property
     def port(self) -> int:
@@ -60,12 +66,15 @@ class ReplicaSets:
 
     def __post_init__(self) -> None:
         names = Random(self.seed)  # noqa: S311 — names, not secrets
+        addresses = map(str, ADDRESSES.hosts())
         most = max(self.most, self.rollout.replicas)
         for pod_hash in (self.hashes.stable, *(self.kubelet.sources.keys() - {self.hashes.stable})):
             # Stable pods are started twice when a release is aborted, canary pods once.
             count = 2 * most if pod_hash == self.hashes.stable else most + 1
             self._desired[pod_hash] = self._used[pod_hash] = 0
-            self._slots[pod_hash] = [self._set_aside(pod_hash, names) for _ in range(count)]
+            self._slots[pod_hash] = [
+                self._set_aside(pod_hash, names, next(addresses)) for _ in range(count)
+            ]
 
     def hash_of(self, replica_set: ReplicaSetName) -> str:
         """A ReplicaSet's pod-template hash; nothing for an old one that is not there."""
@@ -145,7 +154,7 @@ class ReplicaSets:
             if slot.facts.name not in taken:
                 return slot
 
-    def _set_aside(self, pod_hash: str, names: Random) -> Slot:
+    def _set_aside(self, pod_hash: str, names: Random, address: str) -> Slot:
         metadata = self.kubelet.sources[pod_hash].template.metadata
         is_stable = pod_hash == self.hashes.stable
         added = self.rollout.stable_metadata if is_stable else self.rollout.canary_metadata
@@ -159,4 +168,4 @@ class ReplicaSets:
         )
         source = self.kubelet.sources[pod_hash]
         ports = {name: processes.free_port() for name in source.ports}
-        return Slot(facts, ports, source.served)
+        return Slot(facts, ports, source.served, address)

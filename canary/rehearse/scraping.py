@@ -241,6 +241,7 @@ def _targets(
                 if label in facts.labels
             }
             labels = {
+                "instance": f"{slot.address}:{container.port(port)}",
                 "namespace": facts.namespace,
                 "pod": facts.name,
                 "container": container.name,
@@ -250,7 +251,7 @@ def _targets(
             number = slot.ports[port]
             if through is not None:
                 path = through.path(number, found.endpoint.path)
-                labels |= {"__metrics_path__": path, "instance": f"127.0.0.1:{number}"}
+                labels |= {"__metrics_path__": path}
                 number = through.port
             yield Target(number, {**labels, **_discovered(slot, container, port, found)})
 

@@ -33,6 +33,8 @@ UPSTREAM_IDLE = "30s"
 # Tells a client which pod answered, by its address.
 ANSWERED_BY = "x-answered-by"
 ACCESS_LOG = "access.log"
+# Of the admin's address: what Envoy counts, in the text format that Prometheus scrapes.
+STATS_PATH = "/stats/prometheus"
 # Where no router tells stable from canary.
 PODS = "pods"
 # One line a request, when it has ended: its fields in this order, parted by tabs.
@@ -110,7 +112,7 @@ class Gateway(processes.Program):
         self._clusters = clusters
         self.port = port or processes.free_port()
         self._apart, self._apart_port = apart, processes.free_port() if apart else 0
-        self._admin_port = processes.free_port()
+        self.admin_port = processes.free_port()
         self._version = 0
         self._counts: dict[tuple[str, int], Counts] = {}
 
@@ -151,7 +153,7 @@ class Gateway(processes.Program):
         }
         content = {
             "node": {"id": "rehearsal", "cluster": "rehearsal"},
-            "admin": {"address": _address(self._admin_port)},
+            "admin": {"address": _address(self.admin_port)},
             "static_resources": resources,
         }
         bootstrap.write_text(json.dumps(content), encoding="utf-8")
@@ -211,7 +213,7 @@ class Gateway(processes.Program):
 
     @property
     def _admin_url(self) -> str:
-        return f"http://127.0.0.1:{self._admin_port}"
+        return f"http://127.0.0.1:{self.admin_port}"
 
     def _admin(self, path: str) -> dict[str, Any]:
         try:
@@ -275,6 +277,7 @@ class Gateway(processes.Program):
             "typed_extension_protocol_options": {_HTTP_OPTIONS: options},
             # The panic threshold would send requests to pods that are known to be gone.
             "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+            "track_cluster_stats": {"per_endpoint_stats": True},
         }
 
 
