@@ -119,12 +119,13 @@ def find(
 
 
 # As many rows as `_rows` makes.
-CLASSES = 12
+CLASSES = 13
 # Shares of the requests that one route may have, and lengths of an outage, to be tried.
 ROUTES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 OUTAGES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 # So many innocent releases may be stopped.
 MAX_BLAMED = 0.01
+LOST_AFTER = "the pods count them as answered, and no gate reads what a gateway counts"
 
 
 def _rows(
@@ -284,6 +285,7 @@ def _simulated(
     rows = (
         (Row("refused: 401, 404, 422", "status=404@{}", Sight.BLIND), SHARES),
         (Row("hangs and resets", "reset={}", Sight.BLIND), SHARES),
+        (Row("answers lost on their way", "cut={}", Sight.BLIND, why=LOST_AFTER), ("1%",)),
         (Row("a new pod is slow at first", "warmup={}", Sight.BLAMED), WARM_UPS),
         (Row("the canary gets no requests", "idle", Sight.BLIND), ("",)),
     )
@@ -294,6 +296,8 @@ def _simulated(
             yield replace(row, word=word, sight=Sight.UNKNOWN, why=why)
         elif budget.over:
             yield _not_run(replace(row, word=word), budget)
+        elif row.why:
+            yield replace(row, word=word)
         elif row.sight is Sight.BLAMED:
             yield replace(_spared(study, subject, row, sizes, budget), word=word)
         else:
