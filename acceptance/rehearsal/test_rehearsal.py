@@ -145,6 +145,14 @@ WORDS = (
     Scenario("database down", ("--fault", "database-down=2s@40s")),
     Scenario("slow start", ("--fault", "slow-start=20s")),
 )
+# What the pods count as answered, behind an edge that counts it; the gates of `deploy/base` see nothing.
+_ENVOYS = ("--manifests", "acceptance/rehearsal/envoy-edge")
+_CUT = ("--fault", "cut=1%")
+EDGE = (
+    Scenario("edge, healthy", _ENVOYS),
+    Scenario("edge, cut", (*_ENVOYS, *_CUT), (1,), "gateway-errors-against-stable"),
+    Scenario("edge, cut and not counted", _CUT),
+)
 # What users meet is what is rehearsed, with the questions about alerts that only these ask.
 _PRODUCTION = ("--manifests", "deploy/overlays/production")
 _ALERT = "alert=GridosDatabaseDown"
@@ -205,6 +213,7 @@ SCENARIOS = (
     *BRANCHES,
     *FAULTS,
     *WORDS,
+    *EDGE,
     Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
     Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
     Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),

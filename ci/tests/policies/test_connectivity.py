@@ -92,6 +92,7 @@ LOCAL = [
     ("gateway", "gridos", 8001, "TCP", False),
     ("prometheus", "gridos", 8001, "TCP", True),
     ("prometheus", "gridos", 8000, "TCP", False),
+    ("prometheus", "gateway", 9901, "TCP", True),
     ("kube-state-metrics", "gridos", 8000, "TCP", False),
 ]
 

@@ -109,6 +109,12 @@ def test_the_gates_are_the_bases_in_every_environment(root, base, name):
     rendered = by_name(objects.read(root / "deploy/overlays" / name))
     gates = [key for key in base if key[0] == "AnalysisTemplate"]
     assert len(gates) == 3
+    if name == "local":
+        # Its gateway is an Envoy: one more metric, and where Envoy reaches a pod.
+        guard = rendered["AnalysisTemplate", "release-guard"]["spec"]
+        assert guard["metrics"].pop()["name"] == "gateway-errors-against-stable"
+        port = base["Rollout", "gridos"]["spec"]["template"]["spec"]["containers"][0]["ports"][0]
+        assert guard["args"].pop() == {"name": "pod-port", "value": str(port["containerPort"])}
     for key in gates:
         assert rendered[key] == base[key]
 
@@ -232,6 +238,16 @@ def test_the_local_prometheus_scrapes_as_the_podmonitor_says(root):
     assert kept == [endpoint.port]
     for label in monitor.spec.pod_target_labels:
         assert f"__meta_kubernetes_pod_label_{label.replace('-', '_')}" in sources
+
+
+def test_the_local_gateway_counts_by_pod_and_is_scraped_for_it(root):
+    local = yaml.safe_load((root / "deploy/overlays/local/prometheus.yml").read_text())
+    (scrape,) = (job for job in local["scrape_configs"] if job["job_name"] == "gateway")
+    envoy = yaml.safe_load((root / "deploy/overlays/local/envoy.yaml").read_text())
+    (cluster,) = envoy["static_resources"]["clusters"]
+    assert cluster["track_cluster_stats"] == {"per_endpoint_stats": True}
+    admin = envoy["admin"]["address"]["socket_address"]["port_value"]
+    assert scrape["static_configs"] == [{"targets": [f"gateway.gridos.svc:{admin}"]}]
 
 
 def values(root, chart):
