@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.argo import dialects, promql
+from canary.argo import dialects, promql, resolve
 from canary.argo.manifests import Bundle
 from canary.argo.model import ReplicaSetName, Rollout
 from canary.argo.objects import (
@@ -26,6 +26,7 @@ from canary.argo.objects import (
     ServiceMonitor,
 )
 from canary.argo.promql import Selector
+from canary.argo.releases import HASHES
 from canary.rehearse import time_compression
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.replica_sets import ReplicaSets, Slot
@@ -114,7 +115,9 @@ def elsewhere(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
 
 def _asked(rollout: Rollout) -> Iterator[tuple[str, list[Selector]]]:
     """The series of the pods that each metric reads, by its name."""
-    for metric in dict.fromkeys(m for a in rollout.analyses for m in a.metrics):
+    # With hashes, as an unfilled argument in a pattern can be read by nobody.
+    found = (m for a in rollout.analyses for m in resolve.with_hashes(a, HASHES))
+    for metric in dict.fromkeys(found):
         asked = () if metric.json_path or metric.job else promql.read(metric.query).selectors
         yield metric.name, [selector for selector in asked if _is_pods(selector.metric)]
 

@@ -49,6 +49,17 @@ def test_a_gate_on_series_of_pods_that_nothing_scrapes_is_refused_before_the_sta
     assert all(line.startswith(refused) for line in found)
 
 
+def test_so_is_one_that_selects_by_a_pattern_of_the_hash():
+    bodies = shapes.manifests(["basic", "hash", "timed", "plain", "none"])
+    for body in bodies:
+        if body["metadata"]["name"] == "gate":
+            asked = body["spec"]["metrics"][0]["provider"]["prometheus"]
+            asked["query"] = 'sum(requests_total{pod=~"shop-{{args.hash}}-.*"})'
+    bundle = shapes.bundle(bodies)
+    (said,) = scraping.refusals(manifests.rollout(bundle), bundle)
+    assert said.startswith("metric hash queries requests_total, but nothing")
+
+
 def monitored(change, *more):
     """A shape with a PodMonitor that was changed."""
     bodies = shapes.manifests(("basic", "unscoped", "timed", "plain", "pod-monitor"))
