@@ -121,6 +121,17 @@ def copied_labels(monitor: Document) -> frozenset[str] | None:
     return frozenset(scalar(label).translate(_UNDERSCORED) for label in found if label)
 
 
+def target_labels(monitor: Document, rollout: Document) -> dict[str, set[str]]:
+    """The values of labels that Prometheus's operator gives to what a monitor scrapes, if known."""
+    if monitor.kind not in ("PodMonitor", "ServiceMonitor"):
+        return {}
+    ports = {scalar(mapping(endpoint).get("port")) for endpoint in _endpoints(monitor)}
+    found = {"container": containers_of(rollout), "endpoint": set() if "" in ports else ports}
+    if monitor.kind == "PodMonitor" and not monitor.spec.get("jobLabel"):
+        found["job"] = {f"{monitor.namespace or 'default'}/{monitor.name}"}
+    return found
+
+
 def _relabelings(monitor: Document) -> Iterator[Mapping[str, Any]]:
     for endpoint in map(mapping, _endpoints(monitor)):
         yield from (mapping(rule) for key in _RELABELINGS for rule in listed(endpoint.get(key)))

@@ -19,7 +19,7 @@ from canary.argo.promql import Matcher, PromqlError, Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.lint import exporters, values
 from canary.lint.contract import covers
-from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of
+from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of, target_labels
 from canary.lint.rule import Context, Hit, Rule, at, into, judged, percent, queries
 from canary.lint.values import measurements
 
@@ -239,14 +239,20 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
 def _measured_before_data(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         age_s = context.release.age_s(gate.moment) + metric.initial_delay_s
+        # Growth takes two scrapes.
+        data_s = (context.scrape_s or 0.0) if query.window_s else 0.0
         begun = all(_has_no_past(context.release, selector) for selector in query.selectors)
         limits = {
             Phase.INCONCLUSIVE: metric.inconclusive_limit,
             Phase.FAILED: metric.failure_limit,
         }
         phase, empty = threshold.phase_of(metric), promql.may_be_empty(query.tree)
-        if gate.moment.background and age_s == 0 and begun and empty and limits.get(phase) == 0:
-            yield at(gate, f"without data it is {phase}, and no measurement may be")
+        if not (gate.moment.background and age_s <= data_s and begun and empty):
+            continue
+        early = 1 + int((data_s - age_s) // metric.interval_s) if metric.interval_s else 1
+        if 0 <= limits.get(phase, -1) < early:
+            times = f"it is measured {early} time(s) before a second scrape"
+            yield at(gate, f"without data it is {phase}, and {times}")
 
 
 @rule(
@@ -577,6 +583,7 @@ def _not_there(context: Context, selector: Selector) -> Iterator[str]:
             )
     elif contract is None or not covers(metric):
         yield from exporters.unknown(selector)
+        yield from _of_other_targets(context, selector)
         labels = dict((*_not_copied(context, selector), *_misspelt_labels(context, selector)))
         yield from labels.values()
     elif metric not in contract.labels:
@@ -588,6 +595,21 @@ def _not_there(context: Context, selector: Selector) -> Iterator[str]:
             known |= {m.label for m in selector.matchers if m.value in (LATEST, STABLE)}
         for label in sorted(selector.labels - known):
             yield f"{metric} has no label {label}"
+        yield from _of_other_targets(context, selector)
+
+
+def _of_other_targets(context: Context, selector: Selector) -> Iterator[str]:
+    """What asks for another container, port or job than that of which the monitor's series are."""
+    monitor = monitor_of(context.documents, context.release)
+    if monitor is None or dialects.is_routers(selector.metric) or not covers(selector.metric):
+        return
+    labels = copied_labels(monitor)
+    targets = target_labels(monitor, context.release.rollout)
+    for matcher in selector.matchers if labels is not None else ():
+        values = targets.get(matcher.label, set()) if matcher.label not in (labels or ()) else set()
+        if values and not any(dialects.may_take(matcher, value) for value in values):
+            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
+            yield f"{words}: as {monitor} scrapes these pods it is {' or '.join(sorted(values))}"
 
 
 def _misspelt_labels(context: Context, selector: Selector) -> Iterator[tuple[str, str]]:

@@ -365,6 +365,9 @@ def _empty_pauses(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
         nothing = None if zeroed else dialects.without_failures(query.tree)
+        there = [_is_there(query.tree, failing, context) for failing in (0.0, 0.5)]
+        if there == [False, True]:
+            nothing = Nothing.EMPTY  # a comparison keeps what is beyond the limit alone
         if not nothing and _is_nan(answer(query.tree, 0.0, vocabulary)):
             nothing = Nothing.NAN  # failures are divided by failures
         what = (
@@ -650,6 +653,8 @@ def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
         case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
             return answer(tree.expr, failing, vocabulary)
         case "Call" if tree.func.name in ("rate", "increase", "irate"):
+            if not isinstance(tree.args[0], promql_parser.MatrixSelector):
+                return None
             found = _requests(tree.args[0], failing, vocabulary)
             per_s = 1.0 if tree.func.name == "increase" else promql.window_s(tree)
             return None if found is None else found / per_s

@@ -159,6 +159,9 @@ class Study:
         world = self.draws_of(2).world(Fault())
         reasons: dict[str, str] = {}
         for measurement in self.measurements:
+            if why := _depends_on_itself(measurement):
+                reasons[measurement.metric.name] = why
+                continue
             try:
                 _phases(measurement.metric, self.value(measurement, world))
             except (UnmodelledError, PromqlError, CurvedError) as why:
@@ -285,13 +288,24 @@ class Study:
         return self._healthy[key]
 
     def _answered(self, measurement: PlannedMeasurement, world: Samples) -> NDArray[np.int64]:
-        """The phases of a measurement; after an Error it is taken again, as by the controller."""
+        """The phases of a measurement; after an Error it is taken again, as by the controller.
+
+        So it is after a failure, if a metric ends with its first success.
+        """
         phases = _phases(measurement.metric, self.value(measurement, world))
         for retry in range(1, measurement.metric.consecutive_error_limit + 1):
             wrong = phases == _CODES[Phase.ERROR]
             if not wrong.any():
                 break
             later = replace(measurement, at_s=measurement.at_s + retry * ERROR_RETRY_S)
+            phases = np.where(wrong, _phases(later.metric, self.value(later, world)), phases)
+        failures = measurement.metric.failure_limit if _until_a_success(measurement.metric) else 0
+        for again in range(1, failures + 1):
+            wrong = phases == _CODES[Phase.FAILED]
+            if not wrong.any():
+                break
+            late_s = again * (measurement.metric.interval_s or 0.0)
+            later = replace(measurement, at_s=measurement.at_s + late_s)
             phases = np.where(wrong, _phases(later.metric, self.value(later, world)), phases)
         return phases
 
@@ -321,6 +335,25 @@ class Study:
         """What a measurement finds in each release of a world."""
         scene = Scene(world, measurement.at_s, self.names, self.vocabulary)
         return vectorised_promql.evaluate(promql.parse(measurement.metric.query).tree, scene)
+
+
+def _until_a_success(metric: Metric) -> bool:
+    """Whether a metric ends with its first success, and is measured again after a failure."""
+    return metric.consecutive_success_limit == 1 and metric.failure_limit > 0
+
+
+def _depends_on_itself(measurement: PlannedMeasurement) -> str:
+    """Why a metric is measured oftener in a release that fails than in one that passes, if so."""
+    metric = measurement.metric
+    more = (metric.failure_limit and not _until_a_success(metric)) or (
+        measurement.step < 0 and metric.inconclusive_limit
+    )
+    if not (metric.consecutive_success_limit and more):
+        return ""
+    return (
+        f"it ends after {metric.consecutive_success_limit} success(es) in a row: how often it is"
+        " measured before depends on what it finds, which is not modelled"
+    )
 
 
 def _seen(query: str, fault: Fault) -> Fault:
@@ -363,14 +396,18 @@ class _State:
 
     def judge(self, measurement: PlannedMeasurement, phases: NDArray[np.int64]) -> None:
         """Counts one measurement's verdicts against the metric's limits."""
-        late = measurement.metric.consecutive_error_limit * ERROR_RETRY_S
-        bad = self._over(measurement, phases, Phase.FAILED, measurement.metric.failure_limit)
+        metric = measurement.metric
+        late, late_s = metric.consecutive_error_limit * ERROR_RETRY_S, 0.0
+        limit = metric.failure_limit
+        if _until_a_success(metric):  # it has failed as often as it may, and once more
+            limit, late_s = 0, limit * (metric.interval_s or 0.0)
+        bad = self._over(measurement, phases, Phase.FAILED, limit)
         stuck = self._over(
             measurement, phases, Phase.INCONCLUSIVE, measurement.metric.inconclusive_limit
         )
         if measurement.step >= 0:
             self.waiting |= self.open & (phases == _CODES[Phase.INCONCLUSIVE]) & ~stuck
-        self._end(measurement, bad, self.rolled_back, 0.0)
+        self._end(measurement, bad, self.rolled_back, late_s)
         self._end(measurement, phases == _CODES[Phase.ERROR], self.rolled_back, late)
         self._end(measurement, stuck, self.paused, 0.0)
 

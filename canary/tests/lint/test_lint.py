@@ -350,7 +350,10 @@ def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rul
     [
         (SHARE.replace(f'hash="{HASH}"', f'hash="{HASH} "'), "matcher-never-matches"),
         (SHARE.replace(f'hash="{HASH}"', f'hash="${HASH}"'), "matcher-never-matches"),
-        (SHARE.replace(f'"{HASH}"', f'"{HASH}", job="a", job="b"'), "matcher-never-matches"),
+        (
+            SHARE.replace(f'"{HASH}"', f'"{HASH}", instance="a", instance="b"'),
+            "matcher-never-matches",
+        ),
         (SHARE.replace('"5.."', '"5..", status!~"50."'), "some-failures-only"),
         (SHARE.replace('"5.."', '".*5"'), "some-failures-only"),
         (SHARE.replace('"5.."', '"4.."'), None),
@@ -362,6 +365,9 @@ def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rul
             "divided-by-more",
         ),
         (f"{ALL} >= 0", "cannot-fail"),
+        # a result only beyond the limit
+        (f"({SHARE}) > 0.01", "empty-pauses"),
+        (f"rate(({SHARE})[5m:30s])", None),
     ],
 )
 def test_a_gate_that_counts_something_else_than_it_seems_to_is_accused(query, rule, shop):
@@ -374,6 +380,34 @@ def test_a_gate_that_counts_something_else_than_it_seems_to_is_accused(query, ru
     found = edits.apply(catalogue.good_release(), [edits.read(change) for change in changes])
     said = rules_of(check.lint(found, shop)) - {"no-minimum-sample"}
     assert said == ({rule} if rule else set())
+
+
+@pytest.mark.parametrize(
+    ("matcher", "known"),
+    [
+        ('container="shop"', True),
+        ('container="app"', False),
+        ('endpoint="http"', True),
+        ('endpoint="metrics"', False),
+        ('job=~".+/shop"', True),
+        ('job="shop"', False),
+    ],
+)
+def test_a_target_that_the_monitor_does_not_scrape_is_not_exported(matcher, known, shop):
+    edit = edits.read(metric("error-ratio", SHARE.replace(f'"{HASH}"', f'"{HASH}", {matcher}')))
+    said = rules_of(check.lint(edits.apply(catalogue.good_release(), [edit]), shop))
+    assert said == (set() if known else {"not-exported"})
+
+
+@pytest.mark.parametrize(("interval", "limit", "early"), [("5s", 3, True), ("30s", 3, False)])
+def test_a_gate_may_be_measured_without_data_only_as_often_as_its_limit_lets_it(
+    interval, limit, early, shop
+):
+    found = copy.deepcopy(list(EXAMPLES["measured-before-data"].failing))
+    _, template, *_ = found
+    for each in template.spec["metrics"]:
+        each |= {"interval": interval, "inconclusiveLimit": limit}
+    assert ("measured-before-data" in rules_of(check.lint(found, shop))) is early
 
 
 BOUND = f'sum(increase(request_seconds_bucket{{hash="{HASH}", le="0.25"}}[2m]))'

@@ -1,5 +1,7 @@
 """What a gate's query selects, as Prometheus reads it: what it cannot see is not vouched for."""
 
+from dataclasses import replace
+
 import pytest
 
 from canary.argo.dialects import Dialect, Outcome, Vocabulary
@@ -273,6 +275,15 @@ def test_two_samples_say_less_than_a_window():
 )
 def test_conditions_are_computed_and_not_guessed(query, success, failure, expected):
     assert outcome(released(query, success, failure)) == expected
+
+
+def test_a_gate_that_ends_with_its_first_success_is_measured_again_while_it_fails():
+    """With two in a row, how often depends on what it finds, which is not modelled."""
+    metric = Metric("errors", SHARE, "result[0] < 0.01", "result[0] >= 0.01", interval_s=5.0)
+    until = replace(metric, count=9, consecutive_success_limit=1)
+    assert outcome(judged(replace(until, failure_limit=3))) == (0.0, 1.0)
+    often = replace(until, failure_limit=3, consecutive_success_limit=2)
+    assert outcome(judged(often)) == UNKNOWN
 
 
 def test_a_gate_that_only_sees_most_requests_fail_is_not_called_blind():
