@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -320,7 +320,9 @@ def _divided_by_more(context: Context) -> Iterator[Hit]:
                 found = [*_of_more(node, vocabulary)]
                 found = found or [*_of_others(node, context.release, vocabulary)]
                 found = found or [*_of_longer(node)]
+                found = found or [*_of_other_pods(node, context.release)]
                 yield from (at(gate, words) for words in found)
+            yield from (at(gate, words) for words in _of_other_levels(node))
 
 
 def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
@@ -357,6 +359,40 @@ def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> Iterator
         if told and alike and all(others):
             yield f"{some.metric} is of the canary above the line, and of others too below it"
             return
+
+
+def _of_other_pods(ratio: Any, release: Release) -> Iterator[str]:
+    """The canary's durations by others' requests, or its usage by others' limits."""
+    above, below = (list(promql.selectors(side)) for side in (ratio.lhs, ratio.rhs))
+    sums = {s.metric.removesuffix("_sum") for s in above if s.metric.endswith("_sum")}
+    means = sums == {s.metric.removesuffix("_count") for s in below}
+    usage = all(s.metric in _USED for s in above) and all(s.metric == _LIMITS for s in below)
+    alike = bool(above) and bool(below) and (means or usage)
+    own = all(_singles_out(release, s) for s in above)
+    if alike and own and not any(_singles_out(release, s) for s in below):
+        yield f"{above[0].metric} is of the canary above the line, and {below[0].metric} is not"
+
+
+_USED = {
+    "container_cpu_usage_seconds_total": "cpu",
+    "container_memory_working_set_bytes": "memory",
+}
+_UNITS = {
+    ("cpu", "resource"): "cpu",
+    ("cpu", "unit"): "core",
+    ("memory", "resource"): "memory",
+    ("memory", "unit"): "byte",
+}
+_LIMITS = "kube_pod_container_resource_limits"
+
+
+def _of_other_levels(node: Any) -> Iterator[str]:
+    """One quantile that is compared with another."""
+    if isinstance(node, promql_parser.BinaryExpr) and str(node.op) in ("/", "-"):
+        sides = (promql.bare(node.lhs), promql.bare(node.rhs))
+        levels = [promql.quantiles(side) for side in sides if promql.answers_a_quantile(side)]
+        if len(levels) == len(sides) and levels[0] and levels[1] and levels[0] != levels[1]:
+            yield f"the {levels[0][0]:g} quantile is compared with the {levels[1][0]:g} one"
 
 
 def _of_longer(ratio: Any) -> Iterator[str]:
@@ -527,11 +563,39 @@ def _cores_as_ratio(context: Context) -> Iterator[Hit]:
         highest = max(threshold.numbers(metric), default=math.inf)
         if cores and highest <= 1 and not promql.divides(query.tree):
             yield at(gate, _cores(highest, limit))
-        for selector in query.selectors if cores else ():
-            for matcher in (m for m in selector.matchers if m.label == "resource"):
-                if selector.metric.startswith("kube_") and not dialects.may_take(matcher, "cpu"):
-                    words = f'resource{matcher.sign}"{matcher.value}"'
-                    yield at(gate, f"CPU is compared with {selector.metric} of {words}")
+        yield from (at(gate, words) for words in _of_other_resources(query.selectors))
+        for node in promql.nodes(query.tree):
+            if cores and highest <= 1 and _is_usage_of_a_window(node):
+                what = f"increase() counts the CPU seconds of {promql.window_s(node.lhs):g} s"
+                yield at(gate, f"{what}, and the limit is cores")
+
+
+def _of_other_resources(selectors: Iterable[Selector]) -> Iterator[str]:
+    """Limits of another resource than what is used, or of all at once."""
+    found = list(selectors)
+    used = next((_USED[s.metric] for s in found if s.metric in _USED), "")
+    other = {"cpu": "memory", "memory": "cpu"}.get(used, "")
+    for selector in (s for s in found if s.metric == _LIMITS and used):
+        told = [m for m in selector.matchers if m.label in ("resource", "unit")]
+        words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in told) or "all resources"
+        if told and not all(dialects.may_take(m, _UNITS[used, m.label]) for m in told):
+            yield f"{used} is compared with {_LIMITS} of {words}"
+        elif all(dialects.may_take(m, _UNITS[other, m.label]) for m in told):
+            yield f"{used} is compared with {_LIMITS} of {words}, {other} too"
+
+
+def _is_usage_of_a_window(node: Any) -> bool:
+    """Whether CPU seconds of a window are divided by cores."""
+    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) != "/":
+        return False
+    grown = promql.bare(node.lhs)
+    while isinstance(grown, promql_parser.AggregateExpr):
+        grown = promql.bare(grown.expr)
+    increase = isinstance(grown, promql_parser.Call) and grown.func.name == "increase"
+    limits = (s.metric == _LIMITS for s in promql.selectors(node.rhs))
+    return (
+        increase and any(_CORES.search(s.metric) for s in promql.selectors(grown)) and any(limits)
+    )
 
 
 def _cores(threshold: float, limit: float | None) -> str:

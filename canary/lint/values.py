@@ -31,6 +31,9 @@ from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
 RULES: list[Rule] = []
 rule = into(RULES)
 
+# The share of stable's requests that fails.
+USUAL = 0.001
+
 # More requests than any gate wants at least, and for how long counters have stood.
 MANY, LONG_S = 1e6, 3600.0
 
@@ -76,6 +79,9 @@ THROTTLED = "container_cpu_cfs_throttled_periods_total"
 _DURATION = re.compile(r"duration|latency|(?<!up)time(_|$)|_(seconds|milliseconds|ms)(_|$)")
 # No gate on durations has so low a limit; one that asks for more asks for data.
 SOME_S = 0.002
+
+# The share of requests that fail: of all selectors, or of each.
+Failing = float | Callable[[Selector], float]
 
 # What a query's number can be: least and most.
 Range = tuple[float, float]
@@ -168,14 +174,14 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
                 )
         if not promql.divides(query.tree):
             continue
-        good, half = (answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5))
-        full = answer(query.tree, 1.0, vocabulary)
+        shares = (0.0, 0.5, 1.0)
+        good, half, full = (_answer_of_canary(query.tree, x, context) for x in shares)
         if good is None or half is None:
             continue
         mine = [s for s in query.selectors if s.mentions(context.release.canary_tokens)]
         telling = any(_tells(s, vocabulary) for s in mine)
-        if good == half == full and not (telling and len(mine) == len(query.selectors)):
-            continue  # it asks for something else than failures, or compares with stable's
+        if good == half == full and not telling:
+            continue  # it asks for something else than failures
         among = set(phases(metric, among=_range(query.tree)).values())
         said = [threshold.phase_of(metric, x) for x in (good, half)]
         ignored = said[1] is Phase.INCONCLUSIVE and _goes_on(context, gate, metric)
@@ -218,9 +224,8 @@ def _some_failures_only(context: Context) -> Iterator[Hit]:
     remedy="exchange the conditions, or the comparison",
 )
 def _conditions_reversed(context: Context) -> Iterator[Hit]:
-    vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
-        good, bad = (answer(query.tree, failing, vocabulary) for failing in (0.0, 1.0))
+        good, bad = (_answer_of_canary(query.tree, failing, context) for failing in (0.0, 1.0))
         if good is None or bad is None or good == bad:
             continue
         said = threshold.phase_of(metric, good), threshold.phase_of(metric, bad)
@@ -233,6 +238,8 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
         # To ask for some of it is to ask for data; of restarts there should be none.
         if what and said == REVERSED and (what == RESTARTS or most * _unit_s(query) >= SOME_S):
             yield at(gate, f"it fails at 0 and passes above {most:g}: of {what} less is better")
+        if _of_which_more_is_better(query.tree, context.release) and said == REVERSED[::-1]:
+            yield at(gate, "it passes where the canary is slow: stable's durations are above its")
         said = threshold.phase_of(metric, 1.0), threshold.phase_of(metric, 0.0)
         beyond = promql.rest_of_one(query.tree)
         if (promql.answers_a_bound(query.tree) and said == REVERSED) or (
@@ -608,9 +615,24 @@ def _of_which_less_is_better(tree: Any, canary: tuple[str, ...]) -> str:
             return _of_which_less_is_better(tree.args[0], canary)
         case "BinaryExpr" if str(tree.op) in ("and", "unless"):
             return _of_which_less_is_better(tree.lhs, canary)
-        case "BinaryExpr" if str(tree.op) == "/":
+        case "BinaryExpr" if str(tree.op) in ("/", "-"):
             return _of_which_less_is_better_above(tree, canary)
     return ""
+
+
+def _of_which_more_is_better(tree: Any, release: Release) -> bool:
+    """Whether stable's durations are compared with the canary's, and not those with stable's."""
+    tree, canary = promql.bare(tree), release.canary_tokens
+    if not isinstance(tree, promql_parser.BinaryExpr):
+        return False
+    if str(tree.op) in ("and", "unless"):
+        return _of_which_more_is_better(tree.lhs, release)
+    if str(tree.op) not in ("/", "-"):
+        return False
+    above, below = (list(promql.selectors(side)) for side in (tree.lhs, tree.rhs))
+    turned = all(s.mentions(release.stable_tokens) and not s.mentions(canary) for s in above)
+    less = _of_which_less_is_better(tree.lhs, canary) == DURATIONS
+    return bool(above) and turned and less and any(s.mentions(canary) for s in below)
 
 
 def _of_which_less_is_better_above(ratio: Any, canary: tuple[str, ...]) -> str:
@@ -641,37 +663,67 @@ def _unit_s(query: Query) -> float:
     return 1.0 if promql.divides(query.tree) or dialect is None else dialect.unit_s
 
 
-def answer(tree: Any, failing: float, vocabulary: Vocabulary) -> float | None:
+class _UnknownError(Exception):
+    """What a query answers does not follow from its text."""
+
+
+def answer(tree: Any, failing: Failing, vocabulary: Vocabulary) -> float | None:
     """What a query answers where a share of requests fails; None: nothing, or not known."""
+    try:
+        return _answer(tree, failing, vocabulary)
+    except _UnknownError:
+        return None
+
+
+def _answer(tree: Any, failing: Failing, vocabulary: Vocabulary) -> float | None:
+    """The same; None: nothing.
+
+    Raises:
+        _UnknownError: if it is not known.
+    """
     tree = promql.bare(tree)
     match type(tree).__name__:
         case "NumberLiteral":
             return float(tree.val)
         case "UnaryExpr":
-            inner = answer(tree.expr, failing, vocabulary)
+            inner = _answer(tree.expr, failing, vocabulary)
             return None if inner is None else -inner
         case "AggregateExpr" if str(tree.op) in ("sum", "avg", "max", "min"):
-            return answer(tree.expr, failing, vocabulary)
-        case "Call" if tree.func.name in ("rate", "increase", "irate"):
-            if not isinstance(tree.args[0], promql_parser.MatrixSelector):
-                return None
-            found = _requests(tree.args[0], failing, vocabulary)
-            per_s = 1.0 if tree.func.name == "increase" else promql.window_s(tree)
-            return None if found is None else found / per_s
+            return _answer(tree.expr, failing, vocabulary)
         case "VectorSelector":
             (selector,) = promql.selectors(tree)
-            found = _requests(tree, failing, vocabulary)
-            return None if found is None else found * (1 - selector.offset_s / LONG_S)
-        case "Call" if tree.func.name in _STEADY:
-            return answer(tree.args[-1].expr, failing, vocabulary) if _of_query(tree) else None
-        case "Call" if tree.func.name in _CALLS:
-            inside = [answer(a, failing, vocabulary) for a in tree.args]
-            known = [number for number in inside if number is not None]
-            return _called(tree.func.name, known) if len(known) == len(inside) else None
+            return _requests(tree, failing, vocabulary) * (1 - selector.offset_s / LONG_S)
         case "BinaryExpr":
-            left, right = (answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs))
-            return _combined(tree, left, right)
-    return None
+            sides = [_answer(t, failing, vocabulary) for t in (tree.lhs, tree.rhs)]
+            return _joined(tree, *sides)
+        case "Call":
+            return _called_with(tree, failing, vocabulary)
+    raise _UnknownError
+
+
+def _called_with(call: Any, failing: Failing, vocabulary: Vocabulary) -> float | None:
+    name = call.func.name
+    if name in ("rate", "increase", "irate"):
+        per_s = 1.0 if name == "increase" else promql.window_s(call)
+        return _requests(call.args[0], failing, vocabulary) / per_s
+    if name in _STEADY and _of_query(call):
+        return _answer(call.args[-1].expr, failing, vocabulary)
+    if name in _CALLS:
+        inside = [_answer(a, failing, vocabulary) for a in call.args]
+        known = [number for number in inside if number is not None]
+        return _called(name, known) if len(known) == len(inside) else None
+    if name.startswith("absent"):
+        return None
+    raise _UnknownError
+
+
+def _joined(tree: Any, left: float | None, right: float | None) -> float | None:
+    sign = str(tree.op)
+    if sign == "unless" and (left is None or right is None):
+        return left
+    if sign not in ("or", "and", *_OPERATORS):
+        raise _UnknownError
+    return _combined(tree, left, right)
 
 
 _COMPARED = ("==", "!=", "<", "<=", ">", ">=")
@@ -680,7 +732,7 @@ _COMPARED = ("==", "!=", "<", "<=", ">", ">=")
 def _is_there(tree: Any, failing: float, context: Context) -> bool | None:
     """Whether a query has a result where all its series are there; None: not known.
 
-    A share of the canary's requests fails, and none of stable's.
+    A share of the canary's requests fails, and few of stable's.
     """
     tree = promql.bare(tree)
     match type(tree).__name__:
@@ -719,12 +771,20 @@ def _is_joined(tree: Any, failing: float, context: Context) -> bool | None:
 
 
 def _answer_of_canary(tree: Any, failing: float, context: Context) -> float | None:
-    """What a part of a query answers; None: nothing, not known, or of canary and stable at once."""
-    canary, stable = context.release.canary_tokens, context.release.stable_tokens
-    found = {s.mentions(stable) and not s.mentions(canary) for s in promql.selectors(tree)}
-    if len(found) > 1:
-        return None
-    return answer(tree, 0.0 if True in found else failing, _vocabulary(context))
+    """What a query answers where a share of the canary's requests fails, and few of stable's."""
+
+    def share(selector: Selector) -> float:
+        return USUAL if _is_stables(selector, context.release) else failing
+
+    return answer(tree, share, _vocabulary(context))
+
+
+def _is_stables(selector: Selector, release: Release) -> bool:
+    """Whether it takes stable's series alone: by their names, or as those that are not canary's."""
+    excluded = (m.value for m in selector.matchers if m.sign in ("!=", "!~"))
+    others = any(token in value for value in excluded for token in release.canary_tokens)
+    named = selector.mentions(release.stable_tokens)
+    return (named or others) and not selector.mentions(release.canary_tokens)
 
 
 def _both(there: Iterable[bool | None]) -> bool | None:
@@ -796,10 +856,18 @@ def _tells(selector: Selector, vocabulary: Vocabulary) -> bool:
     return None not in (failing, good) and (failing == 0) is not (good == 0)
 
 
-def _requests(matrix: Any, failing: float, vocabulary: Vocabulary) -> float | None:
-    """The requests that the one selector of a tree takes."""
-    (selector,) = promql.selectors(matrix)
-    return _requests_of(selector, failing, vocabulary)
+def _requests(matrix: Any, failing: Failing, vocabulary: Vocabulary) -> float:
+    """The requests that the one selector of a tree takes.
+
+    Raises:
+        _UnknownError: if there are several, or what they take is not known.
+    """
+    selector, *others = promql.selectors(matrix)
+    share = failing(selector) if callable(failing) else failing
+    found = _requests_of(selector, share, vocabulary)
+    if found is None or others:
+        raise _UnknownError
+    return found
 
 
 def _requests_of(selector: Selector, failing: float, vocabulary: Vocabulary) -> float | None:
@@ -901,7 +969,10 @@ def _used(tree: Any, exporter: str) -> bool:
     """Whether it is CPU or memory, as the kubelet measures it or as it is limited, and no more."""
     metrics = {selector.metric for selector in promql.selectors(tree)}
     known = {"kube_pod_container_resource_limits"} if exporter == "kube_" else _USAGE
-    return bool(metrics) and metrics <= known and not _scaled(tree)
+    grown = any(
+        getattr(getattr(n, "func", None), "name", "") == "increase" for n in promql.nodes(tree)
+    )
+    return bool(metrics) and metrics <= known and not _scaled(tree) and not grown
 
 
 _USAGE = {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"}

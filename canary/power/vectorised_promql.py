@@ -875,6 +875,8 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
             f"{metric or 'a selector without a name'} is not modelled"
             + (" without rate()" if scene.vocabulary.of(metric) else "")
         )
+    if metric == "kube_pod_container_resource_limits" and not _of_cores(matchers):
+        raise UnmodelledError(f"{metric} of other resources than cpu is not modelled")
 
     def standing(turn: Scene) -> list[Series]:
         slots = turn.world.slots(at_s, window_s)
@@ -886,6 +888,15 @@ def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
     if metric == "kube_pod_container_status_restarts_total":
         return tuple(standing(scene))  # of one pod, whichever it is
     return _of_all_turns(scene, standing)
+
+
+def _of_cores(matchers: Sequence[Matcher]) -> bool:
+    """Whether limits are asked of cores alone."""
+    told = {"resource": ("cpu", "memory"), "unit": ("core", "byte")}
+    asked = [m for m in matchers if m.label in told]
+    return all(takes(m, told[m.label][0]) for m in asked) and any(
+        not takes(m, told[m.label][1]) for m in asked
+    )
 
 
 def _of_platform(

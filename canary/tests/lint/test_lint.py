@@ -368,6 +368,9 @@ def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rul
         # a result only beyond the limit
         (f"({SHARE}) > 0.01", "empty-pauses"),
         (f"rate(({SHARE})[5m:30s])", None),
+        # what is not known is not nothing
+        (f"rate(({SHARE})[5m:30s]) or vector(0)", "no-data-passes"),
+        (f"({SHARE} unless on () absent({ALL})) or vector(0)", "no-data-passes"),
     ],
 )
 def test_a_gate_that_counts_something_else_than_it_seems_to_is_accused(query, rule, shop):

@@ -214,6 +214,9 @@ QUERIES = [
     (f"sum(increase({PLAIN}[1m] offset -1m)) * 0", UNKNOWN),
     ("sum(increase(kube_pod_container_status_restarts_total[5m]))", UNKNOWN),
     ("sum(rate(http_errors_total[1m]))", UNKNOWN),
+    # of cpu and of memory
+    ("sum(kube_pod_container_resource_limits) * 0", UNKNOWN),
+    ('sum(kube_pod_container_resource_limits{resource="cpu"}) * 0', (0.0, 0.0)),
     ("sum(rate(request_duration_seconds_sum[1m]))", UNKNOWN),
 ]
 
