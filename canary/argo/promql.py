@@ -524,9 +524,9 @@ def _many_of_call(call: Any) -> bool:
         return False
     if call.func.name == "histogram_quantile":
         inner = bare(call.args[1])
-        if isinstance(inner, promql_parser.AggregateExpr) and inner.modifier is None:
-            return False  # of native histograms
-        by = getattr(inner, "modifier", None)
-        return not (by is not None and set(by.labels) == {"le"})
+        if not isinstance(inner, promql_parser.AggregateExpr):
+            return True
+        # Without labels, of native histograms.
+        return inner.modifier is not None and set(inner.modifier.labels) != {"le"}
     literals = promql_parser.NumberLiteral | promql_parser.StringLiteral
     return any(may_be_many(each) for each in call.args if not isinstance(bare(each), literals))

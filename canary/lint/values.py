@@ -32,7 +32,7 @@ RULES: list[Rule] = []
 rule = into(RULES)
 
 # The share of stable's requests that fails.
-USUAL = 0.001
+USUAL = 0.0005
 
 # More requests than any gate wants at least, and for how long counters have stood.
 MANY, LONG_S = 1e6, 3600.0
@@ -339,6 +339,7 @@ def _no_data_passes(context: Context) -> Iterator[Hit]:
     "only what it has: turned the wrong way, a minimum of requests keeps a result only where there "
     "are none.",
     remedy="write `… and on () (sum(increase(…)) >= 300)`, or divide by what is compared",
+    needs=Strategy.BLUE_GREEN,
 )
 def _leaves_nothing(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
@@ -659,7 +660,7 @@ def _counts_the_ready(tree: Any) -> bool:
 
 def _unit_s(query: Query) -> float:
     """Seconds in one unit of what a query reads, where it reads durations."""
-    dialect = Vocabulary().of(query.selectors[0].metric)
+    dialect = next((Vocabulary().of(s.metric) for s in query.selectors), None)
     return 1.0 if promql.divides(query.tree) or dialect is None else dialect.unit_s
 
 
@@ -862,12 +863,14 @@ def _requests(matrix: Any, failing: Failing, vocabulary: Vocabulary) -> float:
     Raises:
         _UnknownError: if there are several, or what they take is not known.
     """
-    selector, *others = promql.selectors(matrix)
-    share = failing(selector) if callable(failing) else failing
-    found = _requests_of(selector, share, vocabulary)
-    if found is None or others:
+    found = list(promql.selectors(matrix))
+    if len(found) != 1:
         raise _UnknownError
-    return found
+    share = failing(found[0]) if callable(failing) else failing
+    requests = _requests_of(found[0], share, vocabulary)
+    if requests is None:
+        raise _UnknownError
+    return requests
 
 
 def _requests_of(selector: Selector, failing: float, vocabulary: Vocabulary) -> float | None:

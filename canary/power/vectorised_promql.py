@@ -505,6 +505,8 @@ def _at_instants(
     reach_s = scene.at_s - subquery.range.total_seconds() - begin_s
     first = math.floor(reach_s / step_s + 1e-9) + 1
     found: list[Vector] = []
+    if first > last:  # what is not modelled is named, whether an instant lies there or not
+        _refuse_raw(_vector(subquery.expr, scene))
     for instant in range(first, last + 1):
         key = (text, begin_s + instant * step_s)
         if key not in scene.world.found:
@@ -516,12 +518,16 @@ def _at_instants(
     }
 
 
+def _refuse_raw(vector: Iterable[Series]) -> None:
+    if any(series.raw for series in vector):
+        raise UnmodelledError("a subquery of series that nothing sums is not modelled")
+
+
 def _folded_over_time(
     function: str, labels: Labels, found: Sequence[Vector], q: Numbers | None
 ) -> Series:
     every = [s for vector in found for s in vector if s.labels == labels]
-    if any(series.raw for series in every):
-        raise UnmodelledError("a subquery of series that nothing sums is not modelled")
+    _refuse_raw(every)
     present = np.stack([series.present for series in every])
     numbers = np.where(present, np.stack([series.number for series in every]), np.nan)
     with np.errstate(all="ignore"), warnings.catch_warnings():

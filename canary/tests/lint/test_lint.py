@@ -13,7 +13,7 @@ from canary.lint.check import ANNOTATION
 from canary.lint.rules import RULES
 from canary.power import catalogue, edits
 from canary.runtime import documents
-from canary.tests.argo import shapes
+from canary.tests.argo import queries, shapes
 from canary.yamls import Document
 
 EXAMPLES = {example.rule: example for example in catalogue.examples()}
@@ -219,6 +219,17 @@ def test_scrambled_manifests_never_raise(shipped, shop, count):
     for _ in range(count):
         documents = [Document("fuzz", scramble(body, 0.04, rng)) for body in bodies]
         check.lint([d for d in documents if isinstance(d.body, dict)], shop)
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.acceptance)])
+def test_random_queries_never_raise(shop, count):
+    rng, found = random.Random(11), copy.deepcopy(catalogue.good_release())
+    for _ in range(count):
+        (metrics,) = (d.spec["metrics"] for d in found if d.kind == "AnalysisTemplate")
+        query = queries.query(rng, rng.randint(1, 4))
+        metrics[0]["provider"]["prometheus"]["query"] = query
+        metrics[0]["successCondition"] = rng.choice(("result[0] < 0.05", "len(result) == 0"))
+        check.lint(found, shop)
 
 
 def refusal(file):

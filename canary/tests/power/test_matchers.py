@@ -1,5 +1,6 @@
 """What a gate's query selects, as Prometheus reads it: what it cannot see is not vouched for."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from canary.argo.releases import LATEST
 from canary.power import power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
+from canary.tests.argo import queries
 
 PLAIN = f'http_requests_total{{hash="{LATEST}"}}'
 HALF = Fault(error_rate=0.5)
@@ -224,6 +226,14 @@ QUERIES = [
 @pytest.mark.parametrize(("query", "expected"), QUERIES)
 def test_operators_match_labels_as_prometheus_does(query, expected):
     assert outcome(released(query)) == expected
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.acceptance)])
+def test_a_random_query_is_followed_or_the_reason_is_said_why_not(count):
+    rng = random.Random(12)
+    for _ in range(count):
+        study = released(queries.query(rng, rng.randint(1, 4)))
+        assert study.unmodelled or study.outcomes(HALF).rollback_rate <= 1.0
 
 
 def test_a_gate_that_looks_back_beyond_the_release_sees_no_canary():
