@@ -29,6 +29,15 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
+class WebRequest:
+    """How a web metric asks, beside its address."""
+
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+
+
+@dataclass(frozen=True)
 class Metric:
     """One metric of an AnalysisTemplate with its arguments filled in: a gate.
 
@@ -53,6 +62,7 @@ class Metric:
     timeout_s: float = 30.0
     address: str = ""
     json_path: str = ""
+    request: WebRequest = WebRequest()
     job: bool = False
 
     @property

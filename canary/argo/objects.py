@@ -864,14 +864,33 @@ class PrometheusQuery(Manifest):
     timeout: int = 30
 
 
-class WebQuery(Manifest):
-    """The web provider, as far as it asks and sends nothing."""
+class WebHeader(Manifest):
+    """A header of a web metric's request."""
 
-    NOT_ENFORCED = names("insecure")
+    key: str
+    value: str = ""
+
+
+class WebQuery(Manifest):
+    """The web provider."""
+
+    NOT_ENFORCED = names("insecure authentication")
     url: str
     json_path: str = ""
     timeout_seconds: int = 10
-    method: Literal["GET"] = "GET"
+    method: Literal["GET", "POST", "PUT"] = "GET"
+    headers: list[WebHeader] = Field(default_factory=list)
+    body: str = ""
+    json_body: Any = None
+
+    def refused(self) -> Mapping[str, str]:
+        """A body that the controller does not send (metricproviders/webmetric of v1.9.1)."""
+        given = {"body": self.body or None, "jsonBody": self.json_body}
+        sent = [name for name, value in given.items() if value is not None]
+        if not sent or (self.method != "GET" and len(sent) == 1):
+            return {}
+        why = "the controller takes one of body and jsonBody, and that with POST and PUT alone"
+        return dict.fromkeys(sent, why)
 
 
 class Provider(Manifest):

@@ -7,13 +7,14 @@ names a pod-template hash stays as it is written until a run is created, which k
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from canary import durations
-from canary.argo.model import Analysis, Argument, Hashes, Metric, ReplicaSetName
+from canary.argo.model import Analysis, Argument, Hashes, Metric, ReplicaSetName, WebRequest
 from canary.yamls import listed, mapping, scalar
 
 PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
@@ -41,14 +42,24 @@ def filled(metric: Metric, arguments: Mapping[str, str]) -> Metric:
     Raises:
         ValueError: if an argument has no value.
     """
-    query, success, failure = (
-        fill(text, arguments)
-        for text in (metric.query, metric.success_condition, metric.failure_condition)
-    )
-    for name in (*query[1], *success[1], *failure[1]):
-        raise ValueError(f"metric {metric.name}: argument '{name}' has no value")
+
+    def told(text: str) -> str:
+        whole, unknown = fill(text, arguments)
+        for name in unknown:
+            raise ValueError(f"metric {metric.name}: argument '{name}' has no value")
+        return whole
+
+    sent = metric.request
     return replace(
-        metric, query=query[0], success_condition=success[0], failure_condition=failure[0]
+        metric,
+        query=told(metric.query),
+        success_condition=told(metric.success_condition),
+        failure_condition=told(metric.failure_condition),
+        request=replace(
+            sent,
+            headers=tuple((key, told(value)) for key, value in sent.headers),
+            body=told(sent.body),
+        ),
     )
 
 
@@ -147,6 +158,7 @@ class Fields:
             address=self.text(prometheus.get("address")),
             job="job" in provider,
             json_path=(self.text(web.get("jsonPath")) or WHOLE) if web else "",
+            request=self._request(web),
             success_condition=self.text(self.raw.get("successCondition")),
             failure_condition=self.text(self.raw.get("failureCondition")),
             count=self._whole("count", 0),
@@ -159,6 +171,18 @@ class Fields:
             dry_run=any(matches(pattern, name) for pattern in dry_runs if pattern),
             timeout_s=float(timeout) if isinstance(timeout, int) and timeout > 0 else 30.0,
         )
+
+    def _request(self, web: Mapping[str, Any]) -> WebRequest:
+        """What a web metric sends; of a JSON body the controller says that it is one."""
+        given = (
+            (scalar(h.get("key")), h.get("value")) for h in map(mapping, listed(web.get("headers")))
+        )
+        headers = {key: self.text(value) for key, value in given}
+        body = self.text(web.get("body"))
+        if web.get("jsonBody") is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+            body = self.text(json.dumps(web["jsonBody"]))
+        return WebRequest(scalar(web.get("method")) or "GET", tuple(headers.items()), body)
 
     def _whole(self, key: str, default: int) -> int:
         words = self.text(self.raw.get(key))

@@ -33,7 +33,7 @@ _GROUPS = {
     **dict.fromkeys(("VMPodScrape", "VMServiceScrape"), ("operator.victoriametrics.com/",)),
 }
 # What the controller's schema has and a rehearsal does not, beside the providers.
-UNSUPPORTED = names("experiment plugin fileKeyRef rangeQuery authentication body headers jsonBody")
+UNSUPPORTED = names("experiment plugin fileKeyRef rangeQuery")
 ELSEWHERE = "leave it out of what is rehearsed: it would not mean here what it means on a cluster"
 
 NO_SUCH_FIELD = (

@@ -22,6 +22,8 @@ from canary.rehearse.config import Config
 from canary.runtime import processes, web
 
 JOB_TIMEOUT_S = 300.0
+# How much of a text is shown as a value.
+_SHOWN = 100
 # What a Job's command finds the users' entrance by, and that of the new release's own Service.
 URL_VARIABLE, APART_VARIABLE = "REHEARSAL_URL", "REHEARSAL_PREVIEW_URL"
 
@@ -50,7 +52,19 @@ class Providers:
             phase, message = self._run(self.jobs[metric.name])
             return Measurement(phase, started_at, clock(), message=message)
         try:
-            value = web.get(self.address(metric.query), metric.json_path, metric.timeout_s)
+            sent = metric.request
+            value = web.ask(
+                self.address(metric.query),
+                metric.json_path,
+                metric.timeout_s,
+                sent.method,
+                sent.headers,
+                sent.body,
+            )
+        except web.NoJsonError as text:
+            shown = str(text)[:_SHOWN]
+            message = "the response is not JSON, so its conditions are not evaluated"
+            return Measurement(Phase.SUCCESSFUL, started_at, clock(), shown, message)
         except web.WebError as failed:
             return Measurement(Phase.ERROR, started_at, clock(), message=str(failed))
         phase, message = analysis.judge(metric, value)

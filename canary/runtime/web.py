@@ -1,6 +1,6 @@
-"""A web service, asked as the Argo controller asks it: a GET, and a path to a value of its JSON.
+"""A web service, asked as the Argo controller asks it, and a path to a value of its JSON.
 
-Source: metricproviders/webmetric/webmetric.go @9f8d111. Of the JSON paths of Kubernetes those are
+Source: metricproviders/webmetric/webmetric.go of v1.9.1. Of the JSON paths of Kubernetes those are
 read that lead to one place: names and indexes.
 """
 
@@ -10,6 +10,7 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from typing import Any
 
 _PATH = re.compile(r"\{\s*\$?(?P<parts>(?:\.[\w-]+|\[\d+\]|\['[^']+'\])*)\s*\}")
@@ -20,27 +21,42 @@ class WebError(Exception):
     """There is no value; Argo makes a measurement in Error of it."""
 
 
+class NoJsonError(Exception):
+    """The answer is text, which Argo takes for a success unseen (`parseResponse`)."""
+
+
 def is_understood(json_path: str) -> bool:
     """Whether a JSON path is one of those that are read here."""
     return _PATH.fullmatch(json_path) is not None
 
 
-def get(url: str, json_path: str, timeout_s: float) -> Any:
+def ask(
+    url: str,
+    json_path: str,
+    timeout_s: float,
+    method: str = "GET",
+    headers: Iterable[tuple[str, str]] = (),
+    body: str = "",
+) -> Any:
     """The value that the path leads to; its lists are tuples, as in a condition's result.
 
     Raises:
-        WebError: if nobody answers, what is answered is no JSON, or it has no such place.
+        WebError: if nobody answers, or the answer has no such place.
+        NoJsonError: if it is no JSON.
     """
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-            body = json.load(answer)
+        request = urllib.request.Request(url, body.encode() or None, dict(headers), method=method)
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            text = answer.read()
     except urllib.error.HTTPError as refused:
         raise WebError(f"received non 2xx response code: {refused.code}") from None
     except OSError as gone:
         raise WebError(f"{url} does not answer: {gone}") from None
-    except ValueError as other:
-        raise WebError(f"{url} answers no JSON, an error on a cluster too: {other}") from None
-    return _frozen(_follow(body, json_path))
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise NoJsonError(text.decode(errors="replace")) from None
+    return _frozen(_follow(value, json_path))
 
 
 def _follow(value: Any, json_path: str) -> Any:

@@ -19,6 +19,8 @@ def answering(answer):
             self.end_headers()
             self.wfile.write(body)
 
+        do_POST = do_GET  # noqa: N815 — as the standard library calls it
+
         def log_message(self, *_):
             pass
 

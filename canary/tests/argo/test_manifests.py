@@ -282,7 +282,6 @@ NOT_SUPPORTED = {
         "skywalking", "wavefront",
     },
     "spec.metrics[].provider.prometheus": {"rangeQuery"},
-    "spec.metrics[].provider.web": {"authentication", "body", "headers", "jsonBody"},
     "spec.strategy.canary.steps[]": {"experiment", "plugin"},
     "spec.template.spec.containers[].env[].valueFrom": {"fileKeyRef"},
 }  # fmt: skip
@@ -345,6 +344,19 @@ def test_a_field_that_is_missing_is_said_to_be_once_beside_all_else():
     plugin, template = refused_of(change)
     assert template == "spec.template is missing — Rollout objects need it: add it"
     assert plugin.startswith("spec.strategy.canary.steps[5].plugin is not supported — leave it out")
+
+
+def test_a_body_that_the_controller_would_not_send_is_refused():
+    found = shape()
+    (template,) = [d for d in found if d.kind == "AnalysisTemplate" and d.name == "gate"]
+    web = {"url": "http://shop/state", "jsonBody": {"a": 1}}
+    template.body["spec"]["metrics"][0]["provider"] = {"web": web}
+    with pytest.raises(
+        UsageError, match=r"web\.jsonBody is not supported — the controller takes one"
+    ):
+        manifests.read(found)
+    web["method"] = "POST"
+    assert manifests.read(found)
 
 
 def test_two_strategies_are_told_beside_what_is_in_one_of_them():

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from canary.argo import manifests
-from canary.argo.model import Metric, Phase
+from canary.argo import manifests, resolve
+from canary.argo.model import Hashes, Metric, Phase
 from canary.errors import UsageError
 from canary.rehearse import plan, providers
 from canary.rehearse.providers import Providers
@@ -50,6 +50,40 @@ def test_a_web_metric_is_judged_by_what_the_release_itself_answers(state, phase)
     with answering(lambda asked: (200 if asked.path == "/state" else 404, body)) as port:
         known = Providers(services={"shop": f"http://127.0.0.1:{port}"})
         assert known.measure(WEB, lambda: 1.0).phase is phase
+
+
+def test_a_text_passes_whatever_the_conditions_are_as_in_the_controller():
+    with answering(lambda _: (200, b"bad")) as port:
+        taken = Providers(services={"shop": f"http://127.0.0.1:{port}"}).measure(WEB, lambda: 1.0)
+    assert (taken.phase, taken.value) == (Phase.SUCCESSFUL, "bad")
+    assert "is not JSON, so its conditions are not evaluated" in taken.message
+
+
+def test_a_web_metric_sends_what_its_manifest_says_with_its_arguments_filled_in():
+    bodies = shapes.manifests(("services", "web", "timed", "plain", "none"))
+    (template,) = [b for b in bodies if b["metadata"]["name"] == "gate"]
+    template["spec"]["metrics"][0]["provider"]["web"] |= {
+        "method": "POST",
+        "jsonBody": {"service": "{{args.service}}", "hash": "{{args.hash}}"},
+        "headers": [{"key": "X-Team", "value": "{{ args.service }}"}],
+        "authentication": {"oauth2": {}},
+    }
+    bundle = shapes.bundle(bodies)
+    (analysis,) = manifests.rollout(bundle).analyses
+    (metric,) = resolve.with_hashes(analysis, Hashes("new", "old"))
+    asked = []
+
+    def answer(request):
+        text = request.rfile.read(int(request.headers["Content-Length"]))
+        told = request.headers["Content-Type"], request.headers["X-Team"]
+        asked.append((request.command, json.loads(text), *told))
+        return 200, b'{"ok": [1]}'
+
+    with answering(answer) as port:
+        Providers(services={"shop-canary": f"http://127.0.0.1:{port}"}).measure(metric, lambda: 1.0)
+    sent = {"service": "shop-canary", "hash": "new"}
+    assert asked == [("POST", sent, "application/json", "shop-canary")]
+    assert any("web.authentication" in line for line in bundle.unenforced)
 
 
 @pytest.mark.parametrize(

@@ -30,18 +30,22 @@ def served():
     ],
 )
 def test_a_path_leads_to_one_value(served, file, path, value):
-    assert web.get(f"{served}/{file}", path, 5) == value
+    assert web.ask(f"{served}/{file}", path, 5) == value
+
+
+def test_a_text_is_no_value(served):
+    with pytest.raises(web.NoJsonError, match="<html>"):
+        web.ask(f"{served}/page", "{$}", 5)
 
 
 @pytest.mark.parametrize(
     ("file", "path", "said"),
     [
         ("gone", "{$}", "non 2xx response code: 404"),
-        ("page", "{$}", "answers no JSON"),
         ("a.json", "{$.none}", "Could not find JSONPath"),
         ("a.json", "{range $.alerts[*]}", "is not understood"),
     ],
 )
 def test_without_a_value_it_is_an_error_that_says_why(served, file, path, said):
     with pytest.raises(web.WebError, match=said):
-        web.get(f"{served}/{file}", path, 5)
+        web.ask(f"{served}/{file}", path, 5)
