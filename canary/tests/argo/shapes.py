@@ -114,6 +114,17 @@ apisix            none       canary-scale    plain             none
 traefik           exported   timed           plain             none
 smi               client     background      plain             none
 two-routers       none       manual          plain             none
+labels            by-label   timed           plain             labels-monitor
+blue-green-labels by-label   by-hand         plain             labels-monitor
+contour           envoy      timed           volumes           none
+nginx             nginx-any  timed           resources         none
+basic             hash       timed           pod-template      azure-monitor
+basic             hash       background      prestop-both      port-number
+basic             hash       timed           plain             cluster-monitoring
+basic             hash       timed           plain             other-namespace
+services          by-service timed           plain             vm-scrape
+istio             istio      timed           plain             mesh-proxies
+services          web-post   timed           plain             none
 """
 
 SHAPES, UNUSUAL = (
@@ -209,6 +220,14 @@ ROUTERS = {
     },
     "smi": {**SERVICES, "trafficRouting": {"smi": {"rootService": "shop"}}},
     "app-mesh": {**SERVICES, "trafficRouting": {"appMesh": {"virtualService": {"name": "shop"}}}},
+    "contour": {
+        **SERVICES,
+        "trafficRouting": {"plugins": {"argoproj-labs/contour": {"httpProxies": ["shop"]}}},
+    },
+    "labels": {
+        "canaryMetadata": {"labels": {"role": "canary"}, "annotations": {"role": "canary"}},
+        "stableMetadata": {"labels": {"role": "stable"}},
+    },
     "ambassador": {**SERVICES, "trafficRouting": {"ambassador": {"mappings": ["shop"]}}},
 }  # fmt: skip
 
@@ -235,6 +254,8 @@ GATES = {
         'sum(rate(nginx_ingress_controller_requests{ingress="shop",status!~"[4-5].*"}[2m]))'
         ' / sum(rate(nginx_ingress_controller_requests{ingress="shop"}[2m]))'
     ),
+    "by-label": _ratio(_FIVES, _ALL, 'role="canary",'),
+    "nginx-any": 'sum(rate(nginx_ingress_controller_requests{canary!="",status=~"5.."}[2m]))',
     "istio": _ratio(_GOOD, _ISTIO),
     "istio-p95": (
         "histogram_quantile(0.95, sum(rate(istio_request_duration_milliseconds_bucket{"
@@ -272,6 +293,15 @@ GATES = {
 PROVIDERS = {
     "job": {"job": {"spec": {"template": {"spec": {"containers": [{"name": "t"}]}}}}},
     "web": {"web": {"url": "http://shop-canary/health", "jsonPath": "{$.ok}"}},
+    "web-post": {
+        "web": {
+            "url": "http://shop-canary/measure",
+            "method": "POST",
+            "headers": [{"key": "Accept", "value": "application/json"}],
+            "jsonBody": {"service": "{{args.service}}"},
+            "jsonPath": "{$.ok}",
+        }
+    },
     "datadog": {"datadog": {"query": "avg:requests.error.rate{service:shop}"}},
     "kayenta": {"kayenta": {"address": "http://kayenta", "application": "shop"}},
 }
@@ -309,6 +339,7 @@ _MOUNT = {"volumeMounts": [{"name": "files", "mountPath": "/etc/shop"}]}
 PODS = {
     "plain": ({"livenessProbe": _HTTP, "readinessProbe": _HTTP}, {}),
     "workload-ref": ({"readinessProbe": _HTTP}, {}),
+    "pod-template": ({"readinessProbe": _HTTP}, {}),
     "image-pull": ({"imagePullPolicy": "Always"}, {"imagePullSecrets": [{"name": "registry"}]}),
     "tcp-probe": ({"readinessProbe": {"tcpSocket": {"port": 8080}}}, {}),
     "https-probe": ({"readinessProbe": {"httpGet": {"port": 8080, "scheme": "HTTPS"}}}, {}),
@@ -316,6 +347,27 @@ PODS = {
     "grpc-probe": ({"readinessProbe": {"grpc": {"port": 8080}}}, {}),
     "prestop-sleep": ({"lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", "sleep 15"]}}}}, {}),
     "prestop-command": ({"lifecycle": {"preStop": {"exec": {"command": ["/shop", "drain"]}}}}, {}),
+    "prestop-both": ({"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "sleep 5 && nginx -s quit"]}}}}, {}),
+    "resources": (
+        {
+            "resources": {"limits": {"memory": "1Ti", "ephemeral-storage": "2e9"}},
+            "env": [
+                {"name": "CORES", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+                {"name": "DISK", "valueFrom": {"resourceFieldRef": {"resource": "limits.ephemeral-storage"}}},
+            ],
+        },
+        {},
+    ),
+    "volumes": (
+        _MOUNT,
+        {
+            "volumes": [
+                {"name": "files", "projected": {"sources": [{"configMap": {"name": "shop"}}, {"serviceAccountToken": {"path": "token"}}]}},
+                {"name": "identity", "csi": {"driver": "csi.spiffe.io", "readOnly": True}},
+                {"name": "disk", "iscsi": {"targetPortal": "10.0.0.1"}},
+            ]
+        },
+    ),
     "config-volume": (_MOUNT, {"volumes": [{"name": "files", "configMap": {"name": "shop"}}]}),
     "downward": (_MOUNT, {"volumes": [{"name": "files", "downwardAPI": {"items": []}}]}),
     "native-sidecar": (
@@ -363,6 +415,52 @@ MONITORS = {
             "podTargetLabels": ["rollouts-pod-template-hash"],
         },
     ),
+    "labels-monitor": (
+        "PodMonitor",
+        {**_SELECTOR, "podMetricsEndpoints": [_ENDPOINT], "podTargetLabels": ["role"]},
+    ),
+    "azure-monitor": (
+        "PodMonitor",
+        {
+            **_SELECTOR,
+            "podMetricsEndpoints": [_ENDPOINT],
+            "podTargetLabels": ["rollouts-pod-template-hash"],
+        },
+    ),
+    "port-number": (
+        "PodMonitor",
+        {
+            **_SELECTOR,
+            "podMetricsEndpoints": [{"portNumber": 8080, "proxyFromEnvironment": True}],
+            "podTargetLabels": ["rollouts-pod-template-hash"],
+            "nativeHistogramBucketLimit": 100,
+        },
+    ),
+    "other-namespace": (
+        "PodMonitor",
+        {
+            **_SELECTOR,
+            "namespaceSelector": {"matchNames": ["shop"]},
+            "podMetricsEndpoints": [_ENDPOINT],
+            "podTargetLabels": ["rollouts-pod-template-hash"],
+        },
+    ),
+    "vm-scrape": (
+        "VMServiceScrape",
+        {**_SELECTOR, "endpoints": [{"port": "http", "scrape_interval": "5s"}]},
+    ),
+    "mesh-proxies": (
+        "PodMonitor",
+        {**_SELECTOR, "podMetricsEndpoints": [{"port": "http-envoy-prom", "path": "/stats"}]},
+    ),
+    "cluster-monitoring": (
+        "ClusterPodMonitoring",
+        {
+            **_SELECTOR,
+            "endpoints": [{**_ENDPOINT, "tls": {}}],
+            "targetLabels": {"fromPod": [{"from": "rollouts-pod-template-hash"}]},
+        },
+    ),
     "pod-monitoring": (
         "PodMonitoring",
         {
@@ -371,6 +469,14 @@ MONITORS = {
             "targetLabels": {"fromPod": [{"from": "rollouts-pod-template-hash"}]},
         },
     ),
+}
+
+
+GROUPS = {
+    "azure-monitor": "azmonitoring.coreos.com/v1",
+    "PodMonitoring": "monitoring.googleapis.com/v1",
+    "ClusterPodMonitoring": "monitoring.googleapis.com/v1",
+    "VMServiceScrape": "operator.victoriametrics.com/v1beta1",
 }
 
 
@@ -422,10 +528,15 @@ def _rollout(router, gate, steps, pod, scrape):
         if blue_green
         else {"canary": _canary(router, gate, steps)}
     )
-    if pod != "workload-ref":
+    if pod not in ("workload-ref", "pod-template"):
         yield _object(
             "argoproj.io/v1alpha1", "Rollout", "shop", spec={**spec, "template": template}
         )
+        return
+    if pod == "pod-template":
+        spec["workloadRef"] = {"apiVersion": "v1", "kind": "PodTemplate", "name": "shop"}
+        yield _object("argoproj.io/v1alpha1", "Rollout", "shop", spec=spec)
+        yield _object("v1", "PodTemplate", "shop", template=template)
         return
     del spec["selector"]
     spec["workloadRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
@@ -438,6 +549,9 @@ def _blue_green(router, gate, steps):
     services = {"activeService": "shop", "previewService": "shop-preview"}
     if router == "blue-green-alone":
         del services["previewService"]
+    if router == "blue-green-labels":
+        services["previewMetadata"] = {"labels": {"role": "canary"}}
+        services["activeMetadata"] = {"labels": {"role": "stable"}}
     found = {**services, **BLUE_GREENS[steps]}
     if gate != "none":
         place = f"{'post' if steps == 'post' else 'pre'}PromotionAnalysis"
@@ -459,7 +573,8 @@ def _canary(router, gate, steps):
     canary = {"steps": list(STEPS[steps]), **ROUTERS[router]}
     canary = copy.deepcopy(canary)
     if gate != "none":
-        analysis = _analysis(SERVICES["canaryService"] if router != "basic" else "shop")
+        plain = router in ("basic", "labels")
+        analysis = _analysis("shop" if plain else SERVICES["canaryService"])
         if steps == "background":
             canary["analysis"] = analysis
         else:
@@ -475,9 +590,9 @@ def _canary(router, gate, steps):
 
 def _services(router):
     names = [] if router == "services-alone" else ["shop"]
-    if router == "blue-green":
+    if router in ("blue-green", "blue-green-labels"):
         names.append("shop-preview")
-    elif router not in ("basic", "istio-subsets", "blue-green-alone"):
+    elif router not in ("basic", "labels", "istio-subsets", "blue-green-alone"):
         names += SERVICES.values()
     port = {"name": "http", "port": 80, "targetPort": "http"}
     for name in names:
@@ -503,9 +618,8 @@ def _templates(gate):
 def _monitor(scrape):
     if MONITORS[scrape] is not None:
         kind, spec = MONITORS[scrape]
-        group = (
-            "monitoring.googleapis.com/v1"
-            if kind == "PodMonitoring"
-            else "monitoring.coreos.com/v1"
-        )
-        yield _object(group, kind, "shop", spec=spec)
+        group = GROUPS.get(scrape) or GROUPS.get(kind, "monitoring.coreos.com/v1")
+        found = _object(group, kind, "shop", spec=spec)
+        if scrape == "other-namespace":
+            found["metadata"] = {**found["metadata"], "namespace": "monitoring"}
+        yield found

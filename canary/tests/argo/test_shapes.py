@@ -8,7 +8,7 @@ import pytest
 from canary.argo import manifests, virtual_rollout
 from canary.argo.model import Hashes, Pause
 from canary.errors import UsageError
-from canary.rehearse import alerts, meter
+from canary.rehearse import alerts, meter, scraping
 from canary.tests.argo import shapes
 from canary.yamls import Document
 
@@ -47,6 +47,7 @@ def test_a_shape_is_read_and_walked_to_both_ends(shape):
     bundle = read(shape)
     rollout = promoted_at_once(plan(bundle))
     assert list(meter.refusals(bundle, rollout)) == []
+    assert list(scraping.refusals(rollout, bundle)) == []
     good = roll_out(rollout, virtual_rollout.always_passing)
     assert good.outcome == virtual_rollout.PROMOTED
     if rollout.analyses:
