@@ -614,9 +614,8 @@ class CanaryStep(Manifest):
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError(
-                f"it has {len(self.model_fields_set)} actions, and a step has exactly one"
-            )
+            many = len(self.model_fields_set)
+            raise ValueError(f"it has {many} actions, and a rehearsal takes one: make {many} steps")
         return self
 
 
@@ -692,32 +691,6 @@ class Canary(Manifest):
     min_pods_per_replica_set: int | None = None
     replica_progress_threshold: ProgressThreshold | None = None
 
-    def refused(self) -> Mapping[str, str]:
-        """What needs a router, or one that can do it (`ValidateRolloutStrategyCanary`)."""
-        router = self.traffic_routing
-        most = (router.max_traffic_weight if router else None) or 100
-        able = router and (router.istio or router.alb or router.apisix or router.plugins)
-        needs = {
-            "dynamicStableScale": self.dynamic_stable_scale and router is None,
-            "scaleDownDelaySeconds": self.scale_down_delay_seconds is not None and router is None,
-            "stableService": router is not None and not self.services[1] and not router.subsets,
-            "canaryService": router is not None and not self.services[0] and not router.subsets,
-        }
-        refused = dict.fromkeys(needs, "the controller wants trafficRouting with it")
-        refused |= dict.fromkeys(("stableService", "canaryService"), "trafficRouting needs it")
-        found = {field: refused[field] for field, wrong in needs.items() if wrong}
-        for index, step in enumerate(self.steps):
-            at = f"steps[{index}]"
-            if step.set_weight is not None and not 0 <= step.set_weight <= most:
-                found[f"{at}.setWeight"] = f"the controller takes 0 to {most}"
-            if step.set_canary_scale is not None and router is None:
-                found[f"{at}.setCanaryScale"] = refused["dynamicStableScale"]
-            if step.set_header_route is not None and not able:
-                found[f"{at}.setHeaderRoute"] = "istio, alb, apisix and plugins alone can do it"
-            if step.set_mirror_route is not None and not (router and router.istio):
-                found[f"{at}.setMirrorRoute"] = "istio alone can do it"
-        return found
-
     @property
     def services(self) -> tuple[str, str]:
         """The names of the Services of (canary, stable), as the first release finds them."""
@@ -743,11 +716,6 @@ class BlueGreen(Manifest):
     abort_scale_down_delay_seconds: int | None = None
     pre_promotion_analysis: AnalysisRef | None = None
     post_promotion_analysis: AnalysisRef | None = None
-
-    def refused(self) -> Mapping[str, str]:
-        """One Service for both (`ValidateRolloutStrategyBlueGreen`)."""
-        same = self.preview_service == self.active_service
-        return {"previewService": "the controller wants another than activeService"} if same else {}
 
 
 class Strategy(Manifest):
@@ -837,17 +805,10 @@ class RolloutSpec(Manifest):
     paused: bool = False
 
     def refused(self) -> Mapping[str, str]:
-        """A Rollout that stands still, or delays more revisions than it keeps."""
-        kept = self.set_aside.get("revisionHistoryLimit", 10)
-        delayed = (
-            self.strategy.blue_green and self.strategy.blue_green.scale_down_delay_revision_limit
-        )
+        """A Rollout that stands still."""
         found = {"paused": "nothing is released until a person unsets it"} if self.paused else {}
-        if self.replicas < 1:
+        if self.replicas == 0:
             found["replicas"] = "no pod is released: rehearse it with the replicas of an overlay"
-        if delayed and isinstance(kept, int) and delayed > kept:
-            name = "strategy.blueGreen.scaleDownDelayRevisionLimit"
-            found[name] = f"the controller wants no more than revisionHistoryLimit ({kept})"
         return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from canary.argo import scalers
+from canary.argo import scalers, validation
 from canary.argo.objects import KINDS, Manifest, Object, names
 from canary.yamls import Document, mapping, scalar
 
@@ -104,8 +104,20 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
             refused |= _refused(document, invalid, refused, gone)
             body = _without(body, invalid, gone)
         else:
-            return thing, (*refused.values(), *_rows(document, body, thing, ""))
+            rows = [*refused.values(), *_rows(document, body, thing, "")]
+            if kind == "Rollout":
+                told = {row.path for row in rows if row.support is Support.NOT_SUPPORTED}
+                rows = [*_by_the_controller(document, told), *rows]
+            return thing, tuple(rows)
     return None, tuple(refused.values())
+
+
+def _by_the_controller(document: Document, told: Collection[str]) -> Iterator[Row]:
+    """What makes a Rollout invalid, where it is not told otherwise."""
+    for path, message in validation.refusals(document.spec):
+        if path not in told:
+            note = f"the controller refuses it: {message}"
+            yield Row(document, path, Support.NOT_SUPPORTED, note)
 
 
 def of_no_use(rows: Iterable[Row], why: str) -> Iterator[Row]:

@@ -140,12 +140,13 @@ REFUSED = {
 
 LABELS = {"app": "shop"}
 SERVICES = {"stableService": "shop-stable", "canaryService": "shop-canary"}
+_SPREAD = "preferredDuringSchedulingIgnoredDuringExecution"
 # What each word gives a blueGreen, beside its Services and its analyses.
 BLUE_GREENS = {
     "at-once": {},
     "post": {"scaleDownDelaySeconds": 600},
     "by-hand": {"autoPromotionEnabled": False},
-    "auto": {"autoPromotionSeconds": 30, "antiAffinity": {}},
+    "auto": {"autoPromotionSeconds": 30, "antiAffinity": {_SPREAD: {"weight": 1}}},
     "preview-of-one": {"previewReplicaCount": 1, "autoPromotionEnabled": False},
     "delays": {"scaleDownDelayRevisionLimit": 1, "abortScaleDownDelaySeconds": 0},
 }

@@ -145,7 +145,10 @@ def test_a_preview_of_one_is_scaled_up_before_the_switch():
     ("fields", "words"),
     [
         ({"previewService": "shop"}, "blueGreen.previewService is not supported — the controller"),
-        ({"scaleDownDelayRevisionLimit": 11}, "wants no more than revisionHistoryLimit (10)"),
+        (
+            {"scaleDownDelayRevisionLimit": 11},
+            "scaleDownDelayRevisionLimit 11 is above revisionHistoryLimit 10",
+        ),
         ({"scaleDownDelayRevisionLimit": "few"}, "scaleDownDelayRevisionLimit is not supported"),
         ({"autoPromotion": True}, "blueGreen.autoPromotion is not supported"),
     ],

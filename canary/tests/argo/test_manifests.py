@@ -159,7 +159,19 @@ def test_what_kustomize_refuses_is_one_line_with_what_to_do(tmp_path, text, said
             "    - name: interval\n      value: 30s\n",
             "argument 'interval' has two values, '20s' and '30s'",
         ),
-        ("rollout.yaml", "- setWeight: 25", "- {setWeight: 25, pause: {}}", "has 2 actions"),
+        ("rollout.yaml", "- setWeight: 25", "- {setWeight: 25, pause: {}}", "make 2 steps"),
+        (
+            "rollout.yaml",
+            "duration: 1m}",
+            "duration: 1d}",
+            "steps[1].pause.duration is not supported — the controller refuses it: pause '1d' is not",
+        ),
+        (
+            "rollout.yaml",
+            "progressDeadlineSeconds: ",
+            "minReadySeconds: 9000\n  progressDeadlineSeconds: ",
+            "the controller refuses it: minReadySeconds is not below progressDeadlineSeconds",
+        ),
         (
             "rollout.yaml",
             "        - analysis:\n",

@@ -35,12 +35,45 @@ def messages(kind, path, value, rule, *more):
         (f"{CANARY}.steps[1]", {"pause": {"duration": 60}}, None),
         (f"{CANARY}.steps[1]", {"pause": {"duration": "1h30m"}}, None),
         (f"{CANARY}.steps[1]", {"setCanaryScale": {"replicas": 1}}, "needs a traffic router"),
+        (f"{CANARY}.steps[1]", {"setMirrorRoute": {"name": "a"}}, "needs the router istio"),
+        (f"{CANARY}.dynamicStableScale", True, "dynamicStableScale needs a traffic router"),
+        (f"{CANARY}.scaleDownDelaySeconds", 0, "scaleDownDelaySeconds needs a traffic router"),
+        (f"{CANARY}.trafficRouting", {"plugins": {"example/router": {}}}, None),
+        (f"{CANARY}.pingPong", {"pingService": "a", "pongService": "a"}, "are the same"),
     ],
 )
 def test_a_rollout_that_is_invalid_is_accused_by_its_field(path, value, said):
     found = messages("Rollout", path, value, "rollout-refused")
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
+
+
+ROUTED = [
+    ({}, {}, []),
+    # Of some actions a step has one, and the others may be beside them (`hasMultipleStepsType`).
+    ({}, {"setCanaryScale": {"weight": 1}, "setHeaderRoute": {"name": "a"}}, []),
+    ({}, {"setHeaderRoute": {"name": "b"}}, ["setHeaderRoute 'b' is not among trafficRouting.managed"]),
+    ({}, {"setHeaderRoute": {"name": "a", "match": [{"headerValue": {}}]}}, ["headerValue is not one of exact"]),
+    ({"alb": {}, "istio": None}, {"setHeaderRoute": {"name": "a", "match": [{"headerValue": {"prefix": "x"}}]}},
+     ["headerValue is not exact"]),
+    ({"maxTrafficWeight": 1000}, {}, ["maxTrafficWeight needs nginx or a plugin"]),
+    ({"istio": {"virtualService": {}, "virtualServices": []}}, {}, ["both virtualService and virtualServices"]),
+    ({"istio": None, "smi": {}}, {"setHeaderRoute": {"name": "a"}}, ["needs the router alb or apisix or"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("router", "step", "said"), ROUTED)
+def test_what_a_router_cannot_do_is_accused(router, step, said):
+    routing = {"istio": {"virtualService": {}}, "managedRoutes": [{"name": "a"}], **router}
+    canary = {
+        "canaryService": "new",
+        "stableService": "old",
+        "trafficRouting": {key: value for key, value in routing.items() if value is not None},
+        "steps": [step or {"setWeight": 1}],
+    }
+    found = messages("Rollout", CANARY, canary, "rollout-refused")
+    assert len(found) == len(said), found
+    assert all(words in message for words, message in zip(said, found, strict=True))
 
 
 def test_a_selector_is_not_compared_with_a_template_that_lies_in_a_workload():
