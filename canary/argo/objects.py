@@ -64,6 +64,10 @@ def _object_name(name: str) -> str:
     return name
 
 
+# As an API server takes them: a number or a truth in quotes is a text.
+Int = Annotated[int, Field(strict=True)]
+Bool = Annotated[bool, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 # `sleep 15` as a program, or among a shell's words.
 _SLEEP = re.compile(r"(?:(?<=^)|(?<=[\s;&]))(?:/\S*/)?sleep (\d+(?:\.\d+)?)s?(?=[\s;&]|$)")
@@ -139,7 +143,7 @@ class KeySelector(Manifest):
 
     name: str
     key: str
-    optional: bool = False
+    optional: Bool = False
 
 
 class FieldSelector(Manifest):
@@ -178,7 +182,7 @@ class EnvFromName(Manifest):
     """The ConfigMap or Secret whose every key becomes a variable."""
 
     name: str
-    optional: bool = False
+    optional: Bool = False
 
 
 class EnvFrom(Manifest):
@@ -217,7 +221,7 @@ class Grpc(Manifest):
     """A probe by gRPC's own health protocol."""
 
     NOT_ENFORCED = names("service")
-    port: int
+    port: Int
 
 
 class Exec(Manifest):
@@ -234,11 +238,11 @@ class Probe(Manifest):
     tcp_socket: TcpSocket | None = None
     grpc: Grpc | None = None
     exec: Exec | None = None
-    initial_delay_seconds: float = 0
-    period_seconds: float = 10
-    timeout_seconds: float = 1
-    success_threshold: int = 1
-    failure_threshold: int = 3
+    initial_delay_seconds: Number = 0
+    period_seconds: Number = 10
+    timeout_seconds: Number = 1
+    success_threshold: Int = 1
+    failure_threshold: Int = 3
 
     @property
     def port(self) -> int | str | None:
@@ -255,7 +259,7 @@ class Probe(Manifest):
 class SleepAction(Manifest):
     """A native sleep (no shell in the image needed)."""
 
-    seconds: float
+    seconds: Number
 
 
 class PreStop(Manifest):
@@ -298,7 +302,7 @@ class ContainerPort(Manifest):
     """A named port."""
 
     NOT_ENFORCED = names("hostPort hostIP protocol")
-    container_port: int
+    container_port: Int
     name: str = ""
 
 
@@ -327,7 +331,7 @@ class CsiVolume(Manifest):
 
     NOT_ENFORCED = names("nodePublishSecretRef fsType")
     driver: str
-    read_only: bool = False
+    read_only: Bool = False
     volume_attributes: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -355,7 +359,7 @@ class FilesVolume(Manifest):
     NOT_ENFORCED = names("defaultMode")
     name: str = Field("", validation_alias=AliasChoices("name", "secretName"))
     items: list[KeyToPath] = Field(default_factory=list)
-    optional: bool = False
+    optional: Bool = False
 
 
 class Projection(Manifest):
@@ -415,7 +419,7 @@ class VolumeMount(Manifest):
     NOT_ENFORCED = names("mountPropagation subPathExpr recursiveReadOnly")
     name: str
     mount_path: str
-    read_only: bool = False
+    read_only: Bool = False
     sub_path: str = ""
 
 
@@ -481,7 +485,7 @@ class PodSpec(Manifest):
         " hostnameOverride ephemeralContainers resources"
     )
     containers: Annotated[list[Container], Field(min_length=1)]
-    termination_grace_period_seconds: float = 30
+    termination_grace_period_seconds: Number = 30
     volumes: list[Volume] = Field(default_factory=list)
 
     @property
@@ -511,7 +515,7 @@ class TemplateRef(Manifest):
     """A reference to an AnalysisTemplate by name."""
 
     template_name: str
-    cluster_scope: bool = False
+    cluster_scope: Bool = False
 
 
 class ArgumentSource(Manifest):
@@ -552,15 +556,15 @@ class AnalysisRef(Manifest):
 class BackgroundRef(AnalysisRef):
     """A background analysis, from `startingStep` on."""
 
-    starting_step: int = 0
+    starting_step: Int = 0
 
 
 class CanaryScale(Manifest):
     """How many canary pods there are, apart from the weight."""
 
-    replicas: int | None = None
-    weight: int | None = None
-    match_traffic_weight: bool = False
+    replicas: Int | None = None
+    weight: Int | None = None
+    match_traffic_weight: Bool = False
 
 
 class TextMatch(Manifest):
@@ -598,13 +602,13 @@ class MirrorRoute(Manifest):
 
     name: str
     match: list[RouteMatch] = Field(default_factory=list)
-    percentage: int | None = None
+    percentage: Int | None = None
 
 
 class CanaryStep(Manifest):
     """Exactly one of the kinds of step that can be taken here."""
 
-    set_weight: int | None = None
+    set_weight: Int | None = None
     pause: PauseStep | None = None
     analysis: AnalysisRef | None = None
     set_canary_scale: CanaryScale | None = None
@@ -642,7 +646,7 @@ class TrafficRouting(Manifest):
     app_mesh: dict[str, Any] | None = None
     plugins: dict[str, Any] | None = None
     managed_routes: list[ManagedRoute] = Field(default_factory=list)
-    max_traffic_weight: int | None = None
+    max_traffic_weight: Int | None = None
 
     @property
     def subsets(self) -> bool:
@@ -667,7 +671,7 @@ class ProgressThreshold(Manifest):
     """How many pods are enough for a step."""
 
     type: Literal["Percent", "Pods"]
-    value: int
+    value: Int
 
 
 class Canary(Manifest):
@@ -684,11 +688,11 @@ class Canary(Manifest):
     stable_service: str = ""
     ping_pong: PingPong | None = None
     traffic_routing: TrafficRouting | None = None
-    scale_down_delay_seconds: int | None = None
-    scale_down_delay_revision_limit: int | None = None
-    abort_scale_down_delay_seconds: int | None = None
-    dynamic_stable_scale: bool = False
-    min_pods_per_replica_set: int | None = None
+    scale_down_delay_seconds: Int | None = None
+    scale_down_delay_revision_limit: Int | None = None
+    abort_scale_down_delay_seconds: Int | None = None
+    dynamic_stable_scale: Bool = False
+    min_pods_per_replica_set: Int | None = None
     replica_progress_threshold: ProgressThreshold | None = None
 
     @property
@@ -708,12 +712,12 @@ class BlueGreen(Manifest):
     active_metadata: Metadata = Metadata()
     active_service: str
     preview_service: str = ""
-    preview_replica_count: int | None = None
-    auto_promotion_enabled: bool = True
-    auto_promotion_seconds: int = 0
-    scale_down_delay_seconds: int | None = None
-    scale_down_delay_revision_limit: int | None = None
-    abort_scale_down_delay_seconds: int | None = None
+    preview_replica_count: Int | None = None
+    auto_promotion_enabled: Bool = True
+    auto_promotion_seconds: Int = 0
+    scale_down_delay_seconds: Int | None = None
+    scale_down_delay_revision_limit: Int | None = None
+    abort_scale_down_delay_seconds: Int | None = None
     pre_promotion_analysis: AnalysisRef | None = None
     post_promotion_analysis: AnalysisRef | None = None
 
@@ -794,15 +798,15 @@ class RolloutSpec(Manifest):
     """The Rollout."""
 
     NOT_ENFORCED = names("revisionHistoryLimit rollbackWindow restartAt analysis")
-    replicas: int = 1
+    replicas: Int = 1
     selector: Selector = Selector()
     workload_ref: WorkloadRef | None = None
     template: PodTemplate
     strategy: Strategy
-    min_ready_seconds: float = 0
-    progress_deadline_seconds: float = 600
-    progress_deadline_abort: bool = False
-    paused: bool = False
+    min_ready_seconds: Number = 0
+    progress_deadline_seconds: Number = 600
+    progress_deadline_abort: Bool = False
+    paused: Bool = False
 
     def refused(self) -> Mapping[str, str]:
         """A Rollout that stands still."""
@@ -822,7 +826,7 @@ class PrometheusQuery(Manifest):
     NOT_ENFORCED = names("authentication insecure headers")
     query: str
     address: str = ""
-    timeout: int = 30
+    timeout: Int = 30
 
 
 class WebHeader(Manifest):
@@ -838,7 +842,7 @@ class WebQuery(Manifest):
     NOT_ENFORCED = names("insecure authentication")
     url: str
     json_path: str = ""
-    timeout_seconds: int = 10
+    timeout_seconds: Int = 10
     method: Literal["GET", "POST", "PUT"] = "GET"
     headers: list[WebHeader] = Field(default_factory=list)
     body: str = ""
@@ -911,7 +915,7 @@ class ServicePort(Manifest):
     """A port of a Service."""
 
     NOT_ENFORCED = names("protocol appProtocol nodePort")
-    port: int
+    port: Int
     name: str = ""
     target_port: int | str | None = None
 
@@ -949,13 +953,13 @@ class Endpoint(Manifest):
         " sampleLimit seriesLimit max_scrape_size attach_metadata vm_scrape_params"
     )
     port: int | str = ""
-    port_number: int | None = None
+    port_number: Int | None = None
     target_port: int | str = ""
     path: str = "/metrics"
     interval: Seconds = Field(30.0, validation_alias=AliasChoices("interval", "scrape_interval"))
     scrape_timeout: Seconds | None = None
     params: dict[str, list[str]] = Field(default_factory=dict)
-    honor_labels: bool = False
+    honor_labels: Bool = False
     # In the words of the operators of Prometheus, VictoriaMetrics and Google.
     relabelings: list[dict[str, Any]] = Field(
         default_factory=list, validation_alias=AliasChoices("relabelings", "relabelConfigs")
@@ -990,7 +994,7 @@ _LIMITS = (
 class NamespaceSelector(Manifest):
     """The namespaces in which a monitor looks; without names its own."""
 
-    any: bool = False
+    any: Bool = False
     match_names: list[str] = Field(default_factory=list)
 
 

@@ -104,11 +104,11 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
             refused |= _refused(document, invalid, refused, gone)
             body = _without(body, invalid, gone)
         else:
-            rows = [*refused.values(), *_rows(document, body, thing, "")]
+            rows = list(_rows(document, body, thing, ""))
+            told = {row.path for row in rows if row.support is Support.NOT_SUPPORTED}
             if kind == "Rollout":
-                told = {row.path for row in rows if row.support is Support.NOT_SUPPORTED}
-                rows = [*_by_the_controller(document, told), *rows]
-            return thing, tuple(rows)
+                rows += _by_the_controller(document, told | refused.keys())
+            return thing, (*refused.values(), *rows)
     return None, tuple(refused.values())
 
 

@@ -387,6 +387,23 @@ def test_a_field_that_no_controller_has_is_to_be_corrected():
     assert said.startswith(f"{field} — the controller has no such field")
 
 
+@pytest.mark.parametrize(
+    ("quoted", "path", "said"),
+    [
+        ({"setWeight": "20"}, "setWeight", "a valid integer"),
+        ({"setCanaryScale": {"replicas": "2"}}, "setCanaryScale.replicas", "a valid integer"),
+        ({"setCanaryScale": {"matchTrafficWeight": "yes"}}, "setCanaryScale.matchTrafficWeight", "a valid boolean"),
+    ],
+)  # fmt: skip
+def test_a_number_in_quotes_is_none_as_for_an_api_server(quoted, path, said):
+    def change(spec):
+        spec["strategy"]["canary"]["steps"][1] = quoted
+
+    first, *_ = refused_of(change)
+    assert first.startswith(f"spec.strategy.canary.steps[1].{path} is not supported")
+    assert first.endswith(said)
+
+
 def test_a_rollout_without_replicas_releases_nothing():
     (said,) = refused_of(lambda spec: spec.update(replicas=0))
     assert said.startswith("spec.replicas is not supported — no pod is released: rehearse it with")
