@@ -62,7 +62,7 @@ class Providers:
                 sent.body,
             )
         except web.NoJsonError as text:
-            shown = str(text)[:_SHOWN]
+            shown = " ".join(str(text).split())[:_SHOWN]
             message = "the response is not JSON, so its conditions are not evaluated"
             return Measurement(Phase.SUCCESSFUL, started_at, clock(), shown, message)
         except web.WebError as failed:
