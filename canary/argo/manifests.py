@@ -39,6 +39,7 @@ class Bundle:
 
     `services` select its pods, and `monitors` scrape them; `service` is the one that users come by.
     `refused` is what it cannot be rehearsed with; what is refused has been taken out of the rest.
+    `elsewhere` are those of the documents that are not this release's to apply.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Bundle:
     monitors: tuple[Monitor, ...]
     rows: tuple[Row, ...]
     refused: tuple[str, ...] = ()
+    elsewhere: tuple[Document, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -113,13 +115,18 @@ def read(
     return bundle
 
 
-def take(documents: Iterable[Document], source: str, without: Collection[str] = ()) -> Bundle:
-    """The same with what is not supported beside it.
+def take(
+    documents: Iterable[Document],
+    source: str,
+    without: Collection[str] = (),
+    elsewhere: Sequence[Document] = (),
+) -> Bundle:
+    """The same with what is not supported beside it; `elsewhere` lie other objects that it needs.
 
     Raises:
         UsageError: if too little is left, or there is no metric of such a name.
     """
-    given = tuple(documents)
+    given = (*documents, *elsewhere)
     names = {scalar(mapping(m).get("name")) for d in given for m in _metrics(d)}
     for name in without:
         if name not in names:
@@ -172,6 +179,7 @@ def take(documents: Iterable[Document], source: str, without: Collection[str] = 
         ),
         rows=rows,
         refused=tuple(refused),
+        elsewhere=tuple(elsewhere),
     )
 
 
@@ -235,7 +243,7 @@ def judged(bundle: Bundle, given: Mapping[str, str]) -> tuple[model.Rollout, Seq
     known = ", ".join(sorted(bundle.templates)) or "none"
     wrong += [
         f"AnalysisTemplate {reference.name!r} is referenced and missing from {bundle.source} — "
-        f"add it, or reference one that is there ({known})"
+        f"add it, or name where it lies with `also` in rehearsal.yaml (there are: {known})"
         for analysis in release.analyses
         for reference in analysis.missing
     ]
@@ -250,7 +258,7 @@ def _understand(
     """The objects, as far as a rehearsal acts on them, and what becomes of each field."""
     given = tuple(documents)
     found = tuple(_scaled(with_workload(document, given), given) for document in given)
-    named = _named_templates(found)
+    named = named_templates(found)
     things: list[Object] = []
     rows: list[Row] = []
     for document in found:
@@ -301,7 +309,7 @@ def _scaled(document: Document, others: Sequence[Document]) -> Document:
     )
 
 
-def _named_templates(documents: Sequence[Document]) -> set[str]:
+def named_templates(documents: Sequence[Document]) -> set[str]:
     """The templates that the Rollouts name, and those that these name."""
     named = {n for d in documents if d.kind == "Rollout" for n in _template_names(d.body)}
     for _ in documents:

@@ -62,7 +62,8 @@ class ClusterTarget:
         self.plan, self.rollout, self.hashes = plan, plan.scaled, Hashes("", "")
         self.acts = acts(plan.rollout)
         self._kubectl, self._folder, self._cluster = kubectl, folder, plan.config.cluster
-        self._manifests = [copy.deepcopy(found.body) for found in plan.bundle.documents]
+        own = (found for found in plan.bundle.documents if found not in plan.bundle.elsewhere)
+        self._manifests = [copy.deepcopy(found.body) for found in own]
         choices = plan.choices
         time_compression.shorten(self._manifests, choices.time_scale, choices.promote_s)
         self.held: Callable[[Observation], bool] = ends

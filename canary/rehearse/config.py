@@ -183,6 +183,8 @@ class Config(_Section):
     """The whole file."""
 
     manifests: Path
+    # What else a cluster has of it: a monitor, templates, ConfigMaps.
+    also: list[Path] = Field(default_factory=list)
     # Which one, where they hold several.
     rollout: str = ""
     helm: Helm = Helm()

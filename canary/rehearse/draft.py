@@ -52,6 +52,7 @@ class Draft:
     manifests: str
     source: Path
     chart: bool = False
+    also: list[str] = field(default_factory=list)
     rollout: str = ""
     values: list[str] = field(default_factory=list)
     build: list[str] = field(default_factory=list)
@@ -116,6 +117,8 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
     if len(every) > 1:
         plain = made.name in manifests.told_apart(every)
         made.rollout = made.name if plain else rollouts[0].qualified
+    others = [d for d in found if d not in every]
+    made.also = list(_elsewhere(root, [rollouts[0], *others]))
     chosen = manifests.with_workload(rollouts[0], found)
     spec = mapping(mapping(chosen.spec.get("template")).get("spec"))
     containers = [mapping(container) for container in listed(spec.get("containers"))]
@@ -176,6 +179,30 @@ def _manifests(root: Path) -> Path:
             remedy += f", or a service's own folder with --repository, such as {root / folder}"
         raise UsageError(f"there are Rollouts in {listing}", remedy)
     raise UsageError(f"{root} holds no Rollout", "name its manifests with --manifests")
+
+
+def _elsewhere(root: Path, found: Sequence[Document]) -> Iterator[str]:
+    """Where the Rollout's other templates and monitors lie below the root, if each is one."""
+    there = {(document.kind, document.name) for document in found}
+    others = [
+        document
+        for document in repository.read([str(root)]).documents
+        if document.kind != "Rollout" and (document.kind, document.name) not in there
+    ]
+    try:
+        bundle = manifests.take(found, "", elsewhere=others)
+    except UsageError:
+        return
+    wanted: set[tuple[str, str]] = {(m.kind, m.metadata.name) for m in bundle.monitors}
+    named = manifests.named_templates([*found, *others])
+    wanted |= {(kind, name) for kind in manifests.TEMPLATE_KINDS for name in named}
+    given = [(document.kind, document.name) for document in others]
+    files = [
+        document.file.removesuffix(" (rendered)")
+        for document, key in zip(others, given, strict=True)
+        if key in wanted and given.count(key) == 1
+    ]
+    yield from dict.fromkeys(_relative(Path(file), root) for file in files)
 
 
 def _charts(root: Path) -> Iterator[Path]:

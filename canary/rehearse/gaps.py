@@ -135,7 +135,7 @@ def _secret(secrets: _Store, name: str, keys: Collection[str] = ()) -> Iterator[
 
 def _config_map(config_maps: _Store, name: str, keys: Collection[str] = ()) -> Iterator[str]:
     if name not in config_maps:
-        yield f"ConfigMap {name!r}: add it to the manifests"
+        yield f"ConfigMap {name!r}: add it to the manifests, or name it with `also`"
     else:
         yield from (
             f"ConfigMap {name!r} has no key {key!r}: add it to the manifests"

@@ -252,8 +252,10 @@ def take(
     file = config or config_in(HERE)
     found = configuration.read(file)
     folder = folder or file.parent
-    source = deploy or _manifests(found, folder, file.parent, *roots)
-    bundle = manifests.take(_objects(found, source, folder), str(source), without)
+    bases = (folder, file.parent, *roots)
+    source = deploy or _place(found.manifests, *bases)
+    own, others = _objects(found, source, folder), tuple(_elsewhere(found, *bases))
+    bundle = manifests.take(own, str(source), without, others)
     return Build(bundle, found, file, folder.absolute())
 
 
@@ -265,8 +267,9 @@ def shipped(config: Path | None) -> tuple[Path, Sequence[Document]]:
     """
     file = config or config_in(HERE)
     found = configuration.read(file)
-    source = _manifests(found, file.parent, HERE)
-    return source, tuple(_objects(found, source, file.parent))
+    source = _place(found.manifests, file.parent, HERE)
+    own = _objects(found, source, file.parent)
+    return source, (*own, *_elsewhere(found, file.parent, HERE))
 
 
 def _objects(found: Config, source: Path, folder: Path) -> Iterator[Document]:
@@ -277,15 +280,21 @@ def _objects(found: Config, source: Path, folder: Path) -> Iterator[Document]:
             yield document
 
 
+def _elsewhere(found: Config, *bases: Path) -> Iterator[Document]:
+    """What it needs of other manifests; their Rollouts are other services'."""
+    for path in found.also:
+        yield from (d for d in documents.read(_place(path, *bases)) if d.kind != "Rollout")
+
+
 def release(found: Config, folder: Path) -> helm.Release:
     """What a chart is rendered with; the values' files lie in a folder."""
     values = tuple(folder / file for file in found.helm.values)
     return helm.Release(values, found.helm.name, found.helm.namespace)
 
 
-def _manifests(found: Config, *bases: Path) -> Path:
-    """Where its manifests are: below the first of these folders that has them."""
-    places = [Path(os.path.normpath(base / found.manifests)) for base in bases]
+def _place(path: Path, *bases: Path) -> Path:
+    """Where manifests are: below the first of these folders that has them."""
+    places = [Path(os.path.normpath(base / path)) for base in bases]
     return next((place for place in places if place.exists()), places[0])
 
 

@@ -91,8 +91,8 @@ def refusals(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
                 f"metric {name} queries {', '.join(read)}, but nothing scrapes the pods: no "
                 "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them in "
                 f"namespace {bundle.namespace}, and "
-                'prometheus.io/scrape is not "true" — add what scrapes them on the cluster, or '
-                f"leave the metric out with --without-metric {name}"
+                'prometheus.io/scrape is not "true" — name what does with `also` in '
+                f"rehearsal.yaml, or leave the metric out with --without-metric {name}"
             )
 
 

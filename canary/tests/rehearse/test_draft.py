@@ -218,6 +218,32 @@ def test_a_rollout_of_a_workload_has_that_workloads_containers(orders, tmp_path)
         draft.draft(tmp_path, None)
 
 
+def test_what_lies_in_other_folders_and_judges_or_scrapes_the_rollout_is_named_beside_it(
+    root, tmp_path
+):
+    text = (root / "canary/tests/rehearse/shop/manifests/shop.yaml").read_text()
+    rollout, service, monitor, template = text.split("---\n")
+    other = template.replace("name: answers", "name: others")
+    for name, body in {
+        "app/shop.yaml": f"{rollout}---\n{service}",
+        "gates/answers.yaml": template,
+        "gates/others.yaml": other,
+        "platform/monitor.yaml": monitor,
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(body)
+    body, _ = said(tmp_path)
+    assert (body["manifests"], body["also"]) == (
+        "app",
+        ["gates/answers.yaml", "platform/monitor.yaml"],
+    )
+    build = plan.read(tmp_path / "rehearsal.yaml", None)
+    assert list(build.bundle.templates) == ["answers"]
+    assert [monitor.kind for monitor in build.bundle.monitors] == ["PodMonitor"]
+    assert {d.kind for d in build.bundle.elsewhere} == {"PodMonitor", "AnalysisTemplate"}
+    assert not [line for line in plan.refusals(build, "", {}) if "leave open" not in line]
+
+
 def test_a_rollout_of_another_group_is_none(orders, tmp_path):
     shutil.copy(orders, tmp_path)
     other = "apiVersion: rollouts.kruise.io/v1beta1\nkind: Rollout\nmetadata: {name: other}\n"
