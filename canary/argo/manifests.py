@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from canary import durations
-from canary.argo import model, releases, scalers, support
+from canary.argo import model, releases, scalers, support, validation
 from canary.argo.gates import Analysis, Gate
 from canary.argo.objects import (
     LEFT_OUT,
@@ -402,6 +402,11 @@ def _broken(gate: Gate) -> Iterator[str]:
         )
     if gate.broken:
         yield f"{place}: {gate.broken} — give it one"
+    else:
+        wrong = validation.durations(gate.raw)
+        yield from (
+            f"{place}: {said}, so that the controller ends its run in Error" for said in wrong
+        )
     try:
         durations.scale_query(gate.metric.query if gate.metric else "", 1)
     except ValueError as wrong:

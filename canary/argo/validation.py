@@ -40,6 +40,14 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def durations(metric: Mapping[str, Any]) -> Iterator[str]:
+    """The durations of a metric that end its run in Error."""
+    for key in ("interval", "initialDelay"):
+        words = scalar(metric.get(key))
+        if words and "{{" not in words and not GO_DURATION.fullmatch(words):
+            yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
+
+
 def _spec(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
         if (_number(spec.get(key)) or 0) < 0:

@@ -134,10 +134,7 @@ def _metric(gate: Gate) -> Iterator[str]:
         yield "a metric has exactly one provider"
     if gate.metric is not None and (wrong := analysis.refusal((gate.metric,))):
         yield wrong.removeprefix("metrics[0]: ")
-    for key in ("interval", "initialDelay"):
-        words = scalar(gate.raw.get(key))
-        if words and "{{" not in words and not validation.GO_DURATION.fullmatch(words):
-            yield f"{key} {words!r} is not a duration: hours, minutes and seconds, such as 90s"
+    yield from validation.durations(gate.raw)
 
 
 def _analysis_of(step: object) -> object:

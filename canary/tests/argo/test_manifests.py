@@ -167,6 +167,12 @@ def test_what_kustomize_refuses_is_one_line_with_what_to_do(tmp_path, text, said
             "steps[1].pause.duration is not supported — the controller refuses it: pause '1d' is not",
         ),
         (
+            "analysis-release-gates.yaml",
+            '      interval: "{{args.interval}}"',
+            "      interval: 1d",
+            "interval '1d' is not a duration: hours, minutes and seconds, such as 90s, so that the",
+        ),
+        (
             "rollout.yaml",
             "progressDeadlineSeconds: ",
             "minReadySeconds: 9000\n  progressDeadlineSeconds: ",
