@@ -33,10 +33,16 @@ NAMES = frozenset(
         "container_cpu_usage_seconds_total",
         "container_memory_working_set_bytes",
         "kube_pod_container_resource_limits",
+        "kube_pod_container_resource_requests",
         "kube_pod_container_status_restarts_total",
         "kube_pod_created",
+        "kube_pod_info",
+        "kube_pod_status_phase",
     }
 )
+
+
+_PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ class ContainerFacts:
     pid: int
     restarts: int
     cpu_limit_cores: float | None
+    memory_limit_bytes: float | None = None
+    cpu_request_cores: float | None = None
+    memory_request_bytes: float | None = None
 
 
 class PodCollector(Collector):
@@ -82,6 +91,11 @@ class PodCollector(Collector):
             "The resource limits of a container (kube-state-metrics' name)",
             labels=[*labels, "resource", "unit"],
         )
+        requests = GaugeMetricFamily(
+            "kube_pod_container_resource_requests",
+            "The resource requests of a container (kube-state-metrics' name)",
+            labels=[*labels, "resource", "unit"],
+        )
         restarts = CounterMetricFamily(
             "kube_pod_container_status_restarts",
             "Container restarts (kube-state-metrics' name)",
@@ -92,17 +106,37 @@ class PodCollector(Collector):
             "Unix time of a pod's creation (kube-state-metrics' name)",
             labels=["namespace", "pod"],
         )
-        for facts in containers:
+        about = GaugeMetricFamily(
+            "kube_pod_info",
+            "Where a pod runs and who made it (kube-state-metrics' name)",
+            labels=["namespace", "pod", "node", "host_ip", "created_by_kind", "created_by_name"],
+        )
+        phase = GaugeMetricFamily(
+            "kube_pod_status_phase",
+            "Whether a pod is in a phase (kube-state-metrics' name)",
+            labels=["namespace", "pod", "phase"],
+        )
+        for space, pod in dict.fromkeys((facts.namespace, facts.pod) for facts in containers):
             # A pod is as old as its first container, whatever restarts after that.
-            first_seen = self._created.setdefault(facts.pod, time.time())
-            created.add_metric([facts.namespace, facts.pod], first_seen)
+            created.add_metric([space, pod], self._created.setdefault(pod, time.time()))
+            owner = pod.rpartition("-")[0]
+            about.add_metric([space, pod, "localhost", "127.0.0.1", "ReplicaSet", owner], 1)
+            for name in _PHASES:
+                phase.add_metric([space, pod, name], name == "Running")
+        for facts in containers:
             names = [facts.namespace, facts.pod, facts.container]
             usage.add_metric([*names, facts.image], seconds[facts.pid])
             held.add_metric([*names, facts.image], memory[facts.pid])
             restarts.add_metric(names, facts.restarts)
-            if facts.cpu_limit_cores is not None:
-                limits.add_metric([*names, "cpu", "core"], facts.cpu_limit_cores)
-        yield from (usage, held, limits, restarts, created)
+            for family, cores, memory_bytes in (
+                (limits, facts.cpu_limit_cores, facts.memory_limit_bytes),
+                (requests, facts.cpu_request_cores, facts.memory_request_bytes),
+            ):
+                if cores is not None:
+                    family.add_metric([*names, "cpu", "core"], cores)
+                if memory_bytes is not None:
+                    family.add_metric([*names, "memory", "byte"], memory_bytes)
+        yield from (usage, held, limits, requests, restarts, created, about, phase)
 
     def _weigh(self, pids: Sequence[int]) -> dict[int, int]:
         """The memory of each container as last weighed; a new one is weighed at once."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from canary.argo import controller
 from canary.argo.controller import RolloutPhase, Status
 from canary.argo.model import Pause, ReplicaSetName, Rollout
+from canary.argo.objects import quantity
 from canary.errors import MachineError
 from canary.rehearse import edge
 from canary.rehearse.active_service import ActiveService
@@ -295,7 +296,13 @@ class Node:
 
 def _facts(pod: Pod, state: ContainerState, pid: int, namespace: str) -> ContainerFacts:
     container = state.container
-    limit = container.resources.cpu_limit_millicores
+    resources = container.resources
+
+    def of(name: str, given: Mapping[str, str]) -> float | None:
+        # An API server sets a request to its limit where there is none.
+        text = given.get(name, resources.limits.get(name))
+        return None if text is None else float(quantity(text))
+
     return ContainerFacts(
         namespace=namespace,
         pod=pod.name,
@@ -303,5 +310,8 @@ def _facts(pod: Pod, state: ContainerState, pid: int, namespace: str) -> Contain
         image=container.image,
         pid=pid,
         restarts=state.restarts,
-        cpu_limit_cores=None if limit is None else limit / 1000,
+        cpu_limit_cores=of("cpu", resources.limits),
+        memory_limit_bytes=of("memory", resources.limits),
+        cpu_request_cores=of("cpu", resources.requests),
+        memory_request_bytes=of("memory", resources.requests),
     )

@@ -206,7 +206,7 @@ def test_the_exporter_sees_memory_and_the_cpu_that_a_pods_child_burns(tmp_path):
     burning = "import subprocess,sys,time; subprocess.Popen([sys.executable,'-c','while True: pass']); time.sleep(60)"
     child = processes.start("burner", [sys.executable, "-c", burning], tmp_path / "log")
     try:
-        facts = ContainerFacts("n", "pod-1", "c", "i", child.pid, 2, 0.5)
+        facts = ContainerFacts("n", "pod-1", "c", "i", child.pid, 2, 0.5, None, 0.25, 2.0**27)
         deadline, used = time.monotonic() + 60, 0.0
         while used < 0.3:
             assert time.monotonic() < deadline
@@ -221,6 +221,15 @@ def test_the_exporter_sees_memory_and_the_cpu_that_a_pods_child_burns(tmp_path):
         assert restarts.value == 2
         (limit,) = families["kube_pod_container_resource_limits"].samples
         assert (limit.value, limit.labels["resource"], limit.labels["unit"]) == (0.5, "cpu", "core")
+        asked = [
+            (s.labels["resource"], s.value)
+            for s in families["kube_pod_container_resource_requests"].samples
+        ]
+        assert asked == [("cpu", 0.25), ("memory", 2**27)]
+        (phase,) = (s.labels["phase"] for s in families["kube_pod_status_phase"].samples if s.value)
+        assert phase == "Running"
+        (about,) = families["kube_pod_info"].samples
+        assert about.labels["created_by_name"] == "pod"
         assert {s.name for family in families.values() for s in family.samples} == NAMES
     finally:
         child.kill()
