@@ -971,6 +971,15 @@ class Endpoint(Manifest):
         ),
     )
 
+    @field_validator("relabelings", "metric_relabelings")
+    @classmethod
+    def _is_of_texts(cls, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for key, value in (pair for config in given for pair in config.items()):
+            held = value if isinstance(value, list) else [value]
+            if not all(isinstance(each, str | int) for each in held):
+                raise ValueError(f"{key} of a relabeling is neither a text nor a list of texts")
+        return given
+
     @field_validator("relabelings")
     @classmethod
     def _knows_its_sources(cls, given: list[dict[str, Any]]) -> list[dict[str, Any]]:

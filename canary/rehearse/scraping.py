@@ -100,7 +100,7 @@ def elsewhere(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
     """Gates that ask for targets of another name than these pods', which may be a slip."""
     every = list(_all(bundle))
     rules = [r for f in every for r in (*f.endpoint.relabelings, *f.endpoint.metric_relabelings)]
-    made = {rule.get("targetLabel") or rule.get("target_label") for rule in rules}
+    made = [rule.get("targetLabel") or rule.get("target_label") for rule in rules]
     for name, asked in _asked(rollout):
         for wanted in dict.fromkeys(m for s in asked for m in s.matchers if m.sign == "="):
             known = {wanted.label: bundle.namespace} if wanted.label == "namespace" else {}

@@ -119,6 +119,16 @@ def test_a_gate_that_would_read_nothing_of_the_router_is_refused_with_the_names_
     assert "destination_service_name='another' (it has shop-canary, shop-stable)" in said
 
 
+def test_a_relabeling_is_of_texts():
+    body = shapes.manifests(("basic", "none", "timed", "plain", "relabelings"))
+    (monitor,) = [b for b in body if b["kind"] == "ServiceMonitor"]
+    monitor["spec"]["endpoints"][0]["metricRelabelings"] = [{"targetLabel": {"a": "b"}}]
+    with pytest.raises(
+        UsageError, match="targetLabel of a relabeling is neither a text nor a list"
+    ):
+        shapes.bundle(body)
+
+
 def test_a_relabeling_of_what_one_machine_does_not_know_is_refused_by_name():
     body = shapes.manifests(("basic", "none", "timed", "plain", "relabelings"))
     (monitor,) = [b for b in body if b["kind"] == "ServiceMonitor"]
