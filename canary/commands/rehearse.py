@@ -347,10 +347,10 @@ def _explain(source: Path, found: Sequence[Document], chosen: argparse.Namespace
         _tell(word, groups[word])
     try:
         bundle = manifests.take(found, str(source), chosen.without_metric)
-    except UsageError:
-        if not refused:
-            raise
-        return program.UNUSABLE
+    except UsageError as wrong:
+        if str(wrong) == manifests.listing(refused):
+            return program.UNUSABLE
+        raise
     rollout, unresolved = manifests.judged(bundle, dict(chosen.arg))
     others = [line for line in bundle.refused if line not in refused]
     others += unresolved

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from acceptance.calling import call
 from canary import cli
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
+from canary.tests.argo import shapes
 from canary.tests.machine import lives
 
 CANARY = Path(sys.executable).parent / "canary"
@@ -177,6 +179,17 @@ def programs(process, *names):
             if any(name in line for name in names):
                 found.append(child)
     return found
+
+
+def test_explain_names_a_metric_that_is_not_there_beside_what_is_refused(tmp_path, root):
+    bodies = shapes.manifests(("basic", "datadog", "timed", "plain", "none"))
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(bodies))
+    given = ("--explain", "--manifests", str(tmp_path), "--without-metric")
+    assert run("rehearse", *given, "datadog", root=root).returncode == 0
+    done = run("rehearse", *given, "other", root=root)
+    assert done.returncode == 2
+    assert "provider.datadog is not supported" in done.stdout
+    assert "has the metric 'other' — there are datadog" in done.stderr
 
 
 @pytest.mark.parametrize(
