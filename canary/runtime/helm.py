@@ -18,6 +18,7 @@ from canary.yamls import Document, mapping, scalar
 
 CHART = "Chart.yaml"
 TIMEOUT_S = 120.0
+_MOST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,12 @@ def template(chart: Path, release: Release = DEFAULT) -> list[Document]:
     except subprocess.TimeoutExpired:
         raise MachineError(f"helm took longer than {TIMEOUT_S:g} s", "run it yourself") from None
     if done.returncode:
-        said = next(iter(str(done.stderr).strip().splitlines()), "nothing")
-        raise UsageError(f"helm refuses {chart}: {said}", "see helm template")
+        said = " ".join(str(done.stderr).split()).removeprefix("Error: ")[:_MOST_CHARACTERS]
+        values = "name files of values with `helm` in rehearsal.yaml, or what helm template prints"
+        missing = f"run helm dependency build {chart}"
+        raise UsageError(
+            f"helm refuses {chart}: {said}", missing if "dependency build" in said else values
+        )
     loaded = yamls.load(f"{chart} (rendered)", str(done.stdout))
     objects = (document for document in loaded if isinstance(document.body, dict))
     found = [item for document in objects for item in yamls.items(document)]
