@@ -149,28 +149,6 @@ class Switch(SetWeight):
 
 
 @dataclass(frozen=True)
-class SetCanaryScale:
-    """Step: ask for canary pods apart from the weight; without a number they follow the weight."""
-
-    replicas: int | None = None
-    weight: int | None = None
-
-    def __str__(self) -> str:
-        if self.replicas is not None:
-            return f"setCanaryScale: {self.replicas} pods"
-        return f"setCanaryScale: {'as the weight' if self.weight is None else f'{self.weight} %'}"
-
-
-@dataclass(frozen=True)
-class Preview(SetCanaryScale):
-    """Step of a blueGreen: ask for pods behind the preview Service, apart from users."""
-
-    def __str__(self) -> str:
-        count = "all" if self.replicas is None else self.replicas
-        return f"preview: {count} pod{'s' * (count != 1)}"
-
-
-@dataclass(frozen=True)
 class TextMatch:
     """How a text of a request is matched: `kind` is exact, prefix or regex."""
 
@@ -200,6 +178,33 @@ class SetRoute:
 
     def __str__(self) -> str:
         return f"{'setHeaderRoute' if self.mirror is None else 'setMirrorRoute'}: {self.name}"
+
+
+@dataclass(frozen=True)
+class SetCanaryScale:
+    """Step: ask for canary pods apart from the weight; without a number they follow the weight.
+
+    A step may set `routes` beside it, which do not wait for the pods.
+    """
+
+    replicas: int | None = None
+    weight: int | None = None
+    routes: tuple[SetRoute, ...] = ()
+
+    def __str__(self) -> str:
+        pods = "as the weight" if self.weight is None else f"{self.weight} %"
+        if self.replicas is not None:
+            pods = f"{self.replicas} pods"
+        return ", ".join([f"setCanaryScale: {pods}", *map(str, self.routes)])
+
+
+@dataclass(frozen=True)
+class Preview(SetCanaryScale):
+    """Step of a blueGreen: ask for pods behind the preview Service, apart from users."""
+
+    def __str__(self) -> str:
+        count = "all" if self.replicas is None else self.replicas
+        return f"preview: {count} pod{'s' * (count != 1)}"
 
 
 @dataclass(frozen=True)

@@ -605,8 +605,11 @@ class MirrorRoute(Manifest):
     percentage: Int | None = None
 
 
+_TOGETHER = {"set_canary_scale", "set_header_route", "set_mirror_route"}
+
+
 class CanaryStep(Manifest):
-    """Exactly one of the kinds of step that can be taken here."""
+    """One of the kinds of step that can be taken here, or a scale with routes beside it."""
 
     set_weight: Int | None = None
     pause: PauseStep | None = None
@@ -617,8 +620,10 @@ class CanaryStep(Manifest):
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            many = len(self.model_fields_set)
+        given = self.model_fields_set
+        together = "set_canary_scale" in given and given <= _TOGETHER
+        if len(given) != 1 and not together:
+            many = len(given)
             raise ValueError(f"it has {many} actions, and a rehearsal takes one: make {many} steps")
         return self
 

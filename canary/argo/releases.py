@@ -301,25 +301,28 @@ def _nginx_header(annotations: Mapping[str, Any]) -> Iterator[model.SetRoute]:
 def _routed_step(raw: object) -> model.Step | None:
     """A step that only a router knows; None for any other."""
     step = mapping(raw)
-    if "setCanaryScale" in step:
-        scale = mapping(step["setCanaryScale"])
-        if scale.get("matchTrafficWeight") is True:
-            return model.SetCanaryScale()
-        replicas, weight = scale.get("replicas"), scale.get("weight")
-        return model.SetCanaryScale(replicas, None if replicas is not None else weight)
+    if "setCanaryScale" not in step:
+        return next(_set_routes(step), None)
+    scale, routes = mapping(step["setCanaryScale"]), tuple(_set_routes(step))
+    if scale.get("matchTrafficWeight") is True:
+        return model.SetCanaryScale(routes=routes)
+    replicas, weight = scale.get("replicas"), scale.get("weight")
+    return model.SetCanaryScale(replicas, None if replicas is not None else weight, routes)
+
+
+def _set_routes(step: Mapping[str, Any]) -> Iterator[model.SetRoute]:
     if header := mapping(step.get("setHeaderRoute")):
         matched = (mapping(match) for match in listed(header.get("match")))
         headers = ({scalar(m.get("headerName")): m.get("headerValue")} for m in matched)
         matches = tuple(_request_match({"headers": header}) for header in headers)
-        return model.SetRoute(scalar(header.get("name")), matches)
+        yield model.SetRoute(scalar(header.get("name")), matches)
     if mirror := mapping(step.get("setMirrorRoute")):
         share = mirror.get("percentage")
-        return model.SetRoute(
+        yield model.SetRoute(
             scalar(mirror.get("name")),
             tuple(_request_match(mapping(match)) for match in listed(mirror.get("match"))),
             100 if share is None else _whole(share, 100),
         )
-    return None
 
 
 def _request_match(raw: Mapping[str, Any]) -> model.RequestMatch:

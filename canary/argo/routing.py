@@ -153,13 +153,13 @@ def delays_on_abort(routing: Routing) -> bool:
 
 def routes(rollout: Rollout, kept: Sequence[SetRoute], step: object) -> tuple[SetRoute, ...]:
     """The managed routes once a step was reached, in the order in which they match."""
-    if not isinstance(step, SetRoute):
-        return tuple(kept)
-    others = [route for route in kept if route.name != step.name]
+    given = step.routes if isinstance(step, SetCanaryScale) else (step,)
+    fresh = {route.name: route for route in given if isinstance(route, SetRoute)}
+    found = {route.name: route for route in kept} | fresh
     order = _of(rollout).routes
     return tuple(
         sorted(
-            [*others, *([step] if step.matches else [])],
+            (route for route in found.values() if route.matches),
             key=lambda route: order.index(route.name) if route.name in order else len(order),
         )
     )
@@ -191,7 +191,8 @@ def _scale_step(rollout: Rollout, at: Position) -> SetCanaryScale | None:
         return None
     before = reversed(rollout.steps[: at.step_index + 1])
     found = next((step for step in before if isinstance(step, SetCanaryScale)), None)
-    return None if found == SetCanaryScale() else found
+    follows = found is not None and found.replicas is None and found.weight is None
+    return None if follows else found
 
 
 def _last_weight(rollout: Rollout, index: int) -> int:

@@ -111,6 +111,7 @@ istio-many        istio      hours           native-sidecar    none
 gateway-lists     rule       background      plain             none
 nginx-many        nginx      timed           plain             none
 apisix            none       canary-scale    plain             none
+apisix            none       scale-header    plain             none
 traefik           exported   timed           plain             none
 smi               client     background      plain             none
 two-routers       none       manual          plain             none
@@ -324,6 +325,7 @@ STEPS = {
     "canary-scale": [{"setCanaryScale": {"replicas": 1}}, *_TIMED, {"setCanaryScale": {"matchTrafficWeight": True}}],
     "max-weight": [{"setWeight": 250}, *_TIMED[1:2], {"setWeight": 1000}],
     "header": [{"setCanaryScale": {"weight": 30}}, {"setHeaderRoute": {"name": "by-header", "match": _MATCH}}, *_TIMED],
+    "scale-header": [{"setCanaryScale": {"weight": 30}, "setHeaderRoute": {"name": "by-header", "match": _MATCH}}, *_TIMED],
     "mirror": [
         {"setCanaryScale": {"weight": 30}},
         {"setMirrorRoute": {"name": "copy", "percentage": 35, "match": [{"method": {"exact": "GET"}}]}},
@@ -584,7 +586,7 @@ def _canary(router, gate, steps):
         canary["dynamicStableScale"] = True
     if steps == "max-weight":
         canary["trafficRouting"]["maxTrafficWeight"] = 1000
-    if steps in ("header", "mirror"):
+    if steps in ("header", "mirror", "scale-header"):
         canary["trafficRouting"]["managedRoutes"] = [{"name": "by-header"}, {"name": "copy"}]
     return canary
 

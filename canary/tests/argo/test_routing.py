@@ -142,3 +142,16 @@ def test_managed_routes_match_in_their_declared_order_and_one_without_a_match_go
     both = routing.routes(made, (second,), first)
     assert both == (first, second)
     assert routing.routes(made, both, replace(first, matches=())) == (second,)
+
+
+def test_a_scale_may_have_routes_beside_it_which_do_not_wait_for_its_pods():
+    """`reconcileTrafficRouting` sets the routes of the current step whatever its pods are."""
+    route = SetRoute("first", (RequestMatch({"x": TextMatch("exact", "y")}),))
+    scale = SetCanaryScale(weight=30, routes=(route,))
+    made = replace(rollout(routes=("first",)), steps=(scale, SetCanaryScale(routes=(route,))))
+    assert routing.routes(made, (), scale) == (route,)
+    assert not routing.at_desired(made, at(), pods(0), pods(5), 0)
+    assert routing.counts(made, at(), pods(0), pods(5), 0) == (2, 5)
+    # matchTrafficWeight follows the weight again.
+    assert routing.counts(made, at(1), pods(2), pods(5), 0) == (0, 5)
+    assert str(scale) == "setCanaryScale: 30 %, setHeaderRoute: first"
