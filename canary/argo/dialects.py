@@ -388,14 +388,15 @@ def is_routers(metric: str) -> bool:
 
 
 def is_of_cluster(metric: str) -> bool:
-    """Whether a metric is of a router, a mesh, a load balancer, a node or Kubernetes itself."""
+    """Whether a metric is no pod's: a router's, a prober's, a node's, or Kubernetes's own."""
     return is_routers(metric) or _OF_CLUSTER.match(metric) is not None
 
 
 # The beginnings of their names, as their own documentations have them.
 _OF_CLUSTER = re.compile(
     r"(istio|envoy|traefik|nginx_ingress_controller|nginxplus|haproxy|kong|apisix|hubble|cilium"
-    r"|contour|gloo|skipper|ambassador|emissary|aws_\w*elb|kube|kubelet|apiserver"
+    r"|contour|gloo|skipper|ambassador|emissary|aws_\w*elb|stackdriver|kube|kubelet|apiserver"
+    r"|probe_(dns|duration|http|ip|ssl|success|tcp)|traces_(spanmetrics|service_graph)|argocd"
     r"|node_(boot|cpu|disk|filesystem|load\d+|memory|netstat|network|vmstat)"
     r"|container_(blkio|cpu|file_descriptors|fs|last|memory|network|oom|processes|spec|threads))"
     r"(_|$)"
