@@ -392,6 +392,10 @@ def is_of_cluster(metric: str) -> bool:
     return is_routers(metric) or _OF_CLUSTER.match(metric) is not None
 
 
+# Ports of the proxies that a mesh injects into pods, by name and number (istio, linkerd2). No
+# manifest declares them, and what is counted there is the mesh's.
+PROXIES = frozenset({"http-envoy-prom", "15090", 15090, "linkerd-admin", "4191", 4191})
+
 # The beginnings of their names, as their own documentations have them.
 _OF_CLUSTER = re.compile(
     r"(istio|envoy|traefik|nginx_ingress_controller|nginxplus|haproxy|kong|apisix|hubble|cilium"

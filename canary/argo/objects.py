@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -25,6 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from canary import durations
+from canary.argo import quantities
 
 
 def _seconds(value: object) -> object:
@@ -32,28 +32,8 @@ def _seconds(value: object) -> object:
     return durations.parse(value) if isinstance(value, str) and not value.isdigit() else value
 
 
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]?|[KMGTPE]i)")
-_SUFFIXES = {
-    **{name: Fraction(1, 1000 ** (3 - power)) for power, name in enumerate("num")},
-    **{name: Fraction(1000**power) for power, name in enumerate(["", *"kMGTPE"])},
-    **{f"{name}i": Fraction(1024**power) for power, name in enumerate("KMGTPE", 1)},
-}
-
-
-def quantity(value: object) -> Fraction:
-    """A quantity of Kubernetes, such as "500m", "256Mi", "1e3" or 1.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    found = _QUANTITY.fullmatch(str(value))
-    if found is None:
-        raise ValueError(f"{value!r} is not a quantity, such as 500m or 256Mi")
-    return Fraction(found[1]) * _SUFFIXES[found[2]]
-
-
 def _quantity(value: object) -> object:
-    quantity(value)
+    quantities.parse(value)
     return str(value)
 
 
@@ -113,11 +93,6 @@ _DISCOVERED = re.compile(
 )
 # What a labelmap may copy of nodes and namespaces, of which there are none.
 _OTHERS = re.compile(r"__meta_kubernetes_(?:node|namespace)_\w+")
-
-
-# Ports of the proxies that a mesh injects into pods, by name and number (istio, linkerd2). No
-# manifest declares them, and what is counted there is the mesh's.
-PROXIES = frozenset({"http-envoy-prom", "15090", 15090, "linkerd-admin", "4191", 4191})
 
 
 def names(text: str) -> frozenset[str]:
@@ -317,13 +292,13 @@ class Resources(Manifest):
     def cpu_limit_millicores(self) -> float | None:
         """The CPU limit in thousandths of a core, if there is one."""
         text = self.limits.get("cpu")
-        return None if text is None else float(quantity(text) * 1000)
+        return None if text is None else float(quantities.parse(text) * 1000)
 
     @property
     def memory_limit_bytes(self) -> int | None:
         """The memory limit in bytes, if there is one."""
         text = self.limits.get("memory")
-        return None if text is None else int(quantity(text))
+        return None if text is None else int(quantities.parse(text))
 
 
 class CsiVolume(Manifest):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from canary.argo import objects
+from canary.argo import quantities
 from canary.yamls import listed, mapping, scalar
 
 ACTIONS = (
@@ -232,6 +232,6 @@ def _route(
 def _quantity(value: object) -> Fraction | None:
     """A Kubernetes quantity; None if it is none."""
     try:
-        return objects.quantity(scalar(value))
+        return quantities.parse(scalar(value))
     except ValueError:
         return None

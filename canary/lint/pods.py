@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from canary.argo import quantities
+from canary.argo.dialects import PROXIES
 from canary.argo.gates import Release
-from canary.argo.objects import PROXIES, quantity
 from canary.argo.releases import seconds
 from canary.lint.repository import MONITORS
 from canary.yamls import Document, listed, mapping, scalar
@@ -31,7 +32,7 @@ def cpu_limit_cores(rollout: Document) -> float | None:
     """The first container's CPU limit, in cores."""
     limits = mapping(mapping(_container(rollout).get("resources")).get("limits"))
     try:
-        return float(quantity(scalar(limits.get("cpu"))))
+        return float(quantities.parse(scalar(limits.get("cpu"))))
     except ValueError:
         return None
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from canary.argo import objects
+from canary.argo import objects, quantities
 from canary.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"\{([\w.-]+)\}")
@@ -133,7 +133,7 @@ def _resource(selector: objects.ResourceSelector, container: objects.Container) 
         # An API server sets a request to its limit where there is none.
         text = resources.limits.get(name, "0") if kind == "requests" else _machine(name)
     # Kubernetes rounds up to whole divisors, and takes 0 as 1.
-    return str(math.ceil(objects.quantity(text) / (objects.quantity(selector.divisor) or 1)))
+    return str(math.ceil(quantities.parse(text) / (quantities.parse(selector.divisor) or 1)))
 
 
 def _machine(resource: str) -> str:

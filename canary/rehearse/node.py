@@ -10,10 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from canary.argo import controller
+from canary.argo import controller, quantities
 from canary.argo.controller import RolloutPhase, Status
 from canary.argo.model import Pause, ReplicaSetName, Rollout
-from canary.argo.objects import quantity
 from canary.errors import MachineError
 from canary.rehearse import edge
 from canary.rehearse.active_service import ActiveService
@@ -301,7 +300,7 @@ def _facts(pod: Pod, state: ContainerState, pid: int, namespace: str) -> Contain
     def of(name: str, given: Mapping[str, str]) -> float | None:
         # An API server sets a request to its limit where there is none.
         text = given.get(name, resources.limits.get(name))
-        return None if text is None else float(quantity(text))
+        return None if text is None else float(quantities.parse(text))
 
     return ContainerFacts(
         namespace=namespace,

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from canary.argo import dialects, promql, resolve
+from canary.argo.dialects import PROXIES
 from canary.argo.manifests import Bundle
 from canary.argo.model import ReplicaSetName, Rollout
 from canary.argo.objects import (
-    PROXIES,
     Container,
     Endpoint,
     PodMonitor,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from canary import durations, yamls
-from canary.argo import manifests, objects, support
+from canary.argo import manifests, objects, quantities, support
 from canary.argo.model import Analysis, Pause, ReplicaSetName, SetWeight
 from canary.errors import UsageError
 from canary.runtime import documents, kustomize
@@ -442,7 +442,7 @@ def test_the_pod_template_may_be_that_of_a_pod_template_and_is_asked_for_where_i
     ],
 )
 def test_quantities_are_read_as_kubernetes_writes_them(text, expected):
-    assert float(objects.quantity(text)) == expected
+    assert float(quantities.parse(text)) == expected
 
 
 def test_what_is_no_quantity_is_refused_by_its_path():
