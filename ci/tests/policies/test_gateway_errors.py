@@ -95,7 +95,7 @@ def scraped(tmp_path_factory):
 def failing(server, background, case):
     """The seconds of the release at which the gate fails."""
     text = query(background, case)
-    looks = range(RELEASED_S + 15, END_S, 20)
+    looks = range(RELEASED_S + 25, END_S, 20)
     found = {at - RELEASED_S: server.query(text, at_s=BEGIN_S + at) for at in looks}
     assert all(len(value) == 1 for value in found.values())
     return [after_s for after_s, value in found.items() if value[0] >= 100]
@@ -108,9 +108,9 @@ def test_a_canary_that_fails_no_more_than_stable_at_the_gateway_passes(scraped, 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("worse")])
 def test_a_canary_fails_by_what_the_gateway_alone_has_counted(scraped, background, case):
-    """Of 1,600 requests 16 failed, and 16 - 2 √16 is half of the limit."""
+    """Of 1,600 requests 16 failed, and 16 - 2 √16 is half of the limit; they are read 10 s late."""
     seconds = 160 // CASES[case].envoys
-    assert failing(scraped, background, case)[0] <= seconds + 15
+    assert failing(scraped, background, case)[0] <= seconds + 10 + 20
 
 
 def test_without_envoys_figures_there_is_no_measurement(scraped, background):
