@@ -22,6 +22,7 @@ from pipeline.checkout import DECIDED, WORKFLOWS, Checkout, Job
 from pipeline.repository import Repository
 
 FILE = ".github/trusted.json"
+ROLLOUT = "deploy/base/rollout.yaml"
 # A comment that tells a tool what to do, such as the frontend that builds, or what not to find.
 _TOLD = (
     r"#(?:!|.*\b(?:syntax|escape|check|hadolint|shellcheck|zizmor|trivy|checkov|noqa|codeql|lgtm|"
@@ -75,6 +76,7 @@ def statements(checkout: Checkout) -> dict[str, str]:
         **jobs,
         "actions": _digest(sorted(actions)),
         **settings,
+        ROLLOUT: _digest(_steps(checkout)),
         **dict(_recipes(checkout)),
         **dict(_files(checkout)),
     }
@@ -111,6 +113,12 @@ def _has_rights(job: Job) -> bool:
     hosted = re.fullmatch(r"ubuntu-[\d.]+", str(job.raw.get("runs-on", "")))
     knows = "secrets." in str(job.raw) or not {"environment", "uses"}.isdisjoint(job.raw)
     return writes or not hosted or knows
+
+
+def _steps(checkout: Checkout) -> Mapping[str, Any]:
+    """The way of a release: the Rollout without its pods, which policies and rehearsals judge."""
+    spec: Mapping[str, Any] = (checkout.load(ROLLOUT) or {}).get("spec") or {}
+    return {key: value for key, value in spec.items() if key not in {"replicas", "template"}}
 
 
 def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:

@@ -41,7 +41,7 @@ def world(first_world, tmp_path):
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
   "canary/runtime/__init__.py", "canary/runtime/program.py", "ci", "conftest.py", "deploy",
-  "infra", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
+  "infra", "observability/alertmanager", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,10 @@ from pipeline.checkout import DECIDED, Checkout
 
 W = ".github/workflows"
 NIGHT = f"{W}/nightly.yaml"
+GATES = "deploy/base/analysis-release-gates.yaml"
+ROLLOUT = "deploy/base/rollout.yaml"
+PRODUCTION = "deploy/overlays/production/kustomization.yaml"
+ALERTS = "observability/alertmanager/alertmanager.yaml"
 ROOT = Path(__file__).parents[2]
 
 
@@ -279,6 +283,39 @@ LOOSER = [
     Edit("a promotion of any words", f"{W}/promote.yaml", r"type: choice, options: \[staging, production\]", "type: string"),
     Edit("a rehearsal's cluster takes any pod", "ci/rehearse-on-kind", r".*bin/policies.*\n", ""),
     Edit("errors are nothing to make", "Makefile", r"(?m)^SHELL :=", "MAKEFLAGS += --ignore-errors\nSHELL :="),
+    # Gates, and the way to them and from them.
+    Edit("a gate lets slow releases pass", GATES, r'value: "0.25"', 'value: "5"'),
+    Edit("a gate wants no traffic", GATES, r'value: "80"', 'value: "1"'),
+    Edit("gates are only tried", GATES, r"  metrics:\n", "  dryRun:\n    - metricName: .*\n  metrics:\n"),
+    Edit("a gate never fails", GATES, r"failureCondition: len\(result.*", 'failureCondition: "false"'),
+    Edit("a gate may fail", GATES, r"name: p95-latency-seconds\n", "name: p95-latency-seconds\n      failureLimit: 100\n"),
+    Edit("a gate measures stable too", GATES, r', rollouts_pod_template_hash="[^"]*"', ""),
+    Edit("a gate asks another Prometheus", GATES, r"prometheus-operated.monitoring", "prometheus.gridos"),
+    Edit("more errors pass", "deploy/base/analysis-release-guard.yaml", r'(name: max-error-ratio\n +value: )"[^"]*"', 'name: max-error-ratio\n      value: "0.5"'),
+    Edit("a step without gates", ROLLOUT, r"(?s)        - analysis:\n.*?value: 50s\n", ""),
+    Edit("a first step for everybody", ROLLOUT, r"setWeight: 10\n", "setWeight: 100\n"),
+    Edit("a pause of a second", ROLLOUT, r"duration: 1m", "duration: 1s"),
+    Edit("no background analysis", ROLLOUT, r"(?s)      analysis:\n        startingStep: 0.*?(?=      # Each window)", ""),
+    Edit("a background analysis at the end", ROLLOUT, r"startingStep: 0", "startingStep: 9"),
+    Edit("a step loosens its gate", ROLLOUT, r"                value: 50s\n", "                value: 50s\n              - name: max-p95-seconds\n                value: '5'\n"),
+    Edit("a release of long ago skips the gates", ROLLOUT, r"revisions: 3\n", "revisions: 100\n"),
+    Edit("a release that hangs stays", ROLLOUT, r"progressDeadlineAbort: true", "progressDeadlineAbort: false"),
+    Edit("production has no steps", PRODUCTION, r"  - path: scale.yaml\n", "  - path: scale.yaml\n  - target: {kind: Rollout}\n    patch: |\n      - {op: remove, path: /spec/strategy/canary/steps}\n"),
+    Edit("production loosens a gate", PRODUCTION, r"  - path: scale.yaml\n", "  - path: scale.yaml\n  - target: {kind: AnalysisTemplate, name: release-gates}\n    patch: |\n      - {op: replace, path: /spec/args/5/value, value: '9'}\n"),
+    Edit("alerts abort nothing in production", PRODUCTION, r".*alerts-abort\n", ""),
+    Edit("production's registry is dev's", PRODUCTION, r"crgridosprd", "crgridosdev"),
+    Edit("production's pods are asked by anybody", PRODUCTION, r"10.42.4.0/24", "0.0.0.0/0"),
+    Edit("a component loosens a gate", "deploy/components/azure/kustomization.yaml", r"patches:\n", "patches:\n  - target: {kind: AnalysisTemplate, name: release-guard}\n    patch: |\n      - {op: add, path: /spec/dryRun, value: [{metricName: '.*'}]}\n"),
+    Edit("every alert was decided about", "deploy/components/alerts-abort/kustomization.yaml", r"valueFrom: .*", 'value: ".*"'),
+    Edit("an alert fails no release", "deploy/components/alerts-abort/analysis-blocking-alerts.yaml", r"failureCondition: .*", 'failureCondition: "false"'),
+    Edit("pods reach anybody", "deploy/base/networkpolicy-entra.yaml", r"20.20.32.0/19", "0.0.0.0/0"),
+    Edit("pods are reached by anybody", "deploy/base/kustomization.yaml", r".*networkpolicy-default-deny.yaml\n", ""),
+    Edit("the gates' metrics are not scraped", "deploy/base/podmonitor.yaml", r"port: management", "port: http"),
+    Edit("pods read more of the vault", "deploy/base/secretproviderclass.yaml", r"objectName: .*", "objectName: github-runner-app-key"),
+    Edit("nobody is woken", ALERTS, r"receiver: pages-platform\n", "receiver: tickets-platform\n"),
+    Edit("an alert silences all", ALERTS, r"inhibit_rules:\n", 'inhibit_rules:\n  - source_matchers: [alertname="Watchdog"]\n    target_matchers: [severity="page"]\n'),
+    Edit("the outside watcher is another", ALERTS, r"https://dead-mans-switch.example", "https://example.com"),
+    Edit("aborted releases are told elsewhere", "deploy/notifications/argo-rollouts-notifications.yaml", r"url: \$release-channel-url", "url: https://example.com"),
 ]  # fmt: skip
 
 HARMLESS = [
@@ -291,8 +328,14 @@ HARMLESS = [
     Edit("a comment of the owners", ".github/CODEOWNERS", r"# What has rights", "# What has the rights"),
     Edit("a comment of the image", "Dockerfile", r"# A number, so", "# A number and no name, so"),
     Edit("another helper in the Makefile", "Makefile", r"\nclean:", "\nspotless: clean  ## more\n\nclean:"),
-    Edit("the gates' limits", "deploy/base/analysis-release-gates.yaml", r"#", "# As it is:"),
-    Edit("the service's version", "deploy/base/rollout.yaml", r"#", "# As it is:"),
+    Edit("a comment of the gates", "deploy/base/analysis-release-gates.yaml", r"#", "# As it is:"),
+    Edit("a comment of the Rollout", "deploy/base/rollout.yaml", r"#", "# As it is:"),
+    Edit("more memory for the service", "deploy/base/rollout.yaml", r"memory: 256Mi", "memory: 512Mi"),
+    Edit("more replicas of the service", "deploy/base/rollout.yaml", r"replicas: 10", "replicas: 20"),
+    Edit("a setting of the service", "deploy/base/kustomization.yaml", r"GRIDOS_LOG_LEVEL=info", "GRIDOS_LOG_LEVEL=warning"),
+    Edit("a setting of an environment", "deploy/overlays/staging/kustomization.yaml", r"(      - GRIDOS_READS)", "      - GRIDOS_LOG_LEVEL=debug\n      - GRIDOS_READS"),
+    Edit("an image of an environment", "deploy/overlays/staging/kustomization.yaml", r"sha256:0+", "sha256:" + "ab" * 32),
+    Edit("a larger environment", "deploy/overlays/production/scale.yaml", r"maxReplicas: 60", "maxReplicas: 80"),
     Edit("another target without a file", "Makefile", r"\.PHONY: help", ".PHONY: spotless help"),
     Edit("a newer package", "requirements/service.txt", r"(?m)^flask==\S+", "flask==99.0"),
     Edit("a newer package beside the keys", "requirements/pipeline.txt", r"==[\d.]+", "==99.0"),
