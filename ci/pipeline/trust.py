@@ -6,15 +6,15 @@ same change, which CODEOWNERS has the security team approve. `pipeline controls 
 anew.
 
 What is no loosening does not count: comments that only people read, versions of actions (which are
-pinned by another control, and moved weekly), the base image's digest, time limits and how long
-artifacts are kept.
+pinned by another control, and moved weekly), the base image's digest, time limits, how long
+artifacts are kept, and more tests.
 """
 
 import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
 _RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
+_TEST = re.compile(r'^(?:def test_|run ")', re.MULTILINE)
+_SKIP = re.compile(
+    r"^\s*(?:@|pytestmark = )?pytest\.(?:mark\.)?(?:skip\w*|xfail|importorskip)\b", re.MULTILINE
+)
+_COUNT = ", tests"
 _MADE = {"__pycache__", ".terraform"}
 _UNMINDED = {"timeout-minutes", "retention-days"}
 
@@ -79,6 +84,7 @@ def statements(checkout: Checkout) -> dict[str, str]:
         ROLLOUT: _digest(_steps(checkout)),
         **dict(_recipes(checkout)),
         **dict(_files(checkout)),
+        **dict(_tests(checkout, tools["pytest"]["ini_options"]["testpaths"])),
     }
 
 
@@ -89,6 +95,9 @@ def differences(checkout: Checkout) -> Iterator[str]:
     for where in sorted(reviewed.keys() | found.keys()):
         if where not in found:
             yield f"{where} is gone, or has no rights any more"
+        elif where.endswith(_COUNT):
+            if found[where] < str(reviewed.get(where, "")):
+                yield f"{where} are fewer than were reviewed, or more of them are left out"
         elif where not in reviewed:
             yield f"{where} is new, and nobody reviewed it"
         elif reviewed[where] != found[where]:
@@ -158,6 +167,19 @@ def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
         for path, _ in _found(checkout, pattern):
             if lines := re.findall(form, checkout.text(path), re.MULTILINE):
                 yield f"{path}, some lines", _digest(lines)
+
+
+def _tests(checkout: Checkout, run: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """How many tests run of each file, as text of one length, which compares as numbers do."""
+    folders = tuple(f"{path}/" for path in run)
+    yield f"pyproject.toml{_COUNT}", f"{len(folders):04}"  # other folders of them
+    for pattern in DECIDED["tests"]:
+        for path, file in _found(checkout, pattern):
+            if file.suffix == ".hcl" or file.name.startswith("test_"):
+                text = file.read_text(encoding="utf-8")
+                runs = file.suffix == ".hcl" or path.startswith(folders)
+                count = runs * max(0, len(_TEST.findall(text)) - len(_SKIP.findall(text)))
+                yield f"{path}{_COUNT}", f"{count:04}"
 
 
 def _found(checkout: Checkout, pattern: str) -> Iterator[tuple[str, Path]]:

@@ -40,14 +40,14 @@ def world(first_world, tmp_path):
 
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
-  "canary/runtime/__init__.py", "canary/runtime/program.py", "ci", "conftest.py", "deploy",
-  "infra", "observability/alertmanager", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
+  "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
+  "infra", "observability/alertmanager", "observability/tests", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def whole_copy(root, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
-    ignored = shutil.ignore_patterns("__pycache__", ".terraform", "tests")
+    ignored = shutil.ignore_patterns("__pycache__", ".terraform")
     for part in PARTS:
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         if (root / part).is_dir():
