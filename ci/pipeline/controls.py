@@ -33,6 +33,7 @@ IGNORES = ".github/trivyignore.yaml"
 # Long enough for a distribution to ship a fix, short enough that somebody looks again.
 MAX_IGNORE = timedelta(days=90)
 MIN_STATEMENT = 20
+VULNERABILITY = re.compile(r"[A-Z]+-[\w-]+")
 RULESETS = ".github/rulesets"
 RBAC = "rbac.authorization.k8s.io"
 
@@ -190,6 +191,8 @@ def ignored(document: Mapping[str, Any], today: date) -> Iterator[str]:
             yield f"{entry!r} is not an entry: id, statement and expired_at"
             continue
         name, until = entry.get("id"), entry.get("expired_at")
+        if not VULNERABILITY.fullmatch(str(name)):
+            yield f"{name} is not the id of a vulnerability, such as CVE-2026-0001"
         if not isinstance(until, date):
             yield f"{name}: expired_at is a day such as 2026-12-31"
         elif until < today:

@@ -29,8 +29,9 @@ _TOLD = (
     r"tflint-ignore|yamllint|pragma|type)\b *(?:[=:[ ]|$))"
 )
 _DIRECTIVE = re.compile(rf"{_TOLD}.*")
-# Whole lines only: what follows a # elsewhere may be a part of something that runs.
-_COMMENT = re.compile(rf"^[ \t]*(?!{_TOLD})#.*\n", re.MULTILINE)
+# Whole lines only: what follows a # elsewhere may be a part of something that runs; and none that
+# ends a command which goes on in the next line.
+_COMMENT = re.compile(rf"(?<!\\\n)^[ \t]*(?!{_TOLD})#.*\n", re.MULTILINE)
 _VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b")
 _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
@@ -42,7 +43,8 @@ _SKIP = re.compile(
 )
 _COUNT = ", tests"
 _MADE = {"__pycache__", ".terraform"}
-_UNMINDED = {"timeout-minutes", "retention-days"}
+_UNMINDED = {"timeout-minutes", "retention-days"}  # how much, but not whether
+_OPEN = {"steps": None, "strategy": None}
 
 
 def statements(checkout: Checkout) -> dict[str, str]:
@@ -60,17 +62,22 @@ def statements(checkout: Checkout) -> dict[str, str]:
     jobs = {
         f"{job.file} / {job.name}": _digest(job.raw)
         if job in trusted  # of others, with what they run
-        else _digest({k: v for k, v in job.raw.items() if k not in {"steps", "strategy"}})
+        else _digest([{**job.raw, **_OPEN}, [s.raw for s in job.steps if s.action]])
         for job in checkout.jobs
     }
     actions = {step.action for step in checkout.steps}
     tools = tomllib.loads(checkout.text("pyproject.toml"))["tool"]
+    lint = tools["ruff"]["lint"]
     told = {
         "pytest": {**tools["pytest"]["ini_options"], "testpaths": None},
         "coverage": tools["coverage"],
-        "ruff": [tools["ruff"]["lint"].get(key) for key in ("select", "ignore")],
+        "ruff": [
+            {**tools["ruff"], "lint": None},
+            {**lint, "per-file-ignores": None},
+            {path: off for path, off in lint.get("per-file-ignores", {}).items() if "*" in path},
+        ],
         "mypy": [
-            tools["mypy"].get("strict"),
+            {**tools["mypy"], "modules": None, "mypy_path": None, "overrides": None},
             [o for o in tools["mypy"]["overrides"] if "ignore_errors" in o],
         ],
         "uv": tools.get("uv"),
@@ -90,6 +97,8 @@ def statements(checkout: Checkout) -> dict[str, str]:
 
 def differences(checkout: Checkout) -> Iterator[str]:
     """Returns a line for everything that is not as it was reviewed."""
+    if (checkout.root / FILE).is_symlink():
+        yield f"{FILE} is a link, and what it leads to may be somebody else's"
     reviewed: Mapping[str, str] = json.loads(checkout.text(FILE) or "{}")
     found = statements(checkout)
     for where in sorted(reviewed.keys() | found.keys()):
@@ -200,5 +209,5 @@ def _digest(value: Any) -> str:
 
 def _essence(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(k): _essence(v) for k, v in value.items() if k not in _UNMINDED}
+        return {str(k): _essence(None if k in _UNMINDED else v) for k, v in value.items()}
     return [_essence(item) for item in value] if isinstance(value, list) else value

@@ -61,6 +61,7 @@ BAD = [
     (25, f"{W}/security.yaml", r"    name: secrets\n", "    name: secrets\n    continue-on-error: true\n", "cannot fail"),
     (25, ".github/trivyignore.yaml", None, "vulnerabilities: [{id: CVE-1, statement: not reached by what we start, expired_at: 2026-01-01}]", "expired"),
     (25, ".github/trivyignore.yaml", None, "vulnerabilities: [{id: CVE-1, statement: x, expired_at: 2026-01-01}]", "say why"),
+    (25, ".github/trivyignore.yaml", None, "vulnerabilities: [{id: '*', statement: not reached by what we start, expired_at: 2026-01-01}]", "not the id"),
     (25, f"{W}/security.yaml", r"sarif_file: out/scan.sarif, ", "", "is not told"),
     (25, f"{W}/guard.yaml", r"shell: bash", "shell: sh", "a pipe hides"),
     (26, f"{W}/build.yaml", r"workflow_call:", "push:", "could change"),

@@ -397,6 +397,22 @@ LOOSER = [
     Edit("Terraform's tests of rights are gone", f"{T}/tests/identity.tftest.hcl", None, "# none\n"),
     Edit("tests of the controls are not run", "pyproject.toml", r'"ci/tests", ', ""),
     Edit("other tests are not run", "pyproject.toml", r'"service/tests", ', ""),
+    # What is not there any more, or goes before what is there.
+    Edit("the guard has no time limit", f"{W}/guard.yaml", r" +timeout-minutes: 5\n", ""),
+    Edit("an apply has no time limit", f"{W}/terraform.yaml", r" +timeout-minutes: 90\n", ""),
+    Edit("an image is kept as long as GitHub likes", f"{W}/build.yaml", r" +retention-days: 90\n", ""),
+    Edit("a night checks a stranger's repository out", NIGHT, r"persist-credentials: false \}", "persist-credentials: false, repository: stranger/gridos }"),
+    Edit("a night checks a pull request out", NIGHT, r"persist-credentials: false \}", "persist-credentials: false, ref: refs/pull/1/merge }"),
+    Edit("a night's shell takes commands from its output", NIGHT, r"cluster_name: kind \}", 'cluster_name: kind }\n        env: { ACTIONS_ALLOW_UNSECURE_COMMANDS: "true" }'),
+    Edit("an option is a comment's", "ci/verify-provenance", r"  --deny-self", "  # safe\n  --deny-self"),
+    Edit("ruff finds nothing in any file", "pyproject.toml", r"\[tool.ruff.lint.per-file-ignores\]\n", '[tool.ruff.lint.per-file-ignores]\n"**" = ["ALL"]\n'),
+    Edit("ruff leaves out what pins", "pyproject.toml", r"line-length = 100\n", 'line-length = 100\nextend-exclude = ["ci"]\n'),
+    Edit("mypy leaves out what pins", "pyproject.toml", r'exclude = \["/tests/', 'exclude = ["/pipeline/", "/tests/'),
+    Edit("mypy finds no wrong argument", "pyproject.toml", r"\[tool.mypy\]\n", '[tool.mypy]\ndisable_error_code = ["arg-type"]\n'),
+    Edit("what was reviewed is kept elsewhere", ".github/trusted.json", None, f"-> {ROOT}/.github/trusted.json"),
+    Edit("an update merges itself", "renovate.json", None, '{"automerge": true}\n'),
+    Edit("a pull request merges itself", ".mergify.yml", None, "pull_request_rules: []\n"),
+    Edit("the service comes from elsewhere", ".gitmodules", None, '[submodule "x"]\n\tpath = service/x\n\turl = https://example.com/x\n'),
     Edit("aborted releases are told elsewhere", "deploy/notifications/argo-rollouts-notifications.yaml", r"url: \$release-channel-url", "url: https://example.com"),
 ]  # fmt: skip
 
@@ -469,6 +485,8 @@ def test_an_edit_that_loosens_nothing_is_let_through(copy, edit):
         "out/bin/cosign",
         "ci/pipeline/__pycache__/trust.cpython-313.pyc",
         "infra/terraform/.terraform/providers/x",
+        ".vscode/tasks.json",
+        ".devcontainer/devcontainer.json",
     ],
 )
 def test_what_would_run_in_the_place_of_what_is_installed_is_noticed(copy, path):
