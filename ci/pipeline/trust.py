@@ -185,7 +185,7 @@ def _tests(checkout: Checkout, run: Iterable[str]) -> Iterator[tuple[str, str]]:
     for pattern in DECIDED["tests"]:
         for path, file in _found(checkout, pattern):
             if file.suffix == ".hcl" or file.name.startswith("test_"):
-                text = file.read_text(encoding="utf-8")
+                text = checkout.text(path)
                 runs = file.suffix == ".hcl" or path.startswith(folders)
                 count = runs * max(0, len(_TEST.findall(text)) - len(_SKIP.findall(text)))
                 yield f"{path}{_COUNT}", f"{count:04}"

@@ -40,7 +40,7 @@ def world(first_world, tmp_path):
 
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
-  "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
+  "canary/lint/schemas", "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
   "infra", "observability/alertmanager", "observability/tests", "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def whole_copy(root, tmp_path_factory) -> Path:
     for part in PARTS:
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         if (root / part).is_dir():
-            shutil.copytree(root / part, folder / part, ignore=ignored)
+            shutil.copytree(root / part, folder / part, symlinks=True, ignore=ignored)
         else:
             shutil.copy2(root / part, folder / part, follow_symlinks=False)
     everywhere = [pattern for pattern in DECIDED["lines"] if pattern.endswith("conftest.py")]
