@@ -5,9 +5,9 @@ is written down there as a digest, so that no loosening passes without a line of
 same change, which CODEOWNERS has the security team approve. `pipeline controls --accept` writes it
 anew.
 
-What is no loosening does not count: comments that only people read, versions of actions (which are
-pinned by another control, and moved weekly), the base image's digest, time limits, how long
-artifacts are kept, and more tests.
+What is no loosening does not count: comments and steps' names, which only people read, versions of
+actions (which are pinned by another control, and moved weekly), the base image's digest, how long a
+job may take and an artifact is kept, and more tests.
 """
 
 import hashlib
@@ -44,7 +44,6 @@ _SKIP = re.compile(
 _COUNT = ", tests"
 _MADE = {"__pycache__", ".terraform"}
 _UNMINDED = {"timeout-minutes", "retention-days"}  # how much, but not whether
-_OPEN = {"steps": None, "strategy": None}
 
 
 def statements(checkout: Checkout) -> dict[str, str]:
@@ -59,12 +58,7 @@ def statements(checkout: Checkout) -> dict[str, str]:
         for file, workflow in checkout.workflows.items()
     }
     trusted = _trusted(checkout)
-    jobs = {
-        f"{job.file} / {job.name}": _digest(job.raw)
-        if job in trusted  # of others, with what they run
-        else _digest([{**job.raw, **_OPEN}, [s.raw for s in job.steps if s.action]])
-        for job in checkout.jobs
-    }
+    jobs = {f"{job.file} / {job.name}": _digest(_job(job, job in trusted)) for job in checkout.jobs}
     actions = {step.action for step in checkout.steps}
     tools = tomllib.loads(checkout.text("pyproject.toml"))["tool"]
     lint = tools["ruff"]["lint"]
@@ -118,6 +112,16 @@ def differences(checkout: Checkout) -> Iterator[str]:
 def write(checkout: Checkout) -> str:
     """Returns the file's text for the checkout as it is."""
     return json.dumps(statements(checkout), indent=2, sort_keys=True) + "\n"
+
+
+def _job(job: Job, trusted: bool) -> Mapping[str, Any]:
+    """What counts of a job; where it is not trusted, neither its scripts nor how often it runs."""
+    steps = [
+        {key: value for key, value in step.raw.items() if key != "name"}
+        for step in job.steps
+        if trusted or step.action
+    ]
+    return {**job.raw, "steps": steps, **({} if trusted else {"strategy": None})}
 
 
 def _trusted(checkout: Checkout) -> list[Job]:

@@ -451,6 +451,7 @@ LOOSER = [
 
 HARMLESS = [
     Edit("a comment", f"{W}/release.yaml", r"# Loop-safe", "# Safe from loops"),
+    Edit("a step's name", f"{W}/publish.yaml", r"- env: \{ GH_TOKEN", "- name: Verify the provenance\n        env: { GH_TOKEN"),
     Edit("a newer action", f"{W}/promote.yaml", r"@[0-9a-f]{40} # v7.0.1", f"@{'ab' * 20} # v7.0.2"),
     Edit("a newer base image", "Dockerfile", r"@sha256:\w+", f"@sha256:{'ab' * 32}"),
     Edit("a longer time limit", f"{W}/ci.yaml", r"timeout-minutes: 45", "timeout-minutes: 60"),
