@@ -32,7 +32,7 @@ _DIRECTIVE = re.compile(rf"{_TOLD}.*")
 # Whole lines only: what follows a # elsewhere may be a part of something that runs; and none that
 # ends a command which goes on in the next line.
 _COMMENT = re.compile(rf"(?<!\\\n)^[ \t]*(?!{_TOLD})#.*\n", re.MULTILINE)
-_VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b")
+_VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b(?: # v[\d.]+)?")
 _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")

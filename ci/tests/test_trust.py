@@ -453,6 +453,7 @@ HARMLESS = [
     Edit("a comment", f"{W}/release.yaml", r"# Loop-safe", "# Safe from loops"),
     Edit("a step's name", f"{W}/publish.yaml", r"- env: \{ GH_TOKEN", "- name: Verify the provenance\n        env: { GH_TOKEN"),
     Edit("a newer action", f"{W}/promote.yaml", r"@[0-9a-f]{40} # v7.0.1", f"@{'ab' * 20} # v7.0.2"),
+    Edit("a newer action of an action of ours", ".github/actions/setup/action.yaml", r"@[0-9a-f]{40} # v7.0.0", f"@{'ab' * 20} # v7.0.1"),
     Edit("a newer base image", "Dockerfile", r"@sha256:\w+", f"@sha256:{'ab' * 32}"),
     Edit("a longer time limit", f"{W}/ci.yaml", r"timeout-minutes: 45", "timeout-minutes: 60"),
     Edit("artifacts are kept longer", f"{W}/build.yaml", r"retention-days: 90", "retention-days: 60"),
