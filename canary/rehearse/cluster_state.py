@@ -11,7 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from canary.argo import controller
+from canary.argo import controller, routing
 from canary.argo.events import Kind
 from canary.argo.model import (
     NO_PODS,
@@ -183,7 +183,7 @@ def observe(
         canary_traffic=traffic["canary"],
         seconds=seconds,
         events=events,
-        weight=_weight(status, hashes, promoted=promoted),
+        weight=100 if promoted else _weight(status, rollout, hashes, index),
         step_remaining_s=_remaining(status, rollout, index),
         promoted=promoted,
         aborted=aborted,
@@ -351,14 +351,19 @@ def _settled(state: State, rollout: Rollout, hashes: Hashes, promoted: bool, abo
     return bool(gone and state.replica_counts(staying).available >= wanted)
 
 
-def _weight(status: Mapping[str, Any], hashes: Hashes, *, promoted: bool) -> int | None:
-    if promoted:
-        return 100
+def _weight(
+    status: Mapping[str, Any], rollout: Rollout, hashes: Hashes, index: int | None
+) -> int | None:
+    """The canary's; without a router the controller writes none down, and the step says it."""
     if active := _active(status):
         return 100 * (active == hashes.latest)
     weights = (status.get("canary") or {}).get("weights") or {}
     found = (weights.get("canary") or {}).get("weight")
-    return None if found is None else int(found)
+    if found is not None:
+        return int(found)
+    if status.get("abort"):
+        return 0
+    return None if index is None else routing.step_weight(rollout, index)
 
 
 def _remaining(status: Mapping[str, Any], rollout: Rollout, index: int | None) -> float | None:

@@ -81,7 +81,7 @@ def observe(shipped, *objects):
     return cluster_state.observe(state, shipped, HASHES, 5.0, NO_TRAFFIC, (), ())
 
 
-def test_a_walking_release_tells_step_counts_and_phase(shipped):
+def test_a_walking_release_tells_step_weight_counts_and_phase(shipped):
     seen = observe(
         shipped,
         rollout(phase="Paused", message="CanaryPauseStep", currentStepIndex=1),
@@ -89,6 +89,7 @@ def test_a_walking_release_tells_step_counts_and_phase(shipped):
         replica_set("latest", 1, 1),
     )
     assert (seen.step_index, seen.phase, seen.settled) == (1, "Paused", False)
+    assert seen.weight == 10  # the controller writes none down without a router
     assert (seen.canary, seen.stable) == (ReplicaCounts(1, 1, 1), ReplicaCounts(9, 9, 9))
 
 
@@ -112,6 +113,7 @@ def test_an_abort_is_over_when_the_candidates_pods_are_gone(shipped):
     )
     over = observe(shipped, aborted, replica_set("stable", 10, 10), replica_set("latest", 0, 0))
     assert (draining.aborted, draining.settled, over.settled) == (True, False, True)
+    assert over.weight == 0
 
 
 def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(shipped):
