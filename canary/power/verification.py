@@ -363,10 +363,12 @@ def _series(
             # What pods count that were there before has begun long ago.
             new = track.first is not None
             late = (new, new and not dialect.zeroed)
-            for index, part in enumerate(track.routes):
+            # Nothing says which route's requests are slow.
+            parts = () if metric.endswith("_bucket") else track.routes
+            for index, part in enumerate(parts):
                 route = dict.fromkeys(ROUTES & dialect.spread, f"/{index}")
                 yield from _requests(dialect, selector, {**route, **labels}, told, part, late)
-            if not track.routes:
+            if not parts:
                 yield from _requests(dialect, selector, labels, told, track, late)
 
 

@@ -139,6 +139,13 @@ def test_a_table_says_that_it_was_held_against_a_prometheus_or_that_it_was_not(r
     assert "not checked" in run("power", MARGINS, "--releases", "50", "--offline", root=root).stdout
 
 
+def test_routes_of_ones_own_change_nothing_of_what_prometheus_says_of_slow_requests(root):
+    given = ("--routes", "30,30,20,19.5,0.5", "--releases", "50")
+    done = run("power", "deploy/base", *given, root=root)
+    assert done.returncode == 0, done.stderr
+    assert "model and Prometheus agree" in done.stdout
+
+
 def test_the_error_gate_is_compared_with_others(root):
     told = run("power", MARGINS, "--compare-queries", "--releases", "200", root=root).stdout
     assert "canary against stable" in told
