@@ -231,8 +231,9 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
     "measured-before-data",
     Severity.ERROR,
     "the first measurement comes before there is any data",
-    reason="A background analysis measures at once, when the canary's pods are not scraped yet: "
-    "what is Inconclusive without data pauses every release then, and what fails rolls it back.",
+    reason="A background analysis measures at once, before the canary's pods are scraped: a metric "
+    "that is Inconclusive without data then pauses every release, and one that fails rolls it "
+    "back.",
     remedy="set initialDelay or startingStep, or an inconclusiveLimit for the time without data",
     needs=Strategy.CANARY,
 )
@@ -488,9 +489,9 @@ def _buckets_added_up(context: Context) -> Iterator[Hit]:
     "limit-in-another-unit",
     Severity.ERROR,
     "a number is compared with a limit of another unit",
-    reason="Some exporters count seconds and others milliseconds, and rate() counts a second of "
-    "what happens seldom: the gate fails every release, or none.",
-    remedy="state the limit as the metric counts, by its name; count restarts by increase()",
+    reason="Some exporters count seconds and others milliseconds, and rate() of restarts is a "
+    "number per second: the gate fails every release, or none.",
+    remedy="state the limit in the unit of the metric's name; count restarts by increase()",
 )
 def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
     vocabulary = Vocabulary(context.contract.values if context.contract else {})
@@ -501,7 +502,7 @@ def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
             restarts = min(limits) * window_s
             if restarts > MOST_RESTARTS:
                 yield at(
-                    gate, f"{min(limits):g} a second is {restarts:g} restarts in {window_s:g} s"
+                    gate, f"{min(limits):g} per second is {restarts:g} restarts in {window_s:g} s"
                 )
         dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
         duration = promql.answers_a_quantile(query.tree) or promql.answers_a_mean(query.tree)

@@ -170,7 +170,7 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
             upper = promql.answers_a_quantile(query.tree) and not threshold.passes_above(metric)
             if upper and 0 <= level < 0.5:  # noqa: PLR2004 — the median
                 yield at(
-                    gate, f"{1 - level:.0%} of the requests may be slow at its level {level:g}"
+                    gate, f"{1 - level:.0%} of requests may be slower than the {level:g} quantile"
                 )
         if not promql.divides(query.tree):
             continue
@@ -239,7 +239,9 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
         if what and said == REVERSED and (what == RESTARTS or most * _unit_s(query) >= SOME_S):
             yield at(gate, f"it fails at 0 and passes above {most:g}: of {what} less is better")
         if _of_which_more_is_better(query.tree, context.release) and said == REVERSED[::-1]:
-            yield at(gate, "it passes where the canary is slow: stable's durations are above its")
+            yield at(
+                gate, "it passes where the canary is slow: stable's durations are compared with its"
+            )
         said = threshold.phase_of(metric, 1.0), threshold.phase_of(metric, 0.0)
         beyond = promql.rest_of_one(query.tree)
         if (promql.answers_a_bound(query.tree) and said == REVERSED) or (
@@ -335,9 +337,9 @@ def _no_data_passes(context: Context) -> Iterator[Hit]:
     "leaves-nothing",
     Severity.ERROR,
     "the query has no result although all of its series are there",
-    reason="`unless` drops what the other side has too, and `and`, arithmetic and comparisons keep "
-    "only what it has: turned the wrong way, a minimum of requests keeps a result only where there "
-    "are none.",
+    reason="`unless` drops each result that its right side has too, and `and`, arithmetic and "
+    "comparisons keep only those: turned the wrong way, a minimum of requests leaves a result only "
+    "below it.",
     remedy="write `… and on () (sum(increase(…)) >= 300)`, or divide by what is compared",
     needs=Strategy.BLUE_GREEN,
 )
@@ -348,7 +350,7 @@ def _leaves_nothing(context: Context) -> Iterator[Hit]:
             continue
         joined = (str(n.op) for n in promql.nodes(query.tree) if _leaves(n, context))
         if there[0] is False:
-            signs = [f"of many requests `{sign}` leaves nothing" for sign in joined]
+            signs = [f"with many requests `{sign}` leaves nothing" for sign in joined]
             yield from (at(gate, f"{words}, however many fail") for words in signs[:1])
         elif (phase := threshold.phase_of(metric)) is not Phase.FAILED:
             yield at(gate, f"where half of the requests fail, nothing is left, which is {phase}")
@@ -538,7 +540,7 @@ def _never_both(selector: Selector) -> Iterator[str]:
     for matcher in selector.matchers:
         if dialects.names_no_hash(matcher, (LATEST, STABLE)):
             words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-            yield f"{words}: it is the hash alone, such as {LATEST}"
+            yield f"{words}: the label has only the hash, such as {LATEST}"
 
 
 def _no_bound(selector: Selector) -> Iterator[str]:
