@@ -285,7 +285,7 @@ def _simulated(
     rows = (
         (Row("refused: 401, 404, 422", "status=404@{}", Sight.BLIND), SHARES),
         (Row("hangs and resets", "reset={}", Sight.BLIND), SHARES),
-        (Row("answers lost on their way", "cut={}", Sight.BLIND, why=LOST_AFTER), ("1%",)),
+        (Row("responses lost on the way", "cut={}", Sight.BLIND, why=LOST_AFTER), ("1%",)),
         (Row("a new pod is slow at first", "warmup={}", Sight.BLAMED), WARM_UPS),
         (Row("the canary gets no requests", "idle", Sight.BLIND), ("",)),
     )

@@ -72,7 +72,7 @@ def test_a_class_is_seen_from_a_size_on_by_its_gate(rows):
     assert found["one route fails"]["sight"] == "rolled back"
     assert found["requests of 400 ms"]["sight"] == "not seen"
     assert found["a crash, or a leak"]["sight"] == "not seen"
-    assert found["answers lost on their way"]["sight"] == "not seen"
+    assert found["responses lost on the way"]["sight"] == "not seen"
     # A canary that nobody asks has no ratio, and a gate without one aborts.
     assert found["the canary gets no requests"]["sight"] == "rolled back"
     assert found["both lose a dependency"]["sight"] == "blamed"
