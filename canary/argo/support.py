@@ -163,7 +163,7 @@ def _note(document: Document, path: str, error: ErrorDetails) -> str:
         workload = mapping(document.spec.get("workloadRef"))
         if document.kind == "Rollout" and path == "spec.template" and workload:
             named = f"{scalar(workload.get('kind'))}/{scalar(workload.get('name'))}"
-            return f"workloadRef takes it of {named}: add that to the manifests"
+            return f"workloadRef takes it from {named}: add that to the manifests"
         return f"{document.kind} objects need it: add it"
     if error["type"] != "extra_forbidden":
         return error["msg"].removeprefix("Value error, ")

@@ -127,7 +127,7 @@ def draft(root: Path, given: Path | None, rollout: str | None = None) -> Draft:
         remedy = "name another"
         if workload:
             named = f"{scalar(workload.get('kind'))}/{scalar(workload.get('name'))}"
-            remedy = f"its workloadRef names {named}: name manifests that hold both"
+            remedy = f"its workloadRef names {named}: name manifests that contain both"
         raise UsageError(f"{rollouts[0]} of {source} has no containers", remedy)
     main = _main(containers, found)
     build, command = _built(root, made.name)

@@ -63,7 +63,7 @@ def _remedy(said: str, folder: Path) -> str:
         what = "it renders charts"
         return f"{what}: kustomize build --enable-helm {folder} > FILE, and name FILE"
     if "git fetch" in said or "://" in said:
-        what = "it lists what is elsewhere"
+        what = "it lists remote resources"
         return f"{what}: kubectl kustomize {folder} > FILE where that is available, and name FILE"
     return "correct it"
 

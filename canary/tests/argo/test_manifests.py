@@ -83,8 +83,8 @@ def test_our_own_reading_of_the_kustomization_is_kustomizes(root):
             "must specify --enable-helm",
             "kustomize build --enable-helm",
         ),
-        ("resources: ['https://127.0.0.1:9/a.yaml']", "a.yaml", "it lists what is elsewhere"),
-        ("resources: ['https://127.0.0.1:9/a//b?ref=v1']", "a//b", "it lists what is elsewhere"),
+        ("resources: ['https://127.0.0.1:9/a.yaml']", "a.yaml", "it lists remote resources"),
+        ("resources: ['https://127.0.0.1:9/a//b?ref=v1']", "a//b", "it lists remote resources"),
         ("bases: [gone]", "gone", "correct it"),
     ],
 )
@@ -427,7 +427,7 @@ def test_the_pod_template_may_be_that_of_a_pod_template_and_is_asked_for_where_i
     template["metadata"] = {"name": "pods", "namespace": "shop"}
     spec["workloadRef"] = {"apiVersion": "v1", "kind": "PodTemplate", "name": "pods"}
     with pytest.raises(
-        UsageError, match=r"spec\.template is missing — workloadRef takes it of PodTem"
+        UsageError, match=r"spec\.template is missing — workloadRef takes it from PodTem"
     ):
         manifests.read(found)
     assert manifests.read([*found, Document("pods.yaml", template)]).rollout.spec.template.spec

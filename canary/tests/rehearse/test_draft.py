@@ -214,7 +214,9 @@ def test_a_rollout_of_a_workload_has_that_workloads_containers(orders, tmp_path)
     assert list(said(tmp_path)[0]["images"]) == ["orders"]
 
     (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(bodies[:-1]))
-    with pytest.raises(UsageError, match="names Deployment/orders: name manifests that hold both"):
+    with pytest.raises(
+        UsageError, match="names Deployment/orders: name manifests that contain both"
+    ):
         draft.draft(tmp_path, None)
 
 
