@@ -356,7 +356,7 @@ def _explain(source: Path, found: Sequence[Document], chosen: argparse.Namespace
     others += unresolved
     others += meter.refusals(bundle, rollout, rules=chosen.rules is not None)
     others += scraping.refusals(rollout, bundle)
-    _tell("in the way of its gates and users", others)
+    _tell("gates and users that stand in the way", others)
     return program.UNUSABLE if refused or others else 0
 
 
