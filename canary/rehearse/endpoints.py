@@ -20,7 +20,8 @@ from canary.runtime.prometheus import ScrapeJob, Target
 
 PREFIX = "envoy_cluster_endpoint_"
 ADDRESS = "envoy_endpoint_address"
-# A request counts when it has ended. An error is a 5xx, a reset, a time-out, or no connection.
+# A request counts when it has ended. An error is a 5xx, no connection, or a reset or a time-out
+# before the response begins (Envoy's router.cc, chargeUpstreamAbort).
 METRICS = frozenset(
     f"{PREFIX}{name}"
     for name in (
