@@ -55,7 +55,7 @@ class Dialect:
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def takes_all(self, matcher: Matcher) -> bool:
-        """Whether a matcher that asks for any value takes every request: all have one."""
+        """Whether a matcher of any value takes every request, because each has a value."""
         asks = may_take(matcher, "\x00any") and not may_take(matcher, "")
         always = self.exporter in _ALWAYS_SET or matcher.label not in TELLING
         return asks and always and matcher.label in self.spread
@@ -83,13 +83,14 @@ _GRPC_SPREAD = frozenset(
     {"grpc_method", "grpc_service", "grpc_type", "rpc_method", "rpc_service", "method"}
 )
 
-# What tells failures too, in other words than the outcome's; these exporters always say one.
+# Labels that tell failures too, beside the outcome's own label.
 TELLING = frozenset(
     {
         "error", "error_type", "exception", "grpc_response_status", "grpc_status_code",
         "response_flags",
     }
 )  # fmt: skip
+# Exporters that always write such a label.
 _ALWAYS_SET = {"Istio", "Micrometer"}
 
 DIALECTS = (
@@ -331,7 +332,7 @@ def contradictory(matchers: Iterable[Matcher]) -> tuple[Matcher, Matcher] | None
 
 
 def names_no_hash(matcher: Matcher, hashes: Iterable[str]) -> bool:
-    """Whether a matcher is to take a pod-template hash, and takes none: it stands there alone."""
+    """Whether a matcher is meant for a pod-template hash, but asks for more than the hash."""
     asked = [pod_hash for pod_hash in hashes if pod_hash in matcher.value]
     told = matcher.label.endswith("pod_template_hash") and matcher.sign in ("=", "=~")
     odd = matcher.sign == "=" and _NO_LABEL.search(matcher.value) is not None
@@ -339,7 +340,7 @@ def names_no_hash(matcher: Matcher, hashes: Iterable[str]) -> bool:
     return bool(asked) and (told or odd) and not taken
 
 
-# What no name of Kubernetes holds, nor what a router makes of one.
+# Characters that no name of Kubernetes has, and none that a router makes of one.
 _NO_LABEL = re.compile(r"[^\w.|:/@-]")
 
 

@@ -121,7 +121,7 @@ def take(
     without: Collection[str] = (),
     elsewhere: Sequence[Document] = (),
 ) -> Bundle:
-    """The same with what is not supported beside it; `elsewhere` lie other objects that it needs.
+    """The same with what is not supported beside it; `elsewhere` are other objects that it needs.
 
     Raises:
         UsageError: if too little is left, or there is no metric of such a name.
@@ -234,7 +234,7 @@ def judged(bundle: Bundle, given: Mapping[str, str]) -> tuple[model.Rollout, Seq
     declared = {a.name for t in bundle.templates.values() for a in t.spec.args}
     there = ", ".join(sorted(declared))
     wrong = [
-        f"no AnalysisTemplate declares the argument {name!r} — there are {there}"
+        f"no AnalysisTemplate declares the argument {name!r} — there are {there or 'none'}"
         for name in given
         if name not in declared
     ]

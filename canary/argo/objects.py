@@ -44,7 +44,7 @@ def _object_name(name: str) -> str:
     return name
 
 
-# As an API server takes them: a number or a truth in quotes is a text.
+# As an API server takes them: a number or a boolean in quotes is a string.
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]

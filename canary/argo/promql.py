@@ -203,7 +203,7 @@ def has_minimum(tree: Any) -> bool:
 
 
 def _compares(node: Any, signs: tuple[str, ...]) -> bool:
-    """Whether a node drops what compares otherwise with a number above 0."""
+    """Whether a node keeps only what compares so with a number above 0."""
     return (
         isinstance(node, promql_parser.BinaryExpr)
         and str(node.op) in signs
@@ -420,7 +420,7 @@ def answers_a_bound(tree: Any) -> bool:
 
 
 def rest_of_one(tree: Any) -> Any:
-    """What a tree takes from 1; None if it does something else."""
+    """What a tree subtracts from 1; None if it does something else."""
     tree = bare(tree)
     if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "-":
         return None
@@ -429,7 +429,7 @@ def rest_of_one(tree: Any) -> Any:
 
 
 def restarts_a_second(tree: Any) -> float:
-    """The window of what answers with restarts a second; 0 if it answers with something else."""
+    """The window of a query that answers with restarts per second; 0 of any other query."""
     tree = bare(tree)
     if isinstance(tree, promql_parser.AggregateExpr):
         return restarts_a_second(tree.expr)

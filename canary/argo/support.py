@@ -113,7 +113,7 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
 
 
 def _by_the_controller(document: Document, told: Collection[str]) -> Iterator[Row]:
-    """What makes a Rollout invalid, where it is not told otherwise."""
+    """What makes a Rollout invalid, at the paths that have no message yet (`told`)."""
     for path, message in validation.refusals(document.spec):
         if path not in told:
             note = f"the controller refuses it: {message}"
@@ -146,7 +146,7 @@ def _refused(
     found: dict[str, Row] = {}
     for error in sorted(invalid.errors(), key=lambda e: e["type"] != "extra_forbidden"):
         path = _path(error["loc"])
-        # What was taken out is not missing, and what it was taken of is not too little.
+        # A part that was taken out has its own message, and so has the whole that lacks it now.
         told = path in gone or any(_PART.sub("", place) == path for place in gone)
         if path not in before and not told:
             missing = error["type"] == "missing"

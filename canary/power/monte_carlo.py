@@ -196,11 +196,11 @@ class Study:
 
     @cached_property
     def draws(self) -> RandomDraws:
-        """The chance that every fault shares."""
+        """The draws that every fault shares."""
         return self.draws_of(self.n)
 
     def draws_of(self, n: int, turns: int | None = None) -> RandomDraws:
-        """The chance of another number of releases, or with pods scraped at other instants."""
+        """The draws of another number of releases, or of pods scraped at other instants."""
         return RandomDraws(
             self.virtual_run.pods,
             self._ended_s + 30.0,

@@ -573,6 +573,6 @@ class RandomDraws:
         return rng.binomial(requests, np.where(certain, rates, drawn))
 
     def _rng(self, purpose: str, *, shared: bool = False) -> np.random.Generator:
-        """The chance of one purpose, which the pods of every turn share or have for themselves."""
+        """The draws of one purpose, which the pods of every turn share or have for themselves."""
         own = f" {self.turn}" if self.turn and not shared else ""
         return np.random.default_rng([self.seed, *f"{purpose}{own}".encode()])

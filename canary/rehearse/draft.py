@@ -182,7 +182,7 @@ def _manifests(root: Path) -> Path:
 
 
 def _elsewhere(root: Path, found: Sequence[Document]) -> Iterator[str]:
-    """Where the Rollout's other templates and monitors lie below the root, if each is one."""
+    """Where the Rollout's other templates and monitors lie below the root, if one has the name."""
     there = {(document.kind, document.name) for document in found}
     others = [
         document

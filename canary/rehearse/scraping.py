@@ -115,7 +115,7 @@ def elsewhere(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
 
 def _asked(rollout: Rollout) -> Iterator[tuple[str, list[Selector]]]:
     """The series of the pods that each metric reads, by its name."""
-    # With hashes, as an unfilled argument in a pattern can be read by nobody.
+    # With hashes, because a pattern with an unfilled argument cannot be parsed.
     found = (m for a in rollout.analyses for m in resolve.with_hashes(a, HASHES))
     for metric in dict.fromkeys(found):
         asked = () if metric.json_path or metric.job else promql.read(metric.query).selectors
