@@ -57,6 +57,6 @@ def test_the_root_application_makes_production_and_each_rollback_path_leads_back
 def _undone(root, measured, pause, to):
     """Path 3, and Git after it."""
     measured(f"path 3, paused by {pause.split()[0]}", f"{root.undo(to=to, pause=pause):.1f} s")
-    assert not root.syncs_itself(), "the root Application took the rollback's pause back"
+    assert not root.syncs_itself(), "the root Application ended the rollback's pause"
     root.resume_sync()
     assert root.differences() == []

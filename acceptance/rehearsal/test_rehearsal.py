@@ -145,7 +145,7 @@ WORDS = (
     Scenario("database down", ("--fault", "database-down=2s@40s")),
     Scenario("slow start", ("--fault", "slow-start=20s")),
 )
-# What the pods count as answered, behind an edge that counts it; the gates of `deploy/base` see nothing.
+# Responses that are lost after the pods counted them: only an edge of Envoys counts these failures.
 _ENVOYS = ("--manifests", "acceptance/rehearsal/envoy-edge")
 _CUT = ("--fault", "cut=1%")
 EDGE = (

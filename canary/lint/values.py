@@ -783,7 +783,7 @@ def _answer_of_canary(tree: Any, failing: float, context: Context) -> float | No
 
 
 def _is_stables(selector: Selector, release: Release) -> bool:
-    """Whether it takes stable's series alone: by their names, or as those that are not canary's."""
+    """Whether it takes only stable's series, by their names or as those not of the canary."""
     excluded = (m.value for m in selector.matchers if m.sign in ("!=", "!~"))
     others = any(token in value for value in excluded for token in release.canary_tokens)
     named = selector.mentions(release.stable_tokens)

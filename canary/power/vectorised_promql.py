@@ -908,7 +908,7 @@ def _of_cores(matchers: Sequence[Matcher]) -> bool:
 def _of_platform(
     metric: str, side: str, track: Trajectory, slots: tuple[int, int], cpu_limit: float
 ) -> Series:
-    """What is said of pods as they stand."""
+    """The series that say what pods have, such as limits and restarts."""
     first, last = slots
     n = len(track.requests)
     pods = np.full(n, track.pods[min(first, last - 1) : last].max() if last else 0.0)

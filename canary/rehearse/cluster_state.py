@@ -244,7 +244,7 @@ def runs(state: State, rollout: Rollout, hashes: Hashes, now: float) -> Iterator
 def secret_values(
     data: Mapping[str, str], stand_ins: Mapping[str, Mapping[str, str]], cluster: Cluster
 ) -> dict[str, str]:
-    """The values that requests name: the Secret's key under each name that stands in for it.
+    """The values that requests name: the Secret's key under each name that means it.
 
     Raises:
         UsageError: if the Secret, which somebody else has made, has none of the form that is known.

@@ -89,10 +89,10 @@ def refusals(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
         if read := sorted({selector.metric for selector in asked}):
             yield (
                 f"metric {name} queries {', '.join(read)}, but nothing scrapes the pods: no "
-                "ServiceMonitor, PodMonitor or PodMonitoring in the manifests selects them in "
+                "monitor in the manifests (such as a ServiceMonitor or PodMonitor) selects them in "
                 f"namespace {bundle.namespace}, and "
-                'prometheus.io/scrape is not "true" — name what does with `also` in '
-                f"rehearsal.yaml, or leave the metric out with --without-metric {name}"
+                'prometheus.io/scrape is not "true" — name the file of a monitor that does with '
+                f"`also` in rehearsal.yaml, or leave the metric out with --without-metric {name}"
             )
 
 

@@ -27,7 +27,7 @@ PACKAGE = (
 
 
 TIMEOUT_S = 60.0
-# What comes before kubectl's own words, and what it says of fields of old.
+# What comes before kubectl's own words, and its warnings of deprecated fields.
 _NOISE = re.compile(r'^# Warning:.*$|^E\d+ .*?\] "command failed" err=<?|\s>\s*$', re.MULTILINE)
 _MOST_CHARACTERS = 300
 

@@ -22,7 +22,7 @@ class WebError(Exception):
 
 
 class NoJsonError(Exception):
-    """The answer is text, which Argo takes for a success unseen (`parseResponse`)."""
+    """The response is text, which Argo takes for a success unread (`parseResponse`)."""
 
 
 def is_understood(json_path: str) -> bool:
