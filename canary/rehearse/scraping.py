@@ -85,12 +85,14 @@ def refusals(rollout: Rollout, bundle: Bundle) -> Iterator[str]:
     """Gates that would read nothing: by the manifests nobody scrapes the pods."""
     if any(_all(bundle)):
         return
-    for name, asked in _asked(rollout):
-        if read := sorted({selector.metric for selector in asked}):
+    # Several steps may have the same gate.
+    every = {name: {selector.metric for selector in asked} for name, asked in _asked(rollout)}
+    for name, read in every.items():
+        if read:
             yield (
-                f"metric {name} queries {', '.join(read)}, but nothing scrapes the pods: no "
-                "monitor in the manifests (such as a ServiceMonitor or PodMonitor) selects them in "
-                f"namespace {bundle.namespace}, and "
+                f"metric {name} queries {', '.join(sorted(read))}, but nothing scrapes the pods: "
+                "no monitor in the manifests (such as a ServiceMonitor or PodMonitor) selects them "
+                f"in namespace {bundle.namespace}, and "
                 'prometheus.io/scrape is not "true" — name the file of a monitor that does with '
                 f"`also` in rehearsal.yaml, or leave the metric out with --without-metric {name}"
             )

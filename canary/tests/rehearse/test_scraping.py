@@ -13,6 +13,7 @@ from canary.rehearse import scraping
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.kubelet import Kubelet, Source
 from canary.rehearse.replica_sets import ReplicaSets
+from canary.runtime import documents
 from canary.tests.argo import shapes
 from canary.tests.machine import answering
 
@@ -47,6 +48,12 @@ def test_a_gate_on_series_of_pods_that_nothing_scrapes_is_refused_before_the_sta
     found = list(scraping.refusals(manifests.rollout(bundle), bundle))
     assert bool(found) is (refused is not None)
     assert all(line.startswith(refused) for line in found)
+
+
+def test_a_gate_of_several_steps_is_refused_once(root):
+    bundle = manifests.read(documents.read(root / "deploy/overlays/local"))
+    found = list(scraping.refusals(manifests.rollout(bundle), bundle))
+    assert len(found) == len(set(found)) == 8
 
 
 def test_so_is_one_that_selects_by_a_pattern_of_the_hash():
