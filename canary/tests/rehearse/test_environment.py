@@ -1,4 +1,6 @@
+import dataclasses
 import re
+import uuid
 
 import pytest
 
@@ -39,12 +41,18 @@ def test_later_variables_win_over_earlier_and_env_over_env_from():
         ({"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}}, "450"),
         ({"resourceFieldRef": {"resource": "requests.memory"}}, "0"),
         ({"resourceFieldRef": {"resource": "limits.hugepages-2Mi"}}, "0"),
-        ({"fieldRef": {"fieldPath": "metadata.uid"}}, "7710cf57-0c8c-559e-a0c4-34626ab891e4"),
     ],
 )
 def test_a_value_comes_from_where_the_manifest_says(source, expected):
     spec = container(resources={"limits": {"cpu": "450m"}}, **env("X", **source))
     assert resolve(spec, POD, SOURCES) == {"X": expected}
+
+
+def test_a_pod_has_a_uid_of_its_own():
+    asked = container(**env("X", fieldRef={"fieldPath": "metadata.uid"}))
+    pods = (POD, dataclasses.replace(POD, name="another"))
+    first, second = (uuid.UUID(resolve(asked, pod, SOURCES)["X"]) for pod in pods)
+    assert first != second
 
 
 @pytest.mark.parametrize("resource", ["cpu", "memory", "ephemeral-storage"])
