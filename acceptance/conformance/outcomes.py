@@ -206,6 +206,8 @@ class _Run:
         for place in _places(self._rollout, status):
             weight = (status.weight,) if self._scenario.strategy else ()
             self._at_pause[place] = (latest.desired, stable.desired, *weight)
+            if place == self._scenario.turns_at_pause:
+                self._reader.turn()
         self._act()
         return bool(scales)
 

@@ -13,6 +13,7 @@ import yaml
 from acceptance.conformance import blue_green, outcomes
 from acceptance.conformance.outcomes import Judged, Outcome
 from acceptance.conformance.scenarios import Act, Scenario
+from acceptance.conformance.scripted import Scripted
 from canary.argo.events import Kind
 from canary.argo.model import Phase
 from canary.errors import MachineError
@@ -54,7 +55,7 @@ class Follower:
     kubectl: Kubectl
     watch: Watch
     scenario: Scenario
-    url: str
+    prometheus: Scripted
     image: str
     first_hash: str = ""
     hashes: list[str] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Follower:
         self.kubectl.run("create", "namespace", name)
         try:
             self.kubectl.apply(
-                yaml.safe_dump_all(outcomes.objects(self.scenario, self.url, self.image))
+                yaml.safe_dump_all(outcomes.objects(self.scenario, self.prometheus.url, self.image))
             )
             self._await_stable()
             self._acts = list(self.scenario.acts)
@@ -122,6 +123,8 @@ class Follower:
         places = list(_places(state))
         for place in places:
             self._at_pause[place] = (*self._desired(state, latest), *self._weight(status))
+            if place == self.scenario.turns_at_pause:
+                self.prometheus.turn(self.scenario.name)
         if self._acts and _reached(self._acts[0], status, places):
             self._act(self._acts.pop(0))
 

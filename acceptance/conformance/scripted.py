@@ -1,8 +1,8 @@
 """A Prometheus that answers what a scenario says, and nothing else.
 
 The path's first part names the scenario; which gate is asked is told by the query's own words. Each
-gate has its list of answers, one a question; the last one repeats. A script may turn: once one gate
-was asked for a certain window, all gates have other answers.
+gate has its list of answers, one a question; the last one repeats. A script may turn: once a gate
+was asked for a certain window, or the release's follower says so, all gates have other answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Answer = Sequence[float] | None
 
 @dataclass(frozen=True)
 class Script:
-    """Each gate's answers in order, `*` for any other; `then` after the question of `turn`.
+    """Each gate's answers in order, `*` for any other; `then` once it has turned, as by `turn`.
 
     That is a gate and a window: the guard's gates have the same windows at all steps, so when they
     turn is told by a gate that is asked at the end of one.
@@ -59,6 +59,10 @@ class Reader:
     def asked(self) -> int:
         """How many questions were answered."""
         return self._asked.total()
+
+    def turn(self) -> None:
+        """Has all gates answer what comes then."""
+        self._turned = True
 
     def read(self, query: str) -> Answer:
         """The answer to a query."""
@@ -112,6 +116,11 @@ class Scripted:
     def asked(self, scenario: str) -> int:
         """How many questions of a scenario were answered."""
         return self._readers[scenario].asked
+
+    def turn(self, scenario: str) -> None:
+        """Turns a scenario's script."""
+        with self._lock:
+            self._readers[scenario].turn()
 
     def close(self) -> None:
         """Stops answering."""

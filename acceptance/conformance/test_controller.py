@@ -60,7 +60,7 @@ def test_every_scenario_ends_on_the_real_controller_as_it_does_in_the_rehearsal(
     assert chosen, f"no scenario's name holds {only}"
 
     def follow(scenario):
-        follower = Follower(kubectl, watch, scenario, server.url, PAUSE_IMAGE)
+        follower = Follower(kubectl, watch, scenario, server, PAUSE_IMAGE)
         try:
             outcome = follower.follow()
         except RehearsalError as failed:
