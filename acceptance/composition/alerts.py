@@ -22,13 +22,13 @@ from typing import Any
 
 import yaml
 from observe import rules
-from policies import objects
 
 from acceptance.cluster import CACHE, HOST, ROOT, STATE, Cluster
 from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime import alertmanager
 from canary.runtime.waiting import wait_until
+from policies import objects
 
 OVERLAY = Path("deploy/overlays/production")
 SCRAPES = Path("deploy/overlays/local/prometheus.yml")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from observe import dashboards, queries, rules, runbooks
 from observe.panels import Source
-from policies import objects
 
 from canary.argo import promql
+from policies import objects
 
 OVERLAYS = ("dev", "staging", "production")
 

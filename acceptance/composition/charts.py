@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from policies import objects
 
 APPLICATIONS = Path("deploy/argocd")

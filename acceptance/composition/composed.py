@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from policies.rules import selects
-
 from acceptance.composition.contract import Contract, Object, Pods, Service
+from policies.rules import selects
 
 # The API server's own Service, which every cluster has.
 API_SERVER = Service(

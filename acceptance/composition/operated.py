@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from policies import objects
 
 from acceptance.apiserver import ApiServer, find
 from acceptance.cluster import ROOT
@@ -31,6 +30,7 @@ from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
+from policies import objects
 
 STACK = "kube-prometheus-stack"
 MODULE = "github.com/prometheus-operator/prometheus-operator"

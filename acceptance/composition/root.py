@@ -18,7 +18,6 @@ from typing import Any
 
 import hcl2
 import yaml
-from policies import objects
 
 from acceptance.cluster import CACHE, ROOT, STATE, Cluster
 from acceptance.composition import charts
@@ -27,6 +26,7 @@ from acceptance.composition.person import ARGO_CD, WENT_ON, Person
 from acceptance.git import git
 from acceptance.things import thing
 from canary.errors import MachineError
+from policies import objects
 
 REPOSITORY = "https://github.com/example/gridos"
 GITOPS = ROOT / "infra/terraform/gitops"

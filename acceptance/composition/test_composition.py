@@ -15,7 +15,6 @@ import hcl2
 import pytest
 import yaml
 from observe import alertmanager, promtool, rules
-from policies import objects
 
 from acceptance.composition import charts, composed, contract
 from acceptance.composition.asked import OVERLAYS, selectors
@@ -24,6 +23,7 @@ from canary.lint import check
 from canary.lint.contract import load
 from canary.runtime import documents, kustomize
 from canary.runtime.alertmanager import amtool
+from policies import objects
 
 pytestmark = pytest.mark.quick
 CONTRACTS = Path(__file__).parent / "contracts"

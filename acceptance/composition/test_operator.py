@@ -5,7 +5,6 @@ import urllib.parse
 import pytest
 import yaml
 from observe import alertmanager, rules
-from policies import objects
 
 from acceptance import apiserver
 from acceptance.composition import contract
@@ -13,6 +12,7 @@ from acceptance.composition.composed import Composed
 from acceptance.composition.operated import HASH, LOCAL_JOB, OVERLAY, STACK, Operated
 from canary.errors import MachineError
 from canary.runtime.alertmanager import amtool
+from policies import objects
 
 pytestmark = pytest.mark.cluster
 SCRAPED = ("job", "endpoint", "instance")

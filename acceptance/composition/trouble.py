@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from policies import objects
 
 from acceptance.cluster import ROOT, Cluster
 from acceptance.composition.person import Person
 from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime.waiting import wait_until
+from policies import objects
 
 OVERLAY = ROOT / "deploy/overlays/local"
 # Of the overlay's: who keeps to two pods, and who needs an image more.

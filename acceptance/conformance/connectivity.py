@@ -14,12 +14,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from policies import objects
-
 from acceptance.cluster import ROOT
 from acceptance.conformance.flows import ENDS, End, Flow, Pod, declared
 from canary.errors import MachineError
 from canary.runtime import processes
+from policies import objects
 
 PORTS = (22, 53, 80, 443, 5432, 8000, 8001, 8080, 9090, 9901)
 # A pod has an address too, and no policy of ours speaks of this range.

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from policies import objects
-
 from acceptance import cluster as clusters
 from acceptance.cluster import ROOT, Cluster
 from canary.errors import MachineError
 from canary.runtime import processes
+from policies import objects
 
 # At this scale the first measurement would see 200 requests: the canary's tenth of 100/s in its 20
 # s. But the gateway finds a new pod by DNS up to 8 s late: 120 are left where the gates want 80. A

@@ -7,7 +7,6 @@ import sys
 import urllib.parse
 
 import pytest
-from policies import objects, schemas
 
 from acceptance import client, cluster
 from acceptance.conformance import evaluator, outcomes, rehearsals
@@ -19,6 +18,7 @@ from acceptance.conformance.scripted import WORDS, Reader, Script, Scripted, gat
 from canary.argo import manifests
 from canary.argo.model import Analysis
 from canary.runtime import documents
+from policies import objects, schema
 
 pytestmark = pytest.mark.quick
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -98,7 +98,7 @@ def test_two_outcomes_that_differ_are_told_apart(tmp_path):
 
 def test_what_a_scenario_ships_is_valid(tmp_path):
     for scenario in (*SCENARIOS, *ROUTED, *BLUE_GREEN):
-        assert schemas.check(outcomes.objects(scenario, "http://p", "pause:1"), "1.35") == []
+        assert schema.check(outcomes.objects(scenario, "http://p", "pause:1"), "1.35") == []
 
 
 def test_generated_cases_are_the_same_each_time_and_end_in_every_phase():

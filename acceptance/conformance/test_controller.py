@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from policies import objects
 
 from acceptance.cluster import HOST, INSIDE, ROOT
 from acceptance.conformance import connectivity, evaluator, flows, outcomes
@@ -19,6 +18,7 @@ from canary.errors import RehearsalError
 from canary.runtime import program
 from canary.runtime.kubectl import Watch, connect
 from canary.runtime.waiting import wait_until
+from policies import objects
 
 # They mostly wait. A node has room for 110 pods, and a release of ten takes thirteen.
 TOGETHER = 6

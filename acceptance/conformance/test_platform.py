@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from policies import objects
 
 from acceptance.cluster import INSIDE, ROOT
 from acceptance.conformance.rehearsals import End, listed, rehearse
 from acceptance.conformance.rollbacks import Loop, Service
 from canary.runtime.kubectl import connect
 from canary.runtime.waiting import wait_until
+from policies import objects
 
 OVERLAYS = ("dev", "staging", "production", "local")
 # APIs whose controllers the cluster does not have; their objects are held against schemas instead.

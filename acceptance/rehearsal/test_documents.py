@@ -27,6 +27,7 @@ PAGES = (
     "canary/README.md",
     "ci/README.md",
     "observability/README.md",
+    "policies/README.md",
     "loadtest/README.md",
     "docs/reference/loadtest.md",
     "docs/azure.md",

@@ -1,7 +1,7 @@
 """What kube-state-metrics and the kubelet export: no scrape of a service shows it.
 
-The names and labels are those of `schemas/exporters.json` (`ci/schemas/exporters.py` wrote it, of
-the versions that it names). Clusters have older and newer ones, and labels of their own by
+The names and labels are those of `schemas/exporters.json` (`policies/schemas/exporters.py` wrote
+it, of the versions that it names). Clusters have older and newer ones, and labels of their own by
 relabelling: what is not known is accused only if it is spelt almost like something that is.
 """
 

@@ -1,8 +1,8 @@
 """Rules for what the API server refuses: a value that is not of its field's type.
 
-The schemas are those of the CustomResourceDefinitions of v1.9.1 (`ci/schemas/extract.py`). A field
-that they do not name is pruned and nothing is refused. A field that is missing is not asked for
-here: what is linted may be a part, which a patch completes.
+The schemas are those of the CustomResourceDefinitions of v1.9.1 (`policies/schemas/extract.py`).
+A field that they do not name is pruned and nothing is refused. A field that is missing is not asked
+for here: what is linted may be a part, which a patch completes.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def world(first_world, tmp_path):
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
   "canary/lint/schemas", "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
-  "infra", "observability/alertmanager", "observability/kustomization.yaml", "observability/logs", "observability/tests",
+  "infra", "observability/alertmanager", "observability/kustomization.yaml", "observability/logs", "observability/tests", "policies",
   "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 import sys
 
 import pytest
-from policies import objects
 
 from acceptance.pipeline import gitops as module
+from policies import objects
 
 
 @pytest.fixture

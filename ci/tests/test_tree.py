@@ -45,7 +45,7 @@ def test_codeowners_names_nothing_that_is_not_there(root):
 
 
 RIGHTS = [".github/", "ci/", "Makefile", "Dockerfile", "requirements/", "infra/terraform/"]
-RIGHTS += ["deploy/admission/", "deploy/argocd/"]
+RIGHTS += ["deploy/admission/", "deploy/argocd/", "policies/"]
 
 
 @pytest.mark.parametrize("path", RIGHTS)

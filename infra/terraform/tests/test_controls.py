@@ -6,6 +6,7 @@ import mutate
 import pytest
 import workspace
 from pipeline import controls
+
 from policies import rules
 
 TABLE = workspace.SOURCE.parents[1] / "docs/reference/controls.md"

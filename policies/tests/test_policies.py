@@ -6,6 +6,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+
 from policies import cli, objects, rules
 
 OVERLAYS = ("dev", "staging", "production", "local")

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from canary.runtime import program
-from policies import objects, rules, schemas
+from policies import objects, rules, schema
 
 # A generated ConfigMap's content is its name: what differs is shown where the content is.
 _HASH = re.compile(r"\b((?:gridos-config|platform|gateway|prometheus)-)[a-z0-9]{10}\b")
@@ -43,7 +43,7 @@ def _run(arguments: Sequence[str]) -> int:
         help="show how each path's objects differ from these",
     )
     parser.add_argument(
-        "--kubernetes", choices=schemas.VERSIONS, default="1.35", help="whose schemas (1.35)"
+        "--kubernetes", choices=schema.VERSIONS, default="1.35", help="whose schemas (1.35)"
     )
     chosen = parser.parse_args(arguments)
     if chosen.list_rules:
@@ -59,7 +59,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _check(path: Path, version: str) -> int:
     found = objects.read(path)
-    refused = {id(thing): said for thing in found if (said := schemas.check([thing], version))}
+    refused = {id(thing): said for thing in found if (said := schema.check([thing], version))}
     # A rule is asked of what a cluster would admit: of anything else there is no telling.
     admitted = [thing for thing in found if id(thing) not in refused]
     said = [f"{f.rule}: {f.object}: {f.text}" for f in rules.check(admitted)]

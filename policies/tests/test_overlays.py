@@ -5,11 +5,11 @@ import re
 
 import pytest
 import yaml
-from policies import objects
 
 from canary import durations, yamls
 from canary.argo import manifests, replicas
 from canary.runtime import documents, kustomize
+from policies import objects
 
 AZURE = ("dev", "staging", "production")
 DESPITE = "metadata.annotations['gridos.example.com/release-despite']"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Make `canary/lint/schemas/exporters.json`: what kube-state-metrics and the kubelet export.
 
-`ci/schemas/exporters.py KUBE_STATE_METRICS CADVISOR KUBERNETES` takes a checkout (or Go module) of
-each, in a folder whose name ends with its version. Of each metric it keeps the labels, and of each
-label the values where the source lists them.
+`policies/schemas/exporters.py KUBE_STATE_METRICS CADVISOR KUBERNETES` takes a checkout (or Go
+module) of each, in a folder whose name ends with its version. Of each metric it keeps the labels,
+and of each label the values where the source lists them.
 """
 
 import json

@@ -4,7 +4,8 @@ import copy
 import json
 
 import pytest
-from policies import objects, schemas
+
+from policies import objects, schema
 
 SETS = [
     "deploy/overlays/dev",
@@ -52,12 +53,12 @@ def rendered(root, optional):
     return sets | {"applications": applications} | optional
 
 
-@pytest.mark.parametrize("version", schemas.VERSIONS)
+@pytest.mark.parametrize("version", schema.VERSIONS)
 def test_every_object_of_every_set_is_valid(rendered, version):
     # Most objects are the same in several sets.
     unlike = {json.dumps(t, default=str): (t, p) for p, things in rendered.items() for t in things}
     for thing, path in unlike.values():
-        assert schemas.check([thing], version) == [], path
+        assert schema.check([thing], version) == [], path
 
 
 @pytest.mark.parametrize(
@@ -81,21 +82,21 @@ def test_a_misspelt_or_mistyped_field_is_refused(rendered, kind, path, value):
     for key in path[:-1]:
         holder = holder[key]
     holder[path[-1]] = value
-    assert schemas.check([thing], "1.35")
+    assert schema.check([thing], "1.35")
 
 
 def test_an_object_of_an_api_without_a_schema_is_not_waved_through():
     stranger = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"}}
-    assert "not an API that we have a schema of" in schemas.check([stranger], "1.35")[0]
+    assert "not an API that we have a schema of" in schema.check([stranger], "1.35")[0]
 
 
-@pytest.mark.parametrize("version", schemas.VERSIONS)
+@pytest.mark.parametrize("version", schema.VERSIONS)
 def test_an_unknown_field_is_refused_in_every_kind_that_we_ship(rendered, version):
     things = {(t["apiVersion"], t["kind"]): t for each in rendered.values() for t in each}
     for name, thing in things.items():
         spoilt = copy.deepcopy(dict(thing))
         spoilt.get("spec", spoilt)["noSuchField"] = "x"
-        assert schemas.check([spoilt], version), name
+        assert schema.check([spoilt], version), name
 
 
 def test_every_schema_that_we_keep_is_of_a_kind_that_we_ship(rendered):
@@ -104,4 +105,4 @@ def test_every_schema_that_we_keep_is_of_a_kind_that_we_ship(rendered):
         for each in rendered.values()
         for t in each
     }
-    assert {file.name for file in schemas.FOLDER.glob("*.json")} <= shipped
+    assert {file.name for file in schema.FOLDER.glob("*.json")} <= shipped

@@ -1,7 +1,7 @@
 """Objects against their schemas: Kubernetes' own, and those of the CRDs beside us.
 
 Kubernetes' come with the package `kubernetes-validate`, strict: an unknown field is an error. The
-CRDs' were made by `ci/schemas/extract.py`.
+CRDs' were made by `schemas/extract.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import kubernetes_validate
 
 from policies.objects import Object, called
 
-FOLDER = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(__file__).parent / "schemas"
 VERSIONS = ("1.34", "1.35", "1.36")
 
 

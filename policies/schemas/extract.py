@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the schemas beside this file from the upstream projects' CustomResourceDefinitions.
 
-`ci/schemas/extract.py FILE…` writes one `<group>_<version>_<kind>.json` for each served
+`policies/schemas/extract.py FILE…` writes one `<group>_<version>_<kind>.json` for each served
 version. Descriptions go, and an object that lists its fields takes no others, as the API server
 prunes them: a misspelt field is a field that does nothing.
 """

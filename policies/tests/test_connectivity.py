@@ -1,7 +1,6 @@
 """Every allowed flow and every refused one, over the rendered objects."""
 
 import pytest
-from policies import objects
 
 from acceptance.conformance import flows
 from acceptance.conformance.flows import (
@@ -19,6 +18,7 @@ from acceptance.conformance.flows import (
     STRANGER,
     Flow,
 )
+from policies import objects
 
 
 @pytest.fixture(scope="session")

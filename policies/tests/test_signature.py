@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import yaml
-from policies import schemas
+
+from policies import schema
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def policy(root):
 
 
 def test_the_shipped_policy_meets_kyvernos_schema(policy):
-    assert schemas.check([policy], schemas.VERSIONS[0]) == []
+    assert schema.check([policy], schema.VERSIONS[0]) == []
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,10 @@ def test_the_shipped_policy_meets_kyvernos_schema(policy):
 def test_a_field_that_is_misspelt_is_found(policy, field):
     wrong = copy.deepcopy(policy)
     wrong["spec"][f"{field}s"] = wrong["spec"].pop(field)
-    assert field in " ".join(schemas.check([wrong], schemas.VERSIONS[0]))
+    assert field in " ".join(schema.check([wrong], schema.VERSIONS[0]))
 
 
 def test_an_attestor_that_names_nobody_is_found(policy):
     keyless = policy["spec"]["attestors"][0]["cosign"]["keyless"]
     del keyless["identities"]
-    assert "identities" in " ".join(schemas.check([policy], schemas.VERSIONS[0]))
+    assert "identities" in " ".join(schema.check([policy], schema.VERSIONS[0]))
