@@ -116,8 +116,9 @@ def update(
                 )
         file = path(environment)
         text = kustomization.write(repository.read(release.source, file), release)
+        tree = repository.changed(release.source, MANIFESTS, file, text)
         message = _message(f"Release {release.tag} to {environment}", release)
-        return repository.commit(head, {file: text}, message, (MANIFESTS, release.source))
+        return repository.commit(tree, head, message)
 
     return _push(repository, environment, Action.RELEASED, settle, sleep)
 
@@ -209,8 +210,9 @@ def roll_back(
             return Outcome(Action.ALREADY, head)
         if head != now:
             raise RefusedError(f"{environment} runs {head} by now, not {now}: look again")
-        message = f"Roll {environment} back to {history[to].release.tag}"
-        return repository.commit(head, {}, _message(message, history[to].release), (MANIFESTS, to))
+        release = history[to].release
+        message = _message(f"Roll {environment} back to {release.tag}", release)
+        return repository.commit(f"{to}^{{tree}}", head, message)
 
     return _push(repository, environment, Action.ROLLED_BACK, settle, sleep)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError, UnreachableError
 
+REMOTE = "origin"
 # A fetch or push that takes longer than this hangs.
 TIME_LIMIT_S = 120
 # What the pipeline commits is by the pipeline, whoever's machine it runs on.
@@ -20,16 +21,18 @@ _BOT = "gridos-release[bot]"
 _IDENTITY = {f"GIT_{who}_NAME": _BOT for who in ("AUTHOR", "COMMITTER")} | {
     f"GIT_{who}_EMAIL": f"{_BOT}@users.noreply.github.com" for who in ("AUTHOR", "COMMITTER")
 }
+# Nobody is there to type a password.
 _QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# As `--unshallow`, which refuses a clone that is whole.
+_WHOLE = "--depth=2147483647"
 
 
 class Repository:
     """One clone."""
 
-    def __init__(self, folder: Path, remote: str = "origin", token: str = "") -> None:
-        """Takes a clone, the name (or address) of its remote, and a token of GitHub's, if any."""
+    def __init__(self, folder: Path, token: str = "") -> None:
+        """Takes a clone, and a token of GitHub's, if any."""
         self._folder = folder
-        self._remote = remote
         self._login = _login(token) if token else {}
 
     def fetch(self, branch: str) -> str:
@@ -42,10 +45,7 @@ class Repository:
             PipelineError: The remote cannot be had.
         """
         ref = f"refs/pipeline/{branch}"
-        whole = (
-            ["--unshallow"] if self.git("rev-parse", "--is-shallow-repository") == "true" else []
-        )
-        fetched = ("fetch", "--quiet", "--no-tags", *whole, self._remote)
+        fetched = ("fetch", "--quiet", "--no-tags", _WHOLE, REMOTE)
         done = self._try(*fetched, f"+refs/heads/{branch}:{ref}")
         if "couldn't find remote ref" in done.stderr:
             return ""
@@ -59,7 +59,7 @@ class Repository:
         Raises:
             PipelineError: It has no such file.
         """
-        return self.git("show", f"{commit}:{path}", strip=False)
+        return self.git("show", f"{commit}:{path}") + "\n"
 
     def tracked(self, *patterns: str) -> list[str]:
         """Returns the files so called that are in the index; none where this is not a clone."""
@@ -81,28 +81,20 @@ class Repository:
             Tuples of the commit's id and then each key's value, empty where a commit has it not.
         """
         fields = ["%H", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in keys)]
-        listed = self.git("log", f"--format={'%x09'.join(fields)}", head, strip=False)
+        listed = self.git("log", f"--format={'%x09'.join(fields)}", head)
         return [tuple(line.split("\t")) for line in listed.splitlines()]
 
-    def commit(
-        self, parent: str, files: Mapping[str, str], message: str, folder: tuple[str, str]
-    ) -> str:
-        """Makes a commit of a folder as it is in another, but for these files; returns its id.
-
-        Args:
-            parent: What it is on top of; nothing for the first of a branch.
-            files: Texts by path.
-            message: The commit's.
-            folder: The folder, and the commit that has it.
-        """
-        name, source = folder
+    def changed(self, source: str, folder: str, path: str, text: str) -> str:
+        """Makes a tree of a commit's folder and nothing else, but for one text; returns its id."""
+        blob = self.git("hash-object", "-w", "--stdin", given=text)
         with tempfile.TemporaryDirectory() as scratch:
             index = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            self.git("read-tree", f"--prefix={name}/", f"{source}:{name}", environment=index)
-            for path, text in files.items():
-                entry = f"100644,{self.git('hash-object', '-w', '--stdin', given=text)},{path}"
-                self.git("update-index", "--add", "--cacheinfo", entry, environment=index)
-            tree = self.git("write-tree", environment=index)
+            self.git("read-tree", f"--prefix={folder}/", f"{source}:{folder}", environment=index)
+            self.git("update-index", "--cacheinfo", f"100644,{blob},{path}", environment=index)
+            return self.git("write-tree", environment=index)
+
+    def commit(self, tree: str, parent: str, message: str) -> str:
+        """Makes a commit of a tree, on top of another or the first of a branch; returns its id."""
         on = ["-p", parent] if parent else []
         return self.git("commit-tree", tree, *on, given=message, environment=_IDENTITY)
 
@@ -112,17 +104,13 @@ class Repository:
         Returns:
             Why it did not arrive, in git's words; nothing if it did.
         """
-        done = self._try("push", "--quiet", self._remote, f"{commit}:refs/heads/{branch}")
+        done = self._try("push", "--quiet", REMOTE, f"{commit}:refs/heads/{branch}")
         return done.stderr.strip() or "no reason given" if done.returncode else ""
 
     def git(
-        self,
-        *arguments: str,
-        given: str = "",
-        environment: Mapping[str, str] | None = None,
-        strip: bool = True,
+        self, *arguments: str, given: str = "", environment: Mapping[str, str] | None = None
     ) -> str:
-        """Returns what git says.
+        """Returns what git says, without the end of its last line.
 
         Raises:
             PipelineError: It fails.
@@ -131,7 +119,7 @@ class Repository:
         if done.returncode != 0:
             cause = " ".join(done.stderr.split()) or f"exit {done.returncode}"
             raise PipelineError(f"git {arguments[0]} failed: {cause}")
-        return done.stdout.strip() if strip else done.stdout
+        return done.stdout.removesuffix("\n")
 
     def _try(
         self, *arguments: str, given: str = "", environment: Mapping[str, str] | None = None
@@ -144,7 +132,6 @@ class Repository:
                 text=True,
                 check=False,
                 timeout=TIME_LIMIT_S,
-                # Nobody is there to type a password.
                 env={**os.environ, **_QUIET, **self._login, **(environment or {})},
             )
         except FileNotFoundError:
