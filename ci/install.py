@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+BIN = VENV / "bin"
 INSTALLED = VENV / "installed"
 # How uv reaches the packages, for those who call it later (canary.runtime.packages reads it too).
 INDEX = VENV / "index.json"
@@ -94,24 +96,22 @@ def install(wanted: str) -> None:
     # pip and uv hold the lock too: if this is killed, the next run waits for what it left running.
     os.set_inheritable(folder, True)
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say("another one is at work on .venv, waiting for it")
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        began = time.monotonic()
-        held = _held()
-        chosen = max(wanted, held.get("requirements", wanted), key=SETS.index)
-        if held == _contents(chosen, held.get("python", "")):
-            return
-        INSTALLED.unlink(missing_ok=True)
-        if not held:
-            _begin()
-        _fill(chosen)
-        _record(chosen)
-        _say(f".venv is ready after {time.monotonic() - began:.0f} s")
-    finally:
-        os.close(folder)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say("another one is at work on .venv, waiting for it")
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    began = time.monotonic()
+    held = _held()
+    chosen = max(wanted, held.get("requirements", wanted), key=SETS.index)
+    if held == _contents(chosen):
+        return
+    INSTALLED.unlink(missing_ok=True)
+    if not held:
+        _begin()
+    _fill(chosen)
+    # One that is cut off is none: it is not JSON.
+    INSTALLED.write_text(json.dumps(_contents(chosen)), encoding="utf-8")
+    _say(f".venv is ready after {time.monotonic() - began:.0f} s")
 
 
 def _held() -> dict[str, str]:
@@ -120,25 +120,21 @@ def _held() -> dict[str, str]:
         held: dict[str, str] = json.loads(INSTALLED.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    there = os.path.realpath(BIN / "python")
     # Whoever names a Python means it; without a name, the one that is there will do.
-    meant = _interpreter() if os.environ.get("PYTHON") else held.get("python")
-    usable = held.get("requirements") in SETS and (VENV / "bin" / "uv").is_file()
-    return held if usable and meant == held.get("python") == _python_of_venv() else {}
+    meant = _interpreter() if os.environ.get("PYTHON") else there
+    usable = held.get("requirements") in SETS and (BIN / "uv").is_file()
+    return held if usable and held.get("python") == there == meant else {}
 
 
-def _contents(chosen: str, python: str) -> dict[str, str]:
+def _contents(chosen: str) -> dict[str, str]:
     read = hashlib.sha256()
     for file in (f"requirements/{chosen}.txt", "ci/install.py"):
         read.update((ROOT / file).read_bytes())
     # The programs hold the folder's path.
     read.update(str(ROOT).encode())
+    python = os.path.realpath(BIN / "python")
     return {"requirements": chosen, "python": python, "digest": read.hexdigest()}
-
-
-def _record(chosen: str) -> None:
-    whole = INSTALLED.with_suffix(".new")
-    whole.write_text(json.dumps(_contents(chosen, _python_of_venv())), encoding="utf-8")
-    whole.replace(INSTALLED)
 
 
 def _interpreter() -> str:
@@ -146,12 +142,8 @@ def _interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
-def _python_of_venv() -> str:
-    return os.path.realpath(VENV / "bin" / "python")
-
-
 def _begin() -> None:
-    """An environment that holds uv and nothing else."""
+    """An environment that holds uv, and what brought it."""
     if sys.version_info < OLDEST:
         version = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(
@@ -159,20 +151,15 @@ def _begin() -> None:
         )
     _say("fetching uv from its wheel")
     # A .venv that is a link to another is emptied and stays the link.
-    for entry in VENV.iterdir() if VENV.is_dir() else ():
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    VENV.mkdir(exist_ok=True)
+    _run([_interpreter(), "-m", "venv", "--clear", "--without-pip", str(VENV)], {})
     fetched = VENV / "bootstrap"
-    pip = _pip(fetched)
+    pip = _pip(fetched / "pip")
     into = ("--target", str(fetched / "uv"), "-r", "requirements/uv.txt")
     wheel = ("--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
     _run([*pip, "install", *wheel, *LOCKED, *into], UNDISTURBED)
     INDEX.touch(mode=0o600)  # an index's address may hold a password
     INDEX.write_text(json.dumps(_index(pip)), encoding="utf-8")
-    uv = str(fetched / "uv" / "bin" / "uv")
-    made = ("venv", "--quiet", "--allow-existing", "--no-project", "--python", _interpreter())
-    _run([uv, *made, str(VENV)], _reach())
-    shutil.copy2(uv, VENV / "bin" / "uv")
+    (fetched / "uv" / "bin" / "uv").replace(BIN / "uv")
     shutil.rmtree(fetched)
 
 
@@ -181,9 +168,9 @@ def _pip(folder: Path) -> list[str]:
     own = [_interpreter(), "-m", "pip"]
     if _works([*own, "--version"]):
         return own
-    if not _works([_interpreter(), "-m", "venv", str(folder / "pip")]):
+    if not _works([_interpreter(), "-m", "venv", str(folder)]):
         raise SetupError("neither pip nor venv is here: sudo apt-get install python3-venv")
-    return [str(folder / "pip" / "bin" / "python"), "-m", "pip"]
+    return [str(folder / "bin" / "python"), "-m", "pip"]
 
 
 def _index(pip: list[str]) -> dict[str, str]:
@@ -193,12 +180,10 @@ def _index(pip: list[str]) -> dict[str, str]:
     ).stdout
     # One a line, as section.name='value'. What is said later counts more: variables over files.
     given: dict[str, str] = {}
-    for section in ("global.", "install.", ":env:."):
-        for line in said.splitlines():
-            key, _, value = line.partition("=")
-            if key.startswith(section) and key[len(section) :] in SETTINGS:
-                words = str(ast.literal_eval(value)).split()
-                given[SETTINGS[key[len(section) :]]] = " ".join(words)
+    for section in ("global", "install", ":env:"):
+        for name, value in re.findall(rf"(?m)^{section}\.([a-z-]+)=(.+)$", said):
+            if name in SETTINGS:
+                given[SETTINGS[name]] = " ".join(ast.literal_eval(value).split())
     if "UV_FIND_LINKS" in given:
         given["UV_FIND_LINKS"] = given["UV_FIND_LINKS"].replace(" ", ",")
     # pip's own is the list of authorities that Python has; uv brings another unless told.
@@ -212,10 +197,12 @@ def _fill(chosen: str) -> None:
     lock = f"requirements/{chosen}.txt"
     number = sum("==" in line for line in (ROOT / lock).read_text(encoding="utf-8").splitlines())
     _say(f"installing the {number} packages of {lock} into .venv")
-    uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(VENV / "bin" / "python")]
-    if not sys.stderr.isatty():
-        uv.append("--quiet")
-    _run([*uv, "--exact", *LOCKED, "-r", lock], _reach())
+    # The person's own variables before those taken from pip.
+    taken: dict[str, str] = json.loads(INDEX.read_text(encoding="utf-8"))
+    reach = {name: value for name, value in taken.items() if name not in os.environ}
+    shown = () if sys.stderr.isatty() else ("--quiet",)
+    uv = (str(BIN / "uv"), "pip", "install", "--python", str(BIN / "python"), *shown)
+    _run([*uv, "--exact", *LOCKED, "-r", lock], {**reach, "UV_PYTHON_DOWNLOADS": "never"})
     _link()
 
 
@@ -225,17 +212,10 @@ def _link() -> None:
     folders = (str((ROOT / folder).resolve()) for folder in FOLDERS)
     (packages / "checkout.pth").write_text("\n".join(folders) + "\n", encoding="utf-8")
     for name, module in PROGRAMS.items():
-        file = VENV / "bin" / name
-        text = PROGRAM.format(python=VENV / "bin" / "python", name=name, module=module)
+        file = BIN / name
+        text = PROGRAM.format(python=BIN / "python", name=name, module=module)
         file.write_text(text, encoding="utf-8")
         file.chmod(0o755)
-
-
-def _reach() -> dict[str, str]:
-    """The variables of uv: the person's own before those taken from pip."""
-    taken: dict[str, str] = json.loads(INDEX.read_text(encoding="utf-8"))
-    ours = {name: value for name, value in taken.items() if name not in os.environ}
-    return {**ours, "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def _works(command: list[str]) -> bool:
@@ -246,7 +226,7 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
     variables = {**os.environ, **environment}
     done = subprocess.run(command, check=False, cwd=ROOT, env=variables, close_fds=False)
     if done.returncode != 0:
-        program = "pip" if "pip" in command[1:3] and command[1] == "-m" else Path(command[0]).name
+        program = command[2] if command[1] == "-m" else Path(command[0]).name
         raise SetupError(
             f"{program} ended with {done.returncode}, for the reason above; put it right and"
             " run this again: it begins anew with what is downloaded"

@@ -17,30 +17,6 @@ from pathlib import Path
 import pytest
 import uv
 
-# An editable installation without setuptools: nothing to install, and quick.
-BACKEND = """
-import zipfile
-
-def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    name = "project-1-py3-none-any.whl"
-    with zipfile.ZipFile(f"{wheel_directory}/{name}", "w") as wheel:
-        info = "project-1.dist-info"
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: project\\nVersion: 1\\n")
-        tag = "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-        wheel.writestr(f"{info}/WHEEL", tag)
-        wheel.writestr(f"{info}/RECORD", "")
-    return name
-"""
-PROJECT = """
-[project]
-name = "project"
-version = "1"
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-"""
-
 
 class Index(http.server.ThreadingHTTPServer):
     """Python packages over HTTP; it can hold its answer about one back."""
@@ -105,8 +81,6 @@ class Checkout:
         for part in ("ci", "requirements"):
             (folder / part).mkdir(parents=True)
         shutil.copy2(root / "ci/install.py", folder / "ci")
-        (folder / "pyproject.toml").write_text(PROJECT)
-        (folder / "backend.py").write_text(BACKEND)
         script = f'#!/bin/sh\nexec "{uv.find_uv_bin()}" "$@"\n'
         self.lock("uv", index.publish("uv", "1", {"uv-1.data/scripts/uv": script}))
         self.alpha = index.publish("alpha", "1.0")
@@ -140,8 +114,7 @@ class Checkout:
 
     def holds(self) -> set[str]:
         (packages,) = self.venv.glob("lib/python*/site-packages")
-        found = {path.name.removesuffix(".dist-info") for path in packages.glob("*.dist-info")}
-        return found - {"project-1"}
+        return {path.name.removesuffix(".dist-info") for path in packages.glob("*.dist-info")}
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +267,12 @@ def test_another_python_that_is_named_rebuilds_and_without_a_name_the_one_there_
     assert os.path.realpath(checkout.venv / "bin/python") == os.path.realpath(python)
     assert checkout.holds() == {"alpha-1.0"}
     assert checkout.set_up("rehearse", python, PYTHON=python) == (0, [])
+
+
+def test_a_python_that_only_brings_pip_will_do_and_pip_does_not_stay(checkout, another_python):
+    (checkout.venv / "installed").unlink()
+    assert checkout.set_up("rehearse", another_python("site-packages"))[0] == 0
+    assert checkout.holds() == {"alpha-1.0"}
 
 
 def test_a_python_without_pip_and_ensurepip_is_one_line_with_the_remedy(checkout, another_python):
