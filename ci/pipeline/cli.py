@@ -150,10 +150,9 @@ def _version(chosen: argparse.Namespace) -> None:
     """Print the one version."""
     version = releases.version(Path())
     if chosen.source is None:
-        _say(version)
-        return
+        return _say(version)
     commit, epoch = Repository(Path()).git("log", "-1", "--format=%H %ct", chosen.source).split()
-    _tell(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
+    return _tell(f"version={version}\ntag={releases.tag(version, commit)}\nepoch={epoch}")
 
 
 @_command()
@@ -230,10 +229,9 @@ def _github() -> GitHub:
 
 
 def _environment(name: str) -> str:
-    try:
-        return os.environ[name]
-    except KeyError:
-        raise PipelineError(f"{name} is not set: a workflow sets it") from None
+    if name not in os.environ:
+        raise PipelineError(f"{name} is not set: a workflow sets it")
+    return os.environ[name]
 
 
 def _tell(text: str) -> None:

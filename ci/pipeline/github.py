@@ -32,8 +32,7 @@ class GitHub:
 
     def get(self, path: str) -> Any:
         """Returns what is there, below the repository; nothing where GitHub answers 404."""
-        answer = self._call("GET", path, missing={})
-        return answer if isinstance(answer, dict) else {path: answer}
+        return self._call("GET", path, missing={})
 
     def pull_request(self, owner: str, branch: str, head: str) -> int | None:
         """Returns the open pull request into main whose head this is now, or None.
@@ -41,13 +40,8 @@ class GitHub:
         The event of a fork's run names no pull request, and what the run left behind is not to be
         believed; the branch and the commit are GitHub's own words.
         """
-        query = urllib.parse.urlencode(
-            {"state": "open", "base": "main", "head": f"{owner}:{branch}"}
-        )
-        for pull in self._call("GET", f"pulls?{query}"):
-            if pull["head"]["sha"] == head:
-                return int(pull["number"])
-        return None
+        pulls = self._list("pulls", state="open", base="main", head=f"{owner}:{branch}")
+        return next((int(pull["number"]) for pull in pulls if pull["head"]["sha"] == head), None)
 
     def status(self, commit: str, context: str, creator: str) -> str:
         """Returns the newest status of a commit that this user set; empty where there is none.
@@ -55,8 +49,7 @@ class GitHub:
         Whoever may write statuses, such as a job of any branch, may set one by any name: only the
         creator tells whose word it is.
         """
-        listed = self._call("GET", f"commits/{commit}/statuses?per_page={_PAGE}")
-        for status in listed:  # newest first
+        for status in self._list(f"commits/{commit}/statuses", per_page=_PAGE):  # newest first
             if status["context"] == context and (status["creator"] or {}).get("login") == creator:
                 return str(status["state"])
         return ""
@@ -69,32 +62,29 @@ class GitHub:
         """
         # Of main itself: a fork's branch may bear its name.
         asked = {"head_sha": head, "status": "success", "branch": "main", "event": "push"}
-        query = urllib.parse.urlencode(asked)
-        runs = self._call("GET", f"actions/workflows/{workflow}/runs?{query}")["workflow_runs"]
+        runs = self._list(f"actions/workflows/{workflow}/runs", **asked)["workflow_runs"]
         if not runs:
             raise PipelineError(f"no run of {workflow} for {head} succeeded: was it deleted?")
         return max(int(run["id"]) for run in runs)
 
     def comment(self, pull_request: int, body: str, marker: str) -> str:
-        """Edits the comment with the marker, or makes it; returns its address."""
-        mine = self._find(pull_request, marker)
-        if mine is None:
-            made = self._call("POST", f"issues/{pull_request}/comments", {"body": body})
-        else:
-            made = self._call("PATCH", f"issues/comments/{mine}", {"body": body})
-        return str(made["html_url"])
+        """Edits the comment with the marker, or makes it; returns its address.
 
-    def _find(self, pull_request: int, marker: str) -> int | None:
-        """Only a bot's: anybody may write the marker into a comment, and ours must stay ours."""
+        Only a bot's: anybody may write the marker into a comment, and ours must stay ours.
+        """
+        all_of_it = f"issues/{pull_request}/comments"
         for page in range(1, _PAGES + 1):
-            path = f"issues/{pull_request}/comments?per_page={_PAGE}&page={page}"
-            comments = self._call("GET", path)
+            comments = self._list(all_of_it, per_page=_PAGE, page=page)
             for comment in comments:
                 if comment["user"]["type"] == "Bot" and comment["body"].startswith(marker):
-                    return int(comment["id"])
+                    mine = f"issues/comments/{int(comment['id'])}"
+                    return str(self._call("PATCH", mine, {"body": body})["html_url"])
             if len(comments) < _PAGE:
-                return None
-        return None
+                break
+        return str(self._call("POST", all_of_it, {"body": body})["html_url"])
+
+    def _list(self, path: str, **query: str | int) -> Any:
+        return self._call("GET", f"{path}?{urllib.parse.urlencode(query)}")
 
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, missing: Any = None
@@ -116,8 +106,7 @@ class GitHub:
             if refusal.code == http.HTTPStatus.NOT_FOUND and missing is not None:
                 return missing
             why = refusal.read(500).decode(errors="replace")
-            raise PipelineError(
-                f"GitHub answered {refusal.code} to {method} {path}: {why}"
-            ) from None
+            said = f"GitHub answered {refusal.code} to {method} {path}: {why}"
+            raise PipelineError(said) from None
         except (OSError, ValueError) as cause:
             raise UnreachableError(f"GitHub cannot be reached at {self.api}: {cause}") from None

@@ -69,14 +69,8 @@ class Pinned:
 
 
 def path(environment: str) -> str:
-    """Returns the file that pins an environment's image.
-
-    Raises:
-        PipelineError: There is no such environment.
-    """
-    if environment not in ENVIRONMENTS:
-        raise PipelineError(f"{environment!r} is not an environment: {', '.join(ENVIRONMENTS)}")
-    return f"deploy/overlays/{environment}/kustomization.yaml"
+    """Returns the file that pins an environment's image."""
+    return f"{MANIFESTS}/overlays/{environment}/kustomization.yaml"
 
 
 def branch(environment: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 # Answers a GET below the repository; nothing where GitHub knows no such thing.
-Ask = Callable[[str], Mapping[str, Any]]
+Ask = Callable[[str], Any]
 
 SETTINGS = Path(".github/environments.json")
 RULESETS = ("main", "environments", "tags")
@@ -38,9 +38,7 @@ def findings(root: Path, ask: Ask) -> Iterator[str]:
     yield from _names("the repository", "variables", variables, ask("actions/variables"))
     for name, wanted in settings["environments"].items():
         yield from _environment(name, wanted, ask)
-    active = {
-        r["name"] for r in ask("rulesets").get("rulesets", []) if r["enforcement"] == "active"
-    }
+    active = {r["name"] for r in ask("rulesets") or [] if r["enforcement"] == "active"}
     yield from (f"no ruleset {name} is in force" for name in RULESETS if name not in active)
 
 

@@ -2,10 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import PipelineError
 
@@ -58,8 +56,7 @@ def version(root: Path) -> str:
     """
     file = root / "pyproject.toml"
     try:
-        project: Mapping[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
-        return str(project["version"])
+        return str(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"])
     except (OSError, KeyError, TypeError, ValueError) as cause:
         raise PipelineError(f"{file}: no version can be read: {cause}") from None
 
