@@ -59,9 +59,9 @@ def create_app(settings: Settings) -> Flask:
     metrics = app.extensions["metrics"] = exposition.Exposition(app, tally)
     meters.init_app(app, metrics.registry)
     traces.init_app(app)
-    injection.reset_connections(app)
+    injection.end_connections(app, injection.OUTSIDE)
     # Late, so that it wraps everything and knows every route.
     recorder.init_app(app, tally)
-    injection.cut_connections(app)
+    injection.end_connections(app, injection.BEYOND)
     app.extensions["availability"].warm = partial(warmup.run, app)
     return app

@@ -63,34 +63,23 @@ def init_app(app: Flask) -> None:
         app.before_request(lambda: injector.apply(request.path))
 
 
-def reset_connections(app: Flask) -> None:
-    """Lets `reset` faults strike, around everything that could still answer."""
+def end_connections(app: Flask, names: tuple[str, ...]) -> None:
+    """Lets `OUTSIDE` or `BEYOND` faults strike, around everything that could still answer.
+
+    Those beyond the recorder have it count an answer, which nobody gets.
+    """
     settings: Settings = app.extensions["settings"]
-    if not settings.faults.named(*OUTSIDE):
+    if not settings.faults.named(*names):
         return
-    injector = FaultInjector(settings.faults, OUTSIDE, seed=settings.pod)
-    inner = app.wsgi_app
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        injector.apply(environ["PATH_INFO"])
-        return inner(environ, start_response)
-
-    app.wsgi_app = application  # type: ignore[method-assign]
-
-
-def cut_connections(app: Flask) -> None:
-    """Lets `cut` faults strike, around the recorder: it has counted an answer that nobody gets."""
-    settings: Settings = app.extensions["settings"]
-    if not settings.faults.named(*BEYOND):
-        return
-    injector = FaultInjector(settings.faults, BEYOND, seed=settings.pod)
+    injector = FaultInjector(settings.faults, names, seed=settings.pod)
     inner = app.wsgi_app
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             injector.apply(environ["PATH_INFO"])
         except ConnectionResetError:
-            _answer_nobody(inner, environ)
+            if names == BEYOND:
+                _answer_nobody(inner, environ)
             raise
         return inner(environ, start_response)
 
