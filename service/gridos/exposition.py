@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
@@ -77,20 +78,14 @@ class _Hideable(Collector):
         if not getattr(self._thread, "hides", False):
             yield from self._inner.collect()
 
-    def hidden(self) -> _Hidden:
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
         """A block in which this thread's scrape leaves the tally out."""
-        return _Hidden(self._thread)
-
-
-class _Hidden:
-    def __init__(self, thread: threading.local) -> None:
-        self._thread = thread
-
-    def __enter__(self) -> None:
         self._thread.hides = True
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.hides = False
+        try:
+            yield
+        finally:
+            self._thread.hides = False
 
 
 class Renderer:
