@@ -78,12 +78,34 @@ def solve(
         NoSolution: if there is none, or the data cannot be solved.
     """
     index = {bus["bus_id"]: number for number, bus in enumerate(buses)}
-    first_line = len(buses)
+    source_id = len(buses) + len(lines)
     parts = {
-        "node": _nodes(nominal_kv, buses),
-        "line": _lines(first_line, index, lines),
-        "source": _source(first_line + len(lines)),
-        "sym_load": _loads(first_line + len(lines) + 1, buses),
+        "node": _array("node", 0, len(buses), u_rated=nominal_kv * 1e3),
+        "line": _array(
+            "line",
+            len(buses),
+            len(lines),
+            from_node=[index[line["from_bus"]] for line in lines],
+            to_node=[index[line["to_bus"]] for line in lines],
+            from_status=1,
+            to_status=1,
+            r1=[line["r_ohm"] for line in lines],
+            x1=[line["x_ohm"] for line in lines],
+            c1=0.0,
+            tan1=0.0,
+            i_n=[line["rated_a"] or _NO_RATING_A for line in lines],
+        ),
+        "source": _array("source", source_id, 1, node=0, status=1, u_ref=1.0, sk=STIFF_VA),
+        "sym_load": _array(
+            "sym_load",
+            source_id + 1,
+            len(buses),
+            node=np.arange(len(buses)),
+            status=1,
+            type=LoadGenType.const_power,
+            p_specified=[(bus["kw"] or 0.0) * 1e3 for bus in buses],
+            q_specified=[(bus["kvar"] or 0.0) * 1e3 for bus in buses],
+        ),
     }
     try:
         solved = PowerGridModel(parts).calculate_power_flow(symmetric=True)
@@ -92,42 +114,13 @@ def solve(
     return _state(solved, buses, lines)
 
 
-def _nodes(nominal_kv: float, buses: Sequence[Mapping[str, Any]]) -> Any:
-    nodes = initialize_array("input", "node", len(buses))
-    nodes["id"] = np.arange(len(buses))
-    nodes["u_rated"] = nominal_kv * 1e3
-    return nodes
-
-
-def _lines(first: int, index: Mapping[str, int], lines: Sequence[Mapping[str, Any]]) -> Any:
-    array = initialize_array("input", "line", len(lines))
-    array["id"] = first + np.arange(len(lines))
-    array["from_node"] = [index[line["from_bus"]] for line in lines]
-    array["to_node"] = [index[line["to_bus"]] for line in lines]
-    array["from_status"] = array["to_status"] = 1
-    array["r1"] = [line["r_ohm"] for line in lines]
-    array["x1"] = [line["x_ohm"] for line in lines]
-    array["c1"] = array["tan1"] = 0.0
-    array["i_n"] = [line["rated_a"] or _NO_RATING_A for line in lines]
+def _array(kind: str, first: int, size: int, **columns: Any) -> Any:
+    """So many parts of a kind, numbered from `first`."""
+    array = initialize_array("input", kind, size)
+    array["id"] = first + np.arange(size)
+    for name, values in columns.items():
+        array[name] = values
     return array
-
-
-def _source(number: int) -> Any:
-    source = initialize_array("input", "source", 1)
-    source["id"], source["node"], source["status"] = number, 0, 1
-    source["u_ref"], source["sk"] = 1.0, STIFF_VA
-    return source
-
-
-def _loads(first: int, buses: Sequence[Mapping[str, Any]]) -> Any:
-    loads = initialize_array("input", "sym_load", len(buses))
-    loads["id"] = first + np.arange(len(buses))
-    loads["node"] = np.arange(len(buses))
-    loads["status"] = 1
-    loads["type"] = LoadGenType.const_power
-    loads["p_specified"] = [(bus["kw"] or 0.0) * 1e3 for bus in buses]
-    loads["q_specified"] = [(bus["kvar"] or 0.0) * 1e3 for bus in buses]
-    return loads
 
 
 def _state(
