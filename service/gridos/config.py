@@ -1,7 +1,7 @@
 """Settings: one frozen type, which is the table of them too, read once from the environment.
 
-What a variable is called, its default, why it is there and what it may be stand in one place, its
-field; the README's table is compared with it by a test.
+A variable is called as its field. Its default, why it is there and what it may be stand in one
+place, the field; the reference's table is compared with it by a test.
 """
 
 from __future__ import annotations
@@ -33,12 +33,10 @@ class Setting:
     words: tuple[str, ...] = ()
 
 
-def _setting(
-    variable: str, default: Any, why: str, *, written: str | None = None, **limits: Any
-) -> Any:
+def _setting(default: Any, why: str, *, written: str | None = None, **limits: Any) -> Any:
     """A field of `Settings`; `written`: its default, where that is no text or number."""
-    made = Setting(variable, str(default) if written is None else written, why, **limits)
-    return field(default=default, metadata={"setting": made})
+    limits["default"] = str(default) if written is None else written
+    return field(default=default, metadata={"why": why, **limits})
 
 
 @dataclass(frozen=True)
@@ -46,115 +44,79 @@ class Settings:
     """What a process was started with; secrets only as the environment has them."""
 
     database_url: str = _setting(
-        "GRIDOS_DATABASE_URL",
-        "",
-        "libpq URL of the PostgreSQL to use, unless a secret source has it",
+        "", "libpq URL of the PostgreSQL to use, unless a secret source has it"
     )
     database_auth: str = _setting(
-        "GRIDOS_DATABASE_AUTH",
         "password",
         "password, or entra: a fresh Entra token for each login",
         words=("password", "entra"),
     )
     secrets_dir: str = _setting(
-        "GRIDOS_SECRETS_DIR", "", "directory with the files database-url and api-keys; comes first"
+        "", "directory with the files database-url and api-keys; comes first"
     )
-    key_vault_url: str = _setting(
-        "GRIDOS_KEY_VAULT_URL", "", "Azure Key Vault with the secrets database-url and api-keys"
-    )
+    key_vault_url: str = _setting("", "Azure Key Vault with the secrets database-url and api-keys")
     secrets_refresh_seconds: int = _setting(
-        "GRIDOS_SECRETS_REFRESH_SECONDS",
-        30,
-        "how often a directory or vault is read again",
-        bounds=(1, 86_400),
+        30, "how often a directory or vault is read again", bounds=(1, 86_400)
     )
-    host: str = _setting("GRIDOS_HOST", "127.0.0.1", "address to listen on; 0.0.0.0 in a container")
-    port: int = _setting("PORT", 8000, "port to listen on", bounds=(1, 65_535))
+    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 in a container")
+    port: int = _setting(8000, "port to listen on", bounds=(1, 65_535))
     management_port: int = _setting(
-        "GRIDOS_MANAGEMENT_PORT",
-        0,
-        "port of probes and metrics by themselves; 0: none",
-        bounds=(0, 65_535),
+        0, "port of probes and metrics by themselves; 0: none", bounds=(0, 65_535)
     )
-    api_keys: str = _setting(
-        "GRIDOS_API_KEYS", "", "comma-joined keys and what each may do (`gridos key` makes one)"
-    )
+    api_keys: str = _setting("", "comma-joined keys and what each may do (`gridos key` makes one)")
     key_requests_per_second: int = _setting(
-        "GRIDOS_KEY_REQUESTS_PER_SECOND",
-        100,
-        "writes a second that a pod takes from one key",
-        bounds=(1, 1_000_000),
+        100, "writes a second that a pod takes from one key", bounds=(1, 1_000_000)
     )
     reads: str = _setting(
-        "GRIDOS_READS",
         "public",
         "public, or keyed: reading needs a key with the scope read",
         words=("public", "keyed"),
     )
     trusted_proxies: int = _setting(
-        "GRIDOS_TRUSTED_PROXIES",
         0,
         "proxies in front that append to X-Forwarded-For; 0: callers cannot be told apart",
         bounds=(0, 10),
     )
     client_requests_per_second: int = _setting(
-        "GRIDOS_CLIENT_REQUESTS_PER_SECOND",
         50,
         "reads a second that a pod takes from one address without a key, behind trusted proxies",
         bounds=(1, 1_000_000),
     )
     faults: Faults = _setting(
-        "GRIDOS_FAULTS", Faults(), "comma-joined faults that make a faulty release", written=""
+        Faults(), "comma-joined faults that make a faulty release", written=""
     )
-    pod: str = _setting("GRIDOS_POD", "", "pod name, for log lines")
-    version: str = _setting("GRIDOS_VERSION", "dev", "release, for /version, metrics and log lines")
+    pod: str = _setting("", "pod name, for log lines")
+    version: str = _setting("dev", "release, for /version, metrics and log lines")
     cpu_limit_millicores: int = _setting(
-        "GRIDOS_CPU_LIMIT_MILLICORES",
-        1000,
-        "the container's CPU limit, what a cpu fault fills",
-        bounds=(1, 1_000_000),
+        1000, "the container's CPU limit, what a cpu fault fills", bounds=(1, 1_000_000)
     )
     log_level: str = _setting(
-        "GRIDOS_LOG_LEVEL",
-        "info",
-        "debug, info, warning or error",
-        words=("debug", "info", "warning", "error"),
+        "info", "debug, info, warning or error", words=("debug", "info", "warning", "error")
     )
-    max_body_bytes: int = _setting(
-        "GRIDOS_MAX_BODY_BYTES", 1_048_576, "larger bodies are refused: 413", bounds=(1, 1 << 30)
-    )
+    max_body_bytes: int = _setting(1_048_576, "larger bodies are refused: 413", bounds=(1, 1 << 30))
     max_ahead_seconds: int = _setting(
-        "GRIDOS_MAX_AHEAD_SECONDS",
         3600,
         "how far a reading's time may lie ahead of this clock; a later one hides all before it",
         bounds=(0, 31_536_000),
     )
     drain_seconds: int = _setting(
-        "GRIDOS_DRAIN_SECONDS",
-        0,
-        "unready but still serving after SIGTERM; 0 behind a preStop",
-        bounds=(0, 600),
+        0, "unready but still serving after SIGTERM; 0 behind a preStop", bounds=(0, 600)
     )
-    retention_days: int = _setting(
-        "GRIDOS_RETENTION_DAYS", 400, "readings older than this may go", bounds=(1, 36_500)
-    )
+    retention_days: int = _setting(400, "readings older than this may go", bounds=(1, 36_500))
     server: str = _setting(
-        "GRIDOS_SERVER",
         "gunicorn",
         "gunicorn, or granian: faster, fewer hooks, not in the image",
         words=("gunicorn", "granian"),
     )
     traces: str = _setting(
-        "GRIDOS_TRACES",
-        "off",
-        "off, or otlp: spans to OTEL_EXPORTER_OTLP_ENDPOINT",
-        words=("off", "otlp"),
+        "off", "off, or otlp: spans to OTEL_EXPORTER_OTLP_ENDPOINT", words=("off", "otlp")
     )
 
 
-def _of(settings_field: Field[Any]) -> Setting:
-    made: Setting = settings_field.metadata["setting"]
-    return made
+def _of(made: Field[Any]) -> Setting:
+    # Whoever runs a service sets PORT, whatever it is called.
+    variable = "PORT" if made.name == "port" else f"GRIDOS_{made.name.upper()}"
+    return Setting(variable, **made.metadata)
 
 
 TABLE: Mapping[str, Setting] = {each.name: _of(each) for each in fields(Settings)}
