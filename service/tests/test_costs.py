@@ -278,12 +278,12 @@ def test_unknown_ids_are_asked_for_once_and_known_again_as_soon_as_they_are_ther
     asked, here = [], threading.get_ident()
     from gridos.storage import networks
 
-    def connection():
+    def fetch(*statement):
         if threading.get_ident() == here:  # and not what warms the app up
             asked.append(1)
-        return pool.connection()
+        return pool.fetch(*statement)
 
-    monkeypatch.setattr(networks, "connection", connection)
+    monkeypatch.setattr(networks, "fetch", fetch)
     monkeypatch.setattr(networks, "UNKNOWN_FOR_S", 3600.0)  # so that no slow machine forgets first
     known = KnownBuses()
     with app.app_context():

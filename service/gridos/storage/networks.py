@@ -10,7 +10,7 @@ import psycopg
 from flask import current_app
 from psycopg import Connection
 
-from gridos.storage.pool import connection
+from gridos.storage.pool import connection, fetch
 
 if TYPE_CHECKING:
     # Its models need pydantic, which most pods never do.
@@ -30,71 +30,66 @@ class NetworkExists(Exception):
 
 def list_feeders() -> list[dict[str, Any]]:
     """Every feeder with its number of buses, in order of their ids."""
-    with connection() as connected:
-        return connected.execute(
-            """
-            SELECT f.id, f.name, f.rated_kva, f.nominal_kv, count(b.id) AS buses
-            FROM feeder f LEFT JOIN bus b ON b.feeder_id = f.id
-            GROUP BY f.id ORDER BY f.id
-            """
-        ).fetchall()
+    return fetch(
+        """
+        SELECT f.id, f.name, f.rated_kva, f.nominal_kv, count(b.id) AS buses
+        FROM feeder f LEFT JOIN bus b ON b.feeder_id = f.id
+        GROUP BY f.id ORDER BY f.id
+        """
+    )
 
 
 def get_feeder(feeder_id: str) -> dict[str, Any] | None:
     """One feeder, or None."""
-    with connection() as connected:
-        return connected.execute(
-            """
-            SELECT f.id, f.name, f.rated_kva, f.nominal_kv,
-                   (SELECT count(*) FROM bus b WHERE b.feeder_id = f.id) AS buses
-            FROM feeder f WHERE f.id = %s
-            """,
-            (feeder_id,),
-        ).fetchone()
+    found = fetch(
+        """
+        SELECT f.id, f.name, f.rated_kva, f.nominal_kv,
+               (SELECT count(*) FROM bus b WHERE b.feeder_id = f.id) AS buses
+        FROM feeder f WHERE f.id = %s
+        """,
+        (feeder_id,),
+    )
+    return found[0] if found else None
 
 
 def list_buses(feeder_id: str) -> list[dict[str, Any]]:
     """A feeder's buses in order of their numbers; empty if there is no such feeder."""
-    with connection() as connected:
-        return connected.execute(
-            """
-            SELECT id, number, nominal_kw, nominal_kvar, rated_kva
-            FROM bus WHERE feeder_id = %s ORDER BY number
-            """,
-            (feeder_id,),
-        ).fetchall()
+    return fetch(
+        """
+        SELECT id, number, nominal_kw, nominal_kvar, rated_kva
+        FROM bus WHERE feeder_id = %s ORDER BY number
+        """,
+        (feeder_id,),
+    )
 
 
 def list_lines(feeder_id: str) -> list[dict[str, Any]]:
     """A feeder's lines in order of the buses they lead to."""
-    with connection() as connected:
-        return connected.execute(
-            """
-            SELECT l.from_bus, l.to_bus, l.r_ohm, l.x_ohm, l.rated_a
-            FROM line l JOIN bus b ON b.id = l.to_bus
-            WHERE b.feeder_id = %s ORDER BY b.number, l.from_bus
-            """,
-            (feeder_id,),
-        ).fetchall()
+    return fetch(
+        """
+        SELECT l.from_bus, l.to_bus, l.r_ohm, l.x_ohm, l.rated_a
+        FROM line l JOIN bus b ON b.id = l.to_bus
+        WHERE b.feeder_id = %s ORDER BY b.number, l.from_bus
+        """,
+        (feeder_id,),
+    )
 
 
 def has_more_buses(feeder_id: str, than: int) -> bool:
     """Whether a feeder has more buses than so many; counts no further."""
-    with connection() as connected:
-        found = connected.execute(
-            "SELECT count(*) > %(than)s AS more FROM"
-            " (SELECT FROM bus WHERE feeder_id = %(id)s LIMIT %(than)s + 1) buses",
-            {"than": than, "id": feeder_id},
-        ).fetchone()
-    return bool(found and found["more"])
+    (found,) = fetch(
+        "SELECT count(*) > %(than)s AS more FROM"
+        " (SELECT FROM bus WHERE feeder_id = %(id)s LIMIT %(than)s + 1) buses",
+        {"than": than, "id": feeder_id},
+    )
+    return bool(found["more"])
 
 
 def count_buses() -> dict[str, int]:
     """How many buses each feeder has, in order of the feeders' ids."""
-    with connection() as connected:
-        rows = connected.execute(
-            "SELECT feeder_id, count(*) AS buses FROM bus GROUP BY feeder_id ORDER BY feeder_id"
-        ).fetchall()
+    rows = fetch(
+        "SELECT feeder_id, count(*) AS buses FROM bus GROUP BY feeder_id ORDER BY feeder_id"
+    )
     return {row["feeder_id"]: row["buses"] for row in rows}
 
 
@@ -117,10 +112,7 @@ class KnownBuses:
         # No text of PostgreSQL's can hold a null byte.
         asked = [x for x in strangers if self._unknown.get(x, 0.0) < now and "\x00" not in x]
         if asked:
-            with connection() as connected:
-                rows = connected.execute(
-                    "SELECT id FROM bus WHERE id = ANY(%s)", (asked,)
-                ).fetchall()
+            rows = fetch("SELECT id FROM bus WHERE id = ANY(%s)", (asked,))
             found = {row["id"] for row in rows}
             self._remember(found, set(asked) - found, now + UNKNOWN_FOR_S)
             strangers -= found

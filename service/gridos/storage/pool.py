@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -218,6 +219,12 @@ def connection(limit_s: float = REQUEST_S) -> Lease:
     if began is None:
         began = g.database_asked_at = monotonic()
     return Lease(current_app.extensions["pool"], began + limit_s)
+
+
+def fetch(statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+    """The rows of one statement; as `connection`, for it alone."""
+    with connection() as connected:
+        return connected.execute(statement, values).fetchall()
 
 
 def _renewing(secrets: Secrets) -> type[DeadlineConnection]:

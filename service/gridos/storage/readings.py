@@ -19,7 +19,7 @@ from gridos.domain.batch import BadRow, OnConflict, Reading, find_repeats
 from gridos.domain.series import Bucket, Window
 from gridos.storage import arrays
 from gridos.storage.arrays import Array
-from gridos.storage.pool import connection
+from gridos.storage.pool import connection, fetch
 
 _KEY = attrgetter("bus_id", "measured_at")
 ROWS = "unnest(%b::text[], %b::timestamptz[], %b::float8[], %b::float8[])"
@@ -206,8 +206,7 @@ def latest_loads(feeder_ids: Sequence[str]) -> list[dict[str, Any]]:
 
     A bus that never reported has nulls. The feeder's rating and voltage repeat in each row.
     """
-    with connection() as connected:
-        return connected.execute(_LATEST, (list(feeder_ids),)).fetchall()
+    return fetch(_LATEST, (list(feeder_ids),))
 
 
 # A bus reports every few minutes, so its latest reading is nearly always in one of two months, and
@@ -313,9 +312,7 @@ def of_bus(bus_id: str) -> Source:
 def count_series(source: Source, window: Window, most: int) -> int:
     """How many readings lie in a window, counted up to `most`."""
     values = {"id": source.identifier, "start": window.start, "end": window.end, "most": most}
-    with connection() as connected:
-        found = connected.execute(_COUNT_SERIES.format(scope=source.scope), values).fetchone()
-    assert found is not None  # noqa: S101 — an aggregate without GROUP BY has one row
+    (found,) = fetch(_COUNT_SERIES.format(scope=source.scope), values)
     return int(found["readings"])
 
 
@@ -332,9 +329,7 @@ def read_series(source: Source, window: Window) -> Page:
         "after_bus": after.bus_id if after else "",
         "resume": max(window.start, after.at + (width or RESOLUTION)) if after else window.start,
     }
-    with connection() as connected:
-        found = connected.execute(_SERIES.format(scope=source.scope, **parts), values).fetchone()
-    assert found is not None  # noqa: S101 — an aggregate without GROUP BY has one row
+    (found,) = fetch(_SERIES.format(scope=source.scope, **parts), values)
     is_full = found["size"] == window.limit
     last = series.Cursor(found["last_bus"], found["last_at"]) if is_full else None
     return Page(found["rows"], found["size"], last)
