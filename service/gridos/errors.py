@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import psycopg
 from flask import Flask, Response, current_app, json, request
@@ -47,11 +47,10 @@ PROBLEM_JSON = "application/problem+json"
 class Problem(Exception):
     """An error with an answer for the caller."""
 
-    status: ClassVar[int] = 500
-    slug: ClassVar[str] = "internal-error"
-    title: ClassVar[str] = "Something broke on our side"
-    remedy: ClassVar[str] = "Try again; if it stays, report the request id."
-
+    status = 500
+    slug = "internal-error"
+    title = "Something broke on our side"
+    remedy = "Try again; if it stays, report the request id."
     retry_after_s: int | None = None
 
     def __init__(self, detail: str, *, retry_after_s: int | None = None, **members: Any) -> None:
@@ -247,28 +246,22 @@ def init_app(app: Flask) -> None:
     """Answers every error in one shape."""
     app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _answer_http)
-    app.register_error_handler(psycopg.OperationalError, _answer_database)
-    for kind in UNAVAILABLE:
+    for kind in (psycopg.OperationalError, *UNAVAILABLE, PoolTimeout, PoolFull, PoolClosed):
         app.register_error_handler(kind, _answer_database)
-    app.register_error_handler(PoolTimeout, _answer_database)
-    app.register_error_handler(PoolFull, _answer_database)
-    app.register_error_handler(PoolClosed, _answer_database)
     app.register_error_handler(Exception, _answer_unexpected)
 
 
 def answer(problem: Problem) -> Response:
     """A problem as the response to the current request."""
-    wait_s = problem.retry_after_s
-    headers = {"Retry-After": str(wait_s)} if wait_s is not None else {}
-    return _respond(
-        problem.status,
-        problem.slug,
-        problem.title,
-        problem.detail,
-        problem.remedy,
-        headers,
-        problem.members,
+    ids = request.environ.get(IDS)
+    words = (problem.slug, problem.title, problem.detail, problem.remedy)
+    body = describe(problem.status, *words, ids.request if ids else "")
+    response: Response = current_app.response_class(
+        json.dumps({**body, **problem.members}), status=problem.status, mimetype=PROBLEM_JSON
     )
+    if problem.retry_after_s is not None:
+        response.headers["Retry-After"] = str(problem.retry_after_s)
+    return response
 
 
 def describe(
@@ -286,13 +279,16 @@ def describe(
 
 
 def _answer_http(error: HTTPException) -> Response:
-    status = error.code or 500
-    title = error.name
-    slug = title.lower().replace(" ", "-")
+    problem = Problem(error.description or error.name)
+    problem.status, problem.title = error.code or 500, error.name
+    problem.slug = error.name.lower().replace(" ", "-")
+    problem.remedy = "/v1/docs lists the routes and what they take."
+    response = answer(problem)
     # Flask's own headers (Allow on a 405) are part of the answer.
-    headers = {key: value for key, value in error.get_headers() if key.lower() != "content-type"}
-    remedy = "/v1/docs lists the routes and what they take."
-    return _respond(status, slug, title, error.description or title, remedy, headers)
+    response.headers.extend(
+        (name, value) for name, value in error.get_headers() if name.lower() != "content-type"
+    )
+    return response
 
 
 def _answer_database(error: Exception) -> Response:
@@ -306,22 +302,3 @@ def _answer_database(error: Exception) -> Response:
 def _answer_unexpected(error: Exception) -> Response:
     log.error("unhandled exception", exc_info=error)
     return answer(Problem("The error was logged under this request id."))
-
-
-def _respond(
-    status: int,
-    slug: str,
-    title: str,
-    detail: str,
-    remedy: str,
-    headers: Mapping[str, str],
-    members: Mapping[str, Any] | None = None,
-) -> Response:
-    ids = request.environ.get(IDS)
-    request_id = ids.request if ids else ""
-    body = {**describe(status, slug, title, detail, remedy, request_id), **(members or {})}
-    response: Response = current_app.response_class(
-        json.dumps(body), status=status, mimetype=PROBLEM_JSON
-    )
-    response.headers.extend(dict(headers))
-    return response

@@ -18,7 +18,7 @@ from flask import Flask
 from gunicorn import util
 from gunicorn.http import errors
 
-from gridos.errors import PROBLEM_JSON, describe
+from gridos.errors import PROBLEM_JSON, Problem, describe
 from gridos.tracecontext import IDS
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ _MALFORMED = (
     "This is not an HTTP/1.1 request",
     "Send it as RFC 9112 has it; any client library does.",
 )
-_BROKEN = (
-    500,
-    "internal-error",
-    "Something broke on our side",
-    "Try again; if it stays, report the request id.",
-)
+_BROKEN = (Problem.status, Problem.slug, Problem.title, Problem.remedy)
 
 
 class Rejecter:
