@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from loadtesting.errors import UsageError
+from canary.errors import UsageError
 from loadtesting.result import Document, read, slug
 
 # What a branch that has none of its own is compared with.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from openarrivals import shapes
 from openarrivals.schedule import Plan
 
+from canary.errors import UsageError
 from loadtesting import (
     baseline,
     capacity,
@@ -27,7 +28,6 @@ from loadtesting import (
     run as running,
 )
 from loadtesting.capacity import Probe
-from loadtesting.errors import UsageError
 from loadtesting.generator import Generator, Setup
 from loadtesting.metrics import Metrics
 from loadtesting.model import Kind, Limits, Profile, Verdict

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary import tables
+from canary.errors import UsageError
 from canary.power import stats
 from loadtesting import histograms
-from loadtesting.errors import UsageError
 from loadtesting.model import Result
 from loadtesting.result import Document
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from openarrivals.samples import Batch, Counts, Sample
 from openarrivals.schedule import Plan
 
+from canary.errors import MachineError
 from canary.runtime import processes
-from loadtesting.errors import MachineError
 
 LOCUSTFILE = Path(__file__).parent / "users.py"
 

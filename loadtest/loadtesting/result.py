@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from canary.errors import UsageError
 from canary.power import stats
 from loadtesting import histograms
-from loadtesting.errors import UsageError
 from loadtesting.model import Limits, Profile, Verdict
 from loadtesting.request_metrics import Group, RequestMetrics, Slice
 

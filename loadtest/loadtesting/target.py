@@ -9,9 +9,13 @@ import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
-from loadtesting.errors import Unreachable, UsageError
+from canary.errors import UsageError
 
 TIMEOUT_S = 10.0
+
+
+class Unreachable(UsageError):
+    """No request can be sent to the target: name, network, certificate."""
 
 
 def reach(host: str, path: str, ca_file: Path | None = None) -> int:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from loadtesting.errors import UsageError
 
+from canary.errors import UsageError
 from canary.power import stats
 
 PAIRS = [(0.01, 0.002, 0.03), (0.05, 0.02, 0.10), (0.01, 0.005, 0.015)]

@@ -2,8 +2,9 @@
 
 import pytest
 from loadtesting import comparison
-from loadtesting.errors import UsageError
 from loadtesting.model import Result
+
+from canary.errors import UsageError
 
 
 def shown(compared):

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 from loadtesting import limits as reading
-from loadtesting.errors import UsageError
+
+from canary.errors import UsageError
 
 
 @pytest.fixture

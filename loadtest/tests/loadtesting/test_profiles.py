@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from gridos import faults
 from loadtesting import profiles
-from loadtesting.errors import UsageError
 from loadtesting.model import Result
 from loadtesting.profiles import Overrides
 from openarrivals.schedule import Plan
 
+from canary.errors import UsageError
 from canary.power import stats
 
 GATES = {"error-ratio", "p95-latency-seconds", "cpu-saturation-ratio", "canary-requests"}

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 from loadtesting import cli, target
-from loadtesting.errors import Unreachable
+from loadtesting.target import Unreachable
 
 
 class Handler(BaseHTTPRequestHandler):
