@@ -190,17 +190,7 @@ def _warnings(first: Document, second: Document) -> list[str]:
 
 def table(comparison: Comparison) -> str:
     """For a terminal."""
-    rows = [
-        (
-            f"  {e.name}",
-            _number(e.first, e.unit),
-            _number(e.second, e.unit),
-            _number(e.second - e.first, e.unit, "+"),
-            f"{_number(e.low, e.unit, '+')} … {_number(e.high, e.unit, '+')}",
-            e.verdict,
-        )
-        for e in comparison.effects
-    ]
+    rows = [(f"  {name}", *cells) for name, *cells in _rows(comparison)]
     head = ("", "first", "second", "difference", "95 % together", "")
     notes = [f"  note: {text}" for text in (*comparison.doubts, *comparison.warnings)]
     return "\n".join([*tables.text(head, rows, left=(0, 4, 5)), *notes])
@@ -208,14 +198,20 @@ def table(comparison: Comparison) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """For a pull request."""
-    rows = [
-        f"| {e.name} | {_number(e.first, e.unit)} | {_number(e.second, e.unit)} | "
-        f"{_number(e.low, e.unit, '+')} … {_number(e.high, e.unit, '+')} | {e.verdict} |"
-        for e in comparison.effects
-    ]
+    rows = [f"| {' | '.join([*row[:3], *row[4:]])} |" for row in _rows(comparison)]
     head = ["| | first | second | difference, 95 % together | |", "|---|---:|---:|---|---|"]
     notes = [f"- {text}" for text in (*comparison.doubts, *comparison.warnings)]
     return "\n".join([f"### loadtest compare: {comparison.headline}", "", *head, *rows, *notes, ""])
+
+
+def _rows(comparison: Comparison) -> list[list[str]]:
+    """Of each measure: name, first, second, difference, its interval, verdict."""
+    rows = []
+    for e in comparison.effects:
+        values = [_number(value, e.unit) for value in (e.first, e.second)]
+        apart = [_number(value, e.unit, "+") for value in (e.second - e.first, e.low, e.high)]
+        rows.append([e.name, *values, apart[0], f"{apart[1]} … {apart[2]}", e.verdict])
+    return rows
 
 
 def _number(value: float, unit: str, sign: str = "") -> str:

@@ -20,7 +20,7 @@ def lines(document: Document) -> list[str]:
     notes = [f"  note         {note}" for note in document["verdict"]["notes"]]
     routes = tables.text(
         ("  route", "requests", "failed", "lost", "p50", "p95", "p99"),
-        [_row(name, group) for name, group in _groups(document)],
+        [(f"  {name}", *_figures(group)) for name, group in groups(document)],
     )
     sides = [f"  {'client/service':<13}{line}" for line in both_sides(document)]
     return [*checks, *notes, *sides, "", *routes]
@@ -42,34 +42,25 @@ def both_sides(document: Document) -> list[str]:
     ]
 
 
-def _groups(document: Document) -> list[tuple[str, Document]]:
+def groups(document: Document) -> list[tuple[str, Document]]:
+    """Each route's requests, and all together."""
     return [*document["routes"].items(), ("all", document["overall"])]
 
 
-def _row(name: str, group: Document) -> tuple[str, ...]:
-    values = {q["quantile"]: milliseconds(q["value_s"]) for q in group["quantiles"]}
-    failed = group["outcomes"].get("failed", 0)
-    return (
-        f"  {name}",
-        f"{group['requests']:,}",
-        f"{failed:,}",
-        f"{group['unseen']:,}",
-        *(values.get(quantile, "–") for quantile in (0.5, 0.95, 0.99)),
-    )
+def _figures(group: Document) -> list[str]:
+    values = {q["quantile"]: q["value_s"] for q in group["quantiles"]}
+    counts = (group["requests"], group["outcomes"].get("failed", 0), group["unseen"])
+    latencies = (milliseconds(values.get(quantile)) for quantile in (0.5, 0.95, 0.99))
+    return [*(f"{count:,}" for count in counts), *latencies]
 
 
 def markdown(document: Document) -> str:
     """For a pull request or $GITHUB_STEP_SUMMARY."""
     verdict, counts = document["verdict"], document["counts"]
     rows = [
-        f"| {c['result']} | {_cell(c['message'])} | {_interval(c)} |" for c in document["checks"]
+        f"| {c['result']} | {_cell(c['message'])} | {interval(c)} |" for c in document["checks"]
     ]
-    routes = [
-        f"| {name} | {g['requests']:,} | {g['outcomes'].get('failed', 0):,} | {g['unseen']:,} | "
-        + " | ".join(milliseconds(_value(g, q)) for q in (0.5, 0.95, 0.99))
-        + " |"
-        for name, g in _groups(document)
-    ]
+    routes = [f"| {' | '.join([name, *_figures(group)])} |" for name, group in groups(document)]
     return "\n".join(
         [
             f"### loadtest {document['profile']['name']}: **{verdict['result']}**",
@@ -97,11 +88,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _value(group: Document, quantile: float) -> float | None:
-    return next((q["value_s"] for q in group["quantiles"] if q["quantile"] == quantile), None)
-
-
-def _interval(check: Document) -> str:
+def interval(check: Document) -> str:
+    """What holds the true value of a check, if it is known."""
     if check["low"] is None:
         return ""
     if check["unit"] == "%":

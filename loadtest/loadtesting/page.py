@@ -34,11 +34,11 @@ def render(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.filters["ms"] = output.milliseconds
-    environment.globals["interval"] = output._interval  # noqa: SLF001 — one way of writing it
+    environment.globals["interval"] = output.interval
     return environment.get_template("report.html.j2").render(
         document=document,
         styles=STYLES,
-        groups=[*document["routes"].items(), ("all", document["overall"])],
+        groups=output.groups(document),
         latency=latency_plot(document),
         curve=curve_plot(document),
         arrivals=arrivals_plot(document),
