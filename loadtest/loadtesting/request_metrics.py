@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hdrh.histogram import HdrHistogram
@@ -114,8 +113,3 @@ def slice_length_s(seconds: float) -> float:
 def most_common(reasons: Counter[str], most: int = 3) -> str:
     """The reasons as a person reads them."""
     return ", ".join(f"{count} × {name}" for name, count in reasons.most_common(most))
-
-
-def names(groups: Iterable[str]) -> list[str]:
-    """Routes in the order of a report."""
-    return sorted(groups)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -17,33 +17,26 @@ from prometheus_client.samples import Sample
 from canary.errors import MeasureError
 
 REQUESTS, SECONDS = "http_requests_total", "request_duration_seconds"
-MEMORY = "process_resident_memory_bytes"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The counters of all pods that were asked; memory is None where none is exported."""
+    """The counters of all pods that were asked."""
 
     requests: float = 0.0
     failed: float = 0.0
     seconds: float = 0.0
     timed: float = 0.0
-    memory_bytes: float | None = None
 
     def since(self, before: Reading) -> Reading:
         """What was added since."""
-        return Reading(
-            self.requests - before.requests,
-            self.failed - before.failed,
-            self.seconds - before.seconds,
-            self.timed - before.timed,
-            self.memory_bytes,
-        )
+        pairs = zip(astuple(self), astuple(before), strict=True)
+        return Reading(*(now - then for now, then in pairs))
 
     @property
-    def mean_s(self) -> float | None:
+    def mean_s(self) -> float:
         """How long the service took on average."""
-        return self.seconds / self.timed if self.timed else None
+        return self.seconds / self.timed if self.timed else 0.0
 
 
 def read(urls: Sequence[str]) -> Reading:
@@ -52,20 +45,18 @@ def read(urls: Sequence[str]) -> Reading:
     Raises:
         MeasureError: if one cannot be read.
     """
-    requests = failed = seconds = timed = 0.0
-    memory: float | None = None
-    for url in urls:
-        for sample in _samples(url):
-            if sample.name == REQUESTS:
-                requests += sample.value
-                failed += sample.value if sample.labels.get("status", "").startswith("5") else 0
-            elif sample.name == f"{SECONDS}_sum":
-                seconds += sample.value
-            elif sample.name == f"{SECONDS}_count":
-                timed += sample.value
-            elif sample.name == MEMORY:
-                memory = (memory or 0.0) + sample.value
-    return Reading(requests, failed, seconds, timed, memory)
+    samples = [sample for url in urls for sample in _samples(url)]
+
+    def total(name: str, status: str = "") -> float:
+        found = (s for s in samples if s.name == name)
+        return sum((s.value for s in found if s.labels.get("status", "").startswith(status)), 0.0)
+
+    return Reading(
+        requests=total(REQUESTS),
+        failed=total(REQUESTS, "5"),
+        seconds=total(f"{SECONDS}_sum"),
+        timed=total(f"{SECONDS}_count"),
+    )
 
 
 def _samples(url: str) -> list[Sample]:
@@ -91,6 +82,6 @@ def compare(
         "failed_seen": failed,
         "failed_counted": said.failed,
         "client_mean_s": mean_s,
-        "service_mean_s": said.mean_s or 0.0,
-        "before_service_s": mean_s - (said.mean_s or 0.0),
+        "service_mean_s": said.mean_s,
+        "before_service_s": mean_s - said.mean_s,
     }
