@@ -175,7 +175,7 @@ def _report(
     say(f"  report       {shown}\n  result       {file}")
     if chosen.keep_baseline:
         say(f"  baseline     {baseline.keep(file, chosen.out / 'baselines', profile.name)}")
-    return done.verdict.exit_code
+    return done.verdict.result.exit_code
 
 
 def _search(

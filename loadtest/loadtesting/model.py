@@ -5,7 +5,7 @@ Ratios are of one, times are in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from openarrivals.shapes import Shape
@@ -129,9 +129,4 @@ class Verdict:
     result: Result
     headline: str
     checks: tuple[Check, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def exit_code(self) -> int:
-        """What the program ends with."""
-        return self.result.exit_code
+    notes: tuple[str, ...] = ()

@@ -17,8 +17,12 @@ from loadtesting.request_metrics import Group, RequestMetrics, Slice
 
 SCHEMA = 1
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
+# What is kept of a profile.
+PROFILE = ("name", "purpose", "needed", "fault", "expected", "gate")
 # Of the percentile curve: denser towards the end, where it bends.
 CURVE = tuple(1 - 10 ** (-step / 8) for step in range(33))
+
+REMEDY = "name a result.json of a run"
 
 Document = dict[str, Any]
 
@@ -34,18 +38,11 @@ def build(
     return {
         "schema": SCHEMA,
         **head,
-        "profile": {
-            "name": profile.name,
-            "purpose": profile.purpose,
-            "needed": profile.needed,
-            "fault": profile.fault,
-            "expected": profile.expected,
-            "gate": profile.gate,
-        },
+        "profile": {name: value for name, value in asdict(profile).items() if name in PROFILE},
         "limits": asdict(limits),
         "verdict": {
             "result": verdict.result,
-            "exit_code": verdict.exit_code,
+            "exit_code": verdict.result.exit_code,
             "headline": verdict.headline,
             "notes": list(verdict.notes),
         },
@@ -122,11 +119,11 @@ def read(path: Path) -> Document:
     try:
         content: Document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as missing:
-        raise UsageError(f"{file}: {missing.strerror}", "name a result.json of a run") from None
+        raise UsageError(f"{file}: {missing.strerror}", REMEDY) from None
     except (ValueError, RecursionError) as broken:
-        raise UsageError(f"{file} is not JSON: {broken}", "name a result.json of a run") from None
+        raise UsageError(f"{file} is not JSON: {broken}", REMEDY) from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UsageError(f"{file} is not a result of `loadtest run`", "name a result.json of a run")
+        raise UsageError(f"{file} is not a result of `loadtest run`", REMEDY)
     return content
 
 
