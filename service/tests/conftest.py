@@ -1,9 +1,11 @@
 """The service in this process, on a real database; `serve` starts it as its own server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
+from flask import Flask
 from gridos import create_app
 from gridos.config import Settings
 from gridos.storage import pool
@@ -12,16 +14,27 @@ from acceptance.services import KEY
 
 
 @pytest.fixture
-def app(seeded: str):
+def opened() -> Callable[..., AbstractContextManager[Flask]]:
+    """Connects applications with these settings, for a `with`."""
+
+    @contextmanager
+    def connect(database_url: str, **settings) -> Iterator[Flask]:
+        app = create_app(Settings(database_url, **settings))
+        pool.open_pool(app)
+        try:
+            yield app
+        finally:
+            pool.close_pool(app)
+
+    return connect
+
+
+@pytest.fixture
+def app(seeded: str, opened):
     """The application, connected."""
-    app = create_app(
-        Settings(
-            seeded, api_keys=f"other-key,{KEY}:readings+networks", pod="pod-1", version="1.2.3"
-        )
-    )
-    pool.open_pool(app)
-    yield app
-    pool.close_pool(app)
+    keys = f"other-key,{KEY}:readings+networks"
+    with opened(seeded, api_keys=keys, pod="pod-1", version="1.2.3") as app:
+        yield app
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ import json
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
-from gridos import create_app, schema, seed, turns
+from gridos import schema, seed, turns
 from gridos.access import MAX_CALLERS, Limiter, find_address
-from gridos.config import Settings
 from gridos.domain import series
 from gridos.domain.batch import Reading
 from gridos.domain.network import MAX_BUSES, MAX_LINES
@@ -99,13 +99,11 @@ def test_a_read_that_costs_too_much_is_refused_before_it_runs_with_how_to_ask_fo
 
 
 @pytest.fixture
-def hasty(seeded, monkeypatch):
+def hasty(seeded, opened, monkeypatch):
     """An application whose statements time out soon, and whose locks do not."""
     monkeypatch.setattr(pool, "OPTIONS", "-c statement_timeout=300")
-    app = create_app(Settings(seeded))
-    pool.open_pool(app)
-    yield app.test_client()
-    pool.close_pool(app)
+    with opened(seeded) as app:
+        yield app.test_client()
 
 
 def locked(url, table):
@@ -184,24 +182,16 @@ def test_a_caller_is_whom_the_outermost_trusted_proxy_saw(forwarded, trusted, ad
     assert find_address(environ, trusted) == address
 
 
-def made(seeded, **settings):
-    return create_app(Settings(seeded, api_keys="r:read,w:readings", **settings))
-
-
 @pytest.fixture
-def connected(seeded):
+def connected(seeded, opened):
     """Makes connected applications; `connected(reads="keyed")`."""
-    apps = []
+    with ExitStack() as stack:
 
-    def make(**settings):
-        app = create_app(Settings(seeded, api_keys="r:read,w:readings", **settings))
-        pool.open_pool(app)
-        apps.append(app)
-        return app.test_client()
+        def make(**settings):
+            app = opened(seeded, api_keys="r:read,w:readings", **settings)
+            return stack.enter_context(app).test_client()
 
-    yield make
-    for app in apps:
-        pool.close_pool(app)
+        yield make
 
 
 def ask(client, address=None, key=None, path="/v1/feeders"):
@@ -370,7 +360,7 @@ def test_a_pods_memory_holds_whatever_is_imported_and_asked_for(serve, fresh):
         assert peaks[-1] < 0.8 * POD_BYTES, [peak >> 20 for peak in peaks]
 
 
-def test_overloads_of_sixty_thousand_buses_are_answered(fresh):
+def test_overloads_of_sixty_thousand_buses_are_answered(fresh, opened):
     with fresh() as url:
         schema.migrate(url)
         with psycopg.connect(url) as connection:
@@ -388,10 +378,8 @@ def test_overloads_of_sixty_thousand_buses_are_answered(fresh):
                 " THEN 2 ELSE 0.5 END, 0 FROM bus"
             )
             connection.execute("ANALYZE")
-        app = create_app(Settings(url))
-        pool.open_pool(app)
-        found = app.test_client().get("/v1/overloads")
-        pool.close_pool(app)
+        with opened(url) as app:
+            found = app.test_client().get("/v1/overloads")
     assert found.status_code == 200
     assert len(found.get_json()["overloads"]) == 12_000
     assert {each["kva"] for each in found.get_json()["overloads"]} == {2.0}

@@ -12,11 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from gridos import create_app, deadlines, schema, seed
-from gridos.config import Settings
+from gridos import deadlines, schema, seed
 from gridos.domain.batch import OnConflict, Reading
 from gridos.storage import pool
-from gridos.storage.pool import close_pool, open_pool
 from gridos.storage.readings import Stored, store
 from psycopg import sql
 
@@ -387,7 +385,7 @@ def test_what_ingest_stored_and_refused_is_counted(app, client):
     assert wait_until(lambda: value("gridos_db_up") == 1, timeout_s=60)
 
 
-def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh):
+def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh, opened):
     with fresh() as url:
         schema.migrate(url)
         seed.seed(url)
@@ -404,9 +402,7 @@ def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh):
                 connection.execute(
                     sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.SQL(setting), value)
                 )
-        app = create_app(Settings(url, api_keys="a-key"))
-        open_pool(app)
-        try:
+        with opened(url, api_keys="a-key") as app:
             client = app.test_client()
             at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
             row = {"bus_id": "ieee33-2", "measured_at": at.isoformat(), "kw": KW, "kvar": 0}
@@ -417,8 +413,6 @@ def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh):
             series = client.get("/v1/buses/ieee33-2/readings").get_json()["rows"]
             with app.app_context(), pool.connection() as connection:
                 isolation = connection.execute("SHOW transaction_isolation").fetchone()
-        finally:
-            close_pool(app)
     assert stored.status_code == 201
     assert series == [["ieee33-2", f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", KW, 0]]
     (load,) = [load for load in loads if load["bus_id"] == "ieee33-2"]

@@ -1,16 +1,16 @@
 """The pool in an outage: nobody queues for it in vain, and it is back when the database is."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from time import monotonic
 
 import psycopg
 import pytest
-from gridos import create_app, schema, seed
-from gridos.config import Settings
+from gridos import schema, seed
 from gridos.storage import pool
 from gridos.storage.availability import CROWDED, SILENT
-from gridos.storage.pool import THREADS, close_pool, open_pool
+from gridos.storage.pool import THREADS
 from psycopg_pool import PoolTimeout
 
 from canary.runtime import database as postgres
@@ -27,52 +27,47 @@ def database():
         yield running
 
 
-def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_through(database):
+def test_the_pool_connects_again_after_an_outage_that_requests_went_on_asking_through(
+    database, opened
+):
     """Each request that gives up leaves its place in the pool's queue to be served first."""
-    app = create_app(Settings(database.url))
-    # Shorter than in service, so that requests give up soon, and so does the pool itself.
-    connections = app.extensions["pool"]
-    connections.timeout, connections.reconnect_timeout = 0.05, 0.1
-    open_pool(app)
     answers = []
     stopped = threading.Event()
 
-    def ask():
+    def ask(app):
         client = app.test_client()
         while not stopped.wait(0.01):
             answers.append(client.get("/v1/feeders").status_code)
 
-    callers = [threading.Thread(target=ask) for _ in range(connections.max_size)]
-    for caller in callers:
-        caller.start()
-    try:
-        assert wait_until(lambda: 200 in answers, timeout_s=60)
-        database.kill()
-        assert wait_until(lambda: answers.count(503) > 10 * connections.max_size, timeout_s=60)
-        assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
-        database.start()
-        answers.clear()
-        assert wait_until(lambda: answers.count(200) > 10 * connections.max_size, timeout_s=60)
-    finally:
-        stopped.set()
-        for caller in callers:
-            caller.join()
-        close_pool(app)
+    with opened(database.url) as app, ThreadPoolExecutor() as callers:
+        # Shorter than in service, so that requests give up soon, and so does the pool itself.
+        connections = app.extensions["pool"]
+        connections.timeout, connections.reconnect_timeout = 0.05, 0.1
+        try:
+            for _ in range(connections.max_size):
+                callers.submit(ask, app)
+            assert wait_until(lambda: 200 in answers, timeout_s=60)
+            database.kill()
+            assert wait_until(lambda: answers.count(503) > 10 * connections.max_size, timeout_s=60)
+            assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
+            database.start()
+            answers.clear()
+            assert wait_until(lambda: answers.count(200) > 10 * connections.max_size, timeout_s=60)
+        finally:
+            stopped.set()
     assert set(answers) <= {200, 503}
 
 
 @pytest.mark.parametrize("idle", [True, False])
 def test_connections_that_were_cut_off_fail_no_more_requests_than_the_one_that_finds_out(
-    fresh, monkeypatch, idle
+    fresh, opened, monkeypatch, idle
 ):
     """A server's idle timeout, a pooler's restart or a network's does it, to all at once."""
     if idle:
         monkeypatch.setattr(pool, "PROOF_S", -1.0)
     with fresh() as url:
         schema.migrate(url)
-        app = create_app(Settings(url))
-        open_pool(app)
-        try:
+        with opened(url) as app:
             connections = app.extensions["pool"]
             with ExitStack() as lent:
                 for _ in range(connections.max_size):
@@ -84,20 +79,15 @@ def test_connections_that_were_cut_off_fail_no_more_requests_than_the_one_that_f
                 )
             client = app.test_client()
             answers = [client.get("/v1/feeders").status_code for _ in range(8)]
-        finally:
-            close_pool(app)
     assert answers == [200 if idle else 503, *[200] * 7]
 
 
 @pytest.fixture
-def away():
+def away(opened):
     """A service whose database refuses connections, and knows it."""
-    url = f"postgresql://gridos@127.0.0.1:{processes.free_port()}/gridos"
-    app = create_app(Settings(url, api_keys="a-key", pod="pod-1", version="1.2.3"))
-    open_pool(app)
-    assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
-    yield app
-    close_pool(app)
+    with opened(f"postgresql://gridos@127.0.0.1:{processes.free_port()}/gridos") as app:
+        assert wait_until(lambda: app.extensions["availability"].fault is SILENT, timeout_s=60)
+        yield app
 
 
 def test_requests_are_refused_and_not_queued_while_the_database_is_away(away):
@@ -118,18 +108,13 @@ def test_a_request_is_answered_503_while_the_database_is_away(away):
 
 
 @pytest.mark.parametrize("server", THREADS)
-def test_a_pod_is_ready_while_all_its_threads_hold_connections(seeded, server):
-    app = create_app(Settings(seeded, server=server))
-    open_pool(app)
-    client = app.test_client()
-    try:
+def test_a_pod_is_ready_while_all_its_threads_hold_connections(seeded, opened, server):
+    with opened(seeded, server=server) as app, ExitStack() as held:
+        client = app.test_client()
         assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=60)
-        with ExitStack() as held:
-            for _ in range(THREADS[server]):
-                held.enter_context(app.extensions["pool"].connection())
-            assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=60)
-    finally:
-        close_pool(app)
+        for _ in range(THREADS[server]):
+            held.enter_context(app.extensions["pool"].connection())
+        assert wait_until(lambda: client.get("/readyz").status_code == 200, timeout_s=60)
 
 
 def test_a_connection_is_waited_for_where_there_are_some_although_no_new_one_is_to_be_had(app):

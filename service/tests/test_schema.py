@@ -2,10 +2,8 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from gridos import create_app, schema, seed
-from gridos.config import Settings
+from gridos import schema, seed
 from gridos.schema import MigrationError
-from gridos.storage import pool
 
 
 @pytest.fixture
@@ -48,21 +46,19 @@ def test_seeding_again_stores_nothing_new(empty):
         assert connection.execute("SELECT count(*) FROM reading").fetchone() == (33,)
 
 
-def test_a_database_without_an_encoding_keeps_and_gives_back_every_text(fresh):
+def test_a_database_without_an_encoding_keeps_and_gives_back_every_text(fresh, opened):
+    network = {
+        "feeder": {"id": "north", "name": "Nørd 北", "nominal_kv": 10, "rated_kva": 8},
+        "buses": [{"number": 1, "kw": 0, "kvar": 0}, {"number": 2, "kw": 1, "kvar": 0}],
+        "lines": [{"from": 1, "to": 2, "r_ohm": 0.4, "x_ohm": 0.3}],
+    }
     with fresh(encoding="SQL_ASCII") as url:
         assert schema.migrate(url) != schema.migrate(url) == []
         seed.seed(url)
-        app = create_app(Settings(url, api_keys="k:networks"))
-        pool.open_pool(app)
-        client = app.test_client()
-        network = {
-            "feeder": {"id": "north", "name": "Nørd 北", "nominal_kv": 10, "rated_kva": 8},
-            "buses": [{"number": 1, "kw": 0, "kvar": 0}, {"number": 2, "kw": 1, "kvar": 0}],
-            "lines": [{"from": 1, "to": 2, "r_ohm": 0.4, "x_ohm": 0.3}],
-        }
-        posted = client.post("/v1/networks", json=network, headers={"X-API-Key": "k"})
-        assert posted.status_code == 201, posted.text
-        assert client.get("/v1/feeders/north").get_json()["name"] == "Nørd 北"
-        for path in ("load", "state", "lines", "readings?start=2026-01-01T00:00:00Z"):
-            assert client.get(f"/v1/feeders/ieee33/{path}").status_code == 200, path
-        pool.close_pool(app)
+        with opened(url, api_keys="k:networks") as app:
+            client = app.test_client()
+            posted = client.post("/v1/networks", json=network, headers={"X-API-Key": "k"})
+            assert posted.status_code == 201, posted.text
+            assert client.get("/v1/feeders/north").get_json()["name"] == "Nørd 北"
+            for path in ("load", "state", "lines", "readings?start=2026-01-01T00:00:00Z"):
+                assert client.get(f"/v1/feeders/ieee33/{path}").status_code == 200, path

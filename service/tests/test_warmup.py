@@ -4,32 +4,28 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-from gridos import create_app, probes
-from gridos.config import Settings, read
+from gridos import create_app, faults, probes
+from gridos.config import Settings
 from gridos.storage import pool
 
 from canary.runtime.waiting import wait_until
 
 
 @pytest.fixture
-def ready():
-    """Opens an application and waits until it is ready."""
-    opened = []
+def ready(opened):
+    """Connects an application and waits until it is ready."""
+    with ExitStack() as stack:
 
-    def start(settings):
-        app = create_app(settings)
-        opened.append(app)
-        pool.open_pool(app)
-        assert wait_until(lambda: probes.check_readiness(app)[1] == 200, 60)
-        return app
+        def start(database_url, **settings):
+            app = stack.enter_context(opened(database_url, **settings))
+            assert wait_until(lambda: probes.check_readiness(app)[1] == 200, 60)
+            return app
 
-    yield start
-    for app in opened:
-        pool.close_pool(app)
+        yield start
 
 
 def test_a_ready_pod_has_prepared_what_most_users_ask_for(ready, seeded):
-    app = ready(Settings(seeded))
+    app = ready(seeded)
     kept = app.extensions["pool"]
     prepared = []
     with ExitStack() as leases:
@@ -42,15 +38,14 @@ def test_a_ready_pod_has_prepared_what_most_users_ask_for(ready, seeded):
 
 
 def test_the_warm_up_is_counted_as_nobodys_request_and_meets_no_fault(ready, seeded):
-    faulty = read({"GRIDOS_DATABASE_URL": seeded, "GRIDOS_FAULTS": "errors=100%,latency=1h"})
-    app = ready(faulty)
+    app = ready(seeded, faults=faults.parse("errors=100%,latency=1h"))
     assert sum(app.extensions["tally"].sum().counts.values()) == 0
     assert app.test_client().get("/readyz").status_code == 200
 
 
 def test_a_pod_without_a_schema_is_ready_all_the_same(ready, fresh):
     with fresh() as url:
-        app = ready(Settings(url))
+        app = ready(url)
         assert app.extensions["availability"].fault is None
         pool.close_pool(app)
 
