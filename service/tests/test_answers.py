@@ -10,15 +10,9 @@ from gridos.recorder import Recorder
 from gridos.tally import Tally
 
 
-def environ(method="GET", **headers):
-    builder = {"REQUEST_METHOD": method, "PATH_INFO": "/", "wsgi.input": io.BytesIO()}
-    return {
-        **builder,
-        "SERVER_NAME": "x",
-        "SERVER_PORT": "80",
-        "wsgi.url_scheme": "http",
-        **headers,
-    }
+def environ(method="GET"):
+    host = {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
+    return {"REQUEST_METHOD": method, "PATH_INFO": "/", "wsgi.input": io.BytesIO(), **host}
 
 
 def served(kind, method, arguments, headers):

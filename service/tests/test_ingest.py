@@ -18,6 +18,7 @@ from gridos.storage import pool
 from gridos.storage.readings import Stored, store
 from psycopg import sql
 
+from acceptance.service import wire
 from canary.runtime.waiting import wait_until
 
 KEY = {"X-API-Key": "a-key"}
@@ -47,15 +48,7 @@ def test_lines_and_gzip_are_taken(client):
 
 
 def test_a_large_batch_is_stored_once_as_a_small_one_is(client):
-    many = [
-        {
-            **readings(0)[0],
-            "measured_at": f"2023-01-01T{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02}Z",
-        }
-        for i in range(1500)
-    ]
-    body = json.dumps({"readings": many})
-    answers = [client.post("/v1/readings", data=body, headers=JSON).get_json() for _ in range(2)]
+    answers = [post(client, many(23, 1500)).get_json() for _ in range(2)]
     assert answers == [told(stored=1500), told(duplicates=1500)]
 
 
@@ -64,13 +57,8 @@ def post(client, batch, **query):
     return client.post("/v1/readings", data=body, headers=JSON, query_string=query)
 
 
-def told(stored=0, duplicates=0, differing=0, replaced=0):
-    return {
-        "stored": stored,
-        "duplicates": duplicates,
-        "differing": differing,
-        "replaced": replaced,
-    }
+def told(**counts):
+    return {"stored": 0, "duplicates": 0, "differing": 0, "replaced": 0, **counts}
 
 
 def stored_kw(seeded, batch):
@@ -160,7 +148,9 @@ def test_a_correction_that_is_to_be_rejected_stores_nothing_and_names_the_rows(
     assert (answer.status_code, answer.get_json()["bad_rows"]) == (409, 1)
     assert answer.get_json()["rows"] == [{"row": 1, "cause": "stored with kw 0.0 and kvar 0.0"}]
     assert rows() == before
-    assert post(client, batch, on_conflict="reject").get_json() == told(1, size - 1)
+    assert post(client, batch, on_conflict="reject").get_json() == told(
+        stored=1, duplicates=size - 1
+    )
 
 
 def test_corrections_at_the_same_time_are_each_written_down_with_what_they_found(
@@ -262,12 +252,12 @@ def test_a_time_ahead_of_the_clock_is_refused_by_row_and_one_within_an_hour_is_n
 
 def test_a_batch_of_bad_rows_is_answered_within_bounds(client):
     bad = [{"bus_id": "nowhere" * 5, "measured_at": "x"} for _ in range(9_999)]
-    for body, media in (
-        (json.dumps({"readings": bad}), JSON),
-        ("\n".join(map(json.dumps, bad)), LINES),
-        (json.dumps({"readings": [{"x" * 1_000_000: 1}]}), JSON),
+    lines = "\n".join(map(json.dumps, bad))
+    for answer in (
+        post(client, bad),
+        client.post("/v1/readings", data=lines, headers=LINES),
+        post(client, [{"x" * 1_000_000: 1}]),
     ):
-        answer = client.post("/v1/readings", data=body, headers=media)
         assert answer.status_code == 422
         assert len(answer.data) < 30_000
     answer = post(client, [{**row, "bus_id": "nowhere"} for row in many(17, 9_999)])
@@ -330,13 +320,16 @@ def test_the_document_names_every_route_under_v1(app, client):
     assert client.get("/v1/docs", follow_redirects=True).status_code == 200
 
 
+def promise(connection, length):
+    """Sends a head that promises a body."""
+    head = wire.head("POST", "/v1/readings", {**JSON, "Content-Length": str(length)})
+    connection.sendall(head)
+
+
 def drip(port, length, stop):
-    """Sends a head that promises a body, then a byte of it now and then; returns the answer."""
+    """Promises a body, then sends a byte of it now and then; returns the answer."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(
-            b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nX-API-Key: a-key\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % length
-        )
+        promise(connection, length)
         connection.settimeout(0.3)
         while not stop():
             try:
@@ -363,10 +356,7 @@ def test_slow_bodies_are_408_and_hold_no_thread_for_long(serve):
 
 def test_a_hundred_megabytes_are_refused_before_they_are_sent(serve):
     with serve() as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(
-            b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nX-API-Key: a-key\r\n"
-            b"Content-Type: application/json\r\nContent-Length: 100000000\r\n\r\n"
-        )
+        promise(connection, 100_000_000)
         assert b" 413 " in connection.recv(200)
 
 
@@ -375,9 +365,8 @@ def test_what_ingest_stored_and_refused_is_counted(app, client):
         text = client.get("/metrics").text
         return next(float(x.split()[-1]) for x in text.splitlines() if x.startswith(name + " "))
 
-    body = json.dumps({"readings": [*readings(5, 2), {"bus_id": "nowhere"}]})
-    client.post("/v1/readings", data=body, headers=JSON)
-    client.post("/v1/readings", data=json.dumps({"readings": readings(6, 2)}), headers=JSON)
+    post(client, [*readings(5, 2), {"bus_id": "nowhere"}])
+    post(client, readings(6, 2))
     refused = "gridos_ingest_rows_refused_total"
     assert value("gridos_ingest_rows_stored_total") == 2
     assert value(refused + '{reason="invalid"}') == 1

@@ -7,6 +7,7 @@ import pytest
 from gridos.faults import parse
 from gridos.injection import INSIDE, WARMUP_LATENCY_S, FaultInjector, InjectedError
 
+from acceptance.service import wire
 from canary.runtime.waiting import wait_until
 
 OVERLOADS, FEEDERS = "/v1/overloads", "/v1/feeders"
@@ -82,13 +83,7 @@ def test_a_pod_warms_up_from_its_first_request_and_slows_none_beyond(monkeypatch
 
 def failures(server):
     """What the service has counted, by status."""
-    lines = server.probe("/metrics")[1].splitlines()
-    counted = [line for line in lines if line.startswith("http_requests_total{")]
-    found = {}
-    for line in counted:
-        status = line.partition('status="')[2][:3]
-        found[status] = found.get(status, 0) + float(line.split()[-1])
-    return {status: count for status, count in found.items() if count}
+    return wire.statuses(server.probe("/metrics")[1])
 
 
 def test_a_route_fails_with_its_status_and_the_others_answer(serve):
@@ -111,7 +106,7 @@ def test_a_reset_ends_the_connection_before_the_answer_is_counted_and_a_cut_afte
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
             caller.getresponse()
         assert server.ask(FEEDERS).status == 200
-        assert wait_until(lambda: sum(failures(server).values()) == 2, 60)
+        assert wait_until(lambda: failures(server).total() == 2, 60)
         route = f'{{method="GET",route="/v1/overloads",status="{status}"}}'
         assert f"{route} 1.0" in server.ask("/metrics").text
 

@@ -1,7 +1,7 @@
 """What is the matter with the database: what users, probes and metrics see of it, and its end."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -69,18 +69,13 @@ def test_while_the_database_hangs_callers_are_told_to_come_back_and_no_pod_leave
     serve, database, kind
 ):
     with serve(GRIDOS_DATABASE_URL=database.url, GRIDOS_SERVER=kind) as server:
-        answers = []
-        callers = [
-            threading.Thread(target=lambda: answers.append(read(server))) for _ in range(CALLERS)
-        ]
-        with frozen(database):
-            for caller in callers:
-                caller.start()
-            while any(caller.is_alive() for caller in callers):
+        with frozen(database), ThreadPoolExecutor(CALLERS) as callers:
+            answers = [callers.submit(read, server) for _ in range(CALLERS)]
+            while not all(answer.done() for answer in answers):
                 assert server.probe("/livez")[0] == 200
                 assert server.probe("/readyz")[0] == 200
             for answer in answers:
-                assert_later(answer)
+                assert_later(answer.result())
             assert wait_until(lambda: server.metric("gridos_db_up") == 0, timeout_s=60)
             assert "does not answer" in server.probe("/readyz")[1]
             assert_later(read(server))
@@ -134,18 +129,14 @@ def test_while_tables_are_locked_every_caller_is_answered_and_no_pod_leaves(serv
     with (
         serve(GRIDOS_DATABASE_URL=database.url) as server,
         psycopg.connect(database.url) as owner,
+        ThreadPoolExecutor(CALLERS) as callers,
     ):
         owner.execute("LOCK TABLE feeder, bus IN ACCESS EXCLUSIVE MODE")
-        answers = []
-        callers = [
-            threading.Thread(target=lambda: answers.append(read(server)[0])) for _ in range(CALLERS)
-        ]
-        for caller in callers:
-            caller.start()
-        while any(caller.is_alive() for caller in callers):
+        answers = [callers.submit(read, server) for _ in range(CALLERS)]
+        while not all(answer.done() for answer in answers):
             assert server.probe("/livez")[0] == 200
             assert server.probe("/readyz") == (200, '{"status": "ready", "database": "available"}')
-        assert set(answers) == {503}
+        assert {answer.result().status for answer in answers} == {503}
         owner.rollback()
         assert wait_until(lambda: is_back(server), timeout_s=60)
 

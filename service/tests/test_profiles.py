@@ -1,13 +1,11 @@
 """What is optional: another server, and traces."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 from gridos import create_app
 from gridos.config import Settings
 
 from canary.runtime.waiting import wait_until
+from canary.tests.machine import answering
 
 
 def test_granian_serves_the_same_and_ends_in_order(serve):
@@ -26,21 +24,12 @@ def collector():
     """(URL, bodies) of an OTLP receiver on loopback."""
     bodies = []
 
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self):
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def receive(request):
+        bodies.append(request.rfile.read(int(request.headers["Content-Length"])))
+        return 200, b""
 
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", bodies
-    server.shutdown()
-    server.server_close()
+    with answering(receive) as port:
+        yield f"http://127.0.0.1:{port}", bodies
 
 
 def test_a_span_goes_on_from_the_ids_of_the_log_line(serve, collector):

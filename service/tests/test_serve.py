@@ -4,19 +4,18 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
+from acceptance.services import PROGRAM
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
-PROGRAM = str(Path(sys.executable).parent / "gridos")
+AWAY = "postgresql://127.0.0.1:1/x"
 
 
 def run(command, **variables):
@@ -35,12 +34,7 @@ def run(command, **variables):
     ("command", "variables", "code", "words"),
     [
         (["serve"], {}, 2, "set GRIDOS_DATABASE_URL"),
-        (
-            ["migrate"],
-            {"GRIDOS_DATABASE_URL": "postgresql://127.0.0.1:1/x"},
-            4,
-            "cannot be reached",
-        ),
+        (["migrate"], {"GRIDOS_DATABASE_URL": AWAY}, 4, "cannot be reached"),
         (["seed"], {"GRIDOS_DATABASE_URL": "nonsense"}, 2, "cannot be used"),
         (["faults", "rain=1%"], {}, 2, "'rain=1%' is not a fault"),
     ],
@@ -100,22 +94,18 @@ def test_a_worker_that_dies_takes_the_container_with_it_and_the_next_one_counts_
     # A pod's port and temporary directory outlive its containers.
     pod = {"PORT": str(processes.free_port()), "TMPDIR": str(tmp_path)}
     with serve(**pod) as server:
-        assert exits(server) == 0
+        assert server.metric("gridos_worker_exits_total") == 0
         (worker,) = psutil.Process(server.process.pid).children()
         os.kill(worker.pid, signal.SIGKILL)
         assert server.process.wait(60) == 1
         assert "the container ends with it" in server.log.read_text()
     with serve(**pod) as server:
-        assert exits(server) == 1
+        assert server.metric("gridos_worker_exits_total") == 1
         server.process.terminate()
         assert server.process.wait(60) == 0
     with serve(**pod) as server:
-        assert exits(server) == 1, "a worker that was told to end is no failure"
-
-
-def exits(server):
-    lines = server.ask("/metrics")[1].splitlines()
-    return next(float(x.split()[1]) for x in lines if x.startswith("gridos_worker_exits_total "))
+        exits = server.metric("gridos_worker_exits_total")
+        assert exits == 1, "a worker that was told to end is no failure"
 
 
 def test_a_crash_fault_ends_the_pod_abruptly_after_so_many_requests(serve):
