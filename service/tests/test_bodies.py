@@ -6,9 +6,9 @@ the same connection pays for.
 
 import gzip
 import json
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,6 +18,8 @@ from canary.runtime.waiting import wait_until
 
 LIMIT = 1 << 20
 HEAD = {"X-API-Key": "a-key", "Content-Type": "application/x-ndjson"}
+CHUNKED = {"Transfer-Encoding": "chunked"}
+REVOKED = {"X-API-Key": "revoked"}
 SERVERS = ["gunicorn", "granian"]
 
 
@@ -49,11 +51,20 @@ def gunicorn(serve):
         yield server
 
 
+def head(headers, path="/v1/readings"):
+    return wire.head("POST", path, {**HEAD, **headers})
+
+
+def framed(body, chunks=None):
+    """The header of a body's framing, and the body in it."""
+    if chunks:
+        return CHUNKED, wire.chunked(body, chunks)
+    return {"Content-Length": str(len(body))}, body
+
+
 def post(server, body, *, chunks=None, **headers):
-    framed = wire.chunked(body, chunks) if chunks else body
-    framing = {"Transfer-Encoding": "chunked"} if chunks else {"Content-Length": str(len(body))}
-    head = wire.head("POST", "/v1/readings", {**HEAD, **framing, **headers})
-    return wire.exchange(server.port, head + framed)
+    framing, sent = framed(body, chunks)
+    return wire.exchange(server.port, head({**framing, **headers}) + sent)
 
 
 def count(server, **labels):
@@ -157,9 +168,8 @@ def test_a_malformed_or_cut_off_chunk_is_400_and_counted_as_that(gunicorn, rows,
     body = lines(3, 12_000)
     pattern = BAD_CHUNKS[case]
     values = {b"n": len(body), b"twice": 2 * len(body), b"b": body}
-    framed = pattern % values if b"%(" in pattern else pattern % body
-    head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
-    status, text = wire.exchange(gunicorn.port, head + framed, ends=True)
+    chunked = pattern % values if b"%(" in pattern else pattern % body
+    status, text = wire.exchange(gunicorn.port, head(CHUNKED) + chunked, ends=True)
     problem = json.loads(text)
     assert (status, problem["type"]) == (400, "urn:gridos:problem:malformed-body")
     assert problem["request_id"]
@@ -178,37 +188,34 @@ def granian(serve):
 def test_granian_which_cannot_tell_a_body_cut_off_takes_no_chunks_at_all(granian, rows, body):
     before = rows()
     # A whole chunk of whole rows, and then none of what makes a second one.
-    framed = b"%x\r\n%b\r\nzz\r\n" % (len(body) or 1, body or b" ")
-    head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
-    assert wire.exchange(granian.port, head + framed)[0] == 411
+    chunked = b"%x\r\n%b\r\nzz\r\n" % (len(body) or 1, body or b" ")
+    assert wire.exchange(granian.port, head(CHUNKED) + chunked)[0] == 411
     assert rows() == before
 
 
 def test_chunk_extensions_and_trailers_that_are_sound_are_taken(gunicorn, rows):
     before = rows()
     body = lines(3, 13_000)
-    framed = b"%x;name=value\r\n%b\r\n0\r\nX-Checked: yes\r\n\r\n" % (len(body), body)
-    head = wire.head("POST", "/v1/readings", {**HEAD, "Transfer-Encoding": "chunked"})
-    assert wire.exchange(gunicorn.port, head + framed)[0] == 201
+    chunked = b"%x;name=value\r\n%b\r\n0\r\nX-Checked: yes\r\n\r\n" % (len(body), body)
+    assert wire.exchange(gunicorn.port, head(CHUNKED) + chunked)[0] == 201
     assert rows() == before + 3
 
 
 def test_a_body_shorter_than_its_length_is_400_and_nothing_is_stored(server, rows):
     before = rows()
     body = lines(3, 14_000)
-    head = wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": str(len(body) + 10)})
-    status, _ = wire.exchange(server.port, head + body, ends=True)
-    assert status == 400
+    promise = head({"Content-Length": str(len(body) + 10)})
+    assert wire.exchange(server.port, promise + body, ends=True)[0] == 400
     assert rows() == before
 
 
 REFUSED = {
-    401: ("POST", "/v1/readings", {"X-API-Key": "revoked"}),
-    403: ("POST", "/v1/networks", {}),
-    404: ("POST", "/v1/nowhere", {}),
-    405: ("POST", "/v1/feeders", {}),
-    413: ("POST", "/v1/readings", {}),
-    415: ("POST", "/v1/readings", {"Content-Type": "text/plain"}),
+    401: ("/v1/readings", REVOKED),
+    403: ("/v1/networks", {}),
+    404: ("/v1/nowhere", {}),
+    405: ("/v1/feeders", {}),
+    413: ("/v1/readings", {}),
+    415: ("/v1/readings", {"Content-Type": "text/plain"}),
 }
 
 
@@ -218,17 +225,13 @@ REFUSED = {
 def test_who_is_refused_early_reads_the_answer_and_the_connection_is_as_it_says(
     gunicorn, status, size, chunks
 ):
-    method, path, headers = REFUSED[status]
+    path, headers = REFUSED[status]
     if status == 413 and size <= LIMIT:
         size += LIMIT
-    framing = {"Transfer-Encoding": "chunked"} if chunks else {"Content-Length": str(size)}
+    framing, body = framed(b" " * size, chunks)
     with wire.connect(gunicorn.port) as connection:
-        body = b" " * size
-        sent = wire.head(method, path, {**HEAD, **headers, **framing}) + (
-            wire.chunked(body, chunks) if chunks else body
-        )
         # In one go, before anything is read: what a gateway has in its buffers.
-        wire.send(connection, sent)
+        wire.send(connection, head({**headers, **framing}, path) + body)
         answer = wire.receive(connection)
         assert answer.status == status
         if answer.keeps:
@@ -243,10 +246,9 @@ def test_who_is_refused_early_reads_the_answer_and_the_connection_is_as_it_says(
 
 @pytest.mark.parametrize("size", [10, 4000, 5000, 70_000, 1_000_000])
 def test_granian_keeps_the_connection_as_its_answer_says(granian, size):
-    revoked = {**HEAD, "X-API-Key": "revoked", "Content-Length": str(size)}
     for _ in range(5):
         with wire.connect(granian.port) as connection:
-            wire.send(connection, wire.head("POST", "/v1/readings", revoked) + b" " * size)
+            wire.send(connection, head({**REVOKED, "Content-Length": str(size)}) + b" " * size)
             answer = wire.receive(connection)
             assert (answer.status, answer.keeps) == (401, size <= 4096)
             if answer.keeps:
@@ -258,10 +260,7 @@ def test_granian_keeps_a_connection_whose_body_was_read(granian, rows):
     before = rows()
     body = padded(500, 16_000)
     with wire.connect(granian.port) as connection:
-        wire.send(
-            connection,
-            wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": str(len(body))}) + body,
-        )
+        wire.send(connection, head({"Content-Length": str(len(body))}) + body)
         answer = wire.receive(connection)
         assert (answer.status, answer.keeps) == (201, True)
     assert rows() == before + 500
@@ -269,23 +268,23 @@ def test_granian_keeps_a_connection_whose_body_was_read(granian, rows):
 
 def test_a_key_that_writes_too_often_reads_its_429(serve):
     with serve(GRIDOS_KEY_REQUESTS_PER_SECOND="1") as server:
-        head = wire.head("POST", "/v1/readings", {**HEAD, "Content-Length": "150000"})
-        answers = [wire.exchange(server.port, head + b" " * 150_000) for _ in range(4)]
+        sent = head({"Content-Length": "150000"}) + b" " * 150_000
+        answers = [wire.exchange(server.port, sent) for _ in range(4)]
         assert 429 in [status for status, _ in answers]
         assert {status for status, _ in answers} <= {422, 429}
         with wire.connect(server.port) as connection:
-            wire.send(connection, head + b" " * 150_000)
+            wire.send(connection, sent)
             refused = wire.receive(connection)
             assert (refused.status, refused.keeps) == (429, False)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 413, 415])
 def test_a_request_that_is_refused_is_refused_before_its_body_is_asked_for(gunicorn, status):
-    method, path, headers = REFUSED[status]
+    path, headers = REFUSED[status]
     size = 2 * LIMIT if status == 413 else 100
     expecting = {"Expect": "100-continue", "Content-Length": str(size)}
     with wire.connect(gunicorn.port) as connection:
-        connection.sendall(wire.head(method, path, {**HEAD, **headers, **expecting}))
+        connection.sendall(head({**headers, **expecting}, path))
         answer = wire.receive(connection)
         assert answer.status == status
         assert answer.headers["connection"] == "close"
@@ -296,7 +295,7 @@ def test_a_body_that_is_wanted_is_asked_for_once(gunicorn, rows):
     body = lines(3, 15_000)
     expecting = {"Expect": "100-continue", "Content-Length": str(len(body))}
     with wire.connect(gunicorn.port) as connection:
-        connection.sendall(wire.head("POST", "/v1/readings", {**HEAD, **expecting}))
+        connection.sendall(head(expecting))
         assert wire.receive(connection).status == 100
         connection.sendall(body)
         answer = wire.receive(connection)
@@ -311,14 +310,12 @@ def test_behind_a_gateway_nobody_pays_for_others_revoked_keys(gunicorn, tmp_path
         gateway.route({gunicorn.port})
         assert wait_until(lambda: gunicorn.port in gateway.routed_ports(), timeout_s=60)
         end = time.monotonic() + 6
-        head = wire.head(
-            "POST", "/v1/readings", {**HEAD, "X-API-Key": "revoked", "Content-Length": "150000"}
-        )
+        sent = head({**REVOKED, "Content-Length": "150000"}) + b" " * 150_000
 
         def refused():
             statuses = []
             while time.monotonic() < end:
-                statuses.append(wire.exchange(gateway.port, head + b" " * 150_000)[0])
+                statuses.append(wire.exchange(gateway.port, sent)[0])
             return statuses
 
         def good():
@@ -330,10 +327,8 @@ def test_behind_a_gateway_nobody_pays_for_others_revoked_keys(gunicorn, tmp_path
             return statuses
 
         with ThreadPoolExecutor(6) as callers:
-            bad, others = (
-                [callers.submit(refused) for _ in "123"],
-                [callers.submit(good) for _ in "123"],
-            )
+            bad = [callers.submit(refused) for _ in "123"]
+            others = [callers.submit(good) for _ in "123"]
             met = [status for caller in bad for status in caller.result()]
             answered = [status for caller in others for status in caller.result()]
     finally:
@@ -344,15 +339,8 @@ def test_behind_a_gateway_nobody_pays_for_others_revoked_keys(gunicorn, tmp_path
 
 
 def test_who_does_not_read_its_refusal_holds_up_nobody(gunicorn):
-    head = wire.head(
-        "POST", "/v1/readings", {**HEAD, "X-API-Key": "revoked", "Content-Length": "5000000"}
-    )
-    idle = [socket.create_connection(("127.0.0.1", gunicorn.port)) for _ in range(20)]
-    try:
-        for connection in idle:
-            connection.sendall(head + b" " * 20_000)
-        began = [gunicorn.ask("/v1/feeders")[0] for _ in range(20)]
-        assert began == [200] * 20
-    finally:
-        for connection in idle:
-            connection.close()
+    sent = head({**REVOKED, "Content-Length": "5000000"}) + b" " * 20_000
+    with ExitStack() as idle:
+        for _ in range(20):
+            idle.enter_context(wire.connect(gunicorn.port)).sendall(sent)
+        assert [gunicorn.ask("/v1/feeders")[0] for _ in range(20)] == [200] * 20

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from gridos.framing import Message
 
+from acceptance.service import wire
 from acceptance.service.crowd import LARGE, PIPELINED, SILENT, SLOW_HEAD, UNREAD, Crowd, slow_body
 from canary.runtime.waiting import wait_until
 
@@ -67,34 +68,18 @@ def test_an_answer_that_is_read_slowly_comes_whole(server):
             assert len(stream.read(expected)) == expected
 
 
-def test_a_body_that_does_not_come_in_time_is_a_408(server):
-    with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.sendall(SLOW_BODY.text.encode())
-        assert client.recv(100).startswith(b"HTTP/1.1 408 ")
-
-
-def test_a_body_that_ends_early_is_a_400(server):
-    with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.sendall(SLOW_BODY.text.encode())
-        client.shutdown(socket.SHUT_WR)
-        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+@pytest.mark.parametrize(("ends", "status"), [(False, 408), (True, 400)])
+def test_a_body_that_does_not_come_in_time_is_a_408_and_one_that_ends_early_a_400(
+    server, ends, status
+):
+    assert wire.exchange(server.port, SLOW_BODY.text.encode(), ends=ends)[0] == status
 
 
 def test_a_request_that_comes_byte_by_byte_is_answered(server):
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        body = json.dumps(
-            {
-                "readings": [
-                    {
-                        "bus_id": "ieee33-2",
-                        "measured_at": "2026-05-02T00:00:00Z",
-                        "kw": 1,
-                        "kvar": 1,
-                    }
-                ]
-            }
-        )
+        reading = {"bus_id": "ieee33-2", "measured_at": "2026-05-02T00:00:00Z", "kw": 1, "kvar": 1}
+        body = json.dumps({"readings": [reading]})
         head = SLOW_BODY.text.replace("100000", str(len(body))).removesuffix("{")
         for byte in (head + body).encode():
             client.sendall(bytes([byte]))
