@@ -1,26 +1,5 @@
 """Every error a caller can meet, as one tree and one shape: RFC 9457 problem+json.
 
-Problem                 slug, status, cause, remedy
-├── MalformedBody       400  no JSON, no gzip
-├── Unauthorised        401  a key is needed, and none came, or not a known one
-├── Forbidden           403  a key without the scope
-├── UnknownFeeder       404
-├── UnknownBus          404
-├── SlowBody            408  the body did not arrive in time
-├── NetworkConflict     409  another network has this id
-├── ReadingsConflict    409  stored with other values, and the sender wants no correction
-├── UnsolvableState     409  the loads have no power flow solution
-├── LengthRequired      411  where the server cannot tell a whole body from one cut off
-├── BodyTooLarge        413  as sent, or unpacked
-├── WrongMediaType      415
-├── InvalidReadings     422  every bad row named; nothing stored
-├── InvalidNetwork      422  every fault named; nothing stored
-├── InvalidParameters   422  every bad parameter named
-├── TooExpensive        422  the read would cost more than one request may
-├── TooManyRequests     429  with Retry-After: a key or an address asks too often
-├── Busy                429  with Retry-After: expensive requests run one at a time
-└── DatabaseUnavailable 503  with Retry-After; nothing stored
-
 Anything else that escapes a view is an HTTP error of Flask's own (404, 405, 413, …) or a 500,
 and gets the same shape.
 """
