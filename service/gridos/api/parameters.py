@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import request
 
@@ -23,6 +23,7 @@ from gridos.errors import InvalidParameters
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+Model = TypeVar("Model", bound="BaseModel")
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
@@ -34,13 +35,6 @@ _PLAIN: Mapping[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
     "limit": (re.compile(r"[1-9]\d{0,4}", re.ASCII), int),
     "after": (re.compile(r"[A-Za-z0-9_-]{1,400}"), str),
 }
-
-
-@dataclass(frozen=True)
-class IngestQuery:
-    """What becomes of readings whose bus and time are stored already, with other values."""
-
-    on_conflict: OnConflict = OnConflict.IGNORE
 
 
 @dataclass(frozen=True)
@@ -81,17 +75,17 @@ def read_series_query(given: Mapping[str, str]) -> SeriesQuery:
     return SeriesQuery(**dict(_validate(models.SeriesQuery, given)))
 
 
-def read_ingest_query(given: Mapping[str, str]) -> IngestQuery:
+def read_on_conflict(given: Mapping[str, str]) -> OnConflict:
     """Reads the query of a batch.
 
     Raises:
         InvalidParameters: naming each that is wrong.
     """
     if not given:
-        return IngestQuery()
+        return OnConflict.IGNORE
     from gridos.api import models  # noqa: PLC0415 — see above
 
-    return IngestQuery(**dict(_validate(models.IngestQuery, given)))
+    return _validate(models.IngestQuery, given).on_conflict
 
 
 def read_plainly(given: Mapping[str, str]) -> SeriesQuery | None:
@@ -120,7 +114,7 @@ def _read(name: str, text: str) -> Any:
     return read(text)
 
 
-def _validate(model: type[BaseModel], given: Mapping[str, str]) -> BaseModel:
+def _validate(model: type[Model], given: Mapping[str, str]) -> Model:
     from pydantic import ValidationError  # noqa: PLC0415 — see above
 
     try:

@@ -32,7 +32,7 @@ def add_readings() -> tuple[Response, int]:
     other values is the sender's choice: by default the stored one stays.
     """
     key = access.require(access.READINGS)
-    on_conflict = parameters.read_ingest_query(request.args.to_dict()).on_conflict
+    on_conflict = parameters.read_on_conflict(request.args.to_dict())
     lines = bodies.require_media_type(bodies.JSON, bodies.LINES) == bodies.LINES
     batched = _read(bodies.read(), lines=lines)
     numbered = dict(enumerate(batched))
