@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from flask import Flask, current_app
 
@@ -69,16 +69,11 @@ def init_app(app: Flask) -> None:
     app.extensions["turns"] = Turns()
 
 
-@contextmanager
-def take(*, wanted: bool = True) -> Iterator[None]:
+def take(*, wanted: bool) -> AbstractContextManager[None]:
     """Has its turn within the block, if it needs one.
 
     Raises:
-        Busy: if it cannot have one now.
+        Busy: on entry, if it cannot have one now.
     """
-    if wanted:
-        turns: Turns = current_app.extensions["turns"]
-        with turns.take():
-            yield
-    else:
-        yield
+    turns: Turns = current_app.extensions["turns"]
+    return turns.take() if wanted else contextlib.nullcontext()
