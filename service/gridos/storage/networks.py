@@ -165,38 +165,37 @@ def store(connected: Connection[Any], network: Network) -> bool:
         if not _is_stored(connected, network):
             raise NetworkExists(feeder.id)
         return False
-    buses, lines = _bus_rows(network), _line_rows(network)
+    rows = {
+        "bus (id, feeder_id, number, nominal_kw, nominal_kvar, rated_kva)": _bus_rows(network),
+        "line (from_bus, to_bus, r_ohm, x_ohm, rated_a)": _line_rows(network),
+    }
     with connected.cursor() as cursor:
-        with cursor.copy(
-            "COPY bus (id, feeder_id, number, nominal_kw, nominal_kvar, rated_kva) FROM STDIN"
-        ) as copy:
-            for bus in buses:
-                copy.write_row(bus)
-        with cursor.copy("COPY line (from_bus, to_bus, r_ohm, x_ohm, rated_a) FROM STDIN") as copy:
-            for line in lines:
-                copy.write_row(line)
+        for columns, values in rows.items():
+            with cursor.copy(f"COPY {columns} FROM STDIN") as copy:
+                for row in values:
+                    copy.write_row(row)
     return True
 
 
 def _is_stored(connected: psycopg.Connection[Any], network: Network) -> bool:
-    with connected.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        feeder = cursor.execute(
-            "SELECT id, name, nominal_kv, rated_kva FROM feeder WHERE id = %s", (network.feeder.id,)
-        ).fetchone()
-        buses = cursor.execute(
-            "SELECT id, feeder_id, number, nominal_kw, nominal_kvar, rated_kva"
-            " FROM bus WHERE feeder_id = %s",
-            (network.feeder.id,),
-        ).fetchall()
-        lines = cursor.execute(
-            "SELECT from_bus, to_bus, l.r_ohm, l.x_ohm, l.rated_a"
-            " FROM line l JOIN bus b ON b.id = l.to_bus WHERE b.feeder_id = %s",
-            (network.feeder.id,),
-        ).fetchall()
     part = network.feeder
-    same_feeder = feeder == (part.id, part.name, part.nominal_kv, part.rated_kva)
-    same_buses = set(buses) == set(_bus_rows(network))
-    return same_feeder and same_buses and set(lines) == set(_line_rows(network))
+    with connected.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+
+        def find(statement: str) -> set[tuple[Any, ...]]:
+            return set(cursor.execute(statement, (part.id,)).fetchall())
+
+        feeder = find("SELECT id, name, nominal_kv, rated_kva FROM feeder WHERE id = %s")
+        buses = find(
+            "SELECT id, feeder_id, number, nominal_kw, nominal_kvar, rated_kva"
+            " FROM bus WHERE feeder_id = %s"
+        )
+        lines = find(
+            "SELECT from_bus, to_bus, l.r_ohm, l.x_ohm, l.rated_a"
+            " FROM line l JOIN bus b ON b.id = l.to_bus WHERE b.feeder_id = %s"
+        )
+    same_feeder = feeder == {(part.id, part.name, part.nominal_kv, part.rated_kva)}
+    same_buses = buses == set(_bus_rows(network))
+    return same_feeder and same_buses and lines == set(_line_rows(network))
 
 
 def _bus_rows(network: Network) -> list[tuple[Any, ...]]:
