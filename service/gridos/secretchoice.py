@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gridos.config import ConfigurationError, Settings
-from gridos.secretsource import API_KEYS, DATABASE_URL, Directory, Nothing, Secrets, Source
+from gridos.secretsource import API_KEYS, DATABASE_URL, Directory, Secrets, Source
 
 
 def open_secrets(settings: Settings) -> Secrets:
@@ -30,11 +30,11 @@ def open_secrets(settings: Settings) -> Secrets:
     return secrets
 
 
-def _source(settings: Settings) -> Source:
+def _source(settings: Settings) -> Source | None:
     if settings.secrets_dir:
         return Directory(Path(settings.secrets_dir))
     if settings.key_vault_url:
         from gridos import azure  # noqa: PLC0415 — an extra
 
         return azure.KeyVault(settings.key_vault_url)
-    return Nothing()
+    return None

@@ -57,19 +57,12 @@ class Directory:
             raise SecretsUnavailable(f"{self._folder} cannot be read: {failed}") from None
 
 
-class Nothing:
-    """No source beside the environment."""
-
-    def read(self) -> Mapping[str, str]:
-        """Nothing at all."""
-        return {}
-
-
 class Secrets:
     """What was read last, and the thread that reads it again.
 
     Args:
-        source: Read at once, and then every `refresh_s` seconds once `watch` was called.
+        source: Read at once, and then every `refresh_s` seconds once `watch` was called; None if
+            there is none beside the environment.
         fallback: For what the source does not hold.
         token: Gives the password of a new connection, instead of one in the URL.
 
@@ -79,7 +72,7 @@ class Secrets:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         fallback: Mapping[str, str],
         refresh_s: float,
         token: Callable[[], str] | None = None,
@@ -113,7 +106,7 @@ class Secrets:
 
     def watch(self) -> None:
         """Starts reading again in the background."""
-        if self._thread is None and not isinstance(self._source, Nothing):
+        if self._thread is None and self._source is not None:
             self._thread = threading.Thread(target=self._keep_fresh, name="secrets", daemon=True)
             self._thread.start()
 
@@ -135,7 +128,7 @@ class Secrets:
         return True
 
     def _read(self) -> None:
-        values = {**self._fallback, **self._source.read()}
+        values = {**self._fallback, **(self._source.read() if self._source else {})}
         if not values.get(DATABASE_URL) and self.get(DATABASE_URL):
             log.error("the secret is empty; its last value stays", extra={"secret": DATABASE_URL})
             values[DATABASE_URL] = self.get(DATABASE_URL)

@@ -14,9 +14,15 @@ import pytest
 import trustme
 from gridos import azure, create_app, secretchoice, secretsource
 from gridos.config import ConfigurationError, Settings
-from gridos.secretsource import Directory, Nothing, Secrets, SecretsUnavailable
+from gridos.secretsource import Directory, Secrets, SecretsUnavailable
 
 from canary.runtime.waiting import wait_until
+
+
+def renew(secrets):
+    """Reads again, as if the last time were long ago."""
+    secrets.refreshed_at = 1.0
+    return secrets.renew()
 
 
 def test_a_directory_comes_first_and_the_environment_fills_what_it_lacks(tmp_path):
@@ -50,8 +56,7 @@ def test_a_source_that_is_gone_leaves_what_was_read_last(tmp_path):
     secrets = Secrets(Directory(folder), {}, refresh_s=60)
     (folder / "api-keys").unlink()
     folder.rmdir()
-    secrets.refreshed_at = 1.0
-    assert not secrets.renew()
+    assert not renew(secrets)
     assert (secrets.get("api-keys"), secrets.refreshed_at) == ("kept", 1.0)
 
 
@@ -77,14 +82,12 @@ def test_an_emptied_file_neither_revokes_every_key_nor_loses_the_database(
     for name in files:
         (tmp_path / name).write_text(emptied) if emptied is not None else (tmp_path / name).unlink()
     secrets = app.extensions["secrets"]
-    secrets.refreshed_at = 1.0
-    assert secrets.renew()
+    assert renew(secrets)
     assert statuses() == [401, 401, 415]
     assert (value("gridos_api_keys"), value("gridos_api_keys_stale")) == (1, 1)
     assert secrets.conninfo() == seeded
     (tmp_path / "api-keys").write_text("other:networks")
-    secrets.refreshed_at = 1.0
-    assert secrets.renew()
+    assert renew(secrets)
     assert statuses() == [401, 401, 401]
     assert (value("gridos_api_keys"), value("gridos_api_keys_stale")) == (1, 0)
 
@@ -112,8 +115,7 @@ def test_a_refused_login_reads_the_password_again_once(seeded):
 
     source = Rotated()
     secrets = Secrets(source, {}, refresh_s=60)
-    secrets.refreshed_at = 1.0
-    assert secrets.renew()
+    assert renew(secrets)
     assert secrets.conninfo() == good
     assert not secrets.renew(), "a second refusal just after is no reason to read again"
     assert source.reads == 2
@@ -121,9 +123,8 @@ def test_a_refused_login_reads_the_password_again_once(seeded):
 
 def test_a_token_is_the_password_of_each_new_connection():
     tokens = iter(["first", "second"])
-    secrets = Secrets(
-        Nothing(), {"database-url": "postgresql://user@host/db"}, 60, lambda: next(tokens)
-    )
+    url = {"database-url": "postgresql://user@host/db"}
+    secrets = Secrets(None, url, 60, lambda: next(tokens))
     given = [psycopg.conninfo.conninfo_to_dict(secrets.conninfo())["password"] for _ in range(2)]
     assert given == ["first", "second"]
 
