@@ -5,6 +5,7 @@ The file lies in the temporary directory, in a pod an emptyDir, which outlives i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -23,14 +24,11 @@ def count(settings: Settings) -> int:
 def add(settings: Settings) -> None:
     """One more; where it cannot be written down, the kubelet's count of restarts must do."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    try:
-        file = os.open(_file(settings), flags, 0o600)
-    except OSError:
-        return
-    try:
-        os.write(file, b".")
-    finally:
-        os.close(file)
+    with (
+        contextlib.suppress(OSError),
+        os.fdopen(os.open(_file(settings), flags, 0o600), "wb") as file,
+    ):
+        file.write(b".")
 
 
 def _file(settings: Settings) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging.config
+import logging
 from typing import Any
 
 from flask import has_request_context, request
@@ -52,8 +52,3 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "gunicorn.access": {"handlers": [], "propagate": False},
         },
     }
-
-
-def configure(settings: Settings) -> None:
-    """Applies it to this process."""
-    logging.config.dictConfig(configuration(settings))

@@ -32,15 +32,8 @@ class Bucket(StrEnum):
     @property
     def width(self) -> timedelta:
         """Zero for raw."""
-        return _WIDTHS[self]
-
-
-_WIDTHS = {
-    Bucket.RAW: timedelta(0),
-    Bucket.MINUTE: timedelta(minutes=1),
-    Bucket.QUARTER: timedelta(minutes=15),
-    Bucket.HOUR: timedelta(hours=1),
-}
+        minutes = {Bucket.RAW: 0, Bucket.MINUTE: 1, Bucket.QUARTER: 15, Bucket.HOUR: 60}
+        return timedelta(minutes=minutes[self])
 
 
 class BadRange(ValueError):
