@@ -10,7 +10,7 @@ from gridos import create_app
 from gridos.config import Settings
 from gridos.storage import pool
 
-from acceptance.services import KEY
+from acceptance.services import KEY, Service
 
 
 @pytest.fixture
@@ -38,9 +38,33 @@ def app(seeded: str, opened):
 
 
 @pytest.fixture
+def unconnected():
+    """An application that has no database."""
+    return create_app(Settings("postgresql://127.0.0.1:1/x"))
+
+
+@pytest.fixture(scope="module")
+def server(serve) -> Iterator[Service]:
+    """A server of a file's own, whose key may write."""
+    with serve(GRIDOS_VERSION="1.2.3", GRIDOS_API_KEYS=f"{KEY}:readings+networks") as server:
+        yield server
+
+
+@pytest.fixture
 def client(app):
     """A caller with no key."""
     return app.test_client()
+
+
+@pytest.fixture
+def metric(client) -> Callable[[str], float]:
+    """The value of a series of the application's."""
+
+    def value(series: str) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return next(float(x.split()[-1]) for x in lines if x.startswith(f"{series} "))
+
+    return value
 
 
 @pytest.fixture

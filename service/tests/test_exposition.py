@@ -1,9 +1,9 @@
 """/metrics: what the stock renderer writes, faster, and the exporter's extras beside it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from flask import Flask
-from gridos import create_app
-from gridos.config import Settings
 from gridos.exposition import Exposition, Renderer
 from gridos.tally import Tally
 from prometheus_client import CollectorRegistry, generate_latest
@@ -50,25 +50,19 @@ def test_openmetrics_too_but_for_the_exemplars_time(tally):
 
 
 def test_threads_add_up(tally):
-    from threading import Thread
-
     def count():
         for _ in range(1000):
             tally.add("GET", "/c", "200", 0.01, None)
 
-    threads = [Thread(target=count) for _ in range(4)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(4):
+            threads.submit(count)
     assert tally.sum().counts["GET", "/c", "200"] == 4000
     assert sum(tally.sum().cells["GET", "/c"].buckets) == 4000
 
 
-@pytest.fixture
-def app():
-    return create_app(Settings("postgresql://127.0.0.1:1/x"))
-
-
-def test_the_exporters_own_metrics_work_as_its_users_know_them(app):
+def test_the_exporters_own_metrics_work_as_its_users_know_them(unconnected):
+    app = unconnected
     metrics = app.extensions["metrics"]
     assert isinstance(metrics, Exposition)
     metrics.info("extra_info", "An extra", operator="north")
@@ -82,14 +76,14 @@ def test_the_exporters_own_metrics_work_as_its_users_know_them(app):
     assert 'http_requests_total{method="GET",route="/extra",status="200"} 1.0' in text
 
 
-def test_a_scrape_may_ask_for_some_metrics_only(app):
-    text = app.test_client().get("/metrics?name[]=http_requests_in_flight").text
+def test_a_scrape_may_ask_for_some_metrics_only(unconnected):
+    text = unconnected.test_client().get("/metrics?name[]=http_requests_in_flight").text
     assert text.splitlines()[-1] == "http_requests_in_flight 0.0"
     assert "request_duration" not in text
 
 
-def test_prometheus_is_given_openmetrics_when_it_asks(app):
-    answer = app.test_client().get("/metrics", headers={"Accept": OPENMETRICS})
+def test_prometheus_is_given_openmetrics_when_it_asks(unconnected):
+    answer = unconnected.test_client().get("/metrics", headers={"Accept": OPENMETRICS})
     assert answer.content_type.startswith("application/openmetrics-text")
     names = {family.name for family in text_string_to_metric_families(answer.text)}
     assert {"http_requests", "request_duration_seconds", "gridos_db_up"} <= names

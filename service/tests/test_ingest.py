@@ -360,18 +360,14 @@ def test_a_hundred_megabytes_are_refused_before_they_are_sent(serve):
         assert b" 413 " in connection.recv(200)
 
 
-def test_what_ingest_stored_and_refused_is_counted(app, client):
-    def value(name):
-        text = client.get("/metrics").text
-        return next(float(x.split()[-1]) for x in text.splitlines() if x.startswith(name + " "))
-
+def test_what_ingest_stored_and_refused_is_counted(client, metric):
     post(client, [*readings(5, 2), {"bus_id": "nowhere"}])
     post(client, readings(6, 2))
     refused = "gridos_ingest_rows_refused_total"
-    assert value("gridos_ingest_rows_stored_total") == 2
-    assert value(refused + '{reason="invalid"}') == 1
-    assert value(refused + '{reason="batch-refused"}') == 2
-    assert wait_until(lambda: value("gridos_db_up") == 1, timeout_s=60)
+    assert metric("gridos_ingest_rows_stored_total") == 2
+    assert metric(refused + '{reason="invalid"}') == 1
+    assert metric(refused + '{reason="batch-refused"}') == 2
+    assert wait_until(lambda: metric("gridos_db_up") == 1, timeout_s=60)
 
 
 def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh, opened):

@@ -54,12 +54,6 @@ def test_nothing_else_is_served_with_it(client, part):
 def test_every_route_that_the_map_asks_exists(client):
     script = client.get("/v1/map/map.mjs").text
     assert set(re.findall(r"ask\([`\"](\w+)[`\"/]", script)) == {"feeders", "overloads"}
-    for path in (
-        "feeders",
-        "feeders/ieee33/buses",
-        "feeders/ieee33/lines",
-        "feeders/ieee33/load",
-        "feeders/ieee33/state",
-        "overloads",
-    ):
+    parts = [f"feeders/ieee33/{part}" for part in ("buses", "lines", "load", "state")]
+    for path in ("feeders", *parts, "overloads"):
         assert client.get(f"/v1/{path}").status_code == 200

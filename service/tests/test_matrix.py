@@ -4,8 +4,6 @@ import time
 
 import pytest
 from flask import Response, abort, request
-from gridos import create_app
-from gridos.config import Settings
 from gridos.recorder import Recorder
 from gridos.tally import Tally
 
@@ -47,8 +45,8 @@ def breaks():
 
 
 @pytest.fixture
-def app():
-    app = create_app(Settings("postgresql://127.0.0.1:1/x"))
+def app(unconnected):
+    app = unconnected
     app.before_request(refuse)
     app.after_request(delay)
     for rule, function in {

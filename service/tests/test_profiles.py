@@ -1,8 +1,6 @@
 """What is optional: another server, and traces."""
 
 import pytest
-from gridos import create_app
-from gridos.config import Settings
 
 from canary.runtime.waiting import wait_until
 from canary.tests.machine import answering
@@ -44,6 +42,5 @@ def test_a_span_goes_on_from_the_ids_of_the_log_line(serve, collector):
     assert bytes.fromhex(trace) in b"".join(bodies)
 
 
-def test_traces_that_are_off_load_nothing():
-    app = create_app(Settings("postgresql://127.0.0.1:1/x"))
-    assert "tracer_provider" not in app.extensions
+def test_traces_that_are_off_load_nothing(unconnected):
+    assert "tracer_provider" not in unconnected.extensions

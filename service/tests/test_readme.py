@@ -15,12 +15,6 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server(serve):
-    with serve(GRIDOS_API_KEYS="a-key:readings+networks") as server:
-        yield server
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_curl_of_the_readme_answers_what_it_promises(server, command):
     variables = {"URL": f"http://127.0.0.1:{server.port}", "KEY": "a-key", "PATH": "/usr/bin:/bin"}

@@ -9,12 +9,6 @@ from acceptance.service import wire
 from canary.runtime.waiting import wait_until
 
 
-@pytest.fixture(scope="module")
-def server(serve):
-    with serve() as server:
-        yield server
-
-
 def request(path="/v1/feeders", method="GET", **headers):
     return wire.head(method, path, headers)
 

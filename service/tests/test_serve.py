@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 import time
 
@@ -20,14 +19,8 @@ AWAY = "postgresql://127.0.0.1:1/x"
 
 def run(command, **variables):
     environment = {"PATH": os.environ["PATH"], **variables}
-    return subprocess.run(
-        [PROGRAM, *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    pipes = {"capture_output": True, "text": True, "timeout": 30}
+    return processes.run([PROGRAM, *command], env=environment, **pipes)
 
 
 @pytest.mark.parametrize(

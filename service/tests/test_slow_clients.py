@@ -14,12 +14,6 @@ from canary.runtime.waiting import wait_until
 EACH = 125
 
 
-@pytest.fixture(scope="module")
-def server(serve):
-    with serve() as server:
-        yield server
-
-
 SLOW_BODY = slow_body("a-key")
 SLOW_CHUNKS = slow_body("a-key", "Transfer-Encoding: chunked")
 ASKED = slow_body("a-key", "Expect: 100-continue\r\nContent-Length: 100000")
