@@ -38,11 +38,7 @@ def test_the_quantile_is_the_gates(copy, limits):
 
 def test_a_missing_limit_is_named(copy):
     with pytest.raises(UsageError, match="argument max-error-ratio"):
-        copy(
-            "- name: max-error-ratio\n      value:",
-            "- name: other\n      value:",
-            "analysis-release-guard.yaml",
-        )
+        copy("- name: max-error-ratio", "- name: other", "analysis-release-guard.yaml")
 
 
 def test_the_cpu_query_is_the_gates_own(limits):

@@ -1,6 +1,7 @@
 """What is asked of Prometheus: really asked, and honest when there is no answer."""
 
 import numpy as np
+import pytest
 from loadtesting import monitoring
 from loadtesting.model import Result
 
@@ -14,46 +15,43 @@ def points(slope_bytes_s, noise=2e5, seconds=1800):
     return list(zip(times, values, strict=True))
 
 
-def test_without_prometheus_cpu_is_inconclusive_and_says_what_to_do(limits):
-    check = monitoring.cpu(None, limits, ".+", 30)
+@pytest.mark.parametrize(
+    ("address", "seconds", "said"),
+    [
+        (None, 30, "--prometheus"),
+        ("http://127.0.0.1:9", 30, "does not answer"),
+        ("http://127.0.0.1:9", 15, "too short"),  # for four scrapes
+    ],
+)
+def test_without_an_answer_cpu_is_inconclusive_and_says_why(limits, address, seconds, said):
+    check = monitoring.cpu(address, limits, ".+", seconds)
     assert check.result is Result.INCONCLUSIVE
-    assert "--prometheus" in check.message
+    assert said in check.message
 
 
-def test_a_prometheus_that_is_not_there_is_inconclusive(limits):
-    check = monitoring.cpu("http://127.0.0.1:9", limits, ".+", 30)
-    assert check.result is Result.INCONCLUSIVE
-    assert "does not answer" in check.message
+def loaded_at(second, leaps=0.0, leaks=0.0):
+    """Memory of a short soak that leaps once, or grows from then on."""
+    steady = points(0, noise=1000 if leaps else 2e5, seconds=900)
+    return [(at, y + leaps * (at >= second) + leaks * max(at - second, 0)) for at, y in steady]
 
 
-def test_a_run_shorter_than_four_scrapes_says_nothing_of_cpu(limits):
-    check = monitoring.cpu("http://127.0.0.1:9", limits, ".+", 15)
-    assert check.result is Result.INCONCLUSIVE
-    assert "too short" in check.message
+@pytest.mark.parametrize(
+    ("found", "result"),
+    [
+        pytest.param(points(0), Result.PASS, id="steady"),
+        pytest.param(points(5000), Result.FAIL, id="fills the container in a day"),
+        pytest.param(points(100, noise=1000), Result.PASS, id="would take weeks"),
+        pytest.param(loaded_at(300, leaps=15e6), Result.PASS, id="loaded once in the first third"),
+        pytest.param(loaded_at(300, leaks=5000), Result.FAIL, id="leaks after the first third"),
+        pytest.param(points(5000, seconds=60), Result.INCONCLUSIVE, id="a few points"),
+    ],
+)
+def test_memory_is_judged_by_its_growth_after_the_first_third(found, result):
+    assert monitoring.growth(found, LIMIT).result is result
 
 
-def test_steady_memory_passes():
-    assert monitoring.growth(points(0), LIMIT).result is Result.PASS
-
-
-def test_memory_that_fills_the_container_in_a_day_fails():
-    check = monitoring.growth(points(5000), LIMIT)
-    assert check.result is Result.FAIL
-    assert "MiB/h" in check.message
-
-
-def test_slow_growth_that_would_take_weeks_passes():
-    assert monitoring.growth(points(100, noise=1000), LIMIT).result is Result.PASS
-
-
-def test_what_is_loaded_once_in_the_first_third_is_no_leak():
-    loaded = [(at, value + 15e6 * (at >= 300)) for at, value in points(0, noise=1000, seconds=900)]
-    assert monitoring.growth(loaded, LIMIT).result is Result.PASS
-
-
-def test_a_leak_that_begins_after_the_first_third_fails_all_the_same():
-    leaking = [(at, value + 5000 * max(at - 300, 0)) for at, value in points(0, seconds=900)]
-    assert monitoring.growth(leaking, LIMIT).result is Result.FAIL
+def test_growth_is_told_by_the_hour():
+    assert "MiB/h" in monitoring.growth(points(5000), LIMIT).message
 
 
 def test_a_soak_too_short_to_rule_a_leak_out_is_inconclusive_and_says_so():
@@ -61,7 +59,3 @@ def test_a_soak_too_short_to_rule_a_leak_out_is_inconclusive_and_says_so():
     assert check.low < check.limit < check.high
     assert check.result is Result.INCONCLUSIVE
     assert "more of the same soak" in check.message
-
-
-def test_a_few_points_say_nothing():
-    assert monitoring.growth(points(5000, seconds=60), LIMIT).result is Result.INCONCLUSIVE

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,43 +23,52 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def serving(context=None):
+    """The port of a server, which speaks TLS if a context is given."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 @pytest.fixture
 def https(tmp_path):
-    """Serves HTTPS with a certificate that is valid until then, beside its authority's."""
-    servers = []
+    """Serves HTTPS with a certificate that is valid until a year, beside its authority's."""
 
-    def start(until):
+    def start(year):
         authority = trustme.CA()
         authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        until = datetime(year, 1, 2, tzinfo=UTC)
         authority.issue_cert("127.0.0.1", not_after=until).configure_cert(context)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        servers.append(server)
-        return f"https://127.0.0.1:{server.server_port}", tmp_path / "authority.pem"
+        port = stack.enter_context(serving(context))
+        return f"https://127.0.0.1:{port}", tmp_path / "authority.pem"
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as stack:
+        yield start
 
 
 def test_a_trusted_certificate_is_accepted(https):
-    url, authority = https(datetime(2099, 1, 1, tzinfo=UTC))
+    url, authority = https(2099)
     assert target.reach(url, "/", authority) == 200
 
 
-def test_an_expired_certificate_is_named(https):
-    url, authority = https(datetime(2020, 1, 2, tzinfo=UTC))
-    with pytest.raises(Unreachable, match=r"certificate is not valid: certificate has expired"):
-        target.reach(url, "/", authority)
-
-
-def test_an_unknown_authority_is_named(https):
-    url, _ = https(datetime(2099, 1, 1, tzinfo=UTC))
-    with pytest.raises(Unreachable, match=r"--ca-file"):
-        target.reach(url, "/")
+@pytest.mark.parametrize(
+    ("until", "trusted", "said"),
+    [
+        (2020, True, "certificate is not valid: certificate has expired"),
+        (2099, False, "--ca-file"),
+    ],
+)
+def test_a_certificate_that_is_expired_or_of_an_unknown_authority_is_named(
+    https, until, trusted, said
+):
+    url, authority = https(until)
+    with pytest.raises(Unreachable, match=said):
+        target.reach(url, "/", authority if trusted else None)
 
 
 CASES = [
@@ -79,14 +89,8 @@ def test_each_wrong_host_has_its_own_words_and_code_2(root, monkeypatch, capsys,
 
 
 def test_plain_http_asked_for_as_https_is_named():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        with pytest.raises(Unreachable, match="does not speak TLS"):
-            target.reach(f"https://127.0.0.1:{server.server_port}", "/")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving() as port, pytest.raises(Unreachable, match="does not speak TLS"):
+        target.reach(f"https://127.0.0.1:{port}", "/")
 
 
 def test_a_port_that_hangs_up_is_named():

@@ -1,6 +1,7 @@
 """Through a real Locust against a real server: alone, over processes, and through a stall."""
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -83,13 +84,8 @@ def test_the_folder_is_a_package_of_its_own(tmp_path):
     folder = Path(openarrivals.__file__).parent
     copy = tmp_path / "openarrivals"
     copy.mkdir()
-    for file in [
-        *folder.glob("*.py"),
-        *folder.glob("*.toml"),
-        *folder.glob("*.md"),
-        folder / "py.typed",
-    ]:
-        (copy / file.name).write_bytes(file.read_bytes())
+    for file in filter(Path.is_file, folder.iterdir()):
+        shutil.copy(file, copy)
     command = [uv.find_uv_bin(), "build", "--wheel", "--no-build-isolation", "--offline", "--quiet"]
     command += ["--python", sys.executable, "--out-dir", str(tmp_path), str(copy)]
     subprocess.run(command, check=True, timeout=120)

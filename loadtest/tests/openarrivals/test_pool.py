@@ -16,14 +16,20 @@ def slots(count, due_s=0.0, kind="User"):
     return [Slot(number, due_s, kind) for number in range(count)]
 
 
+def waiting(pool, count=1):
+    """So many users that wait for an arrival."""
+    users = [gevent.spawn(pool.take, "User") for _ in range(count)]
+    gevent.sleep(0)
+    return users
+
+
 def taken(greenlets):
     return [g.value.number if g.successful() else None for g in greenlets]
 
 
 def test_a_free_user_gets_an_arrival_when_it_is_due():
     pool = Pool()
-    user = gevent.spawn(pool.take, "User")
-    gevent.sleep(0)
+    (user,) = waiting(pool)
     pool.run(slots(1), time.time())
     gevent.joinall([user], timeout=5)
     assert taken([user]) == [0]
@@ -32,8 +38,7 @@ def test_a_free_user_gets_an_arrival_when_it_is_due():
 
 def test_the_user_that_was_freed_last_goes_first():
     pool = Pool()
-    users = [gevent.spawn(pool.take, "User") for _ in range(3)]
-    gevent.sleep(0)
+    users = waiting(pool, 3)
     pool.run(slots(1), time.time())
     gevent.sleep(0)
     assert taken(users) == [None, None, 0]
@@ -57,8 +62,7 @@ def test_without_a_queue_time_it_is_dropped_at_once():
 def test_a_queue_time_ends():
     pool = Pool(max_queue_time_s=1.0)
     pool.run(slots(2), time.time() - 2)
-    user = gevent.spawn(pool.take, "User")
-    gevent.sleep(0)
+    (user,) = waiting(pool)
     assert not user.ready()
     assert pool.counts.dropped == 2
     user.kill()
@@ -80,8 +84,7 @@ def test_each_class_gets_its_own_arrivals():
 
 def test_a_user_that_is_stopped_while_it_waits_leaves_no_trace():
     pool = Pool()
-    user = gevent.spawn(pool.take, "User")
-    gevent.sleep(0)
+    (user,) = waiting(pool)
     user.kill()
     pool.run(slots(1), time.time())
     assert pool.take("User").number == 0
@@ -89,8 +92,7 @@ def test_a_user_that_is_stopped_while_it_waits_leaves_no_trace():
 
 def test_an_arrival_of_a_user_that_is_stopped_goes_to_another():
     pool = Pool()
-    user = gevent.spawn(pool.take, "User")
-    gevent.sleep(0)
+    (user,) = waiting(pool)
     user.kill(block=False)
     pool.hand_out(Arrival(5, 0.0, time.time(), 0.0), "User")
     gevent.joinall([user], timeout=5)
@@ -106,11 +108,5 @@ def test_a_late_generator_says_how_late():
 def test_counts_of_workers_add_up():
     total = Counts(3, 3, 1, 2, 1)
     total.add(Counts(2, 1, 0, 1, 0))
-    assert (total.due, total.started, total.queued, total.finished, total.dropped) == (
-        5,
-        4,
-        1,
-        3,
-        1,
-    )
+    assert total == Counts(due=5, started=4, queued=1, finished=3, dropped=1)
     assert total.open == 1
