@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,6 +16,8 @@ from loadtesting.result import Document
 
 STYLES = {"PASS": "good", "FAIL": "bad", "INCONCLUSIVE": "unsure"}
 FAILURES = ("failed", "gateway", "lost")
+# Of the line that a shape is drawn as.
+STEPS = 200
 
 
 def write(document: Document, path: Path) -> Path:
@@ -50,12 +52,12 @@ def latency_plot(document: Document) -> Markup:
     """p50 and p95 over time, by when requests were due, with the limit drawn in."""
     limit = document["limits"]["max_latency_s"]
     p95 = _points(document, "p95_s")
-    top = _top([limit, *(y for _, y in p95)])
-    frame = Frame((0, _seconds(document)), (0, top * 1000), height=190, unit=" ms")
+    top = _top([limit * 1000, *(y for _, y in p95)])
+    frame = Frame((0, _seconds(document)), (0, top), height=190, unit=" ms")
     label = f"p{document['limits']['quantile'] * 100:g} < {limit * 1000:g} ms"
     frame.level(limit * 1000, label)
-    frame.line(_scaled(_points(document, "p50_s"), 1000), "p50", "p50, ms")
-    frame.line(_scaled(p95, 1000), "p95", "p95, ms")
+    frame.line(_points(document, "p50_s"), "p50", "p50, ms")
+    frame.line(p95, "p95", "p95, ms")
     return frame.svg("latency over time")
 
 
@@ -84,12 +86,13 @@ def percentile_name(nines: float) -> str:
 def arrivals_plot(document: Document) -> Markup:
     """What was wanted, what was due and what ended, a second."""
     length = document["slice_s"]
-    due = [(_middle(s, length), (s["requests"] + s["dropped"]) / length) for s in _slices(document)]
-    ended = [(_middle(s, length), s["finished"] / length) for s in _slices(document)]
+    due = [(at, (s["requests"] + s["dropped"]) / length) for at, s in _slices(document)]
+    ended = [(at, s["finished"] / length) for at, s in _slices(document)]
     shape = shapes.parse(document["shape"])
     # A run that was stopped early wanted more than the frame shows.
     seconds = min(shape.seconds, _seconds(document))
-    wanted = [(t, shape.rate_at(t)) for t in _instants(seconds)]
+    instants = (seconds * step / STEPS for step in range(STEPS))
+    wanted = [(at, shape.rate_at(at)) for at in instants]
     top = _top([y for _, y in (*due, *ended, *wanted)])
     frame = Frame((0, _seconds(document)), (0, top), height=150, unit="/s")
     frame.line(wanted, "wanted", "wanted by the shape")
@@ -101,45 +104,29 @@ def arrivals_plot(document: Document) -> Markup:
 def failures_plot(document: Document) -> Markup:
     """Failed, lost and dropped requests a slice; nothing where there were none."""
     counts = [
-        (
-            _middle(s, document["slice_s"]),
-            sum(s["outcomes"].get(k, 0) for k in FAILURES) + s["dropped"],
-        )
-        for s in _slices(document)
+        (at, float(sum(s["outcomes"].get(kind, 0) for kind in FAILURES) + s["dropped"]))
+        for at, s in _slices(document)
     ]
     if not any(count for _, count in counts):
         return Markup("")
-    top = _top([float(count) for _, count in counts])
+    top = _top([count for _, count in counts])
     frame = Frame((0, _seconds(document)), (0, top), height=110)
-    frame.line([(t, float(c)) for t, c in counts], "failures", "failed, lost or dropped")
+    frame.line(counts, "failures", "failed, lost or dropped")
     return frame.svg("failed, lost and dropped requests")
 
 
-def _slices(document: Document) -> list[Document]:
-    found: list[Document] = document["slices"]
-    return found
-
-
-def _middle(piece: Document, length: float) -> float:
-    return float((piece["index"] + 0.5) * length)
+def _slices(document: Document) -> Iterator[tuple[float, Document]]:
+    """Each slice of time with its middle second."""
+    for piece in document["slices"]:
+        yield (piece["index"] + 0.5) * document["slice_s"], piece
 
 
 def _points(document: Document, key: str) -> list[Point]:
-    return [
-        (_middle(s, document["slice_s"]), s[key]) for s in _slices(document) if s[key] is not None
-    ]
-
-
-def _scaled(points: Sequence[Point], factor: float) -> list[Point]:
-    return [(x, y * factor) for x, y in points]
-
-
-def _instants(seconds: float, count: int = 200) -> list[float]:
-    return [seconds * step / count for step in range(count)]
+    return [(at, s[key] * 1000) for at, s in _slices(document) if s[key] is not None]
 
 
 def _seconds(document: Document) -> float:
-    last = max((s["index"] for s in _slices(document)), default=0)
+    last = max((s["index"] for s in document["slices"]), default=0)
     return float((last + 1) * document["slice_s"])
 
 
