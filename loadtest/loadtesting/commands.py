@@ -11,22 +11,9 @@ from openarrivals import shapes
 from openarrivals.schedule import Plan
 
 from canary.errors import UsageError
-from loadtesting import (
-    baseline,
-    capacity,
-    comparison,
-    limits,
-    monitoring,
-    output,
-    page,
-    result,
-)
-from loadtesting import (
-    profiles as catalogue,
-)
-from loadtesting import (
-    run as running,
-)
+from loadtesting import baseline, capacity, comparison, limits, monitoring, output, page, result
+from loadtesting import profiles as catalogue
+from loadtesting import run as running
 from loadtesting.capacity import Probe
 from loadtesting.generator import Generator, Setup
 from loadtesting.metrics import Metrics

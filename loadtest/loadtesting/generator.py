@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from openarrivals.samples import Batch, Counts, Sample
@@ -51,11 +51,10 @@ class Generator:
     folder: Path
     setup: Setup
     run_id: str
-    locustfile: Path = LOCUSTFILE
     cpu_percent: float = 0.0
     _child: processes.Child | None = None
     _read: int = 0
-    _rest: bytes = field(default=b"")
+    _rest: bytes = b""
 
     def start(self) -> None:
         """Starts sending."""
@@ -67,11 +66,6 @@ class Generator:
     def running(self) -> bool:
         """Whether it still sends or drains."""
         return self._child is not None and self._child.running
-
-    @property
-    def pid(self) -> int:
-        """The process id of Locust."""
-        return self._child.pid if self._child else 0
 
     def stop(self) -> None:
         """Ends it."""
@@ -113,16 +107,12 @@ class Generator:
 
     def _command(self) -> list[str]:
         setup, plan = self.setup, self.setup.plan
-        command = [sys.executable, "-m", "locust", "-f", str(self.locustfile), "--headless"]
+        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
         command += ["--host", setup.host, "--users", str(setup.users)]
         command += ["--spawn-rate", str(setup.users), "--only-summary", "--loglevel", "INFO"]
         command += ["--arrivals-shape", str(plan.shape), "--arrivals-spacing", plan.spacing]
-        command += [
-            "--arrivals-seed",
-            str(plan.seed),
-            "--arrivals-max-queue-time",
-            str(plan.max_queue_time_s),
-        ]
+        command += ["--arrivals-seed", str(plan.seed)]
+        command += ["--arrivals-max-queue-time", str(plan.max_queue_time_s)]
         # What fails is judged by the verdict; Locust itself is to end well.
         command += ["--exit-code-on-error", "0", "--stop-timeout", "1"]
         if setup.workers:

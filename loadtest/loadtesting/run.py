@@ -88,7 +88,7 @@ def execute(
     limits: Limits,
     sources: Sources,
     show: Callable[[RequestMetrics], None],
-    metrics: Metrics | None = None,
+    metrics: Metrics,
     *,
     stop_when_certain: bool = True,
 ) -> Done:
@@ -107,9 +107,8 @@ def execute(
     started_at, began = datetime.now(UTC), time.time()
     generator.start()
     try:
-        complete = _follow(
-            generator, measured, limits, 0 if not stop_when_certain else planned, show, metrics
-        )
+        watched = planned if stop_when_certain else 0
+        complete = _follow(generator, measured, limits, watched, show, metrics)
     finally:
         generator.stop()
     generator.check_ended_well()
@@ -134,7 +133,7 @@ def _follow(
     limits: Limits,
     planned: int,
     show: Callable[[RequestMetrics], None],
-    metrics: Metrics | None,
+    metrics: Metrics,
 ) -> bool:
     """Takes what comes until the generator ends; returns whether it ended by itself."""
     deadline = time.monotonic() + generator.setup.plan.shape.seconds + END_TIMEOUT_S
@@ -142,9 +141,7 @@ def _follow(
     while running and time.monotonic() < deadline:
         running = generator.running
         for batch in generator.read():
-            taken = measured.take(batch)
-            if metrics is not None:
-                metrics.take(taken, len(batch.dropped_s))
+            metrics.take(measured.take(batch), len(batch.dropped_s))
         show(measured)
         if running and planned and verdict.failing_is_certain(measured, limits, planned):
             return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
 
 from loadtesting import histograms, output
 from loadtesting.model import Outcome
@@ -16,28 +15,27 @@ LOG_EVERY_S = 10.0
 class LiveLine:
     """Rewrites its line on a terminal; elsewhere prints one now and then."""
 
-    def __init__(self, seconds: float, planned: int, stream: TextIO | None = None) -> None:
+    def __init__(self, seconds: float, planned: int) -> None:
         self._seconds = seconds
         self._planned = planned
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._live = sys.stderr.isatty()
         self._began = self._shown = time.monotonic()
 
     def show(self, measured: RequestMetrics) -> None:
         """Shows how it stands."""
         now = time.monotonic()
         if self._live:
-            self._stream.write(f"\r\033[K{self._text(measured, now)}")
+            sys.stderr.write(f"\r\033[K{self._text(measured, now)}")
         elif now - self._shown >= LOG_EVERY_S:
             self._shown = now
-            self._stream.write(self._text(measured, now) + "\n")
-        self._stream.flush()
+            sys.stderr.write(self._text(measured, now) + "\n")
+        sys.stderr.flush()
 
     def end(self) -> None:
         """Leaves the terminal's line free."""
         if self._live:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
 
     def _text(self, measured: RequestMetrics, now: float) -> str:
         group = measured.overall
