@@ -52,7 +52,7 @@ def build(
         "routes": {name: group(g) for name, g in sorted(measured.routes.items())},
         "slice_s": measured.slice_s,
         "slices": [_slice(index, measured.slices[index]) for index in sorted(measured.slices)],
-        "curve": _curve(measured.overall),
+        "curve": [(q, histograms.quantile_s(measured.overall.histogram, q)) for q in CURVE],
     }
 
 
@@ -95,10 +95,6 @@ def _slice(index: int, measured: Slice) -> Document:
         "p99_s": histograms.quantile_s(due.histogram, 0.99),
         "histogram": histograms.to_text(due.histogram),
     }
-
-
-def _curve(measured: Group) -> list[tuple[float, float | None]]:
-    return [(q, histograms.quantile_s(measured.histogram, q)) for q in CURVE]
 
 
 def write(document: Document, folder: Path) -> Path:

@@ -125,12 +125,9 @@ def failing_is_certain(measured: RequestMetrics, limits: Limits, planned: int) -
     if measured.lost_in_a_row >= FEW_LOST:
         return False
     most = max(planned, group.requests)
-    return most > 0 and (
-        group.outcomes[Outcome.FAILED] >= limits.max_error_ratio * most
-        or group.unseen >= limits.max_error_ratio * most
-        or group.outcomes[Outcome.REFUSED] >= limits.max_error_ratio * most
-        or group.slow >= limits.max_slow_ratio * most
-    )
+    wrong = max(group.outcomes[Outcome.FAILED], group.unseen, group.outcomes[Outcome.REFUSED])
+    is_broken = wrong >= limits.max_error_ratio * most or group.slow >= limits.max_slow_ratio * most
+    return most > 0 and is_broken
 
 
 def _gone(measured: RequestMetrics) -> Check | None:
