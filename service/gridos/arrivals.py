@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import ParseException
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A rest of at most so much is read, if it is there within so long; gunicorn's own bound of bytes.

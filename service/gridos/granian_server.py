@@ -8,14 +8,12 @@ that dies is started again without the container's end. The CPU fault is started
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from gridos import create_app, injection, logs, management
 from gridos.config import ConfigurationError, read
 from gridos.storage import pool
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # What granian has read before it asks the application, and so can leave behind.
 MAX_REST_BYTES = 4096

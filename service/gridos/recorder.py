@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from threading import get_ident
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException
@@ -34,9 +35,6 @@ from werkzeug.routing import MapAdapter, Rule
 from gridos.accesslog import AccessLog
 from gridos.tally import BOUNDS_S, Tally
 from gridos.tracecontext import Identifier, Ids
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 UNMATCHED = "<unmatched>"

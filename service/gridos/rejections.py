@@ -12,7 +12,8 @@ import json
 import logging
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask
 from gunicorn import util
@@ -20,9 +21,6 @@ from gunicorn.http import errors
 
 from gridos.errors import PROBLEM_JSON, Problem, describe
 from gridos.tracecontext import IDS
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 MAX_CAUSE = 200

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from typing import NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 # Where in its environ a request's ids are found, by log lines, errors and tracing.
 IDS = "gridos.ids"

@@ -6,15 +6,13 @@ import contextlib
 import gzip
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import flask
 import msgspec
 from flask import request
 from werkzeug.exceptions import PreconditionFailed
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 # Below, packing costs more than it saves.
 MIN_PACKED_BYTES = 2048

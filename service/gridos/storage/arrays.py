@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from struct import pack
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import postgres
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-if TYPE_CHECKING:
-    from gridos.domain.batch import Reading
+from gridos.domain.batch import Reading
 
 # What PostgreSQL counts microseconds from.
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
