@@ -62,9 +62,8 @@ def _init(environment: Environment, **_: Any) -> None:
         return
     started = False
 
-    def begin(user_count: int, **_: Any) -> None:
+    def begin(**_: Any) -> None:
         nonlocal started
-        del user_count
         options = environment.parsed_options
         if started or options is None:
             return

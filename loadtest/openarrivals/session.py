@@ -85,14 +85,12 @@ class Session:
         mine = schedule.slots(self.plan, share["weights"], share["index"], share["workers"])
         gevent.spawn(self.pool.run, mine, share["start_at"])
 
-    def take_message(self, environment: Environment, msg: Any, **_: Any) -> None:
+    def take_message(self, msg: Any, **_: Any) -> None:
         """A worker is told to start."""
-        del environment
         self.play(msg.data)
 
-    def to_report(self, client_id: str, data: dict[str, Any]) -> None:
+    def to_report(self, data: dict[str, Any], **_: Any) -> None:
         """Adds what this worker measured to its report to the master."""
-        del client_id
         data[REPORT] = {
             "samples": self._drain(),
             "dropped_s": self.pool.dropped_s,

@@ -46,9 +46,8 @@ logconfig_dict = logs.configuration(_settings)
 _state: dict[str, Any] = {}
 
 
-def on_starting(server: Any) -> None:
+def on_starting(_: Any) -> None:
     """Takes the management port before there is a worker, so that a taken one is said at once."""
-    del server
     _state["management"] = management.bind(_settings)
 
 
@@ -66,9 +65,8 @@ def post_worker_init(worker: Any) -> None:
     management.serve(app, _state["management"])
 
 
-def when_ready(server: Any) -> None:
+def when_ready(_: Any) -> None:
     """Starts what a cpu fault needs beside the worker, and listens for the order to stop."""
-    del server
     # Before the fork: a collection would write into every object there is, and so copy for the
     # worker what it shares with this process.
     gc.freeze()
@@ -78,9 +76,8 @@ def when_ready(server: Any) -> None:
         signal.signal(signal.SIGTERM, lambda *_: _drain(stop))
 
 
-def post_fork(server: Any, worker: Any) -> None:
+def post_fork(_server: Any, _worker: Any) -> None:
     """The worker drains when the server tells it to and not by itself."""
-    del server, worker
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -93,9 +90,8 @@ def _drain(stop: Any) -> None:
     timer.start()
 
 
-def worker_exit(server: Any, worker: Any) -> None:
+def worker_exit(_server: Any, _worker: Any) -> None:
     """Closes the connections of a worker that ends in order."""
-    del server, worker
     if "app" in _state:
         traces.close(_state["app"])
         pool.close_pool(_state["app"])
@@ -111,9 +107,8 @@ def child_exit(server: Any, worker: Any) -> None:
         os._exit(1)
 
 
-def on_exit(server: Any) -> None:
+def on_exit(_: Any) -> None:
     """Ends what was started beside the worker."""
-    del server
     burner = _state.get("burner")
     if burner is not None:
         burner.kill()

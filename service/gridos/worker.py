@@ -290,9 +290,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return False
         return not response.should_close()
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+    def handle_error(self, _: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answers what the application never saw, or could not answer."""
-        del req
         self._rejecter.answer(client, addr, exc)
 
     # -------------------------------------------------------------------------------- leaving

@@ -75,9 +75,8 @@ def get_document() -> Response:
 @blueprint.get("/swagger/<path:filename>")
 @blueprint.get("/static/<path:filename>")
 @blueprint.get("/oauth2-redirect.html")
-def show_page(filename: str = "") -> Response:
+def show_page(**_: str) -> Response:
     """The page and its parts, as flask-openapi3 has them."""
-    del filename
     from gridos.api import specification  # noqa: PLC0415 — costs more than a whole start
 
     app = specification.documented(current_app.extensions["settings"].version)
