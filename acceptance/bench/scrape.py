@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from gridos.exposition import Renderer
+from gridos import exposition
 from gridos.tally import Tally
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -19,11 +19,10 @@ def measure(label_sets: int, repeats: int = 30) -> tuple[float, float, float]:
             tally.add("GET", f"/v1/route-{number}", "200", seconds, None)
     registry = CollectorRegistry()
     registry.register(tally)
-    renderer = Renderer(tally)
-    assert b"".join(renderer.render(open_metrics=False)) == generate_latest(registry)
+    assert b"".join(exposition.render(tally, open_metrics=False)) == generate_latest(registry)
     ours, stock = [], []
     for _ in range(repeats):
-        ours.append(_time(lambda: b"".join(renderer.render(open_metrics=False))))
+        ours.append(_time(lambda: b"".join(exposition.render(tally, open_metrics=False))))
         stock.append(_time(lambda: generate_latest(registry)))
     ratio = statistics.median(b / a for a, b in zip(ours, stock, strict=True))
     return statistics.median(ours) * 1e3, statistics.median(stock) * 1e3, ratio

@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
-from gridos.exposition import Exposition, Renderer
+from gridos import exposition
+from gridos.exposition import Exposition
 from gridos.tally import Tally
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -30,7 +31,7 @@ def stock(tally, encode):
 
 
 def render(tally, *, open_metrics):
-    return b"".join(Renderer(tally).render(open_metrics=open_metrics)).decode()
+    return b"".join(exposition.render(tally, open_metrics=open_metrics)).decode()
 
 
 def test_the_text_is_the_stock_renderers_byte_for_byte(tally):
