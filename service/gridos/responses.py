@@ -8,6 +8,7 @@ compares the two.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from time import time
 from typing import Any
 
@@ -30,6 +31,10 @@ _PLAIN = frozenset(
         "traceparent",
     }
 )
+
+
+# Made once a second.
+_date = lru_cache(maxsize=1)(util.http_date)
 
 
 class Response(wsgi.Response):  # type: ignore[misc]
@@ -57,7 +62,8 @@ class Response(wsgi.Response):  # type: ignore[misc]
             return super().default_headers()  # type: ignore[no-any-return]
         major, minor = self.req.version
         lines = [
-            f"HTTP/{major}.{minor} {self.status}\r\nServer: {self.version}\r\nDate: {_date()}\r\n"
+            f"HTTP/{major}.{minor} {self.status}\r\nServer: {self.version}\r\n"
+            f"Date: {_date(int(time()))}\r\n"
             f"Connection: {'close' if self.should_close() else 'keep-alive'}\r\n"
         ]
         if self.chunked:
@@ -96,21 +102,3 @@ def _is_sound(value: Any) -> bool:
         and value.isprintable()
         and value == value.strip(" ")
     )
-
-
-class _Date:
-    """The time for the head of a response, made once a second."""
-
-    def __init__(self) -> None:
-        self._made = (0, "")
-
-    def __call__(self) -> str:
-        second, text = self._made
-        now = int(time())
-        if now != second:
-            text = util.http_date(now)
-            self._made = now, text
-        return text
-
-
-_date = _Date()
