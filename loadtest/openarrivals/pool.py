@@ -104,7 +104,9 @@ class Pool:
     def take(self, kind: str) -> Arrival:
         """Waits for the next arrival for a user class; called by a user that is free."""
         waiting = self._waiting[kind]
-        arrival = (self._next_waiting(kind) if waiting else None) or self._wait(kind)
+        if waiting:
+            self._expire(kind)
+        arrival = waiting.popleft() if waiting else self._wait(kind)
         self.counts.started += 1
         return arrival
 
@@ -113,10 +115,6 @@ class Pool:
         for waiting in self._waiting.values():
             while waiting:
                 self._drop(waiting.popleft())
-
-    def _next_waiting(self, kind: str) -> Arrival | None:
-        self._expire(kind)
-        return self._waiting[kind].popleft() if self._waiting[kind] else None
 
     def _wait(self, kind: str) -> Arrival:
         place = Place()

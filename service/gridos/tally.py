@@ -122,10 +122,6 @@ class Tally(Collector):
         """Shows failures and durations of these routes before there are any."""
         self._zeros.extend(routes)
 
-    def shard(self) -> Shard:
-        """The calling thread's own."""
-        return self.shards[get_ident()]
-
     def add(
         self, method: str, route: str, status: str, seconds: float, trace_id: str | None
     ) -> None:
@@ -133,7 +129,7 @@ class Tally(Collector):
 
         For whoever fills a tally without serving: the recorder does the same in place.
         """
-        cell = self.shard().cells[method, route, status]
+        cell = self.shards[get_ident()].cells[method, route, status]
         bucket = bisect_left(BOUNDS_S, seconds)
         cell.buckets[bucket] += 1
         cell.total_s += seconds
@@ -147,7 +143,8 @@ class Tally(Collector):
 
     def sum(self) -> Totals:
         """Adds up copies of the shards, which go on being written meanwhile."""
-        totals = self._nothing()
+        failures = {(*route, status): 0 for route in self._zeros for status in FAILURES}
+        totals = Totals(failures, {route: Cell() for route in self._zeros})
         for shard in list(self.shards.values()):
             totals.in_flight += shard.in_flight
             for key, cell in shard.cells.copy().items():
@@ -160,17 +157,12 @@ class Tally(Collector):
                     total.add(copied)
         return totals
 
-    def _nothing(self) -> Totals:
-        failures = {(*route, status): 0 for route in self._zeros for status in FAILURES}
-        return Totals(failures, {route: Cell() for route in self._zeros})
-
     def collect(self) -> Iterator[Metric]:
         """As prometheus_client asks for it."""
         totals = self.sum()
         yield _request_family(totals)
         yield _duration_family(totals)
-        in_flight = GaugeMetricFamily(*IN_FLIGHT, value=totals.in_flight)
-        yield in_flight
+        yield GaugeMetricFamily(*IN_FLIGHT, value=totals.in_flight)
 
 
 def _request_family(totals: Totals) -> Metric:

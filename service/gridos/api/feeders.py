@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -82,8 +82,7 @@ def get_state(feeder_id: str) -> Response:
         except powerflow.NoSolution as none:
             raise UnsolvableState(f"The solver says: {none}.") from None
         silent = sum(row["kw"] is None for row in rows)
-        parts = {field.name: getattr(state, field.name) for field in fields(state)}
-        return answers.reply({"feeder_id": feeder_id, "silent_buses": silent, **parts})
+        return answers.reply({"feeder_id": feeder_id, "silent_buses": silent, **vars(state)})
 
 
 def find_feeder(feeder_id: str) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def find_faults(network: Network) -> list[str]:
     doubled_lines = [pair for pair, times in Counter(ends).items() if times > 1]
     faults = [f"bus {number} is there more than once" for number in doubled_buses]
     faults += [f"the line {a}–{b} is there more than once" for a, b in doubled_lines]
-    faults += [f"a line leads to bus {n}, which is not there" for n in _strangers(ends, known)]
+    strangers = sorted({number for pair in ends for number in pair} - known)
+    faults += [f"a line leads to bus {number}, which is not there" for number in strangers]
     faults += [f"the line {a}–{b} begins and ends at one bus" for a, b in ends if a == b]
     faults += [
         f"the line {line.from_bus}–{line.to_bus} has no impedance"
@@ -91,10 +92,6 @@ def find_faults(network: Network) -> list[str]:
     if not faults:
         faults += [f"no lines lead to bus {number}" for number in _islands(ends, known)]
     return faults
-
-
-def _strangers(ends: Iterable[tuple[int, int]], known: set[int]) -> list[int]:
-    return sorted({number for pair in ends for number in pair} - known)
 
 
 def _islands(ends: Iterable[tuple[int, int]], known: set[int]) -> list[int]:

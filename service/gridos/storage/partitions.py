@@ -30,7 +30,7 @@ class Retained:
 def make_ahead(connected: Connection[Any], now: datetime) -> tuple[str, ...]:
     """Makes what is missing of this month's and the coming months' partitions."""
     present = set(_months(connected))
-    first = _month(now)
+    first = datetime(now.year, now.month, 1, tzinfo=UTC)
     wanted = [_add_months(first, ahead) for ahead in range(-1, MONTHS_AHEAD + 1)]
     missing = [month for month in wanted if month not in present]
     for month in missing:
@@ -97,10 +97,6 @@ def _months(connected: Connection[Any]) -> list[datetime]:
 
 def _name(month: datetime) -> str:
     return f"reading_{month:%Y_%m}"
-
-
-def _month(instant: datetime) -> datetime:
-    return datetime(instant.year, instant.month, 1, tzinfo=UTC)
 
 
 def _add_months(month: datetime, count: int) -> datetime:
