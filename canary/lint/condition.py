@@ -8,22 +8,13 @@ from collections.abc import Iterator
 from canary.argo import dialects, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Nothing
-from canary.argo.gates import Severity
 from canary.argo.model import Phase
-from canary.lint.rule import Context, Hit, Rule, at, into, judged, metrics
+from canary.lint.rule import Context, Family, Hit, at, judged, metrics
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 
-@rule(
-    "empty-aborts",
-    Severity.ERROR,
-    "an empty result aborts the release",
-    reason="result[0] of an empty result is an Error, retried every 10 s; the fifth aborts, "
-    "however healthy the release.",
-    remedy="check len(result) > 0 in both conditions, and fill failures with `or vector(0)`",
-)
+@rule("empty-aborts")
 def _empty_aborts(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         # Where a number is an error too, the guard that this rule advises changes nothing.
@@ -40,13 +31,7 @@ def _empty_aborts(context: Context) -> Iterator[Hit]:
             yield at(gate, f"{cause} the result is empty: aborted after {wait:g}s")
 
 
-@rule(
-    "empty-passes",
-    Severity.ERROR,
-    "an empty result passes",
-    reason="A missing series or an outage of Prometheus's targets then promotes any release.",
-    remedy="require len(result) > 0 in the successCondition",
-)
+@rule("empty-passes")
 def _empty_passes(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         passes = threshold.phase_of(metric) is Phase.SUCCESSFUL
@@ -55,28 +40,14 @@ def _empty_passes(context: Context) -> Iterator[Hit]:
             yield at(gate, "no data is judged Successful")
 
 
-@rule(
-    "nan-passes",
-    Severity.ERROR,
-    "NaN passes",
-    reason="A ratio without traffic is 0/0; every comparison with NaN is false, so a lone "
-    "failureCondition lets it through.",
-    remedy="add a successCondition with !isNaN(result[0])",
-)
+@rule("nan-passes")
 def _nan_passes(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
         if threshold.phase_of(metric, math.nan) is Phase.SUCCESSFUL:
             yield at(gate, "NaN is judged Successful")
 
 
-@rule(
-    "one-condition",
-    Severity.WARNING,
-    "only one condition is given",
-    reason="With one condition everything is a pass or a failure; with both, a result that says "
-    "nothing is Inconclusive and a person decides.",
-    remedy="give successCondition and failureCondition, each guarded against empty and NaN",
-)
+@rule("one-condition")
 def _one_condition(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
         if bool(metric.success_condition) != bool(metric.failure_condition):
@@ -85,13 +56,7 @@ def _one_condition(context: Context) -> Iterator[Hit]:
             yield at(gate, f"only {given}: an empty result is {empty}, NaN is {nan}")
 
 
-@rule(
-    "no-condition",
-    Severity.ERROR,
-    "no condition is given",
-    reason="Without a condition every measurement that returns at all is Successful.",
-    remedy="give successCondition and failureCondition",
-)
+@rule("no-condition")
 def _no_condition(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         if not metric.success_condition and not metric.failure_condition:

@@ -11,22 +11,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from canary.argo import analysis, resolve, threshold, validation
-from canary.argo.gates import Gate, Severity, Strategy
-from canary.lint.rule import Context, Hit, Rule, at, into, metrics
+from canary.argo.gates import Gate, Strategy
+from canary.lint.rule import Context, Family, Hit, at, metrics
 from canary.lint.values import lasts_s
 from canary.yamls import listed, mapping, scalar
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 
-@rule(
-    "analysis-refused",
-    Severity.ERROR,
-    "the controller refuses an analysis",
-    reason="Its run ends in Error as soon as it begins, and the release is aborted.",
-    remedy="correct the metric as the message says",
-)
+@rule("analysis-refused")
 def _analysis_refused(context: Context) -> Iterator[Hit]:
     for found in context.release.analyses:
         if found.missing or any(gate.unresolved or gate.broken for gate in found.gates):
@@ -50,14 +43,7 @@ def _analysis_refused(context: Context) -> Iterator[Hit]:
             yield from (at(gate, wrong) for wrong in _metric(gate))
 
 
-@rule(
-    "rollout-refused",
-    Severity.ERROR,
-    "the controller refuses the Rollout",
-    reason="It is InvalidSpec: nothing is released until that is corrected.",
-    remedy="correct the field as the message says",
-    needs=Strategy.BLUE_GREEN,
-)
+@rule("rollout-refused", needs=Strategy.BLUE_GREEN)
 def _rollout_refused(context: Context) -> Iterator[Hit]:
     rollout = context.release.rollout
     for path, message in validation.refusals(rollout.spec):
@@ -68,15 +54,7 @@ def _rollout_refused(context: Context) -> Iterator[Hit]:
             yield rollout, found.moment.path, message
 
 
-@rule(
-    "background-never-starts",
-    Severity.ERROR,
-    "the background analysis never starts",
-    reason="It begins at its startingStep, and measures after its initialDelay; the release has no "
-    "such step, or is over by then.",
-    remedy="name a step that there is, counted from 0, and a shorter initialDelay",
-    needs=Strategy.CANARY,
-)
+@rule("background-never-starts", needs=Strategy.CANARY)
 def _background_never_starts(context: Context) -> Iterator[Hit]:
     release = context.release
     for found in release.analyses:
@@ -93,14 +71,7 @@ def _background_never_starts(context: Context) -> Iterator[Hit]:
                 yield at(gate, message)
 
 
-@rule(
-    "limit-overridden",
-    Severity.WARNING,
-    "an argument replaces a limit of the template",
-    reason="A review of the template does not show it: the gate judges by the Rollout's number.",
-    remedy="state the limit in the template, and nowhere else",
-    needs=Strategy.CANARY,
-)
+@rule("limit-overridden", needs=Strategy.CANARY)
 def _limit_overridden(context: Context) -> Iterator[Hit]:
     canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))
     given = {

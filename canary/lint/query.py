@@ -13,14 +13,14 @@ import promql_parser
 
 from canary.argo import dialects, promql, threshold
 from canary.argo.dialects import UnmodelledError, Vocabulary
-from canary.argo.gates import Gate, Moment, Release, Severity, Strategy
+from canary.argo.gates import Gate, Moment, Release, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Matcher, PromqlError, Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.lint import exporters, values
 from canary.lint.contract import covers
 from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of, target_labels
-from canary.lint.rule import Context, Hit, Rule, at, into, judged, percent, queries
+from canary.lint.rule import Context, Family, Hit, at, judged, percent, queries
 from canary.lint.values import measurements
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
@@ -35,20 +35,10 @@ LEAST_LIMIT_S, MOST_LIMIT_S = 0.002, 120.0
 _CORES = re.compile(r"cpu_usage_seconds|cpu_seconds_total|cpu_usage_seconds_total:sum")
 
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 
-@rule(
-    "not-scoped",
-    Severity.ERROR,
-    "the query does not single out the canary",
-    reason="Canary and stable are judged as one, so a fault of the canary is diluted by its share "
-    "and by what the window saw before it.",
-    remedy='select the canary: rollouts_pod_template_hash="{{args.canary-hash}}" (the label by a '
-    "PodMonitor's podTargetLabels), or its Service when traffic is routed",
-    needs=Strategy.CANARY,
-)
+@rule("not-scoped", needs=Strategy.CANARY)
 def _not_scoped(context: Context) -> Iterator[Hit]:
     release = context.release
     for gate, metric, query in queries(context):
@@ -98,14 +88,7 @@ def _dilution(release: Release, moment: Moment, metric: Metric, query: Query) ->
     return f"{words}: the canary must {fault} {percent(needed)} of its requests to fail the gate"
 
 
-@rule(
-    "window-beyond-exposure",
-    Severity.ERROR,
-    "the window reaches back before the canary",
-    reason="What lies before the canary's first pod says nothing about it.",
-    remedy="make the window no longer than the pauses before the measurement, or the pauses longer",
-    needs=Strategy.CANARY,
-)
+@rule("window-beyond-exposure", needs=Strategy.CANARY)
 def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         lived = context.release.age_s(gate.moment) + metric.initial_delay_s
@@ -179,15 +162,7 @@ def _has_no_past(release: Release, selector: Selector) -> bool:
     return routed and _singles_out(release, selector)
 
 
-@rule(
-    "window-under-four-scrapes",
-    Severity.ERROR,
-    "the window holds fewer than four scrapes",
-    reason="rate() needs two samples of a series; with fewer than four scrapes a late one empties "
-    "the result.",
-    remedy="look back at least four scrape intervals",
-    needs=Strategy.BLUE_GREEN,
-)
+@rule("window-under-four-scrapes", needs=Strategy.BLUE_GREEN)
 def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
     if context.scrape_s is None:
         return
@@ -206,15 +181,7 @@ def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
             yield at(gate, what)
 
 
-@rule(
-    "no-minimum-sample",
-    Severity.ERROR,
-    "it judges even if there were almost no requests",
-    reason="Of few requests a single failure exceeds any limit, and no failure says nothing.",
-    remedy="drop the result below a minimum (… / (sum(increase(…)) >= 300)), or add a metric that "
-    "is Inconclusive below it",
-    needs=Strategy.BLUE_GREEN,
-)
+@rule("no-minimum-sample", needs=Strategy.BLUE_GREEN)
 def _no_minimum_sample(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:
         guarded = any(_counts_requests(gate) for gate in analysis.gates)
@@ -227,16 +194,7 @@ def _no_minimum_sample(context: Context) -> Iterator[Hit]:
             yield at(gate, f"with fewer than {math.ceil(1 / limit)} requests one failure fails it")
 
 
-@rule(
-    "measured-before-data",
-    Severity.ERROR,
-    "the first measurement comes before there is any data",
-    reason="A background analysis measures at once, before the canary's pods are scraped: a metric "
-    "that is Inconclusive without data then pauses every release, and one that fails rolls it "
-    "back.",
-    remedy="set initialDelay or startingStep, or an inconclusiveLimit for the time without data",
-    needs=Strategy.CANARY,
-)
+@rule("measured-before-data", needs=Strategy.CANARY)
 def _measured_before_data(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         age_s = context.release.age_s(gate.moment) + metric.initial_delay_s
@@ -256,27 +214,14 @@ def _measured_before_data(context: Context) -> Iterator[Hit]:
             yield at(gate, f"without data it is {phase}, and {times}")
 
 
-@rule(
-    "first-series-only",
-    Severity.WARNING,
-    "only the first of several series is judged",
-    reason="The query may return one series per label; result[0] is whichever comes first.",
-    remedy="aggregate without `by`, or write all(result, # < limit)",
-)
+@rule("first-series-only")
 def _first_series_only(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         if promql.may_be_many(query.tree) and threshold.ignores_later_series(metric):
             yield at(gate, "a later series beyond the limit is not judged")
 
 
-@rule(
-    "rate-as-ratio",
-    Severity.WARNING,
-    "a number of failures is compared as if it were a ratio",
-    reason="How many fail grows with the traffic: at a thousand requests a second 0.01 of them is "
-    "one in a hundred thousand, and at night it is one in ten.",
-    remedy="divide by the rate of all requests",
-)
+@rule("rate-as-ratio")
 def _rate_as_ratio(context: Context) -> Iterator[Hit]:
     for gate, metric, query in queries(context):
         limits = threshold.numbers(metric)
@@ -304,14 +249,7 @@ def _answered_first(tree: Any) -> Any:
     return tree
 
 
-@rule(
-    "divided-by-more",
-    Severity.WARNING,
-    "requests are divided by more requests than they are part of",
-    reason="The ratio is a share of these requests only if it counts the same ones below the line "
-    "as above it: the others dilute it, the more the more there are.",
-    remedy="write the same matchers below the line as above it, but for the outcome's",
-)
+@rule("divided-by-more")
 def _divided_by_more(context: Context) -> Iterator[Hit]:
     vocabulary = Vocabulary(context.contract.values if context.contract else {})
     for gate, _, query in queries(context):
@@ -420,14 +358,7 @@ def _narrowing(selector: Selector) -> list[Matcher]:
     return [m for m in selector.matchers if m.sign in ("=", "=~") and m.value not in (".*", ".+")]
 
 
-@rule(
-    "series-counted",
-    Severity.WARNING,
-    "how many series there are changes the ratio",
-    reason="count() counts series, and avg() divides by their number: of failures there are fewer "
-    "series than of all requests, by route, status and pod, however many requests failed.",
-    remedy="divide sum(rate(…)) by sum(rate(…))",
-)
+@rule("series-counted")
 def _series_counted(context: Context) -> Iterator[Hit]:
     vocabulary = Vocabulary(context.contract.values if context.contract else {})
     for gate, _, query in queries(context):
@@ -440,14 +371,7 @@ def _series_counted(context: Context) -> Iterator[Hit]:
                 yield at(gate, f"{operator} of {told[0]} over {operator} of all its series")
 
 
-@rule(
-    "quantile-without-answer",
-    Severity.ERROR,
-    "a quantile has no usable value",
-    reason="A level is from 0 to 1: beyond it the result is infinite. Without the label le no "
-    "bucket is left, and the result is empty.",
-    remedy="write histogram_quantile(0.95, sum by (le) (rate(…_bucket[…])))",
-)
+@rule("quantile-without-answer")
 def _quantile_without_answer(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for level in (*promql.quantiles(query.tree), *promql.other_quantiles(query.tree)):
@@ -467,15 +391,7 @@ def _quantile_without_answer(context: Context) -> Iterator[Hit]:
                         yield at(gate, f"{words} leaves out the bucket +Inf, so it is NaN")
 
 
-@rule(
-    "buckets-added-up",
-    Severity.ERROR,
-    "the buckets of a histogram are added up",
-    reason="Each bucket counts all requests below its bound, so a request counts once for every "
-    "bound above it, and the sum is a number of no requests.",
-    remedy='name one bound (le="0.5"), count all requests by the histogram\'s _count, or keep the '
-    "label le for histogram_quantile",
-)
+@rule("buckets-added-up")
 def _buckets_added_up(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for node in promql.outside_quantiles(query.tree):
@@ -485,14 +401,7 @@ def _buckets_added_up(context: Context) -> Iterator[Hit]:
                     yield at(gate, f"{node.op} of {selector.metric} over all values of le")
 
 
-@rule(
-    "limit-in-another-unit",
-    Severity.ERROR,
-    "a number is compared with a limit of another unit",
-    reason="Some exporters count seconds and others milliseconds, and rate() of restarts is a "
-    "number per second: the gate fails every release, or none.",
-    remedy="state the limit in the unit of the metric's name; count restarts by increase()",
-)
+@rule("limit-in-another-unit")
 def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
     vocabulary = Vocabulary(context.contract.values if context.contract else {})
     for gate, metric, query in queries(context):
@@ -526,15 +435,7 @@ def _far_bounds(query: Query, vocabulary: Vocabulary) -> Iterator[str]:
                 yield f'{selector.metric}: le="{matcher.value}" is {bound_s:g} s'
 
 
-@rule(
-    "labels-do-not-match",
-    Severity.ERROR,
-    "what an operator joins has different labels",
-    reason="Prometheus pairs series whose labels are equal; what is summed by a label has a series "
-    "for each value, and what is summed by none has one without. Without a pair there is no "
-    "result, and several pairs for one series are an error.",
-    remedy="sum both by the same labels, or state on (…) or ignoring (…) with these labels",
-)
+@rule("labels-do-not-match")
 def _labels_do_not_match(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for node in promql.nodes(query.tree):
@@ -549,14 +450,7 @@ def _named(labels: frozenset[str]) -> str:
     return f"({', '.join(sorted(labels))})" if labels else "(no label)"
 
 
-@rule(
-    "cores-as-ratio",
-    Severity.ERROR,
-    "cores are compared as if they were a ratio",
-    reason="CPU seconds per second are cores: with a limit of 500m the value can never pass 0.5, "
-    "with two cores it trips at 35 %.",
-    remedy='divide by kube_pod_container_resource_limits{resource="cpu"}',
-)
+@rule("cores-as-ratio")
 def _cores_as_ratio(context: Context) -> Iterator[Hit]:
     limit = cpu_limit_cores(context.release.rollout)
     for gate, metric, query in queries(context):
@@ -608,14 +502,7 @@ def _cores(threshold: float, limit: float | None) -> str:
     return f"{words}: with the container's limit of {limit:g} it trips at {threshold / limit:.0%}"
 
 
-@rule(
-    "series-not-recorded",
-    Severity.ERROR,
-    "a recorded series is queried that no rule set defines",
-    reason="Without its rule the series does not exist, the result is empty, and the fifth empty "
-    "result aborts.",
-    remedy="ship the recording rule beside the gate, or query the raw series",
-)
+@rule("series-not-recorded")
 def _series_not_recorded(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for selector in query.selectors:
@@ -626,13 +513,7 @@ def _series_not_recorded(context: Context) -> Iterator[Hit]:
                 yield at(gate, f"no rule here records {selector.metric}{hint}")
 
 
-@rule(
-    "not-exported",
-    Severity.ERROR,
-    "nothing exports what is queried",
-    reason="A misspelt or renamed metric or label empties the result in silence.",
-    remedy="query what is exported, or export it; labels of pods reach a series by podTargetLabels",
-)
+@rule("not-exported")
 def _not_exported(context: Context) -> Iterator[Hit]:
     for gate, _, query in queries(context):
         for selector in query.selectors:
@@ -714,14 +595,7 @@ def _selectors(expression: str) -> tuple[Selector, ...]:
         return ()
 
 
-@rule(
-    "threshold-off-bucket",
-    Severity.WARNING,
-    "a quantile is compared with no bucket's bound",
-    reason="histogram_quantile interpolates inside a bucket: the value can be far from the truth "
-    "on either side of the limit, and is exact only on a bound.",
-    remedy="give the histogram a bound at the limit",
-)
+@rule("threshold-off-bucket")
 def _threshold_off_bucket(context: Context) -> Iterator[Hit]:
     if context.contract is None:
         return

@@ -1,13 +1,16 @@
 """A rule: what it looks for, why it matters and what to do about it; and what every rule reads.
 
 A rule is a function over one release in its context; it yields places and messages with numbers.
-Each has a failing and a passing example in `examples.yaml`, which the tests run and `docs` shows.
+What it is about is said in `rules.toml`. Each has a failing and a passing example in
+`examples.yaml`, which the tests run and `docs` shows.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from canary.argo import promql, threshold
 from canary.argo.gates import Analysis, Finding, Gate, Release, Severity, Strategy
@@ -16,6 +19,10 @@ from canary.argo.promql import PromqlError, Query
 from canary.argo.resolve import PLACEHOLDER
 from canary.lint.contract import TARGET_LABELS, Contract
 from canary.yamls import Document
+
+TEXTS: dict[str, dict[str, str]] = tomllib.loads(
+    Path(__file__).with_name("rules.toml").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True)
@@ -58,25 +65,21 @@ class Rule:
             yield Finding(self.id, self.severity, document, path, message, self.remedy)
 
 
-def into(family: list[Rule]) -> Callable[..., Callable[[Check], Check]]:
-    """The decorator that makes a check a rule of a family."""
+class Family(list[Rule]):
+    """The rules of a module, as they are registered."""
 
-    def rule(
-        name: str,
-        severity: Severity,
-        title: str,
-        *,
-        reason: str,
-        remedy: str,
-        needs: Strategy = Strategy.NONE,
-    ) -> Callable[[Check], Check]:
+    def __call__(self, name: str, needs: Strategy = Strategy.NONE) -> Callable[[Check], Check]:
+        """The decorator that makes a check the rule of this name."""
+        text = TEXTS[name]
+
         def register(check: Check) -> Check:
-            family.append(Rule(name, severity, title, reason, remedy, check, needs))
+            severity = Severity(text["severity"])
+            self.append(
+                Rule(name, severity, text["title"], text["reason"], text["remedy"], check, needs)
+            )
             return check
 
         return register
-
-    return rule
 
 
 def metrics(context: Context, analysis: Analysis | None = None) -> Iterator[tuple[Gate, Metric]]:

@@ -8,5 +8,5 @@ from canary.lint.rule import Rule
 RULES: dict[str, Rule] = {
     rule.id: rule
     for family in (spec, schema, controller, query, condition, values, steps)
-    for rule in family.RULES
+    for rule in family.rule
 }

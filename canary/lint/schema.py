@@ -15,13 +15,11 @@ from typing import Any
 
 import jsonschema_rs
 
-from canary.argo.gates import Severity
 from canary.argo.templates import is_argo
-from canary.lint.rule import Context, Hit, Rule, into
+from canary.lint.rule import Context, Family, Hit
 from canary.yamls import Document
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 FOLDER = Path(__file__).parent / "schemas"
 FILES = {
@@ -31,13 +29,7 @@ FILES = {
 }
 
 
-@rule(
-    "api-refused",
-    Severity.ERROR,
-    "the API server refuses the object",
-    reason="Nothing of it reaches the cluster: what was there before stays.",
-    remedy="give the field a value of its type",
-)
+@rule("api-refused")
 def _api_refused(context: Context) -> Iterator[Hit]:
     templates = (gate.template for gate in context.release.gates)
     for document in dict.fromkeys((context.release.rollout, *templates)):

@@ -6,28 +6,20 @@ import re
 from collections.abc import Iterator
 
 from canary.argo import promql, threshold
-from canary.argo.gates import Analysis, Severity, Strategy
+from canary.argo.gates import Analysis, Strategy
 from canary.argo.promql import PromqlError
 from canary.argo.resolve import PLACEHOLDER
 from canary.argo.templates import Templates
 from canary.lint import pods
-from canary.lint.rule import Context, Hit, Rule, at, into, metrics
+from canary.lint.rule import Context, Family, Hit, at, metrics
 from canary.yamls import listed, mapping, scalar
 
 _URL = re.compile(r"\w+://(?:[^/@:]*:(?P<secret>[^/@]*)@)?(?P<host>[^/]+)")
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 
-@rule(
-    "template-missing",
-    Severity.ERROR,
-    "a template is referenced and not there",
-    reason="Argo refuses the Rollout, or the analysis ends in Error and aborts the release.",
-    remedy="add it to the Rollout's namespace, or correct the reference: a ClusterAnalysisTemplate "
-    "is found by clusterScope: true alone",
-)
+@rule("template-missing")
 def _template_missing(context: Context) -> Iterator[Hit]:
     if not any(analysis.missing for analysis in context.release.analyses):
         return
@@ -43,13 +35,7 @@ def _template_missing(context: Context) -> Iterator[Hit]:
             )
 
 
-@rule(
-    "monitor-without-port",
-    Severity.ERROR,
-    "a PodMonitor scrapes no pod of the Rollout, or a port that no container has",
-    reason="Prometheus does not scrape the pods, so every gate that reads them finds nothing.",
-    remedy="select the labels of the pods, and name a port of their containers",
-)
+@rule("monitor-without-port")
 def _monitor_without_port(context: Context) -> Iterator[Hit]:
     for document, message in pods.unscraped(context.documents, context.release.rollout):
         yield document, "spec.podMetricsEndpoints", message
@@ -57,13 +43,7 @@ def _monitor_without_port(context: Context) -> Iterator[Hit]:
         yield document, "spec.selector", "it has the Rollout's name and selects none of its pods"
 
 
-@rule(
-    "promql-invalid",
-    Severity.ERROR,
-    "Prometheus would refuse the query",
-    reason="Five refused queries, 10 s apart, abort any release.",
-    remedy="correct the query; `canary lint --queries` prints it as the controller would send it",
-)
+@rule("promql-invalid")
 def _promql_invalid(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         try:
@@ -73,15 +53,7 @@ def _promql_invalid(context: Context) -> Iterator[Hit]:
                 yield at(gate, f"{wrong}", ".provider.prometheus.query")
 
 
-@rule(
-    "address-unusable",
-    Severity.ERROR,
-    "the address of Prometheus cannot be queried, or holds a secret",
-    reason="Argo needs a URL: with anything else each measurement is an Error. A secret in a "
-    "template can be read by everybody who may read the object, and in git.",
-    remedy="write a URL such as http://prometheus:9090, and take credentials from a Secret by "
-    "valueFrom.secretKeyRef",
-)
+@rule("address-unusable")
 def _address_unusable(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         asked = mapping(mapping(gate.raw.get("provider")).get("prometheus"))
@@ -99,15 +71,7 @@ def _address_unusable(context: Context) -> Iterator[Hit]:
             yield at(gate, f"the address of {url['host']} holds a password", where)
 
 
-@rule(
-    "condition-invalid",
-    Severity.ERROR,
-    "a condition, a number or an argument cannot be used",
-    reason="Argo answers each measurement with an Error, and the fifth aborts the release, or it "
-    "refuses the Rollout.",
-    remedy="write conditions in the language of expr (comparisons of result[0], joined by && and "
-    "||), numbers as numbers, and give an argument one value in all templates of an analysis",
-)
+@rule("condition-invalid")
 def _condition_invalid(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         if gate.unresolved:
@@ -119,13 +83,7 @@ def _condition_invalid(context: Context) -> Iterator[Hit]:
             yield at(gate, gate.broken)
 
 
-@rule(
-    "args-dropped",
-    Severity.ERROR,
-    "an argument is passed that no template declares",
-    reason="Argo drops it in silence, and the gate runs with something else.",
-    remedy="declare it in the template's args, or take it out",
-)
+@rule("args-dropped")
 def _args_dropped(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:
         for name in analysis.dropped:
@@ -134,13 +92,7 @@ def _args_dropped(context: Context) -> Iterator[Hit]:
                 yield context.release.rollout, where, f"argument {name!r} is dropped"
 
 
-@rule(
-    "args-unresolved",
-    Severity.ERROR,
-    "an argument has no value",
-    reason="The AnalysisRun cannot be created, and the release is aborted or hangs.",
-    remedy="give the argument a value in the template's args or where it is referenced",
-)
+@rule("args-unresolved")
 def _args_unresolved(context: Context) -> Iterator[Hit]:
     library = context.release.strategy is Strategy.NONE
     for gate in context.release.gates:
@@ -153,27 +105,14 @@ def _args_unresolved(context: Context) -> Iterator[Hit]:
                 yield at(gate, f"{{{{args.{name}}}}} is not among the template's args")
 
 
-@rule(
-    "interval-without-count",
-    Severity.ERROR,
-    "an inline metric repeats without end",
-    reason="Argo refuses an inline metric that has an interval and no count.",
-    remedy="give it a count, or drop the interval",
-    needs=Strategy.BLUE_GREEN,
-)
+@rule("interval-without-count", needs=Strategy.BLUE_GREEN)
 def _interval_without_count(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         if not gate.moment.background and metric.interval_s is not None and not metric.count:
             yield at(gate, f"interval {metric.interval_s:g}s and no count at {gate.moment}")
 
 
-@rule(
-    "count-in-background",
-    Severity.WARNING,
-    "a background metric stops measuring",
-    reason="With a count it ends after so many measurements; the rest of the release is unguarded.",
-    remedy="leave count out (or 0) in a background analysis",
-)
+@rule("count-in-background")
 def _count_in_background(context: Context) -> Iterator[Hit]:
     for gate, metric in metrics(context):
         if gate.moment.background and metric.count:
@@ -181,14 +120,7 @@ def _count_in_background(context: Context) -> Iterator[Hit]:
             yield at(gate, f"measures {metric.count} time(s) and not after {last:g}s")
 
 
-@rule(
-    "dry-run-too-wide",
-    Severity.ERROR,
-    "a dry-run pattern matches more than it names",
-    reason="Dry-run names are unanchored regular expressions: `error-rate` also hits "
-    "`error-rate-p95`, and a gate that is measured and not judged protects nothing.",
-    remedy="anchor the pattern: ^name$",
-)
+@rule("dry-run-too-wide")
 def _dry_run_too_wide(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:
         names = [gate.name for gate in analysis.gates]
@@ -211,13 +143,7 @@ def _dry_run_hits(
         yield context.release.rollout, where, f"{pattern!r} takes the verdict from {words}"
 
 
-@rule(
-    "other-provider",
-    Severity.NOTE,
-    "a provider that is not read",
-    reason="Only Prometheus queries can be resolved and judged here.",
-    remedy="nothing to do; this metric was skipped",
-)
+@rule("other-provider")
 def _other_provider(context: Context) -> Iterator[Hit]:
     for gate in context.release.gates:
         if gate.metric is None:

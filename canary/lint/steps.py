@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from canary.argo.gates import Severity, Strategy
+from canary.argo.gates import Strategy
 from canary.argo.model import Pause, SetWeight
 from canary.argo.replicas import split
-from canary.lint.rule import Context, Hit, Rule, into, percent
+from canary.lint.rule import Context, Family, Hit, percent
 from canary.yamls import listed, mapping, scalar
 
 # A share this far from its weight, relative to it, is another step than the one written down.
@@ -15,19 +15,10 @@ from canary.yamls import listed, mapping, scalar
 SHARE_TOLERANCE = 0.15
 
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 
-@rule(
-    "no-analysis",
-    Severity.ERROR,
-    "nothing judges the canary",
-    reason="The steps wait for a time and nobody is asked: a faulty release is promoted like a "
-    "healthy one. An experiment, a plugin and a person are judges too.",
-    remedy="add an analysis step after each pause, or a background analysis",
-    needs=Strategy.CANARY,
-)
+@rule("no-analysis", needs=Strategy.CANARY)
 def _no_analysis(context: Context) -> Iterator[Hit]:
     release = context.release
     others = release.unfollowed or Pause(None) in release.resolved.steps
@@ -35,14 +26,7 @@ def _no_analysis(context: Context) -> Iterator[Hit]:
         yield release.rollout, "spec.strategy.canary", "there is no analysis at any step"
 
 
-@rule(
-    "share-not-weight",
-    Severity.WARNING,
-    "the replicas cannot give the weight",
-    reason="Without a traffic router a share is a count of pods.",
-    remedy="use ten replicas or more, a weight that the pods can give, or a traffic router",
-    needs=Strategy.CANARY,
-)
+@rule("share-not-weight", needs=Strategy.CANARY)
 def _share_not_weight(context: Context) -> Iterator[Hit]:
     release = context.release
     replicas = f"{release.replicas} replicas"
@@ -58,15 +42,7 @@ def _share_not_weight(context: Context) -> Iterator[Hit]:
             )
 
 
-@rule(
-    "step-adds-no-pod",
-    Severity.WARNING,
-    "a step adds no canary pod",
-    reason="The next weight rounds to the same number of pods: the step waits and shows nothing "
-    "new.",
-    remedy="use more replicas, or drop the step",
-    needs=Strategy.CANARY,
-)
+@rule("step-adds-no-pod", needs=Strategy.CANARY)
 def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
     release = context.release
     if release.routed:
@@ -80,14 +56,7 @@ def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
             )
 
 
-@rule(
-    "unguarded-end",
-    Severity.WARNING,
-    "no gate runs after the last step",
-    reason="Weight 100 is implicit after the last step, and no inline analysis runs there.",
-    remedy="add a background analysis (strategy.canary.analysis) with a startingStep",
-    needs=Strategy.CANARY,
-)
+@rule("unguarded-end", needs=Strategy.CANARY)
 def _unguarded_end(context: Context) -> Iterator[Hit]:
     release = context.release
     last = release.stages[-1].share if release.stages else 0.0
@@ -104,15 +73,7 @@ def _unguarded_end(context: Context) -> Iterator[Hit]:
         )
 
 
-@rule(
-    "autoscaler-rounds-again",
-    Severity.WARNING,
-    "an autoscaler changes the shares",
-    reason="An HPA on the Rollout changes spec.replicas in the middle of a step, and every share "
-    "is rounded anew.",
-    remedy="keep minReplicas at a number that gives the weights, or route traffic by weight",
-    needs=Strategy.CANARY,
-)
+@rule("autoscaler-rounds-again", needs=Strategy.CANARY)
 def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
     release = context.release
     for document in context.autoscalers:
@@ -135,15 +96,7 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
                 )
 
 
-@rule(
-    "rollback-beyond-history",
-    Severity.WARNING,
-    "the rollback window holds every revision that is kept",
-    reason="A rollback to a revision in the window skips steps and gates; some of so many were "
-    "never judged by the gates of today.",
-    remedy="let rollbackWindow.revisions be less than revisionHistoryLimit (10 unless stated)",
-    needs=Strategy.CANARY,
-)
+@rule("rollback-beyond-history", needs=Strategy.CANARY)
 def _rollback_beyond_history(context: Context) -> Iterator[Hit]:
     spec = context.release.rollout.spec
     window = mapping(spec.get("rollbackWindow")).get("revisions")
@@ -153,18 +106,7 @@ def _rollback_beyond_history(context: Context) -> Iterator[Hit]:
         yield context.release.rollout, "spec.rollbackWindow.revisions", message
 
 
-@rule(
-    "rollback-never-ends",
-    Severity.ERROR,
-    "a rollback of a blueGreen waits for an analysis that is not started",
-    # rollout/analysis.go (reconcileAnalysisRuns) and rollout/service.go (reconcileActiveService).
-    reason="Argo 1.9.1 starts no analysis within rollbackWindow, and switches the active Service "
-    "only once prePromotionAnalysis has succeeded: users stay on the faulty release until "
-    "`kubectl argo rollouts promote --full`. Only while the old pods still run "
-    "(scaleDownDelaySeconds) does the rollback end.",
-    remedy="take rollbackWindow out, or judge in postPromotionAnalysis",
-    needs=Strategy.BLUE_GREEN,
-)
+@rule("rollback-never-ends", needs=Strategy.BLUE_GREEN)
 def _rollback_never_ends(context: Context) -> Iterator[Hit]:
     spec = context.release.rollout.spec
     revisions = mapping(spec.get("rollbackWindow")).get("revisions")
@@ -174,15 +116,7 @@ def _rollback_never_ends(context: Context) -> Iterator[Hit]:
         yield context.release.rollout, "spec.rollbackWindow.revisions", message
 
 
-@rule(
-    "ready-as-soon-as-alive",
-    Severity.WARNING,
-    "a container has probes and no readinessProbe",
-    reason="Its pod gets requests as soon as it has started, and a step goes on before the pod can "
-    "answer. The service's own metrics do not count the requests that fail then.",
-    remedy="give it a readinessProbe",
-    needs=Strategy.CANARY,
-)
+@rule("ready-as-soon-as-alive", needs=Strategy.CANARY)
 def _ready_as_soon_as_alive(context: Context) -> Iterator[Hit]:
     rollout = context.release.rollout
     pod = mapping(mapping(rollout.spec.get("template")).get("spec"))
@@ -193,14 +127,7 @@ def _ready_as_soon_as_alive(context: Context) -> Iterator[Hit]:
             yield rollout, where, f"it has only a {' and a '.join(sorted(probes))}"
 
 
-@rule(
-    "surge-is-per-cent",
-    Severity.WARNING,
-    "a quoted number means per cent",
-    reason='maxSurge: "1" is 1 %, which rounds up to one pod only by chance.',
-    remedy="write the number without quotes, or with %",
-    needs=Strategy.CANARY,
-)
+@rule("surge-is-per-cent", needs=Strategy.CANARY)
 def _surge_is_per_cent(context: Context) -> Iterator[Hit]:
     canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))
     for key in ("maxSurge", "maxUnavailable"):

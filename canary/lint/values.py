@@ -19,17 +19,16 @@ import promql_parser
 from canary.argo import dialects, model, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Nothing, Outcome, UnmodelledError, Vocabulary
-from canary.argo.gates import ANYWHERE, Gate, Release, Severity, Strategy
+from canary.argo.gates import ANYWHERE, Gate, Release, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.resolve import PLACEHOLDER
 from canary.lint import exporters
 from canary.lint.pods import containers_of
-from canary.lint.rule import Context, Hit, Rule, at, into, judged, queries
+from canary.lint.rule import Context, Family, Hit, at, judged, queries
 
-RULES: list[Rule] = []
-rule = into(RULES)
+rule = Family()
 
 # The share of stable's requests that fails.
 USUAL = 0.0005
@@ -92,14 +91,7 @@ COUNTED: Range = (0.0, math.inf)
 OF_LIMITS: Range = (0.0, 1.2)
 
 
-@rule(
-    "condition-always-errors",
-    Severity.ERROR,
-    "a condition is an Error for every result",
-    reason="A query answers with a list of samples; a condition that compares the list itself, or "
-    "uses it as true or false, is an Error at every measurement, and the fifth aborts the release.",
-    remedy="compare result[0], guarded with len(result) > 0 && !isNaN(result[0])",
-)
+@rule("condition-always-errors")
 def _condition_always_errors(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
         if set(phases(metric).values()) == {Phase.ERROR}:
@@ -107,13 +99,7 @@ def _condition_always_errors(context: Context) -> Iterator[Hit]:
             yield at(gate, f"every release is aborted, {late:g} s after its first measurement")
 
 
-@rule(
-    "cannot-fail",
-    Severity.ERROR,
-    "no result fails the gate",
-    reason="A gate that passes at every value judges nothing.",
-    remedy="let failureCondition hold on the wrong side of the limit",
-)
+@rule("cannot-fail")
 def _cannot_fail(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         found = phases(metric, among=_range(query.tree))
@@ -130,13 +116,7 @@ def _cannot_fail(context: Context) -> Iterator[Hit]:
             yield at(gate, f"no number is judged Failed, and {limit} is never exceeded")
 
 
-@rule(
-    "always-fails",
-    Severity.ERROR,
-    "no result passes the gate",
-    reason="Every release is rolled back or paused.",
-    remedy="correct the conditions, or the unit of the limit",
-)
+@rule("always-fails")
 def _always_fails(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
@@ -156,13 +136,7 @@ def _always_fails(context: Context) -> Iterator[Hit]:
             yield at(gate, f"it fails at {known[0]:g}, where no request failed, and at any other")
 
 
-@rule(
-    "half-may-fail",
-    Severity.ERROR,
-    "it passes with half of the requests failing",
-    reason="The limit is of another unit than the query, such as a share against per cent.",
-    remedy="state the limit as the query counts: 0.95 of a ratio is 95 of one times 100",
-)
+@rule("half-may-fail")
 def _half_may_fail(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
@@ -189,14 +163,7 @@ def _half_may_fail(context: Context) -> Iterator[Hit]:
             yield at(gate, f"at 50 % errors the query returns {half:g}, which is judged {said[1]}")
 
 
-@rule(
-    "some-failures-only",
-    Severity.WARNING,
-    "some failures are counted and others are not",
-    reason="A failure with another status is a good request to the gate: an exception is a 500, "
-    "and a service that is overloaded or gone a 502, 503 or 504.",
-    remedy='take them all: status=~"5.."',
-)
+@rule("some-failures-only")
 def _some_failures_only(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, _, query in queries(context):
@@ -216,13 +183,7 @@ def _some_failures_only(context: Context) -> Iterator[Hit]:
                     yield at(gate, f"{words} takes {', '.join(taken or seldom)}, and not {left}")
 
 
-@rule(
-    "conditions-reversed",
-    Severity.ERROR,
-    "healthy releases are rolled back, and faulty releases pass",
-    reason="The comparison points the wrong way for what the query counts.",
-    remedy="exchange the conditions, or the comparison",
-)
+@rule("conditions-reversed")
 def _conditions_reversed(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         good, bad = (_answer_of_canary(query.tree, failing, context) for failing in (0.0, 1.0))
@@ -255,14 +216,7 @@ def _conditions_reversed(context: Context) -> Iterator[Hit]:
             yield at(gate, "it passes where no pod is ready, and fails where all are")
 
 
-@rule(
-    "matcher-never-matches",
-    Severity.ERROR,
-    "a matcher matches no value that the label has",
-    reason="Prometheus anchors expressions on both ends, and a label has its exporter's values; "
-    "what matches nothing counts nothing, so the gate cannot see a failure.",
-    remedy='write it as the exporter does: status=~"5.." for 500 to 599',
-)
+@rule("matcher-never-matches")
 def _matcher_never_matches(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, _, query in queries(context):
@@ -291,16 +245,7 @@ def _matcher_never_matches(context: Context) -> Iterator[Hit]:
                 continue
 
 
-@rule(
-    "offset-in-gate",
-    Severity.ERROR,
-    "the query reads another time than the canary's",
-    reason="An offset moves the window back: before the canary there is nothing to find, and later "
-    "the newest requests are left out. A negative one moves it to what is yet to come, and @ to "
-    "one instant for ever.",
-    remedy="take the offset, or @, out",
-    needs=Strategy.CANARY,
-)
+@rule("offset-in-gate", needs=Strategy.CANARY)
 def _offset_in_gate(context: Context) -> Iterator[Hit]:
     tokens = context.release.canary_tokens
     for gate, metric, query in queries(context):
@@ -318,14 +263,7 @@ def _offset_in_gate(context: Context) -> Iterator[Hit]:
         yield from (at(gate, words) for words in promql.other_times(query.tree))
 
 
-@rule(
-    "no-data-passes",
-    Severity.ERROR,
-    "a default takes the place of data",
-    reason="`or vector(…)` around the whole answer gives a number where there is none: a release "
-    "without requests, or whose series are missing, is judged by that number.",
-    remedy="put `or vector(0)` around the failures alone, and let no data be Inconclusive",
-)
+@rule("no-data-passes")
 def _no_data_passes(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         default = _default(query.tree) if promql.divides(query.tree) else None
@@ -333,16 +271,7 @@ def _no_data_passes(context: Context) -> Iterator[Hit]:
             yield at(gate, f"no data reads as {default:g}, which is judged Successful")
 
 
-@rule(
-    "leaves-nothing",
-    Severity.ERROR,
-    "the query has no result although all of its series are there",
-    reason="`unless` drops each result that its right side has too, and `and`, arithmetic and "
-    "comparisons keep only those: turned the wrong way, a minimum of requests leaves a result only "
-    "below it.",
-    remedy="write `… and on () (sum(increase(…)) >= 300)`, or divide by what is compared",
-    needs=Strategy.BLUE_GREEN,
-)
+@rule("leaves-nothing", needs=Strategy.BLUE_GREEN)
 def _leaves_nothing(context: Context) -> Iterator[Hit]:
     for gate, metric, query in judged(context):
         there = [_is_there(query.tree, failing, context) for failing in (0.0, 0.5, 1.0)]
@@ -362,14 +291,7 @@ def _leaves(node: Any, context: Context) -> bool:
     return joins and _is_there(node, 0.5, context) is False
 
 
-@rule(
-    "empty-pauses",
-    Severity.ERROR,
-    "a release without a failure is paused or rolled back",
-    reason="The series of failures does not exist before the first one, unless the exporter writes "
-    "it at 0: a healthy release has no result, and NaN where scalar() asks for one.",
-    remedy="fill failures with `or vector(0)`",
-)
+@rule("empty-pauses")
 def _empty_pauses(context: Context) -> Iterator[Hit]:
     vocabulary = _vocabulary(context)
     for gate, metric, query in judged(context):
@@ -392,13 +314,7 @@ def _empty_pauses(context: Context) -> Iterator[Hit]:
             yield at(gate, f"with no {what}, it is {phase}")
 
 
-@rule(
-    "limit-not-reached",
-    Severity.ERROR,
-    "failureLimit lets every measurement fail",
-    reason="A metric fails when more than failureLimit measurements do; with so few, never.",
-    remedy="lower failureLimit, or measure more often",
-)
+@rule("limit-not-reached")
 def _limit_not_reached(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
         number = measurements(context.release, gate, metric)
@@ -410,13 +326,7 @@ def _limit_not_reached(context: Context) -> Iterator[Hit]:
             )
 
 
-@rule(
-    "background-measures-once",
-    Severity.WARNING,
-    "a background metric measures once",
-    reason="Without an interval, or with one longer than the release, it is asked once.",
-    remedy="give it an interval that is a small part of the release",
-)
+@rule("background-measures-once")
 def _background_measures_once(context: Context) -> Iterator[Hit]:
     for gate, metric, _ in judged(context):
         # Of one that may fail as often, limit-not-reached says it.

@@ -10,6 +10,7 @@ from canary.argo.gates import Severity
 from canary.errors import RehearsalError
 from canary.lint import check
 from canary.lint.check import ANNOTATION
+from canary.lint.rule import TEXTS
 from canary.lint.rules import RULES
 from canary.power import catalogue, edits
 from canary.runtime import documents
@@ -58,7 +59,7 @@ def rules_of(report):
 
 
 def test_every_rule_has_an_example():
-    assert set(EXAMPLES) == set(RULES)
+    assert set(EXAMPLES) == set(RULES) == set(TEXTS)
 
 
 def test_the_good_release_passes_every_rule(shop):
