@@ -35,6 +35,9 @@ class Matcher:
     sign: str
     value: str
 
+    def __str__(self) -> str:
+        return f'{self.label}{self.sign}"{self.value}"'
+
 
 @dataclass(frozen=True)
 class Selector:

@@ -126,11 +126,6 @@ def ignores_later_series(metric: Metric) -> bool:
     )
 
 
-def verdicts(metric: Metric) -> tuple[Phase, Phase]:
-    """The phases of an empty result and of NaN."""
-    return phase_of(metric), phase_of(metric, math.nan)
-
-
 def _tree(condition: str) -> expression.Node:
     try:
         return expression.parse(condition) if condition else expression.Literal(value=True)

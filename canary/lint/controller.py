@@ -80,7 +80,7 @@ def _limit_overridden(context: Context) -> Iterator[Hit]:
         for a in listed(mapping(holder).get("args"))
         if "value" in mapping(a)
     }
-    for gate, _ in metrics(context):
+    for gate in (asked.gate for asked in metrics(context)):
         defaults = {
             scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
             for a in listed(gate.template.spec.get("args"))

@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 
 from canary.argo import dialects
-from canary.argo.dialects import UnmodelledError
 from canary.argo.promql import Selector
 
 FILE = Path(__file__).parent / "schemas/exporters.json"
@@ -52,12 +51,8 @@ def never_taken(selector: Selector) -> Iterator[str]:
         values = metrics.get(selector.metric, {})
         for matcher in selector.matchers:
             listed = values.get(matcher.label, [])
-            try:
-                if listed and not any(dialects.takes(matcher, value) for value in listed):
-                    has = ", ".join(listed)
-                    yield f'{matcher.label}{matcher.sign}"{matcher.value}": it is one of {has}'
-            except UnmodelledError:
-                continue
+            if listed and not any(dialects.may_take(matcher, value) for value in listed):
+                yield f"{matcher}: it is one of {', '.join(listed)}"
 
 
 def _misspelt(metric: str) -> Iterator[str]:

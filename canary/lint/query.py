@@ -13,14 +13,14 @@ import promql_parser
 
 from canary.argo import dialects, promql, threshold
 from canary.argo.dialects import UnmodelledError, Vocabulary
-from canary.argo.gates import Gate, Moment, Release, Strategy
-from canary.argo.model import Metric, Phase
+from canary.argo.gates import Gate, Release, Strategy
+from canary.argo.model import Phase
 from canary.argo.promql import Matcher, PromqlError, Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.lint import exporters, values
 from canary.lint.contract import covers
 from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of, target_labels
-from canary.lint.rule import Context, Family, Hit, at, judged, percent, queries
+from canary.lint.rule import Asked, Context, Family, Hit, at, judged, percent, queries
 from canary.lint.values import measurements
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
@@ -38,12 +38,11 @@ _CORES = re.compile(r"cpu_usage_seconds|cpu_seconds_total|cpu_usage_seconds_tota
 rule = Family()
 
 
-@rule("not-scoped", needs=Strategy.CANARY)
-def _not_scoped(context: Context) -> Iterator[Hit]:
-    release = context.release
-    for gate, metric, query in queries(context):
-        if query.selectors and not any(_singles_out(release, s) for s in query.selectors):
-            yield at(gate, _dilution(release, gate.moment, metric, query))
+@rule.over(queries, "not-scoped", needs=Strategy.CANARY)
+def _not_scoped(asked: Asked) -> Iterator[str]:
+    selectors = asked.query.selectors
+    if selectors and not any(_singles_out(asked.release, s) for s in selectors):
+        yield _dilution(asked)
 
 
 def _singles_out(release: Release, selector: Selector) -> bool:
@@ -73,31 +72,26 @@ def _takes_stable(release: Release, matcher: Matcher) -> bool:
         return False
 
 
-def _dilution(release: Release, moment: Moment, metric: Metric, query: Query) -> str:
-    window = query.window_s
-    aged = math.isinf(release.age_s(moment))
-    exposure = moment.exposure(window) if window and not aged else moment.share
+def _dilution(asked: Asked) -> str:
+    moment, window_s = asked.gate.moment, asked.query.window_s
+    exposure = moment.exposure(window_s) if math.isfinite(asked.age_s) else moment.share
     words = f"at {moment} the canary is {percent(exposure)} of what the query reads"
-    limit = _share_limit(metric, query)
+    limit = _share_limit(asked)
     if limit is None or not exposure:
         return words
     needed = limit / exposure
     if needed >= 1:
         return f"{words}: the gate cannot fail even at 100 % errors"
-    fault = "be slow on" if promql.quantiles(query.tree) else "fail"
+    fault = "be slow on" if promql.quantiles(asked.query.tree) else "fail"
     return f"{words}: the canary must {fault} {percent(needed)} of its requests to fail the gate"
 
 
-@rule("window-beyond-exposure", needs=Strategy.CANARY)
-def _window_beyond_exposure(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in queries(context):
-        lived = context.release.age_s(gate.moment) + metric.initial_delay_s
-        window_s = _diluting_window_s(query.tree, context.release)
-        if window_s > lived:
-            yield at(
-                gate,
-                f"at {gate.moment} the window is {window_s:g} s, and the canary is {lived:g} s old",
-            )
+@rule.over(queries, "window-beyond-exposure", needs=Strategy.CANARY)
+def _window_beyond_exposure(asked: Asked) -> Iterator[str]:
+    window_s, lived_s = _diluting_window_s(asked.query.tree, asked.release), asked.age_s
+    if window_s > lived_s:
+        what = f"the window is {window_s:g} s, and the canary is {lived_s:g} s old"
+        yield f"at {asked.gate.moment} {what}"
 
 
 def _diluting_window_s(tree: Any, release: Release) -> float:
@@ -162,83 +156,71 @@ def _has_no_past(release: Release, selector: Selector) -> bool:
     return routed and _singles_out(release, selector)
 
 
-@rule("window-under-four-scrapes", needs=Strategy.BLUE_GREEN)
-def _window_under_four_scrapes(context: Context) -> Iterator[Hit]:
-    if context.scrape_s is None:
+@rule.over(queries, "window-under-four-scrapes", needs=Strategy.BLUE_GREEN)
+def _window_under_four_scrapes(asked: Asked) -> Iterator[str]:
+    scrape_s = asked.context.scrape_s
+    if scrape_s is None:
         return
-    for gate, _, query in queries(context):
-        for selector in query.selectors:
-            few = selector.range_s < SCRAPES_IN_WINDOW * context.scrape_s
-            if selector.range_s and few and _from_service(selector.metric):
-                yield at(
-                    gate,
-                    f"at {gate.moment} a window of {selector.range_s:g} s holds"
-                    f" {math.floor(selector.range_s / context.scrape_s)} scrapes, one every"
-                    f" {context.scrape_s:g} s",
-                )
-        for range_s, step_s in promql.sparse_subqueries(query.tree):
-            what = f"a subquery of {range_s:g} s at steps of {step_s:g} s is empty at most instants"
-            yield at(gate, what)
+    for selector in asked.query.selectors:
+        few = selector.range_s < SCRAPES_IN_WINDOW * scrape_s
+        if selector.range_s and few and _from_service(selector.metric):
+            held = f"{math.floor(selector.range_s / scrape_s)} scrapes, one every {scrape_s:g} s"
+            yield f"at {asked.gate.moment} a window of {selector.range_s:g} s holds {held}"
+    for range_s, step_s in promql.sparse_subqueries(asked.query.tree):
+        yield f"a subquery of {range_s:g} s at steps of {step_s:g} s is empty at most instants"
 
 
 @rule("no-minimum-sample", needs=Strategy.BLUE_GREEN)
 def _no_minimum_sample(context: Context) -> Iterator[Hit]:
     for analysis in context.release.analyses:
         guarded = any(_counts_requests(gate) for gate in analysis.gates)
-        for gate, metric, query in queries(context, analysis):
-            limit = _share_limit(metric, query)
-            if guarded or limit is None or promql.has_minimum(query.tree):
+        for asked in queries(context, analysis):
+            limit = _share_limit(asked)
+            if guarded or limit is None or promql.has_minimum(asked.query.tree):
                 continue
-            if 0 < measurements(context.release, gate, metric) <= metric.failure_limit:
+            if 0 < measurements(asked) <= asked.metric.failure_limit:
                 continue  # no failure trips it: said by another rule
-            yield at(gate, f"with fewer than {math.ceil(1 / limit)} requests one failure fails it")
+            few = f"with fewer than {math.ceil(1 / limit)} requests"
+            yield at(asked.gate, f"{few} one failure fails it")
 
 
-@rule("measured-before-data", needs=Strategy.CANARY)
-def _measured_before_data(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in judged(context):
-        age_s = context.release.age_s(gate.moment) + metric.initial_delay_s
-        # Growth takes two scrapes.
-        data_s = (context.scrape_s or 0.0) if query.window_s else 0.0
-        begun = all(_has_no_past(context.release, selector) for selector in query.selectors)
-        limits = {
-            Phase.INCONCLUSIVE: metric.inconclusive_limit,
-            Phase.FAILED: metric.failure_limit,
-        }
-        phase, empty = threshold.phase_of(metric), promql.may_be_empty(query.tree)
-        if not (gate.moment.background and age_s <= data_s and begun and empty):
-            continue
-        early = 1 + int((data_s - age_s) // metric.interval_s) if metric.interval_s else 1
-        if 0 <= limits.get(phase, -1) < early:
-            times = f"it is measured {early} time(s) before a second scrape"
-            yield at(gate, f"without data it is {phase}, and {times}")
+@rule.over(judged, "measured-before-data", needs=Strategy.CANARY)
+def _measured_before_data(asked: Asked) -> Iterator[str]:
+    metric, query, age_s = asked.metric, asked.query, asked.age_s
+    # Growth takes two scrapes.
+    data_s = (asked.context.scrape_s or 0.0) if query.window_s else 0.0
+    begun = all(_has_no_past(asked.release, selector) for selector in query.selectors)
+    limits = {Phase.INCONCLUSIVE: metric.inconclusive_limit, Phase.FAILED: metric.failure_limit}
+    phase, empty = threshold.phase_of(metric), promql.may_be_empty(query.tree)
+    if not (asked.gate.moment.background and age_s <= data_s and begun and empty):
+        return
+    early = 1 + int((data_s - age_s) // metric.interval_s) if metric.interval_s else 1
+    if 0 <= limits.get(phase, -1) < early:
+        times = f"it is measured {early} time(s) before a second scrape"
+        yield f"without data it is {phase}, and {times}"
 
 
-@rule("first-series-only")
-def _first_series_only(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in queries(context):
-        if promql.may_be_many(query.tree) and threshold.ignores_later_series(metric):
-            yield at(gate, "a later series beyond the limit is not judged")
+@rule.over(queries, "first-series-only")
+def _first_series_only(asked: Asked) -> Iterator[str]:
+    if promql.may_be_many(asked.query.tree) and threshold.ignores_later_series(asked.metric):
+        yield "a later series beyond the limit is not judged"
 
 
-@rule("rate-as-ratio")
-def _rate_as_ratio(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in queries(context):
-        limits = threshold.numbers(metric)
-        answered = _answered_first(query.tree)
-        asked = list(promql.selectors(answered))
-        failures = asked and all(dialects.picks_failures(s) for s in asked)
-        if failures and not promql.divides(answered) and limits and 0 < max(limits) < 1:
-            rate = any(_is_rate(node) for node in promql.nodes(query.tree) if node)
-            unit = "a second" if rate and "increase" not in metric.query else "in its window"
-            yield at(
-                gate,
-                f"its limit {max(limits):g} is a number of failures {unit}, not a share",
-            )
-        for node in promql.nodes(query.tree):
-            if promql.counts(node) == ("increase", "rate"):
-                span = f"{promql.window_s(node):g}"
-                yield at(gate, f"increase() over rate() is {span} times the share that failed")
+@rule.over(queries, "rate-as-ratio")
+def _rate_as_ratio(asked: Asked) -> Iterator[str]:
+    limits = threshold.numbers(asked.metric)
+    nodes = list(promql.nodes(asked.query.tree))
+    answered = _answered_first(asked.query.tree)
+    counted = list(promql.selectors(answered))
+    failures = counted and all(dialects.picks_failures(s) for s in counted)
+    if failures and not promql.divides(answered) and limits and 0 < max(limits) < 1:
+        rate = any(map(_is_rate, nodes)) and "increase" not in asked.metric.query
+        unit = "a second" if rate else "in its window"
+        yield f"its limit {max(limits):g} is a number of failures {unit}, not a share"
+    for node in nodes:
+        if promql.counts(node) == ("increase", "rate"):
+            span = f"{promql.window_s(node):g}"
+            yield f"increase() over rate() is {span} times the share that failed"
 
 
 def _answered_first(tree: Any) -> Any:
@@ -249,19 +231,19 @@ def _answered_first(tree: Any) -> Any:
     return tree
 
 
-@rule("divided-by-more")
-def _divided_by_more(context: Context) -> Iterator[Hit]:
-    vocabulary = Vocabulary(context.contract.values if context.contract else {})
-    for gate, _, query in queries(context):
-        for node in promql.nodes(query.tree):
-            ratio = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/"
-            if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
-                found = [*_of_more(node, vocabulary)]
-                found = found or [*_of_others(node, context.release, vocabulary)]
-                found = found or [*_of_longer(node)]
-                found = found or [*_of_other_pods(node, context.release)]
-                yield from (at(gate, words) for words in found)
-            yield from (at(gate, words) for words in _of_other_levels(node))
+@rule.over(queries, "divided-by-more")
+def _divided_by_more(asked: Asked) -> Iterator[str]:
+    vocabulary, release = asked.context.vocabulary, asked.release
+    for node in promql.nodes(asked.query.tree):
+        ratio = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/"
+        if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
+            yield from (
+                [*_of_more(node, vocabulary)]
+                or [*_of_others(node, release, vocabulary)]
+                or [*_of_longer(node)]
+                or [*_of_other_pods(node, release)]
+            )
+        yield from _of_other_levels(node)
 
 
 def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
@@ -280,8 +262,7 @@ def _of_more(ratio: Any, vocabulary: Vocabulary) -> Iterator[str]:
                 for s in every
             )
             if all(wider):
-                words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-                yield f"{words} is asked of {some.metric} above the line and not below it"
+                yield f"{matcher} is asked of {some.metric} above the line and not below it"
 
 
 def _of_others(ratio: Any, release: Release, vocabulary: Vocabulary) -> Iterator[str]:
@@ -358,69 +339,63 @@ def _narrowing(selector: Selector) -> list[Matcher]:
     return [m for m in selector.matchers if m.sign in ("=", "=~") and m.value not in (".*", ".+")]
 
 
-@rule("series-counted")
-def _series_counted(context: Context) -> Iterator[Hit]:
-    vocabulary = Vocabulary(context.contract.values if context.contract else {})
-    for gate, _, query in queries(context):
-        for node in promql.nodes(query.tree):
-            if (operator := promql.divided_aggregates(node)) not in ("count", "avg"):
-                continue
-            above, below = (list(promql.selectors(side)) for side in (node.lhs, node.rhs))
-            told = [s.metric for s in above if _tells(s, vocabulary)]
-            if told and not any(_tells(s, vocabulary) for s in below):
-                yield at(gate, f"{operator} of {told[0]} over {operator} of all its series")
-
-
-@rule("quantile-without-answer")
-def _quantile_without_answer(context: Context) -> Iterator[Hit]:
-    for gate, _, query in queries(context):
-        for level in (*promql.quantiles(query.tree), *promql.other_quantiles(query.tree)):
-            if not 0 <= level <= 1:
-                yield at(gate, f"its level is {level:g}")
-        for node in filter(promql.is_quantile, promql.nodes(query.tree)):
-            kept = promql.kept_labels(node.args[1])
-            buckets = (s.metric.endswith("_bucket") for s in promql.selectors(node.args[1]))
-            if kept is not None and "le" not in kept and any(buckets):
-                yield at(gate, "the aggregation inside it drops the label le")
-            for selector in promql.selectors(node.args[1]):
-                if selector.metric.endswith(("_count", "_sum", "_total")):
-                    yield at(gate, f"{selector.metric} has no buckets")
-                for matcher in (m for m in selector.matchers if m.label == "le"):
-                    if not dialects.may_take(matcher, "+Inf"):
-                        words = f'le{matcher.sign}"{matcher.value}"'
-                        yield at(gate, f"{words} leaves out the bucket +Inf, so it is NaN")
-
-
-@rule("buckets-added-up")
-def _buckets_added_up(context: Context) -> Iterator[Hit]:
-    for gate, _, query in queries(context):
-        for node in promql.outside_quantiles(query.tree):
-            for selector in promql.selectors(node) if promql.drops(node, "le") else ():
-                bounds = [m for m in selector.matchers if (m.label, m.sign) == ("le", "=")]
-                if selector.metric.endswith("_bucket") and not bounds:
-                    yield at(gate, f"{node.op} of {selector.metric} over all values of le")
-
-
-@rule("limit-in-another-unit")
-def _limit_in_another_unit(context: Context) -> Iterator[Hit]:
-    vocabulary = Vocabulary(context.contract.values if context.contract else {})
-    for gate, metric, query in queries(context):
-        yield from (at(gate, words) for words in _far_bounds(query, vocabulary))
-        limits = [limit for limit in threshold.numbers(metric) if limit > 0]
-        if limits and (window_s := promql.restarts_a_second(query.tree)):
-            restarts = min(limits) * window_s
-            if restarts > MOST_RESTARTS:
-                yield at(
-                    gate, f"{min(limits):g} per second is {restarts:g} restarts in {window_s:g} s"
-                )
-        dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
-        duration = promql.answers_a_quantile(query.tree) or promql.answers_a_mean(query.tree)
-        if not limits or not dialect or not duration:
+@rule.over(queries, "series-counted")
+def _series_counted(asked: Asked) -> Iterator[str]:
+    vocabulary = asked.context.vocabulary
+    for node in promql.nodes(asked.query.tree):
+        if (operator := promql.divided_aggregates(node)) not in ("count", "avg"):
             continue
-        least, most = min(limits) * dialect.unit_s, max(limits) * dialect.unit_s
-        if most < LEAST_LIMIT_S or least > MOST_LIMIT_S:
-            counts = "milliseconds" if dialect.unit_s < 1 else "seconds"
-            yield at(gate, f"{query.selectors[0].metric} counts {counts}: the limit is {most:g} s")
+        above, below = (list(promql.selectors(side)) for side in (node.lhs, node.rhs))
+        told = [s.metric for s in above if _tells(s, vocabulary)]
+        if told and not any(_tells(s, vocabulary) for s in below):
+            yield f"{operator} of {told[0]} over {operator} of all its series"
+
+
+@rule.over(queries, "quantile-without-answer")
+def _quantile_without_answer(asked: Asked) -> Iterator[str]:
+    tree = asked.query.tree
+    for level in (*promql.quantiles(tree), *promql.other_quantiles(tree)):
+        if not 0 <= level <= 1:
+            yield f"its level is {level:g}"
+    for node in filter(promql.is_quantile, promql.nodes(tree)):
+        kept = promql.kept_labels(node.args[1])
+        buckets = (s.metric.endswith("_bucket") for s in promql.selectors(node.args[1]))
+        if kept is not None and "le" not in kept and any(buckets):
+            yield "the aggregation inside it drops the label le"
+        for selector in promql.selectors(node.args[1]):
+            if selector.metric.endswith(("_count", "_sum", "_total")):
+                yield f"{selector.metric} has no buckets"
+            for matcher in (m for m in selector.matchers if m.label == "le"):
+                if not dialects.may_take(matcher, "+Inf"):
+                    yield f"{matcher} leaves out the bucket +Inf, so it is NaN"
+
+
+@rule.over(queries, "buckets-added-up")
+def _buckets_added_up(asked: Asked) -> Iterator[str]:
+    for node in promql.outside_quantiles(asked.query.tree):
+        for selector in promql.selectors(node) if promql.drops(node, "le") else ():
+            bounds = [m for m in selector.matchers if (m.label, m.sign) == ("le", "=")]
+            if selector.metric.endswith("_bucket") and not bounds:
+                yield f"{node.op} of {selector.metric} over all values of le"
+
+
+@rule.over(queries, "limit-in-another-unit")
+def _limit_in_another_unit(asked: Asked) -> Iterator[str]:
+    vocabulary, query = asked.context.vocabulary, asked.query
+    yield from _far_bounds(query, vocabulary)
+    limits = [limit for limit in threshold.numbers(asked.metric) if limit > 0]
+    if limits and (window_s := promql.restarts_a_second(query.tree)):
+        restarts = min(limits) * window_s
+        if restarts > MOST_RESTARTS:
+            yield f"{min(limits):g} per second is {restarts:g} restarts in {window_s:g} s"
+    dialect = vocabulary.of(query.selectors[0].metric) if query.selectors else None
+    duration = promql.answers_a_quantile(query.tree) or promql.answers_a_mean(query.tree)
+    if not limits or not dialect or not duration:
+        return
+    least, most = min(limits) * dialect.unit_s, max(limits) * dialect.unit_s
+    if most < LEAST_LIMIT_S or least > MOST_LIMIT_S:
+        counts = "milliseconds" if dialect.unit_s < 1 else "seconds"
+        yield f"{query.selectors[0].metric} counts {counts}: the limit is {most:g} s"
 
 
 def _far_bounds(query: Query, vocabulary: Vocabulary) -> Iterator[str]:
@@ -432,37 +407,35 @@ def _far_bounds(query: Query, vocabulary: Vocabulary) -> Iterator[str]:
                 continue
             bound_s = float(matcher.value) * (dialect.unit_s if dialect else 1.0)
             if bound_s < LEAST_LIMIT_S or MOST_LIMIT_S < bound_s < math.inf:
-                yield f'{selector.metric}: le="{matcher.value}" is {bound_s:g} s'
+                yield f"{selector.metric}: {matcher} is {bound_s:g} s"
 
 
-@rule("labels-do-not-match")
-def _labels_do_not_match(context: Context) -> Iterator[Hit]:
-    for gate, _, query in queries(context):
-        for node in promql.nodes(query.tree):
-            for left, right in promql.unpaired(node):
-                yield at(gate, f"{_named(left)} {node.op} {_named(right)} is always empty")
-            for labels in promql.ambiguous(node):
-                what = f"several series of {_named(labels)} match one, which Prometheus refuses"
-                yield at(gate, f"at {node.op} {what}")
+@rule.over(queries, "labels-do-not-match")
+def _labels_do_not_match(asked: Asked) -> Iterator[str]:
+    for node in promql.nodes(asked.query.tree):
+        for left, right in promql.unpaired(node):
+            yield f"{_named(left)} {node.op} {_named(right)} is always empty"
+        for labels in promql.ambiguous(node):
+            what = f"several series of {_named(labels)} match one, which Prometheus refuses"
+            yield f"at {node.op} {what}"
 
 
 def _named(labels: frozenset[str]) -> str:
     return f"({', '.join(sorted(labels))})" if labels else "(no label)"
 
 
-@rule("cores-as-ratio")
-def _cores_as_ratio(context: Context) -> Iterator[Hit]:
-    limit = cpu_limit_cores(context.release.rollout)
-    for gate, metric, query in queries(context):
-        cores = any(_CORES.search(selector.metric) for selector in query.selectors)
-        highest = max(threshold.numbers(metric), default=math.inf)
-        if cores and highest <= 1 and not promql.divides(query.tree):
-            yield at(gate, _cores(highest, limit))
-        yield from (at(gate, words) for words in _of_other_resources(query.selectors))
-        for node in promql.nodes(query.tree):
-            if cores and highest <= 1 and _is_usage_of_a_window(node):
-                what = f"increase() counts the CPU seconds of {promql.window_s(node.lhs):g} s"
-                yield at(gate, f"{what}, and the limit is cores")
+@rule.over(queries, "cores-as-ratio")
+def _cores_as_ratio(asked: Asked) -> Iterator[str]:
+    query = asked.query
+    highest = max(threshold.numbers(asked.metric), default=math.inf)
+    cores = highest <= 1 and any(_CORES.search(selector.metric) for selector in query.selectors)
+    if cores and not promql.divides(query.tree):
+        yield _cores(highest, cpu_limit_cores(asked.release.rollout))
+    yield from _of_other_resources(query.selectors)
+    for node in promql.nodes(query.tree):
+        if cores and _is_usage_of_a_window(node):
+            what = f"increase() counts the CPU seconds of {promql.window_s(node.lhs):g} s"
+            yield f"{what}, and the limit is cores"
 
 
 def _of_other_resources(selectors: Iterable[Selector]) -> Iterator[str]:
@@ -472,7 +445,7 @@ def _of_other_resources(selectors: Iterable[Selector]) -> Iterator[str]:
     other = {"cpu": "memory", "memory": "cpu"}.get(used, "")
     for selector in (s for s in found if s.metric == _LIMITS and used):
         told = [m for m in selector.matchers if m.label in ("resource", "unit")]
-        words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in told) or "all resources"
+        words = ", ".join(map(str, told)) or "all resources"
         if told and not all(dialects.may_take(m, _UNITS[used, m.label]) for m in told):
             yield f"{used} is compared with {_LIMITS} of {words}"
         elif all(dialects.may_take(m, _UNITS[other, m.label]) for m in told):
@@ -502,31 +475,28 @@ def _cores(threshold: float, limit: float | None) -> str:
     return f"{words}: with the container's limit of {limit:g} it trips at {threshold / limit:.0%}"
 
 
-@rule("series-not-recorded")
-def _series_not_recorded(context: Context) -> Iterator[Hit]:
-    for gate, _, query in queries(context):
-        for selector in query.selectors:
-            if ":" in selector.metric and selector.metric not in context.recorded:
-                hint = ""
-                if selector.metric.endswith("cpu_usage_seconds_total:sum_rate"):
-                    hint = " (kubernetes-mixin renamed it in 2021)"
-                yield at(gate, f"no rule here records {selector.metric}{hint}")
+@rule.over(queries, "series-not-recorded")
+def _series_not_recorded(asked: Asked) -> Iterator[str]:
+    for selector in asked.query.selectors:
+        if ":" in selector.metric and selector.metric not in asked.context.recorded:
+            hint = ""
+            if selector.metric.endswith("cpu_usage_seconds_total:sum_rate"):
+                hint = " (kubernetes-mixin renamed it in 2021)"
+            yield f"no rule here records {selector.metric}{hint}"
 
 
-@rule("not-exported")
-def _not_exported(context: Context) -> Iterator[Hit]:
-    for gate, _, query in queries(context):
-        for selector in query.selectors:
-            yield from (at(gate, words) for words in _not_there(context, selector))
+@rule.over(queries, "not-exported")
+def _not_exported(asked: Asked) -> Iterator[str]:
+    for selector in asked.query.selectors:
+        yield from _not_there(asked.context, selector)
 
 
 def _not_there(context: Context, selector: Selector) -> Iterator[str]:
     contract, metric = context.contract, selector.metric
     if metric in context.recorded:
-        for inner in _selectors(context.recorded[metric]):
-            yield from (
-                f"{metric} is recorded of it: {words}" for words in exporters.unknown(inner)
-            )
+        for inner in promql.read(context.recorded[metric]).selectors:
+            for words in exporters.unknown(inner):
+                yield f"{metric} is recorded of it: {words}"
     elif contract is None or not covers(metric):
         yield from exporters.unknown(selector)
         yield from _of_other_targets(context, selector)
@@ -554,8 +524,7 @@ def _of_other_targets(context: Context, selector: Selector) -> Iterator[str]:
     for matcher in selector.matchers if labels is not None else ():
         values = targets.get(matcher.label, set()) if matcher.label not in (labels or ()) else set()
         if values and not any(dialects.may_take(matcher, value) for value in values):
-            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-            yield f"{words}: as {monitor} scrapes these pods it is {' or '.join(sorted(values))}"
+            yield f"{matcher}: as {monitor} scrapes these pods it is {' or '.join(sorted(values))}"
 
 
 def _misspelt_labels(context: Context, selector: Selector) -> Iterator[tuple[str, str]]:
@@ -588,31 +557,24 @@ def _not_copied(context: Context, selector: Selector) -> Iterator[tuple[str, str
         yield matcher.label, f"{monitor} copies {hashed}, and not {matcher.label}"
 
 
-def _selectors(expression: str) -> tuple[Selector, ...]:
-    try:
-        return promql.parse(expression).selectors
-    except PromqlError:
-        return ()
-
-
-@rule("threshold-off-bucket")
-def _threshold_off_bucket(context: Context) -> Iterator[Hit]:
-    if context.contract is None:
+@rule.over(queries, "threshold-off-bucket")
+def _threshold_off_bucket(asked: Asked) -> Iterator[str]:
+    contract, query = asked.context.contract, asked.query
+    asks = promql.quantiles(query.tree) and promql.answers_a_quantile(query.tree)
+    if contract is None or not asks:
         return
-    for gate, metric, query in queries(context):
-        if not promql.quantiles(query.tree) or not promql.answers_a_quantile(query.tree):
-            continue
-        for selector in query.selectors:
-            bounds = context.contract.bounds.get(selector.metric, frozenset())
-            for limit in threshold.numbers(metric):
-                if bounds and limit not in bounds:
-                    below = max((b for b in bounds if b < limit), default=0.0)
-                    above = min((b for b in bounds if b > limit), default=math.inf)
-                    yield at(gate, f"{limit:g} lies between the bounds {below:g} and {above:g}")
+    for selector in query.selectors:
+        bounds = contract.bounds.get(selector.metric, frozenset())
+        for limit in threshold.numbers(asked.metric):
+            if bounds and limit not in bounds:
+                below = max((b for b in bounds if b < limit), default=0.0)
+                above = min((b for b in bounds if b > limit), default=math.inf)
+                yield f"{limit:g} lies between the bounds {below:g} and {above:g}"
 
 
-def _share_limit(metric: Metric, query: Query) -> float | None:
+def _share_limit(asked: Asked) -> float | None:
     """The share of bad requests at which a gate trips; None for gates of another kind."""
+    metric, query = asked.metric, asked.query
     quantiles = promql.quantiles(query.tree)
     if quantiles:
         return 1 - quantiles[0] if 0 < quantiles[0] < 1 else None

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from canary.argo import promql, threshold
+from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Analysis, Finding, Gate, Release, Severity, Strategy
 from canary.argo.model import Metric
 from canary.argo.promql import PromqlError, Query
@@ -36,6 +39,11 @@ class Context:
     target_labels: frozenset[str] = TARGET_LABELS
     scrape_s: float | None = None
     autoscalers: tuple[Document, ...] = ()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What is known of the metrics."""
+        return Vocabulary(self.contract.values if self.contract else {})
 
 
 Hit = tuple[Document, str, str]
@@ -65,6 +73,37 @@ class Rule:
             yield Finding(self.id, self.severity, document, path, message, self.remedy)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A gate that is read, the metric that it asks for, and what it is judged against."""
+
+    context: Context
+    gate: Gate
+    metric: Metric
+
+    @property
+    def release(self) -> Release:
+        """The release that the gate is of."""
+        return self.context.release
+
+    @property
+    def query(self) -> Query:
+        """The metric's query.
+
+        Raises:
+            PromqlError: if it cannot be parsed.
+        """
+        return promql.parse(self.metric.query)
+
+    @property
+    def age_s(self) -> float:
+        """How old the canary is at the first measurement, at least."""
+        return self.release.age_s(self.gate.moment) + self.metric.initial_delay_s
+
+
+Say = Callable[[Asked], Iterator[str]]
+
+
 class Family(list[Rule]):
     """The rules of a module, as they are registered."""
 
@@ -81,36 +120,52 @@ class Family(list[Rule]):
 
         return register
 
+    def over(
+        self,
+        gates: Callable[[Context], Iterator[Asked]],
+        name: str,
+        needs: Strategy = Strategy.NONE,
+    ) -> Callable[[Say], Say]:
+        """The decorator that makes a rule of what is said of one gate, over all such gates."""
 
-def metrics(context: Context, analysis: Analysis | None = None) -> Iterator[tuple[Gate, Metric]]:
-    """The gates that are read, and their metrics."""
+        def register(say: Say) -> Say:
+            @self(name, needs)
+            def _check(context: Context) -> Iterator[Hit]:
+                for asked in gates(context):
+                    yield from (at(asked.gate, words) for words in say(asked))
+
+            return say
+
+        return register
+
+
+def metrics(context: Context, analysis: Analysis | None = None) -> Iterator[Asked]:
+    """The gates that are read."""
     for gate in analysis.gates if analysis else context.release.gates:
         if gate.metric is not None:
-            yield gate, gate.metric
+            yield Asked(context, gate, gate.metric)
 
 
-def queries(
-    context: Context, analysis: Analysis | None = None
-) -> Iterator[tuple[Gate, Metric, Query]]:
+def queries(context: Context, analysis: Analysis | None = None) -> Iterator[Asked]:
     """The gates whose query can be parsed."""
-    for gate, metric in metrics(context, analysis):
-        try:
-            yield gate, metric, promql.parse(metric.query)
-        except PromqlError:
-            continue
+    for asked in metrics(context, analysis):
+        with suppress(PromqlError):
+            promql.parse(asked.metric.query)
+            yield asked
 
 
-def judged(context: Context) -> Iterator[tuple[Gate, Metric, Query]]:
+def judged(context: Context) -> Iterator[Asked]:
     """The gates whose query and conditions can be read, and that have a condition.
 
     Who refers to a template of a library gives its arguments a value; only conditions ask for one.
     """
     library = context.release.strategy is Strategy.NONE
-    for gate, metric, query in queries(context):
+    for asked in queries(context):
+        metric = asked.metric
         conditions = metric.success_condition + metric.failure_condition
-        open_ended = PLACEHOLDER.search(conditions) if library else gate.unresolved
+        open_ended = PLACEHOLDER.search(conditions) if library else asked.gate.unresolved
         if conditions and not open_ended and not threshold.syntax_error(metric):
-            yield gate, metric, query
+            yield asked
 
 
 def at(gate: Gate, message: str, field: str = "") -> Hit:

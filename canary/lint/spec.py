@@ -11,7 +11,7 @@ from canary.argo.promql import PromqlError
 from canary.argo.resolve import PLACEHOLDER
 from canary.argo.templates import Templates
 from canary.lint import pods
-from canary.lint.rule import Context, Family, Hit, at, metrics
+from canary.lint.rule import Asked, Context, Family, Hit, at, metrics
 from canary.yamls import listed, mapping, scalar
 
 _URL = re.compile(r"\w+://(?:[^/@:]*:(?P<secret>[^/@]*)@)?(?P<host>[^/]+)")
@@ -45,42 +45,41 @@ def _monitor_without_port(context: Context) -> Iterator[Hit]:
 
 @rule("promql-invalid")
 def _promql_invalid(context: Context) -> Iterator[Hit]:
-    for gate, metric in metrics(context):
+    for asked in metrics(context):
         try:
-            promql.parse(metric.query)
+            promql.parse(asked.metric.query)
         except PromqlError as wrong:
-            if not gate.unresolved:
-                yield at(gate, f"{wrong}", ".provider.prometheus.query")
+            if not asked.gate.unresolved:
+                yield at(asked.gate, f"{wrong}", ".provider.prometheus.query")
 
 
 @rule("address-unusable")
 def _address_unusable(context: Context) -> Iterator[Hit]:
-    for gate, metric in metrics(context):
-        asked = mapping(mapping(gate.raw.get("provider")).get("prometheus"))
+    for gate, address in ((asked.gate, asked.metric.address) for asked in metrics(context)):
+        prometheus = mapping(mapping(gate.raw.get("provider")).get("prometheus"))
         where = ".provider.prometheus.address"
-        for header in map(mapping, listed(asked.get("headers"))):
+        for header in map(mapping, listed(prometheus.get("headers"))):
             told = scalar(header.get("value")) and "{{" not in scalar(header.get("value"))
             if told and scalar(header.get("key")).lower() == "authorization":
                 yield at(gate, "the header Authorization holds its value", where)
-        if not metric.address or PLACEHOLDER.search(metric.address):
+        if not address or PLACEHOLDER.search(address):
             continue
-        url = _URL.match(metric.address)
+        url = _URL.match(address)
         if url is None:
-            yield at(gate, f"{metric.address!r} is not a URL", where)
+            yield at(gate, f"{address!r} is not a URL", where)
         elif url["secret"]:
             yield at(gate, f"the address of {url['host']} holds a password", where)
 
 
-@rule("condition-invalid")
-def _condition_invalid(context: Context) -> Iterator[Hit]:
-    for gate, metric in metrics(context):
-        if gate.unresolved:
-            continue
-        wrong = threshold.syntax_error(metric)
-        if wrong and not threshold.unread(metric):
-            yield at(gate, wrong)
-        if gate.broken:
-            yield at(gate, gate.broken)
+@rule.over(metrics, "condition-invalid")
+def _condition_invalid(asked: Asked) -> Iterator[str]:
+    if asked.gate.unresolved:
+        return
+    wrong = threshold.syntax_error(asked.metric)
+    if wrong and not threshold.unread(asked.metric):
+        yield wrong
+    if asked.gate.broken:
+        yield asked.gate.broken
 
 
 @rule("args-dropped")
@@ -105,19 +104,19 @@ def _args_unresolved(context: Context) -> Iterator[Hit]:
                 yield at(gate, f"{{{{args.{name}}}}} is not among the template's args")
 
 
-@rule("interval-without-count", needs=Strategy.BLUE_GREEN)
-def _interval_without_count(context: Context) -> Iterator[Hit]:
-    for gate, metric in metrics(context):
-        if not gate.moment.background and metric.interval_s is not None and not metric.count:
-            yield at(gate, f"interval {metric.interval_s:g}s and no count at {gate.moment}")
+@rule.over(metrics, "interval-without-count", needs=Strategy.BLUE_GREEN)
+def _interval_without_count(asked: Asked) -> Iterator[str]:
+    moment, interval_s = asked.gate.moment, asked.metric.interval_s
+    if not moment.background and interval_s is not None and not asked.metric.count:
+        yield f"interval {interval_s:g}s and no count at {moment}"
 
 
-@rule("count-in-background")
-def _count_in_background(context: Context) -> Iterator[Hit]:
-    for gate, metric in metrics(context):
-        if gate.moment.background and metric.count:
-            last = (metric.count - 1) * (metric.interval_s or 0.0)
-            yield at(gate, f"measures {metric.count} time(s) and not after {last:g}s")
+@rule.over(metrics, "count-in-background")
+def _count_in_background(asked: Asked) -> Iterator[str]:
+    count = asked.metric.count
+    if asked.gate.moment.background and count:
+        last = (count - 1) * (asked.metric.interval_s or 0.0)
+        yield f"measures {count} time(s) and not after {last:g}s"
 
 
 @rule("dry-run-too-wide")

@@ -11,6 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -19,14 +20,14 @@ import promql_parser
 from canary.argo import dialects, model, promql, threshold
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Nothing, Outcome, UnmodelledError, Vocabulary
-from canary.argo.gates import ANYWHERE, Gate, Release, Strategy
+from canary.argo.gates import ANYWHERE, Release, Strategy
 from canary.argo.model import Metric, Phase
 from canary.argo.promql import Query, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.resolve import PLACEHOLDER
 from canary.lint import exporters
 from canary.lint.pods import containers_of
-from canary.lint.rule import Context, Family, Hit, at, judged, queries
+from canary.lint.rule import Asked, Context, Family, judged, queries
 
 rule = Family()
 
@@ -91,198 +92,175 @@ COUNTED: Range = (0.0, math.inf)
 OF_LIMITS: Range = (0.0, 1.2)
 
 
-@rule("condition-always-errors")
-def _condition_always_errors(context: Context) -> Iterator[Hit]:
-    for gate, metric, _ in judged(context):
-        if set(phases(metric).values()) == {Phase.ERROR}:
-            late = metric.consecutive_error_limit * ERROR_RETRY_S
-            yield at(gate, f"every release is aborted, {late:g} s after its first measurement")
+@rule.over(judged, "condition-always-errors")
+def _condition_always_errors(asked: Asked) -> Iterator[str]:
+    if set(phases(asked.metric).values()) == {Phase.ERROR}:
+        late = asked.metric.consecutive_error_limit * ERROR_RETRY_S
+        yield f"every release is aborted, {late:g} s after its first measurement"
 
 
-@rule("cannot-fail")
-def _cannot_fail(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in judged(context):
-        found = phases(metric, among=_range(query.tree))
-        if found and set(found.values()) == {Phase.SUCCESSFUL}:
-            low, high = _range(query.tree)
-            where = (
-                "" if math.isinf(high) else f" from {low:g} to {high:g}, the query's whole range,"
-            )
-            yield at(gate, f"every number{where} is judged Successful")
-        number = measurements(context.release, gate, metric)
-        endless = 0 < number <= metric.inconclusive_limit and not metric.consecutive_success_limit
-        if set(found.values()) == {Phase.SUCCESSFUL, Phase.INCONCLUSIVE} and endless:
-            limit = f"inconclusiveLimit {metric.inconclusive_limit}"
-            yield at(gate, f"no number is judged Failed, and {limit} is never exceeded")
+@rule.over(judged, "cannot-fail")
+def _cannot_fail(asked: Asked) -> Iterator[str]:
+    low, high = among = _range(asked.query.tree)
+    found = set(phases(asked.metric, among).values())
+    if found == {Phase.SUCCESSFUL}:
+        where = "" if math.isinf(high) else f" from {low:g} to {high:g}, the query's whole range,"
+        yield f"every number{where} is judged Successful"
+    most = asked.metric.inconclusive_limit
+    endless = 0 < measurements(asked) <= most and not asked.metric.consecutive_success_limit
+    if found == {Phase.SUCCESSFUL, Phase.INCONCLUSIVE} and endless:
+        yield f"no number is judged Failed, and inconclusiveLimit {most} is never exceeded"
 
 
-@rule("always-fails")
-def _always_fails(context: Context) -> Iterator[Hit]:
-    vocabulary = _vocabulary(context)
-    for gate, metric, query in judged(context):
-        found = set(phases(metric, among=_range(query.tree)).values())
-        second = promql.may_be_many(query.tree)  # what a number alone does not pass, several may
-        wrong = found - {Phase.SUCCESSFUL, Phase.ERROR} and not (second and Phase.ERROR in found)
-        if wrong and Phase.SUCCESSFUL not in found:
-            # A comparison that leaves nothing is how some gates pass.
-            if threshold.phase_of(metric) is not Phase.SUCCESSFUL:
-                yield at(gate, "no number that the query can return is judged Successful")
-            continue
-        answers = [answer(query.tree, failing, vocabulary) for failing in (0.0, 0.5, 1.0)]
-        known = [answer for answer in answers if answer is not None]
-        if not promql.divides(query.tree):
-            continue  # how much is counted is a matter of the traffic
-        if len(known) == len(answers) and {threshold.phase_of(metric, a) for a in known} == FAILED:
-            yield at(gate, f"it fails at {known[0]:g}, where no request failed, and at any other")
+@rule.over(judged, "always-fails")
+def _always_fails(asked: Asked) -> Iterator[str]:
+    metric, tree = asked.metric, asked.query.tree
+    found = set(phases(metric, _range(tree)).values())
+    second = promql.may_be_many(tree)  # what a number alone does not pass, several may
+    wrong = found - {Phase.SUCCESSFUL, Phase.ERROR} and not (second and Phase.ERROR in found)
+    if wrong and Phase.SUCCESSFUL not in found:
+        # A comparison that leaves nothing is how some gates pass.
+        if threshold.phase_of(metric) is not Phase.SUCCESSFUL:
+            yield "no number that the query can return is judged Successful"
+        return
+    if not promql.divides(tree):
+        return  # how much is counted is a matter of the traffic
+    answers = [answer(tree, failing, asked.context.vocabulary) for failing in (0.0, 0.5, 1.0)]
+    known = [answer for answer in answers if answer is not None]
+    if len(known) == len(answers) and {threshold.phase_of(metric, a) for a in known} == FAILED:
+        yield f"it fails at {known[0]:g}, where no request failed, and at any other"
 
 
-@rule("half-may-fail")
-def _half_may_fail(context: Context) -> Iterator[Hit]:
-    vocabulary = _vocabulary(context)
-    for gate, metric, query in judged(context):
-        for level in promql.quantiles(query.tree):
-            upper = promql.answers_a_quantile(query.tree) and not threshold.passes_above(metric)
-            if upper and 0 <= level < 0.5:  # noqa: PLR2004 — the median
-                yield at(
-                    gate, f"{1 - level:.0%} of requests may be slower than the {level:g} quantile"
-                )
-        if not promql.divides(query.tree):
-            continue
-        shares = (0.0, 0.5, 1.0)
-        good, half, full = (_answer_of_canary(query.tree, x, context) for x in shares)
-        if good is None or half is None:
-            continue
-        mine = [s for s in query.selectors if s.mentions(context.release.canary_tokens)]
-        telling = any(_tells(s, vocabulary) for s in mine)
-        if good == half == full and not telling:
-            continue  # it asks for something else than failures
-        among = set(phases(metric, among=_range(query.tree)).values())
-        said = [threshold.phase_of(metric, x) for x in (good, half)]
-        ignored = said[1] is Phase.INCONCLUSIVE and _goes_on(context, gate, metric)
-        if among != PASSED and said[0] is Phase.SUCCESSFUL and (said[1] in PASSED or ignored):
-            yield at(gate, f"at 50 % errors the query returns {half:g}, which is judged {said[1]}")
+@rule.over(judged, "half-may-fail")
+def _half_may_fail(asked: Asked) -> Iterator[str]:
+    metric, tree = asked.metric, asked.query.tree
+    for level in promql.quantiles(tree):
+        upper = promql.answers_a_quantile(tree) and not threshold.passes_above(metric)
+        if upper and 0 <= level < 0.5:  # noqa: PLR2004 — the median
+            yield f"{1 - level:.0%} of requests may be slower than the {level:g} quantile"
+    if not promql.divides(tree):
+        return
+    good, half, full = (_answer_of_canary(tree, x, asked.context) for x in (0.0, 0.5, 1.0))
+    if good is None or half is None:
+        return
+    mine = [s for s in asked.query.selectors if s.mentions(asked.release.canary_tokens)]
+    telling = any(_tells(s, asked.context.vocabulary) for s in mine)
+    if good == half == full and not telling:
+        return  # it asks for something else than failures
+    among = set(phases(metric, _range(tree)).values())
+    said = [threshold.phase_of(metric, x) for x in (good, half)]
+    ignored = said[1] is Phase.INCONCLUSIVE and _goes_on(asked)
+    if among != PASSED and said[0] is Phase.SUCCESSFUL and (said[1] in PASSED or ignored):
+        yield f"at 50 % errors the query returns {half:g}, which is judged {said[1]}"
 
 
-@rule("some-failures-only")
-def _some_failures_only(context: Context) -> Iterator[Hit]:
-    vocabulary = _vocabulary(context)
-    for gate, _, query in queries(context):
-        for selector in query.selectors:
-            dialect = vocabulary.of(selector.metric)
-            for label, pair in dialect.outcomes.items() if dialect else ():
-                told = [m for m in selector.matchers if m.label == label]
-                every = FAILURES.get(pair, pair[1:])
-                try:
-                    taken = _of_values(told, every)
-                except UnmodelledError:
-                    continue
-                seldom = _of_values(told, RARE.get(pair, ())) if not taken else []
-                if seldom or 0 < len(taken) < len(every):
-                    left = ", ".join(value for value in every if value not in taken)
-                    words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in told)
-                    yield at(gate, f"{words} takes {', '.join(taken or seldom)}, and not {left}")
-
-
-@rule("conditions-reversed")
-def _conditions_reversed(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in judged(context):
-        good, bad = (_answer_of_canary(query.tree, failing, context) for failing in (0.0, 1.0))
-        if good is None or bad is None or good == bad:
-            continue
-        said = threshold.phase_of(metric, good), threshold.phase_of(metric, bad)
-        if said == REVERSED:
-            yield at(gate, f"it fails at {good:g}, where no request failed, and passes at {bad:g}")
-    for gate, metric, query in judged(context):
-        what = _of_which_less_is_better(query.tree, context.release.canary_tokens)
-        said = threshold.phase_of(metric, 0.0), threshold.phase_of(metric, HUGE)
-        most = max(threshold.numbers(metric), default=0.0)
-        # To ask for some of it is to ask for data; of restarts there should be none.
-        if what and said == REVERSED and (what == RESTARTS or most * _unit_s(query) >= SOME_S):
-            yield at(gate, f"it fails at 0 and passes above {most:g}: of {what} less is better")
-        if _of_which_more_is_better(query.tree, context.release) and said == REVERSED[::-1]:
-            yield at(
-                gate, "it passes where the canary is slow: stable's durations are compared with its"
-            )
-        said = threshold.phase_of(metric, 1.0), threshold.phase_of(metric, 0.0)
-        beyond = promql.rest_of_one(query.tree)
-        if (promql.answers_a_bound(query.tree) and said == REVERSED) or (
-            beyond is not None and promql.answers_a_bound(beyond) and said == REVERSED[::-1]
-        ):
-            yield at(
-                gate, "it fails where every request is below the bound, and passes where none is"
-            )
-        said = threshold.phase_of(metric, HUGE), threshold.phase_of(metric, 0.0)
-        if _counts_the_ready(query.tree) and said == REVERSED:
-            yield at(gate, "it passes where no pod is ready, and fails where all are")
-
-
-@rule("matcher-never-matches")
-def _matcher_never_matches(context: Context) -> Iterator[Hit]:
-    vocabulary = _vocabulary(context)
-    for gate, _, query in queries(context):
-        for selector in query.selectors:
-            yield from (at(gate, words) for words in _no_pod(context.release, selector))
-            yield from (at(gate, words) for words in _elsewhere(context.release, selector))
-            yield from (at(gate, words) for words in _of_both(context.release, selector))
-            yield from (at(gate, words) for words in exporters.never_taken(selector))
-            yield from (at(gate, words) for words in _no_bound(selector))
-            yield from (at(gate, words) for words in _not_shown(context, selector))
-            yield from (at(gate, words) for words in _never_both(selector))
-            dialect = vocabulary.of(selector.metric)
-            telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
-            if not dialect or not telling:
-                continue
-            words = ", ".join(f'{m.label}{m.sign}"{m.value}"' for m in telling)
-            assumed = f"; assumed: {dialect.assumed}" if dialect.assumed else ""
+@rule.over(queries, "some-failures-only")
+def _some_failures_only(asked: Asked) -> Iterator[str]:
+    for selector in asked.query.selectors:
+        dialect = asked.context.vocabulary.of(selector.metric)
+        for label, pair in dialect.outcomes.items() if dialect else ():
+            told = [m for m in selector.matchers if m.label == label]
+            every = FAILURES.get(pair, pair[1:])
             try:
-                if not _taken(dialect, telling):
-                    yield at(gate, f"{words} matches neither good nor failed requests{assumed}")
-                for matcher in telling:
-                    if _takes_all(dialect, matcher):
-                        words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-                        yield at(gate, f"{words} leaves out no request{assumed}")
+                taken = _of_values(told, every)
             except UnmodelledError:
                 continue
+            seldom = _of_values(told, RARE.get(pair, ())) if not taken else []
+            if seldom or 0 < len(taken) < len(every):
+                words = ", ".join(map(str, told))
+                left = ", ".join(value for value in every if value not in taken)
+                yield f"{words} takes {', '.join(taken or seldom)}, and not {left}"
 
 
-@rule("offset-in-gate", needs=Strategy.CANARY)
-def _offset_in_gate(context: Context) -> Iterator[Hit]:
-    tokens = context.release.canary_tokens
-    for gate, metric, query in queries(context):
-        # What is read without an offset too is compared with itself: a counter's growth.
-        now = {(s.metric, s.matchers) for s in query.selectors if not s.offset_s}
-        for selector in query.selectors:
-            grown = (selector.metric, selector.matchers) in now
-            if selector.offset_s > 0 and selector.mentions(tokens) and not grown:
-                age_s = context.release.age_s(gate.moment) + metric.initial_delay_s
-                yield at(
-                    gate,
-                    f"at {gate.moment} it reads {selector.offset_s:g} s back,"
-                    f" and the canary is {age_s:g} s old",
-                )
-        yield from (at(gate, words) for words in promql.other_times(query.tree))
+@rule.over(judged, "conditions-reversed")
+def _conditions_reversed(asked: Asked) -> Iterator[str]:
+    metric, tree, release = asked.metric, asked.query.tree, asked.release
+
+    def said(best: float, worst: float) -> tuple[Phase, Phase]:
+        return threshold.phase_of(metric, best), threshold.phase_of(metric, worst)
+
+    good, bad = (_answer_of_canary(tree, failing, asked.context) for failing in (0.0, 1.0))
+    if good is not None and bad is not None and good != bad and said(good, bad) == REVERSED:
+        yield f"it fails at {good:g}, where no request failed, and passes at {bad:g}"
+    what = _of_which_less_is_better(tree, release.canary_tokens)
+    most = max(threshold.numbers(metric), default=0.0)
+    # To ask for some of it is to ask for data; of restarts there should be none.
+    told = what == RESTARTS or most * _unit_s(asked.query) >= SOME_S
+    if what and said(0.0, HUGE) == REVERSED and told:
+        yield f"it fails at 0 and passes above {most:g}: of {what} less is better"
+    if _of_which_more_is_better(tree, release) and said(HUGE, 0.0) == REVERSED:
+        yield "it passes where the canary is slow: stable's durations are compared with its"
+    beyond = promql.rest_of_one(tree)
+    if (promql.answers_a_bound(tree) and said(1.0, 0.0) == REVERSED) or (
+        beyond is not None and promql.answers_a_bound(beyond) and said(0.0, 1.0) == REVERSED
+    ):
+        yield "it fails where every request is below the bound, and passes where none is"
+    if _counts_the_ready(tree) and said(HUGE, 0.0) == REVERSED:
+        yield "it passes where no pod is ready, and fails where all are"
 
 
-@rule("no-data-passes")
-def _no_data_passes(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in judged(context):
-        default = _default(query.tree) if promql.divides(query.tree) else None
-        if default is not None and threshold.phase_of(metric, default) is Phase.SUCCESSFUL:
-            yield at(gate, f"no data reads as {default:g}, which is judged Successful")
+@rule.over(queries, "matcher-never-matches")
+def _matcher_never_matches(asked: Asked) -> Iterator[str]:
+    for selector in asked.query.selectors:
+        yield from _no_pod(asked.release, selector)
+        yield from _elsewhere(asked.release, selector)
+        yield from _of_both(asked.release, selector)
+        yield from exporters.never_taken(selector)
+        yield from _no_bound(selector)
+        yield from _not_shown(asked.context, selector)
+        yield from _never_both(selector)
+        yield from _no_outcome(asked.context, selector)
 
 
-@rule("leaves-nothing", needs=Strategy.BLUE_GREEN)
-def _leaves_nothing(context: Context) -> Iterator[Hit]:
-    for gate, metric, query in judged(context):
-        there = [_is_there(query.tree, failing, context) for failing in (0.0, 0.5, 1.0)]
-        if there[1:] != [False, False]:
-            continue
-        joined = (str(n.op) for n in promql.nodes(query.tree) if _leaves(n, context))
-        if there[0] is False:
-            signs = [f"with many requests `{sign}` leaves nothing" for sign in joined]
-            yield from (at(gate, f"{words}, however many fail") for words in signs[:1])
-        elif (phase := threshold.phase_of(metric)) is not Phase.FAILED:
-            yield at(gate, f"where half of the requests fail, nothing is left, which is {phase}")
+def _no_outcome(context: Context, selector: Selector) -> Iterator[str]:
+    """What takes no outcome of requests, or leaves none out."""
+    dialect = context.vocabulary.of(selector.metric)
+    telling = [m for m in selector.matchers if dialect and m.label in dialect.outcomes]
+    if not dialect or not telling:
+        return
+    assumed = f"; assumed: {dialect.assumed}" if dialect.assumed else ""
+    with suppress(UnmodelledError):
+        if not _taken(dialect, telling):
+            words = ", ".join(map(str, telling))
+            yield f"{words} matches neither good nor failed requests{assumed}"
+        for matcher in telling:
+            if _takes_all(dialect, matcher):
+                yield f"{matcher} leaves out no request{assumed}"
+
+
+@rule.over(queries, "offset-in-gate", needs=Strategy.CANARY)
+def _offset_in_gate(asked: Asked) -> Iterator[str]:
+    selectors, moment = asked.query.selectors, asked.gate.moment
+    # What is read without an offset too is compared with itself: a counter's growth.
+    now = {(s.metric, s.matchers) for s in selectors if not s.offset_s}
+    for selector in selectors:
+        grown = (selector.metric, selector.matchers) in now
+        if selector.offset_s > 0 and selector.mentions(asked.release.canary_tokens) and not grown:
+            reads = f"at {moment} it reads {selector.offset_s:g} s back"
+            yield f"{reads}, and the canary is {asked.age_s:g} s old"
+    yield from promql.other_times(asked.query.tree)
+
+
+@rule.over(judged, "no-data-passes")
+def _no_data_passes(asked: Asked) -> Iterator[str]:
+    tree = asked.query.tree
+    default = _default(tree) if promql.divides(tree) else None
+    if default is not None and threshold.phase_of(asked.metric, default) is Phase.SUCCESSFUL:
+        yield f"no data reads as {default:g}, which is judged Successful"
+
+
+@rule.over(judged, "leaves-nothing", needs=Strategy.BLUE_GREEN)
+def _leaves_nothing(asked: Asked) -> Iterator[str]:
+    tree, context = asked.query.tree, asked.context
+    there = [_is_there(tree, failing, context) for failing in (0.0, 0.5, 1.0)]
+    if there[1:] != [False, False]:
+        return
+    if there[0] is False:
+        joined = (str(n.op) for n in promql.nodes(tree) if _leaves(n, context))
+        for sign in itertools.islice(joined, 1):
+            yield f"with many requests `{sign}` leaves nothing, however many fail"
+    elif (phase := threshold.phase_of(asked.metric)) is not Phase.FAILED:
+        yield f"where half of the requests fail, nothing is left, which is {phase}"
 
 
 def _leaves(node: Any, context: Context) -> bool:
@@ -291,49 +269,41 @@ def _leaves(node: Any, context: Context) -> bool:
     return joins and _is_there(node, 0.5, context) is False
 
 
-@rule("empty-pauses")
-def _empty_pauses(context: Context) -> Iterator[Hit]:
-    vocabulary = _vocabulary(context)
-    for gate, metric, query in judged(context):
-        zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in query.selectors)
-        nothing = None if zeroed else dialects.without_failures(query.tree)
-        there = [_is_there(query.tree, failing, context) for failing in (0.0, 0.5)]
-        if there == [False, True]:
-            nothing = Nothing.EMPTY  # a comparison keeps what is beyond the limit alone
-        if not nothing and _is_nan(answer(query.tree, 0.0, vocabulary)):
-            nothing = Nothing.NAN  # failures are divided by failures
-        what = (
-            "failed request, as a healthy release has"
-            if nothing
-            else "refused request, such as a 404"
-        )
-        nothing = nothing or dialects.without_failures(query.tree, vocabulary.rarely_refuses)
-        phase = threshold.phase_of(metric, *[math.nan] * (nothing is Nothing.NAN))
-        stops = phase is Phase.FAILED or not _goes_on(context, gate, metric)
-        if nothing and stops and phase in (Phase.FAILED, Phase.INCONCLUSIVE):
-            yield at(gate, f"with no {what}, it is {phase}")
+@rule.over(judged, "empty-pauses")
+def _empty_pauses(asked: Asked) -> Iterator[str]:
+    vocabulary, tree = asked.context.vocabulary, asked.query.tree
+    zeroed = all((d := vocabulary.of(s.metric)) and d.zeroed for s in asked.query.selectors)
+    nothing = None if zeroed else dialects.without_failures(tree)
+    there = [_is_there(tree, failing, asked.context) for failing in (0.0, 0.5)]
+    if there == [False, True]:
+        nothing = Nothing.EMPTY  # a comparison keeps what is beyond the limit alone
+    if not nothing and _is_nan(answer(tree, 0.0, vocabulary)):
+        nothing = Nothing.NAN  # failures are divided by failures
+    what = "failed request, as a healthy release has"
+    if not nothing:
+        what = "refused request, such as a 404"
+        nothing = dialects.without_failures(tree, vocabulary.rarely_refuses)
+    phase = threshold.phase_of(asked.metric, *[math.nan] * (nothing is Nothing.NAN))
+    stops = phase is Phase.FAILED or not _goes_on(asked)
+    if nothing and stops and phase in (Phase.FAILED, Phase.INCONCLUSIVE):
+        yield f"with no {what}, it is {phase}"
 
 
-@rule("limit-not-reached")
-def _limit_not_reached(context: Context) -> Iterator[Hit]:
-    for gate, metric, _ in judged(context):
-        number = measurements(context.release, gate, metric)
-        if 0 < number <= metric.failure_limit:
-            yield at(
-                gate,
-                f"failureLimit is {metric.failure_limit}, and there are {number} measurement(s)"
-                f" at {gate.moment}",
-            )
+@rule.over(judged, "limit-not-reached")
+def _limit_not_reached(asked: Asked) -> Iterator[str]:
+    number, limit = measurements(asked), asked.metric.failure_limit
+    if 0 < number <= limit:
+        there = f"there are {number} measurement(s) at {asked.gate.moment}"
+        yield f"failureLimit is {limit}, and {there}"
 
 
-@rule("background-measures-once")
-def _background_measures_once(context: Context) -> Iterator[Hit]:
-    for gate, metric, _ in judged(context):
-        # Of one that may fail as often, limit-not-reached says it.
-        number = measurements(context.release, gate, metric)
-        once = metric.interval_s is None or (number == 1 and metric.failure_limit == 0)
-        if gate.moment.background and not metric.count and once:
-            yield at(gate, "it is measured once, and the rest of the release is unguarded")
+@rule.over(judged, "background-measures-once")
+def _background_measures_once(asked: Asked) -> Iterator[str]:
+    metric = asked.metric
+    # Of one that may fail as often, limit-not-reached says it.
+    once = metric.interval_s is None or (measurements(asked) == 1 and metric.failure_limit == 0)
+    if asked.gate.moment.background and not metric.count and once:
+        yield "it is measured once, and the rest of the release is unguarded"
 
 
 # ------------------------------------------------------------------------------------- details
@@ -351,8 +321,9 @@ def phases(metric: Metric, among: Range = ANY) -> dict[float, Phase]:
     return {x: threshold.phase_of(metric, x) for x in sorted(tried) if low <= x <= high}
 
 
-def measurements(release: Release, gate: Gate, metric: Metric) -> int:
+def measurements(asked: Asked) -> int:
     """How often a metric is measured in a release that nobody stops."""
+    release, gate, metric = asked.release, asked.gate, asked.metric
     if gate.moment.place == ANYWHERE and not metric.count:
         return 0  # it may stand beside steps, and measure for as long as those last
     if metric.count or not gate.moment.background:
@@ -379,10 +350,10 @@ def _is_nan(number: float | None) -> bool:
     return number is not None and math.isnan(number)
 
 
-def _goes_on(context: Context, gate: Gate, metric: Metric) -> bool:
+def _goes_on(asked: Asked) -> bool:
     """Whether a release's background analysis lets all its measurements be Inconclusive."""
-    number = measurements(context.release, gate, metric)
-    return gate.moment.background and not metric.count and 0 < number <= metric.inconclusive_limit
+    endless = asked.gate.moment.background and not asked.metric.count
+    return endless and 0 < measurements(asked) <= asked.metric.inconclusive_limit
 
 
 def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
@@ -391,17 +362,10 @@ def _no_pod(release: Release, selector: Selector) -> Iterator[str]:
     for matcher in (m for m in selector.matchers if m.label == "pod" and "!" not in m.sign):
         sided = dialects.may_tell_sides(matcher, release.own_names)
         if sided and not any(dialects.may_take(matcher, pod) for pod in pods):
-            words = f'pod{matcher.sign}"{matcher.value}"'
-            yield f"{words} matches no pod of this Rollout, such as {pods[0]}"
-    for matcher in selector.matchers:
+            yield f"{matcher} matches no pod of this Rollout, such as {pods[0]}"
         for pod_hash, pod in zip((LATEST, STABLE), pods, strict=True):
-            if matcher.label == "pod" and pod_hash in matcher.value and "!" not in matcher.sign:
-                words = f'pod{matcher.sign}"{matcher.value}"'
-                try:
-                    if not dialects.takes(matcher, pod):
-                        yield f"{words} matches no pod of this Rollout, such as {pod}"
-                except UnmodelledError:
-                    continue
+            if pod_hash in matcher.value and not dialects.may_take(matcher, pod):
+                yield f"{matcher} matches no pod of this Rollout, such as {pod}"
 
 
 def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
@@ -418,15 +382,10 @@ def _elsewhere(release: Release, selector: Selector) -> Iterator[str]:
     if _OF_CONTAINERS.match(selector.metric):
         own["container"] = containers_of(release.rollout)
     for matcher in selector.matchers:
-        values = (
-            own.get(matcher.label) if hashed or matcher.label in dialects.DESTINATIONS else None
-        )
-        try:
-            if values and not any(dialects.takes(matcher, value) for value in values):
-                has = " or ".join(sorted(values))
-                yield f'{matcher.label}{matcher.sign}"{matcher.value}": for these pods it is {has}'
-        except UnmodelledError:
-            continue
+        told = hashed or matcher.label in dialects.DESTINATIONS
+        values = own.get(matcher.label) if told else None
+        if values and not any(dialects.may_take(matcher, value) for value in values):
+            yield f"{matcher}: for these pods it is {' or '.join(sorted(values))}"
 
 
 def _of_both(release: Release, selector: Selector) -> Iterator[str]:
@@ -435,22 +394,20 @@ def _of_both(release: Release, selector: Selector) -> Iterator[str]:
     for matcher in (m for m in selector.matchers if m.label in owners and "!" not in m.sign):
         named = any(token in matcher.value for token in release.canary_tokens)
         if named and not dialects.is_of_owner(selector.metric, matcher, owner):
-            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-            yield f"{words}: canary and stable pods have one owner, {owner}"
+            yield f"{matcher}: canary and stable pods have one owner, {owner}"
     services = (*release.canary_tokens, *release.stable_tokens)
     for matcher in selector.matchers:
         if why := dialects.misnamed(selector.metric, matcher, (LATEST, STABLE), services):
-            yield f'{matcher.label}{matcher.sign}"{matcher.value}": {why}'
+            yield f"{matcher}: {why}"
 
 
 def _never_both(selector: Selector) -> Iterator[str]:
     """What no label holds: two values at once, or a hash and more than it."""
     if pair := dialects.contradictory(selector.matchers):
-        yield " and ".join(f'{m.label}{m.sign}"{m.value}"' for m in pair) + " exclude each other"
+        yield " and ".join(map(str, pair)) + " exclude each other"
     for matcher in selector.matchers:
         if dialects.names_no_hash(matcher, (LATEST, STABLE)):
-            words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
-            yield f"{words}: the label has only the hash, such as {LATEST}"
+            yield f"{matcher}: the label has only the hash, such as {LATEST}"
 
 
 def _no_bound(selector: Selector) -> Iterator[str]:
@@ -462,17 +419,15 @@ def _no_bound(selector: Selector) -> Iterator[str]:
 
 def _not_shown(context: Context, selector: Selector) -> Iterator[str]:
     """What takes none of the values with which the contract shows a label."""
-    dialect = _vocabulary(context).of(selector.metric)
-    for matcher in selector.matchers if dialect and dialect.values else ():
-        values = dialect.values.get(matcher.label) if dialect else None
-        if not values or (dialect and matcher.label in dialect.outcomes) or _of_pod(matcher):
+    dialect = context.vocabulary.of(selector.metric)
+    if dialect is None:
+        return
+    for matcher in selector.matchers:
+        values = dialect.values.get(matcher.label)
+        if not values or matcher.label in dialect.outcomes or _of_pod(matcher):
             continue
-        try:
-            if not any(dialects.takes(matcher, value) for value in values):
-                has = ", ".join(sorted(values)[:6])
-                yield f'{matcher.label}{matcher.sign}"{matcher.value}": the contract shows {has}'
-        except UnmodelledError:
-            continue
+        if not any(dialects.may_take(matcher, value) for value in values):
+            yield f"{matcher}: the contract shows {', '.join(sorted(values)[:6])}"
 
 
 def _of_pod(matcher: promql.Matcher) -> bool:
@@ -500,10 +455,6 @@ def _takes_all(dialect: dialects.Dialect, matcher: promql.Matcher) -> bool:
 def _of_values(matchers: list[promql.Matcher], values: tuple[str, ...]) -> list[str]:
     """The values that all matchers of a label take."""
     return [value for value in values if all(dialects.takes(m, value) for m in matchers)]
-
-
-def _vocabulary(context: Context) -> Vocabulary:
-    return Vocabulary(context.contract.values if context.contract else {})
 
 
 def _of_which_less_is_better(tree: Any, canary: tuple[str, ...]) -> str:
@@ -689,7 +640,7 @@ def _answer_of_canary(tree: Any, failing: float, context: Context) -> float | No
     def share(selector: Selector) -> float:
         return USUAL if _is_stables(selector, context.release) else failing
 
-    return answer(tree, share, _vocabulary(context))
+    return answer(tree, share, context.vocabulary)
 
 
 def _is_stables(selector: Selector, release: Release) -> bool:
