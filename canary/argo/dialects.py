@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import promql_parser
+import yaml
+from pydantic import TypeAdapter
 
 from canary.argo import promql
 from canary.argo.promql import Matcher, Selector
@@ -66,128 +69,16 @@ class Dialect:
         return takes(matcher, good if outcome is Outcome.GOOD else failed)
 
 
-STATUS = ("200", "500")
-CODES = ("OK", "Internal")
-_STATUS_LABELS = (
-    "status", "code", "status_code", "response_code", "http_status", "http_status_code",
-    "http_response_status_code", "statusCode",
-)  # fmt: skip
-_SPREAD = frozenset(
-    {
-        "method", "route", "path", "handler", "uri", "url", "endpoint_name", "verb", "operation",
-        "http_method", "http_route", "http_request_method", "request_path", "controller", "action",
-        "exception", "error", "protocol", "view", "version_route", "le_route",
-    }
-)  # fmt: skip
-_GRPC_SPREAD = frozenset(
-    {"grpc_method", "grpc_service", "grpc_type", "rpc_method", "rpc_service", "method"}
-)
-
-# Labels that tell failures too, beside the outcome's own label.
-TELLING = frozenset(
-    {
-        "error", "error_type", "exception", "grpc_response_status", "grpc_status_code",
-        "response_flags",
-    }
-)  # fmt: skip
-# Exporters that always write such a label.
-_ALWAYS_SET = {"Istio", "Micrometer"}
-
-DIALECTS = (
-    Dialect(
-        "Istio",
-        r"istio_requests_total|istio_request_duration_milliseconds",
-        {"response_code": STATUS},
-        frozenset({"request_protocol", "response_flags", "grpc_response_status"}),
-        unit_s=0.001,
-    ),
-    Dialect(
-        "ingress-nginx",
-        r"nginx_ingress_controller_(requests|request_duration_seconds|response_duration_seconds)",
-        {"status": STATUS},
-        frozenset({"method", "path"}),
-    ),
-    Dialect(
-        "Linkerd",
-        r"response_total|response_latency_ms",
-        {"classification": ("success", "failure"), "status_code": STATUS},
-        frozenset({"grpc_status_code"}),
-        unit_s=0.001,
-    ),
-    Dialect(
-        "Traefik",
-        r"traefik_(service|router|entrypoint)_(requests_total|request_duration_seconds)",
-        {"code": STATUS},
-        frozenset({"method", "protocol"}),
-    ),
-    Dialect(
-        "Envoy",
-        r"envoy_cluster_upstream_rq_xx",
-        {"envoy_response_code_class": ("2", "5")},
-    ),
-    Dialect("Envoy", r"envoy_cluster_upstream_rq", {"envoy_response_code": STATUS}),
-    Dialect("Envoy", r"envoy_cluster_upstream_rq_(total|time)", {}, unit_s=0.001),
-    Dialect(
-        "HAProxy",
-        r"haproxy_(backend|server|frontend)_http_responses_total",
-        {"code": ("2xx", "5xx")},
-    ),
-    Dialect(
-        "Micrometer",
-        r"http_server_requests_seconds",
-        {"outcome": ("SUCCESS", "SERVER_ERROR"), "status": STATUS},
-        _SPREAD,
-    ),
-    # What OpenTelemetry's instrumentations wrote before they counted seconds.
-    Dialect(
-        "OpenTelemetry",
-        r"http_server_duration(_milliseconds|_ms)",
-        {"http_status_code": STATUS, "http_response_status_code": STATUS},
-        _SPREAD,
-    ),
-    Dialect(
-        "OpenTelemetry",
-        r"http_server_request_duration_seconds",
-        {"http_response_status_code": STATUS},
-        frozenset({"http_route", "http_request_method", "url_scheme", "error_type"}),
-    ),
-    Dialect(
-        "gRPC",
-        r"grpc_server_(handled_total|handling_seconds)",
-        {"grpc_code": CODES, "code": CODES},
-        _GRPC_SPREAD,
-    ),
-    Dialect(
-        "an exporter of HTTP requests",
-        r"(\w+_)?requests?_(total|received_total|count|(duration_|latency_)?(seconds|milliseconds|ms))",
-        dict.fromkeys(_STATUS_LABELS, STATUS),
-        _SPREAD,
-        assumed=(
-            "statuses of three digits, such as 500; an exporter that groups them, as 5xx, would"
-            " answer otherwise: name its scrape with --contract"
-        ),
-    ),
-)
-
+_TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+DIALECTS = TypeAdapter(tuple[Dialect, ...]).validate_python(_TABLE["dialects"])
 # Every label that tells an outcome for some exporter.
 OUTCOMES = frozenset(label for dialect in DIALECTS for label in dialect.outcomes)
-
-# Labels that say where a series comes from, and not what was asked: the scrape's and the meshes'.
-SCOPE = frozenset(
-    {
-        "namespace", "pod", "container", "endpoint", "job", "instance", "service", "cluster",
-        "node", "app", "name", "image", "resource", "unit", "deployment", "workload", "version",
-        "revision", "ingress", "host", "backend", "proxy", "exported_service", "exported_namespace",
-        "reporter", "kubernetes_namespace", "kubernetes_pod_name", "app_kubernetes_io_name", "env",
-        "environment",
-        "direction", "envoy_cluster_name", "controller_class", "controller_namespace", "location",
-        "destination_service", "destination_service_name", "destination_service_namespace",
-        "destination_workload", "destination_workload_namespace", "destination_app",
-        "destination_version", "destination_canonical_service", "destination_canonical_revision",
-        "source_app", "source_workload", "source_workload_namespace", "source_canonical_service",
-        "kubernetes_name", "component", "team", "region", "project_id", "canary", "role",
-    }
-)  # fmt: skip
+TELLING, SCOPE = frozenset(_TABLE["telling"]), frozenset(_TABLE["scope"])
+STATUS = ("200", "500")
+CODES = ("OK", "Internal")
+_STATUS_LABELS = DIALECTS[-1].outcomes.keys()
+# Exporters that always write one of those that tell failures too.
+_ALWAYS_SET = {"Istio", "Micrometer"}
 _MILLISECONDS = ("_ms", "milliseconds")
 _ENDINGS = re.compile(r"_(bucket|count|sum)$")
 _ROUTERS = {"Envoy", "HAProxy", "Istio", "Linkerd", "Traefik", "ingress-nginx"}
