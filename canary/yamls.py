@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import stat
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,19 @@ def listed(value: object) -> list[Any]:
 def scalar(value: object) -> str:
     """The value as text if it is a scalar, else nothing."""
     return str(value) if isinstance(value, str | int | float) and value is not True else ""
+
+
+def without_null(value: Any) -> Any:
+    """As the API server keeps it: a field without a value is none."""
+    if isinstance(value, dict):
+        return {str(key): without_null(held) for key, held in value.items() if held is not None}
+    return [without_null(held) for held in value] if isinstance(value, list) else value
+
+
+def path_of(parts: Iterable[str | int]) -> str:
+    """The parts of a path as `spec.metrics[0].name`."""
+    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(words).lstrip(".")
 
 
 def objects(file: str, content: str) -> Iterator[Document]:

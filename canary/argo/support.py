@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from canary.argo import scalers, validation
 from canary.argo.objects import KINDS, Manifest, Object, names
-from canary.yamls import Document, mapping, scalar
+from canary.yamls import Document, mapping, path_of, scalar, without_null
 
 # The kinds of the API group that has no name are known, so one that is not among them is a slip.
 _CORE_KINDS = names(
@@ -95,7 +95,7 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
         return None, (_of_kind(document) if known else _slip(document),)
     refused: dict[str, Row] = {}
     gone: set[str] = set()
-    body = _without_null(document.body)
+    body = without_null(document.body)
     # What is wrong is taken out, so that the rest can be read; a few rounds do for any object.
     for _ in range(8):
         try:
@@ -145,7 +145,7 @@ def _refused(
 ) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for error in sorted(invalid.errors(), key=lambda e: e["type"] != "extra_forbidden"):
-        path = _path(error["loc"])
+        path = path_of(error["loc"])
         # A part that was taken out has its own message, and so has the whole that lacks it now.
         told = path in gone or any(_PART.sub("", place) == path for place in gone)
         if path not in before and not told:
@@ -173,11 +173,6 @@ def _note(document: Document, path: str, error: ErrorDetails) -> str:
     return NO_SUCH_FIELD if ours and error["loc"][-1] not in UNSUPPORTED else ELSEWHERE
 
 
-def _path(parts: Sequence[int | str]) -> str:
-    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return "".join(words).lstrip(".")
-
-
 _PART = re.compile(r"\.?[^.\[\]]+$|\[\d+\]$")
 
 
@@ -192,15 +187,8 @@ def _without(body: Mapping[str, Any], invalid: ValidationError, gone: set[str]) 
             holder = holder[part] if _has(holder, part) else None
         if _has(holder, last):
             del holder[last]
-            gone.add(_path(where))
+            gone.add(path_of(where))
     return kept
-
-
-def _without_null(value: Any) -> Any:
-    """As the API server keeps it: a field without a value is none."""
-    if isinstance(value, dict):
-        return {key: _without_null(held) for key, held in value.items() if held is not None}
-    return [_without_null(held) for held in value] if isinstance(value, list) else value
 
 
 def _has(holder: object, part: int | str) -> bool:

@@ -8,16 +8,15 @@ for here: what is linted may be a part, which a patch completes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import jsonschema_rs
 
 from canary.argo.templates import is_argo
 from canary.lint.rule import Context, Family, Hit
-from canary.yamls import Document
+from canary.yamls import Document, path_of, without_null
 
 rule = Family()
 
@@ -41,9 +40,9 @@ def refusals(document: Document) -> Iterator[tuple[str, str]]:
     """The fields whose values are of another type, and what the schema says of each."""
     if document.kind not in FILES or not is_argo(document):
         return
-    for error in _validator(FILES[document.kind]).iter_errors(_pruned(document.body)):
+    for error in _validator(FILES[document.kind]).iter_errors(without_null(document.body)):
         if error.schema_path[-1] not in ("additionalProperties", "required"):
-            yield _path(error.instance_path), _said(error)
+            yield path_of(error.instance_path), _said(error)
 
 
 @lru_cache
@@ -56,15 +55,3 @@ def _said(error: jsonschema_rs.ValidationError) -> str:
     if error.schema_path[-1] == "anyOf":
         return f"{json.dumps(error.instance)} is neither a whole number nor a text"
     return error.message
-
-
-def _pruned(value: Any) -> Any:
-    """Without the fields that are null, which the API server takes out before it looks."""
-    if isinstance(value, Mapping):
-        return {str(key): _pruned(inner) for key, inner in value.items() if inner is not None}
-    return [_pruned(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _path(parts: list[str | int]) -> str:
-    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return "".join(words).lstrip(".")
