@@ -137,10 +137,7 @@ class Gate:
         Those of the Rollout's reference and of a template beside it come later
         (`validation_references.go`).
         """
-        own = {
-            scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
-            for a in listed(self.template.spec.get("args"))
-        }
+        own = resolve.literals(self.template.spec.get("args"))
         count = resolve.fill(self.count, own)[0].strip()
         return "interval" in self.raw and "count" in self.raw and not count.isdigit()
 

@@ -102,6 +102,12 @@ def merge(
     return {name: value for name, value in values.items() if value is not None}
 
 
+def literals(arguments: object) -> dict[str, str]:
+    """The values that a list of arguments gives, by their names, as they are written."""
+    given = map(mapping, listed(arguments))
+    return {scalar(a.get("name")): scalar(a.get("value")) for a in given if "value" in a}
+
+
 def conflict(declared: Sequence[Mapping[str, Any]]) -> str:
     """Which argument two templates of one analysis give different values; Argo refuses that."""
     values: dict[str, str] = {}

@@ -65,36 +65,25 @@ def _background_never_starts(context: Context) -> Iterator[Hit]:
         for gate in found.gates if found.moment.background else ():
             waits_s = found.moment.at_s + (gate.metric.initial_delay_s if gate.metric else 0.0)
             if release.stages and gate.metric and gate.metric.initial_delay_s and waits_s > ends_s:
-                message = (
-                    f"its initialDelay ends {waits_s:g} s after the start, the steps {ends_s:g} s"
-                )
-                yield at(gate, message)
+                ends = f"ends {waits_s:g} s after the start, the steps {ends_s:g} s"
+                yield at(gate, f"its initialDelay {ends}")
 
 
 @rule("limit-overridden", needs=Strategy.CANARY)
 def _limit_overridden(context: Context) -> Iterator[Hit]:
-    canary = mapping(mapping(context.release.rollout.spec.get("strategy")).get("canary"))
-    given = {
-        scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
-        for holder in (canary.get("analysis"), *map(_analysis_of, listed(canary.get("steps"))))
-        for a in listed(mapping(holder).get("args"))
-        if "value" in mapping(a)
-    }
+    rollout = context.release.rollout
+    canary = mapping(mapping(rollout.spec.get("strategy")).get("canary"))
+    inline = (mapping(step).get("analysis") for step in listed(canary.get("steps")))
+    given: dict[str, str] = {}
+    for holder in map(mapping, (canary.get("analysis"), *inline)):
+        given |= resolve.literals(holder.get("args"))
     for gate in (asked.gate for asked in metrics(context)):
-        defaults = {
-            scalar(mapping(a).get("name")): scalar(mapping(a).get("value"))
-            for a in listed(gate.template.spec.get("args"))
-            if "value" in mapping(a)
-        }
+        defaults = resolve.literals(gate.template.spec.get("args"))
         for key in ("successCondition", "failureCondition"):
             for name in threshold.arguments(scalar(gate.raw.get(key))):
                 if name in given and defaults.get(name, given[name]) != given[name]:
-                    yield (
-                        context.release.rollout,
-                        "spec.strategy.canary",
-                        f"{gate.name}: {name} is {given[name]} here and {defaults[name]} in the"
-                        " template",
-                    )
+                    words = f"{name} is {given[name]} here and {defaults[name]} in the template"
+                    yield rollout, "spec.strategy.canary", f"{gate.name}: {words}"
 
 
 # ------------------------------------------------------------------------------------- details
@@ -106,7 +95,3 @@ def _metric(gate: Gate) -> Iterator[str]:
     if gate.metric is not None and (wrong := analysis.refusal((gate.metric,))):
         yield wrong.removeprefix("metrics[0]: ")
     yield from validation.durations(gate.raw)
-
-
-def _analysis_of(step: object) -> object:
-    return mapping(step).get("analysis")
