@@ -176,11 +176,21 @@ def roll_out(
             weights.append((now, weight))
         outcome = _outcome(status)
         if outcome and not schedule.imminent:
-            return _conclude(outcome, status, cluster, weights, now)
+            break
         measured = _measure(status, measure if cluster.monitored else _unanswered, now)
         status = measured or status
         now = now + QUERY_S if measured else _next(status, now)
-    return _conclude(STUCK, status, cluster, weights, now)
+    else:
+        outcome = STUCK
+    return VirtualRollout(
+        outcome=outcome,
+        ended_s=now,
+        step=_step_of(status),
+        message=status.abort_message or status.message,
+        runs=status.runs,
+        pods=tuple(cluster.pods),
+        weights=tuple(weights),
+    )
 
 
 def _happen(event: Event, status: Status, cluster: _Cluster, now: float) -> Status:
@@ -236,24 +246,6 @@ def _outcome(status: Status) -> str:
     if status.undone and status.phase is RolloutPhase.HEALTHY:
         return UNDONE
     return PAUSED if status.paused_inconclusive else ""
-
-
-def _conclude(
-    outcome: str,
-    status: Status,
-    cluster: _Cluster,
-    weights: list[tuple[float, int]],
-    now: float,
-) -> VirtualRollout:
-    return VirtualRollout(
-        outcome=outcome,
-        ended_s=now,
-        step=_step_of(status),
-        message=status.abort_message or status.message,
-        runs=status.runs,
-        pods=tuple(cluster.pods),
-        weights=tuple(weights),
-    )
 
 
 def _step_of(status: Status) -> int:
