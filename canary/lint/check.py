@@ -9,7 +9,7 @@ from canary.argo import releases
 from canary.argo.gates import Finding, Gate, Release, Severity
 from canary.lint import unknown
 from canary.lint.contract import TARGET_LABELS, Contract
-from canary.lint.pods import HASH_LABELS, copied_labels, scrape_interval_s
+from canary.lint.pods import HASH_LABELS, copied_labels, scraping
 from canary.lint.repository import MONITORS, PassedOver, Reading
 from canary.lint.rule import Context
 from canary.lint.rules import RULES
@@ -99,7 +99,7 @@ def _findings(
             contract=contract,
             recorded=recorded,
             target_labels=labels,
-            scrape_s=scrape_interval_s(monitors, release),
+            scrape_s=scraping(monitors, release)[1],
             autoscalers=scalers,
         )
         for rule in RULES.values():

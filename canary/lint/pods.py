@@ -16,6 +16,11 @@ from canary.yamls import Document, listed, mapping, scalar
 HASH_LABELS = frozenset({"rollouts_pod_template_hash"})
 
 
+def pod_of(rollout: Document) -> Mapping[str, Any]:
+    """The spec of its pods."""
+    return mapping(mapping(rollout.spec.get("template")).get("spec"))
+
+
 def container_of(rollout: Document) -> str:
     """The first container's name."""
     return scalar(_container(rollout).get("name"))
@@ -23,8 +28,8 @@ def container_of(rollout: Document) -> str:
 
 def containers_of(rollout: Document) -> set[str]:
     """The names of all containers of a pod."""
-    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
-    every = (*listed(template.get("containers")), *listed(template.get("initContainers")))
+    pod = pod_of(rollout)
+    every = (*listed(pod.get("containers")), *listed(pod.get("initContainers")))
     return {scalar(mapping(each).get("name")) for each in every} - {""}
 
 
@@ -38,8 +43,7 @@ def cpu_limit_cores(rollout: Document) -> float | None:
 
 
 def _container(rollout: Document) -> Mapping[str, Any]:
-    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
-    return mapping(next(iter(listed(template.get("containers"))), None))
+    return mapping(next(iter(listed(pod_of(rollout).get("containers"))), None))
 
 
 def unscraped(documents: Iterable[Document], rollout: Document) -> Iterator[tuple[Document, str]]:
@@ -47,10 +51,9 @@ def unscraped(documents: Iterable[Document], rollout: Document) -> Iterator[tupl
 
     Nothing is said of pods that name no port.
     """
-    template = mapping(mapping(rollout.spec.get("template")).get("spec"))
     ports = {
         scalar(mapping(port).get("name"))
-        for container in listed(template.get("containers"))
+        for container in listed(pod_of(rollout).get("containers"))
         for port in listed(mapping(container).get("ports"))
     }
     ports -= {""}
@@ -73,12 +76,6 @@ def unselecting(documents: Iterable[Document], rollout: Document) -> Iterator[Do
         plain = set(selector) == {"matchLabels"} and template.get("labels")
         if own and plain and not _selects(document, rollout):
             yield document
-
-
-def scrape_interval_s(documents: tuple[Document, ...], release: Release) -> float | None:
-    """How often a PodMonitor or ServiceMonitor among the objects scrapes; None without one."""
-    _, found = scraping(documents, release)
-    return found
 
 
 def scraping(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from canary.argo.gates import Strategy
 from canary.argo.model import Pause, SetWeight
 from canary.argo.replicas import split
+from canary.lint.pods import pod_of
 from canary.lint.rule import Context, Family, Hit, percent
 from canary.yamls import listed, mapping, scalar
 
@@ -119,8 +120,7 @@ def _rollback_never_ends(context: Context) -> Iterator[Hit]:
 @rule("ready-as-soon-as-alive", needs=Strategy.CANARY)
 def _ready_as_soon_as_alive(context: Context) -> Iterator[Hit]:
     rollout = context.release.rollout
-    pod = mapping(mapping(rollout.spec.get("template")).get("spec"))
-    for container in map(mapping, listed(pod.get("containers"))):
+    for container in map(mapping, listed(pod_of(rollout).get("containers"))):
         probes = {"livenessProbe", "startupProbe"} & set(container)
         if container.get("ports") and probes and "readinessProbe" not in container:
             where = f"spec.template.spec.containers[{scalar(container.get('name'))}]"
