@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from canary import junit
@@ -28,12 +29,15 @@ def table(report: Report) -> str:
     lines = []
     for place, found in groupby(_sorted(report), key=_place):
         lines.append(place)
-        for (severity, rule, path, remedy), alike in groupby(found, key=_kind):
+        kind = attrgetter("severity", "rule", "path", "remedy")
+        for (severity, rule, path, remedy), alike in groupby(found, key=kind):
             lines.append(f"  {severity:<8}{rule:<26}{path}")
             lines += [f"          {finding.message}" for finding in alike]
             lines.append(f"          → {remedy}")
         lines.append("")
-    return "\n".join([*lines, *_suppressed(report), *_passed_over(report), summary(report)])
+    lines += [f"suppressed: {f.rule} at {_place(f)} — {why}" for f, why in report.suppressed]
+    lines += [f"not judged: {passed}" for passed in report.passed_over]
+    return "\n".join([*lines, summary(report)])
 
 
 def markdown(report: Report) -> str:
@@ -82,14 +86,8 @@ def sarif(report: Report) -> str:
 def junit_xml(report: Report) -> str:
     """JUnit XML: a case for each gate, failed by its findings."""
     cases = [
-        junit.Case(
-            _place(finding),
-            f"{finding.rule} {finding.path}",
-            "failure",
-            finding.message,
-            finding.remedy,
-        )
-        for finding in report.faults
+        junit.Case(_place(f), f"{f.rule} {f.path}", "failure", f.message, f.remedy)
+        for f in report.faults
     ]
     passed = [junit.Case("canary lint", str(release.rollout)) for release in report.releases]
     return junit.suite("canary lint", cases or passed)
@@ -150,18 +148,6 @@ def _sorted(report: Report) -> list[Finding]:
 
 def _place(finding: Finding) -> str:
     return f"{finding.document.file}: {finding.document}"
-
-
-def _kind(finding: Finding) -> tuple[Severity, str, str, str]:
-    return finding.severity, finding.rule, finding.path, finding.remedy
-
-
-def _suppressed(report: Report) -> list[str]:
-    return [f"suppressed: {f.rule} at {_place(f)} — {why}" for f, why in report.suppressed]
-
-
-def _passed_over(report: Report) -> list[str]:
-    return [f"not judged: {passed}" for passed in report.passed_over]
 
 
 def _record(finding: Finding) -> dict[str, str | int]:
