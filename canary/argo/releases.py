@@ -336,14 +336,8 @@ def _request_match(raw: Mapping[str, Any]) -> model.RequestMatch:
 
 def _text_match(raw: object) -> model.TextMatch | None:
     kinds = mapping(raw)
-    return next(
-        (
-            model.TextMatch(k, scalar(kinds[k]))
-            for k in ("exact", "prefix", "regex")
-            if kinds.get(k)
-        ),
-        None,
-    )
+    given = (kind for kind in ("exact", "prefix", "regex") if kinds.get(kind))
+    return next((model.TextMatch(kind, scalar(kinds[kind])) for kind in given), None)
 
 
 def _step(raw: object) -> model.SetWeight | model.Pause:
