@@ -3,15 +3,16 @@
 import pytest
 
 from canary.lint import check
-from canary.power import catalogue, edits
+from canary.power import catalogue
+from canary.tests.lint import edited
+from canary.tests.lint.edited import put
 
 CANARY = "spec.strategy.canary"
 
 
 def messages(kind, path, value, rule, *more):
     """What a rule says of the good release with edits."""
-    wanted = [edits.read({"kind": kind, "path": path, "set": value}), *map(edits.read, more)]
-    found = check.lint(edits.apply(catalogue.good_release(), wanted)).findings
+    found = check.lint(edited.release(put(kind, path, value), *more)).findings
     return [finding.message for finding in found if finding.rule == rule]
 
 
@@ -90,9 +91,9 @@ def test_a_count_without_a_value_of_the_templates_own_is_refused_whoever_gives_o
     ]
     path = "spec.metrics[0]"
     more = [
-        {"kind": "AnalysisTemplate", "path": f"{path}.count", "set": "{{args.times}}"},
-        {"kind": "AnalysisTemplate", "path": f"{path}.interval", "set": "20s"},
-        {"kind": "Rollout", "path": f"{CANARY}.steps[2].analysis.args", "set": given},
+        put("AnalysisTemplate", f"{path}.count", "{{args.times}}"),
+        put("AnalysisTemplate", f"{path}.interval", "20s"),
+        put("Rollout", f"{CANARY}.steps[2].analysis.args", given),
     ]
     refused = messages("AnalysisTemplate", "spec.args", args, "rollout-refused", *more)
     assert [said.partition(": ")[2] for said in refused] == [
@@ -110,13 +111,13 @@ def test_requests_above_limits_are_refused_by_the_api():
 
 
 def test_no_pod_more_and_no_pod_less_is_no_way_to_go_on():
-    more = {"kind": "Rollout", "path": f"{CANARY}.maxUnavailable", "set": 0}
+    more = put("Rollout", f"{CANARY}.maxUnavailable", 0)
     (said,) = messages("Rollout", f"{CANARY}.maxSurge", "0%", "rollout-refused", more)
     assert said == "maxSurge and maxUnavailable are both 0"
 
 
 def test_one_service_cannot_be_stable_and_canary():
-    more = {"kind": "Rollout", "path": f"{CANARY}.stableService", "set": "shop"}
+    more = put("Rollout", f"{CANARY}.stableService", "shop")
     (said,) = messages("Rollout", f"{CANARY}.canaryService", "shop", "rollout-refused", more)
     assert said == "canaryService and stableService are the same"
 
@@ -134,7 +135,7 @@ def test_one_service_cannot_be_stable_and_canary():
 def test_a_blue_green_has_two_services_and_delays_no_more_revisions_than_are_kept(
     given, kept, said
 ):
-    more = {"kind": "Rollout", "path": "spec.revisionHistoryLimit", "set": kept}
+    more = put("Rollout", "spec.revisionHistoryLimit", kept)
     strategy = {"blueGreen": {"activeService": "x", **given}}
     assert messages("Rollout", "spec.strategy", strategy, "rollout-refused", more) == said
 
@@ -160,27 +161,14 @@ def test_an_analysis_that_is_invalid_is_accused_by_its_metric(path, value, said)
 
 
 def test_a_pause_for_a_person_lasts_as_long_as_a_person_takes():
-    found = edits.apply(
-        catalogue.good_release(),
-        [edits.read({"kind": "Rollout", "path": f"{CANARY}.steps[1]", "set": {"pause": {}}})],
-    )
+    found = edited.release(put("Rollout", f"{CANARY}.steps[1]", {"pause": {}}))
     assert "window-beyond-exposure" not in {f.rule for f in check.lint(found).findings}
 
 
 def test_a_limit_that_the_rollout_states_as_the_template_does_is_none_replaced():
     (example,) = (e for e in catalogue.examples() if e.rule == "limit-overridden")
-    same = edits.apply(
-        example.failing,
-        [
-            edits.read(
-                {
-                    "kind": "Rollout",
-                    "path": f"{CANARY}.steps[2].analysis.args[1].value",
-                    "set": "0.01",
-                }
-            )
-        ],
-    )
+    limit = put("Rollout", f"{CANARY}.steps[2].analysis.args[1].value", "0.01")
+    same = edited.release(limit, of=example.failing)
     rules = {finding.rule for finding in check.lint(same).findings}
     assert "limit-overridden" not in rules
 
@@ -200,10 +188,7 @@ def test_a_pattern_that_takes_the_pods_of_the_release_is_not(pattern):
     assert messages("AnalysisTemplate", path, query, "matcher-never-matches") == []
 
 
-NAMESPACED = [
-    {"kind": kind, "path": "metadata.namespace", "set": "shops"}
-    for kind in ("Rollout", "AnalysisTemplate")
-]
+NAMESPACED = [put(kind, "metadata.namespace", "shops") for kind in ("Rollout", "AnalysisTemplate")]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from canary.lint import check
-from canary.power import catalogue, edits
+from canary.tests.lint import edited
 from canary.yamls import Document
 
 RULES = ("not-exported", "matcher-never-matches")
@@ -12,9 +12,7 @@ PODS = 'namespace="shop", pod=~"shop-{{args.hash}}-.*"'
 
 def messages(query, *beside):
     """What these rules say of the good release with a query."""
-    path = "spec.metrics[0].provider.prometheus.query"
-    edit = edits.read({"kind": "AnalysisTemplate", "path": path, "set": query})
-    documents = (*edits.apply(catalogue.good_release(), [edit]), *beside)
+    documents = (*edited.release(edited.metric("error-ratio", query)), *beside)
     return [f.message for f in check.lint(documents).findings if f.rule in RULES]
 
 

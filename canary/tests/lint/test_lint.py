@@ -12,9 +12,11 @@ from canary.lint import check
 from canary.lint.check import ANNOTATION
 from canary.lint.rule import TEXTS
 from canary.lint.rules import RULES
-from canary.power import catalogue, edits
+from canary.power import catalogue
 from canary.runtime import documents
 from canary.tests.argo import queries, shapes
+from canary.tests.lint import edited
+from canary.tests.lint.edited import metric, put
 from canary.yamls import Document
 
 EXAMPLES = {example.rule: example for example in catalogue.examples()}
@@ -58,6 +60,11 @@ def rules_of(report):
     return {finding.rule for finding in report.findings}
 
 
+def said_of(scrape, *changes):
+    """The rules that speak of the good release with these changes."""
+    return rules_of(check.lint(edited.release(*changes), scrape))
+
+
 def test_every_rule_has_an_example():
     assert set(EXAMPLES) == set(RULES) == set(TEXTS)
 
@@ -82,9 +89,8 @@ def test_our_own_gates_have_no_finding(shipped, saved):
 
 def test_a_guard_may_be_inconclusive_only_as_often_as_its_limit_lets_it(shipped):
     assert rules_of(check.lint(shipped)) == set()
-    path = "spec.metrics[name=errors-against-stable].inconclusiveLimit"
-    lower = edits.read({"kind": "AnalysisTemplate", "path": path, "set": 5})
-    assert "empty-pauses" in rules_of(check.lint(edits.apply(shipped, [lower])))
+    lower = put("AnalysisTemplate", "spec.metrics[name=errors-against-stable].inconclusiveLimit", 5)
+    assert "empty-pauses" in rules_of(check.lint(edited.release(lower, of=shipped)))
 
 
 def test_the_designs_gates_are_explained_with_the_numbers_of_their_faults(root):
@@ -304,9 +310,7 @@ def test_without_a_monitor_nothing_is_known_of_the_label_for_the_hash(shop):
 def test_a_gate_that_asks_for_another_time_or_leaves_nothing_out_is_accused(
     replaced, instead, rule, shop
 ):
-    path = "spec.metrics[0].provider.prometheus.query"
-    edit = {"kind": "AnalysisTemplate", "path": path, "replace": [replaced, instead]}
-    found = rules_of(check.lint(edits.apply(catalogue.good_release(), [edits.read(edit)]), shop))
+    found = said_of(shop, metric("error-ratio", [replaced, instead]))
     assert (rule in found) if rule else (not found & {"offset-in-gate", "matcher-never-matches"})
 
 
@@ -327,10 +331,7 @@ def test_a_gate_that_asks_for_another_time_or_leaves_nothing_out_is_accused(
     ],
 )
 def test_a_gate_is_judged_by_what_its_query_can_answer(written, rule, shop):
-    (_, template, *_) = found = list(catalogue.good_release())
-    query = template.spec["metrics"][0]["provider"]["prometheus"]["query"]
-    edit = metric("error-ratio", written.format(f"({query})"))
-    said = rules_of(check.lint(edits.apply(found, [edits.read(edit)]), shop))
+    said = said_of(shop, metric("error-ratio", written.format(f"({error_ratio()})")))
     assert said == ({rule} if rule else set())
 
 
@@ -352,9 +353,7 @@ SHARE = f"({FAILED} or vector(0)) / ({ALL} >= 300)"
     ],
 )
 def test_a_gate_that_reads_other_requests_than_it_seems_to_is_accused(query, rule, shop):
-    edit = edits.read(metric("error-ratio", query))
-    said = rules_of(check.lint(edits.apply(catalogue.good_release(), [edit]), shop))
-    assert said == ({rule} if rule else set())
+    assert said_of(shop, metric("error-ratio", query)) == ({rule} if rule else set())
 
 
 @pytest.mark.parametrize(
@@ -392,8 +391,7 @@ def test_a_gate_that_counts_something_else_than_it_seems_to_is_accused(query, ru
     }
     changes = [metric("error-ratio", query)]
     changes += [metric("error-ratio", c, k) for k, c in limits.items() if rule == "cannot-fail"]
-    found = edits.apply(catalogue.good_release(), [edits.read(change) for change in changes])
-    said = rules_of(check.lint(found, shop)) - {"no-minimum-sample"}
+    said = said_of(shop, *changes) - {"no-minimum-sample"}
     assert said == ({rule} if rule else set())
 
 
@@ -409,9 +407,8 @@ def test_a_gate_that_counts_something_else_than_it_seems_to_is_accused(query, ru
     ],
 )
 def test_a_target_that_the_monitor_does_not_scrape_is_not_exported(matcher, known, shop):
-    edit = edits.read(metric("error-ratio", SHARE.replace(f'"{HASH}"', f'"{HASH}", {matcher}')))
-    said = rules_of(check.lint(edits.apply(catalogue.good_release(), [edit]), shop))
-    assert said == (set() if known else {"not-exported"})
+    query = SHARE.replace(f'"{HASH}"', f'"{HASH}", {matcher}')
+    assert said_of(shop, metric("error-ratio", query)) == (set() if known else {"not-exported"})
 
 
 @pytest.mark.parametrize(("interval", "limit", "early"), [("5s", 3, True), ("30s", 3, False)])
@@ -447,8 +444,7 @@ def test_a_gate_on_durations_that_sees_no_slow_request_is_accused(changed, turne
             metric("latency-p95", ["] < 0.25", "] >= 0.25"], "successCondition"),
             metric("latency-p95", ["] >= 0.25", "] < 0.25"], "failureCondition"),
         ]
-    found = edits.apply(catalogue.good_release(), [edits.read(change) for change in changes])
-    assert rules_of(check.lint(found, shop)) == ({rule} if rule else set())
+    assert said_of(shop, *changes) == ({rule} if rule else set())
 
 
 PLAIN_SHARE = SHARE.replace(" >= 300", "")
@@ -477,29 +473,24 @@ STABLE_SHARE = PLAIN_SHARE.replace(HASH, "{{args.stable}}")
     ],
 )
 def test_a_query_of_which_nothing_is_left_is_accused(query, silent, shop):
-    edit = edits.read(metric("error-ratio", query))
-    said = rules_of(check.lint(edits.apply(catalogue.good_release(), [edit]), shop))
-    assert ("leaves-nothing" not in said) is silent
+    assert ("leaves-nothing" not in said_of(shop, metric("error-ratio", query))) is silent
+
+
+def error_ratio():
+    """The query of the good release's first metric."""
+    (template,) = [d for d in catalogue.good_release() if d.kind == "AnalysisTemplate"]
+    return template.spec["metrics"][0]["provider"]["prometheus"]["query"]
 
 
 def test_a_gate_whose_query_is_kept_below_its_limit_cannot_fail(shop):
-    _, template, *_ = found = list(catalogue.good_release())
-    query = template.spec["metrics"][0]["provider"]["prometheus"]["query"]
+    query = error_ratio()
     for clamped, cannot in (
         (f"clamp({query}, 0, 0.005)", True),
         (f"clamp_max({query}, 0.005)", True),
         (f"clamp_max({query}, 0.5)", False),
         (f"clamp_min({query}, 0.005)", False),
     ):
-        edit = metric("error-ratio", clamped)
-        said = rules_of(check.lint(edits.apply(found, [edits.read(edit)]), shop))
-        assert ("cannot-fail" in said) is cannot
-
-
-def metric(name, change, key="provider.prometheus.query"):
-    path = f"spec.metrics[name={name}].{key}"
-    kind = "set" if isinstance(change, str) else "replace"
-    return {"kind": "AnalysisTemplate", "path": path, kind: change}
+        assert ("cannot-fail" in said_of(shop, metric("error-ratio", clamped))) is cannot
 
 
 P95, CPU, RATIO = "p95-latency-seconds", "cpu-saturation-ratio", "error-ratio"
@@ -519,15 +510,12 @@ CONTAINERS = "spec.template.spec.containers[name=gridos]"
         (metric(RATIO, "30m", "initialDelay"), "background-never-starts"),
         (metric(CPU, ['"cpu"', '"memory"']), "cores-as-ratio"),
         (metric(CPU, ["usage_seconds_total", "usage_seconds"]), "not-exported"),
+        (put("Rollout", f"{CONTAINERS}.lifecycle.preStop.sleep.seconds", 60), "rollout-refused"),
         (
-            {"kind": "Rollout", "path": f"{CONTAINERS}.lifecycle.preStop.sleep.seconds", "set": 60},
-            "rollout-refused",
-        ),
-        (
-            {"kind": "PodMonitor", "path": "spec.selector.matchLabels", "set": {"app": "other"}},
+            put("PodMonitor", "spec.selector.matchLabels", {"app": "other"}),
             "monitor-without-port",
         ),
     ],
 )
 def test_a_blind_copy_of_our_own_gates_is_accused(edit, rule, shipped, saved):
-    assert rule in rules_of(check.lint(edits.apply(shipped, [edits.read(edit)]), saved))
+    assert rule in rules_of(check.lint(edited.release(edit, of=shipped), saved))

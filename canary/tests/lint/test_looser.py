@@ -9,42 +9,35 @@ from acceptance.git import git
 from canary import cli
 from canary.argo import releases
 from canary.lint import looser
-from canary.power import catalogue, edits
+from canary.power import catalogue
+from canary.tests.lint import edited
+from canary.tests.lint.edited import metric, put
 from canary.tests.test_cli import CANARY, run
 
 TEMPLATE = "AnalysisTemplate"
 CONDITIONS = ("successCondition", "failureCondition")
 
 
-def set_to(kind, path, value):
-    return {"kind": kind, "path": path, "set": value}
-
-
 def limits(number):
-    path = "spec.metrics[name=error-ratio]."
-    return [
-        {"kind": TEMPLATE, "path": path + key, "replace": ["0.01", number]} for key in CONDITIONS
-    ]
+    return [metric("error-ratio", ["0.01", number], key) for key in CONDITIONS]
 
 
-def laxer(changes):
-    good = catalogue.good_release()
-    before = releases.find(good)
-    after = releases.find(edits.apply(good, [edits.read(change) for change in changes]))
-    return [finding.message for finding in looser.find(before, after)]
+def laxer(changes, before=()):
+    then, now = (releases.find(edited.release(*made)) for made in (before, changes))
+    return [finding.message for finding in looser.find(then, now)]
 
 
 CHANGES = [
     (limits("0.5"), "error-ratio: limit 0.01 before, 0.5 now, 50 times as much"),
     (limits("0.001"), ""),
-    ([set_to(TEMPLATE, "spec.metrics[0].failureLimit", 3)], "failures allowed: 0 before, 3 now"),
-    ([set_to(TEMPLATE, "spec.metrics[0].failureLimit", -1)], "failures allowed: 0 before, -1 now"),
+    ([put(TEMPLATE, "spec.metrics[0].failureLimit", 3)], "failures allowed: 0 before, 3 now"),
+    ([put(TEMPLATE, "spec.metrics[0].failureLimit", -1)], "failures allowed: 0 before, -1 now"),
     (
-        [set_to(TEMPLATE, "spec.metrics[0].interval", "5m")],
+        [put(TEMPLATE, "spec.metrics[0].interval", "5m")],
         "measured every 300 s; it was every 30 s",
     ),
     (
-        [set_to(TEMPLATE, "spec.dryRun", [{"metricName": "error-ratio"}])],
+        [put(TEMPLATE, "spec.dryRun", [{"metricName": "error-ratio"}])],
         "it is a dry run now: measured, and not judged",
     ),
     (
@@ -56,11 +49,11 @@ CHANGES = [
         "error-ratio is used at 0 place(s); it was used at 1",
     ),
     (
-        [set_to("Rollout", "spec.strategy.canary.steps[0].setWeight", 50)],
+        [put("Rollout", "spec.strategy.canary.steps[0].setWeight", 50)],
         "the first step gets 50% of the requests; it got 10%",
     ),
     (
-        [set_to("Rollout", "spec.strategy.canary.steps[1].pause.duration", "6s")],
+        [put("Rollout", "spec.strategy.canary.steps[1].pause.duration", "6s")],
         "all users get a release after 126 s; it was 240 s",
     ),
 ]
@@ -73,21 +66,15 @@ def test_what_judges_less_than_before_is_said(changes, said):
 
 
 def test_a_limit_that_an_argument_of_the_rollout_raises_is_laxer_too():
-    where = "spec.metrics[name=error-ratio]."
     text = "len(result) > 0 && !isNaN(result[0]) && result[0] {} asFloat('{{{{args.most}}}}')"
     moved = [
-        set_to(TEMPLATE, where + CONDITIONS[0], text.format("<")),
-        set_to(TEMPLATE, where + CONDITIONS[1], text.format(">=")),
-        set_to(TEMPLATE, "spec.args", [{"name": "hash"}, {"name": "count", "value": "1"}, {"name": "most", "value": "0.01"}]),
+        metric("error-ratio", text.format("<"), CONDITIONS[0]),
+        metric("error-ratio", text.format(">="), CONDITIONS[1]),
+        put(TEMPLATE, "spec.args", [{"name": "hash"}, {"name": "count", "value": "1"}, {"name": "most", "value": "0.01"}]),
     ]  # fmt: skip
     given = [{"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}, {"name": "most", "value": "0.5"}]  # fmt: skip
-    raised = [*moved, set_to("Rollout", "spec.strategy.canary.steps[2].analysis.args", given)]
-    good = catalogue.good_release()
-    before, after = (
-        releases.find(edits.apply(good, [edits.read(change) for change in changes]))
-        for changes in (moved, raised)
-    )
-    assert any("50 times as much" in finding.message for finding in looser.find(before, after))
+    raised = [*moved, put("Rollout", "spec.strategy.canary.steps[2].analysis.args", given)]
+    assert any("50 times as much" in message for message in laxer(raised, before=moved))
 
 
 @pytest.fixture

@@ -6,15 +6,16 @@ import yaml
 from canary.argo import promql, threshold
 from canary.cli import main
 from canary.lint import check
-from canary.power import catalogue, edits
+from canary.power import catalogue
+from canary.tests.lint import edited
+from canary.tests.lint.edited import metric, put
 
 CANARY = "spec.strategy.canary"
 
 
 def refused(kind, path, value):
     """What the rule says of the good release with one edit, and where."""
-    wanted = [edits.read({"kind": kind, "path": path, "set": value})]
-    found = check.lint(edits.apply(catalogue.good_release(), wanted)).findings
+    found = check.lint(edited.release(put(kind, path, value))).findings
     return [(f.path, f.message) for f in found if f.rule == "api-refused"]
 
 
@@ -54,9 +55,8 @@ def test_what_is_null_or_not_known_to_the_schema_is_pruned_and_not_refused(path,
 
 def test_an_argument_that_a_librarys_template_does_not_declare_has_no_value_ever():
     (template,) = (d for d in catalogue.good_release() if d.kind == "AnalysisTemplate")
-    path = "spec.metrics[0].successCondition"
-    wanted = [edits.read({"kind": "AnalysisTemplate", "path": path, "set": "result < {{args.zz}}"})]
-    found = check.lint(edits.apply([template], wanted)).findings
+    unknown = metric("error-ratio", "result < {{args.zz}}", "successCondition")
+    found = check.lint(edited.release(unknown, of=[template])).findings
     assert [f.message for f in found if f.rule == "args-unresolved"] == [
         "error-ratio: {{args.zz}} is not among the template's args"
     ]
@@ -80,8 +80,7 @@ def test_an_argument_that_a_librarys_template_does_not_declare_has_no_value_ever
 def test_nothing_is_foretold_of_a_release_that_the_cluster_refuses(
     program, path, value, said, tmp_path, capsys
 ):
-    wanted = [edits.read({"kind": "Rollout", "path": path, "set": value})]
-    documents = edits.apply(catalogue.good_release(), wanted)
+    documents = edited.release(put("Rollout", path, value))
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(d.body for d in documents))
     assert main([*program, str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
