@@ -11,7 +11,7 @@ import math
 import re
 import stat
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,10 @@ class Document:
     def spec(self) -> Mapping[str, Any]:
         """The object's spec."""
         return mapping(self.body.get("spec"))
+
+    def with_spec(self, spec: Mapping[str, Any]) -> Document:
+        """The object with another spec."""
+        return replace(self, body={**self.body, "spec": spec})
 
     def position(self, path: str = "") -> tuple[int, int]:
         """Line and column of `spec.metrics[0].name`, or of as much of it as there is; from 1."""

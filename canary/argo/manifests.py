@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from canary import durations
@@ -202,8 +202,7 @@ def _leaving_out(document: Document, names: Collection[str]) -> Document:
         {**metric, "provider": {LEFT_OUT: {}}} if scalar(metric.get("name")) in names else metric
         for metric in map(mapping, metrics)
     ]
-    spec = {**document.spec, "metrics": kept}
-    return replace(document, body={**document.body, "spec": spec})
+    return document.with_spec({**document.spec, "metrics": kept})
 
 
 def explain(documents: Iterable[Document], without: Collection[str] = ()) -> tuple[Row, ...]:
@@ -291,7 +290,7 @@ def with_workload(document: Document, others: Sequence[Document]) -> Document:
         return document
     spec = found.body if found.kind == "PodTemplate" else found.spec
     taken = {key: spec[key] for key in ("template", "selector") if key in spec}
-    return replace(document, body={**document.body, "spec": {**taken, **document.spec}})
+    return document.with_spec({**taken, **document.spec})
 
 
 def _scaled(document: Document, others: Sequence[Document]) -> Document:
@@ -302,10 +301,10 @@ def _scaled(document: Document, others: Sequence[Document]) -> Document:
     if scaler is None or not isinstance(asked, int):
         return document
     replicas = scalers.within(scaler, asked)
-    if replicas == asked:
-        return document
-    return replace(
-        document, body={**document.body, "spec": {**document.spec, "replicas": replicas}}
+    return (
+        document.with_spec({**document.spec, "replicas": replicas})
+        if replicas != asked
+        else document
     )
 
 
