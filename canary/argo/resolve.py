@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from canary import durations
 from canary.argo.model import Analysis, Argument, Hashes, Metric, ReplicaSetName, WebRequest
@@ -23,6 +23,7 @@ PLACEHOLDER = re.compile(r"\{\{\s*args\.([\w.-]+)\s*\}\}")
 WHOLE = "{$}"
 
 Arguments = Mapping[str, Argument]
+_Value = TypeVar("_Value")
 
 
 def fill(text: str, arguments: Arguments) -> tuple[str, tuple[str, ...]]:
@@ -191,24 +192,20 @@ class Fields:
         return WebRequest(scalar(web.get("method")) or "GET", tuple(headers.items()), body)
 
     def _whole(self, key: str, default: int) -> int:
-        words = self.text(self.raw.get(key))
-        if not words or PLACEHOLDER.search(words):
-            return default
-        try:
-            return int(words)
-        except ValueError:
-            self.broken = f"{key} {words!r} is not a whole number"
-            return default
+        return self._read(key, default, int, "a whole number")
 
     def _seconds(self, key: str) -> float | None:
+        return self._read(key, None, durations.parse, "a duration")
+
+    def _read(self, key: str, default: _Value, parse: Callable[[str], _Value], what: str) -> _Value:
         words = self.text(self.raw.get(key))
         if not words or PLACEHOLDER.search(words):
-            return None
+            return default
         try:
-            return durations.parse(words)
+            return parse(words)
         except ValueError:
-            self.broken = f"{key} {words!r} is not a duration"
-            return None
+            self.broken = f"{key} {words!r} is not {what}"
+            return default
 
 
 def matches(pattern: str, name: str) -> bool:
