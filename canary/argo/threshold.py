@@ -66,25 +66,21 @@ def arguments(condition: str) -> list[str]:
 
 def syntax_error(metric: Metric) -> str:
     """Why a condition cannot be read, or nothing."""
-    for condition in (metric.success_condition, metric.failure_condition):
-        try:
-            if condition:
-                expression.parse(condition)
-        except expression.ExpressionError as wrong:
-            return str(wrong)
-    return ""
+    return next(map(str, _wrong(metric)), "")
 
 
 def unread(metric: Metric) -> str:
     """What of a condition Argo reads and this does not, or nothing."""
-    for condition in (metric.success_condition, metric.failure_condition):
+    found = (wrong for wrong in _wrong(metric) if isinstance(wrong, expression.UnreadError))
+    return next(map(str, found), "")
+
+
+def _wrong(metric: Metric) -> Iterator[expression.ExpressionError]:
+    for condition in filter(None, (metric.success_condition, metric.failure_condition)):
         try:
             expression.parse(condition)
-        except expression.UnreadError as wrong:
-            return str(wrong)
-        except expression.ExpressionError:
-            continue
-    return ""
+        except expression.ExpressionError as wrong:
+            yield wrong
 
 
 def phase_of(metric: Metric, *values: float) -> Phase:
