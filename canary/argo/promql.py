@@ -24,7 +24,7 @@ _OPERATOR = re.compile(
     re.VERBOSE,
 )
 _RESTARTS = "kube_pod_container_status_restarts_total"
-_COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
+COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def may_be_empty(tree: Any) -> bool:
         sign = str(tree.op)
         if sign == "or":
             return may_be_empty(tree.lhs) and may_be_empty(tree.rhs)
-        if sign in _COMPARISONS and not _returns_bool(tree):
+        if sign in COMPARISONS and not returns_bool(tree):
             return True
         return may_be_empty(tree.lhs) or may_be_empty(tree.rhs)
     if isinstance(tree, promql_parser.AggregateExpr | promql_parser.UnaryExpr):
@@ -212,7 +212,7 @@ def _compares(node: Any, signs: tuple[str, ...]) -> bool:
         and str(node.op) in signs
         and isinstance(bare(node.rhs), promql_parser.NumberLiteral)
         and bare(node.rhs).val > 0
-        and not _returns_bool(node)
+        and not returns_bool(node)
     )
 
 
@@ -511,7 +511,8 @@ def _length_s(length: timedelta | None) -> float:
     return length.total_seconds() if length else 0.0
 
 
-def _returns_bool(node: Any) -> bool:
+def returns_bool(node: Any) -> bool:
+    """Whether a comparison answers 0 or 1, and keeps nothing."""
     return node.modifier is not None and bool(node.modifier.return_bool)
 
 

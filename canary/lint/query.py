@@ -21,7 +21,7 @@ from canary.lint import exporters, values
 from canary.lint.contract import covers
 from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of, target_labels
 from canary.lint.rule import Asked, Context, Family, Hit, at, judged, percent, queries
-from canary.lint.values import measurements
+from canary.lint.values import LIMITS, USED, measurements
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
 SCRAPES_IN_WINDOW = 4
@@ -286,24 +286,19 @@ def _of_other_pods(ratio: Any, release: Release) -> Iterator[str]:
     above, below = (list(promql.selectors(side)) for side in (ratio.lhs, ratio.rhs))
     sums = {s.metric.removesuffix("_sum") for s in above if s.metric.endswith("_sum")}
     means = sums == {s.metric.removesuffix("_count") for s in below}
-    usage = all(s.metric in _USED for s in above) and all(s.metric == _LIMITS for s in below)
+    usage = all(s.metric in USED for s in above) and all(s.metric == LIMITS for s in below)
     alike = bool(above) and bool(below) and (means or usage)
     own = all(_singles_out(release, s) for s in above)
     if alike and own and not any(_singles_out(release, s) for s in below):
         yield f"{above[0].metric} is of the canary above the line, and {below[0].metric} is not"
 
 
-_USED = {
-    "container_cpu_usage_seconds_total": "cpu",
-    "container_memory_working_set_bytes": "memory",
-}
 _UNITS = {
     ("cpu", "resource"): "cpu",
     ("cpu", "unit"): "core",
     ("memory", "resource"): "memory",
     ("memory", "unit"): "byte",
 }
-_LIMITS = "kube_pod_container_resource_limits"
 
 
 def _of_other_levels(node: Any) -> Iterator[str]:
@@ -441,15 +436,15 @@ def _cores_as_ratio(asked: Asked) -> Iterator[str]:
 def _of_other_resources(selectors: Iterable[Selector]) -> Iterator[str]:
     """Limits of another resource than what is used, or of all at once."""
     found = list(selectors)
-    used = next((_USED[s.metric] for s in found if s.metric in _USED), "")
+    used = next((USED[s.metric] for s in found if s.metric in USED), "")
     other = {"cpu": "memory", "memory": "cpu"}.get(used, "")
-    for selector in (s for s in found if s.metric == _LIMITS and used):
+    for selector in (s for s in found if s.metric == LIMITS and used):
         told = [m for m in selector.matchers if m.label in ("resource", "unit")]
         words = ", ".join(map(str, told)) or "all resources"
         if told and not all(dialects.may_take(m, _UNITS[used, m.label]) for m in told):
-            yield f"{used} is compared with {_LIMITS} of {words}"
+            yield f"{used} is compared with {LIMITS} of {words}"
         elif all(dialects.may_take(m, _UNITS[other, m.label]) for m in told):
-            yield f"{used} is compared with {_LIMITS} of {words}, {other} too"
+            yield f"{used} is compared with {LIMITS} of {words}, {other} too"
 
 
 def _is_usage_of_a_window(node: Any) -> bool:
@@ -460,7 +455,7 @@ def _is_usage_of_a_window(node: Any) -> bool:
     while isinstance(grown, promql_parser.AggregateExpr):
         grown = promql.bare(grown.expr)
     increase = isinstance(grown, promql_parser.Call) and grown.func.name == "increase"
-    limits = (s.metric == _LIMITS for s in promql.selectors(node.rhs))
+    limits = (s.metric == LIMITS for s in promql.selectors(node.rhs))
     return (
         increase and any(_CORES.search(s.metric) for s in promql.selectors(grown)) and any(limits)
     )

@@ -75,6 +75,12 @@ REVERSED = (Phase.FAILED, Phase.SUCCESSFUL)
 HUGE = 1e12
 
 RESTARTS, DURATIONS, USAGE = "restarts", "durations", "the usage of a limit"
+# What of a resource is used, by the metric that says so, and how much of it may be.
+USED = {
+    "container_cpu_usage_seconds_total": "cpu",
+    "container_memory_working_set_bytes": "memory",
+}
+LIMITS = "kube_pod_container_resource_limits"
 THROTTLED = "container_cpu_cfs_throttled_periods_total"
 _DURATION = re.compile(r"duration|latency|(?<!up)time(_|$)|_(seconds|milliseconds|ms)(_|$)")
 # No gate on durations has so low a limit; one that asks for more asks for data.
@@ -265,7 +271,7 @@ def _leaves_nothing(asked: Asked) -> Iterator[str]:
 
 def _leaves(node: Any, context: Context) -> bool:
     """Whether what joins two sides leaves nothing: a comparison with a number may be meant to."""
-    joins = isinstance(node, promql_parser.BinaryExpr) and str(node.op) not in _COMPARED
+    joins = isinstance(node, promql_parser.BinaryExpr) and str(node.op) not in promql.COMPARISONS
     return joins and _is_there(node, 0.5, context) is False
 
 
@@ -590,9 +596,6 @@ def _joined(tree: Any, left: float | None, right: float | None) -> float | None:
     return _combined(tree, left, right)
 
 
-_COMPARED = ("==", "!=", "<", "<=", ">", ">=")
-
-
 def _is_there(tree: Any, failing: float, context: Context) -> bool | None:
     """Whether a query has a result where all its series are there; None: not known.
 
@@ -626,7 +629,7 @@ def _is_joined(tree: Any, failing: float, context: Context) -> bool | None:
         if right is False or left is False:
             return left
         return False if right and promql.always_paired(tree) else None
-    if sign in _COMPARED and not _bool(tree):
+    if sign in promql.COMPARISONS and not promql.returns_bool(tree):
         numbers = [_answer_of_canary(side, failing, context) for side in sides]
         if None not in numbers:
             return _combined(tree, *numbers) is not None
@@ -709,7 +712,7 @@ def _combined(tree: Any, left: float | None, right: float | None) -> float | Non
         found = _OPERATORS[sign](left, right)
     except (ArithmeticError, KeyError, ValueError):
         return None
-    if sign in ("+", "-", "*", "/", "%", "^") or _bool(tree):
+    if sign in ("+", "-", "*", "/", "%", "^") or promql.returns_bool(tree):
         return float(found) if isinstance(found, (int, float)) else None
     return left if found else None
 
@@ -813,12 +816,10 @@ def _range_of(tree: Any) -> Range:
     (a, b), (c, d) = _range(tree.lhs), _range(tree.rhs)
     if sign == "or":
         return (min(a, c), max(b, d))
-    if sign in ("and", "unless") or (
-        sign in ("<", ">", "<=", ">=", "==", "!=") and not _bool(tree)
-    ):
-        return (a, b)
-    if _bool(tree):
+    if promql.returns_bool(tree):
         return SHARE
+    if sign in ("and", "unless", *promql.COMPARISONS):
+        return (a, b)
     if any(map(math.isinf, (a, b, c, d))):
         return ANY
     if sign == "-":
@@ -834,18 +835,11 @@ def _range_of(tree: Any) -> Range:
 def _used(tree: Any, exporter: str) -> bool:
     """Whether it is CPU or memory, as the kubelet measures it or as it is limited, and no more."""
     metrics = {selector.metric for selector in promql.selectors(tree)}
-    known = {"kube_pod_container_resource_limits"} if exporter == "kube_" else _USAGE
+    known = {LIMITS} if exporter == "kube_" else USED.keys()
     grown = any(
         getattr(getattr(n, "func", None), "name", "") == "increase" for n in promql.nodes(tree)
     )
     return bool(metrics) and metrics <= known and not _scaled(tree) and not grown
-
-
-_USAGE = {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"}
-
-
-def _bool(tree: Any) -> bool:
-    return tree.modifier is not None and bool(tree.modifier.return_bool)
 
 
 def _a_part(numerator: Any, denominator: Any) -> bool:
