@@ -91,8 +91,12 @@ def understand(document: Document) -> tuple[Object | None, tuple[Row, ...]]:
     """
     kind = document.kind
     if kind not in KINDS or not _is_of_its_group(document):
-        known = document.body.get("apiVersion") != "v1" or kind in _CORE_KINDS
-        return None, (_of_kind(document) if known else _slip(document),)
+        if document.body.get("apiVersion") == "v1" and kind not in _CORE_KINDS:
+            slip = f"apiVersion v1 has no kind {kind!r}"
+            return None, (Row(document, "kind", Support.NOT_SUPPORTED, slip),)
+        bounds = "replicas are within its bounds; it changes none during a release"
+        note = bounds if kind in scalers.KINDS else ""
+        return None, (Row(document, "", Support.NOT_ENFORCED, note),)
     refused: dict[str, Row] = {}
     gone: set[str] = set()
     body = without_null(document.body)
@@ -128,16 +132,6 @@ def of_no_use(rows: Iterable[Row], why: str) -> Iterator[Row]:
 def _is_of_its_group(document: Document) -> bool:
     version = scalar(document.body.get("apiVersion"))
     return not version or version.startswith(_GROUPS.get(document.kind, ("v1",)))
-
-
-def _of_kind(document: Document) -> Row:
-    note = "replicas are within its bounds; it changes none during a release"
-    return Row(document, "", Support.NOT_ENFORCED, note if document.kind in scalers.KINDS else "")
-
-
-def _slip(document: Document) -> Row:
-    remedy = f"apiVersion v1 has no kind {document.kind!r}"
-    return Row(document, "kind", Support.NOT_SUPPORTED, remedy)
 
 
 def _refused(
