@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,10 +27,15 @@ TARGET_LABELS = frozenset(
 
 @dataclass(frozen=True)
 class Contract:
-    """Sample names with their labels and values, histograms with their bounds in seconds."""
+    """Sample names with their labels and values."""
 
     values: dict[str, dict[str, frozenset[str]]]
-    bounds: dict[str, frozenset[float]]
+
+    @cached_property
+    def bounds(self) -> dict[str, frozenset[float]]:
+        """The bounds of each histogram's buckets."""
+        told = {name: labels.get("le", ()) for name, labels in self.values.items()}
+        return {name: frozenset(map(float, bounds)) for name, bounds in told.items() if bounds}
 
     @property
     def labels(self) -> dict[str, frozenset[str]]:
@@ -50,7 +56,6 @@ def load(source: str) -> Contract:
     """
     content = _content(source)
     values: dict[str, dict[str, set[str]]] = {}
-    bounds: dict[str, set[float]] = {}
     try:
         families = list(text_string_to_metric_families(content))
     except ValueError as wrong:
@@ -61,14 +66,11 @@ def load(source: str) -> Contract:
         held = values.setdefault(sample.name, {})
         for label, value in sample.labels.items():
             held.setdefault(label, set()).add(value)
-        if "le" in sample.labels:
-            bounds.setdefault(sample.name, set()).add(float(sample.labels["le"]))
     return Contract(
         {
             name: {label: frozenset(found) for label, found in held.items()}
             for name, held in values.items()
-        },
-        {name: frozenset(found) for name, found in bounds.items()},
+        }
     )
 
 
