@@ -28,11 +28,9 @@ def load(file: Path) -> Counter[Key]:
         UsageError: if the file cannot be read, or is not the JSON of `canary lint`.
     """
     try:
-        content = json.loads(yamls.text(file))
-        found = content["findings"]
-        files = (posixpath.normpath(f["file"]) for f in found)
         return Counter(
-            (f["rule"], file, f["object"], f["path"]) for f, file in zip(found, files, strict=True)
+            (f["rule"], posixpath.normpath(f["file"]), f["object"], f["path"])
+            for f in json.loads(yamls.text(file))["findings"]
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{file} is not the JSON of a lint", REMEDY) from None
@@ -44,9 +42,7 @@ def known(report: Report, folder: Path) -> Counter[Key]:
     def inside(file: str) -> str:
         return file.removeprefix(f"{folder}/").removeprefix(str(folder))
 
-    return Counter(
-        (f.rule, inside(f.document.file), str(f.document), f.path) for f in report.findings
-    )
+    return Counter(_key(finding, inside(finding.document.file)) for finding in report.findings)
 
 
 def apply(report: Report, baseline: Counter[Key]) -> Report:
@@ -55,8 +51,11 @@ def apply(report: Report, baseline: Counter[Key]) -> Report:
     new: list[Finding] = []
     known: list[Finding] = []
     for finding in report.findings:
-        file = posixpath.normpath(finding.document.file)
-        key = (finding.rule, file, str(finding.document), finding.path)
+        key = _key(finding, posixpath.normpath(finding.document.file))
         left[key] -= 1
         (new if left[key] < 0 else known).append(finding)
     return replace(report, findings=tuple(new), known=tuple(known))
+
+
+def _key(finding: Finding, file: str) -> Key:
+    return finding.rule, file, str(finding.document), finding.path
