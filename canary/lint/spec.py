@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from canary.argo import promql, threshold
-from canary.argo.gates import Analysis, Strategy
+from canary.argo.gates import Strategy
 from canary.argo.promql import PromqlError
 from canary.argo.resolve import PLACEHOLDER
 from canary.argo.templates import Templates
@@ -28,11 +28,8 @@ def _template_missing(context: Context) -> Iterator[Hit]:
         for reference in analysis.missing:
             others = ", ".join(map(str, known.named(reference.name)))
             hint = f"; there is {others}" if others else ""
-            yield (
-                context.release.rollout,
-                analysis.moment.path,
-                f"{reference} is not among the manifests{hint}",
-            )
+            message = f"{reference} is not among the manifests{hint}"
+            yield context.release.rollout, analysis.moment.path, message
 
 
 @rule("monitor-without-port")
@@ -121,25 +118,17 @@ def _count_in_background(asked: Asked) -> Iterator[str]:
 
 @rule("dry-run-too-wide")
 def _dry_run_too_wide(context: Context) -> Iterator[Hit]:
+    rollout = context.release.rollout
     for analysis in context.release.analyses:
-        names = [gate.name for gate in analysis.gates]
+        where, names = analysis.moment.path, [gate.name for gate in analysis.gates]
         for pattern in analysis.dry_run:
-            yield from _dry_run_hits(context, analysis, pattern, names)
-
-
-def _dry_run_hits(
-    context: Context, analysis: Analysis, pattern: str, names: list[str]
-) -> Iterator[Hit]:
-    where = analysis.moment.path
-    try:
-        hit = [name for name in names if re.search(pattern, name)]
-    except re.error as wrong:
-        yield context.release.rollout, where, f"{pattern!r} is not a regular expression: {wrong}"
-        return
-    beyond = [name for name in hit if name != pattern.strip("^$")]
-    if beyond:
-        words = ", ".join(hit)
-        yield context.release.rollout, where, f"{pattern!r} takes the verdict from {words}"
+            try:
+                hit = [name for name in names if re.search(pattern, name)]
+            except re.error as wrong:
+                yield rollout, where, f"{pattern!r} is not a regular expression: {wrong}"
+                continue
+            if any(name != pattern.strip("^$") for name in hit):
+                yield rollout, where, f"{pattern!r} takes the verdict from {', '.join(hit)}"
 
 
 @rule("other-provider")

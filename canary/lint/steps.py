@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from canary.argo.gates import Strategy
 from canary.argo.model import Pause, SetWeight
@@ -35,26 +36,19 @@ def _share_not_weight(context: Context) -> Iterator[Hit]:
         replicas += f", the fewest of {release.scaler},"
     for stage in () if release.routed else release.stages:
         if abs(stage.share * 100 - stage.weight) > SHARE_TOLERANCE * stage.weight:
-            yield (
-                release.rollout,
-                "spec.replicas",
-                f"setWeight {stage.weight} with {replicas} is {stage.canary} of "
-                f"{stage.canary + stage.stable} pods, {percent(stage.share)}",
-            )
+            pods = f"{stage.canary} of {stage.canary + stage.stable} pods"
+            message = f"setWeight {stage.weight} with {replicas} is {pods}, {percent(stage.share)}"
+            yield release.rollout, "spec.replicas", message
 
 
 @rule("step-adds-no-pod", needs=Strategy.CANARY)
 def _step_adds_no_pod(context: Context) -> Iterator[Hit]:
     release = context.release
-    if release.routed:
-        return
-    for before, after in zip(release.stages, release.stages[1:], strict=False):
+    for before, after in () if release.routed else pairwise(release.stages):
         if after.weight > before.weight and after.canary == before.canary:
-            yield (
-                release.rollout,
-                "spec.strategy.canary.steps",
-                f"from {before.weight} to {after.weight} the canary stays at {after.canary} pod(s)",
-            )
+            stays = f"the canary stays at {after.canary} pod(s)"
+            message = f"from {before.weight} to {after.weight} {stays}"
+            yield release.rollout, "spec.strategy.canary.steps", message
 
 
 @rule("unguarded-end", needs=Strategy.CANARY)
@@ -65,13 +59,8 @@ def _unguarded_end(context: Context) -> Iterator[Hit]:
     whole = max(weights, default=0) if last >= 1 else len(release.resolved.steps)
     guarded = any(a.moment.background or a.moment.step > whole for a in release.analyses)
     if release.analyses and not guarded:
-        yield (
-            release.rollout,
-            "spec.strategy.canary",
-            "at 100 % no gate measures"
-            if last >= 1
-            else f"from {percent(last)} to 100 % no gate measures",
-        )
+        where = "at 100 %" if last >= 1 else f"from {percent(last)} to 100 %"
+        yield release.rollout, "spec.strategy.canary", f"{where} no gate measures"
 
 
 @rule("autoscaler-rounds-again", needs=Strategy.CANARY)
@@ -90,11 +79,8 @@ def _autoscaler_rounds_again(context: Context) -> Iterator[Hit]:
             canary, stable = split(fewest, stage.weight, release.max_surge, release.max_unavailable)
             share = canary / max(canary + stable, 1)
             if abs(share * 100 - stage.weight) > SHARE_TOLERANCE * stage.weight:
-                yield (
-                    document,
-                    "spec.minReplicas",
-                    f"at {fewest} replicas setWeight {stage.weight} is {percent(share)}",
-                )
+                message = f"at {fewest} replicas setWeight {stage.weight} is {percent(share)}"
+                yield document, "spec.minReplicas", message
 
 
 @rule("rollback-beyond-history", needs=Strategy.CANARY)
