@@ -576,7 +576,7 @@ def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
         }
 
     return {
-        "goal": vars(found.goal),
+        "goal": {key: value for key, value in vars(found.goal).items() if key != "vocabulary"},
         "now": said(found.now),
         "plan": said(chosen) if chosen else None,
         "impossible": found.why_not or None,

@@ -1,5 +1,6 @@
 """A plan does what was asked for, or says why nothing can."""
 
+import json
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -165,6 +166,13 @@ def test_a_bare_share_is_of_errors_and_a_baseline_is_what_a_healthy_release_fail
     done = call(cli.main, given, root)
     assert done.returncode == 1
     assert "errors=2.000% is not more than the ordinary 3.000%" in done.stdout
+
+
+def test_a_plan_is_told_to_programs_too(root):
+    given = ("design", MANIFESTS, "--detect", "2%", "--power", "90%", "-o", "json")
+    told = json.loads(call(cli.main, given, root).stdout)
+    assert told["goal"] == {"kind": "errors", "size": 0.02, "power": 0.9, "false_rollback": 0.01}
+    assert told["plan"]["power"] >= 0.9
 
 
 def test_a_picture_shows_what_each_limit_stops_and_what_it_costs(root, tmp_path):
