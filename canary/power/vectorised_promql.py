@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -168,9 +168,7 @@ def evaluate(tree: Any, scene: Scene) -> Value:
     for series in found:
         if series.each_pod:
             raise UnmodelledError("a result of several series, one a pod, is not modelled")
-        if series.raw and len(found) > 1:
-            raise UnmodelledError("a result of several series is not modelled")
-        if (present & series.present).any():
+        if (series.raw and len(found) > 1) or (present & series.present).any():
             raise UnmodelledError("a result of several series is not modelled")
         number = np.where(series.present, series.number, number)
         present = present | series.present
@@ -244,6 +242,11 @@ def _refuse_each_pod(found: Iterable[Series]) -> None:
         raise UnmodelledError("what is computed pod by pod is not modelled")
 
 
+def _refuse_raw(found: Iterable[Series], what: str) -> None:
+    if any(series.raw for series in found):
+        raise UnmodelledError(f"{what} series that nothing sums is not modelled")
+
+
 # --------------------------------------------------------------------------------- operators
 
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -259,15 +262,13 @@ _COMPARISONS: dict[str, Callable[..., Any]] = {
 def _binary(tree: Any, scene: Scene) -> Vector | Numbers:
     left, right = _evaluate(tree.lhs, scene), _evaluate(tree.rhs, scene)
     sign, modifier = str(tree.op), tree.modifier
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+    if isinstance(left, np.ndarray):
+        if not isinstance(right, np.ndarray):
+            return tuple(_computed(tree, s, s, left, right=True) for s in right)
         with np.errstate(all="ignore"):
             return np.asarray(_operator(sign)(left, right), dtype=float)
-    if isinstance(right, np.ndarray) and not isinstance(left, np.ndarray):
+    if isinstance(right, np.ndarray):
         return tuple(_computed(tree, s, s, right, right=False) for s in left)
-    if isinstance(left, np.ndarray) and not isinstance(right, np.ndarray):
-        return tuple(_computed(tree, s, s, left, right=True) for s in right)
-    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):  # for the type checker
-        raise UnmodelledError("a number beside a series")
     key = _key(modifier)
     if sign in ("and", "or", "unless"):
         return _set(sign, left, right, key)
@@ -305,14 +306,18 @@ def _key(modifier: Any) -> Key:
         return lambda series: series.labels
     named = set(modifier.matching.labels)
     include = modifier.matching.type == promql_parser.LabelModifierType.Include
-    return lambda series: frozenset((n, v) for n, v in series.labels if (n in named) is include)
+    return lambda series: _labels(series, named, kept=include)
+
+
+def _labels(series: Series, named: Container[str], *, kept: bool) -> Labels:
+    """The labels of these names, or all but them."""
+    return frozenset((name, value) for name, value in series.labels if (name in named) is kept)
 
 
 def _set(sign: str, left: Vector, right: Vector, key: Key) -> Vector:
     """`and`, `or` and `unless`, release by release."""
-    empty_key = all(not key(s) for s in (*left, *right))
-    if not empty_key and any(s.raw for s in (*left, *right)):
-        raise UnmodelledError(f"{sign} between series that nothing sums is not modelled")
+    if any(key(s) for s in (*left, *right)):
+        _refuse_raw((*left, *right), f"{sign} between")
     if sign == "or":
         added = tuple(
             replace(s, present=s.present & ~_any(left, key, key(s), s.present)) for s in right
@@ -351,8 +356,7 @@ def _merged(vector: Vector) -> Vector:
 
 def _matched(tree: Any, left: Vector, right: Vector, key: Key) -> Vector:
     """Arithmetic and comparisons between series with the same labels."""
-    if any(s.raw for s in (*left, *right)):
-        raise UnmodelledError(f"{tree.op} between series that nothing sums is not modelled")
+    _refuse_raw((*left, *right), f"{tree.op} between")
     linear = str(tree.op) in ("+", "-")
     if not linear:
         _refuse_each_pod((*left, *right))
@@ -392,34 +396,23 @@ def _aggregate(tree: Any, scene: Scene) -> Vector:
     if name not in ("sum", "avg", "max", "min"):
         raise UnmodelledError(f"{name} is not modelled")
     vector = _vector(tree.expr, scene)
-    by: tuple[str, ...] = ()
-    if tree.modifier is not None:
-        by = tuple(tree.modifier.labels)
-        if tree.modifier.type != promql_parser.AggModifierType.By:
-            return _without(name, vector, set(by))
+    named = () if tree.modifier is None else tuple(tree.modifier.labels)
+    by = tree.modifier is None or tree.modifier.type == promql_parser.AggModifierType.By
+    if not by:
+        _refuse_raw(vector, f"{name} without (…) of")
     groups: dict[Labels, list[Series]] = {}
     for series in vector:
-        groups.setdefault(_grouped(series, by, vector), []).append(series)
-    return tuple(
-        _folded(name, labels, members, by_pod="pod" in by) for labels, members in groups.items()
-    )
+        left = _grouped(series, named, vector) if by else _labels(series, named, kept=False)
+        groups.setdefault(left, []).append(series)
+    by_pod = by and "pod" in named
+    return tuple(_folded(name, left, members, by_pod=by_pod) for left, members in groups.items())
 
 
-def _without(name: str, vector: Vector, dropped: set[str]) -> Vector:
-    if any(series.raw for series in vector):
-        raise UnmodelledError(f"{name} without (…) of series that nothing sums is not modelled")
-    groups: dict[Labels, list[Series]] = {}
-    for series in vector:
-        labels = frozenset((n, v) for n, v in series.labels if n not in dropped)
-        groups.setdefault(labels, []).append(series)
-    return tuple(_folded(name, labels, members, by_pod=False) for labels, members in groups.items())
-
-
-def _grouped(series: Series, by: Iterable[str], vector: Vector) -> Labels:
+def _grouped(series: Series, by: Sequence[str], vector: Vector) -> Labels:
     """The labels of a group; refuses to tell apart what is one series here."""
-    held = dict(series.labels)
     if not series.raw:
-        return frozenset((label, held[label]) for label in by if label in held)
+        return _labels(series, by, kept=True)
+    held = dict(series.labels)
     for label in by:
         if label == "pod" and series.pods is not None:
             held[label] = series.side
@@ -440,8 +433,8 @@ def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: boo
         raise UnmodelledError(f"{name} over the bounds of a histogram is not modelled")
     present = np.logical_or.reduce([s.present for s in members])
     numbers = [np.where(s.present, s.number, 0.0) for s in members]
-    if name != "sum" and any(s.raw and dict(s.labels).keys() - {"pod"} for s in members):
-        raise UnmodelledError(f"{name} of series that nothing sums is not modelled")
+    if name != "sum":
+        _refuse_raw((s for s in members if dict(s.labels).keys() - {"pod"}), f"{name} of")
     if name == "sum" or by_pod:
         pods = None
         if by_pod and all(s.pods is not None for s in members):
@@ -506,7 +499,7 @@ def _at_instants(
     first = math.floor(reach_s / step_s + 1e-9) + 1
     found: list[Vector] = []
     if first > last:  # what is not modelled is named, whether an instant lies there or not
-        _refuse_raw(_vector(subquery.expr, scene))
+        _refuse_raw(_vector(subquery.expr, scene), "a subquery of")
     for instant in range(first, last + 1):
         key = (text, begin_s + instant * step_s)
         if key not in scene.world.found:
@@ -518,16 +511,11 @@ def _at_instants(
     }
 
 
-def _refuse_raw(vector: Iterable[Series]) -> None:
-    if any(series.raw for series in vector):
-        raise UnmodelledError("a subquery of series that nothing sums is not modelled")
-
-
 def _folded_over_time(
     function: str, labels: Labels, found: Sequence[Vector], q: Numbers | None
 ) -> Series:
     every = [s for vector in found for s in vector if s.labels == labels]
-    _refuse_raw(every)
+    _refuse_raw(every, "a subquery of")
     present = np.stack([series.present for series in every])
     numbers = np.where(present, np.stack([series.number for series in every]), np.nan)
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -554,12 +542,15 @@ _SIMPLE: dict[str, Callable[[Numbers], Any]] = {
     "sqrt": np.sqrt, "abs": np.abs, "ln": np.log, "exp": np.exp, "log2": np.log2, "log10": np.log10,
     "ceil": np.ceil, "floor": np.floor, "sgn": np.sign,
 }  # fmt: skip
+_CLAMPS: dict[str, Callable[..., Any]] = {
+    "clamp_min": np.maximum, "clamp_max": np.minimum, "clamp": np.clip,
+}  # fmt: skip
 
 
 def _call(tree: Any, scene: Scene) -> Vector | Numbers:
     name, arguments = tree.func.name, tree.args
     if name in ("rate", "increase", "irate"):
-        return _counter(name, arguments[0], scene)
+        return _counter(name, *_ranged(arguments[0]), scene)
     if arguments and type(arguments[-1]).__name__ == "SubqueryExpr":
         return _over_time(name, arguments, scene)
     if name == "last_over_time":
@@ -573,19 +564,14 @@ def _call(tree: Any, scene: Scene) -> Vector | Numbers:
         return _quantile(_scalar(arguments[0], scene), _vector(arguments[1], scene))
     if name in _SIMPLE:
         return _each(_evaluate(arguments[0], scene), _SIMPLE[name])
-    if name in ("clamp_min", "clamp_max"):
-        bound = _scalar(arguments[1], scene)
-        pick = np.maximum if name == "clamp_min" else np.minimum
-        return _each(_vector(arguments[0], scene), lambda number: pick(number, bound))
-    if name == "clamp":
-        low, high = (_scalar(argument, scene) for argument in arguments[1:])
-        return _each(_vector(arguments[0], scene), lambda number: np.clip(number, low, high))
+    if name in _CLAMPS:
+        bounds = [_scalar(argument, scene) for argument in arguments[1:]]
+        return _each(_vector(arguments[0], scene), lambda number: _CLAMPS[name](number, *bounds))
     raise UnmodelledError(f"{name}() is not modelled")
 
 
 def _to_scalar(vector: Vector, n: int) -> Numbers:
-    if any(series.raw for series in vector):
-        raise UnmodelledError("scalar() of series that nothing sums is not modelled")
+    _refuse_raw(vector, "scalar() of")
     count = np.sum([s.present for s in vector], axis=0) if vector else np.zeros(n)
     number = np.sum([np.where(s.present, s.number, 0.0) for s in vector], axis=0)
     return np.where(count == 1, number, np.nan)
@@ -600,8 +586,7 @@ def _quantile(q: Numbers, buckets: Vector) -> Vector:
             raise UnmodelledError(
                 "histogram_quantile of what is not summed by (le) is not modelled"
             )
-        labels = frozenset((n, v) for n, v in series.labels if n != "le")
-        groups.setdefault(labels, {})[held["le"]] = series
+        groups.setdefault(_labels(series, ("le",), kept=False), {})[held["le"]] = series
     found: list[Series] = []
     for labels, by_bound in groups.items():
         bounds = sorted(by_bound, key=float)
@@ -627,11 +612,10 @@ def _ranged(matrix: Any) -> tuple[Any, float]:
     return matrix.vector_selector, matrix.range.total_seconds()
 
 
-def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
-    """What rate(), increase() or irate() make of a counter."""
-    selector, window_s = _ranged(matrix)
+def _counter(function: str, selector: Any, window_s: float, scene: Scene) -> Vector:
+    """What rate(), increase() or irate() make of a counter, or what it is without them."""
     at_s = _instant_of(selector, scene)
-    metric, matchers = _metric_of(selector), _matchers_of(selector)
+    metric, matchers = _read(selector)
     cpu = metric == "container_cpu_usage_seconds_total"
     if not cpu and (scene.vocabulary.of(metric) is None or metric.endswith("_sum")):
         named = metric or "a series without a name"
@@ -645,16 +629,19 @@ def _counter(function: str, matrix: Any, scene: Scene) -> Vector:
 
     def grown(turn: Scene) -> list[Series]:
         found: list[Series] = []
+        (first, last), span_s = turn.world.slots(at_s, window_s), window_s
+        if function == "irate":
+            first = max(first, last - 1)
+        if function == AS_IT_STANDS:  # since its pods began, or since the model does
+            first, span_s = 0, at_s - turn.world.start_s
         for side, track in _sides(metric, matchers, turn):
-            first, last = turn.world.slots(at_s, window_s)
-            if function == "irate":
-                first = max(first, last - 1)
             if cpu:
-                span = _Span(track, first, last, at_s, window_s, turn)
+                span = _Span(track, first, last, at_s, span_s, turn)
                 found.append(_cpu(function, span, side))
                 continue
-            for route, part in _parts(track, turn):
-                span = _Span(part, first, last, at_s, window_s, turn)
+            counted = (track.since_start or track) if function == AS_IT_STANDS else track
+            for route, part in _parts(counted, turn):
+                span = _Span(part, first, last, at_s, span_s, turn)
                 found += _requests(function, metric, matchers, span, side, route)
         return found
 
@@ -871,11 +858,10 @@ def _buckets(
 def _instant(selector: Any, window_s: float, scene: Scene) -> Vector:
     """What the scrapes of a window found, whether the last one of them came or not."""
     at_s = _instant_of(selector, scene)
-    metric = _metric_of(selector)
-    matchers = _matchers_of(selector)
+    metric, matchers = _read(selector)
     counter = scene.vocabulary.of(metric) and not metric.endswith(("_bucket", "_sum"))
     if counter and window_s == scene.world.scrape_s:
-        return _as_it_stands(selector, scene)
+        return _counter(AS_IT_STANDS, selector, window_s, scene)
     if metric not in INSTANT:
         raise UnmodelledError(
             f"{metric or 'a selector without a name'} is not modelled"
@@ -923,34 +909,12 @@ def _of_platform(
     return Series(labels, number, pods > 0, raw=True, side=side, pods=each)
 
 
-def _as_it_stands(selector: Any, scene: Scene) -> Vector:
-    """A counter of requests since its pods began, or since the model does."""
-    at_s = _instant_of(selector, scene)
-    metric, matchers = _metric_of(selector), _matchers_of(selector)
-
-    def standing(turn: Scene) -> list[Series]:
-        _, last = turn.world.slots(at_s, turn.world.scrape_s)
-        found: list[Series] = []
-        for side, track in _sides(metric, matchers, turn):
-            for route, part in _parts(track.since_start or track, turn):
-                span = _Span(part, 0, last, at_s, at_s - turn.world.start_s, turn)
-                found += _requests(AS_IT_STANDS, metric, matchers, span, side, route)
-        return found
-
-    return _of_all_turns(scene, standing)
-
-
 @lru_cache(maxsize=4096)
-def _matchers_of(selector: Any) -> tuple[Matcher, ...]:
-    return promql.matchers_of(selector)
-
-
-@lru_cache(maxsize=4096)
-def _metric_of(selector: Any) -> str:
-    named = [
-        m.value for m in promql.matchers_of(selector) if (m.label, m.sign) == ("__name__", "=")
-    ]
-    return str(selector.name or next(iter(named), ""))
+def _read(selector: Any) -> tuple[str, tuple[Matcher, ...]]:
+    """The metric of a selector, and its matchers."""
+    matchers = promql.matchers_of(selector)
+    named = (m.value for m in matchers if (m.label, m.sign) == ("__name__", "="))
+    return str(selector.name or next(named, "")), matchers
 
 
 def _instant_of(selector: Any, scene: Scene) -> float:
