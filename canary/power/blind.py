@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from canary import tables
 from canary.argo import promql
 from canary.argo.promql import PromqlError
 from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, VirtualRollout
-from canary.power import faults, simulation
+from canary.power import effect_sizes, faults, simulation
 from canary.power.monte_carlo import Outcomes, Study
 from canary.power.samples import SLOW_S, Fault
 from canary.power.simulation import Subject
@@ -53,7 +54,7 @@ class Row:
 
     fault: str
     word: str
-    sight: Sight
+    sight: Sight = Sight.BLIND
     smallest: str = ""
     gate: str = ""
     after_s: float | None = None
@@ -110,7 +111,7 @@ def find(
         progress: Is told how many classes are done, of how many.
     """
     rows = []
-    for row in _rows(study, subject, power, budget):
+    for row in _Search(study, subject, power, budget).rows():
         rows.append(row)
         progress(len(rows), CLASSES)
     name = study.rollout.name
@@ -118,7 +119,7 @@ def find(
     return Blindness(name, rps, power, tuple(rows), study.unmodelled, study.assumed)
 
 
-# As many rows as `_rows` makes.
+# As many rows as a search makes.
 CLASSES = 13
 # Shares of the requests that one route may have, and lengths of an outage, to be tried.
 ROUTES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -126,144 +127,6 @@ OUTAGES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 # So many innocent releases may be stopped.
 MAX_BLAMED = 0.01
 LOST_AFTER = "the pods count them as answered, and no gate reads what a gateway counts"
-
-
-def _rows(
-    study: Study, subject: Callable[[], Subject], power: float, budget: Budget
-) -> Iterator[Row]:
-    """Every class; those that cost most come last."""
-    slow = f"requests of {SLOW_S * 1000:.0f} ms"
-    drawn: Sequence[tuple[Row, Callable[[Row], Row]]] = (
-        (Row("none: a healthy release", "", Sight.BLAMED), lambda row: _healthy(study, row)),
-        (
-            Row("errors on all routes", "errors=3%", Sight.BLIND),
-            lambda row: _sized(study, power, row, lambda s: Fault(error_rate=s)),
-        ),
-        (
-            Row("one route fails", "errors=100%@/v1/orders", Sight.BLIND),
-            lambda row: _route(study, power, row),
-        ),
-        (
-            Row(slow, "latency=400ms@10%", Sight.BLIND),
-            lambda row: _sized(study, power, row, lambda s: Fault(slow_share=s)),
-        ),
-        (
-            Row("CPU, of its limit", "cpu=90%", Sight.BLIND),
-            lambda row: _sized(study, power, row, lambda s: Fault(cpu=s)),
-        ),
-        (
-            Row("a crash, or a leak", "crash=500", Sight.BLIND),
-            lambda row: _judged(study, power, row, study.outcomes(Fault(restarts=1.0))),
-        ),
-        (
-            Row("all fail, but late", "errors=100%,after=45s", Sight.BLIND),
-            lambda row: _late(study, power, row),
-        ),
-        (
-            Row("both lose a dependency", "database-down=2s@40s", Sight.BLAMED),
-            lambda row: _shared(study, row),
-        ),
-    )
-    for row, find_out in drawn:
-        yield _not_run(row, budget) if budget.over else find_out(row)
-    yield from _simulated(study, subject, power, budget)
-
-
-def _not_run(row: Row, budget: Budget) -> Row:
-    return replace(row, sight=Sight.NOT_RUN, why=f"not run: {budget}")
-
-
-def _judged(study: Study, power: float, row: Row, outcomes: Outcomes) -> Row:
-    """The row with what came of its releases."""
-    if outcomes.rollback_rate >= power:
-        detect_s = outcomes.detect_s()
-        after_s = None if math.isnan(detect_s) else round(detect_s, 1)
-        return replace(row, sight=Sight.SEEN, gate=_first(outcomes), after_s=after_s)
-    if study.unmodelled:
-        return replace(row, sight=Sight.UNKNOWN, smallest="", why=_not_followed(study))
-    if outcomes.rollback_rate + outcomes.pause_rate >= power:
-        return replace(row, sight=Sight.PAUSED, gate=_first(outcomes))
-    return replace(row, sight=Sight.BLIND, smallest="")
-
-
-def _first(outcomes: Outcomes) -> str:
-    """The gate that ended most of the releases."""
-    by = outcomes.by[outcomes.by >= 0]
-    return outcomes.gates[int(np.bincount(by).argmax())] if len(by) else ""
-
-
-def _not_followed(study: Study) -> str:
-    return f"not modelled: {', '.join(study.unmodelled)}"
-
-
-def _healthy(study: Study, row: Row) -> Row:
-    """What becomes of a release without a fault: the other rows mean little where it is stopped."""
-    outcomes = study.outcomes(Fault())
-    if outcomes.rollback_rate + outcomes.pause_rate <= MAX_BLAMED:
-        if study.unmodelled:
-            return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
-        return replace(row, sight=Sight.SPARED)
-    why = f"{outcomes.rollback_rate:.0%} are rolled back, {outcomes.pause_rate:.0%} paused"
-    return replace(row, gate=_first(outcomes), why=why)
-
-
-def _sized(study: Study, power: float, row: Row, make: Callable[[float], Fault]) -> Row:
-    """A class whose faults have a size from nothing to all."""
-    size = study.smallest_detected(make, power)
-    # What is not rolled back even if it is all may be paused.
-    smallest = "100 %" if size is None else f"{100 * size:.2g} %"
-    outcomes = study.outcomes(make(1.0 if size is None else size))
-    if size is not None and (whole := study.outcomes(make(1.0))).rollback_rate < power:
-        ended = Sight.PAUSED if whole.pause_rate >= power else "not rolled back"
-        row = replace(row, why=f"100 % is {ended}: no series is left that the query could read")
-    return _judged(study, power, replace(row, smallest=smallest), outcomes)
-
-
-def _route(study: Study, power: float, row: Row) -> Row:
-    """One route that fails entirely, and how much of the requests it must have to be seen."""
-    for share in ROUTES:
-        divided = replace(study, traffic=replace(study.traffic, routes=(1 - share, share)))
-        smallest = f"{100 * share:g} % of the requests"
-        broken = divided.outcomes(Fault(route_broken=True))
-        judged = _judged(divided, power, replace(row, smallest=smallest), broken)
-        if judged.sight is Sight.SEEN:
-            return judged
-    return judged
-
-
-def _shared(study: Study, row: Row) -> Row:
-    """An outage of what stable and canary share: no release is to blame for it."""
-    if study.unmodelled:
-        return replace(row, sight=Sight.UNKNOWN, why=_not_followed(study))
-    spared = ""
-    for outage_s in OUTAGES_S:
-        outcomes = study.outcomes(Fault(outage_s=outage_s))
-        if outcomes.rollback_rate + outcomes.pause_rate > MAX_BLAMED:
-            gate = f"{_first(outcomes)} from {outage_s:g} s on"
-            return replace(
-                row, sight=Sight.SPARED if spared else Sight.BLAMED, smallest=spared, gate=gate
-            )
-        spared = f"up to {outage_s:g} s"
-    return replace(row, sight=Sight.SPARED, smallest=spared)
-
-
-def _late(study: Study, power: float, row: Row) -> Row:
-    """Errors of every request that begin late, and when they must begin to be seen."""
-    step_s, end_s = 5.0, study.virtual_run.ended_s
-    onset_s = 0.0
-    low, high = 0, int(end_s // step_s)
-    while low < high:
-        middle = (low + high + 1) // 2
-        outcomes = study.outcomes(Fault(error_rate=1.0, onset_s=middle * step_s))
-        low, high = (middle, high) if outcomes.rollback_rate >= power else (low, middle - 1)
-    onset_s = low * step_s
-    outcomes = study.outcomes(Fault(error_rate=1.0, onset_s=onset_s))
-    smallest = f"up to {onset_s:.0f} s of {end_s:.0f} s"
-    return _judged(study, power, replace(row, smallest=smallest), outcomes)
-
-
-# ------------------------------------------------------------------- through a real Prometheus
-
 # Sizes to try, and of each so many releases.
 SHARES = ("2%", "10%", "50%", "100%")
 WARM_UPS = ("1s", "3s", "10s", "30s")
@@ -279,29 +142,195 @@ _LABELS = {
 }  # fmt: skip
 
 
-def _simulated(
-    study: Study, subject: Callable[[], Subject], power: float, budget: Budget
-) -> Iterator[Row]:
-    rows = (
-        (Row("refused: 401, 404, 422", "status=404@{}", Sight.BLIND), SHARES),
-        (Row("hangs and resets", "reset={}", Sight.BLIND), SHARES),
-        (Row("responses lost on the way", "cut={}", Sight.BLIND, why=LOST_AFTER), ("1%",)),
-        (Row("a new pod is slow at first", "warmup={}", Sight.BLAMED), WARM_UPS),
-        (Row("the canary gets no requests", "idle", Sight.BLIND), ("",)),
-    )
-    why = next(_not_synthesised(study), "")
-    for row, sizes in rows:
-        word = row.word.format(sizes[len(sizes) // 2])
-        if why:
-            yield replace(row, word=word, sight=Sight.UNKNOWN, why=why)
-        elif budget.over:
-            yield _not_run(replace(row, word=word), budget)
-        elif row.why:
-            yield replace(row, word=word)
-        elif row.sight is Sight.BLAMED:
-            yield replace(_spared(study, subject, row, sizes, budget), word=word)
-        else:
-            yield replace(_smallest(study, subject, row, sizes, power, budget), word=word)
+@dataclass(frozen=True)
+class _Search:
+    """What the classes of a release are tried with, as `find` is given it."""
+
+    study: Study
+    subject: Callable[[], Subject]
+    power: float
+    budget: Budget
+
+    def rows(self) -> Iterator[Row]:
+        """Every class; those that cost most come last."""
+        slow = Row(f"requests of {SLOW_S * 1000:.0f} ms", "latency=400ms@10%")
+        shared = Row("both lose a dependency", "database-down=2s@40s", Sight.BLAMED)
+        drawn: Sequence[tuple[Row, Callable[[Row], Row]]] = (
+            (Row("none: a healthy release", "", Sight.BLAMED), self._healthy),
+            (Row("errors on all routes", "errors=3%"), partial(self._sized, "errors")),
+            (Row("one route fails", "errors=100%@/v1/orders"), self._route),
+            (slow, partial(self._sized, "slow")),
+            (Row("CPU, of its limit", "cpu=90%"), partial(self._sized, "cpu")),
+            (Row("a crash, or a leak", "crash=500"), self._crash),
+            (Row("all fail, but late", "errors=100%,after=45s"), self._late),
+            (shared, self._shared),
+        )
+        for row, find_out in drawn:
+            yield self._not_run(row) if self.budget.over else find_out(row)
+        yield from self._simulated()
+
+    def _not_run(self, row: Row) -> Row:
+        return replace(row, sight=Sight.NOT_RUN, why=f"not run: {self.budget}")
+
+    def judged(self, row: Row, outcomes: Outcomes) -> Row:
+        """The row with what came of its releases."""
+        if outcomes.rollback_rate >= self.power:
+            detect_s = outcomes.detect_s()
+            after_s = None if math.isnan(detect_s) else round(detect_s, 1)
+            return replace(row, sight=Sight.SEEN, gate=_first(outcomes), after_s=after_s)
+        if self.study.unmodelled:
+            return self._not_followed(replace(row, smallest=""))
+        if outcomes.rollback_rate + outcomes.pause_rate >= self.power:
+            return replace(row, sight=Sight.PAUSED, gate=_first(outcomes))
+        return replace(row, sight=Sight.BLIND, smallest="")
+
+    def _not_followed(self, row: Row) -> Row:
+        why = f"not modelled: {', '.join(self.study.unmodelled)}"
+        return replace(row, sight=Sight.UNKNOWN, why=why)
+
+    def _healthy(self, row: Row) -> Row:
+        """A release without a fault: the other rows mean little where it is stopped."""
+        outcomes = self.study.outcomes(Fault())
+        if outcomes.rollback_rate + outcomes.pause_rate > MAX_BLAMED:
+            why = f"{outcomes.rollback_rate:.0%} are rolled back, {outcomes.pause_rate:.0%} paused"
+            return replace(row, gate=_first(outcomes), why=why)
+        if self.study.unmodelled:
+            return self._not_followed(row)
+        return replace(row, sight=Sight.SPARED)
+
+    def _sized(self, kind: str, row: Row) -> Row:
+        """A class whose faults have a size from nothing to all."""
+        make = partial(effect_sizes.fault, kind)
+        size = self.study.smallest_detected(make, self.power)
+        # What is not rolled back even if it is all may be paused.
+        smallest = "100 %" if size is None else f"{100 * size:.2g} %"
+        outcomes = self.study.outcomes(make(1.0 if size is None else size))
+        whole = outcomes if size is None else self.study.outcomes(make(1.0))
+        if size is not None and whole.rollback_rate < self.power:
+            ended = Sight.PAUSED if whole.pause_rate >= self.power else "not rolled back"
+            row = replace(row, why=f"100 % is {ended}: no series is left that the query could read")
+        return self.judged(replace(row, smallest=smallest), outcomes)
+
+    def _route(self, row: Row) -> Row:
+        """One route that fails entirely, and how much of the requests it must have to be seen."""
+        for share in ROUTES:
+            traffic = replace(self.study.traffic, routes=(1 - share, share))
+            divided = replace(self, study=replace(self.study, traffic=traffic))
+            broken = divided.study.outcomes(Fault(route_broken=True))
+            sized = replace(row, smallest=f"{100 * share:g} % of the requests")
+            if (judged := divided.judged(sized, broken)).sight is Sight.SEEN:
+                break
+        return judged
+
+    def _crash(self, row: Row) -> Row:
+        return self.judged(row, self.study.outcomes(Fault(restarts=1.0)))
+
+    def _shared(self, row: Row) -> Row:
+        """An outage of what stable and canary share: no release is to blame for it."""
+        if self.study.unmodelled:
+            return self._not_followed(row)
+        spared = ""
+        for outage_s in OUTAGES_S:
+            outcomes = self.study.outcomes(Fault(outage_s=outage_s))
+            if outcomes.rollback_rate + outcomes.pause_rate > MAX_BLAMED:
+                return _blamed(row, spared, f"{_first(outcomes)} from {outage_s:g} s on")
+            spared = f"up to {outage_s:g} s"
+        return replace(row, sight=Sight.SPARED, smallest=spared)
+
+    def _late(self, row: Row) -> Row:
+        """Errors of every request that begin late, and when they must begin to be seen."""
+
+        def begun(onset_s: float) -> Outcomes:
+            return self.study.outcomes(Fault(error_rate=1.0, onset_s=onset_s))
+
+        step_s, end_s = 5.0, self.study.virtual_run.ended_s
+        low, high = 0, int(end_s // step_s)
+        while low < high:
+            middle = (low + high + 1) // 2
+            seen = begun(middle * step_s).rollback_rate >= self.power
+            low, high = (middle, high) if seen else (low, middle - 1)
+        smallest = f"up to {low * step_s:.0f} s of {end_s:.0f} s"
+        return self.judged(replace(row, smallest=smallest), begun(low * step_s))
+
+    # ------------------------------------------------------------------- through a real Prometheus
+
+    def _simulated(self) -> Iterator[Row]:
+        rows = (
+            (Row("refused: 401, 404, 422", "status=404@{}"), SHARES),
+            (Row("hangs and resets", "reset={}"), SHARES),
+            (Row("responses lost on the way", "cut={}", why=LOST_AFTER), ("1%",)),
+            (Row("a new pod is slow at first", "warmup={}", Sight.BLAMED), WARM_UPS),
+            (Row("the canary gets no requests", "idle"), ("",)),
+        )
+        why = next(_not_synthesised(self.study), "")
+        for row, sizes in rows:
+            named = replace(row, word=row.word.format(sizes[len(sizes) // 2]))
+            if why:
+                yield replace(named, sight=Sight.UNKNOWN, why=why)
+            elif self.budget.over:
+                yield self._not_run(named)
+            elif row.why:
+                yield named
+            else:
+                find_out = self._spared if row.sight is Sight.BLAMED else self._smallest
+                yield replace(find_out(row, sizes), word=named.word)
+
+    def _smallest(self, row: Row, sizes: Sequence[str]) -> Row:
+        """The row of the smallest size of which enough releases are stopped."""
+        low, high = 0, len(sizes) - 1
+        judged = self._counted(row, sizes[high])
+        while low < high and judged.sight is Sight.SEEN:
+            if self.budget.over:
+                judged = replace(judged, why=f"from {sizes[low]} on not run: {self.budget}")
+                break
+            middle = (low + high) // 2
+            if (smaller := self._counted(row, sizes[middle])).sight is Sight.SEEN:
+                judged, high = smaller, middle
+            else:
+                low = middle + 1
+        known = judged.sight is not Sight.BLIND and sizes[high]
+        return replace(judged, smallest=sizes[high].replace("%", " %") if known else "")
+
+    def _spared(self, row: Row, sizes: Sequence[str]) -> Row:
+        """The row of an innocent class: up to which size no release is stopped."""
+        spared = ""
+        for size in sizes:
+            if spared and self.budget.over:
+                row = replace(row, why=f"from {size} on not run: {self.budget}")
+                break
+            found = self._released(row, size)
+            if any(virtual_run.outcome != PROMOTED for virtual_run in found):
+                return _blamed(row, spared, f"{_most(found)} from {size} on")
+            spared = f"up to {size}"
+        return replace(row, sight=Sight.SPARED, smallest=spared)
+
+    def _released(self, row: Row, size: str) -> list[VirtualRollout]:
+        scenario = faults.scenario(row.word.format(size), self.study.traffic)
+        return [run for _, run in simulation.simulate(self.subject(), [scenario], TRIED)]
+
+    def _counted(self, row: Row, size: str) -> Row:
+        virtual_runs = self._released(row, size)
+        outcomes = Counter(virtual_run.outcome for virtual_run in virtual_runs)
+        stopped = [run for run in virtual_runs if run.outcome == ROLLED_BACK]
+        # Of so few, none may be the share that is allowed to slip.
+        enough = math.ceil(self.power * TRIED)
+        if len(stopped) >= enough:
+            after_s = round(statistics.median(virtual_run.ended_s for virtual_run in stopped), 1)
+            return replace(row, sight=Sight.SEEN, gate=_most(stopped), after_s=after_s)
+        if TRIED - outcomes[PROMOTED] >= enough:
+            return replace(row, sight=Sight.PAUSED, gate=_most(virtual_runs))
+        return replace(row, sight=Sight.BLIND)
+
+
+def _blamed(row: Row, spared: str, gate: str) -> Row:
+    """An innocent class that a gate stops from some size on."""
+    return replace(row, sight=Sight.SPARED if spared else Sight.BLAMED, smallest=spared, gate=gate)
+
+
+def _first(outcomes: Outcomes) -> str:
+    """The gate that ended most of the releases."""
+    by = outcomes.by[outcomes.by >= 0]
+    return outcomes.gates[int(np.bincount(by).argmax())] if len(by) else ""
 
 
 def _not_synthesised(study: Study) -> Iterator[str]:
@@ -320,73 +349,6 @@ def _not_synthesised(study: Study) -> Iterator[str]:
                 read = selector.metric or "a selector without a name"
                 by = f" by {', '.join(sorted(others))}" if others else ""
                 yield f"{metric.name} reads {read}{by}, which is not synthesised"
-
-
-def _smallest(
-    study: Study,
-    subject: Callable[[], Subject],
-    row: Row,
-    sizes: Sequence[str],
-    power: float,
-    budget: Budget,
-) -> Row:
-    """The row of the smallest size of which enough releases are stopped."""
-    low, high = 0, len(sizes) - 1
-    found = _released(study, subject, row.word.format(sizes[high]))
-    judged = _counted(row, found, power)
-    while low < high and judged.sight is Sight.SEEN:
-        if budget.over:
-            judged = replace(judged, why=f"from {sizes[low]} on not run: {budget}")
-            break
-        middle = (low + high) // 2
-        found = _released(study, subject, row.word.format(sizes[middle]))
-        if (smaller := _counted(row, found, power)).sight is Sight.SEEN:
-            judged, high = smaller, middle
-        else:
-            low = middle + 1
-    known = judged.sight is not Sight.BLIND and sizes[high]
-    return replace(judged, smallest=sizes[high].replace("%", " %") if known else "")
-
-
-def _spared(
-    study: Study,
-    subject: Callable[[], Subject],
-    row: Row,
-    sizes: Sequence[str],
-    budget: Budget,
-) -> Row:
-    """The row of an innocent class: up to which size no release is stopped."""
-    spared = ""
-    for size in sizes:
-        if spared and budget.over:
-            row = replace(row, why=f"from {size} on not run: {budget}")
-            break
-        found = _released(study, subject, row.word.format(size))
-        if any(virtual_run.outcome != PROMOTED for virtual_run in found):
-            gate = f"{_most(found)} from {size} on"
-            return replace(
-                row, sight=Sight.SPARED if spared else Sight.BLAMED, smallest=spared, gate=gate
-            )
-        spared = f"up to {size}"
-    return replace(row, sight=Sight.SPARED, smallest=spared)
-
-
-def _released(study: Study, subject: Callable[[], Subject], words: str) -> list[VirtualRollout]:
-    scenario = faults.scenario(words, study.traffic)
-    return [virtual_run for _, virtual_run in simulation.simulate(subject(), [scenario], TRIED)]
-
-
-def _counted(row: Row, virtual_runs: Sequence[VirtualRollout], power: float) -> Row:
-    outcomes = Counter(virtual_run.outcome for virtual_run in virtual_runs)
-    stopped = [virtual_run for virtual_run in virtual_runs if virtual_run.outcome == ROLLED_BACK]
-    # Of so few, none may be the share that is allowed to slip.
-    enough = math.ceil(power * len(virtual_runs))
-    if len(stopped) >= enough:
-        after_s = round(statistics.median(virtual_run.ended_s for virtual_run in stopped), 1)
-        return replace(row, sight=Sight.SEEN, gate=_most(stopped), after_s=after_s)
-    if len(virtual_runs) - outcomes[PROMOTED] >= enough:
-        return replace(row, sight=Sight.PAUSED, gate=_most(virtual_runs))
-    return replace(row, sight=Sight.BLIND)
 
 
 def _most(virtual_runs: Sequence[VirtualRollout]) -> str:
