@@ -1,6 +1,6 @@
 """Do lint and the gates' own releases notice a broken gate? Broken manifests, each tried on both.
 
-What ours must do with each kind of release is stated here once, in `EXPECTATIONS`. A mutant that
+What ours must do with each kind of release is stated once, in `expectations.yaml`. A mutant that
 `canary lint` accuses is noticed; any other is released, through the real query engine, until a
 release ends otherwise. What is left is noticed only beside the manifests as they are, as
 `canary lint --baseline` compares them.
@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from canary.argo import promql, releases
 from canary.argo.gates import Release, Severity
-from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, VirtualRollout
+from canary.argo.virtual_rollout import ROLLED_BACK, VirtualRollout
 from canary.lint import check, looser
 from canary.lint.contract import Contract
 from canary.lint.pods import container_of, cpu_limit_cores
@@ -66,103 +69,24 @@ class Expectation:
 ROUTES = (0.3, 0.3, 0.2, 0.195, 0.005)
 
 
-def _s(
-    name: str,
-    fault: Fault | None = None,
-    rps: float = 100.0,
-    error_rate: float = 0.001,
-    routes: tuple[float, ...] = ROUTES,
-    **more: Any,
-) -> Scenario:
-    traffic = Traffic(rps, error_rate=error_rate, routes=routes)
-    return Scenario(name, fault or Fault(), traffic, **more)
+def _stated(raw: dict[str, Any]) -> Expectation:
+    """One entry of the file."""
+    scenario = Scenario(
+        raw.pop("release"),
+        Fault(**raw.pop("fault", {})),
+        Traffic(
+            **{"requests_per_s": 100.0, **raw.pop("traffic", {})},
+            routes=tuple(raw.pop("routes", ROUTES)),
+        ),
+        ScrapeNoise(**raw.pop("scrapes", {})),
+        raw.pop("prometheus_gone", False),
+        raw.pop("never_ready", False),
+    )
+    return Expectation(scenario, raw.pop("ends"), **raw)
 
 
-# Deadlines leave 25 s for pods to become ready and for the measurement itself.
-EXPECTATIONS = (
-    Expectation(_s("healthy"), PROMOTED),
-    Expectation(_s("errors 0.5 %", Fault(error_rate=0.005)), PROMOTED),
-    Expectation(
-        _s("errors 0.45 %, 300 requests/s", Fault(error_rate=0.0045), rps=300.0), PROMOTED
-    ),
-    Expectation(_s("errors 1 %", Fault(error_rate=0.01)), ROLLED_BACK, "errors-against-stable"),
-    Expectation(_s("errors 1.5 %", Fault(error_rate=0.015)), ROLLED_BACK, "errors-against-stable"),
-    Expectation(_s("errors 2 %", Fault(error_rate=0.02)), ROLLED_BACK, "errors-against-stable"),
-    Expectation(_s("errors 3 %", Fault(error_rate=0.03)), ROLLED_BACK, "errors-against-stable"),
-    Expectation(_s("errors 10 %", Fault(error_rate=0.1)), ROLLED_BACK, "", 45.0),
-    Expectation(_s("a route", Fault(route_broken=True)), ROLLED_BACK, "route-errors", 150.0),
-    Expectation(
-        _s("errors 1.5 % beside 0.5 %", Fault(error_rate=0.015), error_rate=0.005),
-        ROLLED_BACK, "errors-against-stable",
-    ),
-    Expectation(
-        _s("10 % fail in a pod's first 5 s", Fault(failing_s=5.0), rps=300.0, routes=(0.5, 0.5)),
-        ROLLED_BACK, "errors-against-stable", 45.0,
-    ),
-    Expectation(_s("an outage of 2 s", Fault(outage_s=2.0)), PROMOTED),
-    Expectation(_s("both fail 0.8 %", error_rate=0.008), PROMOTED),
-    # Of 24 releases: after 55 to 126 s, by when five of six ratios happen to be beyond the limit.
-    Expectation(_s("both fail 5 %", error_rate=0.05), ROLLED_BACK, "error-ratio", 150.0),
-    # A share of a tenth meets the hundred requests that the ratio wants at least in 50 s.
-    Expectation(
-        _s("both fail 20 %, 20 requests/s", rps=20.0, error_rate=0.2),
-        ROLLED_BACK, "error-ratio", 150.0,
-    ),
-    Expectation(_s("slow 4 %, 20 requests/s", Fault(slow_share=0.04), rps=20.0), PROMOTED),
-    Expectation(_s("p95 of 50 ms", Fault(slow_share=1.0, slow_s=0.03)), PROMOTED),
-    Expectation(
-        _s("slow 10 % from 80 s", Fault(slow_share=0.1, onset_s=80.0)),
-        ROLLED_BACK, "p95-latency-seconds", 290.0, 25,
-    ),
-    Expectation(
-        _s("slow 10 % from 230 s", Fault(slow_share=0.1, onset_s=230.0)),
-        ROLLED_BACK, "p95-latency-seconds", most_weight=50,
-    ),
-    Expectation(_s("slow 2 %", Fault(slow_share=0.02)), PROMOTED),
-    Expectation(_s("slow 10 %", Fault(slow_share=0.1)), ROLLED_BACK, "p95-latency-seconds", 85.0),
-    Expectation(_s("CPU 40 %", Fault(cpu=0.4)), PROMOTED),
-    Expectation(_s("CPU 95 % in a third of the pods", Fault(third_cpu=0.95)), PROMOTED),
-    Expectation(_s("CPU 90 %", Fault(cpu=0.9)), ROLLED_BACK, "cpu-saturation-ratio", 85.0),
-    Expectation(_s("crash", Fault(restarts=1)), ROLLED_BACK, "container-restarts", 85.0),
-    Expectation(
-        _s("crash before it is scraped", Fault(restarts=1, crash_s=-1.0)),
-        ROLLED_BACK, "container-restarts", 60.0,
-    ),
-    Expectation(_s("a proxy in its pods crashes", Fault(proxy_restarts=1)), PROMOTED),
-    Expectation(_s("never ready", never_ready=True), ROLLED_BACK, "", 150.0),
-    Expectation(
-        _s("150 ms slower on 20 %", Fault(slow_share=0.2, slow_s=0.17)),
-        ROLLED_BACK, "p95-against-stable", 85.0,
-    ),
-    Expectation(
-        _s("60 % never answered", Fault(lost_share=0.6)),
-        ROLLED_BACK, "requests-against-stable", 150.0,
-    ),
-    Expectation(_s("2 % refused", Fault(refused_share=0.02)), PROMOTED),
-    Expectation(
-        _s("10 % refused", Fault(refused_share=0.1)),
-        ROLLED_BACK, "client-errors-against-stable", 85.0,
-    ),
-    Expectation(
-        _s("errors 10 % from 80 s", Fault(error_rate=0.1, onset_s=80.0)),
-        ROLLED_BACK, "errors-against-stable", 130.0, 25,
-    ),
-    Expectation(
-        _s("errors 10 % from 230 s", Fault(error_rate=0.1, onset_s=230.0)),
-        ROLLED_BACK, "errors-against-stable", 290.0,
-    ),
-    Expectation(
-        _s("errors 10 % from 400 s", Fault(error_rate=0.1, onset_s=400.0)),
-        ROLLED_BACK, "error-ratio",
-    ),
-    Expectation(_s("idle", rps=0.01), PAUSED, "", 700.0),
-    Expectation(_s("6 requests/s", rps=6.0), PROMOTED, from_s=500.0),
-    Expectation(_s("20 requests/s", rps=20.0), PROMOTED),
-    Expectation(_s("late scrapes", weather=ScrapeNoise(discovery_s=20.0)), PROMOTED),
-    Expectation(_s("Prometheus gone", prometheus_gone=True), ROLLED_BACK, "", 125.0),
-    Expectation(_s("label missing", weather=ScrapeNoise(hashed=False)), PAUSED),
-    Expectation(_s("first 4 s slow", Fault(warm_up_s=4.0)), PROMOTED),
-)  # fmt: skip
+_FILE = Path(__file__).with_name("expectations.yaml")
+EXPECTATIONS = tuple(map(_stated, yaml.safe_load(_FILE.read_text(encoding="utf-8"))))
 
 
 @dataclass(frozen=True)
