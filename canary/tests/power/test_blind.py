@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,33 +18,8 @@ from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
 from canary.runtime import documents
 
-# Of a release whose gate reads what nobody knows.
-UNKNOWN = """
-apiVersion: argoproj.io/v1alpha1
-kind: Rollout
-metadata: {name: shop}
-spec:
-  replicas: 10
-  strategy:
-    canary:
-      steps:
-        - setWeight: 10
-        - pause: {duration: 1m}
-        - analysis: {templates: [{templateName: gate}]}
----
-apiVersion: argoproj.io/v1alpha1
-kind: AnalysisTemplate
-metadata: {name: gate}
-spec:
-  metrics:
-    - name: happiness
-      count: 1
-      successCondition: result[0] < 0.01
-      provider:
-        prometheus:
-          address: http://prometheus
-          query: QUERY
-"""
+# A release whose one gate asks QUERY.
+GATE = Path(__file__).with_name("gate.yaml").read_text()
 FAILED = 'sum(rate(http_requests_total{status=~"5.."}[1m])) / sum(rate(http_requests_total[1m]))'
 SMILES = "sum(rate(smiles_total[1m]))"
 
@@ -54,7 +30,7 @@ def rows(root):
 
     @functools.cache
     def ask(query):
-        text = UNKNOWN.replace("QUERY", json.dumps(query))
+        text = GATE.replace("QUERY", json.dumps(query))
         done = call(cli.main, ("blind", "-", "-o", "json", "--releases", "50"), root, text)
         assert done.stderr == ""
         found = json.loads(done.stdout)["rows"]
@@ -117,7 +93,7 @@ def test_of_gates_that_are_not_modelled_nothing_is_said(rows):
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_the_table_names_each_class_its_word_and_why_it_is_not_known(root, form):
-    text = UNKNOWN.replace("QUERY", json.dumps(SMILES))
+    text = GATE.replace("QUERY", json.dumps(SMILES))
     done = call(cli.main, ("blind", "-", "--releases", "50", "-o", form), root, text)
     assert done.returncode == 3
     assert "errors=100%@/v1/orders" in done.stdout
@@ -129,7 +105,7 @@ def test_the_table_names_each_class_its_word_and_why_it_is_not_known(root, form)
 def test_what_was_not_begun_before_the_cpu_seconds_were_over_is_said_to_be_not_run(
     tmp_path, given, run
 ):
-    (tmp_path / "shop.yaml").write_text(UNKNOWN.replace("QUERY", json.dumps(FAILED)))
+    (tmp_path / "shop.yaml").write_text(GATE.replace("QUERY", json.dumps(FAILED)))
     (release,) = releases.find(documents.read_all([str(tmp_path)]))
     spent = itertools.chain(given, itertools.repeat(61.0))
     study = Study(mutation.subject_of(release).rollout, Traffic(20.0), n=20)

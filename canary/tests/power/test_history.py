@@ -1,6 +1,7 @@
 """Stable pods of the past play the canary, in a real Prometheus that holds their series."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,47 +19,13 @@ from canary.runtime import documents
 from canary.runtime.prometheus import Client
 
 LENGTH_S = 1500.0
-FAILED = (
-    'sum(rate(http_requests_total{rollouts_pod_template_hash="{{args.hash}}", status=~"5.."}[1m]))'
-    ' / sum(rate(http_requests_total{rollouts_pod_template_hash="{{args.hash}}"}[1m]))'
-)
-MANIFESTS = f"""
-apiVersion: argoproj.io/v1alpha1
-kind: Rollout
-metadata: {{name: shop}}
-spec:
-  replicas: 4
-  strategy:
-    canary:
-      steps:
-        - setWeight: 25
-        - pause: {{duration: 1m}}
-        - analysis:
-            templates: [{{templateName: gate}}]
-            args:
-              - {{name: hash, valueFrom: {{podTemplateHashValue: Latest}}}}
----
-apiVersion: argoproj.io/v1alpha1
-kind: AnalysisTemplate
-metadata: {{name: gate}}
-spec:
-  args: [{{name: hash}}]
-  metrics:
-    - name: error-ratio
-      successCondition: result[0] < 0.01
-      provider:
-        prometheus:
-          address: http://prometheus
-          query: |
-            {FAILED}
-"""
+FILE = Path(__file__).with_name("history.yaml")
+MANIFESTS = FILE.read_text()
 
 
 @pytest.fixture(scope="module")
-def rollout(tmp_path_factory):
-    file = tmp_path_factory.mktemp("shop") / "all.yaml"
-    file.write_text(MANIFESTS)
-    (release,) = releases.find(documents.read_all([str(file)]))
+def rollout():
+    (release,) = releases.find(documents.read(FILE))
     return releases.in_virtual_time(release)
 
 
