@@ -166,7 +166,7 @@ def _doubts(drawn: Study, *, offline: bool) -> list[str]:
     if drawn.unmodelled or offline:
         return [f"{gate}: {why}" for gate, why in drawn.unmodelled.items()]
     try:
-        return [str(difference) for difference in verification.disagreements(drawn)]
+        return verification.disagreements(drawn)
     except verification.UnverifiedError as why:
         return [f"{why}; --offline prints it without a check"]
 

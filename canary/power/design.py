@@ -8,10 +8,11 @@ does what is asked for is proposed, and of these the one that shows the canary t
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,7 +28,7 @@ from canary.errors import UsageError
 from canary.lint.pods import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
-from canary.power.monte_carlo import Outcomes, Study
+from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 from canary.power.stats import requests_to_detect
 from canary.yamls import Document, listed, mapping, scalar
@@ -126,6 +127,7 @@ def plan(
     if _holds(now, goal):
         return Plan(goal, traffic, now, now)
     assert gate is not None  # noqa: S101 — without a gate it is hopeless
+    attempt = functools.partial(_try, documents, release, goal, traffic)
     limits = [None, *_limits(gate, goal, traffic)]
     shapes = list(itertools.product(FACTORS, WEIGHTS, INTERVALS))
     best, tried = now, {_edits(release, goal, Knobs())}
@@ -137,9 +139,9 @@ def plan(
             if (changes := _edits(release, goal, knobs)) in tried:
                 continue
             tried.add(changes)
-            found = _try(documents, release, goal, traffic, knobs, SEARCH_RELEASES)
+            found = attempt(knobs, SEARCH_RELEASES)
             if _holds(found, goal):
-                found = _try(documents, release, goal, traffic, knobs, FINAL_RELEASES)
+                found = attempt(knobs, FINAL_RELEASES)
                 if _holds(found, goal):
                     return Plan(goal, traffic, now, found)
             if found.false_rollback <= goal.false_rollback and found.power > best.power:
@@ -175,7 +177,7 @@ def _try(
         n=n,
         seed=n,
     )
-    healthy: Outcomes = study.outcomes(Fault())
+    healthy = study.outcomes(Fault())
     bad = study.outcomes(effect_sizes.fault(goal.kind, goal.size))
     false_rollback = healthy.rollback_rate + healthy.pause_rate
     return Candidate(knobs, changed, study, bad.rollback_rate, false_rollback, bad.detect_s())
@@ -196,18 +198,16 @@ def roc(
         UsageError: if no gate of this kind has a limit that can be moved.
     """
     gate = _gate(release, goal)
-    usual = {"errors": traffic.error_rate, "cpu": traffic.cpu}.get(goal.kind)
-    if gate is None or usual is None or not _limit(gate) < 1:
+    usual = effect_sizes.usual(goal.kind, traffic)
+    if gate is None or not _is_movable(gate, goal):
         raise UsageError(
             f"{release.rollout} has no limit of {goal.kind} to move", "leave --roc out"
         )
     low, high = math.log(max(usual, 1e-6) / 2), math.log(min(2 * goal.size, 1.0))
     shares = (math.exp(low + (high - low) * part / ROC_POINTS) for part in range(ROC_POINTS + 1))
-    limits = [_as_limit(gate, share) for share in shares]
-    tried = [
-        _try(documents, release, goal, traffic, Knobs(limit=limit), SEARCH_RELEASES)
-        for limit in limits
-    ]
+    attempt = functools.partial(_try, documents, release, goal, traffic)
+    knobs = (Knobs(limit=_as_limit(gate, share)) for share in shares)
+    tried = [attempt(each, SEARCH_RELEASES) for each in knobs]
     return tuple(sorted((one.false_rollback, one.power) for one in tried))
 
 
@@ -237,72 +237,75 @@ def _edits(release: Release, goal: Goal, knobs: Knobs) -> tuple[Edit, ...]:
 
 def _heavier(release: Release, factor: float) -> Iterator[Edit]:
     """Weights, in steps of 5, and none that was below half of the traffic above it."""
-    canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
-    for index, step in enumerate(listed(canary.get("steps"))):
-        weight = mapping(step).get("setWeight")
+    for at, step in _steps_of(release):
+        weight = step.get("setWeight")
         if isinstance(weight, int) and 0 < weight < MAX_WEIGHT:
             heavier = min(MAX_WEIGHT, max(weight, round(weight * factor / 5) * 5))
             if heavier != weight:
-                yield _set("Rollout", f"spec.strategy.canary.steps[{index}].setWeight", heavier)
+                yield _set("Rollout", f"{at}.setWeight", heavier)
 
 
 def more_often(release: Release, factor: float) -> Iterator[Edit]:
     """Intervals, as arguments or in the metrics themselves."""
     if factor == 1.0:
         return
-    for gate in {(g.template, g.index): g for g in release.gates}.values():
+
+    def often(span: float) -> str:
+        return f"{max(SHORTEST_INTERVAL_S, math.ceil(span * factor))}s"
+
+    names: set[str] = set()
+    for gate in _gates(release):
         if span := releases.seconds(gate.raw.get("interval")):
-            often = f"{max(SHORTEST_INTERVAL_S, math.ceil(span * factor))}s"
-            yield _set(gate.template.kind, f"{gate.path}.interval", often)
-    names = {
-        name
-        for gate in release.gates
-        for name in PLACEHOLDER.findall(scalar(gate.raw.get("interval")))
-    }
-    for template in dict.fromkeys(gate.template for gate in release.gates):
-        for argument in listed(template.spec.get("args")):
-            name, span = scalar(argument.get("name")), releases.seconds(argument.get("value"))
-            if name in names and span:
-                often = f"{max(SHORTEST_INTERVAL_S, math.ceil(span * factor))}s"
-                yield _set(template.kind, f"spec.args[name={name}].value", often)
+            yield _set(gate.template.kind, f"{gate.path}.interval", often(span))
+        names.update(PLACEHOLDER.findall(scalar(gate.raw.get("interval"))))
+    for template in release.templates:
+        yield from _arguments(template.kind, "spec.args", template.spec.get("args"), names, often)
 
 
 def _longer(release: Release, factor: float) -> Iterator[Edit]:
     """Pauses, and the windows that measurement back over them."""
     if factor == 1.0:
         return
-    canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
+
+    def longer(span: float) -> str:
+        length = max(MIN_S, math.ceil(span * factor / ROUND_S) * ROUND_S)
+        return f"{length // 60}m" if length % 60 == 0 else f"{length}s"
+
     names = {name for gate in release.gates for name in _WINDOW.findall(gate.query)}
-    for index, step in enumerate(listed(canary.get("steps"))):
-        at = f"spec.strategy.canary.steps[{index}]"
+    for at, step in _steps_of(release):
         if pause := releases.pause_s(step):
-            yield _set("Rollout", f"{at}.pause.duration", _length(pause, factor))
-        given = mapping(mapping(step).get("analysis")).get("args")
-        yield from _windows("Rollout", f"{at}.analysis.args", given, names, factor)
-    for template in dict.fromkeys(gate.template for gate in release.gates):
-        given = template.spec.get("args")
-        yield from _windows(template.kind, "spec.args", given, names, factor)
-    for gate in {(g.template, g.index): g for g in release.gates}.values():
-        yield from _literals(gate, factor)
+            yield _set("Rollout", f"{at}.pause.duration", longer(pause))
+        given = mapping(step.get("analysis")).get("args")
+        yield from _arguments("Rollout", f"{at}.analysis.args", given, names, longer)
+    for template in release.templates:
+        yield from _arguments(template.kind, "spec.args", template.spec.get("args"), names, longer)
+    for gate in _gates(release):
+        query = _path(f"{gate.path}.provider.prometheus.query")
+        for literal in sorted(set(_LITERAL.findall(gate.query))):
+            swap = (f"[{literal}]", f"[{longer(releases.seconds(literal) or 0.0)}]")
+            yield Edit(gate.template.kind, query, swap=swap)
 
 
-def _windows(
-    kind: str, at: str, arguments: object, names: set[str], factor: float
+def _arguments(
+    kind: str, at: str, given: object, names: set[str], changed: Callable[[float], str]
 ) -> Iterator[Edit]:
-    """Windows that are given as arguments."""
-    for argument in listed(arguments):
+    """Lengths that are given as arguments of these names."""
+    for argument in listed(given):
         name, span = scalar(argument.get("name")), releases.seconds(argument.get("value"))
         if name in names and span:
-            yield _set(kind, f"{at}[name={name}].value", _length(span, factor))
+            yield _set(kind, f"{at}[name={name}].value", changed(span))
 
 
-def _literals(gate: Gate, factor: float) -> Iterator[Edit]:
-    """Windows that stand in the query itself."""
-    query = _path(f"{gate.path}.provider.prometheus.query")
-    for span in sorted(set(_LITERAL.findall(gate.query))):
-        seconds = releases.seconds(span) or 0.0
-        swap = (f"[{span}]", f"[{_length(seconds, factor)}]")
-        yield Edit(gate.template.kind, query, swap=swap)
+def _gates(release: Release) -> Iterable[Gate]:
+    """Each gate once, however many analyses refer to it."""
+    return {(gate.template, gate.index): gate for gate in release.gates}.values()
+
+
+def _steps_of(release: Release) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each step, with its path."""
+    canary = mapping(mapping(release.rollout.spec.get("strategy")).get("canary"))
+    for index, step in enumerate(listed(canary.get("steps"))):
+        yield f"spec.strategy.canary.steps[{index}]", mapping(step)
 
 
 _LITERAL = re.compile(r"\[(\d+[smh])\]")
@@ -335,11 +338,6 @@ def _set(kind: str, path: str, value: Any) -> Edit:
 
 def _path(path: str) -> tuple[str, ...]:
     return edits.read({"kind": "", "path": path}).path
-
-
-def _length(seconds: float, factor: float) -> str:
-    longer = max(MIN_S, math.ceil(seconds * factor / ROUND_S) * ROUND_S)
-    return f"{longer // 60}m" if longer % 60 == 0 else f"{longer}s"
 
 
 # ------------------------------------------------------------------------ which gate, what limits
@@ -381,11 +379,16 @@ def _limit(gate: Gate) -> float:
     return numbers[-1] if numbers else math.nan
 
 
+def _is_movable(gate: Gate, goal: Goal) -> bool:
+    """Whether a gate compares with a share; p95 keeps its own limit."""
+    return goal.kind != "slow" and _limit(gate) < 1
+
+
 def _limits(gate: Gate, goal: Goal, traffic: Traffic) -> list[float]:
-    """Limits between the ordinary rate and the fault's, even on a logarithm; p95 keeps its own."""
-    usual = {"errors": traffic.error_rate, "cpu": traffic.cpu}.get(goal.kind)
-    if usual is None or not _limit(gate) < 1:
+    """Limits between the ordinary rate and the fault's, even on a logarithm."""
+    if not _is_movable(gate, goal):
         return []
+    usual = effect_sizes.usual(goal.kind, traffic)
     low, high = math.log(max(usual, 1e-6)), math.log(goal.size)
     shares = (math.exp(low + (high - low) * part) for part in (0.75, 0.6, 0.45, 0.3))
     return [_as_limit(gate, float(f"{share:.2g}")) for share in shares]
@@ -395,11 +398,7 @@ def _hopeless(release: Release, goal: Goal, traffic: Traffic, gate: Gate | None)
     """Why no length and no limit would do, known before any is tried."""
     if gate is None:
         return f"no gate of {release.rollout} reads {goal.kind}: add one"
-    usual = {
-        "errors": traffic.error_rate,
-        "slow": traffic.slow_share,
-        "cpu": traffic.cpu,
-    }[goal.kind]
+    usual = effect_sizes.usual(goal.kind, traffic)
     if goal.size <= usual:
         return (
             f"{goal.kind}={goal.size:.3%} is not more than the ordinary {usual:.3%}, so there is "

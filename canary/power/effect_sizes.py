@@ -69,6 +69,11 @@ def fault(kind: str, size: float) -> Fault:
     return replace(Fault(), **changed)
 
 
+def usual(kind: str, traffic: Traffic) -> float:
+    """How much of a kind of fault a healthy release shows."""
+    return float(getattr(traffic, _FIELDS[kind]))
+
+
 def whole(text: str) -> int:
     """How many releases: enough to say something, few enough to end."""
     value = _number(text)

@@ -65,23 +65,6 @@ class UnverifiedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """Where the model and Prometheus come to different phases."""
-
-    gate: str
-    world: str
-    at_s: float
-    model: str
-    prometheus: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.gate}: {self.world}, {self.at_s:g} s after the release: the model says"
-            f" {self.model}, Prometheus {self.prometheus}"
-        )
-
-
-@dataclass(frozen=True)
 class Answer:
     """What one measurement finds in a world: by the model, and by a real Prometheus."""
 
@@ -100,21 +83,23 @@ class Answer:
         return computed, measured
 
 
-def disagreements(study: Study) -> list[Disagreement]:
-    """Where the model and a real Prometheus, asked in each world, come to different phases.
+def disagreements(study: Study) -> list[str]:
+    """Each measurement of a world where the model and a real Prometheus come to different phases.
 
     Raises:
         UnverifiedError: if no series can be made up that a query would take.
         MachineError: if Prometheus cannot be had.
     """
-    found: list[Disagreement] = []
+    found: list[str] = []
     for answer in answers(study):
         computed, measured = answer.phases
         if computed is not measured and not _close(answer.computed, answer.measured):
-            told = f"{computed} of {_told(answer.computed)}"
-            instead = f"{measured} of {_told(answer.measured)}"
             gate, at_s = answer.measurement.metric.name, answer.measurement.at_s
-            found.append(Disagreement(gate, answer.world, at_s, told, instead))
+            found.append(
+                f"{gate}: {answer.world}, {at_s:g} s after the release: the model says"
+                f" {computed} of {_told(answer.computed)},"
+                f" Prometheus {measured} of {_told(answer.measured)}"
+            )
     return found
 
 
@@ -151,10 +136,9 @@ def answers(study: Study) -> list[Answer]:
 def _asked(study: Study) -> list[PlannedMeasurement]:
     """Each gate's first and last measurement."""
     kept: dict[str, list[PlannedMeasurement]] = {}
-    for measurement in (
-        measurement for measurement in study.measurements if not _per_pod(measurement)
-    ):
-        kept.setdefault(measurement.metric.name, []).append(measurement)
+    for measurement in study.measurements:
+        if not _per_pod(measurement):
+            kept.setdefault(measurement.metric.name, []).append(measurement)
     return [
         measurement
         for measurements in kept.values()
@@ -164,11 +148,7 @@ def _asked(study: Study) -> list[PlannedMeasurement]:
 
 def unchecked(study: Study) -> tuple[str, ...]:
     """The gates that are not compared: a ReplicaSet is one pod in the samples made up here."""
-    return tuple(
-        dict.fromkeys(
-            measurement.metric.name for measurement in study.measurements if _per_pod(measurement)
-        )
-    )
+    return tuple(dict.fromkeys(m.metric.name for m in study.measurements if _per_pod(m)))
 
 
 def _per_pod(measurement: PlannedMeasurement) -> bool:
@@ -187,31 +167,23 @@ def _aggregates(tree: Any) -> list[Any]:
 def _world(study: Study, name: str) -> Samples:
     # Each begins at a multiple of the steps that subqueries have.
     world = replace(study.draws_of(1, turns=1).world(WORLDS[name]), phases=(0.0,))
+    if name == NO_DATA:
+        canary = _silent(world.canary)
+        gone = np.zeros_like(canary.pods)
+        canary = replace(canary, pods=gone, cpu=canary.requests, since_start=None, first=None)
+        return replace(world, canary=canary, draw_stable=lambda: canary)
     # A pod's series begin with its first scrape, at nothing.
     canary = replace(world.canary, since_start=world.canary)
-    if canary.first is not None:
-        nothing = np.zeros_like(canary.first.counts.requests)
-        counts = replace(canary.first.counts, requests=nothing, failed=nothing, slow=nothing)
-        begin_s = np.floor(np.array([canary.first.mean_s]) / study.scrape_s) * study.scrape_s
-        canary = replace(
-            canary, first=replace(canary.first, at_s=begin_s, seen_s=begin_s, counts=counts)
-        )
-    world = replace(world, canary=canary)
-    if name != NO_DATA:
-        return world
-    nothing = np.zeros_like(world.canary.requests)
-    gone = np.zeros_like(world.canary.pods)
-    canary = replace(
-        world.canary,
-        requests=nothing,
-        failed=nothing,
-        slow=nothing,
-        pods=gone,
-        cpu=nothing,
-        since_start=None,
-        first=None,
-    )
-    return replace(world, canary=canary, draw_stable=lambda: canary)
+    if (first := canary.first) is not None:
+        begin_s = np.floor(np.array([first.mean_s]) / study.scrape_s) * study.scrape_s
+        first = replace(first, at_s=begin_s, seen_s=begin_s, counts=_silent(first.counts))
+    return replace(world, canary=replace(canary, first=first))
+
+
+def _silent(track: Trajectory) -> Trajectory:
+    """The same pods, none of which is ever asked."""
+    nothing = np.zeros_like(track.requests)
+    return replace(track, requests=nothing, failed=nothing, slow=nothing)
 
 
 def _answer(

@@ -348,7 +348,7 @@ def test_a_misread_query_is_noticed_before_anything_is_printed(monkeypatch):
 
     study = together([ratio('status=~"5"')])
     monkeypatch.setattr(Dialect, "selects", begins)
-    said = [str(difference) for difference in verification.disagreements(study)]
+    said = verification.disagreements(study)
     assert any(
         "every request fails" in words and "Prometheus Successful" in words for words in said
     )
