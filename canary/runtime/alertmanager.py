@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,8 +63,7 @@ class Alertmanager(processes.Program):
 
     def alerts(self) -> list[dict[str, Any]]:
         """What it knows now: labels, and whether each is active or suppressed."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
-            known: list[dict[str, Any]] = json.load(answer)
+        known: list[dict[str, Any]] = processes.json_at(f"{self.url}/api/v2/alerts", 5)
         return known
 
     def state(self, alert: str) -> str:

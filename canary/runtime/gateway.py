@@ -8,7 +8,6 @@ what users met on which pod without trusting the pods' own metrics.
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,7 +196,7 @@ class Gateway(processes.Program):
 
     def counts(self) -> Mapping[int, Counts]:
         """Requests by port so far, of all groups; an endpoint that was removed keeps its last."""
-        for cluster, address, counts in endpoints(self._admin("/clusters?format=json")):
+        for cluster, address, counts in self._endpoints():
             at = cluster, address["port_value"]
             before = self._counts.get(at, Counts())
             self._counts[at] = max(before, counts, key=lambda each: each.requests)
@@ -208,18 +207,15 @@ class Gateway(processes.Program):
 
     def routed_ports(self) -> set[int]:
         """The endpoints Envoy has taken up."""
-        found = endpoints(self._admin("/clusters?format=json"))
-        return {address["port_value"] for _, address, _ in found}
+        return {address["port_value"] for _, address, _ in self._endpoints()}
 
     @property
     def _admin_url(self) -> str:
         return f"http://127.0.0.1:{self.admin_port}"
 
-    def _admin(self, path: str) -> dict[str, Any]:
+    def _endpoints(self) -> Iterator[tuple[str, Mapping[str, Any], Counts]]:
         try:
-            with urllib.request.urlopen(f"{self._admin_url}{path}", timeout=5) as answer:
-                content: dict[str, Any] = json.load(answer)
-                return content
+            return endpoints(processes.json_at(f"{self._admin_url}/clusters?format=json", 5))
         except OSError as gone:
             raise MachineError(f"the gateway does not answer: {gone}", "see envoy.log") from None
 

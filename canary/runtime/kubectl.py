@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +141,7 @@ class Watch:
 
     def _ask(self, path: str) -> Object:
         try:
-            with urllib.request.urlopen(f"{self._url}/{path}", timeout=READ_TIMEOUT_S) as answer:
-                found: Object = json.load(answer)
+            found: Object = processes.json_at(f"{self._url}/{path}", READ_TIMEOUT_S)
         except OSError as failed:
             raise MachineError(f"the cluster did not answer to {path}: {failed}") from None
         return found

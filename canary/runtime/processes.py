@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import json
 import math
 import os
 import resource
@@ -353,6 +354,17 @@ def answers(url: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def json_at(url: str, timeout_s: float, body: bytes | None = None) -> Any:
+    """The JSON that a server answers with, to a POST if it is given a body.
+
+    Raises:
+        OSError: if there is no good answer.
+        ValueError: if it is no JSON.
+    """
+    with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
+        return json.load(answer)
 
 
 def _lower_priority(pid: int) -> None:

@@ -10,7 +10,6 @@ import shutil
 import signal
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,8 +112,7 @@ class Client:
     def _get(self, path: str, body: bytes | None = None, timeout_s: float = 5.0) -> Any:
         url = f"{self.url}{path}"
         try:
-            with urllib.request.urlopen(url, data=body, timeout=timeout_s) as answer:
-                return json.load(answer)["data"]
+            return processes.json_at(url, timeout_s, body)["data"]
         except urllib.error.HTTPError as refused:
             raise QueryError(_reason(refused)) from None
         except (OSError, ValueError) as gone:
