@@ -7,8 +7,9 @@ good at.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from canary import tables
@@ -29,6 +30,8 @@ DEVIATIONS = 4.0
 
 # Long enough to hold any canary's whole life.
 WHOLE_LIFE_S = 3600.0
+
+AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ def compare(study: Study) -> tuple[Comparison, ...]:
     """How the error gate does as it is, and asked in other ways; empty if there is no such gate."""
     if not any(_asked(measurement.metric) for measurement in study.measurements):
         return ()
-    return tuple(_stand(study, name, make) for name, make in MAKERS.items())
+    as_it_is = _stand(study, AS_IT_IS, lambda metric: metric)
+    made = {name: functools.partial(_replaced, ask=ask) for name, (ask, _) in WAYS.items()}
+    return (as_it_is, *(_stand(study, name, make) for name, make in made.items()))
 
 
 def _stand(study: Study, name: str, make: Callable[[Metric], Metric]) -> Comparison:
@@ -102,8 +107,9 @@ def _with(rollout: Rollout, make: Callable[[Metric], Metric]) -> Rollout:
 def _asked(metric: Metric) -> _Asked | None:
     """The parts of an error ratio; None if the metric is none."""
     selectors = promql.read(metric.query).selectors
-    failed = next((s for s in selectors if dialects.picks_failures(s) and s.range_s), None)
-    everything = next((s for s in selectors if not dialects.picks_failures(s) and s.range_s), None)
+    ranged = [s for s in selectors if s.range_s]
+    failed = next((s for s in ranged if dialects.picks_failures(s)), None)
+    everything = next((s for s in ranged if not dialects.picks_failures(s)), None)
     limits = [limit for limit in threshold.numbers(metric) if 0 < limit < 1]
     if failed is None or everything is None or not limits:
         return None
@@ -175,21 +181,21 @@ def _of_stable(selector: Selector) -> Selector:
     )
 
 
-MAKERS: dict[str, Callable[[Metric], Metric]] = {
-    "as it is": lambda metric: metric,
-    "plain ratio": lambda metric: _replaced(metric, _plain),
-    "confidence margin": lambda metric: _replaced(metric, _with_margin),
-    "canary against stable": lambda metric: _replaced(metric, _against_stable),
-    "sequential": lambda metric: _replaced(metric, _sequential),
-}
-
-USES = {
-    "as it is": "",
-    "plain ratio": "easiest to read; rolls back healthy releases where requests are few",
-    "confidence margin": "few false rollbacks at any traffic; slower on small faults",
-    "canary against stable": "not fooled by an outage that both share; blind to it too",
-    "sequential": "adds up evidence over the steps; needs a bad and a good rate to be named",
-}
+# Each way: how it is asked, and what it is good for.
+WAYS: Mapping[str, tuple[Callable[[_Asked], tuple[str, float]], str]] = {
+    "plain ratio": (
+        _plain, "easiest to read; rolls back healthy releases where requests are few",
+    ),
+    "confidence margin": (
+        _with_margin, "few false rollbacks at any traffic; slower on small faults",
+    ),
+    "canary against stable": (
+        _against_stable, "not fooled by an outage that both share; blind to it too",
+    ),
+    "sequential": (
+        _sequential, "adds up evidence over the steps; needs a bad and a good rate to be named",
+    ),
+}  # fmt: skip
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
@@ -214,8 +220,8 @@ def table(comparisons: Sequence[Comparison]) -> str:
         "first measurement, at s: at twice the limit."
     )
     queries = [
-        f"\n# {s.name}: {USES[s.name]}\n# fails: {s.condition}\n{s.query}"
+        f"\n# {s.name}: {WAYS[s.name][1]}\n# fails: {s.condition}\n{s.query}"
         for s in comparisons
-        if USES[s.name]
+        if s.name != AS_IT_IS
     ]
     return "\n".join([*lines, legend, *queries])

@@ -86,10 +86,10 @@ class Outcomes:
         index = self.gates.index(gate)
         return float((self.rolled_back & (self.by == index)).mean())
 
-    def detect_s(self, quantile: float = 0.5) -> float:
-        """Seconds from the release to its rollback; NaN if none was."""
+    def detect_s(self) -> float:
+        """Seconds from the release to its rollback, the median; NaN if none was."""
         times = self.ended_s[self.rolled_back]
-        return float(np.quantile(times, quantile)) if len(times) else math.nan
+        return float(np.quantile(times, 0.5)) if len(times) else math.nan
 
 
 @dataclass(eq=False)
@@ -180,17 +180,9 @@ class Study:
 
     @cached_property
     def _spoken(self) -> tuple[tuple[str, Dialect], ...]:
-        asked = {
-            measurement.metric.query
-            for measurement in self.measurements
-            if measurement.metric.name not in self.unmodelled
-        }
-        names = {
-            s.metric
-            for query in asked
-            for s in promql.parse(query).selectors
-            if not s.metric.endswith("_bucket")
-        }
+        asked = {m.metric for m in self.measurements if m.metric.name not in self.unmodelled}
+        read = {s.metric for metric in asked for s in promql.parse(metric.query).selectors}
+        names = {name for name in read if not name.endswith("_bucket")}
         found = ((name, self.vocabulary.of(name)) for name in sorted(names))
         return tuple((name, dialect) for name, dialect in found if dialect is not None)
 
@@ -245,11 +237,8 @@ class Study:
 
     def _part(self, turn: int) -> Study:
         part = copy.copy(self)
-        part.n, part.shift, part.seed = (
-            len(range(turn, self.n, self._turns)),
-            turn,
-            self.seed + turn,
-        )
+        part.n = len(range(turn, self.n, self._turns))
+        part.shift, part.seed = turn, self.seed + turn
         for cached in ("draws", "_healthy"):
             part.__dict__.pop(cached, None)
         part.__dict__["_parts"] = ()
@@ -292,21 +281,19 @@ class Study:
 
         So it is after a failure, if a metric ends with its first success.
         """
-        phases = _phases(measurement.metric, self.value(measurement, world))
-        for retry in range(1, measurement.metric.consecutive_error_limit + 1):
-            wrong = phases == _CODES[Phase.ERROR]
-            if not wrong.any():
-                break
-            later = replace(measurement, at_s=measurement.at_s + retry * ERROR_RETRY_S)
-            phases = np.where(wrong, _phases(later.metric, self.value(later, world)), phases)
-        failures = measurement.metric.failure_limit if _until_a_success(measurement.metric) else 0
-        for again in range(1, failures + 1):
-            wrong = phases == _CODES[Phase.FAILED]
-            if not wrong.any():
-                break
-            late_s = again * (measurement.metric.interval_s or 0.0)
-            later = replace(measurement, at_s=measurement.at_s + late_s)
-            phases = np.where(wrong, _phases(later.metric, self.value(later, world)), phases)
+        metric = measurement.metric
+        phases = _phases(metric, self.value(measurement, world))
+        failures = metric.failure_limit if _until_a_success(metric) else 0
+        for phase, times, wait_s in (
+            (Phase.ERROR, metric.consecutive_error_limit, ERROR_RETRY_S),
+            (Phase.FAILED, failures, metric.interval_s or 0.0),
+        ):
+            for again in range(1, times + 1):
+                wrong = phases == _CODES[phase]
+                if not wrong.any():
+                    break
+                later = replace(measurement, at_s=measurement.at_s + again * wait_s)
+                phases = np.where(wrong, _phases(metric, self.value(later, world)), phases)
         return phases
 
     @cached_property
@@ -382,17 +369,21 @@ def _joined(parts: Sequence[Outcomes]) -> Outcomes:
 
 
 class _State:
-    """AnalysisRuns of n releases side by side: failures and inconclusive measurements so far."""
+    """AnalysisRuns of n releases side by side: what came of them, and failures and such so far."""
 
     def __init__(self, n: int, gates: tuple[str, ...]) -> None:
-        self.gates = gates
         self.open = np.ones(n, dtype=bool)
-        self.rolled_back, self.paused = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        self.waiting = np.zeros(n, dtype=bool)
-        self.ended_s = np.full(n, np.nan)
-        self.by = np.full(n, -1)
-        self.step = np.full(n, -1)
         self.failed: dict[tuple[str, str], NDArray[np.int64]] = {}
+        self.found = Outcomes(
+            gates,
+            rolled_back=np.zeros(n, dtype=bool),
+            paused=np.zeros(n, dtype=bool),
+            ended_s=np.full(n, np.nan),
+            by=np.full(n, -1),
+            step=np.full(n, -1),
+            errors=np.zeros(n),
+            waiting=np.zeros(n, dtype=bool),
+        )
 
     def judge(self, measurement: PlannedMeasurement, phases: NDArray[np.int64]) -> None:
         """Counts one measurement's verdicts against the metric's limits."""
@@ -401,30 +392,20 @@ class _State:
         limit = metric.failure_limit
         if _until_a_success(metric):  # it has failed as often as it may, and once more
             limit, late_s = 0, limit * (metric.interval_s or 0.0)
+        found = self.found
         bad = self._over(measurement, phases, Phase.FAILED, limit)
-        stuck = self._over(
-            measurement, phases, Phase.INCONCLUSIVE, measurement.metric.inconclusive_limit
-        )
+        stuck = self._over(measurement, phases, Phase.INCONCLUSIVE, metric.inconclusive_limit)
         if measurement.step >= 0:
-            self.waiting |= self.open & (phases == _CODES[Phase.INCONCLUSIVE]) & ~stuck
-        self._end(measurement, bad, self.rolled_back, late_s)
-        self._end(measurement, phases == _CODES[Phase.ERROR], self.rolled_back, late)
-        self._end(measurement, stuck, self.paused, 0.0)
+            found.waiting[:] |= self.open & (phases == _CODES[Phase.INCONCLUSIVE]) & ~stuck
+        self._end(measurement, bad, found.rolled_back, late_s)
+        self._end(measurement, phases == _CODES[Phase.ERROR], found.rolled_back, late)
+        self._end(measurement, stuck, found.paused, 0.0)
 
     def conclude(self, world: Samples, ended_s: float) -> Outcomes:
         """The outcomes, with the errors that users saw until each release's end."""
-        end = np.where(np.isnan(self.ended_s), ended_s, self.ended_s)
+        end = np.where(np.isnan(self.found.ended_s), ended_s, self.found.ended_s)
         errors = np.sum([_errors_seen(turn, end) for turn in world.turns], axis=0)
-        return Outcomes(
-            self.gates,
-            self.rolled_back,
-            self.paused,
-            self.ended_s,
-            self.by,
-            self.step,
-            errors,
-            self.waiting,
-        )
+        return replace(self.found, errors=errors)
 
     def _over(
         self, measurement: PlannedMeasurement, phases: NDArray[np.int64], phase: Phase, limit: int
@@ -445,9 +426,9 @@ class _State:
     ) -> None:
         ending = self.open & now
         into |= ending
-        self.ended_s[ending] = measurement.at_s + late_s
-        self.by[ending] = self.gates.index(measurement.metric.name)
-        self.step[ending] = measurement.step
+        self.found.ended_s[ending] = measurement.at_s + late_s
+        self.found.by[ending] = self.found.gates.index(measurement.metric.name)
+        self.found.step[ending] = measurement.step
         self.open &= ~ending
 
 
