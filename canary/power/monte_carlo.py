@@ -16,7 +16,6 @@ from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from canary.argo import analysis, promql, threshold, virtual_rollout
 from canary.argo.analysis import ERROR_RETRY_S
@@ -27,7 +26,7 @@ from canary.argo.releases import HASHES, LATEST, STABLE
 from canary.argo.threshold import CurvedError
 from canary.argo.virtual_rollout import VirtualRollout
 from canary.power import samples, vectorised_promql
-from canary.power.samples import Fault, RandomDraws, Samples, Traffic
+from canary.power.samples import Bools, Fault, Floats, Ints, RandomDraws, Samples, Traffic
 from canary.power.vectorised_promql import Names, Scene, Value
 
 # A pod of ours is ready in about this time (measured on the cluster: ten pods Healthy in 7 s).
@@ -55,13 +54,13 @@ class Outcomes:
     """
 
     gates: tuple[str, ...]
-    rolled_back: NDArray[np.bool_]
-    paused: NDArray[np.bool_]
-    ended_s: NDArray[np.float64]
-    by: NDArray[np.int64]
-    step: NDArray[np.int64]
-    errors: NDArray[np.float64]
-    waiting: NDArray[np.bool_]
+    rolled_back: Bools
+    paused: Bools
+    ended_s: Floats
+    by: Ints
+    step: Ints
+    errors: Floats
+    waiting: Bools
 
     @property
     def rollback_rate(self) -> float:
@@ -265,9 +264,7 @@ class Study:
                 state.judge(measurement, self._judged(measurement, world, fault))
         return state.conclude(world, self._ended_s)
 
-    def _judged(
-        self, measurement: PlannedMeasurement, world: Samples, fault: Fault
-    ) -> NDArray[np.int64]:
+    def _judged(self, measurement: PlannedMeasurement, world: Samples, fault: Fault) -> Ints:
         """What a measurement says in each release; where its gate sees no fault, as if healthy."""
         if _seen(measurement.metric.query, fault) != Fault():
             return self._answered(measurement, world)
@@ -276,7 +273,7 @@ class Study:
             self._healthy[key] = self._answered(measurement, world)
         return self._healthy[key]
 
-    def _answered(self, measurement: PlannedMeasurement, world: Samples) -> NDArray[np.int64]:
+    def _answered(self, measurement: PlannedMeasurement, world: Samples) -> Ints:
         """The phases of a measurement; after an Error it is taken again, as by the controller.
 
         So it is after a failure, if a metric ends with its first success.
@@ -297,7 +294,7 @@ class Study:
         return phases
 
     @cached_property
-    def _healthy(self) -> dict[tuple[Metric, float], NDArray[np.int64]]:
+    def _healthy(self) -> dict[tuple[Metric, float], Ints]:
         return {}
 
     def smallest_detected(
@@ -373,7 +370,7 @@ class _State:
 
     def __init__(self, n: int, gates: tuple[str, ...]) -> None:
         self.open = np.ones(n, dtype=bool)
-        self.failed: dict[tuple[str, str], NDArray[np.int64]] = {}
+        self.failed: dict[tuple[str, str], Ints] = {}
         self.found = Outcomes(
             gates,
             rolled_back=np.zeros(n, dtype=bool),
@@ -385,7 +382,7 @@ class _State:
             waiting=np.zeros(n, dtype=bool),
         )
 
-    def judge(self, measurement: PlannedMeasurement, phases: NDArray[np.int64]) -> None:
+    def judge(self, measurement: PlannedMeasurement, phases: Ints) -> None:
         """Counts one measurement's verdicts against the metric's limits."""
         metric = measurement.metric
         late, late_s = metric.consecutive_error_limit * ERROR_RETRY_S, 0.0
@@ -408,8 +405,8 @@ class _State:
         return replace(self.found, errors=errors)
 
     def _over(
-        self, measurement: PlannedMeasurement, phases: NDArray[np.int64], phase: Phase, limit: int
-    ) -> NDArray[np.bool_]:
+        self, measurement: PlannedMeasurement, phases: Ints, phase: Phase, limit: int
+    ) -> Bools:
         if limit < 0:
             return np.zeros_like(self.open)
         key = (measurement.run, f"{measurement.metric.name} {phase}")
@@ -417,13 +414,7 @@ class _State:
         count += phases == _CODES[phase]
         return count > limit
 
-    def _end(
-        self,
-        measurement: PlannedMeasurement,
-        now: NDArray[np.bool_],
-        into: NDArray[np.bool_],
-        late_s: float,
-    ) -> None:
+    def _end(self, measurement: PlannedMeasurement, now: Bools, into: Bools, late_s: float) -> None:
         ending = self.open & now
         into |= ending
         self.found.ended_s[ending] = measurement.at_s + late_s
@@ -432,7 +423,7 @@ class _State:
         self.open &= ~ending
 
 
-def _errors_seen(world: Samples, end_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def _errors_seen(world: Samples, end_s: Floats) -> Floats:
     """The errors that users met until each release's end."""
     passed = (end_s - world.start_s) / world.scrape_s
     slot = np.clip(passed.astype(int), 0, world.errors_seen.shape[1] - 1)
@@ -440,14 +431,14 @@ def _errors_seen(world: Samples, end_s: NDArray[np.float64]) -> NDArray[np.float
     before = np.where(slot > 0, world.errors_seen[each, slot - 1], 0)
     # Of the slot in which it ended, the part that was over.
     part = np.clip(passed - slot, 0.0, 1.0)
-    errors: NDArray[np.float64] = before + part * (world.errors_seen[each, slot] - before)
+    errors: Floats = before + part * (world.errors_seen[each, slot] - before)
     return errors
 
 
 _CODES = {phase: code for code, phase in enumerate(Phase)}
 
 
-def _phases(metric: Metric, value: Value) -> NDArray[np.int64]:
+def _phases(metric: Metric, value: Value) -> Ints:
     """The phase of every release's value, as codes.
 
     Conditions change only at the numbers they compare with, so each stretch between them is asked

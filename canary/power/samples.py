@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from canary.argo.virtual_rollout import PodLifetime
 
 Counts = NDArray[Any]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 # A fast request of the service, and a slow one: 6 ms at the client, 400 ms injected (rehearsals).
 FAST_S, SLOW_S = 0.02, 0.4
@@ -113,9 +116,9 @@ class First:
         counts: The answers of each pod until then: arrays of n releases × pods.
     """
 
-    at_s: NDArray[np.float64]
+    at_s: Floats
     mean_s: tuple[float, ...]
-    seen_s: NDArray[np.float64]
+    seen_s: Floats
     counts: Trajectory
 
 
@@ -131,7 +134,7 @@ class Trajectory:
     requests: Counts
     failed: Counts
     slow: Counts
-    pods: NDArray[np.float64]
+    pods: Floats
     cpu: Counts
     restarts: float = 0.0
     split: Callable[[Trajectory], tuple[Trajectory, ...]] = lambda _: ()
@@ -157,7 +160,7 @@ class Trajectory:
         between: Counts = sums[max(first, last)] - sums[first]
         return between
 
-    def running(self, what: str, release: int) -> NDArray[np.float64]:
+    def running(self, what: str, release: int) -> Floats:
         """One release's sums of the same over its first 0, 1, 2 … slots."""
         sums: Counts = getattr(self, f"_{what}_sums")
         return np.asarray(sums[:, release], dtype=float)
@@ -203,7 +206,7 @@ class Trajectory:
         return _running(self.cpu * self.pods)
 
 
-def _together(a: Trajectory, b: Trajectory, pods: NDArray[np.float64]) -> Trajectory:
+def _together(a: Trajectory, b: Trajectory, pods: Floats) -> Trajectory:
     """The answers of both, as those of so many pods."""
 
     def split(_whole: Trajectory) -> tuple[Trajectory, ...]:
@@ -364,11 +367,7 @@ class RandomDraws:
         )
 
     def _faulty(
-        self,
-        canary: Trajectory,
-        fault: Fault,
-        when: str = "",
-        starts: NDArray[np.float64] | None = None,
+        self, canary: Trajectory, fault: Fault, when: str = "", starts: Floats | None = None
     ) -> Trajectory:
         """What a fault makes of the canary's answers, which begin at `starts`: of each slot."""
         usual = self.traffic
@@ -396,12 +395,7 @@ class RandomDraws:
         )
 
     def _with_outage(
-        self,
-        track: Trajectory,
-        fault: Fault,
-        who: str,
-        starts: NDArray[np.float64],
-        length_s: float | NDArray[np.float64],
+        self, track: Trajectory, fault: Fault, who: str, starts: Floats, length_s: float | Floats
     ) -> Trajectory:
         """The same with an outage, at the same instants of a release for canary and stable."""
         end_s = self.begin_s + self.slots * self.scrape_s
@@ -436,7 +430,7 @@ class RandomDraws:
             found.append(replace(whole, requests=broken, failed=broken, split=_undivided))
         return tuple(found)
 
-    def _thinned(self, whole: Trajectory, lost: NDArray[np.float64], when: str) -> Trajectory:
+    def _thinned(self, whole: Trajectory, lost: Floats, when: str) -> Trajectory:
         """What is left where requests are lost, whatever would have become of them."""
         rng, kept = self._rng(f"{when}lost"), 1 - lost
         failed, slow = rng.binomial(whole.failed, kept), rng.binomial(whole.slow, kept)
@@ -444,7 +438,7 @@ class RandomDraws:
         return replace(whole, requests=good + failed, failed=failed, slow=np.minimum(slow, good))
 
     @property
-    def _starts(self) -> NDArray[np.float64]:
+    def _starts(self) -> Floats:
         """When each slot begins, in seconds of the release."""
         return self.start_s + np.arange(self.slots, dtype=np.float64) * self.scrape_s
 
@@ -508,7 +502,7 @@ class RandomDraws:
         who = "canary" if canary else "stable"
         return self._answered(held.sum(axis=0), self._share(held), who)
 
-    def _answered(self, pods: NDArray[np.float64], expected: Counts, who: str) -> Trajectory:
+    def _answered(self, pods: Floats, expected: Counts, who: str) -> Trajectory:
         """So many requests as are expected, and what becomes of them in a healthy release."""
         size = (self.n, len(pods))
         requests = self._rng(f"{who} requests").poisson(expected, size=size)
@@ -524,26 +518,24 @@ class RandomDraws:
         )
 
     @cached_property
-    def _weights(self) -> NDArray[np.float64]:
+    def _weights(self) -> Floats:
         """How much of the traffic each pod draws, beside the others: n releases × pods."""
         shape = 1 / SKEW**2
         return self._rng("weights", shared=True).gamma(shape, 1 / shape, (self.n, len(self.pods)))
 
     @cached_property
-    def _per_weight(self) -> NDArray[np.float64]:
+    def _per_weight(self) -> Floats:
         """The requests that a pod of weight 1 answers: n releases × slots."""
         everybody = self._weights @ sum(
             self._held(canary=side, everybody=True) for side in (True, False)
         )
         return self.traffic.requests_per_s * self.scrape_s / np.maximum(everybody, 1e-9)
 
-    def _share(self, held: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _share(self, held: Floats) -> Floats:
         """The requests that pods answer which hold so much of each slot: n releases × slots."""
         return (self._weights @ held) * self._per_weight
 
-    def _held(
-        self, *, canary: bool, scraped: bool = False, everybody: bool = False
-    ) -> NDArray[np.float64]:
+    def _held(self, *, canary: bool, scraped: bool = False, everybody: bool = False) -> Floats:
         """How much of each slot each pod of a ReplicaSet answers: pods × slots, 0 of the other.
 
         `scraped`: from their first scrape on. `everybody`: of pods of other turns as well.
@@ -560,7 +552,7 @@ class RandomDraws:
                 row[:] = np.clip(spent, 0.0, self.scrape_s) / self.scrape_s
         return held
 
-    def _some(self, requests: Counts, rates: NDArray[np.float64], purpose: str) -> Counts:
+    def _some(self, requests: Counts, rates: Floats, purpose: str) -> Counts:
         """Which requests fail, or are slow: binomial, or beta-binomial if they cluster."""
         rng = self._rng(purpose)
         correlation = self.traffic.overdispersion

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from canary.argo.dialects import Dialect
 from canary.argo.releases import LATEST, STABLE
 from canary.argo.virtual_rollout import PodLifetime
-from canary.power.samples import CPU_NOISE, FAST_S, SKEW, SLOW_S, Fault, Traffic
+from canary.power.samples import (
+    CPU_NOISE,
+    FAST_S,
+    SKEW,
+    SLOW_S,
+    Bools,
+    Fault,
+    Floats,
+    Ints,
+    Traffic,
+)
 
 BOUNDS_S = (0.005, 0.025, 0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.5, 1.0, 2.5)
 
@@ -100,14 +110,14 @@ class Release:
 
 
 # A metric, labels, and when it was scraped with which values.
-_Series = tuple[str, dict[str, str], NDArray[np.float64], NDArray[np.generic]]
+_Series = tuple[str, dict[str, str], Floats, NDArray[np.generic]]
 
 
 @dataclass
 class _Pod:
     life: PodLifetime
     weight: float
-    scrapes: NDArray[np.float64]
+    scrapes: Floats
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -125,9 +135,9 @@ def lines(release: Release) -> Iterator[str]:
     for pod, rate in zip(pods, load, strict=True):
         if len(pod.scrapes) and (release.stable or pod.life.canary):
             per_second = rate * release.traffic.requests_per_s
-            for name, labels, times, values in _of_pod(release, pod, ticks, per_second, out):
-                if name in release.asked or not release.asked:
-                    yield from _told(name, labels, times, values)
+            for series in _of_pod(release, pod, ticks, per_second, out):
+                if series[0] in release.asked or not release.asked:
+                    yield from _told(series)
 
 
 def _chance(release: Release, life: PodLifetime, purpose: str) -> np.random.Generator:
@@ -158,7 +168,7 @@ def _pod(release: Release, life: PodLifetime) -> _Pod:
     return _Pod(life, share, scrapes, labels)
 
 
-def _load(pods: Sequence[_Pod], ticks: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _load(pods: Sequence[_Pod], ticks: Floats) -> list[Floats]:
     """Each pod's share of the traffic in each second, by weight among those that are ready."""
     shares = []
     for pod in pods:
@@ -170,11 +180,7 @@ def _load(pods: Sequence[_Pod], ticks: NDArray[np.float64]) -> list[NDArray[np.f
 
 
 def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
-    release: Release,
-    pod: _Pod,
-    ticks: NDArray[np.float64],
-    per_second: NDArray[np.float64],
-    out: NDArray[np.bool_],
+    release: Release, pod: _Pod, ticks: Floats, per_second: Floats, out: Bools
 ) -> Iterator[_Series]:
     """Every series of one pod; `out` are the seconds of an outage, in which all requests fail."""
     sick = pod.life.canary
@@ -199,21 +205,23 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
     at = np.clip(np.searchsorted(ticks, pod.scrapes, side="right"), 0, len(ticks))
     since = int(np.searchsorted(ticks, _crash_s(release, pod))) if reset else 0
 
-    def counter(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        total = np.concatenate([[0], np.cumsum(counts)])[at]
-        before = np.concatenate([[0], np.cumsum(counts)])[since]
-        return np.where(at >= since, total - before, total) if since else total
+    def counter(name: str, labels: dict[str, str], counts: Ints, *, zeroed: bool = True) -> _Series:
+        """A counter's series, there from its first count on where it is not at zero before."""
+        sums = np.concatenate([[0], np.cumsum(counts)])
+        total = np.where(at >= since, sums[at] - sums[since], sums[at]) if since else sums[at]
+        first = 0
+        # What stable pods count has begun long ago.
+        if not zeroed and pod.life.ready_s > 0:
+            first = int(np.argmax(total > 0)) if total.any() else len(total)
+        return name, labels, times[first:], total[first:]
 
     pod_hash = release.names.latest_hash if pod.life.canary else release.names.stable_hash
     hashed = {HASH_LABEL: pod_hash} if release.weather.hashed else {}
-    own = pod.labels | hashed
-    routed = own | {"method": "GET", "route": "/"}
+    routed = pod.labels | hashed | {"method": "GET", "route": "/"}
     times = release.base_s + pod.scrapes
     good, whole = requests - failed, failed
     shares = release.traffic.routes or (1.0,)
     broken = sick and release.fault.route_broken
-    # What stable pods count has begun long ago.
-    since_first = _begun if pod.life.ready_s > 0 else _whole
     for index, share in enumerate(shares):
         last = index == len(shares) - 1
         part = 1.0 if last else min(share / sum(shares[index:]), 1.0)
@@ -234,30 +242,26 @@ def _of_pod(  # noqa: C901, PLR0915 — one draw after the other
                 fine, begun * release.fault.refused_share
             )
             fine = fine - refused
-            yield since_first(OWN, told | {"status": REFUSED}, times, counter(refused))
+            yield counter(OWN, told | {"status": REFUSED}, refused, zeroed=False)
         # As the service's: its failures stand at zero from the start, and nothing else does.
-        yield since_first(OWN, told | {"status": "200"}, times, counter(fine))
+        yield counter(OWN, told | {"status": "200"}, fine, zeroed=False)
         other = chance(f"status on {index}").binomial(bad, 0.5)
         for status, counts in (("503", other), ("500", bad - other)):
-            yield _whole(OWN, told | {"status": status}, times, counter(counts))
+            yield counter(OWN, told | {"status": status}, counts)
     for bound in (*BOUNDS_S, np.inf):
         under = (requests - slow) * (bound >= FAST_S) + slow * (bound >= slow_s)
         le = {"le": "+Inf" if np.isinf(bound) else f"{bound:g}" if bound % 1 else f"{bound:.1f}"}
-        yield _whole("request_duration_seconds_bucket", routed | le, times, counter(under))
-    yield _whole("request_duration_seconds_count", routed, times, counter(requests))
+        yield counter("request_duration_seconds_bucket", routed | le, under)
+    yield counter("request_duration_seconds_count", routed, requests)
     for family in release.families:
-        written = _whole if family.dialect.zeroed else since_first
         for told, counts in _of_family(family, release, pod, (requests, whole, slow, slow_s)):
-            yield written(family.metric, told, times, counter(counts))
+            yield counter(family.metric, told, counts, zeroed=family.dialect.zeroed)
     yield from _platform(release, pod, reset=reset)
 
 
 def _of_family(
-    family: Family,
-    release: Release,
-    pod: _Pod,
-    answers: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], float],
-) -> Iterator[tuple[dict[str, str], NDArray[np.int64]]]:
+    family: Family, release: Release, pod: _Pod, answers: tuple[Ints, Ints, Ints, float]
+) -> Iterator[tuple[dict[str, str], Ints]]:
     """Each series of a metric that is not the service's own: its labels, and counts a second."""
     requests, failed, slow, slow_s = answers
     names, dialect = release.names, family.dialect
@@ -294,41 +298,25 @@ def _platform(release: Release, pod: _Pod, *, reset: bool) -> Iterator[_Series]:
     spent = usage * CADVISOR_S * (1 + CPU_NOISE * noise)
     times = release.base_s + measurements
     image = pod.labels | {"image": "image"}
-    yield _whole("container_cpu_usage_seconds_total", image, times, np.cumsum(spent))
+    yield "container_cpu_usage_seconds_total", image, times, np.cumsum(spent)
     limit = pod.labels | {"resource": "cpu", "unit": "core"}
     full = np.full(len(measurements), release.cpu_limit)
-    yield _whole("kube_pod_container_resource_limits", limit, times, full)
+    yield "kube_pod_container_resource_limits", limit, times, full
     restarted = release.fault.restarts if reset else 0.0
     restarts = np.where(measurements > _crash_s(release, pod), restarted, 0.0)
-    yield _whole("kube_pod_container_status_restarts_total", pod.labels, times, restarts)
+    yield "kube_pod_container_status_restarts_total", pod.labels, times, restarts
     # A proxy beside it, idle and with four times the limit, which dilutes what asks for all.
     beside = {"container": "proxy"}
     idle = np.cumsum(np.full(len(measurements), 0.01 * release.cpu_limit * CADVISOR_S))
-    yield _whole("container_cpu_usage_seconds_total", image | beside, times, idle)
-    yield _whole("kube_pod_container_resource_limits", limit | beside, times, 4 * full)
+    yield "container_cpu_usage_seconds_total", image | beside, times, idle
+    yield "kube_pod_container_resource_limits", limit | beside, times, 4 * full
     proxy = release.fault.proxy_restarts if pod.life.canary else 0.0
     restarts = np.where(measurements > _crash_s(release, pod), proxy, 0.0)
-    name = "kube_pod_container_status_restarts_total"
-    yield _whole(name, pod.labels | beside, times, restarts)
+    yield "kube_pod_container_status_restarts_total", pod.labels | beside, times, restarts
 
 
-def _whole(
-    name: str, labels: dict[str, str], times: NDArray[np.float64], values: NDArray[np.generic]
-) -> _Series:
-    return name, labels, times, values
-
-
-def _begun(
-    name: str, labels: dict[str, str], times: NDArray[np.float64], counts: NDArray[np.int64]
-) -> _Series:
-    """A counter whose series is there from its first count on, and not at zero before."""
-    first = int(np.argmax(counts > 0)) if counts.any() else len(counts)
-    return name, labels, times[first:], counts[first:]
-
-
-def _told(
-    name: str, labels: dict[str, str], times: NDArray[np.float64], values: NDArray[np.generic]
-) -> Iterator[str]:
+def _told(series: _Series) -> Iterator[str]:
+    name, labels, times, values = series
     head = name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "} "
     for value, at in zip(values.tolist(), times.tolist(), strict=True):
         yield f"{head}{value} {at:.3f}"

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import promql_parser
-from numpy.typing import NDArray
 
 from canary.argo import promql
 from canary.argo.dialects import (
@@ -40,7 +39,7 @@ from canary.argo.dialects import (
 )
 from canary.argo.promql import Matcher
 from canary.argo.releases import LATEST, STABLE
-from canary.power.samples import Samples, Trajectory
+from canary.power.samples import Bools, Floats, Samples, Trajectory
 
 # Where fast and slow requests lie, in seconds: either side of any limit that a gate would set.
 FAST_S, SLOW_S = 0.01, 60.0
@@ -75,19 +74,17 @@ INSTANT = frozenset(
 # What the kubelet and kube-state-metrics say: nothing of requests.
 PLATFORM = INSTANT | {"container_cpu_usage_seconds_total"}
 
-Numbers = NDArray[np.float64]
-Present = NDArray[np.bool_]
 Labels = frozenset[tuple[str, str]]
 # A series that begins nearer to a window's edge than so many scrapes is taken back to it.
 NEAR = 1.1
 
 # What pods' counters grew by between two slots.
-Counted = Callable[[Trajectory, int, int], Numbers]
+Counted = Callable[[Trajectory, int, int], Floats]
 
 
 def _sums(what: str, less: str = "") -> Counted:
-    def counted(track: Trajectory, first: int, last: int) -> Numbers:
-        found: Numbers = track.total(what, first, last)
+    def counted(track: Trajectory, first: int, last: int) -> Floats:
+        found: Floats = track.total(what, first, last)
         return found - track.total(less, first, last) if less else found
 
     return counted
@@ -117,15 +114,15 @@ class Scene:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     by_route: bool = False
     # What parts of the query were found to be, by their text and their instant.
-    known: dict[tuple[str, float], Vector | Numbers] = field(default_factory=dict, compare=False)
+    known: dict[tuple[str, float], Vector | Floats] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
 class Value:
     """One number per release, where `present`; `scalar` if it is a number and no series."""
 
-    number: Numbers
-    present: Present
+    number: Floats
+    present: Bools
     scalar: bool = False
 
 
@@ -140,11 +137,11 @@ class Series:
     """
 
     labels: Labels
-    number: Numbers
-    present: Present
+    number: Floats
+    present: Bools
     raw: bool = False
     side: str = ""
-    pods: Numbers | None = None
+    pods: Floats | None = None
 
     @property
     def each_pod(self) -> bool:
@@ -182,7 +179,7 @@ def _tells_routes(tree: Any) -> bool:
     return any(set(getattr(group, "labels", ())) & ROUTES for group in groups if group)
 
 
-def _evaluate(tree: Any, scene: Scene) -> Vector | Numbers:
+def _evaluate(tree: Any, scene: Scene) -> Vector | Floats:
     """A vector, or a scalar as one number per release; a part that is repeated is asked once."""
     tree = promql.bare(tree)
     key = (_text(tree), scene.at_s)
@@ -197,7 +194,7 @@ def _text(tree: Any) -> str:
     return str(tree)
 
 
-def _computed_anew(tree: Any, scene: Scene) -> Vector | Numbers:
+def _computed_anew(tree: Any, scene: Scene) -> Vector | Floats:
     match type(tree).__name__:
         case "NumberLiteral":
             return np.full(scene.world.n, float(tree.val))
@@ -221,14 +218,14 @@ def _vector(tree: Any, scene: Scene) -> Vector:
     return found
 
 
-def _scalar(tree: Any, scene: Scene) -> Numbers:
+def _scalar(tree: Any, scene: Scene) -> Floats:
     found = _evaluate(tree, scene)
     if isinstance(found, np.ndarray):
         return found
     raise UnmodelledError("series stand where Prometheus needs a number")
 
 
-def _each(found: Vector | Numbers, change: Callable[[Numbers], Numbers]) -> Vector | Numbers:
+def _each(found: Vector | Floats, change: Callable[[Floats], Floats]) -> Vector | Floats:
     with np.errstate(all="ignore"):
         if isinstance(found, np.ndarray):
             return change(found)
@@ -259,7 +256,7 @@ _COMPARISONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _binary(tree: Any, scene: Scene) -> Vector | Numbers:
+def _binary(tree: Any, scene: Scene) -> Vector | Floats:
     left, right = _evaluate(tree.lhs, scene), _evaluate(tree.rhs, scene)
     sign, modifier = str(tree.op), tree.modifier
     if isinstance(left, np.ndarray):
@@ -282,7 +279,7 @@ def _operator(sign: str) -> Callable[..., Any]:
     return found
 
 
-def _computed(tree: Any, into: Series, series: Series, other: Numbers, *, right: bool) -> Series:
+def _computed(tree: Any, into: Series, series: Series, other: Floats, *, right: bool) -> Series:
     """One series and a number; `right` if the series stands on the right."""
     sign = str(tree.op)
     if sign != "*" and (sign != "/" or right):
@@ -331,7 +328,7 @@ def _set(sign: str, left: Vector, right: Vector, key: Key) -> Vector:
     return tuple(keep)
 
 
-def _any(vector: Vector, key: Key, wanted: Labels, like: Present) -> Present:
+def _any(vector: Vector, key: Key, wanted: Labels, like: Bools) -> Bools:
     found = np.zeros_like(like)
     for series in vector:
         if key(series) == wanted:
@@ -455,7 +452,7 @@ def _folded(name: str, labels: Labels, members: Sequence[Series], *, by_pod: boo
         return Series(labels, pick.reduce(each), present)
 
 
-_OVER_TIME: dict[str, Callable[[Numbers], Numbers]] = {
+_OVER_TIME: dict[str, Callable[[Floats], Floats]] = {
     "sum_over_time": lambda found: np.nansum(found, axis=0),
     "avg_over_time": lambda found: np.nanmean(found, axis=0),
     "max_over_time": lambda found: np.nanmax(found, axis=0),
@@ -490,7 +487,7 @@ def _over_time(function: str, arguments: Sequence[Any], scene: Scene) -> Vector:
 
 
 def _at_instants(
-    function: str, subquery: Any, begin_s: float, q: Numbers | None, scene: Scene
+    function: str, subquery: Any, begin_s: float, q: Floats | None, scene: Scene
 ) -> dict[Labels, Series]:
     """The function's answers where an instant of the subquery lies so long after the release."""
     step_s, text = subquery.step.total_seconds(), _text(subquery.expr)
@@ -512,7 +509,7 @@ def _at_instants(
 
 
 def _folded_over_time(
-    function: str, labels: Labels, found: Sequence[Vector], q: Numbers | None
+    function: str, labels: Labels, found: Sequence[Vector], q: Floats | None
 ) -> Series:
     every = [s for vector in found for s in vector if s.labels == labels]
     _refuse_raw(every, "a subquery of")
@@ -527,18 +524,18 @@ def _folded_over_time(
     return Series(labels, number, np.asarray(present.any(axis=0)))
 
 
-def _quantile_of(numbers: Numbers, q: float) -> Numbers:
+def _quantile_of(numbers: Floats, q: float) -> Floats:
     """`np.nanquantile` over the first axis, which asks each column by itself and takes a minute."""
     ordered = np.sort(numbers, axis=0)  # NaN last
     rank = q * np.maximum((~np.isnan(numbers)).sum(axis=0) - 1, 0)
     below = np.floor(rank).astype(int)
     above, column = np.ceil(rank).astype(int), np.arange(numbers.shape[1])
     low, high = ordered[below, column], ordered[above, column]
-    found: Numbers = low + (high - low) * (rank - below)
+    found: Floats = low + (high - low) * (rank - below)
     return found
 
 
-_SIMPLE: dict[str, Callable[[Numbers], Any]] = {
+_SIMPLE: dict[str, Callable[[Floats], Any]] = {
     "sqrt": np.sqrt, "abs": np.abs, "ln": np.log, "exp": np.exp, "log2": np.log2, "log10": np.log10,
     "ceil": np.ceil, "floor": np.floor, "sgn": np.sign,
 }  # fmt: skip
@@ -547,7 +544,7 @@ _CLAMPS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _call(tree: Any, scene: Scene) -> Vector | Numbers:
+def _call(tree: Any, scene: Scene) -> Vector | Floats:
     name, arguments = tree.func.name, tree.args
     if name in ("rate", "increase", "irate"):
         return _counter(name, *_ranged(arguments[0]), scene)
@@ -570,14 +567,14 @@ def _call(tree: Any, scene: Scene) -> Vector | Numbers:
     raise UnmodelledError(f"{name}() is not modelled")
 
 
-def _to_scalar(vector: Vector, n: int) -> Numbers:
+def _to_scalar(vector: Vector, n: int) -> Floats:
     _refuse_raw(vector, "scalar() of")
     count = np.sum([s.present for s in vector], axis=0) if vector else np.zeros(n)
     number = np.sum([np.where(s.present, s.number, 0.0) for s in vector], axis=0)
     return np.where(count == 1, number, np.nan)
 
 
-def _quantile(q: Numbers, buckets: Vector) -> Vector:
+def _quantile(q: Floats, buckets: Vector) -> Vector:
     """Two classes of requests: the quantile is slow where more than 1 − q of them are."""
     groups: dict[Labels, dict[str, Series]] = {}
     for series in buckets:
@@ -679,7 +676,7 @@ class _Span:
     window_s: float
     scene: Scene
 
-    def counted(self, function: str, grown: Counted) -> Numbers:
+    def counted(self, function: str, grown: Counted) -> Floats:
         """What a function answers for counters that grew by so much between their samples."""
         total, scrape_s = grown(self.track, self.first, self.last), self.scene.world.scrape_s
         if function == AS_IT_STANDS:
@@ -689,7 +686,7 @@ class _Span:
         found = total * self._stretch(grown)
         return found / self.window_s if function == "rate" else found
 
-    def counted_late(self, function: str) -> Numbers:
+    def counted_late(self, function: str) -> Floats:
         """The same of failures whose series begin with them, which no sample shows at zero.
 
         Growth between a series' samples is taken on to the instant, and back to the window's edge
@@ -711,21 +708,21 @@ class _Span:
         return found / self.window_s if function == "rate" else found
 
     @property
-    def seen(self) -> Numbers:
+    def seen(self) -> Floats:
         """Scraped pods in each slot."""
         return self.track.pods[self.first : self.last]
 
-    def alive(self, function: str) -> Present:
+    def alive(self, function: str) -> Bools:
         """Whether some pod has been scraped, or twice where growth is asked for."""
         scraped = np.full(self.scene.world.n, bool(self.seen.any()))
         first = self.track.first
         if first is None or not first.mean_s:
             return scraped
         again_s = 0.0 if function == AS_IT_STANDS else self.scene.world.scrape_s
-        found: Present = scraped & (first.at_s.min(axis=1) + again_s <= self.at_s)
+        found: Bools = scraped & (first.at_s.min(axis=1) + again_s <= self.at_s)
         return found
 
-    def _stretch(self, grown: Counted) -> Numbers | float:
+    def _stretch(self, grown: Counted) -> Floats | float:
         """How far growth is taken beyond the samples (`extrapolatedRate`, promql/functions.go).
 
         To the window's edges for pods that were scraped before it. Of one that is first scraped
@@ -745,7 +742,7 @@ class _Span:
             young = [n for n, at_s in enumerate(begun.mean_s) if start_s < at_s < last_s]
         held_s = old * (last_s - first_s)
         beyond_s = max(self.window_s - (last_s - first_s), 0.0)
-        taken_s: Numbers | float = old * beyond_s / 2 * (1 + self._risen(old, grown))
+        taken_s: Floats | float = old * beyond_s / 2 * (1 + self._risen(old, grown))
         if begun is not None:
             held_s += sum(last_s - max(begun.mean_s[pod], first_s) for pod in young)
             each = grown(self.track, self.first, self.last) / max(held_s, 1e-9)
@@ -758,7 +755,7 @@ class _Span:
                 taken_s = taken_s + np.where(near, before_s, scrape_s / 2) + after_s
         return 1.0 + taken_s / held_s if held_s > 0 else 1.0
 
-    def _risen(self, pods: float, grown: Counted) -> Numbers | float:
+    def _risen(self, pods: float, grown: Counted) -> Floats | float:
         """The share of old pods whose counter is above zero on its first sample in the window."""
         whole = self.track.since_start
         if whole is None:
@@ -814,7 +811,7 @@ def _requests(
     return found
 
 
-def _of_outcome(function: str, dialect: Dialect, outcome: Outcome, span: _Span) -> Numbers:
+def _of_outcome(function: str, dialect: Dialect, outcome: Outcome, span: _Span) -> Floats:
     """What a function answers for the series of good requests, or of failed ones."""
     if outcome is Outcome.GOOD:
         return span.counted(function, _GOOD)

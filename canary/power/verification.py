@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from canary.argo import analysis, promql
 from canary.argo.dialects import (
@@ -36,7 +35,7 @@ from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
 from canary.power import backfill
 from canary.power.monte_carlo import PlannedMeasurement, Study
-from canary.power.samples import Fault, Samples, Trajectory
+from canary.power.samples import Fault, Floats, Samples, Trajectory
 from canary.power.vectorised_promql import FAST_S, INFINITE, PROGRAMS, ROUTES, SLOW_S, Value
 from canary.runtime.prometheus import Prometheus, QueryError
 
@@ -47,8 +46,6 @@ JUST_S = 0.001
 EPOCH_S, GAP_S = 1_700_006_400, 600.0
 # A difference that a sample more or less in a window makes, and no misreading does.
 TOLERANCE = 0.1
-
-Numbers = NDArray[np.float64]
 
 NO_DATA = "no data"
 WORLDS: Mapping[str, Fault] = {
@@ -313,7 +310,7 @@ def _series(
     labels: Mapping[str, str],
     told: frozenset[str],
     track: Trajectory,
-) -> Iterator[tuple[str, Numbers]]:
+) -> Iterator[tuple[str, Floats]]:
     """The series of one metric, each with its value at the end of every slot."""
     metric = selector.metric
     slots = track.requests.shape[1]
@@ -351,7 +348,7 @@ def _requests(
     told: frozenset[str],
     track: Trajectory,
     late: tuple[bool, bool],
-) -> Iterator[tuple[str, Numbers]]:
+) -> Iterator[tuple[str, Floats]]:
     """A counter of requests, with the outcome's labels that some selector names (`told`).
 
     `late`: whether the series of good requests, and those of failures, are there from the first one
@@ -382,7 +379,7 @@ def _head(metric: str, labels: Mapping[str, str]) -> str:
 
 
 def _samples(
-    head: str, values: Numbers, track: Trajectory, world: Samples, base_s: float
+    head: str, values: Floats, track: Trajectory, world: Samples, base_s: float
 ) -> Iterator[str]:
     for slot, value in enumerate(values.tolist()):
         before = track.pods[slot - 1] if slot else 0.0
