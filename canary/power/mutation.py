@@ -24,7 +24,7 @@ from canary.lint.pods import container_of, cpu_limit_cores
 from canary.power import edits, exporters, simulation
 from canary.power.mutants import Mutant
 from canary.power.samples import Fault, Traffic
-from canary.power.simulation import Recordings, Scenario, Subject, Trial
+from canary.power.simulation import Recordings, Released, Scenario, Subject
 from canary.power.synthetic_series import Family, ScrapeNoise
 from canary.yamls import Document
 
@@ -221,9 +221,7 @@ def _first_step(release: Release) -> str:
     return f"first step shows {first:.0%}" if first > FIRST_SHARE else ""
 
 
-def _complaints(
-    trials: Sequence[tuple[Trial, VirtualRollout]], expected: Sequence[Expectation]
-) -> list[str]:
+def _complaints(trials: Released, expected: Sequence[Expectation]) -> list[str]:
     by_name = {expectation.scenario.name: expectation for expectation in expected}
     found = (by_name[trial.scenario.name].broken_by(virtual_run) for trial, virtual_run in trials)
     return list(dict.fromkeys(text for text in found if text))

@@ -12,7 +12,7 @@ import itertools
 import math
 import random
 import tempfile
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -100,6 +100,16 @@ class Trial:
         return lambda: draw.uniform(3.0, 8.0)
 
 
+# Each release, with what came of it.
+Released = list[tuple[Trial, VirtualRollout]]
+# Is told how many releases are done, of how many.
+Progress = Callable[[int, int], None]
+
+
+def _untold(_done: int, _all: int) -> None:
+    """Progress that nobody watches."""
+
+
 class Recordings:
     """Servers over the samples of releases: what was written is found again, and asked once.
 
@@ -163,11 +173,11 @@ def simulate(
     subject: Subject,
     scenarios: Sequence[Scenario],
     releases: int,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    progress: Progress = _untold,
     *,
     only: Container[str] = (),
     recordings: Recordings | None = None,
-) -> list[tuple[Trial, VirtualRollout]]:
+) -> Released:
     """Releases each scenario so many times; the trials with what came of each.
 
     `only` names those to release: each is the same release as among all of them.
@@ -176,9 +186,8 @@ def simulate(
         MachineError: if Prometheus or promtool cannot be had.
     """
     recordings = recordings or Recordings()
-    trials = plan(subject, scenarios, releases, only)
-    released = _released(subject, trials, recordings, progress)
-    found = dict(zip((t.seed for t in trials), released, strict=True))
+    released = _released(subject, plan(subject, scenarios, releases, only), recordings, progress)
+    found = {trial.seed: (trial, virtual_run) for trial, virtual_run in released}
     # Who waited at a weight had other pods than was assumed, so its samples are made anew: each
     # time the first wait that differs is right, and a release has no more waits than measurements.
     for _ in range(MAX_WAITS):
@@ -195,13 +204,19 @@ def simulate(
 
 
 def _released(
-    subject: Subject,
-    trials: Sequence[Trial],
-    recordings: Recordings,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[tuple[Trial, VirtualRollout]]:
-    with recordings.of(subject, trials) as servers:
-        return judge(subject, trials, servers, progress)
+    subject: Subject, trials: Sequence[Trial], recordings: Recordings, progress: Progress = _untold
+) -> Released:
+    """Takes each release through its steps with real answers, of the server for its seed."""
+    scalars: dict[str, bool] = {}
+    results: Released = []
+    with recordings.of(subject, trials) as servers, program.threads(THREADS) as pool:
+        virtual_runs = pool.map(
+            lambda trial: _roll_out(subject, trial, servers[trial.seed], scalars), trials
+        )
+        for trial, virtual_run in zip(trials, virtual_runs, strict=True):
+            results.append((trial, virtual_run))
+            progress(len(results), len(trials))
+    return results
 
 
 def _waited(trial: Trial, virtual_run: VirtualRollout) -> bool:
@@ -234,37 +249,18 @@ def plan(
 def prepare(subject: Subject, trials: Sequence[Trial], folder: Path) -> None:
     """Writes every release's samples into blocks in a folder."""
 
-    def write(block: int, inside: list[Trial]) -> None:
-        def lines() -> Iterator[str]:
-            for trial in inside:
-                program.heed()
-                yield from synthetic_series.lines(_recorded(subject, trial))
-
-        backfill.load(lines(), folder, f"block-{block}")
+    def lines(inside: Iterable[Trial]) -> Iterator[str]:
+        for trial in inside:
+            program.heed()
+            yield from synthetic_series.lines(_recorded(subject, trial))
 
     blocks = itertools.groupby(trials, key=lambda trial: int(trial.base_s) // backfill.BLOCK_S)
     with program.threads(THREADS) as pool:
-        for done in [pool.submit(write, block, list(inside)) for block, inside in blocks]:
+        for done in [
+            pool.submit(backfill.load, lines(list(inside)), folder, f"block-{block}")
+            for block, inside in blocks
+        ]:
             done.result()
-
-
-def judge(
-    subject: Subject,
-    trials: Sequence[Trial],
-    servers: Mapping[int, Client],
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[tuple[Trial, VirtualRollout]]:
-    """Takes each release through its steps with real answers, of the server for its seed."""
-    scalars: dict[str, bool] = {}
-    with program.threads(THREADS) as pool:
-        virtual_runs = pool.map(
-            lambda trial: _roll_out(subject, trial, servers[trial.seed], scalars), trials
-        )
-        results = []
-        for trial, virtual_run in zip(trials, virtual_runs, strict=True):
-            results.append((trial, virtual_run))
-            progress(len(results), len(trials))
-    return results
 
 
 def _roll_out(

@@ -11,7 +11,7 @@ from itertools import groupby
 from canary import tables
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, VirtualRollout
 from canary.power import stats
-from canary.power.simulation import Trial
+from canary.power.simulation import Released
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Summary:
     tallies: tuple[Tally, ...]
 
 
-def summarise(
-    release: str, results: Sequence[tuple[Trial, VirtualRollout]], elapsed_s: float
-) -> Summary:
+def summarise(release: str, results: Released, elapsed_s: float) -> Summary:
     """Counts the results of each kind, in the order in which they were asked for."""
     order = list(dict.fromkeys(trial.scenario.name for trial, _ in results))
     ranked = sorted(results, key=lambda result: order.index(result[0].scenario.name))
