@@ -72,43 +72,34 @@ def _tally(name: str, virtual_runs: Sequence[VirtualRollout]) -> Tally:
     )
 
 
+HEAD = ("release", "of", "promoted", "rolled back", "95 % interval", "paused", "median s", "by")
+
+
+def _row(tally: Tally) -> tuple[object, ...]:
+    return (
+        tally.scenario,
+        tally.releases,
+        tally.promoted,
+        tally.rolled_back,
+        f"{tally.low:.2%} – {tally.high:.2%}",
+        tally.paused + tally.stuck,
+        "—" if tally.detect_s is None else tally.detect_s,
+        ", ".join(f"{gate} {count}" for gate, count in tally.by_gate.items()),
+    )
+
+
 def table(summary: Summary) -> str:
     """For people at a terminal."""
     everything = sum(tally.releases for tally in summary.tallies)
-    head = ("release", "of", "promoted", "rolled back", "95 % interval", "paused", "median s", "by")
-    rows = [
-        (
-            t.scenario,
-            t.releases,
-            t.promoted,
-            t.rolled_back,
-            f"{t.low:.2%} – {t.high:.2%}",
-            t.paused + t.stuck,
-            "—" if t.detect_s is None else t.detect_s,
-            ", ".join(f"{gate} {count}" for gate, count in t.by_gate.items()),
-        )
-        for t in summary.tallies
-    ]
     foot = f"{everything} releases of {summary.release} in {summary.elapsed_s:.0f} s"
-    return "\n".join([*tables.text(head, rows, left=(0, 7)), "", foot])
+    return "\n".join([*tables.text(HEAD, map(_row, summary.tallies), left=(0, 7)), "", foot])
 
 
 def markdown(summary: Summary) -> str:
-    """For a pull request."""
-    head = ("release", "of", "rolled back", "95 % interval", "paused", "median s")
-    rows = [
-        (
-            t.scenario,
-            t.releases,
-            t.rolled_back,
-            f"{t.low:.2%} – {t.high:.2%}",
-            t.paused + t.stuck,
-            "—" if t.detect_s is None else t.detect_s,
-        )
-        for t in summary.tallies
-    ]
+    """For a pull request, without how many were promoted and by which gates others were not."""
     title = f"**canary simulate** · {summary.release}"
-    return "\n".join([title, "", *tables.markdown(head, rows)])
+    rows = [(*row[:2], *row[3:7]) for row in (HEAD, *map(_row, summary.tallies))]
+    return "\n".join([title, "", *tables.markdown(rows[0], rows[1:])])
 
 
 FORMATS: Mapping[str, Callable[[Summary], str]] = {
