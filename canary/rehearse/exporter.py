@@ -27,21 +27,32 @@ WEIGH_EVERY_S = 5.0
 PATH = "/metrics"
 
 
-# The metrics that it serves.
-NAMES = frozenset(
-    {
-        "container_cpu_usage_seconds_total",
-        "container_memory_working_set_bytes",
-        "kube_pod_container_resource_limits",
-        "kube_pod_container_resource_requests",
-        "kube_pod_container_status_restarts_total",
-        "kube_pod_created",
-        "kube_pod_info",
-        "kube_pod_status_phase",
-    }
-)
-
-
+_POD = ("namespace", "pod")
+_CONTAINER = (*_POD, "container")
+# The metrics that it serves: what each says, and its labels.
+_FAMILIES = {
+    "container_cpu_usage_seconds_total": ("Cumulative CPU time consumed", (*_CONTAINER, "image")),
+    "container_memory_working_set_bytes": (
+        "Memory held, pages shared within the pod counted once",
+        (*_CONTAINER, "image"),
+    ),
+    "kube_pod_container_resource_limits": (
+        "The resource limits of a container",
+        (*_CONTAINER, "resource", "unit"),
+    ),
+    "kube_pod_container_resource_requests": (
+        "The resource requests of a container",
+        (*_CONTAINER, "resource", "unit"),
+    ),
+    "kube_pod_container_status_restarts_total": ("Container restarts", _CONTAINER),
+    "kube_pod_created": ("Unix time of a pod's creation", _POD),
+    "kube_pod_info": (
+        "Where a pod runs and who made it",
+        (*_POD, "node", "host_ip", "created_by_kind", "created_by_name"),
+    ),
+    "kube_pod_status_phase": ("Whether a pod is in a phase", (*_POD, "phase")),
+}
+NAMES = _FAMILIES.keys()
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
@@ -61,6 +72,14 @@ class ContainerFacts:
     memory_request_bytes: float | None = None
 
 
+def _family(
+    name: str, words: str, labels: Sequence[str]
+) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+    source = "cAdvisor's" if name.startswith("container_") else "kube-state-metrics'"
+    return kind(name, f"{words} ({source} name)", labels=labels)
+
+
 class PodCollector(Collector):
     """Reads the containers anew at each scrape."""
 
@@ -75,47 +94,8 @@ class PodCollector(Collector):
         containers = self._containers()
         seconds = processes.cpu_seconds(container.pid for container in containers)
         memory = self._weigh([container.pid for container in containers])
-        labels = ["namespace", "pod", "container"]
-        usage = CounterMetricFamily(
-            "container_cpu_usage_seconds",
-            "Cumulative CPU time consumed (cAdvisor's name)",
-            labels=[*labels, "image"],
-        )
-        held = GaugeMetricFamily(
-            "container_memory_working_set_bytes",
-            "Memory held, pages shared within the pod counted once (cAdvisor's name)",
-            labels=[*labels, "image"],
-        )
-        limits = GaugeMetricFamily(
-            "kube_pod_container_resource_limits",
-            "The resource limits of a container (kube-state-metrics' name)",
-            labels=[*labels, "resource", "unit"],
-        )
-        requests = GaugeMetricFamily(
-            "kube_pod_container_resource_requests",
-            "The resource requests of a container (kube-state-metrics' name)",
-            labels=[*labels, "resource", "unit"],
-        )
-        restarts = CounterMetricFamily(
-            "kube_pod_container_status_restarts",
-            "Container restarts (kube-state-metrics' name)",
-            labels=labels,
-        )
-        created = GaugeMetricFamily(
-            "kube_pod_created",
-            "Unix time of a pod's creation (kube-state-metrics' name)",
-            labels=["namespace", "pod"],
-        )
-        about = GaugeMetricFamily(
-            "kube_pod_info",
-            "Where a pod runs and who made it (kube-state-metrics' name)",
-            labels=["namespace", "pod", "node", "host_ip", "created_by_kind", "created_by_name"],
-        )
-        phase = GaugeMetricFamily(
-            "kube_pod_status_phase",
-            "Whether a pod is in a phase (kube-state-metrics' name)",
-            labels=["namespace", "pod", "phase"],
-        )
+        families = [_family(name, *said) for name, said in _FAMILIES.items()]
+        usage, held, limits, requests, restarts, created, about, phase = families
         for space, pod in dict.fromkeys((facts.namespace, facts.pod) for facts in containers):
             # A pod is as old as its first container, whatever restarts after that.
             created.add_metric([space, pod], self._created.setdefault(pod, time.time()))
@@ -136,7 +116,7 @@ class PodCollector(Collector):
                     family.add_metric([*names, "cpu", "core"], cores)
                 if memory_bytes is not None:
                     family.add_metric([*names, "memory", "byte"], memory_bytes)
-        yield from (usage, held, limits, requests, restarts, created, about, phase)
+        yield from families
 
     def _weigh(self, pids: Sequence[int]) -> dict[int, int]:
         """The memory of each container as last weighed; a new one is weighed at once."""
@@ -182,13 +162,8 @@ class ExporterProgram(processes.Program):
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self.tell([])
-        command = [
-            sys.executable,
-            "-m",
-            "canary.rehearse.exporter",
-            str(self.port),
-            str(self._file),
-        ]
+        command = [sys.executable, "-m", "canary.rehearse.exporter"]
+        command += [str(self.port), str(self._file)]
         child = processes.start("exporter", command, self._folder / "exporter.log")
         self._begin(child, lambda: not processes.port_is_free(self.port), 30)
 
