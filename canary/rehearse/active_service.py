@@ -9,10 +9,33 @@ from __future__ import annotations
 
 import threading
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TIMEOUT_S = 10.0
+
+
+def server(port: int, answer: Callable[[str], tuple[int, str, bytes]]) -> ThreadingHTTPServer:
+    """A server on loopback that answers scrapes: with status, type and body, by their path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        """Answers a scrape."""
+
+        def do_GET(self) -> None:
+            """Sends what the answer is."""
+            status, kind, body = answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    made = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    made.daemon_threads = True
+    return made
 
 
 class ActiveService:
@@ -20,25 +43,7 @@ class ActiveService:
 
     def __init__(self) -> None:
         self._selected: frozenset[int] = frozenset()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Answers a scrape."""
-
-            def do_GET(self) -> None:
-                """Passes the pod's answer on."""
-                status, kind, body = outer.ask(self.path)
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = server(0, self._ask)
         self.port = self._server.server_port
 
     def start(self) -> None:
@@ -53,7 +58,7 @@ class ActiveService:
         """Where a pod's own path is found."""
         return f"/{port}{path}"
 
-    def ask(self, path: str) -> tuple[int, str, bytes]:
+    def _ask(self, path: str) -> tuple[int, str, bytes]:
         """Status, type and body of what a pod answers."""
         port, _, rest = path.removeprefix("/").partition("/")
         if not port.isdecimal() or int(port) not in self._selected:

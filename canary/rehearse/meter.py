@@ -20,7 +20,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from canary.argo import promql, resolve
@@ -29,7 +28,7 @@ from canary.argo.manifests import Bundle
 from canary.argo.model import Hashes, Rollout
 from canary.argo.promql import Selector
 from canary.argo.releases import HASHES
-from canary.rehearse import edge, endpoints, exporter
+from canary.rehearse import active_service, edge, endpoints, exporter
 from canary.runtime import processes
 from canary.runtime.gateway import PODS, read_access
 from canary.yamls import listed, mapping, scalar
@@ -64,7 +63,9 @@ class Family:
 def families(bundle: Bundle, rollout: Rollout, hashes: Hashes) -> tuple[Family, ...]:
     """Those that the gates of a release ask for."""
     asked = {selector.metric for _, selector in selectors(rollout, hashes)}
-    found = _all(_Sides(bundle, rollout, hashes))
+    sides = _Sides(bundle, rollout, hashes)
+    routers = (_istio, _nginx, _traefik, _envoy, _linkerd)
+    found = (family for router in routers for family in router(sides))
     return tuple(f for f in found if any(_is_of(metric, f) for metric in asked))
 
 
@@ -233,11 +234,10 @@ class _Sides:
     @property
     def services(self) -> Mapping[str, tuple[str, str]]:
         """The Service and the pod-template hash of each group; together they have no hash."""
-        if self.rollout.routing is None:
-            name = self.bundle.service.metadata.name if self.bundle.service else self.rollout.name
-            return {PODS: (name, "")}
-        canary, stable = self.bundle.rollout.spec.strategy.services
         root = self.bundle.service.metadata.name if self.bundle.service else self.rollout.name
+        if self.rollout.routing is None:
+            return {PODS: (root, "")}
+        canary, stable = self.bundle.rollout.spec.strategy.services
         groups = {edge.STABLE: (stable or root, self.hashes.stable)}
         if self.rollout.blue_green:
             groups[edge.CANARY] = (stable or root, self.hashes.latest)
@@ -250,14 +250,6 @@ class _Sides:
     def port(self) -> int:
         """The port that the Services have."""
         return self.bundle.port.port if self.bundle.port else 80
-
-
-def _all(sides: _Sides) -> Iterator[Family]:
-    yield from _istio(sides)
-    yield from _nginx(sides)
-    yield from _traefik(sides)
-    yield from _envoy(sides)
-    yield from _linkerd(sides)
 
 
 def _given_labels(sides: _Sides, pod_hash: str) -> dict[str, str]:
@@ -483,24 +475,13 @@ def main(port: int, log: Path, file: Path) -> None:
     found = [Family(**fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
     counts, lock = Counts(log), threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        """Answers a scrape."""
+    def answer(_: str) -> tuple[int, str, bytes]:
+        with lock:
+            counts.read()
+            text = "\n".join([*render(counts, found), ""])
+        return 200, "text/plain; version=0.0.4", text.encode()
 
-        def do_GET(self) -> None:
-            """Counts what is new and says it all."""
-            with lock:
-                counts.read()
-                text = "\n".join([*render(counts, found), ""]).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    active_service.server(port, answer).serve_forever()
 
 
 if __name__ == "__main__":
