@@ -19,7 +19,6 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from types import TracebackType
 from typing import Self
 
 from canary.errors import MachineError, UsageError
@@ -41,7 +40,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
+NO_MORE: Mapping[str, str] = {}
 
 Events = Generator[str, None, None]
 
@@ -74,9 +73,9 @@ class Refused(Exception):
         self.status = status
 
 
-def see_other(place: str) -> Response:
+def see_other(place: str, headers: Mapping[str, str] = NO_MORE) -> Response:
     """Sends the browser elsewhere."""
-    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": place})
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": place, **headers})
 
 
 Answer = Callable[[Request], Response]
@@ -117,12 +116,7 @@ class Server(ThreadingHTTPServer):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
 
@@ -136,22 +130,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_TIMEOUT_S
 
-    def do_GET(self) -> None:
-        self._serve(posted=False)
-
-    def do_POST(self) -> None:
-        self._serve(posted=True)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
+    def log_message(self, *_: object) -> None:
         """Says nothing: the terminal shows the rehearsal."""
 
-    def _serve(self, *, posted: bool) -> None:
+    def do_GET(self) -> None:
         if not self.server.free.acquire(blocking=False):
             self.close_connection = True
             self._send(self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open"))
             return
         try:
-            response = self._response(posted=posted)
+            response = self._response()
             if response.events is not None:
                 self._stream(response.events)
             else:
@@ -159,8 +147,11 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self.server.free.release()
 
-    def _response(self, *, posted: bool) -> Response:
+    do_POST = do_GET  # noqa: N815 — as http.server calls it
+
+    def _response(self) -> Response:
         try:
+            posted = self.command == "POST"
             split = urllib.parse.urlsplit(self.path)
             given = self._form() if posted else split.query
             fields = dict(urllib.parse.parse_qsl(given))
@@ -198,10 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = f"canary-{self.server.port}"
         if not posted and path == "/" and _same(fields.pop("key", ""), self.server.key):
             cookie = f"{name}={self.server.key}; HttpOnly; SameSite=Strict; Path=/"
-            response = see_other("/")
-            return Response(
-                status=response.status, headers={**response.headers, "Set-Cookie": cookie}
-            )
+            return see_other("/", {"Set-Cookie": cookie})
         if not _same(self._cookie(name), self.server.key):
             remedy = "open the address that the program printed: it contains the key"
             raise Refused(HTTPStatus.FORBIDDEN, remedy)
