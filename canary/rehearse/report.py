@@ -47,24 +47,29 @@ def write(document: Result, path: Path) -> Path:
     return path
 
 
-def render(document: Result) -> str:
-    """The page as text: no request leaves it, whatever it is opened with."""
-    environment = Environment(
-        loader=PackageLoader("canary.rehearse"),
+def environment(package: str) -> Environment:
+    """The templates of a package, for HTML."""
+    return Environment(
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["shown"] = units.shown
-    environment.filters["sha256"] = _sha256
-    environment.filters["milliseconds"] = units.milliseconds
-    environment.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
+
+
+def render(document: Result) -> str:
+    """The page as text: no request leaves it, whatever it is opened with."""
+    templates = environment("canary.rehearse")
+    templates.filters["number"] = number
+    templates.filters["shown"] = units.shown
+    templates.filters["sha256"] = _sha256
+    templates.filters["milliseconds"] = units.milliseconds
+    templates.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
     style, words = _OUTCOMES[document.verdict.outcome]
     last = {metric.name: metric.measurements[-1].phase for _, metric in document.measured}
     gates = sorted(document.gates, key=lambda gate: _URGENCY.get(last.get(gate.name, ""), 3))
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
         document=document,
         worse=worse_routes(document),
         style=_part("report.css"),

@@ -70,15 +70,22 @@ class App:
 
     def _answer(self, request: Request) -> Response:
         place = [part for part in request.path.split("/") if part]
-        if request.posted:
-            return self._act(request, place)
+        return (self._act if request.posted else self._show)(request, place)
+
+    def _show(self, request: Request, place: Sequence[str]) -> Response:
         match place:
             case []:
-                return self._show_live() if self.live else see_other("/runs/")
-            case ["events", *board] if self.live and board in self._followed:
-                return Response(events=self._events(self.live, *board))
+                return self._show_live(self.live) if self.live else see_other("/runs/")
+            case ["events"] if self.live:
+                return Response(events=_changes(self.live, partial(self._fresh, self.live), 1))
+            case ["events", name] if self.live and name in self.boards.titles:
+                fresh = partial(self._fresh_board, name)
+                return Response(events=_changes(self.live, fresh, BOARD_S))
             case ["dashboards", name] if name in self.boards.titles:
-                return Response(self._show_board(name))
+                board = self.boards.read(name)
+                data = as_json(map(as_data, board.charts))
+                page = self._pages.render("board", here=name, board=board, chart_data=data)
+                return Response(page)
             case ["runs"]:
                 return self._list(request.fields)
             case ["compare"]:
@@ -102,9 +109,8 @@ class App:
 
     # ------------------------------------------------------------------------- the run under way
 
-    def _show_live(self) -> Response:
-        assert self.live is not None  # noqa: S101 — asked before
-        view = _view(self.live.folder, *self.live.state())
+    def _show_live(self, live: Live) -> Response:
+        view = _view(live.folder, *live.state())
         return Response(self._pages.render("run", here="live", view=view))
 
     def _act_on(self, live: Live, fields: Mapping[str, str]) -> Response:
@@ -124,16 +130,6 @@ class App:
         live.act(action)
         return see_other("/")
 
-    @property
-    def _followed(self) -> Sequence[Sequence[str]]:
-        """Which pages change by themselves: the run's, and each dashboard's."""
-        return [[], *([name] for name in self.boards.titles)]
-
-    def _events(self, live: Live, board: str = "") -> Events:
-        if board:
-            return _changes(live, partial(self._fresh_board, board), BOARD_S)
-        return _changes(live, partial(self._fresh, live), 1)
-
     def _fresh(self, live: Live) -> dict[str, Any]:
         def render() -> dict[str, Any]:
             view = _view(live.folder, *live.state())
@@ -141,11 +137,6 @@ class App:
             return {**self._pages.sections(view), "style": view.style, "charts": drawn}
 
         return live.rendered(render)
-
-    def _show_board(self, name: str) -> bytes:
-        board = self.boards.read(name)
-        data = as_json(map(as_data, board.charts))
-        return self._pages.render("board", here=name, board=board, chart_data=data)
 
     def _fresh_board(self, name: str) -> dict[str, Any]:
         board = self.boards.read(name)
@@ -202,18 +193,16 @@ class App:
             if name.startswith("arg:") and value.strip()
         }
         named = fields.get("manifests", "").strip()
-        values: dict[str, Any] = {
-            "judged": None,
-            "refused": "",
-            "arguments": [],
-            "manifests": named,
-        }
+        values: dict[str, Any] = {"judged": None, "refused": "", "arguments": []}
+        values["manifests"] = named
         try:
             own = plan.read(self.source.config, Path(named) if named else self.source.manifests)
             values["manifests"] = own.bundle.source
+            templates = own.bundle.templates.values()
+            usual = {name: value for one in templates for name, value in one.literals.items()}
             values["arguments"] = [
-                SimpleNamespace(name=name, usual=usual, value=given.get(name, ""))
-                for name, usual in _literals(own).items()
+                SimpleNamespace(name=name, usual=value, value=given.get(name, ""))
+                for name, value in usual.items()
             ]
             if posted:
                 values["judged"] = self._judge(run, own, given)
@@ -239,11 +228,7 @@ class App:
                 scaled = time_compression.scale(rollout, recording.time_scale)
                 judged = replay.replay(recording, scaled)
                 said = replay.decide(recording, judged)
-                names = ("when", "gate", "recorded", "recorded_phase", "now", "phase")
-                rows = [
-                    SimpleNamespace(**dict(zip(names, row.cells, strict=True)))
-                    for row in replay.compared(recording, judged)
-                ]
+                rows = [row.cells for row in replay.compared(recording, judged)]
         finally:
             self._replaying.release()
         outcome = str(said.outcome)
@@ -270,12 +255,6 @@ def _changes(live: Live, read: Callable[[], Mapping[str, Any]], every: int) -> E
             yield f"data: {json.dumps(changed)}\n\n" if changed else ": nothing new\n\n"
             for _ in range(every):
                 live.wait()
-
-
-def _literals(own: plan.Build) -> dict[str, str]:
-    """The arguments that the AnalysisTemplates give a value of their own."""
-    templates = own.bundle.templates.values()
-    return {name: value for one in templates for name, value in one.literals.items()}
 
 
 def _view(folder: Path, made: Result, now: Now | None) -> View:

@@ -79,8 +79,8 @@ class Live:
             record, samples=[*record.samples], events=[*record.events], seconds=[*record.seconds]
         )
         made = result.build(self._plan, self._target, Run(timeline=copy))
-        now = _now(seen, self._target.latest_routes(), self._buttons(seen), self._on_buttons(seen))
-        return made, now
+        about = self._target.latest_routes(), self._buttons(seen), self._on_buttons(seen)
+        return made, Now(*about) if seen is None else _now(seen, *about)
 
     # ------------------------------------------------------------------------- a person's acts
 
@@ -155,21 +155,8 @@ class Live:
 
 
 def _now(
-    seen: Observation | None, routes: Sequence[Route], buttons: Sequence[Button], on_buttons: str
+    seen: Observation, routes: Sequence[Route], buttons: Sequence[Button], on_buttons: str
 ) -> Now:
-    if seen is None:
-        return Now(
-            phase="Starting",
-            message="",
-            promoted=False,
-            step=None,
-            remaining="",
-            since="–",
-            waiting="The stable release is being started.",
-            routes=routes,
-            buttons=buttons,
-            on_buttons=on_buttons,
-        )
     released = seen.step_index is not None or seen.promoted or seen.aborted
     waiting = "" if released else "The stable release is warming up."
     if seen.promoted:

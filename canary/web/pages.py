@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.runtime import Macro
 from markupsafe import Markup
 
@@ -53,18 +52,18 @@ class Button:
 
 @dataclass(frozen=True)
 class Now:
-    """What a record does not hold of a run under way."""
+    """What a record does not hold of a run under way, until there is anything to see."""
 
-    phase: str
-    message: str
-    promoted: bool
-    step: int | None
-    remaining: str
-    since: str
-    waiting: str
     routes: Sequence[Route]
     buttons: Sequence[Button]
     on_buttons: str
+    phase: str = "Starting"
+    message: str = ""
+    promoted: bool = False
+    step: int | None = None
+    remaining: str = ""
+    since: str = "–"
+    waiting: str = "The stable release is being started."
 
 
 @dataclass(frozen=True)
@@ -195,12 +194,7 @@ def _step(step: Step) -> str:
 
 def _gate(run: Result, gate: Gate, unmeasured: str) -> GateRow:
     chart = charts.of_gate(run, gate)
-    metrics = [
-        metric
-        for analysis in run.analysis_runs
-        for metric in analysis.metrics
-        if metric.name == gate.name
-    ]
+    metrics = [metric for analysis in run.analysis_runs for metric in analysis.metrics]
     taken = sorted(charts.measurements(run, gate.name), key=lambda one: one.at_s)
     last = taken[-1] if taken else None
     return GateRow(
@@ -211,7 +205,7 @@ def _gate(run: Result, gate: Gate, unmeasured: str) -> GateRow:
         stable=measured(last.control, gate.name) if last else "–",
         phase=last.phase if last else unmeasured,
         count=len(taken),
-        dry_run=any(metric.dry_run for metric in metrics),
+        dry_run=any(metric.dry_run for metric in metrics if metric.name == gate.name),
     )
 
 
@@ -231,22 +225,12 @@ def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f} ms"
 
 
-@dataclass(frozen=True)
 class Pages:
     """Renders pages; `nav` is what each of them needs to know of its server."""
 
-    nav: Mapping[str, Any]
-    _environment: Environment = field(
-        default_factory=lambda: Environment(
-            loader=PackageLoader("canary.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-    )
-
-    def __post_init__(self) -> None:
+    def __init__(self, nav: Mapping[str, Any]) -> None:
+        self.nav = nav
+        self._environment = report.environment("canary.web")
         filters = {"style": lambda word: PHASES.get(word, "plain"), "ms": _ms}
         self._environment.filters.update(filters)
 
