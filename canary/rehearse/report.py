@@ -12,10 +12,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from canary.plot import Band, Frame, Point
+from canary.plot import Band, Frame
 from canary.rehearse import evidence, units
 from canary.rehearse.evidence import Route
-from canary.rehearse.result import Gate, Result, Series
+from canary.rehearse.result import Gate, Result
 from canary.rehearse.verdict import may_time
 
 _PHASE_STYLES = {
@@ -113,10 +113,7 @@ def pods_plot(document: Result) -> Markup:
         return Markup("")
     times = series.at_s
     stable = list(zip(times, series.stable_available, strict=True))
-    both = [
-        (t, s + c)
-        for t, s, c in zip(times, series.stable_available, series.canary_available, strict=True)
-    ]
+    both = [(t, s + c) for (t, s), c in zip(stable, series.canary_available, strict=True)]
     frame = Frame(_span(document), (0, max([1, *(count for _, count in both)])), height=190)
     frame.bands(_weight_bands(document))
     frame.area([(t, 0.0) for t in times], stable, "stable", "stable pods available")
@@ -127,33 +124,39 @@ def pods_plot(document: Result) -> Markup:
 def requests_plot(document: Result) -> Markup:
     """What users sent a second, and what failed."""
     series = document.series
-    if not series.at_s:
-        return Markup("")
-    sent = _points(series, series.client_requests)
-    failed = [
-        (t, (f or 0) + (lost or 0))
-        for t, f, lost in zip(series.at_s, series.client_failed, series.client_lost, strict=True)
-    ]
-    canary = _points(series, series.canary_requests)
-    frame = Frame(_span(document), (0, _top([*sent, *canary])))
-    frame.bands(_weight_bands(document))
-    frame.line(sent, "plain", "requests a second, all pods")
-    frame.line(canary, "canary", "requests a second that the canary answered")
-    frame.line(failed, "bad", "failed or lost a second")
-    return _moments(frame, document).svg("requests a second over time")
+    both = zip(series.client_failed, series.client_lost, strict=True)
+    return _lines(
+        document,
+        "requests a second over time",
+        (series.client_requests, "plain", "requests a second, all pods"),
+        (series.canary_requests, "canary", "requests a second that the canary answered"),
+        ([(failed or 0) + (lost or 0) for failed, lost in both], "bad", "failed or lost a second"),
+    )
 
 
 def latency_plot(document: Result) -> Markup:
     """Latency as users met it, second by second."""
     series = document.series
-    if not series.at_s:
+    return _lines(
+        document,
+        "latency over time, in milliseconds",
+        (series.client_p95_ms, "users", "95th percentile, ms"),
+        (series.client_p50_ms, "users second", "median, ms"),
+    )
+
+
+def _lines(document: Result, words: str, *lines: tuple[Sequence[float | None], str, str]) -> Markup:
+    """A plot of values that each sample has, with the style and the title of each line."""
+    at_s = document.series.at_s
+    if not at_s:
         return Markup("")
-    p95, p50 = _points(series, series.client_p95_ms), _points(series, series.client_p50_ms)
-    frame = Frame(_span(document), (0, _top([*p95, *p50])), unit="")
+    top = max([1.0, *(value for values, *_ in lines for value in values if value is not None)])
+    frame = Frame(_span(document), (0, top * 1.1))
     frame.bands(_weight_bands(document))
-    frame.line(p95, "users", "95th percentile, ms")
-    frame.line(p50, "users second", "median, ms")
-    return _moments(frame, document).svg("latency over time, in milliseconds")
+    for values, style, title in lines:
+        points = zip(at_s, values, strict=True)
+        frame.line([(t, float(y)) for t, y in points if y is not None], style, title)
+    return _moments(frame, document).svg(words)
 
 
 def gate_plot(document: Result, gate: Gate) -> Markup:
@@ -217,12 +220,3 @@ def _moments(frame: Frame, document: Result) -> Frame:
 def _span(document: Result) -> tuple[float, float]:
     times = document.series.at_s or [0.0]
     return (min(times), max([*times, min(times) + 1]))
-
-
-def _points(series: Series, values: Sequence[float | None]) -> list[Point]:
-    pairs = zip(series.at_s, values, strict=True)
-    return [(t, float(value)) for t, value in pairs if value is not None]
-
-
-def _top(points: Sequence[Point]) -> float:
-    return max([1.0, *(y for _, y in points)]) * 1.1
