@@ -32,7 +32,7 @@ from canary.argo.resolve import Fields
 from canary.errors import UsageError
 from canary.rehearse.config import SECRET, Cluster
 from canary.rehearse.load import Second
-from canary.rehearse.target import Event, Observation
+from canary.rehearse.target import Event, Observation, remaining_s, stays
 from canary.runtime.gateway import Counts
 
 HASH_LABEL = "rollouts-pod-template-hash"
@@ -59,11 +59,6 @@ class State:
         """The Rollout's status."""
         found: Mapping[str, Any] = self.rollout.get("status", {})
         return found
-
-    @property
-    def latest_hash(self) -> str:
-        """The hash of the newest pod template."""
-        return str(self.status.get("currentPodHash", ""))
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -160,7 +155,6 @@ def observe(
     """
     status = state.status
     released = bool(hashes.latest)
-    canary = state.replica_counts(hashes.latest)
     stable, phase = status.get("stableRS"), status.get("phase")
     promoted = released and stable == hashes.latest and phase == "Healthy"
     aborted = released and bool(status.get("abort"))
@@ -171,13 +165,14 @@ def observe(
     index = _step_index(status, rollout, hashes, done) if released else None
     unjudged = _unjudged(state, rollout, hashes, done, promoted, aborted, index) if released else ""
     waiting = unjudged and not (promoted or aborted)
+    ended = _settled(state, rollout, hashes, promoted, aborted)
     return Observation(
         at_s=now,
         phase=str(status.get("phase", "Progressing")),
         message=str(status.get("message", "")),
         step_index=index,
         stable=state.replica_counts(hashes.stable),
-        canary=canary,
+        canary=state.replica_counts(hashes.latest),
         runs=done,
         stable_traffic=traffic["stable"],
         canary_traffic=traffic["canary"],
@@ -190,13 +185,7 @@ def observe(
         timed_out=released and timed_out,
         inconclusive=released and inconclusive,
         unjudged=unjudged,
-        settled=released
-        and (
-            waiting
-            or inconclusive
-            or timed_out
-            or _settled(state, rollout, hashes, promoted, aborted)
-        ),
+        settled=released and bool(waiting or inconclusive or timed_out or ended),
     )
 
 
@@ -306,7 +295,8 @@ def _unjudged(
     index: int | None,
 ) -> str:
     """What a person did, or has to do, that leaves the release unjudged; nothing if nobody did."""
-    status, latest = state.status, state.latest_hash
+    status = state.status
+    latest = str(status.get("currentPodHash", ""))
     # The controller makes the ReplicaSet of a new template before it says so in the status.
     if not _seen(state.rollout):
         return ""
@@ -337,16 +327,7 @@ def _settled(state: State, rollout: Rollout, hashes: Hashes, promoted: bool, abo
     leaving, staying = hashes.latest, hashes.stable
     if promoted:
         leaving, staying = staying, leaving
-    stays = (
-        rollout.routing
-        and (
-            rollout.routing.scale_down_delay_s
-            if promoted
-            else rollout.routing.abort_scale_down_delay_s
-        )
-        is None
-    )
-    gone = stays or not state.pods(leaving)
+    gone = stays(rollout, promoted=promoted) or not state.pods(leaving)
     wanted = state.rollout["spec"].get("replicas", rollout.replicas)
     return bool(gone and state.replica_counts(staying).available >= wanted)
 
@@ -368,14 +349,9 @@ def _weight(
 
 def _remaining(status: Mapping[str, Any], rollout: Rollout, index: int | None) -> float | None:
     """How long the present pause still lasts, by the controller's own clock."""
-    if index is None or index >= len(rollout.steps):
-        return None
-    step = rollout.steps[index]
-    began = [p["startTime"] for p in status.get("pauseConditions") or []]
-    if not isinstance(step, Pause) or step.duration_s is None or not began:
-        return None
-    elapsed = (datetime.now().astimezone() - _instant(began[0])).total_seconds()
-    return max(0.0, step.duration_s - elapsed)
+    began = [_instant(pause["startTime"]) for pause in status.get("pauseConditions") or []]
+    now = datetime.now().astimezone()
+    return remaining_s(rollout, index, (now - began[0]).total_seconds() if began else None)
 
 
 def _run(thing: Object, steps: Sequence[Step], wall: datetime, now: float) -> AnalysisRun:

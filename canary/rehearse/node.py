@@ -23,7 +23,7 @@ from canary.rehearse.load import Load, Second
 from canary.rehearse.measurements import Measurements
 from canary.rehearse.outage import WORLD, Outage
 from canary.rehearse.replica_sets import SIDES, ReplicaSets
-from canary.rehearse.target import Event, Observation
+from canary.rehearse.target import Event, Observation, remaining_s, stays
 from canary.runtime.gateway import PODS, Counts, Gateway
 from canary.runtime.prometheus import Prometheus, QueryError
 
@@ -198,6 +198,7 @@ class Node:
 
     def _add_status(self, seen: Observation, status: Status, now: float) -> Observation:
         settled = self._settled(status)
+        waited_s = None if status.pause_started_at is None else now - status.pause_started_at
         scrapes, lost = self._count_scrapes(now) if settled else (0, 0)
         return replace(
             seen,
@@ -206,7 +207,7 @@ class Node:
             step_index=status.step_index,
             runs=status.runs,
             weight=controller.weight_in_force(self.rollout, status),
-            step_remaining_s=self._remaining_s(status, now),
+            step_remaining_s=remaining_s(self.rollout, status.step_index, waited_s),
             promoted=status.promoted,
             aborted=bool(status.abort_message),
             timed_out=status.timed_out,
@@ -242,7 +243,7 @@ class Node:
         leaving, staying = ReplicaSetName.LATEST, ReplicaSetName.STABLE
         if status.promoted:
             leaving, staying = staying, leaving
-        if self.sets.leaving(leaving) and not self._stays(promoted=status.promoted):
+        if self.sets.leaving(leaving) and not stays(self.rollout, promoted=status.promoted):
             return False
         if any(not pod.active for pod in self.sets.kubelet.pods):
             return False
@@ -263,14 +264,6 @@ class Node:
             self.log("pod", f"{there} {late}; not waited for any longer")
         return True
 
-    def _stays(self, *, promoted: bool) -> bool:
-        """Whether the pods that lost are never taken away."""
-        routing = self.rollout.routing
-        if routing is None:
-            return False
-        delays = routing.abort_scale_down_delay_s, routing.scale_down_delay_s
-        return delays[promoted] is None
-
     def _waits(self, status: Status) -> str:
         """Why nothing goes on without a person; nothing where it does."""
         paused, index = status.pause_started_at is not None, status.step_index
@@ -279,14 +272,6 @@ class Node:
         if paused and self.rollout.steps[index : index + 1] == (Pause(None),):
             return controller.needs_promotion(index)
         return ""
-
-    def _remaining_s(self, status: Status, now: float) -> float | None:
-        if status.pause_started_at is None or status.step_index >= len(self.rollout.steps):
-            return None
-        step = self.rollout.steps[status.step_index]
-        if not isinstance(step, Pause) or step.duration_s is None:
-            return None
-        return max(0.0, status.pause_started_at + step.duration_s - now)
 
     def _traffic(self, counts: Mapping[int, Counts], *replica_sets: ReplicaSetName) -> Counts:
         ports = {port for name in replica_sets for port in self.sets.ports(name)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from canary.argo.events import Kind
-from canary.argo.model import AnalysisRun, Hashes, ReplicaCounts, Rollout
+from canary.argo.model import AnalysisRun, Hashes, Pause, ReplicaCounts, Rollout
 from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Second
 from canary.runtime.gateway import Counts
@@ -102,6 +102,22 @@ def acts(rollout: Rollout) -> tuple[Kind, ...]:
 def ends(_seen: Observation) -> bool:
     """Nobody wants to do anything more."""
     return False
+
+
+def stays(rollout: Rollout, *, promoted: bool) -> bool:
+    """Whether the pods that lost are never taken away."""
+    routing = rollout.routing
+    if routing is None:
+        return False
+    return (routing.scale_down_delay_s if promoted else routing.abort_scale_down_delay_s) is None
+
+
+def remaining_s(rollout: Rollout, index: int | None, waited_s: float | None) -> float | None:
+    """How long the pause of a step still lasts, of which so much has passed; None if none does."""
+    step = rollout.steps[index] if index is not None and index < len(rollout.steps) else None
+    if waited_s is None or not isinstance(step, Pause) or step.duration_s is None:
+        return None
+    return max(0.0, step.duration_s - waited_s)
 
 
 # For how long a running target remembers requests by route.
