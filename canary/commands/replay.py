@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
     own = plan.read(chosen.config, chosen.manifests)
     rollout = manifests.rollout(own.bundle, dict(chosen.arg))
     with replay.opened(chosen.run_of) as recording:
-        scaled = time_compression.scale(rollout, recording.time_scale)
+        scaled = time_compression.scale(rollout, recording.result.time_scale)
         judged = replay.replay(recording, scaled)
         said = replay.decide(recording, judged)
         rejudged = replay.compared(recording, judged)

@@ -88,5 +88,5 @@ def _list(chosen: argparse.Namespace) -> None:
         options.say(json.dumps(made, indent=1, ensure_ascii=False))
         return
     rows = [runs.row(one) for one in found]
-    options.say("\n".join(tables.text(runs.heads(), rows, left=(0, 1))))
+    options.say("\n".join(tables.text(runs.HEADS, rows, left=(0, 1))))
     options.remark(f"{len(found)} runs in {chosen.out}")

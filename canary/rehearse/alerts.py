@@ -54,11 +54,6 @@ def named(value: str) -> str:
     return f"{', '.join(names)} {'fires' if len(names) == 1 else 'fire'}" if names else ""
 
 
-def local(url: str, alertmanager: str) -> str:
-    """The same question to the run's own Alertmanager."""
-    return f"{alertmanager}{API}{url.partition(API)[2]}"
-
-
 def check(
     rollout: Rollout, file: Path, own: configuration.Alerts | None, wanted: Sequence[str]
 ) -> None:

@@ -79,7 +79,8 @@ class Providers:
         parts = urlsplit(url)
         if instead := self.services.get((parts.hostname or "").partition(".")[0], ""):
             return f"{instead}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-        return alerts.local(url, self.alertmanager) if alerts.API in url else ""
+        _, path, question = url.partition(alerts.API)
+        return f"{self.alertmanager}{path}{question}" if path else ""
 
     def _run(self, command: Sequence[str]) -> tuple[Phase, str]:
         try:

@@ -52,11 +52,6 @@ class Recording:
     folder: Path
 
     @property
-    def time_scale(self) -> float:
-        """How much faster than real time it was rehearsed."""
-        return self.result.time_scale
-
-    @property
     def ended_s(self) -> float:
         """The moment that decided it, beyond which the canary is no longer what was released."""
         decided = self.result.verdict.decided_after_s
@@ -192,7 +187,7 @@ def judged_by_both(made: Result, folder: Path, others: Rollout, name: str) -> Re
     """
     try:
         with opened(folder) as recording:
-            judged = replay(recording, time_compression.scale(others, recording.time_scale))
+            judged = replay(recording, time_compression.scale(others, recording.result.time_scale))
             said = decide(recording, judged)
     except UsageError as why:
         said = Verdict(Outcome.UNUSABLE, f"they cannot say: {why}")

@@ -18,6 +18,8 @@ from canary.rehearse.load import MAX_RUN
 from canary.rehearse.result import Result
 
 KEPT = 20
+# The columns of `row`.
+HEADS = ("run", "outcome", "decided", "requests", "failed", "p95")
 # `plan.make` names a run so; nothing else in the folder is ever touched.
 _ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+")
 
@@ -144,24 +146,15 @@ def _facts(run: Result) -> Iterator[tuple[str, str]]:
 
 def last_measurements(run: Result) -> dict[str, str]:
     """Each gate's last measurement with its unit and phase."""
+    last = ((metric, metric.measurements[-1].number) for _, metric in run.measured)
     return {
-        metric.name: f"{measured(metric.measurements[-1].number, metric.name)} {metric.phase}"
-        for _, metric in run.measured
+        metric.name: f"{units.shown(number, metric.name, 'no data')} {metric.phase}"
+        for metric, number in last
     }
-
-
-def measured(value: float | None, metric: str) -> str:
-    """A measured value with its unit; a word where there is none."""
-    return units.shown(value, metric, "no data")
 
 
 def _shown(value: float | None, unit: str = "") -> str:
     return "–" if value is None else f"{value:.1f} {unit}".strip()
-
-
-def heads() -> Sequence[str]:
-    """The columns of `row`."""
-    return ("run", "outcome", "decided", "requests", "failed", "p95")
 
 
 def row(run: Run) -> Sequence[str]:

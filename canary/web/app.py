@@ -225,7 +225,7 @@ class App:
         try:
             rollout = manifests.rollout(own.bundle, given)
             with replay.opened(run.folder) as recording:
-                scaled = time_compression.scale(rollout, recording.time_scale)
+                scaled = time_compression.scale(rollout, recording.result.time_scale)
                 judged = replay.replay(recording, scaled)
                 said = replay.decide(recording, judged)
                 rows = [row.cells for row in replay.compared(recording, judged)]

@@ -11,10 +11,9 @@ from typing import Any
 from jinja2.runtime import Macro
 from markupsafe import Markup
 
-from canary.rehearse import report
+from canary.rehearse import report, units
 from canary.rehearse.evidence import Route, worse
 from canary.rehearse.result import Gate, Result, Step
-from canary.rehearse.runs import measured
 from canary.rehearse.target import ROUTES_S
 from canary.web import charts
 from canary.web.charts import Board, Chart
@@ -200,9 +199,9 @@ def _gate(run: Result, gate: Gate, unmeasured: str) -> GateRow:
     return GateRow(
         name=gate.name,
         chart=chart,
-        canary=measured(last.number, gate.name) if last else "–",
+        canary=units.shown(last.number, gate.name, "no data") if last else "–",
         limit=chart.limit_words or "–",
-        stable=measured(last.control, gate.name) if last else "–",
+        stable=units.shown(last.control, gate.name, "no data") if last else "–",
         phase=last.phase if last else unmeasured,
         count=len(taken),
         dry_run=any(metric.dry_run for metric in metrics if metric.name == gate.name),
