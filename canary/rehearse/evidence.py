@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -158,19 +158,19 @@ class Log:
     lines: Iterable[str]
 
 
+_IN_URL = re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)")
+_NAMED = re.compile(
+    r"(?i)((?:password|passwd|secret|token|authorization|api[-_]?key)[\"']?\s*[:=]\s*"
+    r"(?:bearer\s+|basic\s+)?[\"']?)[^\s\"',;&]+"
+)
+
+
 @dataclass(frozen=True)
 class Redaction:
     """What no report may hold: the run's secrets, and where this machine keeps things."""
 
     secrets: Sequence[str] = ()
     folders: Sequence[Path] = ()
-    _url: re.Pattern[str] = field(default=re.compile(r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)"))
-    _named: re.Pattern[str] = field(
-        default=re.compile(
-            r"(?i)((?:password|passwd|secret|token|authorization|api[-_]?key)[\"']?\s*[:=]\s*"
-            r"(?:bearer\s+|basic\s+)?[\"']?)[^\s\"',;&]+"
-        )
-    )
 
     def __call__(self, text: str) -> str:
         """The text without them."""
@@ -178,7 +178,7 @@ class Redaction:
             text = text.replace(secret, "***")
         for folder in self.folders:
             text = text.replace(f"{folder}/", "")
-        return self._named.sub(r"\1***", self._url.sub("***", text))
+        return _NAMED.sub(r"\1***", _IN_URL.sub("***", text))
 
 
 # ---------------------------------------------------------------------------------------- requests
@@ -240,9 +240,7 @@ def compare(
         release = release_of(access.port)
         # What a pod loads on first use is no route's; stable's pods had done so before the release.
         warm_at.setdefault(access.port, access.at + WARM_UP_S)
-        if _cut_off(access):
-            continue
-        if release:
+        if release and not _cut_off(access):
             seen[name(access.method, access.path)][release].append(access)
     routes = [
         Route(
@@ -257,8 +255,7 @@ def compare(
         for release in (CANARY, STABLE)
     ]
     canary = [(access, route) for route, of in seen.items() for access in of[CANARY]]
-    total = Route(route=_together(canary), canary=both[0], stable=both[1])
-    return routes, total
+    return routes, Route(route=_together(canary), canary=both[0], stable=both[1])
 
 
 def statuses(

@@ -358,8 +358,9 @@ class Plan:
 
     @cached_property
     def hashes(self) -> Hashes:
-        """The pod-template hashes that the two ReplicaSets have on this machine."""
-        return hashes_of(self.stable, self.candidate, self.choices.faults)
+        """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
+        latest = "latest" + _identity(self.candidate) + ",".join(self.choices.faults)
+        return Hashes(latest=_hash(latest), stable=_hash("stable" + _identity(self.stable)))
 
     @property
     def rate(self) -> float:
@@ -578,14 +579,6 @@ def _rates(stable: Build, rollout: Rollout, time_scale: float) -> Rates:
             )
             for per_measurement in (wanted, wanted if least is None else least)
         )
-    )
-
-
-def hashes_of(stable: Build, candidate: Build, faults: Sequence[str]) -> Hashes:
-    """The pod-template hashes, as long as Argo's; the same for the same builds and faults."""
-    return Hashes(
-        latest=_hash("latest" + _identity(candidate) + ",".join(faults)),
-        stable=_hash("stable" + _identity(stable)),
     )
 
 

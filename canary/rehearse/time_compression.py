@@ -21,7 +21,6 @@ from canary.argo.model import (
     Metric,
     Pause,
     Rollout,
-    Routing,
     SetWeight,
     Step,
 )
@@ -62,22 +61,24 @@ def factor(text: str) -> float:
 
 def scale(rollout: Rollout, factor: float) -> Rollout:
     """The same Rollout with every wait, interval and window divided by `factor`."""
+    routing = rollout.routing
+    if routing is not None:
+        routing = replace(
+            routing,
+            scale_down_delay_s=_divided(routing.scale_down_delay_s, factor),
+            abort_scale_down_delay_s=_divided(routing.abort_scale_down_delay_s, factor),
+        )
     return replace(
         rollout,
         steps=tuple(_step(step, factor) for step in rollout.steps),
         background=_analysis(rollout.background, factor) if rollout.background else None,
         min_ready_s=rollout.min_ready_s / factor,
-        routing=_routing(rollout.routing, factor) if rollout.routing else None,
+        routing=routing,
     )
 
 
-def _routing(routing: Routing, factor: float) -> Routing:
-    promoted_s, aborted_s = routing.scale_down_delay_s, routing.abort_scale_down_delay_s
-    return replace(
-        routing,
-        scale_down_delay_s=None if promoted_s is None else promoted_s / factor,
-        abort_scale_down_delay_s=None if aborted_s is None else aborted_s / factor,
-    )
+def _divided(seconds: float | None, factor: float) -> float | None:
+    return None if seconds is None else seconds / factor
 
 
 def share_of(rollout: Rollout, weight: int) -> float:
@@ -171,8 +172,8 @@ def _last_measurements(rollout: Rollout) -> list[tuple[float, float]]:
 def _step(step: Step, factor: float) -> Step:
     if isinstance(step, Analysis):
         return _analysis(step, factor)
-    if isinstance(step, Pause) and step.duration_s is not None:
-        return replace(step, duration_s=step.duration_s / factor)
+    if isinstance(step, Pause):
+        return replace(step, duration_s=_divided(step.duration_s, factor))
     return step
 
 
@@ -184,6 +185,6 @@ def _metric(metric: Metric, factor: float) -> Metric:
     return replace(
         metric,
         query=metric.query if metric.json_path else durations.scale_query(metric.query, factor),
-        interval_s=None if metric.interval_s is None else metric.interval_s / factor,
+        interval_s=_divided(metric.interval_s, factor),
         initial_delay_s=metric.initial_delay_s / factor,
     )

@@ -138,17 +138,13 @@ def wait_time(rate: float, users: int) -> Callable[[Any], float]:
     return wait
 
 
-def _give_pace(environment: Environment) -> None:
-    """Has users of another locustfile keep the rate, whatever they wait by themselves."""
-    users, rate = os.environ.get("LOADTEST_USERS"), os.environ.get("LOADTEST_RATE")
-    if users and rate:
-        for user in environment.user_classes:
-            user.wait_time = wait_time(float(rate), int(users))
-
-
 @events.init.add_listener
 def _start(environment: Environment, **_: Any) -> None:
-    _give_pace(environment)
+    users, rate = os.environ.get("LOADTEST_USERS"), os.environ.get("LOADTEST_RATE")
+    if users and rate:
+        # Users of another locustfile keep the rate too, whatever they wait by themselves.
+        for user in environment.user_classes:
+            user.wait_time = wait_time(float(rate), int(users))
     if PACE:
         gevent.spawn(pace.follow, PACE)
     if LOG:
