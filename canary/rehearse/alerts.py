@@ -83,7 +83,7 @@ def check(
             )
 
 
-class Alerts:
+class Alerts(Alertmanager):
     """An Alertmanager, and what the run's Prometheus needs to know of it and of the rules.
 
     Args:
@@ -93,31 +93,26 @@ class Alerts:
     """
 
     def __init__(self, rules: Path, routes: Path, folder: Path) -> None:
-        self._rules, self._fired = rules, folder / "fired.yaml"
         shipped = yaml.safe_load(routes.read_text(encoding="utf-8"))
         silent = {
             "route": shipped["route"],
             "inhibit_rules": shipped.get("inhibit_rules", []),
             "receivers": [{"name": receiver["name"]} for receiver in shipped["receivers"]],
         }
-        self._alertmanager = Alertmanager(folder, silent, routes.parent)
+        super().__init__(folder, silent, routes.parent)
+        self._rules, self._fired = rules, folder / "fired.yaml"
         self._firing: list[str] = []
-
-    @property
-    def url(self) -> str:
-        """Where Alertmanager is asked."""
-        return self._alertmanager.url
 
     @property
     def job(self) -> ScrapeJob:
         """How Prometheus scrapes it: an alert says so when nothing does."""
-        return ScrapeJob(JOB, "/metrics", SCRAPE_S, [Target(self._alertmanager.port, {})])
+        return ScrapeJob(JOB, "/metrics", SCRAPE_S, [Target(self.port, {})])
 
     @property
     def configuration(self) -> Mapping[str, Any]:
         """What Prometheus is told of rules and of whom to tell."""
         files = [*self._rules.rglob("*.yaml"), self._fired]
-        targets = {"targets": [f"127.0.0.1:{self._alertmanager.port}"]}
+        targets = {"targets": [f"127.0.0.1:{self.port}"]}
         return {
             "rule_files": sorted(str(file.resolve()) for file in files),
             "global": {"scrape_interval": "15s", "evaluation_interval": f"{EVALUATE_S}s"},
@@ -125,17 +120,13 @@ class Alerts:
         }
 
     def start(self) -> None:
-        """Starts Alertmanager.
+        """Starts it, with nothing that is made to fire.
 
         Raises:
             MachineError: if there is no program or it does not come up.
         """
-        self._alertmanager.start()
+        super().start()
         self._write()
-
-    def stop(self) -> None:
-        """Ends it."""
-        self._alertmanager.stop()
 
     def fire(self, name: str, prometheus: Prometheus) -> None:
         """Makes an alert fire, from the next evaluation of the rules on."""
@@ -145,7 +136,7 @@ class Alerts:
 
     def fires(self, name: str) -> bool:
         """Whether Alertmanager knows that it fires."""
-        return self._alertmanager.state(name) == "active"
+        return self.state(name) == "active"
 
     def _write(self) -> None:
         known = read(self._rules)
