@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from canary.argo import analysis, threshold
-from canary.argo.model import AnalysisRun, Measurement, Metric, Phase, ReplicaCounts
+from canary.argo.model import Measurement, Metric, Phase, ReplicaCounts
 from canary.argo.threshold import Threshold
 from canary.rehearse.target import Observation, Place
 from canary.rehearse.verdict import Conditions, Outcome, decide
@@ -27,14 +27,20 @@ BASE = Observation(1.0, "Degraded", "", 0, NONE, NONE, rate=300.0)
 STRAINED = Conditions(strained="the machine could not keep up the load")
 
 
+def measured(metrics, *taken, aborted=True):
+    """What is seen after measurements of some metrics, each with its name."""
+    run = analysis.start("gridos-h-2-2", metrics, 0.0)
+    for name, measurement in taken:
+        run = analysis.record(run, name, measurement)
+    return replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=aborted)
+
+
+def taking(phase, number, control, message="no answer"):
+    return Measurement(phase, 0, 0, f"[{number}]", message, number, control, controlled=True)
+
+
 def ended(phase, number, control, times=1, metric=GATE):
-    run: AnalysisRun = analysis.start("gridos-h-2-2", (metric,), 0.0)
-    for _ in range(times):
-        measurement = Measurement(
-            phase, 0, 0, f"[{number}]", "no answer", number, control, controlled=True
-        )
-        run = analysis.record(run, metric.name, measurement)
-    return replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True)
+    return measured((metric,), *[(metric.name, taking(phase, number, control))] * times)
 
 
 def paused(number, control):
@@ -59,9 +65,7 @@ def test_a_failed_gate_is_named_with_value_and_threshold():
 def test_an_alert_that_kept_a_release_from_starting_is_named():
     shown = '[{"labels": {"alertname": "GridosDatabaseDown"}}]'
     asks = Metric("before", "http://a/api/v2/alerts", "len(result) == 0", json_path="{$}")
-    run = analysis.start("gridos-h-2-0", (asks,), 0.0)
-    run = analysis.record(run, "before", Measurement(Phase.FAILED, 0, 0, shown))
-    told = decide(replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True))
+    told = decide(measured((asks,), ("before", Measurement(Phase.FAILED, 0, 0, shown))))
     assert told.headline == "Rolled back: before found that GridosDatabaseDown fires."
 
 
@@ -185,15 +189,10 @@ def test_what_cannot_be_read_of_either_side_is_never_a_pause_for_a_person():
 
 
 def test_one_blind_gate_among_others_is_enough_for_the_machine_to_be_at_fault():
-    requests = replace(GATE, name="requests")
-    run = analysis.start("gridos-h-2-2", (requests, GATE), 0.0)
-    for name, number, control in (("requests", 60.0, 900.0), ("p95", None, None)):
-        measurement = Measurement(
-            Phase.INCONCLUSIVE, 0, 0, "", "", number, control, controlled=True
-        )
-        run = analysis.record(run, name, measurement)
-    seen = replace(BASE, runs=(analysis.assess(run, 0.0),), inconclusive=True)
-    assert decide(seen).outcome is Outcome.FAULT
+    known = ("requests", taking(Phase.INCONCLUSIVE, 60.0, 900.0))
+    blind = ("p95", taking(Phase.INCONCLUSIVE, None, None))
+    seen = measured((replace(GATE, name="requests"), GATE), known, blind, aborted=False)
+    assert decide(replace(seen, inconclusive=True)).outcome is Outcome.FAULT
 
 
 def test_where_no_traffic_is_asked_for_nothing_to_read_waits_for_a_person():
@@ -286,13 +285,9 @@ def test_a_deadline_or_a_silent_prometheus_on_a_strained_machine_is_not_the_rele
 
 
 def test_a_query_that_is_answered_with_no_data_is_not_the_machines():
-    run = analysis.start("gridos-h-2-2", (GATE,), 0.0)
     said = f"metric result is nil or empty: {analysis.NO_DATA} from the metric provider"
-    for _ in range(5):
-        nothing = Measurement(Phase.ERROR, 0, 0, "[]", said, None, None, controlled=True)
-        run = analysis.record(run, "p95", nothing)
-    seen = replace(BASE, runs=(analysis.assess(run, 0.0),), aborted=True)
-    assert decide(seen, STRAINED).outcome is Outcome.NOT_MEASURED
+    nothing = ("p95", taking(Phase.ERROR, None, None, said))
+    assert decide(measured((GATE,), *[nothing] * 5), STRAINED).outcome is Outcome.NOT_MEASURED
 
 
 def test_the_progress_deadline_rolls_back_with_argos_words():
