@@ -203,9 +203,6 @@ def test_manifests_that_could_not_be_rehearsed_are_no_success_to_explain(
     text, said, tmp_path, root
 ):
     (tmp_path / "all.yaml").write_text(text)
-    done = subprocess.run(
-        [CANARY, "rehearse", "--explain", "--manifests", str(tmp_path)],
-        cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run("rehearse", "--explain", "--manifests", str(tmp_path), root=root)
     assert done.returncode == 2
     assert said in done.stdout + done.stderr
