@@ -9,15 +9,14 @@ import urllib.request
 
 import pytest
 
-from canary.argo import manifests
 from canary.argo.releases import HASHES
 from canary.rehearse import endpoints, meter, scraping
 from canary.runtime import processes
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import Prometheus
 from canary.runtime.waiting import wait_until
-from canary.tests.argo import shapes
 from canary.tests.machine import answering
+from canary.tests.rehearse.test_meter import release
 from canary.tests.rehearse.test_scraping import set_aside
 
 
@@ -78,12 +77,7 @@ def test_a_pods_target_has_the_address_that_envoy_calls_it_by(bundle, tmp_path):
 
 def asking(query):
     """A release with a gate."""
-    bodies = shapes.manifests(["basic", "unscoped", "timed", "plain", "none"])
-    for body in bodies:
-        if body["metadata"]["name"] == "gate":
-            body["spec"]["metrics"][0]["provider"]["prometheus"]["query"] = query
-    bundle = shapes.bundle(bodies)
-    return bundle, manifests.rollout(bundle)
+    return release("basic", "unscoped", "timed", "plain", "none", query=query)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the run's Prometheus scrapes."""
 
-import copy
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -16,6 +15,7 @@ from canary.rehearse.replica_sets import ReplicaSets
 from canary.runtime import documents
 from canary.tests.argo import shapes
 from canary.tests.machine import answering
+from canary.tests.rehearse.test_meter import release
 
 
 def set_aside(bundle, folder, *ports):
@@ -57,13 +57,9 @@ def test_a_gate_of_several_steps_is_refused_once(root):
 
 
 def test_so_is_one_that_selects_by_a_pattern_of_the_hash():
-    bodies = shapes.manifests(["basic", "hash", "timed", "plain", "none"])
-    for body in bodies:
-        if body["metadata"]["name"] == "gate":
-            asked = body["spec"]["metrics"][0]["provider"]["prometheus"]
-            asked["query"] = 'sum(requests_total{pod=~"shop-{{args.hash}}-.*"})'
-    bundle = shapes.bundle(bodies)
-    (said,) = scraping.refusals(manifests.rollout(bundle), bundle)
+    query = 'sum(requests_total{pod=~"shop-{{args.hash}}-.*"})'
+    bundle, rollout = release("basic", "hash", "timed", "plain", "none", query=query)
+    (said,) = scraping.refusals(rollout, bundle)
     assert said.startswith("metric hash queries requests_total, but nothing")
 
 
@@ -222,13 +218,8 @@ def test_a_pod_is_scraped_by_the_active_service_while_that_selects_it(active):
     ],
 )
 def test_a_gate_on_another_target_than_the_pods_is_pointed_out(wanted, said):
-    shape = ("basic", "unscoped", "timed", "plain", "pod-monitor")
-    bodies = copy.deepcopy(shapes.manifests(shape))
-    templates = [body for body in bodies if body["kind"] == "AnalysisTemplate"]
     query = f"sum(rate(http_requests_total{{{wanted}}}[1m]))"
-    for template in templates:
-        template["spec"]["metrics"][0]["provider"] = {"prometheus": {"query": query}}
-    bundle = shapes.bundle(bodies)
-    found = list(scraping.elsewhere(manifests.rollout(bundle), bundle))
+    bundle, rollout = release("basic", "unscoped", "timed", "plain", "pod-monitor", query=query)
+    found = list(scraping.elsewhere(rollout, bundle))
     assert bool(found) is bool(said)
     assert all(said in line for line in found)
