@@ -63,38 +63,30 @@ class Measurements:
         self.hashes = hashes
         self._clock = clock
         self._askers = ThreadPoolExecutor(8, "measure")
-        self._under_way: dict[str, dict[str, Future[Measurement]]] = {}
-        self._begun: dict[str, float] = {}
-        self._prompt: dict[str, list[str]] = {}
+        self._under_way: dict[str, tuple[float, dict[Metric, Future[Measurement]]]] = {}
 
     def begin(self, runs: Iterable[AnalysisRun], now: float) -> None:
         """Starts what is due; a run's next ones wait until its last ones are in, as in Argo."""
         for run in runs:
-            if run.name in self._under_way:
-                continue
-            due = analysis.due(run, now)
-            if due:
-                self._under_way[run.name] = {m.name: self._askers.submit(self._ask, m) for m in due}
-                self._begun[run.name] = now
-                self._prompt[run.name] = [m.name for m in due if not (m.json_path or m.job)]
+            if run.name not in self._under_way and (due := analysis.due(run, now)):
+                self._under_way[run.name] = now, {m: self._askers.submit(self._ask, m) for m in due}
 
     def finished(self) -> Iterator[tuple[str, dict[str, Measurement]]]:
         """(run, measurements by metric) for each run whose measurements are all in."""
-        for run, asked in list(self._under_way.items()):
+        for run, (_, asked) in list(self._under_way.items()):
             if all(future.done() for future in asked.values()):
                 del self._under_way[run]
-                yield run, {name: future.result() for name, future in asked.items()}
+                yield run, {metric.name: future.result() for metric, future in asked.items()}
 
     def waited_s(self, now: float) -> float:
         """How long the oldest question to Prometheus has waited for its answer."""
-        return max(
-            (
-                now - self._begun[run]
-                for run, asked in self._under_way.items()
-                if not all(asked[name].done() for name in self._prompt[run])
-            ),
-            default=0.0,
+        waited = (
+            now - begun
+            for begun, asked in self._under_way.values()
+            for metric, future in asked.items()
+            if not (metric.json_path or metric.job or future.done())
         )
+        return max(waited, default=0.0)
 
     def _ask(self, metric: Metric) -> Measurement:
         if metric.json_path or metric.job:
