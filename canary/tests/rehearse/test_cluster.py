@@ -1,8 +1,9 @@
 """The cluster ground's parts that need no cluster: what objects mean, and what is refused."""
 
 import base64
+import json
 import os
-import sys
+import urllib.parse
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,7 @@ from canary.rehearse.cluster import ClusterTarget
 from canary.rehearse.config import Cluster
 from canary.runtime import documents, kubectl
 from canary.runtime.gateway import Counts
+from canary.tests.machine import answering
 
 HASHES = Hashes(latest="latest", stable="stable")
 LABEL = cluster_state.HASH_LABEL
@@ -478,16 +480,21 @@ def test_a_blue_greens_waits_are_shortened_on_a_cluster_and_its_pause_for_a_pers
     assert strategy == shortened | wanted
 
 
+def kubectl_of(folder, *lines):
+    """A kubectl that is a script of these lines."""
+    program = folder / "kubectl"
+    program.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    program.chmod(0o755)
+    return program
+
+
 @pytest.fixture
 def kube(tmp_path, monkeypatch):
     """A kubectl that is in the context its file names, and in no cluster."""
 
     def in_context(name):
-        program = tmp_path / "kubectl"
-        program.write_text(
-            f'#!/bin/sh\n[ "$1" = config ] && echo "{name}" && exit 0\necho "connection refused" >&2; exit 1\n'
-        )
-        program.chmod(0o755)
+        fails = 'echo "connection refused" >&2; exit 1'
+        kubectl_of(tmp_path, f'[ "$1" = config ] && echo "{name}" && exit 0', fails)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     return in_context
@@ -513,44 +520,28 @@ def test_a_cluster_that_does_not_answer_is_one_line_with_kubectls_words(kube):
         kubectl.connect(None).get("gridos", ["pods"])
 
 
-SERVING = """\
-#!{python}
-import http.server, json, sys
-from urllib.parse import urlsplit
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        parts = urlsplit(self.path).path.split("/")
-        if parts[-1] == "gone":
-            return self.send_error(404)
-        body = {{"kind": "PodList", "items": [{{"metadata": {{"name": "/".join(parts)}}}}]}}
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    def log_message(self, *_):
-        pass
-
-server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-assert sys.argv[1:] == ["--context", "kind-kind", "proxy", "--port=0"]
-print("Starting to serve on 127.0.0.1:" + str(server.server_port), flush=True)
-server.serve_forever()
-"""
-
-
 def test_many_looks_at_a_cluster_go_through_one_proxy(tmp_path):
-    program = tmp_path / "kubectl"
-    program.write_text(SERVING.format(python=sys.executable))
-    program.chmod(0o755)
-    watch = kubectl.Watch(kubectl.Kubectl(program, "kind-kind"), tmp_path / "log")
-    try:
-        (pod,) = watch.get("gridos", ["pods"])
-        assert pod["kind"] == "Pod"
-        assert pod["metadata"]["name"] == "/api/v1/namespaces/gridos/pods"
-        with pytest.raises(MachineError, match=r"did not answer to .*gone"):
-            watch.one("gridos", "rollouts", "gone")
-    finally:
-        watch.close()
+    def answer(asked):
+        name = urllib.parse.urlsplit(asked.path).path
+        pods = {"kind": "PodList", "items": [{"metadata": {"name": name}}]}
+        return (404 if name.endswith("gone") else 200), json.dumps(pods).encode()
+
+    with answering(answer) as port:
+        program = kubectl_of(
+            tmp_path,
+            '[ "$*" = "--context kind-kind proxy --port=0" ] || exit 1',
+            f'echo "Starting to serve on 127.0.0.1:{port}"',
+            "exec sleep 60",
+        )
+        watch = kubectl.Watch(kubectl.Kubectl(program, "kind-kind"), tmp_path / "log")
+        try:
+            (pod,) = watch.get("gridos", ["pods"])
+            assert pod["kind"] == "Pod"
+            assert pod["metadata"]["name"] == "/api/v1/namespaces/gridos/pods"
+            with pytest.raises(MachineError, match=r"did not answer to .*gone"):
+                watch.one("gridos", "rollouts", "gone")
+        finally:
+            watch.close()
 
 
 def test_a_proxy_that_does_not_serve_is_an_error_with_its_words(kube, tmp_path):
