@@ -386,17 +386,13 @@ def _run(thing: Object, steps: Sequence[Step], wall: datetime, now: float) -> An
 
 
 def _result(result: Mapping[str, Any], at: Any) -> MetricResult:
-    measurements = tuple(_measurement(m, at) for m in result.get("measurements", []))
+    kinds = ("count", "successful", "failed", "inconclusive", "error")
     return MetricResult(
         name=result["name"],
         phase=Phase(result.get("phase") or "Pending"),
         message=result.get("message", ""),
-        measurements=measurements,
-        count=result.get("count", 0),
-        successful=result.get("successful", 0),
-        failed=result.get("failed", 0),
-        inconclusive=result.get("inconclusive", 0),
-        error=result.get("error", 0),
+        measurements=tuple(_measurement(m, at) for m in result.get("measurements", [])),
+        **{kind: result.get(kind, 0) for kind in kinds},
         consecutive_error=result.get("consecutiveError", 0),
         consecutive_success=result.get("consecutiveSuccess", 0),
         dry_run=result.get("dryRun", False),

@@ -245,8 +245,7 @@ class Kubelet:
 
     def stop(self) -> int:
         """Ends every pod at once; returns how many there were."""
-        states = [state for pod in self.pods for state in pod.containers]
-        running = [state.child for state in states if state.child is not None]
+        running = [state.child for pod in self.pods for state in pod.containers if state.child]
         for child in running:
             child.terminate()
         deadline = time.monotonic() + 3

@@ -525,10 +525,9 @@ def check_reach(given: Sequence[str], config: Config) -> None:
 
 def _prometheus_stops(rollout: Rollout) -> Event:
     """Halfway through the first pause."""
-    for index, step in enumerate(rollout.steps):
-        if isinstance(step, Pause):
-            return Event(Kind.PROMETHEUS, "stop", index, (step.duration_s or 0.0) / 2)
-    return Event(Kind.PROMETHEUS, "stop", 0, 0.0)
+    pauses = ((i, s.duration_s or 0.0) for i, s in enumerate(rollout.steps) if isinstance(s, Pause))
+    index, duration_s = next(pauses, (0, 0.0))
+    return Event(Kind.PROMETHEUS, "stop", index, duration_s / 2)
 
 
 def check_events(happening: Sequence[Event], rollout: Rollout, config: Config) -> None:
