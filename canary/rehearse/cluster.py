@@ -2,7 +2,8 @@
 
 Applies the overlay to a kube context, ships the candidate as one change of the pod template, and
 only watches: Rollout, ReplicaSets and AnalysisRuns are read once a second and told as the local
-target tells its own. Users are the same Locust, sent through the overlay's own gateway.
+target tells its own. Users are the same Locust, sent through the overlay's own gateway. Its
+requests and logs the cluster keeps itself.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ import json
 import secrets
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import yaml
@@ -27,10 +26,9 @@ from canary.argo.model import AnalysisRun, Hashes
 from canary.errors import MachineError, UsageError
 from canary.rehearse import cluster_state, rates, time_compression
 from canary.rehearse.config import SECRET
-from canary.rehearse.evidence import Evidence, Route
 from canary.rehearse.load import Load
 from canary.rehearse.plan import Plan
-from canary.rehearse.target import Event, Observation, acts, ends
+from canary.rehearse.target import Event, Observation, Target
 from canary.runtime import processes
 from canary.runtime.gateway import Counts, endpoints
 from canary.runtime.kubectl import Kubectl, Watch
@@ -43,7 +41,7 @@ STEADY_TIMEOUT_S = 90.0
 RELEASED_TIMEOUT_S = 60.0
 
 
-class ClusterTarget:
+class ClusterTarget(Target):
     """One rehearsal on the cluster of a kube context."""
 
     observe_s = OBSERVE_S
@@ -58,17 +56,16 @@ class ClusterTarget:
             raise UsageError("rehearsal.yaml has no `cluster`", "add it")
         if plan.events:
             raise UsageError("events are not carried out on a cluster", "leave `events` out")
+        super().__init__(plan.scaled)
         self.name = f"cluster {kubectl.context}"
-        self.plan, self.rollout, self.hashes = plan, plan.scaled, Hashes("", "")
-        self.acts = acts(plan.rollout)
+        # What an act changes is the Rollout itself.
+        self.shared = f"the Rollout {plan.scaled.name} in {plan.scaled.namespace} on {self.name}"
+        self.plan, self.hashes = plan, Hashes("", "")
         self._kubectl, self._folder, self._cluster = kubectl, folder, plan.config.cluster
         own = (found for found in plan.bundle.documents if found not in plan.bundle.elsewhere)
         self._manifests = [copy.deepcopy(found.body) for found in own]
         choices = plan.choices
         time_compression.shorten(self._manifests, choices.time_scale, choices.promote_s)
-        self.held: Callable[[Observation], bool] = ends
-        self._stack = ExitStack()
-        self._torn_down: list[str] = []
         self._zero = time.monotonic()
         self._released = False
         self._events: list[Event] = []
@@ -80,7 +77,6 @@ class ClusterTarget:
         self._promoted_in_full = False
         self._load: Load | None = None
         self._watch: Watch | None = None
-        self._asked: SimpleQueue[Kind] = SimpleQueue()
 
     # ------------------------------------------------------------------ the target's interface
 
@@ -113,27 +109,12 @@ class ClusterTarget:
             observation = seen if retried else cluster_state.following(observation, seen, longest_s)
         yield observation
 
-    def tear_down(self) -> tuple[str, ...]:
-        """Takes a release that was not promoted back, and ends what was started here."""
-        self._stack.close()
-        return tuple(self._torn_down)
-
     # --------------------------------------------------------------------------------- starting
-
-    @property
-    def shared(self) -> str:
-        """The Rollout itself."""
-        return f"the Rollout {self.rollout.name} in {self._namespace} on {self.name}"
-
-    def act(self, kind: Kind) -> None:
-        """Has it done between two observations."""
-        self._asked.put(kind)
 
     def _take_acts(self) -> bool:
         """Does to the Rollout what a person asked for; whether a retry was among it."""
         retried = False
-        while not self._asked.empty():
-            kind = self._asked.get()
+        for kind in self._acts_asked:
             at_s = time.monotonic() - self._zero
             said = str(events.Event(kind, "", None, round(at_s, 1)))
             try:
@@ -148,14 +129,6 @@ class ClusterTarget:
         where = ["-n", self._namespace, "--subresource=status", "--type=merge"]
         body = json.dumps({"status": status})
         self._kubectl.run("patch", "rollout", self.rollout.name, *where, "-p", body)
-
-    def latest_routes(self) -> tuple[Route, ...]:
-        """None: the cluster's gateway keeps its log."""
-        return ()
-
-    def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:  # noqa: ARG002 — as every target is asked
-        """Nothing: the cluster keeps its requests and logs itself."""
-        return Evidence()
 
     @property
     def _namespace(self) -> str:

@@ -8,11 +8,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from canary.argo import controller
@@ -29,6 +28,7 @@ from canary.rehearse import (
     routes,
     scraping,
     services,
+    target,
     time_compression,
     worktrees,
 )
@@ -48,7 +48,7 @@ from canary.rehearse.plan import HERE, Plan
 from canary.rehearse.providers import Providers
 from canary.rehearse.replica_sets import ReplicaSets
 from canary.rehearse.routes import Routes
-from canary.rehearse.target import ROUTES_S, Observation, acts, ends
+from canary.rehearse.target import ROUTES_S, Observation
 from canary.runtime import database, processes, scratch
 from canary.runtime.gateway import Gateway
 from canary.runtime.prometheus import Prometheus, QueryError, ScrapeJob, Target
@@ -68,12 +68,11 @@ MAX_REPLICAS = 200
 ACCESS_BYTES = 100
 
 
-class LocalTarget:
+class LocalTarget(target.Target):
     """One rehearsal on this machine."""
 
     name = "local processes"
     observe_s, not_scaled = OBSERVE_S, time_compression.NOT_SCALED
-    shared = ""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         if plan.most_replicas > MAX_REPLICAS:
@@ -81,13 +80,9 @@ class LocalTarget:
                 f"{plan.most_replicas:,} replicas are more than one machine runs ({MAX_REPLICAS})",
                 "rehearse an overlay with fewer",
             )
-        self.plan, self.rollout, self.hashes = plan, plan.scaled, plan.hashes
-        self.acts = acts(plan.rollout)
+        super().__init__(plan.scaled)
+        self.plan, self.hashes = plan, plan.hashes
         self._folder = folder
-        self.held: Callable[[Observation], bool] = ends
-        self._asked: SimpleQueue[Kind] = SimpleQueue()
-        self._stack = ExitStack()
-        self._torn_down: list[str] = []
         self._outage: Outage | None = None
         self._started: tuple[Node, Fakes, Fakes] | None = None
         self._alerts: Alerts | None = None
@@ -142,13 +137,10 @@ class LocalTarget:
         """Its Prometheus, once it runs."""
         return self._started[0].prometheus if self._started else None
 
-    def act(self, kind: Kind) -> None:
-        """Has it happen at the next tick, as an event of the rehearsal whose moment has come."""
-        self._asked.put(kind)
-
     def _take_acts(self, node: Node) -> None:
-        while not self._asked.empty():
-            act = Event(self._asked.get(), "", None, round(node.clock(), 1))
+        """Has them happen at the next tick, as events whose moment has come."""
+        for kind in self._acts_asked:
+            act = Event(kind, "", None, round(node.clock(), 1))
             node.happenings.schedule.pending.append(act)
 
     def tear_down(self) -> tuple[str, ...]:
@@ -156,8 +148,7 @@ class LocalTarget:
         if self._started is not None and self._released_at is not None:
             # While Prometheus still answers.
             self._known_routes = list(self._ask_for_routes(self._started[0].prometheus))
-        self._stack.close()
-        return tuple(self._torn_down)
+        return super().tear_down()
 
     def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:
         """What the gateway, the users, the pods' logs and their kubelet have of the release."""

@@ -6,9 +6,11 @@ The report, the view and the verdict know only `Observation`s. Local processes a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from queue import SimpleQueue
 
 from canary.argo.events import Kind
 from canary.argo.model import AnalysisRun, Hashes, Pause, ReplicaCounts, Rollout
@@ -94,16 +96,6 @@ class Place:
         return "." if self.at_s is None else f", {self.at_s:.0f} s after release."
 
 
-def acts(rollout: Rollout) -> tuple[Kind, ...]:
-    """What a person may do to a release (`plan.check_events` says why no retry of a blueGreen)."""
-    return (Kind.PROMOTE, Kind.ABORT, *(() if rollout.blue_green else (Kind.RETRY,)))
-
-
-def ends(_seen: Observation) -> bool:
-    """Nobody wants to do anything more."""
-    return False
-
-
 def stays(rollout: Rollout, *, promoted: bool) -> bool:
     """Whether the pods that lost are never taken away."""
     routing = rollout.routing
@@ -124,47 +116,61 @@ def remaining_s(rollout: Rollout, index: int | None, waited_s: float | None) -> 
 ROUTES_S = 5.0
 
 
-class Target(Protocol):
-    """A place where a release can be rehearsed; it observes every `observe_s` seconds."""
+class Target(ABC):
+    """A place where a release can be rehearsed; it observes every `observe_s` seconds.
+
+    `not_scaled` is what time compression leaves as it is. `acts` is what a person may do to the
+    release by `act`, and `shared` what else than this rehearsal that changes, to be confirmed;
+    nothing if nothing. `held` says whether to go on after the end, since a person may still act.
+    """
 
     name: str
     hashes: Hashes
-    rollout: Rollout
     observe_s: float
-    # Whether to go on after the end, since a person may still do something.
-    held: Callable[[Observation], bool]
+    not_scaled: Sequence[str]
+    shared = ""
 
-    @property
-    def not_scaled(self) -> Sequence[str]:
-        """What time compression leaves as it is."""
-
-    @property
-    def acts(self) -> Collection[Kind]:
-        """What a person may do to the release by `act`."""
-
-    @property
-    def shared(self) -> str:
-        """What else than this rehearsal an act changes, to be confirmed; nothing if nothing."""
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        # `plan.check_events` says why no retry of a blueGreen.
+        self.acts = (Kind.PROMOTE, Kind.ABORT, *(() if rollout.blue_green else (Kind.RETRY,)))
+        self.held: Callable[[Observation], bool] = lambda _: False
+        self._asked: SimpleQueue[Kind] = SimpleQueue()
+        self._stack = ExitStack()
+        self._torn_down: list[str] = []
 
     def act(self, kind: Kind) -> None:
-        """Has a person's act done."""
+        """Has a person's act done, between two observations."""
+        self._asked.put(kind)
 
+    @property
+    def _acts_asked(self) -> Iterator[Kind]:
+        """What a person has asked for since the last time."""
+        while not self._asked.empty():
+            yield self._asked.get()
+
+    @abstractmethod
     def prepare(self) -> Iterator[Observation]:
         """Brings the stable release up, under load; ends when it is steady."""
 
+    @abstractmethod
     def rehearse(self) -> Iterator[Observation]:
         """Ships the candidate and follows it until nothing more will happen."""
 
     def latest_routes(self) -> Sequence[Route]:
         """What was asked of each route in the last `ROUTES_S` seconds, as far as is known."""
+        return ()
 
     def tear_down(self) -> tuple[str, ...]:
-        """Ends everything that was started; says what."""
+        """Ends everything in the reverse order of its start; says what."""
+        self._stack.close()
+        return tuple(self._torn_down)
 
-    def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:
-        """What is left to find the cause in, once everything has ended.
+    def evidence(self, decided_at_s: float | None, *, timed: bool) -> Evidence:  # noqa: ARG002 — what nothing is known of
+        """What is left to find the cause in, once everything has ended; nothing where none is.
 
         Args:
             decided_at_s: What came later is no cause; None if nothing was decided.
             timed: Whether times say anything about a release.
         """
+        return Evidence()
