@@ -342,8 +342,10 @@ def test_manifests_of_another_repository_are_named_from_the_configurations_folde
     assert "what is there now" in made.rehearsal()
 
 
-def test_an_openapi_document_gives_the_requests_whose_parameters_have_values(root):
-    made = draft.draft(root, root / "deploy/base")
+def test_an_openapi_document_gives_the_requests_whose_parameters_have_values(root, tmp_path):
+    for place in ("deploy/base", "service/gridos/data"):
+        shutil.copytree(root / place, tmp_path / place)
+    made = draft.draft(tmp_path, tmp_path / "deploy/base")
     assert made.routes == "service/gridos/data/openapi.json"
     assert "'/v1/feeders'" in [task.path for task in made.tasks]
     assert made.secrets["gridos"][0] == "{}"
