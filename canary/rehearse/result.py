@@ -319,10 +319,8 @@ def build(plan: Plan, target: Target, run: Run) -> Result:
 def _statuses(run: Run) -> dict[str, int]:
     """What users met since the release, by status."""
     since = run.released_at.timestamp() if run.released_at else 0.0
-    counts: Counter[str] = Counter()
-    for second in run.timeline.seconds:
-        if second.at >= since:
-            counts.update(second.statuses)
+    met = (Counter(second.statuses) for second in run.timeline.seconds if second.at >= since)
+    counts = sum(met, Counter[str]())
     return {("no response" if status == "0" else status): n for status, n in sorted(counts.items())}
 
 
