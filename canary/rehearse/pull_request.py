@@ -18,13 +18,7 @@ from canary.rehearse.units import milliseconds, shown
 
 MARKDOWN, JUNIT = "report.md", "junit.xml"
 
-_SIGNS = {
-    "promoted": "✅",
-    "rolled-back": "❌",
-    "not-released": "❌",
-    "inconclusive": "⚠️",
-    "unjudged": "⚠️",
-}
+_SIGNS = {"good": "✅", "bad": "❌", "unsure": "⚠️"}
 _PHASE_SIGNS = {"Failed": "❌", "Error": "⛔", "Inconclusive": "⚠️"}
 
 
@@ -37,7 +31,7 @@ def write(document: Result, folder: Path) -> None:
 def markdown(document: Result) -> str:
     """The verdict first, then what each gate saw, then what it cost."""
     verdict = document.verdict
-    sign = _SIGNS.get(verdict.outcome, "⛔")
+    sign = _SIGNS.get(report.OUTCOMES[verdict.outcome][0], "⛔")
     parts = [
         f"### {sign} {_escape(verdict.headline)}",
         _cause(document),

@@ -18,7 +18,7 @@ from canary.rehearse.evidence import Route
 from canary.rehearse.result import Gate, Result
 from canary.rehearse.verdict import may_time
 
-_PHASE_STYLES = {
+PHASES = {
     "Successful": "good",
     "Failed": "bad",
     "Error": "error",
@@ -26,9 +26,9 @@ _PHASE_STYLES = {
     "Running": "plain",
     "Pending": "plain",
 }
-# What objected first; what was not measured is last.
-_URGENCY = {"Failed": 0, "Error": 0, "Inconclusive": 1, "Successful": 2}
-_OUTCOMES = {
+# What needs a person first; what was not measured is last.
+_URGENCY = {"bad": 0, "error": 0, "unsure": 1, "good": 2}
+OUTCOMES = {
     "promoted": ("good", "Promoted"),
     "rolled-back": ("bad", "Rolled back"),
     "not-released": ("bad", "Not released"),
@@ -65,10 +65,10 @@ def render(document: Result) -> str:
     templates.filters["shown"] = units.shown
     templates.filters["sha256"] = _sha256
     templates.filters["milliseconds"] = units.milliseconds
-    templates.filters["phase_style"] = lambda phase: _PHASE_STYLES.get(phase, "plain")
-    style, words = _OUTCOMES[document.verdict.outcome]
+    templates.filters["phase_style"] = lambda phase: PHASES.get(phase, "plain")
+    style, words = OUTCOMES[document.verdict.outcome]
     last = {metric.name: metric.measurements[-1].phase for _, metric in document.measured}
-    gates = sorted(document.gates, key=lambda gate: _URGENCY.get(last.get(gate.name, ""), 3))
+    gates = sorted(document.gates, key=lambda gate: urgency(last.get(gate.name, "")))
     return templates.get_template("report.html.j2").render(
         document=document,
         worse=worse_routes(document),
@@ -96,6 +96,11 @@ def _sha256(text: str) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A number as a person reads it; nothing for nothing."""
     return "–" if value is None else f"{value:,.{digits}g}"
+
+
+def urgency(phase: str) -> int:
+    """Where a gate in this phase comes among the others."""
+    return _URGENCY.get(PHASES.get(phase, ""), len(_URGENCY))
 
 
 def worse_routes(document: Result) -> list[Route]:
@@ -188,7 +193,7 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
                 [f"stable: {units.shown(control, gate.name)}"],
             )
         title = f"{run.name}: {units.shown(value, gate.name)}, {measurement.phase}"
-        frame.dots([(measurement.at_s, factor * value)], _PHASE_STYLES[measurement.phase], [title])
+        frame.dots([(measurement.at_s, factor * value)], PHASES[measurement.phase], [title])
     return frame.svg(f"measurements of {gate.name}")
 
 
@@ -210,7 +215,7 @@ def _moments(frame: Frame, document: Result) -> Frame:
     for run in document.analysis_runs:
         if run.kind == "step" and run.ended_s is not None:
             words = f"{run.name}: {run.phase}"
-            frame.moment(run.ended_s, words, _PHASE_STYLES[run.phase])
+            frame.moment(run.ended_s, words, PHASES[run.phase])
     decided = document.verdict.decided_after_s
     if decided is not None:
         frame.moment(decided, "decided", "decided")

@@ -19,23 +19,12 @@ from canary.web import charts
 from canary.web.charts import Board, Chart
 
 PHASES = {
-    "Successful": "good",
-    "Failed": "bad",
-    "Error": "error",
-    "Inconclusive": "unsure",
-    "promoted": "good",
-    "rolled-back": "bad",
-    "not-released": "bad",
-    "unusable": "error",
-    "not-measured": "error",
-    "inconclusive": "unsure",
-    "unjudged": "unsure",
+    **report.PHASES,
+    **{outcome: style for outcome, (style, _) in report.OUTCOMES.items()},
     "fault": "error",
     "Healthy": "good",
     "Degraded": "bad",
 }
-# What needs a person first; what was not measured is last.
-URGENCY = {"bad": 0, "error": 0, "unsure": 1, "good": 2}
 SECTIONS = ("head", "status", "actions", "steps", "releases", "gates", "routes", "log", "events")
 
 
@@ -165,7 +154,7 @@ class View:
         """Each gate's latest measurement against its limit; what objects is first."""
         unmeasured = "Pending" if self.live else "not measured"
         rows = [_gate(self.run, gate, unmeasured) for gate in self.run.gates]
-        return sorted(rows, key=lambda row: URGENCY.get(PHASES.get(row.phase, ""), len(URGENCY)))
+        return sorted(rows, key=lambda row: report.urgency(row.phase))
 
     @cached_property
     def charts(self) -> Sequence[Chart]:
