@@ -1,5 +1,7 @@
 """A rehearsal.yaml for the manifests of another team: what it leaves open is asked for at once."""
 
+from pathlib import Path
+
 import pytest
 
 from canary.errors import UsageError
@@ -7,41 +9,7 @@ from canary.rehearse import config, gaps, plan
 from canary.rehearse.environment import PodFacts
 from canary.rehearse.fakes import Fakes
 
-ROLLOUT = """
-apiVersion: argoproj.io/v1alpha1
-kind: Rollout
-metadata: {name: orders}
-spec:
-  selector: {matchLabels: {app: orders}}
-  strategy: {canary: {steps: [{setWeight: 50}, {pause: {duration: 1m}}]}}
-  template:
-    metadata: {labels: {app: orders}}
-    spec:
-      containers:
-        - name: orders
-          image: registry.example/team/orders:1.2@sha256:abc
-          args: [--config=/etc/orders/orders.yaml, --level=$(LEVEL)]
-          ports: [{name: http, containerPort: 8080}, {name: metrics, containerPort: 9090}]
-          env:
-            - {name: LEVEL, value: info}
-            - {name: TOKEN, valueFrom: {secretKeyRef: {name: login, key: token}}}
-            - {name: CERTIFICATES, value: "/etc/tls:/etc/tls-old"}
-            - {name: CACHE_URL, value: "redis://redis.svc:6379"}
-          readinessProbe: {httpGet: {path: /, port: metrics}}
-          volumeMounts:
-            - {name: settings, mountPath: /etc/orders}
-            - {name: tls, mountPath: /etc/tls}
-        - name: agent
-          image: example/agent
-      volumes:
-        - {name: settings, configMap: {name: settings, items: [{key: yaml, path: orders.yaml}]}}
-        - {name: tls, secret: {secretName: tls, defaultMode: 288}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: orders}
-spec: {selector: {app: orders}, ports: [{port: 80, targetPort: 8080}]}
-"""
+ROLLOUT = (Path(__file__).parent / "orders/orders.yaml").read_text()
 SETTINGS = """
 ---
 apiVersion: v1
