@@ -119,7 +119,7 @@ def pods_plot(document: Result) -> Markup:
     times = series.at_s
     stable = list(zip(times, series.stable_available, strict=True))
     both = [(t, s + c) for (t, s), c in zip(stable, series.canary_available, strict=True)]
-    frame = Frame(_span(document), (0, max([1, *(count for _, count in both)])), height=190)
+    frame = Frame(span(document), (0, max([1, *(count for _, count in both)])), height=190)
     frame.bands(_weight_bands(document))
     frame.area([(t, 0.0) for t in times], stable, "stable", "stable pods available")
     frame.area(stable, both, "canary", "canary pods available")
@@ -156,7 +156,7 @@ def _lines(document: Result, words: str, *lines: tuple[Sequence[float | None], s
     if not at_s:
         return Markup("")
     top = max([1.0, *(value for values, *_ in lines for value in values if value is not None)])
-    frame = Frame(_span(document), (0, top * 1.1))
+    frame = Frame(span(document), (0, top * 1.1))
     frame.bands(_weight_bands(document))
     for values, style, title in lines:
         points = zip(at_s, values, strict=True)
@@ -180,7 +180,7 @@ def gate_plot(document: Result, gate: Gate) -> Markup:
     factor, unit = units.scale(gate.name)
     shown_top = (max(values) or 1.0) * 1.25
     frame = Frame(
-        _span(document), (0, factor * shown_top), width=350, height=130, unit=f" {unit}".rstrip()
+        span(document), (0, factor * shown_top), width=350, height=130, unit=f" {unit}".rstrip()
     )
     if limit is not None:
         frame.level(factor * limit, f"{gate.comparison} {units.shown(limit, gate.name)}")
@@ -222,6 +222,7 @@ def _moments(frame: Frame, document: Result) -> Frame:
     return frame
 
 
-def _span(document: Result) -> tuple[float, float]:
+def span(document: Result) -> tuple[float, float]:
+    """When the record begins and ends, a second later at the least."""
     times = document.series.at_s or [0.0]
     return (min(times), max([*times, min(times) + 1]))

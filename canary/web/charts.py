@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from canary.rehearse import units
+from canary.rehearse import report, units
 from canary.rehearse.result import Gate, Measurement, Result
 
 # At ratios of such limits one believes; counts of restarts and factors between releases have less.
@@ -106,7 +106,7 @@ def of(run: Result) -> list[Chart]:
     series = run.series
 
     def chart(name: str, title: str, unit: str, *lines: Line) -> Chart:
-        return Chart(name, title, unit, _span(run), series.at_s, lines)
+        return Chart(name, title, unit, report.span(run), series.at_s, lines)
 
     def both(stable: Values, canary: Values, *, steps: bool = False) -> tuple[Line, Line]:
         return Line("stable", "stable", stable, steps), Line("canary", "canary", canary, steps)
@@ -151,11 +151,6 @@ def of(run: Result) -> list[Chart]:
     ]
 
 
-def _span(run: Result) -> tuple[float, float]:
-    at = run.series.at_s or [0.0, 1.0]
-    return at[0], max(at[-1], at[0] + 1)
-
-
 def of_gate(run: Result, gate: Gate) -> Chart:
     """A gate's measurements against its limit, with stable beside it."""
     taken = sorted(measurements(run, gate.name), key=lambda one: one.at_s)
@@ -165,7 +160,7 @@ def of_gate(run: Result, gate: Gate) -> Chart:
         f"gate-{gate.name}",
         gate.name,
         unit,
-        _span(run),
+        report.span(run),
         [one.at_s for one in taken],
         [
             Line("stable", "stable", [_scaled(one.control, factor) for one in taken]),
