@@ -39,12 +39,16 @@ def beside(orders, tmp_path):
 
     def write(files):
         shutil.copy(orders, tmp_path)
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text)
-        return tmp_path
+        return put(tmp_path, files)
 
     return write
+
+
+def put(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
 def write(made, folder):
@@ -226,15 +230,9 @@ def test_what_lies_in_other_folders_and_judges_or_scrapes_the_rollout_is_named_b
     text = (root / "canary/tests/rehearse/shop/manifests/shop.yaml").read_text()
     rollout, service, monitor, template = text.split("---\n")
     other = template.replace("name: answers", "name: others")
-    for name, body in {
-        "app/shop.yaml": f"{rollout}---\n{service}",
-        "gates/answers.yaml": template,
-        "gates/others.yaml": other,
-        "platform/monitor.yaml": monitor,
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(body)
-    body, _ = said(tmp_path)
+    files = {"app/shop.yaml": f"{rollout}---\n{service}", "gates/answers.yaml": template}
+    files |= {"gates/others.yaml": other, "platform/monitor.yaml": monitor}
+    body, _ = said(put(tmp_path, files))
     assert (body["manifests"], body["also"]) == (
         "app",
         ["gates/answers.yaml", "platform/monitor.yaml"],
@@ -246,11 +244,9 @@ def test_what_lies_in_other_folders_and_judges_or_scrapes_the_rollout_is_named_b
     assert not [line for line in plan.refusals(build, "", {}) if "leave open" not in line]
 
 
-def test_a_rollout_of_another_group_is_none(orders, tmp_path):
-    shutil.copy(orders, tmp_path)
+def test_a_rollout_of_another_group_is_none(beside, tmp_path):
     other = "apiVersion: rollouts.kruise.io/v1beta1\nkind: Rollout\nmetadata: {name: other}\n"
-    (tmp_path / "kruise").mkdir()
-    (tmp_path / "kruise/rollout.yaml").write_text(other)
+    beside({"kruise/rollout.yaml": other})
     assert draft.draft(tmp_path, None).name == "orders"
     with pytest.raises(UsageError, match="contains 0 Rollouts — point at manifests with one"):
         manifests.read(documents.read(tmp_path / "kruise"), "it")
@@ -265,9 +261,11 @@ def test_an_image_of_any_name_is_a_key_of_the_file(orders, tmp_path, image, key)
 
 def test_of_two_rollouts_of_one_name_that_of_a_namespace_is_chosen(orders, tmp_path):
     text = orders.read_text()
-    (tmp_path / "all").mkdir()
-    (tmp_path / "all/west.yaml").write_text(text.replace("namespace: shop", "namespace: west"))
-    (tmp_path / "all/east.yaml").write_text(text.replace("namespace: shop", "namespace: east"))
+    spaces = ("west", "east")
+    put(
+        tmp_path,
+        {f"all/{s}.yaml": text.replace("namespace: shop", f"namespace: {s}") for s in spaces},
+    )
     with pytest.raises(UsageError, match="there are east/orders, west/orders"):
         draft.draft(tmp_path, None, "orders")
     made = draft.draft(tmp_path, None, "west/orders")
@@ -276,16 +274,14 @@ def test_of_two_rollouts_of_one_name_that_of_a_namespace_is_chosen(orders, tmp_p
 
 
 def test_each_overlay_is_a_place_of_its_own(orders, tmp_path):
-    base = tmp_path / "deploy/base"
-    base.mkdir(parents=True)
-    shutil.copy(orders, base)
-    (base / "kustomization.yaml").write_text("resources: [manifests.yaml]")
-    for name in ("dev", "prod"):
-        overlay = tmp_path / "deploy/overlays" / name
-        overlay.mkdir(parents=True)
-        (overlay / "kustomization.yaml").write_text(
-            "resources: [../../base]" + "\ncommonAnnotations: {team: shop}" * (name == "dev")
-        )
+    listed = "resources: [../../base]\n"
+    files = {
+        "base/manifests.yaml": orders.read_text(),
+        "base/kustomization.yaml": "resources: [manifests.yaml]",
+        "overlays/dev/kustomization.yaml": f"{listed}commonAnnotations: {{team: shop}}",
+        "overlays/prod/kustomization.yaml": listed,
+    }
+    put(tmp_path / "deploy", files)
     with pytest.raises(UsageError, match=r"Rollouts in \S+/overlays/dev, \S+/overlays/prod — name"):
         draft.draft(tmp_path, None)
 
@@ -316,10 +312,9 @@ def test_of_several_services_in_one_repository_each_has_its_own_folder(
 def test_of_several_rollouts_beside_each_other_one_is_chosen_by_its_name(repository):
     folder = repository("orders")
     text = (folder / "manifests.yaml").read_text()
-    (folder / "worker.yaml").write_text(text.replace("name: orders", "name: worker"))
-    (folder / "all").mkdir()
-    for file in ("manifests.yaml", "worker.yaml"):
-        (folder / file).rename(folder / "all" / file)
+    (folder / "manifests.yaml").unlink()
+    worker = text.replace("name: orders", "name: worker")
+    put(folder, {"all/manifests.yaml": text, "all/worker.yaml": worker})
     with pytest.raises(UsageError, match="holds 2 Rollouts — choose one with --rollout: there are orders, worker"):  # fmt: skip
         draft.draft(folder, None)
     made = draft.draft(folder, None, "orders")
