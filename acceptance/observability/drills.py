@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from observe.rules import Group, Rule
 from observe.runbooks import Runbook
 from observe.stack import Stack
 
+from acceptance.during import during
 from acceptance.observability.world import Pod, World
 from canary.runtime.prometheus import QueryError
 from canary.runtime.waiting import wait_until
@@ -77,7 +79,7 @@ class Scenario:
 
     name: str
     alerts: tuple[str, ...]
-    inject: Callable[[Stage], AbstractContextManager[None]]
+    inject: Callable[[Stage], AbstractContextManager[object]]
     real: bool = True
     ending: tuple[str, ...] | None = None
 
@@ -231,61 +233,31 @@ def _quiet(stage: Stage, scenario: Scenario) -> bool:
 def _pods(faults: str) -> Callable[[Stage], AbstractContextManager[None]]:
     """Every pod with these faults."""
 
-    @contextmanager
-    def inject(stage: Stage) -> Iterator[None]:
+    def inject(stage: Stage) -> AbstractContextManager[None]:
+        start = partial(stage.world.start, stage.world.pods)
         # Pods that crash are never all ready at once.
-        stage.world.start(stage.world.pods, faults, patient="crash" not in faults)
-        try:
-            yield
-        finally:
-            stage.world.start(stage.world.pods)
+        return during(partial(start, faults, patient="crash" not in faults), start)
 
     return inject
 
 
-@contextmanager
-def _set(thing: object, name: str, value: object) -> Iterator[None]:
-    """Another value of an attribute, while it lasts."""
-    before = getattr(thing, name)
-    setattr(thing, name, value)
-    try:
-        yield
-    finally:
-        setattr(thing, name, before)
-
-
-@contextmanager
-def _gone(stage: Stage, pods: Sequence[Pod]) -> Iterator[None]:
+def _gone(stage: Stage, pods: Sequence[Pod]) -> AbstractContextManager[None]:
     """Pods that are stopped."""
-    for pod in pods:
-        stage.world.stop(pod)
-    try:
-        yield
-    finally:
-        stage.world.start(pods)
+
+    def stop() -> None:
+        for pod in pods:
+            stage.world.stop(pod)
+
+    return during(stop, partial(stage.world.start, pods))
 
 
-@contextmanager
-def _other_rules(stage: Stage, **how: Any) -> Iterator[None]:
+def _other_rules(stage: Stage, **how: Any) -> AbstractContextManager[None]:
     """The rules loaded otherwise."""
-    stage.stack.load(**how)
-    try:
-        yield
-    finally:
-        stage.stack.load()
+    return during(partial(stage.stack.load, **how), stage.stack.load)
 
 
 # A join of many with many, which only an evaluation finds.
 _BROKEN = Group("broken", Path(), 1.0, (Rule("broken:up:product", "up * on () up"),))
-
-
-@contextmanager
-def _alertmanager_gone(stage: Stage) -> Iterator[None]:
-    stage.stack.alertmanager.stop()
-    try:
-        yield
-    finally:
-        stage.stack.alertmanager.start()
 
 
 @contextmanager
@@ -314,18 +286,16 @@ def _on_a_cluster(stage: Stage) -> Iterator[None]:
         _set_the_scene(stage)
 
 
-@contextmanager
-def _exporters_gone(stage: Stage) -> Iterator[None]:
+def _exporters_gone(stage: Stage) -> AbstractContextManager[None]:
     """A Probe, two controllers and a monitor that select nothing any more."""
-    exporters = stage.world.exporters
-    # An hour of the quick clock: only then is a job missed.
-    stage.wait(partial(_answers, stage, 'up{job="node-exporter"} offset 1h'), HOUR_TIMEOUT_S)
-    for name in ("probe_success", "rollout_info", "argocd_app_info", "up"):
-        exporters.remove(name)
-    try:
-        yield
-    finally:
-        _set_the_scene(stage)
+
+    def remove() -> None:
+        # An hour of the quick clock: only then is a job missed.
+        stage.wait(partial(_answers, stage, 'up{job="node-exporter"} offset 1h'), HOUR_TIMEOUT_S)
+        for name in ("probe_success", "rollout_info", "argocd_app_info", "up"):
+            stage.world.exporters.remove(name)
+
+    return during(remove, partial(_set_the_scene, stage))
 
 
 def _set_the_scene(stage: Stage) -> None:
@@ -418,7 +388,7 @@ SCENARIOS = (
     Scenario(
         "readings of an unknown bus",
         ("GridosIngestRefused",),
-        lambda s: _set(s, "every", lambda: s.world.post_unknown_buses(8)),
+        lambda s: patch.object(s, "every", lambda: s.world.post_unknown_buses(8)),
     ),
     Scenario(
         "the mounted secrets are gone", ("GridosSecretStale",), lambda s: s.world.secrets_away()
@@ -429,7 +399,7 @@ SCENARIOS = (
     Scenario(
         "the kubelet's exporter is silent",
         ("GridosKubeMetricsAbsent",),
-        lambda s: _set(s.world, "kubelet_answers", False),
+        lambda s: patch.object(s.world, "kubelet_answers", False),
     ),
     Scenario(
         "a Probe, two controllers and a job have no target",
@@ -447,10 +417,14 @@ SCENARIOS = (
         ("PrometheusRuleFailures",),
         lambda s: _other_rules(s, more=[_BROKEN]),
     ),
-    Scenario("Alertmanager is stopped", ("AlertmanagerDown",), _alertmanager_gone),
+    Scenario(
+        "Alertmanager is stopped",
+        ("AlertmanagerDown",),
+        lambda s: during(s.stack.alertmanager.stop, s.stack.alertmanager.start),
+    ),
     Scenario(
         "the receivers answer 500",
         ("AlertmanagerNotificationsFailing",),
-        lambda s: _set(s.stack.receiver, "refusing", True),
+        lambda s: patch.object(s.stack.receiver, "refusing", True),
     ),
 )

@@ -11,13 +11,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import psycopg
 from observe.stack import SCRAPE_S
 
+from acceptance.during import during
 from acceptance.observability.fake_exporters import FakeExporters
 from canary.errors import MachineError
 from canary.rehearse import plan, probes
@@ -197,26 +199,16 @@ class World:
             yield
             session.rollback()
 
-    @contextmanager
-    def secrets_away(self) -> Iterator[None]:
+    def secrets_away(self) -> AbstractContextManager[None]:
         """Takes the mounted secrets away, while it lasts."""
-        hidden = self._secrets.with_name("hidden")
-        self._secrets.rename(hidden)
-        try:
-            yield
-        finally:
-            hidden.rename(self._secrets)
+        there, hidden = self._secrets, self._secrets.with_name("hidden")
+        return during(partial(there.rename, hidden), partial(hidden.rename, there))
 
-    @contextmanager
-    def keys_emptied(self) -> Iterator[None]:
+    def keys_emptied(self) -> AbstractContextManager[None]:
         """Empties the mounted keys, while it lasts."""
         keys = self._secrets / "api-keys"
-        known = keys.read_text(encoding="utf-8")
-        keys.write_text("", encoding="utf-8")
-        try:
-            yield
-        finally:
-            keys.write_text(known, encoding="utf-8")
+        known = keys.read_bytes()
+        return during(partial(keys.write_bytes, b""), partial(keys.write_bytes, known))
 
     def post_unknown_buses(self, count: int) -> None:
         """Sends readings that the service must refuse."""

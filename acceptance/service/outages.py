@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
 from psycopg import conninfo
 
 from acceptance.client import ask
+from acceptance.during import during
 from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime import database as postgres
 from canary.runtime.waiting import wait_until
@@ -157,35 +159,12 @@ def meet(pod: Service, name: str, fault: AbstractContextManager[None], seconds: 
     return outcome
 
 
-@contextmanager
-def _hung(server: postgres.Server) -> Iterator[None]:
-    server.freeze()
-    try:
-        yield
-    finally:
-        server.thaw()
-
-
-@contextmanager
-def _killed(server: postgres.Server) -> Iterator[None]:
-    server.kill()
-    try:
-        yield
-    finally:
-        server.start()
-
-
-@contextmanager
-def _read_only(server: postgres.Server) -> Iterator[None]:
-    _run(server, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        _run(
-            server,
-            "ALTER SYSTEM RESET default_transaction_read_only",
-            "SELECT pg_reload_conf()",
-        )
+def _read_only(server: postgres.Server) -> AbstractContextManager[None]:
+    setting, reload = "default_transaction_read_only", "SELECT pg_reload_conf()"
+    return during(
+        partial(_run, server, f"ALTER SYSTEM SET {setting} = on", reload),
+        partial(_run, server, f"ALTER SYSTEM RESET {setting}", reload),
+    )
 
 
 @contextmanager
@@ -209,14 +188,12 @@ def _locked(server: postgres.Server) -> Iterator[None]:
         owner.rollback()
 
 
-@contextmanager
-def _shut_out(server: postgres.Server) -> Iterator[None]:
+def _shut_out(server: postgres.Server) -> AbstractContextManager[None]:
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-    _run(server, f"ALTER ROLE {ROLE} NOLOGIN", others)
-    try:
-        yield
-    finally:
-        _run(server, f"ALTER ROLE {ROLE} LOGIN")
+    return during(
+        partial(_run, server, f"ALTER ROLE {ROLE} NOLOGIN", others),
+        partial(_run, server, f"ALTER ROLE {ROLE} LOGIN"),
+    )
 
 
 def _run(server: postgres.Server, *statements: str) -> None:
@@ -227,8 +204,8 @@ def _run(server: postgres.Server, *statements: str) -> None:
 
 
 FAULTS: tuple[tuple[str, Callable[[postgres.Server], AbstractContextManager[None]], float], ...] = (
-    ("hangs (SIGSTOP)", _hung, 20.0),
-    ("is killed", _killed, 10.0),
+    ("hangs (SIGSTOP)", lambda server: during(server.freeze, server.thaw), 20.0),
+    ("is killed", lambda server: during(server.kill, server.start), 10.0),
     ("is read-only", _read_only, 10.0),
     ("has no connection to spare", _exhausted, 10.0),
     ("has its tables locked", _locked, 25.0),

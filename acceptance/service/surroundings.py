@@ -11,12 +11,14 @@ import ctypes
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
 from psycopg import conninfo
 
+from acceptance.during import during
 from acceptance.service.outages import ROLE, Outcome, meet
 from acceptance.services import WRITABLE, Service
 from canary.runtime import database as postgres
@@ -79,15 +81,14 @@ def _pod(folder: Path, name: str, variables: dict[str, str]) -> Iterator[Service
         yield pod.start().await_ready()
 
 
-@contextmanager
-def _mounted(folder: Path) -> Iterator[None]:
+def _mounted(folder: Path) -> AbstractContextManager[None]:
     owner = pwd.getpwnam(postgres.UNPRIVILEGED)
     size = f"size={DISC_MB}m,uid={owner.pw_uid},gid={owner.pw_gid},mode=700"
-    processes.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        processes.run(["umount", "--lazy", str(folder)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+    unmount = ["umount", "--lazy", str(folder)]
+    return during(
+        partial(processes.run, mount, check=True), partial(processes.run, unmount, check=True)
+    )
 
 
 @contextmanager
@@ -123,16 +124,13 @@ def _check(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-@contextmanager
-def _cut(port: int) -> Iterator[None]:
-    rules = [[f"--{side}", str(port), "-j", "DROP"] for side in ("dport", "sport")]
-    for rule in rules:
-        processes.run(["iptables", "-w", "-A", "INPUT", "-p", "tcp", *rule], check=True)
-    try:
-        yield
-    finally:
-        for rule in rules:
-            processes.run(["iptables", "-w", "-D", "INPUT", "-p", "tcp", *rule], check=True)
+def _cut(port: int) -> AbstractContextManager[None]:
+    def change(how: str) -> None:
+        for side in ("--dport", "--sport"):
+            rule = ["INPUT", "-p", "tcp", side, str(port), "-j", "DROP"]
+            processes.run(["iptables", "-w", how, *rule], check=True)
+
+    return during(partial(change, "-A"), partial(change, "-D"))
 
 
 @contextmanager

@@ -1,0 +1,16 @@
+"""Something that is done at the beginning of a block and undone at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def during(begin: Callable[[], object], end: Callable[[], object]) -> Iterator[None]:
+    """Begins now, and ends when the block does, however that ends."""
+    begin()
+    try:
+        yield
+    finally:
+        end()
