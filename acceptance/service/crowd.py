@@ -9,9 +9,10 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from acceptance.client import ask
+from acceptance.service.threads import Beside
 from acceptance.services import KEY, WRITABLE, Service
 
 TRICKLE_S = 0.5
@@ -42,23 +43,17 @@ def slow_body(key: str = KEY, framing: str = "Content-Length: 100000") -> Kind:
     return Kind(f"{_POST.format(key)}{framing}\r\n\r\n{{", trickles=True)
 
 
-class Crowd:
+class Crowd(Beside):
     """Connections that go on being what they are until the end; a new one for each cut off."""
 
     def __init__(self, port: int) -> None:
+        super().__init__(self._go_on)
         self._port = port
         self._all: list[tuple[Kind, socket.socket]] = []
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__()
         for _kind, client in self._all:
             client.close()
 
@@ -80,7 +75,7 @@ class Crowd:
         return client
 
     def _go_on(self) -> None:
-        while not self._stop.wait(TRICKLE_S):
+        while not self._over.wait(TRICKLE_S):
             with self._lock:
                 self._all = [
                     (kind, self._trickle(kind, client) if kind.trickles else client)

@@ -11,6 +11,8 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,21 +49,17 @@ class Sender(threading.Thread):
 
     def __init__(self, number: int, url: str, stop: threading.Event) -> None:
         super().__init__(name=f"sender-{number}", daemon=True)
-        self._bus = f"ieee33-{number + 2}"
+        # Only this sender reports of it.
+        self.bus_id = f"ieee33-{number + 2}"
         self._url = f"{url}/v1/readings"
         self._stop_asked = stop
         self.acknowledged = 0
         self.statuses: Counter[int] = Counter()
 
-    @property
-    def bus_id(self) -> str:
-        """The bus that only this sender reports of."""
-        return self._bus
-
     def run(self) -> None:
         """Until it is told to stop, and the last batch is acknowledged."""
         while not self._stop_asked.is_set():
-            self._send_until_acknowledged(_batch(self._bus, self.acknowledged))
+            self._send_until_acknowledged(_batch(self.bus_id, self.acknowledged))
             self.acknowledged += 1
 
     def _send_until_acknowledged(self, body: bytes) -> None:
@@ -74,31 +72,36 @@ class Sender(threading.Thread):
             time.sleep(0.02)
 
 
+@contextmanager
+def sending(url: str, *numbers: int) -> Iterator[list[Sender]]:
+    """Senders, whose last batch is acknowledged when the block has ended."""
+    stop = threading.Event()
+    senders = [Sender(number, url, stop) for number in numbers]
+    for sender in senders:
+        sender.start()
+    try:
+        yield senders
+    finally:
+        stop.set()
+        for sender in senders:
+            sender.join(60)
+    for sender in senders:
+        assert not sender.is_alive(), f"{sender.name} gets no acknowledgement any more"
+
+
 def run(folder: Path, kills: int, seed: int) -> Outcome:
     """Kills `kills` times, at random moments, one of database, worker and server at random."""
-    random, outcome, stop = Random(seed), Outcome(), threading.Event()
+    random, outcome = Random(seed), Outcome()
     with postgres.server() as database:
         pod = Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": database.url})
         pod.run("migrate", "seed")
-        pod.start()
-        pod.await_ready()
-        senders = [Sender(number, pod.url, stop) for number in range(SENDERS)]
-        for sender in senders:
-            sender.start()
-        try:
+        with pod.start().await_ready(), sending(pod.url, *range(SENDERS)) as senders:
             for _ in range(kills):
                 _await_progress(senders)
                 time.sleep(random.random() * 0.3)
                 kind = random.choice((DATABASE, WORKER, SERVER))
                 outcome.kills[kind] += 1
                 _kill(kind, database, pod)
-            stop.set()
-            for sender in senders:
-                sender.join(60)
-                assert not sender.is_alive(), f"{sender.name} gets no acknowledgement any more"
-        finally:
-            stop.set()
-            pod.stop()
         _judge(database.url, senders, outcome)
     return outcome
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from psycopg import conninfo
 
 from acceptance.client import ask
 from acceptance.during import during
+from acceptance.service.threads import Beside
 from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime import database as postgres
 from canary.runtime.waiting import wait_until
@@ -58,28 +58,18 @@ class Outcome:
         return answered and alive and self.recovery_s is not None and self.recovery_s <= RECOVERY_S
 
 
-class _Watch:
+class _Watch(Beside):
     """Callers and probes, which write down what they meet."""
 
     def __init__(self, pod: Service, outcome: Outcome) -> None:
         self._pod = pod
         self.outcome = outcome
-        self._stop = threading.Event()
         work: list[Callable[[], None]] = [self._probe]
         work += [self._read] * READERS + [self._write] * WRITERS
-        self._threads = [threading.Thread(target=self._repeat, args=(each,)) for each in work]
-
-    def __enter__(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._repeat, each) for each in work))
 
     def _repeat(self, act: Callable[[], None]) -> None:
-        while not self._stop.is_set():
+        while not self._over.is_set():
             act()
 
     def _read(self) -> None:
@@ -100,7 +90,7 @@ class _Watch:
         for path, seen in (("/livez", self.outcome.live), ("/readyz", self.outcome.ready)):
             seen[ask(f"{self._pod.management}{path}", timeout_s=PROBE_TIMEOUT_S).status] += 1
         self.outcome.up.add(up(self._pod))
-        self._stop.wait(PROBE_EVERY_S)
+        self._over.wait(PROBE_EVERY_S)
 
 
 def read(pod: Service) -> int:

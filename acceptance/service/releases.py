@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Self
 
 from acceptance.client import ask
 from acceptance.git import GitError, git
+from acceptance.service.threads import Beside
 from acceptance.services import KEY, WRITABLE, Service
 from canary.runtime.waiting import wait_until
 
@@ -49,27 +49,15 @@ class Outcome:
         return sum(n for (r, m, _), n in self.statuses.items() if (r, m) == (release, moment))
 
 
-class _Load:
+class _Load(Beside):
     """Callers of both releases, each with reads and writes."""
 
     def __init__(self, pods: Mapping[str, Service]) -> None:
         self.moment = BEFORE
-        self._pods, self._stop, self._number = pods, threading.Event(), count()
+        self._pods, self._number = pods, count()
         self._counters = [Counter[tuple[str, str, int]]() for _ in range(CALLERS * len(pods))]
-        self._threads = [
-            threading.Thread(target=self._call, args=(release, counter), daemon=True)
-            for release, counter in zip([*pods] * CALLERS, self._counters, strict=True)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
+        callers = zip([*pods] * CALLERS, self._counters, strict=True)
+        super().__init__(*(partial(self._call, *caller) for caller in callers))
 
     def statuses(self) -> Counter[tuple[str, str, int]]:
         """So far."""
@@ -78,7 +66,7 @@ class _Load:
     def _call(self, release: str, counter: Counter[tuple[str, str, int]]) -> None:
         url = self._pods[release].url
         reads = ("feeders", "feeders/ieee33/load", "feeders/ieee33/readings", "overloads")
-        while not self._stop.is_set():
+        while not self._over.is_set():
             number, moment = next(self._number), self.moment
             if number % 2:
                 status = ask(f"{url}/v1/{reads[number // 2 % len(reads)]}").status

@@ -9,14 +9,14 @@ own to the pods.
 from __future__ import annotations
 
 import http.client
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Self
 
 from acceptance.client import NO_ANSWER
+from acceptance.service.threads import Beside
 from acceptance.services import WRITABLE, Service
 from canary.runtime.gateway import Gateway
 from canary.runtime.waiting import wait_until
@@ -42,27 +42,13 @@ class Outcome:
         return sum(count for status, count in self.statuses.items() if status != 200)
 
 
-class _Callers:
-    """Threads that ask at a steady rate, each on a connection that it keeps."""
+class _Callers(Beside):
+    """Callers that ask at a steady rate, each on a connection that it keeps."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._stop = threading.Event()
         self._counters = [Counter[int]() for _ in range(CALLERS)]
-        self._threads = [
-            threading.Thread(target=self._call, args=(counter,), daemon=True)
-            for counter in self._counters
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
+        super().__init__(*(partial(self._call, counter) for counter in self._counters))
 
     def total(self) -> Counter[int]:
         """Answers so far by status."""
@@ -71,7 +57,7 @@ class _Callers:
     def _call(self, counter: Counter[int]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT_S)
         began, number = time.monotonic(), 0
-        while not self._stop.wait(began + number * CALLERS / REQUESTS_PER_S - time.monotonic()):
+        while not self._over.wait(began + number * CALLERS / REQUESTS_PER_S - time.monotonic()):
             counter[_ask(connection, PATHS[number % len(PATHS)])] += 1
             number += 1
         connection.close()
@@ -89,30 +75,21 @@ def _ask(connection: http.client.HTTPConnection, path: str) -> int:
     return answer.status
 
 
-class _Endpoints:
+class _Endpoints(Beside):
     """Keeps exactly the ready pods behind the gateway, as an endpoints controller does."""
 
     def __init__(self, gateway: Gateway, pods: list[Service]) -> None:
+        super().__init__(self._keep)
         self._gateway = gateway
         self._pods = pods
-        self._stop = threading.Event()
         self._routed: set[int] = set()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
 
     def hold(self, pod: Service) -> bool:
         """Whether a pod is behind the gateway, in Envoy's own view."""
         return pod.port in self._gateway.routed_ports()
 
     def _keep(self) -> None:
-        while not self._stop.wait(POLL_EVERY_S):
+        while not self._over.wait(POLL_EVERY_S):
             ready = {pod.port for pod in self._pods if pod.running and pod.is_ready()}
             if ready != self._routed:
                 self._gateway.route(ready)

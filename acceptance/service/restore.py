@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg
+from psycopg import conninfo
 
-from acceptance.service.kills import FIRST, ROWS, SENDERS, Sender
+from acceptance.service.kills import FIRST, ROWS, SENDERS, Sender, sending
 from acceptance.services import WRITABLE, Service
 from canary.runtime import database, processes, scratch
 from canary.runtime.waiting import wait_until
@@ -76,25 +75,14 @@ def _drill(folder: Path, archive: Path, history: int, batches: int, *, too_late:
         pod.run("migrate", "seed")
         with psycopg.connect(live.url) as connection:
             connection.execute(_HISTORY, {"first": FIRST, "rows": history})
-        stop = threading.Event()
-        senders = [Sender(number, pod.url, stop) for number in range(SENDERS)]
-        pod.start()
-        pod.await_ready()
-        try:
-            for sender in senders:
-                sender.start()
+        # As in docs/day-2.md: nothing is written to what is given up.
+        with pod.start().await_ready(), sending(pod.url, *range(SENDERS)) as senders:
             _await(senders, batches)
             backup_s = _back_up(live.url, folder / "base")
             _await(senders, 2 * batches)
             acknowledged = [sender.acknowledged for sender in senders]
             before, after = _mistake(live.url)
             _await(senders, 3 * batches)
-        finally:
-            stop.set()
-            for sender in senders:
-                sender.join(60)
-            # As in docs/day-2.md: nothing is written to what is given up.
-            pod.stop()
         _archive_everything(live.url, archive)
         written = sum(file.stat().st_size for file in archive.iterdir()) / 2**20
         since = [sender.acknowledged for sender in senders]
@@ -109,11 +97,9 @@ def _drill(folder: Path, archive: Path, history: int, batches: int, *, too_late:
             replay_s = time.monotonic() - decided
             again = Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": restored.url}, "restored")
             again.run("migrate")
-            again.start()
-            again.await_ready()
-            ready_s = time.monotonic() - decided
-            works = _ingests(again)
-            again.stop()
+            with again.start().await_ready():
+                ready_s = time.monotonic() - decided
+                works = _ingests(again)
             return Outcome(
                 history=history,
                 history_restored=_count(restored.url, "ieee33-20"),
@@ -194,7 +180,7 @@ def _put_back(base: Path, archive: Path, server: database.Server, moment: str) -
 
 
 def _host(url: str) -> str:
-    return unquote(parse_qs(urlsplit(url).query)["host"][0])
+    return str(conninfo.conninfo_to_dict(url)["host"])
 
 
 def _writable(url: str) -> bool:
@@ -207,13 +193,8 @@ def _writable(url: str) -> bool:
 
 
 def _ingests(pod: Service) -> bool:
-    stop = threading.Event()
-    sender = Sender(SENDERS, pod.url, stop)
-    sender.start()
-    works = wait_until(lambda: sender.acknowledged > 0, LIMIT_S)
-    stop.set()
-    sender.join(60)
-    return bool(works)
+    with sending(pod.url, SENDERS) as (sender,):
+        return wait_until(lambda: sender.acknowledged > 0, LIMIT_S)
 
 
 def _count(url: str, bus_id: str) -> int:
