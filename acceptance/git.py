@@ -27,6 +27,19 @@ def git(folder: Path, *arguments: str) -> str:
     return said.strip()
 
 
+def begin(folder: Path, message: str) -> str:
+    """Makes a folder a repository with all that is in it; returns its commit of main."""
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    return commit(folder, message)
+
+
+def commit(folder: Path, message: str) -> str:
+    """Commits whatever is new there or changed; returns the commit."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
 def publish(source: Path, remote: Path, clone: Path) -> None:
     """Makes a bare remote of the last commit of `source`, called main, and a clone of that."""
     git(source, "clone", "--quiet", "--bare", ".", str(remote))

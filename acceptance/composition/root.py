@@ -23,7 +23,7 @@ from acceptance.cluster import CACHE, ROOT, STATE, Cluster
 from acceptance.composition import charts
 from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
 from acceptance.composition.person import ARGO_CD, WENT_ON, Person
-from acceptance.git import git
+from acceptance.git import begin, commit, git
 from acceptance.things import thing
 from canary.errors import MachineError
 from policies import objects
@@ -96,7 +96,7 @@ class Root(Platform):
         (rollout,) = (body for body in bodies if body["kind"] == "Rollout")
         rollout["spec"]["template"]["metadata"]["annotations"] = {"release": str(number)}
         file.write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
-        git(self._production, "commit", "--quiet", "-am", f"Release {number}")
+        commit(self._production, f"Release {number}")
         self._push()
 
     def ship(self, number: int, **options: Any) -> Ended:
@@ -193,9 +193,7 @@ class Root(Platform):
         for chart in charts.read(ROOT):
             self._stand_in(chart)
         _without_probes(self._main / "observability/logs/daemonset.yaml")
-        git(self._main, "init", "--quiet", "--initial-branch", "main")
-        git(self._main, "add", "-A")
-        git(self._main, "commit", "--quiet", "-m", "Ship the platform")
+        begin(self._main, "Ship the platform")
         git(self._main, "clone", "--quiet", "--bare", ".", str(self._remote))
         git(self._main, "clone", "--quiet", str(self._remote), str(self._production))
         git(self._production, "checkout", "--quiet", "-b", BRANCH)
@@ -203,8 +201,7 @@ class Root(Platform):
         (self._production / OVERLAY).mkdir()
         released = [t for t in production(self._image) if t["kind"] not in JOBS]
         _write(self._production / OVERLAY, released)
-        git(self._production, "add", "-A")
-        git(self._production, "commit", "--quiet", "-m", "Release 0")
+        commit(self._production, "Release 0")
         self._push()
 
     @property

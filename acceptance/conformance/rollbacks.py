@@ -20,7 +20,7 @@ import yaml
 
 from acceptance.client import ask
 from acceptance.cluster import ROOT
-from acceptance.git import git
+from acceptance.git import begin, commit, git
 from canary.errors import MachineError
 from canary.rehearse import cluster_state
 from canary.rehearse import config as configuration
@@ -198,8 +198,7 @@ class Loop(Service):
     def begin(self) -> None:
         """Makes the repository and the Application, and waits until Argo CD has taken it over."""
         shutil.copytree(ROOT / "deploy", self.checkout / "deploy")
-        git(self.checkout, "init", "--quiet", "--initial-branch", "main")
-        self._commit("Ship the service")
+        begin(self.checkout, "Ship the service")
         git(self.checkout, "clone", "--quiet", "--bare", ".", str(self.remote))
         git(self.checkout, "remote", "add", "origin", str(self.remote))
         self.kubectl.apply(json.dumps(self._application()))
@@ -270,7 +269,7 @@ class Loop(Service):
         marker = "          env:\n"
         more = f"{marker}            - name: {name}\n              value: {value}\n"
         rollout.write_text(rollout.read_text().replace(marker, more, 1))
-        self._commit(f"Ship {name}={value}")
+        commit(self.checkout, f"Ship {name}={value}")
         self._push()
         self._await("the release", lambda: self._sets(name) and self._stepping(), BAD_S)
         self._argo("promote", "--full")
@@ -316,10 +315,6 @@ class Loop(Service):
         application = self._watch.one("argocd", "applications", APPLICATION)
         synced = application.get("status", {}).get("sync", {}).get("status") == "Synced"
         return synced and self._healthy() and not self._is_bad()
-
-    def _commit(self, message: str) -> None:
-        git(self.checkout, "add", "-A")
-        git(self.checkout, "commit", "--quiet", "-m", message)
 
     def _push(self) -> None:
         git(self.checkout, "push", "--quiet", "origin", "main")

@@ -19,7 +19,7 @@ import uv
 
 from acceptance.documents import commands, entered, typed
 from acceptance.foreign.test_foreign import TEAMS
-from acceptance.git import git
+from acceptance.git import begin, commit, git
 from canary.errors import MachineError
 from canary.runtime import packages, processes
 
@@ -93,13 +93,11 @@ def orders(tmp_path: Path) -> Path:
         raise MachineError("go is not installed", "install it for orders")
     folder = shutil.copytree(Path(__file__).parent / ORDERS.name, tmp_path / ORDERS.name)
     (folder / "rehearsal.yaml").unlink()
-    git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(folder))
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "-m", "Begin")
+    begin(folder, "Begin")
     git(folder, "checkout", "--quiet", "-b", "faulty")
     file = folder / ORDERS.file
     file.write_text(file.read_text("utf-8").replace(ORDERS.line, ORDERS.faulty), "utf-8")
-    git(folder, "commit", "--quiet", "--all", "-m", "Be faulty")
+    commit(folder, "Be faulty")
     git(folder, "checkout", "--quiet", "main")
     return folder
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acceptance.git import git
+from acceptance.git import begin, commit, git
 from canary.errors import MachineError
 from canary.runtime import processes
 
@@ -94,16 +94,14 @@ def team(request: pytest.FixtureRequest) -> Team:
 def repository(team: Team, tmp_path: Path) -> Path:
     """The team's repository, with a branch for each of its next commits."""
     folder = shutil.copytree(HERE / team.name, tmp_path / team.name)
-    git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(folder))
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "-m", "Begin")
+    begin(folder, "Begin")
     file = folder / team.file
     text = file.read_text(encoding="utf-8")
     assert text.count(team.line) == 1
     for branch in ("healthy", "faulty"):
         git(folder, "checkout", "--quiet", "-b", branch, "main")
         file.write_text(text.replace(team.line, getattr(team, branch)), encoding="utf-8")
-        git(folder, "commit", "--quiet", "--all", "-m", f"Be {branch}")
+        commit(folder, f"Be {branch}")
     git(folder, "checkout", "--quiet", "main")
     return folder
 

@@ -11,7 +11,6 @@ content as the overlay of dev, and this program for the workflows' jobs, whose c
 for Argo CD's report to GitHub of what was promoted.
 """
 
-import base64
 import json
 import secrets
 import shutil
@@ -28,8 +27,8 @@ from pipeline.repository import Repository
 
 from acceptance import cluster as clusters
 from acceptance.cluster import ROOT
-from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop
-from acceptance.git import git, publish
+from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop, Service
+from acceptance.git import commit, git, publish
 from acceptance.things import thing
 from canary.errors import RehearsalError
 from canary.rehearse import cluster_state, time_compression
@@ -80,19 +79,14 @@ class Stage(Loop):
                 bodies = list(yaml.safe_load_all(file.read_text()))
                 time_compression.shorten(bodies, scale)
                 file.write_text(yaml.safe_dump_all(bodies))
-        git(self.checkout, "add", "-A")
-        git(self.checkout, "commit", "--quiet", "-m", "Let dev run without Azure")
-        git(self.checkout, "push", "--quiet", "origin", "main")
+        commit(self.checkout, "Let dev run without Azure")
+        self._push()
 
     def follow(self) -> None:
         """Makes the Application, waits until all is well, and lets users in."""
         self.kubectl.apply(json.dumps(self._application()))
         self._await("the first sync", self._synced_and_healthy, 2 * READY_S)
-        secret = self.kubectl.one(NAMESPACE, "secret", "gridos")["data"]["api-keys"]
-        self.key = base64.b64decode(secret).decode()
-        address = self.kubectl.one(NAMESPACE, "service", "gateway")["spec"]["clusterIP"]
-        self.url = f"http://{address}"
-        self._start_load()
+        Service.begin(self)
 
     def change(self, path: str, before: str, after: str, message: str) -> str:
         """Commits a change of one file and pushes it; returns the commit."""
@@ -100,9 +94,9 @@ class Stage(Loop):
         file = self.checkout / path
         text = file.read_text()
         file.write_text(text.replace(before, after, 1) if before else text + after)
-        git(self.checkout, "commit", "--quiet", "-am", message)
-        git(self.checkout, "push", "--quiet", "origin", "main")
-        return git(self.checkout, "rev-parse", "HEAD")
+        made = commit(self.checkout, message)
+        self._push()
+        return made
 
     def update(self) -> None:
         """What a person does first."""

@@ -25,7 +25,7 @@ from pipeline.errors import RefusedError
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
-from acceptance.git import GitError, git
+from acceptance.git import GitError, commit, git
 
 ENVIRONMENT = "dev"
 FILE = overlay.path(ENVIRONMENT)
@@ -128,8 +128,7 @@ class World:
         git(person, "checkout", "--quiet", "-B", "main")
         (person / FILE).parent.mkdir(parents=True)
         (person / FILE).write_text(START.format(zeros="0" * 64))
-        git(person, "add", ".")
-        git(person, "commit", "--quiet", "-m", "Start")
+        commit(person, "Start")
         git(person, "push", "--quiet", "origin", "HEAD:main")
         world = cls(folder, [folder / f"clone{n}" for n in range(clones)])
         for clone in world.clones:
@@ -166,9 +165,7 @@ class World:
         git(self.person, "pull", "--quiet", "--rebase", "origin", "main")
         for _ in range(count):
             (self.person / "service.txt").write_text(f"{len(self.sources)}\n")
-            git(self.person, "add", ".")
-            git(self.person, "commit", "--quiet", "-m", f"Change {len(self.sources)}")
-            self.sources.append(git(self.person, "rev-parse", "HEAD"))
+            self.sources.append(commit(self.person, f"Change {len(self.sources)}"))
         git(self.person, "push", "--quiet", "origin", "HEAD:main")
 
     def release(self, index: int) -> Release:
@@ -291,8 +288,7 @@ def _change(world: World, kind: str) -> None:
         file.write_text(f"{text[: text.rindex('count:')]}count: {5 + world.foreign}\n")
     else:
         (world.person / "notes.txt").write_text(f"{world.foreign}\n")
-    git(world.person, "add", ".")
-    git(world.person, "commit", "--quiet", "-m", f"By hand {world.foreign}")
+    commit(world.person, f"By hand {world.foreign}")
 
 
 def judge(world: World, before: str, done: Round) -> list[str]:

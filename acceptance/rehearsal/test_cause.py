@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.git import git
+from acceptance.git import begin, commit, git
 from canary.runtime import processes
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +55,7 @@ def shop(tmp_path_factory):
     limit = "image: shop\n          resources: {limits: {memory: 100Mi}}\n"
     manifest.write_text(manifest.read_text().replace("image: shop\n", limit) + RESTARTS)
     (folder / ".gitignore").write_text("out\n")
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "Sell")
+    begin(folder, "Sell")
     return folder
 
 
@@ -66,7 +64,7 @@ def rehearse(folder, name, fault, measured):
     git(folder, "switch", "--quiet", "-C", name, "main")
     file = folder / "shop.py"
     file.write_text(file.read_text().replace(PLACE, FAULT.format(fault) + PLACE, 1))
-    git(folder, "commit", "--quiet", "--all", "--message", name)
+    commit(folder, name)
     git(folder, "switch", "--quiet", "main")
     done = processes.run(
         [CANARY, "rehearse", "--candidate", name], cwd=folder, capture_output=True, text=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from acceptance.git import git
+from acceptance.git import commit, git
 from canary.runtime import processes
 
 ROOT = Path(__file__).parents[2]
@@ -247,15 +247,13 @@ SCENARIOS = (
 )
 
 
-def commit(tree, path, text):
+def regress(tree, path, text):
     """A commit on top of HEAD with a text appended to a file; nothing here changes."""
     git(ROOT, "worktree", "add", "--detach", str(tree), "HEAD")
     try:
         with (tree / path).open("a", encoding="utf-8") as file:
             file.write(text)
-        git(tree, "add", "--all")
-        git(tree, "commit", "--quiet", "--message", "Regress")
-        return git(tree, "rev-parse", "HEAD")
+        return commit(tree, "Regress")
     finally:
         git(ROOT, "worktree", "remove", "--force", str(tree))
 
@@ -264,7 +262,12 @@ def commit(tree, path, text):
 def test_a_rehearsal_ends_as_its_release_deserves(scenario, tmp_path, measured, times):
     given = scenario.arguments
     if scenario.regression is not None:
-        given = ("--stable", "HEAD", "--candidate", commit(tmp_path / "tree", *scenario.regression))
+        given = (
+            "--stable",
+            "HEAD",
+            "--candidate",
+            regress(tmp_path / "tree", *scenario.regression),
+        )
     for _ in range(times(1)):
         assert_ends(scenario, given, measured)
 
