@@ -2,16 +2,20 @@
 
 import html
 import json
+import shlex
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from acceptance.git import commit, git
 from canary.runtime import processes
@@ -25,30 +29,47 @@ RUNS = Path("out/rehearsals")
 HANG_AFTER_S, HANG_S = 12.0, 8.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Scenario:
     """A release, and how its rehearsal must end.
 
     `gate` is the one that must decide; `named` are words that the report's first screenful must
     hold, so that a person sees at once what is to blame. `hangs` names a program of the run that is
-    stopped for a while, for `hang_s`.
+    stopped for a while, for `hang_s`. `appended` is real code that a branch might bring, by its
+    file, and `one_route` what a branch lets one route of the service do. `events` are of a release
+    of the shop.
     """
 
     name: str
-    arguments: tuple[str, ...] = ()
+    arguments: str = ""
+    events: tuple[str, ...] = ()
+    appended: dict[str, str] = field(default_factory=dict)
+    one_route: str = ""
     exit_codes: tuple[int, ...] = (0,)
     gate: str | None = None
     words: str = ""
+    named: tuple[str, ...] = ()
     busy: bool = False
     hangs: str = ""
     hang_s: float = HANG_S
-    regression: tuple[str, str] | None = None
-    named: tuple[str, ...] = ()
+
+    @property
+    def given(self):
+        """The program's arguments."""
+        shop = SHOP if self.events else ()
+        events = (word for event in self.events for word in ("--event", event))
+        return (*shop, *shlex.split(self.arguments), *events)
+
+    @property
+    def regression(self):
+        """(file, text) of a branch; nothing where there is none."""
+        one_route = {APP: ONE_ROUTE.format(what=self.one_route)} if self.one_route else {}
+        return next(iter((self.appended | one_route).items()), None)
 
 
-# Real code that a branch might bring, appended to a file of the service.
-_APP = "service/gridos/__init__.py"
-_ONE_ROUTE = """
+SHOP = ("--config", "canary/tests/rehearse/shop/rehearsal.yaml")
+APP = "service/gridos/__init__.py"
+ONE_ROUTE = """
 
 _create_app = create_app
 
@@ -65,186 +86,8 @@ def create_app(*arguments, **named):
 
     return app
 """
-_ROUTE = "GET /v1/feeders/{feeder_id}/load: "
-_UNCOUNTED = """
-class Uncounted(frozenset):
-    def __contains__(self, path):
-        return super().__contains__(path) or path.startswith("/v1/feeders")
-
-
-UNCOUNTED = Uncounted(UNCOUNTED)
-"""
-_LEAK = "app.config.setdefault('seen', []).append(b'x' * 2**20)"  # a MiB a request
-BRANCHES = (
-    Scenario("branch, as it was", (), (0,), regression=(_APP, "\n# Nothing to see.\n")),
-    # The six kinds of fault that a person must find in the report within ten seconds.
-    Scenario(
-        "branch, slow route", (), (1,), "p95-latency-seconds",
-        regression=(_APP, _ONE_ROUTE.format(what="time.sleep(0.4)")),
-        named=(_ROUTE, "none below 40"),
-    ),
-    Scenario(
-        "branch, exception", (), (1,), None, "errors",
-        regression=(_APP, _ONE_ROUTE.format(what="raise RuntimeError(request.path)")),
-        named=(_ROUTE, "failed with 500", "RuntimeError", f"{_APP}:"),
-    ),
-    Scenario(
-        "branch, leak", (), (1,), "container-restarts",
-        regression=(_APP, _ONE_ROUTE.format(what=_LEAK)),
-        named=("out of memory", f"{_APP} ("),
-    ),
-    Scenario(
-        "branch, crash", (), (1,), "container-restarts",
-        regression=(_APP, _ONE_ROUTE.format(what="os._exit(3)")),
-        named=(_ROUTE, "restarted"),
-    ),
-    Scenario(
-        "branch, 404 storm", (), (1,), regression=(_APP, _ONE_ROUTE.format(what="abort(404)")),
-        named=(_ROUTE, "answered with 404"),
-    ),
-    Scenario(
-        "branch, hang", (), (1,), regression=(_APP, _ONE_ROUTE.format(what="time.sleep(600)")),
-        named=(_ROUTE,),
-    ),
-    # What no counter of failures shows: most requests of the canary's pods are not counted at all.
-    Scenario(
-        "branch, uncounted", (), (1,), "requests-against-stable",
-        regression=("service/gridos/recorder.py", _UNCOUNTED),
-    ),
-    Scenario(
-        "branch, hungry start", (), (1,), "container-restarts",
-        regression=(_APP, "\nHELD = b'x' * (400 * 2**20)\n"),
-    ),
-    Scenario(
-        "branch, migration", (), (1,), None, "`gridos migrate` failed",
-        regression=("service/gridos/migrations/9999_again.sql", "CREATE TABLE feeder (id text);\n"),
-    ),
-    Scenario(
-        "branch, cannot start", (), (1,), None, "has timed out progressing",
-        regression=(_APP, "\nraise ImportError('a package that the image lacks')\n"),
-    ),
-)  # fmt: skip
-
-FAULTS = (
-    Scenario("errors", ("--fault", "errors=3%"), (1,), "errors-against-stable"),
-    Scenario("latency", ("--fault", "latency=400ms@10%"), (1,), "p95-latency-seconds"),
-    Scenario("cpu", ("--fault", "cpu=90%"), (1,), "cpu-saturation-ratio"),
-)
-# The other words of faults, each stopped by its gate; what no release is to blame for is promoted.
-WORDS = (
-    Scenario("route", ("--fault", "errors=100%@/v1/overloads"), (1,), "route-errors"),
-    Scenario("status", ("--fault", "status=404@20%"), (1,), "client-errors-against-stable"),
-    Scenario("hang", ("--fault", "hang=1%"), (1,), "errors-against-stable"),
-    Scenario("reset", ("--fault", "reset=1%"), (1,), "errors-against-stable"),
-    Scenario("leak", ("--fault", "leak=1MiB"), (1,), "container-restarts"),
-    Scenario("crash", ("--fault", "crash=300"), (1,), "container-restarts"),
-    Scenario("slower", ("--fault", "latency=150ms"), (1,), "p95-against-stable"),
-    Scenario("after", ("--fault", "errors=5%,after=45s"), (1,), "errors-against-stable"),
-    # At the default scale a sixth of the 3 s that a pod may be slow: its times are the service's own.
-    Scenario("warmup", ("--fault", "warmup=500ms")),
-    Scenario("database down", ("--fault", "database-down=2s@40s")),
-    Scenario("slow start", ("--fault", "slow-start=20s")),
-)
-# Responses that are lost after the pods counted them: only an edge of Envoys counts these failures.
-_ENVOYS = ("--manifests", "acceptance/rehearsal/envoy-edge")
-_CUT = ("--fault", "cut=1%")
-EDGE = (
-    Scenario("edge, healthy", _ENVOYS),
-    Scenario("edge, cut", (*_ENVOYS, *_CUT), (1,), "gateway-errors-against-stable"),
-    Scenario("edge, cut and not counted", _CUT),
-)
-# What users meet is what is rehearsed, with the questions about alerts that only these ask.
-_PRODUCTION = ("--manifests", "deploy/overlays/production")
-_ALERT = "alert=GridosDatabaseDown"
-OVERLAYS = (
-    *(
-        Scenario(f"overlay, {name}", ("--manifests", f"deploy/overlays/{name}"))
-        for name in ("dev", "staging", "production")
-    ),
-    Scenario(
-        "overlay, errors", (*_PRODUCTION, "--fault", "errors=3%"), (1,), "errors-against-stable"
-    ),
-    Scenario(
-        "overlay, alert before",
-        (*_PRODUCTION, "--event", f"{_ALERT}@before"),
-        (1,),
-        "blocking-alerts-before",
-    ),
-    Scenario(
-        "overlay, alert during",
-        (*_PRODUCTION, "--event", f"{_ALERT}@step=7+10s"),
-        (1,),
-        "blocking-alerts",
-    ),
-)
-
-
-# A service that costs a few CPU-seconds a rehearsal: setWeight 25, a minute's pause, its gate.
-_SHOP = ("--config", "canary/tests/rehearse/shop/rehearsal.yaml")
-_FAULTY = ("--fault", "0.5")
-
-
-def event(name, *words, ends=0, gate=None, says="", more=()):
-    """A release during which something happens; a busy machine may end it with 4."""
-    given = [part for word in words for part in ("--event", word)]
-    return Scenario(f"event, {name}", (*_SHOP, *more, *given), (ends, 4), gate, says)
-
-
-EVENTS = (
-    event("traffic stops", "traffic=0@step=1+2s", ends=3, gate="failed"),
-    event("traffic doubles", "traffic=2@step=1+2s"),
-    event(
-        "prometheus goes and is back", "prometheus=stop@step=1+5s", "prometheus=start@step=1+15s"
-    ),
-    event("replicas more and fewer", "replicas=8@step=1+10s", "replicas=3@step=1+50s"),
-    event("canary pods are lost", "lose-canary=all@step=1+10s", "lose-canary=1@step=1+30s"),
-    event("promoted at a pause", "promote@step=1+30s"),
-    event("promoted in full", "promote-full@step=1+20s", ends=3, says="Promoted by", more=_FAULTY),
-    event("aborted", "abort@step=1+20s", ends=3, says="Aborted by hand"),
-    event("aborted and retried", "abort@step=1+10s", "retry@step=1+40s"),
-    event("undone", "undo@step=1+20s", ends=3, says="Undone by hand"),
-    event("paused and promoted", "pause@step=1+10s", "promote@step=1+30s"),
-    event("paused", "pause@step=1+10s", ends=3, says="Paused by hand"),
-    event("a second release", "release@step=1+20s", more=_FAULTY),
-)
-SCENARIOS = (
-    *OVERLAYS,
-    *(Scenario(f"healthy {number + 1}") for number in range(10)),
-    *BRANCHES,
-    *FAULTS,
-    *WORDS,
-    *EDGE,
-    Scenario("never ready", ("--fault", "slow-start=1h"), (1,), None, "has timed out progressing"),
-    Scenario("no traffic", ("--without", "traffic"), (3,), "canary-requests"),
-    Scenario("prometheus killed", ("--without", "prometheus"), (3,), None, "could not be read 5"),
-    Scenario("more than it sustains", ("--rate", "20000"), (4,), None, "of the 20000 requests/s"),
-    Scenario("several faults", ("--fault", "errors=20%", "--fault", "cpu=90%"), (1,)),
-    # Stable and canary alike lose their database: the release is not blamed, and no pod restarted.
-    Scenario("database hung", (), (0, 3, 4), hangs="postgres"),
-    # For good, the backstop ends it, and the run ends without the stable pod that cannot start.
-    Scenario(
-        "database hung for good",
-        (),
-        (1, 4),
-        "error-ratio",
-        "the cause is probably shared",
-        hangs="postgres",
-        hang_s=TIMEOUT_S,
-    ),
-    Scenario(
-        "prometheus hung",
-        (),
-        (4,),
-        None,
-        "has not answered a measurement",
-        hangs="prometheus",
-        hang_s=60.0,
-    ),
-    *EVENTS,
-    # With both cores taken, an honest "the machine is at fault" is as good as the verdict.
-    Scenario("busy, healthy", (), (0, 4), busy=True),
-    *(Scenario(f"busy, {s.name}", s.arguments, (1, 4), s.gate, busy=True) for s in FAULTS),
-)
+FILE = Path(__file__).with_name("scenarios.yaml")
+SCENARIOS = [Scenario(**given) for given in yaml.safe_load(FILE.read_text("utf-8"))]
 
 
 def regress(tree, path, text):
@@ -260,7 +103,7 @@ def regress(tree, path, text):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_rehearsal_ends_as_its_release_deserves(scenario, tmp_path, measured, times):
-    given = scenario.arguments
+    given = scenario.given
     if scenario.regression is not None:
         given = (
             "--stable",
