@@ -20,11 +20,6 @@ COMMAND = [str(CANARY), "rehearse", "--config", "rehearsal.yaml", "--out", "out"
 TIMEOUT_S = 240
 
 SERVICES = {"stableService": "shop-stable", "canaryService": "shop-canary"}
-ISTIO = {"virtualService": {"name": "shop"}}
-SUBSETS = {"name": "shop", "canarySubsetName": "canary", "stableSubsetName": "stable"}
-LINKERD = 'direction="outbound",dst_service="shop-canary"'
-OF_CANARY = 'reporter="source",destination_service_name="shop-canary"'
-OF_HASH = 'reporter="destination",rollouts_pod_template_hash="{{args.hash}}"'
 
 
 @dataclass(frozen=True)
@@ -33,66 +28,19 @@ class Router:
 
     name: str
     routing: dict[str, Any]
+    metric: str
     good: str
-    every: str
-    canary: dict[str, Any]
+    scope: str
 
     @property
     def query(self) -> str:
         """The gate's."""
-        return f"sum(rate({self.good}[1m])) / sum(rate({self.every}[1m]))"
+        good = f"{self.metric}{{{self.scope},{self.good}}}"
+        return f"sum(rate({good}[1m])) / sum(rate({self.metric}{{{self.scope}}}[1m]))"
 
 
-def _router(name: str, routing: dict[str, Any], metric: str, good: str, scope: str) -> Router:
-    every = f"{metric}{{{scope}}}"
-    return Router(name, routing, f"{metric}{{{scope},{good}}}", every, dict(SERVICES))
-
-
-ROUTERS = [
-    _router(
-        "nginx",
-        {"nginx": {"stableIngress": "shop"}},
-        "nginx_ingress_controller_requests",
-        'status!~"[4-5].*"',
-        'ingress="shop",canary!=""',
-    ),
-    _router("istio", {"istio": ISTIO}, "istio_requests_total", 'response_code!~"5.*"', OF_CANARY),
-    _router(
-        "istio-subsets",
-        {"istio": {**ISTIO, "destinationRule": SUBSETS}},
-        "istio_requests_total",
-        'response_code!~"5.*"',
-        OF_HASH,
-    ),
-    _router(
-        "gateway-api",
-        {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "shop"}}},
-        "envoy_cluster_upstream_rq_xx",
-        'envoy_response_code_class!="5"',
-        'envoy_cluster_name=~".*_shop-canary_.*"',
-    ),
-    _router(
-        "alb",
-        {"alb": {"ingress": "shop", "servicePort": 80}},
-        "shop_requests_total",
-        'status="200"',
-        'service="shop-canary"',
-    ),
-    _router(
-        "traefik",
-        {"traefik": {"weightedTraefikServiceName": "shop"}},
-        "traefik_service_requests_total",
-        'code!~"[45].*"',
-        'service=~".*shop-canary.*"',
-    ),
-    _router(
-        "smi",
-        {"smi": {"rootService": "shop"}},
-        "response_total",
-        'classification="success"',
-        LINKERD,
-    ),
-]
+FILE = Path(__file__).with_name("routers.yaml")
+ROUTERS = [Router(**given) for given in yaml.safe_load(FILE.read_text("utf-8"))]
 
 
 def manifests(router: Router) -> list[dict[str, Any]]:
@@ -101,7 +49,7 @@ def manifests(router: Router) -> list[dict[str, Any]]:
     rollout, service, monitor, template = yaml.safe_load_all(shipped)
     rollout["spec"]["replicas"] = 2
     canary = rollout["spec"]["strategy"]["canary"]
-    canary |= {**router.canary, "trafficRouting": router.routing}
+    canary |= {**SERVICES, "trafficRouting": router.routing}
     canary["steps"][0]["setWeight"] = 40
     metric = {
         "name": "good-share",
