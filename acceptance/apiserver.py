@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+from acceptance.things import listed
 from canary.errors import MachineError
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
@@ -58,8 +59,7 @@ class ApiServer:
         Raises:
             MachineError: if one is refused, with the server's words.
         """
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
-        self.apply_files("-", given=text)
+        self.apply_files("-", given=listed(bodies))
 
     def apply_files(self, path: Path | str, given: str | None = None) -> None:
         """The same, of a file or a folder of them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -18,3 +19,8 @@ def thing(
     said = {"name": name, "namespace": namespace, "labels": labels}
     metadata = {key: value for key, value in said.items() if value}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **fields}
+
+
+def listed(items: Sequence[Mapping[str, Any]]) -> str:
+    """Objects as one, for kubectl."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})

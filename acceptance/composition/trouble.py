@@ -20,7 +20,7 @@ import yaml
 
 from acceptance.cluster import ROOT, Cluster
 from acceptance.composition.person import Person
-from acceptance.things import thing
+from acceptance.things import listed, thing
 from canary.errors import MachineError
 from canary.runtime.waiting import wait_until
 from policies import objects
@@ -142,8 +142,7 @@ class Trouble:
         return "failed" in self._cluster.run("run", "kubectl", *logs, check=False)
 
     def _apply(self, *bodies: Any) -> None:
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
-        self._cluster.kubectl("apply", "-f", "-", given=text)
+        self._cluster.kubectl("apply", "-f", "-", given=listed(bodies))
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         if not wait_until(condition, TIMEOUT_S, every_s=1.0):

@@ -7,113 +7,48 @@ each analysis runs, at the pause, and at the end. The gates read what the script
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from acceptance.conformance.scenarios import Act, Scenario
 from acceptance.conformance.scripted import Answer, Script
+from acceptance.things import thing
 
 PRE, POST = "pre", "post"
 ANALYSES = {PRE: "prePromotionAnalysis", POST: "postPromotionAnalysis"}
-GOOD, BAD, NEITHER = (0.0,), (9.0,), (1.5,)
+ANSWERS: Mapping[str, Answer] = {"good": (0.0,), "bad": (9.0,), "neither": (1.5,), "nothing": ()}
 # Less than how long a release must be still before it has ended, so that the end is seen.
 SOON_S = 2
-AT_PAUSE, AT_POST, INCONCLUSIVE = "BlueGreenPause", "Running-post", "Paused-Inconclusive"
+AT_PAUSE, AT_POST = "BlueGreenPause", "Running-post"
 
 
 def _blue_green(
     name: str,
-    *acts: Act,
-    pre: Sequence[Answer] = (),
-    post: Sequence[Answer] = (),
+    *,
+    acts: Sequence[Mapping[str, Any]] = (),
+    pre: Sequence[str] = (),
+    post: Sequence[str] = (),
     spec: Mapping[str, object] | None = None,
-    **strategy: object,
+    strategy: Mapping[str, object] | None = None,
 ) -> Scenario:
-    """A gate without answers is none."""
-    answers = {gate: given for gate, given in ((PRE, pre), (POST, post)) if given}
-    gates = {ANALYSES[gate]: {"templates": [{"templateName": gate}]} for gate in answers}
+    gated = {gate: given for gate, given in ((PRE, pre), (POST, post)) if given}
+    gates = {ANALYSES[gate]: {"templates": [{"templateName": gate}]} for gate in gated}
     services = {"activeService": "active", "previewService": "preview"}
     delays = {"scaleDownDelaySeconds": SOON_S, "abortScaleDownDelaySeconds": SOON_S}
     return Scenario(
         f"bluegreen-{name}",
-        Script(answers),
+        Script({gate: [ANSWERS[word] for word in given] for gate, given in gated.items()}),
         replicas=3,
-        acts=acts,
+        acts=tuple(Act(**act) for act in acts),
         spec=spec or {},
-        blue_green={**services, **delays, **gates, **strategy},
+        blue_green={**services, **delays, **gates, **(strategy or {})},
     )
 
 
-BLUE_GREEN = (
-    _blue_green("at-once"),
-    _blue_green("timed", autoPromotionSeconds=4),
-    _blue_green("preview-of-one", autoPromotionSeconds=4, previewReplicaCount=1, pre=[GOOD]),
-    _blue_green("preview-of-one-at-once", previewReplicaCount=1),
-    _blue_green("gated", pre=[GOOD], post=[GOOD]),
-    _blue_green("pre-fails", pre=[GOOD, GOOD, BAD], post=[GOOD]),
-    _blue_green("post-fails", pre=[GOOD], post=[GOOD, GOOD, BAD]),
-    _blue_green("pre-unread", pre=[GOOD, GOOD, ()]),
-    _blue_green(
-        "pre-inconclusive-promoted", Act("promote", at_phase=INCONCLUSIVE), pre=[NEITHER, GOOD]
-    ),
-    _blue_green(
-        "post-inconclusive-promoted", Act("promote", at_phase=INCONCLUSIVE), post=[NEITHER, GOOD]
-    ),
-    _blue_green(
-        "post-inconclusive-aborted", Act("abort", at_phase=INCONCLUSIVE), post=[GOOD, GOOD, NEITHER]
-    ),
-    _blue_green(
-        "by-hand", Act("promote", at_phase=AT_PAUSE), autoPromotionEnabled=False, pre=[GOOD]
-    ),
-    _blue_green(
-        "by-hand-preview-of-one",
-        Act("promote", at_phase=AT_PAUSE),
-        autoPromotionEnabled=False,
-        previewReplicaCount=1,
-        post=[GOOD],
-    ),
-    _blue_green("timed-promoted", Act("promote", at_phase=AT_PAUSE), autoPromotionSeconds=8),
-    _blue_green(
-        "promoted-in-full",
-        Act("promote-full", at_phase=AT_PAUSE),
-        autoPromotionEnabled=False,
-        previewReplicaCount=1,
-        pre=[GOOD],
-        post=[BAD],
-    ),
-    _blue_green("aborted", Act("abort", at_phase=AT_PAUSE), autoPromotionEnabled=False),
-    _blue_green("aborted-after-the-switch", Act("abort", at_phase=AT_POST), post=[GOOD]),
-    _blue_green(
-        "aborted-never-gone",
-        Act("abort", at_phase=AT_PAUSE),
-        autoPromotionEnabled=False,
-        abortScaleDownDelaySeconds=0,
-    ),
-    _blue_green("never-gone", scaleDownDelaySeconds=0),
-    _blue_green("gone-at-once", scaleDownDelayRevisionLimit=0, scaleDownDelaySeconds=60),
-    _blue_green(
-        "replicas-changed",
-        Act("replicas=5", at_phase=AT_PAUSE),
-        autoPromotionSeconds=6,
-        previewReplicaCount=2,
-    ),
-    _blue_green(
-        "post-fails-without-pods",
-        Act("lose-canary=all", at_phase=AT_POST),
-        post=[GOOD, GOOD, GOOD, BAD],
-        spec={"minReadySeconds": 12},
-    ),
-    _blue_green(
-        "deadline-while-pre-runs",
-        pre=[GOOD],
-        spec={"progressDeadlineSeconds": 8, "progressDeadlineAbort": True},
-    ),
-    _blue_green(
-        "paused-by-hand-then-promoted",
-        Act("pause", at_phase=AT_PAUSE),
-        Act("promote", at_phase=AT_PAUSE),
-        autoPromotionSeconds=6,
-    ),
-)
+FILE = Path(__file__).with_name("blue_green.yaml")
+BLUE_GREEN = tuple(_blue_green(**given) for given in yaml.safe_load(FILE.read_text("utf-8")))
 # The deadline must pass while it runs.
 LONG = {"bluegreen-deadline-while-pre-runs": 20}
 
@@ -122,10 +57,14 @@ def objects(scenario: Scenario, namespace: str, prometheus: str) -> list[dict[st
     """The Services and the gates of such a scenario."""
     port = {"port": 80, "targetPort": 8000}
     spec = {"selector": {"app.kubernetes.io/name": "gridos"}, "ports": [port]}
-    services = [_object("v1", "Service", name, namespace, spec) for name in ("active", "preview")]
+    services = [
+        thing("v1", "Service", name, namespace, spec=spec) for name in ("active", "preview")
+    ]
     address = f"{prometheus}/{scenario.name}"
     gates = [
-        _object("argoproj.io/v1alpha1", "AnalysisTemplate", gate, namespace, {"metrics": [metric]})
+        thing(
+            "argoproj.io/v1alpha1", "AnalysisTemplate", gate, namespace, spec={"metrics": [metric]}
+        )
         for gate in scenario.script.answers
         for metric in [_metric(gate, address, LONG.get(scenario.name, 4))]
     ]
@@ -142,10 +81,3 @@ def _metric(gate: str, address: str, count: int) -> dict[str, Any]:
         "failureCondition": "result[0] > 2",
         "provider": {"prometheus": {"address": address, "query": gate}},
     }
-
-
-def _object(
-    version: str, kind: str, name: str, namespace: str, spec: Mapping[str, Any]
-) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": dict(spec)}

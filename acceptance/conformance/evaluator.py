@@ -7,60 +7,22 @@ of the metric, and of the run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import yaml
+
 from acceptance.conformance.scripted import Answer, Reader, Script
-from canary.argo import analysis
-from canary.argo.model import AnalysisRun, Measurement, Metric, Phase
+from acceptance.things import listed, thing
+from canary.argo import analysis, virtual_rollout
+from canary.argo.model import Metric, Phase
 
 NAMESPACE = "conformance-evaluator"
-SUCCESS = [
-    "",
-    "result[0] < 0.01",
-    "result[0] <= 0.01",
-    "result < 0.01",
-    "len(result) > 0 && !isNaN(result[0]) && result[0] < 0.01",
-    "all(result, # < 0.01)",
-    "any(result, # < 0.01)",
-    "len(result) == 0 || result[0] < 0.01",
-    "isNaN(result[0]) || result[0] < 0.01",
-    "default(result, 0) < 0.01",
-    "asFloat(result[0]) < 0.01",
-    "!isInf(result[0]) && result[0] < 0.01",
-    "result[0] < 0.01 and result[0] >= 0",
-    "not (result[0] >= 0.01)",
-    "result[1] < 0.01",
-    "filter(result, # >= 0.01) == []",
-]
-FAILURE = [
-    "",
-    "result[0] >= 0.01",
-    "result[0] > 0.02",
-    "len(result) > 0 && !isNaN(result[0]) && result[0] >= 0.01",
-    "any(result, # >= 0.01)",
-    "len(result) == 0",
-    "isNaN(result[0])",
-    "filter(result, # >= 0.01) != []",
-    "false",
-]
-ANSWERS: list[Answer] = [
-    (0.005,),
-    (0.005,),
-    (0.005,),
-    (0.01,),
-    (0.015,),
-    (0.05,),
-    (float("nan"),),
-    (float("inf"),),
-    (),
-    (0.005, 0.02),
-    (0.02, 0.005),
-    None,
-]
+CHOICES = yaml.safe_load(Path(__file__).with_name("evaluator.yaml").read_text("utf-8"))
+ANSWERS: list[Answer] = [None if given is None else tuple(given) for given in CHOICES["answers"]]
 # Shares of the cases.
 NEEDLESS_INTERVAL, DRY_RUN = 0.2, 0.1
 # Beyond these our own run has not ended, and neither has the real one.
@@ -87,12 +49,7 @@ class Case:
         spec = {"metrics": [{"name": "gate", "provider": provider, **self.spec}]}
         if self.dry_run:
             spec["dryRun"] = [{"metricName": "gate"}]
-        return {
-            "apiVersion": "argoproj.io/v1alpha1",
-            "kind": "AnalysisRun",
-            "metadata": {"name": self.name, "namespace": NAMESPACE},
-            "spec": spec,
-        }
+        return thing("argoproj.io/v1alpha1", "AnalysisRun", self.name, NAMESPACE, spec=spec)
 
     @property
     def metric(self) -> Metric:
@@ -127,9 +84,9 @@ def generate(count: int, seed: int) -> Iterator[Case]:
     draw = Random(seed)
     for number in range(count):
         spec: dict[str, Any] = {}
-        if condition := draw.choice(SUCCESS):
+        if condition := draw.choice(CHOICES["success"]):
             spec["successCondition"] = condition
-        if condition := draw.choice(FAILURE):
+        if condition := draw.choice(CHOICES["failure"]):
             spec["failureCondition"] = condition
         spec["count"] = draw.randint(1, 4)
         if spec["count"] > 1 or draw.random() < NEEDLESS_INTERVAL:
@@ -149,22 +106,8 @@ def generate(count: int, seed: int) -> Iterator[Case]:
 
 def ours(case: Case) -> Judged:
     """Our evaluator's run of a case, on a clock that waits for nobody."""
-    metric, now = case.metric, 0.0
-    run = analysis.start(case.name, (metric,), now)
-    reader = Reader(case.script)
-    while not run.phase.completed and now < TIMEOUT_S:
-        run = analysis.assess(_measure(run, metric, reader.read(metric.query), now), now)
-        due = analysis.next_due(run)
-        now = max(now, due) + 0.001 if due is not None else TIMEOUT_S
-    return _judged(run)
-
-
-def _measure(run: AnalysisRun, metric: Metric, answer: Answer, now: float) -> AnalysisRun:
-    phase = Phase.ERROR if answer is None else analysis.judge(metric, tuple(answer))[0]
-    return analysis.record(run, metric.name, Measurement(phase, now, now))
-
-
-def _judged(run: AnalysisRun) -> Judged:
+    run = analysis.start(case.name, (case.metric,), 0.0)
+    run = virtual_rollout.follow(run, Reader(case.script).measure, TIMEOUT_S)
     result = run.results.get("gate")
     phases = tuple(str(m.phase) for m in result.measurements) if result else ()
     return Judged(str(run.phase), str(result.phase) if result else "", phases)
@@ -186,5 +129,4 @@ def ended(body: Mapping[str, Any]) -> bool:
 
 def bodies(cases: Sequence[Case], url: str) -> str:
     """The AnalysisRuns of some cases, to create at once."""
-    items = [case.body(url) for case in cases]
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    return listed([case.body(url) for case in cases])

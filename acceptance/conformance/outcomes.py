@@ -21,9 +21,6 @@ from canary.argo.events import Kind
 from canary.argo.model import (
     AnalysisRun,
     Hashes,
-    Measurement,
-    Metric,
-    Phase,
     ReplicaCounts,
     ReplicaSetName,
     Rollout,
@@ -203,10 +200,10 @@ class _Run:
             fresh = [self._now + START_S] * (scale.replicas - len(kept))
             self._ready[scale.replica_set] = kept + fresh
         self._counts = {name: self._seen(name) for name in ReplicaSetName}
-        for place in _places(self._rollout, status):
+        for at in _places(self._rollout, status):
             weight = (status.weight,) if self._scenario.strategy else ()
-            self._at_pause[place] = (latest.desired, stable.desired, *weight)
-            if place == self._scenario.turns_at_pause:
+            self._at_pause[at] = (latest.desired, stable.desired, *weight)
+            if at == self._scenario.turns_at_pause:
                 self._reader.turn()
         self._act()
         return bool(scales)
@@ -222,16 +219,12 @@ class _Run:
         for run in (self._status.step_run, self._status.background_run):
             if run is None:
                 continue
-            taken = {m.name: self._look(m) for m in analysis.due(run, self._now)}
+            due = analysis.due(run, self._now)
+            taken = {metric.name: self._reader.measure(metric, self._now) for metric in due}
             if taken:
                 self._status = controller.record_measurements(
                     self._status, run.name, taken, self._now
                 )
-
-    def _look(self, metric: Metric) -> Measurement:
-        answer = self._reader.read(metric.query)
-        phase = Phase.ERROR if answer is None else analysis.judge(metric, tuple(answer))[0]
-        return Measurement(phase, self._now, self._now)
 
     def _act(self) -> None:
         if not self._acts or not _reached(self._acts[0], self._rollout, self._status):
@@ -260,7 +253,7 @@ def _places(rollout: Rollout, status: Status) -> Iterator[int | str]:
         yield blue_green.AT_PAUSE if rollout.blue_green else status.step_index
     run = status.step_run
     if rollout.blue_green and run and run.results and not run.phase.completed:
-        yield _place(run)
+        yield place(run.name, run.step_index)
 
 
 def _reached(act: Act, rollout: Rollout, status: Status) -> bool:
@@ -273,18 +266,17 @@ def _reached(act: Act, rollout: Rollout, status: Status) -> bool:
     return status.step_index == act.at_step and status.pause_started_at is not None
 
 
-def _place(run: AnalysisRun) -> str:
-    """By its name, whose last word is a blueGreen's analysis."""
-    word = run.name.partition(".")[0].rpartition("-")[2]
+def place(name: str, step_index: object) -> str:
+    """Where an AnalysisRun belongs; that of a blueGreen is the last word of its name."""
+    word = name.partition(".")[0].rpartition("-")[2]
     if word in blue_green.ANALYSES:
         return word
-    return "background" if run.step_index is None else f"step {run.step_index}"
+    return "background" if step_index is None else f"step {step_index}"
 
 
 def _judged(run: AnalysisRun) -> Judged:
-    place = _place(run)
     taken = {n: tuple(str(m.phase) for m in r.measurements) for n, r in run.results.items()}
-    return Judged(place, str(run.phase), taken)
+    return Judged(place(run.name, run.step_index), str(run.phase), taken)
 
 
 def differences(mine: Outcome, real: Outcome) -> Iterator[str]:

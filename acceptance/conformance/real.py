@@ -234,12 +234,8 @@ def _inconclusive(status: Mapping[str, Any]) -> bool:
 
 
 def _place(thing: Mapping[str, Any]) -> str:
-    """Where an AnalysisRun belongs; that of a blueGreen is the last word of its name."""
-    index = thing["metadata"]["labels"].get("step-index")
-    word = thing["metadata"]["name"].partition(".")[0].rpartition("-")[2]
-    if word in blue_green.ANALYSES:
-        return str(word)
-    return "background" if index is None else f"step {index}"
+    about = thing["metadata"]
+    return outcomes.place(about["name"], about["labels"].get("step-index"))
 
 
 def _judged(thing: Mapping[str, Any]) -> Judged:

@@ -11,6 +11,7 @@ from typing import Any
 
 from acceptance import cluster as clusters
 from acceptance.cluster import ROOT, Cluster
+from acceptance.things import listed
 from canary.errors import MachineError
 from canary.runtime import processes
 from policies import objects
@@ -89,11 +90,6 @@ def run(cluster: Cluster, *command: str) -> int:
     except subprocess.TimeoutExpired:
         name = Path(command[0]).name
         raise MachineError(f"{name} did not end in {clusters.LONG_S} s") from None
-
-
-def listed(items: Sequence[objects.Object]) -> str:
-    """Objects as one, for kubectl."""
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
 
 
 def _gateway(cluster: Cluster) -> str:

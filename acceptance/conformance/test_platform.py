@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from acceptance.cluster import INSIDE, ROOT
-from acceptance.conformance.rehearsals import End, listed, rehearse
+from acceptance.conformance.rehearsals import End, rehearse
 from acceptance.conformance.rollbacks import Loop, Service
+from acceptance.things import listed
 from canary.runtime.kubectl import connect
 from canary.runtime.waiting import wait_until
 from policies import objects
