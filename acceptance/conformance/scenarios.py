@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from acceptance.conformance.scripted import Answer, Script
 from canary.argo import events
@@ -28,8 +31,6 @@ GOOD: Mapping[str, Sequence[Answer]] = {
     "container-restarts": [(0.0,)],
 }
 HEALTHY = Script(GOOD)
-# The index of the second step's pause.
-SECOND_PAUSE = 4
 # What is asked at the end of the last step with a pause: a gate, and its window cut to a fifteenth
 # (outcomes.FACTOR).
 LAST_MEASUREMENT = ("p95-latency-seconds", "[11s333ms]")
@@ -81,96 +82,30 @@ class Scenario:
         return {name: dict(fields) for name, fields in given.items() if fields}
 
 
-def _reading(**gates: Sequence[Answer]) -> Script:
-    return Script({**GOOD, **{name.replace("_", "-"): given for name, given in gates.items()}})
+def _scenario(
+    name: str,
+    *,
+    reads: Mapping[str, Sequence[Any]] | None = None,
+    reads_all: Sequence[Any] = (),
+    turns_at_pause: int | None = None,
+    then: Mapping[str, Sequence[Any]] | None = None,
+    acts: Sequence[Mapping[str, Any]] = (),
+    **more: Any,
+) -> Scenario:
+    answers = {"*": _answers(reads_all)} if reads_all else _reading(reads or {})
+    turn = LAST_MEASUREMENT if turns_at_pause is None else None
+    script = Script(answers, turn, _reading(then)) if then else Script(answers)
+    given = {"turns_at_pause": turns_at_pause, **more}
+    return Scenario(name, script, acts=tuple(Act(**act) for act in acts), **given)
 
 
-SCENARIOS = (
-    Scenario("healthy"),
-    Scenario("healthy-of-four", replicas=4),
-    Scenario("errors", _reading(errors_against_stable=[(0.1,), (140.0,)])),
-    Scenario("a-route", _reading(route_errors=[(), (10000.0,)])),
-    Scenario(
-        "errors-at-the-second-step",
-        Script(GOOD, then={**GOOD, "errors-against-stable": [(140.0,)]}),
-        turns_at_pause=SECOND_PAUSE,
-    ),
-    Scenario(
-        "refusals-at-the-second-step",
-        _reading(client_errors_against_stable=[(0.0,), (0.2,)]),
-    ),
-    # One more good answer, so that all gates of the last step have theirs.
-    Scenario(
-        "errors-after-the-last-look",
-        Script(
-            GOOD,
-            turn=LAST_MEASUREMENT,
-            then={**GOOD, "errors-against-stable": [(0.1,), (140.0,)]},
-        ),
-    ),
-    Scenario(
-        "latency-at-a-hundred-per-cent",
-        Script(GOOD, turn=LAST_MEASUREMENT, then={**GOOD, "p95-latency-seconds": [(0.4,)]}),
-    ),
-    Scenario("latency", _reading(p95_latency_seconds=[(0.4,)])),
-    Scenario("cpu", _reading(cpu_saturation_ratio=[(0.9,)])),
-    Scenario("restarts", _reading(container_restarts=[(1.0,)])),
-    Scenario(
-        "just-below-every-limit",
-        _reading(
-            error_ratio=[(0.00999,)],
-            errors_against_stable=[(99.9,)],
-            route_errors=[(4999.0,)],
-            p95_latency_seconds=[(0.2499,)],
-            cpu_saturation_ratio=[(0.699,)],
-        ),
-    ),
-    Scenario("exactly-at-a-limit", _reading(p95_latency_seconds=[(0.25,)])),
-    Scenario(
-        "idle",
-        _reading(canary_requests=[(0.0,)], error_ratio=[()], p95_latency_seconds=[(float("nan"),)]),
-    ),
-    Scenario("prometheus-gone-and-back", _reading(error_ratio=[None, None, (0.0,)])),
-    Scenario("prometheus-gone", Script({"*": [None]})),
-    Scenario("too-few-requests-at-first", _reading(canary_requests=[(10.0,), (500.0,)])),
-    Scenario(
-        "inconclusive-then-resumed",
-        _reading(canary_requests=[*[(10.0,)] * 30, (500.0,)]),
-        acts=(Act("promote", at_phase="Paused-Inconclusive"),),
-    ),
-    Scenario(
-        "inconclusive-then-aborted",
-        _reading(canary_requests=[(10.0,)]),
-        acts=(Act("abort", at_phase="Paused-Inconclusive"),),
-    ),
-    Scenario("crash-loop", pods="crashing"),
-    Scenario("never-ready", pods="never-ready"),
-    Scenario("replicas-changed", acts=(Act("replicas=12", at_step=4),)),
-    Scenario("dry-run", _reading(error_ratio=[(0.03,)]), dry_run="error-ratio"),
-    Scenario(
-        "dry-run-of-a-step",
-        _reading(p95_latency_seconds=[(0.4,)]),
-        dry_run="p95-latency-seconds",
-    ),
-    Scenario("event-second-release", acts=(Act("release", at_step=7),)),
-    Scenario("event-undone", acts=(Act("undo", at_step=4),)),
-    Scenario(
-        "event-manual-pause-promoted",
-        manual_pause=True,
-        acts=(Act("promote", at_step=1),),
-    ),
-    Scenario("event-timed-pause-promoted", acts=(Act("promote", at_step=4),)),
-    Scenario(
-        "event-paused-by-hand-then-promoted",
-        acts=(Act("pause", at_step=4), Act("promote", at_step=4)),
-    ),
-    Scenario("event-promoted-in-full", acts=(Act("promote-full", at_step=4),)),
-    Scenario(
-        "event-aborted-then-retried",
-        acts=(Act("abort", at_step=4), Act("retry", at_phase="Degraded")),
-    ),
-    Scenario("event-replicas-doubled", acts=(Act("replicas=20", at_step=1),)),
-    Scenario("event-replicas-halved", acts=(Act("replicas=5", at_step=4),)),
-    Scenario("event-canary-pod-lost", acts=(Act("lose-canary=1", at_step=4),)),
-    Scenario("event-every-canary-pod-lost", acts=(Act("lose-canary=all", at_step=4),)),
-)
+def _reading(gates: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Answer]]:
+    return {**GOOD, **{gate: _answers(given) for gate, given in gates.items()}}
+
+
+def _answers(given: Sequence[Any]) -> Sequence[Answer]:
+    return [(each,) if isinstance(each, float) else each for each in given]
+
+
+FILE = Path(__file__).with_name("scenarios.yaml")
+SCENARIOS = tuple(_scenario(**given) for given in yaml.safe_load(FILE.read_text("utf-8")))
