@@ -12,11 +12,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from acceptance import debian
 from acceptance.edge import policy, wire
-from canary.errors import MachineError
 from canary.runtime import processes
-from canary.runtime.waiting import wait_until
 
 PACKAGES = ("nginx", "libnginx-mod-http-modsecurity", "modsecurity-crs")
 
@@ -30,6 +30,13 @@ UPSTREAM_HEADER = "X-Upstream-Status"
 NGINX, MODULES = "usr/sbin/nginx", "usr/lib/nginx/modules"
 # The Core Rule Set, with its own settings, untouched: paranoia level 1, threshold 5.
 RULES, SETTINGS = "usr/share/modsecurity-crs/rules", "etc/modsecurity/crs/crs-setup.conf"
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 — it is no HTML
+)
 
 
 def programs() -> debian.Unpacked:
@@ -57,36 +64,16 @@ def directives(
         audit_log: Where the firewall writes what matched.
         prevention: False only watches, to show that prevention is what blocks.
     """
-    lines = [
-        f"SecRuleEngine {'On' if prevention else 'DetectionOnly'}",
-        "SecRequestBodyAccess On",
-        f"SecRequestBodyLimit {wanted.body_limit_bytes}",
-        f"SecRequestBodyNoFilesLimit {wanted.body_limit_bytes}",
-        "SecRequestBodyLimitAction Reject",
-        # Azure does not look into responses.
-        "SecResponseBodyAccess Off",
-        'SecRule REQUEST_HEADERS:Content-Type "^application/json"'
-        ' "id:1000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"',
-        'SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\\+|/)|text/)xml"'
-        ' "id:1001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"',
-        # The two of Azure's group General that the Core Rule Set leaves to the engine's settings.
-        'SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:403,'
-        "msg:'The body is not what its type says'\"",
-        'SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:403,'
-        "msg:'The parts of the body are not well formed'\"",
-        "SecAuditEngine On",
-        "SecAuditLogType Serial",
-        "SecAuditLogFormat JSON",
-        "SecAuditLogParts ABHZ",
-        f"SecAuditLog {audit_log}",
-        f"Include {found.root / SETTINGS}",
-        *(f"Include {file}" for file in sorted((found.root / RULES).glob("*.conf"))),
-        *(one.directive for one in wanted.exceptions),
-    ]
-    return "\n".join(lines) + "\n"
+    return TEMPLATES.get_template("modsecurity.conf.j2").render(
+        prevention=prevention,
+        limit_bytes=wanted.body_limit_bytes,
+        audit_log=audit_log,
+        includes=[found.root / SETTINGS, *sorted((found.root / RULES).glob("*.conf"))],
+        exceptions=[one.directive for one in wanted.exceptions],
+    )
 
 
-class Firewall:
+class Firewall(processes.Program):
     """One nginx with one policy before one upstream; end it with `stop`."""
 
     def __init__(
@@ -98,7 +85,6 @@ class Firewall:
         self._upstream_port = upstream_port
         self.port = processes.free_port()
         self.audit_log = folder / "audit.log"
-        self._child: processes.Child | None = None
 
     def start(self) -> None:
         """Starts it and waits until it listens.
@@ -113,19 +99,7 @@ class Firewall:
         command = [str(self._found.root / NGINX), "-p", str(self._folder), "-c", "nginx.conf"]
         command += ["-e", str(log)]
         child = processes.start("nginx", command, log, self._found.environment)
-        self._child = child
-        listening = wait_until(
-            lambda: not processes.port_is_free(self.port),
-            timeout_s=30,
-            give_up=lambda: not child.running,
-        )
-        if not listening:
-            raise MachineError(f"nginx did not start: {child.tail()}", "see its log")
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=3)
+        self._begin(child, lambda: not processes.port_is_free(self.port))
 
     def matches(self) -> Mapping[str, tuple[str, ...]]:
         """The rules that each probed request matched, by the probe's number."""
@@ -140,38 +114,11 @@ class Firewall:
         return found
 
     def _server(self) -> str:
-        # The toolkit that others build on comes first.
-        modules = "\n".join(
-            f"load_module {module};" for module in sorted((self._found.root / MODULES).glob("*.so"))
+        return TEMPLATES.get_template("nginx.conf.j2").render(
+            modules=sorted((self._found.root / MODULES).glob("*.so")),
+            user=getpass.getuser(),
+            folder=self._folder,
+            port=self.port,
+            upstream_port=self._upstream_port,
+            upstream_header=UPSTREAM_HEADER,
         )
-        temporary = "\n".join(
-            f"  {kind}_temp_path {self._folder}/{kind};"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        return f"""
-{modules}
-daemon off;
-user {getpass.getuser()};
-worker_processes 1;
-pid {self._folder}/nginx.pid;
-error_log {self._folder}/error.log warn;
-events {{ }}
-http {{
-  access_log off;
-{temporary}
-  modsecurity on;
-  modsecurity_rules_file {self._folder}/modsecurity.conf;
-  server {{
-    listen 127.0.0.1:{self.port};
-    # The policy's limit decides, not the server's.
-    client_max_body_size 0;
-    location / {{
-      proxy_pass http://127.0.0.1:{self._upstream_port};
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      add_header {UPSTREAM_HEADER} $upstream_status always;
-      proxy_set_header Host $http_host;
-    }}
-  }}
-}}
-"""
