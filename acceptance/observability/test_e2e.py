@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from string import Template
 
 import pytest
 import yaml
@@ -27,6 +28,7 @@ from canary.runtime.waiting import wait_until
 LOGS = Path("observability/logs")
 RULES = Path("observability/rules")
 SCRAPES = Path("deploy/overlays/local/prometheus.yml")
+CLUSTER = Path(__file__).with_name("cluster.yaml")
 # What two cores carry beside a cluster, as conformance's own rehearsals.
 FAULT, SCALE, RATE = "errors=20%", "3", "60"
 REQUEST = "the-request-that-is-asked-for"
@@ -91,37 +93,11 @@ def _scraping():
     pods = next(job for job in body["scrape_configs"] if job["job_name"] == "gridos/gridos")
     for discovered in pods["kubernetes_sd_configs"]:
         discovered["kubeconfig_file"] = access
-    cadvisor = {
-        "job_name": "cadvisor",
-        "scheme": "https",
-        "metrics_path": "/metrics/cadvisor",
-        "tls_config": {"insecure_skip_verify": True},  # the kubelet's own certificate
-        "honor_timestamps": False,
-        "static_configs": [{"targets": [f"{HOST}:10250"]}],
-    }
-    state = {
-        "job_name": "kube-state-metrics",
-        "honor_labels": True,
-        "kubernetes_sd_configs": [
-            {"role": "pod", "namespaces": {"names": ["monitoring"]}, "kubeconfig_file": access}
-        ],
-        "relabel_configs": [
-            {
-                "source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"],
-                "regex": "kube-state-metrics",
-                "action": "keep",
-            }
-        ],
-    }
-    controller = {
-        "job_name": "argo-rollouts",
-        "honor_labels": True,
-        "static_configs": [{"targets": [f"{HOST}:8090"]}],
-    }
+    others = Template(CLUSTER.read_text("utf-8")).substitute(host=HOST, access=access)
     return {
         "global": {"scrape_interval": "5s", "scrape_timeout": "4s", "evaluation_interval": "5s"},
         "rule_files": [str(RULES.resolve() / "*.yaml"), str(RULES.resolve() / "alerts/*.yaml")],
-        "scrape_configs": [pods, cadvisor, state, controller],
+        "scrape_configs": [pods, *yaml.safe_load(others)],
     }
 
 
