@@ -32,7 +32,7 @@ class Team:
     """A service, what builds it, and its next commits: a line of a file, and what it becomes."""
 
     name: str
-    needs: tuple[str, ...]
+    needs: list[str]
     file: str
     line: str
     healthy: str
@@ -40,44 +40,7 @@ class Team:
     gate: str
 
 
-TEAMS = [
-    Team(
-        "orders",
-        ("go",),
-        "main.go",
-        "	return http.StatusOK\n",
-        "	return http.StatusOK // as long as it has any\n",
-        "	if n%8 == 0 {\n		return http.StatusInternalServerError\n	}\n	return http.StatusOK\n",
-        "failed-share",
-    ),
-    Team(
-        "cart",
-        ("npm",),
-        "server.mjs",
-        "const delayMs = 0;",
-        "const delayMs = 1;",
-        "const delayMs = 400;",
-        "p95-seconds",
-    ),
-    Team(
-        "quotes",
-        (),
-        "app.py",
-        "FAILS_EACH = 0",
-        "FAILS_EACH = None",
-        "FAILS_EACH = 8",
-        "failed-share",
-    ),
-    Team(
-        "rates",
-        ("go", "helm", "redis-server"),
-        "main.go",
-        "	return http.StatusOK\n",
-        "	return http.StatusOK // as long as it has any\n",
-        "	if n%8 == 0 {\n		return http.StatusInternalServerError\n	}\n	return http.StatusOK\n",
-        "success-rate",
-    ),
-]
+TEAMS = [Team(**given) for given in yaml.safe_load((HERE / "teams.yaml").read_text("utf-8"))]
 
 
 @pytest.fixture(params=TEAMS, ids=[team.name for team in TEAMS])
