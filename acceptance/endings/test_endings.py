@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from acceptance.services import Service
 from canary.runtime import processes, program, scratch
@@ -42,57 +42,21 @@ class Program:
 
     Attributes:
         name: For the table.
-        command: The command line; `{port}` is a free port, `{out}` a new folder.
+        command: The command line, of one of our programs.
         middle: A word of the command line of a process that it runs once it is well under way.
         end_s: How much later it is near its end.
         served: Whether it needs the service, on that port.
     """
 
     name: str
-    command: Sequence[str]
+    command: str
     middle: str
     end_s: float
     served: bool = False
 
 
-PYTHON = str(BIN / "python")
-PROGRAMS = (
-    Program("rehearse", (str(BIN / "canary"), "rehearse", "--out", "{out}"), "locust", 40),
-    Program("serve", (str(BIN / "canary"), "serve", "--port", "{port}"), "gridos serve", 8),
-    Program(
-        "observe up",
-        (str(BIN / "observe"), "up", "--port", "{port}", "--out", "{out}"),
-        "prometheus",
-        10,
-    ),
-    Program(
-        "loadtest run",
-        (
-            *(str(BIN / "loadtest"), "run", "errors-good", "--seconds", "30"),
-            *("--host", "http://127.0.0.1:{port}", "--out", "{out}"),
-        ),
-        "locust",
-        25,
-        served=True,
-    ),
-    Program("simulate", (str(BIN / "canary"), "simulate"), "prometheus", 5),
-    Program("mutate", (str(BIN / "canary"), "mutate"), "prometheus", 20),
-    Program("policies", (str(BIN / "policies"), "deploy/overlays/staging"), "kustomize", 1),
-    *(
-        Program(f"acceptance {area}", (PYTHON, "-m", "acceptance", area, *words), middle, end_s)
-        for area, words, middle, end_s in (
-            ("load", ("-k", "stall"), "locust", 15),
-            ("rehearsal", (), "locust", 40),
-            ("gates", (), "prometheus", 20),
-            ("service", ("-k", "killing"), "gridos serve", 15),
-            ("bench", ("-k", "ingest"), "gridos serve", 5),
-            ("edge", (), "nginx", 10),
-            ("pipeline", (), "git", 20),
-            ("observability", ("-k", "panel"), "locust", 40),
-            ("observability", ("-k", "TargetDown"), "prometheus", 15),
-        )
-    ),
-)
+FILE = Path(__file__).with_name("programs.yaml")
+PROGRAMS = [Program(**given) for given in yaml.safe_load(FILE.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -132,10 +96,11 @@ def running(command, port):
     # Short: sockets are made below it.
     with tempfile.TemporaryDirectory(prefix="ends-", dir="/var/tmp") as text:
         processes.remove_at_end(folder := Path(text))
+        first, *words = command.split()
         filled = {"port": str(port), "out": str(folder / "out")}
         with (folder / "output").open("wb") as output:
             started = processes.popen(
-                [word.format(**filled) for word in command],
+                [BIN / first, *(word.format(**filled) for word in words)],
                 cwd=ROOT,
                 env=processes.inherited(TMPDIR=text, **{MARK: text}),
                 stdin=subprocess.DEVNULL,
