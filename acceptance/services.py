@@ -25,8 +25,10 @@ WRITABLE = {
 START_TIMEOUT_S, END_TIMEOUT_S = 60.0, 60.0
 
 
-class Service:
+class Service(processes.Program):
     """A `gridos serve`; its log is kept over restarts. A context manager that ends it."""
+
+    grace_s = 40
 
     def __init__(
         self,
@@ -48,7 +50,6 @@ class Service:
         }
         self.port = int(self._variables["PORT"])
         self.management_port = int(self._variables["GRIDOS_MANAGEMENT_PORT"])
-        self._child: processes.Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -79,11 +80,6 @@ class Service:
     def pid(self) -> int:
         """The server process's."""
         return self.process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether its server process lives."""
-        return self._child is not None and self._child.running
 
     def run(self, *commands: str) -> str:
         """Runs other commands of the program in its environment; what the last one says."""
@@ -144,8 +140,3 @@ class Service:
         """Waits until it is gone."""
         ended = wait_until(lambda: not self.running, END_TIMEOUT_S)
         assert ended, f"{self.name} does not end"
-
-    def stop(self) -> None:
-        """Ends it one way or the other."""
-        if self._child is not None:
-            self._child.stop(grace_s=40)
