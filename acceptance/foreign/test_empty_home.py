@@ -5,7 +5,6 @@ The commands are run in a folder that is neither a checkout of ours nor the team
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ import uv
 from acceptance.documents import commands, entered, typed
 from acceptance.foreign.test_foreign import TEAMS
 from acceptance.git import begin, commit, git
+from acceptance.rehearsed import result
 from canary.errors import MachineError
 from canary.runtime import packages, processes
 
@@ -130,9 +130,9 @@ def test_a_commit_of_another_team_is_judged_from_an_empty_home_and_another_folde
     assert run("init", "--repository", str(orders)).returncode == 0
     done = run("rehearse", "--config", str(orders / "rehearsal.yaml"), "--candidate", "faulty")
     assert done.returncode == 1, done.stdout + done.stderr
-    result = json.loads((tmp_path / "elsewhere/out/rehearsals/latest/result.json").read_text())
-    measured("orders, from an empty home", result["verdict"]["headline"])
-    assert result["verdict"]["gate"]["name"] == ORDERS.gate
+    verdict = result(tmp_path / "elsewhere/out/rehearsals/latest")["verdict"]
+    measured("orders, from an empty home", verdict["headline"])
+    assert verdict["gate"]["name"] == ORDERS.gate
     assert git(orders, "status", "--short").split() == ["??", "locustfile.py", "??", "rehearsal.yaml"]  # fmt: skip
 
 

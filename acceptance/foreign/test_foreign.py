@@ -6,11 +6,8 @@ checkout has installed, as its team would.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +16,11 @@ import pytest
 import yaml
 
 from acceptance.git import begin, commit, git
+from acceptance.rehearsed import canary, result
 from canary.errors import MachineError
 from canary.runtime import processes
 
 HERE = Path(__file__).parent
-CANARY = Path(sys.executable).with_name("canary")
 ACTION = HERE.parent.parent / ".github/actions/rehearse"
 
 
@@ -74,20 +71,14 @@ def test_a_commit_of_another_team_is_judged_by_its_own_gate(
     team: Team, repository: Path, branch: str, code: int, measured: Callable[..., None]
 ) -> None:
     before = git(repository, "for-each-ref") + git(repository, "status", "--short")
-    done = processes.run(
-        [CANARY, "rehearse", "--candidate", branch],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    done = canary("rehearse", "--candidate", branch, within=repository)
     said = done.stdout + done.stderr
     assert done.returncode == code, said
-    result = json.loads((repository / "out/rehearsals/latest/result.json").read_text())
-    measured(f"{team.name}, a {branch} commit", result["verdict"]["headline"])
-    assert (result["verdict"]["gate"] or {}).get("name") == (team.gate if code else None)
+    found = result(repository / "out/rehearsals/latest")
+    measured(f"{team.name}, a {branch} commit", found["verdict"]["headline"])
+    assert (found["verdict"]["gate"] or {}).get("name") == (team.gate if code else None)
     if branch == "healthy":
-        assert (result["traffic"]["lost"], result["traffic"]["failed"]) == (0, 0)
+        assert (found["traffic"]["lost"], found["traffic"]["failed"]) == (0, 0)
     assert git(repository, "for-each-ref") + git(repository, "status", "--short") == before
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 
@@ -97,18 +88,13 @@ def test_a_repository_that_canary_has_never_seen_has_its_first_verdict_from_init
     team: Team, repository: Path
 ) -> None:
     (repository / "rehearsal.yaml").unlink()
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return processes.run(
-            [CANARY, *arguments], cwd=repository, capture_output=True, text=True, timeout=400
-        )
-
-    done = run("init")
+    done = canary("init", within=repository)
     assert done.returncode == 0, done.stdout + done.stderr
     # Which values a path takes stands in no route: a person puts one.
     users = repository / "locustfile.py"
     users.write_text(users.read_text("utf-8").replace("/rates/1", "/rates/eur-usd"), "utf-8")
-    done = run("rehearse", "--candidate", "healthy", "--config", "rehearsal.yaml")
+    given = ("--candidate", "healthy", "--config", "rehearsal.yaml")
+    done = canary("rehearse", *given, within=repository)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -135,7 +121,6 @@ def test_the_github_action_says_the_verdict_and_fails_with_it(
         line.split("=", 1) for line in Path(files["GITHUB_OUTPUT"]).read_text().splitlines()
     )
     assert said["exit-code"] == "1"
-    result = json.loads((repository / said["folder"] / "result.json").read_text())
-    assert said["verdict"] == result["verdict"]["headline"]
+    assert said["verdict"] == result(repository / said["folder"])["verdict"]["headline"]
     assert said["verdict"] in Path(files["GITHUB_STEP_SUMMARY"]).read_text(encoding="utf-8")
     assert (repository / said["folder"] / "junit.xml").is_file()

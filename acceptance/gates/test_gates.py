@@ -1,9 +1,7 @@
 """Thousands of releases of this repository's own Rollout, and every broken copy of its gates."""
 
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from acceptance.gates import rows
 from acceptance.gates.peers import PEERS
 from acceptance.gates.rows import ROWS
+from acceptance.rehearsed import CANARY
 from canary.argo import releases
 from canary.argo.virtual_rollout import PAUSED, PROMOTED
 from canary.power import mutation, simulation, simulation_report, stats
@@ -18,8 +17,6 @@ from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
 from canary.power.simulation import Scenario
 from canary.runtime import documents, processes
-
-CANARY = Path(sys.executable).parent / "canary"
 
 # 12 of 2,000 leave 95 % confidence that the true rate is below 1 %.
 HEALTHY_RELEASES, MAX_FALSE = 2000, 12

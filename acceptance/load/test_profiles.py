@@ -1,6 +1,5 @@
 """Every profile's verdict, as often as it takes to trust it, and each gate rehearsed beside it."""
 
-import json
 import re
 import shutil
 import statistics
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 from loadtesting import limits, profiles
 
-from acceptance.load.runs import BIN, OUT, is_out_of_cpu, loadtest, watching
-from canary.runtime import processes
+from acceptance.load.runs import OUT, is_out_of_cpu, loadtest, watching
+from acceptance.rehearsed import canary, result
 
 ROOT = Path(__file__).parents[2]
 TIMES, MAX_REPEATS = 10, 3
@@ -169,13 +168,9 @@ def test_a_profiles_fault_rehearsed_is_decided_by_its_own_gate_and_no_other(prof
     folder = OUT / "rehearsals"
     how = ["--fault", profile.fault] if profile.fault else ["--without", "traffic"]
     smaller = halved() if "cpu-saturation" in profile.judges else []
-    code = processes.run(
-        [BIN / "canary", "rehearse", *how, *smaller, "--out", str(folder)],
-        capture_output=True,
-        timeout=600,
-    ).returncode
-    result = json.loads((folder / "latest" / "result.json").read_text())
-    verdict = result["verdict"]
+    code = canary("rehearse", *how, *smaller, "--out", folder).returncode
+    found = result(folder / "latest")
+    verdict = found["verdict"]
     measured(" ".join(how), f"exit {code}: {verdict['headline']}")
     if profile.expected == "INCONCLUSIVE":
         # Without requests no ratio has a value either; the count is the one that decides.
@@ -183,7 +178,7 @@ def test_a_profiles_fault_rehearsed_is_decided_by_its_own_gate_and_no_other(prof
         return
     flipped = {
         metric["name"]
-        for run in result["analysis_runs"]
+        for run in found["analysis_runs"]
         for metric in run["metrics"]
         if metric["phase"] == "Failed"
     }

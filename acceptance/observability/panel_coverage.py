@@ -6,8 +6,6 @@ something anyway has a stale excuse.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,16 +15,15 @@ import yaml
 from observe import queries
 from observe.panels import Dashboard, Panel, Source
 
+from acceptance.rehearsed import canary, result
 from canary.errors import MachineError
 from canary.power import backfill
-from canary.runtime import processes
 from canary.runtime.prometheus import Prometheus, QueryError
 
 OUT = Path("out/acceptance/observability")
 RULES = Path("observability/rules")
 DESIGN = Path("canary/tests/power/design.yaml")
 EVERY_S = 12.0
-REHEARSAL_TIMEOUT_S = 420
 
 
 @dataclass(frozen=True)
@@ -72,24 +69,15 @@ def rehearse(out: Path, arguments: Sequence[str] = ()) -> Recorded:
     Raises:
         MachineError: if it gives no verdict.
     """
-    program = str(Path(sys.executable).with_name("canary"))
-    command = [program, "rehearse", "--out", str(out), "--rules", str(RULES), *arguments]
-    done = processes.run(
-        command, capture_output=True, text=True, check=False, timeout=REHEARSAL_TIMEOUT_S
-    )
+    done = canary("rehearse", "--out", out, "--rules", RULES, *arguments)
     if done.returncode not in (0, 1):
         # The headline, which follows an empty line, and what it was told with.
         said = done.stderr or done.stdout.rpartition("\n\n")[2]
         raise MachineError(f"the rehearsal gave no verdict: {said.strip()[:400]}", "run it alone")
-    newest = (out / "latest").resolve()
-    return recorded(newest)
-
-
-def recorded(run: Path) -> Recorded:
-    """What a finished rehearsal's folder holds."""
-    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    run = (out / "latest").resolve()
+    found = result(run)
     start, end = (
-        datetime.fromisoformat(result[at]).timestamp() for at in ("started_at", "ended_at")
+        datetime.fromisoformat(found[at]).timestamp() for at in ("started_at", "ended_at")
     )
     return Recorded(run / "prometheus", start, end)
 

@@ -5,7 +5,6 @@ the pods, on the node's own address. A faulty release is shipped, aborted by its
 """
 
 import os
-import sys
 import time
 from pathlib import Path
 from string import Template
@@ -19,6 +18,7 @@ from acceptance.client import ask
 from acceptance.cluster import HOST, INSIDE, STATE
 from acceptance.observability import panel_coverage
 from acceptance.observability.panel_coverage import Recorded
+from acceptance.rehearsed import CANARY
 from canary.errors import MachineError
 from canary.runtime import documents, processes
 from canary.runtime.kubectl import connect
@@ -118,8 +118,7 @@ def _deploy_collector(kubectl, server):
 
 def _ship():
     """A bad release, until its gate has ended it."""
-    program = str(Path(sys.executable).with_name("canary"))
-    command = [program, "rehearse", "--target", "cluster", "--time-scale", SCALE]
+    command = [CANARY, "rehearse", "--target", "cluster", "--time-scale", SCALE]
     command += ["--rate", RATE, "--fault", FAULT]
     done = processes.run(command, check=False, timeout=REHEARSAL_TIMEOUT_S)
     if done.returncode != 1:

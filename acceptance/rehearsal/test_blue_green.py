@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import pytest
 import yaml
 
 from acceptance.rehearsal import test_routers
-from acceptance.rehearsal.test_routers import COMMAND, SHOP, TIMEOUT_S, named, rehearse
+from acceptance.rehearsal.test_routers import GIVEN, SHOP, named, rehearse
+from acceptance.rehearsed import CANARY, TIMEOUT_S, result
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
@@ -81,61 +81,61 @@ def released(result: dict[str, Any], column: str, at_s: float) -> Any:
 def test_a_healthy_blue_green_is_tried_behind_the_preview_and_then_has_all_users(
     scope, tmp_path, measured
 ):
-    code, result = rehearse(prepare(tmp_path, scope))
-    measured("healthy", result["verdict"]["headline"])
-    assert code == 0, result["verdict"]
-    names = [run["name"].rpartition("-")[2] for run in result["analysis_runs"]]
+    code, found = rehearse(prepare(tmp_path, scope))
+    measured("healthy", found["verdict"]["headline"])
+    assert code == 0, found["verdict"]
+    names = [run["name"].rpartition("-")[2] for run in found["analysis_runs"]]
     assert names == ["pre", "post"]
-    post = result["analysis_runs"][1]["started_s"]
-    assert released(result, "canary_requests", post - 2) < 1
-    assert released(result, "stable_requests", post + 2) == 0
-    assert released(result, "canary_requests", post + 2) > 1
-    assert result["traffic"]["failed"] == 0
+    post = found["analysis_runs"][1]["started_s"]
+    assert released(found, "canary_requests", post - 2) < 1
+    assert released(found, "stable_requests", post + 2) == 0
+    assert released(found, "canary_requests", post + 2) > 1
+    assert found["traffic"]["failed"] == 0
 
 
 @pytest.mark.parametrize("scope", SCOPES.values(), ids=list(SCOPES))
 def test_a_faulty_blue_green_is_rolled_back_by_its_own_gate_and_users_are_back_on_stable(
     scope, tmp_path, measured
 ):
-    code, result = rehearse(prepare(tmp_path, scope), "--fault", "0.2")
-    verdict = result["verdict"]
+    code, found = rehearse(prepare(tmp_path, scope), "--fault", "0.2")
+    verdict = found["verdict"]
     measured("faulty", verdict["headline"])
     assert code == 1, verdict
     assert (verdict["gate"]["name"], verdict["weight"]) == ("good-share", 100)
     # Stable is compared by what it did at the moment of the switch.
     assert verdict["gate"]["control"] == 1.0
     back = verdict["decided_after_s"] + 2
-    assert released(result, "canary_requests", back) == 0
-    assert released(result, "stable_requests", back) > 1
+    assert released(found, "canary_requests", back) == 0
+    assert released(found, "stable_requests", back) > 1
 
 
 def test_a_preview_that_does_not_answer_is_never_shown_to_users(tmp_path, measured):
-    code, result = rehearse(prepare(tmp_path, HASH), "--fault", "1")
-    measured("all fail", result["verdict"]["headline"])
-    assert code == 1, result["verdict"]
-    assert [run["name"].rpartition("-")[2] for run in result["analysis_runs"]] == ["pre"]
-    assert result["verdict"]["gate"]["name"] == "smoke"
-    assert result["traffic"]["failed"] == 0
+    code, found = rehearse(prepare(tmp_path, HASH), "--fault", "1")
+    measured("all fail", found["verdict"]["headline"])
+    assert code == 1, found["verdict"]
+    assert [run["name"].rpartition("-")[2] for run in found["analysis_runs"]] == ["pre"]
+    assert found["verdict"]["gate"]["name"] == "smoke"
+    assert found["traffic"]["failed"] == 0
 
 
 def test_a_release_that_nobody_promotes_ends_unjudged_behind_the_preview(tmp_path, measured):
     team = prepare(tmp_path, HASH, autoPromotionEnabled=False)
-    code, result = rehearse(team, "--promote", "never")
-    measured("never promoted", result["verdict"]["headline"])
-    assert (code, result["verdict"]["outcome"]) == (3, "unjudged")
-    assert "Step 2 needs a manual promotion" in result["verdict"]["headline"]
-    assert result["series"]["canary_requests"][-1] == 0
+    code, found = rehearse(team, "--promote", "never")
+    measured("never promoted", found["verdict"]["headline"])
+    assert (code, found["verdict"]["outcome"]) == (3, "unjudged")
+    assert "Step 2 needs a manual promotion" in found["verdict"]["headline"]
+    assert found["series"]["canary_requests"][-1] == 0
 
 
 def test_a_release_that_is_ended_after_its_decision_keeps_the_decision(tmp_path, measured):
     team = prepare(tmp_path, HASH, scaleDownDelaySeconds=600)
     output = team / "output"
     with output.open("w") as log:
-        program = processes.popen(COMMAND, cwd=team, stdout=log, stderr=log)
+        program = processes.popen([CANARY, *GIVEN], cwd=team, stdout=log, stderr=log)
         decided = wait_until(lambda: DECIDED in output.read_text(), TIMEOUT_S)
         program.terminate()
         code = program.wait(timeout=60)
     assert decided, output.read_text()[-2000:]
-    result = json.loads((team / "out/latest/result.json").read_text())
-    measured("ended after the promotion", result["verdict"]["headline"])
-    assert (code, result["verdict"]["outcome"]) == (0, "promoted")
+    verdict = result(team / "out/latest")["verdict"]
+    measured("ended after the promotion", verdict["headline"])
+    assert (code, verdict["outcome"]) == (0, "promoted")

@@ -8,18 +8,15 @@ import html
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from acceptance.git import begin, commit, git
-from canary.runtime import processes
+from acceptance.rehearsed import canary, result
 
 ROOT = Path(__file__).parents[2]
-CANARY = Path(sys.executable).parent / "canary"
 SHOP = ROOT / "canary/tests/rehearse/shop"
-TIMEOUT_S = 400
 ROUTE = "GET /item/{id}: "
 PLACE = "        with lock:\n"
 FAULT = "        if self.path.startswith('/item'):\n            {}\n"
@@ -66,16 +63,13 @@ def rehearse(folder, name, fault, measured):
     file.write_text(file.read_text().replace(PLACE, FAULT.format(fault) + PLACE, 1))
     commit(folder, name)
     git(folder, "switch", "--quiet", "main")
-    done = processes.run(
-        [CANARY, "rehearse", "--candidate", name], cwd=folder, capture_output=True, text=True,
-        timeout=TIMEOUT_S,
-    )  # fmt: skip
+    done = canary("rehearse", "--candidate", name, within=folder)
     latest = folder / "out/rehearsals/latest"
     assert (latest / "result.json").exists(), done.stderr
-    result = json.loads((latest / "result.json").read_text())
-    measured(name, f"exit {done.returncode}: {result['verdict']['headline']}")
+    found = result(latest)
+    measured(name, f"exit {done.returncode}: {found['verdict']['headline']}")
     page = (latest / "report.html").read_text().partition("</header>")[0]
-    return result, html.unescape(re.sub(r"<[^>]+>", "", page))
+    return found, html.unescape(re.sub(r"<[^>]+>", "", page))
 
 
 @pytest.mark.parametrize(
@@ -90,9 +84,9 @@ def rehearse(folder, name, fault, measured):
     ],
 )  # fmt: skip
 def test_the_report_names_what_is_to_blame(shop, name, fault, named, measured):
-    result, first_screenful = rehearse(shop, name, fault, measured)
+    found, first_screenful = rehearse(shop, name, fault, measured)
     assert [words for words in named if words not in first_screenful] == []
-    missing = result["evidence"]["coverage"]["missing"]
+    missing = found["evidence"]["coverage"]["missing"]
     # A canary that crashes may end before it was asked for each of the others.
     assert missing == ["GET /help"] or (name == "crash" and "GET /help" in missing)
-    assert any(line.startswith("shop.py") for line in result["evidence"]["changed"])
+    assert any(line.startswith("shop.py") for line in found["evidence"]["changed"])

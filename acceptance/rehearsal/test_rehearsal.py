@@ -18,10 +18,10 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from acceptance.git import commit, git
+from acceptance.rehearsed import CANARY, result
 from canary.runtime import processes
 
 ROOT = Path(__file__).parents[2]
-CANARY = Path(sys.executable).parent / "canary"
 TIMEOUT_S = 900
 RUNS = Path("out/rehearsals")
 # After the release began: while stable and canary both answer, for once stable is gone nothing
@@ -122,8 +122,8 @@ def assert_ends(scenario, given, measured):
             [CANARY, "rehearse", *given], stdout=subprocess.DEVNULL, timeout=TIMEOUT_S
         ).returncode
     took = time.monotonic() - began
-    result = json.loads((RUNS / "latest/result.json").read_text())
-    verdict, machine = result["verdict"], result["machine"]
+    found = result(RUNS / "latest")
+    verdict, machine = found["verdict"], found["machine"]
     measured(
         scenario.name,
         f"exit {code} after {took:.0f} s, {machine['cpu_seconds_total']:.0f} CPU-s, busy "
@@ -141,8 +141,8 @@ def assert_ends(scenario, given, measured):
     assert [words for words in scenario.named if words not in first_screenful] == []
     # A release is not to blame for a database that hangs, and no pod is.
     if scenario.hangs == "postgres":
-        assert "; restart " not in json.dumps(result["events"])
-        assert [cause for cause in result["evidence"]["cause"] if " /" in cause] == []
+        assert "; restart " not in json.dumps(found["events"])
+        assert [cause for cause in found["evidence"]["cause"] if " /" in cause] == []
     assert programs() - before == set(), "left running"
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.runtime import processes
+from acceptance.rehearsed import canary, result
 
 SHOP = Path(__file__).parents[2] / "canary/tests/rehearse/shop"
-CANARY = Path(sys.executable).with_name("canary")
-COMMAND = [str(CANARY), "rehearse", "--config", "rehearsal.yaml", "--out", "out"]
-TIMEOUT_S = 240
+GIVEN = ("rehearse", "--config", "rehearsal.yaml", "--out", "out")
 
 SERVICES = {"stableService": "shop-stable", "canaryService": "shop-canary"}
 
@@ -76,12 +72,10 @@ def named(thing: dict[str, Any], name: str) -> dict[str, Any]:
 
 def rehearse(team: Path, *more: str) -> tuple[int, dict[str, Any]]:
     """The exit code of a rehearsal of the shop, and its result."""
-    done = processes.run(
-        [*COMMAND, *more], cwd=team, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    file = team / "out/latest/result.json"
-    assert file.exists(), done.stdout[-2000:] + done.stderr[-2000:]
-    return done.returncode, json.loads(file.read_text())
+    done = canary(*GIVEN, *more, within=team)
+    latest = team / "out/latest"
+    assert (latest / "result.json").exists(), done.stdout[-2000:] + done.stderr[-2000:]
+    return done.returncode, result(latest)
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=[router.name for router in ROUTERS])
@@ -94,10 +88,10 @@ def test_a_release_behind_a_router_is_judged_by_its_own_gate(
     team = tmp_path / "team"
     shutil.copytree(SHOP, team)
     (team / "manifests/shop.yaml").write_text(yaml.safe_dump_all(manifests(router)))
-    ended, result = rehearse(team, *fault)
-    measured(router.name, result["verdict"]["headline"])
-    assert ended == code, result["verdict"]
+    ended, found = rehearse(team, *fault)
+    measured(router.name, found["verdict"]["headline"])
+    assert ended == code, found["verdict"]
     if code:
-        assert result["verdict"]["gate"]["name"] == "good-share"
-    weights = [step["share"] for step in result["rollout"]["steps"] if step["kind"] == "setWeight"]
+        assert found["verdict"]["gate"]["name"] == "good-share"
+    weights = [step["share"] for step in found["rollout"]["steps"] if step["kind"] == "setWeight"]
     assert weights == [0.4]

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from acceptance.rehearsed import CANARY
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-CANARY = BIN / "canary"
 REHEARSE = (CANARY, "rehearse", "--web")
 OBSERVE = (BIN / "observe", "up")
 TIMEOUT_S = 420

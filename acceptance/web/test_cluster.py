@@ -1,9 +1,8 @@
 """The buttons of the live page on a real cluster, where they change its own Rollout."""
 
-import json
-
 import pytest
 
+from acceptance.rehearsed import result
 from acceptance.web import browser
 from acceptance.web.rehearsals import running
 from canary.runtime.kubectl import connect
@@ -55,7 +54,7 @@ def test_a_persons_acts_change_the_rollout_itself_once_they_are_confirmed(
             wait_for("h1 >> text=Aborted by hand")
             page.close()
             assert process.wait(60) == 3
-    result = json.loads((tmp_path / "latest/result.json").read_text())
-    events = [one["text"] for one in result["events"] if one["kind"] == "event"]
+    told = result(tmp_path / "latest")["events"]
+    events = [one["text"] for one in told if one["kind"] == "event"]
     measured("a person's acts on the cluster's Rollout", "; ".join(events))
     assert [text.partition("@")[0] for text in events] == ACTS

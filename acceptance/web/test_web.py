@@ -1,16 +1,15 @@
 """The live page of a real rehearsal, the pages of the past, and who can read and use them."""
 
-import json
 import re
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 
 import pytest
 
+from acceptance.rehearsed import canary, result
 from acceptance.web import browser
-from acceptance.web.rehearsals import CANARY, OBSERVE, ROOT, TIMEOUT_S, running
+from acceptance.web.rehearsals import OBSERVE, ROOT, running
 from canary.web.app import App, Source
 
 MAX_SHARE = 0.03
@@ -100,7 +99,7 @@ def live(chromium, out):
         seen.heard = page.evaluate("window.heard")
         page.close()
         seen.exit_code = process.wait(60)
-    seen.result = json.loads((out / "latest/result.json").read_text())
+    seen.result = result(out / "latest")
     return seen
 
 
@@ -155,11 +154,8 @@ def test_the_verdict_is_the_gates_and_the_program_ends_when_the_page_is_closed(l
 
 def test_the_page_costs_the_rehearsal_little(live, out, measured):
     """The harness with its page, beside the same release without one."""
-    subprocess.run(
-        [CANARY, "rehearse", "--out", str(out), "--fault", "errors=3%"],
-        cwd=ROOT, check=False, capture_output=True, timeout=TIMEOUT_S,
-    )  # fmt: skip
-    without = json.loads((out / "latest/result.json").read_text())
+    canary("rehearse", "--out", out, "--fault", "errors=3%", within=ROOT)
+    without = result(out / "latest")
     assert without["verdict"]["outcome"] == live.result["verdict"]["outcome"]
     with_page, bare = (one["machine"]["cpu_seconds"]["harness"] for one in (live.result, without))
     share = (with_page - bare) / without["machine"]["cpu_seconds_total"]
@@ -192,10 +188,8 @@ def test_a_persons_acts_do_to_the_release_what_they_do_on_a_cluster(chromium, tm
         wait_for("h1 >> text=Aborted by hand")
         page.close()
         assert process.wait(60) == 3
-    result = json.loads((tmp_path / "latest/result.json").read_text())
-    told = [
-        event["text"].partition("@")[0] for event in result["events"] if event["kind"] == "event"
-    ]
+    events = result(tmp_path / "latest")["events"]
+    told = [event["text"].partition("@")[0] for event in events if event["kind"] == "event"]
     assert told == ["promote", "abort", "retry", "abort"]
 
 
@@ -355,7 +349,7 @@ def test_everything_can_be_done_by_the_keyboard(page, out):
     page.keyboard.press("Enter")
     page.wait_for_selector("h1 >> text=Compare two runs")
     tab_to(page, "Available pods")
-    newest = json.loads((out / ids(out)[-1] / "result.json").read_text())["series"]
+    newest = result(out / ids(out)[-1])["series"]
     for key, at in (("Home", 0), ("ArrowRight", 1), ("End", -1)):
         page.keyboard.press(key)
         wanted = [str(newest[f"{side}_available"][at]) for side in ("stable", "canary")]
