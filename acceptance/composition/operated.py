@@ -14,7 +14,6 @@ import base64
 import gzip
 import json
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from typing import Any
 import yaml
 
 from acceptance.apiserver import ApiServer, find
-from acceptance.cluster import ROOT
+from acceptance.client import ask
+from acceptance.cluster import ROOT, pods_scrape
 from acceptance.composition.composed import Composed, Target
 from acceptance.composition.contract import Contract
 from acceptance.things import thing
@@ -35,9 +35,6 @@ from policies import objects
 STACK = "kube-prometheus-stack"
 MODULE = "github.com/prometheus-operator/prometheus-operator"
 OVERLAY = "deploy/overlays/production"
-# The same pods as the local overlay's Prometheus finds them: what rehearsals on a cluster see.
-LOCAL = "deploy/overlays/local/prometheus.yml"
-LOCAL_JOB = "gridos/gridos"
 # Ours that the operator reads, or that its monitors find.
 KINDS = ("PodMonitor", "Probe", "Ingress")
 HASH = "6d4f9c7b5d"
@@ -73,17 +70,20 @@ class Operated:
         program = _program()
         composed = Composed(self._contracts)
         ours = [t for t in objects.read(ROOT / OVERLAY) if t["kind"] in KINDS]
-        rules, routes = _observability()
-        self._server.apply_files(_kinds(self._stack))
+        self._server.apply_files(_kinds(self._contracts[STACK]))
         served = ("wait", "--for=condition=established", "crd", "--all", "--timeout=50s")
         self._server.run(*served).check_returncode()
         names = {service.namespace for service in composed.services} | {"gridos"}
         self._server.apply(*(thing("v1", "Namespace", n) for n in sorted(names - {"default"})))
-        made = {"default/kubernetes", *self._operators()}
+        # The API server's own, and those that a contract adds to its chart's.
+        made = {"default/kubernetes", f"kube-system/{STACK}-kubelet"}
+        made |= {f"monitoring/{name}-operated" for name in ("prometheus", "alertmanager")}
         for service in composed.services:
             if f"{service.namespace}/{service.name}" not in made:
                 self._server.apply(*_service(service))
         node = thing("v1", "Node", "node")
+        rules = objects.of(objects.read(ROOT / "observability"), "PrometheusRule")
+        routes = objects.read(ROOT / "observability/alertmanager")
         self._server.apply(node, _pod(), self._certificate(), *ours, *rules, *routes)
         running = {"phase": "Running", "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}]}
         self._server.set_status("pod", "gridos-a", running, "gridos")
@@ -95,13 +95,17 @@ class Operated:
         self._await(lambda: self._monitored() <= self._jobs(), "each monitor has become a job")
 
     def scrape(self) -> None:
-        """Starts Prometheus on the configuration that the operator made, and on its rules."""
+        """Starts Prometheus on the configuration that the operator made, and on its rules.
+
+        Beside it are the same pods as the local overlay's finds them: what rehearsals on a cluster
+        see.
+        """
         folder = self._folder / "rules"
         folder.mkdir()
         for name, text in self.rule_files().items():
             (folder / name).write_text(text, encoding="utf-8")
         body = self.configuration() | {"rule_files": [f"{folder}/*.yaml"]}
-        body["scrape_configs"] = [*body["scrape_configs"], _local()]
+        body["scrape_configs"] = [*body["scrape_configs"], pods_scrape()]
         for job in [*body["scrape_configs"], *body["alerting"]["alertmanagers"]]:
             self._outside(job)
         file = self._folder / "prometheus.yml"
@@ -120,12 +124,9 @@ class Operated:
             MachineError: if it fails, with its own words.
         """
         environment = processes.inherited(KUBECONFIG=str(self._server.kubeconfig))
+        called = ["bash", "-c", command]
         done = processes.run(
-            ["bash", "-c", command],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            env=environment,
+            called, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
         )
         if done.returncode != 0:
             raise MachineError(f"{command}: {done.stderr.strip()}")
@@ -147,9 +148,7 @@ class Operated:
     def routes(self) -> tuple[str, list[str]]:
         """Alertmanager's configuration as the operator made it, and the files beside it."""
         name = f"alertmanager-{self._name('Alertmanager')}-generated"
-        found = self._server.get("secret", name, "--namespace=monitoring")
-        assert found is not None
-        return self.secret(name, "alertmanager.yaml.gz"), sorted(found["data"])
+        return self.secret(name, "alertmanager.yaml.gz"), sorted(self._made("secret", name)["data"])
 
     def rule_files(self) -> dict[str, str]:
         """The files of rules that the operator made."""
@@ -160,16 +159,12 @@ class Operated:
 
     def service(self, namespace: str, name: str) -> dict[str, Any]:
         """A Service that the operator made."""
-        found = self._server.get("service", name, f"--namespace={namespace}")
-        assert found is not None, f"the operator makes no Service {name}"
-        return found
+        return self._made("service", name, namespace)
 
     def template(self, kind: str) -> dict[str, Any]:
         """The pods that the operator wants of a Prometheus or an Alertmanager."""
-        name = f"{kind.lower()}-{self._name(kind)}"
-        found = self._server.get("statefulset", name, "--namespace=monitoring")
-        assert found is not None, f"the operator makes no StatefulSet {name}"
-        template: dict[str, Any] = found["spec"]["template"]
+        made = self._made("statefulset", f"{kind.lower()}-{self._name(kind)}")
+        template: dict[str, Any] = made["spec"]["template"]
         return template
 
     def secret(self, name: str, key: str) -> str:
@@ -213,6 +208,11 @@ class Operated:
 
     # ----------------------------------------------------------------------------------- details
 
+    def _made(self, kind: str, name: str, namespace: str = "monitoring") -> dict[str, Any]:
+        found = self._server.get(kind, name, f"--namespace={namespace}")
+        assert found is not None, f"the operator makes no {kind} {name}"
+        return found
+
     def _monitored(self) -> set[str]:
         """The jobs that the operator makes of monitors: theirs by their endpoints, and ours."""
         return {"podMonitor/gridos/gridos/0", "probe/gridos/gridos"} | {
@@ -226,18 +226,9 @@ class Operated:
         jobs = self.configuration().get("scrape_configs") or []
         return {job["job_name"] for job in jobs}
 
-    @property
-    def _stack(self) -> Contract:
-        return self._contracts[STACK]
-
     def _name(self, kind: str) -> str:
-        (found,) = (t for t in self._stack.operated if t["kind"] == kind)
+        (found,) = (t for t in self._contracts[STACK].operated if t["kind"] == kind)
         return str(found["metadata"]["name"])
-
-    def _operators(self) -> Iterator[str]:
-        """The Services that a contract adds to those of its chart."""
-        yield from ("monitoring/prometheus-operated", "monitoring/alertmanager-operated")
-        yield f"kube-system/{STACK}-kubelet"
 
     def _operator(self) -> list[str]:
         """As the chart starts it, as far as what it makes depends on it."""
@@ -259,12 +250,10 @@ class Operated:
             job.pop(files, None)
 
     def _asked(self, path: str) -> Any:
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer)["data"]
-        except OSError:
+        answer = ask(f"http://127.0.0.1:{self._port}/api/v1/{path}")
+        if answer.status != 200:
             return {"activeAlertmanagers": [], "activeTargets": []}
+        return json.loads(answer.text)["data"]
 
     def _start(self, name: str, command: Sequence[str]) -> None:
         environment = processes.inherited(KUBECONFIG=str(self._server.kubeconfig))
@@ -296,11 +285,6 @@ def _kinds(stack: Contract) -> Path:
     return Path(json.loads(done.stdout)["Dir"]) / "example/prometheus-operator-crd"
 
 
-def _observability() -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    rules = objects.of(objects.read(ROOT / "observability"), "PrometheusRule")
-    return list(rules), list(objects.read(ROOT / "observability/alertmanager"))
-
-
 def _service(service: Any) -> Iterator[Mapping[str, Any]]:
     """A Service that selects nothing, and an address behind each of its ports."""
     named = (service.name, service.namespace, service.labels)
@@ -319,9 +303,3 @@ def _pod() -> Mapping[str, Any]:
     kept = {name: container[name] for name in ("name", "image", "ports")}
     spec = {"containers": [kept], "nodeName": "node"}
     return thing("v1", "Pod", "gridos-a", "gridos", labels, spec=spec)
-
-
-def _local() -> dict[str, Any]:
-    shipped = yaml.safe_load((ROOT / LOCAL).read_text(encoding="utf-8"))
-    (job,) = (job for job in shipped["scrape_configs"] if job["job_name"] == LOCAL_JOB)
-    return dict(job)

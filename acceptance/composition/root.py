@@ -19,9 +19,9 @@ from typing import Any
 import hcl2
 import yaml
 
-from acceptance.cluster import CACHE, ROOT, STATE, Cluster
+from acceptance.cluster import CACHE, KUBECONFIG, ROOT, STATE, Cluster
 from acceptance.composition import charts
-from acceptance.composition.alerts import OVERLAY, PAUSE, Ended, Platform, production
+from acceptance.composition.alerts import OVERLAY, PAUSE, TIMEOUT_S, Ended, Platform, production
 from acceptance.composition.person import ARGO_CD, WENT_ON, Person
 from acceptance.git import begin, commit, git
 from acceptance.things import thing
@@ -62,10 +62,9 @@ class Root(Platform):
         self._publish()
         self._argo_cd()
         began = time.monotonic()
-        for body in self._root():
-            self._apply(body)
+        self._cluster.apply(*self._root())
         self._await(self._take_in, "production's Ingress is there", SYNC_TIMEOUT_S)
-        self._await(self._all_well, "every Application is synced and healthy", SYNC_TIMEOUT_S)
+        self._await_well(SYNC_TIMEOUT_S)
         took = time.monotonic() - began
         self._await(lambda: not self._blocking(), "no blocking alert is left from the start")
         return took
@@ -77,15 +76,12 @@ class Root(Platform):
             self._cluster.kubectl(
                 "annotate", "application", name, "-n", "argocd", "argocd.argoproj.io/refresh=hard"
             )
-        refreshing = "argocd.argoproj.io/refresh"
-        self._await(
-            lambda: (
-                not any(
-                    refreshing in a["metadata"].get("annotations", {}) for a in self._applications()
-                )
-            ),
-            "Argo CD has looked again",
-        )
+
+        def looked() -> bool:
+            found = [a["metadata"].get("annotations", {}) for a in self._applications()]
+            return not any("argocd.argoproj.io/refresh" in annotations for annotations in found)
+
+        self._await(looked, "Argo CD has looked again")
         after = self._synced_at()
         return sorted(name for name in after if after[name] != before.get(name))
 
@@ -102,9 +98,7 @@ class Root(Platform):
     def ship(self, number: int, **options: Any) -> Ended:
         """Commits a release and follows it to its end."""
         self.commit(number)
-        self._await(lambda: self._runs(number), "Argo CD has brought it")
-        self._await(self._noticed, "the controller sees the release")
-        return self._follow(**options)
+        return self._brought(number, **options)
 
     def revert(self, to: int, *, by_hand: bool = False) -> float:
         """Path 2: reverts the last commit; returns seconds until the release before is back.
@@ -118,7 +112,7 @@ class Root(Platform):
             self._sync()
         self._await(lambda: self._back(to), "the revert has led back")
         took = time.monotonic() - began
-        self._await(self._all_well, "every Application is synced and healthy")
+        self._await_well()
         assert self._runs(to), f"another release came after the revert: {self._revisions()}"
         return took
 
@@ -134,8 +128,7 @@ class Root(Platform):
         """The rest of path 3: Git is made to say the same, and Argo CD syncs again."""
         git(self._production, "revert", "--no-edit", "HEAD")
         self._push()
-        self._person.types("argocd app set gridos --sync-policy automated --auto-prune --self-heal")
-        self._await(self._all_well, "every Application is synced and healthy")
+        self._automate()
 
     def syncs_itself(self) -> bool:
         """Whether gridos's sync is automated."""
@@ -151,11 +144,8 @@ class Root(Platform):
         self._await(lambda: self._person.can(differs, ends=1), "Argo CD sees what differs")
         said = self._person.types(differs, ends=1)
         self._person.types("argocd app sync gridos")
-        self._await(lambda: self._runs(number), "Argo CD has brought it")
-        self._await(self._noticed, "the controller sees the release")
-        ended = self._follow()
-        self._person.types("argocd app set gridos --sync-policy automated --auto-prune --self-heal")
-        self._await(self._all_well, "every Application is synced and healthy")
+        ended = self._brought(number)
+        self._automate()
         return said, ended
 
     def watched(self) -> str:
@@ -174,6 +164,19 @@ class Root(Platform):
                 yield str(said)
 
     # ----------------------------------------------------------------------------------- details
+
+    def _brought(self, number: int, **options: Any) -> Ended:
+        """Follows a release from when Argo CD brings it."""
+        self._await(lambda: self._runs(number), "Argo CD has brought it")
+        self._await(self._noticed, "the controller sees the release")
+        return self._follow(**options)
+
+    def _automate(self) -> None:
+        self._person.types("argocd app set gridos --sync-policy automated --auto-prune --self-heal")
+        self._await_well()
+
+    def _await_well(self, timeout_s: float = TIMEOUT_S) -> None:
+        self._await(self._all_well, "every Application is synced and healthy", timeout_s)
 
     def _take_in(self) -> bool:
         """Says of the Ingress what Application Gateway's controller would: that it is served."""
@@ -243,33 +246,31 @@ class Root(Platform):
         server = {"name": "in-cluster", "server": "https://kubernetes.default.svc", "config": "{}"}
         marked = {"argocd.argoproj.io/secret-type": "cluster"}
         labels = {**charts.LABELS, **marked}
-        self._apply(thing("v1", "Secret", "in-cluster", "argocd", labels, stringData=server))
-        for kind in _kinds(ADDONS):
-            self._apply(kind)
+        entry = thing("v1", "Secret", "in-cluster", "argocd", labels, stringData=server)
+        self._cluster.apply(entry, *_kinds(ADDONS))
         for image in self._images():
             self._cluster.run(
                 *("run", "ctr", "-a", str(STATE / "containerd.sock"), "-n", "k8s.io"),
                 *("images", "tag", "--force", PAUSE, image),
             )
-        self._start(
-            "argocd-applicationset-controller",
+        self._cluster.run(
+            *("start", "argocd-applicationset-controller"),
             *("env", "ARGOCD_BINARY_NAME=argocd-applicationset-controller"),
-            *(str(CACHE / "argocd"), f"--kubeconfig={STATE / 'admin.kubeconfig'}"),
+            *(str(CACHE / "argocd"), f"--kubeconfig={KUBECONFIG}"),
             *("--namespace=argocd", "--argocd-repo-server=127.0.0.1:8081"),
             *("--repo-server-plaintext", "--metrics-addr=127.0.0.1:8093"),
             *("--probe-addr=127.0.0.1:8094", "--webhook-addr=127.0.0.1:8095"),
         )
-
         self._serve_argo_cd()
 
     def _serve_argo_cd(self) -> None:
         """Starts what the program argocd asks, which lets everybody in."""
-        self._start(
-            "argocd-server",
+        self._cluster.run(
+            *("start", "argocd-server"),
             *("env", "ARGOCD_BINARY_NAME=argocd-server", "ARGOCD_FAKE_IN_CLUSTER=true"),
             *(f"ARGOCD_TLS_DATA_PATH={STATE / 'argocd/tls'}", "ARGOCD_GPG_ENABLED=false"),
             *(f"ARGOCD_SSH_DATA_PATH={STATE / 'argocd/ssh'}", f"TMPDIR={STATE / 'argocd/tmp'}"),
-            *(str(CACHE / "argocd"), f"--kubeconfig={STATE / 'admin.kubeconfig'}"),
+            *(str(CACHE / "argocd"), f"--kubeconfig={KUBECONFIG}"),
             *("--namespace=argocd", "--insecure", "--disable-auth", "--address=127.0.0.1"),
             *(f"--port={ARGO_CD}", "--metrics-address=127.0.0.1", "--metrics-port=8096"),
             *("--redis=127.0.0.1:6379", "--repo-server=127.0.0.1:8081", "--repo-server-plaintext"),

@@ -7,9 +7,10 @@ import yaml
 from observe import alertmanager, rules
 
 from acceptance import apiserver
+from acceptance.cluster import PODS_JOB
 from acceptance.composition import contract
 from acceptance.composition.composed import Composed
-from acceptance.composition.operated import HASH, LOCAL_JOB, OVERLAY, STACK, Operated
+from acceptance.composition.operated import HASH, OVERLAY, STACK, Operated
 from canary.errors import MachineError
 from canary.runtime.alertmanager import amtool
 from policies import objects
@@ -55,7 +56,7 @@ def operated(tmp_path_factory, contracts):
 def ours(operated):
     """Our pods' target as the operator's configuration has it, and as the local overlay's has."""
     found = {one.pool: one.labels for one in operated.found()}
-    return found["podMonitor/gridos/gridos/0"], found[LOCAL_JOB]
+    return found["podMonitor/gridos/gridos/0"], found[PODS_JOB]
 
 
 def test_what_is_scraped_is_what_the_composition_counts_on(operated, contracts):

@@ -20,7 +20,7 @@ import yaml
 
 from acceptance.cluster import ROOT, Cluster
 from acceptance.composition.person import Person
-from acceptance.things import listed, thing
+from acceptance.things import thing
 from canary.errors import MachineError
 from canary.runtime.waiting import wait_until
 from policies import objects
@@ -84,7 +84,7 @@ class Trouble:
             self._cluster.fake(_image(name), name)
         self._cluster.run("image", "gridos:dev", str(ROOT))
         self._serve()
-        self._apply(_ending(), *_alertmanager(), *_prober())
+        self._cluster.apply(_ending(), *_alertmanager(), *_prober())
         self._cluster.kubectl("scale", "deployment", "postgresql", "-n", "gridos", "--replicas=0")
         self._await(self._refuses, "requests are refused")
         self._await(lambda: self._restarts(ENDING) > 0, f"{ENDING} was started again")
@@ -105,7 +105,7 @@ class Trouble:
 
     def _serve(self) -> None:
         """The service with its database, migrated and ready."""
-        self._apply(*_service())
+        self._cluster.apply(*_service())
         migrated = ("--for=condition=complete", "job/gridos-migrate", "-n", "gridos")
         self._cluster.kubectl("wait", *migrated, f"--timeout={TIMEOUT_S:.0f}s")
         self._await(lambda: len(self._pods()) > 1, "two pods are ready")
@@ -140,9 +140,6 @@ class Trouble:
         self._cluster.run("run", *told, check=False)
         logs = ("logs", "-n", "monitoring", ALERTMANAGER)
         return "failed" in self._cluster.run("run", "kubectl", *logs, check=False)
-
-    def _apply(self, *bodies: Any) -> None:
-        self._cluster.kubectl("apply", "-f", "-", given=listed(bodies))
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         if not wait_until(condition, TIMEOUT_S, every_s=1.0):

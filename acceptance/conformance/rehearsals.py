@@ -11,7 +11,6 @@ from typing import Any
 
 from acceptance import cluster as clusters
 from acceptance.cluster import ROOT, Cluster
-from acceptance.things import listed
 from canary.errors import MachineError
 from canary.runtime import processes
 from policies import objects
@@ -96,6 +95,6 @@ def _gateway(cluster: Cluster) -> str:
     """The gateway's address: users are on the node, and need no port-forward through the API."""
     rendered = objects.read(ROOT / "deploy/overlays/local")
     (gateway,) = [b for b in rendered if (b["kind"], b["metadata"]["name"]) == GATEWAY]
-    cluster.kubectl("apply", "-f", "-", given=listed([gateway]))
+    cluster.apply(gateway)
     where = ("service", "gateway", "-n", "gridos", "-o", "jsonpath={.spec.clusterIP}")
     return f"http://{cluster.kubectl('get', *where)}"

@@ -111,7 +111,7 @@ def test_an_analysis_of_the_shipped_template_ends_as_the_profile_does(
     where = ("secret", "gridos", "-n", SERVICE, "-o", "jsonpath={.data.api-keys}")
     key, _, _ = base64.b64decode(release.kubectl("get", *where)).decode().partition(":")
     secret = thing("v1", "Secret", "load-key", SERVICE, stringData={"key": key})
-    release.kubectl("apply", "-f", "-", given=json.dumps(secret))
+    release.apply(secret)
     for file in ("analysis-load.yaml", "networkpolicy-analysis.yaml"):
         release.kubectl("apply", "-n", SERVICE, "-f", str(HERE / file))
     spec = yaml.safe_load((HERE / "analysis-load.yaml").read_text())["spec"]
@@ -122,7 +122,7 @@ def test_an_analysis_of_the_shipped_template_ends_as_the_profile_does(
     pod["containers"][0]["resources"]["requests"]["cpu"] = "100m"
     spec = {"metrics": spec["metrics"], "args": args}
     run = thing("argoproj.io/v1alpha1", "AnalysisRun", f"load-{profile}", SERVICE, spec=spec)
-    release.kubectl("apply", "-f", "-", given=json.dumps(run))
+    release.apply(run)
 
     def phase():
         return status(release, SERVICE, "analysisrun", f"load-{profile}").get("phase", "")

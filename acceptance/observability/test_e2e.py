@@ -15,7 +15,7 @@ from observe import dashboards, loki, queries
 from observe.loki import COLLECTOR_IMAGE, Loki
 
 from acceptance.client import ask
-from acceptance.cluster import HOST, INSIDE, STATE
+from acceptance.cluster import HOST, INSIDE, KUBECONFIG, pods_scrape
 from acceptance.observability import panel_coverage
 from acceptance.observability.panel_coverage import Recorded
 from acceptance.rehearsed import CANARY
@@ -27,7 +27,6 @@ from canary.runtime.waiting import wait_until
 
 LOGS = Path("observability/logs")
 RULES = Path("observability/rules")
-SCRAPES = Path("deploy/overlays/local/prometheus.yml")
 CLUSTER = Path(__file__).with_name("cluster.yaml")
 # What two cores carry beside a cluster, as conformance's own rehearsals.
 FAULT, SCALE, RATE = "errors=20%", "3", "60"
@@ -88,12 +87,8 @@ def test_lines_reach_loki_and_panels_that_need_a_cluster_show_its_data(
 
 def _scraping():
     """The local overlay's scrapes from outside a pod, the controller's, and our rules."""
-    access = str(STATE / "admin.kubeconfig")
-    body = yaml.safe_load(SCRAPES.read_text(encoding="utf-8"))
-    pods = next(job for job in body["scrape_configs"] if job["job_name"] == "gridos/gridos")
-    for discovered in pods["kubernetes_sd_configs"]:
-        discovered["kubeconfig_file"] = access
-    others = Template(CLUSTER.read_text("utf-8")).substitute(host=HOST, access=access)
+    pods = pods_scrape(kubeconfig_file=str(KUBECONFIG))
+    others = Template(CLUSTER.read_text("utf-8")).substitute(host=HOST, access=KUBECONFIG)
     return {
         "global": {"scrape_interval": "5s", "scrape_timeout": "4s", "evaluation_interval": "5s"},
         "rule_files": [str(RULES.resolve() / "*.yaml"), str(RULES.resolve() / "alerts/*.yaml")],

@@ -5,7 +5,6 @@ to both. Left out: the Service before them, and Prometheus.
 """
 
 import json
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import yaml
 from observe import alertmanager
 from observe.receiver import Receiver
 
+from acceptance.client import ask
 from canary.runtime import documents, processes
 from canary.runtime.alertmanager import Alertmanager, amtool
 from canary.runtime.waiting import wait_until
@@ -65,7 +65,9 @@ class Pair:
             "endsAt": (now + timedelta(minutes=5)).isoformat(),
         }
         for member in self.running:
-            post(f"{member.url}/api/v2/alerts", [body])
+            told = json.dumps([body]).encode()
+            answer = ask(f"{member.url}/api/v2/alerts", told, {"Content-Type": "application/json"})
+            assert answer.status == 200, answer.text
 
     @property
     def running(self):
@@ -81,16 +83,8 @@ class Pair:
         return [n for n in self.receiver.about(alertname) if n.receiver == "pages-service"]
 
 
-def post(url, body):
-    request = urllib.request.Request(url, json.dumps(body).encode())
-    request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return json.load(answer) if answer.length else None
-
-
 def get(url):
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return json.load(answer)
+    return json.loads(ask(url).text)
 
 
 def asked():
