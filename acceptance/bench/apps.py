@@ -15,7 +15,8 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Flask, g, request
@@ -45,10 +46,6 @@ def _empty() -> Callable[..., list[bytes]]:
     return answer
 
 
-def _bare() -> Flask:
-    return _flask()
-
-
 def _watched(*, ids: bool, line: bool) -> Flask:
     from gridos.accesslog import AccessLog  # noqa: PLC0415 — a contestant loads its own only
     from gridos.application import Application  # noqa: PLC0415 — same
@@ -66,18 +63,6 @@ def _watched(*, ids: bool, line: bool) -> Flask:
     recorder = app.extensions["recorder"] = Recorder(tally, identify, write)
     app.wsgi_app = recorder.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
     return app
-
-
-def _metrics() -> Flask:
-    return _watched(ids=False, line=False)
-
-
-def _metrics_ids() -> Flask:
-    return _watched(ids=True, line=False)
-
-
-def _ours() -> Flask:
-    return _watched(ids=True, line=True)
 
 
 def _usual() -> Flask:
@@ -122,7 +107,7 @@ def _usual_log() -> Flask:
     return app
 
 
-def _fastapi_() -> Any:
+def _fastapi() -> Any:
     fastapi = importlib.import_module("fastapi")
     instrumentator = importlib.import_module("prometheus_fastapi_instrumentator")
     app = fastapi.FastAPI()
@@ -135,9 +120,20 @@ def _fastapi_() -> Any:
     return app
 
 
+BUILDERS: Mapping[str, Callable[[], Any]] = {
+    "empty": _empty,
+    "bare": _flask,
+    "metrics": partial(_watched, ids=False, line=False),
+    "metrics_ids": partial(_watched, ids=True, line=False),
+    "ours": partial(_watched, ids=True, line=True),
+    "usual": _usual,
+    "usual_log": _usual_log,
+    "fastapi_": _fastapi,
+}
+
+
 def __getattr__(name: str) -> Any:
     """Builds a contestant when a server asks for it by name."""
-    builder = globals().get(f"_{name}")
-    if builder is None:
+    if name not in BUILDERS:
         raise AttributeError(name)
-    return builder()
+    return BUILDERS[name]()
