@@ -11,13 +11,11 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from acceptance.services import Service
+from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
 TIMEOUT_S = 120.0
@@ -50,8 +48,9 @@ def measure(folder: Path, url: str, pods: int) -> Start:
 
         assert wait_until(ready, timeout_s=TIMEOUT_S), "no pod became ready"
         seconds = time.monotonic() - began
-        trees = [process for pod in started for process in _tree(pod.pid)]
-        return Start(_cpu_s(trees), flask_cpu_s, seconds, _pss_mb(trees))
+        pids = [pod.pid for pod in started]
+        cpu_s = sum(processes.cpu_seconds(pids).values())
+        return Start(cpu_s, flask_cpu_s, seconds, sum(processes.memory_bytes(pids).values()) / 1e6)
     finally:
         for pod in started:
             pod.stop()
@@ -62,16 +61,3 @@ def _import(module: str) -> float:
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def _tree(pid: int) -> Sequence[psutil.Process]:
-    root = psutil.Process(pid)
-    return [root, *root.children(recursive=True)]
-
-
-def _cpu_s(processes: Sequence[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:4]) for process in processes)
-
-
-def _pss_mb(processes: Sequence[psutil.Process]) -> float:
-    return sum(process.memory_full_info().pss for process in processes) / 1e6

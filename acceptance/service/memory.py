@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-
 from acceptance.services import KEY, WRITABLE, Service
+from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 
 CALLERS = 4
@@ -81,7 +80,7 @@ def run(folder: Path, database_url: str, requests: int) -> Outcome:
                 give_up=lambda: not any(caller.is_alive() for caller in callers),
             )
             assert came or are_sent(tenth), f"of {requests} requests not all were answered"
-            outcome.megabytes.append(_megabytes(pod))
+            outcome.megabytes.append(processes.memory_bytes([pod.pid])[pod.pid] / 1e6)
         for caller in callers:
             caller.join(TIMEOUT_S)
             outcome.statuses += caller.statuses
@@ -102,9 +101,3 @@ def _request(caller: int, number: int) -> tuple[str, str, bytes | None, dict[str
         ("GET", "/v1/feeders/ieee33/state", None, {}),
         *[("GET", "/v1/feeders/ieee33", None, dict[str, str]())] * 3,
     )[number % 10]
-
-
-def _megabytes(pod: Service) -> float:
-    root = psutil.Process(pod.pid)
-    family = [root, *root.children(recursive=True)]
-    return sum(process.memory_full_info().pss for process in family) / 1e6
