@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from acceptance.load.runs import OUT, freeze, quantile
 from acceptance.services import Service
 from canary.errors import MachineError
-from canary.runtime import processes
+from canary.runtime import processes, program
 
 USERS = Path(__file__).parent / "users.py"
 RATE, SECONDS, STALL_AT_S, FAULT = 20.0, 30.0, 8.0, "latency=30ms"
@@ -65,18 +64,10 @@ def two_with_few_places(serve: Serve) -> tuple[float, float]:
 
 
 def _together(service: Service, runs: Mapping[str, Callable[[], Found]]) -> dict[str, Found]:
-    found: dict[str, Found] = {}
-
-    def run(name: str) -> None:
-        found[name] = runs[name]()
-
-    threads = [threading.Thread(target=run, args=(name,)) for name in runs]
-    threads.append(threading.Thread(target=freeze, args=(service, STALL_AT_S)))
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return {name: found[name] for name in runs}
+    with program.threads(len(runs) + 1) as pool:
+        pool.submit(freeze, service, STALL_AT_S)
+        found = {name: pool.submit(run) for name, run in runs.items()}
+        return {name: run.result() for name, run in found.items()}
 
 
 def _ours(url: str, places: int, max_queue_time_s: float) -> Found:
@@ -84,12 +75,8 @@ def _ours(url: str, places: int, max_queue_time_s: float) -> Found:
     command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--host", url]
     command += ["-u", str(places), "-r", str(places), "--only-summary"]
     command += ["--arrivals-shape", f"{RATE:g} for {SECONDS:g}s"]
-    command += [
-        "--arrivals-spacing",
-        "constant",
-        "--arrivals-max-queue-time",
-        str(max_queue_time_s),
-    ]
+    command += ["--arrivals-spacing", "constant"]
+    command += ["--arrivals-max-queue-time", str(max_queue_time_s)]
     variables = processes.inherited(USERS_KIND="open", USERS_OUT=str(folder / "samples.json"))
     processes.run(command, env=variables, capture_output=True, check=True, timeout=180)
     told = json.loads((folder / "samples.json").read_text())
@@ -119,20 +106,10 @@ def _k6(url: str, places: int) -> Found:
 
 def _vegeta(url: str) -> Found:
     attack = ["vegeta", "attack", f"-rate={RATE:g}", f"-duration={SECONDS:g}s"]
-    attacked = processes.run(
-        [*attack, "-timeout=30s"],
-        input=f"GET {url}/v1/feeders\n".encode(),
-        capture_output=True,
-        check=True,
-        timeout=180,
-    )
-    report = processes.run(
-        ["vegeta", "report", "-type=json"],
-        input=attacked.stdout,
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    told = json.loads(report.stdout)
-    quantiles = {f"p{n}": told["latencies"][f"{n}th"] / 1e9 for n in (50, 95, 99)}
-    return {**quantiles, "sent": told["requests"], "dropped": 0.0}
+    told = f"GET {url}/v1/feeders\n".encode()
+    for command in ([*attack, "-timeout=30s"], ["vegeta", "report", "-type=json"]):
+        done = processes.run(command, input=told, capture_output=True, check=True, timeout=180)
+        told = done.stdout
+    report = json.loads(told)
+    quantiles = {f"p{n}": report["latencies"][f"{n}th"] / 1e9 for n in (50, 95, 99)}
+    return {**quantiles, "sent": report["requests"], "dropped": 0.0}

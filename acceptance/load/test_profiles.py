@@ -3,7 +3,6 @@
 import re
 import shutil
 import statistics
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from loadtesting import limits, profiles
 
 from acceptance.load.runs import OUT, is_out_of_cpu, loadtest, watching
 from acceptance.rehearsed import canary, result
+from canary.runtime import program
 
 ROOT = Path(__file__).parents[2]
 TIMES, MAX_REPEATS = 10, 3
@@ -102,19 +102,13 @@ def deciding(document):
 
 
 def test_idle_runs_at_the_same_time_are_inconclusive(serve, measured, times):
-    codes = []
-    with serve() as service:
+    count = times(TIMES)
+    with serve() as service, program.threads(count) as pool:
         arguments = ("run", "idle", "--host", service.url)
-        threads = [
-            threading.Thread(target=lambda: codes.append(loadtest(*arguments)[0]))
-            for _ in range(times(TIMES))
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    measured("INCONCLUSIVE", f"{codes.count(3)} of {len(threads)}")
-    assert codes == [3] * len(threads)
+        runs = [pool.submit(loadtest, *arguments) for _ in range(count)]
+        codes = [run.result()[0] for run in runs]
+    measured("INCONCLUSIVE", f"{codes.count(3)} of {count}")
+    assert codes == [3] * count
 
 
 @pytest.mark.parametrize(

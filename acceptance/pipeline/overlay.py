@@ -26,6 +26,7 @@ from pipeline.releases import Release
 from pipeline.repository import Repository
 
 from acceptance.git import GitError, commit, git
+from canary.runtime import program
 
 ENVIRONMENT = "dev"
 FILE = overlay.path(ENVIRONMENT)
@@ -200,18 +201,14 @@ def play(world: World, seed: int, *, free: bool) -> Round:
         kind = chance.choice(("replicas", "document", "rollback"))
         by_hand = partial(_push, world, kind, done)
         actors.append((90, partial(_roll_back, world, done) if kind == "rollback" else by_hand))
-    threads = []
-    for who, act in actors:
+    for who, _ in actors:
         scheduler.enter(who)
-        delay = chance.uniform(0, 0.05)
-        turn = _now if free else partial(scheduler.step, who)
-        threads.append(
-            threading.Thread(target=_run, args=(act, turn, scheduler, who, done, delay * free))
-        )
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with program.threads(len(actors)) as pool:
+        for who, act in actors:
+            delay_s = chance.uniform(0, 0.05) * free
+            turn = _now if free else partial(scheduler.step, who)
+            pool.submit(_run, act, turn, scheduler, who, done, delay_s)
+        pool.shutdown()
     return done
 
 

@@ -23,6 +23,7 @@ import psycopg
 from acceptance.client import ask
 from acceptance.service import wire
 from acceptance.services import KEY, WRITABLE, Service
+from canary.runtime import program
 
 CALLERS = 6
 FIRST = datetime(2012, 1, 1, tzinfo=UTC)
@@ -259,11 +260,10 @@ KINDS: tuple[Callable[[Random, _Rows], Attack], ...] = (
 )  # fmt: skip
 
 
-class _Caller(threading.Thread):
+class _Caller:
     """Sends attacks one after the other, on one connection while it holds."""
 
     def __init__(self, port: int, seed: str, requests: int, rows: _Rows) -> None:
-        super().__init__(name=f"caller-{seed}", daemon=True)
         self._port, self._left, self._rows = port, requests, rows
         self._random = Random(seed)
         self._connection: socket.socket | None = None
@@ -322,10 +322,9 @@ def run(folder: Path, database_url: str, requests: int, seed: int) -> Outcome:
         pod.start().await_ready()
         share = [requests // CALLERS + (n < requests % CALLERS) for n in range(CALLERS)]
         callers = [_Caller(pod.port, f"{seed}-{n}", each, rows) for n, each in enumerate(share)]
+        with program.threads(CALLERS) as pool:
+            list(pool.map(_Caller.run, callers))
         for caller in callers:
-            caller.start()
-        for caller in callers:
-            caller.join()
             outcome.sent += caller.outcome.sent
             outcome.seen += caller.outcome.seen
             outcome.kinds += caller.outcome.kinds
