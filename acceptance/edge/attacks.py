@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,77 +46,48 @@ def read(api_key: str, path: Path = FILE) -> Iterator[Attack]:
         path: The file.
     """
     for group in yaml.safe_load(path.read_text()):
-        carrier, _, header = group["carrier"].partition("header ")
         for payload in group["payloads"]:
             yield Attack(
                 kind=group["class"],
                 owasp=group["owasp"],
                 payload=payload,
                 unread=group.get("unread", False),
-                request=(
-                    _in_header(header, payload) if header else CARRIERS[carrier](payload, api_key)
-                ),
+                request=_carried(group["carrier"], payload, api_key),
             )
 
 
-def _in_query(payload: str, _: str) -> Request:
-    return Request(target="/v1/feeders?" + urllib.parse.urlencode({"after": payload}))
+def _carried(carrier: str, payload: str, api_key: str) -> Request:
+    """A request with the payload in a place of it, or, if it is a `request`, that as it stands."""
+    match carrier.split():
+        case ["query"]:
+            return Request(target="/v1/feeders?" + urllib.parse.urlencode({"after": payload}))
+        case ["path"]:
+            return Request(target=f"/v1/feeders/{payload}")
+        case ["header", "Content-Type" as name]:
+            return Request("POST", "/v1/readings", {name: payload}, b"{}")
+        case ["header", name]:
+            return Request(target="/v1/feeders", headers={name: payload})
+        case ["cookie"]:
+            return Request(target="/v1/feeders", headers={"Cookie": payload})
+        case ["request"]:
+            return Request(raw=payload.encode())
+    return _in_body(carrier, payload, api_key)
 
 
-def _in_path(payload: str, _: str) -> Request:
-    return Request(target=f"/v1/feeders/{payload}")
-
-
-def _in_header(name: str, payload: str) -> Request:
-    if name == "Content-Type":
-        return Request("POST", "/v1/readings", {name: payload}, b"{}")
-    return Request(target="/v1/feeders", headers={name: payload})
-
-
-def _in_cookie(payload: str, _: str) -> Request:
-    return Request(target="/v1/feeders", headers={"Cookie": payload})
-
-
-def _in_form(payload: str, api_key: str) -> Request:
-    name, _, value = payload.partition("=")
-    body = urllib.parse.urlencode({name: value}).encode()
-    return post(api_key, body, "application/x-www-form-urlencoded")
-
-
-def _reading(bus_id: str) -> dict[str, object]:
-    return {"bus_id": bus_id, "measured_at": INSTANT, "kw": 1.0, "kvar": 0.5}
-
-
-def _in_json(payload: str, api_key: str) -> Request:
-    body = json.dumps({"readings": [_reading(payload)]}).encode()
-    return post(api_key, body, "application/json")
-
-
-def _in_ndjson(payload: str, api_key: str) -> Request:
-    return post(api_key, json.dumps(_reading(payload)).encode(), "application/x-ndjson")
-
-
-def _in_compressed_ndjson(payload: str, api_key: str) -> Request:
-    body = gzip.compress(json.dumps(_reading(payload)).encode(), mtime=0)
-    return post(api_key, body, "application/x-ndjson", {"Content-Encoding": "gzip"})
-
-
-def _as_broken_json(payload: str, api_key: str) -> Request:
-    return post(api_key, payload.encode(), "application/json")
-
-
-def _as_it_stands(payload: str, _: str) -> Request:
-    return Request(raw=payload.encode())
-
-
-CARRIERS: Mapping[str, Callable[[str, str], Request]] = {
-    "query": _in_query,
-    "path": _in_path,
-    "cookie": _in_cookie,
-    "form": _in_form,
-    "json": _in_json,
-    "ndjson": _in_ndjson,
-    "ndjson gzip": _in_compressed_ndjson,
-    "broken json": _as_broken_json,
-    "request": _as_it_stands,
-}
+def _in_body(carrier: str, payload: str, api_key: str) -> Request:
+    reading = {"bus_id": payload, "measured_at": INSTANT, "kw": 1.0, "kvar": 0.5}
+    match carrier.split():
+        case ["form"]:
+            name, _, value = payload.partition("=")
+            body = urllib.parse.urlencode({name: value}).encode()
+            return post(api_key, body, "application/x-www-form-urlencoded")
+        case ["json"]:
+            return post(api_key, json.dumps({"readings": [reading]}).encode(), "application/json")
+        case ["ndjson"]:
+            return post(api_key, json.dumps(reading).encode(), "application/x-ndjson")
+        case ["ndjson", "gzip"]:
+            body = gzip.compress(json.dumps(reading).encode(), mtime=0)
+            return post(api_key, body, "application/x-ndjson", {"Content-Encoding": "gzip"})
+        case ["broken", "json"]:
+            return post(api_key, payload.encode(), "application/json")
+    raise ValueError(f"{FILE.name} has a carrier {carrier!r} that is none")
