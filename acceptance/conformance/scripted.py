@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import threading
-import urllib.parse
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+from werkzeug import Request, Response
+
+from acceptance.answering import answering
 from canary.argo import analysis
 from canary.argo.model import Measurement, Metric, Phase
 
@@ -88,39 +89,12 @@ class Reader:
 
 
 class Scripted:
-    """One server for many scenarios, on an address that the controller reaches."""
+    """What many scenarios' scripts answer, at an address that the controller reaches."""
 
-    def __init__(self, host: str, scripts: Mapping[str, Script], port: int = 0) -> None:
+    def __init__(self, scripts: Mapping[str, Script]) -> None:
         self._readers = {name: Reader(script) for name, script in scripts.items()}
         self._lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Answers one query."""
-
-            def do_POST(self) -> None:
-                length = int(self.headers.get("Content-Length", 0))
-                form = urllib.parse.parse_qs(self.rfile.read(length).decode())
-                status, body = outer.answer(self.path.split("/")[1], form["query"][0])
-                text = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Its address, without a scenario."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        self.url = ""
 
     def asked(self, scenario: str) -> int:
         """How many questions of a scenario were answered."""
@@ -131,19 +105,25 @@ class Scripted:
         with self._lock:
             self._readers[scenario].turn()
 
-    def close(self) -> None:
-        """Stops answering."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, scenario: str, query: str) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer to a query."""
+    def answer(self, request: Request) -> Response:
+        """The answer to a query."""
         with self._lock:
-            said = self._readers[scenario].read(query)
+            said = self._readers[request.path.split("/")[1]].read(request.form["query"])
         if said is None:
-            return 503, {"status": "error", "errorType": "unavailable", "error": "scripted away"}
+            wrong = {"status": "error", "errorType": "unavailable", "error": "scripted away"}
+            return Response(json.dumps(wrong), 503, mimetype="application/json")
         samples = [{"metric": {"n": str(i)}, "value": [0, _text(v)]} for i, v in enumerate(said)]
-        return 200, {"status": "success", "data": {"resultType": "vector", "result": samples}}
+        body = {"status": "success", "data": {"resultType": "vector", "result": samples}}
+        return Response(json.dumps(body), mimetype="application/json")
+
+
+@contextmanager
+def serving(scripts: Mapping[str, Script], host: str = "127.0.0.1") -> Iterator[Scripted]:
+    """One server for all of them."""
+    scripted = Scripted(scripts)
+    with answering(scripted.answer, host) as server:
+        scripted.url = f"http://{host}:{server.port}"
+        yield scripted
 
 
 def gate_of(query: str) -> str:

@@ -14,7 +14,7 @@ from acceptance.conformance.blue_green import BLUE_GREEN
 from acceptance.conformance.rollbacks import Measured
 from acceptance.conformance.routed import ROUTED
 from acceptance.conformance.scenarios import SCENARIOS
-from acceptance.conformance.scripted import WORDS, Reader, Script, Scripted, gate_of
+from acceptance.conformance.scripted import WORDS, Reader, Script, gate_of, serving
 from canary.argo import manifests
 from canary.argo.model import Analysis
 from canary.runtime import documents
@@ -38,12 +38,9 @@ def test_each_shipped_gate_is_told_by_a_word_of_its_query(root):
 
 
 def test_answers_come_in_order_and_the_last_one_repeats():
-    server = Scripted("127.0.0.1", {"s": Script({"*": [(1.0,), (2.0, 3.0)]})})
-    try:
+    with serving({"s": Script({"*": [(1.0,), (2.0, 3.0)]})}) as server:
         assert [ask(f"{server.url}/s", "up") for _ in range(3)] == [[1.0], [2.0, 3.0], [2.0, 3.0]]
         assert server.asked("s") == 3
-    finally:
-        server.close()
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *ROUTED, *BLUE_GREEN], ids=lambda s: s.name)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from acceptance.conformance.blue_green import BLUE_GREEN
 from acceptance.conformance.real import Follower
 from acceptance.conformance.routed import ROUTED
 from acceptance.conformance.scenarios import SCENARIOS
-from acceptance.conformance.scripted import Scripted
+from acceptance.conformance.scripted import serving
 from canary.errors import RehearsalError
 from canary.runtime import program
 from canary.runtime.kubectl import Watch, connect
@@ -44,12 +44,8 @@ def scripted(scripts):
     kubectl = connect(None)
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(kubectl, Path(folder) / "kubectl-proxy.log")
-        server = Scripted(HOST, scripts)
-        try:
+        with closing(watch), serving(scripts, HOST) as server:
             yield kubectl, watch, server
-        finally:
-            server.close()
-            watch.close()
 
 
 @pytest.mark.inside

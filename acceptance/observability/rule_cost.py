@@ -10,14 +10,16 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
+from functools import partial
 from pathlib import Path
 
-from observe import http_stub, ranges
+from observe import ranges
 from observe.promtool import Promtool
 from observe.ranges import Span
 from observe.stack import Stack
+from werkzeug import Request, Response
 
+from acceptance.answering import answering
 from canary.errors import MachineError
 from canary.power import backfill
 from canary.runtime.prometheus import ScrapeJob, Target
@@ -68,9 +70,8 @@ def measure(folder: Path, tool: Promtool) -> Cost:
     data.mkdir(parents=True)
     backfill.load(past(time.time()), data, "past")
     names = saved(CONTRACT.read_text(encoding="utf-8"))
-    server = http_stub.Server(_pods(names))
-    targets = [Target(server.port, _labels(number)) for number in range(PODS)]
-    try:
+    with answering(partial(_pod, names)) as server:
+        targets = [Target(server.port, _labels(number)) for number in range(PODS)]
         jobs = [ScrapeJob("gridos/gridos", "/", SCRAPE_S, targets)]
         program = tool.program.with_name("prometheus")
         with Stack(folder / "stack", jobs, program=program) as stack:
@@ -82,8 +83,6 @@ def measure(folder: Path, tool: Promtool) -> Cost:
                 series=int(_number(stack, "prometheus_tsdb_head_series")),
                 version=tool.version,
             )
-    finally:
-        server.stop()
 
 
 def past(now_s: float) -> Iterator[str]:
@@ -166,19 +165,7 @@ def _durations(stack: Stack, over: str) -> dict[str, float]:
     return {one.name.rpartition(";")[2]: one.points[0][1] for one in found}
 
 
-def _pods(names: tuple[list[str], list[str]]) -> type[BaseHTTPRequestHandler]:
-    class Pods(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            """Answers one pod's scrape."""
-            lines = exposition(int(self.path.strip("/")), time.time(), names)
-            content = ("\n".join(lines) + "\n").encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
-            """Says nothing."""
-
-    return Pods
+def _pod(names: tuple[list[str], list[str]], request: Request) -> Response:
+    """One pod's scrape."""
+    lines = exposition(int(request.path.strip("/")), time.time(), names)
+    return Response("\n".join([*lines, ""]), content_type="text/plain; version=0.0.4")
