@@ -187,20 +187,7 @@ SELECT 'g' || f || '-' || b, 'g' || f, b, 60, 30
 FROM generate_series(2, %(feeders)s) f, generate_series(1, 33) b
 ON CONFLICT DO NOTHING
 """
-# As readings arrive: quarter of an hour by quarter of an hour, feeder by feeder. From one running
-# number, so that nothing is sorted and nothing is kept: a hundred million rows take minutes.
-READINGS = """
-INSERT INTO {table}
-SELECT CASE f WHEN 1 THEN 'ieee33-' ELSE 'g' || f || '-' END || b, t, 60 + 20 * sin(b * f), 30
-FROM (
-    SELECT n % 33 + 1 AS b, n / 33 % {feeders} + 1 AS f,
-           '{first}'::timestamptz + n / (33 * {feeders}) * interval '15 min' AS t
-    FROM (
-        SELECT generate_series(0, extract(epoch FROM
-            '{next}'::timestamptz - '{first}'::timestamptz)::int / 900 * 33 * {feeders} - 1) AS n
-    ) numbers
-) rows
-"""
+MONTHLY = Path(__file__).with_name("grow.sql").read_text("utf-8")
 
 
 def grow(url: str, feeders: int) -> int:
@@ -234,7 +221,7 @@ def _fill(connection: psycopg.Connection[Any], month: int, feeders: int) -> None
         for statement in (
             f"DROP TABLE IF EXISTS {table}",
             f"CREATE TABLE {table} (LIKE reading)",
-            READINGS.format(table=table, first=first, next=following, feeders=feeders),
+            MONTHLY.format(table=table, first=first, next=following, feeders=feeders),
             f"ALTER TABLE {table} ADD PRIMARY KEY (bus_id, measured_at)",
             f"ALTER TABLE reading ATTACH PARTITION {table}"
             f" FOR VALUES FROM ('{first}') TO ('{following}')",
