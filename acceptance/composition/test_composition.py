@@ -7,6 +7,7 @@ and all of Azure's own services.
 
 import re
 import shlex
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from policies import objects
 
 pytestmark = pytest.mark.quick
 CONTRACTS = Path(__file__).parent / "contracts"
+EVERYWHERE = Path(__file__).with_name("everywhere.yaml")
 # Whose kinds AKS brings, by an add-on.
 ADDONS = {"secrets-store.csi.x-k8s.io"}
 WAVE = "argocd.argoproj.io/sync-wave"
@@ -362,18 +364,15 @@ def test_every_alert_of_ours_reaches_somebody_by_a_route_of_its_own(root, groups
         assert all(reached), alert.name
 
 
-def _tests(groups, tests):
-    return {
+def _promtool(tmp_path, groups, tests):
+    file = tmp_path / "test.yaml"
+    body = {
         "rule_files": sorted({str(group.file) for group in groups}),
         "evaluation_interval": "30s",
         "group_eval_order": [group.name for group in rules.ordered(groups)],
         "tests": tests,
     }
-
-
-def _promtool(tmp_path, groups, tests):
-    file = tmp_path / "test.yaml"
-    file.write_text(yaml.safe_dump(_tests(groups, tests)), encoding="utf-8")
+    file.write_text(yaml.safe_dump(body), encoding="utf-8")
     return promtool.debian().test(file)
 
 
@@ -501,33 +500,10 @@ def test_the_dead_mans_switch_is_fed_as_often_as_its_watcher_expects(root):
 
 # -------------------------------------------------------------------------------------- the names
 
-EVERYWHERE = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [base]
-patches:
-  - target: {kind: Rollout, name: gridos}
-    patch: |
-      - op: add
-        path: /spec/template/spec/volumes/-
-        value: {name: added, configMap: {name: gridos-config}}
-      - op: add
-        path: /spec/template/spec/volumes/-
-        value: {name: together, projected: {sources: [{configMap: {name: gridos-config}}]}}
-      - op: add
-        path: /spec/template/spec/initContainers
-        value:
-          - name: first
-            image: gridos
-            envFrom: [{configMapRef: {name: gridos-config}}]
-            env: [{name: X, valueFrom: {configMapKeyRef: {name: gridos-config, key: PORT}}}]
-"""
-
 
 def test_a_config_map_keeps_its_hash_wherever_a_rollout_may_name_it(root, tmp_path):
-    copied = tmp_path / "base"
-    subprocess.run(["cp", "-r", str(root / "deploy/base"), str(copied)], check=True)
-    (tmp_path / "kustomization.yaml").write_text(EVERYWHERE, encoding="utf-8")
+    shutil.copytree(root / "deploy/base", tmp_path / "base")
+    shutil.copy(EVERYWHERE, tmp_path / "kustomization.yaml")
     rendered = list(yaml.safe_load_all(kustomize.build(tmp_path)))
     made = {t["metadata"]["name"] for t in rendered if t["kind"] == "ConfigMap"}
     (rollout,) = (t for t in rendered if t["kind"] == "Rollout")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,35 +37,9 @@ ENDING = "gridos-ending"
 RECEIVER = "http://127.0.0.1:9/"
 TIMEOUT_S = 180.0
 
-# Each command, and what it must say in this trouble.
-SAYS = {
-    "kubectl logs -n gridos job/gridos-migrate": r"^applied 0001_grid\.sql$",
-    # Files, not links to them: it is the files' time that tells when the volume was written.
-    "kubectl -n gridos exec POD -- ls -lL /mnt/secrets": r"^-.* 32 .* api-keys$",
-    "kubectl -n gridos exec POD -- wc -c /mnt/secrets/api-keys": r"^32 /mnt/secrets/api-keys$",
-    "kubectl -n gridos logs POD --previous | tail -50": (
-        r"^gridos: GRIDOS_MANAGEMENT_PORT is 'none' — give a whole number"
-    ),
-    "curl -s http://127.0.0.1:8001/readyz": r'"database": "the database does not answer"',
-    "kubectl -n gridos logs -l app.kubernetes.io/name=gridos --since=15m --tail=-1"
-    " | grep 'database unavailable'": r'"cause": "the database does not answer"',
-    "kubectl -n gridos logs -l app.kubernetes.io/name=gridos --since=5m --tail=-1"
-    " | grep '\"status\": *5'": r'"route":"/v1/feeders","status":503',
-    "kubectl -n monitoring logs -l app.kubernetes.io/name=alertmanager --tail=50"
-    " | grep -i notify": r"connection refused",
-    "curl -s 'http://127.0.0.1:9115/probe?target=https://HOST/v1/&module=http_2xx&debug=true'": (
-        r'msg="Error resolving address"'
-    ),
-    "kubectl exec -n monitoring alertmanager-kube-prometheus-stack-alertmanager-0 -c alertmanager"
-    " -- amtool silence add alertname=GridosErrorBudgetHalfSpent --duration=1h"
-    ' --author="$USER" --comment="fix for …"'
-    " --alertmanager.url=http://localhost:9093": r"^[0-9a-f]{8}-[0-9a-f-]+$",
-}
-# Those that go on while the others are typed, and what is asked through each.
-FORWARDED = {
-    "kubectl -n gridos port-forward POD 8001": "http://127.0.0.1:8001/readyz",
-    "kubectl -n monitoring port-forward service/blackbox-exporter 9115": "http://127.0.0.1:9115/",
-}
+_READ = yaml.safe_load(Path(__file__).with_name("trouble.yaml").read_text("utf-8"))
+SAYS: Mapping[str, str] = _READ["says"]
+FORWARDED: Mapping[str, str] = _READ["forwarded"]
 # Nobody has it.
 HOST = "gridos.invalid"
 
