@@ -17,12 +17,10 @@ from typing import Any
 from canary.errors import MachineError
 from canary.runtime import processes
 from canary.runtime.prometheus import QueryError
-from canary.runtime.waiting import wait_until
 
 KIT = Path("~/.cache/gridos-cluster/bin")
 FOLDER = Path("observability/logs")
 COLLECTOR_IMAGE = "docker.io/otel/opentelemetry-collector-contrib:0.160.0"
-HTTP_OK = 200
 
 
 def find(name: str) -> Path:
@@ -40,7 +38,7 @@ def find(name: str) -> Path:
     return Path(found)
 
 
-class Loki:
+class Loki(processes.Program):
     """One Loki with the shipped local configuration, its data in a folder of the run."""
 
     def __init__(self, folder: Path, source: Path = FOLDER, address: str = "127.0.0.1") -> None:
@@ -48,17 +46,7 @@ class Loki:
         self._source = source
         self._address = address
         self.port = processes.free_port()
-        self._child: processes.Child | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{self._address}:{self.port}"
-
-    @property
-    def running(self) -> bool:
-        """Whether the program still runs."""
-        return self._child is not None and self._child.running
+        self.url = f"http://{address}:{self.port}"
 
     def start(self) -> None:
         """Starts it and waits until it takes lines.
@@ -66,21 +54,19 @@ class Loki:
         Raises:
             MachineError: if there is none, or it does not come up.
         """
-        program = find("loki")
-        command = [str(program), f"-config.file={self._source / 'loki.yaml'}"]
+        command = [str(find("loki")), f"-config.file={self._source / 'loki.yaml'}"]
         command += ["-config.expand-env=true", f"-server.http-listen-address={self._address}"]
         command += [f"-server.http-listen-port={self.port}"]
         command += ["-server.grpc-listen-address=127.0.0.1"]
         command += [f"-server.grpc-listen-port={processes.free_port()}"]
-        variables = {**processes.inherited(), "LOKI_DATA": str(self._folder / "data")}
-        self._child = processes.start("loki", command, self._folder / "loki.log", variables)
-        if not wait_until(self._ready, timeout_s=90, give_up=lambda: not self.running):
-            raise MachineError(f"loki did not start: {self._child.tail()}", "see its log")
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=3)
+        # It would wait 15 s for others of its ring, and 10 s until its own parts find each other.
+        command += ["-ingester.min-ready-duration=0s"]
+        command += [
+            f"-{part}dns-lookup-period=200ms" for part in ("frontend.scheduler-", "querier.")
+        ]
+        variables = processes.inherited(LOKI_DATA=str(self._folder / "data"))
+        child = processes.start("loki", command, self._folder / "loki.log", variables)
+        self._begin(child, lambda: processes.answers(f"{self.url}/ready"), timeout_s=90)
 
     def parse(self, query: str) -> str:
         """The query as Loki would write it.
@@ -112,15 +98,8 @@ class Loki:
         except urllib.error.HTTPError as refused:
             raise QueryError(refused.read().decode().strip()) from None
 
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as said:
-                return bool(said.status == HTTP_OK)
-        except OSError:
-            return False
 
-
-class Collector:
+class Collector(processes.Program):
     """One collector with the shipped configuration, reading plain files of lines."""
 
     def __init__(self, folder: Path, logs: Path, loki: Loki, source: Path = FOLDER) -> None:
@@ -128,36 +107,23 @@ class Collector:
         self._logs = logs
         self._loki = loki
         self._source = source
-        self._child: processes.Child | None = None
 
     def start(self) -> None:
         """Starts it.
 
         Raises:
-            MachineError: if there is none, or it ends at once.
+            MachineError: if there is none, or it does not come up.
         """
         state = self._folder / "state"
         state.mkdir(parents=True, exist_ok=True)
         command = [str(find("otelcol"))]
         both = ("collector.yaml", "collector.local.yaml")
         command += [f"--config=file:{self._source / name}" for name in both]
-        variables = {
-            **processes.inherited(),
-            "GRIDOS_LOGS": str(self._logs),
-            "OTEL_STATE": str(state),
-            "LOKI_ENDPOINT": f"{self._loki.url}/otlp",
-        }
-        log = self._folder / "otelcol.log"
-        self._child = processes.start("otelcol", command, log, variables)
-        if wait_until(lambda: not self.running, timeout_s=2):
-            raise MachineError(f"otelcol did not start: {self._child.tail()}", "see its log")
-
-    @property
-    def running(self) -> bool:
-        """Whether the program still runs."""
-        return self._child is not None and self._child.running
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._child is not None:
-            self._child.stop(grace_s=3)
+        variables = processes.inherited(
+            GRIDOS_LOGS=str(self._logs),
+            OTEL_STATE=str(state),
+            LOKI_ENDPOINT=f"{self._loki.url}/otlp",
+        )
+        child = processes.start("otelcol", command, self._folder / "otelcol.log", variables)
+        # It starts its receivers last, and they keep there how far they have read.
+        self._begin(child, lambda: any(state.iterdir()))
