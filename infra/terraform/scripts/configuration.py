@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,13 @@ _PLAIN = hcl2.SerializationOptions(
 
 def load(path: Path) -> Mapping[str, Any]:
     """One `.tf` or `.tfvars` file: arguments by name, blocks as lists; expressions stay text."""
-    with path.open() as file:
-        loaded: Mapping[str, Any] = hcl2.load(file, serialization_options=_PLAIN)
+    return _parsed(path.read_text())
+
+
+@functools.cache
+def _parsed(text: str) -> Mapping[str, Any]:
+    # The parser takes a tenth of a second for a page, and some files are asked for again and again.
+    loaded: Mapping[str, Any] = hcl2.loads(text, serialization_options=_PLAIN)
     return loaded
 
 
