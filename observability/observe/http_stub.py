@@ -11,6 +11,9 @@ from typing import Any
 from canary.runtime import processes
 
 Handler = Callable[..., BaseHTTPRequestHandler]
+Answer = Callable[[BaseHTTPRequestHandler], tuple[int, bytes]]
+# How long a server that is to end may wait until it notices.
+NOTICE_S = 0.05
 
 
 class Server:
@@ -19,7 +22,9 @@ class Server:
     def __init__(self, handler: Handler, port: int | None = None) -> None:
         self.port = processes.free_port() if port is None else port
         self._server = _Server(("127.0.0.1", self.port), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(NOTICE_S,), daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -27,6 +32,31 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=5)
+
+
+def answering(answer: Answer) -> type[BaseHTTPRequestHandler]:
+    """A handler for a server: `answer` makes a status and a body of each request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Answers a request of either kind."""
+            status, body = answer(self)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 — as http.server calls it
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — http.server's name
+            """Says nothing."""
+
+    return Handler
+
+
+def sent(request: BaseHTTPRequestHandler) -> bytes:
+    """The body of a request."""
+    return request.rfile.read(int(request.headers["Content-Length"] or 0))
 
 
 class _Server(ThreadingHTTPServer):

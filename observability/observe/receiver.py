@@ -31,15 +31,11 @@ class Receiver:
     def __init__(self) -> None:
         self.refusing = False
         self._arrived: list[Notification] = []
-        self._server = http_stub.Server(_handler(self))
+        self._server = http_stub.Server(http_stub.answering(self._take))
 
     def url(self, receiver: str) -> str:
         """The address that stands for a receiver."""
         return f"http://127.0.0.1:{self._server.port}/{receiver}"
-
-    def take(self, notification: Notification) -> None:
-        """Keeps a delivery."""
-        self._arrived.append(notification)
 
     def about(self, alert: str, status: str = "firing") -> list[Notification]:
         """What arrived about an alert, in order."""
@@ -48,6 +44,15 @@ class Receiver:
     def stop(self) -> None:
         """Ends the server."""
         self._server.stop()
+
+    def _take(self, request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        body = json.loads(http_stub.sent(request))
+        if self.refusing:
+            return HTTPStatus.INTERNAL_SERVER_ERROR, b"ok"
+        name = body.get("routing_key") or request.path.strip("/")
+        self._arrived.append(read(name, body, request.headers.get("Authorization", "")))
+        # PagerDuty says Accepted and Alertmanager insists on it; Slack says OK.
+        return HTTPStatus.ACCEPTED if "routing_key" in body else HTTPStatus.OK, b"ok"
 
 
 def read(receiver: str, body: Any, authorization: str) -> Notification:
@@ -64,30 +69,3 @@ def read(receiver: str, body: Any, authorization: str) -> Notification:
         text = "\n".join(f"{alert['labels']['alertname']}: " for alert in body["alerts"])
         status = body["status"]
     return Notification(receiver, status, text, authorization)
-
-
-def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            """Takes one delivery."""
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if receiver.refusing:
-                self._answer(HTTPStatus.INTERNAL_SERVER_ERROR)
-                return
-            name = self.path.strip("/")
-            if "routing_key" in body:
-                name = body["routing_key"]
-            receiver.take(read(name, body, self.headers.get("Authorization", "")))
-            # PagerDuty says Accepted and Alertmanager insists on it; Slack says OK.
-            self._answer(HTTPStatus.ACCEPTED if "routing_key" in body else HTTPStatus.OK)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — http.server's name
-            """Says nothing."""
-
-        def _answer(self, status: HTTPStatus) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
-
-    return Handler

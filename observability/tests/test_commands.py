@@ -7,8 +7,6 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -213,30 +211,6 @@ GITHUB = {
 }
 
 
-class Asked(BaseHTTPRequestHandler):
-    """GitHub, asked through a proxy; what it is sent is kept."""
-
-    def __init__(self, sent, *given):
-        self.sent = sent
-        super().__init__(*given)
-
-    def do_GET(self):
-        path = urlsplit(self.path).path
-        self.sent[path] = self.rfile.read(int(self.headers["Content-Length"] or 0))
-        (answer,) = (body for end, body in GITHUB.items() if path.endswith(end))
-        text = json.dumps(answer).encode()
-        self.send_response(204 if answer == {} else 200)
-        self.send_header("Content-Length", str(0 if answer == {} else len(text)))
-        self.end_headers()
-        self.wfile.write(b"" if answer == {} else text)
-
-    def do_POST(self):
-        self.do_GET()
-
-    def log_message(self, *_):
-        """Says nothing."""
-
-
 @pytest.fixture
 def typed_with_gh(tmp_path):
     """Runs a command of gh; returns what it said, and what GitHub was sent, by path."""
@@ -245,7 +219,15 @@ def typed_with_gh(tmp_path):
     except MachineError as missing:
         pytest.skip(str(missing))
     sent = {}
-    server = http_stub.Server(partial(Asked, sent))
+
+    def github(request):
+        """Asked through a proxy; what it is sent is kept."""
+        path = urlsplit(request.path).path
+        sent[path] = http_stub.sent(request)
+        (answer,) = (body for end, body in GITHUB.items() if path.endswith(end))
+        return (200, json.dumps(answer).encode()) if answer else (204, b"")
+
+    server = http_stub.Server(http_stub.answering(github))
     known = {"GH_HOST": "github.localhost", "GH_REPO": "github.localhost/example/gridos"}
     known |= {"GH_TOKEN": "t", "HTTP_PROXY": f"http://127.0.0.1:{server.port}"}
     yield lambda command: (run(command, tmp_path, gh, **known), sent)

@@ -2,18 +2,16 @@
 
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler
 
 import pytest
 from observe import http_stub
 
 
 def failing(error):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            raise error
+    def fail(_):
+        raise error
 
-    return Handler
+    return http_stub.answering(fail)
 
 
 @pytest.mark.parametrize(

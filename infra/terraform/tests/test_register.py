@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import workspace
+from observe import http_stub
+
+from canary.runtime import processes
 
 SCRIPT = workspace.SOURCE / "runners/register"
 JOB = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/jobs/isolated"
@@ -20,53 +21,36 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Apis(ThreadingHTTPServer):
-    """Answers as documented, and keeps what it was asked and with which token."""
-
-    def __init__(self, states):
-        super().__init__(("127.0.0.1", 0), Endpoints)
-        self.states, self.asked = list(states), []
-
-    def answer(self, path, body):
-        if path.endswith("/access_tokens"):
-            return {"token": "installation"}
-        if path.endswith("/generate-jitconfig"):
-            return {"encoded_jit_config": "once"}
-        if path.startswith("/token"):
-            return {"access_token": "azure"}
-        if "/start" in path:
-            return {"name": "isolated-1"}
-        return {"properties": {"status": self.states.pop(0)}}
-
-
-class Endpoints(BaseHTTPRequestHandler):
-    def do_GET(self):
-        length = int(self.headers["Content-Length"] or 0)
-        body = json.loads(self.rfile.read(length) or "null")
-        self.server.asked.append((self.path, self.headers["Authorization"], body))
-        text = json.dumps(self.server.answer(self.path, body)).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_POST = do_GET  # noqa: N815 — as the base class calls it
-
-    def log_message(self, *_):
-        """Says nothing."""
-
-
 @pytest.fixture(scope="module")
 def key():
     made = subprocess.run(["openssl", "genrsa", "2048"], capture_output=True, text=True, check=True)
     return made.stdout
 
 
+def answer(path, states):
+    """As documented."""
+    if path.endswith("/access_tokens"):
+        return {"token": "installation"}
+    if path.endswith("/generate-jitconfig"):
+        return {"encoded_jit_config": "once"}
+    if path.startswith("/token"):
+        return {"access_token": "azure"}
+    if "/start" in path:
+        return {"name": "isolated-1"}
+    return {"properties": {"status": states.pop(0)}}
+
+
 def register(key, states):
-    server = Apis(states)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    """Runs it; returns how it ended, and what was asked, with which token."""
+    asked = []
+
+    def apis(request):
+        body = json.loads(http_stub.sent(request) or "null")
+        asked.append((request.path, request.headers["Authorization"], body))
+        return 200, json.dumps(answer(request.path, states)).encode()
+
+    server = http_stub.Server(http_stub.answering(apis))
+    address = f"http://127.0.0.1:{server.port}"
     given = {
         "APP_ID": "1",
         "APP_KEY": key,
@@ -84,19 +68,12 @@ def register(key, states):
         "POLL_S": "0",
     }
     try:
-        done = subprocess.run(
-            ["bash", "-c", SCRIPT.read_text()],  # as the container has it
-            env={"PATH": os.environ["PATH"], **given},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        command = ["bash", "-c", SCRIPT.read_text()]  # as the container has it
+        environment = {"PATH": os.environ["PATH"], **given}
+        done = processes.run(command, env=environment, capture_output=True, text=True, timeout=60)
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    return done, server.asked
+        server.stop()
+    return done, asked
 
 
 def test_a_runner_is_started_with_a_configuration_for_one_job_and_nothing_else(key):
