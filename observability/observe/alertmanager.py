@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ _WAITS = ("group_wait", "group_interval", "repeat_interval")
 
 def check(program: Path, file: Path) -> str:
     """What amtool objects to in a configuration; nothing if nothing."""
-    done = _run([str(program), "check-config", str(file)])
+    done = _run(program, "check-config", str(file))
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
@@ -35,10 +35,8 @@ def receivers(program: Path, file: Path, labels: Mapping[str, str]) -> list[str]
         MachineError: if amtool cannot say.
     """
     pairs = [f"{name}={value}" for name, value in labels.items()]
-    done = _run([str(program), "config", "routes", "test", f"--config.file={file}", *pairs])
-    if done.returncode != 0:
-        raise MachineError(f"amtool: {(done.stdout + done.stderr).strip()}", f"check {file}")
-    return done.stdout.strip().split(",")
+    said = _said(program, file, "config", "routes", "test", f"--config.file={file}", *pairs)
+    return said.strip().split(",")
 
 
 def rendered(program: Path, templates: Path, text: str) -> str:
@@ -47,11 +45,8 @@ def rendered(program: Path, templates: Path, text: str) -> str:
     Raises:
         MachineError: if it refuses the template.
     """
-    command = ["template", "render", f"--template.glob={templates}", f"--template.text={text}"]
-    done = _run([str(program), *command])
-    if done.returncode != 0:
-        raise MachineError(f"amtool: {(done.stdout + done.stderr).strip()}", f"check {templates}")
-    return str(done.stdout)
+    options = (f"--template.glob={templates}", f"--template.text={text}")
+    return _said(program, templates, "template", "render", *options)
 
 
 def local(
@@ -98,5 +93,12 @@ def _secret(folder: Path, name: str, content: str) -> str:
     return str(file)
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return processes.run(command, capture_output=True, text=True, check=False, timeout=60)
+def _said(program: Path, about: Path, *arguments: str) -> str:
+    done = _run(program, *arguments)
+    if done.returncode != 0:
+        raise MachineError(f"amtool: {(done.stdout + done.stderr).strip()}", f"check {about}")
+    return str(done.stdout)
+
+
+def _run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return processes.run([program, *arguments], capture_output=True, text=True, timeout=60)
