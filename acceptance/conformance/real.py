@@ -116,7 +116,8 @@ class Follower:
         raise MachineError(f"{self.scenario.name}: no end within {TIMEOUT_S:.0f} s")
 
     def _note(self, state: State) -> None:
-        status, latest = state.status, state.latest_hash
+        status = state.status
+        latest = str(status.get("currentPodHash", ""))
         if latest and latest != self.first_hash and latest not in self.hashes:
             self.hashes.append(latest)
         self._runs |= {run["metadata"]["name"]: run for run in state.of("AnalysisRun")}

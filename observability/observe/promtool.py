@@ -47,7 +47,7 @@ class Promtool:
         return "" if done.returncode == 0 else _said(done)
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        command = [self.program, *arguments]
+        command: list[str | Path] = [self.program, *arguments]
         # It needs little memory, and spent a quarter of its time on giving it back.
         quick = processes.inherited(GOGC="400")
         return processes.run(command, env=quick, capture_output=True, text=True, timeout=300)
