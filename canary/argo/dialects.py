@@ -16,7 +16,6 @@ from typing import Any
 
 import promql_parser
 import yaml
-from pydantic import TypeAdapter
 
 from canary.argo import promql
 from canary.argo.promql import Matcher, Selector
@@ -70,7 +69,16 @@ class Dialect:
 
 
 _TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-DIALECTS = TypeAdapter(tuple[Dialect, ...]).validate_python(_TABLE["dialects"])
+DIALECTS = tuple(
+    Dialect(
+        **row
+        | {
+            "outcomes": {label: tuple(values) for label, values in row["outcomes"].items()},
+            "spread": frozenset(row.get("spread", ())),
+        }
+    )
+    for row in _TABLE["dialects"]
+)
 # Every label that tells an outcome for some exporter.
 OUTCOMES = frozenset(label for dialect in DIALECTS for label in dialect.outcomes)
 TELLING, SCOPE = frozenset(_TABLE["telling"]), frozenset(_TABLE["scope"])
