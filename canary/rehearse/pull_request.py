@@ -31,7 +31,7 @@ def write(document: Result, folder: Path) -> None:
 def markdown(document: Result) -> str:
     """The verdict first, then what each gate saw, then what it cost."""
     verdict = document.verdict
-    sign = _SIGNS.get(report.OUTCOMES[verdict.outcome][0], "⛔")
+    sign = _SIGNS.get(report.OUTCOMES.get(verdict.outcome, ("",))[0], "⛔")
     parts = [
         f"### {sign} {_escape(verdict.headline)}",
         _cause(document),
