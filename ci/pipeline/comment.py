@@ -17,11 +17,7 @@ LARGEST_COMMENT = 60_000
 
 
 def render(text: str, run_url: str) -> str:
-    """Makes the comment's Markdown.
-
-    Args:
-        text: That of a `result.json`.
-        run_url: The workflow run, where the whole report is kept.
+    """Makes the Markdown of a `result.json`, with a link to the run that keeps the whole report.
 
     Raises:
         PipelineError: It is no result of a rehearsal.

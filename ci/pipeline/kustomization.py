@@ -34,11 +34,7 @@ def read(text: str) -> Pin:
 
 
 def write(text: str, release: Release) -> str:
-    """Pins the release, changing the entry's digest and tag and nothing else.
-
-    Raises:
-        PipelineError: As `read`.
-    """
+    """Pins the release, changing the entry's digest and tag and nothing else; raises as `read`."""
     entry, lines = _entry(text), text.splitlines(keepends=True)
     last, indent = max(entry.lc.value(key)[0] for key in entry), " " * entry.lc.col
     for key, value in (("newTag", release.tag), ("digest", release.digest)):

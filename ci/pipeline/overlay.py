@@ -150,13 +150,10 @@ def candidate(repository: Repository, environment: str, verdict: Verdict) -> Pin
 def destination(
     repository: Repository, environment: str, verdict: Verdict, wanted: str = ""
 ) -> tuple[Pinned, Pinned]:
-    """Returns what an environment runs, and what to go back to: the newest before it, or `wanted`.
+    """Returns what an environment runs, and what to go back to, which was promoted there.
 
-    Args:
-        repository: A clone.
-        environment: The environment.
-        verdict: Tells what was promoted there; nothing else is gone back to.
-        wanted: The beginning of a release's source commit, or its tag.
+    That is the newest release before it, or the one `wanted`: the beginning of its source commit,
+    or its tag.
 
     Raises:
         RefusedError: No such release was promoted there.
@@ -183,14 +180,9 @@ def roll_back(
     to: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Commits an earlier commit's tree on top of the environment's branch.
+    """Commits an earlier commit's tree, release and manifests, on top of the environment's branch.
 
-    Args:
-        repository: A clone.
-        environment: The environment.
-        now: The commit that it runs, as whoever approved has seen it.
-        to: The commit of the same branch whose release and manifests come back.
-        sleep: Waits.
+    `now` is the commit that it runs, as whoever approved has seen it, and `to` the earlier one.
 
     Raises:
         RefusedError: The environment runs something else by now, or `to` is not of its past.

@@ -24,11 +24,7 @@ class Release:
     digest: str
 
     def __post_init__(self) -> None:
-        """Refuses what is not whole.
-
-        Raises:
-            PipelineError: The version, commit or digest has not its form; the message shows it.
-        """
+        """Refuses what is not whole: a PipelineError shows what has not its form."""
         for form, text, example in (
             (VERSION, self.version, "a version such as 1.2.3"),
             (COMMIT, self.source, "a whole commit id of 40 hex digits"),

@@ -36,10 +36,7 @@ class Repository:
         self._login = _login(token) if token else {}
 
     def fetch(self, branch: str) -> str:
-        """Returns where the branch stands on the remote now, with its whole history here.
-
-        Returns:
-            Its commit; nothing where the remote has no such branch.
+        """Returns the branch's commit on the remote, with its whole history here; nothing for none.
 
         Raises:
             PipelineError: The remote cannot be had.
@@ -75,11 +72,7 @@ class Repository:
         return frozenset(listed.split())
 
     def trailers(self, head: str, keys: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Returns, newest first, a branch's commits and what their trailers say.
-
-        Returns:
-            Tuples of the commit's id and then each key's value, empty where a commit has it not.
-        """
+        """Returns, newest first, each commit's id and what its trailers say, empty for none."""
         fields = ["%H", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in keys)]
         listed = self.git("log", f"--format={'%x09'.join(fields)}", head)
         return [tuple(line.split("\t")) for line in listed.splitlines()]
@@ -99,11 +92,7 @@ class Repository:
         return self.git("commit-tree", tree, *on, given=message, environment=_IDENTITY)
 
     def push(self, commit: str, branch: str) -> str:
-        """Moves the remote's branch forward to the commit, or leaves everything as it was.
-
-        Returns:
-            Why it did not arrive, in git's words; nothing if it did.
-        """
+        """Moves the remote's branch forward to the commit, or returns why not, in git's words."""
         done = self._try("push", "--quiet", REMOTE, f"{commit}:refs/heads/{branch}")
         return done.stderr.strip() or "no reason given" if done.returncode else ""
 
