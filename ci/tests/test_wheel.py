@@ -45,15 +45,19 @@ sys.exit(found.main())
 """
 
 
+def _listed(folder):
+    """What is committed below a folder, or about to be."""
+    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(
+        asked, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+
+
 @pytest.fixture(scope="module")
 def wheels(root, tmp_path_factory):
     """The wheels of what is committed or about to be, unpacked where no checkout is."""
     folder = tmp_path_factory.mktemp("wheels")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=root, check=True, capture_output=True, text=True,
-    ).stdout.split("\n")  # fmt: skip
-    for path in filter(None, listed):
+    for path in _listed(root):
         if (root / path).is_file():
             (folder / "source" / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / "source" / path).write_bytes((root / path).read_bytes())
@@ -98,13 +102,13 @@ def installed_packages(tmp_path_factory):
 
 
 @pytest.fixture
-def alone(wheels, root, installed_packages, tmp_path):
-    """Runs a module of a wheel, in a folder that is no checkout."""
+def alone(root, installed_packages, tmp_path):
+    """Runs a module of an unpacked wheel, in a folder that is no checkout."""
 
-    def run(name, installed, module, *arguments):
+    def run(wheel, installed, module, *arguments):
         checkout = ":".join(str((root / folder).resolve()) for folder in FOLDERS)
         allowed = ",".join(sorted(installed)) or "-"
-        given = (allowed, installed_packages, str(wheels / name), checkout, module)
+        given = (allowed, installed_packages, str(wheel), checkout, module)
         return subprocess.run(
             [sys.executable, "-P", "-c", _ALONE, *given, *arguments], cwd=tmp_path, check=False,
             capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]},
@@ -118,7 +122,8 @@ def test_every_command_of_canary_needs_what_its_wheel_requires_and_no_more(
     wheels, alone, arguments
 ):
     installed = _closure(_metadata(wheels, "canary-rehearsal").requires)
-    done = alone("canary-rehearsal", installed, "canary.__main__", *arguments, "--help")
+    wheel = wheels / "canary-rehearsal"
+    done = alone(wheel, installed, "canary.__main__", *arguments, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(" ".join(["usage: canary", *arguments]))
 
@@ -137,13 +142,13 @@ def test_every_command_of_canary_needs_what_its_wheel_requires_and_no_more(
 def test_the_gates_of_anybody_are_checked_with_the_wheel_alone(wheels, alone, root, command):
     installed = _closure(_metadata(wheels, "canary-rehearsal").requires)
     given = (*command, "--manifests", str(root / "deploy/base"))
-    done = alone("canary-rehearsal", installed, "canary.__main__", *given)
+    done = alone(wheels / "canary-rehearsal", installed, "canary.__main__", *given)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_service_needs_what_its_wheel_requires_and_no_more(wheels, alone):
     installed = _closure(_metadata(wheels, "gridos").requires)
-    done = alone("gridos", installed, "gridos_start", "--help")
+    done = alone(wheels / "gridos", installed, "gridos_start", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: gridos")
 
@@ -157,9 +162,9 @@ def test_the_service_needs_what_its_wheel_requires_and_no_more(wheels, alone):
     ids=["canary", "gridos"],
 )
 def test_a_program_without_its_packages_says_what_installs_them(
-    alone, name, program, begins, arguments
+    wheels, alone, name, program, begins, arguments
 ):
-    done = alone(name, set(), begins, *arguments)
+    done = alone(wheels / name, set(), begins, *arguments)
     assert (done.returncode, done.stdout) == (4, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{program}: ")
@@ -172,13 +177,9 @@ def test_a_wheel_holds_its_package_whole_and_no_tests(wheels, root, name):
     (source,) = (
         root / folder / package for folder in FOLDERS if (root / folder / package).is_dir()
     )
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=source, check=True, capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
     wanted = {
         path
-        for path in listed
+        for path in _listed(source)
         if not path.startswith("tests/")
         and not path.endswith((".md", "pyproject.toml", "Dockerfile", ".dockerignore"))
     }
@@ -225,22 +226,15 @@ def test_where_nothing_is_installed_as_in_the_image_canary_knows_its_version(roo
     assert done.stdout.strip() == stated
 
 
-def test_the_load_test_needs_what_its_image_installs_and_no_more(
-    root, installed_packages, tmp_path
-):
+def test_the_load_test_needs_what_its_image_installs_and_no_more(root, alone, tmp_path):
     lines = (root / "requirements/load.txt").read_text().replace("\\\n", " ").splitlines()
     installed = {canonicalize_name(Requirement(x.split("--hash")[0].strip()).name) for x in lines}
     # What loadtest/cluster/Dockerfile copies, and nothing else of the checkout.
     for folder in ("canary", "loadtest/openarrivals", "loadtest/loadtesting"):
         (tmp_path / Path(folder).name).symlink_to(root / folder)
-    checkout = ":".join(str((root / folder).resolve()) for folder in FOLDERS)
-    given = (",".join(installed), installed_packages, str(tmp_path), checkout, "loadtesting.cli")
     profiles = ("profiles", "--manifests", str(root / "deploy/base"))
     profiles += ("--config", str(root / "loadtest/rehearsal.yaml"))
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _ALONE, *given, *profiles], cwd=tmp_path, check=False,
-        capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+    done = alone(tmp_path, installed, "loadtesting.cli", *profiles)
     assert (done.returncode, done.stderr) == (0, "")
 
 
