@@ -37,59 +37,39 @@ class Placed:
 
 def place(workflows: Mapping[str, Mapping[str, Any]], settings: Settings) -> list[Placed]:
     """Every job of every workflow that an event starts, called ones among them."""
+
+    def jobs(
+        file: str, given: Mapping[str, str], passed: frozenset[str], *, inherit: bool
+    ) -> Iterator[Placed]:
+        """Those of one workflow, by its inputs and the secrets that it was given.
+
+        It sees an environment's too if it was called with `secrets: inherit`, or if an event started
+        it. The key `environment` of a called job alone does not do it.
+        """
+        for name, raw in workflows[file]["jobs"].items():
+            environment = _filled(str(raw.get("environment", "")), given)
+            own = settings["environments"].get(environment, {}).get("secrets", [])
+            visible = passed | (frozenset(own) if inherit else frozenset())
+            yield Placed(f"{file}, job {name}", raw, environment, visible)
+            if "uses" in raw:
+                called = raw["uses"].rpartition("/")[2]
+                inputs = {k: _filled(str(v), given) for k, v in (raw.get("with") or {}).items()}
+                handed = raw.get("secrets") or {}
+                if handed == "inherit":
+                    yield from jobs(called, inputs, visible, inherit=True)
+                    continue
+                # A job that calls has no environment, so an environment's secret is empty here too.
+                seen = (k for k, v in handed.items() if set(SECRET.findall(str(v))) <= visible)
+                yield from jobs(called, inputs, frozenset(seen), inherit=False)
+
     repository = frozenset(settings["repository"]["secrets"])
     return [
         placed
         for file, workflow in workflows.items()
         if set(workflow["on"]) != {"workflow_call"}
         for given in _choices(workflow)
-        for placed in _place(workflows, settings, file, given, repository, inherit=True)
+        for placed in jobs(file, given, repository, inherit=True)
     ]
-
-
-def _place(
-    workflows: Mapping[str, Mapping[str, Any]],
-    settings: Settings,
-    file: str,
-    given: Mapping[str, str],
-    passed: frozenset[str],
-    *,
-    inherit: bool,
-) -> Iterator[Placed]:
-    """The jobs of one workflow.
-
-    Args:
-        workflows: All of them.
-        settings: The repository's.
-        file: The workflow.
-        given: Its inputs.
-        passed: The secrets that it was given.
-        inherit: Whether it sees an environment's too: one that was called with `secrets: inherit`,
-            or that an event started. The key `environment` of a called job alone does not do it.
-    """
-    for name, raw in workflows[file]["jobs"].items():
-        environment = _filled(str(raw.get("environment", "")), given)
-        own = settings["environments"].get(environment, {}).get("secrets", [])
-        visible = passed | (frozenset(own) if inherit else frozenset())
-        yield Placed(f"{file}, job {name}", raw, environment, visible)
-        if "uses" in raw:
-            called = raw["uses"].rpartition("/")[2]
-            inputs = {k: _filled(str(v), given) for k, v in (raw.get("with") or {}).items()}
-            handed = raw.get("secrets") or {}
-            # A job that calls has no environment, so an environment's secret is empty here too.
-            seen = {
-                key
-                for key, value in (handed.items() if handed != "inherit" else [])
-                if set(SECRET.findall(str(value))) <= visible
-            }
-            yield from _place(
-                workflows,
-                settings,
-                called,
-                inputs,
-                frozenset(seen) if handed != "inherit" else visible,
-                inherit=handed == "inherit",
-            )
 
 
 def _choices(workflow: Mapping[str, Any]) -> list[dict[str, str]]:
