@@ -24,24 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 # A bound at the gate's threshold makes its verdict exact; its neighbours keep the shown p95 honest.
-BOUNDS_S = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.15,
-    0.2,
-    0.225,
-    0.25,
-    0.275,
-    0.3,
-    0.4,
-    0.5,
-    1.0,
-    2.5,
-    10.0,
-)
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.4, 0.5, 1, 2.5, 10)
 FAILURES = ("500", "502", "503", "504")
 REQUESTS = ("http_requests", "Responses sent, by method, route template and status")
 DURATIONS = (
