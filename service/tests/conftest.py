@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import psycopg
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from gridos import create_app
 from gridos.config import Settings
 from gridos.storage import pool
@@ -57,10 +58,10 @@ def client(app):
 
 
 @pytest.fixture
-def metric(client) -> Callable[[str], float]:
-    """The value of a series of the application's."""
+def metric() -> Callable[[FlaskClient, str], float]:
+    """The value of a series of an application's."""
 
-    def value(series: str) -> float:
+    def value(client: FlaskClient, series: str) -> float:
         lines = client.get("/metrics").text.splitlines()
         return next(float(x.split()[-1]) for x in lines if x.startswith(f"{series} "))
 

@@ -21,6 +21,8 @@ HEAD = {"X-API-Key": "a-key", "Content-Type": "application/x-ndjson"}
 CHUNKED = {"Transfer-Encoding": "chunked"}
 REVOKED = {"X-API-Key": "revoked"}
 SERVERS = ["gunicorn", "granian"]
+# Whose key may write often.
+OFTEN = {"GRIDOS_KEY_REQUESTS_PER_SECOND": "100000"}
 
 
 def line(number, minute=0):
@@ -38,17 +40,23 @@ def padded(count, offset, width=128):
     return b"".join(row.ljust(width - 1) + b"\n" for row in lines(count, offset).splitlines())
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request, serve):
-    with serve(GRIDOS_SERVER=request.param, GRIDOS_KEY_REQUESTS_PER_SECOND="100000") as server:
-        server.kind = request.param
+@pytest.fixture(scope="module")
+def gunicorn(serve):
+    with serve(**OFTEN) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def gunicorn(serve):
-    with serve(GRIDOS_KEY_REQUESTS_PER_SECOND="100000") as server:
+def granian(serve):
+    with serve(**OFTEN, GRIDOS_SERVER="granian") as server:
         yield server
+
+
+@pytest.fixture(params=SERVERS)
+def server(request):
+    server = request.getfixturevalue(request.param)
+    server.kind = request.param
+    return server
 
 
 def head(headers, path="/v1/readings"):
@@ -176,12 +184,6 @@ def test_a_malformed_or_cut_off_chunk_is_400_and_counted_as_that(gunicorn, rows,
     assert rows() == before
     assert count(gunicorn, status="500") == failures
     assert count(gunicorn, route="/v1/readings", status="400") == counted + 1
-
-
-@pytest.fixture(scope="module")
-def granian(serve):
-    with serve(GRIDOS_SERVER="granian") as server:
-        yield server
 
 
 @pytest.mark.parametrize("body", [lines(3, 12_000), b""])

@@ -342,8 +342,8 @@ def drip(port, length, stop):
     return b""
 
 
-def test_slow_bodies_are_408_and_hold_no_thread_for_long(serve):
-    with serve() as server, ThreadPoolExecutor(6) as callers:
+def test_slow_bodies_are_408_and_hold_no_thread_for_long(server):
+    with ThreadPoolExecutor(6) as callers:
         end = time.monotonic() + 60
         slow = [
             callers.submit(drip, server.port, 500, lambda: time.monotonic() > end) for _ in "123456"
@@ -354,8 +354,8 @@ def test_slow_bodies_are_408_and_hold_no_thread_for_long(serve):
         assert deadlines.MAX_ARRIVAL_S == 10
 
 
-def test_a_hundred_megabytes_are_refused_before_they_are_sent(serve):
-    with serve() as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
+def test_a_hundred_megabytes_are_refused_before_they_are_sent(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
         promise(connection, 100_000_000)
         assert b" 413 " in connection.recv(200)
 
@@ -364,10 +364,10 @@ def test_what_ingest_stored_and_refused_is_counted(client, metric):
     post(client, [*readings(5, 2), {"bus_id": "nowhere"}])
     post(client, readings(6, 2))
     refused = "gridos_ingest_rows_refused_total"
-    assert metric("gridos_ingest_rows_stored_total") == 2
-    assert metric(refused + '{reason="invalid"}') == 1
-    assert metric(refused + '{reason="batch-refused"}') == 2
-    assert wait_until(lambda: metric("gridos_db_up") == 1, timeout_s=60)
+    assert metric(client, "gridos_ingest_rows_stored_total") == 2
+    assert metric(client, refused + '{reason="invalid"}') == 1
+    assert metric(client, refused + '{reason="batch-refused"}') == 2
+    assert wait_until(lambda: metric(client, "gridos_db_up") == 1, timeout_s=60)
 
 
 def test_what_a_database_sets_for_its_sessions_does_not_matter(fresh, opened):

@@ -15,13 +15,8 @@ def parts(scale=1.0):
         for b in network.buses
     ]
     lines = [
-        {
-            "from_bus": network.bus_id(x.from_bus),
-            "to_bus": network.bus_id(x.to_bus),
-            "r_ohm": x.r_ohm,
-            "x_ohm": x.x_ohm,
-            "rated_a": x.rated_a,
-        }
+        x.model_dump()
+        | {"from_bus": network.bus_id(x.from_bus), "to_bus": network.bus_id(x.to_bus)}
         for x in network.lines
     ]
     return network.feeder.nominal_kv, buses, lines

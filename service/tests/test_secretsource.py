@@ -62,7 +62,7 @@ def test_a_source_that_is_gone_leaves_what_was_read_last(tmp_path):
 
 @pytest.mark.parametrize("emptied", ["", " \n", None])
 def test_an_emptied_file_neither_revokes_every_key_nor_loses_the_database(
-    seeded, tmp_path, emptied
+    seeded, tmp_path, emptied, metric
 ):
     files = {"api-keys": "a-key:networks", "database-url": seeded}
     for name, text in files.items():
@@ -74,22 +74,19 @@ def test_an_emptied_file_neither_revokes_every_key_nor_loses_the_database(
         keys = ({}, {"X-API-Key": ""}, {"X-API-Key": "a-key"})
         return [client.post("/v1/networks", headers=headers).status_code for headers in keys]
 
-    def value(name):
-        lines = client.get("/metrics").text.splitlines()
-        return next(float(x.split()[-1]) for x in lines if x.startswith(name + " "))
-
     assert statuses() == [401, 401, 415]
     for name in files:
         (tmp_path / name).write_text(emptied) if emptied is not None else (tmp_path / name).unlink()
     secrets = app.extensions["secrets"]
     assert renew(secrets)
     assert statuses() == [401, 401, 415]
-    assert (value("gridos_api_keys"), value("gridos_api_keys_stale")) == (1, 1)
+    assert metric(client, "gridos_api_keys") == metric(client, "gridos_api_keys_stale") == 1
     assert secrets.conninfo() == seeded
     (tmp_path / "api-keys").write_text("other:networks")
     assert renew(secrets)
     assert statuses() == [401, 401, 401]
-    assert (value("gridos_api_keys"), value("gridos_api_keys_stale")) == (1, 0)
+    assert metric(client, "gridos_api_keys") == 1
+    assert metric(client, "gridos_api_keys_stale") == 0
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):

@@ -32,26 +32,24 @@ def test_a_start_loads_nothing_that_few_pods_need(module):
     assert not loaded & set(SELDOM_NEEDED)
 
 
-def test_the_process_that_was_started_becomes_the_server(serve):
-    with serve() as server:
-        process = psutil.Process(server.process.pid)
-        assert process.cmdline()[-1] == "serve"
-        (worker,) = process.children(recursive=True)
-        assert worker.cmdline() == process.cmdline(), "a fork, and no other interpreter"
+def test_the_process_that_was_started_becomes_the_server(server):
+    process = psutil.Process(server.process.pid)
+    assert process.cmdline()[-1] == "serve"
+    (worker,) = process.children(recursive=True)
+    assert worker.cmdline() == process.cmdline(), "a fork, and no other interpreter"
 
 
-def test_only_a_request_that_needs_it_loads_the_solver(serve):
-    with serve() as server:
-        (worker,) = psutil.Process(server.process.pid).children()
-        bounds = "start=2026-01-01T00:00:00Z&end=2026-01-02T00:00:00%2B01:00&bucket=1h&limit=5"
-        of_feeder = ("", "/buses", "/lines", "/load", f"/readings?{bounds}")
-        others = ("/v1/feeders", "/v1/buses/ieee33-2/readings", "/v1/overloads")
-        paths = [*others, *(f"/v1/feeders/ieee33{part}" for part in of_feeder)]
-        for path in (*paths, "/v1/openapi.json", "/metrics"):
-            assert server.ask(path)[0] == 200, path
-        assert not compiled_in(worker)
-        assert server.ask("/v1/feeders/ieee33/state")[0] == 200
-        assert "numpy" in compiled_in(worker)
+def test_only_a_request_that_needs_it_loads_the_solver(server):
+    (worker,) = psutil.Process(server.process.pid).children()
+    bounds = "start=2026-01-01T00:00:00Z&end=2026-01-02T00:00:00%2B01:00&bucket=1h&limit=5"
+    of_feeder = ("", "/buses", "/lines", "/load", f"/readings?{bounds}")
+    others = ("/v1/feeders", "/v1/buses/ieee33-2/readings", "/v1/overloads")
+    paths = [*others, *(f"/v1/feeders/ieee33{part}" for part in of_feeder)]
+    for path in (*paths, "/v1/openapi.json", "/metrics"):
+        assert server.ask(path)[0] == 200, path
+    assert not compiled_in(worker)
+    assert server.ask("/v1/feeders/ieee33/state")[0] == 200
+    assert "numpy" in compiled_in(worker)
 
 
 def compiled_in(process):
