@@ -52,6 +52,16 @@ def server(serve) -> Iterator[Service]:
 
 
 @pytest.fixture
+def hurried(tmp_path) -> str:
+    """Where a server finds that a body and an answer are waited for a second, and not 10 and 30."""
+    text = (
+        "from gridos import deadlines\n\ndeadlines.MAX_ARRIVAL_S = deadlines.MAX_ANSWER_S = 1.0\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(text)
+    return str(tmp_path)
+
+
+@pytest.fixture
 def client(app):
     """A caller with no key."""
     return app.test_client()

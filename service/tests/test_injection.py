@@ -123,14 +123,6 @@ def test_a_hang_is_never_answered_while_others_are(serve):
         server.process.kill()
 
 
-@pytest.fixture
-def hurried(tmp_path):
-    """Where a server finds that its gateway waits one second for an answer, and not 30."""
-    text = "from gridos import deadlines\n\ndeadlines.MAX_ANSWER_S = 1.0\n"
-    (tmp_path / "sitecustomize.py").write_text(text)
-    return str(tmp_path)
-
-
 def test_whoever_hangs_or_waits_behind_hung_threads_is_counted_as_a_failure(serve, hurried):
     with serve(PYTHONPATH=hurried, GRIDOS_FAULTS="hang=100%@/v1/overloads") as server:
         callers = [ask_only(server.port, OVERLOADS) for _ in range(4)]
