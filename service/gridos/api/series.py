@@ -84,9 +84,7 @@ def _spoken(span: timedelta) -> str:
 def _window() -> Window:
     query = parameters.read_series_query(request.args.to_dict())
     try:
-        return series.window(
-            query.start, query.end, query.bucket, query.limit, query.after, datetime.now(UTC)
-        )
+        return series.window(**vars(query), now=datetime.now(UTC))
     except BadRange as wrong:
         raise InvalidParameters(f"{wrong}.") from None
 

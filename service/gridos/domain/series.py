@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -125,7 +124,7 @@ def decode(text: str) -> Cursor:
         at, _, bus_id = plain.partition(" ")
         instant = datetime.fromisoformat(at).astimezone(UTC)
         _ = instant + Bucket.HOUR.width
-    except (ValueError, OverflowError, binascii.Error):
+    except (ValueError, OverflowError):
         raise BadRange("after must be the `next` of an earlier page") from None
     if not bus_id or "\x00" in bus_id:
         raise BadRange("after must be the `next` of an earlier page")

@@ -311,7 +311,7 @@ def of_bus(bus_id: str) -> Source:
 
 def count_series(source: Source, window: Window, most: int) -> int:
     """How many readings lie in a window, counted up to `most`."""
-    values = {"id": source.identifier, "start": window.start, "end": window.end, "most": most}
+    values = {**vars(window), "id": source.identifier, "most": most}
     (found,) = fetch(_COUNT_SERIES.format(scope=source.scope), values)
     return int(found["readings"])
 
@@ -321,11 +321,9 @@ def read_series(source: Source, window: Window) -> Page:
     parts = _RAW if window.bucket is Bucket.RAW else _SUMMED
     after, width = window.after, window.bucket.width
     values = {
+        **vars(window),
         "id": source.identifier,
-        "start": window.start,
-        "end": window.end,
         "width": width,
-        "limit": window.limit,
         "after_bus": after.bus_id if after else "",
         "resume": max(window.start, after.at + (width or RESOLUTION)) if after else window.start,
     }
