@@ -35,10 +35,11 @@ class Ask:
     json: Any = None
 
 
+LOAD = Ask("GET", "/v1/feeders/<feeder_id>/load", f"/v1/feeders/{FEEDER}/load")
 READS: Mapping[Ask, int] = {
     Ask("GET", "/v1/feeders", "/v1/feeders"): 20,
     Ask("GET", "/v1/feeders/<feeder_id>", f"/v1/feeders/{FEEDER}"): 20,
-    Ask("GET", "/v1/feeders/<feeder_id>/load", f"/v1/feeders/{FEEDER}/load"): 60,
+    LOAD: 60,
 }
 SERIES = Ask(
     "GET", "/v1/feeders/<feeder_id>/readings", f"/v1/feeders/{FEEDER}/readings?bucket=15m&limit=100"
@@ -53,7 +54,6 @@ NEWER_READS: Mapping[Ask, int] = {
     ): 10,
     Ask("GET", "/v1/overloads", "/v1/overloads"): 5,
 }
-LOAD = Ask("GET", "/v1/feeders/<feeder_id>/load", f"/v1/feeders/{FEEDER}/load")
 
 
 def read(random: Random, reads: Mapping[Ask, int]) -> Ask:
