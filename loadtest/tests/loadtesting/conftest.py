@@ -1,5 +1,7 @@
 """What the tests of the load program share."""
 
+import functools
+
 import numpy as np
 import pytest
 from loadtesting import limits as reading
@@ -35,10 +37,11 @@ def measure(limits):
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(limits, catalogue):
-    """The document of a run whose latencies and failures are drawn."""
+    """The document of a run whose latencies and failures are drawn; not to be changed."""
 
+    @functools.cache
     def build(seed, scale=1.0, failing=0.0, stall_s=None, seconds=SECONDS):
         random = np.random.default_rng(seed)
         count = seconds * RATE

@@ -2,12 +2,15 @@
 
 import json
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from xml.etree import ElementTree as ET
 
 import pytest
 from loadtesting import cli
+
+from acceptance.service import wire
+from canary.runtime.waiting import wait_until
 
 KEY = "load-key"
 
@@ -87,12 +90,16 @@ def test_a_release_that_fails_is_failed_and_stopped_early(start, loadtest):
 
 def test_a_target_that_is_killed_is_told_apart(start, loadtest):
     service = start()
-    url, killer = service.url, threading.Timer(6.0, service.signal, [signal.SIGKILL])
-    killer.start()
-    try:
-        code, said, _ = loadtest("run", "smoke", "--host", url, "--rate", "40", "--seconds", "25")
-    finally:
-        killer.cancel()
+
+    def kill():
+        assert wait_until(lambda: wire.counted(service.ask("/metrics")[1]) > 40, timeout_s=60)
+        service.signal(signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as killer:
+        killed = killer.submit(kill)
+        sent = ("--host", service.url, "--rate", "40", "--seconds", "25")
+        code, said, _ = loadtest("run", "smoke", *sent)
+        killed.result()
     assert code == 1, said
     assert "target-gone: no response since second" in said
 
