@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 
@@ -37,13 +38,8 @@ class Counts:
         """Arrivals that wait for a user or for an answer."""
         return self.due - self.finished - self.dropped
 
-    def add(self, other: Counts) -> None:
-        """Adds another worker's."""
-        self.due += other.due
-        self.started += other.started
-        self.queued += other.queued
-        self.finished += other.finished
-        self.dropped += other.dropped
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*map(operator.add, astuple(self), astuple(other)))
 
 
 @dataclass

@@ -57,10 +57,7 @@ class Session:
     @property
     def counts(self) -> Counts:
         """Totals over all processes that have reported."""
-        total = Counts()
-        for counts in self.counts_of_workers.values():
-            total.add(counts)
-        return total
+        return sum(self.counts_of_workers.values(), Counts())
 
     def begin(self, plan: Plan) -> None:
         """Starts the schedule, here or on every worker."""

@@ -106,7 +106,6 @@ def test_a_late_generator_says_how_late():
 
 
 def test_counts_of_workers_add_up():
-    total = Counts(3, 3, 1, 2, 1)
-    total.add(Counts(2, 1, 0, 1, 0))
+    total = Counts(3, 3, 1, 2, 1) + Counts(2, 1, 0, 1, 0)
     assert total == Counts(due=5, started=4, queued=1, finished=3, dropped=1)
     assert total.open == 1
