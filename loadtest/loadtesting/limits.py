@@ -39,7 +39,7 @@ def read(manifests_path: Path, rehearsal_path: Path) -> Limits:
         min_requests=int(_number(texts, "min-requests", bundle.source)),
         objective=config.read(rehearsal_path).slo.objective,
         cpu_query=next((q for q, c in conditions.items() if f"args.{CPU_GATE}" in c), ""),
-        memory_limit_bytes=_memory(bundle),
+        memory_limit_bytes=bundle.rollout.spec.template.spec.container.resources.memory_limit_bytes,
         source=bundle.source,
     )
 
@@ -60,8 +60,3 @@ def _quantile(queries: list[str], source: str) -> float:
     if not found:
         raise UsageError(f"no gate in {source} asks for a histogram_quantile", "add a latency gate")
     return float(found[0])
-
-
-def _memory(bundle: manifests.Bundle) -> float | None:
-    container = bundle.rollout.spec.template.spec.container
-    return container.resources.memory_limit_bytes

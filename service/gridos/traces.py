@@ -7,7 +7,9 @@ the same `traceparent` that log lines and exemplars carry.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask
 
@@ -27,9 +29,17 @@ def init_app(app: Flask) -> None:
             f"{missing.name} is not installed — install gridos[traces]"
         ) from missing
     provider = app.extensions["tracer_provider"] = _provider(settings.version, settings.pod)
-    app.wsgi_app = _Continued(  # type: ignore[method-assign]
-        OpenTelemetryMiddleware(app.wsgi_app, tracer_provider=provider)
-    )
+    traced = OpenTelemetryMiddleware(app.wsgi_app, tracer_provider=provider)
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Lets a request that came without a trace begin one with the ids it is logged under."""
+        ids = environ.get(IDS)
+        if ids is not None:
+            environ["HTTP_TRACEPARENT"] = ids.traceparent
+        answer: Iterable[bytes] = traced(environ, start_response)
+        return answer
+
+    app.wsgi_app = application  # type: ignore[method-assign]
 
 
 def close(app: Flask) -> None:
@@ -37,19 +47,6 @@ def close(app: Flask) -> None:
     provider = app.extensions.get("tracer_provider")
     if provider is not None:
         provider.shutdown()
-
-
-class _Continued:
-    """Lets a request that came without a trace begin one with the ids it is logged under."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        ids = environ.get(IDS)
-        if ids is not None:
-            environ["HTTP_TRACEPARENT"] = ids.traceparent
-        return self._inner(environ, start_response)
 
 
 def _provider(version: str, pod: str) -> Any:
