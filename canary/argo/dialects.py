@@ -337,11 +337,11 @@ def without_failures(
         (selector,) = promql.selectors(tree)
         return Nothing.EMPTY if rare(selector) else None
     parts = [without_failures(part, rare) for part in promql.children(tree)]
-    if isinstance(tree, promql_parser.Call) and tree.func.name == "scalar":
+    if promql.calls(tree, "scalar"):
         return Nothing.NAN if parts[0] else None
     if isinstance(tree, promql_parser.Call) and tree.func.name.startswith("absent"):
         return None
-    if isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) in ("or", "unless"):
+    if promql.joins(tree, "or", "unless"):
         return parts[1] if parts[0] is Nothing.EMPTY and str(tree.op) == "or" else parts[0]
     return min(filter(None, parts), default=None)
 

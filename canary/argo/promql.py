@@ -207,23 +207,20 @@ def has_minimum(tree: Any) -> bool:
 
 def _compares(node: Any, signs: tuple[str, ...]) -> bool:
     """Whether a node keeps only what compares so with a number above 0."""
-    return (
-        isinstance(node, promql_parser.BinaryExpr)
-        and str(node.op) in signs
-        and isinstance(bare(node.rhs), promql_parser.NumberLiteral)
-        and bare(node.rhs).val > 0
-        and not returns_bool(node)
-    )
+    if not joins(node, *signs) or returns_bool(node):
+        return False
+    limit = bare(node.rhs)
+    return isinstance(limit, promql_parser.NumberLiteral) and limit.val > 0
 
 
 def divides(tree: Any) -> bool:
     """Whether anything is divided."""
-    return any(isinstance(n, promql_parser.BinaryExpr) and str(n.op) == "/" for n in nodes(tree))
+    return any(joins(n, "/") for n in nodes(tree))
 
 
 def counts(node: Any) -> tuple[str, str] | None:
     """The functions of counters on both sides of a division, where each side has one."""
-    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) != "/":
+    if not joins(node, "/"):
         return None
     sides = [
         {n.func.name for n in nodes(side) if isinstance(n, promql_parser.Call)}
@@ -235,7 +232,7 @@ def counts(node: Any) -> tuple[str, str] | None:
 
 def divided_aggregates(node: Any) -> str:
     """By which operator both sides of a division are aggregated; empty if it is none of both."""
-    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) != "/":
+    if not joins(node, "/"):
         return ""
     sides = [bare(side) for side in (node.lhs, node.rhs)]
     operators = {str(s.op) for s in sides if isinstance(s, promql_parser.AggregateExpr)}
@@ -252,13 +249,12 @@ def quantiles(tree: Any) -> list[float]:
 def other_quantiles(tree: Any) -> Iterator[float]:
     """The levels that `quantile` and `quantile_over_time` are asked for, where they are numbers."""
     for node in nodes(tree):
-        level = None
-        if isinstance(node, promql_parser.Call) and node.func.name == "quantile_over_time":
-            level = _level(node.args[0])
-        elif isinstance(node, promql_parser.AggregateExpr) and str(node.op) == "quantile":
-            level = _level(node.param)
-        if level is not None:
-            yield level
+        if calls(node, "quantile_over_time"):
+            asked = _level(node.args[0])
+        else:
+            asked = _level(node.param) if aggregates(node, "quantile") else None
+        if asked is not None:
+            yield asked
 
 
 def other_times(tree: Any) -> Iterator[str]:
@@ -284,7 +280,7 @@ def sparse_subqueries(tree: Any) -> Iterator[tuple[float, float]]:
 def kept_labels(tree: Any) -> frozenset[str] | None:
     """The labels that an aggregation leaves; None if it is none, or leaves all but some."""
     tree = bare(tree)
-    if not isinstance(tree, promql_parser.AggregateExpr) or str(tree.op) not in _TO_ONE:
+    if not aggregates(tree, *_TO_ONE):
         return None
     if tree.modifier is None:
         return frozenset()
@@ -294,7 +290,7 @@ def kept_labels(tree: Any) -> frozenset[str] | None:
 
 def drops(node: Any, label: str) -> bool:
     """Whether a node adds up, or averages, series that differ by a label."""
-    if not isinstance(node, promql_parser.AggregateExpr) or str(node.op) not in ("sum", "avg"):
+    if not aggregates(node, "sum", "avg"):
         return False
     if node.modifier is None:
         return True
@@ -393,7 +389,7 @@ def _sides_of_call(call: Any) -> list[frozenset[str]]:
 def answers_a_quantile(tree: Any) -> bool:
     """Whether the answer is what `histogram_quantile` found, and nothing computed from it."""
     tree = bare(tree)
-    if isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) in ("and", "unless"):
+    if joins(tree, "and", "unless"):
         return answers_a_quantile(tree.lhs)
     return is_quantile(tree)
 
@@ -401,7 +397,7 @@ def answers_a_quantile(tree: Any) -> bool:
 def answers_a_mean(tree: Any) -> bool:
     """Whether the answer is a histogram's sum divided by its count."""
     tree = bare(tree)
-    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "/" or divides(tree.lhs):
+    if not joins(tree, "/") or divides(tree.lhs):
         return False
     above, below = ([s.metric for s in selectors(side)] for side in (tree.lhs, tree.rhs))
     parts = {(one.removesuffix("_sum"), "_sum") for one in above if one.endswith("_sum")}
@@ -411,7 +407,7 @@ def answers_a_mean(tree: Any) -> bool:
 def answers_a_bound(tree: Any) -> bool:
     """Whether the answer is the share of requests below one bound of a histogram."""
     tree = bare(tree)
-    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "/" or divides(tree.lhs):
+    if not joins(tree, "/") or divides(tree.lhs):
         return False
     above, below = list(selectors(tree.lhs)), list(selectors(tree.rhs))
     bounded = above and all(Matcher("le", "=", "+Inf") not in s.matchers for s in above)
@@ -425,7 +421,7 @@ def answers_a_bound(tree: Any) -> bool:
 def rest_of_one(tree: Any) -> Any:
     """What a tree subtracts from 1; None if it does something else."""
     tree = bare(tree)
-    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "-":
+    if not joins(tree, "-"):
         return None
     one = bare(tree.lhs)
     return tree.rhs if isinstance(one, promql_parser.NumberLiteral) and one.val == 1 else None
@@ -437,13 +433,27 @@ def restarts_a_second(tree: Any) -> float:
     if isinstance(tree, promql_parser.AggregateExpr):
         return restarts_a_second(tree.expr)
     found = [s.range_s for s in selectors(tree) if s.metric == _RESTARTS]
-    rate = isinstance(tree, promql_parser.Call) and tree.func.name in ("rate", "irate")
-    return found[0] if rate and found else 0.0
+    return found[0] if found and calls(tree, "rate", "irate") else 0.0
+
+
+def joins(node: Any, *signs: str) -> bool:
+    """Whether it is one of these binary operators."""
+    return isinstance(node, promql_parser.BinaryExpr) and str(node.op) in signs
+
+
+def calls(node: Any, *functions: str) -> bool:
+    """Whether it is a call of one of these functions."""
+    return isinstance(node, promql_parser.Call) and node.func.name in functions
+
+
+def aggregates(node: Any, *operators: str) -> bool:
+    """Whether it is one of these aggregations."""
+    return isinstance(node, promql_parser.AggregateExpr) and str(node.op) in operators
 
 
 def is_quantile(node: Any) -> bool:
     """Whether it is a call of `histogram_quantile`."""
-    return isinstance(node, promql_parser.Call) and node.func.name == "histogram_quantile"
+    return calls(node, "histogram_quantile")
 
 
 def _level(node: Any) -> float | None:
@@ -451,10 +461,9 @@ def _level(node: Any) -> float | None:
     node = bare(node)
     if isinstance(node, promql_parser.NumberLiteral):
         return float(node.val)
-    if isinstance(node, promql_parser.Call) and node.func.name == "scalar":
+    if calls(node, "scalar"):
         return _level(node.args[0])
-    less = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "-"
-    return _level(node.lhs) if less else None
+    return _level(node.lhs) if joins(node, "-") else None
 
 
 def render(selector: Selector) -> str:
@@ -489,7 +498,7 @@ def selectors(tree: Any, range_s: float = 0.0) -> Iterator[Selector]:
 
     What is asked for its time alone, by `timestamp`, has none: a moment is diluted by no other.
     """
-    if isinstance(tree, promql_parser.Call) and tree.func.name == "timestamp":
+    if calls(tree, "timestamp"):
         range_s = 0.0
     if isinstance(tree, promql_parser.MatrixSelector):
         yield from selectors(tree.vector_selector, _length_s(tree.range))

@@ -109,7 +109,7 @@ def _past_s(tree: Any, release: Release) -> float:
     A range of stable's own series is meant to lie there. A subquery of series that begin with the
     canary has no sample from before them.
     """
-    if isinstance(tree, promql_parser.Call) and tree.func.name in _LAST_TWO:
+    if promql.calls(tree, *_LAST_TWO):
         return 0.0
     if isinstance(tree, promql_parser.MatrixSelector):
         (selector,) = promql.selectors(tree)
@@ -130,22 +130,21 @@ def _divided_s(tree: Any, release: Release) -> float:
     """The longest range of the canary's own series by which `rate` divides, if that tells."""
     if promql.is_quantile(tree) or _is_ratio_of_rates(tree):
         return 0.0
-    if isinstance(tree, promql_parser.Call) and tree.func.name == "rate":
+    if promql.calls(tree, "rate"):
         own = (s for s in promql.selectors(tree) if _has_no_past(release, s))
         return max((selector.range_s for selector in own), default=0.0)
     return max((_divided_s(part, release) for part in promql.children(tree)), default=0.0)
 
 
 def _is_ratio_of_rates(tree: Any) -> bool:
-    if not isinstance(tree, promql_parser.BinaryExpr) or str(tree.op) != "/":
+    if not promql.joins(tree, "/"):
         return False
     above, below = ({s.range_s for s in promql.selectors(t)} for t in (tree.lhs, tree.rhs))
-    rates = (any(_is_rate(node) for node in promql.nodes(t)) for t in (tree.lhs, tree.rhs))
+    rates = (
+        any(promql.calls(node, "rate", "increase") for node in promql.nodes(side))
+        for side in (tree.lhs, tree.rhs)
+    )
     return above == below and all(rates)
-
-
-def _is_rate(node: Any) -> bool:
-    return isinstance(node, promql_parser.Call) and node.func.name in ("rate", "increase")
 
 
 def _has_no_past(release: Release, selector: Selector) -> bool:
@@ -214,7 +213,7 @@ def _rate_as_ratio(asked: Asked) -> Iterator[str]:
     counted = list(promql.selectors(answered))
     failures = counted and all(dialects.picks_failures(s) for s in counted)
     if failures and not promql.divides(answered) and limits and 0 < max(limits) < 1:
-        rate = any(map(_is_rate, nodes)) and "increase" not in asked.metric.query
+        rate = any(promql.calls(n, "rate") for n in nodes) and "increase" not in asked.metric.query
         unit = "a second" if rate else "in its window"
         yield f"its limit {max(limits):g} is a number of failures {unit}, not a share"
     for node in nodes:
@@ -226,7 +225,7 @@ def _rate_as_ratio(asked: Asked) -> Iterator[str]:
 def _answered_first(tree: Any) -> Any:
     """What of a query answers where every series is there: `or` binds less than division."""
     tree = promql.bare(tree)
-    while isinstance(tree, promql_parser.BinaryExpr) and str(tree.op) == "or":
+    while promql.joins(tree, "or"):
         tree = promql.bare(tree.lhs)
     return tree
 
@@ -235,8 +234,11 @@ def _answered_first(tree: Any) -> Any:
 def _divided_by_more(asked: Asked) -> Iterator[str]:
     vocabulary, release = asked.context.vocabulary, asked.release
     for node in promql.nodes(asked.query.tree):
-        ratio = isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/"
-        if ratio and not promql.divides(node.lhs) and not promql.divides(node.rhs):
+        if (
+            promql.joins(node, "/")
+            and not promql.divides(node.lhs)
+            and not promql.divides(node.rhs)
+        ):
             yield from (
                 [*_of_more(node, vocabulary)]
                 or [*_of_others(node, release, vocabulary)]
@@ -303,7 +305,7 @@ _UNITS = {
 
 def _of_other_levels(node: Any) -> Iterator[str]:
     """One quantile that is compared with another."""
-    if isinstance(node, promql_parser.BinaryExpr) and str(node.op) in ("/", "-"):
+    if promql.joins(node, "/", "-"):
         sides = (promql.bare(node.lhs), promql.bare(node.rhs))
         levels = [promql.quantiles(side) for side in sides if promql.answers_a_quantile(side)]
         if len(levels) == len(sides) and levels[0] and levels[1] and levels[0] != levels[1]:
@@ -449,16 +451,14 @@ def _of_other_resources(selectors: Iterable[Selector]) -> Iterator[str]:
 
 def _is_usage_of_a_window(node: Any) -> bool:
     """Whether CPU seconds of a window are divided by cores."""
-    if not isinstance(node, promql_parser.BinaryExpr) or str(node.op) != "/":
+    if not promql.joins(node, "/"):
         return False
     grown = promql.bare(node.lhs)
     while isinstance(grown, promql_parser.AggregateExpr):
         grown = promql.bare(grown.expr)
-    increase = isinstance(grown, promql_parser.Call) and grown.func.name == "increase"
-    limits = (s.metric == LIMITS for s in promql.selectors(node.rhs))
-    return (
-        increase and any(_CORES.search(s.metric) for s in promql.selectors(grown)) and any(limits)
-    )
+    limits = any(s.metric == LIMITS for s in promql.selectors(node.rhs))
+    cores = any(_CORES.search(s.metric) for s in promql.selectors(grown))
+    return promql.calls(grown, "increase") and cores and limits
 
 
 def _cores(threshold: float, limit: float | None) -> str:

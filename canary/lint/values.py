@@ -493,11 +493,9 @@ def _of_which_less_is_better(tree: Any, canary: tuple[str, ...]) -> str:
 def _of_which_more_is_better(tree: Any, release: Release) -> bool:
     """Whether stable's durations are compared with the canary's, and not those with stable's."""
     tree, canary = promql.bare(tree), release.canary_tokens
-    if not isinstance(tree, promql_parser.BinaryExpr):
-        return False
-    if str(tree.op) in ("and", "unless"):
+    if promql.joins(tree, "and", "unless"):
         return _of_which_more_is_better(tree.lhs, release)
-    if str(tree.op) not in ("/", "-"):
+    if not promql.joins(tree, "/", "-"):
         return False
     above, below = (list(promql.selectors(side)) for side in (tree.lhs, tree.rhs))
     turned = all(s.mentions(release.stable_tokens) and not s.mentions(canary) for s in above)
@@ -836,9 +834,7 @@ def _used(tree: Any, exporter: str) -> bool:
     """Whether it is CPU or memory, as the kubelet measures it or as it is limited, and no more."""
     metrics = {selector.metric for selector in promql.selectors(tree)}
     known = {LIMITS} if exporter == "kube_" else USED.keys()
-    grown = any(
-        getattr(getattr(n, "func", None), "name", "") == "increase" for n in promql.nodes(tree)
-    )
+    grown = any(promql.calls(n, "increase") for n in promql.nodes(tree))
     return bool(metrics) and metrics <= known and not _scaled(tree) and not grown
 
 
@@ -856,10 +852,7 @@ def _a_part(numerator: Any, denominator: Any) -> bool:
 
 
 def _scaled(tree: Any) -> bool:
-    return any(
-        isinstance(n, promql_parser.BinaryExpr) and str(n.op) in ("*", "+", "-", "/", "^")
-        for n in promql.nodes(tree)
-    )
+    return any(promql.joins(n, "*", "+", "-", "/", "^") for n in promql.nodes(tree))
 
 
 def _within(some: Selector, every: Selector) -> bool:
