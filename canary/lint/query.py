@@ -22,6 +22,7 @@ from canary.lint.contract import covers
 from canary.lint.pods import copied_labels, cpu_limit_cores, monitor_of, target_labels
 from canary.lint.rule import Asked, Context, Family, Hit, at, judged, percent, queries
 from canary.lint.values import LIMITS, USED, measurements
+from canary.yamls import Document
 
 # Below this, rate() has too few samples to lose one: the usual rule (canary-analysis literature).
 SCRAPES_IN_WINDOW = 4
@@ -511,13 +512,8 @@ def _not_there(context: Context, selector: Selector) -> Iterator[str]:
 
 def _of_other_targets(context: Context, selector: Selector) -> Iterator[str]:
     """What asks for another container, port or job than that of which the monitor's series are."""
-    monitor = monitor_of(context.documents, context.release)
-    if monitor is None or dialects.is_routers(selector.metric) or not covers(selector.metric):
-        return
-    labels = copied_labels(monitor)
-    targets = target_labels(monitor, context.release.rollout)
-    for matcher in selector.matchers if labels is not None else ():
-        values = targets.get(matcher.label, set()) if matcher.label not in (labels or ()) else set()
+    for monitor, _, matcher in _uncopied(context, selector):
+        values = target_labels(monitor, context.release.rollout).get(matcher.label)
         if values and not any(dialects.may_take(matcher, value) for value in values):
             yield f"{matcher}: as {monitor} scrapes these pods it is {' or '.join(sorted(values))}"
 
@@ -529,11 +525,8 @@ def _misspelt_labels(context: Context, selector: Selector) -> Iterator[tuple[str
     known = context.target_labels | telling
     if dialect and not dialect.assumed:
         for label in sorted(selector.labels & dialects.OUTCOMES - telling):
-            tells = " or ".join(dialect.outcomes) or "nothing"
-            yield (
-                label,
-                f"{selector.metric} has no label {label}: {tells} tells what became of them",
-            )
+            tells = f"{' or '.join(dialect.outcomes) or 'nothing'} tells what became of them"
+            yield label, f"{selector.metric} has no label {label}: {tells}"
     for label in sorted(selector.labels - known - dialects.SCOPE - {"le", "__name__"}):
         for meant in get_close_matches(label, sorted(known), 1, exporters.ALIKE):
             yield label, f"{selector.metric} has no label {label}, but {meant}"
@@ -541,15 +534,24 @@ def _misspelt_labels(context: Context, selector: Selector) -> Iterator[tuple[str
 
 def _not_copied(context: Context, selector: Selector) -> Iterator[tuple[str, str]]:
     """A label for the pod-template hash that the monitor of these pods does not give to series."""
+    for monitor, labels, matcher in _uncopied(context, selector):
+        if matcher.value in (LATEST, STABLE):
+            copied = ", ".join(sorted(labels)) or "no label of the pods"
+            yield matcher.label, f"{monitor} copies {copied}, and not {matcher.label}"
+
+
+def _uncopied(
+    context: Context, selector: Selector
+) -> Iterator[tuple[Document, frozenset[str], Matcher]]:
+    """The pods' monitor, what it copies, and each matcher of another label, as far as known."""
     monitor = monitor_of(context.documents, context.release)
     if monitor is None or dialects.is_routers(selector.metric) or not covers(selector.metric):
         return
-    labels = copied_labels(monitor)
-    for matcher in selector.matchers if labels is not None else ():
-        if matcher.value not in (LATEST, STABLE) or matcher.label in (labels or ()):
-            continue
-        hashed = ", ".join(sorted(labels or ())) or "no label of the pods"
-        yield matcher.label, f"{monitor} copies {hashed}, and not {matcher.label}"
+    if (labels := copied_labels(monitor)) is None:
+        return
+    for matcher in selector.matchers:
+        if matcher.label not in labels:
+            yield monitor, labels, matcher
 
 
 @rule.over(queries, "threshold-off-bucket")
