@@ -130,12 +130,9 @@ def _ignore(document: Document, path: str, raw: Mapping[str, Any]) -> Ignore:
 def _known(document: Document, path: str, held: Mapping[str, Any], wanted: set[str]) -> None:
     for name in held:
         if name not in wanted:
-            what = "is not a rule" if wanted == set(RULES) else "is not known here"
-            remedy = (
-                "see canary lint --list-rules"
-                if wanted == set(RULES)
-                else f"write {', '.join(sorted(wanted))}"
-            )
+            what, remedy = "is not known here", f"write {', '.join(sorted(wanted))}"
+            if wanted == set(RULES):
+                what, remedy = "is not a rule", "see canary lint --list-rules"
             raise _wrong(document, f"{path}.{name}".strip("."), f"{name!r} {what}", remedy)
 
 
