@@ -9,6 +9,7 @@ what is synthesised.
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -93,12 +94,8 @@ class _Cluster:
     drain_s: float
     monitored: bool = True
     pods: list[PodLifetime] = field(default_factory=list)
-    sets: dict[ReplicaSetName, list[PodLifetime]] = field(
-        default_factory=lambda: {name: [] for name in ReplicaSetName}
-    )
-    desired: dict[ReplicaSetName, int] = field(
-        default_factory=lambda: dict.fromkeys(ReplicaSetName, 0)
-    )
+    sets: dict[ReplicaSetName, list[PodLifetime]] = field(default_factory=lambda: defaultdict(list))
+    desired: Counter[ReplicaSetName] = field(default_factory=Counter)
 
     def scale(
         self, name: ReplicaSetName, replicas: int, now: float, *, ready: bool = False
