@@ -9,7 +9,9 @@ from canary.tests.argo import shapes
 from canary.yamls import Document
 
 FILE = Path(__file__).with_name("corpus.yaml")
-_BESIDE = {"as", "failure", "lint", "power", "query", "repo", "success", "wrong"}
+# What a case says beside its metric, and what the metric says in other words.
+_BESIDE = {"as", "expect", "lint", "power", "repo", "routed", "title", "wrong"}
+_OTHERWISE = {"failure", "provider", "query", "success"}
 
 
 def cases():
@@ -29,13 +31,17 @@ def _bodies(case, words):
     # Any gate of Prometheus's: its metric is exchanged for the case's own.
     bodies = shapes.manifests((router, "hash", steps, pod, scrape))
     (template,) = (b for b in bodies if b["metadata"]["name"] == "gate")
+    template["spec"]["metrics"] = [metric(case)]
+    return bodies
+
+
+def metric(case):
+    """The metric of a case, or of one of `foreign.yaml`."""
     query = {"prometheus": {"address": "http://prometheus:9090", "query": case.get("query")}}
     conditions = {"successCondition": case.get("success"), "failureCondition": case.get("failure")}
-    metric = {
+    return {
         "name": "gate",
         "provider": copy.deepcopy(case.get("provider", query)),
         **{key: text for key, text in conditions.items() if text},
-        **{key: value for key, value in case.items() if key not in {*_BESIDE, "provider"}},
+        **{key: value for key, value in case.items() if key not in _BESIDE | _OTHERWISE},
     }
-    template["spec"]["metrics"] = [metric]
-    return bodies

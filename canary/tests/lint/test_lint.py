@@ -15,7 +15,7 @@ from canary.lint.rules import RULES
 from canary.power import catalogue
 from canary.runtime import documents
 from canary.tests.argo import queries, shapes
-from canary.tests.lint import edited
+from canary.tests.lint import corpus, edited
 from canary.tests.lint.edited import metric, put
 from canary.yamls import Document
 
@@ -153,13 +153,7 @@ def as_documents(example):
     rollout, template, later = yaml.safe_load(SKELETON)
     if example.get("routed"):
         rollout["spec"]["strategy"]["canary"]["trafficRouting"] = {"nginx": {}}
-    provider = example.get("provider", {"prometheus": {"query": example.get("query")}})
-    metric = {"name": "gate", "provider": provider}
-    for key in ("interval", "count"):
-        metric |= {key: example[key]} if key in example else {}
-    for key, name in (("success", "successCondition"), ("failure", "failureCondition")):
-        metric |= {name: example[key]} if key in example else {}
-    template["spec"]["metrics"] = [metric]
+    template["spec"]["metrics"] = [corpus.metric(example)]
     return [Document("foreign", body) for body in (rollout, template, later)]
 
 
