@@ -187,18 +187,10 @@ def _metric_phase(metric: Metric, result: MetricResult, terminating: bool) -> Ph
 
 def _exceeded(metric: Metric, result: MetricResult) -> tuple[Phase | None, str]:
     """The limit that was passed; if several were, Error over Inconclusive over Failed."""
-    if result.consecutive_error > metric.consecutive_error_limit:
-        limit = metric.consecutive_error_limit
-        return (
-            Phase.ERROR,
-            f"consecutiveErrors ({result.consecutive_error}) > consecutiveErrorLimit ({limit})",
-        )
-    if result.inconclusive > metric.inconclusive_limit:
-        limit = metric.inconclusive_limit
-        return (
-            Phase.INCONCLUSIVE,
-            f"inconclusive ({result.inconclusive}) > inconclusiveLimit ({limit})",
-        )
+    if (errors := result.consecutive_error) > (limit := metric.consecutive_error_limit):
+        return Phase.ERROR, f"consecutiveErrors ({errors}) > consecutiveErrorLimit ({limit})"
+    if (unsure := result.inconclusive) > (limit := metric.inconclusive_limit):
+        return Phase.INCONCLUSIVE, f"inconclusive ({unsure}) > inconclusiveLimit ({limit})"
     if 0 <= metric.failure_limit < result.failed:
         return Phase.FAILED, f"failed ({result.failed}) > failureLimit ({metric.failure_limit})"
     return None, ""

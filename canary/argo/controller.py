@@ -344,12 +344,11 @@ def unjudged(rollout: Rollout, status: Status) -> str:
 
 def promoted_by_hand(steps: Sequence[int] = ()) -> str:
     """How a release ended that a person promoted past its gates."""
-    named = f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
-    return "Promoted by hand, unjudged: " + (
-        f"the analysis of {named} did not pass"
-        if steps
-        else "a full promotion skips what is left of the analysis"
-    )
+    why = "a full promotion skips what is left of the analysis"
+    if steps:
+        named = f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
+        why = f"the analysis of {named} did not pass"
+    return f"Promoted by hand, unjudged: {why}"
 
 
 def needs_promotion(step: int) -> str:
@@ -420,14 +419,10 @@ def start_run(
     revision: int = 2,
 ) -> AnalysisRun:
     """An AnalysisRun of the release with these hashes, under Argo's name for it."""
-    name = f"{rollout}-{hashes.latest}-{revision}"
-    name += f"-{PLACES[what.place][0]}" if what.place else _suffix(step_index)
+    suffix = PLACES[what.place][0] if what.place else step_index
+    name = f"{rollout}-{hashes.latest}-{revision}" + ("" if suffix is None else f"-{suffix}")
     run = analysis.start(name, resolve.with_hashes(what, hashes), now)
     return replace(run, step_index=step_index)
-
-
-def _suffix(step_index: int | None) -> str:
-    return "" if step_index is None else f"-{step_index}"
 
 
 def _named(run: AnalysisRun, status: Status) -> AnalysisRun:
@@ -506,11 +501,8 @@ def _scale_routed(
         return status, (Scale(ReplicaSetName.STABLE, want_stable),)
     want_canary, _ = routing.counts(rollout, at, canary, stable, status.weight)
     if status.abort_message and routing.delays_on_abort(rollout.routing):
-        status = (
-            _begin_delay(status, rollout.routing.abort_scale_down_delay_s, now)
-            if (stable.available == rollout.replicas)
-            else status
-        )
+        if stable.available == rollout.replicas:
+            status = _begin_delay(status, rollout.routing.abort_scale_down_delay_s, now)
         if status.scale_down_at is None or now < status.scale_down_at:
             return status, ()
         want_canary = 0
@@ -619,17 +611,13 @@ def _advance(
     """Completes at most one step, promotes, or gives up (`syncRolloutStatusCanary`)."""
     if status.promoted or status.abort_message or status.undone:
         return status
-    all_steps_done = status.step_index >= len(rollout.steps)
-    there = (
-        status.weight == rollout.max_weight
-        if rollout.blue_green
-        else canary.available >= rollout.replicas
-        or (
-            rollout.progress_threshold is not None
-            and routing.enough(rollout, canary, rollout.replicas)
-        )
-    )
-    if all_steps_done and there:
+    if rollout.blue_green:
+        there = status.weight == rollout.max_weight
+    else:
+        told = rollout.progress_threshold is not None
+        enough = told and routing.enough(rollout, canary, rollout.replicas)
+        there = enough or canary.available >= rollout.replicas
+    if there and status.step_index >= len(rollout.steps):
         return replace(_end_runs(status, now), promoted=True, last_progress_at=now)
     if not status.user_paused and _completed(rollout, status, canary, stable, now, old):
         finished = (status.step_run,) if status.step_run is not None else ()
