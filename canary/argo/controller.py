@@ -109,6 +109,19 @@ class Status:
         return (*self.finished_runs, *self.current_runs)
 
 
+@dataclass(frozen=True)
+class _Pods:
+    """The pods of each ReplicaSet, as one reconcile finds them."""
+
+    canary: ReplicaCounts
+    stable: ReplicaCounts
+    old: ReplicaCounts
+
+    @property
+    def available(self) -> int:
+        return self.canary.available + self.stable.available
+
+
 def begin(rollout: Rollout, hashes: Hashes, now: float) -> Status:
     """The status right after a new pod template was applied to a fully available Rollout."""
     progress = (0, rollout.replicas, rollout.replicas)
@@ -138,23 +151,24 @@ def reconcile(
 
     `old` are the pods of a release that `supersede` replaced.
     """
-    status = _note_progress(rollout, status, canary, stable, now)
+    pods = _Pods(canary, stable, old)
+    status = _note_progress(rollout, status, pods, now)
     before = status.weight
-    status = _route(rollout, status, canary, stable)
+    status = _route(rollout, status, pods)
     status = _reconcile_analysis(rollout, status, now)
     if status.paused_inconclusive:
-        return _with_phase(rollout, status, canary, stable), ()
+        return _with_phase(rollout, status, pods), ()
     scales: tuple[Scale, ...] = ()
     if status.user_paused:
         pass
     elif rollout.routing is None:
-        scales = _reconcile_replica_sets(rollout, status, canary, stable, old)
+        scales = _reconcile_replica_sets(rollout, status, pods)
     else:
-        status, scales = _scale_routed(rollout, status, canary, stable, before, now)
+        status, scales = _scale_routed(rollout, status, pods, before, now)
     if not scales:
         status = _begin_pause(rollout, status, now)
-        status = _advance(rollout, status, canary, stable, now, old)
-    return _with_phase(rollout, status, canary, stable), scales
+        status = _advance(rollout, status, pods, now)
+    return _with_phase(rollout, status, pods), scales
 
 
 def record_measurements(
@@ -465,28 +479,21 @@ def _position(status: Status) -> routing.Position:
     )
 
 
-def _route(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
-) -> Status:
+def _route(rollout: Rollout, status: Status, pods: _Pods) -> Status:
     """The weight and the managed routes of this reconcile (`reconcileTrafficRouting`)."""
     if rollout.routing is None:
         return status
-    over = status.promoted or status.abort_message or canary.available == 0
+    over = status.promoted or status.abort_message or pods.canary.available == 0
     kept = () if over else status.routes
     return replace(
         status,
-        weight=routing.weight(rollout, _position(status), canary, stable),
+        weight=routing.weight(rollout, _position(status), pods.canary, pods.stable),
         routes=routing.routes(rollout, kept, _step(rollout, status)),
     )
 
 
 def _scale_routed(
-    rollout: Rollout,
-    status: Status,
-    canary: ReplicaCounts,
-    stable: ReplicaCounts,
-    weight_before: int,
-    now: float,
+    rollout: Rollout, status: Status, pods: _Pods, weight_before: int, now: float
 ) -> tuple[Status, tuple[Scale, ...]]:
     """Stable follows the weight of the reconcile before, so that no pod goes before its requests.
 
@@ -494,8 +501,8 @@ def _scale_routed(
     """
     assert rollout.routing is not None  # noqa: S101 — only such a Rollout is scaled here
     if status.promoted:
-        return _retire_routed(rollout, status, canary, stable, now)
-    at = _position(status)
+        return _retire_routed(rollout, status, pods, now)
+    at, canary, stable = _position(status), pods.canary, pods.stable
     _, want_stable = routing.counts(rollout, at, canary, stable, weight_before)
     if want_stable != stable.desired:
         return status, (Scale(ReplicaSetName.STABLE, want_stable),)
@@ -512,14 +519,14 @@ def _scale_routed(
 
 
 def _retire_routed(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
+    rollout: Rollout, status: Status, pods: _Pods, now: float
 ) -> tuple[Status, tuple[Scale, ...]]:
     """The old stable stays for its delay, then goes whole (`scaleDownOldReplicaSetsForCanary`)."""
     assert rollout.routing is not None  # noqa: S101 — only such a Rollout is scaled here
-    if canary.desired != rollout.replicas:
+    if pods.canary.desired != rollout.replicas:
         return status, (Scale(ReplicaSetName.LATEST, rollout.replicas),)
-    spare = rollout.blue_green or _spare(rollout, canary, stable) > 0
-    if stable.desired == 0 or not spare:
+    spare = rollout.blue_green or _spare(rollout, pods.available) > 0
+    if pods.stable.desired == 0 or not spare:
         return status, ()
     if not rollout.routing.dynamic_stable_scale:
         status = _begin_delay(status, rollout.routing.scale_down_delay_s, now)
@@ -538,26 +545,20 @@ def _begin_delay(status: Status, delay_s: float | None, now: float) -> Status:
 # ------------------------------------------------------------------------------------ scaling
 
 
-def _reconcile_replica_sets(
-    rollout: Rollout,
-    status: Status,
-    canary: ReplicaCounts,
-    stable: ReplicaCounts,
-    old: ReplicaCounts,
-) -> tuple[Scale, ...]:
+def _reconcile_replica_sets(rollout: Rollout, status: Status, pods: _Pods) -> tuple[Scale, ...]:
+    canary, stable = pods.canary, pods.stable
     latest = (ReplicaSetName.LATEST, canary)
     kept = (ReplicaSetName.STABLE, stable)
     if status.promoted or status.undone:
         new, leaving = (latest, kept) if status.promoted else (kept, latest)
-        return _complete(rollout, *new, leaving[1]) or _retire(rollout, new[1], *leaving)
+        return _complete(rollout, *new, leaving[1]) or _retire(rollout, new[1].available, *leaving)
     weight = weight_in_force(rollout, status)
-    want_canary, want_stable = replicas.scale(rollout, weight, canary, stable, old)
+    want_canary, want_stable = replicas.scale(rollout, weight, canary, stable, pods.old)
     if want_stable != stable.desired:
         return (Scale(ReplicaSetName.STABLE, want_stable),)
     if want_canary != canary.desired:
         return (Scale(ReplicaSetName.LATEST, want_canary),)
-    both = replace(canary, available=canary.available + stable.available)
-    return _retire(rollout, both, ReplicaSetName.OLD, old)
+    return _retire(rollout, pods.available, ReplicaSetName.OLD, pods.old)
 
 
 def _complete(
@@ -571,23 +572,22 @@ def _complete(
 
 
 def _retire(
-    rollout: Rollout, staying: ReplicaCounts, name: ReplicaSetName, leaving: ReplicaCounts
+    rollout: Rollout, staying: int, name: ReplicaSetName, leaving: ReplicaCounts
 ) -> tuple[Scale, ...]:
-    """What leaves goes as fast as availability allows, its broken pods at once.
+    """What leaves goes as fast as the pods that stay allow, its broken pods at once.
 
     Source: `scaleDownOldReplicaSetsForCanary`, `cleanupUnhealthyReplicas`, rollout/canary.go.
     """
-    healthy = replace(leaving, available=min(leaving.desired, leaving.available))
-    spare = max(0, _spare(rollout, staying, healthy))
-    wanted = max(0, healthy.available - spare)
+    healthy = min(leaving.desired, leaving.available)
+    wanted = max(0, healthy - max(0, _spare(rollout, staying + healthy)))
     return (Scale(name, wanted),) if wanted != leaving.desired else ()
 
 
-def _spare(rollout: Rollout, canary: ReplicaCounts, stable: ReplicaCounts) -> int:
+def _spare(rollout: Rollout, available: int) -> int:
     """How many available pods there are above the fewest allowed."""
     surge, unavailable = rollout.max_surge, rollout.max_unavailable
     least = rollout.replicas - replicas.fenceposts(surge, unavailable, rollout.replicas)[1]
-    return canary.available + stable.available - least
+    return available - least
 
 
 # -------------------------------------------------------------------------------------- steps
@@ -600,14 +600,7 @@ def _begin_pause(rollout: Rollout, status: Status, now: float) -> Status:
     return status
 
 
-def _advance(
-    rollout: Rollout,
-    status: Status,
-    canary: ReplicaCounts,
-    stable: ReplicaCounts,
-    now: float,
-    old: ReplicaCounts,
-) -> Status:
+def _advance(rollout: Rollout, status: Status, pods: _Pods, now: float) -> Status:
     """Completes at most one step, promotes, or gives up (`syncRolloutStatusCanary`)."""
     if status.promoted or status.abort_message or status.undone:
         return status
@@ -615,11 +608,11 @@ def _advance(
         there = status.weight == rollout.max_weight
     else:
         told = rollout.progress_threshold is not None
-        enough = told and routing.enough(rollout, canary, rollout.replicas)
-        there = enough or canary.available >= rollout.replicas
+        enough = told and routing.enough(rollout, pods.canary, rollout.replicas)
+        there = enough or pods.canary.available >= rollout.replicas
     if there and status.step_index >= len(rollout.steps):
         return replace(_end_runs(status, now), promoted=True, last_progress_at=now)
-    if not status.user_paused and _completed(rollout, status, canary, stable, now, old):
+    if not status.user_paused and _completed(rollout, status, pods, now):
         finished = (status.step_run,) if status.step_run is not None else ()
         return replace(
             status,
@@ -632,20 +625,13 @@ def _advance(
     return _check_deadline(rollout, status, now)
 
 
-def _completed(
-    rollout: Rollout,
-    status: Status,
-    canary: ReplicaCounts,
-    stable: ReplicaCounts,
-    now: float,
-    old: ReplicaCounts,
-) -> bool:
+def _completed(rollout: Rollout, status: Status, pods: _Pods, now: float) -> bool:
     match _step(rollout, status):
         case SetWeight() | SetCanaryScale() if rollout.routing is not None:
             at = _position(status)
-            return routing.at_desired(rollout, at, canary, stable, status.weight)
+            return routing.at_desired(rollout, at, pods.canary, pods.stable, status.weight)
         case SetWeight(weight):
-            return replicas.at_desired(rollout, weight, canary, stable, old)
+            return replicas.at_desired(rollout, weight, pods.canary, pods.stable, pods.old)
         case SetRoute():
             return True
         case Pause(duration_s=duration_s):
@@ -666,23 +652,21 @@ def _step(rollout: Rollout, status: Status) -> Step | None:
 # ----------------------------------------------------------------------------------- progress
 
 
-def _note_progress(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts, now: float
-) -> Status:
+def _note_progress(rollout: Rollout, status: Status, pods: _Pods, now: float) -> Status:
     """Progress is a pod more of the new, a pod less of the old, or a pod more available.
 
     Time spent at a pause or an analysis does not count against the deadline.
     """
-    available = canary.available + stable.available
+    canary, stable, available = pods.canary.current, pods.stable.current, pods.available
     updated, old, most_available = status.progress
-    moved = canary.current != updated or stable.current < old or available > most_available
+    moved = canary != updated or stable < old or available > most_available
     step = _step(rollout, status)
     waiting = status.user_paused or isinstance(step, Pause | Analysis)
     if isinstance(step, Analysis) and step.place == PRE_PROMOTION:
         waiting = False  # it is neither a step nor a pause of the controller's
     return replace(
         status,
-        progress=(canary.current, stable.current, available),
+        progress=(canary, stable, available),
         last_progress_at=now if moved or waiting else status.last_progress_at,
     )
 
@@ -697,16 +681,12 @@ def _check_deadline(rollout: Rollout, status: Status, now: float) -> Status:
     return replace(status, timed_out=True)
 
 
-def _with_phase(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
-) -> Status:
-    phase, message = _phase(rollout, status, canary, stable)
+def _with_phase(rollout: Rollout, status: Status, pods: _Pods) -> Status:
+    phase, message = _phase(rollout, status, pods)
     return replace(status, phase=phase, message=message)
 
 
-def _phase(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
-) -> tuple[RolloutPhase, str]:
+def _phase(rollout: Rollout, status: Status, pods: _Pods) -> tuple[RolloutPhase, str]:
     """Phase and message as `CalculateRolloutPhase` words them."""
     if status.abort_message:
         words = f"RolloutAborted: Rollout aborted update to revision {status.revision}"
@@ -722,18 +702,16 @@ def _phase(
         return RolloutPhase.PAUSED, "InconclusiveAnalysisRun"
     if status.pause_started_at is not None:
         return RolloutPhase.PAUSED, "BlueGreenPause" if rollout.blue_green else "CanaryPauseStep"
-    new, leaving = (stable, canary) if status.undone else (canary, stable)
-    return _progress(rollout, status, new, leaving)
+    return _progress(rollout, status, pods)
 
 
-def _progress(
-    rollout: Rollout, status: Status, canary: ReplicaCounts, stable: ReplicaCounts
-) -> tuple[RolloutPhase, str]:
-    if canary.current < rollout.replicas:
+def _progress(rollout: Rollout, status: Status, pods: _Pods) -> tuple[RolloutPhase, str]:
+    new, leaving = (pods.stable, pods.canary) if status.undone else (pods.canary, pods.stable)
+    if new.current < rollout.replicas:
         return RolloutPhase.PROGRESSING, "more replicas need to be updated"
-    if canary.available + stable.available < canary.current:
+    if pods.available < new.current:
         return RolloutPhase.PROGRESSING, "updated replicas are still becoming available"
-    if stable.current and rollout.routing is None:
+    if leaving.current and rollout.routing is None:
         return RolloutPhase.PROGRESSING, "old replicas are pending termination"
     if not (status.promoted or status.undone):
         return RolloutPhase.PROGRESSING, _waiting(rollout, status)
