@@ -9,28 +9,23 @@ from canary.lint import check
 from canary.yamls import Document
 
 
-def rollout(*references, name="shop", namespace=None, file="shop.yaml"):
-    analysis = {"analysis": {"templates": list(references)}}
-    body = {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Rollout",
-        "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
-        "spec": {"strategy": {"canary": {"steps": [{"setWeight": 50}, analysis]}}},
-    }
+def argo(kind, name, namespace, file, spec):
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    body = {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
     return Document(file, body)
+
+
+def rollout(*references, name="shop", namespace=None, file="shop.yaml"):
+    steps = [{"setWeight": 50}, {"analysis": {"templates": list(references)}}]
+    return argo("Rollout", name, namespace, file, {"strategy": {"canary": {"steps": steps}}})
 
 
 def template(name="success-rate", *, namespace=None, file="shop.yaml", cluster=False, **more):
     metric = yaml.safe_load(
         "{name: up, successCondition: 'result[0] > 0', provider: {prometheus: {query: vector(1)}}}"
     )
-    body = {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "ClusterAnalysisTemplate" if cluster else "AnalysisTemplate",
-        "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
-        "spec": {"metrics": [metric], **more},
-    }
-    return Document(file, body)
+    kind = "ClusterAnalysisTemplate" if cluster else "AnalysisTemplate"
+    return argo(kind, name, namespace, file, {"metrics": [metric], **more})
 
 
 def ref(name="success-rate", **more):
