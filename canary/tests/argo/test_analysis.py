@@ -24,6 +24,14 @@ def roll_out(spec, phases):
     return run
 
 
+def measured(fields, **phases):
+    """A run of metrics with these fields, each measured once at the start."""
+    run = analysis.start("run", tuple(metric(name, **fields) for name in phases), 0.0)
+    for name, phase in phases.items():
+        run = analysis.record(run, name, Measurement(phase, 0, 0))
+    return analysis.assess(run, 0.0)
+
+
 def test_one_measurement_ends_a_metric_without_interval_or_count():
     run = roll_out(metric(), [OK, OK])
     assert (run.phase, run.results["m"].count) == (OK, 1)
@@ -95,10 +103,7 @@ def test_a_failed_run_says_both_numbers():
 
 
 def test_the_first_bad_metric_ends_the_others_and_the_worst_phase_wins():
-    run = analysis.start("run", (metric("a", interval_s=9), metric("b", interval_s=9)), 0.0)
-    run = analysis.record(run, "a", Measurement(OK, 0, 0))
-    run = analysis.record(run, "b", Measurement(BAD, 0, 0))
-    run = analysis.assess(run, 0.0)
+    run = measured({"interval_s": 9}, a=OK, b=BAD)
     assert (run.phase, run.results["a"].phase, run.completed_at) == (BAD, OK, 0)
     assert analysis.due(run, 100.0) == ()
 
@@ -108,10 +113,7 @@ def test_the_first_bad_metric_ends_the_others_and_the_worst_phase_wins():
     [(UNSURE, BAD, BAD), (BAD, UNSURE, BAD), (UNSURE, OK, UNSURE), (OK, OK, OK)],
 )
 def test_of_looks_taken_together_the_worst_counts(first, second, worst):
-    run = analysis.start("run", (metric("a"), metric("b")), 0.0)
-    run = analysis.record(run, "a", Measurement(first, 0, 0))
-    run = analysis.record(run, "b", Measurement(second, 0, 0))
-    assert analysis.assess(run, 0.0).phase is worst
+    assert measured({}, a=first, b=second).phase is worst
 
 
 def test_a_run_terminated_before_any_measurement_is_successful():
