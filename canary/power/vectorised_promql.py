@@ -19,24 +19,8 @@ from typing import Any
 import numpy as np
 import promql_parser
 
-from canary.argo import promql
-from canary.argo.dialects import (
-    APPLICATIONS,
-    DESTINATIONS,
-    SCOPE,
-    Dialect,
-    Outcome,
-    UnmodelledError,
-    Vocabulary,
-    contradictory,
-    is_bound,
-    is_routers,
-    may_tell_sides,
-    misnamed,
-    names_no_hash,
-    owners,
-    takes,
-)
+from canary.argo import dialects, promql
+from canary.argo.dialects import Dialect, Outcome, UnmodelledError, Vocabulary
 from canary.argo.promql import Matcher
 from canary.argo.releases import LATEST, STABLE
 from canary.power.samples import Bools, Floats, Samples, Trajectory
@@ -418,7 +402,8 @@ def _grouped(series: Series, by: Sequence[str], vector: Vector) -> Labels:
                 f"by ({label}): the share of the requests of each value is not known"
             )
         elif label not in held and (
-            label not in SCOPE or (label not in SHARED and len({s.side for s in vector}) > 1)
+            label not in dialects.SCOPE
+            or (label not in SHARED and len({s.side for s in vector}) > 1)
         ):
             raise UnmodelledError(f"by ({label}): the values of this label are not known")
     return frozenset((label, held.get(label, HERE)) for label in by)
@@ -841,7 +826,7 @@ def _buckets(
             parts = [_of_outcome(function, dialect, outcome, span) for outcome in Outcome]
             whole = np.where(every > 0, np.sum(parts, axis=0) / every, 1.0)
     for bound in bounds:
-        if not is_bound(bound):
+        if not dialects.is_bound(bound):
             raise UnmodelledError(f"le={bound!r} is not a bound as exporters write it")
         finite = bound != INFINITE
         if finite and not FAST_S <= float(bound) * dialect.unit_s < SLOW_S:
@@ -883,8 +868,8 @@ def _of_cores(matchers: Sequence[Matcher]) -> bool:
     """Whether limits are asked of cores alone."""
     told = {"resource": ("cpu", "memory"), "unit": ("core", "byte")}
     asked = [m for m in matchers if m.label in told]
-    return all(takes(m, told[m.label][0]) for m in asked) and any(
-        not takes(m, told[m.label][1]) for m in asked
+    return all(dialects.takes(m, told[m.label][0]) for m in asked) and any(
+        not dialects.takes(m, told[m.label][1]) for m in asked
     )
 
 
@@ -928,16 +913,16 @@ def _taken(matcher: Matcher, dialect: Dialect, metric: str) -> bool:
     """Whether the series have a value that a matcher of no outcome takes: all of them, or none."""
     label = matcher.label
     names_a_release = LATEST in matcher.value or STABLE in matcher.value
-    if label in SCOPE or label in ("le", "__name__") or names_a_release:
+    if label in dialects.SCOPE or label in ("le", "__name__") or names_a_release:
         return True  # what they say of the ReplicaSets is asked by `_sides`
     known = dialect.values.get(label)
     if known is not None:
-        taken = {takes(matcher, value) for value in known}
+        taken = {dialects.takes(matcher, value) for value in known}
         if len(taken) == 1:
             return taken.pop()
     elif label not in dialect.spread:
         if dialect.values:
-            return takes(matcher, "")  # the scrape has no such label
+            return dialects.takes(matcher, "")  # the scrape has no such label
         raise UnmodelledError(f"{metric} may or may not have the label {label}")
     if dialect.takes_all(matcher):
         return True
@@ -956,20 +941,22 @@ def _sides(metric: str, matchers: Sequence[Matcher], scene: Scene) -> list[tuple
 
 @lru_cache(maxsize=4096)
 def _sides_named(metric: str, matchers: tuple[Matcher, ...], names: Names) -> tuple[str, ...]:
-    told, owned = [], owners(metric) if names.rollout else frozenset()
-    if contradictory(matchers) or any(names_no_hash(m, (LATEST, STABLE)) for m in matchers):
+    told, owned = [], dialects.owners(metric) if names.rollout else frozenset()
+    if dialects.contradictory(matchers) or any(
+        dialects.names_no_hash(m, (LATEST, STABLE)) for m in matchers
+    ):
         return ()
     for matcher in matchers:
-        if misnamed(metric, matcher, (LATEST, STABLE), (*names.canary, *names.stable)):
+        if dialects.misnamed(metric, matcher, (LATEST, STABLE), (*names.canary, *names.stable)):
             return ()
         if matcher.label in owned:
-            if not takes(matcher, names.rollout):
+            if not dialects.takes(matcher, names.rollout):
                 return ()
-        elif matcher.label in APPLICATIONS and any(
+        elif matcher.label in dialects.APPLICATIONS and any(
             token in matcher.value for token in (*names.canary[1:], *names.stable[1:])
         ):
             raise UnmodelledError(f"{matcher.label} is one for canary and stable")
-        elif matcher.label != "namespace" or not is_routers(metric):
+        elif matcher.label != "namespace" or not dialects.is_routers(metric):
             told.append(matcher)
     sides = (("canary", names.canary), ("stable", names.stable))
     return tuple(side for side, tokens in sides if all(_side_taken(m, tokens, names) for m in told))
@@ -977,16 +964,16 @@ def _sides_named(metric: str, matchers: tuple[Matcher, ...], names: Names) -> tu
 
 def _side_taken(matcher: Matcher, tokens: Sequence[str], names: Names) -> bool:
     """Whether the series of one ReplicaSet have a value that the matcher takes."""
-    if matcher.label in {"namespace", *DESTINATIONS} and names.namespace:
-        return takes(matcher, names.namespace)
+    if matcher.label in {"namespace", *dialects.DESTINATIONS} and names.namespace:
+        return dialects.takes(matcher, names.namespace)
     if matcher.label == "pod" and names.rollout:
-        return takes(matcher, f"{names.rollout}-{tokens[0]}-x7k2p")
+        return dialects.takes(matcher, f"{names.rollout}-{tokens[0]}-x7k2p")
     told = [token for token in (*names.canary, *names.stable) if token and token in matcher.value]
     if matcher.label in PROGRAMS:
         told = [token for token in told if token != names.rollout]
     if not told:
         own = (names.rollout, *(name for name in names.stable if name != STABLE))
-        if may_tell_sides(matcher, own):
+        if dialects.may_tell_sides(matcher, own):
             words = f'{matcher.label}{matcher.sign}"{matcher.value}"'
             raise UnmodelledError(f"{words} may or may not tell canary from stable")
         return True
@@ -1003,5 +990,5 @@ def _means(matcher: Matcher, tokens: Sequence[str], names: Names, told: Sequence
     """
     if any(token in (LATEST, STABLE) for token in told):
         held = (tokens[0], f"{names.rollout}-{tokens[0]}", f"{names.rollout}-{tokens[0]}-x7k2p")
-        return any(takes(matcher, value) for value in held)
+        return any(dialects.takes(matcher, value) for value in held)
     return max(told, key=len) in tokens

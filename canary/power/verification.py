@@ -20,16 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from canary.argo import analysis, promql
-from canary.argo.dialects import (
-    DESTINATIONS,
-    Dialect,
-    is_routers,
-    misnamed,
-    names_no_hash,
-    owners,
-    takes,
-)
+from canary.argo import analysis, dialects, promql
+from canary.argo.dialects import Dialect
 from canary.argo.model import Phase
 from canary.argo.promql import Matcher, Selector
 from canary.argo.releases import LATEST, STABLE
@@ -249,29 +241,29 @@ def labels_of(study: Study, selectors: list[Selector], side: str) -> dict[str, d
         dialect = study.vocabulary.of(selector.metric)
         pod_hash = LATEST if side == "canary" else STABLE
         own = {"pod": f"{study.rollout.name}-{pod_hash}-x7k2p"}
-        own |= dict.fromkeys(owners(selector.metric), study.rollout.name)
+        own |= dict.fromkeys(dialects.owners(selector.metric), study.rollout.name)
         if study.names.namespace:
-            own |= dict.fromkeys(DESTINATIONS, study.names.namespace)
-            if not is_routers(selector.metric):
+            own |= dict.fromkeys(dialects.DESTINATIONS, study.names.namespace)
+            if not dialects.is_routers(selector.metric):
                 own["namespace"] = study.names.namespace
         held = found.setdefault(selector.metric, own)
         telling = {"le", "__name__", *(dialect.outcomes if dialect else ())}
         for matcher in (m for m in selector.matchers if m.label not in telling):
             services = (*study.canary_tokens, *study.stable_tokens)
             hashes = (LATEST, STABLE)
-            unlike = names_no_hash(matcher, hashes)
-            if unlike or misnamed(selector.metric, matcher, hashes, services):
+            unlike = dialects.names_no_hash(matcher, hashes)
+            if unlike or dialects.misnamed(selector.metric, matcher, hashes, services):
                 held[matcher.label] = "other"
                 continue
             if matcher.sign in ("!=", "!~"):
                 # What leaves this side out is not meant to take it.
                 meant = not any(token in matcher.value for token in tokens)
-                if meant and not takes(matcher, held.get(matcher.label, "")):
+                if meant and not dialects.takes(matcher, held.get(matcher.label, "")):
                     held[matcher.label] = "other"
                 continue
             if matcher.label not in own:
                 wanted, meant = _value(study, matcher, side)
-                if meant and not takes(matcher, wanted):
+                if meant and not dialects.takes(matcher, wanted):
                     raise UnverifiedError(f"no value is known that {matcher.value!r} takes")
                 held.setdefault(matcher.label, wanted)
     return found
