@@ -22,7 +22,7 @@ from canary import tables
 from canary.argo import dialects, promql, releases, threshold
 from canary.argo.dialects import Vocabulary
 from canary.argo.gates import Gate, Release
-from canary.argo.model import Pause, Rollout, SetWeight
+from canary.argo.model import Pause, SetWeight
 from canary.argo.resolve import PLACEHOLDER
 from canary.errors import UsageError
 from canary.lint.pods import cpu_limit_cores
@@ -83,11 +83,6 @@ class Candidate:
     power: float
     false_rollback: float
     detect_s: float
-
-    @property
-    def rollout(self) -> Rollout:
-        """What is released."""
-        return self.study.rollout
 
 
 @dataclass(frozen=True)
@@ -514,18 +509,19 @@ def _said(candidate: Candidate) -> str:
     return (
         f"stops {candidate.power:.1%}{when}; rolls back or pauses "
         f"{candidate.false_rollback:.2%} of healthy ones; "
-        f"pauses {_pauses_s(candidate.rollout):.0f} s in all{limit}"
+        f"pauses {_pauses_s(candidate):.0f} s in all{limit}"
     )
 
 
-def _pauses_s(rollout: Rollout) -> float:
-    return sum(step.duration_s or 0.0 for step in rollout.steps if isinstance(step, Pause))
+def _pauses_s(candidate: Candidate) -> float:
+    steps = candidate.study.rollout.steps
+    return sum(step.duration_s or 0.0 for step in steps if isinstance(step, Pause))
 
 
 def _steps(candidate: Candidate, traffic: Traffic) -> list[str]:
     rows = []
     weight = 0
-    for index, step in enumerate(candidate.rollout.steps):
+    for index, step in enumerate(candidate.study.rollout.steps):
         if isinstance(step, SetWeight):
             weight = step.weight
         elif isinstance(step, Pause) and step.duration_s:
@@ -571,7 +567,7 @@ def document(found: Plan, documents: Sequence[Document]) -> dict[str, Any]:
             "power": candidate.power,
             "false_rollback": candidate.false_rollback,
             "detect_s": None if math.isnan(candidate.detect_s) else candidate.detect_s,
-            "pauses_s": _pauses_s(candidate.rollout),
+            "pauses_s": _pauses_s(candidate),
         }
 
     return {

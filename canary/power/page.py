@@ -38,13 +38,9 @@ STYLES = ("canary", "before")
 
 def picture(studies: Sequence[tuple[str, Study]], path: Path) -> None:
     """Writes one SVG: how likely each release's first step stops a share of failing requests."""
-    frame = Frame(
-        (0.0, 31.0), (0.0, 100.0), width=720, height=300, unit=" %", along="{:g} %".format
-    )
+    frame = _frame(31.0, 720, 300)
     for (name, study), style in zip(studies, STYLES, strict=False):
-        until_s = min(
-            measurement.at_s for measurement in study.measurements if measurement.step >= 0
-        )
+        until_s = min(m.at_s for m in study.measurements if m.step >= 0)
         begun, points, share = study.until(until_s), [], 0.0
         for size in PICTURE_SIZES:
             if share < 1:  # where all are stopped, all with more failures are
@@ -54,11 +50,8 @@ def picture(studies: Sequence[tuple[str, Study]], path: Path) -> None:
         frame.line(points, style, name)
         middle = next(((x, y) for x, y in points if y >= 50), points[-1])  # noqa: PLR2004 — half
         frame.name((middle[0] + 0.6, 50.0), style, name)
-    _draw(
-        frame,
-        "share of releases stopped at the first step, against the share of its failures",
-        path,
-    )
+    title = "share of releases stopped at the first step, against the share of its failures"
+    _draw(frame, title, path)
 
 
 def roc(points: Sequence[tuple[float, float]], now: tuple[float, float], path: Path) -> None:
@@ -69,13 +62,17 @@ def roc(points: Sequence[tuple[float, float]], now: tuple[float, float], path: P
         now: Those of the limit as it is.
         path: The file.
     """
-    frame = Frame(
-        (0.0, 100.0), (0.0, 100.0), width=480, height=320, unit=" %", along="{:g} %".format
-    )
+    frame = _frame(100.0, 480, 320)
     frame.line([(100 * x, 100 * y) for x, y in points], "canary", "one point a limit")
     title = f"as it is: {now[1]:.1%} of faulty ones stopped, {now[0]:.2%} of healthy ones"
     frame.dots([(100 * now[0], 100 * now[1])], "canary", [title])
     _draw(frame, "faulty releases stopped, against healthy releases stopped", path)
+
+
+def _frame(most: float, width: float, height: float) -> Frame:
+    """Per cent against per cent, of which the plot shows so many."""
+    bounds = (0.0, most), (0.0, 100.0)
+    return Frame(*bounds, width, height, unit=" %", along="{:g} %".format)
 
 
 def _draw(frame: Frame, title: str, path: Path) -> None:
@@ -103,14 +100,7 @@ def plot(power: Power, curve: Curve) -> Markup:
     points = [(row.size * 100, row.rolled_back * 100) for row in curve.rows]
     last = next((x for x, y in points if y >= 99.9), points[-1][0])  # noqa: PLR2004 — flat beyond
     shown = [(x, y) for x, y in points if x <= last * 1.5]
-    frame = Frame(
-        (0.0, max(x for x, _ in shown)),
-        (0.0, 100.0),
-        width=420,
-        height=190,
-        unit=" %",
-        along="{:g} %".format,
-    )
+    frame = _frame(max(x for x, _ in shown), 420, 190)
     frame.level(95.0, "95 %", "goal")
     words = _LIMIT_WORDS.get(curve.kind, ())
     limit = next(

@@ -133,7 +133,9 @@ def test_a_larger_share_of_users_may_take_the_place_of_a_longer_release(shipped,
     knobs = found.chosen.knobs
     assert knobs.weights > 1
     assert knobs.lengths <= 1
-    weights = [step.weight for step in found.chosen.rollout.steps if isinstance(step, SetWeight)]
+    weights = [
+        step.weight for step in found.chosen.study.rollout.steps if isinstance(step, SetWeight)
+    ]
     assert weights == sorted(weights)
     assert max(weights) <= design.MAX_WEIGHT
     assert yaml.safe_load(design.patch(shipped, found.chosen.documents))
