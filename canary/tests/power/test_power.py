@@ -34,9 +34,9 @@ def study_of(subject, traffic, n=2000):
     return Study(subject.rollout, traffic, cpu_limit=subject.cpu_limit, vocabulary=ZEROED, n=n)
 
 
-def one_measurement(query=RATIO, limit=0.01):
+def one_measurement(query):
     """A release of a hundred pods, half of them canary for a minute, and one measurement at the end."""
-    metric = Metric("errors", query, f"result[0] < {limit}", f"result[0] >= {limit}")
+    metric = Metric("errors", query, "result[0] < 0.01", "result[0] >= 0.01")
     measurement = Analysis(("gate",), (metric,), {}, 2)
     return Rollout(
         name="shop",
@@ -47,6 +47,11 @@ def one_measurement(query=RATIO, limit=0.01):
         max_surge=0,
         max_unavailable=1,
     )
+
+
+def drawn(query=RATIO, rps=100.0, n=500, vocabulary=ZEROED, **healthy):
+    """As many of these releases, at so many requests a second."""
+    return Study(one_measurement(query), Traffic(rps, **healthy), vocabulary=vocabulary, n=n)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_requests_needed_is_where_the_exact_chance_crosses_the_power():
 
 @pytest.mark.parametrize("error_rate", [0.005, 0.01, 0.015])
 def test_one_look_over_drawn_releases_agrees_with_the_exact_chance(error_rate):
-    study = Study(one_measurement(), Traffic(20.0), vocabulary=ZEROED, n=4000)
+    study = drawn(rps=20.0, n=4000)
     outcomes = study.outcomes(Fault(error_rate=error_rate))
     first, last = study.draws.world(Fault()).slots(study.measurements[0].at_s, 60.0)
     seen = study.draws.world(Fault()).canary.requests[:, first:last].sum(axis=1).mean()
@@ -87,13 +92,8 @@ def test_one_look_over_drawn_releases_agrees_with_the_exact_chance(error_rate):
 
 def test_clustered_failures_roll_back_more_good_releases():
     calm, gusty = (
-        Study(
-            one_measurement(),
-            Traffic(20.0, error_rate=0.005, overdispersion=correlation),
-            vocabulary=ZEROED,
-            n=4000,
-        ).outcomes(Fault())
-        for correlation in (0.0, 0.01)
+        drawn(rps=20.0, n=4000, error_rate=0.005, overdispersion=share).outcomes(Fault())
+        for share in (0.0, 0.01)
     )
     assert gusty.rollback_rate > 1.5 * calm.rollback_rate > 0.05
 
@@ -123,10 +123,7 @@ def test_every_shipped_gate_is_modelled_and_each_fault_trips_its_own(subject):
 def test_an_unscoped_gate_is_blind_to_a_small_canary(subject):
     unscoped = RATIO.replace(f'hash="{LATEST}", ', "").replace(f'hash="{LATEST}"', "")
     seen, missed = (
-        Study(one_measurement(query), Traffic(100.0), vocabulary=ZEROED, n=500)
-        .outcomes(Fault(error_rate=0.015))
-        .rollback_rate
-        for query in (RATIO, unscoped)
+        drawn(query).outcomes(Fault(error_rate=0.015)).rollback_rate for query in (RATIO, unscoped)
     )
     assert seen > 0.9
     assert missed < 0.1
@@ -135,8 +132,7 @@ def test_an_unscoped_gate_is_blind_to_a_small_canary(subject):
 def test_where_series_begin_with_the_first_failure_fewer_releases_are_caught():
     fault = Fault(error_rate=0.015)
     zeroed, begun = (
-        Study(one_measurement(), Traffic(100.0), vocabulary=vocabulary, n=500).outcomes(fault)
-        for vocabulary in (ZEROED, Vocabulary())
+        drawn(vocabulary=vocabulary).outcomes(fault) for vocabulary in (ZEROED, Vocabulary())
     )
     assert begun.rollback_rate < zeroed.rollback_rate - 0.05
 
@@ -180,12 +176,12 @@ def test_power_agrees_with_the_real_query_engine_on_an_unscoped_gate_too(design)
 
 
 def test_a_gate_whose_series_may_be_missing_is_said_to_abort_every_release():
-    study = Study(one_measurement("job:errors:ratio5m"), Traffic(100.0), n=10)
+    study = drawn("job:errors:ratio5m", n=10)
     assert "it aborts every release, 40 s after its measurement" in study.unmodelled["errors"]
 
 
 def test_what_is_not_modelled_is_named_and_judges_nothing():
-    study = Study(one_measurement("predict_linear(x[1h], 60)"), Traffic(100.0), n=10)
+    study = drawn("predict_linear(x[1h], 60)", n=10)
     assert "predict_linear" in study.unmodelled["errors"]
     assert study.outcomes(Fault(error_rate=1.0)).rollback_rate == 0
 

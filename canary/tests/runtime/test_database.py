@@ -33,6 +33,11 @@ def held(database_url):
         server.execute("DROP DATABASE held WITH (FORCE)")
 
 
+def ask(url, query):
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchone()
+
+
 def serve(root, **variables):
     # In a folder of its own, with a short path, it meets nothing that other tests left behind.
     with tempfile.TemporaryDirectory() as own:
@@ -53,8 +58,7 @@ def test_a_database_that_holds_a_table_is_refused_with_the_remedy_and_left_as_it
     assert done.stderr.count("\n") == 1
     for word in ("the database held on", "REHEARSE_DATABASE_URL", "contains 1 table", "empty"):
         assert word in done.stderr
-    with psycopg.connect(held) as connection:
-        assert connection.execute(TABLES).fetchone() == (["theirs"],)
+    assert ask(held, TABLES) == (["theirs"],)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://127.0.0.1:1/none"])
@@ -89,16 +93,15 @@ def test_two_servers_at_once_know_nothing_of_each_other():
         for number, server in enumerate(servers):
             with psycopg.connect(server.url) as connection:
                 connection.execute(f"CREATE TABLE only{number} (a int)")
-        with psycopg.connect(servers[0].url) as connection:
-            assert connection.execute(TABLES).fetchone() == (["only0"],)
+        assert ask(servers[0].url, TABLES) == (["only0"],)
 
 
 def test_the_first_two_servers_of_a_machine_may_start_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def answer(_):
-        with database.server() as server, psycopg.connect(server.url) as connection:
-            return connection.execute("SHOW server_encoding").fetchone()
+        with database.server() as server:
+            return ask(server.url, "SHOW server_encoding")
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(answer, range(2))) == [("UTF8",)] * 2
@@ -108,16 +111,15 @@ def test_the_first_two_servers_of_a_machine_may_start_at_once(tmp_path, monkeypa
 
 def test_a_cache_that_cannot_be_written_is_no_reason_not_to_start(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
-    with database.server() as server, psycopg.connect(server.url) as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with database.server() as server:
+        assert ask(server.url, "SELECT 1") == (1,)
 
 
 def test_it_listens_on_no_port_and_ends_with_every_session():
     with database.server() as server:
         data = psycopg.conninfo.conninfo_to_dict(server.url)["host"]
         postmaster = psutil.Process(int((Path(data) / "postmaster.pid").read_text().split()[0]))
-        with psycopg.connect(server.url) as session:
-            assert session.execute("SHOW listen_addresses").fetchone() == ("",)
+        assert ask(server.url, "SHOW listen_addresses") == ("",)
         session = psycopg.connect(server.url)
         family = [postmaster, *postmaster.children(recursive=True)]
     session.close()
@@ -139,8 +141,7 @@ def test_what_was_committed_is_there_after_the_server_was_killed():
             connection.execute("CREATE TABLE kept (a int)")
         server.kill()
         server.start()
-        with psycopg.connect(server.url) as connection:
-            assert connection.execute(TABLES).fetchone() == (["kept"],)
+        assert ask(server.url, TABLES) == (["kept"],)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to run it as")
