@@ -14,7 +14,7 @@ from canary.argo.gates import Release
 from canary.commands import options
 from canary.errors import MeasureError, UsageError
 from canary.lint import check
-from canary.lint.pods import cpu_limit_cores, scraping
+from canary.lint.pods import scraping
 from canary.power import effect_sizes
 from canary.power.monte_carlo import Study
 from canary.power.samples import Traffic
@@ -175,13 +175,5 @@ def study(
     chosen: argparse.Namespace, found: Release, users: Traffic, scrape_s: float = SCRAPE_S
 ) -> Study:
     """As many draws of the release as were asked for, its metrics read as the contract says."""
-    return Study(
-        releases.in_virtual_time(found),
-        users,
-        scrape_s=scrape_s,
-        cpu_limit=cpu_limit_cores(found.rollout) or 1.0,
-        canary_tokens=found.canary_tokens,
-        stable_tokens=found.stable_tokens,
-        vocabulary=vocabulary(chosen),
-        n=chosen.releases,
-    )
+    whole = Study.of(found, users)
+    return replace(whole, scrape_s=scrape_s, vocabulary=vocabulary(chosen), n=chosen.releases)

@@ -13,7 +13,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -25,7 +25,6 @@ from canary.argo.gates import Gate, Release
 from canary.argo.model import Pause, SetWeight
 from canary.argo.resolve import PLACEHOLDER
 from canary.errors import UsageError
-from canary.lint.pods import cpu_limit_cores
 from canary.power import edits, effect_sizes
 from canary.power.edits import Edit
 from canary.power.monte_carlo import Study
@@ -161,17 +160,7 @@ def _try(
     changes = _edits(release, goal, knobs)
     changed = edits.apply(documents, changes) if changes else tuple(documents)
     (other,) = (r for r in releases.find(changed) if r.rollout.name == release.rollout.name)
-    rollout = releases.in_virtual_time(other)
-    study = Study(
-        rollout,
-        traffic,
-        cpu_limit=cpu_limit_cores(other.rollout) or 1.0,
-        canary_tokens=other.canary_tokens,
-        stable_tokens=other.stable_tokens,
-        vocabulary=goal.vocabulary,
-        n=n,
-        seed=n,
-    )
+    study = replace(Study.of(other, traffic), vocabulary=goal.vocabulary, n=n, seed=n)
     healthy = study.outcomes(Fault())
     bad = study.outcomes(effect_sizes.fault(goal.kind, goal.size))
     false_rollback = healthy.rollback_rate + healthy.pause_rate

@@ -6,7 +6,7 @@ the values that it asks for, as in the check of the model, and its counts are th
 
 from __future__ import annotations
 
-from canary.argo import promql, releases
+from canary.argo import promql
 from canary.argo.gates import Release
 from canary.errors import UsageError
 from canary.power import verification
@@ -27,14 +27,7 @@ def families(release: Release) -> tuple[Family, ...]:
     Raises:
         UsageError: if one is not known, or a label can be given no value that a gate takes.
     """
-    rollout = releases.in_virtual_time(release)
-    study = Study(
-        rollout,
-        Traffic(1.0),
-        canary_tokens=release.canary_tokens,
-        stable_tokens=release.stable_tokens,
-        n=1,
-    )
+    study = Study.of(release, Traffic(1.0))
     queries = [promql.read(gate.metric.query) for gate in release.gates if gate.metric]
     selectors = [selector for query in queries for selector in query.selectors]
     if any(selector.offset_s < 0 for selector in selectors):

@@ -17,14 +17,16 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from canary.argo import analysis, promql, threshold, virtual_rollout
+from canary.argo import analysis, promql, releases, threshold, virtual_rollout
 from canary.argo.analysis import ERROR_RETRY_S
 from canary.argo.dialects import Dialect, UnmodelledError, Vocabulary
+from canary.argo.gates import Release
 from canary.argo.model import Metric, Phase, Rollout
 from canary.argo.promql import PromqlError
 from canary.argo.releases import HASHES, LATEST, STABLE
 from canary.argo.threshold import CurvedError
 from canary.argo.virtual_rollout import VirtualRollout
+from canary.lint.pods import cpu_limit_cores
 from canary.power import samples, vectorised_promql
 from canary.power.samples import Bools, Fault, Floats, Ints, RandomDraws, Samples, Traffic
 from canary.power.vectorised_promql import Names, Scene, Value
@@ -106,6 +108,17 @@ class Study:
     n: int = 4000
     seed: int = 1
     shift: int = 0
+
+    @classmethod
+    def of(cls, release: Release, traffic: Traffic) -> Study:
+        """The release as its manifests describe it."""
+        return cls(
+            releases.in_virtual_time(release),
+            traffic,
+            cpu_limit=cpu_limit_cores(release.rollout) or 1.0,
+            canary_tokens=release.canary_tokens,
+            stable_tokens=release.stable_tokens,
+        )
 
     @cached_property
     def names(self) -> Names:
