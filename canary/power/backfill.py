@@ -27,7 +27,7 @@ def load(samples: Iterable[str], folder: Path, name: str) -> None:
     program = prometheus.find().with_name("promtool")
     to_blocks = ("tsdb", "create-blocks-from", "openmetrics")
     command = [str(program), *to_blocks, str(file), str(folder / "data")]
-    done = processes.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = processes.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
         raise MachineError(f"promtool refused the samples: {done.stderr.strip()[-300:]}", str(file))
     file.unlink()

@@ -8,10 +8,9 @@ Requests arrive as a Poisson process and are shared by the pods that are ready; 
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -285,12 +284,13 @@ SKEW = 0.1
 CPU_NOISE = 0.03
 
 
+@dataclass(eq=False)
 class RandomDraws:
     """The chance that all faults of one rollout share; `world` adds a fault to it.
 
     Every fault meets the same arrivals and the same noise, so curves over sizes are smooth.
 
-    Args:
+    Attributes:
         pods: As a virtual rollout left them.
         end_s: How long to measure, in seconds of the release.
         traffic: What users send.
@@ -302,34 +302,27 @@ class RandomDraws:
         turns: At how many instants of an interval some of the pods are scraped. One stands for
             all where each measurement finds as many scrapes of every pod.
         shift: By how many of these instants each pod is scraped later than with none.
+        turn: At which of them the pods here are scraped; those of the first know the others.
     """
 
-    def __init__(
-        self,
-        pods: Sequence[PodLifetime],
-        end_s: float,
-        traffic: Traffic,
-        n: int,
-        *,
-        scrape_s: float = 5.0,
-        cpu_limit: float = 1.0,
-        history_s: float = 0.0,
-        seed: int = 0,
-        turns: int = 1,
-        shift: int = 0,
-    ) -> None:
-        self.begin_s = -float(np.ceil(history_s / scrape_s)) * scrape_s
-        self.pods, self.traffic, self.n = tuple(pods), traffic, n
-        self.scrape_s, self.cpu_limit, self.seed = scrape_s, cpu_limit, seed
-        self.slots = int(np.ceil((end_s - self.begin_s) / scrape_s)) + 1
-        self.turns, self.turn, self.shift = turns, 0, shift
-        self.others = tuple(self._at_turn(turn) for turn in range(1, turns))
+    pods: Sequence[PodLifetime]
+    end_s: float
+    traffic: Traffic
+    n: int
+    _: KW_ONLY
+    scrape_s: float = 5.0
+    cpu_limit: float = 1.0
+    history_s: float = 0.0
+    seed: int = 0
+    turns: int = 1
+    shift: int = 0
+    turn: int = 0
 
-    def _at_turn(self, turn: int) -> RandomDraws:
-        """The same releases' pods that are scraped at another instant of an interval."""
-        other = copy.copy(self)
-        other.turn, other.others = turn, ()
-        return other
+    def __post_init__(self) -> None:
+        self.begin_s = -float(np.ceil(self.history_s / self.scrape_s)) * self.scrape_s
+        self.slots = int(np.ceil((self.end_s - self.begin_s) / self.scrape_s)) + 1
+        later = () if self.turn else range(1, self.turns)
+        self.others = tuple(replace(self, turn=turn) for turn in later)
 
     @property
     def start_s(self) -> float:

@@ -89,6 +89,4 @@ def _download(name: str, package: str, folder: Path) -> None:
 
 
 def _quietly(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return processes.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
-    )
+    return processes.run(command, cwd=folder, capture_output=True, text=True, timeout=120)

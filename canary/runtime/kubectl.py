@@ -73,7 +73,7 @@ class Kubectl:
         command = self.command(*arguments)
         try:
             done = processes.run(
-                command, input=given, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+                command, input=given, capture_output=True, text=True, timeout=TIMEOUT_S
             )
         except subprocess.TimeoutExpired:
             raise MachineError(
@@ -157,7 +157,7 @@ def connect(context: str | None) -> Kubectl:
     found = shutil.which("kubectl")
     program = Path(found) if found else kustomize.find()
     current = processes.run(
-        [str(program), "config", "current-context"], capture_output=True, text=True, check=False
+        [str(program), "config", "current-context"], capture_output=True, text=True
     ).stdout.strip()
     if context is None and not current:
         raise UsageError("kubectl has no current context", "name one with --context, or use kind")

@@ -94,7 +94,6 @@ def _unpack(target: Path) -> None:
             packages.command("pip", "install", "--quiet", *packages.LOCKED, *into),
             capture_output=True,
             text=True,
-            check=False,
             timeout=300,
             env=packages.environment(),
         )
