@@ -107,10 +107,8 @@ def of_rehearsal(file: Path) -> Traffic:
     """
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        series, declared = (
-            result["series"],
-            float(result["traffic"]["declared_requests_per_second"]),
-        )
+        series = result["series"]
+        usual = Traffic(float(result["traffic"]["declared_requests_per_second"]))
         requests = [float(value) for value in series["stable_requests"]]
         failed = [float(value) for value in series["stable_failed"]]
         seconds = [float(at) for at in series["at_s"]]
@@ -133,7 +131,6 @@ def of_rehearsal(file: Path) -> Traffic:
         for rate, bad, length in zip(requests[1:], failed[1:], lengths, strict=True)
         if rate
     ]
-    usual = Traffic(declared)
     everything = sum(n for n, _ in counts)
     if not everything:
         raise UsageError(f"{file} saw no requests", "name a rehearsal with traffic")

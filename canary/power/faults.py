@@ -61,9 +61,5 @@ def scenario(words: str, traffic: Traffic) -> Scenario:
     )
     if share := found.share("status"):
         failed = found.value("status") >= 500  # noqa: PLR2004 — 5xx
-        return Scenario(
-            words,
-            replace(fault, error_rate=share) if failed else replace(fault, refused_share=share),
-            traffic,
-        )
+        fault = replace(fault, error_rate=share) if failed else replace(fault, refused_share=share)
     return Scenario(words, fault, traffic)

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,15 @@ PACKAGE = "prometheus-alertmanager"
 DEFAULT_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 
 
+@dataclass(eq=False)
 class Alertmanager(processes.Program):
     """One Alertmanager on loopback, its data in a folder of the run; alone without `cluster`."""
 
-    def __init__(
-        self,
-        folder: Path,
-        configuration: Mapping[str, Any],
-        templates: Path,
-        cluster: Sequence[str] = ("--cluster.listen-address=",),
-    ) -> None:
-        self._cluster = cluster
-        self._folder = folder.absolute()  # it is started in another one
-        self._configuration = configuration
-        self._templates = templates
-        self.port = processes.free_port()
+    folder: Path
+    configuration: Mapping[str, Any]
+    templates: Path
+    cluster: Sequence[str] = ("--cluster.listen-address=",)
+    port: int = field(default_factory=processes.free_port)
 
     def start(self) -> None:
         """Starts it and waits until it is ready.
@@ -39,21 +34,18 @@ class Alertmanager(processes.Program):
         Raises:
             MachineError: if it does not come up.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / "alertmanager.yml"
-        file.write_text(yaml.safe_dump(dict(self._configuration)), encoding="utf-8")
-        for template in self._templates.glob("*.tmpl"):
-            shutil.copy(template, self._folder)
+        folder = self.folder.absolute()  # it is started in another one
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "alertmanager.yml"
+        file.write_text(yaml.safe_dump(dict(self.configuration)), encoding="utf-8")
+        for template in self.templates.glob("*.tmpl"):
+            shutil.copy(template, folder)
         program = find()
-        command = [str(program), f"--config.file={file}", *self._cluster]
-        command += [f"--storage.path={self._folder / 'data'}", "--log.level=warn"]
+        command = [str(program), f"--config.file={file}", *self.cluster]
+        command += [f"--storage.path={folder / 'data'}", "--log.level=warn"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}"]
-        child = processes.start(
-            "alertmanager",
-            command,
-            self._folder / "alertmanager.log",
-            working_directory=home(program),
-        )
+        log = folder / "alertmanager.log"
+        child = processes.start("alertmanager", command, log, working_directory=home(program))
         self._begin(child, lambda: processes.answers(f"{self.url}/-/ready"))
 
     @property
