@@ -1,7 +1,5 @@
 """The program `canary`: its commands by name; canary.commands has what each takes and does."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Collection, Sequence
 from importlib import import_module

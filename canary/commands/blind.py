@@ -1,7 +1,5 @@
 """`canary blind`: what the gates cannot see."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 

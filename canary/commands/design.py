@@ -1,7 +1,5 @@
 """`canary design`: weights, pauses, intervals and limits that would detect a fault."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`canary history`: how often the gates would have rolled back releases that changed nothing."""
 
-from __future__ import annotations
-
 import argparse
 import time
 

@@ -1,7 +1,5 @@
 """`canary init`: a first rehearsal.yaml and a locustfile for a repository."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`canary lint`: the findings of every rule about some manifests."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`canary mutate`: broken gates against every kind of release."""
 
-from __future__ import annotations
-
 import argparse
 
 from canary.commands import options

@@ -1,7 +1,5 @@
 """The options that several commands have: each is named, read and explained here and once."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

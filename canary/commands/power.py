@@ -1,7 +1,5 @@
 """`canary power`: what the gates can see."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path

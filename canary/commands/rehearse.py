@@ -4,8 +4,6 @@ Exit codes: 0 promoted, 1 rolled back by a gate or the progress deadline, or its
 2 the input cannot be used, 3 no verdict, 4 the tool or the machine is at fault, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import itertools

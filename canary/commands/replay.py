@@ -1,7 +1,5 @@
 """`canary replay`: a recorded rehearsal, judged by other gates."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """`canary runs`: the rehearsals of the past, listed, compared and removed."""
 
-from __future__ import annotations
-
 import argparse
 import json
 

@@ -1,7 +1,5 @@
 """`canary serve`: one pod of the manifests to try by hand."""
 
-from __future__ import annotations
-
 import argparse
 
 from canary.commands import options

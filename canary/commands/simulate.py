@@ -1,7 +1,5 @@
 """`canary simulate`: releases of some faults through a real Prometheus."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from dataclasses import replace

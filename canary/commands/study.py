@@ -1,7 +1,5 @@
 """What power, design and simulate have in common: which release, under which traffic."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`canary ui`: the rehearsals of the past in a browser."""
 
-from __future__ import annotations
-
 import argparse
 import time
 

@@ -5,8 +5,6 @@ series; the rest of the release stays. None is better everywhere, so what is sho
 good at.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Synthesised samples in a real Prometheus: `promtool tsdb create-blocks-from openmetrics`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

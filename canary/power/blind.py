@@ -5,8 +5,6 @@ or that it does not follow, are released through a real Prometheus: fewer times,
 sizes. What neither follows is not known, and the row names why.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import statistics

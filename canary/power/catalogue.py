@@ -1,7 +1,5 @@
 """The rules' examples, and the page that documents each rule with them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches

@@ -6,8 +6,6 @@ of the gates, each by one factor; and the limit of the gate in question. The sho
 does what is asked for is proposed, and of these the one that shows the canary to the fewest users.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

@@ -5,8 +5,6 @@ An edit names an object by kind (and name), a path inside it, and what to do the
 index, by `name=…`, or all by `*`.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence

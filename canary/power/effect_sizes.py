@@ -1,7 +1,5 @@
 """Faults and traffic as people write them on a command line, in the words of `canary.faults`."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

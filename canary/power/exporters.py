@@ -4,8 +4,6 @@ A gate of the service here finds the series that the contract names. Any other g
 the values that it asks for, as in the check of the model, and its counts are the same requests.
 """
 
-from __future__ import annotations
-
 from canary.argo import promql
 from canary.argo.gates import Release
 from canary.errors import UsageError

@@ -1,7 +1,5 @@
 """Kinds of release by the words that a person gives them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from canary import faults

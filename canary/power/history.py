@@ -6,8 +6,6 @@ place of the pod-template hashes. What no history can show: a gate that reads co
 start reads more of an old pod than of a canary's, and no pod of the past was new.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import re

@@ -4,8 +4,6 @@ Each mutant is one mistake that people make: a matcher, a window, a limit, a con
 an object is called plays no part, but for the names by which its own text refers to it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

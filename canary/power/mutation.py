@@ -6,8 +6,6 @@ release ends otherwise. What is left is noticed only beside the manifests as the
 `canary lint --baseline` compares them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The matrix of `canary mutate`: which broken gate was noticed, and by what."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The power curves as one self-contained HTML page with SVG."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Power over fault sizes: what `canary power` says, as data, tables and a page."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

@@ -6,8 +6,6 @@ asked at the instants at which the controller would ask them. Judging and steppi
 rehearsal's own.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import random

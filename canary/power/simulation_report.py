@@ -1,7 +1,5 @@
 """What came of simulated releases: counts, intervals, and their words."""
 
-from __future__ import annotations
-
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

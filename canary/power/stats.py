@@ -5,8 +5,6 @@ requests within a window are a random number: failed and good ones are Poisson c
 `requests_to_distinguish` asks about a run that sends a fixed number: failures are binomial.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -5,8 +5,6 @@ own phase with jitter, new pods are found late, clients that keep connections al
 unevenly, a crash sets counters back. Names and labels are those of the service's contract.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

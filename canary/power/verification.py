@@ -7,8 +7,6 @@ than outcomes, namespace and pod are given the values that the query asks for, s
 series do not have is not noticed here.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

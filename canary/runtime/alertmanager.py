@@ -1,7 +1,5 @@
 """A real Alertmanager: found or unpacked, and asked what fires."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

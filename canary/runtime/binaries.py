@@ -3,8 +3,6 @@
 Downloading and unpacking need no rights and install nothing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

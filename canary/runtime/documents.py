@@ -5,8 +5,6 @@ read here, so that a bare machine can rehearse; anything richer is handed to `ku
 `kubectl kustomize`.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,6 @@
 The release is called as the chart is, unless it is given a name: no object's name is random.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Sequence

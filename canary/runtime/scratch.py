@@ -4,8 +4,6 @@ A folder is locked by whoever made it. One whose lock is free was left by a prog
 together with its guardian, or by a power cut; whoever makes the next removes it.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

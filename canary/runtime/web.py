@@ -4,8 +4,6 @@ Source: metricproviders/webmetric/webmetric.go of v1.9.1. Of the JSON paths of K
 read that lead to one place: names and indexes.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import urllib.error
