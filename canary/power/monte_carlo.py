@@ -457,41 +457,27 @@ def _phases(metric: Metric, value: Value) -> Ints:
     Conditions change only at the numbers they compare with, so each stretch between them is asked
     once, and the numbers themselves, instead of every value.
     """
-    table = _table(metric, scalar=value.scalar)
-    number = value.number
-    codes = np.full(len(number), table.of_nan)
-    for low, high, code in table.stretches:
-        codes[(number > low) & (number < high)] = code
-    for limit, code in table.limits:
-        codes[number == limit] = code
-    codes[~value.present] = table.of_nothing
-    return codes
-
-
-@dataclass(frozen=True)
-class _Table:
-    """What a metric makes of each stretch of numbers, each limit, NaN and nothing, as codes."""
-
-    stretches: tuple[tuple[float, float, int], ...]
-    limits: tuple[tuple[float, int], ...]
-    of_nan: int
-    of_nothing: int
+    points, codes = _table(metric, scalar=value.scalar)
+    place = sum(np.searchsorted(points, value.number, side) for side in ("left", "right")) - 1
+    found: Ints = codes[np.where(value.present, place, -1)]
+    return found
 
 
 @cache
-def _table(metric: Metric, *, scalar: bool) -> _Table:
+def _table(metric: Metric, *, scalar: bool) -> tuple[tuple[float, ...], Ints]:
+    """The numbers at which a metric's phase may change, and the phases as codes.
+
+    Those are of each number and of the stretch after it, by turns, and then of NaN and of nothing.
+    """
+
     def code(*values: float) -> int:
         result = values[0] if scalar and values else values
         return _CODES[analysis.judge(metric, result)[0]]
 
-    limits = threshold.breakpoints(metric)
-    edges = itertools.pairwise((-math.inf, *limits, math.inf))
-    return _Table(
-        stretches=tuple((low, high, code(_between(low, high))) for low, high in edges),
-        limits=tuple((limit, code(limit)) for limit in limits),
-        of_nan=code(math.nan),
-        of_nothing=code(),
-    )
+    points = (-math.inf, *threshold.breakpoints(metric), math.inf)
+    pairs = itertools.pairwise(points)
+    codes = [found for low, high in pairs for found in (code(low), code(_between(low, high)))]
+    return points, np.array([*codes, code(math.inf), code(math.nan), code()])
 
 
 def _between(low: float, high: float) -> float:

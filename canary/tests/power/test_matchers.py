@@ -7,7 +7,7 @@ import pytest
 
 from canary.argo.dialects import Dialect, Outcome, Vocabulary
 from canary.argo.model import Analysis, Metric, Pause, Rollout, SetWeight
-from canary.argo.releases import LATEST
+from canary.argo.releases import LATEST, STABLE
 from canary.power import power_curve, verification
 from canary.power.monte_carlo import Study
 from canary.power.samples import Fault, Traffic
@@ -288,6 +288,12 @@ def test_two_samples_say_less_than_a_window():
 )
 def test_conditions_are_computed_and_not_guessed(query, success, failure, expected):
     assert outcome(released(query, success, failure)) == expected
+
+
+def test_failures_beside_none_of_stable_are_infinitely_many_and_more_than_twice_as_many():
+    stable = SHARE.replace(LATEST, STABLE)
+    study = released(f"{SHARE} / ({stable} * 0)", "result[0] < 2")
+    assert study.outcomes(HALF).rollback_rate == 1.0
 
 
 def test_a_gate_that_ends_with_its_first_success_is_measured_again_while_it_fails():
