@@ -123,11 +123,9 @@ def expectations(
     (release,) = releases.find(documents)
     if {e.gate for e in EXPECTATIONS} - {""} <= {gate.name for gate in release.gates}:
         return EXPECTATIONS
-    ended: dict[str, list[VirtualRollout]] = {}
-    for trial, virtual_run in simulation.simulate(
-        subject_of(release), _KINDS, RELEASES, recordings=recordings
-    ):
-        ended.setdefault(trial.scenario.name, []).append(virtual_run)
+    subject = subject_of(release)
+    released = simulation.simulate(subject, _KINDS, RELEASES, recordings=recordings)
+    ended = simulation.by_kind(released)
     found = ((kind, ended[kind.name]) for kind in _KINDS)
     return tuple(
         _as_it_ended(kind, virtual_runs)

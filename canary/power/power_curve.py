@@ -132,11 +132,8 @@ def _row(study: Study, size: float, outcomes: Outcomes) -> Row:
 
 def _limits(study: Study) -> dict[str, float]:
     """The threshold of each gate that has one, for the plots."""
-    found = {}
-    for measurement in study.measurements:
-        if numbers := threshold.numbers(measurement.metric):
-            found[measurement.metric.name] = numbers[-1]
-    return found
+    metrics = (measurement.metric for measurement in study.measurements)
+    return {m.name: numbers[-1] for m in metrics if (numbers := threshold.numbers(m))}
 
 
 def _needed(study: Study) -> dict[str, int]:

@@ -201,6 +201,14 @@ def simulate(
     return list(found.values())
 
 
+def by_kind(released: Released) -> dict[str, list[VirtualRollout]]:
+    """How the releases of each kind went, by its name, in the order of their first ones."""
+    found: dict[str, list[VirtualRollout]] = {}
+    for trial, virtual_run in released:
+        found.setdefault(trial.scenario.name, []).append(virtual_run)
+    return found
+
+
 def _released(
     subject: Subject, trials: Sequence[Trial], recordings: Recordings, progress: Progress = _untold
 ) -> Released:

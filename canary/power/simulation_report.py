@@ -4,11 +4,10 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from canary import tables
 from canary.argo.virtual_rollout import PAUSED, PROMOTED, ROLLED_BACK, VirtualRollout
-from canary.power import stats
+from canary.power import simulation, stats
 from canary.power.simulation import Released
 
 
@@ -40,12 +39,7 @@ class Summary:
 
 def summarise(release: str, results: Released, elapsed_s: float) -> Summary:
     """Counts the results of each kind, in the order in which they were asked for."""
-    order = list(dict.fromkeys(trial.scenario.name for trial, _ in results))
-    ranked = sorted(results, key=lambda result: order.index(result[0].scenario.name))
-    groups = groupby(ranked, key=lambda result: result[0].scenario.name)
-    tallies = tuple(
-        _tally(name, [virtual_run for _, virtual_run in group]) for name, group in groups
-    )
+    tallies = tuple(_tally(*kind) for kind in simulation.by_kind(results).items())
     return Summary(release, round(elapsed_s, 1), tallies)
 
 
