@@ -474,18 +474,12 @@ def _table(metric: Metric, *, scalar: bool) -> tuple[tuple[float, ...], Ints]:
         result = values[0] if scalar and values else values
         return _CODES[analysis.judge(metric, result)[0]]
 
-    points = (-math.inf, *threshold.breakpoints(metric), math.inf)
-    pairs = itertools.pairwise(points)
-    codes = [found for low, high in pairs for found in (code(low), code(_between(low, high)))]
-    return points, np.array([*codes, code(math.inf), code(math.nan), code()])
-
-
-def _between(low: float, high: float) -> float:
-    if math.isinf(low) and math.isinf(high):
-        return 0.0
-    if math.isinf(low):
-        return high - 1.0
-    return low + 1.0 if math.isinf(high) else (low + high) / 2
+    limits = threshold.breakpoints(metric) or (0.0,)
+    between = ((low + high) / 2 for low, high in itertools.pairwise(limits))
+    points = (-math.inf, *limits, math.inf)
+    inside = (limits[0] - 1.0, *between, limits[-1] + 1.0)
+    by_turns = itertools.chain.from_iterable(zip(points, inside, strict=False))
+    return points, np.array([*map(code, (*by_turns, math.inf, math.nan)), code()])
 
 
 def _if_empty(metric: Metric) -> str:
