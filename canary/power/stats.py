@@ -6,10 +6,8 @@ requests within a window are a random number: failed and good ones are Poisson c
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 # Not scipy.stats, which takes a second to import.
 from scipy import special
@@ -35,9 +33,9 @@ def ratio(count: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, f
     return low, high
 
 
-def ranks(quantile: float, of: int, confidence: float = CONFIDENCE) -> tuple[int, int]:
+def ranks(quantile: float, of: int) -> tuple[int, int]:
     """Which two order statistics (from 1) hold the true quantile between them."""
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low = _binomial_quantile(tail, of, quantile)
     high = _binomial_quantile(1 - tail, of, quantile) + 1
     return max(1, low), min(of, high)
@@ -100,22 +98,15 @@ def requests_to_detect(error_rate: float, limit: float, power: float = 0.95) -> 
     """How many requests one measurement needs to fail with this power; None at the limit."""
     if error_rate <= limit:
         return None
-    for requests in _grid():
-        if chance(requests, error_rate, limit) >= power:
-            return int(requests)
+    size = 20.0
+    while size < 2e6:  # noqa: PLR2004 — beyond two million no canary goes
+        if chance(int(size), error_rate, limit) >= power:
+            return int(size)
+        size *= 1.05
     return None
 
 
-def _grid() -> Iterator[int]:
-    size = 20.0
-    while size < 2e6:  # noqa: PLR2004 — beyond two million no canary goes
-        yield int(size)
-        size *= 1.05
-
-
-def requests_to_distinguish(
-    limit: float, good: float, bad: float, certainty: float = CERTAINTY
-) -> int:
+def requests_to_distinguish(limit: float, good: float, bad: float) -> int:
     """The requests that tell a release at `good` from one at `bad`; all are ratios of one.
 
     A run fails when count / requests ≥ limit, and both releases must get the right verdict. The
@@ -131,45 +122,29 @@ def requests_to_distinguish(
             f"the limit {limit:.3%} is not between {good:.3%} and {bad:.3%}",
             "give one ratio on either side of it",
         )
-    rough = _rough(limit, good, bad, certainty)
+    # By the normal approximation.
+    z = float(special.ndtri(CERTAINTY))
+    sides = (z * z * p * (1 - p) / (limit - p) ** 2 for p in (good, bad))
+    rough = max(*sides, 1 / limit)
     if rough > MAX_REQUESTS:
         raise UsageError(
             f"{good:.3%} and {bad:.3%} would need about {rough:,.0f} requests",
             "choose ratios further from the limit",
         )
-    return _exact(limit, good, bad, certainty, rough)
+    return _exact(limit, good, bad, rough)
 
 
-def certainty_of(limit: float, good: float, bad: float, requests: int) -> float:
-    """The lesser of the two chances of a right verdict."""
-    return float(_certainties(limit, good, bad, np.array([requests]))[0])
-
-
-def _rough(limit: float, good: float, bad: float, certainty: float) -> float:
-    """By the normal approximation."""
-    z = float(special.ndtri(certainty))
-    sides = (z * z * p * (1 - p) / (limit - p) ** 2 for p in (good, bad))
-    return max(*sides, 1 / limit)
-
-
-def _exact(limit: float, good: float, bad: float, certainty: float, rough: float) -> int:
+def _exact(limit: float, good: float, bad: float, rough: float) -> int:
     # The sawtooth's period is 1/limit requests; ten of them beyond the rough answer are looked at.
     last = math.ceil(rough * 1.5 + 10 / limit)
     first = max(1, math.floor(rough * 0.5))
     stride = max(1, (last - first) // 20_000)
     sizes = np.arange(first, last + 1, stride)
-    enough = _certainties(limit, good, bad, sizes) >= certainty
-    too_few = np.flatnonzero(~enough)
-    if not too_few.size:
-        return int(sizes[0])
-    return int(sizes[min(too_few[-1] + 1, sizes.size - 1)])
-
-
-def _certainties(
-    limit: float, good: float, bad: float, sizes: NDArray[np.int64]
-) -> NDArray[np.float64]:
     # The least count that fails a run; a rounding error of the product must not move it.
     fails = np.ceil(limit * sizes - 1e-9)
     passes_good = special.bdtr(fails - 1, sizes, good)
     fails_bad = special.bdtrc(fails - 1, sizes, bad)
-    return np.asarray(np.minimum(passes_good, fails_bad))
+    too_few = np.flatnonzero(np.minimum(passes_good, fails_bad) < CERTAINTY)
+    if not too_few.size:
+        return int(sizes[0])
+    return int(sizes[min(too_few[-1] + 1, sizes.size - 1)])
