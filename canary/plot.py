@@ -4,8 +4,6 @@ Colours are CSS classes, so that a page's light and dark themes both fit. All fu
 coordinates in, markup out.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +37,7 @@ class Frame:
     along: Callable[[float], str] = "{:g} s".format
     _marks: list[Markup] = field(default_factory=list)
 
-    def bands(self, bands: Iterable[Band]) -> Frame:
+    def bands(self, bands: Iterable[Band]) -> None:
         """Draws named stretches; a name that does not fit is left to the hover title."""
         for index, band in enumerate(bands):
             left, right = self._x(max(band.start, self.x[0])), self._x(min(band.end, self.x[1]))
@@ -60,25 +58,22 @@ class Frame:
             if right - left > 6.2 * len(band.label):
                 self._add('<text x="{:.1f}" y="{:.1f}">{}</text>', left + 3, TOP - 6, band.label)
             self._add("</g>")
-        return self
 
-    def area(self, lower: Sequence[Point], upper: Sequence[Point], style: str, title: str) -> Frame:
+    def area(self, lower: Sequence[Point], upper: Sequence[Point], style: str, title: str) -> None:
         """Fills between two step lines over the same times."""
         path = self._steps(upper) + "L" + self._steps(lower, backwards=True)[1:] + "Z"
         self._add('<path class="area {}" d="{}"><title>{}</title></path>', style, path, title)
-        return self
 
-    def line(self, points: Sequence[Point], style: str, title: str) -> Frame:
+    def line(self, points: Sequence[Point], style: str, title: str) -> None:
         """Joins points by straight lines; a single one is drawn as a dot."""
         inside = [(x, y) for x, y in points if not math.isnan(y)]
         if len(inside) == 1:
-            return self.dots(inside, style, [title])
-        path = "M" + "L".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in inside)
-        if inside:
+            self.dots(inside, style, [title])
+        elif inside:
+            path = "M" + "L".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in inside)
             self._add('<path class="line {}" d="{}"><title>{}</title></path>', style, path, title)
-        return self
 
-    def dots(self, points: Sequence[Point], style: str, titles: Sequence[str]) -> Frame:
+    def dots(self, points: Sequence[Point], style: str, titles: Sequence[str]) -> None:
         """A dot for each point, each with its own hover title."""
         for (x, y), title in zip(points, titles, strict=True):
             self._add(
@@ -88,9 +83,8 @@ class Frame:
                 self._y(y),
                 title,
             )
-        return self
 
-    def level(self, y: float, label: str, style: str = "limit") -> Frame:
+    def level(self, y: float, label: str, style: str = "limit") -> None:
         """A horizontal line across the plot, such as a threshold, with its name at the right."""
         at = self._y(y)
         # Near the top there is no room above it.
@@ -107,9 +101,8 @@ class Frame:
             at + (13 if below else -4),
             label,
         )
-        return self
 
-    def moment(self, x: float, label: str, style: str) -> Frame:
+    def moment(self, x: float, label: str, style: str) -> None:
         """A vertical line at an instant."""
         at = self._x(x)
         self._add(
@@ -122,14 +115,12 @@ class Frame:
             TOP,
             self.height - BOTTOM,
         )
-        return self
 
-    def name(self, at: Point, style: str, text: str) -> Frame:
+    def name(self, at: Point, style: str, text: str) -> None:
         """A word beside a line, in the line's own colour."""
         x, y = at
         template = '<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>'
         self._add(template, style, self._x(x), self._y(y), text)
-        return self
 
     def svg(self, title: str) -> Markup:
         """The finished picture."""

@@ -93,6 +93,6 @@ def test_ticks_are_round_numbers_inside_the_range(low, high, expected):
 
 def test_a_threshold_is_drawn_at_its_height():
     frame = Frame((0, 10), (0, 1), height=142)
-    picture = frame.level(0.5, "half").svg("p")
-    (line,) = ET.fromstring(picture).findall(".//g[@class='limit']/line")
+    frame.level(0.5, "half")
+    (line,) = ET.fromstring(frame.svg("p")).findall(".//g[@class='limit']/line")
     assert float(line.get("y1")) == pytest.approx(20 + (142 - 20 - 22) / 2)
