@@ -6,14 +6,13 @@ conditions. Where one measurement alone is asked of a plain error ratio, `chance
 and a test holds the two together.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cache, cached_property
+from typing import Self
 
 import numpy as np
 
@@ -110,7 +109,7 @@ class Study:
     shift: int = 0
 
     @classmethod
-    def of(cls, release: Release, traffic: Traffic) -> Study:
+    def of(cls, release: Release, traffic: Traffic) -> Self:
         """The release as its manifests describe it."""
         return cls(
             releases.in_virtual_time(release),
@@ -127,7 +126,7 @@ class Study:
         space = "" if self.rollout.namespace == "default" else self.rollout.namespace
         return Names(self.rollout.name, space, self.canary_tokens, self.stable_tokens)
 
-    def until(self, at_s: float) -> Study:
+    def until(self, at_s: float) -> Self:
         """The same release as far as an instant: a tenth of it takes a tenth of the time."""
         other = copy.copy(self)
         other.__dict__.pop("draws", None)
@@ -243,11 +242,11 @@ class Study:
         return max((self._before_s(measurement) for measurement in self.measurements), default=0.0)
 
     @cached_property
-    def _parts(self) -> tuple[Study, ...]:
+    def _parts(self) -> tuple[Self, ...]:
         """The releases by when their pods are scraped, where that makes a difference."""
         return tuple(self._part(turn) for turn in range(self._turns)) if self._turns > 1 else ()
 
-    def _part(self, turn: int) -> Study:
+    def _part(self, turn: int) -> Self:
         part = copy.copy(self)
         part.n = len(range(turn, self.n, self._turns))
         part.shift, part.seed = turn, self.seed + turn
