@@ -10,8 +10,6 @@ break it, and nobody else. `database-down` is of the world around the pods, so a
 The service and its rehearsal share this file: `canary/faults.py` is a link to it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
