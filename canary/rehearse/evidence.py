@@ -47,11 +47,13 @@ BROKEN_OFF = "UC"
 MAX_LINES, MAX_TEXT = 14, 300
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class Part(BaseModel):
+    """A part of the record; runs of before may lack what was added since."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
 
-class Figures(_Part):
+class Figures(Part):
     """What one release did with the requests of one route.
 
     `failed` counts 5xx and broken connections, `refused` 4xx, `unanswered` what the client gave up.
@@ -74,7 +76,7 @@ class Figures(_Part):
         return self.failed + self.unanswered
 
 
-class Route(_Part):
+class Route(Part):
     """A route, canary beside stable; both since the release."""
 
     route: str
@@ -82,7 +84,7 @@ class Route(_Part):
     stable: Figures
 
 
-class Raised(_Part):
+class Raised(Part):
     """A kind of exception or error in the canary's logs: where it is first, and how often."""
 
     text: str
@@ -94,7 +96,7 @@ class Raised(_Part):
     lines: list[str]
 
 
-class Response(_Part):
+class Response(Part):
     """The body of one error response of the canary."""
 
     route: str
@@ -102,7 +104,7 @@ class Response(_Part):
     body: str
 
 
-class Restart(_Part):
+class Restart(Part):
     """A container's end that its kubelet restarted it for, with its last log lines."""
 
     release: str
@@ -112,7 +114,7 @@ class Restart(_Part):
     lines: list[str]
 
 
-class Coverage(_Part):
+class Coverage(Part):
     """Which of the known routes some request to the canary came to; some are left out on purpose.
 
     Nothing is known of a route that is missing: an exception there would be promoted.
@@ -131,7 +133,7 @@ class Coverage(_Part):
         return f"{exercised}{without}"
 
 
-class Evidence(_Part):
+class Evidence(Part):
     """All of it; empty where the target keeps no such records.
 
     `routes` are of the time before the decision, but for the seconds that `shared` tells of.

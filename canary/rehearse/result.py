@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
 from canary.argo import model, routing, threshold
 from canary.argo.model import Analysis, Metric, Pause, SetCanaryScale, SetWeight
 from canary.argo.replicas import split
 from canary.rehearse import time_compression, timeline, units, verdict
-from canary.rehearse.evidence import Evidence
+from canary.rehearse.evidence import Evidence, Part
 from canary.rehearse.plan import Build, Plan
 from canary.rehearse.runner import Run
 from canary.rehearse.target import Observation, Target
@@ -26,13 +26,7 @@ from canary.rehearse.verdict import Decision
 SCHEMA = "canary.rehearsal/v1"
 
 
-class _Part(BaseModel):
-    """A part of the record; runs of before may lack what was added since."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
-
-
-class Side(_Part):
+class Side(Part):
     """One of the two releases."""
 
     hash: str
@@ -41,7 +35,7 @@ class Side(_Part):
     commit: str = ""
 
 
-class Release(_Part):
+class Release(Part):
     """What was released over what."""
 
     faults: list[str]
@@ -50,7 +44,7 @@ class Release(_Part):
     changes: list[str] = Field(default_factory=list)
 
 
-class DecidingGate(_Part):
+class DecidingGate(Part):
     """The gate that decided, and what it read."""
 
     name: str
@@ -63,7 +57,7 @@ class DecidingGate(_Part):
     step_index: int | None
 
 
-class Verdict(_Part):
+class Verdict(Part):
     """How it ended, and when."""
 
     outcome: str
@@ -78,7 +72,7 @@ class Verdict(_Part):
     last_canary_response_after_s: float | None
 
 
-class Step(_Part):
+class Step(Part):
     """A step of the Rollout: a weight and its pods, a pause, or an analysis."""
 
     index: int
@@ -93,7 +87,7 @@ class Step(_Part):
     templates: list[str] | None = None
 
 
-class Rollout(_Part):
+class Rollout(Part):
     """What was stepped through."""
 
     name: str
@@ -104,7 +98,7 @@ class Rollout(_Part):
     steps: list[Step]
 
 
-class Gate(_Part):
+class Gate(Part):
     """A gate as it was asked."""
 
     name: str
@@ -117,7 +111,7 @@ class Gate(_Part):
     failure_condition: str
 
 
-class Measurement(_Part):
+class Measurement(Part):
     """One measurement; `control` is the same query about the stable release."""
 
     at_s: float
@@ -128,7 +122,7 @@ class Measurement(_Part):
     message: str
 
 
-class MetricResult(_Part):
+class MetricResult(Part):
     """One metric of an AnalysisRun."""
 
     name: str
@@ -138,7 +132,7 @@ class MetricResult(_Part):
     measurements: list[Measurement]
 
 
-class AnalysisRun(_Part):
+class AnalysisRun(Part):
     """One AnalysisRun; `step_index` is nothing for the background one."""
 
     name: str
@@ -151,7 +145,7 @@ class AnalysisRun(_Part):
     metrics: list[MetricResult]
 
 
-class Series(_Part):
+class Series(Part):
     """Columns of one value per sample, a second apart; empty where nothing was seen."""
 
     at_s: list[float] = Field(default_factory=list)
@@ -172,7 +166,7 @@ class Series(_Part):
     client_p95_ms: list[float | None] = Field(default_factory=list)
 
 
-class Moment(_Part):
+class Moment(Part):
     """An event."""
 
     at_s: float
@@ -180,7 +174,7 @@ class Moment(_Part):
     text: str
 
 
-class Traffic(_Part):
+class Traffic(Part):
     """What users sent, and what came of it."""
 
     requests_per_second: float
@@ -195,7 +189,7 @@ class Traffic(_Part):
     p95_ms: float | None
 
 
-class Budget(_Part):
+class Budget(Part):
     """What it would have cost of the month's error budget."""
 
     objective: float
@@ -207,7 +201,7 @@ class Budget(_Part):
     note: str
 
 
-class Machine(_Part):
+class Machine(Part):
     """How well the machine kept up; `honest` says that it stood in nobody's way."""
 
     cores: int
@@ -222,7 +216,7 @@ class Machine(_Part):
     because: str = ""
 
 
-class Result(_Part):
+class Result(Part):
     """The whole record."""
 
     format: str = Field(alias="schema")
