@@ -57,10 +57,7 @@ TICK_S = 0.1
 OBSERVE_S = 0.3
 WARM_UP_TIMEOUT_S = 60.0
 MIGRATION_TIMEOUT_S = 120.0
-RELEASES = {
-    evidence.CANARY: ReplicaSetName.LATEST,
-    evidence.STABLE: ReplicaSetName.STABLE,
-}
+RELEASES = {evidence.CANARY: ReplicaSetName.LATEST, evidence.STABLE: ReplicaSetName.STABLE}
 # What exporters call the label that holds a request's route.
 ROUTE_LABELS = ("route", "http_route", "handler")
 MAX_REPLICAS = 200
@@ -157,11 +154,7 @@ class LocalTarget(target.Target):
         node, stable, candidate = self._started
         since, build = self._released_at, self.plan.candidate
         until = math.inf if decided_at_s is None else since + decided_at_s
-        ports = _ports(node)
-
-        def release_of(port: int) -> str:
-            return ports.get(port, "")
-
+        release_of = _release_of(node)
         name = Routes(self._known_routes, self._sent).name
         every = [access for access in node.gateway.accesses() if access.at >= since]
         before = [access for access in every if access.at <= until]
@@ -174,7 +167,7 @@ class LocalTarget(target.Target):
         raised = evidence.exceptions(self._canary_logs(), redact, checkout)
         restarts = [self._restart(ending, redact) for ending in node.sets.kubelet.endings]
         refusals = node.load.refusals() if node.load else []
-        canary_refusals = [r for r in refusals if ports.get(r.port) == evidence.CANARY]
+        canary_refusals = [r for r in refusals if release_of(r.port) == evidence.CANARY]
         return Evidence(
             cause=evidence.blame(compared, total, raised, restarts, timed=timed),
             shared=shared,
@@ -192,11 +185,10 @@ class LocalTarget(target.Target):
         if self._started is None:
             return ()
         node, since = self._started[0], time.time() - ROUTES_S
-        ports = _ports(node)
         recent = node.gateway.accesses(int(ROUTES_S * self.plan.rate * ACCESS_BYTES) + 1)
         return evidence.compare(
             (access for access in recent if access.at >= since),
-            lambda port: ports.get(port, ""),
+            _release_of(node),
             self._routes.name,
         )[0]
 
@@ -513,6 +505,7 @@ def unready(said: str, endings: Sequence[Ending]) -> RehearsalError:
     return UsageError(told, "give it what it needs in rehearsal.yaml, and see `canary serve`")
 
 
-def _ports(node: Node) -> dict[int, str]:
-    """Whose pod listens on each port."""
-    return {port: name for name, of in RELEASES.items() for port in node.sets.ports(of)}
+def _release_of(node: Node) -> Callable[[int], str]:
+    """Whose pod listens on a port; nothing for nobody's."""
+    ports = {port: name for name, of in RELEASES.items() for port in node.sets.ports(of)}
+    return lambda port: ports.get(port, "")

@@ -129,12 +129,12 @@ def choose(
         if own.config.build is None or own.config.build.checkout_is_built:
             return own, own
         references = _References(file, config, say, without)
-        built = references.build(references.find(WORKTREE), deploy, given, rules)
+        built = references.build(references.repository.resolve(WORKTREE), deploy, given, rules)
         return (replace(built, name="", commit=""),) * 2
     references = _References(file, config, say, without)
     # Both before either is built, which takes long.
-    before = references.find(DEFAULT_STABLE if stable is None else stable)
-    after = references.find(WORKTREE if candidate is None else candidate)
+    before = references.repository.resolve(DEFAULT_STABLE if stable is None else stable)
+    after = references.repository.resolve(WORKTREE if candidate is None else candidate)
     return references.build(before, None, None, None), references.build(after, deploy, given, rules)
 
 
@@ -148,14 +148,11 @@ class _References:
     def __init__(self, file: Path, given: Path | None, say: Say, without: Collection[str]) -> None:
         self._file, self._given, self._say, self._without = file, given, say, without
         root = worktrees.root(file.parent) or worktrees.root(HERE) or HERE
-        self._repository = worktrees.Repository(root, CACHE)
+        self.repository = worktrees.Repository(root, CACHE)
         try:
             self._within = file.parent.resolve().relative_to(root.resolve())
         except ValueError:  # the file lies elsewhere
             self._within = HERE
-
-    def find(self, name: str) -> Reference:
-        return self._repository.resolve(name)
 
     def build(
         self,
@@ -164,7 +161,7 @@ class _References:
         given: Mapping[str, str] | None,
         rules: Path | None,
     ) -> Build:
-        tree = self._repository.check_out(reference)
+        tree = self.repository.check_out(reference)
         held = tree / self._within / self._file.name
         file = self._file if self._given or not held.is_file() else held
         # Manifests of another repository lie beside the checkout.
@@ -175,7 +172,7 @@ class _References:
         if commands is None and file == held and self._file.is_file():
             # A commit from before its file said how it is built.
             commands = configuration.read(self._file).build
-        out = commands and self._repository.build(reference, str(self._within), commands, self._say)
+        out = commands and self.repository.build(reference, str(self._within), commands, self._say)
         return replace(
             found,
             # Without commands of its own, its programs are files of it, or others on PATH.
