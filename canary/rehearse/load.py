@@ -74,6 +74,7 @@ class Load(processes.Program):
     # Users of the configuration's own, instead of those that send its `requests`.
     locustfile: Path | None = None
     seconds: list[Second] = field(default_factory=list)
+    # The lowest factor of the rate that was asked for: what every second had to hold.
     lowest: float = 1.0
     _read: int = 0
 
@@ -106,11 +107,6 @@ class Load(processes.Program):
         fresh = self._pace.with_suffix(".new")
         fresh.write_text(str(factor), encoding="utf-8")
         fresh.rename(self._pace)
-
-    @property
-    def least_rate(self) -> float:
-        """The lowest rate that was asked for: what every second had to hold."""
-        return self.rate * self.lowest
 
     def read(self) -> list[Second]:
         """The seconds that were written since the last call.

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +85,9 @@ class LocalTarget(target.Target):
         self._released_at: float | None = None
         document = plan.candidate.config.traffic.openapi
         self._documented = routes.documented(plan.candidate.folder / document) if document else ()
+        requests = plan.config.traffic.requests
+        self._sent = [f"{r.method} {r.path.partition('?')[0]}" for r in requests]
+        self._routes = Routes(self._documented, self._sent)
         self._known_routes: list[str] = []
 
     # ------------------------------------------------------------------ the target's interface
@@ -191,15 +193,6 @@ class LocalTarget(target.Target):
             _release_of(node),
             self._routes.name,
         )[0]
-
-    @cached_property
-    def _routes(self) -> Routes:
-        return Routes(self._documented, self._sent)
-
-    @property
-    def _sent(self) -> list[str]:
-        """The routes of the users' requests."""
-        return [f"{r.method} {r.path.partition('?')[0]}" for r in self.plan.config.traffic.requests]
 
     def _canary_logs(self) -> Iterator[Log]:
         """The logs of the canary's pods that started."""

@@ -191,7 +191,7 @@ class Node:
             canary_traffic=self._traffic(counts, ReplicaSetName.LATEST, ReplicaSetName.OLD),
             seconds=seconds,
             events=events,
-            rate=self.load.least_rate if self.load is not None else 0.0,
+            rate=self.load.rate * self.load.lowest if self.load is not None else 0.0,
             left_out=self.left_out,
         )
         return seen if status is None else self._add_status(seen, status, now)

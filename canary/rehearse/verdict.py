@@ -383,7 +383,9 @@ def conditions(
     """
     strained = next(_strains(last, seconds, busy_share), "")
     shared = any(event.kind == WORLD for event in events)
-    interval_s = min(_intervals_s(rollout), default=None)
+    repeated = (m for judging in rollout.analyses for m in judging.metrics if m.count != 1)
+    intervals = (metric.interval_s for metric in repeated if metric.interval_s is not None)
+    interval_s = min(intervals, default=None)
     if interval_s is not None and late_s > interval_s:
         blind = f"the harness ran {late_s:.1f} s late, and a gate measures every {interval_s:.1f} s"
         return Conditions(strained, blind, shared)
@@ -411,14 +413,6 @@ def _strains(last: Observation, seconds: Sequence[Second], busy_share: float) ->
         yield f"{last.scrapes_lost} of {last.scrapes} scrapes of the containers were lost"
     if busy_share >= BUSY_SHARE:
         yield f"the machine was {busy_share:.0%} busy"
-
-
-def _intervals_s(rollout: Rollout) -> Iterator[float]:
-    """Between the measurements of each gate that has more than one."""
-    for judging in rollout.analyses:
-        for metric in judging.metrics:
-            if metric.interval_s is not None and metric.count != 1:
-                yield metric.interval_s
 
 
 def _killed(hashes: Hashes, events: Sequence[Event], *, strained: bool) -> str:
