@@ -37,7 +37,6 @@ from canary.rehearse.evidence import Evidence, Log, Redaction, Restart, Route
 from canary.rehearse.exporter import PATH as EXPORTER_PATH
 from canary.rehearse.exporter import ExporterProgram
 from canary.rehearse.fakes import Fakes
-from canary.rehearse.happenings import Happenings
 from canary.rehearse.kubelet import Ending, Kubelet
 from canary.rehearse.load import Load
 from canary.rehearse.measurements import Measurements, Sides
@@ -127,7 +126,7 @@ class LocalTarget(target.Target):
             observation = node.observe()
             if node.status is not None:
                 self.hashes, self.rollout = node.status.hashes, node.rollout
-        for event in node.happenings.schedule.pending:
+        for event in node.schedule.pending:
             node.log("event", f"{event} never came: the release was over")
         yield replace(observation, events=(*observation.events, *node.observe().events))
 
@@ -140,7 +139,7 @@ class LocalTarget(target.Target):
         """Has them happen at the next tick, as events whose moment has come."""
         for kind in self._acts_asked:
             act = Event(kind, "", None, round(node.clock(), 1))
-            node.happenings.schedule.pending.append(act)
+            node.schedule.pending.append(act)
 
     def tear_down(self) -> tuple[str, ...]:
         """Ends everything in the reverse order of its start."""
@@ -277,11 +276,9 @@ class LocalTarget(target.Target):
             gateway=gateway,
             measurements=measurements,
             clock=clock,
-            happenings=Happenings(
-                Schedule(list(self.plan.events)),
-                self.plan.second_hash,
-                lambda name: told.fire(name, prometheus) if told else None,
-            ),
+            schedule=Schedule(list(self.plan.events)),
+            second=self.plan.second_hash,
+            fire=lambda name: told.fire(name, prometheus) if told else None,
             left_out=self.plan.choices.without_metrics,
             edge_delay_s=self.plan.edge_delay_s or 0.0,
             outage=self._outage,
@@ -366,7 +363,7 @@ class LocalTarget(target.Target):
         deadline = time.monotonic() + WARM_UP_TIMEOUT_S
         for event in before:
             assert self._alerts is not None  # noqa: S101 — `_watch` starts it for such an event
-            node.happenings.schedule.pending.remove(event)
+            node.schedule.pending.remove(event)
             self._alerts.fire(event.value, node.prometheus)
             node.log("event", str(event))
             while not self._alerts.fires(event.value):

@@ -12,20 +12,19 @@ from dataclasses import dataclass, field, replace
 
 from canary.argo import controller, quantities
 from canary.argo.controller import RolloutPhase, Status
-from canary.argo.model import Pause, ReplicaSetName, Rollout
+from canary.argo.model import Pause, ReplicaSetName
 from canary.errors import MachineError
 from canary.rehearse import edge
 from canary.rehearse.active_service import ActiveService
 from canary.rehearse.exporter import ContainerFacts, ExporterProgram
-from canary.rehearse.happenings import Happenings
+from canary.rehearse.happenings import Machine
 from canary.rehearse.kubelet import ContainerState, Pod
-from canary.rehearse.load import Load, Second
-from canary.rehearse.measurements import Measurements
+from canary.rehearse.load import Second
 from canary.rehearse.outage import WORLD, Outage
-from canary.rehearse.replica_sets import SIDES, ReplicaSets
-from canary.rehearse.target import Event, Observation, remaining_s, stays
+from canary.rehearse.replica_sets import SIDES
+from canary.rehearse.target import Observation, remaining_s, stays
 from canary.runtime.gateway import PODS, Counts, Gateway
-from canary.runtime.prometheus import Prometheus, QueryError
+from canary.runtime.prometheus import QueryError
 
 EXPORTER_JOB = "kubelet"
 # A Prometheus on loopback answers within a second, or refuses; Argo itself would wait for 30 s.
@@ -51,38 +50,27 @@ class Clock:
         self.zero = time.monotonic()
 
 
-@dataclass
-class Node:
+@dataclass(kw_only=True)
+class Node(Machine):
     """Everything that was started; `status` is the controller's, once there is a release.
 
     `stable_alone` says that users come by a Service that selects no canary pod until the promotion.
     """
 
-    rollout: Rollout
-    sets: ReplicaSets
-    prometheus: Prometheus
     scrape_interval_s: float
     exporter: ExporterProgram
     gateway: Gateway
-    measurements: Measurements
     clock: Clock
-    happenings: Happenings
     edge_delay_s: float
     left_out: tuple[str, ...] = ()
     outage: Outage | None = None
     stable_alone: bool = False
     active: ActiveService | None = None
-    load: Load | None = None
     status: Status | None = None
-    _events: list[Event] = field(default_factory=list)
     _seconds: list[Second] = field(default_factory=list)
     _routed: dict[str, object] = field(default_factory=dict)
     _drained_at: float | None = None
     _waited: bool = False
-
-    def log(self, kind: str, text: str) -> None:
-        """Notes an event, for the next observation."""
-        self._events.append(Event(self.clock(), kind, text))
 
     def stop_load(self) -> None:
         """Sends nobody any more."""
@@ -105,7 +93,7 @@ class Node:
             self.log("pod", f"{pod} {text}")
         self.sets.fill()
         if self.status is not None:
-            self.status = self._reconcile(self.happenings.tick(self, self.status))
+            self.status = self._reconcile(self.happen(self.status))
             if self.outage is not None and (happening := self.outage.tick(self.clock())):
                 self.log(WORLD, happening)
         self._follow_pods()
@@ -233,7 +221,7 @@ class Node:
 
     def _settled(self, status: Status) -> bool:
         """At a step that nobody promotes; or at an end, with every leaving pod gone."""
-        if self.happenings.schedule.imminent:
+        if self.schedule.imminent:
             return False
         if status.paused_inconclusive or status.timed_out or self._waits(status):
             return True
@@ -267,7 +255,7 @@ class Node:
     def _waits(self, status: Status) -> str:
         """Why nothing goes on without a person; nothing where it does."""
         paused, index = status.pause_started_at is not None, status.step_index
-        if status.user_paused and not self.happenings.schedule.imminent:
+        if status.user_paused and not self.schedule.imminent:
             return controller.PAUSED_BY_HAND
         if paused and self.rollout.steps[index : index + 1] == (Pause(None),):
             return controller.needs_promotion(index)

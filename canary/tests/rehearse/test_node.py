@@ -10,7 +10,6 @@ from canary.argo.events import Schedule
 from canary.argo.model import Hashes, Rollout
 from canary.errors import MachineError, UsageError
 from canary.rehearse import local
-from canary.rehearse.happenings import Happenings
 from canary.rehearse.kubelet import Ending, Kubelet
 from canary.rehearse.node import RECOVERY_TIMEOUT_S, Node
 
@@ -35,7 +34,9 @@ def test_pods_that_are_never_ready_again_after_a_rollback_are_waited_for_and_the
         gateway=SimpleNamespace(counts=dict),
         measurements=None,
         clock=lambda: now.s,
-        happenings=Happenings(Schedule([]), "", lambda _: None),
+        schedule=Schedule([]),
+        second="",
+        fire=lambda _: None,
         edge_delay_s=0.0,
         left_out=(),
     )
