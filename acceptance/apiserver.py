@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+from acceptance.calling import quietly
 from acceptance.things import listed
 from canary.errors import MachineError
 from canary.runtime import processes
@@ -45,13 +46,8 @@ class ApiServer:
 
     def run(self, *arguments: str, given: str | None = None) -> CompletedProcess[str]:
         """Runs kubectl on it, whatever its outcome."""
-        return processes.run(
-            [str(find("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        kubectl = (str(find("kubectl")), f"--kubeconfig={self.kubeconfig}")
+        return quietly(*kubectl, *arguments, input=given, timeout=60)
 
     def apply(self, *bodies: Mapping[str, Any]) -> None:
         """Makes objects, on the server's side since some are too large for an annotation.

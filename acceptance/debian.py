@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acceptance.calling import quietly
 from canary.errors import MachineError
-from canary.runtime import binaries, processes
+from canary.runtime import binaries
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,16 @@ def _unpack(root: Path, packages: Sequence[str], wanted: str) -> None:
     # Downloads what this machine lacks, as an ordinary user.
     options = ("-o", "Debug::NoLocking=1", "-o", f"Dir::Cache::archives={archives}")
     fetch = ("--yes", "--no-install-recommends", "--download-only", "install", *packages)
-    downloaded = _quietly("apt-get", *options, *fetch)
+    downloaded = quietly("apt-get", *options, *fetch)
     if downloaded.returncode != 0:
+        said = (downloaded.stderr.strip().splitlines() or ["no message"])[-1]
         raise MachineError(
-            f"the packages of {wanted} could not be downloaded: {_last_line(downloaded.stderr)}",
+            f"the packages of {wanted} could not be downloaded: {said}",
             "run: sudo apt-get update   (then try again)",
         )
     partial = root.with_name(f"{root.name}-partial")
     for package in archives.glob("*.deb"):
-        unpacking = _quietly("dpkg", "-x", str(package), str(partial))
+        unpacking = quietly("dpkg", "-x", str(package), str(partial))
         if unpacking.returncode != 0:
             raise MachineError(f"{package.name} could not be unpacked: {unpacking.stderr.strip()}")
     if not (partial / wanted).is_file():
@@ -74,11 +75,3 @@ def _unpack(root: Path, packages: Sequence[str], wanted: str) -> None:
         )
     partial.rename(root)
     shutil.rmtree(archives)
-
-
-def _quietly(*command: str) -> subprocess.CompletedProcess[str]:
-    return processes.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1]

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from canary.runtime import processes
+from acceptance.calling import quietly
 
 ROOT = Path(__file__).parents[1]
 # What commands may need that is not at hand everywhere, and what a block that needs it calls.
@@ -62,7 +62,4 @@ def typed(
     line: str, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command as a person who is in a folder types it."""
-    return processes.run(
-        ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=TIMEOUT_S,
-    )  # fmt: skip
+    return quietly("bash", "-c", line, cwd=folder, env=environment, timeout=TIMEOUT_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from canary.runtime import processes
+from acceptance.calling import quietly
 
 WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 
@@ -19,12 +19,10 @@ def git(folder: Path, *arguments: str) -> str:
     Raises:
         GitError: if it does not do what it is asked.
     """
-    command = ["git", *WHO, "-C", str(folder), *arguments]
-    done = processes.run(command, capture_output=True, text=True)
+    done = quietly("git", *WHO, "-C", folder, *arguments)
     if done.returncode != 0:
         raise GitError(f"git {' '.join(arguments)}: {done.stderr}")
-    said: str = done.stdout
-    return said.strip()
+    return done.stdout.strip()
 
 
 def begin(folder: Path, message: str) -> str:

@@ -8,16 +8,14 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from canary.runtime import processes
+from acceptance.calling import quietly
 
 CANARY = Path(sys.executable).with_name("canary")
-TIMEOUT_S = 600
 
 
 def canary(*arguments: str | Path, within: Path | None = None) -> CompletedProcess[str]:
     """What it ends with and says, called in a folder."""
-    command = [CANARY, *arguments]
-    return processes.run(command, cwd=within, capture_output=True, text=True, timeout=TIMEOUT_S)
+    return quietly(CANARY, *arguments, cwd=within)
 
 
 def result(run: Path) -> dict[str, Any]:

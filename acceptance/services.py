@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from acceptance.calling import quietly
 from acceptance.client import Response, ask
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
@@ -85,9 +86,7 @@ class Service(processes.Program):
         """Runs other commands of the program in its environment; what the last one says."""
         said = ""
         for command in commands:
-            said = processes.run(
-                [PROGRAM, command], env=self._variables, check=True, capture_output=True, text=True
-            ).stdout
+            said = quietly(PROGRAM, command, env=self._variables, check=True).stdout
         return said
 
     def start(self) -> Self:

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from acceptance import documents
+from acceptance.calling import quietly
 from acceptance.git import git
-from canary.runtime import processes
 
 PAGE = documents.commands("docs/make-it-yours.md")
 # The clone, and what is done with it.
 BEGIN, THEN = PAGE[:4], PAGE[4:]
 (NAME,) = re.findall(r"make adopt NAME=(\w+)", "\n".join(BEGIN))
+# An area of its acceptance tests.
+TIMEOUT_S = 7200
 # What may still say where it came from.
 SOURCES = {"CHANGELOG.md", "docs/measurements.md"}
 LEFT = re.compile(r"(?i)gridos|feeder|ieee33|power.?grid|@example/grid")
@@ -28,10 +30,7 @@ LEFT = re.compile(r"(?i)gridos|feeder|ieee33|power.?grid|@example/grid")
 def typed(command: str, folder: Path, **given: str) -> subprocess.CompletedProcess[str]:
     """A command as a person calls it, whatever called this test."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("MAKE", "MFLAGS"))}
-    return processes.run(
-        ["bash", "-ec", command],
-        cwd=folder, env=inherited | given, capture_output=True, text=True,
-    )  # fmt: skip
+    return quietly("bash", "-ec", command, cwd=folder, env=inherited | given, timeout=TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")

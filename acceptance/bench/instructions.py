@@ -18,7 +18,7 @@ import statistics
 import sys
 from typing import Any
 
-from canary.runtime import processes
+from acceptance.calling import quietly
 
 FEW, MANY = 100, 600
 SEEDS = ("1", "2", "3")
@@ -37,7 +37,7 @@ def _count(contestant: str, seed: str) -> float:
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     command += [sys.executable, "-m", "acceptance.bench.instructions", contestant]
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    done = processes.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = quietly(*command, env=environment)
     found = re.findall(r"I\s+refs:\s+([\d,]+)", done.stderr)
     # Each process says at its end what it has run, its parent's part included.
     if len(found) != 3:

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from acceptance.calling import quietly
 from acceptance.composition.charts import Chart
 from canary.errors import MachineError
-from canary.runtime import processes
 
 KUBERNETES = "1.35"
 REMEDY = "go install helm.sh/helm/v3/cmd/helm@v3.19.2"
@@ -75,9 +75,7 @@ def _run(chart: Chart, arguments: list[str]) -> str:
     program = shutil.which("helm")
     if program is None:
         raise MachineError("helm is not on PATH", REMEDY)
-    done = processes.run(
-        [program, *arguments], capture_output=True, text=True, check=False, timeout=300
-    )
+    done = quietly(program, *arguments)
     if done.returncode == 0:
         return str(done.stdout)
     said = str(done.stderr).strip().splitlines()[0].removeprefix("Error: ")

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from acceptance.apiserver import ApiServer, find
+from acceptance.calling import quietly
 from acceptance.client import ask
 from acceptance.cluster import ROOT, pods_scrape
 from acceptance.composition.composed import Composed, Target
@@ -124,14 +125,10 @@ class Operated:
             MachineError: if it fails, with its own words.
         """
         environment = processes.inherited(KUBECONFIG=str(self._server.kubeconfig))
-        called = ["bash", "-c", command]
-        done = processes.run(
-            called, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
-        )
+        done = quietly("bash", "-c", command, env=environment)
         if done.returncode != 0:
             raise MachineError(f"{command}: {done.stderr.strip()}")
-        said: str = done.stdout
-        return said
+        return done.stdout
 
     def close(self) -> None:
         """Ends the programs."""
@@ -267,17 +264,17 @@ class Operated:
 
 
 def _program() -> str:
-    done = processes.run([ROOT / "ci/tool", "prometheus-operator"], capture_output=True, text=True)
+    done = quietly(ROOT / "ci/tool", "prometheus-operator")
     if done.returncode != 0:
         raise MachineError(f"no prometheus-operator: {done.stderr.strip()}")
-    return str(done.stdout.strip())
+    return done.stdout.strip()
 
 
 def _kinds(stack: Contract) -> Path:
     """The operator's own CustomResourceDefinitions, from its module."""
     (image,) = (i for i in stack.images if "/prometheus-operator:" in i)
     module = f"{MODULE}@{image.rpartition(':')[2]}"
-    done = processes.run(["go", "mod", "download", "-json", module], capture_output=True, text=True)
+    done = quietly("go", "mod", "download", "-json", module)
     if done.returncode != 0:
         raise MachineError(
             f"{module} cannot be downloaded: {done.stderr.strip()}", "is Go's proxy reachable?"

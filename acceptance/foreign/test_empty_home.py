@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import uv
 
+from acceptance.calling import quietly
 from acceptance.documents import commands, entered, typed
 from acceptance.foreign.test_foreign import TEAMS
 from acceptance.git import begin, commit, git
@@ -60,11 +62,7 @@ def run(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> Run:
     elsewhere.mkdir()
     given = at_home(home)
 
-    def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
-        return processes.run(
-            [str(word) for word in command],
-            cwd=elsewhere, capture_output=True, text=True, timeout=450, env=given,
-        )  # fmt: skip
+    call = partial(quietly, cwd=elsewhere, env=given)
 
     def need(*command: str | Path) -> None:
         done = call(*command)

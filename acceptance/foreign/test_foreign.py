@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from acceptance.calling import quietly
 from acceptance.git import begin, commit, git
 from acceptance.rehearsed import canary, result
 from canary.errors import MachineError
-from canary.runtime import processes
 
 HERE = Path(__file__).parent
 ACTION = HERE.parent.parent / ".github/actions/rehearse"
@@ -108,14 +108,9 @@ def test_the_github_action_says_the_verdict_and_fails_with_it(
     inputs = {"stable": "main", "candidate": "faulty", "config": "", "arguments": more}
     given = {name: inputs[text.split(".")[1].rstrip(" }")] for name, text in step["env"].items()}
     files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    done = processes.run(
-        ["bash", "-eo", "pipefail", "-c", step["run"]],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, **given, **files, "GITHUB_ACTION_PATH": str(ACTION)},
-    )
+    environment = {**os.environ, **given, **files, "GITHUB_ACTION_PATH": str(ACTION)}
+    shell = ("bash", "-eo", "pipefail", "-c")
+    done = quietly(*shell, step["run"], cwd=repository, env=environment)
     assert done.returncode == 1, done.stdout + done.stderr
     said = dict(
         line.split("=", 1) for line in Path(files["GITHUB_OUTPUT"]).read_text().splitlines()

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from acceptance.calling import quietly
 from acceptance.services import Service
 from canary.rehearse.exporter import PATH as EXPORTED
 from canary.rehearse.exporter import ContainerFacts, Exporter
-from canary.runtime import processes
 from canary.runtime.prometheus import Prometheus, ScrapeJob, Target
 from canary.runtime.waiting import wait_until
 
@@ -32,7 +32,7 @@ def loadtest(*arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, dic
     OUT.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=OUT))
     command = [*prefix, str(BIN / "loadtest"), *arguments, "--out", str(folder)]
-    done = processes.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    done = quietly(*command, timeout=TIMEOUT_S)
     found = sorted(folder.glob("2*/result.json"))
     document = json.loads(found[-1].read_text()) if found else {}
     document["folder"] = str(found[-1].parent) if found else ""

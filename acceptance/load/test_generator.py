@@ -5,6 +5,7 @@ import re
 import statistics
 import sys
 
+from acceptance.calling import quietly
 from acceptance.load.fast_server import answering
 from acceptance.load.peers import USERS
 from acceptance.load.runs import lines, loadtest
@@ -43,9 +44,7 @@ def throughput(host, kind, users, rate=1000.0):
     command += ["-u", str(users), "-r", str(users), "--only-summary", "--loglevel", "ERROR"]
     command += ["--arrivals-shape", f"{rate:g} for 8s"] if kind == "open" else ["--run-time", "8s"]
     given = {"USERS_KIND": kind, "USERS_RATE": str(rate), "USERS_COUNT": str(users)}
-    done = processes.run(
-        command, env=processes.inherited(**given), capture_output=True, text=True, timeout=120
-    )
+    done = quietly(*command, env=processes.inherited(**given))
     found = re.search(r"SENT (\d+) ([\d.]+)", done.stdout)
     assert found, done.stdout + done.stderr
     return int(found[1]) / float(found[2])

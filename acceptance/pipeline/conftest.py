@@ -12,6 +12,7 @@ import pytest
 from pipeline.releases import Release
 
 from acceptance import client
+from acceptance.calling import quietly
 from acceptance.cluster import ROOT
 from acceptance.pipeline.gitops import run
 from canary.runtime import processes, waiting
@@ -58,13 +59,8 @@ def make_key(
 
     def make() -> Path:
         folder = tmp_path_factory.mktemp("key")
-        subprocess.run(
-            ["cosign", "generate-key-pair"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            env={**os.environ, "HOME": str(folder), "COSIGN_PASSWORD": ""},
-        )
+        home = processes.inherited(HOME=str(folder), COSIGN_PASSWORD="")
+        quietly("cosign", "generate-key-pair", cwd=folder, check=True, env=home)
         return folder / "cosign.key"
 
     return make
@@ -94,9 +90,9 @@ class Image:
         """As publish.yaml does, but for the key."""
         release = {"VERSION": self.release.version, "SOURCE": self.release.source}
         told = {"REGISTRY": self.registry, "DIGEST": digest or self.release.digest, **release}
-        command = list(map(str, (ROOT / "ci/push-image", "--key", key, self.folder, self.sbom)))
+        given = ("--key", key, self.folder, self.sbom)
         env = {**os.environ, **told}
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=not digest)
+        return quietly(ROOT / "ci/push-image", *given, env=env, check=not digest)
 
 
 @pytest.fixture
@@ -108,11 +104,11 @@ def make_image(served: str) -> Callable[..., Image]:
         (folder / "file").write_text(content)
         layer, layout = folder / "layer.tar", folder / "layout"
         for command in (
-            ["tar", "-C", str(folder), "-cf", str(layer), "file"],
-            ["crane", "append", "--oci-empty-base", "-f", str(layer), "-t", f"{served}/made:1"],
-            ["crane", "pull", "--format=oci", f"{served}/made:1", str(layout)],
+            ("tar", "-C", folder, "-cf", layer, "file"),
+            ("crane", "append", "--oci-empty-base", "-f", layer, "-t", f"{served}/made:1"),
+            ("crane", "pull", "--format=oci", f"{served}/made:1", layout),
         ):
-            subprocess.run(command, check=True, capture_output=True)
+            quietly(*command, check=True)
         digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
         sbom = folder / "sbom.json"
         sbom.write_text('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}')

@@ -26,13 +26,13 @@ from pipeline.releases import Release, version
 from pipeline.repository import Repository
 
 from acceptance import cluster as clusters
+from acceptance.calling import quietly
 from acceptance.cluster import ROOT
 from acceptance.conformance.rollbacks import APPLICATION, NAMESPACE, READY_S, Loop, Service
 from acceptance.git import commit, git, publish
 from acceptance.things import thing
 from canary.errors import RehearsalError
 from canary.rehearse import cluster_state, time_compression
-from canary.runtime import processes
 from canary.runtime.kubectl import Kubectl
 from canary.runtime.waiting import wait_until
 
@@ -195,9 +195,9 @@ class Pipeline:
 
 def run(*command: str, cwd: Path = ROOT) -> str:
     """Runs a program; what it said, and a failed test unless it ended well."""
-    done = processes.run(command, cwd=cwd, capture_output=True, text=True, timeout=clusters.LONG_S)
+    done = quietly(*command, cwd=cwd, timeout=clusters.LONG_S)
     assert done.returncode == 0, f"{' '.join(command[:4])}: {(done.stderr or done.stdout)[-600:]}"
-    return str(done.stdout).strip()
+    return done.stdout.strip()
 
 
 def deliver(stage: Stage, jobs: Pipeline, source: str, measured: Measured) -> Release:

@@ -1,16 +1,13 @@
 """Push, signature and bill of materials, with the real crane and cosign, on a registry of our own."""
 
 import json
-import subprocess
+
+from acceptance.calling import quietly
 
 
 def verify(command, name, public, *more):
-    return subprocess.run(
-        ["cosign", command, "--key", public, "--insecure-ignore-tlog=true", *more, name],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    given = ("--key", public, "--insecure-ignore-tlog=true", *more)
+    return quietly("cosign", command, *given, name)
 
 
 def test_what_is_pushed_has_the_digest_that_was_built_and_our_signature(
@@ -29,13 +26,8 @@ def test_pushing_again_changes_nothing(tmp_path, served, key, make_image):
     pushed = make_image(tmp_path, "again")
     pushed.push(key)
     pushed.push(key)
-    digest = subprocess.run(
-        ["crane", "digest", f"{served}/gridos:{pushed.release.tag}"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    assert digest == pushed.release.digest
+    done = quietly("crane", "digest", f"{served}/gridos:{pushed.release.tag}", check=True)
+    assert done.stdout.strip() == pushed.release.digest
 
 
 def test_an_unsigned_image_and_a_strangers_signature_are_not_ours(
@@ -65,8 +57,7 @@ def test_a_layout_that_was_tampered_with_is_not_pushed(tmp_path, served, key, ma
     refused = made.push(key, made.release.digest)
     assert refused.returncode == 1
     assert "is not what its name says" in refused.stderr
-    there = ["crane", "digest", made.name]
-    assert subprocess.run(there, capture_output=True, check=False).returncode != 0
+    assert quietly("crane", "digest", made.name).returncode != 0
 
 
 def test_an_image_in_the_place_of_the_signed_one_is_not_ours(tmp_path, served, key, make_image):
@@ -75,7 +66,7 @@ def test_an_image_in_the_place_of_the_signed_one_is_not_ours(tmp_path, served, k
     ours.push(key)
     other = make_image(tmp_path / "other", "other")
     tag = f"{served}/gridos:{ours.release.tag}"
-    subprocess.run(["crane", "push", other.folder, tag], check=True, capture_output=True)
+    quietly("crane", "push", other.folder, tag, check=True)
     public = key.with_suffix(".pub")
     assert verify("verify", tag, public).returncode != 0
     assert verify("verify", ours.name, public).returncode == 0

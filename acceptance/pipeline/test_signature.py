@@ -5,14 +5,14 @@ Keyless identities need Sigstore, so a key takes their place; everything else is
 
 import copy
 import json
-import os
-import subprocess
 
 import pytest
 import yaml
 
+from acceptance.calling import quietly
 from acceptance.pipeline.conftest import on_path
 from acceptance.things import thing
+from canary.runtime.processes import inherited
 
 NAME = "gridos-signature"
 
@@ -64,22 +64,11 @@ def ask(folder, policy, resource, wanted):
         "namespaceSelector": [{"name": namespace, "labels": labels}],
     }
     folder.mkdir(exist_ok=True)
-    for name, body in (
-        ("kyverno-test", test),
-        ("policy", policy),
-        ("pod", resource),
-        ("values", values),
-    ):
+    files = {"kyverno-test": test, "policy": policy, "pod": resource, "values": values}
+    for name, body in files.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(body))
-    return subprocess.run(
-        ["kyverno", "test", ".", "--registry", "--detailed-results", "--remove-color"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "HOME": str(folder)},
-    )
+    how = ("--registry", "--detailed-results", "--remove-color")
+    return quietly("kyverno", "test", ".", *how, cwd=folder, env=inherited(HOME=str(folder)))
 
 
 def test_an_image_that_we_signed_with_its_bill_of_materials_is_let_in(

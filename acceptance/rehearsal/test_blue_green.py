@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from acceptance.calling import TIMEOUT_S
 from acceptance.rehearsal import test_routers
 from acceptance.rehearsal.test_routers import GIVEN, SHOP, named, rehearse
-from acceptance.rehearsed import CANARY, TIMEOUT_S, result
+from acceptance.rehearsed import CANARY, result
 from canary.runtime import processes
 from canary.runtime.waiting import wait_until
 

@@ -11,10 +11,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from acceptance.calling import quietly
 from acceptance.services import KEY, WRITABLE, Service
-from canary.runtime import processes
 
 STATELESS = "examples,coverage,fuzzing"
+# At length, stateful and all.
+TIMEOUT_S = 7200
 LEFT_OUT = "positive_data_acceptance,ignored_auth"
 
 
@@ -40,7 +42,7 @@ def run(
     with Service(folder, {**WRITABLE, "GRIDOS_DATABASE_URL": database_url}) as pod:
         pod.start().await_ready()
         command = [*_command(pod.url, examples, seed), "--phases", phases]
-        done = processes.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = quietly(*command, cwd=folder, timeout=TIMEOUT_S)
     lines = _access_lines(pod.log)
     errors = sum(line["status"] >= 500 for line in lines)
     return Outcome(len(lines), errors, done.returncode == 0, done.stdout + done.stderr)

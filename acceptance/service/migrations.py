@@ -9,7 +9,6 @@ add. A statement with the contract marker is its author's decision, and neither 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from pathlib import Path
 
 from gridos import schema
 from gridos.schema import Migration, MigrationError
+
+from acceptance.calling import quietly
 
 PROGRAM = str(Path(sys.executable).parent / "squawk")
 VERSION = "16"  # the oldest PostgreSQL that is tested with
@@ -58,7 +59,7 @@ def _ask(migration: Migration) -> list[dict[str, str]]:
         command += ["--exclude", ",".join(LEFT_OUT)]
         if not schema.is_concurrent(migration):
             command.append("--assume-in-transaction")
-        done = subprocess.run([*command, file], capture_output=True, text=True, check=False)
+        done = quietly(*command, file)
     found: list[dict[str, str]] = json.loads(done.stdout)
     return found
 

@@ -17,8 +17,9 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from acceptance import debian
+from acceptance.calling import quietly
 from canary.errors import MachineError
-from canary.runtime import binaries, processes
+from canary.runtime import binaries
 
 SHELL = "usr/lib/chromium/chromium-headless-shell"
 AXE, AXE_FILE = "axe-core@4.14.1", "package/axe.min.js"
@@ -65,15 +66,7 @@ def _packed() -> bytes:
     if not (npm := shutil.which("npm")):
         raise MachineError("axe-core comes as an npm package", "install npm")
     with tempfile.TemporaryDirectory() as folder:
-        done = processes.run(
-            [npm, "pack", AXE, "--silent"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        if done.returncode:
+        if quietly(npm, "pack", AXE, "--silent", cwd=folder).returncode:
             raise MachineError(f"{AXE} could not be downloaded", "see `npm pack` and its registry")
         packed = next(Path(folder).glob("*.tgz")).read_bytes()
     if base64.b64encode(hashlib.sha512(packed).digest()).decode() != AXE_SHA512:

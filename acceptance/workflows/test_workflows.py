@@ -24,10 +24,10 @@ from pipeline.checkout import WORKFLOWS, Checkout
 from pipeline.releases import Release
 from pipeline.repository import Repository
 
+from acceptance.calling import quietly
 from acceptance.cluster import ROOT
 from acceptance.git import GitError, git, publish
 from acceptance.pipeline.fakes.github_api import GitHubServer, serving
-from canary.runtime import processes
 
 FAKES = ROOT / "acceptance/pipeline/fakes"
 KEPT = Path("out/workflows")
@@ -90,7 +90,7 @@ def act(
     file.write_text(file.read_text().replace("\n  queue: max", ""))
     event = world.folder / "event.json"
     event.write_text(json.dumps(payload))
-    tool = processes.run([ROOT / "ci/tool", "act"], capture_output=True, text=True, check=True)
+    tool = quietly(ROOT / "ci/tool", "act", check=True)
     environment = {
         "ARTIFACTS": str(world.artifacts),
         "REMOTE": str(world.remote),
@@ -104,17 +104,12 @@ def act(
     # To act every secret is everywhere; who sees it on GitHub is ci/tests/semantics.py.
     secrets = ("--secret", "GITHUB_TOKEN=none", "--secret", "APP_PRIVATE_KEY=none")
     platform = ("--platform", "ubuntu-24.04=-self-hosted", "--var", f"VERDICT_APP={VERDICTS}")
-    return processes.run(
-        [
-            *(tool.stdout.strip(), kind, "--job", job, "--eventpath", str(event)),
-            *("--workflows", f"{WORKFLOWS}/{workflow}", "--no-skip-checkout", *platform, *secrets),
-            *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
-            *_fakes(world.clone),
-        ],
+    return quietly(
+        *(tool.stdout.strip(), kind, "--job", job, "--eventpath", str(event)),
+        *("--workflows", f"{WORKFLOWS}/{workflow}", "--no-skip-checkout", *platform, *secrets),
+        *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
+        *_fakes(world.clone),
         cwd=world.clone,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=TIME_LIMIT_S,
         env={**os.environ, "DO_NOT_TRACK": "1"},
     )
