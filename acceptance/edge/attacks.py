@@ -20,15 +20,10 @@ INSTANT = "2026-01-01T00:00:00Z"
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack.
+    """One attack, its class as `kind`, and the row of the OWASP Top 10 (2021) that it belongs to.
 
-    Attributes:
-        kind: Its class, such as `SQL injection`.
-        owasp: The row of the OWASP Top 10 (2021) that it belongs to.
-        payload: What it tries.
-        unread: Whether an exception of ours hides it from the firewall, so that the service must
-            refuse it.
-        request: It as a request.
+    An `unread` one is hidden from the firewall by an exception of ours, so the service must refuse
+    it.
     """
 
     kind: str
@@ -38,14 +33,9 @@ class Attack:
     request: Request
 
 
-def read(api_key: str, path: Path = FILE) -> Iterator[Attack]:
-    """Reads the attacks.
-
-    Args:
-        api_key: A key that may write, so that nothing is refused for the lack of one.
-        path: The file.
-    """
-    for group in yaml.safe_load(path.read_text()):
+def read(api_key: str) -> Iterator[Attack]:
+    """Reads the attacks; the key may write, so that nothing is refused for the lack of one."""
+    for group in yaml.safe_load(FILE.read_text()):
         for payload in group["payloads"]:
             yield Attack(
                 kind=group["class"],

@@ -56,13 +56,9 @@ def reached(answer: wire.Answer) -> bool:
 def directives(
     wanted: policy.Policy, found: debian.Unpacked, audit_log: Path, *, prevention: bool = True
 ) -> str:
-    """ModSecurity's configuration for a policy.
+    """ModSecurity's configuration for a policy; without `prevention` it only watches.
 
-    Args:
-        wanted: What Terraform says.
-        found: The unpacked packages.
-        audit_log: Where the firewall writes what matched.
-        prevention: False only watches, to show that prevention is what blocks.
+    What matched is written to `audit_log`.
     """
     return TEMPLATES.get_template("modsecurity.conf.j2").render(
         prevention=prevention,

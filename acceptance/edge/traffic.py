@@ -35,15 +35,11 @@ Render = Callable[[Rows], bytes]
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request that must pass, and what the service must answer.
+    """A request that must pass, and the statuses that the service may answer.
 
-    Attributes:
-        name: What it shows.
-        route: Method and path as the OpenAPI document has them; empty for no route of the API's.
-        request: It.
-        statuses: What the service may answer.
-        revalidated: Whether it is then sent again with the answer's ETag, for a 304.
-        large: Whether it is a small exchange over again, but for its size.
+    `route` is as the OpenAPI document has it, and empty for none of the API's. What is
+    `revalidated` is then sent again with the answer's ETag, for a 304; a `large` one is a small one
+    over again, but for its size.
     """
 
     name: str
@@ -71,11 +67,9 @@ def amiss(wall: firewall.Firewall, exchange: Exchange, probe: str) -> Iterator[s
 
 
 def exchanges(api_key: str, body_limit_bytes: int) -> Iterator[Exchange]:
-    """All of it, for a service that holds the IEEE 33-bus feeder.
+    """All of it, for a service that holds the IEEE 33-bus feeder, by a key that may write all.
 
-    Args:
-        api_key: A key that may write readings and networks.
-        body_limit_bytes: The longest body that both sides take.
+    `body_limit_bytes` is the longest body that both sides take.
     """
     yield from _reads()
     yield from _writes(api_key, body_limit_bytes)

@@ -15,14 +15,9 @@ HOST = "gridos.example.com"
 
 @dataclass(frozen=True)
 class Request:
-    """One request.
+    """One request: `target` is encoded, and `raw` is all of it as it stands, instead of the others.
 
-    Attributes:
-        method: Its method.
-        target: Path and query, encoded.
-        headers: Its headers; Host, Content-Length and a browser's usual ones are added.
-        body: Its body.
-        raw: The whole request as it stands, instead of all of these.
+    Host, Content-Length and a browser's usual headers are added.
     """
 
     method: str = "GET"
@@ -54,13 +49,7 @@ class Answer:
 
 
 def send(port: int, request: Request, probe: tuple[str, str] | None = None) -> Answer:
-    """Sends a request to a loopback port.
-
-    Args:
-        port: Where to.
-        request: What.
-        probe: A header to add, by which the firewall's log can be searched.
-    """
+    """Sends a request to a loopback port; by the header `probe` the firewall's log is searched."""
     if request.raw is not None:
         return _send_raw(port, request.raw)
     headers = {"Host": HOST, "Accept": "*/*", "User-Agent": "gridos-client/1.0", **request.headers}

@@ -38,14 +38,10 @@ MARK = "ACCEPTANCE_ENDINGS"
 
 @dataclass(frozen=True)
 class Program:
-    """What is started.
+    """What is started; a `served` one needs the service, on the port that it is told.
 
-    Attributes:
-        name: For the table.
-        command: The command line, of one of our programs.
-        middle: A word of the command line of a process that it runs once it is well under way.
-        end_s: How much later it is near its end.
-        served: Whether it needs the service, on that port.
+    `middle` is a word of the command line of a process that it runs once it is well under way, and
+    `end_s` how much later it is near its end.
     """
 
     name: str
