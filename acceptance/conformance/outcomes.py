@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -303,16 +303,10 @@ def _comparable(runs: Sequence[Judged]) -> list[tuple[str, str, dict[str, tuple[
             {
                 name: taken[-KEPT:]
                 if run.place.startswith("step")
-                else _deduplicated(taken[-KEPT:])
+                else tuple(phase for phase, _ in groupby(taken[-KEPT:]))
                 for name, taken in sorted(run.measurements.items())
             },
         )
         for run in runs
         if run.measurements
     )
-
-
-def _deduplicated(phases: Sequence[str]) -> tuple[str, ...]:
-    kept = list(phases[:1])
-    kept += [b for a, b in pairwise(phases) if a != b]
-    return tuple(kept)

@@ -141,7 +141,8 @@ def staged(folder: Path) -> Iterator[Stage]:
 
 def drill(stage: Stage, scenario: Scenario, pages: Mapping[str, Runbook]) -> list[Drilled]:
     """Injects the fault, and tells what became of each of its alerts."""
-    if not stage.wait(partial(_quiet, stage, scenario), HEALTHY_TIMEOUT_S):
+    awaited = [alert for alert in scenario.alerts if alert != WATCHDOG]
+    if not stage.wait(lambda: not any(map(stage.stack.fires, awaited)), HEALTHY_TIMEOUT_S):
         print("the alerts fire before the fault; drilled all the same", flush=True)
     began = time.monotonic()
     fired: dict[str, float] = {}
@@ -221,10 +222,6 @@ def _answers(stage: Stage, query: str) -> bool:
         return stage.stack.prometheus.query(stage.stack.quick(query)) != ()
     except QueryError:
         return False
-
-
-def _quiet(stage: Stage, scenario: Scenario) -> bool:
-    return not any(stage.stack.fires(a) for a in scenario.alerts if a != WATCHDOG)
 
 
 # ------------------------------------------------------------------------------------- faults

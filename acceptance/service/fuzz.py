@@ -43,7 +43,8 @@ def run(
         pod.start().await_ready()
         command = [*_command(pod.url, examples, seed), "--phases", phases]
         done = quietly(*command, cwd=folder, timeout=TIMEOUT_S)
-    lines = _access_lines(pod.log)
+    written = (json.loads(line) for line in pod.log.read_text("utf-8").splitlines() if "{" in line)
+    lines = [line for line in written if line.get("logger") == "gridos.access"]
     errors = sum(line["status"] >= 500 for line in lines)
     return Outcome(len(lines), errors, done.returncode == 0, done.stdout + done.stderr)
 
@@ -63,8 +64,3 @@ def _command(url: str, examples: int, seed: int) -> list[str]:
     # As many at once as the pod has threads to answer with.
     command += ["--workers", "4"]
     return [*command, "--suppress-health-check", "all"]
-
-
-def _access_lines(log: Path) -> list[dict[str, int]]:
-    lines = (json.loads(line) for line in log.read_text("utf-8").splitlines() if "{" in line)
-    return [line for line in lines if line.get("logger") == "gridos.access"]

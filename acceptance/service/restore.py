@@ -99,7 +99,8 @@ def _drill(folder: Path, archive: Path, history: int, batches: int, *, too_late:
             again.run("migrate")
             with again.start().await_ready():
                 ready_s = time.monotonic() - decided
-                works = _ingests(again)
+                with sending(again.url, SENDERS) as (sender,):
+                    works = wait_until(lambda: sender.acknowledged > 0, LIMIT_S)
             return Outcome(
                 history=history,
                 history_restored=_count(restored.url, "ieee33-20"),
@@ -190,11 +191,6 @@ def _writable(url: str) -> bool:
     except psycopg.OperationalError:
         return False
     return not recovering
-
-
-def _ingests(pod: Service) -> bool:
-    with sending(pod.url, SENDERS) as (sender,):
-        return wait_until(lambda: sender.acknowledged > 0, LIMIT_S)
 
 
 def _count(url: str, bus_id: str) -> int:
