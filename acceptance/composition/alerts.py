@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import yaml
@@ -31,6 +32,7 @@ from canary.runtime.waiting import wait_until
 from policies import objects
 
 OVERLAY = Path("deploy/overlays/production")
+SCRAPING = Path(__file__).with_name("prometheus.yaml")
 DESPITE = "gridos.example.com/release-despite"
 KINDS = ("Namespace", "ServiceAccount", "AnalysisTemplate", "Rollout")
 # By this the rules' windows and `for` are divided; a window keeps four scrapes.
@@ -228,31 +230,15 @@ class Platform:
         (self._folder / "rules.yaml").write_text(
             yaml.safe_dump(rules.document(rules.ordered(groups))), encoding="utf-8"
         )
-        targets = {
-            "service": f"127.0.0.1:{EXPORTER}",
-            "kube-state-metrics": f"{HOST}:8080",
-            "argo-rollouts": f"{HOST}:8090",
-            "alertmanager": f"{HOST}:{ALERTMANAGER}",
-        }
-        body = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(self._folder / "rules.yaml")],
-            "alerting": {
-                "alertmanagers": [{"static_configs": [{"targets": [targets["alertmanager"]]}]}]
-            },
-            "scrape_configs": [
-                {
-                    "job_name": name,
-                    # It writes every object of the cluster: on a busy machine not within a second.
-                    "scrape_interval": "3s" if name == "kube-state-metrics" else "1s",
-                    "honor_labels": True,
-                    "fallback_scrape_protocol": "PrometheusText0.0.4",
-                    "static_configs": [{"targets": [target]}],
-                }
-                for name, target in targets.items()
-            ]
-            + [pods_scrape(kubeconfig_file=str(KUBECONFIG)) | {"scrape_interval": "1s"}],
-        }
+        text = Template(SCRAPING.read_text("utf-8")).substitute(
+            folder=self._folder,
+            host=HOST,
+            exporter=f"127.0.0.1:{EXPORTER}",
+            alertmanager=f"{HOST}:{ALERTMANAGER}",
+        )
+        pods = pods_scrape(kubeconfig_file=str(KUBECONFIG)) | {"scrape_interval": "1s"}
+        body = yaml.safe_load(text)
+        body["scrape_configs"].append(pods)
         file = self._folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(body), encoding="utf-8")
         return [

@@ -29,12 +29,9 @@ OVERLAY = ROOT / "deploy/overlays/local"
 # Of the overlay's: who keeps to two pods, and who needs an image more.
 LEFT_OUT = ("HorizontalPodAutoscaler/gridos", "Deployment/gateway")
 DATABASE = "docker.io/library/postgres:17"
-# In the namespace `monitoring`: pods by their charts' names for them.
+MONITORING = Path(__file__).with_name("monitoring.yaml")
 ALERTMANAGER = "alertmanager-kube-prometheus-stack-alertmanager-0"
-PROBER = "blackbox-exporter"
 ENDING = "gridos-ending"
-# Nobody listens there.
-RECEIVER = "http://127.0.0.1:9/"
 TIMEOUT_S = 180.0
 
 _READ = yaml.safe_load(Path(__file__).with_name("trouble.yaml").read_text("utf-8"))
@@ -54,11 +51,11 @@ class Trouble:
     def begin(self) -> None:
         """Brings the service up, and then all of the trouble."""
         self._cluster.fake(DATABASE, "postgres")
-        for name in ("alertmanager", PROBER):
-            self._cluster.fake(_image(name), name)
+        for name in ("alertmanager", "blackbox-exporter"):
+            self._cluster.fake(f"localhost/{name}:drill", name)
         self._cluster.run("image", "gridos:dev", str(ROOT))
         self._serve()
-        self._cluster.apply(_ending(), *_alertmanager(), *_prober())
+        self._cluster.apply(_ending(), *yaml.safe_load_all(MONITORING.read_text("utf-8")))
         self._cluster.kubectl("scale", "deployment", "postgresql", "-n", "gridos", "--replicas=0")
         self._await(self._refuses, "requests are refused")
         self._await(lambda: self._restarts(ENDING) > 0, f"{ENDING} was started again")
@@ -147,46 +144,3 @@ def _ending() -> dict[str, Any]:
     spec["containers"][0]["env"].append({"name": "GRIDOS_MANAGEMENT_PORT", "value": "none"})
     spec["topologySpreadConstraints"] = []
     return thing("v1", "Pod", ENDING, "gridos", spec=spec)
-
-
-def _alertmanager() -> Iterator[dict[str, Any]]:
-    """One whose only receiver refuses."""
-    told = {
-        "route": {"receiver": "nobody", "group_wait": "1s"},
-        "receivers": [{"name": "nobody", "webhook_configs": [{"url": RECEIVER}]}],
-    }
-    flags = ["--storage.path=/tmp/data", "--cluster.listen-address="]
-    yield from _program(ALERTMANAGER, "alertmanager", "alertmanager", told, flags)
-
-
-def _prober() -> Iterator[dict[str, Any]]:
-    """The one that asks the public address, and its Service."""
-    modules = {"modules": {"http_2xx": {"prober": "http"}}}
-    labelled = "prometheus-blackbox-exporter"
-    yield from _program(PROBER, PROBER, labelled, modules, [])
-    selector = {"app.kubernetes.io/name": labelled}
-    spec = {"ports": [{"port": 9115}], "selector": selector}
-    yield thing("v1", "Service", PROBER, "monitoring", spec=spec)
-
-
-def _program(
-    pod: str, program: str, labelled: str, settings: dict[str, Any], flags: list[str]
-) -> Iterator[dict[str, Any]]:
-    """A program in `monitoring` with a file of settings."""
-    files = {"settings.yaml": yaml.safe_dump(settings)}
-    yield thing("v1", "ConfigMap", program, "monitoring", data=files)
-    container = {
-        "name": program,
-        "image": _image(program),
-        "imagePullPolicy": "Never",
-        "args": ["--config.file=/settings/settings.yaml", *flags],
-        "volumeMounts": [{"name": "settings", "mountPath": "/settings"}],
-    }
-    volumes = [{"name": "settings", "configMap": {"name": program}}]
-    labels = {"app.kubernetes.io/name": labelled}
-    spec = {"containers": [container], "volumes": volumes}
-    yield thing("v1", "Pod", pod, "monitoring", labels, spec=spec)
-
-
-def _image(program: str) -> str:
-    return f"localhost/{program}:drill"
