@@ -33,20 +33,7 @@ FILE = overlay.path(ENVIRONMENT)
 # A new remote now and then keeps histories short.
 AT_ONE_REMOTE = 25
 BRANCH = overlay.branch(ENVIRONMENT)
-START = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources:
-  - ../../base
-images:
-  - name: gridos
-    newName: registry.example.com/gridos
-    newTag: 0.0.0-g000000000000
-    digest: sha256:{zeros}
-replicas:
-  - name: gridos
-    count: 4
-"""
+START = Path(__file__).with_name("overlay.yaml").read_text("utf-8")
 
 
 # Waits until its caller may take the next step.
@@ -128,7 +115,7 @@ class World:
         git(folder, "clone", "--quiet", str(remote), str(person))
         git(person, "checkout", "--quiet", "-B", "main")
         (person / FILE).parent.mkdir(parents=True)
-        (person / FILE).write_text(START.format(zeros="0" * 64))
+        (person / FILE).write_text(START)
         commit(person, "Start")
         git(person, "push", "--quiet", "origin", "HEAD:main")
         world = cls(folder, [folder / f"clone{n}" for n in range(clones)])

@@ -241,7 +241,7 @@ def staged(world, proof):
     """The world with a staging too."""
     file = world.person / overlay.path("staging")
     file.parent.mkdir(parents=True)
-    file.write_text(proof.START.format(zeros="0" * 64))
+    file.write_text(proof.START)
     world.merge(3)
     return world
 
