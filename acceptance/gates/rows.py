@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
 from canary.argo.virtual_rollout import PROMOTED, ROLLED_BACK, VirtualRollout
 from canary.power import stats
@@ -44,48 +47,21 @@ class Row:
         return ", ".join(parts + [f"≤ {self.users:g} users"] * math.isfinite(self.users))
 
 
-def _row(
+def _rows(
     name: str,
-    rps: float,
-    fault: Fault | None = None,
-    error_rate: float = 0.001,
     *,
-    computed: bool = True,
-    **targets: float,
-) -> Row:
-    traffic = Traffic(rps, error_rate=error_rate, routes=ROUTES)
-    scenario = Scenario(f"{name}, {rps:g}/s", fault or Fault(), traffic)
-    return Row(scenario, computed=computed, **targets)
+    rates: Sequence[float],
+    fault: Mapping[str, Any] | None = None,
+    error_rate: float = 0.001,
+    **targets: Any,
+) -> Iterator[Row]:
+    for rps in rates:
+        traffic = Traffic(float(rps), error_rate=error_rate, routes=ROUTES)
+        yield Row(Scenario(f"{name}, {rps:g}/s", Fault(**(fault or {})), traffic), **targets)
 
 
-_OUTAGE, _ROUTE = Fault(outage_s=2.0), Fault(route_broken=True)
-
-# A/A first: what no release is to blame for.
-ROWS = (
-    *(_row("healthy", rps, most=0.005) for rps in (20.0, 100.0)),
-    *(_row("half of the limit everywhere", rps, None, 0.005, most=0.005) for rps in (20.0, 100.0)),
-    *(_row("both fail for 2 s", rps, _OUTAGE, most=0.01) for rps in (20.0, 100.0)),
-    _row("3 % slow", 20.0, Fault(slow_share=0.03), most=0.01),
-    _row("4 % slow", 20.0, Fault(slow_share=0.04), most=0.05),
-    *(
-        _row(f"first {s} s slow", 20.0, Fault(warm_up_s=s), most=0.01, computed=False)
-        for s in (3, 4)
-    ),
-    *(_row("healthy", rps, most=0.01, computed=False) for rps in (10.0, 12.0, 14.0)),
-    _row("a route of 0.5 % fails", 20.0, _ROUTE, least=0.95, by_s=150),
-    _row("a route of 0.5 % fails", 100.0, _ROUTE, least=0.95, by_s=60),
-    _row("5 % fail", 100.0, Fault(error_rate=0.05), least=0.95, by_s=25, users=10),
-    _row("2 % fail", 20.0, Fault(error_rate=0.02), least=0.95, by_s=130, users=12),
-    _row("1.5 % fail", 20.0, Fault(error_rate=0.015), least=0.95),
-    _row("1 % fail", 100.0, Fault(error_rate=0.01), least=0.95, users=40),
-    # Between half of the limit and the limit: no target, but a figure.
-    *(_row("0.5 % fail", rps, Fault(error_rate=0.005)) for rps in (20.0, 100.0)),
-    _row("1 % fail", 20.0, Fault(error_rate=0.01)),
-    _row("8 % slow", 20.0, Fault(slow_share=0.08), least=0.99),
-    _row("p95 of 240 ms", 20.0, Fault(slow_share=1, slow_s=0.24), least=0.95, computed=False),
-    _row("20 % refused", 20.0, Fault(refused_share=0.2), least=0.95, computed=False),
-    _row("60 % lost", 20.0, Fault(lost_share=0.6), least=0.95, computed=False),
-)
+FILE = Path(__file__).with_name("rows.yaml")
+ROWS = [row for given in yaml.safe_load(FILE.read_text("utf-8")) for row in _rows(**given)]
 
 
 def unmet_computed(row: Row, found: Outcomes) -> list[str]:
