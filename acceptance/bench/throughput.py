@@ -69,21 +69,18 @@ def measure(folder: Path, names: Sequence[str], rounds: int) -> tuple[Rounds, Ro
 
 @contextmanager
 def _servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, tuple[int, int]]]:
-    children, ports, pids = [], {}, {}
+    children, ports = {}, {name: processes.free_port() for name in names}
     try:
-        for name in names:
-            ports[name] = processes.free_port()
-            child = processes.start(name, command(name, ports[name]), folder / f"{name}.log")
-            os.sched_setaffinity(child.pid, SERVER_CPU)
-            children.append(child)
-            pids[name] = child.pid
+        for name, port in ports.items():
+            children[name] = processes.start(name, command(name, port), folder / f"{name}.log")
+            os.sched_setaffinity(children[name].pid, SERVER_CPU)
         for name, port in ports.items():
             url = f"http://127.0.0.1:{port}/hello"
             up = wait_until(lambda url=url: ask(url).status == 200, timeout_s=60)  # type: ignore[misc]
             assert up, f"{name} does not answer; see {folder}"
-        yield {name: (ports[name], pids[name]) for name in names}
+        yield {name: (ports[name], child.pid) for name, child in children.items()}
     finally:
-        for child in children:
+        for child in children.values():
             child.kill()
 
 

@@ -19,15 +19,7 @@ USERS = Path(__file__).parent / "users.py"
 RATE, SECONDS, STALL_AT_S, FAULT = 20.0, 30.0, 8.0, "latency=30ms"
 # Places for requests: more than were used before the stall and are needed in it, or too few.
 AMPLE, SCARCE = 600, 10
-K6_SCRIPT = """
-import http from 'k6/http';
-export const options = {
-  summaryTrendStats: ['p(50)', 'p(95)', 'p(99)'],
-  scenarios: { load: { executor: 'constant-arrival-rate', rate: RATE, timeUnit: '1s',
-    duration: 'SECONDSs', preAllocatedVUs: VUS, maxVUs: VUS, gracefulStop: '20s' } },
-};
-export default function () { http.get('URL/v1/feeders'); }
-"""
+K6_SCRIPT = Path(__file__).with_name("k6.js").read_text("utf-8")
 
 Serve = Callable[..., AbstractContextManager[Service]]
 Found = dict[str, float]
