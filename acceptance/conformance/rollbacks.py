@@ -126,11 +126,12 @@ class Service:
             self._opened = Watch(self.kubectl, self.folder / "kubectl-proxy.log")
         return self._opened
 
-    def _rollout(self) -> dict[str, Any]:
+    def rollout(self) -> dict[str, Any]:
+        """The Rollout as it stands."""
         return self._watch.one(NAMESPACE, "rollouts", "gridos")
 
     def _healthy(self) -> bool:
-        return cluster_state.stable(self._rollout(), 1)
+        return cluster_state.stable(self.rollout(), 1)
 
     def _argo(self, verb: str, *flags: str) -> None:
         command = ["kubectl-argo-rollouts", verb, "gridos", "-n", NAMESPACE, *flags]
@@ -161,7 +162,7 @@ class Service:
 
     def _shipped(self) -> str:
         """The hash of the release that is asked for."""
-        return str(self._rollout()["status"]["currentPodHash"])
+        return str(self.rollout()["status"]["currentPodHash"])
 
     def _failed_since(self, instant: float) -> int:
         return sum(s.failed for s in self._seconds() if s.at >= instant)
@@ -303,11 +304,11 @@ class Loop(Service):
         return self._sets(FAULTS)
 
     def _sets(self, name: str) -> bool:
-        container = self._rollout()["spec"]["template"]["spec"]["containers"][0]
+        container = self.rollout()["spec"]["template"]["spec"]["containers"][0]
         return any(entry["name"] == name for entry in container["env"])
 
     def _stepping(self) -> bool:
-        status = self._rollout()["status"]
+        status = self.rollout()["status"]
         moving = status["currentPodHash"] != status.get("stableRS")
         return moving and status.get("currentStepIndex") is not None
 

@@ -19,8 +19,8 @@ import uv
 
 from acceptance.calling import quietly
 from acceptance.documents import commands, entered, typed
-from acceptance.foreign.test_foreign import TEAMS
-from acceptance.git import begin, commit, git
+from acceptance.foreign.test_foreign import TEAMS, branched
+from acceptance.git import git
 from acceptance.rehearsed import result
 from canary.errors import MachineError
 from canary.runtime import packages, processes
@@ -89,15 +89,7 @@ def orders(tmp_path: Path) -> Path:
     """The team's repository without a rehearsal.yaml, and a branch with a faulty commit."""
     if shutil.which("go") is None:
         raise MachineError("go is not installed", "install it for orders")
-    folder = shutil.copytree(Path(__file__).parent / ORDERS.name, tmp_path / ORDERS.name)
-    (folder / "rehearsal.yaml").unlink()
-    begin(folder, "Begin")
-    git(folder, "checkout", "--quiet", "-b", "faulty")
-    file = folder / ORDERS.file
-    file.write_text(file.read_text("utf-8").replace(ORDERS.line, ORDERS.faulty), "utf-8")
-    commit(folder, "Be faulty")
-    git(folder, "checkout", "--quiet", "main")
-    return folder
+    return branched(ORDERS, tmp_path / ORDERS.name, "rehearsal.yaml")
 
 
 def test_gates_are_linted_and_measured_and_a_first_configuration_written_from_an_empty_home(

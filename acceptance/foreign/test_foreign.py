@@ -53,7 +53,12 @@ def team(request: pytest.FixtureRequest) -> Team:
 @pytest.fixture
 def repository(team: Team, tmp_path: Path) -> Path:
     """The team's repository, with a branch for each of its next commits."""
-    folder = shutil.copytree(HERE / team.name, tmp_path / team.name)
+    return branched(team, tmp_path / team.name)
+
+
+def branched(team: Team, folder: Path, *without: str) -> Path:
+    """A team's repository in a folder, without some of its files."""
+    shutil.copytree(HERE / team.name, folder, ignore=shutil.ignore_patterns(*without))
     begin(folder, "Begin")
     file = folder / team.file
     text = file.read_text(encoding="utf-8")

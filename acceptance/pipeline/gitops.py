@@ -120,10 +120,6 @@ class Stage(Loop):
             compared == git(self.remote, "rev-parse", BRANCH) and image.endswith(self.pinned())
         )
 
-    def rollout(self) -> dict[str, Any]:
-        """The Rollout as it stands."""
-        return self._rollout()
-
     def users(self) -> tuple[int, int]:
         """Requests so far, and how many of them failed or were lost."""
         seconds = self._seconds()
