@@ -33,18 +33,12 @@ COMMANDS = {
 }
 PLACE = "/spec/template/spec/containers/0"
 
-# What makes a candidate's pods what the scenario says, as patches of its container.
-BROKEN: Mapping[str, list[dict[str, Any]]] = {
-    "ready": [],
-    "never-ready": [
-        {
-            "op": "add",
-            "path": f"{PLACE}/readinessProbe",
-            "value": {"tcpSocket": {"port": 1}, "periodSeconds": 1},
-        }
-    ],
+# What makes a candidate's pods what the scenario says: what its container has besides.
+BROKEN: Mapping[str, dict[str, Any]] = {
+    "ready": {},
+    "never-ready": {"readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 1}},
     # The pause image says its version and ends.
-    "crashing": [{"op": "add", "path": f"{PLACE}/args", "value": ["-v"]}],
+    "crashing": {"args": ["-v"]},
 }
 
 
@@ -72,18 +66,16 @@ class Follower:
         Raises:
             MachineError: if the stable release does not come up, or the outcome does not end.
         """
-        name = outcomes.namespace(self.scenario)
-        self.kubectl.run("create", "namespace", name)
+        self.kubectl.run("create", "namespace", self._namespace)
         try:
-            self.kubectl.apply(
-                yaml.safe_dump_all(outcomes.objects(self.scenario, self.prometheus.url, self.image))
-            )
+            made = outcomes.objects(self.scenario, self.prometheus.url, self.image)
+            self.kubectl.apply(yaml.safe_dump_all(made))
             self._await_stable()
             self._acts = list(self.scenario.acts)
             self._release("2", BROKEN[self.scenario.pods])
             return self._follow()
         finally:
-            self.kubectl.run("delete", "namespace", name, "--wait=false")
+            self.kubectl.run("delete", "namespace", self._namespace, "--wait=false")
 
     @property
     def _namespace(self) -> str:
@@ -100,9 +92,11 @@ class Follower:
     def _rollout(self) -> dict[str, Any]:
         return self.watch.one(self._namespace, "rollouts", "gridos")
 
-    def _release(self, release: str, changes: list[dict[str, Any]]) -> None:
-        change = {"op": "replace", "path": f"{PLACE}/env/0/value", "value": release}
-        self.kubectl.patch(self._namespace, "rollout", "gridos", [change, *changes])
+    def _release(self, release: str, more: Mapping[str, Any]) -> None:
+        changes = {"env/0/value": release, **more}
+        # What is there is replaced by this, too.
+        patch = [{"op": "add", "path": f"{PLACE}/{w}", "value": v} for w, v in changes.items()]
+        self.kubectl.patch(self._namespace, "rollout", "gridos", patch)
 
     def _follow(self) -> Outcome:
         deadline = time.monotonic() + TIMEOUT_S
@@ -146,7 +140,7 @@ class Follower:
                 change = {"op": "replace", "path": "/spec/replicas", "value": int(event.number)}
                 self.kubectl.patch(self._namespace, "rollout", "gridos", [change])
             case Kind.RELEASE:
-                self._release("3", [])
+                self._release("3", {})
             case Kind.LOSE:
                 pods = self.watch.get(self._namespace, ["pods"])
                 names = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +11,8 @@ from pathlib import Path
 from acceptance.rehearsed import CANARY
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 REHEARSE = (CANARY, "rehearse", "--web")
-OBSERVE = (BIN / "observe", "up")
+OBSERVE = (CANARY.with_name("observe"), "up")
 TIMEOUT_S = 420
 
 
