@@ -5,6 +5,8 @@ Keyless identities need Sigstore, so a key takes their place; everything else is
 
 import copy
 import json
+from pathlib import Path
+from string import Template
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from acceptance.pipeline.conftest import on_path
 from acceptance.things import thing
 from canary.runtime.processes import inherited
 
-NAME = "gridos-signature"
+ASKED = Path(__file__).with_name("kyverno.yaml")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,22 +49,8 @@ def pod(image, namespace="gridos"):
 def ask(folder, policy, resource, wanted):
     """Has Kyverno test that the pod's result is the wanted one; returns what it said."""
     namespace = resource["metadata"]["namespace"]
-    labels = {"kubernetes.io/metadata.name": namespace}
-    result = {"isImageValidatingPolicy": True, "policy": NAME, "kind": "Pod"}
-    test = {
-        "apiVersion": "cli.kyverno.io/v1alpha1",
-        "kind": "Test",
-        "metadata": {"name": "signature"},
-        "policies": ["policy.yaml"],
-        "resources": ["pod.yaml"],
-        "variables": "values.yaml",
-        "results": [{**result, "resources": ["asked"], "result": wanted}],
-    }
-    values = {
-        "apiVersion": "cli.kyverno.io/v1alpha1",
-        "kind": "Value",
-        "namespaceSelector": [{"name": namespace, "labels": labels}],
-    }
+    filled = Template(ASKED.read_text("utf-8")).substitute(wanted=wanted, namespace=namespace)
+    test, values = yaml.safe_load_all(filled)
     folder.mkdir(exist_ok=True)
     files = {"kyverno-test": test, "policy": policy, "pod": resource, "values": values}
     for name, body in files.items():
