@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from acceptance.git import begin, commit, git
 from acceptance.rehearsed import canary, result
@@ -21,22 +22,7 @@ ROUTE = "GET /item/{id}: "
 PLACE = "        with lock:\n"
 FAULT = "        if self.path.startswith('/item'):\n            {}\n"
 DOCUMENT = {"paths": {path: {"get": {}} for path in ("/basket", "/item/{id}", "/cart", "/help")}}
-# A canary that crashes takes its counters with it, so the shop's own gate cannot see it.
-RESTARTS = """\
-    - name: container-restarts
-      successCondition: len(result) > 0 && result[0] == 0
-      failureCondition: len(result) > 0 && result[0] > 0
-      provider:
-        prometheus:
-          address: http://prometheus:9090
-          query: sum(kube_pod_container_status_restarts_total{pod=~"shop-{{args.hash}}-.*"})
-"""
-REQUESTS = """  openapi: openapi.json
-  requests:
-    - {weight: 3, path: /basket}
-    - {weight: 1, path: "/item/{int:1:99}"}
-    - {weight: 1, path: /cart}
-"""
+ADDED = yaml.safe_load(Path(__file__).with_name("cause.yaml").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +33,10 @@ def shop(tmp_path_factory):
     (folder / "openapi.json").write_text(json.dumps(DOCUMENT))
     config = folder / "rehearsal.yaml"
     text, _, _ = config.read_text().partition("  requests:")
-    config.write_text(text + REQUESTS)
+    config.write_text(text + ADDED["requests"])
     manifest = folder / "manifests/shop.yaml"
     limit = "image: shop\n          resources: {limits: {memory: 100Mi}}\n"
-    manifest.write_text(manifest.read_text().replace("image: shop\n", limit) + RESTARTS)
+    manifest.write_text(manifest.read_text().replace("image: shop\n", limit) + ADDED["restarts"])
     (folder / ".gitignore").write_text("out\n")
     begin(folder, "Sell")
     return folder
