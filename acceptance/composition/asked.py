@@ -18,11 +18,14 @@ OVERLAYS = ("dev", "staging", "production")
 def selectors(root: Path) -> list[tuple[str, promql.Selector]]:
     """Who asks, and each selector of its query."""
     return [
-        (who, selector) for who, query in _asked(root) for selector in promql.parse(query).selectors
+        (who, selector)
+        for who, query in (*observed(root), *_gates(root))
+        for selector in promql.parse(query).selectors
     ]
 
 
-def _asked(root: Path) -> Iterator[tuple[str, str]]:
+def observed(root: Path) -> Iterator[tuple[str, str]]:
+    """Who asks, and its query: every rule, panel and runbook."""
     for group in rules.read(root / "observability/rules"):
         yield from ((rule.name, rule.expression) for rule in group.rules)
     for dashboard in dashboards.ALL:
@@ -32,7 +35,6 @@ def _asked(root: Path) -> Iterator[tuple[str, str]]:
                     yield f"panel {panel.title}", queries.filled(query)
     for page in runbooks.read(root / "docs/runbooks"):
         yield from ((f"runbook {page.alert}", query) for query in (*page.seen, page.over))
-    yield from _gates(root)
 
 
 def _gates(root: Path) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import hcl2
 import pytest
 import yaml
-from observe import alertmanager, promtool, rules
+from observe import alertmanager, cases, promtool, rules
 
 from acceptance.composition import charts, composed, contract
 from acceptance.composition.asked import OVERLAYS, selectors
@@ -365,15 +365,7 @@ def test_every_alert_of_ours_reaches_somebody_by_a_route_of_its_own(root, groups
 
 
 def _promtool(tmp_path, groups, tests):
-    file = tmp_path / "test.yaml"
-    body = {
-        "rule_files": sorted({str(group.file) for group in groups}),
-        "evaluation_interval": "30s",
-        "group_eval_order": [group.name for group in rules.ordered(groups)],
-        "tests": tests,
-    }
-    file.write_text(yaml.safe_dump(body), encoding="utf-8")
-    return promtool.debian().test(file)
+    return promtool.debian().test_of(cases.of_groups(groups, tests, "30s"), tmp_path)
 
 
 def _up(cluster, without=""):

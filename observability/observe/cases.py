@@ -55,19 +55,28 @@ def promtool_tests(cases: Sequence[Case], groups: Sequence[Group]) -> list[dict[
         UsageError: if a case is about an alert that does not exist, which promtool would pass.
     """
     known = {alert.name: alert for alert in rules.alerts(groups)}
-    order = rules.ordered(groups)
     unknown = sorted({case.alert for case in cases} - known.keys())
     if unknown:
         raise UsageError(f"a case is about {unknown[0]}, which is not an alert", "correct its name")
     return [
-        {
-            "rule_files": sorted({str(g.file) for g in groups if g.file.name not in without}),
-            "evaluation_interval": "1m",
-            "group_eval_order": [g.name for g in order if g.file.name not in without],
-            "tests": [_test(case, known[case.alert]) for case in cases if case.without == without],
-        }
+        of_groups(
+            [group for group in groups if group.file.name not in without],
+            [_test(case, known[case.alert]) for case in cases if case.without == without],
+        )
         for without in sorted({case.without for case in cases}, key=len)
     ]
+
+
+def of_groups(
+    groups: Sequence[Group], tests: Sequence[Mapping[str, Any]], interval: str = "1m"
+) -> dict[str, Any]:
+    """The content of a promtool test file with tests of these groups, evaluated at an interval."""
+    return {
+        "rule_files": sorted({str(group.file) for group in groups}),
+        "evaluation_interval": interval,
+        "group_eval_order": [group.name for group in rules.ordered(groups)],
+        "tests": [*tests],
+    }
 
 
 def _cases(entry: Mapping[str, Any]) -> Iterator[Case]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from canary.errors import MachineError
 from canary.runtime import processes, prometheus
@@ -45,6 +48,12 @@ class Promtool:
         """Runs a test file; returns what failed, or nothing."""
         done = self._run(["test", "rules", str(file)])
         return "" if done.returncode == 0 else _said(done)
+
+    def test_of(self, content: Mapping[str, Any], folder: Path) -> str:
+        """Runs a test file of this content, which it writes into a folder."""
+        file = folder / "promtool.test.yaml"
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return self.test(file)
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         command: list[str | Path] = [self.program, *arguments]

@@ -4,9 +4,8 @@ import re
 from dataclasses import replace
 
 import pytest
-import yaml
 from observe import cases as compact
-from observe import promtool, rules
+from observe import promtool
 
 from canary import durations
 from canary.runtime import documents
@@ -47,15 +46,7 @@ def firing(root):
 
 def answers(groups, tests, tmp_path):
     """What promtool says of expected answers; nothing if all are right."""
-    file = tmp_path / "test.yaml"
-    body = {
-        "rule_files": sorted({str(group.file) for group in groups}),
-        "evaluation_interval": "1m",
-        "group_eval_order": [group.name for group in rules.ordered(groups)],
-        "tests": tests,
-    }
-    file.write_text(yaml.safe_dump(body))
-    return promtool.debian().test(file)
+    return promtool.debian().test_of(compact.of_groups(groups, tests), tmp_path)
 
 
 def expectation(case, query, value, *, at="", **pods):

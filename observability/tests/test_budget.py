@@ -4,15 +4,11 @@ promtool's rule tests see recorded series only. What happens to counters before 
 that sets one back, pods that come and go) is shown to a real Prometheus over backfilled blocks.
 """
 
-from pathlib import Path
-
 import pytest
-import yaml
-from observe import rules
+from observe import cases, rules
 
 from canary.power import backfill
 
-RULES = Path(__file__).parent.parent / "rules"
 HOURS = 30 * 24
 BUDGET = 0.001
 BUSY, QUIET = 100.0, 1.0
@@ -55,26 +51,20 @@ def promtool_test(name, traffic, failing):
     requests = [traffic(hour) for hour in range(HOURS)]
     failures = [failing(hour, count) for hour, count in enumerate(requests)]
     left = truth(traffic, failing)
-    at = f"{HOURS - 1}h"
     remaining = "gridos:slo_budget_remaining"
     labels = '{namespace="gridos"}'
+    series = {"requests": requests, "failures": failures}
     return {
         "name": name,
         "interval": "1h",
         "input_series": [
-            {
-                "series": f"gridos:http_requests:rate5m{labels}",
-                "values": " ".join(map(str, requests)),
-            },
-            {
-                "series": f"gridos:http_failures:rate5m{labels}",
-                "values": " ".join(map(str, failures)),
-            },
+            {"series": f"gridos:http_{what}:rate5m{labels}", "values": " ".join(map(str, values))}
+            for what, values in series.items()
         ],
         "promql_expr_test": [
             {
                 "expr": f"abs({remaining}:{what} - {expected!r}) < bool {allowed!r}",
-                "eval_time": at,
+                "eval_time": f"{HOURS - 1}h",
                 "exp_samples": [{"labels": labels, "value": 1}],
             }
             for what, expected, allowed in (
@@ -86,17 +76,14 @@ def promtool_test(name, traffic, failing):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_budget_left_of_thirty_days_is_right_within_a_tenth_of_a_point(tool, name, tmp_path):
-    content = {
-        "rule_files": [str(RULES / "gates.generated.yaml"), str(RULES / "budget.yaml")],
-        "evaluation_interval": "1h",
-        # Thresholds first: an hour-old sample of theirs would be too old for the budget.
-        "group_eval_order": ["gridos-thresholds", "gridos-budget"],
-        "tests": [promtool_test(name, *SCENARIOS[name])],
-    }
-    file = tmp_path / "budget.yaml"
-    file.write_text(yaml.safe_dump(content))
-    assert tool.test(file) == ""
+def test_the_budget_left_of_thirty_days_is_right_within_a_tenth_of_a_point(
+    tool, name, groups, tmp_path
+):
+    # Thresholds first: an hour-old sample of theirs would be too old for the budget.
+    used = [group for group in groups if group.name in ("gridos-thresholds", "gridos-budget")]
+    content = cases.of_groups(used, [promtool_test(name, *SCENARIOS[name])], "1h")
+    assert content["group_eval_order"] == ["gridos-thresholds", "gridos-budget"]
+    assert tool.test_of(content, tmp_path) == ""
 
 
 def test_an_outage_at_night_costs_less_than_at_noon():

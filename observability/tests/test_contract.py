@@ -8,10 +8,9 @@ import re
 import pytest
 from loadtesting.metrics import Metrics
 from loadtesting.model import Outcome
-from observe import dashboards, queries, runbooks
-from observe.panels import Source
 from openarrivals.samples import Sample
 
+from acceptance.composition import asked
 from canary.argo import promql
 from canary.lint import contract
 
@@ -30,25 +29,12 @@ def saved(root):
 
 
 @pytest.fixture(scope="module")
-def selectors(root, groups):
+def selectors(root):
     """(who asks, selector) of everything that is asked."""
-    asked = [(rule.name, rule.expression) for group in groups for rule in group.rules]
-    asked += [
-        (panel.title, target.query)
-        for dashboard in dashboards.ALL
-        for panel in dashboard.panels
-        if panel.source is Source.PROMETHEUS
-        for target in panel.targets
-    ]
-    asked += [
-        (page.alert, query)
-        for page in runbooks.read(root / "docs/runbooks")
-        for query in (*page.seen, page.over)
-    ]
     return [
         (who, selector)
-        for who, query in asked
-        for selector in promql.parse(queries.filled(query)).selectors
+        for who, query in asked.observed(root)
+        for selector in promql.parse(query).selectors
     ]
 
 
