@@ -113,8 +113,7 @@ def reread(root: Path, aside: Path, addresses: Sequence[str]) -> None:
     aside.mkdir()
     (aside / "main.tf").write_text('provider "azurerm" {\n  features {}\n}\n')
     (aside / "terraform.tf").write_text((root / "terraform.tf").read_text())
-    (aside / "backend_override.tf").write_text(workspace.LOCAL_BACKEND)
-    workspace.initialise(aside, "-reconfigure")
+    workspace.initialise_locally(aside)
     alone = [r for r in content["resources"] if f"{r['type']}.{r['name']}" in addresses]
     bare = [r | {"instances": [i | {"dependencies": []} for i in r["instances"]]} for r in alone]
     write(aside, content | {"resources": bare, "outputs": {}})

@@ -111,11 +111,12 @@ def serve(folder: Path) -> Iterator[Arm]:
     """
     arm = Arm()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*_certificate(folder))
+    own, key = certificate(folder, "127.0.0.1", "IP:127.0.0.1")
+    context.load_cert_chain(own, key)
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(arm)) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         arm.url = f"https://127.0.0.1:{server.server_address[1]}"
-        arm.environment = _environment(arm.url, folder)
+        arm.environment = _environment(arm.url, own)
         running = threading.Thread(target=server.serve_forever, daemon=True)
         running.start()
         try:
@@ -125,12 +126,11 @@ def serve(folder: Path) -> Iterator[Arm]:
             running.join()
 
 
-def _environment(url: str, folder: Path) -> Mapping[str, str]:
+def _environment(url: str, own: Path) -> Mapping[str, str]:
     """The variables that lead azurerm to it, and let it trust it beside all others."""
     system = ssl.get_default_verify_paths().cafile
-    trusted = folder / "trusted.pem"
-    own = (folder / "arm.pem").read_text()
-    trusted.write_text(own + (Path(system).read_text() if system else ""))
+    trusted = own.with_name("trusted.pem")
+    trusted.write_text(own.read_text() + (Path(system).read_text() if system else ""))
     return {
         "ARM_CLIENT_ID": UUID,
         "ARM_CLIENT_SECRET": "anything",
@@ -143,13 +143,14 @@ def _environment(url: str, folder: Path) -> Mapping[str, str]:
     }
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    certificate, key = folder / "arm.pem", folder / "arm.key"
+def certificate(folder: Path, subject: str, alternative: str) -> tuple[Path, Path]:
+    """A certificate that nobody signed, and its key, as files of a folder."""
+    made, key = folder / "certificate.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", os.fspath(key), "-out", os.fspath(certificate)]
+    command += ["-subj", f"/CN={subject}", "-addext", f"subjectAltName={alternative}"]
+    command += ["-keyout", os.fspath(key), "-out", os.fspath(made)]
     subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
+    return made, key
 
 
 def _token() -> str:

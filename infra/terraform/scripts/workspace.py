@@ -31,6 +31,7 @@ UNREACHABLE = re.compile(
     r"could not connect|dial tcp|no such host|not found in any of the search locations"
 )
 
+BACKEND = "backend_override.tf"
 LOCAL_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 
 
@@ -110,6 +111,12 @@ def initialise(root: Path, option: str = "-backend=false") -> None:
         )
 
 
+def initialise_locally(root: Path) -> None:
+    """The same for a root of a copy, with its state in a file there."""
+    (root / BACKEND).write_text(LOCAL_BACKEND)
+    initialise(root, "-reconfigure")
+
+
 def plan(root: Path, variables: Path, more: Sequence[str] = ()) -> Mapping[str, Any]:
     """Plan a root with local state, if there is one, and return what `terraform show -json` says.
 
@@ -122,9 +129,8 @@ def plan(root: Path, variables: Path, more: Sequence[str] = ()) -> Mapping[str, 
         UnavailableError: Terraform or a provider is not to be had.
         ValueError: The plan failed; the message is Terraform's.
     """
-    if not (root / "backend_override.tf").exists():
-        (root / "backend_override.tf").write_text(LOCAL_BACKEND)
-        initialise(root, "-reconfigure")
+    if not (root / BACKEND).exists():
+        initialise_locally(root)
     made = terraform(
         root, "plan", "-input=false", "-no-color", "-out=plan.bin", f"-var-file={variables}", *more
     )

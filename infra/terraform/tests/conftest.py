@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,31 +36,33 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[arm.Arm]:
         yield standin
 
 
-@pytest.fixture
-def led_to_azure(azure: arm.Arm, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def signed_in(azure: arm.Arm) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in azure.environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def led_to_azure(azure: arm.Arm) -> Iterator[None]:
     """Plans of azurerm itself need nobody's login."""
-    for name, value in azure.environment.items():
-        monkeypatch.setenv(name, value)
+    with signed_in(azure):
+        yield
 
 
 @pytest.fixture(scope="session")
 def plans(tmp_path_factory: pytest.TempPathFactory, azure: arm.Arm) -> dict[str, dict]:
     """Each environment's plan from nothing, and bootstrap's, as `terraform show -json` has them."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in azure.environment.items():
-            patch.setenv(name, value)
-        return _plans(tmp_path_factory)
-
-
-def _plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     plans = {}
-    for name in ("dev", "staging", "production", "bootstrap"):
-        copy = workspace.copy(tmp_path_factory.mktemp(name))
-        root, variables = copy, f"environments/{name}.tfvars"
-        if name == "bootstrap":
-            root, variables = copy / "bootstrap", "gridos.tfvars"
-        try:
-            plans[name] = workspace.plan(root, root / variables)
-        except workspace.UnavailableError as cause:
-            pytest.skip(str(cause))
+    with signed_in(azure):
+        for name in ("dev", "staging", "production", "bootstrap"):
+            copy = workspace.copy(tmp_path_factory.mktemp(name))
+            root, variables = copy, f"environments/{name}.tfvars"
+            if name == "bootstrap":
+                root, variables = copy / "bootstrap", "gridos.tfvars"
+            try:
+                plans[name] = workspace.plan(root, root / variables)
+            except workspace.UnavailableError as cause:
+                pytest.skip(str(cause))
     return plans

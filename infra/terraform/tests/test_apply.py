@@ -241,7 +241,7 @@ def test_argo_cd_is_installed_with_a_token_and_what_the_platform_says(checkout):
     gitops = folder / "infra/terraform/gitops"
     ignored = shutil.ignore_patterns(".terraform*", "tests")
     shutil.copytree(workspace.SOURCE / "gitops", gitops, ignore=ignored)
-    (gitops / "backend_override.tf").write_text(workspace.LOCAL_BACKEND)
+    (gitops / workspace.BACKEND).write_text(workspace.LOCAL_BACKEND)
     (gitops / "environments/dev.backend.hcl").write_text(f'path = "{folder}/gitops.tfstate"\n')
     (folder / "infra/terraform/outputs.tf").write_text(OUTPUTS)
     path = f"{folder / 'bin'}:{os.environ['PATH']}"

@@ -11,12 +11,17 @@ import shutil
 import socket
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
+import arm
 import pytest
 import workspace
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
+
+from canary.runtime import processes
+from canary.runtime.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -53,34 +58,21 @@ def world(tmp_path):
         pytest.skip(
             "; ".join(f"{name} is not on PATH: {HOW.get(name, 'install it')}" for name in missing)
         )
-    acme, management, dns, dns_management = ports(4)
+    acme, management, dns, dns_management = (processes.free_port() for _ in range(4))
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     (bin_ / "az").write_text(AZ)
     (bin_ / "az").chmod(0o755)
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-            "-keyout", tmp_path / "key.pem", "-out", tmp_path / "authority.pem",
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    (tmp_path / "pebble.json").write_text(
-        json.dumps(
-            {
-                "pebble": {
-                    "listenAddress": f"127.0.0.1:{acme}",
-                    "managementListenAddress": f"127.0.0.1:{management}",
-                    "certificate": str(tmp_path / "authority.pem"),
-                    "privateKey": str(tmp_path / "key.pem"),
-                    "httpPort": 80,
-                    "tlsPort": 443,
-                }
-            }
-        )
-    )
+    authority, key = arm.certificate(tmp_path, "localhost", "DNS:localhost")
+    settings = {
+        "listenAddress": f"127.0.0.1:{acme}",
+        "managementListenAddress": f"127.0.0.1:{management}",
+        "certificate": str(authority),
+        "privateKey": str(key),
+        "httpPort": 80,
+        "tlsPort": 443,
+    }
+    (tmp_path / "pebble.json").write_text(json.dumps({"pebble": settings}))
     programs = [
         subprocess.Popen(
             [
@@ -96,7 +88,7 @@ def world(tmp_path):
     ]  # fmt: skip
     try:
         for port in (acme, dns_management):
-            until_it_listens(port)
+            assert wait_until(partial(listens, port), 30), f"nothing listens on {port}"
         yield {
             "ACME_DIRECTORY": f"https://localhost:{acme}/dir",
             "ACME_EMAIL": "grid@example.com",
@@ -106,7 +98,7 @@ def world(tmp_path):
             "DOMAIN": DOMAIN,
             "PATH": f"{bin_}:{os.environ['PATH']}",
             "PROPAGATION_S": "0",
-            "REQUESTS_CA_BUNDLE": str(tmp_path / "authority.pem"),
+            "REQUESTS_CA_BUNDLE": str(authority),
             "RESOURCE_GROUP": "rg-gridos-prd-weu",
             "VAULT": "kv",
             "WORLD": str(tmp_path),
@@ -118,24 +110,12 @@ def world(tmp_path):
             program.wait(10)
 
 
-def ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return found
-
-
-def until_it_listens(port):
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline, f"nothing listens on {port}"
-            time.sleep(0.05)
-        else:
-            return
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def renew(world, issuer, expires):
@@ -145,14 +125,8 @@ def renew(world, issuer, expires):
         "expires": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(expires)),
     }
     (Path(world["WORLD"]) / "kept").write_text(json.dumps(kept))
-    return subprocess.run(
-        ["bash", "-c", SCRIPT.read_text()],
-        env=world,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    command = ["bash", "-c", SCRIPT.read_text()]
+    return processes.run(command, env=world, capture_output=True, text=True, timeout=120)
 
 
 def days(count):

@@ -146,7 +146,7 @@ def test_every_provider_is_of_one_exact_version(root):
 def test_a_plan_that_wants_a_login_is_said_to_and_is_no_failure_of_the_code(
     said, monkeypatch, tmp_path
 ):
-    (tmp_path / "backend_override.tf").touch()
+    (tmp_path / workspace.BACKEND).touch()
     answer = subprocess.CompletedProcess([], 1, "", said)
     monkeypatch.setattr(workspace, "terraform", lambda *_: answer)
 

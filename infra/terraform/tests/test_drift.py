@@ -40,23 +40,15 @@ KEPT = {
 IGNORED = re.compile(r"ignore_changes\s*=\s*\[(?:[^\[\]]|\[\d\])*\]")
 VARIABLES = {".": "environments/production.tfvars", "bootstrap": "gridos.tfvars"}
 
-
+NOTHING = {".": {}, "bootstrap": {}}
 # What is about the server, and replaced or changed with it.
 TIED = re.compile(r"_postgresql_|\[\"database(-storage)?\"\]")
 # What azurerm itself makes and reads; another's state is made up from plans.
 READ = {".": (SERVER, GATEWAY), "bootstrap": (STATE_ACCOUNT,)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _led_to_azure(azure):
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in azure.environment.items():
-            patch.setenv(name, value)
-        yield
-
-
 @pytest.fixture(scope="module")
-def settled(_led_to_azure, azure, tmp_path_factory):
+def settled(led_to_azure, azure, tmp_path_factory):
     """A copy of each root with a state whose plan is empty."""
     copies = {}
     for root in KEPT:
@@ -87,6 +79,10 @@ def planned(folder: Path, root: str) -> dict[str, str]:
     return dict(applied.changes(applied.plan(folder, folder / VARIABLES[root])))
 
 
+def all_planned(folders):
+    return {root: planned(folder, root) for root, folder in folders.items()}
+
+
 def grow_the_disc(state):
     attributes = applied.attributes(state, SERVER)
     assert attributes["storage_mb"] == 131072
@@ -111,10 +107,8 @@ def let_agic_route(state):
     for port in attributes["frontend_port"]:
         port["name"] = "fp-" + port["name"]
     for rule in attributes["request_routing_rule"]:
-        rule |= {
-            "name": "rr-" + rule["name"],
-            "http_listener_name": "fl-" + rule["http_listener_name"],
-        }
+        rule["name"] = "rr-" + rule["name"]
+        rule["http_listener_name"] = "fl-" + rule["http_listener_name"]
     attributes["redirect_configuration"][0]["name"] = "sslr-gridos"
     attributes["tags"] = attributes["tags"] | {"managed-by-k8s-ingress": "1.9.4"}
 
@@ -146,19 +140,13 @@ def drift(folders):
 
 
 def test_a_plan_right_after_an_apply_is_empty(standing):
-    assert {root: planned(folder, root) for root, folder in standing.items()} == {
-        ".": {},
-        "bootstrap": {},
-    }
+    assert all_planned(standing) == NOTHING
 
 
 def test_what_azure_changes_by_itself_is_no_change_to_a_plan(standing):
     drift(standing)
 
-    assert {root: planned(folder, root) for root, folder in standing.items()} == {
-        ".": {},
-        "bootstrap": {},
-    }
+    assert all_planned(standing) == NOTHING
 
 
 def test_each_of_those_changes_is_one_where_it_is_not_ignored(standing, azure):
@@ -167,8 +155,7 @@ def test_each_of_those_changes_is_one_where_it_is_not_ignored(standing, azure):
     for root, folder in standing.items():
         shutil.copy(workspace.SOURCE / lifts_protection(root), folder / "destroy_override.tf")
         for file in folder.glob("main.*.tf"):
-            text = IGNORED.sub("", file.read_text())
-            file.write_text(text)
+            file.write_text(IGNORED.sub("", file.read_text()))
 
     changed = planned(standing["."], ".")
     assert planned(standing["bootstrap"], "bootstrap").keys() == {STATE_ACCOUNT}
@@ -230,10 +217,7 @@ def test_azurerm_reads_each_of_those_changes_in_azure_and_plans_none(standing, a
     assert gateway["tags"]["managed-by-k8s-ingress"] == "1.9.4"
     account = applied.attributes(applied.read(standing["bootstrap"]), STATE_ACCOUNT)
     assert account["network_rules"][0]["ip_rules"] == ["192.0.2.7"]
-    assert {root: planned(folder, root) for root, folder in standing.items()} == {
-        ".": {},
-        "bootstrap": {},
-    }
+    assert all_planned(standing) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -293,11 +277,8 @@ def test_a_restored_server_takes_the_old_ones_place_and_nothing_is_deleted(stand
     applied.adopt(state, f"{DATABASE}.gridos", database, server_id=new)
     applied.write(folder, state)
     variables = folder / VARIABLES[root]
-    variables.write_text(
-        variables.read_text().replace(
-            "database = {", f'database = {{\n  server_name = "{restored}"'
-        )
-    )
+    named = f'database = {{\n  server_name = "{restored}"'
+    variables.write_text(variables.read_text().replace("database = {", named))
 
     done = planned(folder, root)
 
@@ -312,15 +293,8 @@ def test_a_restored_server_takes_the_old_ones_place_and_nothing_is_deleted(stand
 
 
 def destroy(folder, root):
-    return workspace.terraform(
-        folder,
-        "plan",
-        "-destroy",
-        "-refresh=false",
-        "-input=false",
-        "-no-color",
-        f"-var-file={folder / VARIABLES[root]}",
-    )
+    asked = ("-destroy", "-refresh=false", "-input=false", "-no-color")
+    return workspace.terraform(folder, "plan", *asked, f"-var-file={folder / VARIABLES[root]}")
 
 
 def said(done):

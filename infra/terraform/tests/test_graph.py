@@ -46,8 +46,7 @@ WAITS_FOR = {
 def before(code, tmp_path_factory):
     """By resource, everything that Terraform makes before it."""
     root = workspace.copy(tmp_path_factory.mktemp("graph"))
-    (root / "backend_override.tf").write_text(workspace.LOCAL_BACKEND)
-    workspace.terraform(root, "init", "-input=false")
+    workspace.initialise_locally(root)
     drawn = workspace.terraform(root, "graph")
     assert drawn.returncode == 0, drawn.stderr
     direct: dict[str, set[str]] = {}

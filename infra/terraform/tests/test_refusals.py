@@ -25,20 +25,14 @@ def test_each_bad_variable_gives_its_own_message_before_any_provider_is_asked(
     code, tmp_path, monkeypatch
 ):
     root = workspace.copy(tmp_path / "code")
-    (root / "backend_override.tf").write_text(workspace.LOCAL_BACKEND)
-    workspace.terraform(root, "init", "-input=false")
+    workspace.initialise_locally(root)
     log = tmp_path / "trace.log"
     monkeypatch.setenv("TF_LOG", "trace")
     monkeypatch.setenv("TF_LOG_PATH", str(log))
 
-    refused = workspace.terraform(
-        root,
-        "plan",
-        "-input=false",
-        "-no-color",
-        f"-var-file={root / 'environments' / 'dev.tfvars'}",
-        *(f"-var={name}={value}" for name, (value, _) in BAD.items()),
-    )
+    given = [f"-var-file={root / 'environments' / 'dev.tfvars'}"]
+    given += [f"-var={name}={value}" for name, (value, _) in BAD.items()]
+    refused = workspace.terraform(root, "plan", "-input=false", "-no-color", *given)
 
     message = " ".join(refused.stderr.replace("│", " ").split())
     assert refused.returncode == 1
