@@ -38,7 +38,7 @@ def test_the_pipeline_may_give_every_role_that_the_platform_gives(plans):
     condition = next(
         given["condition"]
         for given in resources(bootstrap, "azurerm_role_assignment").values()
-        if given["role_definition_name"] == "Role Based Access Control Administrator"
+        if given["role_definition_name"] == ADMINISTRATOR
     )
     stated = configuration.local_values(workspace.SOURCE / "bootstrap" / "main.pipeline.tf")
     assignable = {name.strip('"'): role for name, role in stated["assignable_roles"].items()}
@@ -115,71 +115,45 @@ def test_the_first_applies_open_the_vault_and_then_shut_it(step, open_to, jobs, 
 
 def test_networks_do_not_overlap(plans):
     """They may be peered one day."""
-    spaces = [
-        resources(plans[name], "azurerm_virtual_network")["azurerm_virtual_network.this"][
-            "address_space"
-        ][0]
-        for name in ENVIRONMENTS
-    ]
+    networks = [resources(plans[name], "azurerm_virtual_network") for name in ENVIRONMENTS]
+    spaces = [network["azurerm_virtual_network.this"]["address_space"][0] for network in networks]
 
     assert len(set(spaces)) == len(ENVIRONMENTS)
 
 
-def made(kind, address, after, sensitive=None, unknown=None):
-    return {
-        "resource_changes": [
-            {
-                "mode": "managed",
-                "type": kind,
-                "address": address,
-                "change": {
-                    "after": after,
-                    "after_unknown": unknown or {},
-                    "after_sensitive": sensitive or {},
-                },
-            }
-        ]
-    }
+def made(kind, address, after, sensitive=None, **more):
+    change = {"after": after, "after_unknown": {}, "after_sensitive": sensitive or {}}
+    made = {"mode": "managed", "type": kind, "address": address, "change": change | more}
+    return {"resource_changes": [made]}
 
 
 GROUP = "/subscriptions/s/resourceGroups/rg"
+ADMINISTRATOR = "Role Based Access Control Administrator"
+
+
+def role(scope=GROUP, **given):
+    return "azurerm_role_assignment", {"scope": scope, **given}
 
 
 @pytest.mark.parametrize(
-    ("kind", "after", "complaint"),
+    ("resource", "complaint"),
     [
+        (role(role_definition_name="Owner"), "every right"),
+        (role(role_definition_name="User Access Administrator"), "every right"),
+        (role(role_definition_name=ADMINISTRATOR), "needs a condition"),
+        (role(role_definition_id="x"), "by name"),
+        (role("/subscriptions/s", role_definition_name="Reader"), "wider than a resource group"),
         (
-            "azurerm_role_assignment",
-            {"role_definition_name": "Owner", "scope": GROUP},
-            "every right",
-        ),
-        (
-            "azurerm_role_assignment",
-            {"role_definition_name": "User Access Administrator", "scope": GROUP},
-            "every right",
-        ),
-        (
-            "azurerm_role_assignment",
-            {"role_definition_name": "Role Based Access Control Administrator", "scope": GROUP},
-            "needs a condition",
-        ),
-        ("azurerm_role_assignment", {"role_definition_id": "x", "scope": GROUP}, "by name"),
-        (
-            "azurerm_role_assignment",
-            {"role_definition_name": "Reader", "scope": "/subscriptions/s"},
+            role("/providers/Microsoft.Management/x", role_definition_name="Reader"),
             "wider than a resource group",
         ),
-        (
-            "azurerm_role_assignment",
-            {"role_definition_name": "Reader", "scope": "/providers/Microsoft.Management/x"},
-            "wider than a resource group",
-        ),
-        ("azurerm_public_ip", {"name": "pip"}, "a public address"),
-        ("azurerm_public_ip_prefix", {"name": "ippre"}, "a public address"),
-        ("azurerm_key_vault", {"public_network_access_enabled": True}, "reachable"),
+        (("azurerm_public_ip", {"name": "pip"}), "a public address"),
+        (("azurerm_public_ip_prefix", {"name": "ippre"}), "a public address"),
+        (("azurerm_key_vault", {"public_network_access_enabled": True}), "reachable"),
     ],
 )
-def test_what_gives_too_much_away_is_named(kind, after, complaint):
+def test_what_gives_too_much_away_is_named(resource, complaint):
+    kind, after = resource
     found = plan_policies.violations(made(kind, f"{kind}.that", after))
 
     assert len(found) == 1
@@ -227,8 +201,7 @@ def test_what_azure_told_at_an_earlier_apply_is_no_secret_of_this_plan():
     ],
 )
 def test_what_destroys_is_refused_unless_it_was_meant(actions, said, tmp_path, capsys):
-    plan = made("azurerm_key_vault", "azurerm_key_vault.this", None)
-    plan["resource_changes"][0]["change"]["actions"] = actions
+    plan = made("azurerm_key_vault", "azurerm_key_vault.this", None, actions=actions)
     file = tmp_path / "plan.json"
     file.write_text(json.dumps(plan))
 
@@ -241,8 +214,7 @@ def test_what_destroys_is_refused_unless_it_was_meant(actions, said, tmp_path, c
 
 def test_what_is_made_changed_or_read_is_no_destruction():
     for actions in (["create"], ["update"], ["no-op"], ["read"]):
-        plan = made("azurerm_key_vault", "azurerm_key_vault.this", {})
-        plan["resource_changes"][0]["change"]["actions"] = actions
+        plan = made("azurerm_key_vault", "azurerm_key_vault.this", {}, actions=actions)
         assert plan_policies.destroyed(plan) == []
 
 

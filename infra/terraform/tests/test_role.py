@@ -6,7 +6,7 @@ what the script grants, and that the service can live with it, is tried for real
 """
 
 import secrets
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import psycopg
 import pytest
 import workspace
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from canary.runtime import database
+from canary.runtime import database, processes
 
 SCRIPT = workspace.SOURCE / "scripts" / "role.sql"
 ROLE = "id-workload-gridos-dev-weu"
@@ -38,23 +38,28 @@ END $$
 """
 
 
+def tell(url, *statements):
+    """Executes statements, each by itself; returns the rows of the last, if it has any."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            done = connection.execute(statement)
+        return done.fetchall() if done.description else []
+
+
 @pytest.fixture(scope="module")
 def administrator(database_url):
     """An address of the database `gridos`, made as Terraform makes it, as its administrator."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'gridos'").fetchone():
-            pytest.skip("REHEARSE_DATABASE_URL's server has a database gridos; give an empty one")
-        connection.execute(
-            "CREATE DATABASE gridos ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-        )
+    if tell(database_url, "SELECT 1 FROM pg_database WHERE datname = 'gridos'"):
+        pytest.skip("REHEARSE_DATABASE_URL's server has a database gridos; give an empty one")
+    tell(
+        database_url,
+        "CREATE DATABASE gridos ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    )
     url = make_conninfo(database_url, dbname="gridos")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(STAND_IN)
-        connection.execute("CREATE TABLE secret (text text)")
+    tell(url, STAND_IN, "CREATE TABLE secret (text text)")
     yield url
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("DROP DATABASE gridos WITH (FORCE)")
-        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(ROLE)))
+    drop_role = sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(ROLE))
+    tell(database_url, "DROP DATABASE gridos WITH (FORCE)", drop_role)
 
 
 @pytest.fixture(scope="module")
@@ -62,46 +67,29 @@ def service(administrator):
     """An address of the same database, as the role that the script makes."""
     make_role(administrator)
     password = secrets.token_hex(16)
-    with psycopg.connect(administrator, autocommit=True) as connection:
-        # Azure takes a token here; this server knows none.
-        connection.execute(
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal(password))
-        )
+    # Azure takes a token here; this server knows none.
+    given = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal(password))
+    tell(administrator, given)
     return make_conninfo(administrator, user=ROLE, password=password)
 
 
 def make_role(url):
     """Runs the script with psql, as scripts/create_role does."""
-    psql = database.binary("psql")
-    given = ["--set", f"role={ROLE}", "--set", f"oid={OBJECT_ID}", "--file", str(SCRIPT)]
-    done = subprocess.run(
-        [psql, "--quiet", "--no-psqlrc", "--dbname", url, *given],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [database.binary("psql"), "--quiet", "--no-psqlrc", "--dbname", url]
+    command += ["--set", f"role={ROLE}", "--set", f"oid={OBJECT_ID}", "--file", SCRIPT]
+    done = processes.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_service_migrates_seeds_and_reads_as_its_role(service):
-    parts = conninfo_to_dict(service)
-    url = make_conninfo(**parts)
     for command in ("migrate", "seed"):
-        done = subprocess.run(
-            [GRIDOS, command],
-            env={"GRIDOS_DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {"GRIDOS_DATABASE_URL": service}
+        done = processes.run([GRIDOS, command], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
-    with psycopg.connect(service) as connection:
-        assert connection.execute("SELECT count(*) FROM bus").fetchone() == (33,)
-        owners = connection.execute(
-            "SELECT DISTINCT tableowner FROM pg_tables WHERE tablename IN ('bus', 'reading')"
-        ).fetchall()
-    assert owners == [(ROLE,)]
+    assert tell(service, "SELECT count(*) FROM bus") == [(33,)]
+    owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE tablename IN ('bus', 'reading')"
+    assert tell(service, owners) == [(ROLE,)]
 
 
 @pytest.mark.parametrize(
@@ -117,53 +105,42 @@ def test_the_service_migrates_seeds_and_reads_as_its_role(service):
     ],
 )
 def test_the_role_can_do_nothing_else(service, forbidden):
-    with (
-        psycopg.connect(service, autocommit=True) as connection,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
-        connection.execute(forbidden)
+    assert tell(service, "SELECT 1") == [(1,)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        tell(service, forbidden)
 
 
 def test_another_role_cannot_even_connect(administrator, service):
     """Every role may connect to every database, until somebody takes that back."""
-    with psycopg.connect(administrator, autocommit=True) as connection:
-        connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'x'")
-        try:
-            may = connection.execute(
-                "SELECT has_database_privilege('stranger', 'gridos', 'CONNECT'),"
-                " has_schema_privilege('stranger', 'public', 'USAGE')"
-            ).fetchone()
-        finally:
-            connection.execute("DROP ROLE stranger")
+    tell(administrator, "CREATE ROLE stranger LOGIN PASSWORD 'x'")
+    try:
+        may = tell(
+            administrator,
+            "SELECT has_database_privilege('stranger', 'gridos', 'CONNECT'),"
+            " has_schema_privilege('stranger', 'public', 'USAGE')",
+        )
+    finally:
+        tell(administrator, "DROP ROLE stranger")
 
-    assert may == (False, False)
+    assert may == [(False, False)]
 
 
 def test_a_statement_that_hangs_is_ended(service):
-    with psycopg.connect(service) as connection:
-        assert connection.execute("SHOW statement_timeout").fetchone() == ("30s",)
+    assert tell(service, "SHOW statement_timeout") == [("30s",)]
 
 
 def test_making_the_role_again_changes_nothing(administrator, service):
     make_role(administrator)
 
-    with psycopg.connect(service) as connection:
-        assert connection.execute("SELECT current_user").fetchone() == (ROLE,)
+    assert tell(service, "SELECT current_user") == [(ROLE,)]
 
 
 def test_without_its_programs_the_script_says_what_to_install(tmp_path):
     for program in ("bash", "dirname", "env"):
-        (tmp_path / program).symlink_to(
-            subprocess.check_output(["which", program], text=True).strip()
-        )
+        (tmp_path / program).symlink_to(shutil.which(program))
+    command, environment = [workspace.SOURCE / "scripts/create_role"], {"PATH": str(tmp_path)}
 
-    done = subprocess.run(
-        [workspace.SOURCE / "scripts" / "create_role"],
-        env={"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = processes.run(command, env=environment, capture_output=True, text=True)
 
     assert done.returncode == 2
     assert done.stderr == "create_role: terraform is not on PATH; install it\n"
