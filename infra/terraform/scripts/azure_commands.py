@@ -5,11 +5,11 @@ options each has. What it would do is not shown.
 """
 
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import steps
+import workspace
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = (
@@ -51,13 +51,7 @@ def written() -> set[Command]:
 def unknown(az: Path, commands: Iterable[Command]) -> Iterator[str]:
     """Name each command or option that az does not know."""
     for words, options in commands:
-        done = subprocess.run(
-            [az, *words.split(), "--help"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIME_LIMIT_S,
-        )
+        done = workspace.said([az, *words.split(), "--help"], time_limit_s=TIME_LIMIT_S)
         known = set(OPTION.findall(done.stdout))
         if done.returncode != 0 or "\nCommand\n" not in done.stdout:
             yield f"az {words}: no such command"

@@ -22,18 +22,10 @@ import document
 import workspace
 
 from canary.errors import MachineError
-from canary.runtime import packages, program
-
-EXIT_CLEAN = 0
-EXIT_FOUND = 1
+from canary.runtime import binaries, packages, program
 
 LOCKS = Path(__file__).resolve().parents[3] / "requirements"
 TFLINT = "github.com/terraform-linters/tflint@v0.61.0"
-
-
-def cache() -> Path:
-    """Where the linters are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "canary"
 
 
 def installed(name: str, lock: Path) -> Path:
@@ -42,7 +34,7 @@ def installed(name: str, lock: Path) -> Path:
     Raises:
         UnavailableError: It cannot be installed.
     """
-    folder = cache() / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    folder = binaries.cache() / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not folder.is_dir():
         fresh = folder.with_suffix(".new")
         made = ("venv", "--clear", "--relocatable", "--python", sys.executable, str(fresh))
@@ -62,16 +54,12 @@ def tflint() -> Path:
     """
     if found := shutil.which("tflint"):
         return Path(found)
-    program = cache() / "bin" / "tflint"
+    program = binaries.cache() / "bin" / "tflint"
     if not program.is_file():
         if shutil.which("go") is None:
             raise workspace.UnavailableError("tflint is not on PATH; install it, or Go to build it")
         _must(["go", "install", TFLINT], {"GOBIN": str(program.parent)}, "tflint cannot be built")
     return program
-
-
-def _run(command: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def _must(command: Sequence[str | Path], more: dict[str, str], complaint: str) -> None:
@@ -85,17 +73,8 @@ def _must(command: Sequence[str | Path], more: dict[str, str], complaint: str) -
 
 def check(copy: Path) -> tuple[int, int, list[str]]:
     """Run checkov; return how many checks passed, how many are skipped, and what failed."""
-    command: list[str | Path] = [
-        installed("checkov", LOCKS / "checkov.txt"),
-        "--directory",
-        copy,
-        "--framework",
-        "terraform",
-        "--quiet",
-        "-o",
-        "json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ("--directory", copy, "--framework", "terraform", "--quiet", "-o", "json")
+    done = workspace.said([installed("checkov", LOCKS / "checkov.txt"), *options])
     try:
         report = json.loads(done.stdout)
     except ValueError:
@@ -113,12 +92,8 @@ def lint(copy: Path) -> list[str]:
     found = []
     for root in workspace.ROOTS:
         workspace.initialise(copy / root)
-        command: list[str | Path] = [
-            program,
-            f"--config={copy / '.tflint.hcl'}",
-            "--format=compact",
-        ]
-        done = subprocess.run(command, cwd=copy / root, capture_output=True, text=True, check=False)
+        command = [program, f"--config={copy / '.tflint.hcl'}", "--format=compact"]
+        done = workspace.said(command, copy / root)
         if done.returncode not in (0, 2):
             raise workspace.UnavailableError(f"tflint: {done.stderr.strip()[-200:]}")
         found += [line for line in done.stdout.splitlines() if ": " in line]
@@ -145,7 +120,7 @@ def main(arguments: Sequence[str]) -> int:
         f"checkov: {passed} passed, {len(failed)} failed, {skipped} skipped with a reason; "
         f"tflint: {len(linted)} found; az: {len(commands)} commands, {len(unknown)} unknown\n"
     )
-    return EXIT_FOUND if complaints else EXIT_CLEAN
+    return program.BAD if complaints else program.GOOD
 
 
 if __name__ == "__main__":

@@ -22,10 +22,6 @@ import workspace
 from canary.errors import MachineError
 from canary.runtime import program
 
-EXIT_NOTICED = 0
-EXIT_MISSED = 1
-EXIT_FLIP_BROKEN = 4
-
 MISSED = "MISSED"
 BROKEN = "BROKEN"
 
@@ -191,8 +187,8 @@ def prove(flips: list[Flip], jobs: int) -> int:
         f"{len(flips)} flips: {noticed_count} noticed, {missed} not noticed, {broken} broken\n"
     )
     if broken:
-        return EXIT_FLIP_BROKEN
-    return EXIT_MISSED if missed else EXIT_NOTICED
+        return program.FAULT
+    return program.BAD if missed else program.GOOD
 
 
 def main(arguments: Sequence[str]) -> int:

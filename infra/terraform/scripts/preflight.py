@@ -21,6 +21,7 @@ from pathlib import Path
 
 import configuration
 import steps
+import workspace
 import write_overlay
 from steps import Check, Names
 
@@ -72,20 +73,19 @@ def files(its: Names, root: Path) -> Iterator[Finding]:
 def examples(step: int, path: Path, root: Path) -> Iterator[Finding]:
     """Name each line of a file that still has an example in it."""
     where = path.relative_to(root)
-    check = Check(step, f"{where}, with your own names", ())
     found = False
     for number, line in enumerate(path.read_text().splitlines(), 1):
         code = line.partition("#")[0]
         if not EXAMPLE.search(code):
             continue
         found = True
-        # The image comes of a step of its own.
-        image = "sha256:" in code
-        at = 7 if image else step
-        what = "the runner image, by its digest" if image else f"{where}:{number}, your own name"
-        yield Finding(Check(at, what, ()), "missing", f"{where}:{number} has {code.strip()}")
+        check = Check(step, f"{where}:{number}, your own name", ())
+        if "sha256:" in code:
+            # The image comes of a step of its own.
+            check = Check(7, "the runner image, by its digest", ())
+        yield Finding(check, "missing", f"{where}:{number} has {code.strip()}")
     if not found:
-        yield Finding(check, "there")
+        yield Finding(Check(step, f"{where}, with your own names", ()), "there")
 
 
 def examine(check: Check, ask: Ask) -> Finding:
@@ -107,9 +107,7 @@ def examine(check: Check, ask: Ask) -> Finding:
 
 def ask(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """Run a command that only reads."""
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S
-    )
+    return workspace.said(command, time_limit_s=TIME_LIMIT_S)
 
 
 def examine_all(known: Iterable[Finding], to_ask: Iterable[Check], ask: Ask) -> list[Finding]:

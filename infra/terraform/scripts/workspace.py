@@ -47,6 +47,15 @@ def copy(target: Path) -> Path:
     return Path(shutil.copytree(SOURCE, target, symlinks=True, ignore=ignored, dirs_exist_ok=True))
 
 
+def said(
+    command: Sequence[str | Path], folder: Path | None = None, time_limit_s: float = TIME_LIMIT_S
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder, whatever its outcome, and keep what it says."""
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=time_limit_s
+    )
+
+
 def terraform(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Terraform in a root, whatever its outcome.
 
@@ -54,14 +63,7 @@ def terraform(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         UnavailableError: There is no `terraform`.
     """
     try:
-        return subprocess.run(
-            ["terraform", *arguments],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIME_LIMIT_S,
-        )
+        return said(["terraform", *arguments], root)
     except FileNotFoundError:
         raise UnavailableError(
             "terraform is not on PATH; install Terraform 1.11 or newer"

@@ -8,6 +8,8 @@ import mutate
 import pytest
 import workspace
 
+from acceptance.git import git
+
 # Seconds each; every other file plans a root a dozen times, which takes a minute together.
 QUICK = ("gitops", "naming")
 FILES = [
@@ -80,15 +82,8 @@ def test_a_missed_flip_is_seen(code, tmp_path):
     """The matrix can fail: turn a setting that no test looks at."""
     copy = workspace.copy(tmp_path)
     workspace.initialise(copy / "modules/naming")
-    flip = mutate.Flip(
-        "-",
-        "another region",
-        "modules/naming",
-        "main.tf",
-        'italynorth = "itn"',
-        'italynorth = "ity"',
-        "naming",
-    )
+    region = ('italynorth = "itn"', 'italynorth = "ity"')
+    flip = mutate.Flip("-", "another region", "modules/naming", "main.tf", *region, "naming")
 
     assert mutate.noticed_by(copy, flip) is None
 
@@ -113,15 +108,7 @@ def test_without_terraform_it_is_said_what_to_install(monkeypatch, tmp_path):
 
 def test_no_lock_file_of_a_stand_in_is_committed():
     """One without `zh:` hashes was written against a mirror, and fails on the real registry."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "*.terraform.lock.hcl"],
-        cwd=workspace.SOURCE,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-
-    for file in tracked:
+    for file in git(workspace.SOURCE, "ls-files", "*.terraform.lock.hcl").split():
         providers = (workspace.SOURCE / file).read_text().split("provider ")[1:]
         assert all('"zh:' in provider for provider in providers), file
 
@@ -135,6 +122,17 @@ def test_every_provider_is_of_one_exact_version(root):
     assert all(re.fullmatch(r"= \d+\.\d+\.\d+", version) for version in versions)
 
 
+@pytest.fixture
+def terraform_says(monkeypatch):
+    """Has Terraform fail with some words, whatever it is asked."""
+
+    def fail(words):
+        answer = subprocess.CompletedProcess([], 1, "", words)
+        monkeypatch.setattr(workspace, "terraform", lambda *_: answer)
+
+    return fail
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -144,11 +142,10 @@ def test_every_provider_is_of_one_exact_version(root):
     ],
 )
 def test_a_plan_that_wants_a_login_is_said_to_and_is_no_failure_of_the_code(
-    said, monkeypatch, tmp_path
+    said, terraform_says, tmp_path
 ):
     (tmp_path / workspace.BACKEND).touch()
-    answer = subprocess.CompletedProcess([], 1, "", said)
-    monkeypatch.setattr(workspace, "terraform", lambda *_: answer)
+    terraform_says(said)
 
     with pytest.raises(workspace.UnavailableError, match="TF_CLI_CONFIG_FILE"):
         workspace.plan(tmp_path, tmp_path / "x.tfvars")
@@ -163,10 +160,10 @@ def test_code_that_is_wrong_is_a_failure_and_no_reason_to_skip(tmp_path):
         workspace.initialise(tmp_path)
 
 
-def test_a_registry_that_nobody_reaches_is_a_reason_to_skip(monkeypatch, tmp_path):
-    said = "Error: Failed to query available provider packages\n\ncould not connect to a registry: failed"
-    answer = subprocess.CompletedProcess([], 1, "", said)
-    monkeypatch.setattr(workspace, "terraform", lambda *_: answer)
+def test_a_registry_that_nobody_reaches_is_a_reason_to_skip(terraform_says, tmp_path):
+    terraform_says(
+        "Error: Failed to query available provider packages\n\ncould not connect to a registry: failed"
+    )
 
     with pytest.raises(workspace.UnavailableError, match="TF_CLI_CONFIG_FILE"):
         workspace.initialise(tmp_path)
