@@ -24,16 +24,23 @@ for _number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(_number, signal.SIG_DFL)
 
 
-@pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """A database of this session's own, on a server that is given or on one of its own too."""
+@contextmanager
+def _database(url: str, options: str = "") -> Iterator[str]:
+    """A database of a server, until the block is left."""
     name = f"tests_{secrets.token_hex(4)}"
-    with database.running() as url, psycopg.connect(url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} {options}")
         try:
             yield psycopg.conninfo.make_conninfo(url, dbname=name)
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """A database of this session's own, on a server that is given or on one of its own too."""
+    with database.running() as url, _database(url) as own:
+        yield own
 
 
 @pytest.fixture(scope="session")
@@ -48,18 +55,9 @@ def seeded(database_url: str) -> str:
 def fresh(database_url: str) -> Callable[..., AbstractContextManager[str]]:
     """Makes databases of their own, with nothing in them, for a `with`."""
 
-    @contextmanager
-    def make(encoding: str = "UTF8") -> Iterator[str]:
-        name = f"fresh_{secrets.token_hex(4)}"
-        with psycopg.connect(database_url, autocommit=True) as server:
-            server.execute(
-                f"CREATE DATABASE {name} TEMPLATE template0"
-                f" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
-            )
-            try:
-                yield psycopg.conninfo.make_conninfo(database_url, dbname=name)
-            finally:
-                server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    def make(encoding: str = "UTF8") -> AbstractContextManager[str]:
+        plain = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        return _database(database_url, plain)
 
     return make
 

@@ -12,10 +12,11 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from canary.commands import rehearse
 from canary.rehearse.target import Event, Observation
@@ -39,23 +40,21 @@ class Recorded(View):
         super().watch(record, seen, fresh)
         if time.monotonic() - self._kept_at >= EVERY_S:
             self._kept_at = time.monotonic()
-            self._keep(self._picture(record, seen))
+            with self._frame() as console:
+                console.print(self._picture(record, seen))
 
     def conclude(self, lines: Iterable[tuple[str, str]], headline: str, exit_code: int) -> None:
         """Keeps the verdict as the last frame, without the paths of this machine."""
         told = [(name, value) for name, value in lines if "/" not in value.partition(" ")[0]]
-        console = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=True)
-        live, self._console = self._console, console
-        super().conclude(told, headline, exit_code)
-        self._console = live
-        self._export(console)
+        with self._frame() as console:
+            live, self._console = self._console, console
+            super().conclude(told, headline, exit_code)
+            self._console = live
 
-    def _keep(self, shown: RenderableType) -> None:
+    @contextmanager
+    def _frame(self) -> Iterator[Console]:
         console = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=True)
-        console.print(shown)
-        self._export(console)
-
-    def _export(self, console: Console) -> None:
+        yield console
         title = f"canary rehearse {' '.join(ARGUMENTS)}"
         self.frames.append(console.export_svg(title=title, unique_id=f"f{len(self.frames)}"))
 

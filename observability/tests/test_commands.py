@@ -4,7 +4,6 @@ import ast
 import json
 import re
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,8 @@ import pytest
 import yaml
 from observe import http_stub, promtool, runbooks
 
+from acceptance import documents
+from acceptance.git import git
 from canary.errors import MachineError
 from canary.runtime import binaries, database
 from canary.runtime.waiting import wait_until
@@ -71,13 +72,10 @@ def beginning(words):
 
 def run(command, folder, *programs, **variables):
     """Runs a command as a person would type it, with programs that may not be on PATH."""
-    path = ":".join(
-        [*(str(program.parent) for program in programs), "/usr/local/bin:/usr/bin:/bin"]
+    folders = (*(str(program.parent) for program in programs), "/usr/local/bin:/usr/bin:/bin")
+    return documents.typed(
+        command, folder, {"PATH": ":".join(folders), "HOME": str(folder), **variables}
     )
-    return subprocess.run(
-        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False,
-        timeout=TIMEOUT_S, env={"PATH": path, "HOME": str(folder), **variables},
-    )  # fmt: skip
 
 
 def test_every_command_of_a_page_is_listed_once_and_nothing_else_is():
@@ -183,27 +181,21 @@ def test_keys_are_made_as_their_page_says(root):
 
 
 def test_a_release_is_rolled_back_without_github_as_its_page_says(tmp_path):
-    def git(*words):
-        who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
-        return subprocess.run(
-            ["git", *who, "-C", clone, *words], check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    remote, clone, branch = tmp_path / "remote.git", tmp_path / "clone", "environments/production"
-    for words in (("init", "--quiet", "--bare", remote), ("clone", "--quiet", remote, clone)):
-        subprocess.run(["git", *words], check=True, capture_output=True)
+    clone, branch = tmp_path / "clone", "environments/production"
+    git(tmp_path, "init", "--quiet", "--bare", "remote.git")
+    git(tmp_path, "clone", "--quiet", "remote.git", "clone")
     for release in ("1", "2"):
         (clone / "release").write_text(release)
-        git("add", "release")
-        git("commit", "--quiet", "--message", f"Release {release}")
-    git("push", "--quiet", "origin", f"HEAD:{branch}")
+        git(clone, "add", "release")
+        git(clone, "commit", "--quiet", "--message", f"Release {release}")
+    git(clone, "push", "--quiet", "origin", f"HEAD:{branch}")
     names = {f"GIT_{who}_{what}": "ada@example.com" for who in ("AUTHOR", "COMMITTER")
              for what in ("NAME", "EMAIL")}  # fmt: skip
     for command in (beginning("git fetch"), beginning("git revert")):
         done = run(command, clone, **names)
         assert done.returncode == 0, done.stderr
-    git("fetch", "--quiet", "origin")
-    assert git("show", f"origin/{branch}:release") == "1"
+    git(clone, "fetch", "--quiet", "origin")
+    assert git(clone, "show", f"origin/{branch}:release") == "1"
 
 
 # What gh asks on its way to a workflow and to its last run, by the ends of their addresses.

@@ -1,11 +1,12 @@
 """Our compose file: its files are checked here, since no container engine is needed for that."""
 
 import re
-import subprocess
 
 import pytest
 import yaml
 from observe import alertmanager, promtool
+
+from canary.runtime import processes
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +58,8 @@ def test_prometheus_accepts_its_configuration(root, tmp_path):
     source = (root / "observability/local/prometheus.yml").read_text()
     file = tmp_path / "prometheus.yml"
     file.write_text(source.replace("/etc/prometheus/rules", str(root / "observability/rules")))
-    program = promtool.debian().program
-    done = subprocess.run(
-        [program, "check", "config", file], capture_output=True, text=True, check=False
-    )
+    command = [promtool.debian().program, "check", "config", file]
+    done = processes.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("SUCCESS: ") >= 10  # each rule file is found through the globs
 

@@ -96,16 +96,8 @@ def grammar(tmp_path_factory):
     subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=120)
 
     def refused(*texts):
-        done = subprocess.run(
-            ["node", "parse.mjs"],
-            cwd=folder,
-            input=json.dumps(texts),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        return json.loads(done.stdout)
+        options = {"cwd": folder, "input": json.dumps(texts), "text": True, "timeout": 60}
+        return json.loads(subprocess.check_output(["node", "parse.mjs"], **options))
 
     return refused
 
