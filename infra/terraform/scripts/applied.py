@@ -7,6 +7,7 @@ makes of it. Or azurerm makes some of it in a stand-in for Azure (arm.py), and r
 """
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,7 @@ STATE = "terraform.tfstate"
 MAX_ROUNDS = 5
 
 UUID = "00000000-0000-4000-8000-0000000000f0"
-# What is referred to and only Azure can tell, besides `id`.
-STRINGS = {
-    "client_id": UUID,
-    "principal_id": UUID,
-    "fqdn": "psql.postgres.database.azure.com",
-    "ip_address": "192.0.2.1",
-    "login_server": "cr.azurecr.io",
-    "name": "made-up",
-    "oidc_issuer_url": "https://oidc.example.com/",
-    "role_definition_name": "made-up",
-    "vault_uri": "https://kv.vault.azure.net/",
-    "versionless_secret_id": "https://kv.vault.azure.net/secrets/gridos-tls",
-}
+MADE_UP = tomllib.loads(Path(__file__).with_name("applied.toml").read_text())
 
 
 class UnsettledError(RuntimeError):
@@ -188,7 +177,7 @@ def _attributes(change: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[st
             # A type is a word, or a collection's word and what it holds.
             kind = schema["attributes"].get(name, {}).get("type", ["list"])
             empty: object = None if isinstance(kind, str) else {} if kind[0] == "map" else []
-            told[name] = STRINGS.get(name, empty)
+            told[name] = MADE_UP["strings"].get(name, empty)
     told["id"] = told.get("id") or _id(change["address"])
     if change["type"] == "azurerm_kubernetes_cluster":
         # AKS makes this identity itself.
@@ -211,35 +200,9 @@ def _paths(sensitive: Any) -> Iterator[list[Mapping[str, Any]]]:
 
 
 def _id(address: str) -> str:
-    group = f"/subscriptions/{UUID}/resourceGroups/rg"
-    return SHAPES.get(address.partition(".")[0], _P + "Resources/things/{name}").format(
-        group=group, name="".join(filter(str.isalnum, address))
-    )
-
-
-# Where the provider insists on the shape of an id that it is given.
-_P = "{group}/providers/Microsoft."
-SHAPES = {
-    "azurerm_application_gateway": _P + "Network/applicationGateways/{name}",
-    "azurerm_container_app_environment": _P + "App/managedEnvironments/{name}",
-    "azurerm_key_vault": _P + "KeyVault/vaults/{name}",
-    "azurerm_kubernetes_cluster": _P + "ContainerService/managedClusters/{name}",
-    "azurerm_log_analytics_workspace": _P + "OperationalInsights/workspaces/{name}",
-    "azurerm_monitor_action_group": _P + "Insights/actionGroups/{name}",
-    "azurerm_monitor_data_collection_rule": _P + "Insights/dataCollectionRules/{name}",
-    "azurerm_nat_gateway": _P + "Network/natGateways/{name}",
-    "azurerm_network_security_group": _P + "Network/networkSecurityGroups/{name}",
-    "azurerm_postgresql_flexible_server": _P + "DBforPostgreSQL/flexibleServers/{name}",
-    "azurerm_private_dns_zone": _P
-    + "Network/privateDnsZones/{name}.private.postgres.database.azure.com",
-    "azurerm_public_ip": _P + "Network/publicIPAddresses/{name}",
-    "azurerm_storage_account": _P + "Storage/storageAccounts/{name}",
-    "azurerm_subnet": _P + "Network/virtualNetworks/vnet/subnets/{name}",
-    "azurerm_user_assigned_identity": _P + "ManagedIdentity/userAssignedIdentities/{name}",
-    "azurerm_virtual_network": _P + "Network/virtualNetworks/{name}",
-    "azurerm_web_application_firewall_policy": _P
-    + "Network/applicationGatewayWebApplicationFirewallPolicies/{name}",
-}
+    kind = MADE_UP["ids"].get(address.partition(".")[0], "Resources/things/{name}")
+    provider = f"/subscriptions/{UUID}/resourceGroups/rg/providers/Microsoft."
+    return provider + kind.format(name="".join(filter(str.isalnum, address)))
 
 
 def read(root: Path) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from typing import Any
 import configuration
 import costs
 
-EXIT_CURRENT = 0
-EXIT_STALE = 1
+from canary.runtime import program
 
 FILE = configuration.SOURCE / "REFERENCE.md"
 ROOTS = {
@@ -125,12 +124,12 @@ def main(arguments: list[str]) -> int:
     check = parser.parse_args(arguments).check
     text = render()
     if FILE.is_file() and FILE.read_text() == text:
-        return EXIT_CURRENT
+        return program.GOOD
     if check:
         sys.stderr.write(f"{FILE.name} is not what the code says; run: make terraform-docs\n")
-        return EXIT_STALE
+        return program.BAD
     FILE.write_text(text)
-    return EXIT_CURRENT
+    return program.GOOD
 
 
 if __name__ == "__main__":

@@ -73,8 +73,8 @@ def _must(command: Sequence[str | Path], more: dict[str, str], complaint: str) -
 
 def check(copy: Path) -> tuple[int, int, list[str]]:
     """Run checkov; return how many checks passed, how many are skipped, and what failed."""
-    options = ("--directory", copy, "--framework", "terraform", "--quiet", "-o", "json")
-    done = workspace.said([installed("checkov", LOCKS / "checkov.txt"), *options])
+    options = ("--directory", str(copy), "--framework", "terraform", "--quiet", "-o", "json")
+    done = workspace.said([str(installed("checkov", LOCKS / "checkov.txt")), *options])
     try:
         report = json.loads(done.stdout)
     except ValueError:

@@ -25,10 +25,7 @@ import workspace
 import write_overlay
 from steps import Check, Names
 
-EXIT_THERE = 0
-EXIT_MISSING = 1
-EXIT_UNUSABLE = 2
-EXIT_UNSEEN = 3
+from canary.runtime import program as exits
 
 PROGRAMS = ("az", "gh", "git", "jq", "terraform")
 TIME_LIMIT_S = 60
@@ -151,7 +148,7 @@ def main(arguments: list[str], ask: Ask = ask) -> int:
         its = steps.names(given.environment)
     except ValueError as cause:
         sys.stderr.write(f"preflight: {cause}\n")
-        return EXIT_UNUSABLE
+        return exits.UNUSABLE
     root = configuration.SOURCE.parent.parent
     known = files(its, root)
     to_ask = steps.checks(its, steps.secrets(), given.repository or steps.repository(its))
@@ -159,8 +156,8 @@ def main(arguments: list[str], ask: Ask = ask) -> int:
     sys.stdout.writelines(f"{line}\n" for line in report(its, found))
     states = {finding.state for finding in found}
     if "missing" in states:
-        return EXIT_MISSING
-    return EXIT_UNSEEN if "unseen" in states else EXIT_THERE
+        return exits.BAD
+    return exits.NO_VERDICT if "unseen" in states else exits.GOOD
 
 
 if __name__ == "__main__":
