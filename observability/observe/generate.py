@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,10 @@ def outputs(root: Path) -> dict[Path, str]:
 
 def write(root: Path) -> list[Path]:
     """Writes what differs; returns it."""
-    stale = differing(root)
+    texts, stale = outputs(root), differing(root)
     for path in stale:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(outputs(root)[path], encoding="utf-8")
+        (root / path).write_text(texts[path], encoding="utf-8")
     return stale
 
 
@@ -69,14 +69,11 @@ def _thresholds(root: Path) -> str:
 
 def _objects(root: Path, of_thresholds: str) -> str:
     """The rule files as PrometheusRule objects, one a file, for the operator's cluster."""
-    sources = {path: path.read_text(encoding="utf-8") for path in _rule_files(root)}
+    files = rules.files(root / "observability/rules")
+    sources = {path: path.read_text(encoding="utf-8") for path in files}
     sources[root / THRESHOLDS] = of_thresholds
     objects = [_object(path, yaml.safe_load(text)) for path, text in sorted(sources.items())]
     return _banner("observability/rules") + "---\n".join(_yaml(body) for body in objects)
-
-
-def _rule_files(root: Path) -> Iterator[Path]:
-    return (file for file in rules.files(root / "observability/rules") if file != root / THRESHOLDS)
 
 
 def _object(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:

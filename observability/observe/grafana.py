@@ -73,28 +73,11 @@ def _panels(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
 def _panel(panel: Panel, number: int) -> dict[str, Any]:
     reference = _reference(panel.source)
     targets = [
-        {
-            "refId": chr(ord("A") + index),
-            "datasource": reference,
-            "expr": target.query,
-            "legendFormat": target.legend or "__auto",
-            "instant": panel.kind in (Kind.STAT, Kind.TABLE),
-            "range": panel.kind not in (Kind.STAT, Kind.TABLE),
-            **({"format": "table"} if panel.kind is Kind.TABLE else {}),
-        }
+        _target(panel, chr(ord("A") + index), target.query, target.legend or "__auto")
         for index, target in enumerate(panel.targets)
     ]
     if panel.limit:
-        targets.append(
-            {
-                "refId": "L",
-                "datasource": reference,
-                "expr": panel.limit,
-                "legendFormat": "limit",
-                "instant": False,
-                "range": True,
-            }
-        )
+        targets.append(_target(panel, "L", panel.limit, "limit"))
     return {
         "id": number,
         "type": str(panel.kind),
@@ -107,6 +90,20 @@ def _panel(panel: Panel, number: int) -> dict[str, Any]:
             "overrides": list(_overrides(panel)),
         },
         "options": _options(panel),
+    }
+
+
+def _target(panel: Panel, name: str, query: str, legend: str) -> dict[str, Any]:
+    # A number and a table are of now.
+    instant = panel.kind in (Kind.STAT, Kind.TABLE)
+    return {
+        "refId": name,
+        "datasource": _reference(panel.source),
+        "expr": query,
+        "legendFormat": legend,
+        "instant": instant,
+        "range": not instant,
+        **({"format": "table"} if panel.kind is Kind.TABLE else {}),
     }
 
 

@@ -56,7 +56,7 @@ class Promtool:
         return self.test(file)
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        command: list[str | Path] = [self.program, *arguments]
+        command = [str(self.program), *arguments]
         # It needs little memory, and spent a quarter of its time on giving it back.
         quick = processes.inherited(GOGC="400")
         return processes.run(command, env=quick, capture_output=True, text=True, timeout=300)

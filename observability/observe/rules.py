@@ -164,8 +164,5 @@ def _rule_body(rule: Rule) -> dict[str, Any]:
     body: dict[str, Any] = {"alert" if rule.alert else "record": rule.name, "expr": rule.expression}
     if rule.hold_s:
         body["for"] = durations.render(rule.hold_s)
-    if rule.labels:
-        body["labels"] = dict(rule.labels)
-    if rule.annotations:
-        body["annotations"] = dict(rule.annotations)
-    return body
+    said = {"labels": dict(rule.labels), "annotations": dict(rule.annotations)}
+    return body | {name: pairs for name, pairs in said.items() if pairs}

@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import yaml
@@ -79,12 +78,7 @@ class Stack:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Ends everything."""
         self._ends.close()
 
@@ -109,7 +103,7 @@ class Stack:
             MachineError: if Prometheus refuses them.
         """
         self._write([g for g in self._groups if g.file.name not in without], more)
-        url = f"http://127.0.0.1:{self.prometheus.port}/-/reload"
+        url = f"{self.prometheus.url}/-/reload"
         try:
             urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
         except OSError as refused:
