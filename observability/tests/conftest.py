@@ -6,6 +6,7 @@ import pytest
 from observe import promtool, rules
 
 from canary.errors import MachineError
+from canary.runtime import alertmanager, documents
 
 FOLDER = Path(__file__).parent.parent
 
@@ -34,10 +35,31 @@ def tool(request):
 
 
 @pytest.fixture(scope="session")
-def amtool_or_skip():
-    from canary.runtime import alertmanager
+def or_skip():
+    """Finds a program, or skips with the words that say how to get it."""
 
-    try:
-        return alertmanager.amtool()
-    except MachineError as missing:
-        pytest.skip(str(missing))
+    def found(find, *name):
+        try:
+            return find(*name)
+        except MachineError as missing:
+            pytest.skip(str(missing))
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def amtool_or_skip(or_skip):
+    return or_skip(alertmanager.amtool)
+
+
+@pytest.fixture(scope="session")
+def alert_gate(root):
+    """A metric of the analyses of firing alerts, by its template's name."""
+    file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
+    bodies = {found.body["metadata"]["name"]: found.body for found in documents.read(file)}
+
+    def metric(name):
+        (only,) = bodies[name]["spec"]["metrics"]
+        return only
+
+    return metric

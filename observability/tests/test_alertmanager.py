@@ -14,7 +14,6 @@ from observe.stack import SCRAPE_S, Stack
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from canary.argo import expression
-from canary.errors import MachineError
 from canary.runtime import documents, processes
 from canary.runtime.alertmanager import Alertmanager, find
 from canary.runtime.prometheus import ScrapeJob, Target
@@ -155,17 +154,10 @@ def database_gauge():
     thread.join()
 
 
-def installed_or_skip():
-    try:
-        find()
-    except MachineError as missing:
-        pytest.skip(str(missing))
-
-
 def post(to, what, body):
     """Tells an Alertmanager of alerts or a silence."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{to.port}/api/v2/{what}",
+        f"{to.url}/api/v2/{what}",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
@@ -173,12 +165,12 @@ def post(to, what, body):
 
 
 @pytest.fixture(scope="module")
-def stack(root, database_gauge, tmp_path_factory):
+def stack(root, database_gauge, tmp_path_factory, or_skip):
     """The real rules, Prometheus and Alertmanager, sixty times as fast."""
     labels = {"namespace": "gridos", "pod": "gridos-aaa-1", "container": "gridos"}
     jobs = [ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [Target(database_gauge[1], labels)])]
     folder = tmp_path_factory.mktemp("stack")
-    installed_or_skip()
+    or_skip(find)
     with Stack(folder, jobs, factor=60, source=root / "observability") as started:
         yield started
 
@@ -220,13 +212,11 @@ def test_a_cause_silences_its_consequence(stack, database_gauge):
 
 # ------------------------------------------------------------------------- whether a release starts
 
-START = "release-may-start"
-
 
 @pytest.fixture
-def bare(tmp_path):
+def bare(tmp_path, or_skip):
     """An Alertmanager that tells nobody."""
-    installed_or_skip()
+    or_skip(find)
     told = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
     started = Alertmanager(tmp_path / "alertmanager", told, tmp_path)
     try:
@@ -236,13 +226,11 @@ def bare(tmp_path):
         started.stop()
 
 
-def test_a_release_does_not_start_while_a_blocking_alert_fires_that_nobody_silenced(root, bare):
-    file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
-    found = (read.body for read in documents.read(file))
-    template = next(body for body in found if body["metadata"]["name"] == START)
-    (metric,) = template["spec"]["metrics"]
-    address = f"http://127.0.0.1:{bare.port}"
-    url = metric["provider"]["web"]["url"].replace("{{args.alertmanager}}", address)
+def test_a_release_does_not_start_while_a_blocking_alert_fires_that_nobody_silenced(
+    alert_gate, bare
+):
+    metric = alert_gate("release-may-start")
+    url = metric["provider"]["web"]["url"].replace("{{args.alertmanager}}", bare.url)
 
     def phase(despite=""):
         asked = url.replace("{{args.despite}}", despite)

@@ -8,7 +8,6 @@ from observe import cases as compact
 from observe import promtool
 
 from canary import durations
-from canary.runtime import documents
 
 # What says of a release that it failed, waits or cannot say: the next release is the way out.
 ABOUT_A_RELEASE = {
@@ -24,12 +23,8 @@ BEFORE = "1x200"
 
 
 @pytest.fixture(scope="module")
-def query(root):
-    file = root / "deploy/components/alerts-abort/analysis-blocking-alerts.yaml"
-    found = (read.body for read in documents.read(file))
-    template = next(body for body in found if body["metadata"]["name"] == "blocking-alerts")
-    (metric,) = template["spec"]["metrics"]
-    asked = metric["provider"]["prometheus"]["query"]
+def query(alert_gate):
+    asked = alert_gate("blocking-alerts")["provider"]["prometheus"]["query"]
     return lambda despite="": asked.replace("{{args.canary-hash}}", "abc").replace(
         "{{args.despite}}", despite
     )

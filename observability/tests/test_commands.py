@@ -16,7 +16,6 @@ from observe import http_stub, promtool, runbooks
 
 from acceptance import documents
 from acceptance.git import git
-from canary.errors import MachineError
 from canary.runtime import binaries, database
 from canary.runtime.waiting import wait_until
 
@@ -212,12 +211,9 @@ GITHUB = {
 
 
 @pytest.fixture
-def typed_with_gh(tmp_path):
+def typed_with_gh(tmp_path, or_skip):
     """Runs a command of gh; returns what it said, and what GitHub was sent, by path."""
-    try:
-        gh = binaries.program("gh")
-    except MachineError as missing:
-        pytest.skip(str(missing))
+    gh = or_skip(binaries.program, "gh")
     sent = {}
 
     def github(request):

@@ -1,5 +1,6 @@
 """The service's real lines in a real Loki by way of the real collector, and what is asked of them."""
 
+import functools
 import json
 import os
 import re
@@ -13,8 +14,7 @@ from observe import dashboards, loki, queries
 from observe.panels import Source
 
 from acceptance.services import Service
-from canary.errors import MachineError
-from canary.runtime import documents
+from canary.runtime import documents, processes
 from canary.runtime.prometheus import QueryError
 from canary.runtime.waiting import wait_until
 
@@ -30,15 +30,18 @@ def merged(base, over):
     return over
 
 
-def installed(name):
-    try:
-        return loki.find(name)
-    except MachineError as missing:
-        pytest.skip(str(missing))
+def configuration(*names):
+    """A configuration, with those over it that are named after it."""
+    return functools.reduce(merged, (yaml.safe_load((LOGS / name).read_text()) for name in names))
+
+
+@pytest.fixture(scope="session")
+def installed(or_skip):
+    return lambda name: or_skip(loki.find, name)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, installed):
     installed("loki")
     started = loki.Loki(tmp_path_factory.mktemp("loki"), LOGS)
     started.start()
@@ -66,7 +69,7 @@ def written(file):
 
 
 @pytest.fixture(scope="module")
-def shipped(server, lines, tmp_path_factory):
+def shipped(server, lines, tmp_path_factory, installed):
     """Loki with every line of the two pods in it."""
     installed("otelcol")
     collector = loki.Collector(tmp_path_factory.mktemp("otelcol"), lines, server, LOGS)
@@ -148,8 +151,7 @@ def test_labels_stay_few_whatever_the_lines_say(shipped):
 
 
 def test_azure_differs_in_its_storage_and_enters_it_without_a_key():
-    local = yaml.safe_load((LOGS / "loki.yaml").read_text())
-    azure = merged(local, yaml.safe_load((LOGS / "loki.azure.yaml").read_text()))
+    local, azure = configuration("loki.yaml"), configuration("loki.yaml", "loki.azure.yaml")
     assert azure["storage_config"]["azure"]["use_federated_token"] is True
     assert "account_key" not in str(azure)
     (schema,) = azure["schema_config"]["configs"]
@@ -159,61 +161,52 @@ def test_azure_differs_in_its_storage_and_enters_it_without_a_key():
 
 def test_the_charts_loki_is_the_one_that_is_asked_here_on_azures_storage(root):
     loki = yaml.safe_load((root / "deploy/argocd/platform/loki-values.yaml").read_text())["loki"]
-    local = yaml.safe_load((LOGS / "loki.yaml").read_text())
-    ours = merged(local, yaml.safe_load((LOGS / "loki.azure.yaml").read_text()))
+    ours = configuration("loki.yaml", "loki.azure.yaml")
     assert loki["limits_config"] == ours["limits_config"]
     assert loki["schemaConfig"] == ours["schema_config"]
     assert loki["storage"]["azure"]["useFederatedToken"] is True
-    assert (
-        loki["storage"]["bucketNames"]["chunks"]
-        == ours["storage_config"]["azure"]["container_name"]
-    )
+    storage = ours["storage_config"]["azure"]
+    assert loki["storage"]["bucketNames"]["chunks"] == storage["container_name"]
     assert loki["compactor"].items() <= ours["compactor"].items()
 
 
 def test_the_dashboard_asks_for_the_labels_that_the_collector_sets():
-    config = yaml.safe_load((LOGS / "collector.yaml").read_text())
-    set_labels = set(
-        yaml.safe_load((LOGS / "loki.yaml").read_text())["limits_config"]["otlp_config"][
-            "resource_attributes"
-        ]["attributes_config"][0]["attributes"]
-    )
-    statements = config["processors"]["transform/sort"]["log_statements"][0]["statements"]
-    assert {s.split('"')[1] for s in statements} == set_labels
+    processors = configuration("collector.yaml")["processors"]
+    statements = processors["transform/sort"]["log_statements"][0]["statements"]
+    of_loki = configuration("loki.yaml")["limits_config"]["otlp_config"]["resource_attributes"]
+    indexed = of_loki["attributes_config"][0]["attributes"]
+    assert {s.split('"')[1] for s in statements} == set(indexed)
 
 
 @pytest.mark.parametrize("over", ["", "logs/collector.local.yaml", "local/collector.docker.yaml"])
-def test_the_collector_accepts_its_configuration_with_each_that_goes_over_it(over, root, tmp_path):
+def test_the_collector_accepts_its_configuration_with_each_that_goes_over_it(
+    over, root, tmp_path, installed
+):
     files = [LOGS / "collector.yaml", *([root / "observability" / over] if over else [])]
     named = [f"--config=file:{file}" for file in files]
     environment = {**os.environ, "OTEL_STATE": str(tmp_path), "GRIDOS_LOGS": str(tmp_path)}
     command = [installed("otelcol"), "validate", *named]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = processes.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_collector_knows_every_component_by_the_name_that_is_used_and_no_older_one():
-    command = [installed("otelcol"), "components"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    known = yaml.safe_load(done.stdout)
-    configuration = yaml.safe_load((LOGS / "collector.yaml").read_text())
+def test_the_collector_knows_every_component_by_the_name_that_is_used_and_no_older_one(installed):
+    said = subprocess.check_output([installed("otelcol"), "components"], text=True)
+    known, ours = yaml.safe_load(said), configuration("collector.yaml")
     kinds = ("receivers", "processors", "exporters", "extensions")
-    used = {kind: {name.split("/")[0] for name in configuration[kind]} for kind in kinds}
+    used = {kind: {name.split("/")[0] for name in ours[kind]} for kind in kinds}
     assert all(used.values())
     for kind, names in used.items():
         assert names <= {component["name"] for component in known[kind]}
 
 
-@pytest.mark.parametrize("over", ["", "loki.azure.yaml"])
-def test_loki_accepts_its_configuration_on_disc_and_on_azure(over, tmp_path):
-    body = yaml.safe_load((LOGS / "loki.yaml").read_text())
-    if over:
-        body = merged(body, yaml.safe_load((LOGS / over).read_text()))
+@pytest.mark.parametrize("over", [(), ("loki.azure.yaml",)], ids=["", "loki.azure.yaml"])
+def test_loki_accepts_its_configuration_on_disc_and_on_azure(over, tmp_path, installed):
     file = tmp_path / "loki.yaml"
-    file.write_text(yaml.safe_dump(body))
+    file.write_text(yaml.safe_dump(configuration("loki.yaml", *over)))
     environment = {**os.environ, "LOKI_DATA": str(tmp_path), "LOKI_STORAGE_ACCOUNT": "gridoslogs"}
     command = [installed("loki"), f"-config.file={file}", "-config.expand-env", "-verify-config"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = processes.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
