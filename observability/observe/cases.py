@@ -6,7 +6,7 @@ A case gives the series, the instant, and what the alert says then; the texts th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def read(file: Path) -> tuple[Case, ...]:
 
 
 def promtool_tests(cases: Sequence[Case], groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """The contents of promtool test files: one for each set of rule files that cases ask for.
+    """The contents of promtool test files, with the cases.
 
     Raises:
         UsageError: if a case is about an alert that does not exist, which promtool would pass.
@@ -58,13 +58,22 @@ def promtool_tests(cases: Sequence[Case], groups: Sequence[Group]) -> list[dict[
     unknown = sorted({case.alert for case in cases} - known.keys())
     if unknown:
         raise UsageError(f"a case is about {unknown[0]}, which is not an alert", "correct its name")
-    return [
-        of_groups(
-            [group for group in groups if group.file.name not in without],
-            [_test(case, known[case.alert]) for case in cases if case.without == without],
-        )
-        for without in sorted({case.without for case in cases}, key=len)
-    ]
+    return of_cases(groups, [(case, _test(case, known[case.alert])) for case in cases])
+
+
+def of_cases(
+    groups: Sequence[Group], tests: Iterable[tuple[Case, Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The contents of promtool test files with tests of cases' alerts.
+
+    A test evaluates every rule that its file loads, so each loads only what its alerts need.
+    """
+    files: dict[tuple[str, ...], dict[str, Any]] = {}
+    for case, test in tests:
+        left = [group for group in groups if group.file.name not in case.without]
+        content = of_groups(rules.needed(left, case.alert), [])
+        files.setdefault(tuple(content["rule_files"]), content)["tests"].append(test)
+    return list(files.values())
 
 
 def of_groups(

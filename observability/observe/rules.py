@@ -79,8 +79,25 @@ def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:
     and in a first evaluation, an order by chance would make each see the last round's series.
     """
     by_name = {group.name: group for group in groups}
+    return tuple(by_name[name] for name in TopologicalSorter(_reads(groups)).static_order())
+
+
+def needed(groups: Sequence[Group], alert: str) -> tuple[Group, ...]:
+    """The groups of those files, loaded whole, that an alert stands in and that it is made from."""
+    reads = _reads(groups)
+    found: set[str] = set()
+    more = {group.name for group in groups for rule in group.rules if rule.name == alert}
+    while more:
+        found |= more
+        more = set().union(*(reads[name] for name in more)) - found
+    files = {group.file for group in groups if group.name in found}
+    return tuple(group for group in groups if group.file in files)
+
+
+def _reads(groups: Sequence[Group]) -> dict[str, set[str]]:
+    """The other groups that record what each reads."""
     recorder = {rule.name: group.name for group in groups for rule in group.rules if not rule.alert}
-    reads = {
+    return {
         group.name: {
             recorder[series]
             for rule in group.rules
@@ -89,7 +106,6 @@ def ordered(groups: Sequence[Group]) -> tuple[Group, ...]:
         }
         for group in groups
     }
-    return tuple(by_name[name] for name in TopologicalSorter(reads).static_order())
 
 
 def scaled(groups: Sequence[Group], factor: float, shortest_s: float) -> tuple[Group, ...]:

@@ -41,18 +41,19 @@ def firing(root):
 
 def answers(groups, tests, tmp_path):
     """What promtool says of expected answers; nothing if all are right."""
-    return promtool.debian().test_of(compact.of_groups(groups, tests), tmp_path)
+    tool = promtool.debian()
+    return "".join(tool.test_of(file, tmp_path) for file in compact.of_cases(groups, tests))
 
 
-def expectation(case, query, value, *, at="", **pods):
-    """A promtool test: the query about this alert alone, with the canary's pods scraped so."""
+def expectation(case, query, value, *, at="", name="", **pods):
+    """A case's test: the query about its alert alone, with the canary's pods scraped so."""
     series = dict(case.series) | {UP % name: values for name, values in pods.items()}
     about = query.replace(
         'blocks_release="true"', f'blocks_release="true", alertname="{case.alert}"'
     )
     checks = [{"expr": about, "eval_time": at or case.at, "exp_samples": [{"value": value}]}]
-    return {
-        "name": case.alert,
+    return case, {
+        "name": name or case.alert,
         "interval": "1m",
         "input_series": [{"series": s, "values": v} for s, v in series.items()],
         "promql_expr_test": checks,
@@ -114,7 +115,7 @@ def test_the_question_always_has_an_answer(groups, query, database_down, tmp_pat
         (0, {"a": "1x7 stale"}, "every pod of the canary is gone"),
     ]
     tests = [
-        expectation(lost, query(), value, at="10m", **pods) | {"name": what}
+        expectation(lost, query(), value, at="10m", name=what, **pods)
         for value, pods, what in aborts
     ]
     assert answers(groups, tests, tmp_path) == ""
