@@ -166,12 +166,12 @@ def post(to, what, body):
 
 @pytest.fixture(scope="module")
 def stack(root, database_gauge, tmp_path_factory, or_skip):
-    """The real rules, Prometheus and Alertmanager, sixty times as fast."""
+    """The real rules, Prometheus and Alertmanager, at three minutes a second."""
     labels = {"namespace": "gridos", "pod": "gridos-aaa-1", "container": "gridos"}
     jobs = [ScrapeJob("gridos/gridos", "/metrics", SCRAPE_S, [Target(database_gauge[1], labels)])]
     folder = tmp_path_factory.mktemp("stack")
     or_skip(find)
-    with Stack(folder, jobs, factor=60, source=root / "observability") as started:
+    with Stack(folder, jobs, factor=180, source=root / "observability") as started:
         yield started
 
 
