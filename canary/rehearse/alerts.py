@@ -109,7 +109,7 @@ class Alerts(Alertmanager):
         return ScrapeJob(JOB, "/metrics", SCRAPE_S, [Target(self.port, {})])
 
     @property
-    def configuration(self) -> Mapping[str, Any]:
+    def for_prometheus(self) -> Mapping[str, Any]:
         """What Prometheus is told of rules and of whom to tell."""
         files = [*self._rules.rglob("*.yaml"), self._fired]
         targets = {"targets": [f"127.0.0.1:{self.port}"]}

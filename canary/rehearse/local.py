@@ -254,7 +254,7 @@ class LocalTarget(target.Target):
         jobs += self._meter(gateway, sets, interval_s)
         self._alerts = self._watch()
         told = self._alerts
-        rules = told.configuration if told else self._rules()
+        rules = told.for_prometheus if told else self._rules()
         flags = FLAGS if told else ()
         jobs += [told.job] if told else []
         prometheus = Prometheus(self._folder / "prometheus", jobs, rules, flags)

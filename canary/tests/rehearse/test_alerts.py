@@ -40,7 +40,7 @@ def watched(root, tmp_path, monkeypatch):
     told.start()
     pods = ScrapeJob("pods", "/metrics", 0.5, [Target(told.job.targets[0].port, labels)])
     prometheus = Prometheus(
-        tmp_path / "prometheus", [told.job, pods], told.configuration, alerts.FLAGS
+        tmp_path / "prometheus", [told.job, pods], told.for_prometheus, alerts.FLAGS
     )
     try:
         prometheus.start()

@@ -92,7 +92,11 @@ def lint(copy: Path) -> list[str]:
     found = []
     for root in workspace.ROOTS:
         workspace.initialise(copy / root)
-        command = [program, f"--config={copy / '.tflint.hcl'}", "--format=compact"]
+        command: list[str | Path] = [
+            program,
+            f"--config={copy / '.tflint.hcl'}",
+            "--format=compact",
+        ]
         done = workspace.said(command, copy / root)
         if done.returncode not in (0, 2):
             raise workspace.UnavailableError(f"tflint: {done.stderr.strip()[-200:]}")
