@@ -79,7 +79,7 @@ class Job:
 
 
 @cache
-def _parse(text: str) -> tuple[Any, ...]:
+def documents(text: str) -> tuple[Any, ...]:
     """The documents of a text, which several controls read, and tests in many checkouts."""
     try:
         return tuple(YAML(typ="safe").load_all(text))
@@ -101,8 +101,8 @@ class Checkout:
 
     def load(self, path: str) -> Any:
         """Returns a YAML file."""
-        documents = _parse(self.text(path))
-        return documents[0] if documents else None
+        found = documents(self.text(path))
+        return found[0] if found else None
 
     @cached_property
     def workflows(self) -> dict[str, Mapping[str, Any]]:
@@ -141,6 +141,6 @@ class Checkout:
         """Every object under deploy/, by its file's path."""
         for file in sorted((self.root / "deploy").glob("**/*.yaml")):
             path = str(file.relative_to(self.root))
-            for document in _parse(self.text(path)):
+            for document in documents(self.text(path)):
                 if isinstance(document, dict):
                     yield path, document

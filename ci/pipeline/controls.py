@@ -24,8 +24,8 @@ PIPE = re.compile(r"[^|]\|[^|]")
 PINNED = re.compile(r"uses:\s+[\w./-]+@[0-9a-f]{40} # v[0-9][\w.]*$")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 IMAGE = re.compile(r"^[ -]*image: (\S+)$", re.MULTILINE)
-# In a lock: an option, or an address in the place of a version.
-ELSEWHERE = re.compile(r"^(?:-.*|.*\s@\s.*)$", re.MULTILINE)
+# In a lock: an option, an address in the place of a version, or no hash.
+ELSEWHERE = re.compile(r"^(?:-.*|.*\s@\s.*|\w[^\\\n]*)$|^\w.*\\\n(?! +--hash=)", re.MULTILINE)
 REGISTRY = re.compile(r"crgridos[a-z0-9]+\.azurecr\.io/gridos")  # infra/terraform/modules/naming
 APP_TOKEN = "actions/create-github-app-token"  # noqa: S105 — an action's name
 APPLICATIONS = ("Application", "ApplicationSet")
@@ -78,7 +78,7 @@ def _digests(checkout: Checkout) -> Iterator[str]:
 def _locks(checkout: Checkout) -> Iterator[str]:
     for lock in sorted((checkout.root / "requirements").glob("*.txt")):
         if found := ELSEWHERE.search(lock.read_text(encoding="utf-8")):
-            yield f"{lock.name}: packages from elsewhere: {found[0]}"
+            yield f"{lock.name}: packages from elsewhere, or without a hash: {found[0]}"
 
 
 def _pins(checkout: Checkout) -> Iterator[str]:

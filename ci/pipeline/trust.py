@@ -6,8 +6,9 @@ same change, which CODEOWNERS has the security team approve. `pipeline controls 
 anew.
 
 What is no loosening does not count: comments and steps' names, which only people read, versions of
-actions (which are pinned by another control, and moved weekly), the base image's digest, how long a
-job may take and an artifact is kept, and more tests.
+actions (which are pinned by another control, and moved weekly) and of tools, newer charts, the base
+image's digest, how many minutes a job may take and days an artifact is kept within what is usual,
+more tests, and more rules of Prometheus.
 """
 
 import hashlib
@@ -15,10 +16,11 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkout import DECIDED, WORKFLOWS, Checkout, Job
+from pipeline.checkout import DECIDED, WORKFLOWS, Checkout, Job, documents
 from pipeline.repository import Repository
 
 FILE = ".github/trusted.json"
@@ -32,18 +34,20 @@ _DIRECTIVE = re.compile(rf"{_TOLD}.*")
 # Whole lines only: what follows a # elsewhere may be a part of something that runs; and none that
 # ends a command which goes on in the next line.
 _COMMENT = re.compile(rf"(?<!\\\n)^[ \t]*(?!{_TOLD})#.*\n", re.MULTILINE)
-_VERSION = re.compile(r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40})\b(?: # v[\d.]+)?")
+_VERSION = re.compile(
+    r"@(?:sha256:[0-9a-f]{64}|[0-9a-f]{40}|v\d+\.\d+\.\d+)\b(?: # v[\d.]+)?|version=v[\d.]+"
+)
 _SCRIPT = re.compile(r"(?<![\w/])ci/[\w-]+(?![\w/.-])")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
+_TARGETS = re.compile(r"(?<=\bmake)(?: [a-z-]+)+")
 _SUBMAKE = re.compile(r"\$\(MAKE\)(.*)")
 _RULE = re.compile(r"^([a-z][a-z -]*):([^#\n=]*)(?:#.*)?\n((?:\t.*\n)*)", re.MULTILINE)
-_TEST = re.compile(r'^(?:def test_|run ")', re.MULTILINE)
-_SKIP = re.compile(
-    r"^\s*(?:@|pytestmark = )?pytest\.(?:mark\.)?(?:skip\w*|xfail|importorskip)\b", re.MULTILINE
-)
-_COUNT = ", tests"
+_TEST = r'^(?:def test_|run ")'
+_SKIP = r"^\s*(?:@|pytestmark = )?pytest\.(?:mark\.)?(?:skip\w*|xfail|importorskip)\b"
+# Of these only less than was reviewed is a change, and of the next ones what is new is none.
+_LEAST = {", tests": "are fewer, or left out more often,", ", version": "is older"}
+_MORE = ("make ", "rule ")
 _MADE = {"__pycache__", ".terraform"}
-_UNMINDED = {"timeout-minutes", "retention-days"}  # how much, but not whether
 
 
 def statements(checkout: Checkout) -> dict[str, str]:
@@ -64,7 +68,7 @@ def statements(checkout: Checkout) -> dict[str, str]:
     lint = tools["ruff"]["lint"]
     told = {
         "pytest": {**tools["pytest"]["ini_options"], "testpaths": None},
-        "coverage": tools["coverage"],
+        "coverage": [tools["coverage"], tools.get("diff_cover")],
         "ruff": [
             {**tools["ruff"], "lint": None},
             {**lint, "per-file-ignores": None},
@@ -85,6 +89,8 @@ def statements(checkout: Checkout) -> dict[str, str]:
         ROLLOUT: _digest(_steps(checkout)),
         **dict(_recipes(checkout)),
         **dict(_files(checkout)),
+        **dict(_rules(checkout)),
+        **dict(_versions(checkout)),
         **dict(_tests(checkout, tools["pytest"]["ini_options"]["testpaths"])),
     }
 
@@ -98,11 +104,12 @@ def differences(checkout: Checkout) -> Iterator[str]:
     for where in sorted(reviewed.keys() | found.keys()):
         if where not in found:
             yield f"{where} is gone, or has no rights any more"
-        elif where.endswith(_COUNT):
+        elif less := next((less for kind, less in _LEAST.items() if where.endswith(kind)), ""):
             if found[where] < str(reviewed.get(where, "")):
-                yield f"{where} are fewer than were reviewed, or more of them are left out"
+                yield f"{where} {less} than was reviewed"
         elif where not in reviewed:
-            yield f"{where} is new, and nobody reviewed it"
+            if not where.startswith(_MORE):
+                yield f"{where} is new, and nobody reviewed it"
         elif reviewed[where] != found[where]:
             yield f"{where} is not what was reviewed"
     for path in Repository(checkout.root).tracked(*DECIDED["made"]):
@@ -115,13 +122,12 @@ def write(checkout: Checkout) -> str:
 
 
 def _job(job: Job, trusted: bool) -> Mapping[str, Any]:
-    """What counts of a job; where it is not trusted, neither its scripts nor how often it runs."""
-    steps = [
-        {key: value for key, value in step.raw.items() if key != "name"}
-        for step in job.steps
-        if trusted or step.action
-    ]
-    return {**job.raw, "steps": steps, **({} if trusted else {"strategy": None})}
+    """What counts of a job; where it is not trusted, neither its targets nor how often it runs."""
+    steps = [{key: value for key, value in step.raw.items() if key != "name"} for step in job.steps]
+    if trusted:
+        return {**job.raw, "steps": steps}
+    made = [{**step, "run": _TARGETS.sub("", str(step.get("run")))} for step in steps]
+    return {**job.raw, "steps": made, "strategy": None}
 
 
 def _trusted(checkout: Checkout) -> list[Job]:
@@ -144,7 +150,7 @@ def _steps(checkout: Checkout) -> Mapping[str, Any]:
 
 
 def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
-    """What `make` does where such a job calls it, with whatever that needs in turn."""
+    """What `make` does where a job calls it, with whatever that needs in turn."""
     text = checkout.text("Makefile").replace("\\\n", " ")
     for name, value in re.findall(r"^(\w+) :=(.*)$", text, re.MULTILINE):
         text = text.replace(f"$({name})", value)
@@ -156,7 +162,9 @@ def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
     # What holds for every recipe: the shell, the path, what else is read.
     other = [line for line in _RULE.sub("", text).splitlines() if line.strip()]
     yield "make", _digest([line for line in other if not line.startswith(("#", ".PHONY"))])
-    called = [t for job in _trusted(checkout) for s in job.steps for t in _MAKE.findall(s.run)]
+    called = [target for step in checkout.steps for target in _MAKE.findall(step.run)]
+    # Of a matrix too, whose values a step makes by a variable.
+    called += re.findall(r"'([a-z-]+)'", str([job.raw.get("strategy") for job in checkout.jobs]))
     found: dict[str, str] = {}
     while called:
         target = called.pop()
@@ -168,31 +176,49 @@ def _recipes(checkout: Checkout) -> Iterator[tuple[str, str]]:
 
 
 def _files(checkout: Checkout) -> Iterator[tuple[str, str]]:
-    steps = [*(s for job in _trusted(checkout) for s in job.steps), *checkout.actions]
-    called = {script for step in steps for script in _SCRIPT.findall(step.run)}
+    called = {script for step in checkout.steps for script in _SCRIPT.findall(step.run)}
     for pattern in sorted({*DECIDED["files"], *DECIDED["absent"], *called}):
         for path, file in _found(checkout, pattern):
             # A link may lead out of what is reviewed.
             link = str(file.readlink()) if file.is_symlink() else ""
             text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-            yield path, _digest(link + _COMMENT.sub("", text))
+            yield path, _whole(link + text, markdown=path.endswith(".md"))
+    lines: dict[str, list[str]] = {}
     for pattern, form in DECIDED["lines"].items():
         for path, _ in _found(checkout, pattern):
-            if lines := re.findall(form, checkout.text(path), re.MULTILINE):
-                yield f"{path}, some lines", _digest(lines)
+            lines.setdefault(path, []).extend(_matches(form, checkout.text(path)))
+    yield from ((f"{path}, some lines", _digest(found)) for path, found in lines.items() if found)
+
+
+def _rules(checkout: Checkout) -> Iterator[tuple[str, str]]:
+    """Each rule of Prometheus, by its name, wherever it stands."""
+    rules: dict[str, list[str]] = {}
+    for pattern in DECIDED["rules"]:
+        for path, _ in _found(checkout, pattern):
+            for name, digest in _judged(checkout.text(path)):
+                rules.setdefault(f"rule {name}", []).append(digest)
+    yield from ((rule, " ".join(digests)) for rule, digests in rules.items())
+
+
+def _versions(checkout: Checkout) -> Iterator[tuple[str, str]]:
+    """Versions that only grow, each part as text of one length."""
+    for pattern, form in DECIDED["versions"].items():
+        for path, _ in _found(checkout, pattern):
+            for version in _matches(form, checkout.text(path)):
+                yield f"{path}, version", ".".join(f"{int(n):05}" for n in version.split("."))
 
 
 def _tests(checkout: Checkout, run: Iterable[str]) -> Iterator[tuple[str, str]]:
     """How many tests run of each file, as text of one length, which compares as numbers do."""
     folders = tuple(f"{path}/" for path in run)
-    yield f"pyproject.toml{_COUNT}", f"{len(folders):04}"  # other folders of them
+    yield "pyproject.toml, tests", f"{len(folders):04}"  # other folders of them
     for pattern in DECIDED["tests"]:
         for path, file in _found(checkout, pattern):
             if file.suffix == ".hcl" or file.name.startswith("test_"):
                 text = checkout.text(path)
                 runs = file.suffix == ".hcl" or path.startswith(folders)
-                count = runs * max(0, len(_TEST.findall(text)) - len(_SKIP.findall(text)))
-                yield f"{path}{_COUNT}", f"{count:04}"
+                count = runs * max(0, len(_matches(_TEST, text)) - len(_matches(_SKIP, text)))
+                yield f"{path}, tests", f"{count:04}"
 
 
 def _found(checkout: Checkout, pattern: str) -> Iterator[tuple[str, Path]]:
@@ -206,6 +232,32 @@ def _found(checkout: Checkout, pattern: str) -> Iterator[tuple[str, Path]]:
             yield str(path), file
 
 
+# A checkout's texts, which are the same in most of those that tests make.
+@cache
+def _whole(text: str, *, markdown: bool) -> str:
+    return _digest(text if markdown else _COMMENT.sub("", text))
+
+
+@cache
+def _matches(form: str, text: str) -> tuple[str, ...]:
+    return tuple(re.findall(form, _COMMENT.sub("", text), re.MULTILINE))
+
+
+@cache
+def _judged(text: str) -> tuple[tuple[str, str], ...]:
+    """The rules of Prometheus in a file, without what people read of them."""
+    found = [d.get("spec", d).get("groups", []) for d in documents(text) if isinstance(d, dict)]
+    return tuple(
+        (
+            str(rule.get("alert", rule.get("record"))),
+            _digest([{**group, "rules": None}, {**rule, "annotations": None}]),
+        )
+        for groups in found
+        for group in groups
+        for rule in group.get("rules", [])
+    )
+
+
 def _digest(value: Any) -> str:
     text = json.dumps(_essence(value), sort_keys=True, default=str)
     return hashlib.sha256(_VERSION.sub("@", text).encode()).hexdigest()[:16]
@@ -213,5 +265,11 @@ def _digest(value: Any) -> str:
 
 def _essence(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(k): _essence(None if k in _UNMINDED else v) for k, v in value.items()}
+        return {str(k): None if _usual(k, v) else _essence(v) for k, v in value.items()}
     return [_essence(item) for item in value] if isinstance(value, list) else value
+
+
+def _usual(key: Any, value: Any) -> bool:
+    """Whether it is an amount that nobody minds."""
+    least, most = DECIDED["usual"].get(key, (1, 0))
+    return isinstance(value, int) and least <= value <= most

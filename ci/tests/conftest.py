@@ -40,9 +40,11 @@ def world(first_world, tmp_path):
 
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
-  "canary/lint/schemas", "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
-  "infra", "observability/alertmanager", "observability/kustomization.yaml", "observability/logs", "observability/tests", "policies",
-  "pyproject.toml", "requirements", "service/gridos/program.py")  # fmt: skip
+  "canary/argo/analysis.py", "canary/argo/expression.py", "canary/lint/looser.py", "canary/lint/schemas", "canary/rehearse/pull_request.py",
+  "canary/rehearse/verdict.py", "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
+  "infra", "loadtest/rehearsal.yaml", "observability/alertmanager", "observability/kubernetes", "observability/kustomization.yaml",
+  "observability/logs", "observability/rules", "observability/tests", "policies", "pyproject.toml", "requirements", "service/gridos/exposition.py",
+  "service/gridos/injection.py", "service/gridos/program.py", "service/gridos/recorder.py", "service/gridos/tally.py")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

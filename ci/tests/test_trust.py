@@ -447,6 +447,80 @@ LOOSER = [
     Edit("a pull request merges itself", ".mergify.yml", None, "pull_request_rules: []\n"),
     Edit("the service comes from elsewhere", ".gitmodules", None, '[submodule "x"]\n\tpath = service/x\n\turl = https://example.com/x\n'),
     Edit("aborted releases are told elsewhere", "deploy/notifications/argo-rollouts-notifications.yaml", r"url: \$release-channel-url", "url: https://example.com"),
+    # Of the night: what its scripts do, and what of it is left.
+    Edit("a night's targets may fail", NIGHT, r'run: make "\$TARGET"', 'run: make "$TARGET" || true'),
+    Edit("a night's container has the host's engine", NIGHT, r"/source:ro", "/source --volume /var/run/docker.sock:/var/run/docker.sock"),
+    Edit("a night tries no faults", NIGHT, r" +- accept-rehearsal\n", ""),
+    Edit("a night measures nothing", NIGHT, r"make accept-bench", "make clean"),
+    Edit("a night's target does nothing", "Makefile", r"(?m)^(accept-gates: .*)\n\t.*\n", "accept-gates: setup\n"),
+    Edit("a trend of anything", "ci/trend", r"\[ -n \"\$night\" \] \|\|", "true ||"),
+    Edit("a newcomer is root", "ci/newcomer", r"su newcomer -s", "su root -s"),
+    # Amounts that are none any more.
+    Edit("a night may hang for days", NIGHT, r"timeout-minutes: 120", "timeout-minutes: 4320"),
+    Edit("an apply may hang for a day", f"{W}/terraform.yaml", r"timeout-minutes: 90", "timeout-minutes: 1440"),
+    Edit("an image is gone before production takes it", f"{W}/build.yaml", r"retention-days: 90", "retention-days: 1"),
+    Edit("a plan of last month can be approved", f"{W}/terraform.yaml", r"retention-days: 3", "retention-days: 30"),
+    Edit("an older chart", f"{PLATFORM}/kyverno.yaml", r"3\.9\.0", "3.2.6"),
+    Edit("a chart of any version", f"{PLATFORM}/kyverno.yaml", r"3\.9\.0", "3.x"),
+    Edit("a tool's newest version, whatever it is", "ci/tool", r"cosign@v[\d.]+", "cosign@latest"),
+    # Alerts, and what they and the gates read.
+    *(
+        Edit(f"an alert {name}", f"observability/rules/alerts/{file}.yaml", pattern, by)
+        for name, file, pattern, by in [
+            ("wakes nobody", "slo", r"severity: page", "severity: ticket"),
+            ("waits for a day", "service", r"for: 1m", "for: 24h"),
+            ("blocks no release", "slo", r' +blocks_release: "true"\n', ""),
+            ("is another team's", "service", r"team: service", "team: nobody"),
+            ("fires at ten times the rate", "slo", r"14\.4 \*", "144 *"),
+            ("never fires", "monitoring", r"absent\(alertmanager_build_info\)", "absent(alertmanager_build_info) > 1"),
+            ("is gone", "slo", r"(?s)      - alert: GridosErrorBudgetBurn6h.*?(?=      - alert)", ""),
+            ("is called otherwise", "monitoring", r"alert: Watchdog", "alert: Watchdogs"),
+            ("is asked once a day", "service", r"    rules:\n", "    interval: 1d\n    rules:\n"),
+        ]
+    ),
+    Edit("an alert of the cluster is another", "observability/kubernetes/prometheusrules.generated.yaml", r"severity: page", "severity: none"),
+    Edit("502 is no failure", "observability/rules/slo.yaml", r'status=~"5\.\."', 'status="500"'),
+    Edit("an outage costs nothing", "observability/rules/slo.yaml", r"\* gridos:service_down:bool", "* 0 * gridos:service_down:bool"),
+    Edit("the objective is less", "observability/rules/gates.generated.yaml", r"vector\(0\.999\)", "vector(0.9)"),
+    Edit("a failure is counted as good", "service/gridos/recorder.py", r"status = line\[:3\]", 'status = "200"'),
+    Edit("a failure that was broken off is none", "service/gridos/recorder.py", r"end = FAILED", "end = status"),
+    Edit("no bound where the gate is", "service/gridos/tally.py", r"    0\.25,\n", ""),
+    Edit("what was counted is not shown", "service/gridos/exposition.py", r"for key, count in totals.counts.items\(\)\]", "for key, count in []]"),
+    Edit("a fault strikes nobody", "service/gridos/injection.py", r'"crash", ', ""),
+    # The judge of rehearsals.
+    *(
+        Edit(f"a rehearsal {name}", f"canary/rehearse/{file}.py", pattern, by)
+        for name, file, pattern, by in [
+            ("that is rolled back ends well", "verdict", r'"rolled-back", 1', '"rolled-back", 0'),
+            ("without a verdict ends well", "verdict", r'"inconclusive", 3', '"inconclusive", 0'),
+            ("that nobody judged is promoted", "verdict", r"Verdict\(Outcome.UNJUDGED", "Verdict(Outcome.PROMOTED"),
+            ("is the machine's fault", "verdict", r"DISTINCT_FACTOR = 3.0", "DISTINCT_FACTOR = 3e3"),
+            ("without data is fair", "verdict", r"if told.blind:", "if told.blind and decision:"),
+            ("has a good sign", "pull_request", r'"rolled-back": "❌"', '"rolled-back": "✅"'),
+            ("has the sign of another", "pull_request", r"_SIGNS.get\(verdict.outcome", '_SIGNS.get("promoted"'),
+        ]
+    ),
+    Edit("a failed measurement is none", "canary/argo/analysis.py", r"return Phase.FAILED", "return Phase.INCONCLUSIVE"),
+    Edit("a condition is always met", "canary/argo/expression.py", r"(?m)^def evaluate\((.*\n)", "def evaluated(\n"),
+    Edit("a gate that is gone is no finding", "canary/lint/looser.py", r"if len\(now\) < len\(before\):", "if False:"),
+    Edit("lint leaves the gates out", ".canary.yaml", None, "paths: [docs]\n"),
+    Edit("a rehearsal has another objective", "loadtest/rehearsal.yaml", r"objective: 0\.999", "objective: 0.9"),
+    Edit("a rehearsal asks once", "loadtest/rehearsal.yaml", r"least_canary_requests_per_look: 160", "least_canary_requests_per_look: 1"),
+    Edit("a rehearsal leaves a route out", "loadtest/rehearsal.yaml", r"    - GET /version\n", "    - GET /version\n    - POST /v1/readings\n"),
+    # Of pods, of Terraform and of texts what was not held.
+    Edit("a night's pod may gain rights", "deploy/base/cronjob-retain.yaml", r"allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
+    Edit("a pod writes to its image", "deploy/base/rollout.yaml", r"readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+    Edit("the migration keeps its rights", "deploy/base/job-migrate.yaml", r"drop: \[ALL\]", "drop: [NET_RAW]"),
+    Edit("runners start from a tag", f"{T}/variables.runners.tf", r'regex\("@sha256:\[0-9a-f\]\{64\}\$"', 'regex(":"'),
+    Edit("the vault is opened to a network", f"{T}/variables.network.tf", r">= 24", ">= 0"),
+    Edit("nobody hears of a glass that broke", f"{T}/main.alerts.tf", r'status = "Started"', 'status = "Failed"'),
+    Edit("nobody looks into the cluster", f"{T}/main.cluster.tf", r"(?s)  microsoft_defender \{.*?\n  \}\n", ""),
+    Edit("who reads the vault is not kept", f"{T}/main.diagnostics.tf", r" +vault +=.*\n", ""),
+    Edit("reports of weaknesses are public", "SECURITY.md", r"\A# ", "# Open an issue: "),
+    Edit("a package without a hash", "requirements/dev.txt", r"(?m)(?<=^ruff)(==\S+) \\\n(?: +--hash.*\n)+", "==0.17.6\n"),
+    Edit("a package whose hashes are gone", "requirements/pipeline.txt", r"(?m)(?: +--hash.*\n)+", ""),
+    Edit("CodeQL leaves our code out", ".github/codeql/codeql-config.yml", None, "paths-ignore: ['**']\n"),
+    Edit("fewer changed lines are covered", "pyproject.toml", r"\[tool.mypy\]\n", "[tool.diff_cover]\nfail_under = 0\n\n[tool.mypy]\n"),
 ]  # fmt: skip
 
 HARMLESS = [
@@ -493,6 +567,20 @@ HARMLESS = [
     Edit("another fixture", "service/tests/conftest.py", r"\Z", "\n@pytest.fixture\ndef more(): return 1\n"),
     Edit("a comment of the set-up", "ci/install.py", r"# Each holds all", "# Each has all"),
     Edit("a comment of admission", "deploy/admission/images.yaml", r"# The registry is", "# Its registry is"),
+    Edit("a newer tool", "ci/tool", r"syft@v[\d.]+", "syft@v99.0.0"),
+    Edit("a newer Argo Rollouts to rehearse on", "ci/rehearse-on-kind", r"version=v[\d.]+", "version=v99.0.0"),
+    Edit("a newer chart of Kyverno", f"{PLATFORM}/kyverno.yaml", r"3\.9\.0", "3.10.0"),
+    Edit("another alert", "observability/rules/alerts/service.yaml", r"\Z", "\n      - alert: More\n        expr: vector(0) > 1\n        labels: {severity: ticket, team: service}\n"),
+    Edit("a word of an alert", "observability/rules/alerts/slo.yaml", r"Unchecked, ", "If nobody does anything, "),
+    Edit("another route of a rehearsal", "loadtest/rehearsal.yaml", r"\Z", "\n    - {weight: 2, path: /v1/more}\n"),
+    Edit("a word of a verdict", "canary/rehearse/verdict.py", r"a manual decision is needed", "somebody has to decide"),
+    Edit("another function of the judge", "canary/rehearse/verdict.py", r"\Z", "\n\ndef more(one: float) -> str:\n    return f'{one:g}'\n"),
+    Edit("a word of a comment on a pull request", "canary/rehearse/pull_request.py", r"> Assumed: ", "> It was assumed: "),
+    Edit("a shorter time limit of a night", NIGHT, r"timeout-minutes: 120", "timeout-minutes: 90"),
+    Edit("another variable of Azure", f"{T}/variables.platform.tf", r"\Z", '\nvariable "more" {\n  type    = string\n  default = ""\n}\n'),
+    Edit("a later Kubernetes", f"{T}/variables.cluster.tf", r'"1\.35"', '"1.36"'),
+    Edit("larger nodes of a cluster", f"{T}/main.cluster.tf", r"max_surge += .*", 'max_surge = "50%"'),
+    Edit("another probe's time", "deploy/base/rollout.yaml", r"failureThreshold: 60", "failureThreshold: 90"),
 ]  # fmt: skip
 
 
