@@ -519,6 +519,11 @@ LOOSER = [
     Edit("reports of weaknesses are public", "SECURITY.md", r"\A# ", "# Open an issue: "),
     Edit("a package without a hash", "requirements/dev.txt", r"(?m)(?<=^ruff)(==\S+) \\\n(?: +--hash.*\n)+", "==0.17.6\n"),
     Edit("a package whose hashes are gone", "requirements/pipeline.txt", r"(?m)(?: +--hash.*\n)+", ""),
+    Edit("production's pods are another identity", "deploy/overlays/production/platform.env", r"AZURE_CLIENT_ID=0", "AZURE_CLIENT_ID=1"),
+    Edit("production's vault is dev's", "deploy/overlays/production/platform.env", r"kv-gridos-prd", "kv-gridos-dev"),
+    Edit("lines go to a stranger", "observability/logs/collector.yaml", r"http://loki.monitoring.svc:3100", "https://logs.example.net"),
+    Edit("everybody reads lines", "deploy/argocd/platform/loki-values.yaml", r"gateway: \{enabled: false\}", "gateway: {enabled: true}"),
+    Edit("a rehearsal's cluster shows more", "deploy/overlays/local/kube-state-metrics.yaml", r"verbs: \[list, watch\]", "verbs: ['*']"),
     Edit("CodeQL leaves our code out", ".github/codeql/codeql-config.yml", None, "paths-ignore: ['**']\n"),
     Edit("fewer changed lines are covered", "pyproject.toml", r"\[tool.mypy\]\n", "[tool.diff_cover]\nfail_under = 0\n\n[tool.mypy]\n"),
 ]  # fmt: skip
@@ -580,6 +585,7 @@ HARMLESS = [
     Edit("another variable of Azure", f"{T}/variables.platform.tf", r"\Z", '\nvariable "more" {\n  type    = string\n  default = ""\n}\n'),
     Edit("a later Kubernetes", f"{T}/variables.cluster.tf", r'"1\.35"', '"1.36"'),
     Edit("larger nodes of a cluster", f"{T}/main.cluster.tf", r"max_surge += .*", 'max_surge = "50%"'),
+    Edit("a restored database", "deploy/overlays/production/platform.env", r"psql-gridos-prd-weu-x1g", "psql-gridos-prd-weu-x1g-restored"),
     Edit("another probe's time", "deploy/base/rollout.yaml", r"failureThreshold: 60", "failureThreshold: 90"),
 ]  # fmt: skip
 
