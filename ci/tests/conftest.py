@@ -40,7 +40,7 @@ def world(first_world, tmp_path):
 
 # What the controls read of a checkout.
 PARTS = (".dockerignore", ".github", ".hadolint.yaml", ".yamllint.yaml", ".yamllintignore", "Dockerfile", "LICENSE", "Makefile", "SECURITY.md",
-  "canary/argo/analysis.py", "canary/argo/expression.py", "canary/lint/looser.py", "canary/lint/schemas", "canary/rehearse/pull_request.py",
+  "canary/argo/analysis.py", "canary/argo/expression.py", "canary/lint/looser.py", "canary/lint/schemas", "canary/rehearse/pull_request.py", "canary/rehearse/report.py",
   "canary/rehearse/verdict.py", "canary/runtime/__init__.py", "canary/runtime/program.py", "canary/tests", "ci", "conftest.py", "deploy",
   "infra", "loadtest/rehearsal.yaml", "observability/alertmanager", "observability/kubernetes", "observability/kustomization.yaml",
   "observability/logs", "observability/rules", "observability/tests", "policies", "pyproject.toml", "requirements", "service/gridos/exposition.py",

@@ -484,7 +484,7 @@ LOOSER = [
     Edit("the objective is less", "observability/rules/gates.generated.yaml", r"vector\(0\.999\)", "vector(0.9)"),
     Edit("a failure is counted as good", "service/gridos/recorder.py", r"status = line\[:3\]", 'status = "200"'),
     Edit("a failure that was broken off is none", "service/gridos/recorder.py", r"end = FAILED", "end = status"),
-    Edit("no bound where the gate is", "service/gridos/tally.py", r"    0\.25,\n", ""),
+    Edit("no bound where the gate is", "service/gridos/tally.py", r" 0\.25,", ""),
     Edit("what was counted is not shown", "service/gridos/exposition.py", r"for key, count in totals.counts.items\(\)\]", "for key, count in []]"),
     Edit("a fault strikes nobody", "service/gridos/injection.py", r'"crash", ', ""),
     # The judge of rehearsals.
@@ -496,8 +496,9 @@ LOOSER = [
             ("that nobody judged is promoted", "verdict", r"Verdict\(Outcome.UNJUDGED", "Verdict(Outcome.PROMOTED"),
             ("is the machine's fault", "verdict", r"DISTINCT_FACTOR = 3.0", "DISTINCT_FACTOR = 3e3"),
             ("without data is fair", "verdict", r"if told.blind:", "if told.blind and decision:"),
-            ("has a good sign", "pull_request", r'"rolled-back": "❌"', '"rolled-back": "✅"'),
-            ("has the sign of another", "pull_request", r"_SIGNS.get\(verdict.outcome", '_SIGNS.get("promoted"'),
+            ("has a good sign", "pull_request", r'_SIGNS = \{"good": "✅", "bad": "❌"', '_SIGNS = {"good": "✅", "bad": "✅"'),
+            ("is well in the table of outcomes", "report", r'"rolled-back": \("bad"', '"rolled-back": ("good"'),
+            ("has the sign of another", "pull_request", r"OUTCOMES.get\(verdict.outcome", 'OUTCOMES.get("promoted"'),
         ]
     ),
     Edit("a failed measurement is none", "canary/argo/analysis.py", r"return Phase.FAILED", "return Phase.INCONCLUSIVE"),
