@@ -34,6 +34,9 @@ TICK_S = 1.0
 # How long a query takes, so that a retry's clock starts as late as in the controller.
 QUERY_S = 0.05
 
+# How long a pod that is taken away still answers.
+DRAIN_S = 10.0
+
 Measure = Callable[[Metric, float], Measurement]
 
 
@@ -91,7 +94,6 @@ class _Cluster:
 
     rollout: Rollout
     latency: Callable[[], float]
-    drain_s: float
     monitored: bool = True
     pods: list[PodLifetime] = field(default_factory=list)
     sets: dict[ReplicaSetName, list[PodLifetime]] = field(default_factory=lambda: defaultdict(list))
@@ -110,7 +112,7 @@ class _Cluster:
             self.sets[name].append(pod)
         worth = sorted(alive, key=lambda pod: (pod.ready_s <= now, -pod.created_s))
         for pod in worth[: max(0, len(alive) - replicas)]:
-            pod.gone_s = now + (self.drain_s if pod.ready_s <= now else 0.0)
+            pod.gone_s = now + (DRAIN_S if pod.ready_s <= now else 0.0)
 
     def lose(self, count: float, now: float) -> None:
         """Canary pods are gone from one moment to the next, and others are started for them."""
@@ -142,28 +144,26 @@ def roll_out(
     measure: Measure,
     latency: Callable[[], float],
     *,
-    limit_s: float | None = None,
-    drain_s: float = 10.0,
     happening: Iterable[Event] = (),
 ) -> VirtualRollout:
     """Takes a release from a fully available stable one to its end.
+
+    One that has not ended after as long as its own waits last, or an hour, is `stuck`.
 
     Args:
         rollout: What to release, at real durations.
         hashes: The pod-template hashes that the queries are resolved with.
         measure: Answers a metric's query at an instant of the release.
         latency: Seconds from a pod's creation to its readiness, drawn for each pod.
-        limit_s: One that has not ended by then is `stuck`; None is as long as its own waits last.
-        drain_s: How long a pod that is taken away still answers.
         happening: Events beside it. What traffic makes of a measurement is `measure`'s business.
     """
-    cluster = _Cluster(rollout, latency, drain_s)
+    cluster = _Cluster(rollout, latency)
     cluster.scale(ReplicaSetName.STABLE, rollout.replicas, 0.0, ready=True)
     status = controller.begin(rollout, hashes, 0.0)
     schedule = Schedule(list(happening))
     weights: list[tuple[float, int]] = []
     now = 0.0
-    limit_s = max(3600.0, controller.longest_s(rollout)) if limit_s is None else limit_s
+    limit_s = max(3600.0, controller.longest_s(rollout))
     while now < limit_s:
         for event in schedule.due(status.step_index, now):
             status = _happen(event, status, cluster, now)

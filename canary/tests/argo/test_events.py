@@ -31,10 +31,10 @@ STEPS = tuple(
 ROLLOUT = Rollout("gridos", "n", 10, STEPS, Analysis(("gates",), (GUARD,), {}, starting_step=6))
 
 
-def roll_out(*words, measure=virtual_rollout.always_passing, rollout=ROLLOUT):
+def roll_out(*words, measure=virtual_rollout.always_passing):
     happening = [events.parse(text) for text in words]
     hashes = Hashes("new", "old")
-    return virtual_rollout.roll_out(rollout, hashes, measure, lambda: 2.0, happening=happening)
+    return virtual_rollout.roll_out(ROLLOUT, hashes, measure, lambda: 2.0, happening=happening)
 
 
 def runs(rolled_out):

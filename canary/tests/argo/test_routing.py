@@ -31,8 +31,8 @@ def rollout(*steps, replicas=5, threshold=None, **fields):
     )
 
 
-def at(step=0, weight=0, *, aborted=False, promoted=False):
-    return Position(step, weight, aborted, promoted)
+def at(step=0, weight=0, *, aborted=False):
+    return Position(step, weight, aborted, promoted=False)
 
 
 @pytest.mark.parametrize(
