@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from canary import durations
@@ -264,9 +264,11 @@ def _understand(
         thing, fields = support.understand(document)
         foreign = _foreign(document, found)
         unused = document.kind in TEMPLATE_KINDS and document.name not in named
-        why = "it lies in another namespace than the Rollout" if foreign else ""
-        why = "no analysis refers to it" if unused else why
-        rows += support.of_no_use(fields, why) if why else fields
+        if foreign or unused:  # whatever it holds, it refuses nothing
+            elsewhere = "it lies in another namespace than the Rollout"
+            why = "no analysis refers to it" if unused else elsewhere
+            fields = tuple(replace(row, support=Support.NOT_ENFORCED, note=why) for row in fields)
+        rows += fields
         things += [thing] if thing is not None and not foreign else []
     return found, things, tuple(rows)
 

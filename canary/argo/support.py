@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -122,11 +122,6 @@ def _by_the_controller(document: Document, told: Collection[str]) -> Iterator[Ro
         if path not in told:
             note = f"the controller refuses it: {message}"
             yield Row(document, path, Support.NOT_SUPPORTED, note)
-
-
-def of_no_use(rows: Iterable[Row], why: str) -> Iterator[Row]:
-    """The rows of an object that nothing refers to: whatever it holds, it refuses nothing."""
-    return (replace(row, support=Support.NOT_ENFORCED, note=why) for row in rows)
 
 
 def _is_of_its_group(document: Document) -> bool:
