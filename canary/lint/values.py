@@ -283,7 +283,8 @@ def _empty_pauses(asked: Asked) -> Iterator[str]:
     there = [_is_there(tree, failing, asked.context) for failing in (0.0, 0.5)]
     if there == [False, True]:
         nothing = Nothing.EMPTY  # a comparison keeps what is beyond the limit alone
-    if not nothing and _is_nan(answer(tree, 0.0, vocabulary)):
+    healthy = answer(tree, 0.0, vocabulary)
+    if not nothing and healthy is not None and math.isnan(healthy):
         nothing = Nothing.NAN  # failures are divided by failures
     what = "failed request, as a healthy release has"
     if not nothing:
@@ -350,10 +351,6 @@ def lasts_s(release: Release) -> float:
     ends = (stage.start_s + stage.duration_s for stage in release.stages)
     inline = (found.least_s for found in release.analyses if not found.moment.background)
     return max(ends, default=0.0) + sum(inline)
-
-
-def _is_nan(number: float | None) -> bool:
-    return number is not None and math.isnan(number)
 
 
 def _goes_on(asked: Asked) -> bool:
