@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from canary import cli
-from canary.argo import controller, manifests
+from canary.argo import controller
 from canary.argo.events import Kind
 from canary.argo.model import (
     POST_PROMOTION,
@@ -59,7 +59,8 @@ def replica_set(hash_, desired, available):
     )
 
 
-def rollout(**status):
+def told(**status):
+    """The Rollout as its controller tells of it."""
     return thing(
         "Rollout",
         "gridos",
@@ -73,20 +74,15 @@ def pausing(reason):
     return {"pauseConditions": [{"reason": reason, "startTime": BEGAN}]}
 
 
-@pytest.fixture
-def shipped(root):
-    return manifests.rollout(manifests.read(documents.read(root / "deploy/base")))
-
-
-def observe(shipped, *objects):
+def observe(rollout, *objects):
     state = cluster_state.State(objects, "gridos")
-    return cluster_state.observe(state, shipped, HASHES, 5.0, NO_TRAFFIC, (), ())
+    return cluster_state.observe(state, rollout, HASHES, 5.0, NO_TRAFFIC, (), ())
 
 
-def test_a_walking_release_tells_step_weight_counts_and_phase(shipped):
+def test_a_walking_release_tells_step_weight_counts_and_phase(rollout):
     seen = observe(
-        shipped,
-        rollout(phase="Paused", message="CanaryPauseStep", currentStepIndex=1),
+        rollout,
+        told(phase="Paused", message="CanaryPauseStep", currentStepIndex=1),
         replica_set("stable", 9, 9),
         replica_set("latest", 1, 1),
     )
@@ -95,37 +91,37 @@ def test_a_walking_release_tells_step_weight_counts_and_phase(shipped):
     assert (seen.canary, seen.stable) == (ReplicaCounts(1, 1, 1), ReplicaCounts(9, 9, 9))
 
 
-def test_it_is_promoted_once_stable_is_the_candidate_and_its_pods_are_all_there(shipped):
-    whole = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
+def test_it_is_promoted_once_stable_is_the_candidate_and_its_pods_are_all_there(rollout):
+    whole = told(phase="Healthy", stableRS="latest", currentStepIndex=9)
     leaving = thing("Pod", "gridos-stable-x", "stable")
-    busy = observe(shipped, whole, replica_set("latest", 10, 10), leaving)
-    done = observe(shipped, whole, replica_set("latest", 10, 10), replica_set("stable", 0, 0))
+    busy = observe(rollout, whole, replica_set("latest", 10, 10), leaving)
+    done = observe(rollout, whole, replica_set("latest", 10, 10), replica_set("stable", 0, 0))
     assert (busy.promoted, busy.settled) == (True, False)
     assert (done.promoted, done.settled) == (True, True)
 
 
-def test_an_abort_is_over_when_the_candidates_pods_are_gone(shipped):
-    aborted = rollout(phase="Degraded", abort=True, message="RolloutAborted: …")
+def test_an_abort_is_over_when_the_candidates_pods_are_gone(rollout):
+    aborted = told(phase="Degraded", abort=True, message="RolloutAborted: …")
     draining = observe(
-        shipped,
+        rollout,
         aborted,
         replica_set("stable", 10, 10),
         replica_set("latest", 0, 0),
         thing("Pod", "p", "latest"),
     )
-    over = observe(shipped, aborted, replica_set("stable", 10, 10), replica_set("latest", 0, 0))
+    over = observe(rollout, aborted, replica_set("stable", 10, 10), replica_set("latest", 0, 0))
     assert (draining.aborted, draining.settled, over.settled) == (True, False, True)
     assert over.weight == 0
 
 
-def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(shipped):
-    paused = rollout(phase="Paused", **pausing("InconclusiveAnalysisRun"))
-    seen = observe(shipped, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
+def test_an_inconclusive_pause_waits_for_a_person_and_ends_the_rehearsal(rollout):
+    paused = told(phase="Paused", **pausing("InconclusiveAnalysisRun"))
+    seen = observe(rollout, paused, replica_set("stable", 9, 9), replica_set("latest", 1, 1))
     assert seen.inconclusive
     assert seen.settled
 
 
-def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(shipped):
+def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(rollout):
     spec = {
         "args": [{"name": "window", "value": "1m"}],
         "metrics": [
@@ -150,8 +146,8 @@ def test_an_analysis_run_is_read_with_its_arguments_and_every_measurement(shippe
         ],
     }
     seen = observe(
-        shipped,
-        rollout(),
+        rollout,
+        told(),
         thing("AnalysisRun", "gridos-latest-2-2", "latest", status, spec),
         thing("AnalysisRun", "gridos-older-1-2", "older", status, spec),
     )
@@ -174,7 +170,7 @@ def gates(index, phase="Successful", **spec):
 
 
 PASSED = tuple(gates(index) for index in (2, 5, 8))
-WHOLE = rollout(phase="Healthy", stableRS="latest", currentStepIndex=9)
+WHOLE = told(phase="Healthy", stableRS="latest", currentStepIndex=9)
 ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
 
 
@@ -188,21 +184,21 @@ ABORTED = "RolloutAborted: Rollout aborted update to revision 2"
             "Promoted by hand, unjudged: the analysis of step 8 did not pass",
         ),
         ((WHOLE, *PASSED[:2], gates("8.1")), ""),
-        ((rollout(phase="Degraded", abort=True, message=ABORTED),), "Aborted by hand, unjudged"),
+        ((told(phase="Degraded", abort=True, message=ABORTED),), "Aborted by hand, unjudged"),
         (
-            (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed")),
+            (told(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed")),
             "",
         ),
-        ((rollout(phase="Degraded", abort=True, message=f"{ABORTED}: timed out"),), ""),
-        ((rollout(phase="Healthy", currentPodHash="stable"),), "Undone by hand, unjudged"),
-        ((rollout(currentPodHash="other"),), "Replaced by another release (other), unjudged"),
+        ((told(phase="Degraded", abort=True, message=f"{ABORTED}: timed out"),), ""),
+        ((told(phase="Healthy", currentPodHash="stable"),), "Undone by hand, unjudged"),
+        ((told(currentPodHash="other"),), "Replaced by another release (other), unjudged"),
     ],
 )
 def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
-    shipped, objects, unjudged
+    rollout, objects, unjudged
 ):
-    shipped = replace(shipped, steps=STEPS)
-    seen = observe(shipped, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
+    rollout = replace(rollout, steps=STEPS)
+    seen = observe(rollout, *objects, replica_set("stable", 10, 10), replica_set("latest", 10, 10))
     assert seen.unjudged.startswith(unjudged)
     assert bool(seen.unjudged) is bool(unjudged)
 
@@ -221,7 +217,7 @@ def test_a_release_that_a_person_ended_is_told_from_one_that_gates_judged(
 def test_a_stable_release_that_the_controller_would_judge_again_is_promoted_in_full(
     status, returning
 ):
-    assert cluster_state.returning(rollout(**status)) is returning
+    assert cluster_state.returning(told(**status)) is returning
 
 
 def test_what_the_gateway_counted_adds_up_although_a_pod_leaves_and_comes_back():
@@ -232,27 +228,25 @@ def test_what_the_gateway_counted_adds_up_although_a_pod_leaves_and_comes_back()
     assert totals == {"a": Counts(12, 2), "b": Counts(4, 2)}
 
 
-def test_a_status_from_before_the_release_says_nothing_of_it(shipped):
-    seen = observe(
-        shipped, rollout(phase="Healthy", currentPodHash="stable", observedGeneration="2")
-    )
+def test_a_status_from_before_the_release_says_nothing_of_it(rollout):
+    seen = observe(rollout, told(phase="Healthy", currentPodHash="stable", observedGeneration="2"))
     assert (seen.unjudged, seen.settled) == ("", False)
 
 
-def test_a_step_that_nobody_promotes_ends_the_rehearsal(shipped):
-    shipped = replace(shipped, steps=(SetWeight(10), Pause(None), READ))
-    paused = rollout(phase="Paused", currentStepIndex=1, **pausing("CanaryPauseStep"))
-    seen = observe(shipped, paused)
+def test_a_step_that_nobody_promotes_ends_the_rehearsal(rollout):
+    rollout = replace(rollout, steps=(SetWeight(10), Pause(None), READ))
+    paused = told(phase="Paused", currentStepIndex=1, **pausing("CanaryPauseStep"))
+    seen = observe(rollout, paused)
     assert seen.settled
     assert seen.unjudged.startswith("Step 1 needs a manual promotion, unjudged beyond it")
 
 
 @pytest.fixture
-def blue_green(shipped):
+def blue_green(rollout):
     pre, post = (replace(READ, place=place) for place in (PRE_PROMOTION, POST_PROMOTION))
     steps = (Preview(1), pre, Pause(None), Preview(weight=100), Switch(), post)
     routing = Routing("blueGreen", blue_green=True)
-    return replace(shipped, steps=steps, background=None, routing=routing)
+    return replace(rollout, steps=steps, background=None, routing=routing)
 
 
 def switching(active="stable", reason=None, run=(), **status):
@@ -260,7 +254,7 @@ def switching(active="stable", reason=None, run=(), **status):
         status |= pausing(reason)
     inside = {"activeSelector": active, "scaleUpPreviewCheckPoint": active == "checked"}
     runs = [gates(place, phase) for place, phase in run]
-    return (rollout(blueGreen=inside, **status), *runs)
+    return (told(blueGreen=inside, **status), *runs)
 
 
 @pytest.mark.parametrize(
@@ -309,26 +303,26 @@ def test_the_candidates_replica_set_is_known_by_what_it_was_shipped_with():
             "ReplicaSet", hash_, hash_, spec={"template": {"spec": {"containers": [container]}}}
         )
 
-    state = cluster_state.State([rollout(), made_with("a", "ours"), made_with("b", "x")], "gridos")
+    state = cluster_state.State([told(), made_with("a", "ours"), made_with("b", "x")], "gridos")
     assert state.released("RELEASE", "ours") == "a"
     assert state.released("RELEASE", "nobody's") == ""
 
 
-ABORTING = (rollout(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed"))
+ABORTING = (told(phase="Degraded", abort=True, message=f"{ABORTED}: x"), gates(2, "Failed"))
 
 
 @pytest.mark.parametrize(
     "after",
     [
-        (rollout(phase="Healthy", currentPodHash="stable"),),  # undone
-        (rollout(currentPodHash="other"),),  # another release
-        (rollout(phase="Progressing", currentStepIndex=0),),  # retried
+        (told(phase="Healthy", currentPodHash="stable"),),  # undone
+        (told(currentPodHash="other"),),  # another release
+        (told(phase="Progressing", currentStepIndex=0),),  # retried
     ],
 )
-def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(shipped, after):
-    decided = observe(shipped, *ABORTING, thing("Pod", "p", "latest"))
+def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(rollout, after):
+    decided = observe(rollout, *ABORTING, thing("Pod", "p", "latest"))
     assert not decided.settled
-    seen = cluster_state.following(decided, observe(shipped, *after), 100)
+    seen = cluster_state.following(decided, observe(rollout, *after), 100)
     assert (seen.aborted, seen.settled, seen.unjudged) == (True, True, "")
 
 
@@ -349,7 +343,7 @@ def test_what_a_gate_decided_stays_whatever_a_person_does_afterwards(shipped, af
 )
 def test_a_persons_act_patches_the_status_as_argos_own_plugin_does(kind, status, wanted):
     steps = {"strategy": {"canary": {"steps": [{}, {}, {}]}}}
-    acted = rollout(**status) | {"spec": steps}
+    acted = told(**status) | {"spec": steps}
     assert cluster_state.act(kind, acted) == wanted
 
 
@@ -357,12 +351,12 @@ def test_a_persons_act_patches_the_status_as_argos_own_plugin_does(kind, status,
     "status", [{}, pausing("BlueGreenPause"), pausing("InconclusiveAnalysisRun")]
 )
 def test_a_promotion_of_a_blue_green_ends_its_pause_and_skips_nothing(status):
-    acted = rollout(**status) | {"spec": {"strategy": {"blueGreen": {}}}}
+    acted = told(**status) | {"spec": {"strategy": {"blueGreen": {}}}}
     assert cluster_state.act(Kind.PROMOTE, acted) == {"pauseConditions": None}
 
 
-def test_a_release_that_does_not_settle_in_its_time_is_unjudged(shipped):
-    paused = observe(shipped, rollout(phase="Paused", message="manually paused"))
+def test_a_release_that_does_not_settle_in_its_time_is_unjudged(rollout):
+    paused = observe(rollout, told(phase="Paused", message="manually paused"))
     assert cluster_state.following(paused, paused, 5.0) == paused
     late = cluster_state.following(paused, paused, 4.9)
     assert (late.settled, late.unjudged) == (
@@ -371,17 +365,17 @@ def test_a_release_that_does_not_settle_in_its_time_is_unjudged(shipped):
     )
 
 
-def test_a_decided_release_whose_pods_do_not_go_keeps_its_verdict(shipped):
-    decided = observe(shipped, *ABORTING, thing("Pod", "p", "latest"))
+def test_a_decided_release_whose_pods_do_not_go_keeps_its_verdict(rollout):
+    decided = observe(rollout, *ABORTING, thing("Pod", "p", "latest"))
     late = cluster_state.following(decided, decided, 1.0)
     assert (late.settled, late.aborted, late.unjudged) == (True, True, "")
 
 
-def test_a_release_is_followed_no_longer_than_its_waits_and_deadlines_together(shipped):
+def test_a_release_is_followed_no_longer_than_its_waits_and_deadlines_together(rollout):
     pauses, reads, weights = 60 + 120 + 180, 3 * 5 * (10 + 30), 3
-    shipped = replace(shipped, steps=STEPS, progress_deadline_s=120, min_ready_s=0.0)
-    assert controller.longest_s(shipped) == pauses + reads + (weights + 2) * 120
-    assert controller.longest_s(replace(shipped, steps=())) == 240
+    rollout = replace(rollout, steps=STEPS, progress_deadline_s=120, min_ready_s=0.0)
+    assert controller.longest_s(rollout) == pauses + reads + (weights + 2) * 120
+    assert controller.longest_s(replace(rollout, steps=())) == 240
 
 
 @pytest.mark.parametrize(
