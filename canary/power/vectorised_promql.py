@@ -6,8 +6,6 @@ apart is not modelled. What is not modelled raises `UnmodelledError`, naming it:
 `simulate`, which asks a real Prometheus.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import warnings
@@ -89,19 +87,6 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A world at the instant of a measurement, and what the labels in it mean."""
-
-    world: Samples
-    at_s: float
-    names: Names = field(default_factory=Names)
-    vocabulary: Vocabulary = field(default_factory=Vocabulary)
-    by_route: bool = False
-    # What parts of the query were found to be, by their text and their instant.
-    known: dict[tuple[str, float], Vector | Floats] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True)
 class Value:
     """One number per release, where `present`; `scalar` if it is a number and no series."""
 
@@ -134,6 +119,19 @@ class Series:
 
 
 Vector = tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A world at the instant of a measurement, and what the labels in it mean."""
+
+    world: Samples
+    at_s: float
+    names: Names = field(default_factory=Names)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    by_route: bool = False
+    # What parts of the query were found to be, by their text and their instant.
+    known: dict[tuple[str, float], Vector | Floats] = field(default_factory=dict, compare=False)
 
 
 def evaluate(tree: Any, scene: Scene) -> Value:
