@@ -28,6 +28,13 @@ def database():
         yield running
 
 
+@pytest.fixture(scope="module")
+def server(serve, database):
+    """A pod on that database, which each test leaves as it found it."""
+    with serve(GRIDOS_DATABASE_URL=database.url) as server:
+        yield server
+
+
 @pytest.fixture
 def run(database):
     """Runs statements as the database's owner."""
@@ -91,25 +98,22 @@ def frozen(database):
         database.thaw()
 
 
-def test_while_the_database_is_read_only_reads_go_on_and_writes_are_told_to_come_back(
-    serve, database, run
-):
-    with serve(GRIDOS_DATABASE_URL=database.url) as server:
-        run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
-        try:
-            assert wait_until(lambda: write(server)[0] == 503, timeout_s=60)
-            assert_later(write(server))
-            assert wait_until(lambda: server.metric("gridos_db_up") == 0, timeout_s=60)
-            status, text = server.probe("/readyz")
-            assert (status, "read-only" in text) == (200, True)
-            assert read(server)[0] == 200
-        finally:
-            run(
-                "SET default_transaction_read_only = off",
-                "ALTER SYSTEM RESET default_transaction_read_only",
-                "SELECT pg_reload_conf()",
-            )
-        assert wait_until(lambda: is_back(server), timeout_s=60)
+def test_while_the_database_is_read_only_reads_go_on_and_writes_are_told_to_come_back(server, run):
+    run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    try:
+        assert wait_until(lambda: write(server)[0] == 503, timeout_s=60)
+        assert_later(write(server))
+        assert wait_until(lambda: server.metric("gridos_db_up") == 0, timeout_s=60)
+        status, text = server.probe("/readyz")
+        assert (status, "read-only" in text) == (200, True)
+        assert read(server)[0] == 200
+    finally:
+        run(
+            "SET default_transaction_read_only = off",
+            "ALTER SYSTEM RESET default_transaction_read_only",
+            "SELECT pg_reload_conf()",
+        )
+    assert wait_until(lambda: is_back(server), timeout_s=60)
 
 
 def test_sessions_that_began_read_only_do_not_outlive_its_end(serve, database, run):
@@ -125,12 +129,8 @@ def test_sessions_that_began_read_only_do_not_outlive_its_end(serve, database, r
         run("SET default_transaction_read_only = off", own.format("RESET"))
 
 
-def test_while_tables_are_locked_every_caller_is_answered_and_no_pod_leaves(serve, database):
-    with (
-        serve(GRIDOS_DATABASE_URL=database.url) as server,
-        psycopg.connect(database.url) as owner,
-        ThreadPoolExecutor(CALLERS) as callers,
-    ):
+def test_while_tables_are_locked_every_caller_is_answered_and_no_pod_leaves(server, database):
+    with psycopg.connect(database.url) as owner, ThreadPoolExecutor(CALLERS) as callers:
         owner.execute("LOCK TABLE feeder, bus IN ACCESS EXCLUSIVE MODE")
         answers = [callers.submit(read, server) for _ in range(CALLERS)]
         while not all(answer.done() for answer in answers):
@@ -142,9 +142,9 @@ def test_while_tables_are_locked_every_caller_is_answered_and_no_pod_leaves(serv
 
 
 def test_without_a_connection_to_spare_a_pod_goes_on_with_those_it_has_and_a_new_one_waits(
-    serve, database
+    serve, server, database
 ):
-    with serve(GRIDOS_DATABASE_URL=database.url) as server, exhausted(database) as held:
+    with exhausted(database) as held:
         assert read(server)[0] == 200
         with serve(wait=False, GRIDOS_DATABASE_URL=database.url) as late:
             assert wait_until(lambda: "to spare" in late.probe("/readyz")[1], timeout_s=60)
@@ -187,14 +187,11 @@ def test_a_pod_whose_login_is_refused_leaves_and_comes_back(serve, database, run
         assert wait_until(lambda: is_back(server), timeout_s=60)
 
 
-def test_sessions_that_are_ended_are_replaced_before_anybody_notices(serve, database, run):
-    with serve(GRIDOS_DATABASE_URL=database.url) as server:
-        for _ in range(3):
-            run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            )
-            assert wait_until(lambda: is_back(server), timeout_s=60)
-        assert server.probe("/readyz")[0] == 200
+def test_sessions_that_are_ended_are_replaced_before_anybody_notices(server, run):
+    for _ in range(3):
+        run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        assert wait_until(lambda: is_back(server), timeout_s=60)
+    assert server.probe("/readyz")[0] == 200
 
 
 @pytest.mark.parametrize(
