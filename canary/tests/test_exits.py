@@ -342,11 +342,15 @@ def test_a_stream_that_cannot_be_read_is_one_line(call, content):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff", HUGE.encode(), b"[" * 5000, b"a: 9999-99-99\n", b"", b"- 1\n"]
+    "content", [b"\xff", HUGE.encode(), b"[" * 5000, b"[1]", b"null", b"{}", b"", b"- 1\n"]
 )
-def test_manifests_for_the_pipeline_that_cannot_be_read_are_one_line(call, content):
-    ended = call("pipeline", "images", "--registry", "x", given=content)
-    assert_one_line("pipeline", ended, 2, "")
+def test_an_event_for_the_pipeline_that_cannot_be_read_is_one_line(
+    call, content, tmp_path, monkeypatch
+):
+    (tmp_path / "event.json").write_bytes(content)
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
+    ended = call("pipeline", "comment", str(tmp_path / "result.json"))
+    assert_one_line("pipeline", ended, 2, "GITHUB_EVENT_PATH is not the event of a run")
 
 
 # ------------------------------------------------------------------------ the program as a whole

@@ -170,7 +170,7 @@ def _comment(chosen: argparse.Namespace) -> None:
 
     try:
         run = json.loads(Path(_environment("GITHUB_EVENT_PATH")).read_text("utf-8"))["workflow_run"]
-    except (OSError, LookupError, ValueError):
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
         raise PipelineError("GITHUB_EVENT_PATH is not the event of a run: see GitHub") from None
     github, url, head = _github(), run["html_url"], run["head_sha"]
     # By GitHub's word: the commit of a fork's branch is in no clone of ours.
