@@ -12,11 +12,16 @@ NEEDY = Panel("Phase", "Of the Rollout.", Unit.COUNT, (Target("b", "y"),), needs
 NUMBER = Panel("Left", "Of the budget.", Unit.RATIO, (Target("a", "x"),), kind=Kind.STAT)
 
 
+REQUESTS = Panel("Requests", "Of all.", Unit.COUNT, (Target("a", "x"),))
+
+
+def steady(name, value):
+    return Series(name, tuple((1000.0 + at, value) for at in range(0, 60, 5)))
+
+
 def answers(query, legend):
     known = {"a": 0.02, "threshold": 0.01}
-    if query not in known:
-        return []
-    return [Series(legend, tuple((1000.0 + at, known[query]) for at in range(0, 60, 5)))]
+    return [steady(legend, known[query])] if query in known else []
 
 
 def board(*panels, ask=answers):
@@ -54,11 +59,7 @@ def test_a_legend_is_filled_in_as_grafana_does():
 
 
 def test_numbers_keep_four_digits_and_never_an_exponent():
-    def large(query, legend):
-        return [Series(legend, tuple((1000.0 + at, 15412.3456) for at in range(0, 60, 5)))]
-
-    panel = Panel("Requests", "Of all.", Unit.COUNT, (Target("a", "x"),))
-    (chart,) = board(panel, ask=large).charts
+    (chart,) = board(REQUESTS, ask=lambda _, legend: [steady(legend, 15412.3456)]).charts
     assert chart.words == "Requests: x 15,410"
 
 
@@ -74,17 +75,15 @@ def test_an_instant_that_one_series_lacks_is_a_gap_in_it_alone():
     def uneven(query, legend):
         return [Series("long", ((1000.0, 1.0), (1005.0, 2.0))), Series("short", ((1005.0, 3.0),))]
 
-    panel = Panel("Requests", "Of all.", Unit.COUNT, (Target("a", "x"),))
-    (chart,) = board(panel, ask=uneven).charts
+    (chart,) = board(REQUESTS, ask=uneven).charts
     assert chart.at_s == [-60.0, -55.0]
     assert [line.values for line in chart.lines] == [[1.0, 2.0], [None, 3.0]]
 
 
 def test_the_canary_has_one_colour_in_every_panel_and_no_other_series_has_it():
     def tracks(query, legend):
-        points = tuple((1000.0 + at, 1.0) for at in range(0, 60, 5))
         others = {"a": ("canary abc", "stable def"), "b": ("busy", "canary abc")}[query]
-        return [Series(name, points) for name in others]
+        return [steady(name, 1.0) for name in others]
 
     panels = [Panel(name, "Of all.", Unit.COUNT, (Target(name, "x"),)) for name in "ab"]
     roles = [{line.label: line.role for line in c.lines} for c in board(*panels, ask=tracks).charts]

@@ -16,6 +16,13 @@ import workspace  # noqa: E402
 
 
 @pytest.fixture(scope="session")
+def terraform() -> None:
+    """Skips where there is no Terraform."""
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not on PATH; install Terraform 1.11 or newer")
+
+
+@pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the roots, initialised; skips, and says how to mend it, where that cannot be."""
     copy = workspace.copy(tmp_path_factory.mktemp("terraform"))

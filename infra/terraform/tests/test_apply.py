@@ -7,10 +7,11 @@ pipeline's is a blob.
 import json
 import os
 import shutil
-import subprocess
 
 import pytest
 import workspace
+
+from canary.runtime import processes
 
 ROOT = workspace.SOURCE.parent.parent
 CONFIGURATION = """
@@ -52,19 +53,15 @@ class Checkout:
         self.output = folder / "output"
 
     def run(self, *arguments, **environment):
-        return subprocess.run(
+        given = {
+            "GITHUB_OUTPUT": str(self.output),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            **environment,
+        }
+        return processes.run(
             [self.folder / "ci/terraform", *arguments],
-            env={
-                **os.environ,
-                "GITHUB_OUTPUT": str(self.output),
-                "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+            env=processes.inherited(**given), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
 
     def planned(self, variables, **environment):
         """Plans; returns how it ended, and the hash that the next job is handed."""
@@ -82,9 +79,7 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not on PATH; install Terraform 1.11 or newer")
+def checkout(terraform, tmp_path):
     return Checkout(tmp_path)
 
 
@@ -234,8 +229,8 @@ def test_argo_cd_is_installed_with_a_token_and_what_the_platform_says(checkout):
         pytest.skip("helm's own provider wants a cluster: TF_CLI_CONFIG_FILE names no mirror")
     folder, terraform = checkout.folder, shutil.which("terraform")
     (folder / "given").write_text(KUBECONFIG)
+    (folder / "bin").mkdir()
     for name, script in {"az": AZ, "terraform": TERRAFORM}.items():
-        (folder / "bin").mkdir(exist_ok=True)
         (folder / "bin" / name).write_text(script.format(folder=folder, terraform=terraform))
         (folder / "bin" / name).chmod(0o755)
     gitops = folder / "infra/terraform/gitops"

@@ -1,7 +1,6 @@
 """The code as a whole: format, Terraform's own tests, and tests that cannot rot."""
 
 import re
-import shutil
 import subprocess
 
 import mutate
@@ -151,9 +150,7 @@ def test_a_plan_that_wants_a_login_is_said_to_and_is_no_failure_of_the_code(
         workspace.plan(tmp_path, tmp_path / "x.tfvars")
 
 
-def test_code_that_is_wrong_is_a_failure_and_no_reason_to_skip(tmp_path):
-    if shutil.which("terraform") is None:
-        pytest.skip("terraform is not on PATH; install Terraform 1.11 or newer")
+def test_code_that_is_wrong_is_a_failure_and_no_reason_to_skip(terraform, tmp_path):
     (tmp_path / "main.tf").write_text('resource "a" {\n')
 
     with pytest.raises(ValueError, match="Missing name for resource"):

@@ -71,13 +71,11 @@ def test_what_must_be_there_first_is(before, resource):
 
 def test_nothing_that_is_in_a_subnet_is_made_before_the_subnet_has_its_rules(before):
     """The next thing that somebody adds, too."""
+    others = ("azurerm_subnet_", "azurerm_role_assignment", "azurerm_network")
     in_subnets = {
         resource
         for resource, earlier in before.items()
-        if "azurerm_subnet.this" in earlier
-        and not resource.startswith(
-            ("azurerm_subnet_", "azurerm_role_assignment", "azurerm_network")
-        )
+        if "azurerm_subnet.this" in earlier and not resource.startswith(others)
     }
 
     assert {resource for resource in in_subnets if NSG not in before[resource]} == set()

@@ -61,20 +61,19 @@ def test_the_script_writes_exactly_the_outputs():
 def test_an_overlay_names_what_its_plan_makes(plans, name):
     settings = overlay(name)
     plan = plans[name]
-    vault = planned(plan, "azurerm_key_vault.this")["name"]
-    registry = planned(plan, "azurerm_container_registry.this")["name"]
-    server = planned(plan, "azurerm_postgresql_flexible_server.this")["name"]
 
+    def name_of(address):
+        return planned(plan, address)["name"]
+
+    server = name_of("azurerm_postgresql_flexible_server.this")
     expected = {
-        "KEY_VAULT_NAME": vault,
-        "REGISTRY": f"{registry}.azurecr.io",
+        "KEY_VAULT_NAME": name_of("azurerm_key_vault.this"),
+        "REGISTRY": f"{name_of('azurerm_container_registry.this')}.azurecr.io",
         "INGRESS_HOST": plan["variables"]["hostname"]["value"],
-        "CERTIFICATE": planned(plan, "azurerm_key_vault_certificate.gateway")["name"],
+        "CERTIFICATE": name_of("azurerm_key_vault_certificate.gateway"),
         "DATABASE_HOST": f"{server}.postgres.database.azure.com",
-        "DATABASE_NAME": planned(plan, "azurerm_postgresql_flexible_server_database.gridos")[
-            "name"
-        ],
-        "DATABASE_ROLE": planned(plan, 'azurerm_user_assigned_identity.this["workload"]')["name"],
+        "DATABASE_NAME": name_of("azurerm_postgresql_flexible_server_database.gridos"),
+        "DATABASE_ROLE": name_of('azurerm_user_assigned_identity.this["workload"]'),
     }
 
     assert {key: value for key, value in settings.items() if key not in APPLIED} == expected

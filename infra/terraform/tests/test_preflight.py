@@ -39,17 +39,13 @@ SAID = {
 
 def answered(said=(), stderr="", returncode=0):
     """Everything is there, but what `said` answers otherwise, by a part of the command."""
-    table = {**SAID, **dict(said)}
+    of_others = {part: (0, answer, "") for part, answer in SAID.items()}
+    table = of_others | {part: (returncode, answer, stderr) for part, answer in dict(said).items()}
 
     def ask(command):
         line = " ".join(command)
-        for part, answer in table.items():
-            if part in line:
-                failed = part in dict(said) and stderr
-                return subprocess.CompletedProcess(
-                    command, returncode if failed else 0, answer, stderr if failed else ""
-                )
-        return subprocess.CompletedProcess(command, 0, "yes", "")
+        answer = next((answer for part, answer in table.items() if part in line), (0, "yes", ""))
+        return subprocess.CompletedProcess(command, *answer)
 
     return ask
 
@@ -162,11 +158,7 @@ def test_nothing_is_looked_at_beyond_the_first_step_that_is_not_done():
 
     examined(ask)
 
-    assert {step for check in CHECKS if check.command in asked for step in [check.step]} <= {
-        1,
-        3,
-        4,
-    }
+    assert {check.step for check in CHECKS if check.command in asked} <= {1, 3, 4}
 
 
 def test_names_that_are_still_the_examples_are_found(tmp_path):
@@ -233,8 +225,7 @@ def test_the_runner_image_has_every_program_that_is_called_inside():
     installed = {"az", "certbot"} | set(
         re.findall(r"[\w-]+", image.partition("--no-install-recommends")[2].partition("&&")[0])
     )
-    provided = installed | {"psql"} | {"python3"}
     assert "postgresql-client-16" in installed
     assert "python3-venv" in installed
-    assert called <= provided
+    assert called <= installed | {"psql", "python3"}
     assert {"az", "certbot", "gh", "jq", "openssl", "psql", "curl"} <= called
