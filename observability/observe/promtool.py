@@ -28,11 +28,6 @@ class Promtool:
     program: Path
     version: str
 
-    @property
-    def major(self) -> int:
-        """Its major version."""
-        return int(self.version.partition(".")[0])
-
     def check(self, files: Sequence[Path]) -> int:
         """Checks rule files; returns how many rules it found.
 
@@ -76,7 +71,8 @@ def third() -> Promtool | None:
     given = os.environ.get(VARIABLE)
     place = Path(given) if given else KIT.expanduser()
     tool = at(place) if place.is_file() else None
-    return tool if tool and tool.major >= 3 else None  # noqa: PLR2004 — the version
+    major = int(tool.version.partition(".")[0]) if tool else 0
+    return tool if major >= 3 else None  # noqa: PLR2004 — the version
 
 
 def at(program: Path) -> Promtool:

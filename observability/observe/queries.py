@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from observe.panels import Dashboard, Panel
+from observe.panels import Panel
 
 _BUILT_IN = {"$__rate_interval": "rate", "$__auto": "rate", "$__range": "range"}
 
@@ -20,9 +20,3 @@ def filled(query: str, rate: str = "1m", span: str = "1h") -> str:
 def of_panel(panel: Panel) -> list[str]:
     """Every query of a panel, its threshold's included, as written."""
     return [*(target.query for target in panel.targets), *([panel.limit] if panel.limit else [])]
-
-
-def of(dashboard: Dashboard) -> list[str]:
-    """Every query of a dashboard's panels, thresholds and annotations included, as written."""
-    queries = [query for panel in dashboard.panels for query in of_panel(panel)]
-    return queries + [annotation.query for annotation in dashboard.annotations]

@@ -29,11 +29,6 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def severity(self) -> str:
-        """The alert's severity; empty for a recorded series."""
-        return self.labels.get("severity", "")
-
 
 @dataclass(frozen=True)
 class Group:

@@ -78,12 +78,12 @@ def commands(text: str) -> Iterator[str]:
 
 def listed(text: str, mark: str) -> list[str]:
     """The commands in the blocks below one heading of a page."""
-    return list(commands("\n".join(_FENCED.findall(dict(_sections(text))[mark]))))
+    return list(commands("\n".join(_FENCED.findall(dict(sections(text))[mark]))))
 
 
 def _page(file: Path) -> Runbook:
     text = file.read_text(encoding="utf-8")
-    parts = dict(_sections(text))
+    parts = dict(sections(text))
     if tuple(parts)[1:] != SECTIONS:
         raise UsageError(f"{file} has the sections {list(parts)[1:]}", f"use {list(SECTIONS)}")
     panel = _PANEL.search(parts["See it"])
@@ -105,7 +105,8 @@ def _page(file: Path) -> Runbook:
     )
 
 
-def _sections(text: str) -> Iterator[tuple[str, str]]:
+def sections(text: str) -> Iterator[tuple[str, str]]:
+    """Titles and texts of a page, the page's own first."""
     for part in re.split(r"^#{1,2} ", text, flags=re.MULTILINE)[1:]:
         title, _, body = part.partition("\n")
         yield title.strip(), body.strip()

@@ -89,7 +89,7 @@ def test_amtool_is_asked_something_it_can_refuse(amtool_or_skip, tmp_path):
 def test_every_alert_reaches_the_people_of_its_severity_and_team(amtool_or_skip, alerts):
     for alert in alerts:
         releases = {"blocks_release", "about_release"} & alert.labels.keys()
-        key = (alert.severity, alert.labels["team"], bool(releases))
+        key = (alert.labels["severity"], alert.labels["team"], bool(releases))
         labels = {"alertname": alert.name, "namespace": "gridos", **alert.labels}
         reached = alertmanager.receivers(amtool_or_skip, CONFIGURATION, labels)
         assert reached == ROUTES[key], alert.name

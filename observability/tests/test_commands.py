@@ -44,14 +44,17 @@ users: [{name: nobody, user: {}}]
 TIMEOUT_S = 60
 
 
+LIST = (FOLDER / "commands.md").read_text(encoding="utf-8")
+
+
 def parts():
     """The list's sections: mark → its text."""
-    text = (FOLDER / "commands.md").read_text(encoding="utf-8")
-    return dict(part.split("\n", 1) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    (_, *marked) = runbooks.sections(LIST)
+    return dict(marked)
 
 
 def listed(mark):
-    return runbooks.listed((FOLDER / "commands.md").read_text(encoding="utf-8"), mark)
+    return runbooks.listed(LIST, mark)
 
 
 def pages():
@@ -158,7 +161,7 @@ def of_files(root, mark):
 
 
 def test_the_other_programs_that_the_list_names_exist(root):
-    for file in re.findall(r"`([\w./]+/[\w.]+)`", (FOLDER / "commands.md").read_text("utf-8")):
+    for file in re.findall(r"`([\w./]+/[\w.]+)`", LIST):
         assert (root / file).is_file(), file
 
 

@@ -30,12 +30,8 @@ def drawn(model):
 
 
 def prometheus_queries():
-    return [
-        (d.uid, query)
-        for d in dashboards.ALL
-        for query in queries.of(d)
-        if not query.startswith("sum by (route) (rate({") and '{app="gridos"' not in query
-    ]
+    of_panels = [(d.uid, query) for d, panel in PROMETHEUS for query in queries.of_panel(panel)]
+    return of_panels + [(d.uid, each.query) for d in dashboards.ALL for each in d.annotations]
 
 
 def test_every_query_is_valid_promql_once_its_variables_are_filled_in():
@@ -117,12 +113,11 @@ def test_there_are_the_six_dashboards_and_their_panels():
     assert len(PANELS) > 45
 
 
-def test_canary_and_stable_have_the_colours_of_the_rehearsals_pages_in_every_panel(root):
+def test_canary_and_stable_have_the_colours_of_the_rehearsals_pages_in_every_panel(root, models):
     page = (root / "canary/web/static/page.css").read_text()
     for name, colour in grafana.RELEASES.items():
         assert f"--{name}: {colour};" in page
     tracked = [p for d in dashboards.ALL for p in d.panels if "{{track}}" in str(p.targets)]
-    files = [json.loads(f.read_text()) for f in (root / "observability/dashboards").glob("*.json")]
-    drawn = [p for f in files for p in f["panels"] if "fieldConfig" in p]
-    coloured = [p["title"] for p in drawn if "/^canary/" in json.dumps(p["fieldConfig"])]
+    shown = [panel for model in models.values() for panel in drawn(model)]
+    coloured = [p["title"] for p in shown if "/^canary/" in json.dumps(p["fieldConfig"])]
     assert {panel.title for panel in tracked} <= set(coloured)

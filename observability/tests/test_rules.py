@@ -86,7 +86,7 @@ def test_the_recorded_series_are_what_the_written_tests_say(tool, name):
 
 def test_every_alert_carries_what_a_person_needs(alerts):
     for alert in alerts:
-        assert alert.severity in SEVERITIES, alert.name
+        assert alert.labels["severity"] in SEVERITIES, alert.name
         assert alert.labels["team"] in TEAMS, alert.name
         assert set(alert.annotations) == {"summary", "description", "cost", "runbook_url"}
         assert alert.annotations["runbook_url"] == f"{RUNBOOKS}{alert.name}.md"
