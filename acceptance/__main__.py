@@ -3,8 +3,6 @@
 Further options are pytest's, such as `-k stall` for the tests whose name contains it.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Small HTTP servers that stand in for others, each in threads of its own."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 The programs are looked for on PATH and where the test cluster builds them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Programs that are called: started, or ours within this process, which takes no second each."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """One HTTP request, for tests: a refusal is a response as good as any, and so is none."""
 
-from __future__ import annotations
-
 import http.client
 import urllib.error
 import urllib.request

@@ -4,8 +4,6 @@ Its program is found by GRIDOS_CLUSTER_KIT, or as `../shared/cluster/cluster`, a
 that it needs is built already and we are root. On kind, `--target cluster` needs none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

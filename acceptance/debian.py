@@ -3,8 +3,6 @@
 Nothing is installed and nothing is started: an ordinary user can do it.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping, Sequence

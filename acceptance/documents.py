@@ -4,8 +4,6 @@ A comment that begins with `needs` marks the command of its line, or, as the fir
 the whole block.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Iterator, Mapping

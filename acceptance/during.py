@@ -1,7 +1,5 @@
 """Something that is done at the beginning of a block and undone at its end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

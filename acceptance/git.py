@@ -1,7 +1,5 @@
 """Git as a person uses it here, by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from acceptance.calling import quietly

@@ -1,7 +1,5 @@
 """The program `canary` as a user starts it, and what its rehearsals leave."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

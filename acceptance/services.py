@@ -1,7 +1,5 @@
 """The service as a process of its own, which may be killed and started again on its ports."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

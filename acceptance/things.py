@@ -1,7 +1,5 @@
 """Kubernetes' objects, made."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -7,8 +7,6 @@
 are laid in place. Everything is staged and nothing committed.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import importlib.util

@@ -9,8 +9,6 @@ RehearsalError          carries the exit code and says cause and remedy in one l
 A gate's outcome is never an exception: phases are values (`model.Phase`).
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 

@@ -1,7 +1,5 @@
 """JUnit XML, which CI systems show: a suite of cases, each passed, failed, in error or skipped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Where a program begins: Ctrl-C while it is imported, or a missing package, is one line."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 

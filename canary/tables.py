@@ -1,7 +1,5 @@
 """Rows as text: columns for a terminal, a Markdown table for a pull request; and JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict

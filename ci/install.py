@@ -9,8 +9,6 @@ stays: .venv grows from `rehearse` to `dev` and never shrinks. Its last act is t
 such file, and the next one begins from nothing, with the downloads still in uv's cache.
 """
 
-from __future__ import annotations
-
 import ast
 import fcntl
 import hashlib

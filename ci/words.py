@@ -4,8 +4,6 @@ It reads what people read: pages, help, messages, panels and alerts. Identifiers
 docstrings, tests and generated files are not read, nor is anything in backquotes.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """`policies`: check rendered manifests before a cluster does."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import sys

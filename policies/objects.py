@@ -1,7 +1,5 @@
 """Rendered manifests, and the pods that they make."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

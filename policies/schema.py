@@ -4,8 +4,6 @@ Kubernetes' come with the package `kubernetes-validate`, strict: an unknown fiel
 CRDs' were made by `schemas/extract.py`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache

@@ -3,8 +3,6 @@
 The commands are those of docs/make-it-yours.md.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

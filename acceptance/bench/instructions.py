@@ -8,8 +8,6 @@ mille on where things lie in memory, so it is the mean over several seeds of Pyt
 is not seen is the kernel's part, so the shares shown for watching are on the high side.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import re

@@ -1,7 +1,5 @@
 """/metrics: our renderer against prometheus_client's, in one process, on the same counts."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ The order is shuffled anew each round and ratios are medians of pairs of one rou
 else the machine does falls on all alike. Servers share one CPU and wrk has another.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

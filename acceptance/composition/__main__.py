@@ -1,7 +1,5 @@
 """Write each chart's contract anew: `python -m acceptance.composition`, or `make contracts`."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

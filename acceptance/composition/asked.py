@@ -1,7 +1,5 @@
 """Everything of ours that asks Prometheus: rules, panels, runbooks and gates."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

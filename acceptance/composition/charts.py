@@ -1,7 +1,5 @@
 """The charts that Argo CD and Terraform install: name, version, namespace and our values."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

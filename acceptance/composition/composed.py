@@ -1,7 +1,5 @@
 """All contracts together: jobs, ports, series and kinds of a cluster with all of it installed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ kubelet's Service, its pods' labels), as prometheus-operator v0.93 does (pkg/pro
 pkg/alertmanager, statefulset.go; pkg/kubelet/controller.go).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

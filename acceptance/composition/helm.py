@@ -1,7 +1,5 @@
 """Helm: a chart pulled, or taken from a folder, and rendered with our values."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping

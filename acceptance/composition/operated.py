@@ -8,8 +8,6 @@ finds, and under which labels.
 Left out: the pods that the operator asks for, and the programs in them.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

@@ -1,7 +1,5 @@
 """A person at the cluster, who types the runbooks' commands as the pages have them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -6,8 +6,6 @@ production's cannot deliver, and a prober cannot resolve the public address. The
 no gateway and no Argo CD.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import secrets

@@ -4,8 +4,6 @@ Compared are the pods asked for and whom the active Service selects (a weight of
 each analysis runs, at the pause, and at the end. The gates read what the script says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

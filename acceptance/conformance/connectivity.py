@@ -3,8 +3,6 @@
 No network is needed: both read the rendered NetworkPolicies.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

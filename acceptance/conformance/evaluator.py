@@ -5,8 +5,6 @@ Each generated metric is asked of the scripted Prometheus by the real controller
 of the metric, and of the run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

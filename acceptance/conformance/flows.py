@@ -5,8 +5,6 @@ sender's egress and of the receiver's ingress. An end that no policy of that dir
 open; one that some select allows what any of them allows. Probes from the node are never kept out.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """How a scenario ends as both controllers tell it, and ours: the pure one on its own clock."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

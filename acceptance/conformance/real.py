@@ -1,7 +1,5 @@
 """The real controller's outcome through a scenario, followed on a cluster that is up."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence

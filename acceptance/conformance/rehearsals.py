@@ -1,7 +1,5 @@
 """Rehearsals on a cluster that is up: how each ended, and what its users lost."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Mapping, Sequence

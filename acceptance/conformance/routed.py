@@ -5,8 +5,6 @@ writes: nobody serves it. Compared at each pause are the weight, and the pods of
 that were asked for; and the pods at the end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

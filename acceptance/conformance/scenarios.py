@@ -4,8 +4,6 @@ Each is a release of the shipped Rollout and gates (deploy/base), its pauses cut
 scripted Prometheus: what the gates read is given, and everything that follows from it is compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

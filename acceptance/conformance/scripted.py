@@ -5,8 +5,6 @@ gate has its list of answers, one a question; the last one repeats. A script may
 was asked for a certain window, or the release's follower says so, all gates have other answers.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections import Counter

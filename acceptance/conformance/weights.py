@@ -5,8 +5,6 @@ longer than a test may last. Real are the controller, its canary Ingress and the
 what stands in for ingress-nginx is that the weight is copied, once a second.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 import urllib.request

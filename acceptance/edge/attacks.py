@@ -1,7 +1,5 @@
 """Attacks, from `attacks.yaml`, made into requests."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import urllib.parse

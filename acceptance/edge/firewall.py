@@ -5,8 +5,6 @@ keeps its rule numbers, its anomaly scores and its threshold, but it is not the 
 policy it enforces is read from Terraform; see `policy`.
 """
 
-from __future__ import annotations
-
 import getpass
 import json
 from collections.abc import Mapping

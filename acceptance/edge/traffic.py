@@ -4,8 +4,6 @@
 that is added there and not here is noticed.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import secrets

@@ -1,7 +1,5 @@
 """HTTP as it goes over the wire: requests as values, and what came back."""
 
-from __future__ import annotations
-
 import http.client
 import re
 import socket

@@ -4,8 +4,6 @@ Each service is a git repository of its own, made here; it is rehearsed by the p
 checkout has installed, as its team would.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

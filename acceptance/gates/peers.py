@@ -11,8 +11,6 @@ Each peer is taken as its documentation shows it, with weights, intervals and li
   each, a point a minute, confidence 98 % and tolerance 25 %, judged at the end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the shipped gates must make of each kind of release: the table of docs/gates.md."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Envoy, answering everything itself: faster than any generator here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

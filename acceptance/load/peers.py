@@ -1,7 +1,5 @@
 """The same load through the same stall from our generator, k6 and vegeta."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

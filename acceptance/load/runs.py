@@ -1,7 +1,5 @@
 """Runs of the load test against the real service, and what watches them."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys

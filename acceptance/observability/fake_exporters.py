@@ -6,8 +6,6 @@ of kube-state-metrics, cAdvisor, Argo Rollouts 1.9 (controller/metrics), Argo CD
 exporter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 from observe import http_stub

@@ -4,8 +4,6 @@ A panel that shows nothing must say what it needs (`Panel.needs`); one that says
 something anyway has a stale excuse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime

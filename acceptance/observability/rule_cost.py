@@ -4,8 +4,6 @@ The thirty days that the budget looks back over are backfilled, and each series 
 exports is there in every pod, so that no rule is cheap because it finds nothing.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ Pods are processes of the shipped program, as many as there are slots; Prometheu
 them in advance. They can be started with faults, killed, or cut off from their database.
 """
 
-from __future__ import annotations
-
 import secrets
 import urllib.error
 import urllib.parse

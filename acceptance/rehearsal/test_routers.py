@@ -1,7 +1,5 @@
 """A service behind each router: promoted if healthy, rolled back by the router's own figures if not."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Clients that say nothing, send slowly or do not read, by the hundred, beside ordinary ones."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

@@ -4,8 +4,6 @@ Two of its checks are left out: `positive_data_acceptance`, because a bus that d
 refused however well its id is formed, and `ignored_auth`, whose requests all come with a key.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ just the answers that callers saw. Callers therefore read what they are answered
 connection where what they send may be taken for more than one request.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import socket

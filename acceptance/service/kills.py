@@ -5,8 +5,6 @@ the table at the end, whole and once. A killed process is what is tested here an
 the page cache survives the kill.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import time

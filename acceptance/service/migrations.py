@@ -6,8 +6,6 @@ squawk knows the statements and their locks, and the service's own check lets on
 add. A statement with the contract marker is its author's decision, and neither is asked about it.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

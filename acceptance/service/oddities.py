@@ -4,8 +4,6 @@ Found by trying what clients, scanners and other servers' bug threads send. None
 ours, and the service must count every response once, whoever stands in front.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections import Counter

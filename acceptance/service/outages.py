@@ -4,8 +4,6 @@ One pod, callers that read and write all the time, and probes as a kubelet sends
 made on a real PostgreSQL, held for a while, and ended; recovery is counted from its end.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import time

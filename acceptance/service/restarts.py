@@ -6,8 +6,6 @@ order; no preStop hook helps it here. Callers keep their connections to the gate
 own to the pods.
 """
 
-from __future__ import annotations
-
 import http.client
 import time
 from collections import Counter

@@ -6,8 +6,6 @@ pointed at that. The service ingests all the while. What Azure adds, its snapsho
 its names, is not here, so the times are those of the replay and of the service, and not Azure's.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -1,7 +1,5 @@
 """Threads beside what is tested."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Self

@@ -1,7 +1,5 @@
 """HTTP by hand: requests that no client library would send, and answers as they came."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import select

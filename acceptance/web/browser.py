@@ -1,7 +1,5 @@
 """Chromium over Debian's packages, and axe-core over npm's; neither is installed."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

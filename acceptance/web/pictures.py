@@ -4,8 +4,6 @@ The live page in the middle of a faulty release, the same run's page of the past
 of a canary in the local stack: wide and narrow, light and dark.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """A program with a page, as a user starts it."""
 
-from __future__ import annotations
-
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ Source: analysis/analysis.go, utils/evaluate/evaluate.go, utils/analysis/{factor
 @9f8d111. Everything is a pure function of the run and the instant it is handed.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from canary.argo import expression

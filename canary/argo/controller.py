@@ -7,8 +7,6 @@ a pause is begun, and at most one step is completed. What a caller must keep: re
 each change, and hand over measurements with `record_measurements`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum

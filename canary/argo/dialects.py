@@ -4,8 +4,6 @@ A gate is written for one exporter, and nothing in its manifest says which. The 
 for most; where one name is used in two ways, the contract of a real scrape decides.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

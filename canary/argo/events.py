@@ -7,8 +7,6 @@ too. A hand's acts do to the status
 what `kubectl argo rollouts` and the controller of v1.9.1 make of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum

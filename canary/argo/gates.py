@@ -5,8 +5,6 @@ A *gate* is one metric as one of those analyses resolves it; the moment that it 
 *moment*.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Kubernetes manifests → what a rehearsal needs of them, or all that stands in its way at once."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar

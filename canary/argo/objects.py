@@ -5,8 +5,6 @@ A field is enforced (it has an attribute here), or read and not enforced (its na
 meaning would be missed. `support` names them all.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self

@@ -1,7 +1,5 @@
 """PromQL, parsed by the real parser, reduced to what a rule needs to know of a query."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

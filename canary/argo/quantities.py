@@ -1,7 +1,5 @@
 """Quantities of Kubernetes as numbers."""
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 

@@ -5,8 +5,6 @@ Source: utils/replicaset/canary.go and `resolveFenceposts`, utils/replicaset/rep
 that another replaced before its end.
 """
 
-from __future__ import annotations
-
 import math
 
 from canary.argo import routing

@@ -6,8 +6,6 @@ with dynamicStableScale the pods follow the weight down. What is not modelled: a
 verifies its weights (ALB's target groups), and releases before the last two.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What sets a Rollout's replicas in place of its manifest: an autoscaler."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from canary.yamls import Document, mapping

@@ -4,8 +4,6 @@ One pass over all of them: whoever wants to rehearse a release learns everything
 way at once, and what is only read, before anything is started.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Collection, Iterator, Mapping

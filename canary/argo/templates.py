@@ -5,8 +5,6 @@ Rollout's own namespace, or a ClusterAnalysisTemplate where clusterScope is true
 namespace share one that nobody named.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath

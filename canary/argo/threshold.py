@@ -3,8 +3,6 @@
 Limits are read off the parsed condition, and answers are tried with the rehearsal's evaluator.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Source: `pkg/apis/rollouts/validation/validation.go` of v1.9.1. Whatever it meets it reads.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction

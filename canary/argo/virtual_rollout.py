@@ -6,8 +6,6 @@ virtual rollout with `always_passing` shows the whole way of a healthy release, 
 what is synthesised.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator

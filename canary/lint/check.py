@@ -1,7 +1,5 @@
 """Linting: every rule over every release, less what an annotation suppresses with a reason."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

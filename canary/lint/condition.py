@@ -1,7 +1,5 @@
 """Rules about how a gate judges: what becomes of an empty result, of NaN, of one condition."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

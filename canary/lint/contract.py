@@ -1,7 +1,5 @@
 """What a service exports: metric names, their labels and their bucket bounds, from a scrape."""
 
-from __future__ import annotations
-
 import re
 import urllib.error
 import urllib.request

@@ -5,8 +5,6 @@ refused Rollout is `InvalidSpec` and stays as it is; a refused analysis ends in 
 release.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 

@@ -5,8 +5,6 @@ it, of the versions that it names). Clusters have older and newer ones, and labe
 relabelling: what is not known is accused only if it is spelt almost like something that is.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

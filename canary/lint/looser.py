@@ -4,8 +4,6 @@ A gate is the same by its Rollout, its name, and the order in which it is asked.
 another is a note: what it sees is for `canary power` to say.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest

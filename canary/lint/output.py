@@ -1,7 +1,5 @@
 """Findings as text for people (table, Markdown) and for programs (JSON, SARIF, JUnit, GitHub)."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping

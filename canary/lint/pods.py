@@ -1,7 +1,5 @@
 """What the manifests say of the release's pods: container, CPU limit, scrape interval."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rules about what a gate reads: its series, its window, and how much of it is the canary."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Iterator

@@ -5,8 +5,6 @@ document is parsed only if it names a kind that matters here, so that the rest c
 stops nothing. Kustomizations are rendered; what lies below them is not read a second time.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The files of a git revision, in a folder for as long as they are read."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import tempfile

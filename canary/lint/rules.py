@@ -1,7 +1,5 @@
 """Every rule, by its id: those of each family, in the order in which they are documented."""
 
-from __future__ import annotations
-
 from canary.lint import condition, controller, query, schema, spec, steps, values
 from canary.lint.rule import Rule
 

@@ -5,8 +5,6 @@ A field that they do not name is pruned and nothing is refused. A field that is 
 for here: what is linted may be a part, which a patch completes.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from functools import lru_cache

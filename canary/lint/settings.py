@@ -3,8 +3,6 @@
 An ignore has a reason, so that whoever meets it can judge it, and may have a day on which it ends.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date

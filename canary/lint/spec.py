@@ -1,7 +1,5 @@
 """Rules about what is written: references, arguments, counts, and what cannot be read."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

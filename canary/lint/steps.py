@@ -1,7 +1,5 @@
 """Rules about the steps: the shares that pods can give, and where nothing judges."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """What the manifests hold that no rule here judges: steps, kinds, and other projects' Rollouts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

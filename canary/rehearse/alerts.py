@@ -5,8 +5,6 @@ the shipped one, with its labels, on a condition that always holds. Rules keep t
 whatever the time scale, and a window that is longer than the run sees no more than the run.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

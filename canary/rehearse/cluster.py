@@ -6,8 +6,6 @@ target tells its own. Users are the same Locust, sent through the overlay's own 
 requests and logs the cluster keeps itself.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import secrets

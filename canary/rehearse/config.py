@@ -1,7 +1,5 @@
 """`rehearsal.yaml`: what a rehearsal cannot read from the manifests, as frozen types."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 

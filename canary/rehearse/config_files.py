@@ -1,7 +1,5 @@
 """Where a rehearsal.yaml lies, and what is read of it without the types of all the others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The requests for a drafted locustfile: those of an OpenAPI document, or routes in the sources."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

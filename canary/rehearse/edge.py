@@ -1,7 +1,5 @@
 """A traffic router's weights and managed routes, or a blueGreen's, in the local Envoy's words."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from canary.argo.controller import Status

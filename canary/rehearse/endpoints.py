@@ -5,8 +5,6 @@ scrape calls each endpoint as a cluster's Envoy would, and gates can join it wit
 by address.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 

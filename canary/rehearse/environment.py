@@ -1,7 +1,5 @@
 """A container's environment, resolved as the kubelet would, from what stands in on this machine."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """The events of a rehearsal on this machine, carried out when their moment comes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 

@@ -5,8 +5,6 @@ edge's health probe: Application Gateway's, as its ingress controller reads it f
 Any other edge is taken to learn of it at once, and the result says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from canary.yamls import Document, mapping, scalar

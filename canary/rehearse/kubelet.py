@@ -4,8 +4,6 @@ Everything happens in `tick`, on the caller's thread: children die with the thre
 them (processes.py), and only the HTTP probes themselves run beside it.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Load: a real Locust, and what its users met, second by second."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -15,8 +15,6 @@ This is the closed model: a user waits for its answer before it sends again, so 
 is asked less than a real crowd would ask it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from itertools import count

@@ -5,8 +5,6 @@ answer judges nothing on a cluster; here it tells a bad release from a slow mach
 of a blueGreen were switched, it is about stable at the moment of the switch.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -4,8 +4,6 @@ Connections stay and new ones are taken, and nothing answers, as when a server h
 cut. The times are the clock's own: a rehearsal's time scale compresses steps, and no outage.
 """
 
-from __future__ import annotations
-
 import os
 
 from canary.errors import UsageError

@@ -3,8 +3,6 @@
 The release pair, stable and candidate, is this checkout or the git references of a caller.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -4,8 +4,6 @@ A command and gRPC's health protocol are not carried out: they pass once the por
 connections, and the manifests' reading says so.
 """
 
-from __future__ import annotations
-
 import socket
 import ssl
 import urllib.request

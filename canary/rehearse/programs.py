@@ -1,7 +1,5 @@
 """The programs of a release: found among its own first, and run to their end."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

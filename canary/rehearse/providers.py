@@ -5,8 +5,6 @@ its Services, or whatever the configuration gives for the address. A Job's comma
 configuration's too: it passes if it ends with 0, as a Job does that is complete.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence

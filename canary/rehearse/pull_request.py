@@ -3,8 +3,6 @@
 Both are made from `result.json` and nothing else; neither names a path of the machine.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

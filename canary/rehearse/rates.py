@@ -3,8 +3,6 @@
 Found out before anything is shipped, from the seconds in which users met only the stable release.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

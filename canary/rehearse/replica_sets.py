@@ -5,8 +5,6 @@ them in advance: it takes up new targets every 5 s and no faster, which at a sca
 half of a step. Until a pod starts, its target simply does not answer.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

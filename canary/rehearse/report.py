@@ -1,7 +1,5 @@
 """The report of a rehearsal: one self-contained page, made from `result.json` and nothing else."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math

@@ -3,8 +3,6 @@
 The types are what is written and read; `build` makes them of what was seen.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 A route is written as OpenAPI has it, `GET /v1/orders/{order_id}`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """One rehearsal from start to verdict: follow a target, record, decide, write, tear down."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

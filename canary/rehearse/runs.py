@@ -1,7 +1,5 @@
 """The runs of the past: listed, found by name, compared, and removed when newer ones have come."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import time

@@ -7,8 +7,6 @@ Fixed for the run: a canary that is promoted stays a pod of the canary Service h
 Service of a blueGreen changes its pods.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

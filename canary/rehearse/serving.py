@@ -1,7 +1,5 @@
 """One pod of the manifests on a port of the caller's, with the services that it needs."""
 
-from __future__ import annotations
-
 import secrets
 import subprocess
 import time

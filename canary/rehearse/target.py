@@ -4,8 +4,6 @@ The report, the view and the verdict know only `Observation`s. Local processes a
 (`local`); a Kubernetes cluster, whose own controller takes the steps, can be another.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack

@@ -4,8 +4,6 @@ A rehearsal at scale 6 waits a sixth of every pause, looks back a sixth of every
 more requests a second, so that each measurement still sees the requests its gate was sized for.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Sequence

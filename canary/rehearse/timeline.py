@@ -1,7 +1,5 @@
 """Observations → the record of a rehearsal: one sample a second, every event, every run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

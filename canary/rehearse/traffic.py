@@ -4,8 +4,6 @@ Placeholders in paths, headers and JSON: `{now}` is the time in RFC 3339, `{int:
 from A to B, anything else is looked up among the values the caller gives (`{secret-name.key}`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A measured number as a person says it, in the unit that its metric's name says."""
 
-from __future__ import annotations
-
 _UNITS = {
     "-seconds": "s",
     "-ratio": "ratio",

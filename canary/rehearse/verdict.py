@@ -7,8 +7,6 @@ fault and not the release. What cannot be read of either side says nothing of on
 what the machine did to the measurements, from what was seen.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

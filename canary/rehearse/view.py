@@ -1,7 +1,5 @@
 """What a person sees of a running rehearsal: a live picture on a terminal, else plain lines."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence

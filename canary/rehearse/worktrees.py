@@ -5,8 +5,6 @@ objects, and `.` is the commit that `git stash create` makes of the checkout, wi
 the cache too.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

@@ -3,8 +3,6 @@
 Nothing is rendered unless a page is open, and then once a second for all of them.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The pages, rendered: a run's record and what is known of one under way → HTML."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ Whoever has the key that the program printed may read, by a cookie that no other
 browser send. What changes something is a form of our own page: same origin, and with its token.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hmac
 import mimetypes

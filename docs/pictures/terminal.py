@@ -5,8 +5,6 @@
 Each frame is drawn by rich; here they are only laid over each other, to be shown in turn.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import sys

@@ -1,7 +1,5 @@
 """A run kept for each branch and profile, to compare later ones with."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ A probe holds when every check passes and the slow share is below its limit with
 confidence; one that is undecided counts as broken, so that the answer errs towards less.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Locust as a child process, and what it has measured so far."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """HDR histograms of latencies: three exact digits from a microsecond to a hundred seconds."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

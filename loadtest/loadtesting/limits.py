@@ -1,7 +1,5 @@
 """The thresholds, read from the AnalysisTemplates and the SLO: they stand nowhere here."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -5,8 +5,6 @@ loadtest_request_duration_seconds{route}       from when each request was due
 loadtest_dropped_total                         arrivals that found no free user in time
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from openarrivals.samples import Sample

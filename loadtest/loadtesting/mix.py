@@ -9,8 +9,6 @@ Sizes and choices come from the arrival's own seeded randomness, so a run can be
 What a target does not offer yet is left out: the share goes to the rest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

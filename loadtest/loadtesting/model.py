@@ -3,8 +3,6 @@
 Ratios are of one, times are in seconds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

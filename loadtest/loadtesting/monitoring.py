@@ -1,7 +1,5 @@
 """What only Prometheus knows: the CPU gate's own query, and memory over the run."""
 
-from __future__ import annotations
-
 import json
 import urllib.parse
 import urllib.request

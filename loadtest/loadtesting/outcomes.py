@@ -1,7 +1,5 @@
 """What became of a request: by its status, and by who answered."""
 
-from __future__ import annotations
-
 import re
 
 from openarrivals.samples import Sample

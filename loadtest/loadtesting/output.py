@@ -1,7 +1,5 @@
 """A run's document as text: for a terminal, a job summary, and a CI's test report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

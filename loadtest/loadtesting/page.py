@@ -1,7 +1,5 @@
 """The report of a run: one self-contained page, made from its document and nothing else."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The ratios of a pair are the limit times a factor, so that they move with the ga
 repository's limits: errors 0.2 % and 3 %, slow requests 2 % and 10 %, CPU 40 % and 90 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 

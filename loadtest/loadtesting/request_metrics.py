@@ -1,7 +1,5 @@
 """What was measured so far: counts and histograms by route, and the run cut into slices of time."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 

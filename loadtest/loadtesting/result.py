@@ -1,7 +1,5 @@
 """A run as a document: everything the reports, `compare` and a later reader need."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """One run: the generator is started, followed, ended, and judged."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The target before any load: can it be reached, and what does it offer?"""
 
-from __future__ import annotations
-
 import http.client
 import socket
 import ssl

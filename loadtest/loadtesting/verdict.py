@@ -5,8 +5,6 @@ casts doubt on the run itself (too few requests, dropped work, a slow generator)
 INCONCLUSIVE, and a FAIL too if it is what may have caused it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from canary.power import stats

@@ -1,7 +1,5 @@
 """What a person sees while a run goes on: one live line, or a line every few seconds in a log."""
 
-from __future__ import annotations
-
 import sys
 import time
 

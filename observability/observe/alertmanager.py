@@ -4,8 +4,6 @@ What changes on the way: addresses, the files that templates and secrets are rea
 clock. Routes, grouping, inhibition and texts are the shipped ones.
 """
 
-from __future__ import annotations
-
 import copy
 import subprocess
 from collections.abc import Mapping

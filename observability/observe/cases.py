@@ -4,8 +4,6 @@ A case gives the series, the instant, and what the alert says then; the texts th
 (summary, cost, runbook) are taken from the rule, since promtool compares every annotation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Ratios, rates per release and the budget are recorded series, so that a panel, a
 can never disagree. Raw counters appear where a reader wants them split by route.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 `make generate` writes; `observe generate --check` says what differs and exits 1.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

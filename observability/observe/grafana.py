@@ -5,8 +5,6 @@ to a release for Grafana 10.1, since its versions carry an epoch, and six dashbo
 fields of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`observe up`: a release that nobody ends, in the rehearsal's pages, with the dashboards."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 import time

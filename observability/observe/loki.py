@@ -3,8 +3,6 @@
 Neither is in Debian: they are found on PATH, or where the test cluster builds them.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import urllib.error

@@ -3,8 +3,6 @@
 Everything is made from what Prometheus answered; a panel that got no answer says what it needs.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

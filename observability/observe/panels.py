@@ -1,7 +1,5 @@
 """What a dashboard is made of, as frozen types that know nothing of Grafana."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """promtool of every major that can be had: Debian's 2.42, and a 3.x where one is installed."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """A panel's query as a server takes it: Grafana's variables filled in."""
 
-from __future__ import annotations
-
 import re
 
 from observe.panels import Panel

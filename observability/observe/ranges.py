@@ -1,7 +1,5 @@
 """Range queries, as a panel asks them: series of points."""
 
-from __future__ import annotations
-
 import json
 import urllib.error
 import urllib.parse

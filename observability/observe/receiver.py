@@ -4,8 +4,6 @@ Alertmanager sends them in each service's own form; what is kept is which receiv
 came to, their text, and whether they fired or resolved.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """Rule files → frozen types, and back into the forms in which others want them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Runbooks: pages of one shape, their queries told apart from their prose."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

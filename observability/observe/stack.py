@@ -1,7 +1,5 @@
 """Prometheus, Alertmanager and a receiver on http_stub, with our rules at a faster clock."""
 
-from __future__ import annotations
-
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack

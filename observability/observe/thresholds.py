@@ -4,8 +4,6 @@ The AnalysisTemplates own the gates' numbers and `rehearsal.yaml` the objective;
 the rules states them again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from decimal import Decimal
 

@@ -6,8 +6,6 @@ two of five, Istio in a quarter; a step that waits for a person in a third; othe
 fifth. Beside them are the blueGreens, a fifth of those, whose fields take the place of steps.
 """
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

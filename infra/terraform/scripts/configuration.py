@@ -1,7 +1,5 @@
 """Terraform's own files, read as data."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What an environment costs a month, from its variables and a list of prices."""
 
-from __future__ import annotations
-
 import math
 import tomllib
 from collections.abc import Mapping
