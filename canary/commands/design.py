@@ -6,10 +6,12 @@ from pathlib import Path
 
 from canary.commands import options, study
 from canary.power import design, effect_sizes, page
+from canary.runtime import program
 
 EPILOG = """\
 exit codes:
   0 a design, or none is needed   1 no design can do it   2 the input cannot be used
+  3 a gate's query is not modelled: use canary simulate
   4 the tool or the machine is at fault   130 interrupted
 
 examples:
@@ -58,7 +60,14 @@ def run(chosen: argparse.Namespace) -> int:
     users = study.traffic(chosen)
     found, release = study.exported_release(chosen)
     kind, size = chosen.detect
-    goal = design.Goal(kind, size, chosen.power, chosen.false_rollback, study.vocabulary(chosen))
+    scrape_s, _ = study.scrape(chosen, found, release)
+    shares = (chosen.power, chosen.false_rollback)
+    goal = design.Goal(kind, size, *shares, study.vocabulary(chosen), scrape_s)
+    unmodelled = design.study(release, goal, users).unmodelled.items()
+    if doubts := [*study.refusals(found, release), *(f"{gate}: {why}" for gate, why in unmodelled)]:
+        for doubt in dict.fromkeys(doubts):
+            options.remark(f"no design: {doubt}")
+        return program.NO_VERDICT
     plan = design.plan(found, release, goal, users, options.progress("designs"))
     if chosen.roc:
         points = design.roc(found, release, goal, users)

@@ -1,12 +1,12 @@
 """`canary power`: what the gates can see."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from canary.argo import dialects, promql, releases, threshold, virtual_rollout
-from canary.argo.gates import Gate, Release
-from canary.argo.model import Metric, Pause
+from canary.argo import releases, virtual_rollout
+from canary.argo.gates import Release
+from canary.argo.model import Pause
 from canary.commands import options, study
 from canary.errors import UsageError
 from canary.lint import check
@@ -39,9 +39,6 @@ MAX_WAITING = 0.01
 # The finding of lint that says which failures a gate leaves out.
 SOME_FAILURES = "some-failures-only"
 
-# The findings of lint with which no release gets as far as its gates.
-REFUSED = {"analysis-refused", "rollout-refused", "template-missing", "background-never-starts"}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The release, its traffic, and what to draw."""
@@ -70,7 +67,7 @@ def run(chosen: argparse.Namespace) -> int:
     found, release = study.exported_release(chosen)
     scrape_s, scraped = study.scrape(chosen, found, release)
     drawn = study.study(chosen, release, users, scrape_s)
-    if doubts := [*_refusals(found, release)] or _doubts(drawn, offline=chosen.offline):
+    if doubts := [*study.refusals(found, release)] or _doubts(drawn, offline=chosen.offline):
         for doubt in dict.fromkeys(doubts):
             options.remark(f"no table: {doubt}")
         return program.NO_VERDICT
@@ -96,38 +93,6 @@ def run(chosen: argparse.Namespace) -> int:
         options.remark(f"wrote {chosen.html}")
     options.say(power_curve.FORMATS[chosen.output](power))
     return 0
-
-
-def _refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
-    """Why the controller would release nothing, and what else judges that nobody can follow."""
-    for finding in check.lint(found).findings:
-        own = finding.document is release.rollout or finding.document in release.templates
-        if own and finding.rule in REFUSED:
-            yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"
-    for gate in release.gates:
-        if unread := gate.broken or (gate.metric and threshold.unread(gate.metric)):
-            yield f"{gate.name}: {unread}"
-        if gate.metric is None:
-            yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
-        elif service := _service_of_before(release, gate, gate.metric):
-            yield (
-                f"{gate.name}: at {gate.moment} its window begins before the canary, when {service}"
-                " selected stable pods, which is not modelled"
-            )
-    for index, step in release.unfollowed:
-        yield f"step {index}: how {step} ends is not known"
-
-
-def _service_of_before(release: Release, gate: Gate, metric: Metric) -> str:
-    """The canary's Service by which a gate reads pods from before the canary, if it does.
-
-    A router's own metrics have none: it sent nothing there before.
-    """
-    services = release.canary_tokens[1:]
-    age_s = release.age_s(gate.moment) + metric.initial_delay_s
-    selectors = promql.read(metric.query).selectors
-    reading = (s for s in selectors if s.mentions(services) and not dialects.is_routers(s.metric))
-    return services[0] if any(s.range_s > age_s for s in reading) else ""
 
 
 def _assumed(found: Sequence[Document], drawn: Study, release: Release) -> dict[str, str]:

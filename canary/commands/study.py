@@ -1,14 +1,15 @@
 """What power, design and simulate have in common: which release, under which traffic."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from canary import durations
-from canary.argo import releases
+from canary.argo import dialects, promql, releases, threshold
 from canary.argo.dialects import Vocabulary
-from canary.argo.gates import Release
+from canary.argo.gates import Gate, Release
+from canary.argo.model import Metric
 from canary.commands import options
 from canary.errors import MeasureError, UsageError
 from canary.lint import check
@@ -22,6 +23,9 @@ from canary.yamls import Document
 
 # Between two scrapes, where nobody says; and what a window of any length could still hold.
 SCRAPE_S, LEAST_SCRAPE_S, MOST_SCRAPE_S = 5.0, 1.0, 300.0
+
+# The findings of lint with which no release gets as far as its gates.
+REFUSED = {"analysis-refused", "rollout-refused", "template-missing", "background-never-starts"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +147,38 @@ def scrape(
     if interval_s:
         return interval_s, f"every {interval_s:g} s, as {monitor} says"
     return SCRAPE_S, f"every {SCRAPE_S:g} s: no monitor says how often, --scrape does"
+
+
+def refusals(found: Sequence[Document], release: Release) -> Iterator[str]:
+    """Why the controller would release nothing, and what else judges that nobody can follow."""
+    for finding in check.lint(found).findings:
+        own = finding.document is release.rollout or finding.document in release.templates
+        if own and finding.rule in REFUSED:
+            yield f"{finding.path}: {finding.message} — see canary lint --explain {finding.rule}"
+    for gate in release.gates:
+        if unread := gate.broken or (gate.metric and threshold.unread(gate.metric)):
+            yield f"{gate.name}: {unread}"
+        if gate.metric is None:
+            yield f"{gate.name}: what {gate.provider or 'no provider'} will answer is not known"
+        elif service := _service_of_before(release, gate, gate.metric):
+            yield (
+                f"{gate.name}: at {gate.moment} its window begins before the canary, when {service}"
+                " selected stable pods, which is not modelled"
+            )
+    for index, step in release.unfollowed:
+        yield f"step {index}: how {step} ends is not known"
+
+
+def _service_of_before(release: Release, gate: Gate, metric: Metric) -> str:
+    """The canary's Service by which a gate reads pods from before the canary, if it does.
+
+    A router's own metrics have none: it sent nothing there before.
+    """
+    services = release.canary_tokens[1:]
+    age_s = release.age_s(gate.moment) + metric.initial_delay_s
+    selectors = promql.read(metric.query).selectors
+    reading = (s for s in selectors if s.mentions(services) and not dialects.is_routers(s.metric))
+    return services[0] if any(s.range_s > age_s for s in reading) else ""
 
 
 def _interval(text: str) -> float:

@@ -51,13 +51,17 @@ ROUND_S, MIN_S = 10, 30
 
 @dataclass(frozen=True)
 class Goal:
-    """What is asked of the gates; shares are 0 to 1, and `vocabulary` is how metrics are read."""
+    """What is asked of the gates.
+
+    Shares are 0 to 1. `vocabulary` is how metrics are read, `scrape_s` how often pods are scraped.
+    """
 
     kind: str
     size: float
     power: float = 0.95
     false_rollback: float = 0.01
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    scrape_s: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -158,11 +162,19 @@ def _try(
     changes = _edits(release, goal, knobs)
     changed = edits.apply(documents, changes) if changes else tuple(documents)
     (other,) = (r for r in releases.find(changed) if r.rollout.name == release.rollout.name)
-    study = replace(Study.of(other, traffic), vocabulary=goal.vocabulary, n=n, seed=n)
-    healthy = study.outcomes(Fault())
-    bad = study.outcomes(effect_sizes.fault(goal.kind, goal.size))
+    drawn = replace(study(other, goal, traffic), n=n, seed=n)
+    if drawn.unmodelled:  # such as a window that is shorter than two scrapes
+        return Candidate(knobs, changed, drawn, 0.0, 1.0, math.nan)
+    healthy = drawn.outcomes(Fault())
+    bad = drawn.outcomes(effect_sizes.fault(goal.kind, goal.size))
     false_rollback = healthy.rollback_rate + healthy.pause_rate
-    return Candidate(knobs, changed, study, bad.rollback_rate, false_rollback, bad.detect_s())
+    return Candidate(knobs, changed, drawn, bad.rollback_rate, false_rollback, bad.detect_s())
+
+
+def study(release: Release, goal: Goal, traffic: Traffic) -> Study:
+    """The release as it is drawn: its metrics and scrapes as the goal has them."""
+    whole = Study.of(release, traffic)
+    return replace(whole, vocabulary=goal.vocabulary, scrape_s=goal.scrape_s)
 
 
 def curve(candidate: Candidate, goal: Goal) -> tuple[Point, ...]:

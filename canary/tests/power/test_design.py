@@ -173,8 +173,22 @@ def test_a_bare_share_is_of_errors_and_a_baseline_is_what_a_healthy_release_fail
 def test_a_plan_is_told_to_programs_too(root):
     given = ("design", MANIFESTS, "--detect", "2%", "--power", "90%", "-o", "json")
     told = json.loads(call(cli.main, given, root).stdout)
-    assert told["goal"] == {"kind": "errors", "size": 0.02, "power": 0.9, "false_rollback": 0.01}
+    shares = {"power": 0.9, "false_rollback": 0.01}
+    assert told["goal"] == {"kind": "errors", "size": 0.02, "scrape_s": 5.0, **shares}
     assert told["plan"]["power"] >= 0.9
+
+
+def test_a_design_follows_how_often_pods_are_scraped(root):
+    given = ("design", MANIFESTS, "--detect", "2%", "-o", "json", "--scrape")
+    often, rarely = (json.loads(call(cli.main, (*given, t), root).stdout) for t in ("5s", "15s"))
+    assert (often["goal"]["scrape_s"], rarely["goal"]["scrape_s"]) == (5, 15)
+    assert often["now"] != rarely["now"]
+
+
+def test_there_is_no_design_where_a_window_holds_one_scrape_or_two(root):
+    done = call(cli.main, ("design", MANIFESTS, "--detect", "2%", "--scrape", "40s"), root)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "which are scraped every 40 s: that is not modelled" in done.stderr
 
 
 def test_a_picture_shows_what_each_limit_stops_and_what_it_costs(root, tmp_path):
