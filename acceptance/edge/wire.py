@@ -1,6 +1,7 @@
 """HTTP as it goes over the wire: requests as values, and what came back."""
 
 import http.client
+import io
 import re
 import socket
 from collections.abc import Mapping
@@ -70,6 +71,10 @@ def _send_raw(port: int, raw: bytes) -> Answer:
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
-    head, _, body = received.partition(b"\r\n\r\n")
-    status = re.match(rb"HTTP/1\.[01] (\d{3})", head)
-    return Answer(int(status[1]) if status else 0, {}, body)
+    line, _, rest = received.partition(b"\r\n")
+    status = re.match(rb"HTTP/1\.[01] (\d{3})", line)
+    if status is None:
+        return Answer(0, {}, received)
+    answer = io.BytesIO(rest)
+    headers = dict(http.client.parse_headers(answer).items())
+    return Answer(int(status[1]), headers, answer.read())
